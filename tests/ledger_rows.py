@@ -8,7 +8,6 @@ from contentops.ledger.jobs import LedgerScope, Runner, live_runners
 from contentops.ledger.project import JobWriter
 from contentops.ledger.session import LedgerSession
 from contentops.model import ItemId, Job, JobState, RequestId
-from contentops.state.cache import StoredText
 
 SERVER = "https://api.example.com/v1"
 SCOPE = LedgerScope(lineage="L", environment="", server=SERVER)
@@ -23,11 +22,6 @@ def a_job(item: str, state: JobState, *, credits_: int = 4) -> Job:
     )  # fmt: skip
 
 
-def text(item: str) -> StoredText:
-    """The paid text of a job."""
-    return StoredText(item=ItemId(item), request_id=RequestId(f"request-{item}"), title=item, body=f"About {item}.\n")
-
-
 def write(writer: JobWriter, *jobs: Job) -> None:
     """Makes jobs durable."""
     writer.note(jobs)
@@ -35,14 +29,10 @@ def write(writer: JobWriter, *jobs: Job) -> None:
 
 
 def fill(session: LedgerSession, open_jobs: Iterable[Job], scope: LedgerScope = SCOPE) -> None:
-    """Writes jobs, and a text for each that is paid, as a run does that has ended since."""
+    """Writes jobs, as a run does that has ended since."""
     with LedgerSession(session.url) as other:
         writer = JobWriter(Runner(other, who="someone@here"), scope)
-        known = list(open_jobs)
-        for one in known:
-            if one.state is JobState.PAID:
-                writer.put_text(one.server, one.digest, text(one.item))
-        write(writer, *known)
+        write(writer, *open_jobs)
     alone(session)
 
 

@@ -29,10 +29,9 @@ from contentops.api.calls import (
     Reply,
     SaveContent,
 )
-from contentops.api.session import FRESH, LARGEST, ApiEndpoint, Client, ConnectionStack, Patience
+from contentops.api.session import LARGEST, ApiEndpoint, Client, Patience
 from contentops.errors import ApiError
 from contentops.model import ApiSettings
-from tests.fakes.clock import run
 from tests.test_api_reading import CALLS, json_values
 
 KEY = "wr-secret-0123456789"
@@ -391,8 +390,15 @@ def send(call: Call, outcome: httpx.Response | Exception, settings: ApiSettings 
     return asyncio.run(client.send(call))
 
 
+def bad_certificate() -> Exception:
+    """A connection that was not made, as the certificate is not valid."""
+    error = httpx.ConnectError("no connection")
+    error.__cause__ = ssl.SSLCertVerificationError(1, "unknown authority")
+    return error
+
+
 @pytest.mark.parametrize(("error", "paid", "free"), [
-    (httpx.ConnectError("no address"), "not-sent", "not-sent"), (httpx.ConnectTimeout(""), "not-sent", "not-sent"),
+    (bad_certificate(), "unusable", "unusable"), (httpx.ConnectError("no address"), "not-sent", "not-sent"), (httpx.ConnectTimeout(""), "not-sent", "not-sent"),
     (httpx.PoolTimeout(""), "not-sent", "not-sent"), (httpx.ProxyError("407"), "unusable", "unusable"),
     (httpx.WriteTimeout(""), "ambiguous", "unavailable"), (httpx.WriteError(""), "ambiguous", "unavailable"),
     (httpx.ReadTimeout(""), "ambiguous", "unavailable"), (httpx.ReadError(""), "ambiguous", "unavailable"),
@@ -414,6 +420,7 @@ def test_transport_errors(error: Exception, paid: str, free: str) -> None:
         failure = send(call, error)
         assert (failure.kind, failure.call, failure.status) == (kind, call.name, None)
         assert "api.writerzroom.com" in failure.message
+        assert ("; check `" in failure.message) is (kind == "unusable")
 
 
 def test_what_can_not_be_sent_is_a_failure() -> None:
@@ -476,62 +483,3 @@ def test_send_never_raises(call: Call, status: int, value: Any, media: str) -> N
     """Any JSON under any status for any call is a reply or a failure."""
     response = httpx.Response(status, content=json.dumps(value).encode(), headers={"content-type": media})
     assert isinstance(send(call, response), Reply | Failure)
-
-
-# --- the stack of connections, on virtual time ----------------------------------------------------------------------
-
-
-class Line(httpx.AsyncBaseTransport):
-    """A connection that only knows whether it was closed."""
-
-    def __init__(self) -> None:
-        self.closed = False
-
-    async def aclose(self) -> None:
-        self.closed = True
-
-
-def made(limit: int = 64) -> tuple[list[Line], ConnectionStack]:
-    """A stack, and the connections that it has made."""
-    lines: list[Line] = []
-
-    def make() -> Line:
-        lines.append(Line())
-        return lines[-1]
-
-    return lines, ConnectionStack(make, limit=limit)
-
-
-@pytest.mark.parametrize(
-    ("idle", "fresh", "same"),
-    [(FRESH - 0.1, True, True), (FRESH + 0.1, True, False), (FRESH + 0.1, False, True)],
-    ids=["paid soon", "paid late", "free late"],
-)
-def test_paid_calls_want_a_warm_connection(idle: float, fresh: bool, same: bool) -> None:
-    """After a while a paid call gets a new connection and the old one is closed; other calls take what is there."""
-
-    async def story() -> None:
-        lines, stack = made()
-        async with stack.lease(fresh=True) as first:
-            pass
-        await asyncio.sleep(idle)
-        async with stack.lease(fresh=fresh) as second:
-            assert (second is first) is same
-            assert lines[0].closed is not same
-
-    run(story())
-
-
-def test_a_failed_line_is_not_used_again() -> None:
-    """After an error or a cancellation the connection is closed and its place is free."""
-
-    async def story() -> None:
-        lines, stack = made(limit=1)
-        with pytest.raises(ValueError, match="broken"):
-            async with stack.lease(fresh=False):
-                raise ValueError("broken")
-        async with stack.lease(fresh=False) as second:
-            assert second is not lines[0]
-        assert lines[0].closed
-
-    run(story())

@@ -23,7 +23,7 @@ from contentops.api.calls import (
     Reply,
     SaveContent,
 )
-from contentops.api.outcomes import Answer, Damage, Trouble, judge, unanswered
+from contentops.api.outcomes import Answer, Damage, judge, unanswered
 from contentops.sanitize import MESSAGE_LIMIT as LIMIT
 from contentops.sanitize import message as plain
 from tests.test_api_reading import CALLS, json_values
@@ -179,20 +179,6 @@ def test_damaged_answers(damage: Damage, status: int, call: Call, kind: str) -> 
     assert str(damage) in failure.message if status == 200 else failure.message
 
 
-@pytest.mark.parametrize(("trouble", "call", "kind", "hint"), [
-    (Trouble.UNREACHABLE, SUBMIT, "not-sent", ""), (Trouble.UNREACHABLE, STATUS, "not-sent", ""),
-    (Trouble.CERTIFICATE, SUBMIT, "unusable", "SSL_CERT_FILE"), (Trouble.PROXY, SUBMIT, "unusable", "HTTPS_PROXY"),
-    (Trouble.LOST, SUBMIT, "ambiguous", ""), (Trouble.LOST, NEW, "ambiguous", ""),
-    (Trouble.LOST, OVER, "unavailable", ""), (Trouble.LOST, STATUS, "unavailable", ""),
-])  # fmt: skip
-def test_no_answer(trouble: Trouble, call: Call, kind: str, hint: str) -> None:
-    """What certainly never arrived is told apart from what may have."""
-    failure = unanswered(call, trouble, "why\x1b")
-    assert (failure.kind, failure.status, failure.call) == (kind, None, call.name)
-    assert failure.message.startswith("why")
-    assert hint in failure.message
-
-
 def test_waits_are_carried() -> None:
     """Retry-After comes with throttling and with trouble, whatever the call."""
     for status in (429, 503):
@@ -220,7 +206,7 @@ def test_the_key_is_never_said() -> None:
         for answer in answers:
             reply = judge(call, answer, wall=0, clean=clean)
             assert "sk-live" not in repr(reply)
-    assert "sk-live" not in repr(unanswered(SUBMIT, Trouble.LOST, f"KeyError: {key}", clean=clean))
+    assert "sk-live" not in repr(unanswered(SUBMIT, FailureKind.AMBIGUOUS, f"KeyError: {key}", clean=clean))
 
 
 @given(st.sampled_from(CALLS), st.integers(100, 999), json_values, st.sampled_from([JSON, HTML, {}]))

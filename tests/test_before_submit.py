@@ -95,6 +95,21 @@ def test_a_server_without_a_list_checks_nothing(tmp_path: Path) -> None:
     assert (results(harness.apply()), api.count("list verticals")) == ({"b": "done"}, 2)
 
 
+def test_a_refused_key_asks_for_no_second_list(tmp_path: Path) -> None:
+    """The first list and the first question of the run are refused, and the run stops."""
+    api = FakeApi(duration=30)
+    harness = _harness(tmp_path, api)
+    assert results(harness.apply()) == {"tea": "done"}
+    before = len(api.requests)
+    harness.write("content/b.yaml", blog("b").replace("id: b", "id: b\n    template: haiku\n    style: other"))
+    api.fault(lambda _name, _: True, 401)
+    run = harness.ran()
+    assert (run.stopped, [seen.name for seen in api.requests[before:]]) == (
+        "unauthorized",
+        ["list templates", "status"],
+    )
+
+
 @pytest.mark.parametrize("answer", [
     httpx.Response(500, json={"detail": "no"}),
     httpx.Response(403, json={"detail": "no"}),

@@ -239,7 +239,7 @@ ITEMS = [
     (
         "each-as-id",
         "{id: '{{ each }}', output: x.md, for_each: [1], inputs: {topic: x}}",
-        "has a map as `id`, which takes a text (hint: for rows with plain values, write `each.value`)",
+        "`id` must be a text, not a map (hint: for rows with plain values, write `each.value`)",
     ),
     (
         "each-without-for-each",

@@ -147,11 +147,10 @@ def test_an_annotation_names_the_place() -> None:
     ]
 
 
-def test_ten_of_a_kind_those_on_changed_lines_first() -> None:
+def test_ten_of_a_kind() -> None:
     """GitHub shows no more; the last says how many are left."""
     findings = [*(finding(line) for line in range(1, 31)), finding(1, Severity.NOTE)]
-    lines = annotation_lines(findings, touched={"content/a.yaml": {20, 30}})
-    assert [line.partition(",line=")[2].partition(",")[0] for line in lines[:3]] == ["20", "30", "1"]
+    lines = annotation_lines(findings)
     assert lines[9] == "::error::21 more errors in the log"
     assert lines[10].startswith("::notice ")
     assert (len(lines), len(annotation_lines(findings[:10]))) == (11, 10)
@@ -166,26 +165,8 @@ def test_an_annotation_is_one_order(file: str, message: str, hint: str) -> None:
     assert [part.partition("=")[0] for part in head.split(",")] == ["file", "line", "col", "title"]
 
 
-def repository(root: Path) -> None:
-    """A merge of a pull request that added a line to a manifest."""
-
-    def git(*arguments: str) -> None:
-        who = ("-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false")
-        subprocess.run(["git", *who, *arguments], cwd=root, check=True, capture_output=True)
-
-    git("init", "--quiet", "--initial-branch=main")
-    git("add", "--all")
-    git("commit", "--quiet", "--message=Base")
-    git("checkout", "--quiet", "-b", "topic")
-    path = root / "site/content/ä.yaml"
-    path.write_text(path.read_text("utf-8") + "  - {id: last, inputs: {wrong: 1}}\n", encoding="utf-8")
-    git("commit", "--quiet", "--all", "--message=Topic")
-    git("checkout", "--quiet", "main")
-    git("merge", "--quiet", "--no-ff", "--message=Merge", "topic")
-
-
-def test_findings_are_marked_in_the_pull_request(invoke: Run, project: Any, processes: None) -> None:
-    """Of a dozen mistakes, the one that the pull request brings comes first."""
+def test_findings_are_marked_in_the_pull_request(invoke: Run, project: Any) -> None:
+    """Of a dozen mistakes, the first ten."""
     items = "".join(f"  - {{id: i{number}, inputs: {{wrong: 1}}}}\n" for number in range(12))
     head = "defaults: {template: blog_article_generator, style: general_blog}\nitems:\n"
     root = project(
@@ -194,14 +175,13 @@ def test_findings_are_marked_in_the_pull_request(invoke: Run, project: Any, proc
             "site/content/ä.yaml": f"{head}{items}",
         }
     )
-    repository(root)
-    env = {**RUNNER, "GITHUB_WORKSPACE": str(root), "GITHUB_BASE_REF": "main"}
+    env = {**RUNNER, "GITHUB_WORKSPACE": str(root)}
     for arguments in (("-C", "site", "validate"), ("-Csite", "plan", "--json")):
         ended = invoke(*arguments, cwd=root, env=env)
         assert ended.code == 1
         orders = obeyed(ended.stderr)
         assert len(orders) == 10
-        assert orders[0].startswith("::error file=site/content/ä.yaml,line=15,")
+        assert orders[0].startswith("::error file=site/content/ä.yaml,line=3,")
         assert orders[-1].endswith(" in the log")
     assert obeyed(invoke("-C", "site", "validate", cwd=root).stderr) == []
 

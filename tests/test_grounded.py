@@ -189,7 +189,7 @@ def test_it_carries_inputs_metadata_and_row(project: Build) -> None:
 @pytest.mark.parametrize(("checks", "code"), [
     ("{grounded: true}", "wrong-value"), ("{grounded: {number: true}}", "unknown-key"),
     ("{grounded: {names: true}}", "unknown-key"), ("{grounded: {numbers: '{{ 1 }}'}}", "wrong-type"),
-    ("{grounded: {allow: 5}}", "wrong-type"), ("{grounded: {allow: ['{{ \"\" }}']}}", "wrong-type"),
+    ("{grounded: {allow: 5}}", "wrong-type"), ("{grounded: {allow: ['{{ \"\" }}']}}", "wrong-value"),
     ("{grounded: {level: high}}", "wrong-value"),
 ])  # fmt: skip
 def test_what_cannot_be_used_is_refused(project: Build, checks: str, code: str) -> None:

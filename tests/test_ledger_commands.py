@@ -106,7 +106,7 @@ def test_status_shows_what_is_open_and_who_applies(
         found = invoke("ledger", "status", "--json", env=_env(database)).json
         _, message = _checked(invoke, site, database)
     assert ("ann@" in shown, "https://ci.example.com/7" in shown, "\x1b[2J" in shown) == (True, True, False)
-    assert (len(found["runners"]), found["entries"], found["texts"]) == (1, 3, 1)
+    assert (len(found["runners"]), found["entries"], found["texts"]) == (1, 3, 2)
     assert "applying now: ann@" in message
     alone(session)
     assert _checked(invoke, site, database)[1].endswith("applying now: no one")

@@ -102,35 +102,6 @@ def test_rows_that_all_share(
     assert list(tree(root)) == ["out/a.md", "out/b.md"]
 
 
-TEXTS = {
-    "no object": "7",
-    "deep": f'{{"title": "t", "body": "b", "front": {{"x": {DEEP}}}}}',
-    "surrogates": '{"title": "\\ud800", "body": "b"}',
-    "other types": '{"title": 7, "body": ["b"], "credits": "4"}',
-    "huge": '{"title": "t", "body": "' + "x" * 5_000_000,
-    "control characters": '{"title": "\\u001b[2J\\u0000", "body": "\\u0000\\u001b[2JText.\\u0007\\n", "credits": -4,'
-    ' "content_id": "../../account", "job_id": "\\u0000", "front": {"x": "\\u0000\\u001b"}}',
-}
-
-
-@pytest.mark.parametrize("name", TEXTS)
-def test_rows_of_texts(
-    checkout: Checkout, invoke: Run, served: Served, database: str, env: dict[str, str], name: str
-) -> None:
-    """A text that cannot be used is none; one that can is cleaned like that of any server."""
-    one, root = (checkout(f"{{}} (text {name})", "a", "b", at=at) for at in ("one", "two"))
-    assert invoke("apply", "--yes", cwd=one, env=env).code == 0
-    _write(database, 'UPDATE contentops.text SET value = %s WHERE position(\'"item":"a"\' IN value) > 0', TEXTS[name])
-    _harmless(invoke("plan", cwd=root, env=env))
-    for _ in range(2):
-        _harmless(invoke("apply", "--yes", cwd=root, env=env))
-    assert served.charges(f"(text {name})") == [f"a (text {name})", f"b (text {name})"]
-    found = tree(root)
-    assert "out/b.md" in found
-    for text in found.values():
-        assert not [one for one in text if ord(one) < 32 and one not in "\n\t"]
-
-
 def test_who_applies_has_a_strange_name(
     checkout: Checkout, invoke: Run, served: Served, database: str, env: dict[str, str]
 ) -> None:

@@ -16,7 +16,7 @@ from contentops.ledger.jobs import ALIVE, STATES, WORKING, JobKey, JobStage, Run
 from contentops.ledger.project import JobWriter, release
 from contentops.ledger.session import LedgerSession, Row, WorkTaken
 from contentops.model import JobState, RequestId
-from tests.ledger_rows import SCOPE, SERVER, a_job, text, write
+from tests.ledger_rows import SCOPE, SERVER, a_job, write
 from tests.ledger_rows import fill as written_before
 from tests.postgres import Cluster, until
 from tests.running import examples
@@ -251,17 +251,15 @@ def test_what_never_arrived_may_be_ordered_again(database: str) -> None:
 
 
 def test_all_or_nothing_is_written(database: str) -> None:
-    """One job that is another's keeps all that was noted with it out, the text too."""
+    """One job that is another's keeps all that was noted with it out."""
     with LedgerSession(database) as session, LedgerSession(database) as second:
         schema.prepare(session)
         write(JobWriter(Runner(session), SCOPE), a_job("a", JobState.RUNNING))
         writer = JobWriter(Runner(second), SCOPE)
         writer.note([a_job("b", JobState.PAID), a_job("a", JobState.RUNNING)])
-        writer.put_text(SERVER, a_job("b", JobState.PAID).digest, text("b"))
         with pytest.raises(WorkTaken):
             writer.flush()
         assert _states(session) == [("a", "running")]
-        assert session.run("SELECT count(*) FROM contentops.text") == [(0,)]
 
 
 def test_ledger_and_checkout_get_what_the_other_one_lacks(session: LedgerSession) -> None:

@@ -13,7 +13,7 @@ from jsonschema import Draft7Validator
 
 from contentops.errors import Diagnostic
 from contentops.manifests import schema as schema_module
-from contentops.manifests.schema import check_schema, fits
+from contentops.manifests.schema import check_schema, field_tests, fits_schema
 from contentops.manifests.values import RESERVED
 from contentops.schema_files import SCHEMA_NAMES, load_schema, schema_path
 from contentops.yaml.positions import Source, YamlDocument
@@ -345,7 +345,33 @@ def _values(schema: Any, definitions: dict[str, Any], depth: int = 0) -> st.Sear
 @given(data=st.data())
 def test_it_is_what_jsonschema_says(name: str, data: st.DataObject, takes_seconds: None) -> None:
     """Of values that fit, nearly fit, and do not."""
-    schema, test = load_schema(name), fits(name)
+    schema = load_schema(name)
     value = data.draw(_values(schema, schema.get("definitions", {})))
-    assert test is not None, "it has a keyword that the test does not know"
-    assert test(value) == Draft7Validator(schema).is_valid(value)
+    assert fits_schema(value, name) == Draft7Validator(schema).is_valid(value)
+
+
+def test_rendered_fields_are_the_written_ones_without_templates() -> None:
+    """What a field may be is said once: a rendered value fits if it is no null and fits without being a template."""
+    for name, test in field_tests().items():
+        for value in (
+            "{{ x }}",
+            "{% x %}",
+            None,
+            1,
+            1.0,
+            True,
+            "quick",
+            "a",
+            [],
+            ["a"],
+            [1],
+            {},
+            {"words": {"min": 1}},
+        ):
+            item = {"id": "x", name: value}
+            template = isinstance(value, str) and "{" in value and name not in TEXTS
+            assert test(value) == (value is not None and not template and fits_schema({"items": [item]}, "manifest"))
+
+
+TEXTS = {"id", "template", "style", "vertical", "brand_voice", "output", "revision", "publish_on", "for_each"}
+"""The fields that may be any text."""

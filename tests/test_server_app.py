@@ -23,7 +23,7 @@ BODY = {
 def test_submit_poll_and_content_in_the_documented_shapes(bundled: Bundled) -> None:
     """A submit is pending, then processing with a stage, then completed with a stored content."""
     opened = asyncio.Event()
-    server = bundled(clock=holding(opened))
+    server = bundled(clock=holding(opened), stage_seconds=1.0)
 
     async def submitted() -> tuple[Reply, Reply]:
         reply = await call(server.app, "POST", "/v1/generate", BODY)

@@ -9,14 +9,12 @@ from typing import Any
 
 import pytest
 
-from contentops.digest import NOTHING
 from contentops.model import ItemId, Job, JobState, Record, RequestId
 from contentops.server.app import create_app
 from contentops.server.engines.chat import ChatClient, ModelEndpoint, Prompt
 from contentops.server.engines.openai import OpenAIEngine
 from contentops.server.engines.protocol import EngineError, TokenCount, WritingTask
 from contentops.server.store import Clock, Store
-from contentops.state.cache import Cache, StoredText
 from contentops.state.codec import line_of, parse_as
 from contentops.tokens import PaidTokens, TokenPrice, Tokens
 from tests.fakes.api import FakeApi
@@ -283,18 +281,14 @@ def test_a_paid_text_that_waits_keeps_its_tokens(tmp_path: Path, processes: None
     assert (harness.made_by("a").tokens, len(harness.api.generations)) == (USED, 1)
 
 
-def test_lines_and_rows_with_tokens_are_read_back(tmp_path: Path) -> None:
-    """In the lock, in the journal and in the cache; one without has no such key."""
+def test_lines_with_tokens_are_read_back() -> None:
+    """In the jobs; one without has no such key."""
     paid = PaidTokens(input=7, output=3, price=PRICE)
     fields: dict[str, Any] = {"digest": "", "server": "local", "dialect": "", "credits": 4}
     entry = Job(request_id=RequestId("r"), item=ItemId("a"), attempt=1, state=JobState.PAID, tokens=paid, **fields)
     text = line_of(entry)
     assert '"tokens":{"input":7,"output":3,"price":{"currency":"USD","input":250000,"output":2000000}}' in text
     assert line_of(parse_as(text, Job)) == text
-    stored = StoredText(title="t", body="b", credits=4, tokens=paid)
-    with Cache(tmp_path) as cache:
-        cache.put_text("local", NOTHING, stored)
-        assert cache.get_text("local", NOTHING, "") == stored
     assert PRICE.of(Tokens(input=7, output=3)) == 7 * 250_000 + 3 * 2_000_000
 
 

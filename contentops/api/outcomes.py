@@ -1,4 +1,4 @@
-"""Turns an `Answer` or a `Trouble` into a reply or a `Failure`. Pure.
+"""Turns an `Answer`, or none, into a reply or a `Failure`. Pure.
 
 The only module that decides whether a paid call may be sent again: a call that pays or creates is `AMBIGUOUS` unless
 it certainly never arrived or was refused.
@@ -97,7 +97,7 @@ def _date(text: str) -> float | None:
         return None
 
 
-# ---- Turns an `Answer` or a `Trouble` into a reply or a `Failure`. Pure.
+# ---- Turns an `Answer`, or none, into a reply or a `Failure`. Pure.
 
 Kind = FailureKind
 
@@ -123,43 +123,18 @@ class Answer(Struct, frozen=True):
     damage: Damage = Damage.NONE
 
 
-class Trouble(enum.Enum):
-    """How a call failed without an answer."""
-
-    UNREACHABLE = enum.auto()
-    """No connection was made, so nothing was sent."""
-    CERTIFICATE = enum.auto()
-    """The server's certificate is not valid, so nothing was sent."""
-    PROXY = enum.auto()
-    """The proxy refused the connection, so nothing was sent."""
-    LOST = enum.auto()
-    """The connection broke, no answer came in time, or the bundled server or the transport raised an error."""
-
-
-_HINTS = {
-    Trouble.CERTIFICATE: (
-        f"; {CHECK_ADDRESS} and this machine's clock, and set `SSL_CERT_FILE` for your own certificate authority"
-    ),
-    Trouble.PROXY: "; check `HTTPS_PROXY` and `NO_PROXY`",
-}
-
-_UNSENT = {
-    Trouble.UNREACHABLE: Kind.NOT_SENT,
-    Trouble.CERTIFICATE: Kind.UNUSABLE,
-    Trouble.PROXY: Kind.UNUSABLE,
-}
-
 _QUOTED = 300
 """The most characters of outside text in a message that has words of ours too."""
 
 
-def unanswered(call: Call, trouble: Trouble, detail: str, *, clean: Callable[[str], str] = plain) -> Failure:
+def unanswered(
+    call: Call, kind: FailureKind, detail: str, hint: str = "", *, clean: Callable[[str], str] = plain
+) -> Failure:
     """Return the failure of a call without an answer; `detail` is the reason, for the message.
 
     `clean` makes outside text safe for a message: one line, at most 500 characters, no secret.
     """
-    kind = _UNSENT.get(trouble) or _lost(call)
-    message = clean(detail)[:_QUOTED] + _HINTS.get(trouble, "")
+    message = clean(detail)[:_QUOTED] + hint
     return Failure(kind, message, call=call.name, not_from_api=kind is Kind.UNUSABLE)
 
 
@@ -172,7 +147,7 @@ def judge(call: Call, answer: Answer, *, wall: float, clean: Callable[[str], str
     if damage is Damage.LARGE:
         return case.failure(_unexpected(call), f"{damage}; {CHECK_ADDRESS}", not_from_api=True)
     if damage:
-        return case.failure(_lost(call), str(damage))
+        return case.failure(lost(call), str(damage))
     if not _may_be_json(answer):
         message = f"{_status_of(answer)} {_body_kind(case)} instead of JSON; {CHECK_ADDRESS}"
         return case.failure(_unexpected(call), message, not_from_api=True)
@@ -199,7 +174,7 @@ def _by_body(case: _Case) -> Reply | Failure:
         value = decode(case.answer.body)
         reply = read(call, value)
     except Garbled as error:
-        return case.failure(_lost(call), case.clean(str(error)))
+        return case.failure(lost(call), case.clean(str(error)))
     except Unreadable as error:
         text = case.clean(error_text(value))
         if text and _says_no(value):
@@ -269,7 +244,7 @@ def _by_status(case: _Case) -> Failure:
     if _REDIRECT <= status < _CLIENT:
         return _redirected(case)
     if status == HTTPStatus.REQUEST_TIMEOUT:
-        return case.failure(_lost(call), _message(case))
+        return case.failure(lost(call), _message(case))
     if status == HTTPStatus.NOT_IMPLEMENTED and call.repeatable:
         # The route does not exist, and a retry does not change that.
         return case.failure(Kind.REJECTED, _message(case))
@@ -303,7 +278,7 @@ def _origin(location: str) -> str:
 def _client_error(case: _Case) -> Failure:
     call, answer = case.call, case.answer
     if answer.damage and answer.status in _GONE:
-        return case.failure(_lost(call), str(answer.damage))
+        return case.failure(lost(call), str(answer.damage))
     if not answer.damage and not _holds_json(answer):
         return case.failure(Kind.UNUSABLE, f"{_status_of(answer)} {_body_kind(case)}; {CHECK_ADDRESS}")
     if not isinstance(call, Generate):
@@ -328,7 +303,7 @@ def _refused_submit(status: int, text: str) -> FailureKind:
 
 
 def _server_error(case: _Case) -> Failure:
-    kind = _lost(case.call)
+    kind = lost(case.call)
     text = _text(case)
     if _UNKNOWN_SLUG.search(text) and any(_names(text, slug) for slug in _slugs(case.call)):
         kind = Kind.REJECTED if isinstance(case.call, Generate) else Kind.NOT_FOUND
@@ -352,7 +327,7 @@ def _names(text: str, slug: str) -> bool:
 # --- kinds and texts --------------------------------------------------------------------------------------
 
 
-def _lost(call: Call) -> FailureKind:
+def lost(call: Call) -> FailureKind:
     """Return the kind of a call whose answer was lost, or whose server failed."""
     return Kind.UNAVAILABLE if call.repeatable else Kind.AMBIGUOUS
 

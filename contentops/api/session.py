@@ -1,24 +1,19 @@
 """The one transport: sends a call and returns the reply or the failure; errors of network and server raise nothing.
 
-Only this module and `connections` import httpx, when a client is made. It retries nothing and follows no redirect: the
-caller decides when to send again, with the policy of `backoff`.
-
-The cost of one httpx pool grows with the square of its connections. A stack of pools with one connection each stays
-cheap at any number, and uses the connection that was used last.
+Only this module imports httpx. It retries nothing and follows no redirect: the caller decides when to send again, with
+the policy `RETRY`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import os
 import socket
 import ssl
 import time
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -49,20 +44,28 @@ from contentops.api.dialects import (
     names_blamed,
     spell,
 )
-from contentops.api.outcomes import Answer, Damage, Trouble, ends_search, judge, no_api, not_sent, unanswered
+from contentops.api.outcomes import (
+    CHECK_ADDRESS,
+    Answer,
+    Damage,
+    ends_search,
+    judge,
+    lost,
+    no_api,
+    not_sent,
+    unanswered,
+)
 from contentops.api.reading import is_enveloped
 from contentops.errors import ApiError
 from contentops.loopback import is_loopback
 from contentops.model import ApiSettings
 from contentops.sanitize import message, redact
 
-# ---- Connections to one server: TLS, proxy, and a stack of transports with one connection each.
+# ---- Connections to one server: TLS, proxy, and a check before the bytes of a request leave.
 
-KEEP_ALIVE = 30.0
-"""Seconds an idle connection is kept: less than common gateways keep theirs."""
 FRESH = 4.0
-"""Seconds a connection may be idle before a paid call: common servers close one after five, and a close during a
-request leaves its outcome unknown."""
+"""Seconds an idle connection is kept: common servers close one after five, and a close during a call that pays leaves
+its outcome unknown."""
 _LEAVING = (".send_request_headers.started", ".send_request_body.started")
 
 
@@ -83,81 +86,27 @@ def fenced(may_leave: MayLeave, *, stops: bool) -> Callable[[str, Mapping[str, o
     return traced
 
 
-class ConnectionStack:
-    """At most `limit` transports, made on demand; the one used last is used next. For one event loop."""
+def transport_to(base: str) -> httpx.AsyncHTTPTransport:
+    """Return the transport to a server, with the certificates and the proxy of the environment.
 
-    def __init__(self, make: Callable[[], httpx.AsyncBaseTransport], *, limit: int = 64) -> None:
-        self._make = make
-        self._free = asyncio.Semaphore(limit)
-        self._idle: list[tuple[httpx.AsyncBaseTransport, float]] = []
-        self._closed = False
-
-    @contextlib.asynccontextmanager
-    async def lease(self, *, fresh: bool) -> AsyncIterator[httpx.AsyncBaseTransport]:
-        """A transport for one use; waits while `limit` are in use, and closes the transport if the user raises.
-
-        `fresh` asks for one that is new or was used within `FRESH` seconds.
-        """
-        clock = asyncio.get_running_loop().time
-        async with self._free:
-            transport = await self._next(fresh=fresh, now=clock())
-            try:
-                yield transport
-            except BaseException:
-                await transport.aclose()
-                raise
-            if self._closed:
-                await transport.aclose()
-            else:
-                self._idle.append((transport, clock()))
-
-    async def _next(self, *, fresh: bool, now: float) -> httpx.AsyncBaseTransport:
-        if not self._idle:
-            return self._make()
-        transport, since = self._idle.pop()
-        if fresh and now - since > FRESH:
-            # The others on the stack are at least as old.
-            await transport.aclose()
-            return self._make()
-        return transport
-
-    async def aclose(self) -> None:
-        """Close every idle transport now, and each one in use when its use ends."""
-        self._closed = True
-        while self._idle:
-            transport, _ = self._idle.pop()
-            await transport.aclose()
-
-
-def transports(base: str) -> Callable[[], httpx.AsyncHTTPTransport]:
-    """Return a function that makes one-connection transports with one TLS context and one proxy.
-
-    Raises ApiError for proxy or certificate settings of the environment that cannot be used.
+    Raises ApiError for settings of the environment that cannot be used.
     """
-    import httpx
-
-    limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE)
+    limits = httpx.Limits(max_connections=None, keepalive_expiry=FRESH)
     parts = urlsplit(base)
     if parts.scheme == "http":
         # Plain http goes to this machine alone: no TLS, no proxy.
-        unused = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        return lambda: httpx.AsyncHTTPTransport(verify=unused, limits=limits)
+        return httpx.AsyncHTTPTransport(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), limits=limits)
     try:
         context = httpx.create_ssl_context()
-        proxy = _proxy(parts.hostname or "", context)
-        make = functools.partial(httpx.AsyncHTTPTransport, verify=context, limits=limits, proxy=proxy)
-        make()
+        return httpx.AsyncHTTPTransport(verify=context, limits=limits, proxy=_proxy(parts.hostname or "", context))
     except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
         message = f"the proxy or certificate settings in the environment are invalid: {error}"
         hint = "check `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR`"
         raise ApiError(message, code="environment", hint=hint) from error
-    return make
 
 
 def _proxy(host: str, context: ssl.SSLContext) -> httpx.Proxy | None:
     from urllib.request import getproxies, proxy_bypass
-
-    import httpx
 
     proxies = getproxies()
     url = proxies.get("https") or proxies.get("all")
@@ -331,10 +280,7 @@ class Client:
         trace: Callable[[Exchange], None] | None = None,
     ) -> None:
         """Raises ApiError for a dialect, address, key or user id that cannot work."""
-        import httpx
-
         local = settings.base_url == "local"
-        self._httpx = httpx
         self._send_mode = settings.send_mode
         self._stated = dialect_named(settings.dialect)
         self._base = base_address(settings, self._stated)
@@ -361,14 +307,10 @@ class Client:
         self._trace = trace
         self._secrets = (secret, user)
         self._patience = patience or Patience()
-        self._shared = transport
-        self._stack: ConnectionStack | None = None
-        if transport is None and app is not None:
-            self._shared = httpx.ASGITransport(app)
-        elif transport is None:
-            if local:
-                raise ApiError("`api.base_url` is `local`, and no bundled server was given", code="no-server")
-            self._stack = ConnectionStack(transports(self._base))
+        if transport is None and app is None and local:
+            raise ApiError("`api.base_url` is `local`, and no bundled server was given", code="no-server")
+        own = transport_to(self._base) if app is None and transport is None else httpx.ASGITransport(app)
+        self._transport = transport or own
 
     def __repr__(self) -> str:
         return f"Client({self._server!r})"
@@ -473,8 +415,7 @@ class Client:
                 exchange = traced(exchange, self._trace, call, wire, path, at=self._wall())
             answer = await exchange
         except Exception as error:  # noqa: BLE001 - whatever network or server raise is an outcome of the call
-            trouble, detail = self._diagnose(error, call)
-            reply: Reply | Failure = unanswered(call, trouble, detail, clean=self._clean)
+            reply: Reply | Failure = self._diagnosed(error, call)
         else:
             reply = judge(call, answer, wall=self._wall(), clean=self._clean)
             if isinstance(call, ListTemplates | ListStyles) and not isinstance(reply, Failure) and self._check:
@@ -490,10 +431,7 @@ class Client:
 
     async def aclose(self) -> None:
         """Close every connection."""
-        if self._stack is not None:
-            await self._stack.aclose()
-        if self._shared is not None:
-            await self._shared.aclose()
+        await self._transport.aclose()
 
     async def _exchange(self, call: Call, wire: Wire, base: str, may_leave: MayLeave) -> Answer:
         patience = self._patience
@@ -505,25 +443,17 @@ class Client:
         headers = self._headers.copy()
         headers.update(wire.headers)
         url = self._url(base + wire.path)
-        request = self._httpx.Request(wire.method, url, headers=headers, content=wire.body, extensions=extensions)
-        # The time limit does not include the wait for a free connection.
-        async with self._lease(call) as transport:
-            response = None
-            try:
-                async with asyncio.timeout(patience.total(call)):
-                    response = await transport.handle_async_request(request)
-                    body, damage = await self._collect(response)
-            except TimeoutError:
-                if response is None:
-                    raise
-                body, damage = b"", Damage.LATE
+        request = httpx.Request(wire.method, url, headers=headers, content=wire.body, extensions=extensions)
+        response = None
+        try:
+            async with asyncio.timeout(patience.total(call)):
+                response = await self._transport.handle_async_request(request)
+                body, damage = await self._collect(response)
+        except TimeoutError:
+            if response is None:
+                raise
+            body, damage = b"", Damage.LATE
         return Answer(response.status_code, dict(response.headers.items()), body, damage)
-
-    def _lease(self, call: Call) -> AbstractAsyncContextManager[httpx.AsyncBaseTransport]:
-        if self._stack is not None:
-            return self._stack.lease(fresh=not call.repeatable)
-        assert self._shared is not None
-        return contextlib.nullcontext(self._shared)
 
     async def _collect(self, response: httpx.Response) -> tuple[bytes, Damage]:
         """Return the body, or why there is none: an error after the status must not replace the status."""
@@ -532,31 +462,38 @@ class Client:
             return await _gather(stream, response.headers.get("content-encoding", "").strip().lower())
         except zlib.error:
             return b"", Damage.CODING
-        except self._httpx.TimeoutException:
+        except httpx.TimeoutException:
             return b"", Damage.LATE
-        except self._httpx.TransportError:
+        except httpx.TransportError:
             return b"", Damage.CUT
         finally:
             await stream.aclose()
 
-    def _diagnose(self, error: Exception, call: Call) -> tuple[Trouble, str]:
-        httpx = self._httpx
-        host = urlsplit(self._base).netloc
+    def _diagnosed(self, error: Exception, call: Call) -> Failure:
+        """Return the failure of a call that raised an error instead of an answer."""
+        host, kind, hint = urlsplit(self._base).netloc, FailureKind.NOT_SENT, ""
         match error:
             case BlockedByFence():
-                return Trouble.UNREACHABLE, f"not sent to `{host}`: too much time passed after it was recorded"
+                detail = f"not sent to `{host}`: too much time passed after it was recorded"
             case httpx.ProxyError():
-                return Trouble.PROXY, f"the proxy refused the connection to `{host}`: {cause(error)}"
+                kind, hint = FailureKind.UNUSABLE, "; check `HTTPS_PROXY` and `NO_PROXY`"
+                detail = f"the proxy refused the connection to `{host}`: {cause(error)}"
             case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.PoolTimeout():
+                detail = f"no connection to `{host}`: {cause(error)}"
                 if any(isinstance(each, ssl.SSLCertVerificationError) for each in chain(error)):
-                    return Trouble.CERTIFICATE, f"the certificate of `{host}` is not valid: {cause(error)}"
-                return Trouble.UNREACHABLE, f"no connection to `{host}`: {cause(error)}"
+                    kind, hint = FailureKind.UNUSABLE, _CERTIFICATE
+                    detail = f"the certificate of `{host}` is not valid: {cause(error)}"
             case httpx.TimeoutException() | TimeoutError():
-                return Trouble.LOST, f"no answer from `{host}` within {self._patience.read(call):g} s"
+                kind, detail = lost(call), f"no answer from `{host}` within {self._patience.read(call):g} s"
             case httpx.TransportError():
-                return Trouble.LOST, f"the connection to `{host}` broke: {cause(error)}"
+                kind, detail = lost(call), f"the connection to `{host}` broke: {cause(error)}"
             case _:
-                return Trouble.LOST, f"the call to `{host}` failed inside: {type(error).__name__}: {error}"
+                # The bundled server or the transport raised it.
+                kind, detail = lost(call), f"the call to `{host}` failed inside: {type(error).__name__}: {error}"
+        return unanswered(call, kind, detail, hint, clean=self._clean)
+
+
+_CERTIFICATE = f"; {CHECK_ADDRESS} and this machine's clock, and set `SSL_CERT_FILE` for your own certificate authority"
 
 
 def _is_final(failure: Failure) -> bool:

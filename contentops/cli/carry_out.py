@@ -46,7 +46,7 @@ def carry_out(
 
 def _begin(signals: contextlib.ExitStack, display: Display, stop: Stop) -> None:
     """From here on, let the first Ctrl-C stop gently. Before, it ends the program, because nothing was done yet."""
-    signals.enter_context(stopping(stop.request, displayed=display.stopping))
+    signals.enter_context(stopping(stop.request))
     display.start()
 
 
@@ -54,29 +54,25 @@ def _begin(signals: contextlib.ExitStack, display: Display, stop: Stop) -> None:
 
 _STDERR = 2
 _FIRST = b"\nstopping: nothing new is submitted, progress is kept; press Ctrl-C again to exit at once\n"
-_SHOW_CURSOR = b"\x1b[?25h"
 _SECOND = b"\nexit at once; `contentops apply` continues what is running\n"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextlib.contextmanager
-def stopping(request: Callable[[], None], *, displayed: Callable[[], bool] = lambda: False) -> Iterator[None]:
+def stopping(request: Callable[[], None]) -> Iterator[None]:
     """While open, the first signal calls `request` and the second ends the process with 130.
 
-    `displayed`: returns whether a display shows that the run is stopping; it is called in the handler, so it must only
-    set a flag. Writes go to the file descriptor: a handler may run in the middle of a buffered write.
+    Writes go to the file descriptor: a handler may run in the middle of a buffered write.
     """
     is_stopping = False
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         nonlocal is_stopping
         if is_stopping:
-            # A display may have hidden the cursor.
-            _write(_SHOW_CURSOR + _SECOND if os.isatty(_STDERR) else _SECOND)
+            _write(_SECOND)
             os._exit(ExitCode.INTERRUPTED)
         is_stopping = True
-        if not displayed():
-            _write(_FIRST)
+        _write(_FIRST)
         request()
 
     before = {number: signal.signal(number, handle) for number in _SIGNALS}

@@ -124,7 +124,7 @@ class AdoptionQuestion:
     def answer(self, adoption: Adoption) -> ExitCode:
         """Print what was done, or would be done."""
         said = () if self._check else adoption.drafts
-        terminal.report_findings([one for one in adoption.findings if one not in said], grouped=True)
+        terminal.report_findings([one for one in adoption.findings if one not in said])
         self._session.answer(
             adopted_json(adoption, written=not self._check),
             adoption.added.rstrip("\n") if self._check and adoption.added else adopted_words(adoption, self._word),

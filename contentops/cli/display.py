@@ -1,29 +1,26 @@
-"""Display a run: moving lines on a terminal, plain ones in a log, and events in a file."""
+"""Display a run: a moving line on a terminal, plain lines in a log, and events in a file."""
 
 from __future__ import annotations
 
 import contextlib
-import threading
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from contentops.cli.named_files import check_events_place
-from contentops.cli.terminal import can_animate, for_log, report, wants_color
+from contentops.cli.terminal import can_animate, for_log, report
 from contentops.errors import OutputError
 from contentops.model import Event
 from contentops.operations.runs import EventFile
-from contentops.reporting.layout import fitted
+from contentops.reporting.layout import cut, fitted
 from contentops.reporting.run import Progress
 from contentops.sanitize import visible
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-ROWS = 12
-"""Running items that are shown at once."""
 _ECHO = 3
 """Columns kept free."""
+_CLEAR = "\r\x1b[2K"
+"""Moves to the start of the line and clears it."""
 
 
 class Display:
@@ -34,10 +31,6 @@ class Display:
 
     def show(self, event: Event) -> None:
         """Show an event; never fails."""
-
-    def stopping(self) -> bool:
-        """Note that the run stops; return whether the display shows it. Called in a signal handler."""
-        return False
 
     def close(self) -> None:
         """Restore the terminal."""
@@ -59,75 +52,39 @@ class Plain(Display):
 
 
 class Moving(Display):
-    """Redraws the running items and the totals in place; lines of finished items scroll above."""
+    """Shows the lines of finished items, and under them one line with the totals, which is written again and again."""
 
-    def __init__(self, stream: TextIO, *, color: bool) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
         self._progress = Progress(silent=True)
-        self._lock = threading.RLock()
-        self._console = Console(
-            file=stream, no_color=not color, force_terminal=True, highlight=False, markup=False, emoji=False
-        )
-        self._live = Live(
-            console=self._console,
-            get_renderable=self._picture,
-            refresh_per_second=4,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
+        self._began = False
 
     def start(self) -> None:
-        """Begin to redraw."""
-        self._live.start()
+        """Begin to draw."""
+        self._began = True
 
     def show(self, event: Event) -> None:
-        """Take an event in, and print the lines of finished items above the moving part."""
-        from rich.text import Text
-
-        with self._lock:
-            lines = self._progress.take(event)
-        with contextlib.suppress(OSError, ValueError):
-            for line in lines if event.kind in {"item-done", "note"} else ():
-                self._console.print(Text(fitted(line, self._console.width)), soft_wrap=True)
-
-    def redraw(self) -> None:
-        """Draw now instead of at the next interval."""
-        self._live.refresh()
-
-    def stopping(self) -> bool:
-        """Show it from the next drawing on."""
-        self._progress.stopping = True
-        return True
+        """Show the line of a finished item, and the totals after this event."""
+        lines = self._progress.take(event)
+        if self._began:
+            columns = shutil.get_terminal_size().columns
+            kept = lines if event.kind in {"item-done", "note"} else ()
+            running = [f"; {visible(item)}: {active.words()}" for item, active in self._progress.active.items()]
+            line = self._progress.totals() + (running[0] if len(running) == 1 else "")
+            # A line that reaches the edge would wrap, also with a `^C` that the terminal echoes.
+            line = cut(line, max(columns - _ECHO, 1))
+            self._write("".join(f"{fitted(each, columns)}\n" for each in kept) + line)
 
     def close(self) -> None:
-        """Remove the moving part."""
+        """Remove the line of the totals."""
+        if self._began:
+            self._write("")
+
+    def _write(self, text: str) -> None:
+        """Replace the line of the totals; a closed stream does not end the run."""
         with contextlib.suppress(OSError, ValueError):
-            self._live.stop()
-
-    def _picture(self) -> RenderableType:
-        """Return what is drawn. Runs in the thread that redraws."""
-        from rich.console import Group
-        from rich.constrain import Constrain
-        from rich.table import Table
-        from rich.text import Text
-
-        with self._lock:
-            running, waiting = self._progress.running()
-            rows = [(visible(item), active.words()) for item, active in running[:ROWS]]
-            hidden = len(running) - len(rows)
-            lines = [self._progress.counts(), self._progress.now()]
-        grid = Table.grid(padding=(0, 2))
-        for item, words in rows:
-            grid.add_row(Text(f"  {item}", no_wrap=True, overflow="ellipsis"), Text(words, style="dim", no_wrap=True))
-        if hidden:
-            grid.add_row(Text(f"  and {hidden} more", style="dim"))
-        folded = [Text(f"  {line}", style="dim", no_wrap=True, overflow="ellipsis") for line in waiting]
-        ending = [Text(line, style="bold", no_wrap=True, overflow="ellipsis") for line in lines if line]
-        # Columns stay free, since a `^C` that the terminal echoes must not wrap the line.
-        return Constrain(Group(*([grid] if rows else []), *folded, *ending), max(self._console.width - _ECHO, 1))
+            self._stream.write(f"{_CLEAR}{text}")
+            self._stream.flush()
 
 
 @contextlib.contextmanager
@@ -160,7 +117,7 @@ def recorded(show: Callable[[Event], None], path: str) -> Iterator[Callable[[Eve
 @contextlib.contextmanager
 def watching(stream: TextIO) -> Iterator[Display]:
     """Open the display that fits `stream`."""
-    display: Display = Moving(stream, color=wants_color(stream)) if can_animate(stream) else Plain(stream)
+    display: Display = Moving(stream) if can_animate(stream) else Plain(stream)
     try:
         yield display
     finally:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING
 
 from contentops.ci.runner import has_base
 from contentops.cli import terminal
@@ -16,68 +13,31 @@ from contentops.errors import ContentopsError, Diagnostic
 from contentops.model import Note, Plan, Project, Run
 from contentops.reporting.diagnostics import annotation_lines, outputs
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 SUMMARY_ROOM = 500_000
 """Bytes of a plan on the job's page, which takes 1 MiB for each step."""
-_HUNK = r"@@ -\S+ \+(\d+)(?:,(\d+))? @@"
 
 
 def annotate(findings: Sequence[Diagnostic], directory: str) -> None:
     """Mark the findings in the files of the pull request, under a runner of GitHub; never fails."""
     if not findings or not terminal.read_by_runner():
         return
-    root = _root(directory)
-    touched = {} if root is None else _touched(root)
     folder = project_folder(directory)
     with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write("".join(f"{line}\n" for line in annotation_lines(findings, folder=folder, touched=touched)))
+        sys.stderr.write("".join(f"{line}\n" for line in annotation_lines(findings, folder=folder)))
         sys.stderr.flush()
-
-
-def _root(directory: str) -> Path | None:
-    from pathlib import Path  # start-up: most commands run where there is no runner
-
-    from contentops.manifests.root import find_root
-
-    try:
-        return Path(find_root(directory))
-    except (ContentopsError, OSError):
-        return None
 
 
 def project_folder(directory: str) -> str:
     """Return the project's folder relative to the checkout; empty for the checkout itself and outside of it."""
-    root = _root(directory)
-    if root is None:
-        return ""
-    with contextlib.suppress(ValueError, OSError):
-        folder = root.resolve().relative_to(os.path.realpath(os.environ.get("GITHUB_WORKSPACE", ""))).as_posix()
+    from pathlib import Path  # start-up: most commands run where there is no runner
+
+    from contentops.manifests.root import find_root
+
+    with contextlib.suppress(ContentopsError, ValueError, OSError):
+        root = Path(find_root(directory)).resolve()
+        folder = root.relative_to(os.path.realpath(os.environ.get("GITHUB_WORKSPACE", ""))).as_posix()
         return "" if folder == "." else folder
     return ""
-
-
-def _touched(root: Path) -> dict[str, AbstractSet[int]]:
-    """Return the lines that a pull request changed, by file: a runner checks out its merge with the base."""
-    from contentops.ci.git import run_git
-    from contentops.ci.history import base_commit
-
-    arguments = ("--unified=0", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--relative")
-    try:
-        base = base_commit(str(root), os.environ)
-        diff = run_git(root, "-c", "core.quotePath=false", "diff", *arguments, base, "HEAD") if base else ""
-    except ContentopsError:
-        return {}
-    touched: dict[str, set[int]] = {}
-    file = ""
-    for line in diff.split("\n"):
-        if line.startswith("+++ "):
-            file = line[4:].rstrip("\t").removeprefix("b/")
-        elif match := re.match(_HUNK, line):
-            start, count = int(match[1]), int(match[2] or "1")
-            touched.setdefault(file, set()).update(range(start, start + min(count, 100_000)))
-    return {name: frozenset(lines) for name, lines in touched.items()}
 
 
 def settings_notes(project: Project) -> tuple[Note, ...]:

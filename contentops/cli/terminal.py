@@ -128,14 +128,14 @@ def report_line(line: str) -> None:
     report(visible(line))
 
 
-def report_findings(findings: Iterable[Diagnostic], *, gap: bool = False, grouped: bool = False) -> None:
-    """Print findings to stderr, an empty line after them with `gap`; `grouped`: those that differ in names together."""
+def report_findings(findings: Iterable[Diagnostic], *, gap: bool = False) -> None:
+    """Print findings to stderr, an empty line after them with `gap`."""
     shown = tuple(findings)
     if not shown:
         return
     from contentops.reporting.diagnostics import diagnostics_text
 
-    text = diagnostics_text(shown, grouped=grouped)
+    text = diagnostics_text(shown)
     report(f"{text}\n" if gap else text)
 
 

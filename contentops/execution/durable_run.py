@@ -210,6 +210,8 @@ class DurableRun:
             self._waiting.discard(future)
 
     async def _sleep(self, until: float, *, polls: bool) -> None:
+        if until <= self.now():
+            return
         future: asyncio.Future[None] = self._loop.create_future()
         timer = self._loop.call_at(until + TICK, _done, future)
         self._sleeping[future] = until, polls
@@ -220,6 +222,9 @@ class DurableRun:
             del self._sleeping[future]
 
     async def _admit(self, asks: bool) -> bool:
+        if not self._admissions and not self._admission.closed and self._admission.open(asks=asks):
+            self._admission.enter(asks=asks)
+            return True
         future: asyncio.Future[bool] = self._loop.create_future()
         self._admissions.append((future, asks))
         self.wake()

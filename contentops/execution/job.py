@@ -43,7 +43,6 @@ from contentops.model import Collect, Fetch, Job, JobState, Record, Result, Save
 from contentops.model.jobs import OrderEnd
 from contentops.planning.sides import is_protected
 from contentops.planning.table import text_lost_hint
-from contentops.state.cache import StoredText
 from contentops.state.codec import Drop
 from contentops.tokens import PaidTokens
 
@@ -539,10 +538,8 @@ def _other_item(item: Item, job: Job, content: Content) -> str:
 
 def _local(ctx: Context, job: Job) -> Text | None:
     """The text of this submit from this machine; another attempt of the same request has another text."""
-    stored = ctx.cache.get_text(ctx.server, job.digest, job.request_id)
-    if stored is None and job.body and (body := ctx.text(job.body)) is not None:
-        stored = StoredText(title=job.title, body=body, content_id=job.content_id, generated_at=job.generated_at)
-    return Text.of(stored, job) if stored is not None else None
+    body = ctx.text(job.body) if job.body else None
+    return None if body is None else Text.of(job, body, ctx.cache.front(job.body))
 
 
 async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
@@ -582,11 +579,11 @@ async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
 
 def _local_text(ctx: Context, record: Record, wanted: Digest) -> Text | None:
     """The text of a record from this machine."""
-    stored = ctx.cache.get_text(ctx.server, record.digest, record.request_id)
-    if stored is not None and body_digest(stored.body) == wanted:
-        return Text.of(stored)
-    body = ctx.text(wanted)
-    return None if body is None else Text(title=record.title, body=body)
+    body, made_by = ctx.text(wanted), ctx.made_by(record)
+    if body is None or made_by is None or made_by.body != wanted:
+        return None if body is None else Text(title=record.title, body=body)
+    text = Text.of(made_by, body, ctx.cache.front(wanted))
+    return structs.replace(text, job=None, from_earlier_run=True)
 
 
 def with_body(answers: Sequence[Content | JobStatus | Failure], wanted: Digest) -> Text | None:

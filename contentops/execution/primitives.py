@@ -22,8 +22,7 @@ from contentops.api.calls import JobStatus, Reply
 from contentops.digest import Digest
 from contentops.documents.front_matter import WrittenEntry
 from contentops.loopback import is_loopback
-from contentops.model import Change, Finding, ItemId, Job, JobState, Json, KeptWords, Record, Result, Spec
-from contentops.state.cache import StoredText
+from contentops.model import Change, Finding, ItemId, Job, JobState, Json, KeptWords, Record, RequestId, Result, Spec
 
 CLOCKS = 300.0
 """Seconds by which the clock of a server may be behind ours."""
@@ -38,6 +37,9 @@ LONGER = 1.3
 """A job that takes longer than all known ones is polled again after this much of the time that has passed."""
 LONGEST_GAP = 30.0
 """Seconds between two polls of a job of which nothing is known, at most, while few jobs run."""
+
+AT_ONCE = 0.1
+"""Seconds of the way to a server and back: a job that its first poll finds done so soon took no time."""
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, lt=1e6)]
 """How long a job took, as far as polls show."""
@@ -75,7 +77,8 @@ class Durations:
         values = self.seen.setdefault(kind, [])
         if values and not after:
             by = min(by, self.median(kind))  # the limit may have delayed the first poll
-        seconds = math.sqrt(after * by) if after else by * 0.75
+        earlier = 0.75 if by > AT_ONCE else 0.0
+        seconds = math.sqrt(after * by) if after else by * earlier
         values.append(round(max(seconds, 0.001), 6))
         del values[:-KEEP]
 
@@ -244,9 +247,21 @@ class Lost(Struct, frozen=True, kw_only=True):
     """This run sent it."""
 
 
-class Text(StoredText, frozen=True, kw_only=True):
-    """A cleaned text on its way to a file, and the job that made it."""
+class Text(Struct, frozen=True, kw_only=True):
+    """A cleaned text on its way to a file, and what its job says of it."""
 
+    title: str
+    body: str
+    content_id: str = ""
+    job_id: str = ""
+    request_id: RequestId = RequestId("")
+    generated_at: str = ""
+    outline: bool = False
+    """The bundled server says that it is a draft outline."""
+    model: str = ""
+    """The model that made it, by the server's name; empty: not known."""
+    front: Mapping[str, Json] = field(default_factory=dict)
+    """The front matter of the generated text, without its title."""
     job: Job | None = None
     """The open job that is closed once the text is written."""
     paid_now: bool = False
@@ -259,14 +274,21 @@ class Text(StoredText, frozen=True, kw_only=True):
     """It is from the cache and has no open job: its content may have been deleted or changed meanwhile."""
 
     @staticmethod
-    def of(stored: StoredText, job: Job | None = None) -> Text:
-        """A text from the cache."""
-        is_earlier = job is None or job.state is JobState.SETTLED
-        text = Text(**structs.asdict(stored), job=job, from_earlier_run=is_earlier)
-        if job is None:
-            return text
-        outline, model = stored.outline or job.outline, stored.model or job.model
-        return structs.replace(text, job_id=job.job_id, request_id=job.request_id, outline=outline, model=model)
+    def of(made_by: Job, body: str, front: Mapping[str, Json]) -> Text:
+        """The text of a job."""
+        return Text(
+            title=made_by.title,
+            body=body,
+            content_id=made_by.content_id,
+            job_id=made_by.job_id,
+            request_id=made_by.request_id,
+            generated_at=made_by.generated_at,
+            outline=made_by.outline,
+            model=made_by.model,
+            front=front,
+            job=made_by,
+            from_earlier_run=made_by.state is JobState.SETTLED,
+        )
 
 
 class MergedBody(Struct, frozen=True):

@@ -13,7 +13,6 @@ from contentops.execution.primitives import CLOCKS, Ended, Item, ItemState, Lost
 from contentops.execution.run_context import Context
 from contentops.model import ItemId, Job, JobState, Record, Remote, RequestId, Result, Submit, request_id
 from contentops.planning.sides import TRIES, is_edited_on_server, is_protected
-from contentops.state.cache import StoredText
 from contentops.state.codec import Drop, Forget
 
 TEXTLESS = "the job completed without a text"
@@ -145,32 +144,24 @@ def keep_text(
     if content.id:
         ctx.index.owners.give_job(content.id, job)
         ctx.capabilities.stores_jobs = True
-    stored = StoredText(
-        title=clean_title(content.title),
-        body=clean_body(content.body),
-        front=dict(content.front),
-        content_id=content.id,
-        job_id=job.job_id,
-        request_id=job.request_id,
-        item=job.item,
-        generated_at=job.generated_at or now,
-        outline=job.outline or ENGINE in (engine, content.metadata.get("engine")),
-        model=clean_title(model or (stated if isinstance(stated, str) else "") or job.model),
-    )
-    ctx.cache.put_text(ctx.server, job.digest, stored)
+    body = clean_body(content.body)
+    ctx.cache.put_text(body, content.front, item=job.item)
     paid = structs.replace(
         job,
         state=JobState.PAID,
-        title=stored.title,
-        body=body_digest(stored.body),
+        title=clean_title(content.title),
+        body=body_digest(body),
         content_id=content.id,
-        generated_at=stored.generated_at,
-        outline=stored.outline,
-        model=stored.model,
+        generated_at=job.generated_at or now,
+        outline=job.outline or ENGINE in (engine, content.metadata.get("engine")),
+        model=clean_title(model or (stated if isinstance(stated, str) else "") or job.model),
         error="",
     )
     ctx.run.record("paid", paid)
-    return structs.replace(Text.of(stored, paid), paid_now=sent_job.sent is not None, verbatim=verbatim)
+    # A file may be written next: if no one knew of the text in it, a person's edit of it could not be told apart.
+    ctx.store.flush()
+    text = Text.of(paid, body, content.front)
+    return structs.replace(text, paid_now=sent_job.sent is not None, verbatim=verbatim)
 
 
 def arrived(ctx: Context, item: Item, item_state: ItemState, brought: Text | None = None) -> ItemState:

@@ -7,16 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequenc
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Struct
 
-from contentops.digest import Digest
-from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.errors import StateError
 from contentops.ledger import session as schema
-from contentops.ledger.session import LedgerSession, Row, read_json, utc
+from contentops.ledger.session import LedgerSession, Row, utc
 from contentops.model import Job, JobState, PendingSubmit, RequestId
 from contentops.model.jobs import stage
-from contentops.state.cache import StoredText
 from contentops.state.codec import line_of, parse_as
 from contentops.state.state_dir import user_at_host
 
@@ -279,7 +276,7 @@ SELECT current_setting('server_version'), pg_is_in_recovery() OR current_setting
 """
 _COUNTS = """
 SELECT (SELECT count(*) FROM contentops.job WHERE state IN ('submitting', 'unknown', 'running')),
-  (SELECT count(*) FROM contentops.text),
+  (SELECT count(*) FROM contentops.job WHERE state IN ('paid', 'settled')),
   (SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c
     WHERE c.relnamespace = 'contentops'::regnamespace AND c.relkind = 'r')"""
 
@@ -350,50 +347,3 @@ class Runner:
 
 def _next_number(session: LedgerSession) -> int:
     return int(session.run("SELECT nextval('contentops.runner_number')")[0][0])
-
-
-# ---- Paid texts in a ledger: a text belongs to its request, whichever checkout paid for it.
-
-KEEP = """
-INSERT INTO contentops.text (lineage, server, request_id, digest, body, value)
-SELECT %(lineage)s, r.* FROM jsonb_to_recordset(%(rows)s::jsonb)
-  AS r(server text, request_id text, digest text, body text, value text)
-ON CONFLICT (lineage, server, request_id) DO UPDATE SET body = excluded.body, value = excluded.value"""
-_TEXT = """
-SELECT value FROM contentops.text WHERE lineage = %(lineage)s AND server = %(server)s AND digest = %(digest)s
-  AND request_id = %(id)s"""
-_BODY = "SELECT value FROM contentops.text WHERE lineage = %s AND body = %s LIMIT 1"
-
-
-def text_row(server: str, digest: Digest, text: StoredText) -> dict[str, str]:
-    """Return the row of a text that was paid for at a server, for a request, without its project."""
-    value = msgspec.json.encode(text).decode()
-    about = {"request_id": text.request_id, "digest": digest, "body": body_digest(text.body)}
-    return {"server": server, "value": value, **about}
-
-
-def read_text(session: LedgerSession, lineage: str, server: str, digest: Digest, request_id: str) -> StoredText | None:
-    """Return the paid text of a submit; None where no row can be used."""
-    values = {"lineage": lineage, "server": server, "digest": digest, "id": request_id}
-    return _cleaned(_value(session, _TEXT, values))
-
-
-def read_body(session: LedgerSession, lineage: str, digest: Digest) -> str | None:
-    """Return the body of a paid text by its digest; None where the row has another body."""
-    text = _cleaned(_value(session, _BODY, (lineage, digest)))
-    return text.body if text is not None and body_digest(text.body) == digest else None
-
-
-def _value(session: LedgerSession, statement: str, values: dict[str, str] | tuple[str, ...]) -> str | None:
-    try:
-        rows = session.run(statement, values)
-    except StateError as error:
-        if error.code == "ledger-empty":
-            return None
-        raise
-    return str(rows[0][0]) if rows else None
-
-
-def _cleaned(value: str | None) -> StoredText | None:
-    text = read_json(value, StoredText) if value is not None else None
-    return None if text is None else structs.replace(text, title=clean_title(text.title), body=clean_body(text.body))

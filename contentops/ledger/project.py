@@ -1,4 +1,4 @@
-"""The ledger as one command of a project sees it: jobs, texts, what was learned, the limiter of the account."""
+"""The ledger as one command of a project sees it: jobs, what was learned, the limiter of the account."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from contentops.digest import Digest
 from contentops.errors import LockHeld, NotShared, StateError
 from contentops.ledger.jobs import (
     ALIVE,
-    KEEP,
     WORKING,
     JobKey,
     JobStage,
@@ -25,10 +23,7 @@ from contentops.ledger.jobs import (
     json_of,
     key_of,
     read,
-    read_body,
-    read_text,
     stage_of,
-    text_row,
     write,
 )
 from contentops.ledger.limiter import (
@@ -41,7 +36,6 @@ from contentops.ledger.limiter import (
 )
 from contentops.ledger.session import LedgerSession, Row, taken, utc
 from contentops.model import ApiSettings, Job, JobState, Json, PendingSubmit, RequestId
-from contentops.state.cache import StoredText
 
 if TYPE_CHECKING:
     import psycopg
@@ -118,7 +112,7 @@ def _number(*names: str) -> int:
     return int.from_bytes(hashlib.sha256("/".join(names).encode()).digest()[:4], "big", signed=True)
 
 
-# ---- Claims requests for one runner, and writes its jobs and texts: durable before a request that pays is sent.
+# ---- Claims requests for one runner, and writes its jobs: durable before a request that pays is sent.
 
 FENCE = 5.0
 """Seconds after its record in which a request that pays may be sent: less than a successor waits for an answer."""
@@ -152,14 +146,13 @@ class ClaimKey(Struct, frozen=True):
 
 
 class JobWriter:
-    """Collects jobs and texts of one runner. `flush` writes them in one transaction, if it still has their claims."""
+    """Collects jobs of one runner. `flush` writes them in one transaction, if it still has their claims."""
 
     def __init__(self, runner: Runner, scope: LedgerScope, known: dict[JobKey, JobStage] | None = None) -> None:
         """`known`: how far this checkout knows jobs; it is kept up to date here."""
         self._runner, self._scope = runner, scope
         self._seen = {} if known is None else known
         self._jobs: dict[JobKey, Job] = {}
-        self._texts: dict[str, dict[str, str]] = {}
         self._ours: set[ClaimKey] = set()
         """What this run has claimed."""
         self.flushed = runner.clock()
@@ -178,18 +171,13 @@ class JobWriter:
         """Collect jobs that this run changed."""
         self._jobs.update((key_of(job), job) for job in jobs)
 
-    def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
-        """Collect a paid text; one that names no submit has no row."""
-        if text.request_id:
-            self._texts[text.request_id] = text_row(server, digest, text)
-
     def flush(self) -> None:
         """Write what was collected in one transaction; if there is nothing, check now and then that the session lives.
 
         Raises WorkTaken, LedgerAway, StateError, and keeps what was collected for the next flush.
         """
         began = self._runner.clock()
-        if not (self._jobs or self._texts):
+        if not self._jobs:
             if began - self.flushed > ASSURED:
                 self._runner.session.run("SELECT 1")
                 self.flushed = began
@@ -197,7 +185,7 @@ class JobWriter:
         self._ours |= self._runner.session.transaction(self._write)
         stages = {key: stage_of(job) for key, job in self._jobs.items()}
         self._seen.update((key, stages[key]) for key in stages if is_further(key, stages, self._seen))
-        self._jobs, self._texts = {}, {}
+        self._jobs = {}
         self.flushed = began
 
     def fence(self) -> Callable[[], bool]:
@@ -215,12 +203,9 @@ class JobWriter:
         ours = requests & self._ours
         if ours and self._held(cursor, ours) != ours:
             raise taken()
-        if self._texts:
-            cursor.execute(KEEP, {"lineage": self._scope.lineage, "rows": json_of(self._texts.values())})
-        if self._jobs:
-            written = write(cursor, self._scope, self._jobs.values())
-            if any(job.state is JobState.SUBMITTING and key not in written for key, job in self._jobs.items()):
-                raise taken()
+        written = write(cursor, self._scope, self._jobs.values())
+        if any(job.state is JobState.SUBMITTING and key not in written for key, job in self._jobs.items()):
+            raise taken()
         return fresh
 
     def _claim(self, cursor: psycopg.Cursor[Row], wanted: set[ClaimKey]) -> set[ClaimKey]:
@@ -250,7 +235,7 @@ def release(runner: Runner) -> None:
     runner.session.run("UPDATE contentops.claim SET runner = NULL WHERE runner = %s", (runner.number,))
 
 
-# ---- The ledger as one command of a project sees it: jobs, texts, what was learned, the limiter of the account.
+# ---- The ledger as one command of a project sees it: jobs, what was learned, the limiter of the account.
 
 
 class ReadLedger:
@@ -294,17 +279,6 @@ class ReadLedger:
         """Return a block in which no other command of the project spends. Entering it raises LockHeld."""
         return spending(self._session, self._scope.lineage)
 
-    def text(self, server: str, digest: Digest, request_id: str) -> StoredText | None:
-        """Return the paid text of a submit, by its request digest and id."""
-        return read_text(self._session, self._scope.lineage, server, digest, request_id)
-
-    def body(self, digest: Digest) -> str | None:
-        """Return the body of a paid text by its digest."""
-        return read_body(self._session, self._scope.lineage, digest)
-
-    def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
-        """Does nothing, as a reader pays for nothing."""
-
     def put_fact(self, name: str, value: Mapping[str, Json]) -> None:
         """Does nothing, as a reader stores nothing."""
 
@@ -328,13 +302,6 @@ class ProjectLedger(JobWriter, ReadLedger):
     def fill(self, known: Mapping[str, Sequence[Job]]) -> None:
         """Store what the checkout knows by environment and the ledger lacks. Raises StateError."""
         fill(self._session, self._scope, self._rows, known)
-
-    def move_texts(self, old: str, new: str) -> None:
-        """Store the paid texts under the new address of their server."""
-        values = {"lineage": self._scope.lineage, "old": old, "new": new}
-        self._session.run(
-            "UPDATE contentops.text SET server = %(new)s WHERE lineage = %(lineage)s AND server = %(old)s", values
-        )
 
     def close(self) -> None:
         """Release what this run has claimed."""

@@ -339,6 +339,7 @@ class FileBuilder:
                 preset=self.project.preset,
                 disclosure=self.project.disclosure,
                 find=lambda written: self._resolve(written, path, used),
+                well_formed=not shape,
             ),
         )
         if not problems.errors and not findings and not shape:

@@ -1,4 +1,8 @@
-"""Checks a document against its JSON Schema and explains each violation with its location."""
+"""Checks values against the JSON Schema that says what they may be, and explains each violation in our words.
+
+A file is checked as it was written, and the fields of an item again after rendering, against the same definitions
+without templates. The values of most files fit: only others are given to jsonschema, which is slower.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from msgspec import Struct, structs
 
 from contentops.documents.preset import NEUTRAL
 from contentops.errors import Diagnostic, nearest
-from contentops.manifests.values import in_order, misspelt
+from contentops.manifests.values import entry_hint, in_order, misspelt
 from contentops.model import Json
 from contentops.schema_files import load_schema
 from contentops.yaml.positions import Pointer, YamlDocument, finding
@@ -40,15 +44,28 @@ _BOOLEANS: Final = {
     **dict.fromkeys(("yes", "on", "y", "true", "1"), "true"),
     **dict.fromkeys(("no", "off", "n", "false", "0"), "false"),
 }
+_NOT_EMPTY: Final = r"\S"
+"""The pattern of texts that are not only spaces."""
 _BOUNDS: Final = {
     "minimum": "must be at least {bound}, not {value}",
     "exclusiveMinimum": "must be more than {bound}, not {value}",
     "maximum": "must be at most {bound}, not {value}",
     "minLength": "is an empty text",
     "minItems": "is an empty list",
+    "maxItems": "has more than {bound} entries",
     "minProperties": "is an empty map",
     "maxLength": "is longer than {bound} characters",
 }
+
+
+class Violation(Struct, frozen=True, kw_only=True):
+    """What does not fit a schema: the path of a value, or of a `key` or name, and what to say about it."""
+
+    pointer: Pointer
+    code: str
+    message: str
+    hint: str = ""
+    key: bool = False
 
 
 class _Problem(Struct, frozen=True, kw_only=True):
@@ -59,60 +76,111 @@ class _Problem(Struct, frozen=True, kw_only=True):
     argument: Any
     value: Any
     schema: Schema
-    definitions: Schema
-    """The definitions of the whole schema."""
-    in_name: bool
-    """Whether `value` is the name of a member."""
+    name: str
+    """The name of the whole schema; empty for a rendered field."""
+
+
+# --- the schemas -------------------------------------------------------------------------------------------
 
 
 @functools.cache
-def _validator(name: str) -> Any:
-    from jsonschema import Draft7Validator
-
+def _schema(name: str) -> Schema:
+    """The schema with this name, its references resolved: doing that in each check takes two thirds of the time."""
     schema = load_schema(name)
-    return Draft7Validator(_without_references(schema, schema))
+    resolved: Schema = _without_references(schema, schema.get("definitions", {}))
+    return resolved
 
 
-def _without_references(part: Any, schema: Schema) -> Any:
-    """A part of a schema with its references resolved; resolving them in each check takes two thirds of the time."""
+def _without_references(part: Any, definitions: Schema) -> Any:
     if isinstance(part, list):
-        return [_without_references(inner, schema) for inner in part]
+        return [_without_references(inner, definitions) for inner in part]
     if not isinstance(part, dict):
         return part
     if "$ref" in part:
-        return _without_references(schema["definitions"][part["$ref"].removeprefix("#/definitions/")], schema)
-    return {key: _without_references(inner, schema) for key, inner in part.items()}
+        return _without_references(definitions[part["$ref"].removeprefix("#/definitions/")], definitions)
+    return {key: _without_references(inner, definitions) for key, inner in part.items()}
+
+
+@functools.cache
+def _fields() -> Mapping[str, Schema]:
+    """What each field of an item may be once it is rendered: as it may be written, but for templates.
+
+    A null is no value of a field. Only settings may state the `commands` of `checks`.
+    """
+    item = _schema("manifest")["definitions"]["item"]
+    settings = _schema("project")["definitions"]["defaults"]
+    fields = {**item["properties"], "checks": settings["properties"]["checks"]}
+    return {name: _without_null(_without_templates(part)) for name, part in fields.items()}
+
+
+def _without_templates(part: Any) -> Any:
+    if isinstance(part, list):
+        expression = load_schema("manifest")["definitions"]["expression"]
+        return [_without_templates(inner) for inner in part if inner != expression]
+    return {key: _without_templates(inner) for key, inner in part.items()} if isinstance(part, dict) else part
+
+
+def _without_null(part: Schema) -> Schema:
+    alternatives = {key: part[key] for key in ("type", "anyOf") if isinstance(part.get(key), list)}
+    null = ("null", {"type": "null"})
+    return {**part, **{key: [one for one in kinds if one not in null] for key, kinds in alternatives.items()}}
+
+
+# --- checks ------------------------------------------------------------------------------------------------
 
 
 def fits_schema(value: Json, name: str) -> bool:
     """Whether a value fits the schema with this name."""
-    test = fits(name)
-    return bool(_validator(name).is_valid(value) if test is None else test(value))
+    return _fits(name)(value)
+
+
+@functools.cache
+def _fits(name: str) -> Test:
+    return _test(_schema(name))
+
+
+@functools.cache
+def field_tests() -> Mapping[str, Test]:
+    """By the name of an item's field, the test for its rendered values."""
+    return {name: _test(part) for name, part in _fields().items()}
+
+
+def field_violations(name: str, value: Json) -> list[Violation]:
+    """Why a rendered value does not fit its field; the first step of each pointer is the field."""
+    problems = _problems(_fields()[name], value)
+    located = (structs.replace(problem, pointer=(name, *problem.pointer)) for problem in problems)
+    return list(dict.fromkeys(itertools.chain.from_iterable(map(_explain, located))))
 
 
 def check_schema(document: YamlDocument, name: str) -> list[Diagnostic]:
     """Every violation of the schema with this name, in the order of the file; none for a document without a root."""
     if document.root is None or fits_schema(document.root, name):
         return []
-    definitions = load_schema(name).get("definitions", {})
     findings: dict[tuple[Any, ...], Diagnostic] = {}
     secrets: list[str] = []
-    for error in _violations(_validator(name).iter_errors(document.root)):
-        problem = _Problem(
-            pointer=tuple(error.absolute_path),
-            keyword=str(error.validator),
-            argument=error.validator_value,
-            value=error.instance,
-            schema=error.schema,
-            definitions=definitions,
-            in_name="propertyNames" in error.absolute_schema_path,
-        )
+    for problem in _problems(_schema(name), document.root, name):
         secrets += _secrets(problem)
-        for entry in itertools.islice(_explain(document, problem), MAX_FINDINGS):
+        for each in itertools.islice(_explain(problem), MAX_FINDINGS):
+            message = _item_prefix(document, each.pointer) + each.message
+            entry = finding(document, each.code, message, each.pointer, key=each.key, hint=each.hint)
             findings.setdefault((entry.location, entry.code, entry.message), entry)
         if len(findings) >= MAX_FINDINGS:
             break
     return in_order(masked(entry, secrets) for entry in findings.values())
+
+
+def _problems(schema: Schema, value: Any, name: str = "") -> Iterator[_Problem]:
+    from jsonschema import Draft7Validator
+
+    for error in _violations(Draft7Validator(schema).iter_errors(value)):
+        yield _Problem(
+            pointer=tuple(error.absolute_path),
+            keyword="propertyNames" if "propertyNames" in error.absolute_schema_path else str(error.validator),
+            argument=error.validator_value,
+            value=error.instance,
+            schema=error.schema,
+            name=name,
+        )
 
 
 def _violations(errors: Iterable[Any]) -> Iterator[Any]:
@@ -135,25 +203,6 @@ def _secrets(problem: _Problem) -> Iterator[str]:
         allowed = problem.schema.get("properties", {})
         unknown = (key for key in problem.value if key not in allowed)
         yield from (str(problem.value[key]) for key in unknown if is_secret(key))
-
-
-def _explain(document: YamlDocument, problem: _Problem) -> Iterator[Diagnostic]:
-    """The findings of one violated keyword."""
-    argument = problem.argument
-    if problem.in_name:
-        yield _bad_name(document, problem)
-    elif problem.keyword == "additionalProperties":
-        yield from _unknown_keys(document, problem)
-    elif problem.keyword == "required":
-        yield from _missing_keys(document, problem)
-    elif problem.keyword == "anyOf":
-        yield _no_branch(document, problem)
-    elif problem.keyword == "type":
-        yield _wrong_type(document, problem, [argument] if isinstance(argument, str) else argument)
-    elif problem.keyword in {"enum", "const"}:
-        yield _wrong_value(document, problem, argument if problem.keyword == "enum" else [argument])
-    else:
-        yield _out_of_bounds(document, problem)
 
 
 # --- words -------------------------------------------------------------------------------------------------
@@ -192,7 +241,7 @@ def _kind(value: Any) -> str:
     if isinstance(value, list):
         return "a list"
     if isinstance(value, str):
-        return f"the text `{_short(value)}`"
+        return f"the text `{_short(value)}`" if value else "an empty text"
     return f"`{_short(value)}`" if isinstance(value, bool) else f"the number `{_short(value)}`"
 
 
@@ -203,25 +252,24 @@ def _join(words: Sequence[str]) -> str:
 # --- names -------------------------------------------------------------------------------------------------
 
 
-def _unknown_keys(document: YamlDocument, problem: _Problem) -> Iterator[Diagnostic]:
+def _unknown_keys(problem: _Problem) -> Iterator[Violation]:
     allowed = list(problem.schema.get("properties", {}))
     for key in problem.value:
         if key in allowed:
             continue
         pointer = (*problem.pointer, key)
-        subject = _item_prefix(document, pointer)
         if key == "commands" and "not_matches" in allowed:
             # Otherwise anyone who may propose a manifest could run any program here.
-            message = f"{subject}`checks.commands` is not allowed in a manifest"
+            message = "`checks.commands` is not allowed in a manifest"
             hint = "list programs under `defaults.checks.commands` in `contentops.yaml`"
-            yield finding(document, "command-in-manifest", message, pointer, key=True, hint=hint)
+            yield Violation(code="command-in-manifest", message=message, pointer=pointer, key=True, hint=hint)
             continue
         where = f" in {_subject(problem.pointer)}" if problem.pointer and isinstance(problem.pointer[-1], str) else ""
-        message = f"{subject}unknown key `{_short(key)}`{where}"
         hint = _key_hint(key, allowed)
-        if not problem.pointer and key in problem.definitions.get("item", {}).get("properties", ()):
+        if not problem.pointer and problem.name == "manifest" and key in _fields():
             hint = "the keys of an item are indented under `items`, the first one after `- `: `- id: ...`"
-        yield finding(document, "unknown-key", message, pointer, key=True, hint=hint)
+        message = f"unknown key `{_short(key)}`{where}"
+        yield Violation(code="unknown-key", message=message, pointer=pointer, key=True, hint=hint)
 
 
 def _key_hint(key: str, allowed: Sequence[str]) -> str:
@@ -242,44 +290,43 @@ _FRONT_MATTER: Final = frozenset({*NEUTRAL, "title", "description", "slug", "lay
 """Keys that people write beside `metadata` instead of in it."""
 
 
-def _missing_keys(document: YamlDocument, problem: _Problem) -> Iterator[Diagnostic]:
-    subject = (
-        "an item" if problem.pointer[:1] == ("items",) and len(problem.pointer) == 2 else _subject(problem.pointer)
-    )
+def _missing_keys(problem: _Problem) -> Iterator[Violation]:
+    is_item = problem.pointer[:1] == ("items",) and len(problem.pointer) == 2
+    subject = "an item" if is_item else _subject(problem.pointer)
     typos = misspelt(problem.value, problem.schema.get("properties", {}))
     for key in problem.argument:
         if key not in problem.value and key not in typos:
             about = problem.schema.get("properties", {}).get(key, {})
             example = next((text for text in about.get("examples", []) if isinstance(text, str)), "...")
-            message = f"{_item_prefix(document, problem.pointer)}{subject} has no `{key}`"
-            yield finding(document, "missing-key", message, problem.pointer, hint=f"add `{key}: {example}`")
+            message, hint = f"{subject} has no `{key}`", f"add `{key}: {example}`"
+            yield Violation(code="missing-key", message=message, pointer=problem.pointer, hint=hint)
 
 
-def _bad_name(document: YamlDocument, problem: _Problem) -> Diagnostic:
+def _bad_name(problem: _Problem) -> Iterator[Violation]:
     name = str(problem.value)
-    message = (
-        f"{_item_prefix(document, problem.pointer)}`{_short(name)}` is not a valid name in {_subject(problem.pointer)}"
-    )
+    message = f"`{_short(name)}` is not a valid name in {_subject(problem.pointer)}"
     hint = str(problem.schema.get("errorMessage", ""))
-    return finding(document, "bad-name", message, (*problem.pointer, name), key=True, hint=hint)
+    yield Violation(code="bad-name", message=message, pointer=(*problem.pointer, name), key=True, hint=hint)
 
 
 # --- values ------------------------------------------------------------------------------------------------
 
 
-def _about_value(document: YamlDocument, problem: _Problem, code: str, statement: str, hint: str) -> Diagnostic:
-    """A finding about the value of a problem; `statement` follows its name in the message."""
-    message = f"{_item_prefix(document, problem.pointer)}{_subject(problem.pointer)} {statement}"
-    return finding(document, code, message, problem.pointer, hint=hint)
+def _about(problem: _Problem, code: str, statement: str, hint: str = "") -> Iterator[Violation]:
+    """What to say about the value of a problem; `statement` follows its name, and the schema may have the hint."""
+    hint = hint or str(problem.schema.get("errorMessage", ""))
+    message = f"{_subject(problem.pointer)} {statement}"
+    yield Violation(code=code, message=message, pointer=problem.pointer, hint=hint)
 
 
-def _wrong_type(document: YamlDocument, problem: _Problem, kinds: Sequence[str]) -> Diagnostic:
-    """A value of another type than any of `kinds`."""
-    value = problem.value
-    wanted = [kind for kind in kinds if kind != "null"]
+def _wrong_type(problem: _Problem) -> Iterator[Violation]:
+    """A value of another type than any that is asked for."""
+    value, kinds = problem.value, problem.argument
+    wanted = [kind for kind in ([kinds] if isinstance(kinds, str) else kinds) if kind != "null"]
     statement = f"must be {_join([_KINDS[kind] for kind in wanted])}"
     statement += f", not {_kind(value)}" if value is not None else "; it is empty"
-    return _about_value(document, problem, "wrong-type", statement, _type_hint(value, wanted))
+    hint = _type_hint(value, wanted) if problem.name else _template_hint(value, wanted)
+    return _about(problem, "wrong-type", statement, hint)
 
 
 def _type_hint(value: Any, wanted: Sequence[str]) -> str:
@@ -300,55 +347,83 @@ def _type_hint(value: Any, wanted: Sequence[str]) -> str:
     return ""
 
 
-def _wrong_value(document: YamlDocument, problem: _Problem, allowed: Sequence[Any]) -> Diagnostic:
+def _template_hint(value: Any, wanted: Sequence[str]) -> str:
+    """What a template could give instead; empty where that is not clear."""
+    if "boolean" in wanted:
+        return 'from a data file: `{{ each.column == "true" }}`' if isinstance(value, str) else "give true or false"
+    if isinstance(value, str) and {"number", "integer"} & set(wanted):
+        return "from a data file: `{{ each.column | int }}`"
+    if isinstance(value, int | float) and "string" in wanted:
+        return "make it a text: `{{ each.column | string }}`"
+    return entry_hint(value)
+
+
+def _wrong_value(problem: _Problem) -> Iterator[Violation]:
     """A value that is none of the known ones."""
     value = problem.value
-    allowed = [entry for entry in allowed if entry is not None]
+    stated = problem.argument if isinstance(problem.argument, list) else [problem.argument]
+    allowed = [entry for entry in stated if entry is not None]
     close = nearest(value.lower(), [str(entry) for entry in allowed]) if isinstance(value, str) else None
     hint = f"did you mean `{close}`?" if close else ""
     if isinstance(value, str) and any(not isinstance(entry, str) and str(entry) == value for entry in allowed):
         hint = "remove the quotes"
     if isinstance(value, bool) and "off" in allowed:
         hint = f"write `{'auto' if value else 'off'}`"
-    hint = hint or str(problem.schema.get("errorMessage", ""))
+    if value == "" and not problem.name:
+        hint = f'state a value for empty cells: `{{{{ each.column or "{allowed[0]}" }}}}`'
     statement = f"must be {_join([f'`{_short(entry)}`' for entry in allowed])}, not {_kind(value)}"
-    return _about_value(document, problem, "wrong-value", statement, hint)
+    return _about(problem, "wrong-value", statement, hint)
 
 
-def _no_branch(document: YamlDocument, problem: _Problem) -> Diagnostic:
+def _no_branch(problem: _Problem) -> Iterator[Violation]:
     """A value that fits none of several alternatives, checked against those of its type."""
     from jsonschema import Draft7Validator
 
     value = problem.value
     if "errorMessage" in problem.schema:
-        hint = str(problem.schema["errorMessage"])
-        return _about_value(document, problem, "wrong-value", f"cannot be {_kind(value)}", hint)
-    stated = [branch for branch in problem.argument if branch != problem.definitions.get("expression")]
-    allowed = [entry for branch in stated for entry in branch.get("enum", [])]
-    if allowed:
-        return _wrong_value(document, problem, allowed)
+        return _about(problem, "wrong-value", f"cannot be {_kind(value)}")
+    stated: list[Schema] = _without_templates(problem.argument)
+    if allowed := [entry for branch in stated for entry in branch.get("enum", [])]:
+        return _wrong_value(structs.replace(problem, argument=allowed))
     for branch in stated:
         if "type" in branch and Draft7Validator.TYPE_CHECKER.is_type(value, branch["type"]):
             first = next(key for key in branch if key not in {"type", "description"})
             broken = (error.validator for error in Draft7Validator(branch).iter_errors(value) if not error.path)
             keyword = next(broken, first)
             narrowed = structs.replace(problem, keyword=keyword, argument=branch[keyword], schema=branch)
-            return _out_of_bounds(document, narrowed)
-    return _wrong_type(document, problem, [branch["type"] for branch in stated if "type" in branch])
+            return _out_of_bounds(narrowed)
+    return _wrong_type(structs.replace(problem, argument=[branch["type"] for branch in stated if "type" in branch]))
 
 
-def _out_of_bounds(document: YamlDocument, problem: _Problem) -> Diagnostic:
+def _out_of_bounds(problem: _Problem) -> Iterator[Violation]:
     """A value of the right type that is too small, too large, too long, or of the wrong form."""
-    hint = str(problem.schema.get("errorMessage", ""))
+    secret = bool(problem.schema.get("writeOnly"))
+    statement = "is not well-formed" + ("" if secret else f": `{_short(problem.value)}`")
     if problem.keyword in _BOUNDS:
         statement = _BOUNDS[problem.keyword].format(bound=problem.argument, value=_short(problem.value))
-        if not hint and statement.startswith("is an empty"):
-            hint = "give it a value, or remove the key"
-    else:
-        secret = bool(problem.schema.get("writeOnly"))
-        statement = "is not well-formed" + ("" if secret else f": `{_short(problem.value)}`")
-    return _about_value(document, problem, "wrong-value", statement, hint)
+    elif problem.argument == _NOT_EMPTY:
+        statement = _BOUNDS["minLength"]
+    hint = "give it a value, or remove the key" if statement.startswith("is an empty") else ""
+    return _about(problem, "wrong-value", statement, str(problem.schema.get("errorMessage", "")) or hint)
 
+
+_EXPLAINED: Final[Mapping[str, Callable[[_Problem], Iterator[Violation]]]] = {
+    "propertyNames": _bad_name,
+    "additionalProperties": _unknown_keys,
+    "required": _missing_keys,
+    "anyOf": _no_branch,
+    "type": _wrong_type,
+    "enum": _wrong_value,
+    "const": _wrong_value,
+}
+"""By the violated keyword what is said about it; any other one is a bound."""
+
+
+def _explain(problem: _Problem) -> Iterator[Violation]:
+    return _EXPLAINED.get(problem.keyword, _out_of_bounds)(problem)
+
+
+# --- a quick test ------------------------------------------------------------------------------------------
 
 Test = Callable[[Any], bool]
 
@@ -356,33 +431,6 @@ _WORDS: Final = frozenset(
     {"$schema", "title", "description", "default", "examples", "errorMessage", "writeOnly", "definitions"}
 )
 """Keywords that every value fits."""
-
-
-@functools.cache
-# --- a quick test ------------------------------------------------------------------------------------------
-
-
-def fits(name: str) -> Test | None:
-    """The test for values of the schema with this name; None: it has a keyword that is not known here."""
-    schema = load_schema(name)
-    try:
-        return _test(schema, schema.get("definitions", {}))
-    except (LookupError, TypeError):
-        return None
-
-
-def _test(schema: Any, definitions: Mapping[str, Any]) -> Test:
-    """The test for a part of a schema. Raises LookupError or TypeError for what is not known."""
-    if isinstance(schema, bool):
-        return lambda _value: schema
-    if "$ref" in schema:
-        return _test(definitions[schema["$ref"].removeprefix("#/definitions/")], definitions)
-    # One test of an object covers both keywords.
-    names = [
-        key for key in schema if key not in _WORDS and not (key == "additionalProperties" and "properties" in schema)
-    ]
-    tests = [_KEYWORDS[key](schema, definitions) for key in names]
-    return tests[0] if len(tests) == 1 else lambda value: all(test(value) for test in tests)
 
 
 def _is_number(value: Any) -> bool:
@@ -398,102 +446,53 @@ _TYPES: Final[Mapping[str, Test]] = {
     "object": lambda value: isinstance(value, dict),
     "null": lambda value: value is None,
 }
-
-
-def _type(schema: Any, _: Any) -> Test:
-    kinds = schema["type"]
-    tests = [_TYPES[kind] for kind in ([kinds] if isinstance(kinds, str) else kinds)]
-    return tests[0] if len(tests) == 1 else lambda value: any(test(value) for test in tests)
-
-
-def _enum(schema: Any, _: Any) -> Test:
-    return _one_of(schema["enum"])
-
-
-def _const(schema: Any, _: Any) -> Test:
-    return _one_of([schema["const"]])
-
-
-def _one_of(values: Sequence[Any]) -> Test:
-    """The test for equal values, where `true` is not `1`."""
-    if any(isinstance(each, (list, dict)) for each in values):
-        raise LookupError
-    known = [(isinstance(each, bool), each) for each in values]
-    return lambda value: (isinstance(value, bool), value) in known
-
-
-def _all_properties(schema: Any, definitions: Any) -> Test:
-    """Known properties, and what is to become of all others."""
-    known = {name: _test(part, definitions) for name, part in schema.get("properties", {}).items()}
-    other = _test(schema.get("additionalProperties", True), definitions)
-    return lambda value: (
-        not isinstance(value, dict) or all(known.get(name, other)(part) for name, part in value.items())
-    )
-
-
-def _names(schema: Any, definitions: Any) -> Test:
-    test = _test(schema["propertyNames"], definitions)
-    return lambda value: not isinstance(value, dict) or all(map(test, value))
-
-
-def _required(schema: Any, _: Any) -> Test:
-    names = schema["required"]
-    return lambda value: not isinstance(value, dict) or all(name in value for name in names)
-
-
-def _items(schema: Any, definitions: Any) -> Test:
-    test = _test(schema["items"], definitions)
-    return lambda value: not isinstance(value, list) or all(map(test, value))
-
-
-def _any_of(schema: Any, definitions: Any) -> Test:
-    tests = [_test(part, definitions) for part in schema["anyOf"]]
-    return lambda value: any(test(value) for test in tests)
-
-
-def _not(schema: Any, definitions: Any) -> Test:
-    test = _test(schema["not"], definitions)
-    return lambda value: not test(value)
-
-
-def _pattern(schema: Any, _: Any) -> Test:
-    pattern = schema["pattern"]  # compiled where a value is there
-    return lambda value: not isinstance(value, str) or re.search(pattern, value) is not None
-
-
-def _bound(key: str, kind: Test, measure: Callable[[Any], Any], holds: Callable[[Any, Any], bool]) -> Any:
-    """The keyword for a bound of what `measure` makes of values of one kind."""
-
-    def keyword(schema: Any, _: Any) -> Test:
-        bound = schema[key]
-        return lambda value: not kind(value) or holds(measure(value), bound)
-
-    return keyword
-
-
-def _itself(value: Any) -> Any:
-    return value
-
-
-_least, _most = (lambda value, bound: value >= bound), (lambda value, bound: value <= bound)
-_KEYWORDS: Final[Mapping[str, Callable[[Any, Any], Test]]] = {
-    "type": _type,
-    "enum": _enum,
-    "const": _const,
-    "properties": _all_properties,
-    "additionalProperties": _all_properties,
-    "propertyNames": _names,
-    "required": _required,
-    "items": _items,
-    "anyOf": _any_of,
-    "not": _not,
-    "pattern": _pattern,
-    "minLength": _bound("minLength", _TYPES["string"], len, _least),
-    "maxLength": _bound("maxLength", _TYPES["string"], len, _most),
-    "minItems": _bound("minItems", _TYPES["array"], len, _least),
-    "maxItems": _bound("maxItems", _TYPES["array"], len, _most),
-    "minProperties": _bound("minProperties", _TYPES["object"], len, _least),
-    "minimum": _bound("minimum", _is_number, _itself, _least),
-    "maximum": _bound("maximum", _is_number, _itself, _most),
-    "exclusiveMinimum": _bound("exclusiveMinimum", _is_number, _itself, lambda value, bound: value > bound),
+_BINDING: Final[Mapping[str, tuple[str, Callable[[Any, Any], bool]]]] = {
+    "required": ("object", lambda value, names: all(name in value for name in names)),
+    "pattern": ("string", lambda value, pattern: re.search(pattern, value) is not None),
+    "minLength": ("string", lambda value, bound: len(value) >= bound),
+    "maxLength": ("string", lambda value, bound: len(value) <= bound),
+    "minItems": ("array", lambda value, bound: len(value) >= bound),
+    "maxItems": ("array", lambda value, bound: len(value) <= bound),
+    "minProperties": ("object", lambda value, bound: len(value) >= bound),
+    "minimum": ("number", lambda value, bound: value >= bound),
+    "maximum": ("number", lambda value, bound: value <= bound),
+    "exclusiveMinimum": ("number", lambda value, bound: value > bound),
 }
+"""Keywords that bind values of one type: whether such a value fits their argument."""
+
+
+def _test(schema: Any) -> Test:
+    """The test for values of a schema without references. Raises LookupError for a keyword that is not known here."""
+    if isinstance(schema, bool):
+        return lambda _value: schema
+    # One test of an object covers both keywords.
+    names = [
+        key for key in schema if key not in _WORDS and not (key == "additionalProperties" and "properties" in schema)
+    ]
+    tests = [_of_keyword(key, schema) for key in names]
+    return tests[0] if len(tests) == 1 else lambda value: all(test(value) for test in tests)
+
+
+def _of_keyword(key: str, schema: Any) -> Test:
+    argument = schema[key]
+    if key == "type":
+        kinds = [_TYPES[kind] for kind in ([argument] if isinstance(argument, str) else argument)]
+        return kinds[0] if len(kinds) == 1 else lambda value: any(test(value) for test in kinds)
+    if key in {"enum", "const"}:
+        # `true` is not `1`.
+        known = [(isinstance(each, bool), each) for each in (argument if key == "enum" else [argument])]
+        return lambda value: (isinstance(value, bool), value) in known
+    if key in {"properties", "additionalProperties"}:
+        properties = {name: _test(part) for name, part in schema.get("properties", {}).items()}
+        other = _test(schema.get("additionalProperties", True))
+        return lambda value: (
+            not isinstance(value, dict) or all(properties.get(name, other)(part) for name, part in value.items())
+        )
+    if key in {"items", "propertyNames"}:
+        inner, kind = _test(argument), list if key == "items" else dict
+        return lambda value: not isinstance(value, kind) or all(map(inner, value))
+    if key in {"anyOf", "not"}:
+        tests = [_test(part) for part in (argument if key == "anyOf" else [argument])]
+        return lambda value: any(test(value) for test in tests) is (key == "anyOf")
+    of_type, holds = _TYPES[_BINDING[key][0]], _BINDING[key][1]
+    return lambda value: not of_type(value) or holds(value, argument)

@@ -521,14 +521,14 @@ class Problems:
         offset: int = 0,
         severity: Severity = Severity.ERROR,
     ) -> None:
-        """Add a finding about one item: its message is `subject`, a space and `core`.
+        """Add a finding about one item: its message is `subject`, a space (but before a colon) and `core`.
 
         Findings with the same location, code and core are counted as one, whatever their subjects.
         """
         group = (code, id(written.document), written.pointer, key, offset, core)
         problem = self._first.get(group)
         if problem is None:
-            message = f"{subject} {core}".strip()
+            message = f"{subject}{'' if core.startswith(':') else ' '}{core}".strip()
             if written.document is None:
                 problem = Diagnostic(code=code, message=message, severity=severity, hint=hint)
             else:

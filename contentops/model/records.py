@@ -252,6 +252,17 @@ class Job(Struct, frozen=True, kw_only=True):
         return self.state is JobState.SETTLED and bool(self.output)
 
     @property
+    def outcome(self) -> str:
+        """`generated`, `unwritten`, `lost`, or its state, where it has no text.
+
+        `unwritten`: it was paid for and no file is known to have it: its item was gone, its request had changed, its
+        checks failed, or its run was killed. `lost`: it was paid for, and its server lost it.
+        """
+        if self.has_text:
+            return "generated" if self.is_written else "unwritten"
+        return "lost" if self.is_spent else self.state.value
+
+    @property
     def since(self) -> str:
         """When the server accepted it, or else when it was ordered."""
         return self.accepted or self.submitted_at

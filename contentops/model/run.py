@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from contentops.digest import Digest, short
 from contentops.model.approval import Approval
 from contentops.model.plan import Action
-from contentops.model.records import ItemId, Json
+from contentops.model.records import ItemId, Job, Json
 from contentops.model.settings import Finding
 from contentops.tokens import PaidTokens, TokenSum, add_sums
 
@@ -158,31 +158,6 @@ class KeptReport(Struct, frozen=True, kw_only=True):
     run: KeptRun
 
 
-class Generation(Struct, frozen=True, kw_only=True):
-    """One submit and its outcome."""
-
-    item: str
-    at: str
-    """When its text was made; of one that has none, when it was submitted."""
-    job_id: str
-    request_id: str
-    credits: int
-    """Its price, which is not certain while it is open or unknown."""
-    tokens: PaidTokens | None = None
-    """What its model used, even if it failed; None: not known."""
-    model: str = ""
-    """The model that wrote it; empty: none, or not known."""
-    outcome: str
-    """`generated`, `unwritten`, `lost`, or the state of its job: `submitting`, `unknown`, `given-up`, `running` or
-    `failed`.
-
-    `unwritten`: it was paid for and no file is known to have it: its item was gone, its request had changed, its checks
-    failed, or its run was killed. `lost`: it was paid for, and its server lost it.
-    """
-    server: str
-    error: str = ""
-
-
 class PaidText(Struct, frozen=True, kw_only=True):
     """A text that a job made for an item, and where it can be restored from."""
 
@@ -218,7 +193,8 @@ class History(Struct, frozen=True, kw_only=True):
     """Runs, generations and texts, the newest first."""
 
     runs: tuple[KeptReport, ...]
-    generations: tuple[Generation, ...]
+    generations: tuple[Job, ...]
+    """Without orders that never arrived."""
     texts: tuple[PaidText, ...] = ()
     """Those of the one item that was asked for."""
     verdicts: tuple[Approval, ...] = ()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field, structs
 
 from contentops.api.calls import Call, Failure
-from contentops.api.session import MayLeave, always
+from contentops.api.session import Client, MayLeave, always
 from contentops.ci.runner import for_pull_request, in_ci
 from contentops.digest import NOTHING
 from contentops.documents.clean import known_bodies
@@ -67,6 +67,7 @@ from contentops.sanitize import json_text
 from contentops.state import approvals, state_dir
 
 if TYPE_CHECKING:
+    from contentops.execution.run_context import Edges
     from contentops.ledger.project import ProjectLedger
 
 
@@ -104,6 +105,8 @@ class Following:
         """The items that declare each request."""
         self._seen: dict[str, tuple[Observed, Stamp | None]] = {}
         """The files of sources, by path, as they were last read."""
+        self._read: dict[ItemId, dict[str, Observed]] = {}
+        """The files that each item was last rendered from, by path."""
 
     def change(self, planned: Change, coming: Mapping[ItemId, Stage]) -> Change | None:
         """Return the change of an item as its sources are now; None: there is nothing to do.
@@ -134,7 +137,12 @@ class Following:
     def is_current(self, change: Change) -> bool:
         """Whether the texts that an item is made from are as they were planned."""
         spec = change.spec
-        return spec is None or not spec.references or self._rendered(change).digest == spec.digest
+        if spec is None or not spec.references:
+            return True
+        read = self._read.get(spec.id)
+        if read is not None and all(self._observe(path) is file for path, file in read.items()):
+            return True  # it was rendered from these very files
+        return self._rendered(change).digest == spec.digest
 
     def _rendered(self, planned: Change) -> Spec:
         """The item with the texts that its sources have now."""
@@ -147,10 +155,17 @@ class Following:
         records = {id_: workspace.store.record(id_) for id_ in {*ids, spec.id}}
         root = Path(workspace.project.root)
         asked = any(one.approved for one in read)
+        files: dict[str, Observed] = {}
+        if not asked:
+            self._read[spec.id] = files
+
+        def observe(path: str) -> Observed:
+            return files.setdefault(path, self._observe(path))
+
         accepted = AcceptedTexts(
             paths={id_: record.output for id_, record in records.items() if record is not None},
             approvals=approvals.load(root, workspace.runtime.disk) if asked else NO_APPROVALS,
-            observe=self._observe,
+            observe=observe,
             read=self._outputs.read,
         )
         return again(spec.id, accepted)
@@ -392,65 +407,70 @@ def _carry_out(
 ) -> Run:
     import asyncio
 
-    from contentops.execution.commands import run_on_text
     from contentops.execution.run import execute
-    from contentops.execution.run_context import Edges
     from contentops.operations.before_submit import look_at_server
 
-    project, shared = workspace.project, workspace.working_ledger
-    cache, limiter, runtime = workspace.cache, workspace.limiter, workspace.runtime
+    project, shared, runtime = workspace.project, workspace.working_ledger, workspace.runtime
     plan = plan if shared is None else claim(shared, plan)
+    stop = options.stop
 
     async def run() -> Run:
-        reaching = contextlib.nullcontext() if credentials is None else connected(project, credentials, runtime, cache)
+        reaching = (
+            contextlib.nullcontext()
+            if credentials is None
+            else connected(project, credentials, runtime, workspace.cache)
+        )
         async with reaching as client:
-            if client is not None and not options.stop.requested:
-                engine = credentials.engine if credentials is not None else None
+            if client is not None and credentials is not None and not stop.requested:
                 # A job that no engine writes would never end.
-                assert engine is not None or not (project.api.has_model and plan.submits_worst)
-                if engine is not None and plan.submits_worst:
-                    await try_model(engine, lambda: options.stop.requested)
-                has_user = bool(credentials and credentials.user)
-                await look_at_server(workspace, plan, inputs.state, client, has_user, lambda: options.stop.requested)
-            outputs = Outputs(
-                project.root,
-                whole=known_bodies(inputs.state),
-                copies=kept_copies(project, workspace.store.lineage, runtime),
-                system=runtime.system,
-            )
-            following = Following(workspace, inputs, plan, outputs)
-            edges = Edges(
-                store=workspace.store,
-                cache=cache,
-                outputs=outputs,
-                again=following.change,
-                is_current=following.is_current,
-                send=client.send if client is not None else _nowhere,
-                emit=emit,
-                wall=runtime.wall,
-                random=runtime.random,
-                dialect=lambda: project.api.dialect if client is None else client.dialect,
-                local_store=client.local_store if client is not None else "",
-                text=inputs.text,
-                owners=content_owners(project, inputs.state),
-                exists=inputs.exists,
-                commands=lambda listed, output, text: run_on_text(listed, Path(project.root), output, text),
-                requests=client.requests if client is not None else 0,
-                limiter=limiter,
-                fence=(lambda: always) if shared is None else shared.fence,
-                paid_at=() if shared is None else shared.paid_at,
-            )
-            return await execute(
-                project,
-                plan,
-                inputs.state,
-                edges,
-                stop=options.stop,
-                renamed=inputs.rekeyed,
-                deadline=options.deadline,
-            )
+                assert credentials.engine is not None or not (project.api.has_model and plan.submits_worst)
+                if credentials.engine is not None and plan.submits_worst:
+                    await try_model(credentials.engine, lambda: stop.requested)
+                has_user = bool(credentials.user)
+                await look_at_server(workspace, plan, inputs.state, client, has_user, lambda: stop.requested)
+            edges = _edges(workspace, plan, inputs, client, emit)
+            renamed, deadline = inputs.rekeyed, options.deadline
+            return await execute(project, plan, inputs.state, edges, stop=stop, renamed=renamed, deadline=deadline)
 
     return (runtime.run or asyncio.run)(run())
+
+
+def _edges(
+    workspace: Workspace, plan: Plan, inputs: PlanInputs, client: Client | None, emit: Callable[[Event], None]
+) -> Edges:
+    """Return what the run of a plan uses outside of itself; `client`: None where no step needs the server."""
+    from contentops.execution.commands import run_on_text
+    from contentops.execution.run_context import Edges
+
+    project, shared, runtime = workspace.project, workspace.working_ledger, workspace.runtime
+    outputs = Outputs(
+        project.root,
+        whole=known_bodies(inputs.state),
+        copies=kept_copies(project, workspace.store.lineage, runtime),
+        system=runtime.system,
+    )
+    following = Following(workspace, inputs, plan, outputs)
+    return Edges(
+        store=workspace.store,
+        cache=workspace.cache,
+        outputs=outputs,
+        again=following.change,
+        is_current=following.is_current,
+        send=client.send if client is not None else _nowhere,
+        emit=emit,
+        wall=runtime.wall,
+        random=runtime.random,
+        dialect=lambda: project.api.dialect if client is None else client.dialect,
+        local_store=client.local_store if client is not None else "",
+        text=inputs.text,
+        owners=content_owners(project, inputs.state),
+        exists=inputs.exists,
+        commands=lambda listed, output, text: run_on_text(listed, Path(project.root), output, text),
+        requests=client.requests if client is not None else 0,
+        limiter=workspace.limiter,
+        fence=(lambda: always) if shared is None else shared.fence,
+        paid_at=() if shared is None else shared.paid_at,
+    )
 
 
 async def _nowhere(call: Call, _: MayLeave) -> Failure:

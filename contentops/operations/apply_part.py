@@ -6,7 +6,7 @@ import enum
 import shlex
 from collections.abc import Callable
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from contentops.digest import Digest, digest_json
 from contentops.errors import Refused, UsageError, plural
@@ -48,6 +48,12 @@ class PartAction(enum.StrEnum):
     """Do what is planned for an item: also looks up an unknown outcome."""
     FIRST = "first"
     """Make the first texts of a project."""
+    PLAN = "plan"
+    """Do all that is planned."""
+    CAUSE = "cause"
+    """Do what is planned for one cause."""
+    FREE = "free"
+    """Do what is planned and costs nothing."""
 
 
 class PlanPart(Struct, frozen=True, kw_only=True):
@@ -55,12 +61,17 @@ class PlanPart(Struct, frozen=True, kw_only=True):
 
     action: PartAction
     item: str = ""
+    """For `cause`: any of its items."""
     heading: str = ""
+    ids: frozenset[ItemId] | None = None
+    """The items of an action that is about several; None: it is about `item`, or all."""
 
     def choice(self) -> Choice:
         """Return the options that plan this part alone."""
         if self.action is PartAction.FIRST:
             return Choice(canary=FIRST)
+        if self.is_of_many:
+            return Choice(only=self.ids)
         return Choice(
             select=(self.item,),
             only=frozenset({ItemId(self.item)}),  # whatever the name of the item means as a pattern
@@ -69,13 +80,24 @@ class PlanPart(Struct, frozen=True, kw_only=True):
             sections={self.item: self.heading} if self.action is PartAction.SECTION else {},
         )
 
+    @property
+    def is_of_many(self) -> bool:
+        """Whether it is about more than one item."""
+        return self.action in (PartAction.PLAN, PartAction.CAUSE, PartAction.FREE)
+
     def command(self, option: str, flags: tuple[str, ...] = ()) -> str:
-        """Return the command that does the same; `option`: as in `Plan.option`, `flags`: the variables."""
+        """Return the command that does the same; empty: it would be long.
+
+        `option`: as in `Plan.option`, `flags`: the variables.
+        """
         item = shlex.quote(self.item)
         if self.action is PartAction.SECTION:
             return command("regenerate", option, (item, f"--section {shlex.quote(self.heading)}", *flags))
         if self.action is PartAction.FIRST:
             return command("apply", option, (f"--canary {FIRST}", *flags))
+        if self.is_of_many:
+            chosen = [f"--select {shlex.quote(id_)}" for id_ in sorted(self.ids or ())]
+            return command("apply", option, (*chosen, *flags)) if len(chosen) <= _NAMED else ""
         more = {PartAction.REPLACE: f"--replace {item}"}
         more |= {action: f"--on-edit {choice.value}" for action, choice in _ON_EDIT.items()}
         return command("apply", option, (f"--select {item}", *filter(None, (more.get(self.action),)), *flags))
@@ -93,6 +115,8 @@ class PlanPart(Struct, frozen=True, kw_only=True):
         return f"{done}: {title}. {now}; {cost}."
 
 
+_NAMED = 5
+"""So many items are named in a command that is shown."""
 _DONE = {
     PartAction.KEEP: ("Kept", "The edited text answers the new brief now"),
     PartAction.MERGE: ("Merged", "What was edited stayed as it was"),
@@ -153,4 +177,4 @@ def _with_heading(project: Project, part: PlanPart) -> PlanPart:
     """Return the part with its heading as the text has it."""
     if part.action is not PartAction.SECTION:
         return part
-    return PlanPart(action=part.action, item=part.item, heading=section(project, part.item, part.heading))
+    return structs.replace(part, heading=section(project, part.item, part.heading))

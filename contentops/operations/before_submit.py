@@ -85,6 +85,8 @@ async def check_slugs(project: Project, plan: Plan, state: State, caller: Caller
     findings: list[Diagnostic] = []
     for kind, wanted in _wanted(plan, state).items():
         page = await read_list(_LISTS[kind], caller.ask_once, pages=1 if kind == "vertical" else MOST_PAGES)
+        if isinstance(page, Failure) and page.kind is FailureKind.UNAUTHORIZED:
+            return  # the submit is refused like every other call, and says why
         if isinstance(page, ReadList) and page.is_whole and page.entries and not page.unusable:
             listed = frozenset().union(*map(_slugs_of, page.entries.values()))
             findings += _unknown(kind, wanted, listed, plan.server)

@@ -39,12 +39,12 @@ from contentops.state.cache import Cache
 # ---- Recognise texts on the server that this project has recorded before: they are no new edits.
 
 
-def mark_recorded(workspace: Workspace, inputs: PlanInputs, remote: Mapping[ItemId, Remote]) -> dict[ItemId, Remote]:
+def mark_recorded(inputs: PlanInputs, remote: Mapping[ItemId, Remote]) -> dict[ItemId, Remote]:
     """Return what the server has, with texts that were recorded before marked so. Asks git only where needed."""
     records = inputs.state.records
     edits = {id_: one for id_, one in remote.items() if _is_in_question(inputs, records.get(id_), one)}
     past = recorded_texts(inputs.project, {one.content_id for one in edits.values()}) if edits else {}
-    made = _made(workspace, inputs, edits) if edits else {}
+    made = _made(inputs, edits) if edits else {}
     marked = {
         id_: structs.replace(one, recorded=True)
         for id_, one in edits.items()
@@ -60,18 +60,18 @@ def _is_in_question(inputs: PlanInputs, record: Record | None, remote: Remote) -
     return inputs.observe(record.output).body != remote.body
 
 
-def _made(workspace: Workspace, inputs: PlanInputs, edits: Mapping[ItemId, Remote]) -> dict[ItemId, RecordedTexts]:
-    """Return the texts that jobs made for these items, as far as the cache has them."""
+def _made(inputs: PlanInputs, edits: Mapping[ItemId, Remote]) -> dict[ItemId, RecordedTexts]:
+    """Return the texts that jobs made for these items."""
     records = inputs.state.records
     jobs = ((id_, job.item) for id_ in edits for job in inputs.jobs_of(records[id_].digest))
     # What a job of its request was called then; an id that another item has by now is that one's.
     names = {name: id_ for id_, name in jobs if name not in records} | {id_: id_ for id_ in edits}
     texts: dict[ItemId, RecordedTexts] = {}
-    for text in workspace.cache.paid_texts():
-        id_ = names.get(ItemId(text.about.item))
-        if id_ is not None and text.server == inputs.server:
+    for job in inputs.state.jobs:
+        id_ = names.get(job.item)
+        if id_ is not None and job.body and job.server == inputs.server:
             recorded = texts.get(id_, RecordedTexts())
-            titles, bodies = recorded.titles | {title_digest(text.about.title)}, recorded.bodies | {text.body}
+            titles, bodies = recorded.titles | {title_digest(job.title)}, recorded.bodies | {job.body}
             texts[id_] = RecordedTexts(titles=titles, bodies=bodies)
     return texts
 
@@ -122,7 +122,7 @@ def refresh(
     readable = {each.content_id: each for each in remote.values() if not each.problem}
     if cache.keep_seen(inputs.server, readable, {record.content_id for record in records}):
         forget_plan(project)
-    return structs.replace(inputs, remote=mark_recorded(workspace, inputs, remote))
+    return structs.replace(inputs, remote=mark_recorded(inputs, remote))
 
 
 class _Reader(NamedTuple):
@@ -206,7 +206,7 @@ def remembered(workspace: Workspace, inputs: PlanInputs) -> PlanInputs:
     if not remote:
         return inputs
 
-    return structs.replace(inputs, remote=mark_recorded(workspace, inputs, remote))
+    return structs.replace(inputs, remote=mark_recorded(inputs, remote))
 
 
 def _remembered(workspace: Workspace, record: Record, seen: Mapping[str, Remote]) -> Remote | None:

@@ -80,10 +80,15 @@ class BackgroundRunner:
         """Whether nothing is being carried out."""
         return self.task is None or self.task.is_done()
 
-    def close(self) -> None:
-        """Ask the task to submit nothing more, and wait for its end."""
+    def stop(self) -> None:
+        """Ask the task to submit nothing more."""
         if self.task is not None:
             self.task.stop.request()
+
+    def close(self) -> None:
+        """Ask the task to submit nothing more, and wait for its end."""
+        self.stop()
+        if self.task is not None:
             while not self.task.is_done(1.0):
                 pass
 
@@ -285,7 +290,7 @@ class RunReader:
             total=self._progress.total,
             finished=sum(item.state not in {"running", "waiting", "pending", "stopped"} for item in items),
             counts=self._progress.counts(was_killed=was_killed),
-            waits=self._progress.now() if working else "",
+            waits=self._progress.waits if working else "",
             items=tuple(items[:_SHOWN]),
             more=max(self._progress.total - min(len(items), _SHOWN), 0),
         )

@@ -34,7 +34,7 @@ from contentops.model import (
     text_digest,
 )
 from contentops.model.jobs import ApprovedCost, PaidAttempts, Provenances, TextProvenance
-from contentops.model.run import Generation, History, KeptReport, PaidText
+from contentops.model.run import History, KeptReport, PaidText
 from contentops.operations.opening import (
     HERE,
     Runtime,
@@ -292,7 +292,7 @@ def history(
     known = known or _known_history(project, item)
     state, runs = known.state, known.runs
     jobs = _of_item(item, known.jobs, state) if item else known.jobs
-    generations = [_generation(job) for job in jobs if job.state is not JobState.NEVER]
+    generations = [job for job in jobs if job.state is not JobState.NEVER]
     texts: tuple[PaidText, ...] = ()
     verdicts: tuple[Approval, ...] = ()
     if item:
@@ -301,7 +301,7 @@ def history(
             _check_item(project, item, {job.item for job in known.jobs})
         texts = _texts(project, state, item, jobs, in_git)
         verdicts = known.approvals.of_items([ItemId(item)])
-    generations.sort(key=lambda one: (one.at, one.item, one.request_id), reverse=True)
+    generations.sort(key=lambda job: (job.time, job.item, job.request_id), reverse=True)
     return History(
         runs=runs,
         generations=tuple(generations),
@@ -394,24 +394,3 @@ def _check_item(project: Project, item: str, ids: set[str]) -> None:
         ids = {*ids, *known_ids(project)}
         if item not in ids:
             raise no_item(item, ids)
-
-
-def _outcome(job: Job) -> str:
-    if job.has_text:
-        return "generated" if job.is_written else "unwritten"
-    return "lost" if job.is_spent else job.state.value
-
-
-def _generation(job: Job) -> Generation:
-    return Generation(
-        item=job.item,
-        at=job.generated_at or job.submitted_at,
-        job_id=job.job_id,
-        request_id=job.request_id,
-        credits=job.cost,
-        tokens=job.tokens,
-        model=job.model,
-        outcome=_outcome(job),
-        server=job.server,
-        error=job.error,
-    )

@@ -76,7 +76,6 @@ def move_server(project: Project, old: str, new: str) -> str:
             raise UsageError(f"no text was ordered from `{old}`", code="unknown-server", hint=hint)
         edited.note("state mv --server", *records)
         edited.move_jobs(old, new)
-        edited.move_texts(old, new)
     return new
 
 
@@ -239,11 +238,6 @@ class _Edited:
     def move_jobs(self, old: str, new: str) -> None:
         """Name a server by its new address in every job."""
         self._store.move_server(old, new)
-
-    def move_texts(self, old: str, new: str) -> None:
-        """Move the texts in the ledger to the new address of their server."""
-        if self._ledger is not None:
-            self._ledger.move_texts(old, new)
 
     def note(self, step: str, *facts: Fact) -> None:
         """Record facts. Raises Refused, and records none, where another process works on their submits."""

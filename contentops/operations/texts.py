@@ -55,7 +55,7 @@ from contentops.model import (
     text_digest,
 )
 from contentops.model.jobs import made_texts
-from contentops.model.run import Generation, History, PaidText
+from contentops.model.run import History, PaidText
 from contentops.operations.contents import Caller, content, converse
 from contentops.operations.opening import HERE, Runtime, kept_copies, open_cache
 from contentops.operations.plan import no_item, recorded
@@ -525,7 +525,7 @@ class ItemEvent(Struct, frozen=True, kw_only=True):
     """Empty: of an edit, it is in the working tree alone."""
     note: str = ""
     outcome: str = ""
-    """As of a `Generation`."""
+    """As of a job."""
     body: Digest = NOTHING
     """The digest of the text after it, if its words are here; empty where they are not, or it is the present one."""
     is_paid_text: bool = False
@@ -543,17 +543,17 @@ def item_events(one: ReviewItem, texts: ItemTexts) -> tuple[ItemEvent, ...]:
     return tuple(sorted(events, key=lambda event: (_instant(event.at), _rank(event)), reverse=True))
 
 
-def _generation(one: Generation, texts: ItemTexts, now: Digest) -> ItemEvent:
-    text = next((each for each in texts.history.texts if each.request_id == one.request_id), None)
+def _generation(job: Job, texts: ItemTexts, now: Digest) -> ItemEvent:
+    text = next((each for each in texts.history.texts if each.request_id == job.request_id), None)
     body = text.body if text is not None and text.body != now else NOTHING
     return ItemEvent(
-        kind=ItemEventKind.GENERATED if one.outcome in ("generated", "elsewhere") else ItemEventKind.OPEN,
-        at=one.at,
-        by=one.server,
-        credits=one.credits,
-        job=one.job_id,
-        outcome=one.outcome,
-        note=one.error,
+        kind=ItemEventKind.GENERATED if job.outcome == "generated" else ItemEventKind.OPEN,
+        at=job.time,
+        by=job.server,
+        credits=job.cost,
+        job=job.job_id,
+        outcome=job.outcome,
+        note=job.error,
         body=body if any(each.digest == body for each in texts.earlier) else NOTHING,
         is_paid_text=body != NOTHING and text is not None and bool(text.where),
     )

@@ -21,6 +21,7 @@ from msgspec import Struct, structs
 from contentops.atomic_io import PUBLIC, Disk
 from contentops.ci.results import jobs_name, lock_name, locks_in_history
 from contentops.digest import NOTHING, Digest
+from contentops.documents.clean import body_digest
 from contentops.documents.files import Outputs
 from contentops.errors import Location, StateError
 from contentops.manifests.project import load_project
@@ -125,8 +126,8 @@ def upgrade(project: Project, runtime: Runtime) -> tuple[Upgraded, ...]:
         old = [name for name in names if _is_old(project, name, runtime.disk)]
         projects = [load_project(Path(project.root), environment=name, variables=project.cli_vars) for name in old]
         found = [(one, _read(one, runtime.disk)) for one in projects]
-        if old:
-            _name_texts_by_submit(project)
+        for one, state in found:
+            _keep_texts(one, state.jobs.values())
         # After a merge, jobs of today may know an order better than the lock's history does.
         ordered = {
             job.request_id
@@ -138,14 +139,13 @@ def upgrade(project: Project, runtime: Runtime) -> tuple[Upgraded, ...]:
         return tuple(_write(one, state, jobs[one.environment], runtime.disk) for one, state in found)
 
 
-def _name_texts_by_submit(project: Project) -> None:
-    """Store the paid texts of the cache as today. Raises StateError where that cannot be done."""
+def _keep_texts(project: Project, jobs: Iterable[Job]) -> None:
+    """Store the texts of the cache that are in no file yet as today. Raises StateError where that cannot be done."""
     with open_cache(project, write=True) as cache:
-        for text in cache.paid_texts():
-            about, body = text.about, text.about.body or cache.body(text.body)
-            if body and text.row != f"text {text.server} {text.digest} {about.request_id}":
-                cache.put_text(text.server, text.digest, structs.replace(about, body=body))
-                cache.drop_texts([text])
+        for job in jobs:
+            text = cache.recall(f"text {job.server} {job.digest}", dict[str, Any]) or {}
+            if job.state is JobState.PAID and body_digest(body := str(text.get("body", ""))) == job.body:
+                cache.put_text(body, text.get("front") or {}, item=job.item)
 
 
 # --- reading -----------------------------------------------------------------------------------------------

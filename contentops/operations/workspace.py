@@ -19,7 +19,7 @@ from contentops.ci.history import earlier_bodies, no_history
 from contentops.ci.results import lock_name
 from contentops.ci.runner import run_page
 from contentops.digest import NOTHING, Digest, digest_bytes
-from contentops.documents.clean import body_digest, known_bodies
+from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs, observe_by_stamp
 from contentops.documents.folders import denial, present
 from contentops.documents.front_matter import split
@@ -247,7 +247,6 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         desired=desired,
         state=state,
         observed=observed,
-        cached=functools.partial(_cached, cache),
         text=lambda digest: body if (body := cache.body(digest)) is not None else past().text(digest),
         read=lambda path: split(Outputs(project.root).read(path)).body,
         why_no_text=lambda: past().why_missing(),
@@ -267,12 +266,6 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         claimed=workspace.ledger.pending if workspace.ledger is not None else {},
         approvals=approvals.load(Path(project.root), workspace.runtime.disk),
     )
-
-
-def _cached(cache: Cache, job: Job) -> Digest:
-    """Return the body digest of a job's text in the cache: a kill may have left it there alone."""
-    text = cache.get_text(job.server, job.digest, job.request_id)
-    return NOTHING if text is None else body_digest(text.body)
 
 
 def with_jobs(state: State, others: Iterable[State], shared: Sequence[Job] = ()) -> State:

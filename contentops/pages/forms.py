@@ -8,6 +8,7 @@
 | `/restore` | `id`, `to` (a digest), `overwrite` (`yes`) | `contentops restore ID --to DIGEST` |
 | `/resolve` | `id`, `job` (of the server) | `contentops state resolve ID --job JOB` |
 | `/apply` | `action` (`PartAction`), `id`, `heading`, `plan` | `contentops apply --select ID`, `regenerate ID` |
+| `/stop` | | Ctrl-C in the terminal of an apply that a page started |
 
 `plan` is the `state_of` the plan that was shown.
 `GET /confirm?action=...&id=...&heading=...` is the page with the price; its button posts to `/apply`.
@@ -20,7 +21,7 @@ import hmac
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from contentops.ci.push import JOBS_SUBJECT
 from contentops.ci.results import jobs_name
@@ -28,7 +29,7 @@ from contentops.digest import Digest
 from contentops.errors import ContentopsError, Diagnostic, Refused, UsageError
 from contentops.execution.primitives import Stop
 from contentops.model import ItemId, Plan, Project, Verdict
-from contentops.operations.apply_part import PlanPart, apply_part, part_of, plan_part, state_of
+from contentops.operations.apply_part import PartAction, PlanPart, apply_part, part_of, plan_part, state_of
 from contentops.operations.approving import Decision, decide_texts
 from contentops.operations.commit import commit_files
 from contentops.operations.state import resolve as resolve_submit
@@ -37,6 +38,7 @@ from contentops.operations.texts import restore as restore_text
 from contentops.pages.site import PageContent, Site
 from contentops.pages.views import after, edit_of, not_decided, not_saved, queue
 from contentops.planning.sides import Choice
+from contentops.reporting.summary import cause_groups
 from contentops.state.approvals import FILE as APPROVALS
 
 Form = Callable[[Site, Mapping[str, str]], "FormResult | PageContent"]
@@ -166,16 +168,16 @@ class Confirm(Struct, frozen=True, kw_only=True):
 
 def confirm(site: Site, query: Mapping[str, str], problem: Sequence[Diagnostic] = ()) -> PageContent:
     """Return the page that shows the price of an action before it is paid."""
-    part = _part(query)
+    part = _part(site, query)
     plan = plan_part(site.project(), part, runtime=site.runtime)
-    title = site.review.snapshot().item(part.item).title if part.item else ""
+    title = site.review.snapshot().item(part.item).title if part.item and not part.is_of_many else ""
     view = Confirm(part=part, plan=plan, state=state_of(plan), problem=problem)
     return PageContent(template="confirm.html", title=title, tab="items", model=view, status=409 if problem else 200)
 
 
 def apply(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
     """Start what a button asks for, and wait a moment for it."""
-    part, shown = _part(form), _named(form, "plan")
+    part, shown = _part(site, form), _named(form, "plan")
 
     def work(stop: Stop) -> str:
         project = site.project()
@@ -183,6 +185,8 @@ def apply(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
         if run is None:
             return "Nothing is left to do." if plan.empty else "Nothing was done: see what the item waits for."
         files = {path for change in plan.changes for path in (change.source, change.target)}
+        if part.is_of_many:
+            return part.said(run, "") + _committed(site, project, files, "Apply what is planned")
         title = site.review.snapshot().item(part.item).title if part.item else ""
         return part.said(run, title) + _committed(site, project, files, f"Apply: {part.action.value} `{part.item}`")
 
@@ -191,14 +195,30 @@ def apply(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
         return FormResult(to=site.links.run)
     said, error = task.taken()
     if error is None:
-        return FormResult(to=site.links.item(part.item) if part.item else site.links.overview, said=said)
+        to = site.links.item(part.item) if part.item and not part.is_of_many else site.links.overview
+        return FormResult(to=to, said=said)
     if error.code == "plan-changed":
         return confirm(site, form, error.diagnostics())
     raise error
 
 
-def _part(form: Mapping[str, str]) -> PlanPart:
-    return part_of(form.get("action", ""), form.get("id", ""), form.get("heading", ""))
+def stop(site: Site, _form: Mapping[str, str]) -> FormResult:
+    """Ask the apply that a page started to submit nothing more."""
+    site.runner.stop()
+    return FormResult(to=site.links.run, said="Asked to stop: nothing more is submitted, and what runs is collected.")
+
+
+def _part(site: Site, form: Mapping[str, str]) -> PlanPart:
+    """Return the part that a form names, with the items that the plan has for it now. Raises UsageError."""
+    part = part_of(form.get("action", ""), form.get("id", ""), form.get("heading", ""))
+    if part.action not in (PartAction.CAUSE, PartAction.FREE):
+        return part
+    plan = site.review.snapshot().plan
+    groups = [{change.id for change in group.changes} for group in cause_groups(plan)] if plan is not None else []
+    ids = next((group for group in groups if part.item in group), set())
+    if part.action is PartAction.FREE and plan is not None:
+        ids = {change.id for change in plan.changes if not change.submits_worst}
+    return structs.replace(part, ids=frozenset(ids))
 
 
 def _named(form: Mapping[str, str], field: str) -> str:
@@ -215,5 +235,6 @@ FORMS: Final[Mapping[str, Form]] = {
     "/edit": save,
     "/resolve": resolve,
     "/apply": apply,
+    "/stop": stop,
 }
 """What each form does."""

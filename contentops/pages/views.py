@@ -587,6 +587,8 @@ class RunPage(Struct, frozen=True, kw_only=True):
 
     run: LiveRun | None = None
     known: Mapping[str, ReviewItem] = {}
+    to_read: Sequence[ReviewItem] = ()
+    """The texts that wait for a reader, once the run is over."""
     said: str = ""
     error: ContentopsError | None = None
 
@@ -610,9 +612,11 @@ def _last_run(site: Site) -> RunPage:
     # A run changes files all the time: their titles are not worth a look at all of them.
     by_id = (site.review.latest or site.review.snapshot()).by_id
     known = {one.id: by_id[one.id] for one in (found.items if found else ()) if one.id in by_id}
+    is_over = site.runner.is_idle and not (found is not None and found.working)
+    to_read = site.review.snapshot().to_read if is_over else ()
     if task is None or not task.is_done():
-        return RunPage(run=found, known=known)
-    return RunPage(run=found, known=known, said=task.said, error=task.error)
+        return RunPage(run=found, known=known, to_read=to_read)
+    return RunPage(run=found, known=known, to_read=to_read, said=task.said, error=task.error)
 
 
 def _content(view: RunPage) -> PageContent:

@@ -372,7 +372,7 @@ def _leftover_files(inputs: PlanInputs, item_paths: set[str]) -> Iterator[Note]:
     for digest, jobs in inputs.written.items():
         for job in jobs:
             file = inputs.observe(job.output)
-            ours = file.provenance.get("digest") == digest or file.body in {inputs.body_of(job)} - {NOTHING}
+            ours = file.provenance.get("digest") == digest or file.body in {job.body} - {NOTHING}
             if ours and collision_key(job.output) not in item_paths:
                 spec = inputs.specs.get(job.item)
                 keep = f"copy what you need to `{spec.output}`, then remove it" if spec else "remove it, or keep it"

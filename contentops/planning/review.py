@@ -250,7 +250,7 @@ def _item(inputs: PlanInputs, file: PlanFile, reviewed: ReviewedChange, change: 
         is_recorded=record is not None and record.plan_id == file.id,
         has_failed=bool(failed_attempts(jobs, reviewed.digest)),
         waiting=waiting,
-        texts=frozenset({inputs.body_of(one) for one in waiting} - {NOTHING}),
+        texts=frozenset({one.body for one in waiting} - {NOTHING}),
     )
 
 

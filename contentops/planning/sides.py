@@ -92,8 +92,6 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     state: State
     observed: Mapping[str, Observed]
     """The files, at every path that `paths` names."""
-    cached: Callable[[Job], Digest] = lambda _job: NOTHING
-    """The body digest of a job's text, where only the cache knows it; empty: it has none."""
     text: Callable[[Digest], str | None] = lambda _digest: None
     """The text with a body digest, if this machine has it, in the cache or in git; slow, so ask only when needed."""
     read: Callable[[str], str] = lambda _path: ""
@@ -195,10 +193,6 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     def observe(self, path: str) -> Observed:
         """The file at `path`; one that was not read counts as absent."""
         return self.observed.get(path) or Observed(path=path)
-
-    def body_of(self, job: Job) -> Digest:
-        """The body digest of a job's text; empty: it is not known."""
-        return job.body or self.cached(job)
 
     def saves(self, spec: Spec) -> bool:
         """Whether the item's text is saved to the server."""

@@ -239,7 +239,7 @@ def _written(inputs: PlanInputs, spec: Spec) -> Observed | None:
     """The file that an interrupted run wrote for this request under another path, if there is one."""
     for job in inputs.written.get(spec.digest, ()):
         file = inputs.observe(job.output)
-        ours = file.problem or file.body in {inputs.body_of(job)} - {NOTHING} or is_ours(inputs, spec, file)
+        ours = file.problem or file.body in {job.body} - {NOTHING} or is_ours(inputs, spec, file)
         if file.exists and ours and (job.item == spec.id or job.item not in inputs.specs):
             return file
     return None
@@ -553,7 +553,7 @@ def _is_text_of(item: ItemSides, job: Job) -> bool:
 
     The provenance block decides only where that text is not known any more, since a person may have edited the body.
     """
-    body = item.inputs.body_of(job)
+    body = job.body
     if body:
         return item.file.body == body
     is_of_job = job.job_id == item.file.provenance.get("job") if job.job_id else item.own is None

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 from urllib.parse import quote
 
@@ -24,18 +23,14 @@ _ROOM = 100
 """Characters of a source line that are shown."""
 _TAB = 4
 _LIMIT = 100
-_ALIKE, _FIRST, _NAMED = 5, 2, 20
-"""Similar findings that are all shown; how many are shown where there are more; names listed of the rest."""
 
 
-def diagnostics_text(findings: Iterable[Diagnostic], *, limit: int = _LIMIT, grouped: bool = False) -> str:
+def diagnostics_text(findings: Iterable[Diagnostic], *, limit: int = _LIMIT) -> str:
     """Return the findings with their source lines and hints, and their number if there is more than one.
 
-    Beyond `limit`, errors come first and the rest is counted. `grouped` groups those that differ in names alone.
+    Beyond `limit`, errors come first and the rest is counted.
     """
     every = tuple(findings)
-    if grouped:
-        return "\n\n".join([*_groups(every), *([_count(every)] if len(every) > 1 else [])])
     shown: Sequence[Diagnostic] = every
     if len(every) > limit:
         shown = sorted(every, key=lambda finding: finding.severity is not Severity.ERROR)[:limit]
@@ -45,26 +40,6 @@ def diagnostics_text(findings: Iterable[Diagnostic], *, limit: int = _LIMIT, gro
     if len(every) > 1:
         blocks.append(_count(every))
     return "\n\n".join(blocks)
-
-
-def _groups(findings: Iterable[Diagnostic]) -> Iterator[str]:
-    """Yield the findings grouped by their words without names; of a large group only the first are shown."""
-    groups: dict[tuple[str, str, str], list[Diagnostic]] = {}
-    for finding in findings:
-        wording = re.sub("`[^`]*`", "``", finding.message)
-        groups.setdefault((finding.severity.value, finding.code, wording), []).append(finding)
-    for group in groups.values():
-        shown = group if len(group) <= _ALIKE else group[:_FIRST]
-        # One hint for all of them is one thing to do.
-        is_one = len(group) > _FIRST and bool(group[0].hint) and len({one.hint for one in group}) == 1
-        shown = shown[:1] if is_one else shown
-        yield from map(_block, shown)
-        if len(group) > len(shown):
-            named = [f"`{visible(one.location.file)}`" for one in group[len(shown) :] if one.location is not None]
-            names = ", ".join(named[:_NAMED]) + (f" and {len(named) - _NAMED:,} more" if len(named) > _NAMED else "")
-            yield f"{ELLIPSIS} and {len(group) - len(shown):,} like this (`--json` lists them all): {names}".rstrip(
-                ": "
-            )
 
 
 def diagnostics_json(findings: Iterable[Diagnostic]) -> dict[str, Json]:
@@ -187,28 +162,19 @@ def inert_json(text: str) -> str:
 # --- annotations -------------------------------------------------------------------------------------------
 
 
-def annotation_lines(
-    findings: Sequence[Diagnostic], *, folder: str = "", touched: Mapping[str, AbstractSet[int]] | None = None
-) -> list[str]:
-    """Workflow commands for the findings, at most 10 of a kind, those on touched lines first; then how many more.
+def annotation_lines(findings: Sequence[Diagnostic], *, folder: str = "") -> list[str]:
+    """Return workflow commands for the findings, at most 10 of a kind; then how many more.
 
-    `folder` is where the project lies in the repository; `touched` maps files (relative to the project) to the lines
-    a pull request changed.
+    `folder` is where the project lies in the repository.
     """
     lines: list[str] = []
     for severity, kind in _KINDS.items():
         matching = [finding for finding in findings if finding.severity is severity]
-        matching.sort(key=lambda finding: not _touches(finding, touched or {}))
         room = SHOWN if len(matching) <= SHOWN else SHOWN - 1
         lines += [_annotation(kind, finding, folder) for finding in matching[:room]]
         if len(matching) > room:
             lines.append(f"::{kind}::{data(plural(len(matching) - room, f'more {severity.value}'))} in the log")
     return lines
-
-
-def _touches(finding: Diagnostic, touched: Mapping[str, AbstractSet[int]]) -> bool:
-    location = finding.location
-    return location is not None and location.line in touched.get(location.file, ())
 
 
 def _annotation(kind: str, finding: Diagnostic, folder: str) -> str:

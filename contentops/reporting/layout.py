@@ -98,14 +98,18 @@ def _narrowed(widths: Sequence[int], width: int, groups: Sequence[Sequence[int]]
     return narrowed
 
 
+def cut(text: str, room: int) -> str:
+    """Return `text` in at most `room` columns, with an ellipsis where something was cut."""
+    if columns(text) <= room:
+        return text
+    while text and columns(text) >= room:
+        text = text[:-1]
+    return text + ELLIPSIS
+
+
 def _cell(text: str, room: int) -> str:
-    wide = columns(text)
-    if wide > room:
-        while columns(text) >= room:
-            text = text[:-1]
-        text += ELLIPSIS
-        wide = columns(text)
-    return text + " " * (room - wide)
+    shown = cut(text, room)
+    return shown + " " * (room - columns(shown))
 
 
 # --- nested values -----------------------------------------------------------------------------------------

@@ -62,8 +62,8 @@ def _without_changes(plan: AnyPlan, inputs: Mapping[str, Json] | None) -> dict[s
         "changes": [],
         "causes": [
             {
-                "cause": one.cause,
-                "items": one.items,
+                "cause": one.title,
+                "items": len(one.changes),
                 "credits": one.credits,
                 **({"money_at_most": exact_money(one.money)} if one.money else {}),
             }

@@ -196,7 +196,7 @@ def _important(plan: AnyPlan) -> Iterator[str]:
     if plan.changes and refused and (line := next_apply(plan)):
         yield f"\nNext, if all of it is meant: {code(line)}"
     causes = shared_causes(plan)[:10]
-    yield from _listed(f"{prose(one.cause)}: {plural(one.items, 'item')}, {one.cost}" for one in causes)
+    yield from _listed(f"{prose(one.title)}: {plural(len(one.changes), 'item')}, {one.cost}" for one in causes)
     notes = [note for note in plan.notes if note.kind != SETTINGS]
     yield from _listed(f"note: {prose(note_line(note))}{_hint(note, plan.option)}" for note in notes[:20])
     if len(notes) > 20:

@@ -207,7 +207,7 @@ def _causes(plan: AnyPlan, *, verbose: bool) -> Iterator[str]:
     yield paint("Causes", "strong")
     shown = causes if verbose else causes[:_CAUSES]
     for one in shown:
-        yield f"  {visible(one.cause)}: {plural(one.items, 'item')}, {one.cost}"
+        yield f"  {visible(one.title)}: {plural(len(one.changes), 'item')}, {one.cost}"
     if len(causes) > len(shown):
         yield f"  {ELLIPSIS} {len(causes) - len(shown):,} more (`--verbose` lists them)"
 

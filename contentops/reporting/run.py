@@ -357,7 +357,6 @@ _WAITS = {
 _STEPS = {"poll": "generating"}
 """What a step is called for a person, where its own name says little."""
 _NOT_COUNTED = frozenset({"done", "pending"})
-_STOPPING = "stopping: nothing new is submitted; Ctrl-C again exits at once"
 
 
 @dataclass(slots=True)
@@ -391,8 +390,6 @@ class Progress:
     """Items by result."""
     waits: str = ""
     """What the run waits for, or empty."""
-    stopping: bool = False
-    """A person asked it to stop."""
     silent: bool = False
     """Whether the totals are on display anyway, so that no sign of life is needed."""
     _last_line: float | None = None
@@ -411,17 +408,7 @@ class Progress:
 
     def totals(self) -> str:
         """Return `3 of 20 done, 1 failed, 5 running, 12 credits; waiting for the rate limit (12 s)`."""
-        return "; ".join(part for part in (self.counts(), self.now()) if part)
-
-    def now(self) -> str:
-        """Return what the run waits for, or that it stops; empty for neither."""
-        return _STOPPING if self.stopping else self.waits
-
-    def running(self) -> tuple[list[tuple[str, Active]], list[str]]:
-        """Return the items that run, and lines for those that wait, such as `3 items: waiting for an answer`."""
-        working = [(item, active) for item, active in self.active.items() if not active.waits]
-        waiting = Counter(active.words() for active in self.active.values() if active.waits)
-        return working, [f"{plural(number, 'item')}: {words}" for words, number in waiting.items()]
+        return "; ".join(part for part in (self.counts(), self.waits) if part)
 
     def counts(self, *, was_killed: bool = False) -> str:
         """Return `3 of 20 done, 1 failed, 5 running, 12 credits`; nothing runs in a run that was killed."""

@@ -18,7 +18,7 @@ from contentops.errors import plural
 from contentops.model import Approval, Desired, Job, JobState, Json, Verdict
 from contentops.model.approval import NOTE_LIMIT
 from contentops.model.jobs import ApprovedCost, Provenances, TextProvenance, money_words, spent_words
-from contentops.model.run import Generation, History, KeptReport, PaidText
+from contentops.model.run import History, KeptReport, PaidText
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import moment, paint, table
 from contentops.reporting.tokens import sum_json, sum_text, tokens_json
@@ -468,10 +468,10 @@ def history_json(history: History) -> dict[str, Json]:
     }
 
 
-def _generation_json(one: Generation) -> dict[str, Json]:
-    values = structs.asdict(one)
-    del values["tokens"], values["model"]
-    return {**values, **({"model": one.model} if one.model else {}), **tokens_json(one.tokens)}
+def _generation_json(job: Job) -> dict[str, Json]:
+    same = ("item", "job_id", "request_id", "outcome", "server", "error", *(["model"] if job.model else []))
+    values = {name: getattr(job, name) for name in same}
+    return {**values, "at": job.time, "credits": job.cost, **tokens_json(job.tokens)}
 
 
 def text_json(text: PaidText) -> dict[str, Json]:
@@ -493,12 +493,10 @@ def history_text(history: History, *, width: int = 0) -> str:
     blocks.append("\n".join(_generations(history.generations, history.verdicts, width)))
     blocks.append(texts_text(history.texts, width=width))
     paid = [one for one in history.generations if one.outcome in _PAID]
-    spent = sum(one.credits for one in paid)
+    spent = sum(one.cost for one in paid)
     ending = [paint(f"{plural(len(paid), 'text')}, {plural(spent, 'credit')}.", "strong")]
-    lost = [one for one in history.generations if one.outcome == JobState.FAILED and one.tokens is not None]
-    ending += sum_text(
-        sum_tokens(one.tokens for one in (*paid, *lost) if one.model or one.tokens is not None), len(lost)
-    )
+    lost = [one for one in history.generations if one.is_failure and one.tokens is not None]
+    ending += sum_text(sum_tokens(one.tokens for one in (*paid, *lost) if one.is_by_model), len(lost))
     ending += in_no_file(sum(one.outcome == "unwritten" for one in paid))
     ending += _other_sum(sum(one.run.credits for one in history.runs), spent)
     ending += [f"There may be more: {visible(gap)}." for gap in history.gaps]
@@ -528,12 +526,12 @@ def _runs(runs: Sequence[KeptReport], width: int) -> Iterator[str]:
     yield from _listed(("RUN AT", "RUN", "CREDITS", "ITEMS", "STOPPED"), rows, len(runs), width)
 
 
-def _generations(made: Sequence[Generation], verdicts: Sequence[Approval], width: int) -> Iterator[str]:
+def _generations(made: Sequence[Job], verdicts: Sequence[Approval], width: int) -> Iterator[str]:
     """Yield a table of what was made and the verdicts on it, the newest first."""
     rows = [
         *(
-            (one.at, one.item, one.job_id, f"{one.credits:,}", _money(one.tokens), one.outcome, clip(one.error, _WORDS))
-            for one in made
+            (job.time, job.item, job.job_id, f"{job.cost:,}", _money(job.tokens), job.outcome, clip(job.error, _WORDS))
+            for job in made
         ),
         *((one.at, one.item, "", "", "", _VERDICTS[one.verdict], _opinion(one)) for one in verdicts),
     ]

@@ -167,6 +167,24 @@ def change_cost(change: AnyChange) -> str:
     return price(change.credits, change.credits_worst, change.retries, at_most=change.credits_at_most)
 
 
+def spend_words(changes: Iterable[AnyChange]) -> str:
+    """Return what a button that carries out some changes says: `Spend 48 credits on 12 texts`."""
+    todo = [change for change in changes if change.names]
+    paying = [change for change in todo if change.submits_worst]
+    if not paying:
+        return f"Do {plural(len(todo), 'change')}, for free"
+    texts = plural(len(paying), "text")
+    if money := add_money(change.money_worst for change in paying):
+        return f"Spend up to {money_words(money, is_bound=True)} on {texts}"
+    worst = sum(change.credits_worst for change in paying)
+    if not worst:
+        return (
+            f"Make {texts}: {NO_PRICE}" if any(change.has_no_price for change in paying) else f"Make {texts}, for free"
+        )
+    is_bound = worst > sum(change.credits for change in paying) or any(change.credits_at_most for change in paying)
+    return f"Spend {'up to ' * is_bound}{plural(worst, 'credit')} on {texts}"
+
+
 def unsaid_hint(change: AnyChange) -> str:
     """Return the hint without a reason that is shown beside it already."""
     hint = change.hint
@@ -325,25 +343,6 @@ class CauseGroup(Struct, frozen=True, kw_only=True, dict=True):
         return tuple(one for one in reasons if one.kind != "new" or one.field or one.detail)
 
 
-class SharedCause(Struct, frozen=True):
-    """A cause of several changes, and what these cost."""
-
-    cause: str
-    items: int
-    credits: int
-    money: Mapping[str, int] = {}
-    """The most that models may cost; empty: not known, or without a price."""
-    has_no_price: bool = False
-    """As of the group."""
-
-    @property
-    def cost(self) -> str:
-        """Return what these changes cost, in words."""
-        if self.money:
-            return bound_words(self.money, self.money)
-        return NO_PRICE if self.has_no_price else plural(self.credits, "credit")
-
-
 def cause_groups(plan: AnyPlan) -> tuple[CauseGroup, ...]:
     """Return all changes by cause, the most items first.
 
@@ -360,13 +359,11 @@ def cause_groups(plan: AnyPlan) -> tuple[CauseGroup, ...]:
     return tuple(sorted(made, key=lambda one: (-len(one.changes), -one.credits, one.title)))
 
 
-def shared_causes(plan: AnyPlan) -> tuple[SharedCause, ...]:
+def shared_causes(plan: AnyPlan) -> tuple[CauseGroup, ...]:
     """Return the causes of at least two changes, the most items first."""
     alone = {_TITLES[kind] for kind in _ALONE}
-    groups = (one for one in cause_groups(plan) if (one.is_cause or one.title in alone) and len(one.changes) > 1)
-    return tuple(
-        SharedCause(group.title, len(group.changes), group.credits, group.money, group.has_no_price) for group in groups
-    )
+    groups = cause_groups(plan)
+    return tuple(one for one in groups if (one.is_cause or one.title in alone) and len(one.changes) > 1)
 
 
 def _title(change: AnyChange) -> str:

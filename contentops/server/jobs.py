@@ -395,7 +395,7 @@ class JobRunner:
 
     async def _write(self, job: StoredJob, engine: Engine, task: WritingTask) -> Callable[[], contents.ContentChange]:
         """Let the engine write; returns the function that builds the text to store, inside the transaction."""
-        request, report = job.request, self._reporting(job, task.stages)
+        request, report = job.request, self._reporting(job, task.stages, is_slow=bool(engine.model))
         await report(task.stages[0])
         if request.kind == "section":
             return await self._section(job, engine, task, report)
@@ -443,8 +443,11 @@ class JobRunner:
             raise EngineError(f"content `{request.content_id}` has no section `{request.section}` any more")
         return span, content
 
-    def _reporting(self, job: StoredJob, stages: tuple[str, ...]) -> ReportStage:
-        """Return a function that reports each stage once, and skips those finished before a restart."""
+    def _reporting(self, job: StoredJob, stages: tuple[str, ...], *, is_slow: bool) -> ReportStage:
+        """Return a function that reports each stage once, and skips those finished before a restart.
+
+        `is_slow`: a model writes each stage.
+        """
         # The stage in which a process was killed is repeated.
         done = stages.index(job.stage) - 1 if job.stage in stages else -1
 
@@ -452,8 +455,9 @@ class JobRunner:
             nonlocal done
             position = stages.index(stage)
             if position > done:
-                advance(self._store, job, stage, round(100 * (position + 0.5) / len(stages)))
-                await self._clock.sleep(self._stage_seconds)
+                if self._stage_seconds or is_slow:  # otherwise no one can see it
+                    advance(self._store, job, stage, round(100 * (position + 0.5) / len(stages)))
+                    await self._clock.sleep(self._stage_seconds)
                 done = position
 
         return report

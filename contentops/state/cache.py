@@ -1,6 +1,6 @@
 """The cache: paid texts, server texts last seen, learned job durations, stamps of files. Deleting it loses no fact.
 
-A text is stored once, by its body digest. Another row for each submit says where its text came from.
+A text is stored once, by its body digest; its job says where it came from.
 
 A cache that cannot be used answers None and sets `problem`; only a paid text that cannot be stored is an error.
 """
@@ -8,19 +8,17 @@ A cache that cannot be used answers None and sets `problem`; only a paid text th
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
 
 import msgspec
-from msgspec import Struct, field, structs
 
-from contentops.digest import NOTHING, Digest, canonical
+from contentops.digest import Digest, canonical
 from contentops.documents.clean import body_digest
 from contentops.errors import StateError
 from contentops.json_reader import decode_json
 from contentops.model import Json, Remote, text_digest
-from contentops.tokens import PaidTokens
 
 if TYPE_CHECKING:
     import diskcache
@@ -30,60 +28,8 @@ _WEEK = 7 * 24 * 3600.0
 """Seconds after which a value that only saves time is deleted."""
 
 
-class StoredText(Struct, frozen=True, kw_only=True):
-    """A paid text, and where it came from."""
-
-    title: str
-    body: str
-    content_id: str = ""
-    job_id: str = ""
-    request_id: str = ""
-    item: str = ""
-    credits: int = 0
-    tokens: PaidTokens | None = None
-    """Its cost, in a cache of an earlier version; now its job has it."""
-    generated_at: str = ""
-    front: dict[str, Any] = field(default_factory=dict)
-    """The front matter of the generated text, without its title."""
-    given_up: bool = False
-    """Whether a person gave it up, in a cache of an earlier version; now its job has it."""
-    outline: bool = False
-    """The bundled server says that it is a draft outline."""
-    model: str = ""
-    """The model that made it, by the server's name; empty: not known."""
-
-
-class _Body(Struct, frozen=True):
-    """The part of a text's row that names its body."""
-
-    kept: Digest = NOTHING
-    """Its digest; empty in a row of an earlier version, which has the body itself."""
-
-
-class KeptText(Struct, frozen=True, kw_only=True):
-    """A paid text in the cache, without its body: its request and body digest."""
-
-    row: str
-    """The key of its row."""
-    server: str
-    digest: Digest
-    """Of the request."""
-    body: Digest
-    about: StoredText
-    """Where it came from; `body` is empty, but for a row of an earlier version."""
-
-
-class SharedTexts(Protocol):
-    """The paid texts in a ledger, and facts about a server."""
-
-    def text(self, server: str, digest: Digest, request_id: str) -> StoredText | None:
-        """Return the paid text of a submit, by its request digest and id; None: there is none."""
-
-    def body(self, digest: Digest) -> str | None:
-        """Return the text with a body digest, if `text` was asked for its request before."""
-
-    def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
-        """Store a text for every checkout, durable no later than the job that names it."""
+class SharedFacts(Protocol):
+    """Facts about a server in a ledger."""
 
     def fact(self, name: str) -> Mapping[str, Json]:
         """Return the shared fact of a name; empty at first."""
@@ -101,58 +47,31 @@ class Cache:
     def __init__(self, folder: Path, *, write: bool = True) -> None:
         self.folder = folder
         self.problem = ""
-        self.shared: SharedTexts | None = None
+        self.shared: SharedFacts | None = None
         """What a ledger shares with other machines."""
         self._write = write
         self._opened: diskcache.Cache | None = None
 
-    # --- paid texts ----------------------------------------------------------------------------------------
+    # --- texts ---------------------------------------------------------------------------------------------
 
-    def get_text(self, server: str, digest: Digest, request_id: str) -> StoredText | None:
-        """Return the paid text of a submit, by its request digest and id; None: there is none."""
-        row = self._get(f"text {server} {digest} {request_id}")
-        text, part = _parsed(row, StoredText), _parsed(row, _Body)
-        body = None if part is None else self._own_body(part.kept)
-        if text is not None and body is not None:
-            return structs.replace(text, body=body)
-        return None if self.shared is None else self.shared.text(server, digest, request_id)
+    def put_text(self, body: str, front: Mapping[str, Json], *, item: str) -> None:
+        """Store a paid text of an item, and the front matter that came with it; durable on return. Raises StateError.
 
-    def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
-        """Store a paid text; durable on return. Raises StateError."""
-        body = body_digest(text.body)
-        row = canonical({**msgspec.to_builtins(text), "body": "", "kept": body})
-        if words := self._set({f"text {server} {digest} {text.request_id}": row, f"body {body}": text.body}):
-            message = f"the paid text of item `{text.item}` cannot be written to the cache: {words}"
+        Its job has its digest, and whatever else is known of it.
+        """
+        digest = body_digest(body)
+        rows = {f"body {digest}": body} | ({f"front {digest}": canonical(dict(front))} if front else {})
+        if words := self._set(rows):
+            message = f"the paid text of item `{item}` cannot be written to the cache: {words}"
             hint = f"make room, or delete {self.folder}, and run `contentops apply` again"
             raise StateError(message, code="text-not-kept", hint=hint)
-        if self.shared is not None:
-            self.shared.put_text(server, digest, text)
 
-    def paid_texts(self) -> tuple[KeptText, ...]:
-        """Return every paid text of all items and servers, without its body."""
-        texts = []
-        # An earlier version had other names, of which `state upgrade` makes these.
-        for key in self._keys("earlier ", "text "):
-            row, (_, server, digest, *_) = self._get(key), key.split(" ")
-            about, part = _parsed(row, StoredText), _parsed(row, _Body)
-            if about is not None and part is not None:
-                body = part.kept or body_digest(about.body)
-                texts.append(KeptText(row=key, server=server, digest=Digest(digest), body=body, about=about))
-        return tuple(texts)
-
-    def drop_texts(self, gone: Collection[KeptText]) -> None:
-        """Delete paid texts, and each body that no other text has. Raises StateError."""
-        rows = {text.row for text in gone}
-        bodies = {text.body for text in gone} - {text.body for text in self.paid_texts() if text.row not in rows}
-        if words := self._set({}, drop=[*rows, *(f"body {body}" for body in bodies)]):
-            raise StateError(f"texts cannot be deleted from the cache: {words}", code="cache-not-changed")
+    def front(self, digest: Digest) -> Mapping[str, Json]:
+        """Return the front matter that came with the generated text of a body digest, without its title."""
+        return self.recall(f"front {digest}", dict[str, Any]) or {}
 
     def body(self, digest: Digest) -> str | None:
         """Return the text with a body digest (a job made it, a person saved it, or a server had it), or None."""
-        own = self._own_body(digest)
-        return own if own is not None or self.shared is None else self.shared.body(digest)
-
-    def _own_body(self, digest: Digest) -> str | None:
         body = self._get(f"body {digest}")
         return body if body is not None and body_digest(body) == digest else None
 
@@ -243,18 +162,13 @@ class Cache:
     def _get(self, key: str) -> str | None:
         return self._use(lambda library: cast("str | None", library.get(key)))
 
-    def _keys(self, *prefixes: str) -> list[str]:
-        return self._use(lambda library: sorted(key for key in library if key.startswith(prefixes))) or []
-
-    def _set(self, values: Mapping[str, str], *, drop: Iterable[str] = (), expire: float | None = None) -> str:
+    def _set(self, values: Mapping[str, str], *, expire: float | None = None) -> str:
         """Change rows in one transaction; return why that failed, or an empty text. `expire`: in so many seconds."""
 
         def change(library: diskcache.Cache) -> bool:
             with library.transact():
                 for key, value in values.items():
                     library.set(key, value, expire)
-                for key in drop:
-                    library.delete(key)
             if not (self.folder / "cache.db").exists():
                 raise StateError("it was deleted while it was in use")
             return True

@@ -10,9 +10,9 @@ A journal line is a line of the lock with more keys:
 
     step   the step that made it, for a person who reads the file
     base   the digests of the lock lines of that key when it was made, with spaces between; empty: there was none
-    more   true where the next line belongs to the same fact: both count or none
 
-`{"forget": id}` removes a record. Lines are only appended; a torn last line is ignored.
+`{"forget": id}` removes a record. Facts that count together or not at all are a list in one line. Lines are only
+appended; a torn last line is ignored.
 
 Invariant: after any sequence of notes, they equal what `journal.fold` makes of the lock and the noted facts. The cost
 of a note depends on its facts, that of a checkpoint on its bytes, never on the number of records.
@@ -20,34 +20,31 @@ of a note depends on its facts, that of a checkpoint on its bytes, never on the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol, Self
 
-from msgspec import Struct, structs
+from msgspec import Raw, Struct, structs
 
 from contentops.atomic_io import PUBLIC, Disk
 from contentops.digest import NOTHING, Digest, canonical, digest_bytes
-from contentops.errors import Diagnostic, Location, NotShared, StateError
-from contentops.model import ItemId, Job, Json, Record, RequestId, State
+from contentops.errors import Location, NotShared, StateError
+from contentops.model import ItemId, Job, Record, RequestId, State
 from contentops.model.jobs import OrderEnd
 from contentops.state import jobs, state_dir
 from contentops.state import lock as locks
 from contentops.state.codec import (
     KINDS,
-    DamagedState,
     Fact,
     Forget,
     Format,
     Header,
-    Line,
     add_rule,
     checked_line,
-    damaged_line,
     kind_of,
     line_of,
     parse_as,
-    refuse_others,
+    read_lines,
 )
 from contentops.state.lock import Lock, LockLine, resolve_conflict, with_one_owner
 
@@ -66,59 +63,31 @@ class JournalFact(Struct, frozen=True, kw_only=True):
 
 
 class Journal(Struct, frozen=True, kw_only=True):
-    """The journal file. `lineage` is empty without a header; `good` is the length of its whole lines in bytes."""
+    """The journal file. `lineage` is empty without a header."""
 
     lineage: str = ""
     facts: tuple[JournalFact, ...] = ()
-    good: int = 0
 
 
 class _Extra(Struct, frozen=True):
-    """The keys that a fact has only in the journal."""
+    """The key that a fact has only in the journal."""
 
     base: str = ""
-    more: bool = False
 
 
-def journal_line(text: str, *, step: str, base: Base, more: bool = False) -> str:
+def journal_line(text: str, *, step: str, base: Base) -> str:
     """Return a line of the journal from the lock line (or `forget` object) `text`."""
-    extra: dict[str, Json] = {"base": " ".join(base), "step": step}
-    if more:
-        extra["more"] = True
-    return f"{canonical(extra)[:-1]},{text[1:]}"
+    return f"{canonical({'base': ' '.join(base), 'step': step})[:-1]},{text[1:]}"
 
 
 def parse(data: bytes, path: str) -> Journal:
     """The journal in `data`; `path` names it in messages.
 
-    A torn last line, and a group of lines that lacks its end, is ignored: it never became durable.
+    A torn last line is ignored: it never became durable.
     Raises StateError (DamagedState with every damaged line) for a line that cannot be used.
     """
-    good, whole = data.rfind(b"\n") + 1, 0
-    lineage = ""
-    facts: list[JournalFact] = []
-    ends: list[int] = []
-    findings: list[Diagnostic] = []
-    for number, end, line in _numbered(data[:good]):
-        try:
-            value, more = _read(line)
-        except ValueError as error:
-            problem = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else f"{error}"
-            delete = f"delete line {number} of it: each line is independent, so only its content is lost"
-            findings.append(damaged_line("", number, path, problem, FORMAT, delete))
-            continue
-        whole = whole if more else end
-        match value:
-            case Header():
-                refuse_others((value,), path)
-                lineage = value.lineage
-            case JournalFact():
-                facts.append(value)
-                ends.append(end)
-    if findings:
-        raise DamagedState(findings)
-    kept = tuple(fact for fact, end in zip(facts, ends, strict=True) if end <= whole)
-    return Journal(lineage=lineage, facts=kept, good=whole)
+    lineage, lines = read_lines(data, path, FORMAT, _parse, torn=True)
+    return Journal(lineage=lineage, facts=tuple(fact for _, facts in lines for fact in facts))
 
 
 def nothing_on_disk(path: str) -> Digest:
@@ -155,27 +124,22 @@ def _is_unchanged(lines: tuple[LockLine, ...] | None, base: Base) -> bool:
     return any(line.digest in base for line in lines)
 
 
-def _numbered(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Yield the lines that are not blank: 1-based number, offset of their end, bytes."""
-    end = 0
-    for number, line in enumerate(data.split(b"\n"), start=1):
-        end += len(line) + 1
-        if line.strip():
-            yield number, end, line
+def _parse(text: str) -> tuple[JournalFact, ...] | Header:
+    """Return the facts in a line. Raises ValueError with a message for people."""
+    if text.startswith("["):
+        return tuple(_fact(bytes(part).decode()) for part in parse_as(text, list[Raw]))
+    if kind_of(text, {**_FACTS, **KINDS}) is Header:
+        return parse_as(text, Header)
+    return (_fact(text),)
 
 
-def _read(line: bytes) -> tuple[Header | JournalFact, bool]:
-    """Return the value in a line, and whether the next line belongs to the same fact."""
-    text = line.decode()
-    value = parse_as(text, kind_of(text, _KINDS))
-    if isinstance(value, Header):
-        return value, False
-    extra = parse_as(text, _Extra)
-    return JournalFact(fact=value, base=tuple(map(Digest, extra.base.split()))), extra.more
+def _fact(text: str) -> JournalFact:
+    base = parse_as(text, _Extra).base.split()
+    return JournalFact(fact=parse_as(text, kind_of(text, _FACTS)), base=tuple(map(Digest, base)))
 
 
-_KINDS: Final[Mapping[str, type[Line | Forget]]] = {**KINDS, "forget": Forget}
-"""The type of a line of the journal, by the first of these keys that it has."""
+_FACTS: Final[Mapping[str, type[Record | Forget]]] = {"id": Record, "forget": Forget}
+"""The type of a fact, by the first of these keys that it has."""
 
 
 # ---- The records in memory during one run: pure; `store` writes them to disk.
@@ -210,8 +174,9 @@ class WorkingState:
         facts = [self._with_rev(fact) if isinstance(fact, Record) else fact for fact in facts]
         lines = [checked_line(fact) for fact in facts]
         new = [line for line in map(self._apply, facts, lines) if line is not None]
-        for index, (text, base) in enumerate(new, start=1):
-            self.waiting.append(journal_line(text, step=step, base=base, more=index < len(new)))
+        noted = [journal_line(text, step=step, base=base) for text, base in new]
+        if noted:
+            self.waiting.append(noted[0] if len(noted) == 1 else f"[{','.join(noted)}]")
 
     def lock_bytes(self) -> bytes:
         """Return the bytes of the lock. The line of an unchanged record stays the same, byte by byte."""
@@ -320,7 +285,7 @@ class StateStore:
         lock = Lock() if data is None else locks.read(data, self.lock_path.name)
         image = disk.read(self.journal_path) or b""
         journal = parse(image, f"{state_dir.FOLDER}/{self.journal_path.name}")
-        self._image = bytearray(image[: journal.good])
+        self._image = bytearray(image[: image.rfind(b"\n") + 1])
         """Return the bytes of the journal on disk."""
         facts = [each for each in journal.facts if _is_unchanged(lock.records.get(each.fact.id), each.base)]
         recorded = lock.lineage or journal.lineage or jobs.lineage_in(root, environment, disk)

@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-_TABLES = ("account", "limiter", "fact", "job", "claim", "text")
+_TABLES = ("account", "limiter", "fact", "job", "claim")
 Rows = dict[str, list[tuple[str]]]
 
 

@@ -56,20 +56,6 @@ CREATE TABLE contentops.claim (
 );
 CREATE INDEX claim_runner ON contentops.claim (runner) WHERE runner IS NOT NULL;
 
--- The texts that were paid for.
-CREATE TABLE contentops.text (
-    lineage text NOT NULL,
-    server text NOT NULL,
-    request_id text NOT NULL,
-    digest text NOT NULL,                        -- of the request
-    body text NOT NULL,                          -- the digest of its words
-    value text NOT NULL,                         -- all of it
-    made_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (lineage, server, request_id)
-);
-CREATE INDEX text_request ON contentops.text (lineage, server, digest, made_at);
-CREATE INDEX text_body ON contentops.text (lineage, body);
-
 -- Who applies a project's environment, for messages; the right to do so is an advisory lock.
 CREATE TABLE contentops.applying (
     lineage text NOT NULL,
