@@ -238,86 +238,6 @@ def fenced(lines: Iterable[str]) -> str:
     return "".join(f"{line}\n" for line in (FENCE, *lines, FENCE))
 
 
-# ---- Edits a list in front matter; on lines of their own, the elements that stay keep their bytes.
-
-Edit = tuple[int, int, str]
-"""Start and end of the replaced part of a block, and its new text."""
-
-
-def element_edit(block: str, entry: Entry, value: Any, newline: str) -> Edit | None:
-    """Return the edit that makes the list of `entry` another one, and leaves elements on lines of their own.
-
-    None: one of the two is no list, none of its elements stay, or they cannot be distinguished.
-    """
-    if not (isinstance(entry.value, list) and isinstance(value, list) and value):
-        return None
-    present = {canonical(each) for each in entry.value}
-    if not any(canonical(each) in present for each in value):
-        return None
-    return _below(block, entry, value, newline) if entry.block else _beside(block, entry, value)
-
-
-def _below(block: str, entry: Entry, value: list[Any], newline: str) -> Edit | None:
-    """Return the edit of a list with a line for each element."""
-    start = block.rfind("\n", 0, entry.value_start) + 1
-    end = block.find("\n", entry.value_end)
-    end = start + len(block[start : len(block) if end < 0 else end].rstrip("\r"))
-    indent = block[start : entry.value_start]
-    if indent.strip(" "):
-        return None
-    lines = block[start:end].split("\n")
-    pieces: list[list[str]] = []
-    above: list[str] = []
-    for line in lines:
-        bare = line.strip()
-        if re.match(rf"{indent}-(?:\s|$)", line):
-            pieces.append([*above, line])
-            above = []
-        elif not bare or bare.startswith("#"):
-            # A comment belongs to the element below it.
-            above.append(line)
-        elif pieces:
-            pieces[-1] += [*above, line]
-            above = []
-    texts = ["\n".join(piece).removesuffix("\r") for piece in pieces]
-    if above or not _are(texts, entry.value, lambda text: f"k:\n{text}"):
-        return None
-    chosen = _chosen(entry.value, texts, value, lambda one: _written_below(one, indent, newline))
-    return start, end, newline.join(chosen)
-
-
-def _written_below(value: Any, indent: str, newline: str) -> str:
-    lines, _ = write_value([value], dates=True)
-    return newline.join(f"{indent}{line[2:]}" for line in lines)
-
-
-def _beside(block: str, entry: Entry, value: list[Any]) -> Edit | None:
-    """Return the edit of a list in brackets: all of it is written again, on one line."""
-    text = block[entry.value_start : entry.value_end]
-    if not text.startswith("[") or "#" in text or any(isinstance(one, list | dict) for one in value):
-        return None
-    return entry.value_start, entry.value_end, f"[{', '.join(write_scalar(one, dates=True) for one in value)}]"
-
-
-def _are(texts: list[str], values: list[Any], wrapped: Callable[[str], str]) -> bool:
-    """Return whether each text is one element with its value."""
-    if len(texts) != len(values):
-        return False
-    try:
-        read = [next(iter(read_mapping(f"{wrapped(text)}\n").values.values())) for text in texts]
-    except YamlProblem:
-        return False
-    return canonical(read) == canonical([[value] for value in values])
-
-
-def _chosen(before: list[Any], texts: list[str], after: list[Any], write: Callable[[Any], str]) -> list[str]:
-    """Return the texts of the elements of `after`: as they were written before, else written."""
-    written: dict[str, list[str]] = {}
-    for value, text in zip(before, texts, strict=True):
-        written.setdefault(canonical(value), []).append(text)
-    return [written[key].pop(0) if written.get(key := canonical(value)) else write(value) for value in after]
-
-
 # ---- Edits front matter in place: only the bytes of the named keys change.
 
 
@@ -341,10 +261,9 @@ def update(text: str, changes: Mapping[str, Any]) -> str:
     # Sites read a key in any letters: as it is written now, it replaces the same one in others.
     names = {key.casefold() for key in wanted}
     wanted |= dict.fromkeys(key for key in current if key not in changes and key.casefold() in names)
-    for keeps_elements in (True, False):
-        edited = _edited(text, parsed, wanted, keeps_elements=keeps_elements)
-        if _as_wanted(parsed, edited, wanted):
-            return edited
+    edited = _edited(text, parsed, wanted)
+    if _as_wanted(parsed, edited, wanted):
+        return edited
     raise _uneditable("a key is written in a form that cannot be edited separately")
 
 
@@ -436,7 +355,7 @@ def _has_value(entry: Entry | None, value: Any) -> bool:
     return canonical(entry.value) == canonical(value)
 
 
-def _edited(text: str, parsed: Parts, wanted: Mapping[str, Any], *, keeps_elements: bool) -> str:
+def _edited(text: str, parsed: Parts, wanted: Mapping[str, Any]) -> str:
     if not parsed.fenced:
         block = fenced(
             line
@@ -451,20 +370,18 @@ def _edited(text: str, parsed: Parts, wanted: Mapping[str, Any], *, keeps_elemen
         lines = [line for key, value in pairs.items() for line in write_pair(key, value, dates=has_dates(key))]
         block = "".join(line + parsed.newline for line in lines)
     else:
-        block = _edited_block(text[parsed.start : parsed.end], parsed, wanted, keeps_elements=keeps_elements)
+        block = _edited_block(text[parsed.start : parsed.end], parsed, wanted)
     return text[: parsed.start] + block + text[parsed.end :]
 
 
-def _edited_block(block: str, parsed: Parts, wanted: Mapping[str, Any], *, keeps_elements: bool) -> str:
+def _edited_block(block: str, parsed: Parts, wanted: Mapping[str, Any]) -> str:
     entries = parsed.block.entries
     edits: list[tuple[int, int, str]] = []
     for entry in entries:
         if entry.key in wanted:
             value = wanted[entry.key]
-            edit = element_edit(block, entry, value, parsed.newline) if keeps_elements else None
-            if edit is None:
-                edit = _removal(block, entry) if value is None else _replacement(block, entry, value, parsed.newline)
-            edits.append(edit)
+            removes = value is None
+            edits.append(_removal(block, entry) if removes else _replacement(block, entry, value, parsed.newline))
     present = {entry.key for entry in entries}
     indent = _indent(block, entries[0]) if entries else ""
     for key in sorted(wanted.keys() - present, key=_rank(wanted)):
@@ -477,21 +394,25 @@ def _edited_block(block: str, parsed: Parts, wanted: Mapping[str, Any], *, keeps
     return block
 
 
+_COMMENT: Final = re.compile(r"\s#")
+
+
 def _removal(block: str, entry: Entry) -> tuple[int, int, str]:
     return _line_start(block, entry.key_start), _line_end(block, max(entry.key_end, entry.value_end)) + 1, ""
 
 
 def _replacement(block: str, entry: Entry, value: Any, newline: str) -> tuple[int, int, str]:
-    colon = block.find(":", entry.key_end)
-    start = colon + 1
+    start = block.find(":", entry.key_end) + 1
+    within = _line_end(block, entry.value_end) if entry.block else entry.value_end
+    if isinstance(entry.value, list | dict) and _COMMENT.search(block, _line_end(block, start), within):
+        raise _uneditable(f"there is a comment within the value of `{entry.key}`")
+    if block.startswith("[", entry.value_start) and (line := _in_brackets(value)):
+        return entry.value_start, entry.value_end, line
     lines, below = write_value(value, dates=has_dates(entry.key))
     line_end = _line_end(block, start)
     # On the key's own line, all that is not the value is a comment, and stays there.
     comment = block[start:line_end].rstrip("\r") if entry.value_start > line_end else ""
     end = max(start, entry.value_end)
-    if entry.block:
-        # A comment behind the last line of a list belongs to that line.
-        end += len(block[end : _line_end(block, end)].rstrip("\r"))
     if not below:
         tail = f" {comment.strip()}" if comment.strip() else ""
         return start, end, f" {lines[0]}{tail}"
@@ -500,6 +421,14 @@ def _replacement(block: str, entry: Entry, value: Any, newline: str) -> tuple[in
         end += len(comment)
     indent = _indent(block, entry)
     return start, end, "".join([comment.rstrip(), *(f"{newline}{indent}{line}" for line in lines)])
+
+
+def _in_brackets(value: Any) -> str:
+    """Return a list of plain values on one line; empty for any other value."""
+    if not isinstance(value, list) or any(isinstance(one, list | dict) for one in value):
+        return ""
+    written = [write_scalar(one, dates=True) for one in value]
+    return "" if any(set(",[]{}") & set(one) for one in written) else f"[{', '.join(written)}]"
 
 
 def _rank(wanted: Mapping[str, Any]) -> Callable[[str], tuple[int, int]]:

@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from contentops.documents.word_diff import equal_pairs
+from contentops.documents.blocks import Word
+from contentops.documents.word_diff import Side, equal_pairs, phrases
 from contentops.model import Json
 from contentops.reporting.layout import paint
 from contentops.sanitize import ELLIPSIS, json_text, visible
@@ -20,6 +21,7 @@ _ALIKE = 0.4
 """The least share of words in common at which two passages are shown as one that was changed."""
 _ROOM = 80
 """Unchanged characters shown on either side of a change."""
+_KINDS = {Side.BOTH: "same", Side.GONE: "removed", Side.NEW: "added"}
 _SIGNS = {"same": " ", "removed": "-", "added": "+", "changed": "!"}
 _STYLES = {" ": "plain", "-": "remove", "+": "add", "@": "move"}
 
@@ -117,32 +119,8 @@ def _changed(before: Sequence[str], after: Sequence[str]) -> list[list[Passage]]
 
 def passages_of(old: Sequence[str], new: Sequence[str]) -> list[Passage]:
     """Return the words of two texts as passages, in order; no two of one kind follow each other."""
-    passages: list[Passage] = []
-    start = other_start = 0
-    for one, other, size in shared(old, new):
-        gone, come = "".join(old[start:one]), "".join(new[other_start:other])
-        same = "".join(old[one : one + size])
-        passages += [Passage(kind, text) for kind, text in (("removed", gone), ("added", come), ("same", same)) if text]
-        start, other_start = one + size, other + size
-    return _joined(passages)
-
-
-def _joined(passages: Sequence[Passage]) -> list[Passage]:
-    """Return the passages with the spaces and signs between two changes taken into one change."""
-    joined: list[Passage] = []
-    gone = come = ""
-    for at, (kind, text) in enumerate(passages):
-        between = kind == "same" and 0 < at < len(passages) - 1 and not re.search(r"[\w\n]", text)
-        gone += text if kind == "removed" or between else ""
-        come += text if kind == "added" or between else ""
-        if kind == "same" and not between:
-            # A space that both end with is no part of the change.
-            end = " " if gone.endswith(" ") and come.endswith(" ") else ""
-            changes = (("removed", gone.removesuffix(end)), ("added", come.removesuffix(end)))
-            joined += [Passage(*each) for each in changes if each[1]]
-            joined.append(Passage(kind, end + text))
-            gone = come = ""
-    return [*joined, *(Passage(*each) for each in (("removed", gone), ("added", come)) if each[1])]
+    parts = phrases(tuple(map(Word, old)), tuple(map(Word, new)))
+    return [Passage(_KINDS[part.side], "".join(word.text for word in part.words)) for part in parts]
 
 
 # --- one line ----------------------------------------------------------------------------------------------
