@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     import uvicorn
 
 _LAST_PORT = 65_535
-REQUEST_SECONDS = 30.0
-"""Seconds in which a request has to arrive, from its first byte or from the opening of its connection."""
 KEY_VARIABLE = "CONTENTOPS_SERVE_KEY"
 
 
@@ -67,7 +65,6 @@ class ServeOptions(Struct, frozen=True, kw_only=True):
     requests_per_minute: int = 0
     stage_seconds: float = 0.0
     log_request: Callable[[str], None] | None = None
-    request_seconds: float = REQUEST_SECONDS
 
 
 def run(options: ServeOptions) -> None:
@@ -94,7 +91,7 @@ async def serve(options: ServeOptions, stop: asyncio.Event) -> None:
         address = f"http://{f'[{options.host}]' if ':' in options.host else options.host}:{sock.getsockname()[1]}"
 
         log = partial(options.log, f"listening on {address}/v1 (and {address}/api)")
-        server = _server(_guarded(app, options, alone=alone), log, options.request_seconds)
+        server = _server(_guarded(app, options, alone=alone), log)
 
         async def until_stopped() -> None:
             await stop.wait()
@@ -108,7 +105,7 @@ async def serve(options: ServeOptions, stop: asyncio.Event) -> None:
             await app.state.close()
 
 
-def _server(app: ASGIApp, started: Callable[[], object], seconds: float) -> uvicorn.Server:
+def _server(app: ASGIApp, started: Callable[[], object]) -> uvicorn.Server:
     import uvicorn
 
     class Server(uvicorn.Server):
@@ -131,7 +128,7 @@ def _server(app: ASGIApp, started: Callable[[], object], seconds: float) -> uvic
 
     config = uvicorn.Config(
         app,
-        http=_timed(seconds),
+        http="h11",
         ws="none",
         lifespan="on",
         log_config=None,
@@ -140,41 +137,6 @@ def _server(app: ASGIApp, started: Callable[[], object], seconds: float) -> uvic
         timeout_graceful_shutdown=3,
     )
     return Server(config)
-
-
-def _timed(seconds: float) -> type[asyncio.Protocol]:
-    """Uvicorn's protocol that also closes a connection whose request does not arrive completely in time."""
-    from uvicorn.protocols.http.h11_impl import H11Protocol
-
-    class TimedProtocol(H11Protocol):
-        """Uvicorn itself waits for the rest of a request without a limit."""
-
-        _timer: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            assert isinstance(transport, asyncio.Transport)  # a stream
-            super().connection_made(transport)
-            self._watch()
-
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            self._watch()
-
-        def on_response_complete(self) -> None:
-            # A part of the next request may have arrived already.
-            super().on_response_complete()
-            self._watch()
-
-        def _watch(self) -> None:
-            cycle = self.cycle
-            is_whole = bool(cycle) and not cycle.more_body and not cycle.response_complete
-            if self._timer is None and not is_whole:
-                self._timer = self.loop.call_later(seconds, self.transport.close)
-            elif self._timer is not None and is_whole:
-                self._timer.cancel()
-                self._timer = None
-
-    return TimedProtocol
 
 
 def _listening(host: str, port: int) -> socket.socket:
