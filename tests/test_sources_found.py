@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contentops.manifests.compiled import Compiled
-from contentops.manifests.sandbox import LIMITS, TemplateLimits
+from contentops.manifests.sandbox import MAX_STEPS
 from contentops.manifests.values import MISSING, UNKNOWN, Lazy, TemplateError, Unknown, note_source, unclear
 from contentops.model import OnSourceChange
 from tests.fakes.api import FakeApi
@@ -26,12 +26,12 @@ def harness(tmp_path: Path) -> Harness:
     return Harness(tmp_path / "project", FakeApi(duration=30))
 
 
-def found(template: str, limits: TemplateLimits = LIMITS, **known: Any) -> set[str]:
+def found(template: str, steps: int = MAX_STEPS, **known: Any) -> set[str]:
     """The items that a template reads, each with its part; raises TemplateError."""
     read: dict[str, set[str]] = {}
 
     def ref(name: Any = "") -> Lazy:
-        if not isinstance(name, str):
+        if name is UNKNOWN or not isinstance(name, str):
             raise unclear()
         parts = read.setdefault(name, set())
         note_source(name)
@@ -43,7 +43,7 @@ def found(template: str, limits: TemplateLimits = LIMITS, **known: Any) -> set[s
         return Lazy((), part, is_open=True)
 
     values = {"ref": ref, "texts": lambda name: [ref(name)], **known}
-    Compiled(template, limits=limits).explore(lambda name: values.get(name, MISSING))
+    Compiled(template, steps=steps).explore(lambda name: values.get(name, MISSING))
     return {f"{name}.{part}" if part else name for name, parts in read.items() for part in parts or {""}}
 
 
@@ -148,7 +148,7 @@ def test_branches_in_a_row_are_not_nested(count: int) -> None:
 def test_ways_through_a_template_are_bounded() -> None:
     """A template of many tests is refused, not run many times."""
     with pytest.raises(TemplateError, match="too many steps"):
-        found("{% if ref('a').title %}{% endif %}" * 100, TemplateLimits(work=2_000))
+        found("{% if ref('a').title %}{% endif %}" * 100, 2_000)
 
 
 def test_what_is_nested_too_deeply_is_said(harness: Harness) -> None:

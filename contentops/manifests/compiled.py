@@ -1,37 +1,25 @@
 """Compiles templates, with or without a file of macros, and renders them in the sandbox.
 
 A template can also be explored: to find the texts of other items that it reads before these are there.
+Errors name the character to change.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator
 from math import isfinite
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Template, TemplateSyntaxError, nodes
-from jinja2.exceptions import TemplateRuntimeError
-from jinja2.parser import Parser
+from jinja2.exceptions import TemplateRuntimeError, UndefinedError
 from jinja2.runtime import Context, Undefined
 from jinja2.utils import missing
+from jinja2.visitor import NodeTransformer
 
 from contentops.errors import suggest
-from contentops.manifests.sandbox import (
-    BOUNDED,
-    CHARGED,
-    LIMITS,
-    Allowance,
-    Generator,
-    MissingError,
-    Sandbox,
-    TemplateLimits,
-    explain_failure,
-    explain_syntax,
-    sandbox,
-    tag_offset,
-    word_offset,
-)
+from contentops.manifests.sandbox import BOUNDED, CHARGED, JOINED, MAX_STEPS, Allowance, sandbox
 from contentops.manifests.values import (
     FUNCTIONS,
     MACROS,
@@ -42,7 +30,6 @@ from contentops.manifests.values import (
     Lazy,
     SourceError,
     TemplateError,
-    Unknown,
     as_json,
     kind_of,
     reachable,
@@ -50,6 +37,7 @@ from contentops.manifests.values import (
     unclear,
 )
 from contentops.model import Json
+from contentops.yaml.syntax import JINJA
 
 if TYPE_CHECKING:
     from contentops.manifests.values import Lookup
@@ -57,19 +45,57 @@ if TYPE_CHECKING:
 
 _RESULT = "__result__"
 _EXPLORED = 4
-"""How many times the work of one template may be done to find what it reads."""
+"""How many times the steps of one template may be done to find what it reads."""
 _OWNERS = ("each", "item", "inputs")
 """Maps that messages name."""
 _MACROS_HINT = "put shared macros into the file that `macros` names in `contentops.yaml`"
-_FORBIDDEN: dict[type[nodes.Node], str] = {
-    nodes.Include: "{% include %}",
-    nodes.Import: "{% import %}",
-    nodes.FromImport: "{% from %}",
-    nodes.Extends: "{% extends %}",
-    nodes.Block: "{% block %}",
-    nodes.NSRef: "{% set name.attribute %}",
-    nodes.ScopedEvalContextModifier: "{% autoescape %}",
+_FORBIDDEN: dict[type[nodes.Node], tuple[str, str]] = {
+    nodes.Include: ("{% include %}", _MACROS_HINT),
+    nodes.Import: ("{% import %}", _MACROS_HINT),
+    nodes.FromImport: ("{% from %}", _MACROS_HINT),
+    nodes.Extends: ("{% extends %}", ""),
+    nodes.Block: ("{% block %}", ""),
+    nodes.NSRef: ("{% set name.attribute %}", ""),
+    nodes.ScopedEvalContextModifier: ("{% autoescape %}", ""),
 }
+_CHARGED: dict[type[nodes.Node], tuple[str, str]] = {
+    nodes.For: ("iter", BOUNDED),
+    nodes.Compare: ("expr", CHARGED),
+    nodes.Operand: ("expr", CHARGED),
+    nodes.Pair: ("key", CHARGED),
+}
+"""The parts of nodes that a filter charges for."""
+
+
+class _Code:
+    """A text, its compiled code, and the names that it looks up."""
+
+    def __init__(self, text: str, filename: str) -> None:
+        """Raises TemplateError for invalid Jinja, and for Jinja that manifests may not use."""
+        if len(text) > MAX_TEXT:
+            raise TemplateError("template-limit", f"the template has more than {MAX_TEXT} characters")
+        box = sandbox()
+        self.text = text
+        self.filename = filename
+        try:
+            self.tree = _Checked().visit(box.parse(text))
+            self.is_typed = filename == TEMPLATE and _keep_type(self.tree)
+            self.names, code = _compile(self.tree, filename)
+        except TemplateSyntaxError as error:
+            raise _explain_syntax(error, text) from None
+        except ValueError:  # Python limits the digits of whole numbers
+            raise TemplateError("template-limit", "a number has too many digits") from None
+        except (RecursionError, SyntaxError, MemoryError, OverflowError):
+            raise TemplateError("template-limit", "the template is nested too deeply") from None
+        except AssertionError:  # Jinja's, which does not look for names there
+            message = "a name in the filter of a `{% set %}` block is used nowhere before"
+            raise TemplateError("template-unsupported", message, hint="filter the value where it is used") from None
+        self.template = Template.from_code(box, code, box.globals)
+
+    def offset(self, trace: TracebackType) -> int:
+        """The character of the text that a frame of the code was at: of a word, else of the tag around it."""
+        at = self.template.get_corresponding_lineno(trace.tb_lineno) - 1
+        return at if self.text[at : at + 1].isalnum() else _tag_offset(self.text, at)
 
 
 class Macros:
@@ -77,78 +103,40 @@ class Macros:
 
     def __init__(self, source: str, taken: Collection[str] = ()) -> None:
         """`taken` are names that macros cannot have. Raises TemplateError."""
-        tree = _parse(source)
-        self.names = frozenset(_declared_macros(tree, taken))
-        self.compiled = _Code(source, tree, MACROS)
-        direct = {name: _names_of(node) for node in tree.body for name in _assigned(node)}
-        self._reads = {
-            name: frozenset(reachable(name, lambda step: direct.get(step, ())) - direct.keys()) for name in direct
+        self.compiled = _Code(source, MACROS)
+        body = self.compiled.tree.body
+        self.names = frozenset(_declared_macros(body, taken))
+        direct = {
+            name: _compile(nodes.Template([node], lineno=1), MACROS)[0] for node in body for name in _assigned(node)
         }
+        self._reads = {name: reachable([name], lambda step: direct.get(step, ())) - direct.keys() for name in direct}
 
-    def reads(self, name: str) -> frozenset[str]:
+    def reads(self, name: str) -> Collection[str]:
         """The variables of its caller that a macro may read, directly or not."""
-        return self._reads.get(name, frozenset())
+        return self._reads.get(name, ())
 
     def reads_any(self, variable: str) -> bool:
         """Whether anything of the file reads a variable of its caller."""
         return any(variable in names for names in self._reads.values())
 
 
-class _Code:
-    """A text, its compiled code, and the names that it looks up."""
-
-    def __init__(self, text: str, tree: nodes.Template, filename: str) -> None:
-        self.text = text
-        self.filename = filename
-        box = sandbox()
-        outer, box.allowance = box.allowance, Allowance(LIMITS)  # Jinja evaluates constants now
-        try:
-            generator = Generator(box, filename)
-            generator.visit(tree)
-            code = compile(generator.code.getvalue(), filename, "exec")
-        except TemplateSyntaxError as error:
-            raise explain_syntax(error, text) from None
-        except (RecursionError, SyntaxError, MemoryError, ValueError, OverflowError):
-            raise TemplateError("template-limit", "the template is nested too deeply") from None
-        except AssertionError:  # Jinja's, which does not look for names there
-            message = "a name in the filter of a `{% set %}` block is used nowhere before"
-            raise TemplateError("template-unsupported", message, hint="filter the value where it is used") from None
-        finally:
-            box.allowance = outer
-        self.names = _parts_read(generator.names, tree)
-        self.template = Template.from_code(box, code, box.globals)
-
-    def offset(self, trace: TracebackType) -> int:
-        """The character of the text that a frame of the code was at: of a word, else of the tag around it."""
-        at = self.template.get_corresponding_lineno(trace.tb_lineno) - 1
-        return at if self.text[at : at + 1].isalnum() else tag_offset(self.text, at)
-
-
 class Compiled:
     """A compiled template. `names` are the variables it may use (see `templates.TextTemplate`)."""
 
-    __slots__ = ("_code", "_limits", "_macros", "_typed", "names")
+    __slots__ = ("_code", "_macros", "_steps", "names")
 
-    def __init__(
-        self,
-        source: str,
-        macros: Macros | None = None,
-        limits: TemplateLimits = LIMITS,
-    ) -> None:
+    def __init__(self, source: str, macros: Macros | None = None, steps: int = MAX_STEPS) -> None:
         """Raises TemplateError for invalid Jinja, and for Jinja that manifests may not use."""
-        tree = _parse(source)
-        self._typed = _whole(tree) is not None
-        self._code = _Code(source, _typed(tree), TEMPLATE)
+        self._code = _Code(source, TEMPLATE)
         self._macros = macros
-        self._limits = limits
+        self._steps = steps
         names = self._code.names
-        self.names = tuple(
-            sorted(names.union(*(macros.reads(name) for name in names & macros.names) if macros else ()))
-        )
+        read = (macros.reads(name) for name in names & macros.names) if macros else ()
+        self.names = tuple(sorted(names.union(*read)))
 
     def render(self, lookup: Lookup) -> Json:
         """The value, a text unless the template is one whole expression. Raises TemplateError."""
-        return self._guarded(lookup, as_json, Allowance(self._limits))
+        return self._guarded(lookup, as_json, Allowance(self._steps))
 
     def explore(self, lookup: Lookup) -> None:
         """Run it for each way in which a test of an unknown value can end, so that all that it reads is read.
@@ -158,7 +146,7 @@ class Compiled:
         ways: list[dict[Any, bool]] = [{}]
         tried: set[tuple[Any, bool]] = set()
         read: dict[Any, set[str]] = {}
-        allowance = Allowance(TemplateLimits(_EXPLORED * self._limits.work, self._limits.seconds))
+        allowance = Allowance(_EXPLORED * self._steps)
         while ways:
             way = ways.pop()
             guesses = Guesses.now = Guesses(way)
@@ -183,51 +171,37 @@ class Compiled:
         """What `finish` makes of the value, within the limits. Raises TemplateError."""
         box = sandbox()
         outer, box.allowance = box.allowance, allowance
-        outer.pause()
-        allowance.resume()
         try:
-            return finish(self._run(_Context(box, lookup, self._macros)))
+            return finish(self._run(_Context(lookup, self._macros)))
         except TemplateError as error:
             raise self._placed(error, error.__traceback__) from None
-        except MissingError as error:
+        except UndefinedError as error:
             raise self._undefined(error, lookup) from None
         except (TemplateRuntimeError, ArithmeticError, TypeError, ValueError, LookupError, RecursionError) as error:
-            raise self._placed(explain_failure(error), error.__traceback__) from None
+            raise self._placed(_explain_failure(error), error.__traceback__) from None
         finally:
-            box.allowance.pause()
             box.allowance = outer
-            outer.resume()
 
     def _run(self, context: _Context) -> Any:
-        parts: list[str] = []
-        size = 0
-        for part in self._code.template.root_render_func(context):
-            if isinstance(part, Unknown):
-                continue
-            size += len(part)
-            if size > MAX_TEXT:
-                raise TemplateError("template-limit", f"gives a text longer than {MAX_TEXT} characters")
-            context.environment.allowance.spend(len(part) >> 8)
-            parts.append(part)
-        if self._typed:
-            value = context.vars[_RESULT]
-            if type(value) is Undefined:  # `{{ a if b }}` where b is false; a missing variable has another type
-                return None
-            return context.environment.allowance.charge(value)  # it can hold one long text many times
-        return "".join(parts)
+        box = sandbox()
+        text = box.concat(self._code.template.root_render_func(context))
+        if not self._code.is_typed:
+            return text
+        value = context.vars[_RESULT]
+        # `{{ a if b }}` where b is false is null; a missing variable has another type. A list may have a text twice.
+        return None if type(value) is Undefined else box.allowance.charge(value)
 
-    def _undefined(self, error: MissingError, lookup: Lookup) -> TemplateError:
-        name = str(error.name)
-        if error.obj is missing:
+    def _undefined(self, error: UndefinedError, lookup: Lookup) -> TemplateError:
+        used: Any = error.args[0]
+        owner, name = used._undefined_obj, str(used._undefined_name)  # noqa: SLF001 - it has no other way to tell
+        if owner is missing:
             problem = TemplateError("undefined-variable", f"`{name}` is not defined", name=name)
             passed = self._macros is not None and not self._macros.reads_any(name)
             return self._placed(problem, error.__traceback__, name, passed=passed)
-        roots = {name.partition(".")[0] for name in self.names}  # `inputs` may ask for this very template
-        owner = next((owner for owner in _OWNERS if owner in roots and lookup(owner) is error.obj), "")
-        names = tuple(
-            error.obj.names if isinstance(error.obj, Lazy) else error.obj if isinstance(error.obj, dict) else ()
-        )
-        message = f"`{owner}` has no `{name}`" if owner else f"{kind_of(error.obj)} has no `{name}` here"
+        roots = {each.partition(".")[0] for each in self.names}  # `inputs` may ask for this very template
+        known = next((f"`{root}`" for root in _OWNERS if root in roots and lookup(root) is owner), "")
+        names = tuple(owner.names if isinstance(owner, Lazy) else owner if isinstance(owner, dict) else ())
+        message = f"{known} has no `{name}`" if known else f"{kind_of(owner)} has no `{name}` here"
         unset = "the item does not set it; write `default(...)` to state another value"
         hint = unset if name in names else suggest(name, names)
         return self._placed(TemplateError("undefined-variable", message, hint=hint), error.__traceback__, name)
@@ -240,12 +214,12 @@ class Compiled:
         Only tags of the template count if the error was `passed`: a missing value as an argument of a macro.
         """
         codes = [self._code, *([self._macros.compiled] if self._macros and not passed else [])]
-        positions = [(self._code, tag_offset(self._code.text))]  # a missing value may also be in the result
+        positions = [(self._code, _tag_offset(self._code.text))]  # a missing value may also be in the result
         while trace is not None:
             filename = trace.tb_frame.f_code.co_filename
             positions += [(code, code.offset(trace)) for code in codes if code.filename == filename]
             trace = trace.tb_next
-        words = ((code, word_offset(code.text, at, word)) for code, at in reversed(positions) if word)
+        words = ((code, _word_offset(code.text, at, word)) for code, at in reversed(positions) if word)
         code, offset = next((one for one in words if one[1] is not None), positions[-1])
         error.offset, error.in_macros = offset or 0, code is not self._code
         return error.with_traceback(None)
@@ -259,10 +233,8 @@ def _refuse_whole(value: Any) -> Json:
 class _Context(Context):
     """A context that looks up each name when the template first reads it."""
 
-    environment: Sandbox
-
-    def __init__(self, box: Sandbox, lookup: Lookup, macros: Macros | None = None) -> None:
-        super().__init__(box, {}, None, {})
+    def __init__(self, lookup: Lookup, macros: Macros | None = None) -> None:
+        super().__init__(sandbox(), {}, None, {})
         self._lookup = lookup
         self._macros = macros
         self._shared: dict[str, Any] | None = None
@@ -273,101 +245,70 @@ class _Context(Context):
             return value
         if self._macros is not None and key in self._macros.names:
             if self._shared is None:
-                shared = _Context(self.environment, self._lookup)
+                shared = _Context(self._lookup)
                 list(self._macros.compiled.template.root_render_func(shared))
                 self._shared = shared.vars
             return self._shared[key]
         return self.environment.globals.get(key, missing)
 
 
-def _parse(source: str) -> nodes.Template:
-    """The syntax tree of a text, with charges added. Raises TemplateError."""
-    if len(source) > MAX_TEXT:
-        raise TemplateError("template-limit", f"the template has more than {MAX_TEXT} characters")
-    try:
-        tree = Parser(sandbox(), source).parse()
-        for node in tree.find_all(nodes.Node):
-            _refuse(node)
-        _add_charges(tree)
-        tree.set_environment(sandbox())
-    except TemplateSyntaxError as error:
-        raise explain_syntax(error, source) from None
-    except ValueError:  # Python limits the digits of whole numbers
-        raise TemplateError("template-limit", "a number has too many digits") from None
-    except (RecursionError, SyntaxError, MemoryError, OverflowError):
-        raise TemplateError("template-limit", "the template is nested too deeply") from None
-    return tree
+# --- the syntax tree -----------------------------------------------------------------------------------------
+
+
+class _Checked(NodeTransformer):
+    """Refuses what manifests may not use, and adds filters that charge for work."""
+
+    def visit(self, node: nodes.Node, *_: Any, **__: Any) -> Any:
+        """A node to use instead. Raises TemplateError."""
+        _refuse(node)
+        self.generic_visit(node)
+        part, charge = _CHARGED.get(type(node), ("", CHARGED))
+        if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice):
+            part = "node"
+        if part:
+            setattr(node, part, _through(charge, getattr(node, part)))
+        return _through(JOINED, nodes.List(node.nodes, lineno=node.lineno)) if isinstance(node, nodes.Concat) else node
+
+
+def _through(name: str, value: Any) -> nodes.Filter:
+    return nodes.Filter(value, name, [], [], None, None, lineno=value.lineno, environment=sandbox())
 
 
 def _refuse(node: nodes.Node) -> None:
-    written = _FORBIDDEN.get(type(node))
+    written, hint = _FORBIDDEN.get(type(node), ("", ""))
     if isinstance(node, nodes.For) and node.recursive:
         written = "{% for … recursive %}"
     if isinstance(node, nodes.Name) and node.name in {"self", _RESULT}:
         written = node.name
     if written:
         message = f"`{written}` is not available in manifests"
-        hint = _MACROS_HINT if isinstance(node, nodes.Include | nodes.Import | nodes.FromImport) else ""
         raise TemplateError("template-unsupported", message, hint=hint, offset=node.lineno - 1)
     keys = [each.key for each in node.kwargs] if isinstance(node, nodes.Call | nodes.Filter | nodes.Test) else []
     if len({*keys}) < len(keys):
-        message = "an argument is given twice"
-        raise TemplateError("template-syntax", message, offset=node.lineno - 1)
+        raise TemplateError("template-syntax", "an argument is given twice", offset=node.lineno - 1)
     if isinstance(node, nodes.Const) and isinstance(node.value, float) and not isfinite(node.value):
-        message = "a number is not finite"
-        raise TemplateError("template-value", message, offset=node.lineno - 1)
+        raise TemplateError("template-value", "a number is not finite", offset=node.lineno - 1)
 
 
-def _add_charges(tree: nodes.Template) -> None:
-    """Add filters that charge for what loops run over, and for what is compared, sliced or a key."""
-    for node in list(tree.find_all((nodes.For, nodes.Compare, nodes.Operand, nodes.Pair, nodes.Getitem))):
-        if isinstance(node, nodes.For):
-            node.iter = _through(BOUNDED, node.iter)
-        elif isinstance(node, nodes.Compare | nodes.Operand):
-            node.expr = _through(CHARGED, node.expr)
-        elif isinstance(node, nodes.Pair):
-            node.key = _through(CHARGED, node.key)
-        elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice):
-            node.node = _through(CHARGED, node.node)
+def _keep_type(tree: nodes.Template) -> bool:
+    """Whether a template is one whole expression, whose value keeps its type; it is assigned then, not written."""
+    match tree.body:
+        case [nodes.Output(nodes=[nodes.Expr() as whole])] if not isinstance(whole, nodes.TemplateData):
+            target = nodes.Name(_RESULT, "store", lineno=whole.lineno)
+            tree.body = [nodes.Assign(target, whole, lineno=whole.lineno).set_environment(sandbox())]
+            return True
+    return False
 
 
-def _through(name: str, value: Any) -> nodes.Filter:
-    return nodes.Filter(value, name, [], [], None, None, lineno=value.lineno)
-
-
-def _typed(tree: nodes.Template) -> nodes.Template:
-    """A tree that assigns its value, which keeps its type, if it is one whole expression; else the same tree."""
-    whole = _whole(tree)
-    if whole is None:
-        return tree
-    target = nodes.Name(_RESULT, "store", lineno=whole.lineno)
-    tree = nodes.Template([nodes.Assign(target, whole, lineno=whole.lineno)], lineno=1)
-    tree.set_environment(sandbox())
-    return tree
-
-
-def _whole(tree: nodes.Template) -> nodes.Expr | None:
-    """The expression that is the whole template, or None."""
-    if len(tree.body) == 1 and isinstance(tree.body[0], nodes.Output) and len(tree.body[0].nodes) == 1:
-        node = tree.body[0].nodes[0]
-        return None if isinstance(node, nodes.TemplateData) else node
-    return None
-
-
-def _names_of(node: nodes.Node) -> frozenset[str]:
-    """The names that a part of a file of macros looks up outside itself."""
-    tree = nodes.Template([node], lineno=1)
-    generator = Generator(sandbox(), MACROS)
-    generator.visit(tree)
-    return _parts_read(generator.names, tree)
-
-
-def _parts_read(names: Collection[str], tree: nodes.Template) -> frozenset[str]:
-    """Names that are looked up; for `each` and `item` with the part that is read, if that is constant."""
-    names = frozenset(names) - (sandbox().globals.keys() - FUNCTIONS)
+def _compile(tree: nodes.Template, filename: str) -> tuple[frozenset[str], Any]:
+    """The names that a tree looks up, for `each` and `item` with the part that is read if it is constant; its code."""
+    box = sandbox()
+    box.names.clear()
+    code = box.compile(tree, filename=filename)
+    names = frozenset(box.names) - (box.globals.keys() - FUNCTIONS)
     if names.isdisjoint({"each", "item"}):
-        return names
-    return frozenset(name for name in _parts(tree) if name.partition(".")[0] in names)
+        return names, code
+    return frozenset(name for name in _parts(tree) if name.partition(".")[0] in names), code
 
 
 def _parts(node: nodes.Node) -> Iterator[str]:
@@ -383,16 +324,14 @@ def _parts(node: nodes.Node) -> Iterator[str]:
         yield from _parts(child)
 
 
-def _declared_macros(tree: nodes.Template, taken: Collection[str]) -> Iterator[str]:
+def _declared_macros(body: list[nodes.Node], taken: Collection[str]) -> Iterator[str]:
     """The names of the macros of a file. Raises TemplateError if it has more than macros and values for them."""
     seen: set[str] = set()
-    for node in tree.body:
+    for node in body:
         offset = node.lineno - 1
         if isinstance(node, nodes.Macro):
-            problem = (
-                "has the name of a variable" if node.name in taken else "is defined twice" if node.name in seen else ""
-            )
-            if problem:
+            if node.name in taken or node.name in seen:
+                problem = "is defined twice" if node.name in seen else "has the name of a variable"
                 message = f"the macro `{node.name}` {problem}"
                 raise TemplateError("bad-name", message, hint="give it another name", offset=offset)
             seen.add(node.name)
@@ -409,10 +348,103 @@ def _is_blank(node: nodes.Node) -> bool:
     )
 
 
-def _assigned(node: nodes.Node) -> Iterator[str]:
+def _assigned(node: nodes.Node) -> list[str]:
+    """The names that a part of a file of macros defines."""
     if isinstance(node, nodes.Macro):
-        yield node.name
-    elif isinstance(node, nodes.Assign | nodes.AssignBlock):
-        yield from (name.name for name in node.target.find_all(nodes.Name))
-        if isinstance(node.target, nodes.Name):
-            yield node.target.name
+        return [node.name]
+    return [name.name for name in node.find_all(nodes.Name) if name.ctx == "store"]
+
+
+# --- errors at the character to change -----------------------------------------------------------------------
+
+
+_NO_FILTER = re.compile(r"No (filter|test) named '([^']*)'")
+_UNKNOWN_TAG = re.compile(r"unknown tag '(\w+)'")
+_OBJECT = re.compile(r"'(\w+)' object")
+_VALUES: tuple[Any, ...] = (None, True, 1, 1.5, "", {}, [], ())
+_KINDS = {type(value).__name__: kind_of(value) for value in _VALUES}
+_OPERANDS = (
+    (r"not supported between instances of '(\w+)' and '(\w+)'", "cannot compare {} and {}", "convert one of them"),
+    (r"bad operand type for unary (.): '(\w+)'", "cannot write `{}` before {}", ""),
+)
+"""Patterns of Python's messages about operands of the wrong kind, our messages, and their hints."""
+_CALL = re.compile(r"^[\w.<>]+\(\) (?=got|missing|takes)")
+_OPEN_BLOCK = re.compile(r"block that needs to be closed is '(\w+)'")
+_COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
+_TAG = re.compile(r"\{[{%#][-+]?\s*")
+_UNCLOSED = re.compile(r"\{(?:\{(?!(?:(?!\{[{%#]).)*\}\})|%(?!(?:(?!\{[{%#]).)*%\})|#)", re.DOTALL)
+"""A tag that is not closed before the next tag, where comments are blank."""
+_CLOSING = {"{{": "}}", "{%": "%}", "{#": "#}"}
+_END_TOKEN = re.compile(r"(?:token )?'end of (?:(print)|statement) (?:statement|block)'")
+
+
+def _explain_syntax(error: TemplateSyntaxError, source: str) -> TemplateError:
+    """Return the error, with a hint, for a template that is not valid Jinja."""
+    message = error.message or "is not Jinja"
+    offset = min(error.lineno - 1, len(source))
+    if match := _NO_FILTER.search(message):
+        return _no_filter(match, offset)
+    if tag := _UNCLOSED.search(_COMMENT.sub(lambda match: " " * len(match[0]), source)):
+        opening = source[tag.start() : tag.start() + 2]
+        hint = f"close it with `{_CLOSING[opening]}`"
+        return TemplateError("template-syntax", f"a `{opening}` is not closed", hint=hint, offset=tag.start())
+    block = _OPEN_BLOCK.search(message)
+    hint = f"end it with `{{% end{block.group(1)} %}}`" if block else ""
+    if block and message.startswith("Unexpected end of template"):
+        message = f"the `{{% {block.group(1)} %}}` is not closed"
+        offset = _open_block(source, block.group(1))
+    message = _END_TOKEN.sub(lambda match: "`}}`" if match[1] else "`%}`", message)
+    message = _UNKNOWN_TAG.sub(r"unknown tag `\1`", message)
+    return TemplateError("template-syntax", _sentence(message), hint=hint, offset=offset)
+
+
+def _open_block(source: str, name: str) -> int:
+    """The offset of the innermost block of this name that is not closed."""
+    opened: list[int] = []
+    for match in re.finditer(rf"\{{%[-+]?\s*(end)?({name})\b", source):
+        opened = opened[:-1] if match[1] else [*opened, match.start(2)]
+    return opened[-1] if opened else 0
+
+
+def _explain_failure(error: Exception) -> TemplateError:
+    """The error of a template that could not be rendered."""
+    if isinstance(error, RecursionError):
+        return TemplateError("template-limit", "is too deep: a macro calls itself endlessly")
+    message = str(error) or type(error).__name__
+    for pattern, ours, hint in _OPERANDS:
+        if match := re.search(pattern, message):
+            kinds = (_KINDS.get(kind, kind) for kind in match.groups())
+            return TemplateError("template-value", ours.format(*kinds), hint=hint)
+    if match := _NO_FILTER.search(message):
+        return _no_filter(match)
+    message = _OBJECT.sub(lambda match: _KINDS.get(match[1], match[0]), _CALL.sub("a filter or call ", message))
+    return TemplateError("template-error", _sentence(message))
+
+
+def _no_filter(match: re.Match[str], offset: int = 0) -> TemplateError:
+    kind, name = match.groups()
+    names = sandbox().filters if kind == "filter" else sandbox().tests
+    hint = suggest(name, tuple(sorted(entry for entry in names if entry.isidentifier())))
+    return TemplateError("template-syntax", f"there is no {kind} `{name}`", hint=hint, offset=offset)
+
+
+def _sentence(message: str) -> str:
+    """The first line of a message of Python or Jinja in our style."""
+    first = message.splitlines()[0].rstrip(".")[:200]
+    return first[:1].lower() + first[1:]
+
+
+def _tag_offset(source: str, at: int = 0) -> int:
+    """The offset of the content of the tag around a character, else of the first tag."""
+    tags = [match for match in _TAG.finditer(source) if match.start() <= at] or [*_TAG.finditer(source)][:1]
+    if not tags:
+        return 0
+    return tags[-1].end() if tags[-1].end() < len(source) else tags[-1].start()
+
+
+def _word_offset(source: str, at: int, word: str) -> int | None:
+    """The offset of a name in the tag around a character, else in the text from its first tag on; None without it."""
+    name = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)")
+    end = next((tag.start() for tag in JINJA.finditer(source) if tag.start() > at), len(source))
+    match = name.search(source, _tag_offset(source, at), end) or name.search(source, _tag_offset(source))
+    return match.start() if match else None

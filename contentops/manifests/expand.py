@@ -429,7 +429,7 @@ class RowChoice:
     def _failed(self, subject: str, written: Written, error: TemplateError, hint: str = "") -> None:
         file, offset = self._templates.macros, max(0, error.offset - len(_OPEN))
         if error.in_macros and file:
-            written, offset = file.written(), error.offset
+            written, offset = file.written, error.offset
         core = f"has a problem in `where`: {error.message}"
         self._problems.about(subject, written, error.code, core, hint=hint or error.hint, offset=offset)
 

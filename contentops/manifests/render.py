@@ -307,7 +307,7 @@ class _Item:
         is_unclear = False
         for source, written in sources.items():
             try:
-                self._scope.templates.get(source).explore(explorer.lookup)
+                self._scope.templates.get(source).compiled().explore(explorer.lookup)
             except TemplateError as error:
                 if error.code == UNCLEAR and stated is not None:
                     is_unclear = True
@@ -586,7 +586,7 @@ class _Item:
             subject, core = "", f"variable `{name}`: {error.message}"
         hint, offset = error.hint or (self._suggest(error.name) if error.name else ""), error.offset
         if error.in_macros and macros:
-            written = macros.written()
+            written = macros.written
         elif written.document is None:
             written, offset = self._declared.written, 0
         self._problems.about(subject, written, error.code, core, hint=hint, offset=offset)

@@ -50,75 +50,50 @@ _KEYWORDS = frozenset(
 
 
 class TextTemplate:
-    """One text with Jinja in it."""
+    """One text with Jinja in it.
 
-    __slots__ = ("_compiled", "_macros", "_names", "_pieces", "source")
+    `names` are the variables that it or its macros may use, sorted: `company`, `item.id`, `each.city` if only that is
+    used. There are none where it cannot be compiled; `problem` says why.
+    """
+
+    __slots__ = ("_compiled", "_macros", "_pieces", "names", "problem", "source")
 
     def __init__(self, source: str, macros: MacroFile | None = None) -> None:
         self.source = source
-        self._macros = macros
+        self.problem: TemplateError | None = None
+        self._macros = macros.macros if macros else None
         self._pieces = _split(source)
-        self._compiled: Compiled | TemplateError | None = None
-        self._names: tuple[str, ...] | None = None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The variables that it or its macros may use, sorted: `company`, `item.id`, `each.city` if only that is used.
-
-        Empty where it cannot be compiled.
-        """
-        if self._names is None:
-            if self._pieces is not None:
-                self._names = _names_in(self._pieces[1])
-            else:
-                compiled = self._compile()
-                self._names = () if isinstance(compiled, TemplateError) else compiled.names
-        return self._names
-
-    @property
-    def problem(self) -> TemplateError | None:
-        """Why it cannot be compiled; None if it can."""
-        compiled = None if self._pieces is not None else self._compile()
-        return compiled if isinstance(compiled, TemplateError) else None
+        self._compiled: Compiled | None = None
+        try:
+            self.names = _names_in(self._pieces[1]) if self._pieces else self.compiled().names
+        except TemplateError as error:
+            self.names, self.problem = (), error
 
     def render(self, lookup: Lookup) -> Json:
         """The rendered value: a JSON value if the text is one whole expression, else a text.
 
         `lookup` returns the value of a name or MISSING. Raises TemplateError, and what `lookup` raises.
         """
-        if self._pieces is not None:
-            value = _assemble(*self._pieces, lookup)
-            if value is not MISSING:
-                return value
-        return self._usable().render(lookup)
-
-    def explore(self, lookup: Lookup) -> None:
-        """Carry it out for all that the texts of other items may be (see `Compiled.explore`). Raises TemplateError."""
-        self._usable().explore(lookup)
+        value = _assemble(*self._pieces, lookup) if self._pieces else MISSING
+        return self.compiled().render(lookup) if value is MISSING else value
 
     def gap(self, lookup: Lookup) -> str:
         """The first plain look-up between words whose value is blank; empty where there is none."""
         literals, paths = self._pieces or ((), ())
-        for path in paths:
+        for path in paths if any(map(str.strip, literals)) else ():
             value = _follow(path, lookup)
-            if isinstance(value, str) and not value.strip() and any(map(str.strip, literals)):
+            if isinstance(value, str) and not value.strip():
                 return ".".join(path)
         return ""
 
-    def _usable(self) -> Compiled:
-        compiled = self._compile()
-        if isinstance(compiled, TemplateError):
-            raise compiled
-        return compiled
-
-    def _compile(self) -> Compiled | TemplateError:
+    def compiled(self) -> Compiled:
+        """The template in Jinja. Raises TemplateError."""
+        if self.problem is not None:
+            raise self.problem
         if self._compiled is None:
             from contentops.manifests.compiled import Compiled
 
-            try:
-                self._compiled = Compiled(self.source, self._macros.macros if self._macros else None)
-            except TemplateError as error:
-                self._compiled = error
+            self._compiled = Compiled(self.source, self._macros)
         return self._compiled
 
 
@@ -191,10 +166,7 @@ def _assemble(literals: tuple[str, ...], paths: Paths, lookup: Lookup) -> Json:
 def _follow(path: tuple[str, ...], lookup: Lookup) -> Any:
     value = lookup(path[0])
     for name in path[1:]:
-        if isinstance(value, dict):
-            value = value.get(name, MISSING)
-        else:
-            value = value.get(name) if isinstance(value, Lazy) else MISSING
+        value = value.get(name, MISSING) if isinstance(value, dict | Lazy) else MISSING
     return value
 
 
@@ -205,11 +177,18 @@ class MacroFile:
     """A file of macros that was read; `settings` is the text of the project file, which names it."""
 
     def __init__(self, project: Project, settings: Source, data: DataFile) -> None:
+        from contentops.manifests.compiled import Macros  # start-up: a plan from the cache needs no Jinja
+
         self.path = data.path
         self.exists = data.exists
-        self._taken = RESERVED | project.vars.keys() | project.environment_vars.keys() | project.cli_vars.keys()
+        self.macros: Macros | None = None
+        """None where they cannot be used."""
+        self.problems: list[Diagnostic] = []
+        """Problems with the macros of the file; `unread` has those with reading it."""
         source, self.unread = decode(data.path, data.content)
-        self._document = YamlDocument(source, source.text)
+        document = YamlDocument(source, source.text)
+        self.written = Written(document.root, "macros", document)
+        """The whole file as a value, for findings inside it."""
         if data.problem:
             self.unread = [data.problem]
         elif not data.exists:
@@ -217,32 +196,14 @@ class MacroFile:
             hint = "the path is relative to the project root"
             named = YamlDocument(settings, project.settings)
             self.unread = [finding(named, "no-macros", message, ("macros",), hint=hint)]
-
-    @property
-    def macros(self) -> Macros | None:
-        """The macros; None where they cannot be used."""
-        return self._compiled[0]
-
-    @property
-    def problems(self) -> list[Diagnostic]:
-        """Problems with the macros of the file; `unread` has those with reading it."""
-        return self._compiled[1]
-
-    def written(self) -> Written:
-        """The whole file as a value, for findings inside it."""
-        return Written(self._document.root, "macros", self._document)
-
-    @functools.cached_property
-    def _compiled(self) -> tuple[Macros | None, list[Diagnostic]]:
-        from contentops.manifests.compiled import Macros  # start-up: a plan from the cache needs no Jinja
-
         if self.unread:
-            return None, []
+            return
         try:
-            return Macros(self._document.source.text, self._taken), []
+            taken = RESERVED | project.vars.keys() | project.environment_vars.keys() | project.cli_vars.keys()
+            self.macros = Macros(source.text, taken)
         except TemplateError as error:
             message = f"the file of macros has an error: {error.message}"
-            return None, [finding(self._document, error.code, message, hint=error.hint, offset=error.offset)]
+            self.problems = [finding(document, error.code, message, hint=error.hint, offset=error.offset)]
 
 
 # --- scope -------------------------------------------------------------------------------------------------
@@ -293,28 +254,28 @@ class Scope:
 
     def reach(self, name: str) -> frozenset[str]:
         """Every variable that a variable uses, directly or not, with itself, and the parts of `each` and `item`."""
-        names = self._reach.get(name)
-        if names is None:
-            steps = reachable(name, lambda step: self.direct(self.variables[step]) if step in self.variables else ())
-            used = (step for step in steps if step in self.variables or root_of(step) in {"each", "item", *READERS})
-            names = self._reach[name] = frozenset(used)
-        return names
+        if name not in self._reach:
+            self._reach[name] = self.known(reachable([name], self.below))
+        return self._reach[name]
+
+    def below(self, name: str) -> Iterable[str]:
+        """The names that a variable uses directly."""
+        return self.direct(self.variables[name]) if name in self.variables else ()
+
+    def known(self, names: Iterable[str]) -> frozenset[str]:
+        """The names that are variables, the parts of `each` and `item`, and functions that read."""
+        roots = {"each", "item", *READERS}
+        return frozenset(name for name in names if name in self.variables or root_of(name) in roots)
 
     def direct(self, node: Tree) -> tuple[str, ...]:
-        """The names that the templates of a value use directly."""
-        if isinstance(node, Written) and isinstance(node.value, str) and node.layer != "command line":
-            return self._named(node.value) if is_template(node.value) else ()
+        """The names that the templates of a value use directly; `inputs` means that of the item, unless a variable."""
         if isinstance(node, Branch):
             return tuple(name for below in node.entries.values() for name in self.direct(below))
         if node.layer == "command line":
             return ()
-        return tuple(name for source in templates_in(node.value) for name in self._named(source))
-
-    def _named(self, source: str) -> tuple[str, ...]:
-        """The names in a text; `inputs` means that of the item, unless a variable has the name."""
-        names = self.templates.get(source).names
+        names = [name for source in templates_in(node.value) for name in self.templates.get(source).names]
         if INPUTS not in names or INPUTS in self.variables:
-            return names
+            return tuple(names)
         return tuple(f"item.{INPUTS}" if name == INPUTS else name for name in names)
 
     def uses(self, templates: Iterable[tuple[str, Written]]) -> Uses:
@@ -357,12 +318,11 @@ class Uses:
     def __init__(self, templates: tuple[Direct, ...], scope: Scope) -> None:
         self._templates = templates
         self._scope = scope
-        self._names_by_field: dict[str, frozenset[str]] = {}
-        self.variables = {name: self._variables(name, direct) for name, direct in templates}
+        self.variables = {name: tuple(sorted(self._reach(direct))) for name, direct in templates}
         """By the name of a template with dots, the variables that it uses, directly or not."""
         used = self.variables.items()
-        self.names = tuple(sorted({name for _, names in used for name in names if self._is_value(name)}))
-        self.referring = frozenset(template for template, names in used if not all(map(self._is_value, names)))
+        self.names = tuple(sorted({name for _, names in used for name in names} - scope.readers))
+        self.referring = frozenset(template for template, names in used if not scope.readers.isdisjoint(names))
         """The names of the templates that use texts of other items or rows of data files, directly or not."""
         named = {f"item.{name}" for name in self.referring}
         named |= {name for name in self.referring if name.startswith(f"{INPUTS}.") and INPUTS not in scope.variables}
@@ -373,36 +333,20 @@ class Uses:
         """The names that have a value in a row, without those that use texts or rows."""
         for name in self.names:
             root, _, part = name.partition(".")
-            if root != "each" and self._scope.refers(name):
-                continue
-            if root != "each" or (each is not None and (not part or part in each.values)):
+            is_of_row = each is not None and (not part or part in each.values)
+            if is_of_row if root == "each" else not self._scope.refers(name):
                 yield name
-
-    def _is_value(self, name: str) -> bool:
-        return name not in self._scope.readers
-
-    def _variables(self, name: str, direct: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(sorted(self._expand(direct, frozenset({root_of(name)}))))
 
     def of(self, name: str) -> frozenset[str]:
         """The variables that one field uses, directly or not."""
-        return self._field(name, frozenset())
+        return self._reach([f"item.{name}"])
 
-    def _field(self, name: str, visiting: frozenset[str]) -> frozenset[str]:
-        if name in visiting:
-            return frozenset()
-        names = self._names_by_field.get(name)
-        if names is None:
-            direct = [used for template, names in self._templates if root_of(template) == name for used in names]
-            names = self._names_by_field[name] = self._expand(direct, visiting | {name})
-        return names
+    def _reach(self, names: Iterable[str]) -> frozenset[str]:
+        """The variables that are used, directly or through fields of the item."""
+        return frozenset(name for name in self._scope.known(reachable(names, self._below)) if root_of(name) != "item")
 
-    def _expand(self, direct: Iterable[str], visiting: frozenset[str]) -> frozenset[str]:
-        names: set[str] = set()
-        for name in direct:
-            for step in self._scope.reach(name):
-                if root_of(step) == "item":
-                    names |= self._field(step.partition(".")[2], visiting)
-                else:
-                    names.add(step)
-        return frozenset(names)
+    def _below(self, name: str) -> Iterable[str]:
+        root, _, part = name.partition(".")
+        if root != "item":
+            return self._scope.below(name)
+        return [used for template, names in self._templates if root_of(template) == part for used in names]

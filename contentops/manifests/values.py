@@ -50,10 +50,10 @@ def is_template(text: str) -> bool:
     return "{" in text and JINJA.search(text) is not None
 
 
-def reachable(name: str, direct: Callable[[str], Iterable[str]]) -> set[str]:
-    """A name, and every name that it uses directly or through others."""
+def reachable(names: Iterable[str], direct: Callable[[str], Iterable[str]]) -> set[str]:
+    """Some names, and every name that they use directly or through others."""
     seen: set[str] = set()
-    todo = [name]
+    todo = [*names]
     while todo:
         step = todo.pop()
         if step not in seen:
@@ -93,8 +93,16 @@ TEMPLATE, MACROS = "<template>", "<macros>"
 """The names of the files that templates are compiled as."""
 
 
-class Unknown:
-    """A value that is made from a text which is not there yet; so is all that is made from it."""
+class Unknown(str):
+    """A value that is made from a text which is not there yet; so is all that is made from it.
+
+    It is an empty text, so that it can be written; there is only one, which is known by `is`.
+    """
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self  # or it would become a text like any other
 
     def __bool__(self) -> bool:
         return Guesses.now is None or Guesses.now.guess()
@@ -102,10 +110,12 @@ class Unknown:
     def __contains__(self, _: object) -> bool:
         return bool(self)
 
-    def __eq__(self, _: object) -> Any:
+    def _made(self, *_: object) -> Any:
         return self
 
-    __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __getitem__ = __eq__
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __getitem__ = _made
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __mod__ = __rmod__ = __pos__ = __neg__ = _made
+    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __pow__ = __rpow__ = _made
     __hash__ = object.__hash__
 
 
@@ -162,9 +172,9 @@ class Lazy:
         self._get = get
         self._is_open = is_open
 
-    def get(self, name: str) -> Any:
-        """The value, or MISSING."""
-        return self._get(name) if self._is_open or name in self.names else MISSING
+    def get(self, name: str, default: Any = MISSING) -> Any:
+        """The value; `default` for a name that it does not have."""
+        return self._get(name) if self._is_open or name in self.names else default
 
 
 def unsendable(value: Any) -> str | None:
@@ -198,6 +208,11 @@ def text_of(value: Any) -> str:
     raise TemplateError("template-value", f"{kind_of(value)} cannot be part of a text", hint=hint)
 
 
+def shown(text: str) -> str:
+    """A text in messages."""
+    return f"`{text[:40]}`" if text.strip() else "an empty text"
+
+
 def entry_hint(value: Any) -> str:
     """A hint to name one entry of a map; empty for an empty map and other values."""
     if not isinstance(value, dict) or not value:
@@ -224,9 +239,8 @@ def slug_of(text: str) -> str:
     letters = "".join(char.lower() if char.isascii() else "-" for char in plain if not ucd_3_2_0.combining(char))
     slug = _BETWEEN.sub("-", letters).strip("-")
     if not slug:
-        message = f"`{text[:40]}` has no letter or digit for a slug" if text.strip() else "an empty text"
-        hint = "add a column with the slug"
-        raise TemplateError("template-value", message if text.strip() else f"{message} gives no slug", hint=hint)
+        why = "has no letter or digit for a slug" if text.strip() else "gives no slug"
+        raise TemplateError("template-value", f"{shown(text)} {why}", hint="add a column with the slug")
     return slug
 
 

@@ -10,7 +10,7 @@ import operator
 import re
 from typing import Final
 
-from contentops.manifests.values import TemplateError, kind_of, text_of
+from contentops.manifests.values import TemplateError, kind_of, shown, text_of
 
 _MONTHS: Final = {
     "da": "januar februar marts april maj juni juli august september oktober november december",
@@ -84,8 +84,7 @@ def day_of(text: str, form: str = _ISO) -> Day:
     else:
         example = form.replace("%Y", "2026").replace("%m", "03").replace("%d", "01")
         hint = f"write it as `{example}`, or state its form: `date(each.start, '%d.%m.%Y')`"
-    shown = f"`{text[:40]}`" if text.strip() else "an empty text"
-    raise TemplateError("template-value", f"{shown} is not a date", hint=hint)
+    raise TemplateError("template-value", f"{shown(text)} is not a date", hint=hint)
 
 
 def written_day(day: Day, form: str = _ISO, language: str = "en") -> str:
