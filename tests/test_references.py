@@ -320,18 +320,20 @@ def test_an_approved_text_alone_counts_where_that_is_asked_for(harness: Harness)
     assert (change.hint, change.credits) == ("read it, then `contentops approve guide`.", 0)
 
 
-def test_a_long_text_is_cut_with_a_warning_and_hostile_ones_are_data(harness: Harness) -> None:
-    """5 MB, control characters and front matter inside the body."""
+def test_a_long_text_is_never_cut_and_hostile_ones_are_data(harness: Harness) -> None:
+    """Control characters and front matter inside the body; what is too long blocks the item."""
     harness.write("content/a.yaml", items({"guide": GUIDE, "news": "{{ ref('guide').body }}"}))
     harness.apply(select=("guide",))
     head = harness.read("out/guide.md").partition("---\n\n")[0]
-    words = "\x00{% raw %}\n---\ntitle: x\n---\n" + "word " * 1_000_000
-    (harness.root / "out/guide.md").write_text(f"{head}---\n\n{words}\n")
-    plan = harness.plan()
-    submit = change_of(plan, "news").submit
+    words = "\x00{% raw %}\n---\ntitle: x\n---\n" + "word " * 100_000
+    harness.write("out/guide.md", f"{head}---\n\n{words}\n")
+    submit = change_of(harness.plan(), "news").submit
     assert submit is not None
-    assert len(submit.request.inputs["topic"]) <= 200_000
-    assert "reference-cut" in [one.code for one in plan.findings]
+    assert submit.request.inputs["topic"].rstrip() == words[1:].rstrip()
+    harness.write("out/guide.md", f"{head}---\n\n{words * 10}\n")
+    change = change_of(harness.plan(), "news")
+    assert change.blocked == "wrong-reference"
+    assert "use its `excerpt` or one `section`" in change.hint
 
 
 def test_an_output_may_be_named_by_the_text_of_another(harness: Harness) -> None:

@@ -19,13 +19,11 @@ from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
 from contentops.documents.preset import apply_preset
 from contentops.errors import suggest
-from contentops.manifests.values import Lazy, TemplateError
+from contentops.manifests.values import MAX_TEXT, Lazy, TemplateError
 from contentops.model import AcceptedTexts, ItemId, Json, Observed, Reference, Spec, WaitReason, text_digest
 from contentops.model.desired import PARTS, Reading
 from contentops.sections import headings, spans
 
-LONGEST: Final = 200_000
-"""Characters of a body that a template gets; the rest is cut off, with a warning."""
 _MOST_EXCERPT: Final = 10_000
 _TAG: Final = "tag:"
 _ADDRESS: Final = frozenset({"slug", "url", "permalink"})
@@ -62,25 +60,13 @@ class ReferredText(Struct, frozen=True, kw_only=True, dict=True):
         return _UNSENDABLE.sub("", self.file.title)
 
     @functools.cached_property
-    def _body(self) -> str:
+    def body(self) -> str:
+        """Its body, without characters that cannot be sent. Raises TemplateError if the file was changed meanwhile."""
         body = split(self.read(self.file.path)).body
         if body_digest(body) != self.file.body:
             message = f"`{self.file.path}` changed while it was read"
             raise TemplateError("template-value", message, hint="run it again")
         return _UNSENDABLE.sub("", body)
-
-    @property
-    def is_long(self) -> bool:
-        """Whether templates get only the start of its body."""
-        return len(self._body) > LONGEST
-
-    @functools.cached_property
-    def body(self) -> str:
-        """The body that templates get."""
-        if not self.is_long:
-            return self._body
-        end = self._body.rfind("\n", 0, LONGEST)
-        return self._body[: end + 1 if end > 0 else LONGEST]
 
     @functools.cached_property
     def headings(self) -> list[str]:
@@ -126,15 +112,10 @@ class DeclaredTexts:
     """The texts of the items that the manifests declare; each is read once."""
 
     def __init__(self, declared: DeclaredItems, accepted: AcceptedTexts) -> None:
-        self._specs = declared.specs
-        self._others = declared.others
-        self._preset = declared.preset
-        self._moved = declared.moved
-        self._tagged = declared
+        self._declared = declared
         # An item that has no text under its own id has that of the old one.
-        paths = {new: accepted.paths[old] for new, old in self._moved.items() if old in accepted.paths}
+        paths = {new: accepted.paths[old] for new, old in declared.moved.items() if old in accepted.paths}
         self._accepted = structs.replace(accepted, paths={**paths, **accepted.paths}) if paths else accepted
-        self._files: dict[ItemId, ReferredText] = {}
         self._texts: dict[tuple[ItemId, bool], ReferredText] = {}
 
     def look(self, name: ItemId, *, approved: bool) -> ReferredText:
@@ -146,28 +127,26 @@ class DeclaredTexts:
 
     def declares(self, name: str) -> bool:
         """Return whether a text is the id of a declared item."""
-        return name in self._specs
+        return name in self._declared.specs
 
-    def frame(self, frame: Frame | None) -> Digest:
-        """The digest of a frame; empty for none."""
-        return NOTHING if frame is None else digest_json([frame.parts, list(frame.ids)])
-
-    def earlier_frame(self, frame: Frame | None) -> Digest:
-        """The digest that a frame had before sources got other ids; empty for none."""
+    def frame(self, frame: Frame | None, *, is_earlier: bool = False) -> Digest:
+        """The digest of a frame, or the one it had before sources got other ids; empty for none."""
         if frame is None:
             return NOTHING
-        return digest_json([frame.parts, [self._moved.get(one, one) for one in frame.ids]])
+        return digest_json(
+            [frame.parts, [self._declared.moved.get(id_, id_) if is_earlier else id_ for id_ in frame.ids]]
+        )
 
     def earlier_ids(self, ids: Iterable[ItemId]) -> dict[ItemId, ItemId]:
         """The ids before `moved`, by the ids of today."""
-        return {id_: self._moved[id_] for id_ in ids if id_ in self._moved}
+        return {id_: self._declared.moved[id_] for id_ in ids if id_ in self._declared.moved}
 
     def tagged(self, selector: Any) -> list[ItemId]:
         """The items with a tag, by id. Raises TemplateError where the selector is not `tag:NAME`."""
         tag = selector.removeprefix(_TAG) if isinstance(selector, str) and selector.startswith(_TAG) else ""
         if not tag:
             raise TemplateError("template-value", "`texts` takes a tag", hint="write `texts('tag:NAME')`")
-        return self._tagged.tagged.get(tag, [])
+        return self._declared.tagged.get(tag, [])
 
     def path_of(self, name: ItemId) -> str:
         """The path of an item's text by the lock; empty: it has none."""
@@ -181,19 +160,19 @@ class DeclaredTexts:
         return text.reference
 
     def _look(self, name: ItemId, *, approved: bool) -> ReferredText:
-        spec = self._specs.get(name)
+        spec = self._declared.specs.get(name)
         if spec is None:
-            if self._others is None or name in self._others:
+            if self._declared.others is None or name in self._declared.others:
                 return ReferredText(id=name, wait=WaitReason.NO_TEXT)
             recorded = "it was removed from the manifests: declare it again" if name in self._accepted.paths else ""
-            hint = recorded or suggest(name, tuple(self._specs)) or "`contentops status` lists the items"
+            hint = recorded or suggest(name, tuple(self._declared.specs)) or "`contentops status` lists the items"
             raise TemplateError("unknown-reference", f"there is no item `{name[:200]}`", hint=hint)
         text = self._file(spec)
         if text.wait is not None and spec.output:
-            declared = apply_preset(self._preset, spec.metadata)
+            declared = apply_preset(self._declared.preset, spec.metadata)
             is_known = (
                 not _ADDRESS.isdisjoint(spec.open_metadata)
-                or address_of(self._preset, spec.output, declared) is not None
+                or address_of(self._declared.preset, spec.output, declared) is not None
             )
             text = structs.replace(text, has_address=is_known)
         if text.wait is None and approved:
@@ -204,15 +183,11 @@ class DeclaredTexts:
         return text
 
     def _file(self, spec: Spec) -> ReferredText:
-        if spec.id not in self._files:
-            path = self._accepted.paths.get(spec.id)
-            none = ReferredText(id=spec.id, wait=WaitReason.NO_TEXT)
-            self._files[spec.id] = none if path is None else self._read(spec, path)
-        return self._files[spec.id]
-
-    def _read(self, spec: Spec, path: str) -> ReferredText:
-        name, file = spec.id, self._accepted.observe(path)
-        is_of_other = file.owner not in ("", name) and file.owner in self._specs
+        name, path = spec.id, self._accepted.paths.get(spec.id)
+        if path is None:
+            return ReferredText(id=name, wait=WaitReason.NO_TEXT)
+        file = self._accepted.observe(path)
+        is_of_other = file.owner not in ("", name) and file.owner in self._declared.specs
         # A lock from elsewhere may name any file of the project.
         is_strange = not file.owner and spec.output not in ("", path)
         if not file.exists or is_of_other or is_strange:
@@ -223,28 +198,25 @@ class DeclaredTexts:
             return ReferredText(id=name, wait=WaitReason.EMPTY, file=file)
         # Its page will be where the manifest says, also if the file is still to be moved there.
         target = spec.output or path
-        url = address_of(self._preset, target, file.front) or ""
+        url = address_of(self._declared.preset, target, file.front) or ""
         return ReferredText(id=name, file=file, path=target, url=url, read=self._accepted.read)
 
 
 # --- what templates see --------------------------------------------------------------------------------------
 
 
-def parts_of(text: ReferredText, warn: Callable[[ItemId], None], lacks: Callable[[ItemId], None]) -> Lazy:
-    """The value of `ref(...)`: the parts of a text that can be used.
-
-    `warn` is called for a text whose body is cut, `lacks` for one in which a part that is read is empty.
-    """
+def parts_of(text: ReferredText, lacks: Callable[[ItemId], None]) -> Lazy:
+    """The value of `ref(...)`: the parts of a text; `lacks` is called where one that is read is empty."""
 
     def filled(value: str) -> str:
         if not value.strip():
             lacks(text.id)
         return value
 
-    return Lazy(PARTS, functools.partial(_part, text, warn, filled))
+    return Lazy(PARTS, functools.partial(_part, text, filled))
 
 
-def _part(text: ReferredText, warn: Callable[[ItemId], None], filled: Callable[[str], str], name: str) -> Any:
+def _part(text: ReferredText, filled: Callable[[str], str], name: str) -> Any:
     match name:
         case "title":
             return filled(text.title)
@@ -258,10 +230,9 @@ def _part(text: ReferredText, warn: Callable[[ItemId], None], filled: Callable[[
             return text.url
         case "metadata":
             return dict(text.file.front)
-        case "body":
-            if text.is_long:
-                warn(text.id)
-            return text.body
+        case "body" if len(text.body) > MAX_TEXT:
+            message = f"the text of `{text.id}` has more than {MAX_TEXT} characters"
+            raise TemplateError("template-limit", message, hint="use its `excerpt` or one `section`")
         case _:
             return getattr(text, name)
 

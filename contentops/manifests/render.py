@@ -16,7 +16,7 @@ from msgspec import Struct, field, structs, to_builtins
 from contentops.digest import digest_json, short
 from contentops.errors import Diagnostic, Severity, suggest
 from contentops.manifests.expand import Declared, Origins, of_fields, of_variables
-from contentops.manifests.references import LONGEST, DeclaredTexts, Frame, parts_of
+from contentops.manifests.references import DeclaredTexts, Frame, parts_of
 from contentops.manifests.templates import INPUTS, Scope, Uses, leaves, root_of, templates_in
 from contentops.manifests.values import (
     MISSING,
@@ -90,6 +90,8 @@ class Rendered(Struct, frozen=True, gc=False):
     """The items whose texts its metadata uses, sorted by id."""
     frame: Frame | None = None
     """What its request is made from but for texts and rows; None: it uses none."""
+    lacking: frozenset[ItemId] = frozenset()
+    """The items whose texts are empty in a part that was read."""
 
 
 def subject_of(declared: Declared, each: Each | None) -> str:
@@ -111,17 +113,19 @@ def render_item(
     trouble: Problems,
     texts: DeclaredTexts | None = None,
     readings: Mapping[str, tuple[Reading, ...]] = MappingProxyType({}),
+    lacking: frozenset[ItemId] = frozenset(),
 ) -> Rendered:
     """One item for one combination of `for_each` and `matrix`; what cannot be rendered is reported.
 
-    Without `texts`, values that use any are left out. `problems` gets what is wrong whatever the texts are, `trouble`
-    the rest. `readings`: what its values read, if that is known already.
+    Without `texts`, values that use any are left out; so are those that use a text that is `lacking` a part.
+    `problems` gets what is wrong whatever the texts are, `trouble` the rest. `readings`: what its values read, if that
+    is known already.
     """
     item = _Item(declared, each, scope, uses, problems, texts)
     values = dict(declared.values)
     failed: set[str] = set()
     try:
-        item.look(trouble, readings)
+        item.look(trouble, readings, lacking)
     except _FailedError:
         failed.add("inputs")
     refused = {root_of(each) for each in uses.referring} - REFERRING
@@ -134,9 +138,6 @@ def render_item(
         failed |= {name} if is_wrong else set()
         if name in failed or values[name] is None:
             del values[name]
-    if item.lacks:
-        item.leave_out(item.lacks)
-        values = item.without_open(values)
     try:
         used = {} if failed else item.used()
     except _FailedError:
@@ -156,6 +157,7 @@ def render_item(
         item.readings,
         *(item.references() if item.readings else ((), ())),
         frame=item.frame(values) if uses.referring and not failed else None,
+        lacking=frozenset(item.lacks),
     )
 
 
@@ -174,18 +176,26 @@ class Referring(Struct, frozen=True):
         """
         trouble, before = Problems(), problems.errors
         rendered = render_item(*self.instance, problems, trouble, texts, bare.readings)
+        if rendered.lacking:  # the request then waits as a whole, and nothing counts that was found in the rest
+            trouble = Problems()
+            rendered = render_item(*self.instance, problems, trouble, texts, rendered.readings, rendered.lacking)
         is_whole = problems.errors == before and not trouble.errors
-        spec = self.check(rendered, trouble) if is_whole else None
+        made = self.check(rendered, trouble) if is_whole else None
         found = trouble.done()
-        if spec is None:
-            waits = tuple(rendered.references)
-            spec = structs.replace(bare, references=waits, mentions=rendered.mentions, readings=rendered.readings)
-            spec = structs.replace(spec, trouble=tuple(one for one in found if one.severity is Severity.ERROR))
-        frame = rendered.frame
-        spec = structs.replace(spec, frame=texts.frame(frame), earlier_frame=texts.earlier_frame(frame))
-        spec = structs.replace(spec, earlier_ids=texts.earlier_ids(one.id for one in spec.references))
-        if not spec.output:
-            spec = structs.replace(spec, output=texts.path_of(spec.id))
+        spec = made or structs.replace(
+            bare,
+            references=rendered.references,
+            mentions=rendered.mentions,
+            readings=rendered.readings,
+            trouble=tuple(one for one in found if one.severity is Severity.ERROR),
+        )
+        spec = structs.replace(
+            spec,
+            frame=texts.frame(rendered.frame),
+            earlier_frame=texts.frame(rendered.frame, is_earlier=True),
+            earlier_ids=texts.earlier_ids(one.id for one in spec.references),
+            output=spec.output or texts.path_of(spec.id),
+        )
         return spec, tuple(one for one in found if one.severity is not Severity.ERROR)
 
 
@@ -214,7 +224,6 @@ class _Item:
         """The names of values that are left out."""
         self._uses = uses
         self._texts = texts
-        self._long: set[ItemId] = set()
         self._declared = declared
         self._each = each
         self._scope = scope
@@ -270,7 +279,7 @@ class _Item:
 
     # --- texts of other items --------------------------------------------------------------------------------
 
-    def look(self, trouble: Problems, known: Mapping[str, tuple[Reading, ...]]) -> None:
+    def look(self, trouble: Problems, known: Mapping[str, tuple[Reading, ...]], lacking: frozenset[ItemId]) -> None:
         """Find what each value reads of other items, and which values are left out. Raises _FailedError.
 
         From then on, problems are reported to `trouble`.
@@ -278,28 +287,29 @@ class _Item:
         if self._texts is None or not self.open:
             return
         problems, self._problems = self._problems, trouble
-        self.readings = {**known}
-        if known:
-            self.leave_out(())
-            return
-        names = self._uses.made_from_texts
-        failed = False
+        self.lacks = {*lacking}
+        self.readings = {**known} or self._found(problems)
+        self._leave_out(self._texts)
+
+    def _found(self, problems: Problems) -> dict[str, tuple[Reading, ...]]:
+        """What each value reads of other items, by its name with dots. Raises _FailedError."""
         finder = _Item(self._declared, self._each, self._scope, self._uses, problems, self._texts)
+        found: dict[str, tuple[Reading, ...]] = {}
+        failed = False
         for name, written in templates_of(self._declared.open):
             if name in self.open and root_of(name) in REFERRING:
                 try:
-                    self.readings[name] = finder.readings_of(name, written, names)
+                    found[name] = finder.readings_of(name, written)
                 except _FailedError:
                     failed = True
         finder.end()
         if failed:
             raise _FailedError
-        self.leave_out(())
+        return found
 
-    def readings_of(self, name: str, own: Written, names: frozenset[str]) -> tuple[Reading, ...]:
+    def readings_of(self, name: str, own: Written) -> tuple[Reading, ...]:
         """What the templates of a value, and of all that they use, read of other items."""
-        assert self._texts is not None
-        explorer = _Explorer(self, names)
+        explorer = _Explorer(self, self._uses.made_from_texts)
         sources: dict[str, Written] = {}
         for written in (*self._below(own), own):
             sources |= dict.fromkeys(templates_in(written.value), written)
@@ -366,32 +376,19 @@ class _Item:
         own = self.field("id") if "id" in self._declared.values else None
         return [id_ for id_ in self._texts.tagged(selector) if id_ != own]
 
-    def leave_out(self, lacking: Collection[ItemId]) -> None:
-        """Leave out the values whose texts cannot be used, or are `lacking` what is read.
+    def _leave_out(self, texts: DeclaredTexts) -> None:
+        """Leave out the values whose texts cannot be used.
 
         A request is known as a whole or not at all; each key of metadata is known or not.
         """
-        texts = self._texts
-        assert texts is not None
 
         def is_open(name: str) -> bool:
             read = self.readings.get(name, ())
-            return any(one.id in lacking or texts.reference(one).wait is not None for one in read)
+            return any(one.id in self.lacks or texts.reference(one).wait is not None for one in read)
 
         waits = any(is_open(name) for name in self.readings if not name.startswith(_METADATA))
         referring = self._uses.referring
         self.open = frozenset(name for name in referring if (is_open(name) if name.startswith(_METADATA) else waits))
-        self.lacks = set(lacking)
-
-    def without_open(self, values: Mapping[str, Json]) -> dict[str, Json]:
-        """The values without those that are left out."""
-        kept = {name: value for name, value in values.items() if name not in self.open}
-        for name in self.open:
-            field_name, _, key = name.partition(".")
-            inner = kept.get(field_name)
-            if key and isinstance(inner, dict):
-                kept[field_name] = {each: value for each, value in inner.items() if each != key.partition(".")[0]}
-        return kept
 
     def references(self) -> tuple[tuple[Reference, ...], tuple[Reference, ...]]:
         """The items whose texts the text uses, and those whose texts only metadata uses; each sorted by id."""
@@ -429,11 +426,11 @@ class _Item:
             ids = tuple(dict.fromkeys(one.id for one in readings))
         return Frame([known, _unnamed([written, variables], frozenset(ids))], ids)
 
-    def _plain(self, name: str) -> Json:
-        """The value of a variable, or of one column of a row."""
-        if name.startswith("each."):
-            return self._each.values.get(name.removeprefix("each."), MISSING) if self._each is not None else MISSING
-        return self.lookup(name)
+    def _plain(self, name: str) -> Any:
+        """The value of a variable, of a row or of one column of it, or MISSING."""
+        root, _, part = name.partition(".")
+        value = self.lookup(root)
+        return value.get(part, MISSING) if part and value is not MISSING else value
 
     def _ref(self, name: Any = None, approved: Any = False) -> Lazy:
         """The text of another item. Raises TemplateError."""
@@ -452,19 +449,11 @@ class _Item:
         text = self._texts.look(reading.id, approved=reading.approved)
         if text.wait is not None:
             raise TemplateError(UNCLEAR, f"`{reading.id}` {text.wait.words}")
-        return parts_of(text, self._long.add, self.lacks.add)
+        return parts_of(text, self.lacks.add)
 
     def _function(self, name: str) -> Any:
         """A function that reads texts or rows, or MISSING."""
-        match name:
-            case "ref":
-                return self._ref
-            case "texts":
-                return self._listed
-            case "rows":
-                return self._scope.rows
-            case _:
-                return MISSING
+        return {REF: self._ref, TEXTS: self._listed, ROWS: self._scope.rows}.get(name, MISSING)
 
     def _inputs(self) -> Json:
         """The rendered inputs, empty for an item without any."""
@@ -549,29 +538,21 @@ class _Item:
         except TemplateError as error:
             self._report(written, name, error)
             raise _FailedError from None
-        self._warn_cut(written)
-        is_looked_at = self._texts is None or name[5:] in self._uses.referring
-        if (
-            is_looked_at
-            and (name == "item.id" or name.startswith("item.inputs"))
-            and (gap := template.gap(self.lookup))
-        ):
+        if self._texts is None or name[5:] in self._uses.referring:
+            self._warn_gap(template.gap(self.lookup), written, name)
+        return value
+
+    def _warn_gap(self, gap: str, written: Written, name: str) -> None:
+        """Warn about a look-up without a value inside an id or input, which makes half a sentence."""
+        if gap and (name == "item.id" or name.startswith("item.inputs")):
             core = f"has no value for `{{{{ {gap} }}}}` inside the text of `{name[5:]}`"
             hint = f"fill it in, or state another value: `{{{{ {gap} or ... }}}}`"
             subject = subject_of(self._declared, self._each)
             severity = Severity.WARNING
             self._problems.about(subject, written, "empty-between-words", core, hint=hint, severity=severity)
-        return value
 
     def _about(self, written: Written, code: str, core: str, *, hint: str) -> None:
         self._problems.about(subject_of(self._declared, self._each), written, code, core, hint=hint)
-
-    def _warn_cut(self, written: Written) -> None:
-        while self._long:
-            core = f"uses only the first {LONGEST:,} characters of the text of `{self._long.pop()}`"
-            hint = "use its `excerpt` or one `section`"
-            subject = subject_of(self._declared, self._each)
-            self._problems.about(subject, written, "reference-cut", core, hint=hint, severity=Severity.WARNING)
 
     def _report(self, written: Written, name: str, error: TemplateError) -> None:
         macros = self._scope.templates.macros
@@ -624,12 +605,9 @@ class _Item:
         return used
 
     def _print(self, name: str) -> str:
-        if root_of(name) == "each" and self._each is not None:
-            _, _, part = name.partition(".")
-            return fingerprint(self._each.values[part] if part else self._each.values)
         digest_start = self._scope.prints.get(name)
         if digest_start is None:
-            digest_start = fingerprint(self.lookup(name))
+            digest_start = fingerprint(self._plain(name))
             if self._scope.is_constant(name):
                 self._scope.prints[name] = digest_start
         return digest_start
