@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
-from contentops.cli.named_files import check_events_place
+from contentops.cli.named_files import check_events_file
 from contentops.cli.terminal import can_animate, for_log, report
 from contentops.errors import OutputError
 from contentops.model import Event
@@ -96,7 +96,7 @@ def recorded(show: Callable[[Event], None], path: str) -> Iterator[Callable[[Eve
     if not path:
         yield show
         return
-    check_events_place(Path(path))
+    check_events_file(Path(path))
     try:
         opened = open(path, "w", encoding="utf-8", newline="\n")  # noqa: SIM115, PTH123 - closed below
     except OSError as error:

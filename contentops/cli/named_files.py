@@ -26,12 +26,12 @@ OURS = ("contentops.yaml", "contentops*.lock", "contentops*.jobs", "catalog.lock
 """Names of project files, which no option may overwrite."""
 
 
-def clear_plan_place(path: Path) -> None:
+def clear_old_plan(path: Path) -> None:
     """Delete an older plan at `path`, so that none is left there if planning fails.
 
     Raises OutputError where the file is no plan.
     """
-    _check_place(path, "--out", "plan file", _is_plan)
+    _check_file(path, "--out", "plan file", _is_plan)
     if path.exists() and not path.is_file():
         raise _in_the_way(path, "--out", "is not a regular file")
     try:
@@ -40,9 +40,9 @@ def clear_plan_place(path: Path) -> None:
         raise _in_the_way(path, "--out", f"cannot be replaced: {error.strerror or error}") from error
 
 
-def check_events_place(path: Path) -> None:
+def check_events_file(path: Path) -> None:
     """Raise OutputError where writing events to `path` would overwrite another file; pipes are fine."""
-    _check_place(path, "--events", "file of events", _begins_with("format_version", "kind", "at"))
+    _check_file(path, "--events", "file of events", _begins_with("format_version", "kind", "at"))
 
 
 def request_log(name: str, at_end: Callable[[Callable[[], None]], object]) -> Callable[[Exchange], None]:
@@ -51,7 +51,7 @@ def request_log(name: str, at_end: Callable[[Callable[[], None]], object]) -> Ca
     Raises OutputError where that would overwrite another file or the disk refuses. A later failure ends the log alone.
     """
     path = Path(name)
-    _check_place(path, "CONTENTOPS_DEBUG", "log of requests", _begins_with("at", "method", "path", "ms"))
+    _check_file(path, "CONTENTOPS_DEBUG", "log of requests", _begins_with("at", "method", "path", "ms"))
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         file = os.fdopen(handle, "a", encoding="utf-8", newline="\n")
@@ -73,7 +73,7 @@ def request_log(name: str, at_end: Callable[[Callable[[], None]], object]) -> Ca
     return write
 
 
-def _check_place(path: Path, option: str, kind: str, fits: Callable[[Path], bool]) -> None:
+def _check_file(path: Path, option: str, kind: str, fits: Callable[[Path], bool]) -> None:
     names = {path.name.casefold(), Path(os.path.realpath(path)).name.casefold()}
     if any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in OURS):
         raise _in_the_way(path, option, "is a file of the project")

@@ -1,7 +1,7 @@
 """The only code that writes outputs: whole files, replaced at once, and only if they are what the plan saw.
 
 A kill at any point leaves the old file or the new one, whole; at worst a `.contentops-*.tmp` file is left, which
-`sweep` removes. Where there was no file, the new one is linked into place, which fails if a person made one in
+`sweep` removes. Where there was no file, the new one gets its name by a link, which fails if a person made one in
 between. Without hard links (FAT, some network shares), one made within the last microseconds is not noticed.
 
 A file with the remembered stamp (device, inode, size, times) is unchanged, if the stamp was already old when it was

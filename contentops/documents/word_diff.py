@@ -124,7 +124,7 @@ class BlockDiff(Struct, frozen=True, dict=True):
 
     @property
     def edits(self) -> int:
-        """Return how many edits a reader sees: words that are gone and those in their place are one."""
+        """Return how many edits a reader sees: words that are gone and those that replace them are one."""
         if self.old is None or self.new is None:
             return 1
         return sum(not is_same for is_same, _ in groupby(self.parts, key=lambda part: part.side is Side.BOTH))

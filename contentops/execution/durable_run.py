@@ -114,7 +114,7 @@ class DurableRun:
         return self._state.record(item) is not None
 
     async def send(self, call: Asks[R], priority: Priority, intend: Callable[[], None] | None = None) -> R | Failure:
-        """Send one call when its turn has come: the one place where anything leaves.
+        """Send one call when its turn has come: nothing else sends anything.
 
         `intend` runs at that moment; what it records is durable before the call leaves. The answer of a call that pays
         or creates is waited for even if the item is cancelled meanwhile.

@@ -123,7 +123,7 @@ def textless(ctx: Context, item: Item, job: Job, candidates: str) -> Ended:
     # Under the same request the next submit would have the same id, and be answered with the same job.
     hint = "run `contentops apply` again; it polls the same job; to pay for a new text, bump its `revision`"
     if not item.wants(job):
-        # Nothing is paid for in its place. It is closed as a paid one, so that its credits are counted.
+        # Nothing is paid for instead. It is closed as a paid one, so that its credits are counted.
         paid = structs.replace(job, state=JobState.PAID, body=NOTHING, title="", error="")
         ctx.run.record("textless", paid, Drop(job.request_id, lost=True))
         return Ended(Result.FAILED, TEXTLESS, charged=True)

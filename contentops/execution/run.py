@@ -407,7 +407,7 @@ def _sources(plan: Plan) -> dict[ItemId, list[ItemId]]:
 
 
 def _turn(item: Item, order: Mapping[ItemId, int]) -> tuple[int, int]:
-    """Its place among all items: those that pay for nothing, those that pay, those that wait, after their sources."""
+    """Return its position: those that pay for nothing, those that pay, then those that wait, after their sources."""
     change = item.change
     return (2, order[item.id]) if change.action is Action.WAIT else (int(change.submits_worst > 0), 0)
 

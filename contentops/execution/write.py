@@ -354,7 +354,7 @@ def _provenance(ctx: Context, item: Item, record: Record | None, text: Text) -> 
 
 
 def composed(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> str:
-    """The file that `step` writes in the place of the one that was `seen`."""
+    """The file that `step` writes instead of the one that was `seen`."""
     text, record = item_state.text, item_state.record if not step.is_new else None
     assert text is not None
     title = coming_title(ctx, item, item_state, step, seen)

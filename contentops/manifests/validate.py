@@ -115,7 +115,7 @@ def _check_disclosure(disclosure: Disclosure, metadata: Mapping[str, Any], repor
 
 
 def _check_letters(metadata: Iterable[str], names: Iterable[str], report: Report) -> None:
-    # Hugo reads keys without their case, so that a second key could take the place of the first, or of one of `names`.
+    # Hugo reads keys without their case, so that a second key could replace the first, or one of `names`.
     seen = {name: name for name in names}
     for key in metadata:
         if (other := seen.setdefault(key.casefold(), key)) != key:
@@ -231,7 +231,7 @@ def _checked_fields(rendered: Rendered, report: Report, doubtful: Collection[str
             value = _with_switches(value)  # noqa: PLW2901 - the words of a person or a column
         if name in doubtful and not tests[name](value):
             for each in field_violations(name, value):
-                # An entry of a list that a template gave has no place of its own.
+                # An entry of a list that a template gave has no location.
                 path = itertools.takewhile(lambda step: isinstance(step, str), each.pointer)
                 report(tuple(map(str, path)), each.code, f": {each.message}", key=each.key, hint=each.hint)
         elif name not in _FIELDS or _FIELDS[name](value, report):

@@ -134,9 +134,9 @@ class Guesses:
     def __init__(self, ways: dict[Any, bool]) -> None:
         self._ways = ways
         self.made: dict[Any, bool] = {}
-        """By the place in the code, how its test ended."""
+        """By the position in the code, the result of its test."""
         self.read: dict[Any, set[str]] = {}
-        """By the place in the code, the ids that it read."""
+        """By the position in the code, the ids that it read."""
 
     def guess(self) -> bool:
         """How the test ends that a template makes now."""
@@ -149,7 +149,7 @@ class Guesses:
 
 
 def _place() -> object:
-    """The place in the code of a template that is carried out now."""
+    """Return the position in the code of the template that runs now."""
     frame = inspect.currentframe()
     while frame is not None and frame.f_code.co_filename not in (TEMPLATE, MACROS):
         frame = frame.f_back

@@ -80,7 +80,7 @@ class Approval(Struct, frozen=True, kw_only=True):
 
     @property
     def order(self) -> tuple[str, ...]:
-        """Its place among all verdicts, the oldest first; of two at one time, the one that sends back is later.
+        """Its position among all verdicts, the oldest first; of two at one time, the one that sends back is later.
 
         Never equal for two lines that differ, so that the order of the lines in the file says nothing.
         """

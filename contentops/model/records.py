@@ -79,7 +79,7 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
     promoted_from: str = ""
     """The environment its text was taken from, `default` for the settings without one; empty: none, or not known."""
     declined: Digest = NOTHING
-    """Body digest of another environment's text in whose place a person kept the file since; empty: none."""
+    """Body digest of another environment's text that a person has since rejected for the file; empty: none."""
     saved: Saved | None = None
     content_id: str = ""
     superseded: tuple[str, ...] = ()

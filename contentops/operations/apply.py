@@ -198,7 +198,7 @@ class Following:
 
 
 def _is_free(change: Change) -> bool:
-    """Whether a change is about front matter, its place and the server's copy alone."""
+    """Whether a change is about front matter, its path and the server's copy alone."""
     return {"move", "update", "record", "save", "publish"}.issuperset(change.names)
 
 

@@ -120,7 +120,7 @@ _NAMED = 5
 _DONE = {
     PartAction.KEEP: ("Kept", "The edited text answers the new brief now"),
     PartAction.MERGE: ("Merged", "What was edited stayed as it was"),
-    PartAction.TAKE: ("Replaced", "A new text took the place of the edited one"),
+    PartAction.TAKE: ("Replaced", "A new text replaced the edited one"),
     PartAction.REPLACE: ("Generated again", "The earlier text is in its history"),
     PartAction.SECTION: ("Generated again", "One section is new, and the others stayed"),
 }

@@ -81,7 +81,7 @@ class NewFiles(Struct, frozen=True, kw_only=True):
         links = sorted(path for path in paths if (self.top / path).is_symlink())
         if links:
             message = f"{', '.join(f'`{path}`' for path in links)} {'is a link' if len(links) == 1 else 'are links'}"
-            raise Refused(message, code="symlink", hint="nothing was written; put a folder or file in its place")
+            raise Refused(message, code="symlink", hint="nothing was written; replace it by a folder or file")
 
     def write(self) -> tuple[str, ...]:
         """Write them; return the paths written or added to. Raises OutputError where the disk refuses."""

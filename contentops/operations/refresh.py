@@ -239,7 +239,7 @@ def plan_after_looks(
     looked: AbstractSet[ItemId] = set()
     while True:
         plan = make_plan(inputs)
-        # Another item may come in the place of one that the last look blocked.
+        # Another item may replace one that the last look blocked.
         if refused(plan) or look.trouble or not (ids := _in_question(inputs, plan) - looked):
             return inputs, look.block_unseen(plan, looked)
         looked |= ids

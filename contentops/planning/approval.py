@@ -310,7 +310,7 @@ def texts_in_review(
 ) -> Iterator[TextInReview]:
     """The texts that a pull request changes and that wait for approval, here or before they are promoted.
 
-    Not those in whose place another one is generated. `waiting`: the items whose text is not promoted yet.
+    Not those that another one replaces. `waiting`: the items whose text is not promoted yet.
     """
     for item in items:
         file = item.file if item.approval in _UNAPPROVED and not (item.change and item.change.submits) else None

@@ -673,8 +673,8 @@ def same_briefs(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Note]
         if (payments := [paying[id_] for id_ in ids if id_ in paying])
     )
     for ids, group in groups:
-        place = places[ids[0]]
-        at = f" ({place.file}:{place.line})" if place is not None else ""
+        location = places[ids[0]]
+        at = f" ({location.file}:{location.line})" if location is not None else ""
         message = f"{named(ids)} have one brief, and differ only in values of their rows{at}: {_payments(group)}"
         yield Note(kind=ONE_BRIEF, message=message, hint=_ADD, items=tuple(ids[:_ITEMS]), credits=_credits(group))
 

@@ -93,7 +93,7 @@ def _block(finding: Diagnostic) -> str:
     head = paint(f"{style}[{visible(finding.code)}]", style)
     lines = [f"{head}: {paint(visible(finding.message), 'strong')}"]
     if finding.location is not None:
-        lines += _place(finding)
+        lines += _excerpt(finding)
     if finding.hint:
         # A hint of several lines keeps them, indented so that none can pose as another finding.
         first, *rest = finding.hint.split("\n")
@@ -102,7 +102,7 @@ def _block(finding: Diagnostic) -> str:
     return "\n".join(lines)
 
 
-def _place(finding: Diagnostic) -> list[str]:
+def _excerpt(finding: Diagnostic) -> list[str]:
     location = finding.location
     assert location is not None
     number = str(location.line)

@@ -223,7 +223,7 @@ class KnownJobs:
                 self.open_jobs.pop(each, None)
 
     def _forget(self, key: _Key) -> None:
-        """Leave a line out; one that takes its place follows."""
+        """Leave a line out; one that replaces it follows."""
         if self._lines.pop(key, None) is not None:
             self._orders[key[0]].pop(key)
             self._texts.pop(key, None)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 
-# ---- Find the folder that all work trees of a git repository share, and the place of a project in its work tree.
+# ---- Find the folder that all work trees of a git repository share, and the path of a project in its work tree.
 
 
 class Repository(Struct, frozen=True):

@@ -140,17 +140,17 @@ class Place:
         self.entries: list[Place] = []
         """Those of the entries of a list."""
         self.keys: dict[str, tuple[Mark, Place]] = {}
-        """By key of a map, the mark of the key and the place of its value."""
+        """By key of a map, the mark of the key and the position of its value."""
         self.merged: list[Place] = []
         """The maps that its `<<` merges."""
 
     def find(self, key: str) -> tuple[Mark, Place] | None:
-        """Return the mark of a key and the place of its value; None without the key."""
+        """Return the mark of a key and the position of its value; None without the key."""
         return self.keys.get(key) or next(filter(None, (one.find(key) for one in self.merged)), None)
 
 
 class Places:
-    """The places of all values of a text; `root` is None where it has none."""
+    """The positions of all values of a text; `root` is None where it has none."""
 
     def __init__(self, source: Source) -> None:
         from yaml import YAMLError, events

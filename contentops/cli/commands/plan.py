@@ -107,9 +107,9 @@ def _planned(session: Session, out: str, chosen: Mapping[str, Any]) -> Plan:
     """Return the plan of what was `chosen`, after deleting an older one at `out`."""
     last = session.last_plan()
     if out:
-        from contentops.cli.named_files import clear_plan_place
+        from contentops.cli.named_files import clear_old_plan
 
-        clear_plan_place(session.path(out))
+        clear_old_plan(session.path(out))
     # The plan of a pull request also shows what it changes of the settings.
     if not (any(chosen.values()) or has_base(os.environ)) and (plan := last.recall()) is not None:
         return plan
