@@ -103,7 +103,7 @@ SHAPES: list[tuple[str, Call, Any, Reply]] = [
     ("jsend", STATUS, {"status": "success", "data": {"status": "completed", "content": "B"}}, JobStatus("completed", body="B")),
     ("failed", STATUS, {"status": "failed", "error": "no input"}, JobStatus("failed", error="no input")),
     ("error", STATUS, {"success": True, "data": {"status": "error", "progress": 0, "error": {"message": "boom"}}}, JobStatus("failed", 0.0, error="boom")),
-    ("cancelled", STATUS, {"status": "cancelled"}, JobStatus("failed", error="the job ended as `cancelled`")),
+    ("cancelled", STATUS, {"status": "cancelled"}, JobStatus("failed", error="the job finished as `cancelled`")),
     (
         "content list",
         ListContent(),

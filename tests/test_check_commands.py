@@ -39,9 +39,9 @@ def test_lines_of_linters_are_findings_at_their_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("code", "said"), [
-    ("import sys; print('all is\\nbad', file=sys.stderr); sys.exit(3)", "ended with 3: all is bad"),
-    ("import sys; sys.exit(1)", "ended with 1"),
-    ("print('x' * 10_000_000); raise SystemExit(1)", f"ended with 1: {'x' * 299}…"),
+    ("import sys; print('all is\\nbad', file=sys.stderr); sys.exit(3)", "failed with code 3: all is bad"),
+    ("import sys; sys.exit(1)", "failed with code 1"),
+    ("print('x' * 10_000_000); raise SystemExit(1)", f"failed with code 1: {'x' * 299}…"),
 ])  # fmt: skip
 def test_other_words_are_one_short_finding(tmp_path: Path, code: str, said: str) -> None:
     """About the text as a whole."""
