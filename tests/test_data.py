@@ -207,5 +207,6 @@ def test_any_data_gives_rows_or_findings(path: str, text: str | bytes) -> None:
     for row in rows:
         assert not isinstance(row.value, list)
         json.dumps(row.value, allow_nan=False, ensure_ascii=False).encode()
+        assert row.location
         assert row.location.line >= 1
     assert all(problem.location and problem.location.line >= 1 for problem in findings)

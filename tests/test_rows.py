@@ -278,7 +278,7 @@ UNREADABLE: list[tuple[bytes, str, tuple[int, int], str]] = [
     (book(["k"], ["a\x7f"]), "bad-cell", (2, 1), "control character U+007F"),
     (book(["k", "n"], ["a", 1], edit=lambda sheet: sheet.merge_cells("A2:A3")), "bad-cell", (2, 1), "A2:A3 of the sheet"),
     (book(["k", "l"], ["a", 1, 2]), "ragged-row", (2, 3), "cell C2 has a value, but its column has no name"),
-    (book(["k", "k"], ["a", 1]), "bad-header", (1, 2), "A1 and B1 have the same column name: `k`"),
+    (book(["k", "k"], ["a", 1]), "bad-header", (1, 2), "columns A and B have the same name: `k`"),
     (book(["k "], ["a"]), "bad-header", (1, 1), "spaces around it"),
     (book(["Sales 2026"], [], ["name", "size"], *(["a", 1] for _ in range(60))), "bad-header", (1, 1), "row 1 looks like a title: it has one cell, and row 3 has more"),
     (book(["Sales"], ["name", "size"], edit=lambda sheet: sheet.merge_cells("A1:B1")), "bad-header", (1, 1), "row 1 looks like a title"),

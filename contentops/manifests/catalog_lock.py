@@ -5,6 +5,7 @@ The file is sorted and has no time, so that the same catalog always gives the sa
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -16,12 +17,11 @@ from contentops.conflict_markers import SIDE
 from contentops.digest import canonical
 from contentops.errors import Diagnostic, InputError, Severity, nearest, suggest
 from contentops.json_reader import load_json
-from contentops.manifests.schema import check_schema, fits_schema
-from contentops.manifests.values import Report, entry_hint, kind_of
+from contentops.manifests.schema import check_schema, fits_schema, test_of, violations
+from contentops.manifests.values import Report
 from contentops.model import Catalog, CatalogEntry, CatalogSnapshot, Json, Template, TemplateInput
 from contentops.yaml.positions import Source, finding_at
 from contentops.yaml.read import decode, read_yaml
-from contentops.yaml.syntax import number_hint
 
 FILE: Final = "catalog.lock.json"
 
@@ -182,72 +182,31 @@ def _check_value(name: str, value: Json, entry: TemplateInput, template: Templat
         core = f"has an empty `{name}`, which template `{template.slug}` needs"
         report(("inputs", name), "missing-input", core, hint="fill it in")
         return
-    check = _KINDS.get(entry.kind)
-    problem = check(value, entry) if check is not None else None
-    if problem is not None:
-        core, hint = problem
+    schema, fits = _input_schema(entry.kind, *entry.options)
+    if fits(value):
+        return
+    for each in violations(schema, value, ("inputs", name)):
         # Catalogs also call lists `textarea`: in the API's own example `key_points` is a list.
         doubtful = entry.kind == "textarea" and isinstance(value, list)
         severity = Severity.WARNING if doubtful else Severity.ERROR
-        hint = f"it is sent as a list; if the server refuses it, {hint}" if doubtful else hint
-        report(("inputs", name), "wrong-input", f"gives the input `{name}` {core}", hint=hint, severity=severity)
+        hint = f"it is sent as a list; if the server refuses it, {each.hint}" if doubtful else each.hint
+        report(("inputs", name), "wrong-input", f": {each.message}", hint=hint, severity=severity)
 
 
-Problem = tuple[str, str] | None
-"""The end of the sentence `gives the input ...`, and a hint."""
-
-
-def _is_number(value: Json) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _text(value: Json, _: TemplateInput) -> Problem:
-    if isinstance(value, str) or _is_number(value):
-        return None
-    hint = 'write one text, or join it: `{{ list | join(", ") }}`' if isinstance(value, list) else "put it in quotes"
-    return f"{kind_of(value)} where text is expected", entry_hint(value) if isinstance(value, dict) else hint
-
-
-def _number(value: Json, _: TemplateInput) -> Problem:
-    hint = "convert it: `{{ each.column | int }}`, or write the number without quotes" if isinstance(value, str) else ""
-    hint = (number_hint(value) if isinstance(value, str) else "") or hint
-    return None if _is_number(value) else (f"{kind_of(value)} where a number is expected", hint)
-
-
-def _bool(value: Json, _: TemplateInput) -> Problem:
-    hint = "write true or false without quotes"
-    return None if isinstance(value, bool) else (f"{kind_of(value)} where true or false is expected", hint)
-
-
-def _list(value: Json, _: TemplateInput) -> Problem:
-    return None if isinstance(value, list) else (f"{kind_of(value)} where a list is expected", "write it as `[...]`")
-
-
-def _select(value: Json, entry: TemplateInput) -> Problem:
-    return _option(value, entry) if entry.options else _text(value, entry)
-
-
-def _multiselect(value: Json, entry: TemplateInput) -> Problem:
-    problem = _list(value, entry)
-    if problem is None and entry.options:
-        problem = next(filter(None, (_option(choice, entry) for choice in value)), None)
-    return problem
-
-
-def _option(value: Json, entry: TemplateInput) -> Problem:
-    if any(value == option and isinstance(value, bool) == isinstance(option, bool) for option in entry.options):
-        return None
-    shown = f"`{value[:40]}`" if isinstance(value, str) else kind_of(value)
-    hint = suggest(value if isinstance(value, str) else "", tuple(str(option) for option in entry.options))
-    return f"{shown}, which is not one of its options", hint
-
-
-_KINDS: Final[dict[str, Callable[[Any, TemplateInput], Problem]]] = {
-    "text": _text,
-    "textarea": _text,
-    "number": _number,
-    "checkbox": _bool,
-    "select": _select,
-    "multiselect": _multiselect,
-    "list": _list,
+_TEXT: Final = {"type": ["string", "number"]}
+_TYPES: Final[Mapping[str, Mapping[str, Any]]] = {
+    **dict.fromkeys(("text", "textarea", "select"), _TEXT),
+    "number": {"type": "number"},
+    "checkbox": {"type": "boolean"},
+    **{kind: {"type": "array"} for kind in ("list", "multiselect")},
 }
+
+
+@functools.lru_cache(maxsize=1_000, typed=True)
+def _input_schema(kind: str, *options: Json) -> tuple[Mapping[str, Any], Callable[[Any], bool]]:
+    """The schema of an input of a kind with some options, and the test for its values."""
+    schema: Mapping[str, Any] = _TYPES.get(kind, {})
+    if options:
+        stated = {"enum": list(options)}
+        schema = {**schema, "items": stated} if kind == "multiselect" else stated if kind == "select" else schema
+    return schema, test_of(schema)

@@ -34,10 +34,11 @@ def check_across(results: Sequence[FileResult], sources: Sources, patterns: Sequ
 
     `sources` returns the text of a manifest by its path; `patterns` are the project's globs for manifests.
     """
+    # An output that a text makes is not known yet.
+    placed = [spec for result in results for spec in result.specs if spec.output]
     findings = [
         *_check_ids(results, sources),
-        *_check_outputs(results, sources),
-        *_check_patterns(results, sources, patterns),
+        *filter(None, map(OutputPaths(results, sources, patterns).take, placed)),
         *_check_moved(results, sources),
         *_check_groups(results, sources),
         *_check_rings(results, sources),
@@ -94,62 +95,60 @@ def _ids(result: FileResult) -> Iterator[tuple[str, Location | None]]:
 # --- outputs -----------------------------------------------------------------------------------------------
 
 
-def _check_outputs(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
-    """Outputs at the same path, inside another output, or at a file that the project is made of."""
-    taken: dict[str, Spec] = {}
-    above: dict[str, Spec] = {}
-    for result in results:
-        for spec in result.specs:
-            if not spec.output:
-                continue  # not known yet
-            key = collision_key(spec.output)
-            other = taken.setdefault(key, spec)
-            if other.id != spec.id:
-                yield _clash(sources, spec, _already(spec, other), other)
-            # Most items share a folder with an earlier one, whose folders are in `above` already.
-            if key.rpartition("/")[0] not in above:
-                for folder in folders(key):
-                    above.setdefault(folder, spec)
-    for key in sorted(taken.keys() & above.keys()):
-        spec, inner = taken[key], above[key]
-        conflict = f"but that is also the folder of `{inner.output}`, the output of item `{inner.id}`"
-        yield _clash(sources, spec, conflict, inner)
-    read = {collision_key(path): path for path in inputs_of(results)}
-    yield from _check_sources(taken, above, read, sources)
-    yield from _check_own(taken, above, read, sources)
-
-
 class OutputPaths:
-    """The paths of outputs and of input files, to find what an output that a text makes would write over."""
+    """The paths of outputs and of input files, to find what an output would write over."""
 
     def __init__(self, results: Sequence[FileResult], sources: Sources, patterns: Sequence[str]) -> None:
+        self._sources = sources
+        self._patterns = [(pattern, glob_matcher(pattern.removeprefix("./"))) for pattern in patterns]
         self._read = {collision_key(path): path for path in inputs_of(results)}
-        self._sources, self._patterns = sources, patterns
-        known = {collision_key(spec.output): spec for result in results for spec in result.specs if spec.output}
-        self._taken: dict[str, Spec] = known
-        self._above: dict[str, Spec] = {folder: spec for key, spec in known.items() for folder in folders(key)}
+        self._around = {folder: path for key, path in self._read.items() for folder in folders(key)}
+        """By each folder of an input file, the file."""
+        self._taken: dict[str, Spec] = {}
+        self._above: dict[str, Spec] = {}
+        """By each folder of an output, an item whose output is in it."""
 
     def take(self, spec: Spec) -> Diagnostic | None:
         """Take the output of an item. Returns why it cannot be: another has it, or the project is made of it."""
         key = collision_key(spec.output)
-        own, above = {key: spec}, dict.fromkeys(folders(key), spec)
-        others = (self._taken.get(each) for each in (key, *above))
-        other = next((one for one in (*others, self._above.get(key)) if one is not None and one.id != spec.id), None)
-        if other is not None:
-            return _collision(self._sources, spec, f"but item `{other.id}` writes `{other.output}`")
-        matched = [FileResult(path="", specs=(spec,))]
-        found = next(
-            itertools.chain(
-                _check_sources(own, above, self._read, self._sources),
-                _check_own(own, above, self._read, self._sources),
-                _check_patterns(matched, self._sources, self._patterns),
-            ),
-            None,
-        )
+        above = tuple(folders(key))
+        found = self._other_item(spec, key, above) or self._input(spec, key, above)
         if found is None:
-            self._taken |= own
-            self._above |= above
+            self._taken[key] = spec
+            for folder in above:
+                if folder in self._above:
+                    break  # so are the folders above it
+                self._above[folder] = spec
         return found
+
+    def _other_item(self, spec: Spec, key: str, above: Sequence[str]) -> Diagnostic | None:
+        """The output of another item at the path, in a folder of that name, or where a folder has to be."""
+        holder = next((self._taken[folder] for folder in above if folder in self._taken), None)
+        if (other := self._taken.get(key)) is not None and other.id != spec.id:
+            conflict = f"which is `{other.output}` of item `{other.id}` if case and accents are ignored"
+            if spec.output == other.output:
+                conflict = f"which item `{other.id}` writes already"
+        elif (other := self._above.get(key)) is not None and other.id != spec.id:
+            conflict = f"but that is also the folder of `{other.output}`, the output of item `{other.id}`"
+        elif (other := holder) is not None and other.id != spec.id:
+            conflict = f"but its folder `{other.output}` is the output of item `{other.id}`"
+        else:
+            return None
+        where = "" if other.location == spec.location else f" (declared at {_stated(other) or other.location})"
+        return _collision(self._sources, spec, conflict + where)
+
+    def _input(self, spec: Spec, key: str, above: Sequence[str]) -> Diagnostic | None:
+        """A file that the project is made of at the path, or a path that would be taken for one."""
+        conflict = ""
+        if path := next((self._read[each] for each in (key, *above) if each in self._read), ""):
+            conflict = f"but `{path}` is an input file of the project"
+        elif key in self._around:
+            conflict = f"but that is also the folder of `{self._around[key]}`, which is an input file of the project"
+        elif any(is_own(each) for each in (key, *above) if each.endswith(OWN_ENDINGS)):
+            conflict = "a name contentops keeps for its own files"
+        elif pattern := next((pattern for pattern, matches in self._patterns if matches(spec.output)), ""):
+            conflict = f"which would then be read as a manifest: `manifests` names `{pattern}`"
+        return _collision(self._sources, spec, conflict) if conflict else None
 
 
 def _check_requests(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
@@ -166,57 +165,6 @@ def _check_requests(results: Sequence[FileResult], sources: Sources) -> Iterator
     for (location, _), messages in again.items():
         problem = _at(sources, "same-request", messages[0], location, hint)
         yield counted(problem, len(messages) - 1, "item")
-
-
-def _check_sources(
-    taken: Mapping[str, Spec], above: Mapping[str, Spec], read: Mapping[str, str], sources: Sources
-) -> Iterator[Diagnostic]:
-    """Outputs that are a manifest or data file, or a folder of one, or inside one."""
-    if read.keys() & (taken.keys() | above.keys()):
-        for key, spec in taken.items():
-            path = next((read[folder] for folder in (key, *folders(key)) if folder in read), None)
-            if path is not None:
-                yield _collision(sources, spec, f"but `{path}` is an input file of the project")
-    for key, path in read.items():
-        holder = next((taken[folder] for folder in folders(key) if folder in taken), None)
-        if holder is not None:
-            yield _collision(
-                sources, holder, f"but that is also the folder of `{path}`, which is an input file of the project"
-            )
-
-
-def _check_own(
-    taken: Mapping[str, Spec], above: Mapping[str, Spec], read: Mapping[str, str], sources: Sources
-) -> Iterator[Diagnostic]:
-    """Outputs at or below a name that contentops reserves for its own files."""
-    own = {folder for folder in above if folder.endswith(OWN_ENDINGS) and is_own(folder)}
-    for key in taken if own else [key for key in taken if key.endswith(OWN_ENDINGS)]:
-        if any(folder in read for folder in (key, *folders(key))):
-            continue
-        if is_own(key) or not own.isdisjoint(folders(key)):
-            yield _collision(sources, taken[key], "a name contentops keeps for its own files")
-
-
-def _check_patterns(results: Sequence[FileResult], sources: Sources, patterns: Sequence[str]) -> Iterator[Diagnostic]:
-    """Outputs that the globs for manifests match."""
-    tests = [(pattern, glob_matcher(pattern.removeprefix("./"))) for pattern in patterns]
-    read = {result.path for result in results}
-    for spec in (spec for result in results for spec in result.specs):
-        pattern = next((pattern for pattern, matches in tests if matches(spec.output)), "")
-        if pattern and spec.output not in read:
-            yield _collision(sources, spec, f"which would then be read as a manifest: `manifests` names `{pattern}`")
-
-
-def _already(spec: Spec, other: Spec) -> str:
-    """The end of the message about two items with one output; names the path where only the spelling differs."""
-    if spec.output == other.output:
-        return f"which item `{other.id}` writes already"
-    return f"which is `{other.output}` of item `{other.id}` if case and accents are ignored"
-
-
-def _clash(sources: Sources, spec: Spec, conflict: str, other: Spec) -> Diagnostic:
-    where = "" if other.location == spec.location else f" (declared at {_stated(other) or other.location})"
-    return _collision(sources, spec, conflict + where)
 
 
 def _collision(sources: Sources, spec: Spec, conflict: str) -> Diagnostic:

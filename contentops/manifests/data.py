@@ -13,7 +13,7 @@ import json
 import math
 import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NoReturn
 
 from msgspec import Struct, structs
@@ -254,7 +254,7 @@ def _yaml_entries(document: YamlDocument) -> Iterator[DataRow | Diagnostic]:
 
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _STATED: Final = re.compile(r"sep=([,;\t])\n")
-_TITLE: Final = "the first line must have the names of the columns: remove the lines above it, or name each column"
+TITLE_HINT: Final = "the first line must have the names of the columns: remove the lines above it, or name each column"
 _SAVE: Final = "in Excel, save it as `CSV UTF-8`; elsewhere, save it as UTF-8"
 
 
@@ -289,7 +289,8 @@ def _separator(text: str) -> tuple[str, bool]:
             headers[sign] = next(filter(None, rows), [])
         except csv.Error:
             headers[sign] = []
-    plain = (sign for sign, names in headers.items() if len(names) > 1 and not any(_header_problems(names)))
+    named = {sign: dict(enumerate(names)) for sign, names in headers.items() if len(names) > 1}
+    plain = (sign for sign, names in named.items() if not any(header_problems(names)))
     return next(plain, max(headers, key=lambda sign: len(headers[sign]))), False
 
 
@@ -355,24 +356,25 @@ def _check_header(source: Source, header: list[str], line: int, widths: list[int
     named = sum(bool(name.strip()) for name in header)
     if named == 1 and (len(header) > 2 or any(len(header) < other for other in widths[1:])):
         message = f"line {line} looks like a title: it has one cell"
-        yield finding_at(source, "bad-header", message, (line, 1), width=width, hint=_TITLE)
+        yield finding_at(source, "bad-header", message, (line, 1), width=width, hint=TITLE_HINT)
         return
-    for message, hint in _header_problems(header):
+    for _, message, hint in header_problems(dict(enumerate(header, start=1))):
         yield finding_at(source, "bad-header", message, (line, 1), width=width, hint=hint)
 
 
-def _header_problems(header: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Message and hint of every problem with the names of columns."""
+def header_problems(names: Mapping[int, str], label: Callable[[int], str] = str) -> Iterator[tuple[int, str, str]]:
+    """Column, message and hint of every problem with the names of columns; `label` is how messages name a column."""
     seen: dict[str, int] = {}
-    for number, name in enumerate(header, start=1):
+    for column, name in names.items():
         if not name.strip():
-            yield f"column {number} of the header has no name", "name it, or remove the column"
+            yield column, f"column {label(column)} of the header has no name", "name it, or remove the column"
         elif name != name.strip():
-            yield f"the column name `{name}` has spaces around it", f"write `{name.strip()}`"
+            yield column, f"the column name `{name}` has spaces around it", f"write `{name.strip()}`"
         elif name in seen:
-            yield f"columns {seen[name]} and {number} have the same name: `{name}`", "rename one of them"
+            columns = f"columns {label(seen[name])} and {label(column)}"
+            yield column, f"{columns} have the same name: `{name}`", "rename one of them"
         else:
-            seen[name] = number
+            seen[name] = column
 
 
 def _ragged(source: Source, cells: int, expected: int, line: int) -> Diagnostic:

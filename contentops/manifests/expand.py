@@ -208,6 +208,11 @@ def _properties(schema: Mapping[str, Any], definition: str) -> frozenset[str]:
     return frozenset(schema["definitions"][definition]["properties"])
 
 
+_OPEN: Final = "{{ "
+_ASSIGNED: Final = re.compile(r"(?<![=!<>])=(?!=)")
+_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
+
+
 class _Sources:
     """The `for_each` and `matrix` of one item, where their rows are read."""
 
@@ -241,13 +246,6 @@ class _Sources:
             sources |= {axis: matrix.below(axis) for axis in matrix.value}
         return sources
 
-    def chosen(self, source: Written, rows: Sequence[Any]) -> list[EachRow] | None:
-        """The rows that the map chooses, or all of them; None after a problem."""
-        parts = located(source, rows)
-        if self.query is None:
-            return parts
-        return RowChoice(self.query, self.label, self.templates, self.problems).choose(parts)
-
     def warn_empty(self, source: Written, axis: str, *, chosen: bool = False) -> None:
         """Warn about an item that makes none."""
         core = f"makes no items: {f'the axis `{axis}` of its `matrix`' if axis else 'its `for_each`'} is empty"
@@ -255,33 +253,97 @@ class _Sources:
             core = "makes no items: its `for_each` chooses none of the rows"
         self.problems.about(self.label, source, "empty-for-each", core, severity=Severity.WARNING)
 
+    def choose(self, query: Written, rows: Sequence[DataRow]) -> Sequence[DataRow] | None:
+        """The rows that a `for_each` chooses which is a map; None after a problem."""
+        where, limit = query.value.get("where"), query.value.get("limit")
+        chosen: Sequence[DataRow] | None = rows
+        if isinstance(where, str):
+            chosen = self._where(query.below("where"), where, rows)
+        return chosen[:limit] if chosen and isinstance(limit, int) and limit > 0 else chosen
+
+    def _where(self, written: Written, text: str, rows: Sequence[DataRow]) -> list[DataRow] | None:
+        """The rows for which the expression is true."""
+        if is_template(text):
+            hint = "write the expression alone: `where: each.population | int > 1000`"
+            self.problems.about(self.label, written, "bad-where", "has `{{` or `{%` in `where`", hint=hint)
+            return None
+        template = self.templates.get(f"{_OPEN}{text} }}}}")
+        if template.problem is not None:
+            hint = "compare with `==`" if _ASSIGNED.search(_QUOTED.sub("''", text)) else ""
+            self._failed(self.label, written, template.problem, hint)
+            return None
+        file = self.templates.macros
+        known = FUNCTIONS | (file.macros.names if file and file.macros else frozenset())
+        other = next((name for name in template.names if root_of(name) != "each" and name not in known), None)
+        if other is not None:
+            core = f"uses `{root_of(other)}` in `where`, which knows only `each`"
+            hint = (
+                f"the column is `each.{root_of(other)}`" if any(root_of(other) in row.columns for row in rows) else ""
+            )
+            self.problems.about(self.label, written, "bad-where", core, hint=hint)
+            return None
+        failed = False
+        chosen: list[DataRow] = []
+        for row in rows:
+            subject = f"{self.label} ({row.label})"
+            try:
+                value = template.render(functools.partial(_look_up, row.columns))
+            except TemplateError as error:
+                self._failed(subject, written, error)
+                failed = True
+                if error.code == "template-limit":
+                    break  # it would take as long for each row
+                continue
+            if not isinstance(value, bool):
+                core = f"has a `where` that gives {kind_of(value)} instead of true or false"
+                self.problems.about(subject, written, "bad-where", core, hint='compare it: `each.open == "yes"`')
+                failed = True
+            elif value:
+                chosen.append(row)
+        return None if failed else chosen
+
+    def _failed(self, subject: str, written: Written, error: TemplateError, hint: str = "") -> None:
+        file, offset = self.templates.macros, max(0, error.offset - len(_OPEN))
+        if error.in_macros and file:
+            written, offset = file.written, error.offset
+        core = f"has a problem in `where`: {error.message}"
+        self.problems.about(subject, written, error.code, core, hint=hint or error.hint, offset=offset)
+
+
+def _look_up(columns: Mapping[str, Json], name: str) -> Any:
+    return columns if name == "each" else MISSING
+
 
 def _combinations(item: _Sources, room: int) -> tuple[Each, ...]:
     """Every row with every choice from the axes, the last axis changing fastest."""
-    sources = item.written()
-    if sources is None:
-        return ()
-    rows = {name: raw_rows(source, item.data) for name, source in sources.items()}
+    sources = item.written() or {}
+    rows = {name: _rows_of(source, item.data) for name, source in sources.items()}
+    parts = {name: part for name, part in rows.items() if part is not None}
     refused = [_refuse_templates(source, item.label, item.problems) for source in sources.values()]
-    if any(refused) or None in rows.values():
+    if any(refused) or len(parts) < len(rows) or not rows:
         return ()
-    empty = next((name for name, values in rows.items() if not values), None)
+    empty = next((name for name, part in parts.items() if not part), None)
     if empty is not None:
         item.warn_empty(sources[empty], empty)
-    parts: dict[str, list[EachRow]] = {}
-    if item.query is not None:
-        chosen = item.chosen(sources[_ROWS], rows[_ROWS] or ())
+    if item.query is not None and parts[_ROWS]:
+        chosen = item.choose(item.query, parts[_ROWS])
         if chosen is None:
             return ()
-        if rows[_ROWS] and not chosen:
+        if not chosen:
             item.warn_empty(item.query, _ROWS, chosen=True)
-        parts[_ROWS] = rows[_ROWS] = chosen
-    if not _has_room(math.prod(len(values or ()) for values in rows.values()), room, item):
-        return ()
-    parts |= {name: located(sources[name], values or ()) for name, values in rows.items() if name not in parts}
-    if len(parts) > 1 and _clash(parts, sources, item):
+        parts[_ROWS] = chosen
+    if not _has_room(math.prod(map(len, parts.values())), room, item) or (
+        len(parts) > 1 and _clash(parts, sources, item)
+    ):
         return ()
     return tuple(_each(dict(zip(parts, choice, strict=True))) for choice in itertools.product(*parts.values()))
+
+
+def _rows_of(source: Written, data: Mapping[Pointer, Sequence[DataRow]]) -> Sequence[DataRow] | None:
+    """The rows of a `for_each` or the values of an axis; None where it is no list and names no file."""
+    if not isinstance(source.value, list):
+        return data.get(source.pointer)
+    return [DataRow(value, source.below(at).location, is_inline=True) for at, value in enumerate(source.value)]
 
 
 def _has_room(count: int, room: int, item: _Sources) -> bool:
@@ -296,7 +358,7 @@ def _has_room(count: int, room: int, item: _Sources) -> bool:
     return count <= room
 
 
-def _clash(parts: Mapping[str, Sequence[EachRow]], sources: Mapping[str, Written], item: _Sources) -> bool:
+def _clash(parts: Mapping[str, Sequence[DataRow]], sources: Mapping[str, Written], item: _Sources) -> bool:
     """Whether an axis has the name of a column; reports it if so."""
     columns = {column for row in parts.get(_ROWS, ()) for column in row.columns}
     axis = next((axis for axis in parts if axis and axis in columns), None)
@@ -307,7 +369,7 @@ def _clash(parts: Mapping[str, Sequence[EachRow]], sources: Mapping[str, Written
     return axis is not None
 
 
-def _each(chosen: Mapping[str, EachRow]) -> Each:
+def _each(chosen: Mapping[str, DataRow]) -> Each:
     """One combination: the row, and `each.<axis>` for every choice."""
     row = chosen.get(_ROWS)
     if row is not None and len(chosen) == 1:
@@ -329,113 +391,6 @@ def _refuse_templates(written: Written, label: str, problems: Problems) -> bool:
         hint = "use the variable in the item's fields instead"
         problems.about(label, written, "template-in-data", core, hint=hint)
     return source is not None
-
-
-# --- the rows of a `for_each` ------------------------------------------------------------------------------
-
-
-_OPEN: Final = "{{ "
-_ASSIGNED: Final = re.compile(r"(?<![=!<>])=(?!=)")
-_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
-
-
-class EachRow(Struct, frozen=True, gc=False):
-    """One row of `for_each` or one value of an axis, with its location and its name in messages."""
-
-    value: Json
-    location: Location | None
-    label: str
-
-    @property
-    def columns(self) -> Mapping[str, Json]:
-        """The entries of `each`: a map itself, anything else as `each.value`."""
-        return self.value if isinstance(self.value, dict) else {"value": self.value}
-
-
-def raw_rows(source: Written, data: Mapping[Pointer, Sequence[DataRow]]) -> Sequence[Any] | None:
-    """The rows of a `for_each` or the values of an axis; None where it is no list and names no file."""
-    return source.value if isinstance(source.value, list) else data.get(source.pointer)
-
-
-def located(source: Written, rows: Sequence[Any]) -> list[EachRow]:
-    """The rows or values with their locations."""
-    if not isinstance(source.value, list):
-        return [EachRow(row.value, row.location, f"{row.location.file}:{row.location.line}") for row in rows]
-    locations = [source.below(index).location for index in range(len(rows))]
-    return [EachRow(value, at, str(at)) for value, at in zip(rows, locations, strict=True)]
-
-
-class RowChoice:
-    """One `for_each` that is a map; `label` is its item in messages."""
-
-    def __init__(self, query: Written, label: str, templates: Templates, problems: Problems) -> None:
-        self._query = query
-        self._label = label
-        self._templates = templates
-        self._problems = problems
-
-    def choose(self, rows: list[EachRow]) -> list[EachRow] | None:
-        """The chosen rows; None after a problem."""
-        query = self._query.value
-        chosen: list[EachRow] | None = rows
-        if rows and isinstance(query.get("where"), str):
-            chosen = self._where(self._query.below("where"), rows)
-        limit = query.get("limit")
-        return chosen[:limit] if chosen and isinstance(limit, int) and limit > 0 else chosen
-
-    def _report(self, at: Written, core: str, hint: str) -> None:
-        self._problems.about(self._label, at, "bad-where", core, hint=hint)
-
-    def _where(self, written: Written, rows: list[EachRow]) -> list[EachRow] | None:
-        """The rows for which the expression is true."""
-        text = str(written.value)
-        if is_template(text):
-            hint = "write the expression alone: `where: each.population | int > 1000`"
-            self._report(written, "has `{{` or `{%` in `where`", hint)
-            return None
-        template = self._templates.get(f"{_OPEN}{text} }}}}")
-        if template.problem is not None:
-            hint = "compare with `==`" if _ASSIGNED.search(_QUOTED.sub("''", text)) else ""
-            self._failed(self._label, written, template.problem, hint)
-            return None
-        file = self._templates.macros
-        known = FUNCTIONS | (file.macros.names if file and file.macros else frozenset())
-        other = next((name for name in template.names if root_of(name) != "each" and name not in known), None)
-        if other is not None:
-            core = f"uses `{root_of(other)}` in `where`, which knows only `each`"
-            column = any(root_of(other) in row.columns for row in rows)
-            self._report(written, core, f"the column is `each.{root_of(other)}`" if column else "")
-            return None
-        failed = False
-        chosen: list[EachRow] = []
-        for row in rows:
-            subject = f"{self._label} ({row.label})"
-            try:
-                value = template.render(functools.partial(_look_up, row.columns))
-            except TemplateError as error:
-                self._failed(subject, written, error)
-                failed = True
-                if error.code == "template-limit":
-                    break  # it would take as long for each row
-                continue
-            if not isinstance(value, bool):
-                core = f"has a `where` that gives {kind_of(value)} instead of true or false"
-                self._problems.about(subject, written, "bad-where", core, hint='compare it: `each.open == "yes"`')
-                failed = True
-            elif value:
-                chosen.append(row)
-        return None if failed else chosen
-
-    def _failed(self, subject: str, written: Written, error: TemplateError, hint: str = "") -> None:
-        file, offset = self._templates.macros, max(0, error.offset - len(_OPEN))
-        if error.in_macros and file:
-            written, offset = file.written, error.offset
-        core = f"has a problem in `where`: {error.message}"
-        self._problems.about(subject, written, error.code, core, hint=hint or error.hint, offset=offset)
-
-
-def _look_up(columns: Mapping[str, Json], name: str) -> Any:
-    return columns if name == "each" else MISSING
 
 
 # --- origins -----------------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ from contentops.manifests.expand import (
     layers,
     with_misspelt,
 )
-from contentops.manifests.references import DeclaredTexts
+from contentops.manifests.references import DeclaredItems, DeclaredTexts
 from contentops.manifests.render import REFERRING, Referring, Rendered, render_item
 from contentops.manifests.schema import check_schema
 from contentops.manifests.templates import MacroFile, Scope, Templates, Uses, root_of
@@ -99,7 +99,12 @@ class Loader:
         self.data: dict[str, DataFile] = {}
         self.sources: dict[str, Source] = {}
         self.project_source = Source(PROJECT_FILE, project.text)
-        self.macros = self._read_macros() if project.macros else None
+        macros = self._read_data(posixpath.normpath(project.macros)) if project.macros else None
+        self.macros = MacroFile(project, self.project_source, macros) if macros else None
+        self.templates = Templates(macros=self.macros)
+        self.builtin = {"project": project.name, "environment": project.environment}
+        self.cli = command_line(project)
+        self._rows_of_file: dict[tuple[str, str], tuple[list[DataRow], list[Diagnostic]]] = {}
 
     def run(self) -> Desired:
         """Load every file, then check them together."""
@@ -136,15 +141,6 @@ class Loader:
             again=later.again if later is not None else None,
         )
 
-    def declarations(self, path: str) -> tuple[list[Declared], list[Diagnostic]]:
-        """The entries of one manifest with the rows that each chooses, before rendering, and findings."""
-        content = self._read(path)
-        return (
-            ([], list(content.findings))
-            if isinstance(content, FileResult)
-            else self.builder.declarations(path, content)
-        )
-
     # --- files ---------------------------------------------------------------------------------------------
 
     def _source(self, path: str) -> Source:
@@ -163,23 +159,7 @@ class Loader:
             self.data[path] = self.files.read_data(path)
         return self.data[path]
 
-    def _read_macros(self) -> MacroFile:
-        from contentops.manifests.templates import MacroFile
-
-        data = self._read_data(posixpath.normpath(self.project.macros))
-        return MacroFile(self.project, self.project_source, data)
-
     # --- one manifest --------------------------------------------------------------------------------------
-
-    @functools.cached_property
-    def builder(self) -> FileBuilder:
-        """Builds the result of one manifest."""
-        return FileBuilder(self.project, self.project_source, self.catalog, self._read_data, self.macros)
-
-    def _build(self, path: str) -> FileResult:
-        """The result of one manifest, without what uses the texts of other items."""
-        content = self._read(path)
-        return content if isinstance(content, FileResult) else self.builder.build(path, content)
 
     def _read(self, path: str) -> bytes | FileResult:
         """The bytes of a manifest, or a result that says why it cannot be read."""
@@ -193,126 +173,11 @@ class Loader:
             return FileResult(path=path, findings=(gone,), complete=False)
         return content
 
-
-class _Later:
-    """Renders the items that use texts of others, with the texts of the moment."""
-
-    def __init__(self, results: Sequence[FileResult], sources: Callable[[str], Source], project: Project) -> None:
-        from contentops.manifests.references import DeclaredItems
-
-        self._results = results
-        self._referring = {id_: one for result in results for id_, one in result.referring.items()}
-        bare = {spec.id: spec for result in results for spec in result.specs}
-        others = {ItemId(id_) for result in results for id_, _ in result.claims}
-        is_complete = all(each.complete for each in results)
-        moved = {pair.new: pair.old for result in results for pair in result.moved}
-        self._rendered: dict[ItemId, Spec] = {}
-        """The items as they are known without texts, with what they read."""
-        self._declared = DeclaredItems(bare, others if is_complete else None, project.preset, moved)
-        self._outputs = OutputPaths(results, sources, project.manifests)
-
-    def results(self, accepted: AcceptedTexts) -> list[FileResult]:
-        """The results of all files, with these texts."""
-        texts = self._texts(accepted)
-        return [self._with_texts(result, texts) if result.referring else result for result in self._results]
-
-    def again(self, item: ItemId, accepted: AcceptedTexts) -> Spec:
-        """One item that uses texts of others, with these texts."""
-        problems = Problems()
-        texts = self._texts(accepted)
-        spec, _ = self._referring[item].render(self._rendered[item], texts, problems)
-        return self._placed(structs.replace(spec, trouble=(*problems.done(), *spec.trouble)), texts)
-
-    def _placed(self, spec: Spec, texts: DeclaredTexts) -> Spec:
-        """An item, or where its output cannot be written, with the path that it has and the reason."""
-        if self._rendered[spec.id].output or not spec.output or (found := self._outputs.take(spec)) is None:
-            return spec
-        return structs.replace(spec, output=texts.path_of(spec.id), trouble=(*spec.trouble, found))
-
-    def _texts(self, accepted: AcceptedTexts) -> DeclaredTexts:
-        from contentops.manifests.references import DeclaredTexts
-
-        return DeclaredTexts(self._declared, accepted)
-
-    def _with_texts(self, result: FileResult, texts: DeclaredTexts) -> FileResult:
-        problems, warnings, specs = Problems(), list[Diagnostic](), list[Spec]()
-        data = result.data
-        for spec in result.specs:
-            if (referring := result.referring.get(spec.id)) is None:
-                specs.append(spec)
-                continue
-            made, found = referring.render(spec, texts, problems)
-            self._rendered[spec.id] = structs.replace(spec, readings=made.readings)
-            made = self._placed(made, texts)
-            specs.append(made)
-            warnings += [*found, *(structs.replace(one, severity=Severity.WARNING) for one in made.trouble)]
-            data |= referring.data
-        findings = (*result.findings, *problems.done(), *warnings)
-        return structs.replace(result, specs=tuple(specs), findings=findings, data=data)
-
-
-def _across_files(results: Sequence[FileResult]) -> list[Diagnostic]:
-    """The findings of all files; one about a location in the project file is kept from the first manifest."""
-    findings: list[Diagnostic] = []
-    others: dict[tuple[str, Location | None, str], int] = {}
-    for result in results:
-        for problem in result.findings:
-            if problem.location is not None and problem.location.file == PROJECT_FILE:
-                key = (problem.code, problem.location, problem.hint)
-                others[key] = others.get(key, -1) + 1
-                if others[key]:
-                    continue
-            findings.append(problem)
-    return [
-        counted(problem, others.get((problem.code, problem.location, problem.hint), 0), "file") for problem in findings
-    ]
-
-
-def _unchecked(project: Project, catalog: Catalog | None, results: Sequence[FileResult]) -> list[Diagnostic]:
-    """A note where items are not checked against the catalog of the server, as it is unknown."""
-    if catalog is None and any(each.items for each in results):
-        message = "templates, styles and inputs are not checked: there is no catalog for this server"
-        hint = "run `contentops catalog pull` and commit `catalog.lock.json`"
-        return [Diagnostic(code="no-catalog", message=message, severity=Severity.NOTE, hint=hint)]
-    if catalog is None or catalog.brand_voices is not None or project.api.base_url == "local":
-        # The bundled server takes any brand voice.
-        return []
-    if not any(spec.request.brand_voice for each in results for spec in each.specs):
-        return []
-    message = "brand voices are not checked: the server does not list them"
-    hint = "`contentops catalog pull` asks again; the server rejects an unknown id"
-    return [Diagnostic(code="unchecked-brand-voice", message=message, severity=Severity.NOTE, hint=hint)]
-
-
-# --- one file ----------------------------------------------------------------------------------------------
-
-
-class FileBuilder:
-    """Builds manifest files one by one; compiled templates and the rows of data files are shared.
-
-    `read_data` returns a data file by its path, also one that does not exist.
-    """
-
-    def __init__(
-        self,
-        project: Project,
-        settings: Source,
-        catalog: Catalog | None,
-        read_data: Callable[[str], DataFile],
-        macros: MacroFile | None = None,
-    ) -> None:
-        self.project = project
-        self.project_source = settings
-        self.catalog = catalog
-        self.macros = macros
-        self.templates = Templates(macros=macros)
-        self.builtin = {"project": project.name, "environment": project.environment}
-        self.cli = command_line(project)
-        self._read_data = read_data
-        self._rows_of_file: dict[tuple[str, str], tuple[list[DataRow], list[Diagnostic]]] = {}
-
-    def build(self, path: str, content: bytes) -> FileResult:
-        """The result of a manifest with these bytes; `path` is relative to the project root."""
+    def _build(self, path: str) -> FileResult:
+        """The result of one manifest, without what uses the texts of other items."""
+        content = self._read(path)
+        if isinstance(content, FileResult):
+            return content
         document, findings = read_yaml(path, content)
         schema = load_schema("manifest")
         shape = check_schema(document, "manifest")
@@ -364,8 +229,11 @@ class FileBuilder:
             referring=made.referring,
         )
 
-    def declarations(self, path: str, content: bytes) -> tuple[list[Declared], list[Diagnostic]]:
-        """The entries of a manifest with the rows that each chooses, before rendering, and findings."""
+    def declarations(self, path: str) -> tuple[list[Declared], list[Diagnostic]]:
+        """The entries of one manifest with the rows that each chooses, before rendering, and findings."""
+        content = self._read(path)
+        if isinstance(content, FileResult):
+            return [], list(content.findings)
         document, findings = read_yaml(path, content)
         problems = Problems()
         rows, _ = self._rows(document, problems)
@@ -438,6 +306,98 @@ class FileBuilder:
                 used.add(candidate)
                 return data
         return "does not exist: looked for " + " and ".join(f"`{candidate}`" for candidate in inside)
+
+
+class _Later:
+    """Renders the items that use texts of others, with the texts of the moment."""
+
+    def __init__(self, results: Sequence[FileResult], sources: Callable[[str], Source], project: Project) -> None:
+        self._results = results
+        self._referring = {id_: one for result in results for id_, one in result.referring.items()}
+        bare = {spec.id: spec for result in results for spec in result.specs}
+        others = {ItemId(id_) for result in results for id_, _ in result.claims}
+        is_complete = all(each.complete for each in results)
+        moved = {pair.new: pair.old for result in results for pair in result.moved}
+        self._rendered: dict[ItemId, Spec] = {}
+        """The items as they are known without texts, with what they read."""
+        self._declared = DeclaredItems(bare, others if is_complete else None, project.preset, moved)
+        self._outputs = OutputPaths(results, sources, project.manifests)
+        for spec in bare.values():
+            if spec.output:
+                self._outputs.take(spec)
+
+    def results(self, accepted: AcceptedTexts) -> list[FileResult]:
+        """The results of all files, with these texts."""
+        texts = self._texts(accepted)
+        return [self._with_texts(result, texts) if result.referring else result for result in self._results]
+
+    def again(self, item: ItemId, accepted: AcceptedTexts) -> Spec:
+        """One item that uses texts of others, with these texts."""
+        problems = Problems()
+        texts = self._texts(accepted)
+        spec, _ = self._referring[item].render(self._rendered[item], texts, problems)
+        return self._placed(structs.replace(spec, trouble=(*problems.done(), *spec.trouble)), texts)
+
+    def _placed(self, spec: Spec, texts: DeclaredTexts) -> Spec:
+        """An item, or where its output cannot be written, with the path that it has and the reason."""
+        if self._rendered[spec.id].output or not spec.output or (found := self._outputs.take(spec)) is None:
+            return spec
+        return structs.replace(spec, output=texts.path_of(spec.id), trouble=(*spec.trouble, found))
+
+    def _texts(self, accepted: AcceptedTexts) -> DeclaredTexts:
+        return DeclaredTexts(self._declared, accepted)
+
+    def _with_texts(self, result: FileResult, texts: DeclaredTexts) -> FileResult:
+        problems, warnings, specs = Problems(), list[Diagnostic](), list[Spec]()
+        data = result.data
+        for spec in result.specs:
+            if (referring := result.referring.get(spec.id)) is None:
+                specs.append(spec)
+                continue
+            made, found = referring.render(spec, texts, problems)
+            self._rendered[spec.id] = structs.replace(spec, readings=made.readings)
+            made = self._placed(made, texts)
+            specs.append(made)
+            warnings += [*found, *(structs.replace(one, severity=Severity.WARNING) for one in made.trouble)]
+            data |= referring.data
+        findings = (*result.findings, *problems.done(), *warnings)
+        return structs.replace(result, specs=tuple(specs), findings=findings, data=data)
+
+
+def _across_files(results: Sequence[FileResult]) -> list[Diagnostic]:
+    """The findings of all files; one about a location in the project file is kept from the first manifest."""
+    findings: list[Diagnostic] = []
+    others: dict[tuple[str, Location | None, str], int] = {}
+    for result in results:
+        for problem in result.findings:
+            if problem.location is not None and problem.location.file == PROJECT_FILE:
+                key = (problem.code, problem.location, problem.hint)
+                others[key] = others.get(key, -1) + 1
+                if others[key]:
+                    continue
+            findings.append(problem)
+    return [
+        counted(problem, others.get((problem.code, problem.location, problem.hint), 0), "file") for problem in findings
+    ]
+
+
+def _unchecked(project: Project, catalog: Catalog | None, results: Sequence[FileResult]) -> list[Diagnostic]:
+    """A note where items are not checked against the catalog of the server, as it is unknown."""
+    if catalog is None and any(each.items for each in results):
+        message = "templates, styles and inputs are not checked: there is no catalog for this server"
+        hint = "run `contentops catalog pull` and commit `catalog.lock.json`"
+        return [Diagnostic(code="no-catalog", message=message, severity=Severity.NOTE, hint=hint)]
+    if catalog is None or catalog.brand_voices is not None or project.api.base_url == "local":
+        # The bundled server takes any brand voice.
+        return []
+    if not any(spec.request.brand_voice for each in results for spec in each.specs):
+        return []
+    message = "brand voices are not checked: the server does not list them"
+    hint = "`contentops catalog pull` asks again; the server rejects an unknown id"
+    return [Diagnostic(code="unchecked-brand-voice", message=message, severity=Severity.NOTE, hint=hint)]
+
+
+# --- one file ----------------------------------------------------------------------------------------------
 
 
 def _data_path_problem(written: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from contentops.manifests.schema import check_schema
 from contentops.model import BASE, PROJECT_FILE, ApiSettings, Budget, Disclosure, Guards, Project
 from contentops.schema_files import load_schema
 from contentops.tokens import MILLION, TokenPrice
-from contentops.yaml.positions import YamlDocument, finding
+from contentops.yaml.positions import Pointer, YamlDocument, finding
 from contentops.yaml.read import is_secret, masked, read_yaml
 from contentops.yaml.syntax import JINJA, UNWANTED, plain_scalar
 
@@ -38,16 +38,21 @@ def load_project(root: Path, *, environment: str = "", variables: Mapping[str, A
     document = checked_settings(_read(root))
     settings: Mapping[str, Any] = document.root
     own = _environment(settings, environment)
-    price = read_price(_layered(settings, own, "price"))
+    merged = _merged(settings, own)
+    price = read_price(merged["price"])
+    stated = {name: settings[name] for name in ("output", "macros") if name in settings}
+    if merged.get("manifests"):
+        stated["manifests"] = tuple(merged["manifests"])
     return Project(
         name=settings["project"],
         root=str(root.resolve()),
         environment=environment,
-        **_stated(settings, own),
+        **stated,
         environment_output=own.get("output"),
-        api=read_api(_layered(settings, own, "api")),
-        budget=read_budget(_layered(settings, own, "budget"), price),
-        guards=msgspec.convert(_layered(settings, own, "guards"), Guards, strict=False),
+        api=read_api(merged["api"]),
+        ledger=merged.get("ledger") or "",
+        budget=read_budget(merged["budget"], price),
+        guards=msgspec.convert(merged["guards"], Guards, strict=False),
         price=price,
         defaults=_map(settings, "defaults"),
         environment_defaults=_map(own, "defaults"),
@@ -55,11 +60,11 @@ def load_project(root: Path, *, environment: str = "", variables: Mapping[str, A
         environment_vars=_map(own, "vars"),
         cli_vars=dict(variables or {}),
         promote_from=_source(settings, own.get("promote_from")),
-        provenance=_either(settings, own, "provenance") is not False,
+        provenance=merged.get("provenance") is not False,
         # One for all environments, since they share the cache.
-        preset=_either(settings, own, "preset") or "",
-        redirects=_either(settings, own, "redirects") is not False,
-        disclosure=read_disclosure(_either(settings, own, "disclosure")),
+        preset=merged.get("preset") or "",
+        redirects=merged.get("redirects") is not False,
+        disclosure=read_disclosure(merged.get("disclosure")),
         settings=settings,
         text=document.source.text,
         beside_default=not environment and bool(settings.get("default_environment")),
@@ -145,22 +150,13 @@ def _map(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _layered(settings: Mapping[str, Any], own: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """A map of the project merged with that of the environment, which wins."""
-    return {**_map(settings, key), **_map(own, key)}
+_MAPS = ("api", "budget", "guards", "price")
+"""The settings whose maps merge with those of an environment."""
 
 
-def _either(settings: Mapping[str, Any], own: Mapping[str, Any], key: str) -> Any:
-    """A value of the environment, else of the project, else None."""
-    return own[key] if key in own else settings.get(key)
-
-
-def _stated(settings: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """The values for `Project` of manifest patterns, macros, output and ledger, where they are stated."""
-    values: dict[str, Any] = {name: settings[name] for name in ("output", "macros") if name in settings}
-    if manifests := _either(settings, own, "manifests"):
-        values["manifests"] = tuple(manifests)
-    return {**values, "ledger": _either(settings, own, "ledger") or ""}
+def _merged(settings: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the project with those of an environment over them."""
+    return {**settings, **own, **{key: {**_map(settings, key), **_map(own, key)} for key in _MAPS}}
 
 
 def _environment(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -198,75 +194,74 @@ def source_of(project: Project, name: str) -> str:
     return source
 
 
-def _layers(settings: Any) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
-    """The settings of the project and of each environment, each with its pointer; tolerates wrong types."""
+class _Layer(msgspec.Struct, frozen=True):
+    """The settings of the project or of an environment: as they are stated, and over those of the project."""
+
+    pointer: tuple[str, ...]
+    own: Mapping[str, Any]
+    merged: Mapping[str, Any]
+    root: Mapping[str, Any]
+    """The whole file."""
+
+
+def _layers(settings: Any) -> Iterator[_Layer]:
+    """The layers of a project file, which may have values of wrong types."""
     if isinstance(settings, dict):
-        yield (), settings
-        declared = _map(settings, "environments")
-        yield from ((("environments", name), _map(declared, name)) for name in declared)
+        yield _Layer((), settings, _merged(settings, {}), settings)
+        for name, own in (
+            (name, _map(_map(settings, "environments"), name)) for name in _map(settings, "environments")
+        ):
+            yield _Layer(("environments", name), own, _merged(settings, own), settings)
 
 
 def _secrets(settings: Any) -> Iterator[str]:
     """Values that may be API keys or passwords according to their keys; they must not be shown."""
-    for _, layer in _layers(settings):
-        if isinstance(ledger := layer.get("ledger"), str) and "@" in ledger:
+    for layer in _layers(settings):
+        if isinstance(ledger := layer.own.get("ledger"), str) and "@" in ledger:
             yield ledger
-        for key, value in _map(layer, "api").items():
+        for key, value in _map(layer.own, "api").items():
             if isinstance(value, str) and (is_secret(key) or (key == "base_url" and ("@" in value or "?" in value))):
                 yield value
 
 
+# --- checks that a schema cannot express -------------------------------------------------------------------
+
+_Found = tuple[Pointer, str, str, str]
+"""The pointer of a problem in its layer, its code, message and hint."""
+
+
 def _check_settings(document: YamlDocument) -> Iterator[Diagnostic]:
-    """Checks that a schema cannot express, of the project and every environment."""
-    macros = document.root.get("macros") if isinstance(document.root, dict) else None
+    """The problems of the project and every environment."""
+    for layer in _layers(document.root):
+        for check in _CHECKS:
+            for pointer, code, message, hint in check(layer):
+                yield finding(document, code, message, (*layer.pointer, *pointer), hint=hint)
+
+
+def _check_paths(layer: _Layer) -> Iterator[_Found]:
+    macros, manifests = layer.own.get("macros"), layer.own.get("manifests")
+    hint = "write it relative to the project root, such as"
     if isinstance(macros, str) and (problem := _path_problem(macros)):
-        message = f"the path `{macros[:60]}` {problem}"
-        hint = "write it relative to the project root, such as `templates/macros.j2`"
-        yield finding(document, "bad-path", message, ("macros",), hint=hint)
-    yield from _check_default(document)
-    for pointer, layer in _layers(document.root):
-        yield from check_api(document, (*pointer, "api"), _map(layer, "api"), _layered(document.root, layer, "api"))
-        if "price" in layer:
-            merged = _layered(document.root, layer, "price")
-            yield from check_price(document, (*pointer, "price"), _map(layer, "price"), merged)
-        if "budget" in layer:
-            merged = _layered(document.root, layer, "budget")
-            price = _layered(document.root, layer, "price")
-            yield from check_budget(document, (*pointer, "budget"), _map(layer, "budget"), merged, price)
-        yield from _check_commands(document, pointer, layer)
-        if not pointer or {"disclosure", "preset"} & layer.keys():
-            below = pointer if "disclosure" in layer else ()
-            value, preset = (_either(document.root, layer, key) for key in ("disclosure", "preset"))
-            yield from check_disclosure(document, (*below, "disclosure"), value, preset)
-        if pointer and isinstance(source := layer.get("promote_from"), str):
-            yield from _check_source(document, pointer, source)
-        manifests = layer.get("manifests")
-        for index, pattern in enumerate(manifests if isinstance(manifests, list) else ()):
-            if isinstance(pattern, str) and (problem := _path_problem(pattern) or _glob_problem(pattern)):
-                message = f"the pattern `{pattern[:60]}` {problem}"
-                hint = "write it relative to the project root, such as `content/**/*.yaml`"
-                yield finding(document, "bad-path", message, (*pointer, "manifests", index), hint=hint)
+        yield ("macros",), "bad-path", f"the path `{macros[:60]}` {problem}", f"{hint} `templates/macros.j2`"
+    for index, pattern in enumerate(manifests if isinstance(manifests, list) else ()):
+        if isinstance(pattern, str) and (problem := _path_problem(pattern) or _glob_problem(pattern)):
+            message = f"the pattern `{pattern[:60]}` {problem}"
+            yield ("manifests", index), "bad-path", message, f"{hint} `content/**/*.yaml`"
 
 
-def _check_commands(document: YamlDocument, pointer: tuple[str, ...], layer: Mapping[str, Any]) -> Iterator[Diagnostic]:
+def _check_commands(layer: _Layer) -> Iterator[_Found]:
     """Commands without a program, and commands with Jinja, which manifests could put text into."""
-    below = (*pointer, "defaults", "checks", "commands")
-    commands = _map(_map(layer, "defaults"), "checks").get("commands")
+    at: Pointer = ("defaults", "checks", "commands")
+    commands = _map(_map(layer.own, "defaults"), "checks").get("commands")
     if isinstance(commands, dict):
-        below, commands = (*below, "values"), commands.get("values")
+        at, commands = (*at, "values"), commands.get("values")
     for index, command in enumerate(commands if isinstance(commands, list) else ()):
-        if not isinstance(command, str):
-            continue
-        at: tuple[str | int, ...] = (*below, index)
-        shown = command[:60]
-        if JINJA.search(command):
-            message = f"the command `{shown}` contains Jinja, which is not allowed in a command"
-            yield finding(document, "bad-command", message, at, hint="write the program and its arguments literally")
-        elif not _words(command):
-            message = f"the command `{shown}` is not a program with arguments"
-            yield finding(
-                document, "bad-command", message, at, hint="close each quote; the command runs without a shell"
-            )
+        if isinstance(command, str) and JINJA.search(command):
+            message = f"the command `{command[:60]}` contains Jinja, which is not allowed in a command"
+            yield (*at, index), "bad-command", message, "write the program and its arguments literally"
+        elif isinstance(command, str) and not _words(command):
+            message = f"the command `{command[:60]}` is not a program with arguments"
+            yield (*at, index), "bad-command", message, "close each quote; the command runs without a shell"
 
 
 def _words(command: str) -> list[str]:
@@ -276,38 +271,37 @@ def _words(command: str) -> list[str]:
         return []
 
 
-def _check_default(document: YamlDocument) -> Iterator[Diagnostic]:
+def _check_default(layer: _Layer) -> Iterator[_Found]:
     """A default environment that is not declared."""
-    settings = document.root if isinstance(document.root, dict) else {}
-    name, declared = settings.get("default_environment"), _map(settings, "environments")
+    name, declared = layer.own.get("default_environment"), _map(layer.root, "environments")
     if isinstance(name, str) and name not in declared:
         names = ", ".join(f"`{one}`" for one in declared)
         hint = did_you_mean(name, declared, f"declared: {names}" if names else "declare it under `environments`")
-        message = f"there is no environment `{name[:60]}`"
-        yield finding(document, "unknown-environment", message, ("default_environment",), hint=hint)
+        yield ("default_environment",), "unknown-environment", f"there is no environment `{name[:60]}`", hint
 
 
-def _check_source(document: YamlDocument, pointer: tuple[str, ...], source: str) -> Iterator[Diagnostic]:
+def _check_source(layer: _Layer) -> Iterator[_Found]:
     """An environment that takes its texts from one that is not declared, or in a ring."""
-    declared = _map(document.root, "environments")
-    at = (*pointer, "promote_from")
+    declared, source = _map(layer.root, "environments"), layer.own.get("promote_from")
+    if not layer.pointer or not isinstance(source, str):
+        return
+    environment = layer.pointer[-1]
     if source not in declared and source != BASE:
         close = nearest(source, declared)
-        others = [f"`{name}`" for name in (*declared, BASE) if name != pointer[-1]]
-        hint = f"did you mean `{close}`?" if close and close != pointer[-1] else f"known: {', '.join(others)}"
-        yield finding(document, "unknown-environment", f"there is no environment `{source[:60]}`", at, hint=hint)
+        others = [f"`{name}`" for name in (*declared, BASE) if name != environment]
+        hint = f"did you mean `{close}`?" if close and close != environment else f"known: {', '.join(others)}"
+        yield ("promote_from",), "unknown-environment", f"there is no environment `{source[:60]}`", hint
         return
-    chain = [pointer[-1]]
+    chain = [environment]
     while source in declared and source not in chain:
         chain.append(source)
         source = _map(declared, source).get("promote_from") or ""
-    if source != pointer[-1]:
-        return
-    ring = " -> ".join(f"`{name}`" for name in (*chain, source))
-    message = f"`promote_from` of these environments forms a cycle: {ring}"
-    if len(chain) == 1:
-        message = f"environment `{source}` cannot promote texts from itself"
-    yield finding(document, "promotion-ring", message, at, hint="remove `promote_from` from one of them")
+    if source == environment:
+        ring = " -> ".join(f"`{name}`" for name in (*chain, source))
+        message = f"`promote_from` of these environments forms a cycle: {ring}"
+        if len(chain) == 1:
+            message = f"environment `{source}` cannot promote texts from itself"
+        yield ("promote_from",), "promotion-ring", message, "remove `promote_from` from one of them"
 
 
 def _path_problem(path: str) -> str:
@@ -366,38 +360,31 @@ def parse_duration(value: float | str) -> float:
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
-def check_api(
-    document: YamlDocument, pointer: tuple[str, ...], api: Mapping[str, Any], merged: Mapping[str, Any]
-) -> Iterator[Diagnostic]:
-    """Checks that a schema cannot express. `merged`: `api` of an environment over that of the project."""
+def _check_api(layer: _Layer) -> Iterator[_Found]:
+    api, merged = _map(layer.own, "api"), layer.merged["api"]
     if isinstance(api.get("base_url"), str) and (refused := url_problem(api["base_url"])):
-        code, message, hint = refused
-        yield finding(document, code, message, (*pointer, "base_url"), hint=hint)
+        yield ("api", "base_url"), *refused
     for key in _TIMES:
-        if isinstance(api.get(key), str) and _TIME.match(api[key]):
-            yield from _check_timeout(document, (*pointer, key), api[key])
+        if isinstance(api.get(key), str) and _is_odd_time(api[key]):
+            yield ("api", key), "wrong-value", f"`{key}` must be more than 0 and less than ten days", ""
     has_engine, is_local = merged.get("engine") == "openai", merged.get("base_url") == LOCAL
     if "engine" in api and has_engine and not is_local:
         message = "`engine: openai` is for the bundled server, and `base_url` is another one"
         hint = "set `base_url: local` beside it; `OPENAI_BASE_URL` has the address of the model"
-        yield finding(document, "wrong-value", message, (*pointer, "engine"), hint=hint)
+        yield ("api", "engine"), "wrong-value", message, hint
     elif api.keys() & {"engine", "base_url", "model"} and has_engine and is_local and not merged.get("model"):
-        message = "`engine: openai` needs the name of a model"
         hint = "add `model: NAME`, with the name that its server has for it, such as `llama3.2`"
-        yield finding(document, "missing-key", message, pointer, hint=hint)
+        yield ("api",), "missing-key", "`engine: openai` needs the name of a model", hint
     if "model" in api and not has_engine:
         message = "`model` has no effect without `engine: openai`"
-        yield finding(document, "wrong-value", message, (*pointer, "model"), hint="add `engine: openai` beside it")
+        yield ("api", "model"), "wrong-value", message, "add `engine: openai` beside it"
 
 
-def _check_timeout(document: YamlDocument, pointer: tuple[str, ...], value: str) -> Iterator[Diagnostic]:
+def _is_odd_time(value: str) -> bool:
     try:
-        seconds = parse_duration(value)
+        return not 0 < parse_duration(value) < 10 * 86400
     except ValueError:
-        return  # the schema says so
-    if not 0 < seconds < 10 * 86400:
-        message = f"`{pointer[-1]}` must be more than 0 and less than ten days"
-        yield finding(document, "wrong-value", message, pointer)
+        return False  # the schema says so
 
 
 def url_problem(url: str) -> tuple[str, str, str] | None:
@@ -433,6 +420,7 @@ def url_problem(url: str) -> tuple[str, str, str] | None:
 
 _KEYS = ("input", "output", "currency")
 _MONEY = ("money_per_apply", "money_per_month")
+_PRICE_HINT = "such as `price: {input: 0.25, output: 2.00, currency: USD}`, for a million tokens"
 
 
 def read_price(stated: Mapping[str, Any]) -> TokenPrice | None:
@@ -454,45 +442,37 @@ def read_budget(stated: Mapping[str, Any], price: TokenPrice | None) -> Budget:
     return msgspec.convert({**stated, "currency": currency}, Budget, strict=False)
 
 
-def check_budget(
-    document: YamlDocument,
-    pointer: tuple[str, ...],
-    own: Mapping[str, Any],
-    merged: Mapping[str, Any],
-    price: Mapping[str, Any],
-) -> Iterator[Diagnostic]:
-    """Limits in money without a price; the arguments are as for `check_price`."""
+def _check_budget(layer: _Layer) -> Iterator[_Found]:
+    """Limits in money without a price."""
+    own, merged = layer.own.get("budget"), layer.merged["budget"]
     key = next((key for key in _MONEY if merged.get(key) is not None), "")
-    if key and not price:
+    if "budget" in layer.own and key and not layer.merged["price"]:
         message = f"`budget.{key}` needs a price of tokens, which says the currency"
-        hint = "such as `price: {input: 0.25, output: 2.00, currency: USD}`, for a million tokens"
-        yield finding(document, "missing-key", message, (*pointer, *([key] if key in own else [])), hint=hint)
+        at = ("budget", key) if isinstance(own, dict) and key in own else ("budget",)
+        yield at, "missing-key", message, _PRICE_HINT
 
 
 def _millionths(number: float) -> int:
     return round(number * MILLION)
 
 
-def check_price(
-    document: YamlDocument, pointer: tuple[str, ...], own: Mapping[str, Any], merged: Mapping[str, Any]
-) -> Iterator[Diagnostic]:
-    """Keys that the price at a pointer lacks, and numbers with more places than are counted.
-
-    `own`: what is stated there; `merged`: with the price of the project under it. A price of nothing is none.
-    """
+def _check_price(layer: _Layer) -> Iterator[_Found]:
+    """Keys that a price lacks, and numbers with more places than are counted. A price of nothing is none."""
+    if "price" not in layer.own:
+        return
+    own, merged = _map(layer.own, "price"), layer.merged["price"]
     if missing := [key for key in _KEYS if key not in merged] if merged else []:
         words = " and ".join(f"`{key}`" for key in missing)
-        hint = "such as `price: {input: 0.25, output: 2.00, currency: USD}`, for a million tokens"
-        yield finding(document, "missing-key", f"`price` has no {words}", pointer, hint=hint)
+        yield ("price",), "missing-key", f"`price` has no {words}", _PRICE_HINT
     cached, read = merged.get("cached"), merged.get("input")
     if isinstance(cached, int | float) and isinstance(read, int | float) and cached > read:
         message = f"`cached` is {cached}, more than `input` ({read}), so that a plan would show too little"
-        yield finding(document, "wrong-value", message, (*pointer, *(["cached"] if "cached" in own else [])))
+        yield ("price", "cached") if "cached" in own else ("price",), "wrong-value", message, ""
     for key in ("input", "output", "cached"):
         number = own.get(key)
         if isinstance(number, int | float) and 0 < number < MILLION**2 and _millionths(number) / MILLION != number:
             message = f"`{key}` has more than six decimal places: {number}"
-            yield finding(document, "wrong-value", message, (*pointer, key), hint="round it up")
+            yield ("price", key), "wrong-value", message, "round it up"
 
 
 # --- disclosure --------------------------------------------------------------------------------------------
@@ -506,17 +486,23 @@ def read_disclosure(value: Any) -> Disclosure | None:
     return Disclosure(**{key: name for key, name in value.items() if isinstance(name, str)}, **source_type)
 
 
-def check_disclosure(document: YamlDocument, at: tuple[str, ...], value: Any, preset: Any) -> Iterator[Diagnostic]:
-    """The keys of a `disclosure` at a pointer that outputs of the preset have for something else."""
+def _check_disclosure(layer: _Layer) -> Iterator[_Found]:
+    """The keys of a `disclosure` that outputs of the preset have for something else."""
+    value, preset = layer.merged.get("disclosure"), layer.merged.get("preset")
+    if layer.pointer and {"disclosure", "preset"}.isdisjoint(layer.own):
+        return
     if not {"key", "source_type"}.issuperset(value if isinstance(value, dict) else ()):
         return  # the schema says so
     if (disclosure := read_disclosure(value)) is None:
         return
+    known = {} if "disclosure" in layer.own else _taken("", disclosure)  # said of the project already
     for key, why in _taken(preset if isinstance(preset, str) else "", disclosure).items():
-        stated = isinstance(value, dict) and key in value
+        if key in known:
+            continue
+        at: Pointer = ("disclosure", key) if isinstance(value, dict) and key in value else ("disclosure",)
         message = f"`disclosure` uses the key `{getattr(disclosure, key)}`, {why}"
         hint = f"name another one: `disclosure: {{{key}: NAME}}`"
-        yield finding(document, "reserved-key", message, (*at, key) if stated else at, hint=hint)
+        yield at if "disclosure" in layer.own else ("preset",), "reserved-key", message, hint
 
 
 def _taken(preset: str, disclosure: Disclosure) -> Mapping[str, str]:
@@ -533,3 +519,15 @@ def _taken(preset: str, disclosure: Disclosure) -> Mapping[str, str]:
     if disclosure.key == disclosure.source_type:
         problems.setdefault("source_type", "which is its `key` already")
     return problems
+
+
+_CHECKS: tuple[Callable[[_Layer], Iterator[_Found]], ...] = (
+    _check_paths,
+    _check_default,
+    _check_api,
+    _check_price,
+    _check_budget,
+    _check_commands,
+    _check_disclosure,
+    _check_source,
+)

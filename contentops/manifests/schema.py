@@ -31,6 +31,8 @@ MAX_FINDINGS: Final = 1_000
 """After so many problems the check stops."""
 
 _SHOWN: Final = 60
+_LISTED: Final = 10
+"""The most values that a message lists."""
 _KINDS: Final = {
     "string": "a text",
     "integer": "a whole number",
@@ -136,20 +138,24 @@ def fits_schema(value: Json, name: str) -> bool:
 
 @functools.cache
 def _fits(name: str) -> Test:
-    return _test(_schema(name))
+    return test_of(_schema(name))
 
 
 @functools.cache
 def field_tests() -> Mapping[str, Test]:
     """By the name of an item's field, the test for its rendered values."""
-    return {name: _test(part) for name, part in _fields().items()}
+    return {name: test_of(part) for name, part in _fields().items()}
 
 
 def field_violations(name: str, value: Json) -> list[Violation]:
     """Why a rendered value does not fit its field; the first step of each pointer is the field."""
-    problems = _problems(_fields()[name], value)
-    located = (structs.replace(problem, pointer=(name, *problem.pointer)) for problem in problems)
-    return list(dict.fromkeys(itertools.chain.from_iterable(map(_explain, located))))
+    return violations(_fields()[name], value, (name,))
+
+
+def violations(schema: Schema, value: Json, at: Pointer) -> list[Violation]:
+    """Why a rendered value does not fit a schema without references; `at` is the pointer of the value."""
+    problems = (structs.replace(each, pointer=(*at, *each.pointer)) for each in _problems(schema, value))
+    return list(dict.fromkeys(itertools.chain.from_iterable(map(_explain, problems))))
 
 
 def check_schema(document: YamlDocument, name: str) -> list[Diagnostic]:
@@ -246,7 +252,8 @@ def _kind(value: Any) -> str:
 
 
 def _join(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+    shown = [*words[:_LISTED], f"{len(words) - _LISTED} others"] if len(words) > _LISTED + 1 else words
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} or {shown[-1]}"
 
 
 # --- names -------------------------------------------------------------------------------------------------
@@ -348,14 +355,17 @@ def _type_hint(value: Any, wanted: Sequence[str]) -> str:
 
 
 def _template_hint(value: Any, wanted: Sequence[str]) -> str:
-    """What a template could give instead; empty where that is not clear."""
+    """What to write or give instead in an item that is rendered; empty where that is not clear."""
     if "boolean" in wanted:
-        return 'from a data file: `{{ each.column == "true" }}`' if isinstance(value, str) else "give true or false"
-    if isinstance(value, str) and {"number", "integer"} & set(wanted):
-        return "from a data file: `{{ each.column | int }}`"
+        hint = "write true or false without quotes"
+        return f'{hint}; from a data file: `{{{{ each.column == "true" }}}}`' if isinstance(value, str) else hint
+    if isinstance(value, str) and wanted[0] in {"number", "integer"}:
+        return number_hint(value) or "convert it: `{{ each.column | int }}`, or write the number without quotes"
     if isinstance(value, int | float) and "string" in wanted:
-        return "make it a text: `{{ each.column | string }}`"
-    return entry_hint(value)
+        return "put it in quotes, or convert it: `{{ each.column | string }}`"
+    if isinstance(value, list) and "string" in wanted:
+        return 'write one text, or join it: `{{ list | join(", ") }}`'
+    return "write it as `[...]`" if "array" in wanted else entry_hint(value)
 
 
 def _wrong_value(problem: _Problem) -> Iterator[Violation]:
@@ -461,7 +471,7 @@ _BINDING: Final[Mapping[str, tuple[str, Callable[[Any, Any], bool]]]] = {
 """Keywords that bind values of one type: whether such a value fits their argument."""
 
 
-def _test(schema: Any) -> Test:
+def test_of(schema: Any) -> Test:
     """The test for values of a schema without references. Raises LookupError for a keyword that is not known here."""
     if isinstance(schema, bool):
         return lambda _value: schema
@@ -483,16 +493,16 @@ def _of_keyword(key: str, schema: Any) -> Test:
         known = [(isinstance(each, bool), each) for each in (argument if key == "enum" else [argument])]
         return lambda value: (isinstance(value, bool), value) in known
     if key in {"properties", "additionalProperties"}:
-        properties = {name: _test(part) for name, part in schema.get("properties", {}).items()}
-        other = _test(schema.get("additionalProperties", True))
+        properties = {name: test_of(part) for name, part in schema.get("properties", {}).items()}
+        other = test_of(schema.get("additionalProperties", True))
         return lambda value: (
             not isinstance(value, dict) or all(properties.get(name, other)(part) for name, part in value.items())
         )
     if key in {"items", "propertyNames"}:
-        inner, kind = _test(argument), list if key == "items" else dict
+        inner, kind = test_of(argument), list if key == "items" else dict
         return lambda value: not isinstance(value, kind) or all(map(inner, value))
     if key in {"anyOf", "not"}:
-        tests = [_test(part) for part in (argument if key == "anyOf" else [argument])]
+        tests = [test_of(part) for part in (argument if key == "anyOf" else [argument])]
         return lambda value: any(test(value) for test in tests) is (key == "anyOf")
     of_type, holds = _TYPES[_BINDING[key][0]], _BINDING[key][1]
     return lambda value: not of_type(value) or holds(value, argument)

@@ -477,10 +477,22 @@ MAX_FINDINGS: Final = 100
 
 
 class DataRow(Struct, frozen=True):
-    """One row: a map or a scalar, and the location of its start."""
+    """One row of a data file or one value of a list in a manifest: a map or a scalar, and the location of its start."""
 
     value: Any
-    location: Location
+    location: Location | None
+    is_inline: bool = False
+
+    @property
+    def label(self) -> str:
+        """Names it in messages: `data/cities.csv:2`; in a list with its column."""
+        at = self.location
+        return f"{at}" if self.is_inline or at is None else f"{at.file}:{at.line}"
+
+    @property
+    def columns(self) -> Mapping[str, Json]:
+        """The entries of `each`: a map itself, anything else as `each.value`."""
+        return self.value if isinstance(self.value, dict) else {"value": self.value}
 
 
 class Each(Struct, frozen=True, gc=False):

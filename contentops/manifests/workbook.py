@@ -11,13 +11,14 @@ import re
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from typing import Any, Final
 
 from contentops.errors import Diagnostic, Location, did_you_mean
+from contentops.manifests.data import TITLE_HINT, header_problems
 from contentops.manifests.values import MAX_FINDINGS, DataRow
-from contentops.yaml.positions import Source, finding_at
+from contentops.yaml.positions import Source, StopReading, finding_at
 from contentops.yaml.read import MAX_BYTES
 from contentops.yaml.syntax import UNWANTED
 
@@ -32,7 +33,12 @@ _OLE: Final = b"\xd0\xcf\x11\xe0"
 _MERGED: Final = re.compile(
     rb"""<(?:\w+:)?mergeCell\s[^>]*?ref=["']([A-Z]{1,3}[0-9]{1,7}(?::[A-Z]{1,3}[0-9]{1,7})?)["']"""
 )
-_FORMULA: Final = re.compile(rb"<(?:\w+:)?f[\s/>]")
+_UNSTORED: Final = re.compile(
+    rb"<(?:\w+:)?c\s([^>]*)>\s*<(?:\w+:)?f(?:\s[^>]*)?(?:/>|>[^<]*</(?:\w+:)?f>)\s*"
+    rb"(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v></(?:\w+:)?v>)?\s*</(?:\w+:)?c>"
+)
+"""A cell with a formula and no value."""
+_AT: Final = re.compile(rb"""\br=["']([A-Z]{1,3})([0-9]{1,7})["']""")
 _BROKEN: Final = (
     ArithmeticError,
     AttributeError,
@@ -49,14 +55,6 @@ _BROKEN: Final = (
 """What a damaged file makes openpyxl raise."""
 
 
-class _RefusedError(Exception):
-    """A workbook or cell that is not read; `at` is its row and column."""
-
-    def __init__(self, message: str, hint: str, code: str, at: tuple[int, int] = (1, 1)) -> None:
-        super().__init__(message)
-        self.message, self.hint, self.code, self.at = message, hint, code, at
-
-
 def read_workbook(path: str, data: bytes, sheet: str) -> list[DataRow | Diagnostic]:
     """The rows of a sheet, which may be left out if the workbook has one, and findings up to the limit of a file."""
     entries: list[DataRow | Diagnostic] = []
@@ -69,83 +67,79 @@ def read_workbook(path: str, data: bytes, sheet: str) -> list[DataRow | Diagnost
                 problems += isinstance(entry, Diagnostic)
                 if problems >= MAX_FINDINGS:
                     break
-    except _RefusedError as error:
-        entries.append(_finding(path, error))
+    except StopReading as stop:
+        entries.append(stop.finding)
     except _BROKEN as error:
         reason = " ".join(str(error).split())[:80] or type(error).__name__
-        entries.append(
-            _finding(path, _RefusedError(f"`{path}` is not a readable workbook: {reason}", _SAVE_AGAIN, "bad-workbook"))
-        )
+        entries.append(_finding(path, f"`{path}` is not a readable workbook: {reason}", _SAVE_AGAIN, "bad-workbook"))
     return entries
 
 
 _SAVE_AGAIN: Final = "open it in Excel or LibreOffice, and save it as .xlsx"
 
 
-def _finding(path: str, error: _RefusedError) -> Diagnostic:
-    return finding_at(Source(path, ""), error.code, error.message, error.at, hint=error.hint)
+def _finding(path: str, message: str, hint: str, code: str, at: tuple[int, int] = (1, 1)) -> Diagnostic:
+    """A finding about a workbook, or the cell at a row and column."""
+    return finding_at(Source(path, ""), code, message, at, hint=hint)
 
 
-def _opened(path: str, data: bytes, sheet: str) -> tuple[Any, Any, bytes]:
-    """The sheet with its values, the same with its formulas (None if it has none), and its XML."""
+def _opened(path: str, data: bytes, sheet: str) -> tuple[Any, bytes]:
+    """The sheet with its values, and its XML. Raises StopReading."""
     if len(data) > MAX_BYTES:
-        raise _RefusedError(f"the file is larger than {MAX_BYTES >> 20} MiB", "split it", "file-too-large")
+        message = f"the file is larger than {MAX_BYTES >> 20} MiB"
+        raise StopReading(_finding(path, message, "split it", "file-too-large"))
     if data.startswith(_OLE):
         message = f"`{path}` is protected with a password, or is an old .xls file"
-        raise _RefusedError(message, "remove the password in Excel (File, Info), or save it as .xlsx", "bad-workbook")
+        hint = "remove the password in Excel (File, Info), or save it as .xlsx"
+        raise StopReading(_finding(path, message, hint, "bad-workbook"))
     archive = zipfile.ZipFile(BytesIO(data))
     _check_parts(path, archive)
-    values = _worksheets(data, formulas=False)
-    if not sheet and len(values) > 1:
-        names = ", ".join(f"`{name}`" for name in list(values)[:10])
-        hint = f"name one: `{path}#{next(iter(values))}`"
-        raise _RefusedError(f"`{path}` has {len(values)} sheets: {names}", hint, "unknown-sheet")
-    name = sheet or next(iter(values), "")
-    if name not in values:
-        hint = did_you_mean(name, tuple(values), f"there are {', '.join(f'`{one}`' for one in list(values)[:10])}")
-        raise _RefusedError(f"`{path}` has no sheet `{name[:80]}`", hint, "unknown-sheet")
-    xml = archive.read(vars(values[name])["_worksheet_path"])
-    formulas = _worksheets(data, formulas=True)[name] if _FORMULA.search(xml) else None
-    return values[name], formulas, xml
+    from openpyxl import load_workbook
+
+    book = load_workbook(BytesIO(data), read_only=True, data_only=True, keep_links=False)
+    sheets = {each.title: each for each in book.worksheets}
+    shown = ", ".join(f"`{name}`" for name in list(sheets)[:10])
+    if not sheet and len(sheets) > 1:
+        message, hint = f"`{path}` has {len(sheets)} sheets: {shown}", f"name one: `{path}#{next(iter(sheets))}`"
+        raise StopReading(_finding(path, message, hint, "unknown-sheet"))
+    name = sheet or next(iter(sheets), "")
+    if name not in sheets:
+        hint = did_you_mean(name, tuple(sheets), f"there are {shown}")
+        raise StopReading(_finding(path, f"`{path}` has no sheet `{name[:80]}`", hint, "unknown-sheet"))
+    return sheets[name], archive.read(vars(sheets[name])["_worksheet_path"])
 
 
 def _check_parts(path: str, archive: zipfile.ZipFile) -> None:
-    """Refuse what could fill memory, and what Excel never writes."""
+    """Refuse what could fill memory, and what Excel never writes. Raises StopReading."""
     parts = archive.infolist()
     if sum(part.file_size for part in parts) > MAX_UNPACKED:
         message = f"`{path}` has more than {MAX_UNPACKED >> 20} MiB when it is unpacked"
-        raise _RefusedError(message, "keep the rows that you need, or save the sheet as `CSV UTF-8`", "file-too-large")
+        hint = "keep the rows that you need, or save the sheet as `CSV UTF-8`"
+        raise StopReading(_finding(path, message, hint, "file-too-large"))
     for part in parts:
         if part.flag_bits & 1:
-            raise _RefusedError(f"`{path}` is encrypted", _SAVE_AGAIN, "bad-workbook")
+            raise StopReading(_finding(path, f"`{path}` is encrypted", _SAVE_AGAIN, "bad-workbook"))
         if part.filename.endswith((".xml", ".rels")):
             text = archive.read(part)
             if b"<!DOCTYPE" in text or b"<!ENTITY" in text or text.startswith((b"\xff\xfe", b"\xfe\xff", b"\0")):
-                raise _RefusedError(f"`{path}` has XML that no spreadsheet program writes", _SAVE_AGAIN, "bad-workbook")
-
-
-def _worksheets(data: bytes, *, formulas: bool) -> dict[str, Any]:
-    from openpyxl import load_workbook
-
-    book = load_workbook(BytesIO(data), read_only=True, data_only=not formulas, keep_links=False)
-    return {sheet.title: sheet for sheet in book.worksheets}
+                message = f"`{path}` has XML that no spreadsheet program writes"
+                raise StopReading(_finding(path, message, _SAVE_AGAIN, "bad-workbook"))
 
 
 class _Sheet:
     """One sheet: its first row that is not empty has the names of columns."""
 
-    def __init__(self, path: str, values: Any, formulas: Any, xml: bytes) -> None:
+    def __init__(self, path: str, values: Any, xml: bytes) -> None:
         self._path = path
         self._values = values
-        self._formulas = formulas
         self._xml = xml
         self._names: dict[int, str] = {}
         """By column, from 1."""
-        self._cells = 0
 
     def rows(self) -> Iterator[DataRow | Diagnostic]:
         """Every row that is not empty, and findings."""
         header, first = 0, True
+        yield from self._unstored()
         for number, cells in self._numbered():
             problems: list[Diagnostic] = []
             found = dict(self._row(number, cells, problems))
@@ -167,65 +161,62 @@ class _Sheet:
                 yield self._data_row(number, found)
         if not header:
             message = f"the sheet `{self._values.title}` is empty"
-            yield _finding(self._path, _RefusedError(message, "name the columns in its first row", "no-header"))
+            yield _finding(self._path, message, "name the columns in its first row", "no-header")
 
-    def _numbered(self) -> Iterator[tuple[int, Sequence[tuple[Any, Any]]]]:
-        """The number of each row, and its cells with those of the formulas."""
-        rows: Iterable[Any] = _plain(self._values)
-        others: Iterable[Any] = _plain(self._formulas) if self._formulas is not None else iter(lambda: (), None)
-        for number, (cells, formulas) in enumerate(zip(rows, others, strict=False), start=1):
-            self._cells += len(cells)
-            if self._cells > MAX_CELLS or number > MAX_ROW:
+    def _numbered(self) -> Iterator[tuple[int, Sequence[Any]]]:
+        """The number of each row, and its cells. Raises StopReading where there are too many."""
+        self._values.reset_dimensions()  # a sheet may state a size that it does not have
+        count = 0
+        for number, cells in enumerate(self._values.iter_rows(), start=1):
+            count += len(cells)
+            if count > MAX_CELLS or number > MAX_ROW:
                 message = f"the sheet `{self._values.title}` has more than {MAX_CELLS:,} cells"
-                raise _RefusedError(message, "keep the rows and columns that you need", "file-too-large")
-            yield number, list(zip(cells, formulas or [None] * len(cells), strict=True))
+                hint = "keep the rows and columns that you need"
+                raise StopReading(_finding(self._path, message, hint, "file-too-large"))
+            yield number, cells
 
-    def _row(
-        self, number: int, cells: Sequence[tuple[Any, Any]], problems: list[Diagnostic]
-    ) -> Iterator[tuple[int, Any]]:
-        for column, (cell, formula) in enumerate(cells, start=1):
+    def _row(self, number: int, cells: Sequence[Any], problems: list[Diagnostic]) -> Iterator[tuple[int, Any]]:
+        for column, cell in enumerate(cells, start=1):
             try:
-                yield column, _value(cell, formula)
+                yield column, _value(cell)
             except ValueError as error:
                 message, _, hint = str(error).partition("; ")
-                at = number, column
-                message = f"cell {_letters(column)}{number} of the sheet `{self._values.title}` {message}"
-                problems.append(_finding(self._path, _RefusedError(message, hint, "bad-cell", at)))
+                problems.append(self._bad_cell(number, column, message, hint))
+
+    def _bad_cell(self, number: int, column: int, message: str, hint: str) -> Diagnostic:
+        whole = f"cell {_letters(column)}{number} of the sheet `{self._values.title}` {message}"
+        return _finding(self._path, whole, hint, "bad-cell", (number, column))
+
+    def _unstored(self) -> Iterator[Diagnostic]:
+        """Cells whose formula was never computed; a formula may give an empty text."""
+        from openpyxl.utils import column_index_from_string
+
+        for match in _UNSTORED.finditer(self._xml):
+            at = _AT.search(match[1])
+            if at is not None and b't="str"' not in match[1]:
+                column = column_index_from_string(at[1].decode())
+                yield self._bad_cell(int(at[2]), column, "has a formula without a stored value", _SAVE_AGAIN)
 
     def _read_header(self, number: int, found: Mapping[int, Any]) -> Iterator[Diagnostic]:
         """Keep the names of columns; every problem with them."""
-        seen: dict[str, int] = {}
-        for column, value in found.items():
-            name = value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
-            at = f"{_letters(column)}{number}"
-            message, hint = "", ""
-            if not name.strip():
-                continue
-            if name != name.strip():
-                message, hint = f"the column name `{name}` in {at} has spaces around it", f"write `{name.strip()}`"
-            elif name in seen:
-                first = f"{_letters(seen[name])}{number}"
-                message, hint = f"{first} and {at} have the same column name: `{name}`", "rename one of them"
-            if message:
-                yield _finding(self._path, _RefusedError(message, hint, "bad-header", (number, column)))
-            self._names[column] = name
-            seen.setdefault(name, column)
+        names = {column: str(value) for column, value in found.items()}
+        names |= {column: names[column].lower() for column, value in found.items() if isinstance(value, bool)}
+        self._names = {column: name for column, name in names.items() if name.strip()}
+        for column, message, hint in header_problems(self._names, _letters):
+            yield _finding(self._path, message, hint, "bad-header", (number, column))
 
     def _data_row(self, number: int, found: Mapping[int, Any]) -> DataRow | Diagnostic:
         outside = next((column for column, value in found.items() if value != "" and column not in self._names), None)
         if outside is not None:
             message = f"cell {_letters(outside)}{number} has a value, but its column has no name"
-            return _finding(
-                self._path, _RefusedError(message, "name the column, or empty it", "ragged-row", (number, outside))
-            )
+            return _finding(self._path, message, "name the column, or empty it", "ragged-row", (number, outside))
         row = {name: found.get(column, "") for column, name in self._names.items()}
         return DataRow(row, Location(self._path, number, 1))
 
     def _title(self, header: int, number: int) -> Diagnostic:
         """The finding for a row above the names of columns."""
         message = f"row {header} looks like a title: it has one cell, and row {number} has more"
-        hint = "the first row must have the names of the columns: remove the rows above it, or name each column"
-        return _finding(self._path, _RefusedError(message, hint, "bad-header", (header, 1)))
+        return _finding(self._path, message, TITLE_HINT, "bad-header", (header, 1))
 
     def _merged(self, header: int) -> Iterator[Diagnostic]:
         """Merged cells of the table, since all but the first of them are empty."""
@@ -235,17 +226,9 @@ class _Sheet:
             ref = match[1].decode()
             left, top, _, bottom = (edge or 1 for edge in range_boundaries(ref))  # whole columns have no rows
             if bottom >= header and left <= max(self._names, default=0):
-                message = (
-                    f"the cells {ref} of the sheet `{self._values.title}` are merged, so only the first has a value"
-                )
-                hint = "unmerge them, and fill in each"
-                yield _finding(self._path, _RefusedError(message, hint, "bad-cell", (top, left)))
-
-
-def _plain(sheet: Any) -> Iterator[Any]:
-    sheet.reset_dimensions()  # a sheet may state a size that it does not have
-    rows: Iterator[Any] = sheet.iter_rows()
-    return rows
+                sheet = f"the sheet `{self._values.title}`"
+                message = f"the cells {ref} of {sheet} are merged, so only the first has a value"
+                yield _finding(self._path, message, "unmerge them, and fill in each", "bad-cell", (top, left))
 
 
 def _letters(column: int) -> str:
@@ -254,15 +237,13 @@ def _letters(column: int) -> str:
     return str(get_column_letter(column))
 
 
-def _value(cell: Any, formula: Any) -> str | int | float | bool:
+def _value(cell: Any) -> str | int | float | bool:
     """The value of a cell as in JSON, dates as ISO text; empty for an empty cell.
 
     Raises ValueError with a message and, after `; `, a hint.
     """
     value = cell.value
     if value is None:
-        if formula is not None and formula.value is not None and cell.data_type != "str":
-            raise ValueError(f"has a formula without a stored value; {_SAVE_AGAIN}")
         return ""
     if cell.data_type == "e":
         raise ValueError(f"has the error `{str(value)[:20]}`; correct its formula, or empty it")
