@@ -64,7 +64,7 @@ def test_a_text_given_back_otherwise_proves_that_a_server_changes_texts(
     """With or without the cache, which alone knows of a server that changes none."""
     record = make_record("one", server="s", saved=Saved(body=a_digest("1"), server_body=given_back))
     with Cache(root / "cache") as cache:
-        cache.learn("facts s", {"alters_texts": known})
+        cache.remember("facts s", {"alters_texts": known})
         capabilities = ServerCapabilities.load(cache, State(lineage="l", records={record.id: record}), "s")
     assert capabilities.alters_texts is alters
 

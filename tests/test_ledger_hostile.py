@@ -53,14 +53,8 @@ SUBMITS: dict[str, tuple[str, ...]] = {
 }
 """What is written into the row of an item, with its values."""
 
-FACT = "INSERT INTO contentops.fact SELECT id,"
-ANEW = "FROM contentops.account ON CONFLICT (account, name) DO UPDATE SET value = excluded.value"
 SHARED: dict[str, tuple[str, ...]] = {
     "a negative limit": ("UPDATE contentops.account SET per_minute = -1",),
-    "facts of no shape": (f"{FACT} unnest(ARRAY['durations', 'facts ' || split_part(id, ' ', 1)]), '[7]' {ANEW}",),
-    "facts that are deep": (f"{FACT} unnest(ARRAY['durations', 'facts ' || split_part(id, ' ', 1)]), %s::jsonb {ANEW}", f'{{"shows_after": {DEEP}}}'),
-    "facts of other types": (f"{FACT} 'facts ' || split_part(id, ' ', 1), %s::jsonb {ANEW}", '{"shows_after": -1e300, "stores_jobs": "no", "hides_jobs": 7, "creates_only": []}'),
-    "durations of other types": (f"{FACT} 'durations', jsonb_build_object(split_part(id, ' ', 1), %s::jsonb) {ANEW}", '{"kind": ["x", -1, 1e300], "other": 7}'),
     "a runner of strange words": ("INSERT INTO contentops.runner (number, who, page) VALUES (-1, %s, %s)", *(ESC,) * 2),
 }  # fmt: skip
 """What is written into the rows that all items share, with its values."""

@@ -293,7 +293,7 @@ def test_the_password_is_nowhere(
             assert "Traceback" not in done.stderr
             said += done.stdout + done.stderr
     with psycopg.connect(database) as connection:
-        for table in ("account", "fact", "runner", "job", "claim", "applying"):
+        for table in ("account", "runner", "job", "claim", "applying"):
             said += str(connection.execute(f"SELECT * FROM contentops.{table}").fetchall())
     assert "done" in said
     assert (_found(said), _below(root)) == ([], [])

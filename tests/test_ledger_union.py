@@ -34,7 +34,7 @@ def _use(harness: Harness, database: str) -> None:
 
 def _empty(database: str) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute("TRUNCATE contentops.job, contentops.claim, contentops.fact")
+        connection.execute("TRUNCATE contentops.job, contentops.claim")
 
 
 def _count(database: str, table: str) -> int:

@@ -79,7 +79,7 @@ def test_other_values_come_back(folder: Path) -> None:
         assert cache.learned("durations") == {}
         assert cache.recall("looked at", dict[str, int]) is None
         cache.remember("looked at", {"a": 1})
-        cache.learn("durations", {"blog standard": [1.5, 2]})
+        cache.remember("durations", {"blog standard": [1.5, 2]})
         cache.put({"key": "value"})
         assert cache.get("key") == "value"
 
@@ -211,7 +211,7 @@ def test_a_corrupt_database_degrades(folder: Path) -> None:
         assert cache.recall("x", str) is None
         assert cache.problem == "file is not a database"
         cache.remember("x", "y")
-        cache.learn("durations", {})
+        cache.remember("durations", {})
         with pytest.raises(StateError, match="paid text of item `a` cannot be written") as caught:
             keep(cache)
     assert caught.value.code == "text-not-kept"

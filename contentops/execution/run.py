@@ -260,7 +260,7 @@ async def execute(
         stop.bind(None)
         run.close()
         _last_checkpoint(ctx)
-        edges.cache.learn("durations", {**learned, plan.server: ctx.durations.seen})
+        edges.cache.remember("durations", {**learned, plan.server: ctx.durations.seen})
         ctx.capabilities.keep(edges.cache, plan.server)
     if not run.stopped and (elsewhere := _not_selected(plan, outcomes)):
         verb = "waits" if elsewhere == 1 else "wait"

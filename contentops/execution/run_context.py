@@ -113,7 +113,7 @@ class ServerCapabilities:
 
     def keep(self, cache: Cache, server: str) -> None:
         """Remember it for the next run; called at once where that run must know it even after a kill."""
-        cache.learn(f"facts {server}", asdict(self))
+        cache.remember(f"facts {server}", asdict(self))
 
     def saw_job(self, age: float) -> None:
         """Note that the server knew a job by its id `age` seconds after its submit."""

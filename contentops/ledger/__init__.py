@@ -1,4 +1,4 @@
-"""What several machines share in PostgreSQL: jobs, claims, facts, the apply lock, one limiter.
+"""What several machines share in PostgreSQL: jobs, claims, the apply lock, one limiter.
 
 The only room that imports psycopg, and imported only where a ledger is configured.
 """

@@ -9,16 +9,15 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 from msgspec import field, structs
 
-from contentops.digest import canonical
 from contentops.execution.limiter import LONGEST_PAUSE, WINDOW, Limiter, LimiterState
 from contentops.ledger.session import LedgerSession, Row, read_json
-from contentops.model import ApiSettings, Json
+from contentops.model import ApiSettings
 
 if TYPE_CHECKING:
     import psycopg
@@ -188,18 +187,3 @@ def limit_of(session: LedgerSession, account: str, per_minute: int) -> int:
     """
     rows = session.run("SELECT per_minute FROM contentops.account WHERE id = %s", (account,))
     return min((one for one in (per_minute, *(row[0] for row in rows)) if one > 0), default=0)
-
-
-def read_fact(session: LedgerSession, account: str, name: str) -> Mapping[str, Json]:
-    """Return a fact about an account's server that a process stored; empty if there is none."""
-    rows = session.run("SELECT value::text FROM contentops.fact WHERE account = %s AND name = %s", (account, name))
-    return read_json(rows[0][0], dict[str, object]) or {} if rows else {}
-
-
-def write_fact(session: LedgerSession, account: str, name: str, value: Mapping[str, Json]) -> None:
-    """Store a fact for all processes."""
-    session.run(
-        "INSERT INTO contentops.fact AS f (account, name, value) VALUES (%s, %s, %s)"
-        " ON CONFLICT (account, name) DO UPDATE SET value = excluded.value WHERE f.value <> excluded.value",
-        (account, name, canonical(dict(value))),
-    )

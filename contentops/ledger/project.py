@@ -1,4 +1,4 @@
-"""The ledger as one command of a project sees it: jobs, what was learned, the limiter of the account."""
+"""The ledger as one command of a project sees it: jobs, claims, the limiter of the account."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from contentops.errors import LockHeld, NotShared, StateError
+from contentops.errors import LockHeld, StateError
 from contentops.ledger.jobs import (
     ALIVE,
     WORKING,
@@ -30,12 +30,10 @@ from contentops.ledger.limiter import (
     SharedLimiter,
     account_of,
     limit_of,
-    read_fact,
     sign_in,
-    write_fact,
 )
 from contentops.ledger.session import LedgerSession, Row, taken, utc
-from contentops.model import ApiSettings, Job, JobState, Json, PendingSubmit, RequestId
+from contentops.model import ApiSettings, Job, JobState, PendingSubmit, RequestId
 
 if TYPE_CHECKING:
     import psycopg
@@ -235,7 +233,7 @@ def release(runner: Runner) -> None:
     runner.session.run("UPDATE contentops.claim SET runner = NULL WHERE runner = %s", (runner.number,))
 
 
-# ---- The ledger as one command of a project sees it: jobs, what was learned, the limiter of the account.
+# ---- The ledger as one command of a project sees it: jobs, claims, the limiter of the account.
 
 
 class ReadLedger:
@@ -246,7 +244,6 @@ class ReadLedger:
     ) -> None:
         """`known`: the jobs of all environments in this checkout; `runner`: one's own number. Raises StateError."""
         self._session, self._scope, self._number = session, scope, runner
-        self._account = ""
         known = list(known)
         self._known: dict[JobKey, JobStage] = {key_of(job): stage_of(job) for job in known}
         found = read(session, scope, self._known, but=runner)
@@ -262,13 +259,13 @@ class ReadLedger:
         """What others work on."""
 
     def sign_in(self, api: ApiSettings, key: str) -> SharedLimiter:
-        """Use the account of a key from now on; return its limiter."""
-        self._account = account_of(api, key)
-        return SharedLimiter(self._session, self._account, self._enter(api.requests_per_minute))
+        """Return the limiter of the account of a key."""
+        account = account_of(api, key)
+        return SharedLimiter(self._session, account, self._enter(account, api.requests_per_minute))
 
-    def _enter(self, per_minute: int) -> int:
-        """Return the requests a minute of the account, without storing them."""
-        return limit_of(self._session, self._account, per_minute)
+    def _enter(self, account: str, per_minute: int) -> int:
+        """Return the requests a minute of an account, without storing them."""
+        return limit_of(self._session, account, per_minute)
 
     def jobs(self) -> list[Job]:
         """Return the jobs of all environments that the checkout lacked when it was opened, as they are now."""
@@ -279,13 +276,6 @@ class ReadLedger:
         """Return a block in which no other command of the project spends. Entering it raises LockHeld."""
         return spending(self._session, self._scope.lineage)
 
-    def put_fact(self, name: str, value: Mapping[str, Json]) -> None:
-        """Does nothing, as a reader stores nothing."""
-
-    def fact(self, name: str) -> Mapping[str, Json]:
-        """Return a fact about the account's server that a process stored; empty if there is none."""
-        return read_fact(self._session, self._account, name)
-
 
 class ProjectLedger(JobWriter, ReadLedger):
     """The ledger of a command that works on a project's environment, as one runner."""
@@ -295,8 +285,8 @@ class ProjectLedger(JobWriter, ReadLedger):
         lacked = {key_of(job): stage_of(job) for job in (*self.lacking, *self.elsewhere)}
         JobWriter.__init__(self, runner, scope, self._known | lacked)
 
-    def _enter(self, per_minute: int) -> int:
-        sign_in(self._session, self._account, per_minute)
+    def _enter(self, account: str, per_minute: int) -> int:
+        sign_in(self._session, account, per_minute)
         return per_minute
 
     def fill(self, known: Mapping[str, Sequence[Job]]) -> None:
@@ -306,9 +296,3 @@ class ProjectLedger(JobWriter, ReadLedger):
     def close(self) -> None:
         """Release what this run has claimed."""
         release(self._runner)
-
-    def put_fact(self, name: str, value: Mapping[str, Json]) -> None:
-        """Store a fact for all processes; it is dropped while the ledger is away, as it can be learned again."""
-        if self._account:
-            with contextlib.suppress(NotShared):
-                write_fact(self._session, self._account, name, value)

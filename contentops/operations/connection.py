@@ -170,7 +170,7 @@ def _endpoint(cache: Cache, project: Project) -> ApiEndpoint | None:
 
 
 def _keep_endpoint(cache: Cache, project: Project, endpoint: ApiEndpoint | None) -> None:
-    cache.learn(f"facts {_endpoint_key(project)}", {} if endpoint is None else structs.asdict(endpoint))
+    cache.remember(f"facts {_endpoint_key(project)}", {} if endpoint is None else structs.asdict(endpoint))
 
 
 def _endpoint_key(project: Project) -> str:

@@ -19,7 +19,6 @@ from contentops.ledger.session import LedgerAway, LedgerSession, beyond_plain, r
 from contentops.model import Job, Project
 from contentops.operations.opening import OpenedLedger, Runtime, jobs_by_environment
 from contentops.sanitize import visible
-from contentops.state.cache import Cache
 from contentops.state.store import StateStore
 
 # ---- Find the shared ledger of a project, and open it for a command.
@@ -58,8 +57,8 @@ def address(project: Project, runtime: Runtime) -> str:
 
 
 @contextlib.contextmanager
-def reading(project: Project, store: StateStore, cache: Cache, runtime: Runtime) -> Iterator[OpenedLedger]:
-    """What others have of the project, taken into state and cache, in memory only.
+def reading(project: Project, store: StateStore, runtime: Runtime) -> Iterator[OpenedLedger]:
+    """What others have of the project, taken into the state, in memory only.
 
     A ledger that cannot be reached, or that no one has listed, is reported and left out. Raises StateError.
     """
@@ -72,12 +71,8 @@ def reading(project: Project, store: StateStore, cache: Cache, runtime: Runtime)
             opened = OpenedLedger(warnings=(_unread(error),))
         else:
             store.see_jobs(ledger.lacking)
-            cache.shared = ledger
             opened = OpenedLedger(ledger)
-        try:
-            yield opened
-        finally:
-            cache.shared = None
+        yield opened
 
 
 def _unread(error: LedgerAway | Refused) -> Diagnostic:
@@ -88,9 +83,7 @@ def _unread(error: LedgerAway | Refused) -> Diagnostic:
 
 
 @contextlib.contextmanager
-def working(
-    project: Project, store: StateStore, cache: Cache, runtime: Runtime, shard: str = ""
-) -> Iterator[OpenedLedger]:
+def working(project: Project, store: StateStore, runtime: Runtime, shard: str = "") -> Iterator[OpenedLedger]:
     """Open the ledger for a command that changes the state, of one `shard` or of all items.
 
     No other one may do that meanwhile. Ledger and checkout get the jobs of each other.
@@ -103,13 +96,11 @@ def working(
         store.see_jobs(ledger.lacking)
         ledger.fill(known | {project.environment: store.state.jobs})
         store.share(ledger)
-        cache.shared = ledger
         try:
             yield OpenedLedger(ledger)
             store.flush()
         finally:
             store.stop_sharing()
-            cache.shared = None
             with contextlib.suppress(StateError):
                 ledger.close()
 

@@ -187,15 +187,15 @@ def open_workspace(
             from contentops.operations.opening import check_lineage
 
             check_lineage(project)
-        with shared(project, store, cache, runtime, write=write, shard=shard) as ledger:
+        with shared(project, store, runtime, write=write, shard=shard) as ledger:
             yield Workspace(project, store, cache, ledger, runtime)
 
 
 @contextlib.contextmanager
 def shared(
-    project: Project, store: StateStore, cache: Cache, runtime: Runtime, *, write: bool, shard: str = ""
+    project: Project, store: StateStore, runtime: Runtime, *, write: bool, shard: str = ""
 ) -> Iterator[OpenedLedger]:
-    """Open the project's ledger, if it has one, and add its jobs and texts to state and cache.
+    """Open the project's ledger, if it has one, and add its jobs to the state.
 
     Without `write`, a ledger that cannot be reached is left out, with a warning. Raises StateError, and with `write`
     Refused for an address that is not on the trusted list.
@@ -206,9 +206,9 @@ def shared(
     from contentops.operations import ledger as ledger_access
 
     if write:
-        opened = ledger_access.working(project, store, cache, runtime, shard)
+        opened = ledger_access.working(project, store, runtime, shard)
     else:
-        opened = ledger_access.reading(project, store, cache, runtime)
+        opened = ledger_access.reading(project, store, runtime)
     with opened as ledger:
         yield ledger
 

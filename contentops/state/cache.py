@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Container, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import msgspec
 
@@ -28,16 +28,6 @@ _WEEK = 7 * 24 * 3600.0
 """Seconds after which a value that only saves time is deleted."""
 
 
-class SharedFacts(Protocol):
-    """Facts about a server in a ledger."""
-
-    def fact(self, name: str) -> Mapping[str, Json]:
-        """Return the shared fact of a name; empty at first."""
-
-    def put_fact(self, name: str, value: Mapping[str, Json]) -> None:
-        """Share a fact under a name."""
-
-
 class Cache:
     """The cache in `folder`, for one thread. Without `write` nothing is made or stored, not even the folder.
 
@@ -47,8 +37,6 @@ class Cache:
     def __init__(self, folder: Path, *, write: bool = True) -> None:
         self.folder = folder
         self.problem = ""
-        self.shared: SharedFacts | None = None
-        """What a ledger shares with other machines."""
         self._write = write
         self._opened: diskcache.Cache | None = None
 
@@ -95,19 +83,12 @@ class Cache:
         return _parsed(self._get(name), kind)
 
     def remember(self, name: str, value: object) -> None:
-        """Store a value of JSON or a struct under a name, on this machine alone."""
+        """Store a value of JSON or a struct under a name."""
         self._set({name: canonical(msgspec.to_builtins(value))})
 
     def learned(self, name: str) -> Mapping[str, Json]:
-        """Return what `learn` stored of durations or of a server; empty at first."""
-        own = self.recall(name, dict[str, Any]) or {}
-        return own if self.shared is None else {**own, **self.shared.fact(name)}
-
-    def learn(self, name: str, facts: Mapping[str, Json]) -> None:
-        """Store what is the same for all machines, and share it."""
-        self.remember(name, facts)
-        if self.shared is not None:
-            self.shared.put_fact(name, facts)
+        """Return what was remembered of durations or of a server; empty at first."""
+        return self.recall(name, dict[str, Any]) or {}
 
     def seen(self, server: str) -> dict[str, Remote]:
         """Return each content that was seen on a server, as it was then, by its id."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-_TABLES = ("account", "limiter", "fact", "job", "claim")
+_TABLES = ("account", "limiter", "job", "claim")
 Rows = dict[str, list[tuple[str]]]
 
 
@@ -21,7 +21,7 @@ class HarnessLedger:
         return self
 
     def rows(self) -> Rows:
-        """All that is known of entries, texts and the account; nothing where there are no tables yet."""
+        """All that is known of jobs and the account; nothing where there are no tables yet."""
         (there,) = self._connection.execute("SELECT to_regclass('contentops.job') IS NOT NULL").fetchone() or (False,)
         if not there:
             return {}

@@ -12,14 +12,6 @@ CREATE TABLE contentops.limiter (
     state jsonb NOT NULL DEFAULT '{}'
 ) WITH (fillfactor = 20);
 
--- What was learned: how long jobs take, what the server does with ids and texts.
-CREATE TABLE contentops.fact (
-    account text NOT NULL,
-    name text NOT NULL,
-    value jsonb NOT NULL,
-    PRIMARY KEY (account, name)
-);
-
 -- A process that applies: alive while it holds the advisory lock of its number.
 CREATE SEQUENCE contentops.runner_number AS int;
 CREATE TABLE contentops.runner (
