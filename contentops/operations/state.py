@@ -32,8 +32,8 @@ def move_record(project: Project, old: str, new: str) -> str:
     if problem := id_problem(new) if new else "is empty":
         shown = f"`{clip(new, 60)}`" if new else "the new id"
         raise UsageError(f"{shown} {problem}", code="bad-id", hint=id_hint(new))
-    with _editing(project) as edited:
-        state = edited.state
+    with _editing(project) as workspace:
+        state = workspace.state
         record = state.records.get(ItemId(old))
         jobs = [job for job in state.open_jobs.values() if job.item == old]
         if record is None and not jobs:
@@ -45,16 +45,16 @@ def move_record(project: Project, old: str, new: str) -> str:
         facts: list[Fact] = [structs.replace(job, item=ItemId(new)) for job in jobs]
         if record is not None:
             facts += [structs.replace(record, id=ItemId(new)), Forget(ItemId(old))]
-        edited.note("state mv", *facts)
+        _note(workspace, "state mv", *facts)
     return new
 
 
 def forget_record(project: Project, item: str) -> None:
     """Delete the record of an item; its file and its content on the server stay."""
-    with _editing(project) as edited:
-        if ItemId(item) not in edited.state.records:
-            raise no_item(item, edited.state.records)
-        edited.note("state rm", Forget(ItemId(item)))
+    with _editing(project) as workspace:
+        if ItemId(item) not in workspace.state.records:
+            raise no_item(item, workspace.state.records)
+        _note(workspace, "state rm", Forget(ItemId(item)))
 
 
 def move_server(project: Project, old: str, new: str) -> str:
@@ -67,15 +67,15 @@ def move_server(project: Project, old: str, new: str) -> str:
         code, message, hint = problem
         raise UsageError(message.replace("`base_url`", "NEW"), code=code, hint=hint)
     new = ApiSettings(base_url=new).server
-    with _editing(project) as edited:
-        state = edited.state
+    with _editing(project) as workspace:
+        state = workspace.state
         records = [structs.replace(one, server=new) for one in state.records.values() if one.server == old]
         servers = {one.server for one in state.records.values()} | {one.server for one in state.jobs}
         if old not in servers:
             hint = did_you_mean(old, servers, "known: " + (", ".join(sorted(servers)) or "none"))
             raise UsageError(f"no text was ordered from `{old}`", code="unknown-server", hint=hint)
-        edited.note("state mv --server", *records)
-        edited.move_jobs(old, new)
+        _note(workspace, "state mv --server", *records)
+        workspace.store.move_server(old, new)
     return new
 
 
@@ -125,25 +125,25 @@ def resolve(
     `request`: the start of its request id. Raises UsageError where no submit or several match, for a content of another
     item, and for a job of another submit or one that the server does not know.
     """
-    with _editing(project, runtime) as edited:
-        jobs = edited.state.open_jobs.values()
+    with _editing(project, runtime) as workspace:
+        jobs = workspace.state.open_jobs.values()
         meant = _meant(project, jobs, item, request, forget=forget)
         if len(meant) > 1 and _is_undecided(meant[0]):
             each = ", ".join(f"`--request {order.short}`" for order in meant)
             hint = f"state one of {each}; `contentops state resolve {item}` shows which is which"
             raise UsageError(f"`{item}` has {plural(len(meant), 'open submit')}", code="several-submits", hint=hint)
         if forget:
-            edited.note("state resolve", *(Drop(order.request_id, lost=True) for order in meant))
+            _note(workspace, "state resolve", *(Drop(order.request_id, lost=True) for order in meant))
             rest = sum(order.item == item for order in jobs) - len(meant)
             stays = f" ({rest:,} more {'is' if rest == 1 else 'are'} kept)" if rest else ""
             return f"forgot {plural(len(meant), 'open submit')} of `{item}`{stays}; the next apply may submit it again"
-        _refuse_taken(project, edited.state, meant[0], content)
-        _refuse_other_job(project, edited.state, meant[0], job)
-        unchecked = _refuse_unknown_job(edited.workspace, meant[0], job) if job else ""
+        _refuse_taken(project, workspace.state, meant[0], content)
+        _refuse_other_job(project, workspace.state, meant[0], job)
+        unchecked = _refuse_unknown_job(workspace, meant[0], job) if job else ""
         resolved = structs.replace(meant[0], state=JobState.RUNNING, job_id=job, error="")
         if not job:
             resolved = structs.replace(meant[0], state=JobState.PAID, content_id=content, body=NOTHING, error="")
-        edited.note("state resolve", resolved)
+        _note(workspace, "state resolve", resolved)
         result = f"job `{job}`" if job else f"content `{content}`"
         unsure = f" (whether the server knows the job was not checked: {unchecked})" if unchecked else ""
         return f"the submit of `{item}` became {result}; the next apply finishes it{unsure}"
@@ -223,39 +223,23 @@ def _is_undecided(job: Job) -> bool:
     return job.state is not JobState.FAILED
 
 
-class _Edited:
-    """The state while a person changes it."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        self.workspace = workspace
-        self._store, self._ledger = workspace.store, workspace.working_ledger
-
-    @property
-    def state(self) -> State:
-        """Lock, journal, and the open jobs of the ledger."""
-        return self._store.state
-
-    def move_jobs(self, old: str, new: str) -> None:
-        """Name a server by its new address in every job."""
-        self._store.move_server(old, new)
-
-    def note(self, step: str, *facts: Fact) -> None:
-        """Record facts. Raises Refused, and records none, where another process works on their submits."""
-        meant = {fact.request_id for fact in facts if isinstance(fact, Job | Drop)}
-        jobs = [job for id_, job in self.state.open_jobs.items() if id_ in meant]
-        named = {(job.server, job.request_id) for job in jobs}
-        if self._ledger is not None and (lost := self._ledger.claim(named)):
-            raise Refused(
-                f"another process works on `{self.state.open_jobs[min(lost)].item}`; nothing was changed",
-                code="ledger-changed",
-                hint="`contentops status` shows which; wait for it or stop it, then run this again",
-            )
-        self._store.note(step, *facts)
+def _note(workspace: Workspace, step: str, *facts: Fact) -> None:
+    """Record facts. Raises Refused, and records none, where another process works on their submits."""
+    ledger, open_ones = workspace.working_ledger, workspace.store.state.open_jobs
+    meant = {fact.request_id for fact in facts if isinstance(fact, Job | Drop)}
+    named = {(job.server, job.request_id) for id_, job in open_ones.items() if id_ in meant}
+    if ledger is not None and (lost := ledger.claim(named)):
+        raise Refused(
+            f"another process works on `{open_ones[min(lost)].item}`; nothing was changed",
+            code="ledger-changed",
+            hint="`contentops status` shows which; wait for it or stop it, then run this again",
+        )
+    workspace.store.note(step, *facts)
 
 
 @contextlib.contextmanager
-def _editing(project: Project, runtime: Runtime = HERE) -> Iterator[_Edited]:
+def _editing(project: Project, runtime: Runtime = HERE) -> Iterator[Workspace]:
     """Open the state under the apply lock, and write a checkpoint at the end."""
     with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
-        yield _Edited(workspace)
+        yield workspace
         workspace.store.checkpoint()
