@@ -17,7 +17,7 @@ from contentops.digest import Digest
 from contentops.errors import NotShared
 from contentops.execution.limiter import WINDOW, AccountLimiter, Admission, JobSlot, Outage
 from contentops.execution.primitives import Asks, Durations, Priority, R, Stopped, Withheld, next_poll
-from contentops.model import ItemId, Job, RequestId
+from contentops.model import Job
 from contentops.model.jobs import OrderEnd
 from contentops.state.codec import Fact
 from contentops.state.store import StateStore
@@ -100,18 +100,10 @@ class DurableRun:
         self._state.note(step, *facts)
         self.wake()
 
-    def open_job(self, request_id: RequestId) -> Job | None:
-        """An open job as it was recorded last."""
-        return self._state.open_job(request_id)
-
     def jobs_of(self, server: str, digest: Digest) -> list[Job]:
         """The open jobs of a request, and failed attempts at it."""
         known = (self._state.open_job(job.request_id) for job in self._state.jobs_of(server, digest))
         return list({job.request_id: job for job in known if job is not None}.values())
-
-    def is_recorded(self, item: ItemId) -> bool:
-        """Whether there is a record under this id."""
-        return self._state.record(item) is not None
 
     async def send(self, call: Asks[R], priority: Priority, intend: Callable[[], None] | None = None) -> R | Failure:
         """Send one call when its turn has come: nothing else sends anything.

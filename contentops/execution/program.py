@@ -327,7 +327,7 @@ async def _collected(
     except Ended as end:
         if end.result is Result.PENDING or ctx.run.stopped:
             raise
-        if end.charged or ctx.run.open_job(job.request_id) is not None:
+        if end.charged or ctx.store.open_job(job.request_id) is not None:
             failures.append((job, end))
     return item_state
 
@@ -342,7 +342,7 @@ def _end(ctx: Context, item: Item, failures: list[tuple[Job, Ended]]) -> Ended:
     for job, end in failures:
         if all(isinstance(step, Collect) for step in change.steps):
             return end
-        current = ctx.run.open_job(job.request_id)
+        current = ctx.store.open_job(job.request_id)
         if current is not None and current.state in (JobState.RUNNING, JobState.PAID):
             # The next plan lists it again.
             return Ended(end.result, f"the job of an earlier request: {end.error}", end.hint)
@@ -353,7 +353,7 @@ def _stopped(ctx: Context, item: Item) -> Ended:
     """The end of an item that waited when the run stopped."""
     planned = item.change.job
     request = ctx.latest.get(item.id, planned.request_id if planned is not None else None)
-    job = ctx.run.open_job(request) if request is not None else None
+    job = ctx.store.open_job(request) if request is not None else None
     if job is None:
         return Ended(Result.PENDING)
     lost = job.state is JobState.SUBMITTING and job != planned

@@ -228,7 +228,7 @@ def note(ctx: Context, item: Item, step: str, record: Record, *drops: Drop) -> R
     """Record a step of the item under its own id; returns the record as it is now."""
     old = item.change.renamed_from
     facts: list[Record | Drop | Forget] = [*drops]
-    if old is not None and ctx.run.is_recorded(old):
+    if old is not None and ctx.store.record(old) is not None:
         facts.append(Forget(old))
     ctx.run.record(step, record, *facts)
     return record

@@ -413,7 +413,7 @@ def acknowledge(ctx: Context, item: Item, item_state: ItemState, step: Acknowled
     drops: list[Drop] = []
     if before is None or (isinstance(step, Acknowledge) and step.accepts):
         # The file answers the request, so a text that was paid for it is not written.
-        jobs = (ctx.run.open_job(job.request_id) for job in item.jobs)
+        jobs = (ctx.store.open_job(job.request_id) for job in item.jobs)
         drops = [Drop(job.request_id) for job in jobs if job is not None and job.state is JobState.PAID]
     return structs.replace(item_state, record=note(ctx, item, "record", record, *drops))
 
