@@ -154,7 +154,7 @@ def test_a_first_take_that_was_given_up_is_paid_for_again_as_another_one(root: P
     assert (change.action, change.credits, change.attempt) == (Action.CREATE, 4, 2)
     _from_take(harness, 2)
     assert (results(harness.apply()), "Take 2." in harness.read("out/one.md")) == ({"one": "done"}, True)
-    assert first.body in {text.body for text in history(harness.project, "one").texts}
+    assert first.body in {text.job.body for text in history(harness.project, "one").texts}
 
 
 def test_a_section_that_fails_leaves_the_text_as_it_is(root: Path) -> None:

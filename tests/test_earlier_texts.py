@@ -323,19 +323,19 @@ def test_a_text_that_the_cache_lacks_comes_from_git_or_the_server(site: Harness,
     last = split(site.read(OUT)).body
     texts = restoring.restorable(clone.project, "a")
     assert [one.where for one in texts] == [("git", "server")] * 2 + [("server",)]
-    done = put_back(clone, texts[1].body)
-    assert (done.source, done.text.generated, put_back(clone, texts[0].body).source) == ("git", False, "git")
+    done = put_back(clone, texts[1].job.body)
+    assert (done.source, done.text.generated, put_back(clone, texts[0].job.body).source) == ("git", False, "git")
     assert split(clone.read(OUT)).body == last
 
     shallow = cloned(site, tmp_path / "shallow", "--depth", "1")
-    assert put_back(shallow, texts[1].body).source == "server"
+    assert put_back(shallow, texts[1].job.body).source == "server"
     with pytest.raises(UsageError, match="has no text") as unknown:
         put_back(shallow, digest_text("x"))
     assert "`fetch-depth: 0`" in unknown.value.hint
     (shallow.root / OUT).unlink()
     text = restoring.restorable(shallow.project, "a")[0]
     shutil.rmtree(shallow.root / ".git")
-    assert (put_back(shallow, text.body).source, split(shallow.read(OUT)).body) == ("server", last)
+    assert (put_back(shallow, text.job.body).source, split(shallow.read(OUT)).body) == ("server", last)
     assert shallow.plan().empty
 
     shutil.rmtree(shallow.root / ".contentops")
@@ -343,13 +343,13 @@ def test_a_text_that_the_cache_lacks_comes_from_git_or_the_server(site: Harness,
     shallow.api.contents.clear()
     shallow.api.jobs.clear()
     with pytest.raises(StateError, match=r"not the cache, not git's history .* not the server") as caught:
-        put_back(shallow, text.body)
+        put_back(shallow, text.job.body)
     assert "not in a git repository" in caught.value.hint
 
 
 def test_what_stands_in_the_way_of_a_restore(site: Harness) -> None:
     """Another apply, protection, and a file that cannot be read; nothing is changed by any of them."""
-    text = restoring.restorable(site.project, "a")[-1].body
+    text = restoring.restorable(site.project, "a")[-1].job.body
     with hold_lock(site.project, site.runtime()), pytest.raises(LockHeld):
         put_back(site, text)
     site.write("content/blog.yaml", blog("a", year=2027) + "    protected: true\n")

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 from msgspec import Struct, field
 
-from contentops.digest import Digest, short
+from contentops.digest import short
 from contentops.model.approval import Approval
 from contentops.model.plan import Action
 from contentops.model.records import ItemId, Job, Json
 from contentops.model.settings import Finding
-from contentops.tokens import PaidTokens, TokenSum, add_sums
+from contentops.tokens import TokenSum, add_sums
 
 
 class Result(enum.StrEnum):
@@ -162,15 +162,8 @@ class PaidText(Struct, frozen=True, kw_only=True):
     """A text that a job made for an item, and where it can be restored from."""
 
     item: str
-    body: Digest
-    at: str
-    """When it was made."""
-    job_id: str
-    request_id: str
-    content_id: str
-    server: str
-    credits: int
-    tokens: PaidTokens | None = None
+    """Its id of today."""
+    job: Job
     where: tuple[str, ...] = ()
     """`cache`, `git` (in the history of the file), `server` (which may still have it), the quickest first."""
     stands: bool = False
@@ -181,7 +174,7 @@ class PaidText(Struct, frozen=True, kw_only=True):
     @property
     def short(self) -> str:
         """The start of its digest, by which a person names it."""
-        return short(self.body)
+        return short(self.job.body)
 
     @property
     def is_local(self) -> bool:

@@ -340,37 +340,23 @@ def _texts(
     file = Outputs(project.root).observe(path) if path else None
     past = {digest for digest, _ in earlier_bodies(project.root, path)} if in_git is None and path else in_git or ()
     by_digest: dict[Digest, PaidText] = {}
-    texts = [_paid_text(job) for job in jobs if job.has_text and job.body]
+    made = [job for job in jobs if job.has_text and job.body]
     with open_cache(project, write=False) as cache:
-        for text in sorted(texts, key=lambda one: (one.at, one.body == last)):
+        for job in sorted(made, key=lambda one: (one.generated_at, one.body == last)):
             sources = (
-                ("cache", cache.body(text.body) is not None),
-                ("git", text.body in past),
-                ("server", text.server == project.api.server and bool(text.content_id or text.job_id)),
+                ("cache", cache.body(job.body) is not None),
+                ("git", job.body in past),
+                ("server", job.server == project.api.server and bool(job.content_id or job.job_id)),
             )
-            by_digest.pop(text.body, None)
-            by_digest[text.body] = structs.replace(
-                text,
+            by_digest.pop(job.body, None)
+            by_digest[job.body] = PaidText(
                 item=item,
+                job=job,
                 where=tuple(name for name, is_there in sources if is_there),
-                stands=file is not None and file.exists and file.body == text.body,
-                generated=text.body == last,
+                stands=file is not None and file.exists and file.body == job.body,
+                generated=job.body == last,
             )
     return tuple(reversed(by_digest.values()))
-
-
-def _paid_text(job: Job) -> PaidText:
-    return PaidText(
-        item=job.item,
-        body=job.body,
-        at=job.generated_at,
-        job_id=job.job_id,
-        request_id=job.request_id,
-        content_id=job.content_id,
-        server=job.server,
-        credits=job.credits,
-        tokens=job.tokens,
-    )
 
 
 def _of_item(item: str, jobs: Sequence[Job], state: State) -> Sequence[Job]:

@@ -277,7 +277,7 @@ def restore(
         texts = texts_of(project, state, item)
         text = _named(project, texts, item, to)
         copies = kept_copies(project, state.lineage, runtime)
-        outputs = Outputs(project.root, whole=[one.body for one in texts], copies=copies, system=runtime.system)
+        outputs = Outputs(project.root, whole=[one.job.body for one in texts], copies=copies, system=runtime.system)
         file = outputs.observe(record.output)
         if file.problem:
             raise OutputError(file.problem, code="unreadable-file")
@@ -290,7 +290,7 @@ def restore(
             hint = "`--on-edit overwrite` restores the earlier text and keeps a copy of the file"
             raise Refused(f"`{record.output}` was edited by hand", code="not-restored", hint=hint)
         body, source = _words(project, cache, record, text, runtime)
-        cache.keep_body(text.body, body)
+        cache.keep_body(text.job.body, body)
         copy = outputs.set_aside(record.output, outputs.read(record.output)) if edited else ""
         made = (
             replace_body(outputs.read(record.output), body) if file.exists else _composed(project, state, record, body)
@@ -302,7 +302,7 @@ def restore(
 def _named(project: Project, texts: Sequence[PaidText], item: str, to: str) -> PaidText:
     """Return the one text whose digest begins with `to`. Raises UsageError."""
     start = to.strip().lower().removeprefix(PREFIX)
-    matches = [one for one in texts if start and one.body.removeprefix(PREFIX).startswith(start)]
+    matches = [one for one in texts if start and one.job.body.removeprefix(PREFIX).startswith(start)]
     if len(matches) == 1:
         return matches[0]
     names = ", ".join(f"`{one.short}`" for one in matches or texts) or "none"
@@ -322,24 +322,24 @@ def _composed(project: Project, state: State, record: Record, body: str) -> str:
 
 def _words(project: Project, cache: Cache, record: Record, text: PaidText, runtime: Runtime) -> tuple[str, str]:
     """Find the words of a text; return them and where they were found. Raises StateError, ApiError."""
-    if (body := cache.body(text.body)) is not None:
+    if (body := cache.body(text.job.body)) is not None:
         return body, "cache"
     for digest, earlier in earlier_bodies(project.root, record.output):
-        if digest == text.body:
+        if digest == text.job.body:
             return earlier, "git"
     message = f"the text `{text.short}` of `{text.item}` any more: not the cache, not git's history of"
     message += f" `{record.output}`"
     why = no_history(project.root)
     if "server" not in text.where:
-        made = f"; it was made by the server `{text.server}`" if text.server != project.api.server else ""
+        made = f"; it was made by the server `{text.job.server}`" if text.job.server != project.api.server else ""
         raise StateError(message + made, code="text-not-found", hint=why or _ELSEWHERE)
     try:
-        text_there = converse(project, runtime, lambda caller: _text_on_server(caller, text), cache)
+        text_there = converse(project, runtime, lambda caller: _text_on_server(caller, text.job), cache)
     except ContentopsError as error:
         text_there, why = "", why or error.hint
         message += f", and the server cannot be asked: {error.message}"
     else:
-        message += f", not the server `{text.server}`"
+        message += f", not the server `{text.job.server}`"
     if not text_there:
         raise StateError(message, code="text-not-found", hint=why or _ELSEWHERE)
     return text_there, "server"
@@ -348,15 +348,15 @@ def _words(project: Project, cache: Cache, record: Record, text: PaidText, runti
 _ELSEWHERE = "the `.contentops/cache` of the machine that applied it may have it, or a branch of git that is not here"
 
 
-async def _text_on_server(caller: Caller, text: PaidText) -> str:
-    """Read the text from the server, by its content or its job; empty where it has another one by now."""
-    content = await caller.optional(GetContent(text.content_id), Content) if text.content_id else None
+async def _text_on_server(caller: Caller, job: Job) -> str:
+    """Read the text of a job from the server, by its content or itself; empty where it has another one by now."""
+    content = await caller.optional(GetContent(job.content_id), Content) if job.content_id else None
     from contentops.execution.job import with_body
 
-    reply = with_body([content] if content else [], text.body)
-    if reply is None and text.job_id:
-        status = await caller.optional(GetStatus(text.job_id, ours=text.request_id), JobStatus)
-        reply = with_body([status] if status else [], text.body)
+    reply = with_body([content] if content else [], job.body)
+    if reply is None and job.job_id:
+        status = await caller.optional(GetStatus(job.job_id, ours=job.request_id), JobStatus)
+        reply = with_body([status] if status else [], job.body)
     return reply.body if reply else ""
 
 
@@ -404,7 +404,7 @@ def _previous(record: Record, made_by: Job | None, texts: ItemTexts) -> TextVers
         committed = committed[at + 1 :]
     elif until and not record.is_promoted:
         committed = [one for one in committed if _instant(one.at) <= until]
-    paid = {one.body: _instant(one.at) for one in texts.history.texts}
+    paid = {one.job.body: _instant(one.job.generated_at) for one in texts.history.texts}
     cached = [one for one in texts.earlier if one.digest in paid and one.digest != latest]
     candidates = [(_instant(one.at), one) for one in committed[:1]]
     candidates += [(paid[one.digest], one) for one in cached if not until or paid[one.digest] <= until]
@@ -544,8 +544,8 @@ def item_events(one: ReviewItem, texts: ItemTexts) -> tuple[ItemEvent, ...]:
 
 
 def _generation(job: Job, texts: ItemTexts, now: Digest) -> ItemEvent:
-    text = next((each for each in texts.history.texts if each.request_id == job.request_id), None)
-    body = text.body if text is not None and text.body != now else NOTHING
+    text = next((each for each in texts.history.texts if each.job.request_id == job.request_id), None)
+    body = text.job.body if text is not None and text.job.body != now else NOTHING
     return ItemEvent(
         kind=ItemEventKind.GENERATED if job.outcome == "generated" else ItemEventKind.OPEN,
         at=job.time,
@@ -561,7 +561,7 @@ def _generation(job: Job, texts: ItemTexts, now: Digest) -> ItemEvent:
 
 def _edits(one: ReviewItem, texts: ItemTexts, now: Digest) -> Iterator[ItemEvent]:
     """Yield the texts of the file that no job made: the present one if it is not committed, and those of commits."""
-    made = {each.body for each in texts.history.texts}
+    made = {each.job.body for each in texts.history.texts}
     committed = [each for each in texts.earlier if each.commit]
     if texts.now is not None and now not in made and texts.now.text not in {each.text for each in committed}:
         yield ItemEvent(kind=ItemEventKind.EDITED, at=one.since)
@@ -673,9 +673,9 @@ def item_texts(
     with open_cache(project, write=False) as cache:
         titles = dict.fromkeys(one.title for one in (*filter(None, [now]), *committed))
         cached = (
-            TextVersion(title=next(iter(titles), ""), body=body, digest=text.body)
+            TextVersion(title=next(iter(titles), ""), body=body, digest=text.job.body)
             for text in past.texts
-            if text.body not in in_git and (body := cache.body(text.body)) is not None
+            if text.job.body not in in_git and (body := cache.body(text.job.body)) is not None
         )
         decided = (
             TextVersion(title=kept[0], body=kept[1], digest=body_digest(kept[1]))

@@ -476,9 +476,9 @@ def _generation_json(job: Job) -> dict[str, Json]:
 
 def text_json(text: PaidText) -> dict[str, Json]:
     """Return a paid text as JSON."""
-    values = structs.asdict(text)
-    del values["tokens"]
-    return {**values, "where": list(text.where), **tokens_json(text.tokens)}
+    job, found = text.job, {"where": list(text.where), "stands": text.stands, "generated": text.generated}
+    same = {name: getattr(job, name) for name in ("body", "job_id", "request_id", "content_id", "server", "credits")}
+    return {"item": text.item, "at": job.generated_at, **same, **found, **tokens_json(job.tokens)}
 
 
 def _run_json(report: KeptReport) -> dict[str, Json]:
@@ -558,7 +558,8 @@ def _opinion(line: Approval) -> str:
 def texts_text(texts: Sequence[PaidText], *, width: int = 0) -> str:
     """Return a table of paid texts, each with the start of its digest and where it is kept; empty for none."""
     rows = [
-        (one.short, moment(one.at), one.job_id, f"{one.credits:,}", _where(one), _stands(one)) for one in texts[:SHOWN]
+        (one.short, moment(one.job.generated_at), one.job.job_id, f"{one.job.credits:,}", _where(one), _stands(one))
+        for one in texts[:SHOWN]
     ]
     return "\n".join(_listed(("TEXT", "MADE AT", "JOB", "CREDITS", "WHERE", "NOW"), rows, len(texts), width))
 
