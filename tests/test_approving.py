@@ -84,6 +84,31 @@ def test_a_text_is_a_draft_until_it_is_approved(tmp_path: Path) -> None:
     assert front(harness)["draft"] is True
 
 
+@pytest.mark.parametrize("who", ["the same person", "another person"])
+@pytest.mark.parametrize("said", [Verdict.APPROVED, Verdict.SENT_BACK])
+def test_what_was_said_is_withdrawn_and_the_text_is_a_draft_again(tmp_path: Path, said: Verdict, who: str) -> None:
+    """By whomever, with the step that follows a verdict: nothing is erased that another person said, nor paid."""
+    harness = with_approval(tmp_path)
+    assert decide(harness, "one", verdict=Verdict.WITHDRAWN).known == ("one",)
+    assert not (tmp_path / FILE).exists()
+    decide(harness, "one", verdict=said)
+    calls = len(harness.api.requests)
+    if who != "the same person":
+        in_git(tmp_path, "Ben Other", "ben@example.test")
+    harness.timeline.now += 2
+    decided = decide(harness, "one", verdict=Verdict.WITHDRAWN)
+    assert [line.verdict for line in decided.lines] == [Verdict.WITHDRAWN]
+    assert (states(harness), front(harness)["draft"], harness.plan().empty) == ({"one": "waiting"}, True, True)
+    lines = parse((tmp_path / FILE).read_bytes()).lines
+    assert sorted(line.verdict for line in lines) == sorted(
+        {Verdict.WITHDRAWN, said} if "another" in who else {Verdict.WITHDRAWN}
+    )
+    assert len(harness.api.requests) == calls
+    harness.timeline.now += 2
+    decide(harness, "one")
+    assert (states(harness), "draft" in front(harness)) == ({"one": "approved"}, False)
+
+
 @pytest.mark.parametrize(("preset", "mark"), [
     ("", {"draft": True}),
     ("hugo", {"draft": True}),

@@ -268,3 +268,39 @@ def test_the_keyboard_reaches_everything(pages: Pages, browser: Browser) -> None
                 reached.add(str(seen[0]))
                 assert seen[1] == "solid"
         assert len(reached) == wanted, path
+
+
+def test_one_key_does_what_a_button_does(tmp_path: Path, browser: Browser) -> None:
+    """Next, previous, approve, undo, the note and the search; not while she types, and not once keys are turned off."""
+    beside(lambda: review_project.build(tmp_path, 3))
+    review_project.commit(tmp_path)
+    with served(tmp_path, wall=time.time) as pages:
+        page = pages.opened(browser)
+        page.goto(pages.address + item("blog/desk-booking"))
+        first, title = page.url, page.locator("h1")
+        here = title.inner_text()
+        page.keyboard.press("j")
+        playwright.expect(title).not_to_have_text(here)
+        page.goto(first)
+        page.keyboard.press("s")
+        playwright.expect(page.get_by_label("Send back, with a note")).to_be_focused()
+        page.keyboard.type("ajk/")
+        assert page.get_by_label("Send back, with a note").input_value() == "ajk/"
+        page.keyboard.press("Escape")
+        page.keyboard.press("a")
+        status = page.get_by_role("status").first
+        playwright.expect(status).to_contain_text("Approved")
+        page.keyboard.press("z")
+        playwright.expect(status).to_contain_text("Withdrawn")
+        page.keyboard.press("?")
+        page.get_by_role("button", name="Turn keys off").click()
+        page.keyboard.press("a")
+        page.keyboard.press("/")
+        assert page.get_by_role("button", name="Turn keys on").is_visible()
+        page.get_by_role("button", name="Turn keys on").click()
+        page.keyboard.press("/")
+        playwright.expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("Items"))
+        page.keyboard.press("/")
+        playwright.expect(page.get_by_label("Title or id")).to_be_focused()
+        assert pages.problems == []
+    assert '"approved"' not in (tmp_path / "contentops.approvals").read_text("utf-8")

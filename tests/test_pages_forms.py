@@ -108,6 +108,33 @@ def test_the_next_text_is_that_of_the_list_she_came_from(in_git: Path) -> None:
     assert "Nothing waits for a reader" in here
 
 
+@pytest.mark.parametrize(("path", "done"), [("/approve", "Approved: "), ("/send-back", "Sent back: ")])
+def test_a_decision_is_undone_for_a_moment_and_withdrawn_later(in_git: Path, path: str, done: str) -> None:
+    """The next page offers it for ten seconds, and the page of the text as long as the verdict counts."""
+    clock, settings = [1.8e9], in_git / "contentops.yaml"
+    settings.write_text(settings.read_text("utf-8").replace("mode: standard", "mode: standard\n  approval: required"))
+    browser = Browser(
+        in_git, person="Ann Editor <ann@example.com>", runtime=structs.replace(HERE, wall=lambda: clock[0])
+    )
+    text = text_of(browser)
+    answer = browser.post(path, id=ITEM, text=text, note="shorter")
+    page = browser.follow(answer).text
+    assert (done in page, 'action="/withdraw"' in page) == (True, True)
+    clock[0] += 11
+    assert "Undo" not in browser.get(answer.headers["location"]).text
+    item = browser.get(f"/item?id={ITEM}").text
+    assert "Withdraw this" in item
+    again = browser.follow(browser.post("/withdraw", id=ITEM, text=text)).text
+    assert "Withdrawn: no verdict on" in again
+    assert ("Withdraw this" in again, "Withdrawn by" in again, ">Approve</button>" in again) == (False, True, True)
+    assert browser.site.review.snapshot().by_id[ItemId(ITEM)].state is ReviewState.WAITING
+    assert "draft: true" in (in_git / "out" / f"{ITEM}.md").read_text("utf-8")
+    said = browser.follow(browser.post("/withdraw", id=ITEM, text=text)).text
+    assert "has no verdict." in said
+    stale = browser.post("/withdraw", id=ITEM, text="sha256:" + "0" * 64)
+    assert (stale.status_code, "its text has changed" in stale.text) == (409, True)
+
+
 @pytest.mark.parametrize("path", ["/approve", "/send-back"])
 def test_a_text_that_changed_under_the_open_page_is_not_decided(in_git: Path, path: str) -> None:
     """A yes is for the words that were seen: the page shows what changed, and nothing is recorded."""
@@ -376,7 +403,7 @@ def test_a_budget_is_not_passed_from_the_page(tmp_path: Path) -> None:
     browser = Browser(tmp_path, runtime=harness.runtime())
     asked = browser.get("/confirm?action=first").text
     assert "--approve-credits" in asked
-    assert "<button" not in asked
+    assert "<button class=" not in asked
     refused = browser.post("/apply", action="first", plan="x")
     assert refused.status_code == 409
     assert not harness.api.generations

@@ -23,6 +23,8 @@ class Verdict(enum.StrEnum):
 
     APPROVED = "approved"
     SENT_BACK = "sent-back"
+    WITHDRAWN = "withdrawn"
+    """What was said of the text before counts no more."""
 
 
 class ApprovalState(enum.StrEnum):
@@ -80,7 +82,7 @@ class Approval(Struct, frozen=True, kw_only=True):
 
     @property
     def order(self) -> tuple[str, ...]:
-        """Its position among all verdicts, the oldest first; of two at one time, the one that sends back is later.
+        """Its position among all verdicts, the oldest first; of two at one time, the one that takes more back is later.
 
         Never equal for two lines that differ, so that the order of the lines in the file says nothing.
         """
@@ -138,9 +140,9 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
         return tuple(sorted((line for text in texts for line in self.of_text(text)), key=_ORDER))
 
     def last(self, text: Digest) -> Verdict | None:
-        """The latest verdict on a text, whoever gave it; None if there is none."""
+        """The latest verdict on a text, whoever gave it; None if there is none, or it was withdrawn."""
         said = self.of_text(text)
-        return said[-1].verdict if said else None
+        return said[-1].verdict if said and said[-1].verdict is not Verdict.WITHDRAWN else None
 
     def is_approved(self, text: Digest) -> bool:
         """Whether the latest verdict on the text is an approval."""

@@ -113,6 +113,7 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
                 )
                 _refuse_past(line, before)
                 is_known = any(_says_no_more(line, one) for one in before.of_text(line.text))
+                is_known |= line.verdict is Verdict.WITHDRAWN and before.last(line.text) is None
                 known.append(item.id) if is_known else lines.append(line)
             recorded = approvals.record(Path(project.root), runtime.disk, lines)
         _keep_words(project, with_text)
@@ -211,6 +212,11 @@ def _problems(item: Candidate, decision: Decision, choice: Choice) -> Iterator[D
     if file.problem:
         yield finding("unreadable-file", file.problem, "")
         return
+    expected = decision.texts.get(item.id)
+    if expected is not None and expected != _text_of(item):
+        yield finding("text-changed", "its text has changed", "read the present text and decide again")
+    if decision.verdict is Verdict.WITHDRAWN:
+        return
     if file.hidden:
         hint = "remove them, or shorten the title to 300 characters: an approval is for words that everyone sees"
         yield finding("hidden-characters", "its text has characters that hide or turn words, or a title too long", hint)
@@ -219,9 +225,6 @@ def _problems(item: Candidate, decision: Decision, choice: Choice) -> Iterator[D
     if file.labelled and decision.verdict is Verdict.APPROVED and item.id not in {*choice.select, *decision.texts}:
         hint = f"write the text, or approve the outline by its name: `contentops approve {item.id}`"
         yield finding("draft-outline", "its text is a draft outline of the bundled server", hint)
-    expected = decision.texts.get(item.id)
-    if expected is not None and expected != _text_of(item):
-        yield finding("text-changed", "its text has changed", "read the present text and decide again")
 
 
 def free_steps(project: Project, ids: frozenset[ItemId], runtime: Runtime) -> tuple[Run | None, str]:

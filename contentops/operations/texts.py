@@ -50,7 +50,6 @@ from contentops.model import (
     Promote,
     Record,
     State,
-    Verdict,
     Write,
     text_digest,
 )
@@ -509,6 +508,7 @@ class ItemEventKind(enum.StrEnum):
     EDITED = "edited"
     APPROVED = "approved"
     SENT_BACK = "sent-back"
+    WITHDRAWN = "withdrawn"
 
 
 class ItemEvent(Struct, frozen=True, kw_only=True):
@@ -581,7 +581,7 @@ def _verdicts(one: ReviewItem, texts: ItemTexts, now: Digest) -> Iterator[ItemEv
     for line in (*one.verdicts, *one.earlier):
         body = by_text.get(line.text, NOTHING)
         yield ItemEvent(
-            kind=ItemEventKind.APPROVED if line.verdict is Verdict.APPROVED else ItemEventKind.SENT_BACK,
+            kind=ItemEventKind(line.verdict.value),
             at=line.at,
             by=line.name,
             note=line.note,

@@ -4,6 +4,7 @@
 |---|---|---|
 | `/approve` | `id`, `text` (its digest), `list` (a query), `count` (of decisions) | `contentops approve ID` |
 | `/send-back` | the same, and `note` | `contentops send-back ID --note NOTE` |
+| `/withdraw` | `id`, `text` | `contentops approve ID --withdraw` |
 | `/edit` | `id`, `title`, `body`, `file` (its digest), `was_title`, `was`, `aside` (`yes`) | an editor |
 | `/restore` | `id`, `to` (a digest), `overwrite` (`yes`) | `contentops restore ID --to DIGEST` |
 | `/resolve` | `id`, `job` (of the server) | `contentops state resolve ID --job JOB` |
@@ -35,7 +36,7 @@ from contentops.operations.commit import commit_files
 from contentops.operations.state import resolve as resolve_submit
 from contentops.operations.texts import edit_text
 from contentops.operations.texts import restore as restore_text
-from contentops.pages.site import PageContent, Site
+from contentops.pages.site import LastDecision, PageContent, Site
 from contentops.pages.views import after, edit_of, not_decided, not_saved, queue
 from contentops.planning.sides import Choice
 from contentops.reporting.summary import cause_groups
@@ -79,7 +80,7 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
     decision = Decision(verdict=verdict, note=form.get("note", ""), source="page", texts={ItemId(item): text})
     last = site.decided.get("last")
     try:
-        if last is not None and last[0] != item and 0 <= site.runtime.wall() - last[1] < TOO_SOON:
+        if last is not None and last.item != item and 0 <= site.runtime.wall() - last.at < TOO_SOON:
             # The second click of a double click meets the next text.
             message = "another text was decided less than two seconds ago"
             raise Refused(message, code="too-soon", hint="read this one, then press the button again")
@@ -94,13 +95,30 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
     # The words that the verdict is about are committed with it, whoever wrote them.
     files = [APPROVALS, before.item(item).output]
     said += _committed(site, project, files, f"{subject} the text of `{item}`")
-    site.decided.keep("last", (item, site.runtime.wall()))
+    site.decided.keep("last", LastDecision(item, text, site.runtime.wall()))
     listed, count = form.get("list", ""), form.get("count", "")
     others = after(queue(before, listed), item)
     done_now = str(int(count) + 1 if count.isascii() and count.isdigit() else 1)
     said += f" {done_now} done, {len(others):,} left."
     to = site.links.item(others[0].id, list=listed, count=done_now) if others else site.links.overview
     return FormResult(to=to, said=said, at="title" if others else "")
+
+
+def withdraw(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
+    """Take back what was said of the text that the form names: nothing is erased, and it waits for a reader again."""
+    item, text, project = _named(form, "id"), Digest(_named(form, "text")), site.project()
+    decision = Decision(verdict=Verdict.WITHDRAWN, source="page", texts={ItemId(item): text})
+    try:
+        decided = decide_texts(project, Choice(only=frozenset({ItemId(item)})), decision, runtime=site.runtime)
+    except ContentopsError as error:
+        return not_decided(site, form, "withdrawn", error)
+    one = site.review.snapshot().item(item)
+    said = f"Withdrawn: no verdict on {one.title} counts now." if decided.lines else f"{one.title} has no verdict."
+    if decided.warning:
+        said += f" But {decided.warning}."
+    said += _committed(site, project, [APPROVALS, one.output], f"Withdraw the verdict on `{item}`")
+    site.decided.keep("last", LastDecision(item, text, 0.0))
+    return FormResult(to=site.links.item(item), said=said, at="title")
 
 
 def restore(site: Site, form: Mapping[str, str]) -> FormResult:
@@ -231,6 +249,7 @@ def _named(form: Mapping[str, str], field: str) -> str:
 FORMS: Final[Mapping[str, Form]] = {
     "/approve": lambda site, form: decide(site, form, Verdict.APPROVED),
     "/send-back": lambda site, form: decide(site, form, Verdict.SENT_BACK),
+    "/withdraw": withdraw,
     "/restore": restore,
     "/edit": save,
     "/resolve": resolve,

@@ -17,7 +17,7 @@ import jinja2
 from markupsafe import Markup, escape
 from msgspec import Struct, field
 
-from contentops.digest import short
+from contentops.digest import Digest, short
 from contentops.errors import ContentopsError, Diagnostic, LockHeld, plural
 from contentops.model import Json, Project
 from contentops.model.approval import NOTE_LIMIT
@@ -93,6 +93,19 @@ class Recent(Generic[T]):
         return self._values.get(key)
 
 
+class LastDecision(Struct, frozen=True):
+    """A decision of this page, which can be undone for a moment."""
+
+    item: str
+    text: Digest
+    at: float
+    """Seconds since 1970."""
+
+
+UNDO: Final = 10.0
+"""Seconds in which a decision can be undone where it was made; after that, on the page of its item."""
+
+
 class Site(Struct, frozen=True, kw_only=True, dict=True):
     """The project whose pages are shown, and for whom."""
 
@@ -118,8 +131,8 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
     runs: RunReader = field(default_factory=RunReader)
     notices: Recent[str] = field(default_factory=Recent)
     """What forms did: an address names one of these sentences, so that none can be made up."""
-    decided: Recent[tuple[str, float]] = field(default_factory=Recent)
-    """Under `last`: the item of the last decision, and when it was made."""
+    decided: Recent[LastDecision] = field(default_factory=Recent)
+    """Under `last`: the last decision."""
     seen: Recent[tuple[str, str]] = field(default_factory=Recent)
     """The titles and bodies that were shown, by digest: a reader may decide about one that has changed since."""
 
@@ -131,6 +144,11 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
     def review(self) -> Review:
         """Return the snapshot of the project, which every page shows: `site.review.snapshot()`."""
         return Review(self.project, self.runtime, once=self.static)
+
+    def undoable(self) -> LastDecision | None:
+        """Return the last decision, if it was made a moment ago."""
+        last = self.decided.get("last")
+        return last if last is not None and 0 <= self.runtime.wall() - last.at < UNDO else None
 
     def running(self) -> LiveRun | None:
         """Return the apply that goes on; None: there is none, or the pages are files."""

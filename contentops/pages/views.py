@@ -365,6 +365,8 @@ class ItemView(Struct, frozen=True, kw_only=True):
     """Where the item is among those that wait for a person: `Text 1 of 9 to read`."""
     following: ReviewItem
     """The next one that does; the item itself: there is none."""
+    preceding: ReviewItem
+    """The one before it."""
     planned: NextChange | None
     brief: Brief
     first: str
@@ -433,7 +435,7 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
     elif now is not None:
         shown = text_view(one, now)
     listed = query.get("list", "")[:_LONGEST_LIST]
-    place, following = _following(snapshot, one, listed)
+    place, preceding, following = _beside(snapshot, one, listed)
     marks, change = _marks(project, one), one.change
     ways = _WAYS.get(change.blocked or change.action.value, ()) if change is not None and one.spec is not None else ()
     model = ItemView(
@@ -442,6 +444,7 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
         count=query.get("count", "")[:_DIGITS],
         place=place,
         following=following,
+        preceding=preceding,
         planned=next_change(one.change, project.option)
         if one.change and one.change.action is not Action.NONE
         else None,
@@ -468,7 +471,8 @@ def after(items: Sequence[ReviewItem], id_: str) -> tuple[ReviewItem, ...]:
     return tuple(each for each in (*items[at:], *items[:at]) if each.id != id_)
 
 
-def _following(snapshot: Snapshot, one: ReviewItem, listed: str) -> tuple[str, ReviewItem]:
+def _beside(snapshot: Snapshot, one: ReviewItem, listed: str) -> tuple[str, ReviewItem, ReviewItem]:
+    """Return the place of an item in a list, and the items before and after it."""
     for items, name in (
         (queue(snapshot, listed) if listed else (), "Text {:,} of {:,} in the list"),
         (snapshot.to_read, "Text {:,} of {:,} to read"),
@@ -476,8 +480,8 @@ def _following(snapshot: Snapshot, one: ReviewItem, listed: str) -> tuple[str, R
     ):
         if one in items:
             at = items.index(one) + 1
-            return name.format(at, len(items)), items[at % len(items)]
-    return "", next(iter(snapshot.to_read), one)
+            return name.format(at, len(items)), items[at - 2], items[at % len(items)]
+    return "", one, next(iter(snapshot.to_read), one)
 
 
 _WAYS: Final[Mapping[str, tuple[PartAction, ...]]] = {

@@ -78,10 +78,8 @@ def commit_message(
     counts = [f"{len(ids):,} {kind}" for kind, ids in summary.items.items()]
     if summary.open:
         counts.append(f"{summary.open:,} open")
-    verdicts = ("approved", Verdict.APPROVED), ("sent back", Verdict.SENT_BACK)
-    for word, verdict in verdicts:
-        if number := sum(line.verdict is verdict for line in said):
-            counts.append(f"{number:,} {word}")
+    numbers = {verdict.replace("-", " "): sum(line.verdict is verdict for line in said) for verdict in Verdict}
+    counts += [f"{number:,} {verdict}" for verdict, number in numbers.items() if number]
     price = f" ({plural(summary.credits, 'credit')})" if summary.credits else ""
     paragraphs = [f"content: {', '.join(counts) or 'files as recorded'}{price}"]
     lines = list(_lines(summary))

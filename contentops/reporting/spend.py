@@ -533,7 +533,7 @@ def _generations(made: Sequence[Job], verdicts: Sequence[Approval], width: int) 
             (job.time, job.item, job.job_id, f"{job.cost:,}", _money(job.tokens), job.outcome, clip(job.error, _WORDS))
             for job in made
         ),
-        *((one.at, one.item, "", "", "", _VERDICTS[one.verdict], _opinion(one)) for one in verdicts),
+        *((one.at, one.item, "", "", "", one.verdict.replace("-", " "), _opinion(one)) for one in verdicts),
     ]
     if verdicts:
         rows.sort(key=lambda row: row[0], reverse=True)
@@ -545,9 +545,6 @@ def _generations(made: Sequence[Job], verdicts: Sequence[Approval], width: int) 
 def _money(tokens: PaidTokens | None) -> str:
     """Return what the model of one text cost; empty where that is not known."""
     return "" if tokens is None else money_words(sum_tokens([tokens]).money)
-
-
-_VERDICTS = {Verdict.APPROVED: "approved", Verdict.SENT_BACK: "sent back"}
 
 
 def _opinion(line: Approval) -> str:

@@ -19,7 +19,7 @@ from contentops.cli.options import choice_of, environment_options, project_optio
 from contentops.cli.session import Session
 from contentops.digest import short
 from contentops.errors import ContentopsError, ExitCode, plural
-from contentops.model import ApprovalState, Json, Project, Run, Verdict
+from contentops.model import Json, Project, Run, Verdict
 from contentops.operations.approving import (
     Decided,
     Decision,
@@ -136,6 +136,7 @@ _items = click.argument("items", metavar="[ITEM]...", nargs=-1)
 @project_options
 @selection_options
 @click.option("--note", metavar="TEXT", default="", help="A note for the approval.")
+@click.option("--withdraw", is_flag=True, help="Take back what was said of the texts.")
 @click.option("--merged", is_flag=True, help="Record who approved the merged pull requests on GitHub.")
 def approve(
     session: Session,
@@ -144,6 +145,7 @@ def approve(
     exclude: tuple[str, ...],
     note: str,
     *,
+    withdraw: bool,
     merged: bool,
 ) -> None:
     """Record in `contentops.approvals` that you read and approve the texts of ITEMs as they are now.
@@ -152,15 +154,18 @@ def approve(
     from git. It removes draft marks that depend on it, for free, and changes nothing else. Commit the file with the
     texts.
 
+    `--withdraw` takes back the latest verdict on each text, whoever gave it, and puts its draft mark back.
+
     In a workflow of GitHub, `--merged` records who approved the merged pull requests, for the texts that they changed.
     It needs `GITHUB_TOKEN` with the right to read pull requests. In a project without approvals, it does nothing.
     """
     if merged:
-        if items or select or exclude or note:
+        if items or select or exclude or note or withdraw:
             raise click.UsageError("`--merged` takes the texts of the merged pull requests: leave out the rest")
         _record_merged(session)
         return
-    _decide(session, Verdict.APPROVED, (items, select, exclude), note)
+    verdict = Verdict.WITHDRAWN if withdraw else Verdict.APPROVED
+    _decide(session, verdict, (items, select, exclude), note)
 
 
 @click.command("send-back")
@@ -200,11 +205,12 @@ def _as_json(verdict: Verdict, decided: Decided) -> dict[str, Json]:
 
 
 def _as_text(verdict: Verdict, decided: Decided) -> Iterator[str]:
-    words = "approved" if verdict is Verdict.APPROVED else ApprovalState.SENT_BACK.words
+    words = verdict.replace("-", " ")
     for line in decided.lines:
         yield f"{words} `{visible(line.item)}`, text {short(line.text)}"
     for name in decided.known:
-        yield f"`{visible(name)}` is {words} by you already"
+        is_open = verdict is Verdict.WITHDRAWN
+        yield f"`{visible(name)}` has no verdict" if is_open else f"`{visible(name)}` is {words} by you already"
     if decided.also:
         yield f"this counts for {', '.join(f'`{visible(name)}`' for name in decided.also)} too: the same words"
     if decided.skipped:
