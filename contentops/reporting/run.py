@@ -191,7 +191,7 @@ def _listed(
 
 
 _KEPT = paint("=", "keep")
-_COMPARE = "`contentops diff ITEM --section HEADING` compares the edited section with the new text"
+_COMPARE = "`contentops diff ITEM` compares your sections with the new ones"
 _ADD = "add what you want to keep to `metadata`; `--json` shows all of it"
 
 

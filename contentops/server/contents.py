@@ -6,8 +6,7 @@ import json
 import re
 import sqlite3
 import uuid
-from collections import Counter
-from collections.abc import Iterator
+from html.parser import HTMLParser
 from typing import Any
 
 import msgspec
@@ -19,18 +18,7 @@ from contentops.server.store import Store
 
 _DEEPEST = 6
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})", re.MULTILINE)
-_HTML_ENDS = ("-->", "?>", "]]>", "</pre>", ">")
-"""The ends of blocks of HTML that go on after blank lines; the last one ends a declaration."""
-_MOST = 20
-"""The most elements that are closed one by one."""
-_COMMENT, _TORN = "-->", ">"
-"""The ends of a comment, and of a tag that is cut off."""
 _OPENER = re.compile(r"<(?=[a-z!?])", re.IGNORECASE)
-_ANY_END = re.compile(">")
-_COMMENT_END = re.compile(r"--!?>")
-_TAG = re.compile(r"<!--|<[!?]|<(/?)([a-z][a-z0-9-]*)(?:(?:[^<>\"']|\"[^\"]*\"|'[^']*')*(>))?", re.IGNORECASE)
-_TEXT_ALONE = {"script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes", "noscript"}
-"""Elements that contain only text up to their end tag."""
 _NEVER_OPEN = {
     *("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"),
     *("p", "li", "dt", "dd", "td", "th", "tr", "tbody", "thead", "tfoot", "option", "html", "head", "body"),
@@ -57,7 +45,7 @@ def replace_section(text: str, section: Span, new: str) -> str:
 
 
 def nested(text: str, level: int) -> str:
-    """Return `text` changed to fit under a heading of `level`: deeper headings, and closed code blocks and HTML.
+    """Return `text` changed to fit under a heading of `level`: deeper headings, and closed code blocks.
 
     Headings keep their relative depth; those that would be too deep become bold lines.
     """
@@ -73,9 +61,11 @@ def nested(text: str, level: int) -> str:
         made += lines[done : heading.first]
         made += _deeper(heading, heading.level + max(0, down), made, lines[heading.end :])
         done = heading.end
-    whole = _html_closed(_closed("\n".join([*made, *lines[done:]])))
-    # Else its tags and comments are shown as words, and those of a block of HTML may be headings.
-    return nested(_OPENER.sub("&lt;", text), level) if whole is None else whole
+    whole = _closed("\n".join([*made, *lines[done:]]))
+    if not _OPENER.search(text) or (_ends(whole) and not _leaves_open(whole)):
+        return whole
+    # Its tags and comments are shown as words then, and those of a block of HTML may be headings.
+    return nested(_OPENER.sub("&lt;", text), level)
 
 
 def _deeper(heading: Heading, level: int, before: list[str], after: list[str]) -> list[str]:
@@ -90,10 +80,10 @@ def _deeper(heading: Heading, level: int, before: list[str], after: list[str]) -
 
 
 def _closed(text: str) -> str:
-    """Return `text` with an end for an open code block or HTML block, which would include what follows."""
+    """Return `text` with an end for an open code block, which would include what follows."""
     marks = sorted(_FENCE.findall(text), key=len, reverse=True)
     fences = [next((mark for mark in marks if mark[0] == kind), "") for kind in "`~"]
-    ends = [f"\n{end}" for end in (*fences, *_missing_ends(text)[:1], *_HTML_ENDS) if end]
+    ends = [f"\n{mark}" for mark in fences if mark]
     return next((text + end for end in ("", *ends) if _ends(text + end)), text)
 
 
@@ -106,61 +96,34 @@ def _ends(text: str) -> bool:
 # --- raw HTML that a text leaves open, which would include or hide the rest of a page ------------------------
 
 
-def _html_closed(text: str) -> str | None:
-    """Return `text` with an end for each element and comment that it leaves open; None where that is not possible."""
-    for _ in range(3):
-        ends = _missing_ends(text)
-        if not ends:
-            return text
-        if len(ends) > _MOST or _TORN in ends:
-            return None
-        # A comment ends at the end of the next one.
-        text = f"{text}\n\n<!-- -->" if _COMMENT in ends else "\n".join([f"{text}\n", *ends])
-    return None
+class _OpenTags(HTMLParser):
+    """Notes the elements of HTML that have no end yet, and whether a tag is torn."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=False)
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:  # noqa: ARG002 - as the parser has it
+        if tag not in _NEVER_OPEN:
+            self.open.append(tag)
+
+    handle_startendtag = handle_starttag
+    """A browser ignores the slash of `<script/>`."""
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self.open:
+            del self.open[len(self.open) - 1 - self.open[::-1].index(tag) :]
+
+    def handle_data(self, data: str) -> None:
+        if self.cdata_elem is None and _OPENER.match(data):
+            self.open.append(data)
 
 
-def _missing_ends(text: str) -> list[str]:
-    """Return the missing ends of HTML in a Markdown text, innermost first."""
-    html = raw_html(text) if _OPENER.search(text) else ""
-    stack: list[str] = []
-    open_now: Counter[str] = Counter()
-    for is_end, name in _tags(html):
-        if name in (_COMMENT, _TORN):
-            return [name]
-        if not is_end:
-            stack.append(name)
-            open_now[name] += 1
-        elif open_now[name]:
-            while (last := stack.pop()) != name:
-                open_now[last] -= 1
-            open_now[name] -= 1
-    return [f"</{name}>" for name in reversed(stack)]
-
-
-def _tags(html: str) -> Iterator[tuple[bool, str]]:
-    """Yield each tag of an element that may stay open: is it an end tag, its name; last, a part without an end."""
-    start = 0
-    while tag := _TAG.search(html, start):
-        start = tag.end()
-        if tag[2] is None:
-            is_comment = tag[0] == "<!--"
-            # For a browser `<!-->` is a whole comment, and `<!` and `<?` begin a comment up to the next `>`.
-            end = (_COMMENT_END if is_comment else _ANY_END).search(html, start - 2 if is_comment else start)
-            if end is None:
-                yield False, _COMMENT if is_comment else _TORN
-                return
-            start = end.end()
-            continue
-        name = tag[2].lower()
-        if not tag[3]:
-            yield False, _TORN
-            return
-        if name in _NEVER_OPEN:
-            continue
-        yield bool(tag[1]), name
-        if name in _TEXT_ALONE and not tag[1]:
-            match = re.compile(f"</{name}", re.IGNORECASE).search(html, start)
-            start = match.start() if match is not None else len(html)
+def _leaves_open(text: str) -> bool:
+    """Return whether an element, a tag or a comment of a Markdown text has no end."""
+    parser = _OpenTags()
+    parser.feed(raw_html(text))
+    return bool(parser.open or parser.rawdata)
 
 
 # --- stored contents ---------------------------------------------------------------------------------------
