@@ -109,7 +109,7 @@ class Macros:
         direct = {
             name: _compile(nodes.Template([node], lineno=1), MACROS)[0] for node in body for name in _assigned(node)
         }
-        self._reads = {name: reachable([name], lambda step: direct.get(step, ())) - direct.keys() for name in direct}
+        self._reads = {name: {*reachable([name], lambda step: direct.get(step, ()))} - direct.keys() for name in direct}
 
     def reads(self, name: str) -> Collection[str]:
         """The variables of its caller that a macro may read, directly or not."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 from msgspec import Struct, structs
 
 from contentops.errors import Location, Severity
-from contentops.manifests.templates import Scope, Templates, Uses, root_of, templates_in
+from contentops.manifests.templates import Scope, Templates, Uses, root_of
 from contentops.manifests.values import (
     FUNCTIONS,
     MISSING,
@@ -35,6 +35,7 @@ from contentops.manifests.values import (
     opened,
     overlay,
     paths,
+    templates_in,
     top,
     tree,
 )

@@ -6,6 +6,7 @@ any order; a circle is an error that names its members.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
@@ -17,7 +18,7 @@ from contentops.digest import digest_json, short
 from contentops.errors import Diagnostic, Severity, suggest
 from contentops.manifests.expand import Declared, Origins, of_fields, of_variables
 from contentops.manifests.references import DeclaredTexts, Frame, parts_of
-from contentops.manifests.templates import INPUTS, Scope, Uses, leaves, root_of, templates_in
+from contentops.manifests.templates import INPUTS, Scope, Uses, leaves, root_of
 from contentops.manifests.values import (
     MISSING,
     REF,
@@ -34,6 +35,9 @@ from contentops.manifests.values import (
     Written,
     is_template,
     note_source,
+    reachable,
+    templates_in,
+    texts_in,
     top,
     unclear,
 )
@@ -155,7 +159,8 @@ def render_item(
         item.open,
         None if texts is None else uses.referring,
         item.readings,
-        *(item.references() if item.readings else ((), ())),
+        item.references(of_metadata=False),
+        item.references(of_metadata=True),
         frame=item.frame(values) if uses.referring and not failed else None,
         lacking=frozenset(item.lacks),
     )
@@ -351,24 +356,18 @@ class _Item:
 
     def _below(self, own: Written) -> list[Written]:
         """The variables and other fields that use texts or rows, and that a value uses, directly or not."""
-        found: list[Written] = []
-        seen: set[str] = set()
-        todo = list(self._scope.direct(own))
-        while todo:
-            name = todo.pop()
-            if name in seen:
-                continue
-            seen.add(name)
-            below: list[Written] = []
-            if root_of(name) == "item":
-                fields = templates_of(self._declared.open)
-                referring = ((each, written) for each, written in fields if each in self._uses.referring)
-                below = [written for each, written in referring if root_of(each) == name.partition(".")[2]]
-            elif name in self._scope.variables and self._scope.refers(name):
-                below = list(leaves(self._scope.variables[name]))
-            found += below
-            todo += [used for written in below for used in self._scope.direct(written)]
-        return found
+        direct = self._scope.direct
+        names = reachable(direct(own), lambda name: [used for below in self._made(name) for used in direct(below)])
+        return [below for name in names for below in self._made(name)]
+
+    def _made(self, name: str) -> list[Written]:
+        """What is written for a variable or field, if it uses texts or rows."""
+        if root_of(name) == "item":
+            fields = templates_of(self._declared.open)
+            part = name.partition(".")[2]
+            return [own for each, own in fields if each in self._uses.referring and root_of(each) == part]
+        is_made = name in self._scope.variables and self._scope.refers(name)
+        return [*leaves(self._scope.variables[name])] if is_made else []
 
     def tagged(self, selector: str) -> list[ItemId]:
         """The other items with a tag. Raises TemplateError."""
@@ -390,20 +389,18 @@ class _Item:
         referring = self._uses.referring
         self.open = frozenset(name for name in referring if (is_open(name) if name.startswith(_METADATA) else waits))
 
-    def references(self) -> tuple[tuple[Reference, ...], tuple[Reference, ...]]:
-        """The items whose texts the text uses, and those whose texts only metadata uses; each sorted by id."""
-        own: dict[ItemId, Reference] = {}
-        mentions: dict[ItemId, Reference] = {}
-        for name, readings in self.readings.items():
-            kept = mentions if name.startswith(_METADATA) else own
-            for one in readings:
-                assert self._texts is not None
-                made = self._texts.reference(one)
-                if one.id in self.lacks and made.wait is None:
-                    made = Reference(id=one.id, wait=WaitReason.NO_PART)
-                if (before := kept.get(one.id)) is None or before.wait is None:
-                    kept[one.id] = made
-        return tuple(own[id_] for id_ in sorted(own)), tuple(mentions[id_] for id_ in sorted(mentions))
+    def references(self, *, of_metadata: bool) -> tuple[Reference, ...]:
+        """The items whose texts the text uses, or those whose texts the metadata uses, sorted by id."""
+        made: dict[ItemId, Reference] = {}
+        readings = (read for name, read in self.readings.items() if name.startswith(_METADATA) is of_metadata)
+        for one in itertools.chain.from_iterable(readings):
+            assert self._texts is not None
+            reference = self._texts.reference(one)
+            if one.id in self.lacks and reference.wait is None:
+                reference = Reference(id=one.id, wait=WaitReason.NO_PART)
+            if (before := made.get(one.id)) is None or before.wait is None:
+                made[one.id] = reference
+        return tuple(made[id_] for id_ in sorted(made))
 
     def frame(self, values: Mapping[str, Json]) -> Frame | None:
         """What the request is made from but for texts and rows; None where it uses none."""
@@ -419,7 +416,7 @@ class _Item:
         used = (name for name in sorted(self._uses.of(INPUTS)) if name not in self._uses.made_from_texts | READERS)
         variables = {name: value for name in used if (value := self._plain(name)) is not MISSING}
         if ROWS in self._uses.of(INPUTS):  # the rows may choose which sources are read, and count as words
-            named = filter(self._texts.declares, _texts_in([written, variables]))
+            named = filter(self._texts.declares, _named_in([written, variables]))
             ids = tuple(dict.fromkeys(map(ItemId, named)))
         else:
             readings = (one for name, _ in templates for one in self.readings.get(name, ()) if not one.listed)
@@ -686,14 +683,11 @@ def _reading(name: Any, *, approved: Any) -> Reading:
 _NAMED: Final = re.compile(r"""(["'])(.*?)\1""")
 
 
-def _texts_in(value: Json) -> Iterator[str]:
-    """Yield every text of a value, and the quoted parts of it."""
-    if isinstance(value, str):
-        yield value
-        yield from (each[2] for each in _NAMED.finditer(value))
-    elif isinstance(value, Mapping | list | tuple):
-        for each in value.values() if isinstance(value, Mapping) else value:
-            yield from _texts_in(each)
+def _named_in(value: Json) -> Iterator[str]:
+    """Yield every text of a value, and what stands in quotes within it."""
+    for text in texts_in(value):
+        yield text
+        yield from (each[2] for each in _NAMED.finditer(text))
 
 
 def _unnamed(value: Json, ids: Collection[str]) -> Json:

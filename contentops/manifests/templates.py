@@ -23,8 +23,8 @@ from contentops.manifests.values import (
     TemplateError,
     Tree,
     Written,
-    is_template,
     reachable,
+    templates_in,
     top,
     unsendable,
 )
@@ -103,16 +103,6 @@ class Templates:
     def __init__(self, limit: int = 10_000, macros: MacroFile | None = None) -> None:
         self.macros = macros
         self.get = functools.lru_cache(limit)(functools.partial(TextTemplate, macros=macros))
-
-
-def templates_in(value: Json) -> Iterator[str]:
-    """Every text with Jinja inside a value, at any depth; the keys of maps are not templates."""
-    if isinstance(value, str):
-        if is_template(value):
-            yield value
-    elif isinstance(value, dict | list):
-        for entry in value.values() if isinstance(value, dict) else value:
-            yield from templates_in(entry)
 
 
 Paths = tuple[tuple[str, ...], ...]

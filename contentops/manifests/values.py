@@ -50,16 +50,30 @@ def is_template(text: str) -> bool:
     return "{" in text and JINJA.search(text) is not None
 
 
-def reachable(names: Iterable[str], direct: Callable[[str], Iterable[str]]) -> set[str]:
-    """Some names, and every name that they use directly or through others."""
-    seen: set[str] = set()
+def texts_in(value: Json) -> Iterator[str]:
+    """Every text inside a value, at any depth; the keys of maps do not count."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for entry in value.values() if isinstance(value, dict) else value:
+            yield from texts_in(entry)
+
+
+def templates_in(value: Json) -> Iterator[str]:
+    """Every text with Jinja inside a value."""
+    return filter(is_template, texts_in(value))
+
+
+def reachable(names: Iterable[str], direct: Callable[[str], Iterable[str]]) -> list[str]:
+    """Some names, and every name that they use directly or through others, each once."""
+    seen: dict[str, None] = {}
     todo = [*names]
     while todo:
         step = todo.pop()
         if step not in seen:
-            seen.add(step)
+            seen[step] = None
             todo += direct(step)
-    return seen
+    return [*seen]
 
 
 class TemplateError(Exception):
@@ -408,7 +422,7 @@ def _over(
             inner = _over(layer, (*at, key), value, under, None)
             values[key] = Unrendered(inner, open_) if (open_ := opened(inner)) else inner
         else:
-            values[key] = Written(value, layer.layer, layer.document, (*at, key)) if _has_template(value) else value
+            values[key] = Written(value, layer.layer, layer.document, (*at, key)) if any(templates_in(value)) else value
     return values
 
 
@@ -458,16 +472,6 @@ def paths(values: Mapping[str, Any], at: tuple[str, ...] = ()) -> Iterator[tuple
             yield from paths(inner, (*at, key))
         else:
             yield (*at, key)
-
-
-def _has_template(value: Json) -> bool:
-    """Whether a value contains Jinja, at any depth."""
-    if isinstance(value, str):
-        return is_template(value)
-    for entry in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        if (type(entry) is not str or "{" in entry) and _has_template(entry):
-            return True
-    return False
 
 
 # --- rows of data files ---------------------------------------------------------------------------------
