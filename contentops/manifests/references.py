@@ -19,7 +19,7 @@ from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
 from contentops.documents.preset import apply_preset
 from contentops.errors import suggest
-from contentops.manifests.values import MAX_TEXT, Lazy, TemplateError
+from contentops.manifests.values import MAX_TEXT, Lazy, SourceError, TemplateError
 from contentops.model import AcceptedTexts, ItemId, Json, Observed, Reference, Spec, WaitReason, text_digest
 from contentops.model.desired import PARTS, Reading
 from contentops.sections import headings, spans
@@ -166,7 +166,7 @@ class DeclaredTexts:
                 return ReferredText(id=name, wait=WaitReason.NO_TEXT)
             recorded = "it was removed from the manifests: declare it again" if name in self._accepted.paths else ""
             hint = recorded or suggest(name, tuple(self._declared.specs)) or "`contentops status` lists the items"
-            raise TemplateError("unknown-reference", f"there is no item `{name[:200]}`", hint=hint)
+            raise SourceError("unknown-reference", f"there is no item `{name[:200]}`", hint=hint)
         text = self._file(spec)
         if text.wait is not None and spec.output:
             declared = apply_preset(self._declared.preset, spec.metadata)
@@ -259,6 +259,6 @@ def _section(text: ReferredText, heading: Any) -> str:
     return text.body[found[0].text : found[0].end].strip()
 
 
-def _no_address(name: ItemId) -> TemplateError:
+def _no_address(name: ItemId) -> SourceError:
     hint = "the preset does not define it: build it from `.path`, or state `url` in its metadata"
-    return TemplateError("template-value", f"the address of `{name}` is not known", hint=hint)
+    return SourceError("template-value", f"the address of `{name}` is not known", hint=hint)

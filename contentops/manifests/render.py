@@ -243,7 +243,7 @@ class _Item:
 
     def field(self, name: str) -> Json:
         """A rendered field of the item; None where it is absent. Raises _FailedError."""
-        return self._once(f"item.{name}", self._declared.values[name])
+        return self._once(f"item.{name}", self._declared.values[name], self._done)
 
     def ask(self, name: str) -> Any:
         """The value of `item.<name>`, or MISSING."""
@@ -264,23 +264,13 @@ class _Item:
             if self._lazy is None:
                 self._lazy = Lazy(ITEM_FIELDS, self.ask)
             return self._lazy
-        if name in self._scope.constants:
-            return self._scope.constants[name]
-        node = self._scope.variables.get(name)
-        if node is None:
-            return self._inputs() if name == INPUTS else self._function(name)
-        if name in self._scope.broken:
-            raise _FailedError
-        constant = self._scope.is_constant(name)
-        try:
-            value = self._once(name, node)
-        except _FailedError:
-            if constant:
-                self._scope.broken.add(name)
-            raise
-        if constant:
-            self._scope.constants[name] = value
-        return value
+        value = self._scope.constants.get(name, _FAILED)
+        if value is not _FAILED:
+            return value
+        if name in self._scope.variables:
+            done = self._scope.constants if self._scope.is_constant(name) else self._done
+            return self._once(name, self._scope.variables[name], done)
+        return self._inputs() if name == INPUTS else self._function(name)
 
     # --- texts of other items --------------------------------------------------------------------------------
 
@@ -293,10 +283,10 @@ class _Item:
             return
         problems, self._problems = self._problems, trouble
         self.lacks = {*lacking}
-        self.readings = {**known} or self._found(problems)
+        self.readings = {**known} or self._found(problems, self._texts)
         self._leave_out(self._texts)
 
-    def _found(self, problems: Problems) -> dict[str, tuple[Reading, ...]]:
+    def _found(self, problems: Problems, texts: DeclaredTexts) -> dict[str, tuple[Reading, ...]]:
         """What each value reads of other items, by its name with dots. Raises _FailedError."""
         finder = _Item(self._declared, self._each, self._scope, self._uses, problems, self._texts)
         found: dict[str, tuple[Reading, ...]] = {}
@@ -304,7 +294,7 @@ class _Item:
         for name, written in templates_of(self._declared.open):
             if name in self.open and root_of(name) in REFERRING:
                 try:
-                    found[name] = finder.readings_of(name, written)
+                    found[name] = finder.readings_of(name, written, texts)
                 except _FailedError:
                     failed = True
         finder.end()
@@ -312,9 +302,9 @@ class _Item:
             raise _FailedError
         return found
 
-    def readings_of(self, name: str, own: Written) -> tuple[Reading, ...]:
+    def readings_of(self, name: str, own: Written, texts: DeclaredTexts) -> tuple[Reading, ...]:
         """What the templates of a value, and of all that they use, read of other items."""
-        explorer = _Explorer(self, self._uses.made_from_texts)
+        explorer = _Explorer(self, self._uses.made_from_texts, texts)
         sources: dict[str, Written] = {}
         for written in (*self._below(own), own):
             sources |= dict.fromkeys(templates_in(written.value), written)
@@ -330,29 +320,27 @@ class _Item:
                 self._report(written, f"item.{name}", error)
                 raise _FailedError from None
         found = explorer.readings()
-        called = [*found]
-        if isinstance(stated, list) and (is_unclear or not name.startswith(_METADATA)):
-            for one in found:
-                if one.id not in stated and not one.listed:
-                    core = f"reads the text of `{one.id[:200]}` in `{name}`, which is not in its `uses`"
-                    self._about(own, "reference-not-used", core, hint="add it there")
-                    raise _FailedError
-            found |= dict.fromkeys(Reading(ItemId(id_)) for id_ in stated if isinstance(id_, str))
-        return self._known(found, {reading.id: (own, name) for reading in called})
+        if not isinstance(stated, list) or (name.startswith(_METADATA) and not is_unclear):
+            return tuple(found)
+        for one in found:
+            if one.id not in stated and not one.listed:
+                core = f"reads the text of `{one.id[:200]}` in `{name}`, which is not in its `uses`"
+                self._about(own, "reference-not-used", core, hint="add it there")
+                raise _FailedError
+        return tuple(found | dict.fromkeys(self._stated(stated, texts)))
 
-    def _known(self, found: Iterable[Reading], called: Mapping[ItemId, tuple[Written, str]]) -> tuple[Reading, ...]:
-        """What is read, if there are such items; `called`: where templates name them; the others are of `uses`."""
-        assert self._texts is not None
-        problems = self._problems.errors
-        for reading in found:
+    def _stated(self, stated: list[Json], texts: DeclaredTexts) -> list[Reading]:
+        """The texts that `uses` names, if there are such items."""
+        before = self._problems.errors
+        named = [Reading(ItemId(id_)) for id_ in stated if isinstance(id_, str)]
+        for reading in named:
             try:
-                self._texts.reference(reading)
+                texts.reference(reading)
             except TemplateError as error:
-                written, name = called.get(reading.id) or (self._declared.find((USES,))[0], USES)
-                self._report(written, f"item.{name}", error)
-        if self._problems.errors > problems:
+                self._report(self._declared.find((USES,))[0], f"item.{USES}", error)
+        if self._problems.errors > before:
             raise _FailedError
-        return tuple(found)
+        return named
 
     def _below(self, own: Written) -> list[Written]:
         """The variables and other fields that use texts or rows, and that a value uses, directly or not."""
@@ -369,11 +357,10 @@ class _Item:
         is_made = name in self._scope.variables and self._scope.refers(name)
         return [*leaves(self._scope.variables[name])] if is_made else []
 
-    def tagged(self, selector: str) -> list[ItemId]:
+    def tagged(self, selector: Any, texts: DeclaredTexts) -> list[ItemId]:
         """The other items with a tag. Raises TemplateError."""
-        assert self._texts is not None
         own = self.field("id") if "id" in self._declared.values else None
-        return [id_ for id_ in self._texts.tagged(selector) if id_ != own]
+        return [id_ for id_ in texts.tagged(selector) if id_ != own]
 
     def _leave_out(self, texts: DeclaredTexts) -> None:
         """Leave out the values whose texts cannot be used.
@@ -435,7 +422,7 @@ class _Item:
 
     def _listed(self, selector: Any = None) -> list[Lazy]:
         """The texts of the other items with a tag. Raises TemplateError."""
-        return [self._text(Reading(id_)) for id_ in self.tagged(selector)]
+        return [] if self._texts is None else [self._text(Reading(id_)) for id_ in self.tagged(selector, self._texts)]
 
     def _text(self, reading: Reading) -> Lazy:
         known = any(one.id == reading.id for each in self.readings.values() for one in each)
@@ -457,30 +444,28 @@ class _Item:
         inputs = self.ask(INPUTS)
         return _NO_INPUTS if inputs is MISSING else inputs
 
-    def _once(self, name: str, node: Any) -> Json:
-        """The value of a variable or field, rendered once; reports a circle."""
-        if name in self._done:
-            value = self._done[name]
-            if value is _FAILED:
-                raise _FailedError
-            return value
+    def _once(self, name: str, node: Any, done: dict[str, Any]) -> Json:
+        """The value of a variable or field, rendered once and kept in `done`; reports a circle."""
         if name in self._stack:
             self._report_circle(name)
             raise _FailedError
+        value = done.get(name, MISSING)
+        if value is _FAILED:
+            raise _FailedError
+        if value is not MISSING:
+            return value
         if len(self._stack) >= MAX_CHAIN:
             core = f"`{self._stack[0]}` depends on a chain of more than {MAX_CHAIN} other values"
             hint = "use the last values of the chain directly"
             self._problems.about("", self._written(name), "template-limit", core, hint=hint)
             raise _FailedError
         self._stack.append(name)
+        done[name] = _FAILED
         try:
-            value = self._done[name] = self._tree(node, name)
-        except _FailedError:
-            self._done[name] = _FAILED
-            raise
+            done[name] = self._tree(node, name)
         finally:
             self._stack.pop()
-        return value
+        return done[name]
 
     def _written(self, name: str) -> Written:
         """A variable or field as written."""
@@ -613,10 +598,11 @@ class _Item:
 class _Explorer:
     """The names of templates while no text is known; it notes what they read."""
 
-    def __init__(self, item: _Item, names: frozenset[str]) -> None:
+    def __init__(self, item: _Item, names: frozenset[str], texts: DeclaredTexts) -> None:
         """`names`, with dots, are made from texts."""
         self._item = item
         self._names = names
+        self._declared = texts
         self._found: dict[Reading, None] = {}
 
     def readings(self) -> dict[Reading, None]:
@@ -653,18 +639,23 @@ class _Explorer:
         _refuse_arguments(TEXTS, others, ("selector",))
         if isinstance(selector, Unknown):
             raise unclear()
-        return [self._noted(Reading(id_, listed=True)) for id_ in self._item.tagged(selector)]
+        return [self._noted(Reading(id_, listed=True)) for id_ in self._item.tagged(selector, self._declared)]
 
     def _noted(self, reading: Reading) -> Lazy:
-        self._found[reading] = None
+        self._note(reading)
 
         def part(name: str) -> Any:
             if name not in PARTS:
                 raise SourceError("unknown-part", f"a text has no part `{name[:60]}`", hint=suggest(name, PARTS))
-            self._found[structs.replace(reading, part=name)] = None
-            return UNKNOWN
+            return self._note(structs.replace(reading, part=name))
 
         return Lazy(PARTS, part, is_open=True)
+
+    def _note(self, reading: Reading) -> Any:
+        """Note what is read, if there is such a text or part of it."""
+        self._declared.reference(reading)
+        self._found[reading] = None
+        return UNKNOWN
 
 
 def _refuse_arguments(reader: str, others: Mapping[str, Any], known: tuple[str, ...]) -> None:

@@ -223,7 +223,6 @@ class Scope:
         self.templates = templates
         self.constants: dict[str, Json] = dict(builtin)
         self.prints: dict[str, str] = {}
-        self.broken: set[str] = set()
         self.used: dict[tuple[str, ...], dict[str, str]] = {}
         """By their variables, the starts of digests that are the same for every item."""
         self._uses: dict[tuple[Direct, ...], Uses] = {}
