@@ -195,21 +195,6 @@ def test_an_item_waits_for_front_matter_that_the_same_plan_writes(harness: Harne
 # --- renames and rings ---------------------------------------------------------------------------------------------
 
 
-def test_a_renamed_source_that_is_edited_later_is_a_changed_source(harness: Harness) -> None:
-    """The rename brings the records of its dependants up to date, so that the default goes on paying nothing."""
-    harness.apply()
-    made = json.loads(items({"handbook": GUIDE, "news": NEWS.replace("guide", "handbook"), "teaser": TEASER}))
-    made["moved"] = [{"from": "guide", "to": "handbook"}]
-    harness.write("content/a.yaml", json.dumps(made))
-    assert not any(change.submits for change in harness.plan().changes)
-    harness.apply()
-    assert list(harness.record("news").sources) == ["handbook"]
-    harness.edit("out/handbook.md", "title: On Guide", "title: On Guides")
-    plan = harness.plan()
-    assert sent(plan) == []
-    assert [note.items for note in plan.notes if note.kind == "stale-source"] == [("news",)]
-
-
 def test_a_literal_that_becomes_a_reference_is_recorded_and_not_paid_for(harness: Harness) -> None:
     """As long as the request stays the same."""
     harness.write("content/a.yaml", items({"guide": GUIDE, "news": "News of On Guide"}))

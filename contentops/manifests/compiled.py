@@ -109,15 +109,8 @@ class Macros:
         direct = {
             name: _compile(nodes.Template([node], lineno=1), MACROS)[0] for node in body for name in _assigned(node)
         }
-        self._reads = {name: {*reachable([name], lambda step: direct.get(step, ()))} - direct.keys() for name in direct}
-
-    def reads(self, name: str) -> Collection[str]:
-        """The variables of its caller that a macro may read, directly or not."""
-        return self._reads.get(name, ())
-
-    def reads_any(self, variable: str) -> bool:
-        """Whether anything of the file reads a variable of its caller."""
-        return any(variable in names for names in self._reads.values())
+        self.reads = {name: {*reachable([name], lambda step: direct.get(step, ()))} - direct.keys() for name in direct}
+        """By a name of the file, the variables of its caller that it may read, directly or not."""
 
 
 class Compiled:
@@ -131,7 +124,7 @@ class Compiled:
         self._macros = macros
         self._steps = steps
         names = self._code.names
-        read = (macros.reads(name) for name in names & macros.names) if macros else ()
+        read = (macros.reads[name] for name in names & macros.names) if macros else ()
         self.names = tuple(sorted(names.union(*read)))
 
     def render(self, lookup: Lookup) -> Json:
@@ -196,7 +189,7 @@ class Compiled:
         owner, name = used._undefined_obj, str(used._undefined_name)  # noqa: SLF001 - it has no other way to tell
         if owner is missing:
             problem = TemplateError("undefined-variable", f"`{name}` is not defined", name=name)
-            passed = self._macros is not None and not self._macros.reads_any(name)
+            passed = self._macros is not None and not any(name in read for read in self._macros.reads.values())
             return self._placed(problem, error.__traceback__, name, passed=passed)
         roots = {each.partition(".")[0] for each in self.names}  # `inputs` may ask for this very template
         known = next((f"`{root}`" for root in _OWNERS if root in roots and lookup(root) is owner), "")

@@ -112,7 +112,7 @@ class DeclaredTexts:
     """The texts of the items that the manifests declare; each is read once."""
 
     def __init__(self, declared: DeclaredItems, accepted: AcceptedTexts) -> None:
-        self._declared = declared
+        self.declared = declared
         # An item that has no text under its own id has that of the old one.
         paths = {new: accepted.paths[old] for new, old in declared.moved.items() if old in accepted.paths}
         self._accepted = structs.replace(accepted, paths={**paths, **accepted.paths}) if paths else accepted
@@ -125,28 +125,24 @@ class DeclaredTexts:
             self._texts[key] = self._look(name, approved=approved)
         return self._texts[key]
 
-    def declares(self, name: str) -> bool:
-        """Return whether a text is the id of a declared item."""
-        return name in self._declared.specs
-
     def frame(self, frame: Frame | None, *, is_earlier: bool = False) -> Digest:
         """The digest of a frame, or the one it had before sources got other ids; empty for none."""
         if frame is None:
             return NOTHING
         return digest_json(
-            [frame.parts, [self._declared.moved.get(id_, id_) if is_earlier else id_ for id_ in frame.ids]]
+            [frame.parts, [self.declared.moved.get(id_, id_) if is_earlier else id_ for id_ in frame.ids]]
         )
 
     def earlier_ids(self, ids: Iterable[ItemId]) -> dict[ItemId, ItemId]:
         """The ids before `moved`, by the ids of today."""
-        return {id_: self._declared.moved[id_] for id_ in ids if id_ in self._declared.moved}
+        return {id_: self.declared.moved[id_] for id_ in ids if id_ in self.declared.moved}
 
     def tagged(self, selector: Any) -> list[ItemId]:
         """The items with a tag, by id. Raises TemplateError where the selector is not `tag:NAME`."""
         tag = selector.removeprefix(_TAG) if isinstance(selector, str) and selector.startswith(_TAG) else ""
         if not tag:
             raise TemplateError("template-value", "`texts` takes a tag", hint="write `texts('tag:NAME')`")
-        return self._declared.tagged.get(tag, [])
+        return self.declared.tagged.get(tag, [])
 
     def path_of(self, name: ItemId) -> str:
         """The path of an item's text by the lock; empty: it has none."""
@@ -160,19 +156,19 @@ class DeclaredTexts:
         return text.reference
 
     def _look(self, name: ItemId, *, approved: bool) -> ReferredText:
-        spec = self._declared.specs.get(name)
+        spec = self.declared.specs.get(name)
         if spec is None:
-            if self._declared.others is None or name in self._declared.others:
+            if self.declared.others is None or name in self.declared.others:
                 return ReferredText(id=name, wait=WaitReason.NO_TEXT)
             recorded = "it was removed from the manifests: declare it again" if name in self._accepted.paths else ""
-            hint = recorded or suggest(name, tuple(self._declared.specs)) or "`contentops status` lists the items"
+            hint = recorded or suggest(name, tuple(self.declared.specs)) or "`contentops status` lists the items"
             raise SourceError("unknown-reference", f"there is no item `{name[:200]}`", hint=hint)
         text = self._file(spec)
         if text.wait is not None and spec.output:
-            declared = apply_preset(self._declared.preset, spec.metadata)
+            declared = apply_preset(self.declared.preset, spec.metadata)
             is_known = (
                 not _ADDRESS.isdisjoint(spec.open_metadata)
-                or address_of(self._declared.preset, spec.output, declared) is not None
+                or address_of(self.declared.preset, spec.output, declared) is not None
             )
             text = structs.replace(text, has_address=is_known)
         if text.wait is None and approved:
@@ -187,7 +183,7 @@ class DeclaredTexts:
         if path is None:
             return ReferredText(id=name, wait=WaitReason.NO_TEXT)
         file = self._accepted.observe(path)
-        is_of_other = file.owner not in ("", name) and file.owner in self._declared.specs
+        is_of_other = file.owner not in ("", name) and file.owner in self.declared.specs
         # A lock from elsewhere may name any file of the project.
         is_strange = not file.owner and spec.output not in ("", path)
         if not file.exists or is_of_other or is_strange:
@@ -198,7 +194,7 @@ class DeclaredTexts:
             return ReferredText(id=name, wait=WaitReason.EMPTY, file=file)
         # Its page will be where the manifest says, also if the file is still to be moved there.
         target = spec.output or path
-        url = address_of(self._declared.preset, target, file.front) or ""
+        url = address_of(self.declared.preset, target, file.front) or ""
         return ReferredText(id=name, file=file, path=target, url=url, read=self._accepted.read)
 
 

@@ -127,19 +127,17 @@ def render_item(
     """
     item = _Item(declared, each, scope, uses, problems, texts)
     values = dict(declared.values)
-    failed: set[str] = set()
+    refused = {root_of(each) for each in uses.referring} - REFERRING  # that is reported
+    failed = {*refused}
     try:
         item.look(trouble, readings, lacking)
     except _FailedError:
         failed.add("inputs")
-    refused = {root_of(each) for each in uses.referring} - REFERRING
     for name in declared.open:
-        is_wrong = name in refused  # that is reported
         try:
-            values[name] = None if is_wrong or name in item.open else item.field(name)
+            values[name] = None if name in refused or name in item.open else item.field(name)
         except _FailedError:
             failed.add(name)
-        failed |= {name} if is_wrong else set()
         if name in failed or values[name] is None:
             del values[name]
     try:
@@ -249,11 +247,9 @@ class _Item:
         """The value of `item.<name>`, or MISSING."""
         if name in self.open:
             return MISSING
-        if name not in self._declared.values:
-            if name == "id":  # a missing id is reported once, with the item
-                raise _FailedError
-            return MISSING
-        value = self.field(name)
+        value = self.field(name) if name in self._declared.values else None
+        if value is None and name == "id":  # a missing id is reported once, with the item
+            raise _FailedError
         return MISSING if value is None else value
 
     def lookup(self, name: str) -> Any:
@@ -403,8 +399,8 @@ class _Item:
         used = (name for name in sorted(self._uses.of(INPUTS)) if name not in self._uses.made_from_texts | READERS)
         variables = {name: value for name in used if (value := self._plain(name)) is not MISSING}
         if ROWS in self._uses.of(INPUTS):  # the rows may choose which sources are read, and count as words
-            named = filter(self._texts.declares, _named_in([written, variables]))
-            ids = tuple(dict.fromkeys(map(ItemId, named)))
+            named = map(ItemId, _named_in([written, variables]))
+            ids = tuple(dict.fromkeys(id_ for id_ in named if id_ in self._texts.declared.specs))
         else:
             readings = (one for name, _ in templates for one in self.readings.get(name, ()) if not one.listed)
             ids = tuple(dict.fromkeys(one.id for one in readings))
@@ -529,12 +525,11 @@ class _Item:
         if gap and (name == "item.id" or name.startswith("item.inputs")):
             core = f"has no value for `{{{{ {gap} }}}}` inside the text of `{name[5:]}`"
             hint = f"fill it in, or state another value: `{{{{ {gap} or ... }}}}`"
-            subject = subject_of(self._declared, self._each)
-            severity = Severity.WARNING
-            self._problems.about(subject, written, "empty-between-words", core, hint=hint, severity=severity)
+            self._about(written, "empty-between-words", core, hint=hint, severity=Severity.WARNING)
 
-    def _about(self, written: Written, code: str, core: str, *, hint: str) -> None:
-        self._problems.about(subject_of(self._declared, self._each), written, code, core, hint=hint)
+    def _about(self, written: Written, code: str, core: str, *, hint: str, severity: Severity = Severity.ERROR) -> None:
+        subject = subject_of(self._declared, self._each)
+        self._problems.about(subject, written, code, core, hint=hint, severity=severity)
 
     def _report(self, written: Written, name: str, error: TemplateError) -> None:
         macros = self._scope.templates.macros

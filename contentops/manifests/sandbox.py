@@ -214,7 +214,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """What was looked up in the templates that were compiled since this was emptied."""
         self.globals = {"date": self._date, "range": self._range}
         self.filters = {name: self._charged(name, function) for name, function in allowed.items()}
-        self.filters |= {BOUNDED: self._bounded, CHARGED: self._charge, JOINED: self._joined}
+        self.filters |= {BOUNDED: self._bounded, CHARGED: self._charge}
+        self.filters[JOINED] = lambda values: self.concat(map(_text, values))
         tests: Any = TESTS
         self.tests = {name: self._charged(name, tests[name]) for name in _TESTS}
         self.policies["compiler.ascii_str"] = False
@@ -296,17 +297,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.allowance.room(sum(map(len, texts)))
         return "".join(texts)
 
-    def _joined(self, values: Iterable[Any]) -> Any:
-        return self.concat(map(_text, values))
-
     def _format(self, text: str, values: Any) -> str:
         """`%` on texts, without unbounded widths."""
         for width, precision, kind in _FORMAT.findall(text):
-            if "*" in (width, precision) or max(len(width), len(precision)) > 3:
-                raise TemplateError("template-limit", f"uses a format with a width above {MAX_WIDTH}")
-            if kind == "(":
-                hint = "in `%(NAME)s`, NAME must not contain brackets"
-                raise TemplateError("template-value", "uses a format with an invalid key", hint=hint)
+            if kind == "(" or "*" in (width, precision) or max(len(width), len(precision)) > 3:
+                message = f"uses a format with a width above {MAX_WIDTH}, or with brackets in the NAME of `%(NAME)s`"
+                raise TemplateError("template-limit", message)
         parts = values.values() if isinstance(values, dict) else values if isinstance(values, tuple) else [values]
         self.allowance.room(len(text) + text.count("%") * (MAX_WIDTH + sum(len(_text(part)) for part in parts)))
         return str(text % values)
