@@ -34,8 +34,7 @@ from contentops.model import (
     Update,
     Write,
 )
-from contentops.model.plan import PlanFile
-from contentops.model.plan_file import CHECKSUM, checksum, plan_file
+from contentops.model.plan_file import CHECKSUM, PlanFile, checksum, plan_file
 from contentops.reporting.plan_json import plan_pieces
 
 GENERATE = ("submit", "poll", "write", "save")

@@ -12,8 +12,7 @@ from jsonschema import Draft7Validator
 from contentops.errors import Refused
 from contentops.execution.primitives import Stop
 from contentops.model import Action, Change, JobState, Plan, Run
-from contentops.model.plan import PlanFile
-from contentops.model.plan_file import plan_file
+from contentops.model.plan_file import PlanFile, plan_file
 from contentops.operations.apply import Overrides
 from contentops.operations.spend import history
 from contentops.operations.state import resolve

@@ -8,7 +8,7 @@ import pytest
 from contentops.errors import UsageError
 from contentops.model import ItemId
 from contentops.operations.adopt import Adoption, Options, adopt, import_contents
-from contentops.operations.state import resolve
+from contentops.operations.state import forget_record, resolve
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog, results
 from tests.running import Build, Run
@@ -111,7 +111,7 @@ def test_a_content_of_another_item_is_no_answer_for_a_lost_submit(tmp_path: Path
 
 
 def test_environments_that_share_a_content_already_part(tmp_path: Path) -> None:
-    """Locks of an earlier version name one content twice: the first keeps it, the other's text is saved as new."""
+    """A lock that was copied names one content twice: the first owns it, and the other's text is saved as new."""
     prod, staging = _rooms(tmp_path, auto_save=True)
     assert results(staging.apply()) == {"one": "done"}
     theirs, ours = prod.record("one").content_id, staging.record("one").content_id
@@ -120,8 +120,11 @@ def test_environments_that_share_a_content_already_part(tmp_path: Path) -> None:
     del staging.api.contents[ours]
     assert prod.plan(refresh=True).empty
     (change,) = staging.plan().changes
-    assert change.id == ItemId("one")
+    assert (change.id, change.blocked) == (ItemId("one"), "owned-elsewhere")
+    assert "`contentops state rm one`" in change.hint
     staging.edit("staging/one.md", "## Closing", WORDS)
+    assert results(staging.apply()) == {"one": "blocked"}
+    forget_record(staging.project, "one")
     assert (results(staging.apply()), prod.record("one").content_id) == ({"one": "done"}, theirs)
     assert staging.record("one").content_id not in ("", theirs)
     assert theirs not in staging.record("one").superseded

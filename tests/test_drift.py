@@ -105,7 +105,7 @@ CASES: dict[str, Case] = {
     "moved, edited on the server": Case(spec=a_spec(output="new/a.md"), remote=THERE, action="move", steps="move", why="moved", notes="edited-on-server"),
     "moved, deleted on the server": Case(spec=a_spec(output="new/a.md"), remote=GONE, action="move", steps="move save"),
     "moved, edited on both sides": Case(spec=a_spec(output="new/a.md"), file=EDITED, remote=THERE, blocked="edited-on-server"),
-    "renamed, edited on the server": Case(spec=a_spec("b", output="out/b.md"), remote=THERE, action="rename", steps="move record", notes="edited-on-server"),
+    "renamed, edited on the server": Case(spec=a_spec("b", output="out/b.md"), remote=THERE, action="rename", steps="move", notes="edited-on-server"),
     # --- request changed, and something else ----------------------------------------------------------------------
     "request changed, edited in the file": Case(spec=CHANGED, file=EDITED, blocked="edited", why="changed edited"),
     "request changed, edited in the file, keep": Case(spec=CHANGED, file=EDITED, on="keep", action="keep", steps="record save"),
@@ -148,7 +148,7 @@ CASES: dict[str, Case] = {
 
 
 def _plan(case: Case) -> Plan:
-    remote = None if case.remote is None else {"a": case.remote}
+    remote = None if case.remote is None else {case.spec.id if case.spec is not None else "a": case.remote}
     choice = case.choice | ({"on_edit": OnEdit(case.on)} if case.on else {})
     specs, files = [] if case.spec is None else [case.spec], [] if case.file is None else [case.file]
     found = a_situation(specs, [case.record], files, remote=remote, open_jobs=case.open_jobs, **choice)

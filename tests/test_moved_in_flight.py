@@ -14,7 +14,7 @@ from contentops.operations.state import resolve
 from contentops.planning.sides import Choice
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.harness import Harness, results
-from tests.fakes.kills import Death
+from tests.fakes.kills import Death, state_after_each_kill
 
 
 def _items(**topics: str) -> str:
@@ -62,6 +62,20 @@ def test_running_jobs_move_along_once(tmp_path: Path, pairs: dict[str, str], top
     _stopped_and_done(harness)
     assert harness.api.credits == 12
     assert {id_: harness.api.charged(topic) for id_, topic in topics.items()} == dict.fromkeys(topics, 1)
+
+
+@pytest.mark.parametrize("moved", ["moved: [{from: a, to: b}]\n", ""])
+def test_a_replacement_that_was_killed_and_renamed_is_done_in_one_apply(tmp_path: Path, moved: str) -> None:
+    """Whenever it was killed, the next apply leaves nothing to do, and pays for no third text."""
+    harness = Harness(tmp_path / "project", FakeApi(duration=30))
+    harness.write("content/a.yaml", _items(a="apples"))
+    harness.apply()
+    killed = state_after_each_kill(harness, tmp_path / "killed", lambda: harness.apply(replace=("a",)))
+    for step, left in killed.items():
+        left.write("content/a.yaml", moved + _items(b="apples"))
+        assert results(left.apply()) == {"b": "done"}, step
+        assert (left.plan().changes, sorted(left.tree())) == ((), ["out/b.md"]), step
+        assert left.api.credits <= 8, step
 
 
 def test_jobs_made_after_the_pairs_stay(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What becomes of a promoted text afterwards: gone from disk, under the checks of its environment, told from others."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -412,3 +413,22 @@ def test_front_matter_that_staging_states_for_itself_stays_there(tmp_path: Path)
     assert "robots: noindex" in prod.read("staging/a.md")
     assert results(prod.apply()) == {"a": "done"}
     assert "robots" not in prod.read("live/a.md")
+
+
+def test_all_layers_of_texts_are_promoted_at_once(tmp_path: Path) -> None:
+    """What is made from a promoted text is promoted in the same run; what waits for another text is left alone."""
+    staging, prod = Room(tmp_path, "staging", extra=BY_HAND), ByHand(tmp_path, "prod", extra=BY_HAND)
+    prod.timeline = staging.timeline
+    topics = {
+        "a": "x",
+        "b": "on {{ ref('a').title }}",
+        "c": "on {{ ref('b').title }}",
+        "d": "new",
+        "e": "{{ ref('d').title }}",
+    }
+    staging.write("content/b.yaml", json.dumps({"items": [
+        {"id": id_, "inputs": {"topic": topic, "target_audience": "readers"}} for id_, topic in topics.items()
+    ]}))  # fmt: skip
+    staging.apply(select=("c", "b", "a"))
+    assert prod.promote() == {"a": "done", "b": "done", "c": "done", "d": "blocked"}
+    assert prod.promote() == {"d": "blocked"}

@@ -350,6 +350,46 @@ def test_an_output_may_be_named_by_the_text_of_another(harness: Harness) -> None
     assert sorted(harness.tree()) == ["out/guide.md", "out/on-guide.md"]
 
 
+def test_an_output_follows_the_text_that_names_it_in_one_apply(harness: Harness) -> None:
+    """The file moves once its source has another title; no other item may read a path that is not known before."""
+    made = json.loads(items({"guide": "Guide", "news": "News", "index": "All"}))
+    made["items"][1]["output"] = "out/{{ ref('guide').title | slugify }}.md"
+    harness.write("content/a.yaml", json.dumps(made))
+    harness.apply()
+    made["items"][0]["inputs"]["topic"] = "Book"
+    harness.write("content/a.yaml", json.dumps(made))
+    waits = change_of(harness.plan(), "news")
+    assert (waits.action, waits.updates_later) == (Action.WAIT, ("output",))
+    assert waits.reasons[0].detail == "its path uses `guide`, whose text comes first"
+    assert results(harness.ran()) == {"guide": "done", "news": "done"}
+    assert (sorted(harness.tree()), harness.plan().empty) == (["out/guide.md", "out/index.md", "out/on-book.md"], True)
+    made["items"][2]["inputs"]["topic"] = "All: {{ ref('news').path }}"
+    harness.write("content/a.yaml", json.dumps(made))
+    said = "reference-path: item `index` uses the `path` of `news`, whose `output` is made from a text; "
+    assert refused(harness)[-1] == f"{said}give `news` an `output` that uses no text, or use another part of it"
+
+
+def test_a_source_and_its_dependant_get_new_ids_at_once(harness: Harness) -> None:
+    """Without `moved` too: the record names its source as that is called now, so nothing is left to record."""
+    harness.ran()
+    harness.write("content/a.yaml", items({"book": GUIDE, "story": NEWS.replace("guide", "book")}))
+    assert results(harness.ran()) == {"book": "done", "story": "done"}
+    assert (set(harness.record("story").sources), harness.plan().changes, harness.api.credits) == ({"book"}, (), 12)
+
+
+def test_an_item_that_waits_is_renamed_as_a_part_of_a_chain(harness: Harness) -> None:
+    """Its id was another item's before this run: it replaces its own text, and the other item keeps its one."""
+    harness.write("content/a.yaml", items({"guide": GUIDE, "a": NEWS, "b": "Other"}))
+    harness.apply()
+    made = json.loads(items({"guide": "Book", "b": NEWS, "c": "Other"}, on_source_change="regenerate"))
+    made["moved"] = [{"from": "a", "to": "b"}, {"from": "b", "to": "c"}]
+    harness.write("content/a.yaml", json.dumps(made))
+    assert results(harness.ran()) == {"guide": "done", "b": "done", "c": "done"}
+    topics = [each.topic for each in harness.api.generations]
+    assert (topics[3:], harness.plan().changes) == (["Book", "News of On Book"], ())
+    assert sorted(harness.tree()) == ["out/b.md", "out/c.md", "out/guide.md"]
+
+
 def test_a_variable_named_ref_stays_a_variable(harness: Harness) -> None:
     """Projects that have one go on working."""
     made = {"vars": {"ref": "R1"}, **json.loads(items({"a": "About {{ ref }}"}))}

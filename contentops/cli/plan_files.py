@@ -10,7 +10,7 @@ from msgspec import structs
 from contentops.cli.session import Session
 from contentops.errors import UsageError
 from contentops.model import Project
-from contentops.model.plan import PlanFile
+from contentops.model.plan_file import PlanFile
 
 PLAN_ENDING = ".json"
 """An existing file with this ending is a plan file, and no item."""

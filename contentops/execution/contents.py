@@ -14,7 +14,6 @@ from contentops.digest import Digest
 from contentops.documents.clean import body_digest, clean_title, title_digest
 from contentops.execution.primitives import Draft, Item, ItemState
 from contentops.model import Job, Json, Plan
-from contentops.planning.edits import Owner
 
 # ---- The metadata of stored contents: read from a content, and saved with a text to recognise it later.
 
@@ -127,6 +126,31 @@ def metadata_of(plan: Plan, draft: Draft) -> dict[str, Json]:
 
 
 # ---- The owners of stored contents; checked before an item takes one of them.
+
+
+class Owner(Struct, frozen=True, kw_only=True):
+    """The owner of a stored content: the item of a record, an open submit, or unknown to this checkout.
+
+    `superseded`: the item has a newer one. `lock`: the lock that says so where it is another environment's.
+    """
+
+    item: str = ""
+    superseded: bool = False
+    lock: str = ""
+    request: str = ""
+    """The open submit whose text it is, where no record has it yet."""
+    elsewhere: bool = False
+    """Its metadata names another project, or an environment whose state does not know it."""
+
+    @property
+    def is_of_others(self) -> bool:
+        """Whether it belongs to another environment or another project."""
+        return bool(self.lock) or self.elsewhere
+
+    @property
+    def living(self) -> bool:
+        """Whether an item is saved as this content now."""
+        return bool(self.item) and not self.superseded
 
 
 class ContentOwners:

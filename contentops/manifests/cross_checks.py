@@ -42,6 +42,7 @@ def check_across(results: Sequence[FileResult], sources: Sources, patterns: Sequ
         *_check_moved(results, sources),
         *_check_groups(results, sources),
         *_check_rings(results, sources),
+        *_check_paths(results, sources),
         *_check_days(results, sources),
     ]
     # Two declarations of one item would be said twice.
@@ -210,6 +211,18 @@ def _check_rings(results: Sequence[FileResult], sources: Sources) -> Iterator[Di
         message = f"references form a cycle: {' -> '.join(f'`{id_}`' for id_ in ring)}"
         hint = "none of them could be generated first: remove one of the references"
         yield _at(sources, "reference-ring", message, places[ring[0]], hint)
+
+
+def _check_paths(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
+    """Items that read where an item is whose own path is made from a text."""
+    specs = [spec for result in results if result.referring for spec in result.specs]
+    named = {spec.id for spec in specs if "output" in spec.readings}
+    for spec in specs if named else ():
+        readings = (one for name in spec.readings for one in spec.readings[name])
+        if found := next((one for one in readings if one.id in named and one.part in ("path", "url")), None):
+            message = f"item `{spec.id}` uses the `{found.part}` of `{found.id}`, whose `output` is made from a text"
+            hint = f"give `{found.id}` an `output` that uses no text, or use another part of it"
+            yield _at(sources, "reference-path", message, spec.location, hint)
 
 
 def _check_days(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:

@@ -1,7 +1,6 @@
 """A plan: what is to be done, and why; and the same as a plan file has it.
 
-The same list of steps is explained, priced and executed; their names (`name_of`) are part of the plan's format. A
-`Change` and a `ReviewedChange` have the same attributes, and so have a `Plan` and a `PlanFile`: what shows one, or
+A `Change` and a `ReviewedChange` have the same attributes, and so have a `Plan` and a `PlanFile`: what shows one, or
 compares it, works with both.
 """
 
@@ -20,239 +19,33 @@ from contentops.model.approval import ApprovalState
 from contentops.model.desired import (
     BASE,
     NO_ENVIRONMENT,
-    OnEdit,
-    OnSourceChange,
     Reference,
-    Request,
     Spec,
     WaitReason,
 )
 from contentops.model.records import Count, ItemId, Job, JobState, Json, Observed, Record, Remote, RequestId
 from contentops.model.settings import Budget, MonthSpend, as_counted
+from contentops.model.steps import (
+    Acknowledge,
+    Collect,
+    Fetch,
+    LookUp,
+    Poll,
+    Promote,
+    RetryText,
+    Step,
+    Submit,
+    Update,
+    Write,
+    name_of,
+)
 from contentops.tokens import Currency, PaidTokens, add_money, exact_money
 
 Word = Annotated[str, Meta(pattern="^[a-z0-9-]+$")]
 """A word in kebab case."""
 _StepName = Annotated[str, Meta(pattern="^[a-z ]+$")]
 _FileDigest = Annotated[Digest, Meta(pattern="^(sha256:[0-9a-f]{64})?$")]
-_MOST_MONEY = Decimal(10) ** 15
 _Amount = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?$", max_length=40)]
-
-# ---- The steps of a change, each with all that it takes to carry it out.
-
-
-class Collect(Struct, frozen=True, kw_only=True, tag="drain"):
-    """Collect the text of an open job that no change waits for into the cache; writes nothing."""
-
-    job: Job
-    tokens: PaidTokens | None = None
-    """The most that a model of the settings may use to go on with it, at their price; None: no such model writes it."""
-
-
-class LookUp(Struct, frozen=True, kw_only=True, tag="look up"):
-    """Find out what became of a submit whose answer was lost.
-
-    A `Submit` after it happens only where the submit provably never arrived, or where its attempt is a higher one: then
-    a person chose to pay again.
-    """
-
-    job: Job
-
-
-class Submit(Struct, frozen=True, kw_only=True, tag="submit"):
-    """Start a generation, and pay for it."""
-
-    request: Request
-    digest: Digest
-    attempt: int
-    credits: int
-    at_most: bool = False
-    """The price depends on how long the text becomes: it may be fewer credits."""
-    section: str = ""
-    """The heading of the one section to generate again, or empty: the whole text."""
-    retry: int = 0
-    """Texts before it that failed their checks, under `checks.retries`."""
-    tokens: PaidTokens | None = None
-    """The most that a model may use for it, at the price of the settings; None: not known."""
-
-
-class RetryText(Struct, frozen=True, kw_only=True, tag="retry"):
-    """Generate again, and pay for it, while the text fails its checks; at most `times` times."""
-
-    request: Request
-    digest: Digest
-    credits: int
-    """For each time."""
-    at_most: bool = False
-    """As in `Submit`."""
-    times: int
-    certain: bool = False
-    """The existing text fails already, so the first retry is certain."""
-    section: str = ""
-    """As in `Submit`."""
-    tokens: PaidTokens | None = None
-    """For each time, as in `Submit`."""
-
-
-class Poll(Struct, frozen=True, kw_only=True, tag="poll"):
-    """Wait for a job and keep its text: of `job`, or of the submit or look-up before it."""
-
-    job: Job | None = None
-
-
-class Fetch(Struct, frozen=True, kw_only=True, tag="fetch"):
-    """Fetch a text that exists already.
-
-    With `job`: the text of a job. With `recorded`: a text of the record (`restorable`), from the cache, a file, git
-    or the server.
-    """
-
-    digest: Digest
-    job: Job | None = None
-    recorded: bool = False
-
-
-class Promote(Struct, frozen=True, kw_only=True, tag="promote"):
-    """Take the text of the same request from another environment's file at `path`."""
-
-    environment: str
-    """Empty: the settings without an environment."""
-    path: str
-    expects: Digest
-    """Digest of that file."""
-    body: Digest
-    generated: Digest
-    """Body digest of the text that a job made for it there: another one than `body` where a person edited it."""
-    generated_at: str
-    carries: tuple[str, ...] = ()
-    """The front matter keys that no manifest states, which are copied."""
-    outline: bool = False
-    """It is a draft outline, promoted with `--drafts`."""
-    model: str = ""
-    """The model that made it there; empty: not known."""
-
-
-class Move(Struct, frozen=True, kw_only=True, tag="move"):
-    """Rename the item's file. `expects`: digest of the file at `source`."""
-
-    source: str
-    target: str
-    expects: Digest
-    via: str = ""
-    """A temporary name to go through, where source and target cannot exist at once; empty: none."""
-
-
-class Replace(Struct, frozen=True, kw_only=True, tag="replace"):
-    """A new text replaces the one in the file. `over_edit`: also a person's edit, as chosen."""
-
-    over_edit: bool = False
-
-
-class Restore(Struct, frozen=True, kw_only=True, tag="restore"):
-    """A text that was in the file before is restored."""
-
-
-class MergeEdit(Struct, frozen=True, kw_only=True, tag="merge edit"):
-    """A new text merged with the edits of the one before."""
-
-    base: Digest
-    """Body digest of the generated text that was edited."""
-    strict: bool = False
-    """Nothing is written if the new text has other words for what was edited."""
-
-
-Mode = Replace | Restore | MergeEdit
-"""How a text comes into a file."""
-
-
-class Write(Struct, frozen=True, kw_only=True, tag="write"):
-    """Write title, front matter and body to `target`."""
-
-    target: str
-    expects: Digest = NOTHING
-    """Digest of the file at `target` that the plan saw, after the item's move; empty: no file."""
-    front: Mapping[str, Json] = field(default_factory=dict)
-    """Front matter keys to write; a value of None removes the key."""
-    title: str | None = None
-    """The title to write, where the manifest states one."""
-    mode: Mode = Replace()
-
-    @property
-    def is_new(self) -> bool:
-        """Whether a job has just made the text, so that no one has seen it yet."""
-        return isinstance(self.mode, Replace | MergeEdit)
-
-
-class Update(Struct, frozen=True, kw_only=True, tag="update"):
-    """Write changed front matter keys into the file at `target`."""
-
-    target: str
-    expects: Digest
-    front: Mapping[str, Json] = field(default_factory=dict)
-    title: str | None = None
-
-
-class Acknowledge(Struct, frozen=True, kw_only=True, tag="record"):
-    """Update only the record.
-
-    `accepts`: the file counts as the text of the declared request. `remote`: the content on the server, which is the
-    text of the file too. `declined`: body digest of a text that was not promoted, or empty. `front` and `title` are in
-    the file already.
-    """
-
-    accepts: bool = False
-    remote: Remote | None = None
-    declined: Digest = NOTHING
-    front: Mapping[str, Json] = field(default_factory=dict)
-    title: str | None = None
-
-
-class Save(Struct, frozen=True, kw_only=True, tag="save"):
-    """Save the title and body of the file at `path`, as the steps before left it."""
-
-    path: str
-    replaces: Digest = NOTHING
-    """Body digest of an edit on the server that the plan saw and this save replaces; empty: none."""
-
-
-class Publish(Struct, frozen=True, kw_only=True, tag="publish"):
-    """Give the content that the file at `path` is saved as the status `published`, or `draft`."""
-
-    path: str
-    published: bool = True
-
-
-class Remove(Struct, frozen=True, kw_only=True, tag="remove"):
-    """Remove an orphan's record and the file at `target`, if it is the one the plan saw; empty: no file."""
-
-    target: str = ""
-    expects: Digest = NOTHING
-
-
-Step = (
-    Collect
-    | LookUp
-    | Submit
-    | Poll
-    | RetryText
-    | Fetch
-    | Promote
-    | Move
-    | Write
-    | Update
-    | Acknowledge
-    | Save
-    | Publish
-    | Remove
-)
-
-
-def name_of(step: Step | type[Step]) -> str:
-    """The name of a step, or of a kind of step, in plans, reports and events."""
-    return str(step.__struct_config__.tag)
-
-
-# ---- A plan: what is to be done, and why.
 
 
 class Action(enum.StrEnum):
@@ -325,7 +118,7 @@ class Change(Struct, frozen=True, kw_only=True):
     open_metadata: frozenset[str] = frozenset()
     """The keys of metadata that stay as they are recorded, as the texts that they mention are not final."""
     updates_later: tuple[str, ...] = ()
-    """The values of front matter, such as `metadata.title`, that follow once the texts that they mention are there."""
+    """The values that follow once the texts that they mention are there: `output`, `metadata.title` and others."""
     pays_later: tuple[Submit | RetryText, ...] = ()
     """What it pays for once these are there, as an upper bound; `steps` has none of it."""
     hint: str = ""
@@ -753,62 +546,3 @@ class Plan(PlanFacts, frozen=True, kw_only=True):
     def option(self) -> str:
         """What `--env` says in a command that is about the same environment; empty: nothing."""
         return NO_ENVIRONMENT if self.beside_default else self.environment
-
-
-class PlanOptions(Struct, frozen=True, kw_only=True):
-    """The options of the command line that a plan was made with."""
-
-    variables: tuple[str, ...]
-    select: tuple[str, ...]
-    exclude: tuple[str, ...]
-    replace: tuple[ItemId, ...]
-    on_edit: OnEdit | None
-    on_source_change: OnSourceChange | None
-    prune: bool
-    refresh: bool
-    drafts: bool
-    changed_from: str = ""
-    canary: int | None = None
-
-
-class PlanCounts(Struct, frozen=True, kw_only=True):
-    """The counts of a plan file that do not follow from its changes."""
-
-    unchanged: Count
-    approvals: Mapping[ApprovalState, Count] = {}
-
-
-class PlanFile(PlanFacts, frozen=True, kw_only=True):
-    """A plan as it was reviewed; the keys of its file are in `schemas/plan.schema.json`."""
-
-    changes: tuple[ReviewedChange, ...]
-    inputs: PlanOptions
-    summary: PlanCounts
-    checksum: Digest
-
-    def __post_init__(self) -> None:
-        """Raise ValueError for an amount of money that is none: its exponent may be larger than memory."""
-        spent = self.spent or MonthSpend()
-        amounts = (self.budget.money_per_apply, self.budget.money_per_month)
-        known = (*filter(None, amounts), *spent.money.values(), *spent.money_unsure.values())
-        if not all(amount.is_finite() and 0 <= amount < _MOST_MONEY for amount in known):
-            message = "an amount of money is too large"
-            raise ValueError(message)
-
-    @property
-    def option(self) -> str:
-        """As `Plan.option`."""
-        return self.environment
-
-    @property
-    def unchanged(self) -> int:
-        """As `Plan.unchanged`."""
-        return self.summary.unchanged
-
-    @property
-    def approvals(self) -> Mapping[ApprovalState, int]:
-        """As `Plan.approvals`."""
-        return self.summary.approvals
-
-
-AnyPlan = Plan | PlanFile

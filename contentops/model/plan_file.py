@@ -3,18 +3,82 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 
-from msgspec import ValidationError, convert
+from msgspec import Struct, ValidationError, convert
 
 from contentops.digest import Digest, digest_json
 from contentops.errors import Diagnostic, InputError, Refused
-from contentops.model.plan import PlanFile
-from contentops.model.records import Json
+from contentops.model.approval import ApprovalState
+from contentops.model.desired import OnEdit, OnSourceChange
+from contentops.model.plan import Plan, PlanFacts, ReviewedChange
+from contentops.model.records import Count, ItemId, Json
+from contentops.model.settings import MonthSpend
 
+_MOST_MONEY = Decimal(10) ** 15
 FORMAT_VERSION = "1.0"
 """Of plan files; one of another format is not read."""
 CHECKSUM = "checksum"
 """The key of a plan file that seals the others."""
+
+
+class PlanOptions(Struct, frozen=True, kw_only=True):
+    """The options of the command line that a plan was made with."""
+
+    variables: tuple[str, ...]
+    select: tuple[str, ...]
+    exclude: tuple[str, ...]
+    replace: tuple[ItemId, ...]
+    on_edit: OnEdit | None
+    on_source_change: OnSourceChange | None
+    prune: bool
+    refresh: bool
+    drafts: bool
+    changed_from: str = ""
+    canary: int | None = None
+
+
+class PlanCounts(Struct, frozen=True, kw_only=True):
+    """The counts of a plan file that do not follow from its changes."""
+
+    unchanged: Count
+    approvals: Mapping[ApprovalState, Count] = {}
+
+
+class PlanFile(PlanFacts, frozen=True, kw_only=True):
+    """A plan as it was reviewed; the keys of its file are in `schemas/plan.schema.json`."""
+
+    changes: tuple[ReviewedChange, ...]
+    inputs: PlanOptions
+    summary: PlanCounts
+    checksum: Digest
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an amount of money that is none: its exponent may be larger than memory."""
+        spent = self.spent or MonthSpend()
+        amounts = (self.budget.money_per_apply, self.budget.money_per_month)
+        known = (*filter(None, amounts), *spent.money.values(), *spent.money_unsure.values())
+        if not all(amount.is_finite() and 0 <= amount < _MOST_MONEY for amount in known):
+            message = "an amount of money is too large"
+            raise ValueError(message)
+
+    @property
+    def option(self) -> str:
+        """As `Plan.option`."""
+        return self.environment
+
+    @property
+    def unchanged(self) -> int:
+        """As `Plan.unchanged`."""
+        return self.summary.unchanged
+
+    @property
+    def approvals(self) -> Mapping[ApprovalState, int]:
+        """As `Plan.approvals`."""
+        return self.summary.approvals
+
+
+AnyPlan = Plan | PlanFile
 
 
 def plan_file(document: Mapping[str, Json], path: str = "plan.json") -> PlanFile:

@@ -50,7 +50,7 @@ from contentops.operations.contents import Caller, content_owners, converse
 from contentops.operations.opening import HERE, Runtime, other_states
 from contentops.operations.workspace import Workspace, catalog_of, hold_lock, open_workspace
 from contentops.planning.approval import draft_mark
-from contentops.planning.sides import apply_renames, pending
+from contentops.planning.sides import moved_ids, pending, with_new_ids
 from contentops.sections import main_heading
 from contentops.state import approvals
 from contentops.yaml.read import MAX_BYTES, read_yaml
@@ -398,7 +398,9 @@ def adopt(
     OutputError.
     """
     with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
-        state, _ = apply_renames(workspace.desired, workspace.state)
+        records = workspace.state.records
+        records = with_new_ids(records, moved_ids(workspace.desired, records))
+        state = structs.replace(workspace.state, records=records)
         outputs = Outputs(project.root, whole=known_bodies(state))
         texts = _find(workspace, state, outputs, names, options)
         head = "Items that were there before contentops: adopted."

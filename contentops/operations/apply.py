@@ -47,7 +47,7 @@ from contentops.model import (
     Submit,
 )
 from contentops.model.desired import Stage
-from contentops.model.plan import PlanFile
+from contentops.model.plan_file import PlanFile
 from contentops.operations.connection import Credentials, connected, read_credentials, try_model
 from contentops.operations.contents import content_owners
 from contentops.operations.opening import HERE, Runtime, kept_copies
@@ -97,9 +97,8 @@ class Following:
         self._inputs = inputs
         self._plan = plan
         self._outputs = outputs
-        records, specs = inputs.state.records, inputs.specs
-        taken = {change.renamed_from for change in plan.changes}
-        self._gone = {id_: record for id_, record in records.items() if id_ not in specs and id_ not in taken}
+        specs = inputs.specs
+        self._gone = {id_: record for id_, record in inputs.records.items() if id_ not in specs}
         """The records of removed items, which a new one may take over."""
         self._declared = declared_requests(inputs.desired.specs)
         """The items that declare each request."""
@@ -190,11 +189,11 @@ class Following:
         }
         records = {spec.id: record} if record is not None else self._gone
         state = structs.replace(planned.state, records=records, open_jobs=open_jobs, jobs=tuple(known.values()))
-        desired = structs.replace(planned.desired, specs=(spec,))
-        source = planned.source
-        looked_at = {*paths(desired, state), *(source.paths(desired) if source is not None else ())}
-        observed = {path: self._outputs.observe(path) for path in looked_at}
-        return structs.replace(planned, desired=desired, state=state, observed=observed)
+        # The run has renamed all records at its start.
+        moved = tuple(pair for pair in planned.desired.moved if pair.old not in records)
+        desired = structs.replace(planned.desired, specs=(spec,), moved=moved)
+        inputs = structs.replace(planned, desired=desired, state=state)
+        return structs.replace(inputs, observed={path: self._outputs.observe(path) for path in {*inputs.paths}})
 
 
 def _is_free(change: Change) -> bool:
@@ -429,7 +428,7 @@ def _carry_out(
                 has_user = bool(credentials.user)
                 await look_at_server(workspace, plan, inputs.state, client, has_user, lambda: stop.requested)
             edges = _edges(workspace, plan, inputs, client, emit)
-            renamed, deadline = inputs.rekeyed, options.deadline
+            renamed, deadline = inputs.moved, options.deadline
             return await execute(project, plan, inputs.state, edges, stop=stop, renamed=renamed, deadline=deadline)
 
     return (runtime.run or asyncio.run)(run())

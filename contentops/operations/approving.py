@@ -31,10 +31,10 @@ from contentops.execution.primitives import iso
 from contentops.model import NO_APPROVAL, Approval, Approvals, Desired, ItemId, Project, Run, Verdict, text_digest
 from contentops.operations.apply import ApplyOptions, apply
 from contentops.operations.opening import HERE, Runtime, open_cache
-from contentops.operations.plan import no_item, planned_items
+from contentops.operations.plan import no_item
 from contentops.operations.workspace import hold_lock, open_workspace
 from contentops.planning.approval import has_its_keys, same_words
-from contentops.planning.plan import is_about_front
+from contentops.planning.plan import is_about_front, plan_with_items
 from contentops.planning.select import Candidate, selected
 from contentops.planning.sides import Choice, PlanInputs
 from contentops.state import approvals
@@ -93,7 +93,7 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
             for name in choice.select:
                 if _is_id(name) and ItemId(name) not in inputs.specs:
                     raise no_item(name, inputs.specs)
-            every = [item for item in planned_items(inputs)[1] if item.spec is not None]
+            every = [item for item in plan_with_items(inputs)[1] if item.spec is not None]
             items = selected(choice, every)
         with_text = [item for item in items if item.file is not None and item.file.exists]
         if findings := [finding for item in with_text for finding in _problems(item, decision, choice)]:
@@ -322,8 +322,8 @@ def _asks_for_approvals(inputs: PlanInputs) -> bool:
 def _texts(inputs: PlanInputs) -> Iterator[tuple[str, _ItemText]]:
     """Yield what is not approved yet by path: where items are, where they move to, where they are promoted from."""
     for spec in inputs.specs.values():
-        record = inputs.state.records.get(spec.id)
-        source = inputs.source and inputs.source.source_text(spec, inputs.observe, drafts=True)
+        record = inputs.records.get(spec.id)
+        source = inputs.source and inputs.source.text(spec, inputs.observe)
         for path in (spec.output, *([record.output] if record else []), *([source.file.path] if source else [])):
             file = inputs.observe(path)
             text = text_digest(file.title, file.body)

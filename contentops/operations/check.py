@@ -27,10 +27,9 @@ from contentops.model import (
     Spec,
     text_digest,
 )
-from contentops.operations.plan import planned_items
 from contentops.operations.workspace import open_workspace
 from contentops.planning.front_matter import APPROVED_DRAFT
-from contentops.planning.plan import GroupKey
+from contentops.planning.plan import GroupKey, plan_with_items
 from contentops.planning.select import Candidate, check_selectors, selected
 from contentops.planning.sides import Choice, PlanInputs
 
@@ -99,7 +98,7 @@ def _compare(inputs: PlanInputs, key: GroupKey, asked: Sequence[Spec]) -> Iterab
 
 def _body(inputs: PlanInputs, spec: Spec) -> str | None:
     """Return the body of an item's file as it is now; None: there is none, or it cannot be read."""
-    record = inputs.state.records.get(spec.id)
+    record = inputs.records.get(spec.id)
     path = record.output if record is not None else spec.output
     file = inputs.observe(path)
     if not file.exists or file.problem:
@@ -179,7 +178,7 @@ def check_files(project: Project, choice: Choice, *, commands: bool = False, app
     check_selectors((*choice.select, *choice.exclude))
     with open_workspace(project) as workspace:
         inputs = workspace.plan_inputs(Choice())
-        plan, every = planned_items(inputs)
+        plan, every = plan_with_items(inputs)
         items = selected(choice, [item for item in every if item.spec is not None])
         similar = similar_texts(inputs, filter(None, (item.spec for item in items)))
         done = checked_items(project, items, inputs, similar, commands=commands)
@@ -196,7 +195,7 @@ def checked_items(
     kept: KeptValues[tuple[Diagnostic, ...]] | None = None,
 ) -> Checked:
     """Check the files of some items; `similar`: what was found by comparing texts; `kept`: what was found before."""
-    records, outputs = inputs.state.records, Outputs(project.root)
+    records, outputs = inputs.records, Outputs(project.root)
     kept = kept if kept is not None else KeptValues()
     files: list[CheckedFile] = []
     missing = unchecked = 0

@@ -31,12 +31,11 @@ from contentops.api.dialects import AUTO
 from contentops.api.outcomes import is_absent, not_sent
 from contentops.ci.results import lock_name
 from contentops.errors import ApiError
-from contentops.execution.contents import ContentOwners
+from contentops.execution.contents import ContentOwners, Owner
 from contentops.execution.limiter import WINDOW, AccountLimiter, Limiter
 from contentops.model import Json, Project, State
 from contentops.operations.connection import LOOK, connected, read_credentials
 from contentops.operations.opening import HERE, Runtime, has_ledger, other_states, read_state
-from contentops.planning.edits import Owner, owners_of
 from contentops.state import state_dir
 from contentops.state.cache import Cache
 
@@ -57,8 +56,21 @@ def recorded_owners(project: Project, state: State) -> dict[str, Owner]:
     `state`: that of the project's environment; other environments are read from their locks and journals.
     """
     states = {**other_states(project), project.environment: state}
-    locks = {lock_name(environment): one for environment, one in states.items()}
-    return owners_of(project.api.server, locks, lock_name(project.environment))
+    # Of several records with one content, as after a copy of a lock, the default environment owns it, or the first.
+    locks = [("" if name == project.environment else lock_name(name), states[name]) for name in sorted(states)]
+    server = project.api.server
+    records = [(lock, one) for lock, each in locks for one in each.records.values() if one.server == server]
+    jobs = [(lock, one) for lock, each in locks for one in each.open_jobs.values() if one.server == server]
+    owners: dict[str, Owner] = {}
+    for lock, record in records:
+        owners.setdefault(record.content_id, Owner(item=record.id, lock=lock))
+    for lock, job in jobs:
+        owners.setdefault(job.content_id, Owner(item=job.item, lock=lock, request=job.request_id))
+    for lock, record in records:
+        superseded = Owner(item=record.id, superseded=True, lock=lock)
+        owners = dict.fromkeys(record.superseded, superseded) | owners
+    owners.pop("", None)
+    return owners
 
 
 # ---- Ask the server about stored contents and the account's numbers, outside of a run. All of it is free.

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from types import MappingProxyType
 
 from msgspec import Struct, structs, to_builtins
 
@@ -22,7 +21,6 @@ from contentops.manifests.load import Loader
 from contentops.model import (
     NO_APPROVAL,
     ApprovalState,
-    Change,
     Checks,
     Desired,
     ItemId,
@@ -40,14 +38,14 @@ from contentops.model import (
 )
 from contentops.model.desired import GraphItem, ItemGraph
 from contentops.model.jobs import fold_jobs
-from contentops.model.plan import PlanFile
+from contentops.model.plan_file import PlanFile
 from contentops.model.records import UNDECIDED
 from contentops.model.settings import in_units
 from contentops.operations.opening import HERE, Runtime, has_ledger, jobs_by_environment, read_state
 from contentops.operations.refresh import remembered
 from contentops.operations.unchanged import AskedInputs, LastPlan
 from contentops.operations.workspace import Workspace, open_workspace, shared_state, unread, validate
-from contentops.planning.approval import approval_state, same_words
+from contentops.planning.approval import same_words
 from contentops.planning.front_matter import APPROVED_DRAFT
 from contentops.planning.plan import make_plan, plan_with_items
 from contentops.planning.select import Candidate, check_selectors, dependants_of, in_order, selected
@@ -164,7 +162,7 @@ def looked_at(
     with open_workspace(project, runtime, keep_stamps=choice.refresh) as workspace:
         inputs, error = gathered_or_recorded(workspace, looking)
         findings = (*running(project), *workspace.unread, *([unread(error)] if error is not None else []))
-        plan, candidates = planned_items(inputs)
+        plan, candidates = plan_with_items(inputs)
     notes = {note.id: note.message.removeprefix(f"`{note.id}`: ") for note in plan.notes if note.kind in _DRIFT}
     twins = same_words(candidates)
 
@@ -211,48 +209,6 @@ def _as_recorded(record: Record) -> Spec:
         protected=record.protected,
         save=record.saved is not None,
         references=tuple(Reference(id=ItemId(id_), text=text) for id_, text in sorted(record.sources.items())),
-    )
-
-
-def planned_items(
-    inputs: PlanInputs, known: Mapping[ItemId, Candidate] = MappingProxyType({})
-) -> tuple[Plan, list[Candidate]]:
-    """Return the plan, and what selectors see of every declared, recorded or changed item, by id.
-
-    `known`: what `still_unchanged` answers, where there was an earlier plan.
-    """
-    plan, planned = plan_with_items(inputs, known)
-    changes = {change.id: change for change in plan.changes}
-    ids = sorted({*inputs.specs, *inputs.state.records, *changes})
-    return plan, [known.get(id_) or candidate(id_, inputs, changes.get(id_), planned.get(id_)) for id_ in ids]
-
-
-def candidate(
-    id_: ItemId, inputs: PlanInputs, change: Change | None = None, planned: Candidate | None = None
-) -> Candidate:
-    """Return what selectors see of an item; `planned`: its plan without other items."""
-    record, spec = inputs.state.records.get(id_), inputs.specs.get(id_)
-    output = record.output if record else spec.output if spec else change.target if change else ""
-    file = inputs.observe(record.output) if record else None
-    jobs = inputs.open_jobs.get(id_, ())
-    approval = ApprovalState.NONE
-    if spec is not None:
-        seen = change.file if change is not None else file or inputs.observe(output)
-        approval = approval_state(inputs, spec, record, seen)
-    return Candidate(
-        id=id_,
-        spec=spec,
-        change=change,
-        open_jobs=jobs,
-        path=output,
-        record=record,
-        made_by=inputs.state.made_by(record) if record is not None else None,
-        file=file,
-        approval=approval,
-        stale=planned is not None and planned.stale,
-        waits=planned.waits if planned is not None else (),
-        edited_there=planned is not None and planned.edited_there,
-        made=inputs.made,
     )
 
 

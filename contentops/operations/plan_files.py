@@ -8,8 +8,7 @@ from contentops.atomic_io import read_file
 from contentops.errors import Refused
 from contentops.json_reader import DeepJson, load_json
 from contentops.model import Json
-from contentops.model.plan import PlanFile
-from contentops.model.plan_file import check_seal, no_plan_file, plan_file
+from contentops.model.plan_file import PlanFile, check_seal, no_plan_file, plan_file
 from contentops.planning.sides import Choice
 
 LARGEST = 256 << 20

@@ -59,7 +59,7 @@ def pull(project: Project, items: Sequence[str] = (), *, runtime: Runtime = HERE
 
 def _pulled(workspace: Workspace, outputs: Outputs, item: ItemSides, runtime: Runtime) -> PulledItem:
     """Write the words of one item into its file, then record that the server has them."""
-    record, remote, file = item.own, item.remote, item.file
+    record, remote, file = item.record, item.remote, item.file
     assert record is not None
     assert remote is not None
     found = PulledItem(id=item.spec.id, output=file.path, content=remote.content_id)

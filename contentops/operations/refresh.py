@@ -26,7 +26,7 @@ from contentops.documents.clean import body_digest, clean_body, clean_title, tit
 from contentops.errors import ApiError
 from contentops.execution.contents import ContentOwners, StoredContent
 from contentops.model import Change, ItemId, Plan, Record, Remote, Restore, Submit, Write
-from contentops.model.plan import PlanFile
+from contentops.model.plan_file import PlanFile
 from contentops.operations.contents import Caller, content_owners, converse
 from contentops.operations.unchanged import forget_plan
 from contentops.operations.workspace import Workspace
@@ -41,7 +41,7 @@ from contentops.state.cache import Cache
 
 def mark_recorded(inputs: PlanInputs, remote: Mapping[ItemId, Remote]) -> dict[ItemId, Remote]:
     """Return what the server has, with texts that were recorded before marked so. Asks git only where needed."""
-    records = inputs.state.records
+    records = inputs.records
     edits = {id_: one for id_, one in remote.items() if _is_in_question(inputs, records.get(id_), one)}
     past = recorded_texts(inputs.project, {one.content_id for one in edits.values()}) if edits else {}
     made = _made(inputs, edits) if edits else {}
@@ -62,7 +62,7 @@ def _is_in_question(inputs: PlanInputs, record: Record | None, remote: Remote) -
 
 def _made(inputs: PlanInputs, edits: Mapping[ItemId, Remote]) -> dict[ItemId, RecordedTexts]:
     """Return the texts that jobs made for these items."""
-    records = inputs.state.records
+    records = inputs.records
     jobs = ((id_, job.item) for id_ in edits for job in inputs.jobs_of(records[id_].digest))
     # What a job of its request was called then; an id that another item has by now is that one's.
     names = {name: id_ for id_, name in jobs if name not in records} | {id_: id_ for id_ in edits}

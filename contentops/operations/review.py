@@ -46,13 +46,13 @@ from contentops.model.jobs import ApprovedCost, PaidAttempts
 from contentops.model.run import KeptRun
 from contentops.operations.check import KeptValues, checked_items, similar_texts
 from contentops.operations.opening import HERE, Runtime
-from contentops.operations.plan import gathered_or_recorded, no_item, planned_items
+from contentops.operations.plan import gathered_or_recorded, no_item
 from contentops.operations.runs import kept_reports
 from contentops.operations.spend import KnownHistory, PaidEnvironments, renamed
 from contentops.operations.unchanged import are_trusted, looked_at, stamps_of, with_folders
 from contentops.operations.workspace import Workspace, open_workspace
 from contentops.planning.approval import same_words
-from contentops.planning.plan import still_unchanged
+from contentops.planning.plan import plan_with_items, still_unchanged
 from contentops.planning.select import Candidate, dependants_of
 from contentops.planning.sides import Choice, PlanInputs
 from contentops.reporting.spend import Spend, count_spend
@@ -301,7 +301,7 @@ class _KeptParts:
     def plan(self, inputs: PlanInputs) -> tuple[Plan, list[Candidate], Mapping[ItemId, ReviewItem]]:
         """Return the plan, every item, and what was shown of those of which nothing has changed."""
         unchanged = still_unchanged(self._planned[1], self._planned[0], inputs) if self._planned is not None else {}
-        plan, items = planned_items(inputs, unchanged)
+        plan, items = plan_with_items(inputs, unchanged)
         noted = {note.id for note in plan.notes}
         self._planned = inputs, [item for item in items if item.id not in noted]
         return plan, items, {id_: self._views[id_] for id_ in unchanged}

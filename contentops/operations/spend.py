@@ -46,9 +46,10 @@ from contentops.operations.opening import (
     other_states,
     read_state,
 )
-from contentops.operations.plan import candidate, gathered_or_recorded, known_ids, no_item, planned_items
+from contentops.operations.plan import gathered_or_recorded, known_ids, no_item
 from contentops.operations.runs import kept_reports
 from contentops.operations.workspace import declared, open_workspace, shared_state, unread
+from contentops.planning.plan import plan_with_items
 from contentops.planning.select import Candidate, check_selectors, selected
 from contentops.planning.sides import Choice, PlanInputs
 from contentops.reporting.spend import Spend, add_spends, count_spend
@@ -117,7 +118,7 @@ def provenance(
     check_selectors((*choice.select, *choice.exclude))
     with open_workspace(project, runtime, keep_stamps=False) as workspace:
         inputs, error = gathered_or_recorded(workspace, Choice())
-        items = selected(choice, planned_items(inputs)[1])
+        items = selected(choice, plan_with_items(inputs)[1])
         environments = PaidEnvironments(workspace.project, renamed(workspace.state, inputs))
         rows = [_text(item, inputs, environments) for item in items if _has_text(item)]
         problems = tuple(item.file.problem for item in items if item.file is not None and item.file.problem)
@@ -129,7 +130,7 @@ def provenance(
 
 def renamed(state: State, inputs: PlanInputs) -> State:
     """Return a state with its items under their ids of today."""
-    return structs.replace(state, records=inputs.state.records)
+    return structs.replace(state, records=inputs.records)
 
 
 def _has_text(item: Candidate) -> bool:
@@ -218,7 +219,7 @@ def cost_of_approved(projects: Sequence[Project], *, runtime: Runtime = HERE) ->
         with open_workspace(project, runtime, keep_stamps=False) as workspace:
             inputs, _ = gathered_or_recorded(workspace, Choice())
             paid = PaidEnvironments(workspace.project, renamed(workspace.state, inputs))
-        items = [candidate(id_, inputs) for id_ in inputs.state.records]
+        items = plan_with_items(inputs)[1]
         rows = [_text(item, inputs, paid)[0] for item in items if _has_text(item)]
         counted = {row.text for row in approved}
         approved += [row for row in rows if row.approval is ApprovalState.APPROVED and row.text not in counted]

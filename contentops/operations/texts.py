@@ -193,7 +193,7 @@ def to_planned(project: Project, item: str) -> Difference:
         change = next((one for one in make_plan(inputs).changes if one.id == item), None)
         if change is None:
             if ItemId(item) not in inputs.specs:
-                raise no_item(item, [*inputs.specs, *inputs.state.records])
+                raise no_item(item, [*inputs.specs, *inputs.records])
             return Difference(old="file", new="planned", note="nothing is planned for it")
         return _planned(inputs, change)
 

@@ -54,15 +54,15 @@ from contentops.operations.opening import (
     other_states,
     read_state,
 )
-from contentops.planning.edits import without_others
 from contentops.planning.sides import (
     Choice,
     PlanInputs,
     SourceEnvironment,
-    apply_renames,
     honours_ids,
+    moved_ids,
     paths,
     specs_by_id,
+    with_new_ids,
 )
 from contentops.state import approvals
 from contentops.state.cache import Cache
@@ -221,7 +221,7 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     states = other_states(project)
     others = {lock_name(environment): other for environment, other in states.items()}
     shared = workspace.ledger.elsewhere if workspace.ledger is not None else ()
-    state, rekeyed = apply_renames(desired, with_jobs(store.state, others.values(), shared))
+    state = with_jobs(store.state, others.values(), shared)
 
     if choice.changed_from:
         from contentops.ci.results import narrowed
@@ -235,18 +235,16 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     outputs = itertools.chain(
         (spec.output for spec in desired.specs), (record.output for record in state.records.values())
     )
-    state = without_others(state, others, server, store.lock_path.name)
     name = project.promote_from
     theirs = states.get(name or "", State(lineage=""))
     # Renames by `moved` may not be applied in that environment yet.
-    theirs = structs.replace(apply_renames(desired, theirs)[0], jobs=state.jobs)
+    records = with_new_ids(theirs.records, moved_ids(desired, theirs.records))
+    theirs = structs.replace(theirs, records=records, jobs=state.jobs)
     source = None if name is None else SourceEnvironment(environment=name, state=theirs)
-    observed = _observed(workspace, desired, state, source)
-    return PlanInputs(
-        project=project,
-        desired=desired,
-        state=state,
-        observed=observed,
+    inputs = PlanInputs(project=project, desired=desired, state=state, source=source)
+    return structs.replace(
+        inputs,
+        observed=_observed(workspace, inputs),
         text=lambda digest: body if (body := cache.body(digest)) is not None else past().text(digest),
         read=lambda path: split(Outputs(project.root).read(path)).body,
         why_no_text=lambda: past().why_missing(),
@@ -255,9 +253,14 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         claimed_paths={
             collision_key(each.output): lock for lock, other in others.items() for each in other.records.values()
         },
-        source=source,
+        claimed_contents={
+            record.content_id: lock_name(name)
+            for name, other in states.items()
+            if name < project.environment
+            for record in other.records.values()
+            if record.server == server and record.content_id
+        },
         choice=choice,
-        rekeyed=rekeyed,
         interrupted=store.was_interrupted,
         ordered_at=frozenset(
             job.server for job in store.state.jobs if job.is_sure and (job.server != "local" or job.model)
@@ -278,13 +281,10 @@ def with_jobs(state: State, others: Iterable[State], shared: Sequence[Job] = ())
     return structs.replace(state, jobs=fold_jobs((*jobs, *shared)) if shared else jobs)
 
 
-def _observed(
-    workspace: Workspace, desired: Desired, state: State, source: SourceEnvironment | None
-) -> Mapping[str, Observed]:
-    looked_at = [*paths(desired, state)]
-    whole: Iterator[Digest] = known_bodies(state)
+def _observed(workspace: Workspace, inputs: PlanInputs) -> Mapping[str, Observed]:
+    looked_at, source = [*inputs.paths], inputs.source
+    whole: Iterator[Digest] = known_bodies(inputs.state)
     if source is not None:
-        looked_at += source.paths(desired)
         whole = itertools.chain(whole, known_bodies(source.state))
     outputs = Outputs(workspace.project.root, whole=whole)
     if source is None and "recorded_files" in workspace.__dict__:

@@ -155,7 +155,7 @@ def coming_front(item: ItemSides, body: BodyAnswer, title: str | None) -> Comput
 
     No one approved a text that is not known yet.
     """
-    spec, inputs, own = item.spec, item.inputs, item.own
+    spec, inputs, own = item.spec, item.inputs, item.record
     if not (spec.approval.required or inputs.project.disclosure is not None):
         return ComputedFront()
     texts, ids = tuple(_coming_texts(item, body, title)), _ids(inputs, spec, own)
@@ -178,7 +178,7 @@ def _source_type(generated: Digest, bodies: Iterable[Digest]) -> str:
 
 def _coming_texts(item: ItemSides, body: BodyAnswer, title: str | None) -> Iterator[tuple[str, Digest]]:
     """The title and body that the file will have, one of those if several may come; none: not known yet."""
-    own, mode, source = item.own, body.mode, item.source_text
+    own, mode, source = item.record, body.mode, item.source_text
 
     def titled(brought: str) -> str:
         text = Brought(brought, "", of_section=False, is_known=True)
@@ -227,7 +227,7 @@ def waiting_note(item: ItemSides, source: SourceText) -> Note:
 
 def which_status(item: ItemSides, state: ApprovalState, *, is_saved: bool) -> Publish | None:
     """The status that the stored content gets, where the item asks for that; None: it keeps the one it has."""
-    rule, record = item.spec.approval, item.own
+    rule, record = item.spec.approval, item.record
     if not (rule.publish and item.inputs.saves(item.spec)):
         return None
     was = record is not None and record.saved is not None and record.saved.published
@@ -250,7 +250,8 @@ def _ids(inputs: PlanInputs, spec: Spec, record: Record | None) -> tuple[ItemId,
     if record is None:
         return (spec.id,)
     ordered = (job.item for job in inputs.jobs_of(record.digest) if job.item not in inputs.specs)
-    return tuple(dict.fromkeys((spec.id, record.id, *ordered)))
+    earlier = filter(None, [inputs.earlier_id(spec.id)])
+    return tuple(dict.fromkeys((spec.id, record.id, *earlier, *ordered)))
 
 
 def _promotion(body: BodyAnswer) -> Promote | None:
@@ -315,7 +316,7 @@ def texts_in_review(
     for item in items:
         file = item.file if item.approval in _UNAPPROVED and not (item.change and item.change.submits) else None
         if item.id in waiting and item.spec is not None and inputs.source is not None:
-            source = inputs.source.source_text(item.spec, inputs.observe, drafts=True)
+            source = inputs.source.text(item.spec, inputs.observe)
             file = source.file if source is not None else file
         if file is not None and file.path in inputs.choice.in_review:
             yield TextInReview(id=item.id, output=file.path)

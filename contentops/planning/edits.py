@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct, structs
 
@@ -27,10 +27,9 @@ from contentops.model import (
     Replace,
     Save,
     Saved,
-    State,
     Step,
 )
-from contentops.planning.sides import ItemSides, PlanInputs, explain, is_draft, is_ours, pair_renames
+from contentops.planning.sides import ItemSides, PlanInputs, explain, is_draft, is_ours
 from contentops.sections import Key, cut
 
 # ---- Edits of a person that a new text would replace: what `on_edit` says, and when an item is blocked.
@@ -68,7 +67,7 @@ class BodyAnswer(Struct, frozen=True, kw_only=True):
 
 def edit_choice(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None) -> BodyAnswer | None:
     """The answer of `on_edit` to an edited file; None: go on and overwrite."""
-    record, path = item.own, item.file.path
+    record, path = item.record, item.file.path
     if record is not None and item.file.exists and not item.is_edited:
         return None
     if record is None and is_ours(item.inputs, item.spec, item.file):
@@ -98,7 +97,7 @@ def edit_choice(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None
 
 def is_emptied(item: ItemSides) -> bool:
     """Whether the file lost its text, as an editor or a full disk may leave it."""
-    own = item.own
+    own = item.record
     if own is None or not item.file.exists or item.file.body != NO_TEXT:
         return False
     return bool({own.generated, own.saved.body if own.saved is not None else NOTHING} - {NOTHING, NO_TEXT})
@@ -111,7 +110,7 @@ def emptied(item: ItemSides, then: str, reasons: tuple[Reason, ...], job: Job | 
 
 def merging(item: ItemSides, reasons: tuple[Reason, ...], job: Job | None) -> BodyAnswer:
     """The new text merged with the edits; blocked where the generated text before them is missing."""
-    record = item.own
+    record = item.record
     assert record is not None
     if is_emptied(item):
         then = "`--on-edit overwrite` writes the new text; a merge would leave the file empty"
@@ -196,7 +195,7 @@ def edit(item: ItemSides, detail: str = "was edited by hand") -> tuple[Reason, .
 
 def why_changed(item: ItemSides) -> tuple[Reason, ...]:
     """Why another text is wanted: the item is new, a draft of the bundled server, or its request changed."""
-    record = item.own
+    record = item.record
     if record is None:
         return (Reason(kind="new"),)
     is_made_here = is_draft(record, item.inputs.server)
@@ -256,7 +255,7 @@ def overwriting(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer:
 
 def known_on_server(item: ItemSides, body: BodyAnswer) -> Saved | None:
     """The text that the server has of an item before this change saves it; None: none."""
-    record = item.own
+    record = item.record
     if record is None or record.saved is None or record.server != item.inputs.server:
         return None
     remote = _acknowledged(body)
@@ -343,7 +342,7 @@ def _remote(item: ItemSides) -> Remote:
 
 
 def _server_edit(item: ItemSides, more: str = "") -> Reason:
-    saved = item.own.saved.body if item.own is not None and item.own.saved is not None else NOTHING
+    saved = item.record.saved.body if item.record is not None and item.record.saved is not None else NOTHING
     detail = f"{_where(item)} was edited in WriterzRoom{more}"
     return Reason(kind=EDITED, before=saved, after=_remote(item).body, detail=detail)
 
@@ -373,14 +372,14 @@ def protects_text(item: ItemSides) -> bool:
 
 def has_server_text(item: ItemSides, remote: Remote) -> bool:
     """Whether the file has the server's title and body."""
-    if item.own is None or not item.file.exists or item.file.body != remote.body:
+    if item.record is None or not item.file.exists or item.file.body != remote.body:
         return False
-    return title_digest(item.title) == as_saved(item.own, remote).title
+    return title_digest(item.title) == as_saved(item.record, remote).title
 
 
 def is_saved(item: ItemSides) -> bool:
     """Whether title and body of the file are what the server last accepted."""
-    saved = item.own.saved if item.own is not None else None
+    saved = item.record.saved if item.record is not None else None
     return saved is not None and (saved.title, saved.body) == (title_digest(item.title), item.file.body)
 
 
@@ -399,86 +398,8 @@ def merge_trouble(item: ItemSides, words: BodyAnswer, new: Digest, job: Job | No
 
 
 def saved_records(inputs: PlanInputs) -> Iterator[Record]:
-    """The records of declared items that are saved on this server, with orphans that items take over."""
-    specs = dict(inputs.specs)
-    specs |= {orphan.id: inputs.specs[id_] for id_, orphan in pair_renames(inputs).items()}
-    for id_, record in inputs.state.records.items():
+    """The records of declared items that are saved on this server."""
+    for id_, record in inputs.records.items():
         is_saved = record.server == inputs.server and record.content_id and record.saved is not None
-        if is_saved and id_ in specs and inputs.saves(specs[id_]):
+        if is_saved and id_ in inputs.specs and inputs.saves(inputs.specs[id_]):
             yield record
-
-
-# ---- The owners of stored contents. One content belongs to one record, and no other takes it over.
-
-_DEFAULT = "contentops.lock"
-"""The lock of the default environment."""
-
-
-class Owner(Struct, frozen=True, kw_only=True):
-    """The owner of a stored content: the item of a record, an open submit, or unknown to this checkout.
-
-    `superseded`: the item has a newer one. `lock`: the lock that says so where it is another environment's.
-    """
-
-    item: str = ""
-    superseded: bool = False
-    lock: str = ""
-    request: str = ""
-    """The open submit whose text it is, where no record has it yet."""
-    elsewhere: bool = False
-    """Its metadata names another project, or an environment whose state does not know it."""
-
-    @property
-    def is_of_others(self) -> bool:
-        """Whether it belongs to another environment or another project."""
-        return bool(self.lock) or self.elsewhere
-
-    @property
-    def living(self) -> bool:
-        """Whether an item is saved as this content now."""
-        return bool(self.item) and not self.superseded
-
-
-def owners_of(server: str, locks: Mapping[str, State], own_lock: str) -> dict[str, Owner]:
-    """The owners of a server's contents by content id, from the records and open jobs of all environments.
-
-    `locks` are the states by the name of their lock, and `own_lock` is the one of this environment. If several records
-    name one content (an earlier version allowed that), the default environment owns it, otherwise the first by name.
-    """
-    owners: dict[str, Owner] = {}
-    states = [(lock if lock != own_lock else "", locks[lock]) for lock in sorted(locks, key=_rank)]
-    for lock, state in states:
-        for record in _records(state, server):
-            owners.setdefault(record.content_id, Owner(item=record.id, lock=lock))
-    for lock, state in states:
-        for job in state.open_jobs.values():
-            if job.server == server:
-                owners.setdefault(job.content_id, Owner(item=job.item, lock=lock, request=job.request_id))
-    for lock, state in states:
-        for record in _records(state, server):
-            for content_id in record.superseded:
-                owners.setdefault(content_id, Owner(item=record.id, superseded=True, lock=lock))
-    owners.pop("", None)
-    return owners
-
-
-def without_others(state: State, others: Mapping[str, State], server: str, own_lock: str) -> State:
-    """`state` without the contents that another environment owns: such a text counts as never saved.
-
-    `others` are the states of other environments by their locks; `own_lock` is the lock of this one.
-    """
-    owners = owners_of(server, {**others, own_lock: state}, own_lock) if others else {}
-    unsaved: dict[ItemId, Record] = {
-        record.id: structs.replace(record, content_id="", saved=None)
-        for record in _records(state, server)
-        if (owner := owners.get(record.content_id)) is not None and owner.lock
-    }
-    return structs.replace(state, records={**state.records, **unsaved}) if unsaved else state
-
-
-def _rank(lock: str) -> tuple[bool, str]:
-    return lock != _DEFAULT, lock
-
-
-def _records(state: State, server: str) -> list[Record]:
-    return [record for record in state.records.values() if record.server == server]

@@ -125,7 +125,7 @@ def provenance_of(record: Record, made_by: Job | None) -> dict[str, Json]:
 def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     """Which keys and title are written, and why: those that differ from the record, without a person's edits."""
     wanted, stated = wanted_front(item.inputs, item.spec, item.open_metadata)
-    record, file, id_ = item.own, item.file, item.spec.id
+    record, file, id_ = item.record, item.file, item.spec.id
     title = stated if stated is not None else _promoted_title(item, body)
     if record is None:
         return _of_new_file(item, body, wanted, title)
@@ -175,7 +175,7 @@ def _changed_keys(
 
     `is_ours`: whether a key is written over a person's value.
     """
-    written = dict(item.own.metadata.items()) if item.own is not None else {}
+    written = dict(item.record.metadata.items()) if item.record is not None else {}
     in_file, preset = dict(item.file.front.items()), item.inputs.project.preset
     keys = _without_open(item, _other_keys(wanted, written))
     keys += [key for key, value in computed.keys.items() if not (key in keys or is_same_json(in_file.get(key), value))]
@@ -199,8 +199,7 @@ def _has_earlier_id(item: ItemSides, record: Record) -> bool:
     owner, id_ = item.file.owner, item.spec.id
     if owner in ("", id_):
         return False
-    is_known = owner in (record.id, item.inputs.rekeyed.get(id_))
-    return is_known or is_block_of(record, item.inputs.state.made_by(record), item.file)
+    return owner == item.inputs.earlier_id(id_) or is_block_of(record, item.inputs.state.made_by(record), item.file)
 
 
 def _of_new_file(item: ItemSides, body: BodyAnswer, wanted: Mapping[str, Json], title: str | None) -> FrontAnswer:
@@ -227,7 +226,7 @@ def which_addresses(item: ItemSides, wanted: Mapping[str, Json]) -> tuple[tuple[
 
     Once the page moves, they include those that a person added in the file.
     """
-    record, file, spec, project = item.own, item.file, item.spec, item.inputs.project
+    record, file, spec, project = item.record, item.file, item.spec, item.inputs.project
     assert record is not None
     key = redirects_key(project.preset)
     if not (key and project.redirects) or (
@@ -283,7 +282,7 @@ def _which_title(
     item: ItemSides, title: str | None, body: BodyAnswer, *, asserts: bool
 ) -> tuple[str | None, tuple[Reason, ...]]:
     """The title to write, if the manifest states one and no person changed it in the file; and why."""
-    record, file = item.own, item.file
+    record, file = item.record, item.file
     if title is None or record is None:
         return None, ()
     if asserts and file.title != title:

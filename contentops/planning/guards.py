@@ -65,7 +65,7 @@ def _approval(most: int) -> str:
 
 
 def _state(inputs: PlanInputs) -> Iterator[Refusal]:
-    records = inputs.state.records
+    records = inputs.records
     known = {record.server for record in records.values() if _counts(record)} | inputs.ordered_at
     others = sorted(known - {inputs.server})
     if others:
@@ -174,7 +174,7 @@ def month_spent(inputs: PlanInputs, changes: Sequence[Change]) -> MonthSpend | N
 
 def _ratio(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
     guards = inputs.project.guards
-    recorded = sum(map(_counts, inputs.state.records.values()))
+    recorded = sum(map(_counts, inputs.records.values()))
     swept = sum(
         (change.action in SWEEPING or bool(change.pays_later)) and change.record is not None and _counts(change.record)
         for change in changes

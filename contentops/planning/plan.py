@@ -23,7 +23,6 @@ from contentops.model import (
     Collect,
     Fetch,
     ItemId,
-    Job,
     JobState,
     Json,
     Move,
@@ -52,7 +51,7 @@ from contentops.planning.approval import approval_state, new_drafts, texts_in_re
 from contentops.planning.guards import collecting, month_spent, refusals, usual_cost
 from contentops.planning.promote import is_about_promotion
 from contentops.planning.select import Candidate, in_order, row_notes, selected
-from contentops.planning.sides import ItemSides, PlanInputs, find_rings, is_edited, missed, pair_renames, pending
+from contentops.planning.sides import ItemSides, PlanInputs, find_rings, is_edited, missed, pending
 from contentops.planning.sources import (
     draft_notes,
     followers,
@@ -78,8 +77,8 @@ def make_plan(inputs: PlanInputs) -> Plan:
 
 def plan_with_items(
     inputs: PlanInputs, known: Mapping[ItemId, Candidate] = MappingProxyType({})
-) -> tuple[Plan, Mapping[ItemId, Candidate]]:
-    """Return the plan, as `make_plan` has it, and every item by id, with the change that it has by itself.
+) -> tuple[Plan, list[Candidate]]:
+    """Return the plan, as `make_plan` has it, and every item by id, with its change in this plan.
 
     `known`: what `still_unchanged` answers, where there was an earlier plan.
     """
@@ -95,15 +94,17 @@ def plan_with_items(
     if choice.select and not chosen:
         notes.append(Note(kind="nothing-selected", message="the selection matches no item"))
     changes = [item.change for item in chosen if item.change is not None]
+    number = len(changes)
     if choice.only_promoted:
-        promoted = [change for change in changes if is_about_promotion(change)]
-        notes += ignoring_existing(len(changes) - len(promoted), "no other environment has texts for them")
-        changes = promoted
+        changes = [change for change in changes if change.waits or is_about_promotion(change)]
     if choice.only_front:
         changes = [alone for each in changes if (alone := front_alone(each)) is not None]
     changes = free_targets(inputs, changes)
-    if not (choice.only_promoted or choice.only_front):
+    if not choice.only_front:
         changes = settle_waits(chosen, changes)
+    if choice.only_promoted:
+        changes = [change for change in changes if change.pays_later or is_about_promotion(change)]
+        notes += ignoring_existing(number - len(changes), "no other environment has texts for them")
     notes += [*stale_notes(inputs, chosen), *row_notes(chosen)]
     declared = declared_requests(inputs.desired.specs)
     changes = sorted((block_same(inputs, change, declared) for change in changes), key=lambda change: change.id)
@@ -132,7 +133,9 @@ def plan_with_items(
         approves=tuple(texts_in_review(inputs, chosen, waiting)) if choice.in_review else (),
         findings=(*inputs.project.warnings, *inputs.desired.findings, *missed(inputs)),
     )
-    return structs.replace(plan, id=plan_id(plan)), {item.id: item for item in candidates}
+    planned = {change.id: change for change in changes}
+    items = [structs.replace(item, change=planned.get(item.id)) for item in candidates]
+    return structs.replace(plan, id=plan_id(plan)), sorted(items, key=lambda item: item.id)
 
 
 def _writer(inputs: PlanInputs) -> Writer | None:
@@ -212,7 +215,7 @@ def still_unchanged(items: Iterable[Candidate], before: PlanInputs, now: PlanInp
         if spec is None or record is None or file is None or item.change is not None or item.open_jobs:
             return False
         is_alone = not (spec.references or spec.mentions or item.stale or record.is_promoted)
-        is_read = now.state.records.get(item.id) == record and now.observe(record.output) == file
+        is_read = now.records.get(item.id) == record and now.observe(record.output) == file
         return is_alone and is_read and item.id not in judged and text_digest(file.title, file.body) not in texts
 
     return {item.id: item for item in items if is_same(item)}
@@ -234,8 +237,7 @@ def _differ_by_item(before: PlanInputs, now: PlanInputs) -> bool:
 
 def _candidates(inputs: PlanInputs, notes: list[Note], known: Mapping[ItemId, Candidate]) -> Iterator[Candidate]:
     """Every declared item, then every removed one, each with its change; adds their notes to `notes`."""
-    orphans = pair_renames(inputs)
-    sides = [item for item in declared_sides(inputs, orphans) if item.spec.id not in known]
+    sides = [item for item in declared_sides(inputs) if item.spec.id not in known]
     made: dict[ItemId, tuple[Candidate, tuple[Note, ...]]] = {id_: (item, ()) for id_, item in known.items()}
     coming: dict[ItemId, Stage] = {}
     asked: Sequence[ItemSides] = sides
@@ -260,16 +262,12 @@ def _candidates(inputs: PlanInputs, notes: list[Note], known: Mapping[ItemId, Ca
         notes += more
         yield candidate
     notes += _leftover_files(inputs, {collision_key(item.file.path) for item in sides} if inputs.written else set())
-    yield from _gone(inputs, notes, {orphan.id for orphan in orphans.values()})
+    yield from _gone(inputs, notes)
 
 
-def declared_sides(inputs: PlanInputs, orphans: Mapping[ItemId, Record] | None = None) -> Iterator[ItemSides]:
-    """Every declared item with its sides, after those that its own text is made from.
-
-    `orphans`: the records that new items take over, if they are known already.
-    """
-    orphans = pair_renames(inputs) if orphans is None else orphans
-    records, specs = inputs.state.records, inputs.specs
+def declared_sides(inputs: PlanInputs) -> Iterator[ItemSides]:
+    """Every declared item with its sides, after those that its own text is made from."""
+    records, specs = inputs.records, inputs.specs
     # Recorded paths whose item now declares another one: free for a new item once the moves are done.
     leaving = {
         collision_key(record.output)
@@ -277,49 +275,93 @@ def declared_sides(inputs: PlanInputs, orphans: Mapping[ItemId, Record] | None =
         if id_ in specs and specs[id_].output != record.output
     }
     for spec in _sources_first(inputs.desired.specs):
-        record, orphan = records.get(spec.id), orphans.get(spec.id)
-        file = find_file(inputs, spec, record or orphan)
-        if record is None and orphan is None and leaving and collision_key(spec.output) in leaving:
+        record = records.get(spec.id)
+        file = find_file(inputs, spec, record)
+        if record is None and leaving and collision_key(spec.output) in leaving:
             file = Observed(path=spec.output)
         yield ItemSides(
             inputs=inputs,
             spec=spec,
             record=record,
-            orphan=orphan,
             open_jobs=inputs.open_jobs.get(spec.id, ()),
             file=file,
             open_metadata=frozenset(spec.open_metadata),
         )
 
 
-def _gone(inputs: PlanInputs, notes: list[Note], taken_over: set[ItemId]) -> Iterator[Candidate]:
-    """Every item that no manifest declares any more, without those whose records others take over."""
-    records, specs, jobs = inputs.state.records, inputs.specs, inputs.open_jobs
-    gone = (records.keys() | jobs.keys()) - specs.keys() - taken_over
+def _gone(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
+    """Every item that no manifest declares any more: its jobs are collected, and with `--prune` it is removed."""
+    records, specs, jobs = inputs.records, inputs.specs, inputs.open_jobs
+    gone = (records.keys() | jobs.keys()) - specs.keys()
     if not gone:
         return
+    # Where a declared item has the path now, only the record may be removed.
     shared = {collision_key(spec.output) for spec in inputs.desired.specs}
     shared |= {collision_key(record.output) for id_, record in records.items() if id_ in specs}
     for id_ in sorted(gone):
         record, own_jobs = records.get(id_), jobs.get(id_, ())
-        if record is None and not collected_of(own_jobs):
-            continue
-        is_shared = record is not None and collision_key(record.output) in shared
-        change, note = decide_gone(inputs, record, own_jobs, shared=is_shared)
-        change = change and with_claims(inputs.claimed, inputs.state.lineage, change)
-        notes += [note] if note else []
-        path = record.output if record is not None else ""
-        gone_file = inputs.observe(path) if path else None
-        yield Candidate(
+        file = inputs.observe(record.output) if record is not None else None
+        collected = [job for job in pending(own_jobs) if job.state is not JobState.PAID]
+        unknown = any(job.state is JobState.UNKNOWN for job in collected)
+        is_own = file is not None and collision_key(file.path) not in shared
+        change = Change(
             id=id_,
-            spec=None,
-            change=change,
-            open_jobs=own_jobs,
-            path=path,
+            action=Action.RESOLVE if unknown else Action.DRAIN,
+            file=file if file is not None and is_own else Observed(path=""),
+            reasons=(Reason(kind="gone", detail="not declared in any manifest"),),
+            steps=collecting(inputs.project, collected),
             record=record,
-            file=gone_file,
-            made=inputs.made,
+            hint=f"if it cannot be found: `contentops state resolve {id_}`" if unknown else "",
         )
+        if record is not None and inputs.choice.prune and not record.protected:
+            change = _removed(inputs, change, record)
+        elif record is not None:
+            notes.append(_orphan_note(record, change.file))
+        has_work = bool(change.steps or change.blocked)
+        if record is not None or has_work:
+            yield Candidate(
+                id=id_,
+                spec=None,
+                change=with_claims(inputs.claimed, inputs.state.lineage, change) if has_work else None,
+                open_jobs=own_jobs,
+                record=record,
+                made_by=inputs.state.made_by(record) if record is not None else None,
+                file=file,
+                is_edited=_is_edited(inputs, record, file),
+            )
+
+
+def _is_edited(inputs: PlanInputs, record: Record | None, file: Observed | None) -> bool:
+    """Whether a person changed the body of a file since it was generated, promoted or adopted."""
+    if record is None or file is None:
+        return False
+    known = {record.adopted, record.promoted if record.is_promoted else NOTHING} - {NOTHING}
+    return bool(record.generated or known) and is_edited(file, record, inputs.made, *known)
+
+
+def _orphan_note(record: Record, file: Observed) -> Note:
+    if record.protected:
+        return Note(kind="orphan", id=record.id, message=f"`{record.id}` is not in any manifest; protected, it stays")
+    stays, removed = "its record stays", "its record"
+    if file.exists:
+        stays, removed = f"its file `{record.output}` stays", "its record and its file"
+    return Note(
+        kind="orphan",
+        id=record.id,
+        message=f"`{record.id}` is not in any manifest; {stays}",
+        hint=f"`--prune` removes {removed}, `moved` renames it",
+    )
+
+
+def _removed(inputs: PlanInputs, change: Change, record: Record) -> Change:
+    """The change that removes an item's record and file; blocked where a person edited the file or its front matter."""
+    file = change.file
+    is_written = title_digest(file.title) == title_digest(record.title) and is_same_json(file.front, record.metadata)
+    if file.exists and (file.problem or is_edited(file, record, inputs.made) or not is_written):
+        hint = f"`{record.output}` was edited by hand; remove the file yourself, or declare the item again"
+        return structs.replace(change, action=Action.BLOCKED, blocked="edited", hint=hint)
+    remove = Remove(target=file.path, expects=file.file)
+    return structs.replace(change, action=Action.REMOVE, steps=(*change.steps, remove))
 
 
 def _sources_first(specs: Sequence[Spec]) -> Sequence[Spec]:
@@ -346,7 +388,7 @@ def _candidate(item: ItemSides) -> tuple[Candidate, tuple[Note, ...]]:
     inputs, spec = item.inputs, item.spec
     change, notes = decide(item)
     change = change and with_claims(inputs.claimed, inputs.state.lineage, change)
-    approval = approval_state(inputs, spec, item.own, item.file)
+    approval = approval_state(inputs, spec, item.record, item.file)
     if change is not None and approval is not ApprovalState.NONE:
         change = structs.replace(change, approval=approval)
     rule = item.stale_rule if spec.references or spec.frame else None
@@ -355,14 +397,15 @@ def _candidate(item: ItemSides) -> tuple[Candidate, tuple[Note, ...]]:
         spec=spec,
         change=change,
         open_jobs=item.open_jobs,
-        record=item.own,
-        file=item.file,
+        record=item.record,
+        made_by=inputs.state.made_by(item.record) if item.record is not None else None,
+        file=item.file if item.record is not None else None,
         approval=approval,
         stale=rule is not None and (not item.waits or rule is OnSourceChange.NOTE),
         keeps=rule is OnSourceChange.NOTE,
         waits=item.waits,
-        edited_there=item.is_edited_on_server,
-        made=inputs.made,
+        is_edited=_is_edited(inputs, item.record, item.file),
+        is_edited_there=item.is_edited_on_server,
     )
     return made, notes
 
@@ -483,68 +526,6 @@ def _check_replace(inputs: PlanInputs) -> None:
         raise UsageError(f"`--replace {id_}`: not declared in any manifest", code="unknown-item", hint=hint)
 
 
-# ---- Items that no manifest declares any more: their jobs are collected, and with `--prune` they are removed.
-
-
-def collected_of(jobs: Iterable[Job]) -> list[Job]:
-    """The jobs of a removed item whose texts may still arrive."""
-    return [job for job in pending(jobs) if job.state is not JobState.PAID]
-
-
-def decide_gone(
-    inputs: PlanInputs, record: Record | None, jobs: Sequence[Job], *, shared: bool
-) -> tuple[Change | None, Note | None]:
-    """The change and the note of an item that no manifest declares any more: collect its jobs, and remove it if asked.
-
-    `shared`: a declared item has the path now, so only the record may be removed.
-    """
-    collected = collected_of(jobs)
-    id_ = record.id if record else jobs[0].item
-    unknown = any(job.state is JobState.UNKNOWN for job in collected)
-    change = Change(
-        id=id_,
-        action=Action.RESOLVE if unknown else Action.DRAIN,
-        file=inputs.observe(record.output) if record and not shared else Observed(path=""),
-        reasons=(Reason(kind="gone", detail="not declared in any manifest"),),
-        steps=collecting(inputs.project, collected),
-        record=record,
-        hint=f"if it cannot be found: `contentops state resolve {id_}`" if unknown else "",
-    )
-    if record is None:
-        return change, None
-    if record.protected or not inputs.choice.prune:
-        return change if collected else None, _orphan_note(record, change.file)
-    return _removed(inputs, change, record), None
-
-
-def _orphan_note(record: Record, file: Observed) -> Note:
-    if record.protected:
-        return Note(kind="orphan", id=record.id, message=f"`{record.id}` is not in any manifest; protected, it stays")
-    stays, removed = "its record stays", "its record"
-    if file.exists:
-        stays, removed = f"its file `{record.output}` stays", "its record and its file"
-    return Note(
-        kind="orphan",
-        id=record.id,
-        message=f"`{record.id}` is not in any manifest; {stays}",
-        hint=f"`--prune` removes {removed}, `moved` renames it",
-    )
-
-
-def _is_front_edited(file: Observed, record: Record) -> bool:
-    """Whether its title or front matter is not what was last written."""
-    return title_digest(file.title) != title_digest(record.title) or not is_same_json(file.front, record.metadata)
-
-
-def _removed(inputs: PlanInputs, change: Change, record: Record) -> Change:
-    file = change.file
-    if file.exists and (file.problem or is_edited(file, record, inputs.made) or _is_front_edited(file, record)):
-        hint = f"`{record.output}` was edited by hand; remove the file yourself, or declare the item again"
-        return structs.replace(change, action=Action.BLOCKED, blocked="edited", hint=hint)
-    remove = Remove(target=file.path, expects=file.file)
-    return structs.replace(change, action=Action.REMOVE, steps=(*change.steps, remove))
-
-
 # ---- Submits that other processes have claimed: these are left to them.
 
 CLAIMED = "held"
@@ -621,24 +602,7 @@ def _takes_text(inputs: PlanInputs, change: Change) -> bool:
     return any(job.item in inputs.specs for job in others)
 
 
-def _ordered(groups: Iterable[tuple[list[ItemId], list[Change]]]) -> list[tuple[list[ItemId], list[Change]]]:
-    """Items with one request and the changes that pay for some of them, the most expensive first."""
-    return sorted(groups, key=lambda each: (-_credits(each[1]), -len(each[1]), each[0]))
-
-
 _HINT = "give one of them `revision: 2`, change their `inputs`, or declare one item"
-
-
-def _costs(changes: Sequence[Change]) -> bool:
-    return any(change.credits or change.money or change.has_no_price for change in changes)
-
-
-def _credits(changes: Sequence[Change]) -> int:
-    return sum(change.credits for change in changes)
-
-
-def _payments(changes: Sequence[Change]) -> str:
-    return f"{plural(len(changes), 'generation')}, {cost_words(changes) if _costs(changes) else 'free'}"
 
 
 # --- requests that differ in names alone -------------------------------------------------------------------------
@@ -660,23 +624,26 @@ def same_briefs(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Note]
     if not paying:
         return
 
-    keys = {group_of(change.spec) for change in paying.values() if change.spec is not None}
+    groups = {group_of(change.spec) for change in paying.values() if change.spec is not None}
     briefs: defaultdict[tuple[GroupKey | None, bytes], list[Spec]] = defaultdict(list)
     for spec in inputs.desired.specs:
-        if _row(spec) and (key := group_of(spec)) in keys and (brief := _brief(spec)):
+        if _row(spec) and (key := group_of(spec)) in groups and (brief := _brief(spec)):
             briefs[key, brief].append(spec)
-    alike = [specs for specs in briefs.values() if len({spec.digest for spec in specs}) > 1]
-    places = {spec.id: spec.location for specs in alike for spec in specs}
-    groups = _ordered(
-        (ids, payments)
-        for ids in ([spec.id for spec in specs] for specs in alike)
-        if (payments := [paying[id_] for id_ in ids if id_ in paying])
-    )
-    for ids, group in groups:
-        location = places[ids[0]]
+    for specs in briefs.values():
+        ids, location = [spec.id for spec in specs], specs[0].location
+        payments = [paying[id_] for id_ in ids if id_ in paying]
+        if not payments or len({spec.digest for spec in specs}) < 2:
+            continue
         at = f" ({location.file}:{location.line})" if location is not None else ""
-        message = f"{named(ids)} have one brief, and differ only in values of their rows{at}: {_payments(group)}"
-        yield Note(kind=ONE_BRIEF, message=message, hint=_ADD, items=tuple(ids[:_ITEMS]), credits=_credits(group))
+        is_free = not any(change.credits or change.money or change.has_no_price for change in payments)
+        cost = f"{plural(len(payments), 'generation')}, {'free' if is_free else cost_words(payments)}"
+        yield Note(
+            kind=ONE_BRIEF,
+            message=f"{named(ids)} have one brief, and differ only in values of their rows{at}: {cost}",
+            hint=_ADD,
+            items=tuple(ids[:_ITEMS]),
+            credits=sum(change.credits for change in payments),
+        )
 
 
 _ADD = "add what is different about each, such as a column of facts that `inputs` use"

@@ -69,7 +69,7 @@ def section_edits(item: ItemSides, heading: str, job: Job | None = None) -> Body
 
     If the generated text is missing, an edit anywhere counts. The answer of an overwrite has a reason alone.
     """
-    own, path = item.own, item.file.path
+    own, path = item.record, item.file.path
     base = item.inputs.text(own.generated) if own is not None and own.generated else None
     if not item.is_edited or (base is not None and not is_touched(base, item.inputs.read(path), heading)):
         return None
@@ -110,7 +110,7 @@ def taken_section(item: ItemSides, job: Job) -> tuple[str, NewSection] | Unusabl
     answer = item.inputs.text(body) if body else None
     if answer is None or not item.file.exists:
         return None
-    earlier_texts = known_texts(item.own, body, item.inputs.text)
+    earlier_texts = known_texts(item.record, body, item.inputs.text)
     return take_section(item.inputs.read(item.file.path), answer, job.section, earlier_texts)
 
 
@@ -199,7 +199,7 @@ def failed_checks(item: ItemSides, job: Job | None = None, words: BodyAnswer = _
     """
     if item.spec.checks == NO_CHECKS:
         return ()
-    job = job if job is not None and job.body else finished_job(item) or job
+    job = job if job is not None and job.body else finished_job(item.inputs, item.spec.digest) or job
     body = item.inputs.text(job.body) if job is not None and job.body else None
     if job is None or body is None:
         return ()
@@ -227,7 +227,7 @@ def _findings(item: ItemSides, answer: BodyAnswer, text: Brought) -> tuple[Findi
 
     spec, preset = item.spec, item.inputs.project.preset
     front = which_front_matter(item, answer)
-    title = written_title(front.title, item.file, item.own, text, item=spec.id, preset=preset)
+    title = written_title(front.title, item.file, item.record, text, item=spec.id, preset=preset)
     about = to_check(title, text.body, item.file, {**text.front, **front.front}, spec.output, item.open_metadata)
     return check_text(spec.checks, about, item.inputs.exists)
 
@@ -287,7 +287,7 @@ def promoted(item: ItemSides) -> BodyAnswer | None:
     detail = f"from `{theirs.file.path}` of `{theirs.name}`"
     if theirs.file.body != theirs.record.generated:
         detail += ", edited by hand there"
-    if theirs.step.outline:
+    if theirs.is_outline:
         detail += ", a draft outline"
     why = (*why, Reason(kind=PROMOTED, detail=detail))
     words = BodyAnswer(reasons=why)
@@ -338,7 +338,7 @@ def _kept_out(answer: BodyAnswer, theirs: SourceText) -> BodyAnswer:
 
 def _is_new(item: ItemSides, theirs: SourceText) -> bool:
     """Return whether the source text is newer than the text that the item has for this request."""
-    own, body = item.own, theirs.file.body
+    own, body = item.record, theirs.file.body
     assert own is not None
     if item.is_edited_on_server:
         return False  # a person decides about the edit first
@@ -352,7 +352,7 @@ def _is_new(item: ItemSides, theirs: SourceText) -> bool:
 
 def _has_other_words(item: ItemSides, theirs: SourceText) -> bool:
     """Whether the file or the server has edits that differ from the source text."""
-    own, file = item.own, item.file
+    own, file = item.record, item.file
     if item.is_edited_on_server:
         return True
     if own is None:
@@ -381,7 +381,8 @@ def generation_refused(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer |
     if source is None:
         return None
     command = f"`contentops apply --env {source.environment}`" if source.environment else "without `--env`"
-    if (outline := source.outline(spec, item.inputs.observe)) is not None:
+    outline = source.text(spec, item.inputs.observe)
+    if outline is not None and outline.is_outline:
         draft = f"`{outline.file.path}` of `{outline.name}` is a draft outline of the bundled server"
         ways = "write the text and remove the line `> Draft outline ...`, or `--drafts` promotes the outline"
         return block(NOT_PROMOTED, f"{draft}: {ways}", reasons=why)

@@ -30,7 +30,8 @@ from contentops.model import (
     Write,
 )
 from contentops.model.jobs import cost_words, money_words
-from contentops.model.plan import PlanFile, ReviewedChange, Writer
+from contentops.model.plan import ReviewedChange, Writer
+from contentops.model.plan_file import PlanFile
 from contentops.planning.guards import refusals
 from contentops.planning.plan import free_targets, ignoring_existing, make_plan
 from contentops.planning.sides import TRIES, PlanInputs, failed_attempts, pending
@@ -216,7 +217,7 @@ def _compare(inputs: PlanInputs, reviewed: PlanFile) -> tuple[Plan, list[Change]
     """Today's plan, its changes of items that the file names, and its other changes. Raises Refused."""
     # A change that another process had claimed was not to be done.
     named = {one.id: one for one in reviewed.changes if one.action is not Action.PENDING}
-    own = [record for record in inputs.state.records.values() if record.plan_id == reviewed.id and record.id in named]
+    own = [record for record in inputs.records.values() if record.plan_id == reviewed.id and record.id in named]
     made = {record.id: inputs.state.made_by(record) for record in own}
     fetched = {id_ for id_, job in made.items() if job is not None and job.attempt >= named[id_].attempt}
     # Removed items are named as stale below, and texts that the plan has made are not replaced again.
@@ -237,7 +238,7 @@ def _compare(inputs: PlanInputs, reviewed: PlanFile) -> tuple[Plan, list[Change]
 
 def _item(inputs: PlanInputs, file: PlanFile, reviewed: ReviewedChange, change: Change | None) -> ReviewedItem:
     # A record that is renamed still has its old id.
-    record = change.record if change is not None else inputs.state.records.get(reviewed.id)
+    record = change.record if change is not None else inputs.records.get(reviewed.id)
     jobs = inputs.open_jobs.get(reviewed.id, ())
     reviewed_request = reviewed.job.request_id if reviewed.job is not None else None
     waiting = [one for one in pending(jobs) if one.plan_id == file.id or one.request_id == reviewed_request]

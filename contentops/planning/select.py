@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import fnmatch
 import hashlib
@@ -12,9 +13,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct, field
+from msgspec import Struct
 
-from contentops.digest import NOTHING, Digest
 from contentops.errors import Location, UsageError, near, nearest, plural, suggest
 from contentops.model import (
     Action,
@@ -32,7 +32,7 @@ from contentops.model import (
     is_day,
 )
 from contentops.model.records import OPEN
-from contentops.planning.sides import Choice, failed_attempts, is_edited
+from contentops.planning.sides import Choice, failed_attempts
 
 # ---- Which items are made from the texts of which: sources, dependants, and the order from sources to dependants.
 
@@ -63,18 +63,15 @@ def reached(start: Iterable[ItemId], steps: Sources) -> set[ItemId]:
 
 def in_order(sources: Sources) -> list[ItemId]:
     """The items, each after its sources, else by id; recorded items in a ring come last."""
-    made = dependants_of(sources)
-    open_sources = {id_: len({one for one in its if one in sources} - {id_}) for id_, its in sources.items()}
+    from graphlib import CycleError, TopologicalSorter
+
+    sorter = TopologicalSorter({id_: {one for one in its if one in sources} - {id_} for id_, its in sources.items()})
+    with contextlib.suppress(CycleError):
+        sorter.prepare()
     ordered: list[ItemId] = []
-    wave = sorted(id_ for id_, number in open_sources.items() if not number)
-    while wave:
-        ordered += wave
-        following: set[ItemId] = set()
-        for id_ in wave:
-            for one in set(made.get(id_, ())) - {id_}:
-                open_sources[one] -= 1
-                following |= set() if open_sources[one] else {one}
-        wave = sorted(following)
+    while ready := sorted(sorter.get_ready()):
+        ordered += ready
+        sorter.done(*ready)
     return [*ordered, *sorted(sources.keys() - set(ordered))]
 
 
@@ -118,9 +115,6 @@ class StatusWord(StrEnum):
     ADOPTED = "adopted"
 
 
-_FIRST_WORDS = tuple(StatusWord)[: tuple(StatusWord).index(StatusWord.PROMOTABLE)]
-
-
 def _value(state: str) -> str:
     """The value of `state:` for a state that `status` shows."""
     return state.replace(" ", "-")
@@ -145,8 +139,6 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     spec: Spec | None
     change: Change | None
     open_jobs: tuple[Job, ...] = ()
-    path: str = ""
-    """Its output, where neither spec nor change has it."""
     record: Record | None = None
     made_by: Job | None = None
     """The job that made its text; None: none, or not known."""
@@ -159,10 +151,17 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     """It keeps a text whose sources have changed, or cannot be used."""
     waits: tuple[Reference, ...] = ()
     """The texts of other items that its own waits for."""
-    edited_there: bool = False
+    is_edited: bool = False
+    """A person changed the body since it was generated, promoted or adopted."""
+    is_edited_there: bool = False
     """A refresh found an edit in WriterzRoom."""
-    made: frozenset[Digest] = frozenset()
-    """The body digests of all texts that known jobs made."""
+
+    @property
+    def path(self) -> str:
+        """The path of its file, or the one that it will have."""
+        if self.record is not None:
+            return self.record.output
+        return self.spec.output if self.spec is not None else self.change.target if self.change is not None else ""
 
     @property
     def failed(self) -> bool:
@@ -171,22 +170,14 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def word(self) -> StatusWord:
-        """Its state in one word, as `status` shows it."""
+        """Its state in one word, as `status` shows it: of what is true of it, the first one."""
         change, record, facts = self.change, self.record, self._facts
         if change is None and record is None:
             return StatusWord.WAITING
-        for word in _FIRST_WORDS:
-            if facts.get(word):
-                return word
-        if change is not None and change.action is Action.PROMOTE:
-            return StatusWord.PROMOTABLE
-        if self.edited_there:
-            return StatusWord.EDITED_THERE
-        if facts["edited"]:
-            return StatusWord.EDITED
+        if (first := next(filter(facts.get, StatusWord), None)) is not None:
+            return first
         if change is not None and change.action not in (Action.NONE, Action.DRAIN):
-            only_saves = change.names == ("save",)
-            return StatusWord.MOVED if change.has(Move) else StatusWord.UNSAVED if only_saves else StatusWord.CHANGED
+            return StatusWord.CHANGED
         if record is not None and record.is_promoted:
             return StatusWord.PROMOTED
         return StatusWord.AS_GENERATED if record is None or record.generated else StatusWord.ADOPTED
@@ -201,19 +192,24 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def states(self) -> frozenset[str]:
         """The values of `state:` that match it: the one that `status` shows, and what else is true of it."""
-        return frozenset({_value(self.word), *(name for name, holds in self._facts.items() if holds)})
+        return frozenset({_value(self.word), *(_value(name) for name, holds in self._facts.items() if holds)})
 
     @property
     def _facts(self) -> dict[str, bool]:
         change, spec = self.change, self.spec
-        facts = {"orphan": spec is None, "failed": self.failed, "edited": self._is_edited, "stale": self.stale}
+        facts = {
+            "orphan": spec is None,
+            "failed": self.failed,
+            "stale": self.stale,
+            "edited there": self.is_edited_there,
+            "edited": self.is_edited or self.is_edited_there,
+        }
         if change is not None:
             kinds = {reason.kind for reason in change.reasons}
             jobs = {job.state for job in (change.job, *change.collected_jobs) if job is not None}
             facts |= {
                 "new": change.record is None and spec is not None,
                 "changed": bool(kinds & {"changed", "added", "removed", "made-by-local"}),
-                "edited": self._is_edited or self.edited_there,
                 "missing": change.action is Action.RESTORE or change.blocked in ("missing", "text-lost"),
                 "moved": change.has(Move),
                 "open": bool(jobs & OPEN),
@@ -223,18 +219,10 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
                 "blocked": change.action is Action.BLOCKED,
                 "pending": change.action is Action.PENDING,
                 "waiting": change.action is Action.WAIT,
+                "promotable": change.action is Action.PROMOTE,
+                "unsaved": change.names == ("save",),
             }
         return facts
-
-    @property
-    def _is_edited(self) -> bool:
-        """Whether a person changed the body since it was generated, promoted or adopted."""
-        record, file = self.record, self.file
-        if record is None or file is None:
-            return False
-        known = (record.adopted, record.promoted if record.is_promoted else NOTHING)
-        is_known = any((record.generated, *known))
-        return is_known and is_edited(file, record, self.made, *filter(None, known))
 
     def matches(self, selector: str) -> bool:
         """Whether a selector without `+` that `check_selectors` let through names it."""
@@ -266,7 +254,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
             case "style":
                 return (spec.request.style,) if spec else ()
             case _:
-                return (spec.output if spec else self.change.target if self.change else self.path,)
+                return (spec.output if spec else self.path,)
 
 
 def shard_of(item: ItemId, count: int) -> int:
@@ -434,77 +422,27 @@ def _suggestion(option: str, pattern: Selector, items: Sequence[Candidate]) -> s
 # ---- What changed in the data files that items come from, as the items and their records show it.
 
 
-class _FileRows(Struct):
-    """The rows of one data file that differ from their records."""
-
-    new: set[Location] = field(default_factory=set)
-    changed: set[Location] = field(default_factory=set)
-    gone: int = 0
-
-
 def row_notes(chosen: Sequence[Candidate]) -> Iterator[Note]:
-    """A note for each data file of which rows came, went or changed; none where all items of a declaration are new.
-
-    A row that is gone belongs to the one file whose items use the same columns; where several do, it is not counted.
-    """
-    if all(item.change is None and item.spec is not None for item in chosen):
-        return  # origins are read only where something differs
-    files: defaultdict[str, _FileRows] = defaultdict(_FileRows)
-    for item in _begun(chosen):
-        if item.spec is None or item.change is None:
-            continue
-        if item.record is not None:
-            for at in _changed(item.spec, item.record):
-                files[at.file].changed.add(at)
-        elif not item.open_jobs and (home := _row_of(item.spec)):
-            files[home.file].new.add(home)
-    for name in _files_of_gone(chosen):
-        files[name].gone += 1
-    for name, rows in sorted(files.items()):
-        counts = (len(rows.new), "new"), (rows.gone, "gone or filtered"), (len(rows.changed), "changed")
-        said = [f"{plural(count, 'row')} {word}" for count, word in counts if count]
-        yield Note(kind="rows-changed", message=f"`{name}`: {', '.join(said)}")
-
-
-def _begun(chosen: Sequence[Candidate]) -> Iterator[Candidate]:
-    """The items of declarations of which an item has a record, and that of those that are gone."""
-    known = {item.spec.location for item in chosen if item.spec is not None and item.record is not None}
-    used = {_columns(item.record.used) for item in chosen if item.spec is None and item.record is not None}
+    """A note for each data file with new and changed rows; none for a declaration of which all items are new."""
+    begun = {item.spec.location for item in chosen if item.spec is not None and item.record is not None}
+    new: defaultdict[str, set[Location]] = defaultdict(set)
+    changed: defaultdict[str, set[Location]] = defaultdict(set)
     for item in chosen:
-        if item.spec is None or item.change is None:
+        spec, record = item.spec, item.record
+        if spec is None or item.change is None or spec.location not in begun or (row := _row_of(spec)) is None:
             continue
-        if item.spec.location in known or (used and _columns(item.spec.used) in used):
-            yield item
-
-
-def _files_of_gone(chosen: Sequence[Candidate]) -> Iterator[str]:
-    """Yield for each row that is gone, of however many items, the data file that it was probably in."""
-    gone = [item.record.used for item in chosen if item.spec is None and item.record is not None]
-    if not any(_columns(used) for used in gone):
-        return
-    files: defaultdict[frozenset[str], dict[str, frozenset[str]]] = defaultdict(dict)
-    one_each = {item.spec.location: item.spec for item in chosen if item.spec is not None}
-    for spec in one_each.values():
-        if home := _row_of(spec):
-            columns = _columns(spec.used)
-            # An axis of a `matrix` distinguishes the items of one row.
-            files[columns][home.file] = frozenset(name for name in columns if _file_of(spec, name) == home.file)
-    rows: set[tuple[str, frozenset[tuple[str, str]]]] = set()
-    for used in gone:
-        if (columns := _columns(used)) and len(files[columns]) == 1:
-            ((file, names),) = files[columns].items()
-            rows.add((file, frozenset((name, used[name]) for name in names)))
-    yield from (file for file, _ in rows)
-
-
-def _file_of(spec: Spec, name: str) -> str:
-    """Return the file that a variable comes from; empty: it has no location."""
-    origin = spec.variables.get(name)
-    return origin.location.file if origin is not None and origin.location is not None else ""
-
-
-def _columns(used: Iterable[str]) -> frozenset[str]:
-    return frozenset(name for name in used if name.partition(".")[0] == "each")
+        if record is None and not item.open_jobs:
+            new[row.file].add(row)
+        elif record is not None and any(
+            record.used.get(name) not in (None, value)
+            for name, value in spec.used.items()
+            if name.partition(".")[0] == "each"
+        ):
+            changed[row.file].add(row)
+    for file in sorted({*new, *changed}):
+        counts = (len(new[file]), "new"), (len(changed[file]), "changed")
+        said = ", ".join(f"{plural(count, 'row')} {word}" for count, word in counts if count)
+        yield Note(kind="rows-changed", message=f"`{file}`: {said}")
 
 
 def _row_of(spec: Spec) -> Location | None:
@@ -512,23 +450,7 @@ def _row_of(spec: Spec) -> Location | None:
     id_origin = spec.origins.get("id")
     for name in (*(id_origin.variables if id_origin else ()), *spec.variables):
         origin = spec.variables.get(name)
-        if origin and origin.layer == "data" and origin.location and not _is_inline(spec, origin.location):
-            return origin.location
+        if origin is not None and origin.layer == "data" and origin.location is not None:
+            is_inline = spec.location is not None and origin.location.file == spec.location.file
+            return None if is_inline else origin.location
     return None
-
-
-def _is_inline(spec: Spec, location: Location) -> bool:
-    return spec.location is not None and location.file == spec.location.file
-
-
-def _changed(spec: Spec, record: Record) -> Iterator[Location]:
-    """The rows with values that are others than those that the record was made from."""
-    for name in sorted(_columns(spec.used)):
-        origin = spec.variables.get(name)
-        if (
-            record.used.get(name) not in (None, spec.used[name])
-            and origin is not None
-            and origin.location is not None
-            and not _is_inline(spec, origin.location)
-        ):
-            yield origin.location

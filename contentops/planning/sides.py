@@ -85,12 +85,12 @@ class Choice(Struct, frozen=True, kw_only=True):
 
 
 class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
-    """The sides of the comparison. Records have the ids that `moved` pairs gave them."""
+    """The sides of the comparison, as files and servers have them."""
 
     project: Project
     desired: Desired
     state: State
-    observed: Mapping[str, Observed]
+    observed: Mapping[str, Observed] = field(default_factory=dict)
     """The files, at every path that `paths` names."""
     text: Callable[[Digest], str | None] = lambda _digest: None
     """The text with a body digest, if this machine has it, in the cache or in git; slow, so ask only when needed."""
@@ -106,11 +106,11 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     """Why the output at a path cannot be written; empty: it can."""
     claimed_paths: Mapping[str, str] = field(default_factory=dict)
     """The lock of another environment that owns a path, by path key."""
+    claimed_contents: Mapping[str, str] = field(default_factory=dict)
+    """The lock of another environment that names a stored content, by content id, where that one owns it."""
     source: SourceEnvironment | None = None
     """The environment that texts are promoted from, if any."""
     choice: Choice = field(default_factory=Choice)
-    rekeyed: Mapping[ItemId, ItemId] = field(default_factory=dict)
-    """New ids of records and open jobs, each with the old one; not recorded yet."""
     interrupted: bool = False
     """The last apply was interrupted: its journal is not in the lock yet."""
     ordered_at: frozenset[str] = frozenset()
@@ -135,26 +135,41 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         return specs_by_id(self.desired)
 
     @functools.cached_property
+    def moved(self) -> Mapping[ItemId, ItemId]:
+        """The items that `moved` pairs rename, each with the id that its record still has."""
+        return moved_ids(self.desired, self.state.records)
+
+    @functools.cached_property
+    def taken(self) -> Mapping[ItemId, ItemId]:
+        """The new items that ask for the text of a removed one, each with that one: it takes over its record."""
+        return taken_ids(self.desired, with_new_ids(self.state.records, self.moved), self.server)
+
+    @functools.cached_property
+    def records(self) -> Mapping[ItemId, Record]:
+        """The record of each item, under the id that it has now."""
+        return with_new_ids(with_new_ids(self.state.records, self.moved), self.taken)
+
+    @functools.cached_property
     def open_jobs(self) -> Mapping[ItemId, tuple[Job, ...]]:
         """The open jobs of this server by item, in order of attempt.
 
         A job belongs to the item that declares its request, whatever that was called then; a section, and what no item
-        asks for, to the item as it was called, or is by `moved`. A section waits for the text that it is of: it may be
-        in another clone.
+        asks for, to the item as it was called, or is now. A section waits for the text that it is of: it may be in
+        another clone.
         """
-        gone = (pair for pair in self.desired.moved if pair.old not in self.specs)
-        moved = {pair.old: pair.new for pair in gone if pair.old not in self.state.records}
+        renames = {pair.old: pair.new for pair in self.desired.moved} | {old: new for new, old in self.taken.items()}
+        renamed = {old: new for old, new in renames.items() if old not in self.specs and old not in self.records}
         wanted = {spec.digest: spec.id for spec in reversed(self.desired.specs) if spec.request.template}
         by_item: dict[ItemId, tuple[Job, ...]] = {}
         for job in sorted(self.state.open_jobs.values(), key=lambda job: (job.attempt, job.request_id)):
             if job.server == self.server:
                 spec = self.specs.get(job.item)
                 is_asked = spec is not None and spec.digest == job.digest
-                record = self.state.records.get(job.item)
+                record = self.records.get(job.item)
                 if job.section and is_asked and (record is None or record.digest != job.digest):
                     continue
                 is_own = job.section or is_asked
-                id_ = job.item if is_own else wanted.get(job.digest, moved.get(job.item, job.item))
+                id_ = job.item if is_own else wanted.get(job.digest, renamed.get(job.item, job.item))
                 by_item[id_] = (*by_item.get(id_, ()), job)
         return by_item
 
@@ -178,7 +193,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     @functools.cached_property
     def owners(self) -> Mapping[str, ItemId]:
         """The item whose record has a path, by path key."""
-        return {collision_key(record.output): record.id for record in reversed(list(self.state.records.values()))}
+        return {collision_key(record.output): record.id for record in reversed(list(self.records.values()))}
 
     @functools.cached_property
     def written(self) -> Mapping[Digest, tuple[Job, ...]]:
@@ -189,6 +204,17 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
             if job.output and key not in self.owners and key not in self.claimed_paths:
                 written[job.digest] = (*written.get(job.digest, ()), job)
         return written
+
+    def earlier_id(self, id_: ItemId) -> ItemId | None:
+        """The id that the record of an item still has; None: that of today."""
+        return self.moved.get(id_) or self.taken.get(id_)
+
+    @property
+    def paths(self) -> Iterator[str]:
+        """Every path whose file a plan reads."""
+        yield from paths(self.desired, structs.replace(self.state, records=self.records))
+        if self.source is not None:
+            yield from self.source.paths(self.desired)
 
     def observe(self, path: str) -> Observed:
         """The file at `path`; one that was not read counts as absent."""
@@ -213,33 +239,31 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
     """Its file where it is now."""
     open_jobs: tuple[Job, ...] = ()
     """Its open jobs on this server, in order of attempt."""
-    orphan: Record | None = None
-    """The record of a removed item with the same request, to take over."""
     waits: tuple[Reference, ...] = ()
     """The texts of other items that its own waits for: its request is not known before them."""
     open_metadata: frozenset[str] = frozenset()
     """The keys of metadata that stay as they are recorded until the texts that they mention are final."""
 
     @property
-    def own(self) -> Record | None:
-        """Its record, or the orphan's that it takes over."""
-        return self.record or self.orphan
+    def taken_from(self) -> ItemId | None:
+        """The removed item whose record it takes over, as it asks for the same text; None: none."""
+        return self.inputs.taken.get(self.spec.id)
 
     @property
     def source_text(self) -> SourceText | None:
         """The text of another environment for the declared request, if texts are promoted from one."""
-        source, drafts = self.inputs.source, self.inputs.choice.drafts
-        return source.source_text(self.spec, self.inputs.observe, drafts=drafts) if source is not None else None
+        text = self.inputs.source.text(self.spec, self.inputs.observe) if self.inputs.source is not None else None
+        return None if text is None or (text.is_outline and not self.inputs.choice.drafts) else text
 
     @property
     def title(self) -> str:
         """The title of its file, or of its record where the file has none."""
-        return self.file.title or (self.own.title if self.own is not None else "")
+        return self.file.title or (self.record.title if self.record is not None else "")
 
     @property
     def is_up_to_date(self) -> bool:
         """Whether the record has a text for the declared request, made from the words that its sources have now."""
-        return has_text_for(self.own, self.spec.digest, self.inputs.server)
+        return has_text_for(self.record, self.spec.digest, self.inputs.server)
 
     @property
     def keeps_text(self) -> bool:
@@ -273,17 +297,17 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def is_protected(self) -> bool:
         """Whether it has a record, and that or the manifest protects it."""
-        return self.own is not None and is_protected(self.spec, self.own)
+        return self.record is not None and is_protected(self.spec, self.record)
 
     @property
     def is_edited(self) -> bool:
         """Whether a person has edited the body of the file."""
-        return self.own is not None and is_edited(self.file, self.own, self.inputs.made)
+        return self.record is not None and is_edited(self.file, self.record, self.inputs.made)
 
     @property
     def remote(self) -> Remote | None:
         """The content it is saved as, from a refresh; None: no refresh, or it is not saved here."""
-        own, inputs = self.own, self.inputs
+        own, inputs = self.record, self.inputs
         if not inputs.remote or own is None or own.server != inputs.server or not inputs.saves(self.spec):
             return None
         remote = inputs.remote.get(own.id)
@@ -292,15 +316,15 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def is_edited_on_server(self) -> bool:
         """Whether a person has edited that content in WriterzRoom since it was saved; a new section is no edit."""
-        if self.remote is None or self.own is None:
+        if self.remote is None or self.record is None:
             return False
         section_bodies = {job.body for job in pending(self.open_jobs) if job.section}
-        return section_bodies.isdisjoint({NOTHING, self.remote.body}) and is_edited_on_server(self.remote, self.own)
+        return section_bodies.isdisjoint({NOTHING, self.remote.body}) and is_edited_on_server(self.remote, self.record)
 
     @property
     def attempt(self) -> int:
         """Return the attempt that made the recorded text; 0 if no known job made it."""
-        made_by = self.inputs.state.made_by(self.own) if self.own is not None else None
+        made_by = self.inputs.state.made_by(self.record) if self.record is not None else None
         return made_by.attempt if made_by is not None else 0
 
     @property
@@ -311,7 +335,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def under_way(self) -> list[Job]:
         """The open jobs of the declared request that may still lead to another text than the record's."""
-        own, newest = self.own, self.answered
+        own, newest = self.record, self.answered
         return [
             job
             for job in pending(self.open_jobs)
@@ -354,7 +378,7 @@ def has_text_for(record: Record | None, digest: Digest, server: str) -> bool:
 def is_ours(inputs: PlanInputs, spec: Spec, file: Observed) -> bool:
     """Whether a file without a record was written for this request, under the item's id or a removed one."""
     owner = ItemId(file.owner)
-    gone = bool(owner) and owner not in inputs.specs and owner not in inputs.state.records
+    gone = bool(owner) and owner not in inputs.specs and owner not in inputs.records
     return (owner == spec.id or gone) and file.provenance.get("digest") == spec.digest
 
 
@@ -429,11 +453,8 @@ def price_of(spec: Spec, server: str, section: str = "") -> Price:
 
 def paths(desired: Desired, state: State) -> Iterator[str]:
     """Every path whose file a plan reads."""
-    for record in state.records.values():
-        yield record.output
-    for job in state.open_jobs.values():
-        if job.output:
-            yield job.output
+    yield from (record.output for record in state.records.values())
+    yield from (job.output for job in state.open_jobs.values() if job.output)
     for spec in desired.specs:
         own = state.records.get(spec.id)
         if own is None or own.output != spec.output:
@@ -529,6 +550,11 @@ class SourceText(Struct, frozen=True, kw_only=True):
         return self.environment or BASE
 
     @property
+    def is_outline(self) -> bool:
+        """Whether it is a draft outline, which is promoted with `--drafts` alone."""
+        return is_outline(self.record, self.file)
+
+    @property
     def step(self) -> Promote:
         """The step that promotes it."""
         return Promote(
@@ -538,7 +564,7 @@ class SourceText(Struct, frozen=True, kw_only=True):
             body=self.file.body,
             generated=self.record.generated,
             generated_at=self.made_by.generated_at if self.made_by is not None else "",
-            outline=is_outline(self.record, self.file),
+            outline=self.is_outline,
             model=self.made_by.model if self.made_by is not None else "",
         )
 
@@ -561,17 +587,8 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
                     self.state.records[one.id].output for one in spec.references if one.id in self.state.records
                 )
 
-    def source_text(self, spec: Spec, observe: Callable[[str], Observed], *, drafts: bool = False) -> SourceText | None:
-        """Its usable text for the request of `spec`; with `drafts`, an outline is usable too."""
-        text = self._text(spec, observe)
-        return None if text is None or (text.step.outline and not drafts) else text
-
-    def outline(self, spec: Spec, observe: Callable[[str], Observed]) -> SourceText | None:
-        """Its text for the request of `spec`, if that is a draft outline."""
-        text = self._text(spec, observe)
-        return text if text is not None and text.step.outline else None
-
-    def _text(self, spec: Spec, observe: Callable[[str], Observed]) -> SourceText | None:
+    def text(self, spec: Spec, observe: Callable[[str], Observed]) -> SourceText | None:
+        """Its text for the request of `spec`; it may be a draft outline."""
         record = self.state.records.get(spec.id)
         if record is None or not self._answers(record, spec, observe):
             return None
@@ -632,51 +649,46 @@ def is_outline(record: Record, file: Observed) -> bool:
 # ---- Items with new ids, by `moved` pairs or by the request of a removed item; and the order of file moves.
 
 
-def apply_renames(desired: Desired, state: State) -> tuple[State, Mapping[ItemId, ItemId]]:
-    """`state` with records renamed by all `moved` pairs at once.
-
-    Also returns the new ids, each with the old one; an apply records them first.
-    """
-    moved = _pairs_to_apply(desired, state) if desired.moved else {}
-    if not moved:
-        return state, {}
-    records = {id_: record for id_, record in state.records.items() if id_ not in moved}
-    records |= {new: structs.replace(state.records[old], id=new) for old, new in moved.items()}
-    return structs.replace(state, records=records), {new: old for old, new in moved.items()}
+def with_new_ids(records: Mapping[ItemId, Record], new_ids: Mapping[ItemId, ItemId]) -> Mapping[ItemId, Record]:
+    """The records, renamed all at once. `new_ids`: each with the old one."""
+    if not new_ids:
+        return records
+    old_ids = frozenset(new_ids.values())
+    kept = {id_: record for id_, record in records.items() if id_ not in old_ids}
+    return kept | {new: structs.replace(records[old], id=new) for new, old in new_ids.items()}
 
 
-def _pairs_to_apply(desired: Desired, state: State) -> dict[ItemId, ItemId]:
-    """The `moved` pairs that rename something, as new ids by old ones.
+def moved_ids(desired: Desired, records: Mapping[ItemId, Record]) -> dict[ItemId, ItemId]:
+    """The new ids of the `moved` pairs that rename a record, each with the old one.
 
     An old id keeps the text for the request that it declares now. A new id that has a text keeps that, and the old id
     is shown as an orphan.
     """
-    wanted = {spec.id: spec.digest for spec in desired.specs}
-    records = state.records
-    renames = {
-        pair.old: pair.new
+    wanted = {spec.id: spec.digest for spec in desired.specs} if desired.moved else {}
+    old_ids = {
+        pair.new: pair.old
         for pair in desired.moved
         if pair.old in records and wanted.get(pair.old) != records[pair.old].digest
     }
     # A pair that is dropped may block another one.
-    while blocked := [old for old, new in renames.items() if new in records and new not in renames]:
-        for old in blocked:
-            del renames[old]
-    return renames
+    while blocked := [new for new in old_ids if new in records and new not in old_ids.values()]:
+        for new in blocked:
+            del old_ids[new]
+    return old_ids
 
 
-def pair_renames(inputs: PlanInputs) -> dict[ItemId, Record]:
-    """New items, each with the record of a removed item of the same request; in id order on both sides."""
-    records = inputs.state.records
-    free: dict[str, list[Record]] = defaultdict(list)
-    for id_ in sorted(records.keys() - inputs.specs.keys(), reverse=True):
+def taken_ids(desired: Desired, records: Mapping[ItemId, Record], server: str) -> dict[ItemId, ItemId]:
+    """New items, each with a removed item of the same request; in id order on both sides."""
+    gone = records.keys() - {spec.id for spec in desired.specs}
+    free: dict[str, list[ItemId]] = defaultdict(list)
+    for id_ in sorted(gone, reverse=True):
         record = records[id_]
-        if not is_draft(record, inputs.server):
-            free[_pair_key(record.request.get("template"), record.digest, record.output)].append(record)
-    pairs: dict[ItemId, Record] = {}
-    for spec in inputs.desired.specs if free else ():
+        if not is_draft(record, server):
+            free[_pair_key(record.request.get("template"), record.digest, record.output)].append(id_)
+    pairs: dict[ItemId, ItemId] = {}
+    for spec in desired.specs if free else ():
         key = _pair_key(spec.request.template, spec.digest, spec.output)
-        if spec.id not in records and free.get(key):
+        if key and spec.id not in records and free.get(key):
             pairs[spec.id] = free[key].pop()
     return pairs
 
@@ -688,12 +700,11 @@ def _pair_key(template: Json, digest: Digest, output: str) -> str:
 
 def missed(inputs: PlanInputs) -> Iterator[Diagnostic]:
     """Warnings for `moved` pairs with unknown ids that are close to the id of a removed item."""
-    state = inputs.state
-    known_ids = state.records.keys() | {job.item for job in state.open_jobs.values()}
+    known_ids = inputs.records.keys() | {job.item for job in inputs.state.open_jobs.values()}
     pairs = [pair for pair in inputs.desired.moved if known_ids.isdisjoint((pair.old, pair.new))]
     if not pairs:
         return
-    orphans = state.records.keys() - inputs.specs.keys() - {record.id for record in pair_renames(inputs).values()}
+    orphans = inputs.records.keys() - inputs.specs.keys()
     for pair in pairs:
         if close := nearest(pair.old, orphans):
             yield Diagnostic(

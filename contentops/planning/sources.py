@@ -23,6 +23,7 @@ from contentops.model import (
     JobState,
     LookUp,
     Note,
+    Observed,
     OnSourceChange,
     Poll,
     Promote,
@@ -46,16 +47,11 @@ from contentops.pricing import FREE
 # ---- Which text answers a request: one look-up among all jobs of its server.
 
 
-def finished_job(item: ItemSides) -> Job | None:
-    """The job whose text answers the declared request, of any environment: that of the highest attempt.
+def finished_job(inputs: PlanInputs, digest: Digest) -> Job | None:
+    """The job whose text answers a request, of any environment: that of the highest attempt.
 
     Where a model writes, an outline is no such text.
     """
-    return job_for(item.inputs, item.spec.digest)
-
-
-def job_for(inputs: PlanInputs, digest: Digest) -> Job | None:
-    """The job whose text answers a request, as `finished_job` has it."""
     texts = [job for job in inputs.jobs_of(digest) if job.has_text and not (job.section or job.lost)]
     if inputs.project.api.has_model:
         texts = [job for job in texts if not job.outline]
@@ -78,7 +74,7 @@ _OPEN = frozenset({JobState.SUBMITTING, JobState.UNKNOWN, JobState.RUNNING})
 
 def next_attempt(item: ItemSides) -> int:
     """One more than the highest attempt at the declared request that is known; one that never arrived is no attempt."""
-    own = item.attempt if item.own is not None and item.own.digest == item.spec.digest else 0
+    own = item.attempt if item.record is not None and item.record.digest == item.spec.digest else 0
     known = (job.attempt for job in item.inputs.jobs_of(item.spec.digest) if job.state is not JobState.NEVER)
     return 1 + max((own, *known), default=0)
 
@@ -176,7 +172,7 @@ def waiting_change(item: ItemSides) -> Change:
         file=item.file,
         reasons=tuple(Reason(kind="waits", detail=f"`{one.id}` {words(one)}") for one in item.waits),
         spec=item.spec,
-        record=item.own,
+        record=item.record,
         waits=item.waits,
         pays_later=_later(inputs, item.spec),
         hint=" ".join(filter(None, dict.fromkeys(way(inputs, one) for one in item.waits))),
@@ -287,7 +283,7 @@ def _follow(chosen: Sequence[Candidate], by_id: dict[ItemId, Change], bringing: 
         for item in chosen:
             change = by_id.get(item.id)
             is_held = change is not None and bool(change.waits or change.blocked)
-            if item.spec is not None and item.spec.mentions and not is_held:
+            if item.spec is not None and item.spec.readings and not is_held:
                 kept = same - {item.id} if item.record is not None else frozenset[ItemId]()
                 brought = {id_: at for id_, at in bringing.items() if id_ not in kept}
                 change = _following(item, change, brought, stage)
@@ -304,10 +300,10 @@ def _brings(change: Change | None, bringing: dict[ItemId, Stage]) -> None:
 
 
 def _following(item: Candidate, change: Change | None, bringing: Coming, until: Stage) -> Change | None:
-    """The change of an item, with the front matter until a stage that follows the texts of this plan."""
+    """The change of an item, with the path and front matter until a stage that follow the texts of this plan."""
     spec = item.spec
     assert spec is not None
-    keys = [name for name in spec.readings if name.startswith(_METADATA) and stage_of(name) <= until]
+    keys = [name for name in spec.readings if name.startswith((_METADATA, "output")) and stage_of(name) <= until]
     names = {name: found for name in keys if (found := _comes(spec, name, bringing))}
     if not names:
         return change
@@ -315,13 +311,12 @@ def _following(item: Candidate, change: Change | None, bringing: Coming, until: 
         return structs.replace(change, updates_later=tuple(sorted(names)))
     sources = list(dict.fromkeys(id_ for found in names.values() for id_ in found))
     comes = "text comes" if len(sources) == 1 else "texts come"
-    detail = f"its front matter uses {named(sorted(sources))}, whose {comes} first"
-    file = item.file
-    assert file is not None
+    what = "path" if [*names] == ["output"] else "front matter"
+    detail = f"its {what} uses {named(sorted(sources))}, whose {comes} first"
     return Change(
         id=item.id,
         action=Action.WAIT,
-        file=file,
+        file=item.file or Observed(path=spec.output),
         reasons=(Reason(kind="waits", detail=detail),),
         spec=spec,
         record=item.record,
@@ -347,7 +342,7 @@ def words(one: Reference) -> str:
 
 def way(inputs: PlanInputs, one: Reference) -> str:
     """What to do about a text that no step of the plan makes."""
-    spec, record = inputs.specs.get(one.id), inputs.state.records.get(one.id)
+    spec, record = inputs.specs.get(one.id), inputs.records.get(one.id)
     path = record.output if record is not None else spec.output if spec is not None else ""
     match one.wait:
         case WaitReason.NOT_APPROVED:
@@ -388,7 +383,7 @@ def stale_notes(inputs: PlanInputs, chosen: Iterable[Candidate]) -> Iterator[Not
             continue
         verb = "is" if len(ids) == 1 else "are"
         # A text that was made from these words before costs nothing.
-        paid = [spec for spec in specs if job_for(inputs, spec.digest) is None]
+        paid = [spec for spec in specs if finished_job(inputs, spec.digest) is None]
         cost = sum(price_of(spec, inputs.server).credits for spec in paid)
         price = generation_words(paid, inputs.project) if paid else "free"
         select = " ".join(f"--select {id_}" for id_ in ids[:NAMED]) if len(ids) <= NAMED else "--select state:stale"
@@ -421,7 +416,7 @@ def _why(inputs: PlanInputs, sources: Collection[ItemId]) -> str:
 
 
 def _what_happened(inputs: PlanInputs, id_: ItemId) -> str:
-    record = inputs.state.records.get(id_)
+    record = inputs.records.get(id_)
     if record is None:
         return f"the text of `{id_}` has changed"
     file = inputs.observe(record.output)
@@ -442,7 +437,7 @@ DRAFT_OUTLINE = "draft-outline"
 
 def not_saved_elsewhere(item: ItemSides, body: BodyAnswer) -> str:
     """The hint where a draft outline would be saved to another server; empty: none would."""
-    own, inputs = item.own, item.inputs
+    own, inputs = item.record, item.inputs
     if own is None or body.writes or inputs.choice.drafts or own.server == inputs.server:
         return ""
     if not is_outline(own, item.file):
@@ -460,7 +455,7 @@ def draft_notes(inputs: PlanInputs) -> tuple[Note, ...]:
         return ()
     drafts = [
         record.id
-        for record in inputs.state.records.values()
+        for record in inputs.records.values()
         if record.outline and record.server == "local" and is_outline(record, inputs.observe(record.output))
     ]
     if not drafts:
@@ -474,11 +469,11 @@ def draft_notes(inputs: PlanInputs) -> tuple[Note, ...]:
 
 def outline_notes(item: ItemSides) -> tuple[Note, ...]:
     """The note of a new outline in the source environment, which is not promoted."""
-    source, own, spec = item.inputs.source, item.own, item.spec
+    source, own, spec = item.inputs.source, item.record, item.spec
     if source is None or own is None or not own.is_promoted or item.inputs.choice.drafts:
         return ()
-    outline = source.outline(spec, item.inputs.observe)
-    if outline is None or outline.file.body in (own.promoted, own.declined):
+    outline = source.text(spec, item.inputs.observe)
+    if outline is None or not outline.is_outline or outline.file.body in (own.promoted, own.declined):
         return ()
     message = f"`{spec.id}`: `{outline.file.path}` is a draft outline and is not promoted"
     return (Note(kind=DRAFT_OUTLINE, id=spec.id, message=message, hint="`--drafts` promotes it anyway"),)

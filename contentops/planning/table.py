@@ -19,7 +19,6 @@ from contentops.model import (
     Change,
     Collect,
     Fetch,
-    ItemId,
     Job,
     JobState,
     LookUp,
@@ -140,7 +139,7 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
         return _blocked(item, structs.replace(body, blocked="unwritable-file", hint=hint), collected), notes
     change = Change(
         id=item.spec.id,
-        action=body.action if body.action is not Action.NONE else _action(steps),
+        action=body.action if body.action is not Action.NONE else _action(item, steps),
         file=item.file,
         reasons=(
             *(*body.reasons, *moved, *front.reasons, *saved),
@@ -148,9 +147,9 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
         ),
         steps=(*collecting(item.inputs.project, collected), *steps),
         spec=item.spec,
-        record=item.own,
+        record=item.record,
         remote=item.remote,
-        renamed_from=_renamed_from(item),
+        renamed_from=item.taken_from,
         addresses=front.addresses,
         open_metadata=item.open_metadata,
         hint=body.hint,
@@ -177,10 +176,10 @@ def _blocked(item: ItemSides, body: BodyAnswer, collected: Iterable[Job]) -> Cha
             *mark.steps,
         ),
         spec=item.spec,
-        record=item.own,
+        record=item.record,
         remote=item.remote,
-        renamed_from=_renamed_from(item),
-        addresses=item.own.addresses if item.own is not None else (),
+        renamed_from=item.taken_from,
+        addresses=item.record.addresses if item.record is not None else (),
         blocked_job=body.job,
         blocked=body.blocked,
         hint=body.hint,
@@ -200,16 +199,12 @@ def block_change(change: Change, kind: str, hint: str, *why: Reason) -> Change:
     )
 
 
-def _renamed_from(item: ItemSides) -> ItemId | None:
-    return item.orphan.id if item.orphan is not None and item.record is None else None
-
-
 # --- 2: which path -----------------------------------------------------------------------------------------
 
 
 def which_path(item: ItemSides) -> tuple[Move | None, tuple[Reason, ...]]:
     """The move of the file, if its path changes, and why."""
-    record, file, target = item.own, item.file, item.spec.output
+    record, file, target = item.record, item.file, item.spec.output
     before = record.output if record is not None else file.path
     if not file.exists or before == file.path == target:
         return None, ()
@@ -229,7 +224,7 @@ def find_file(inputs: PlanInputs, spec: Spec, record: Record | None) -> Observed
     made = {record.generated, record.promoted} - {NOTHING}
     for path in (resting_place(record.output, spec.output, spec.id), spec.output):
         other = inputs.observe(path)
-        is_named = other.owner in (record.id, spec.id, inputs.rekeyed.get(spec.id)) or other.body in made
+        is_named = other.owner in (spec.id, inputs.earlier_id(spec.id)) or other.body in made
         if other.exists and (is_named or is_block_of(record, inputs.state.made_by(record), other)):
             return other
     return file
@@ -263,7 +258,7 @@ def which_save(
 
 def _why_saved(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[Reason, ...] | None:
     """The reasons to save title and body of the file to the server; None: nothing is saved."""
-    record, file, remote = item.own, item.file, item.remote
+    record, file, remote = item.record, item.file, item.remote
     if not item.inputs.saves(item.spec):
         return None
     is_edited, choice = is_open_edit(item, body), item.inputs.choice.on_edit
@@ -304,14 +299,17 @@ def _union(
             mode=body.mode,
         )
         # Without a record, the open job says where the file is.
-        fetches = [_with_output(step, target) for step in body.steps] if item.own is None else body.steps
+        fetches = [_with_output(step, target) for step in body.steps] if item.record is None else body.steps
         steps += [*fetches, write]
-    elif front.reasons and differs(item.file, front):
-        steps += [*body.steps, Update(target=target, expects=expects, front=front.front, title=front.title)]
-    elif front.reasons or body.steps or (not steps and _record_lags(item)):
-        accepts = item.is_up_to_date and refers_differently(item)
-        record_step = next((step for step in body.steps if isinstance(step, Acknowledge)), Acknowledge(accepts=accepts))
-        steps.append(structs.replace(record_step, front=front.front, title=front.title))
+    else:
+        record = next((step for step in body.steps if isinstance(step, Acknowledge)), None)
+        if record is None and item.is_up_to_date and refers_differently(item):
+            record = Acknowledge(accepts=True)
+        if front.reasons and differs(item.file, front):
+            update = Update(target=target, expects=expects, front=front.front, title=front.title)
+            steps += [update] if record is None else [record, update]
+        elif front.reasons or record is not None or (not steps and _record_lags(item)):
+            steps.append(structs.replace(record or Acknowledge(), front=front.front, title=front.title))
     if publish is not None and not publish.published:
         steps.append(publish)  # before words that no one approved are saved
     if save is not None:
@@ -333,12 +331,14 @@ def _record_lags(item: ItemSides) -> bool:
     record = item.record
     if record is None:
         return False
-    is_renamed = item.spec.id in item.inputs.rekeyed
+    is_renamed = item.inputs.earlier_id(item.spec.id) is not None
     return is_renamed or is_protected(item.spec, record) != record.protected or refers_differently(item)
 
 
-def _action(steps: Sequence[Step]) -> Action:
+def _action(item: ItemSides, steps: Sequence[Step]) -> Action:
     """The action of a change without a new text."""
+    if item.taken_from is not None:
+        return Action.RENAME
     kinds = (
         (Move, Action.MOVE),
         (Update, Action.UPDATE),
@@ -350,10 +350,12 @@ def _action(steps: Sequence[Step]) -> Action:
 
 
 def _id_reason(item: ItemSides) -> tuple[Reason, ...]:
-    old = item.inputs.rekeyed.get(item.spec.id)
+    """Why the item takes over the record of another id."""
+    old = item.inputs.earlier_id(item.spec.id)
     if old is None:
         return ()
-    return (Reason(kind="renamed", before=old, after=item.spec.id, detail="by `moved`"),)
+    detail = "by `moved`" if item.taken_from is None else "same request, new id"
+    return (Reason(kind="renamed", before=old, after=item.spec.id, detail=detail),)
 
 
 def _unknown_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
@@ -375,9 +377,9 @@ def _waiting_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
 
 
 def _protection_notes(item: ItemSides) -> tuple[Note, ...]:
-    if item.own is None or not item.is_protected or item.keeps_text:
+    if item.record is None or not item.is_protected or item.keeps_text:
         return ()
-    fields = ", ".join(f"`{reason.field}`" for reason in explain(item.spec, item.own)) or "its server"
+    fields = ", ".join(f"`{reason.field}`" for reason in explain(item.spec, item.record)) or "its server"
     return (
         Note(
             kind="protected",
@@ -403,12 +405,16 @@ def which_body(item: ItemSides) -> BodyAnswer:
 
 
 def _other_environments(item: ItemSides) -> BodyAnswer | None:
-    claimed = item.inputs.claimed_paths
-    owner = claimed.get(collision_key(item.spec.output)) if claimed else None
-    if owner is None:
-        return None
-    hint = f"`{item.spec.output}` belongs to `{owner}`; give this environment another `output`"
-    return block("owned-elsewhere", hint)
+    inputs, record, id_ = item.inputs, item.record, item.spec.id
+    if owner := inputs.claimed_paths and inputs.claimed_paths.get(collision_key(item.spec.output)):
+        hint = f"`{item.spec.output}` belongs to `{owner}`; give this environment another `output`"
+        return block("owned-elsewhere", hint)
+    is_saved = record is not None and record.server == inputs.server and inputs.saves(item.spec)
+    if record is not None and is_saved and (owner := inputs.claimed_contents.get(record.content_id)):
+        forget = f"`contentops state rm {inputs.earlier_id(id_) or id_}` forgets the record"
+        hint = f"content `{record.content_id}` belongs to `{owner}`; {forget}, and the next apply saves the file as new"
+        return block("owned-elsewhere", hint)
+    return None
 
 
 def _unreadable(item: ItemSides) -> BodyAnswer | None:
@@ -417,7 +423,7 @@ def _unreadable(item: ItemSides) -> BodyAnswer | None:
 
 def _without_template(item: ItemSides) -> BodyAnswer | None:
     """An item without a template is a file that was adopted; it is never generated."""
-    if item.spec.request.template or item.own is not None or item.source_text is not None:
+    if item.spec.request.template or item.record is not None or item.source_text is not None:
         return None
     path = item.spec.output
     if item.file.exists:
@@ -444,34 +450,24 @@ def _section(item: ItemSides) -> BodyAnswer | None:
     if words.is_final:
         return words
     words = structs.replace(words, reasons=(section_reason(item, heading), *words.reasons))
-    return _again(item, record, words, heading)
+    return _generate(item, Action.REGENERATE, words, heading)
 
 
 def _replace(item: ItemSides) -> BodyAnswer | None:
-    own, inputs = item.own, item.inputs
+    own, inputs = item.record, item.inputs
     if item.spec.id not in inputs.choice.replace or item.is_protected:
         return None
     reason = Reason(kind="replace", detail="requested with `--replace`")
+    action = Action.REGENERATE if own is not None else Action.CREATE
     if fails_checks(item):
-        return _again(item, own, overwriting(item, (*why_changed(item), reason)))
+        return _generate(item, action, overwriting(item, (*why_changed(item), reason)))
     if own is None or any(job.attempt > item.answered for job in item.under_way):
         return None  # the replacement is under way already: it is finished, not paid for again
     unsaved = inputs.saves(item.spec) and item.file.body == own.generated != inputs.saved_body(own)
     if inputs.interrupted and item.keeps_text and unsaved:
         # Its text came just before the stop: the same command again finishes it and does not pay for another one.
         return BodyAnswer(hint=f"the text that arrived before the stop; `--replace {item.spec.id}` makes another one")
-    return _again(item, own, overwriting(item, (reason,)))
-
-
-def _again(item: ItemSides, own: Record | None, words: BodyAnswer, section: str = "") -> BodyAnswer:
-    action = Action.REGENERATE if own else Action.CREATE
-    steps, reasons = _generation(item, next_attempt(item), section), (*words.reasons, *_failed_before(item))
-    return structs.replace(words, action=action, steps=steps, reasons=reasons)
-
-
-def _failed_before(item: ItemSides) -> tuple[Reason, ...]:
-    failed = failed_attempts(item.open_jobs, item.spec.digest)
-    return tuple(Reason(kind="failed-before", detail=job.error) for job in failed)
+    return _generate(item, action, overwriting(item, (reason,)))
 
 
 def _protected(item: ItemSides) -> BodyAnswer | None:
@@ -533,7 +529,7 @@ def _brought(item: ItemSides, job: Job, words: BodyAnswer, *, unclear: bool) -> 
 def _check_edits(item: ItemSides, job: Job) -> BodyAnswer:
     """The answer that blocks the text of an open job over edits, or says why it is written and what it replaces."""
     why = why_changed(item)
-    if job.section and item.own is not None:
+    if job.section and item.record is not None:
         answer = section_answer(item, job)
         return structs.replace(answer, reasons=(*why, *answer.reasons))
     if not item.is_edited_on_server and (not item.file.exists or _is_text_of(item, job)):
@@ -545,7 +541,7 @@ def _check_edits(item: ItemSides, job: Job) -> BodyAnswer:
 
 def _is_asked_for(item: ItemSides, job: Job) -> bool:
     """Whether the job is what `--replace` asks for in this command, even over an edited file."""
-    return item.own is not None and job.attempt > item.answered and item.spec.id in item.inputs.choice.replace
+    return item.record is not None and job.attempt > item.answered and item.spec.id in item.inputs.choice.replace
 
 
 def _is_text_of(item: ItemSides, job: Job) -> bool:
@@ -556,7 +552,7 @@ def _is_text_of(item: ItemSides, job: Job) -> bool:
     body = job.body
     if body:
         return item.file.body == body
-    is_of_job = job.job_id == item.file.provenance.get("job") if job.job_id else item.own is None
+    is_of_job = job.job_id == item.file.provenance.get("job") if job.job_id else item.record is None
     return is_of_job and is_ours(item.inputs, item.spec, item.file)
 
 
@@ -584,7 +580,7 @@ def _look_up(item: ItemSides, job: Job, why: tuple[Reason, ...], *, has_job: boo
 
 def _edited_on_server(item: ItemSides) -> BodyAnswer | None:
     """The answer to an edit in WriterzRoom where the request is unchanged."""
-    return edited_on_server(item, _new_id(item)) if item.keeps_text else None
+    return edited_on_server(item, ()) if item.keeps_text else None
 
 
 def _recorded(item: ItemSides) -> BodyAnswer | None:
@@ -595,7 +591,7 @@ def _recorded(item: ItemSides) -> BodyAnswer | None:
 
 def _missing(item: ItemSides) -> BodyAnswer:
     """Restores a file that is gone."""
-    record, inputs = item.own, item.inputs
+    record, inputs = item.record, item.inputs
     assert record is not None
     if item.spec.output != record.output and inputs.observe(item.spec.output).exists:
         return block("foreign-file", occupied_hint(item, item.spec.output))
@@ -630,29 +626,12 @@ def text_lost_hint(record: Record, *, is_protected: bool) -> str:
     return f"`--replace {record.id}` generates it again"
 
 
-def _renamed(item: ItemSides) -> BodyAnswer | None:
-    """Takes over the record of a removed item with the same request: the file moves, nothing is generated."""
-    if item.orphan is None or not item.keeps_text:
-        return None
-    if item.file.exists:
-        return BodyAnswer(action=Action.RENAME, steps=(Acknowledge(),), reasons=_new_id(item))
-    answer = _missing(item)
-    return structs.replace(answer, reasons=(*_new_id(item), *answer.reasons))
-
-
-def _new_id(item: ItemSides) -> tuple[Reason, ...]:
-    """The reason that names the removed item whose record is taken over, if one is."""
-    if item.orphan is None or item.record is not None:
-        return ()
-    return (Reason(kind="renamed", before=item.orphan.id, after=item.spec.id, detail="same request, new id"),)
-
-
 # --- another text ------------------------------------------------------------------------------------------
 
 
 def _stored(item: ItemSides) -> BodyAnswer | None:
     """Writes the text that a job made for this request, without paying again."""
-    job = finished_job(item)
+    job = finished_job(item.inputs, item.spec.digest)
     if job is None:
         return None
     why = why_changed(item)
@@ -696,7 +675,7 @@ def _failed(item: ItemSides) -> BodyAnswer | None:
 
 
 def _new(item: ItemSides) -> BodyAnswer | None:
-    if item.own is not None:
+    if item.record is not None:
         return None
     why = why_changed(item)
     if not item.file.exists:
@@ -705,7 +684,7 @@ def _new(item: ItemSides) -> BodyAnswer | None:
 
 
 def _changed(item: ItemSides) -> BodyAnswer | None:
-    record, why = item.own, (*why_changed(item), *stale_reasons(item))
+    record, why = item.record, (*why_changed(item), *stale_reasons(item))
     assert record is not None
     has_text = item.file.exists or (record.generated and item.inputs.saved_body(record) == record.generated)
     if has_text and not item.is_edited and not item.is_edited_on_server:
@@ -716,15 +695,17 @@ def _changed(item: ItemSides) -> BodyAnswer | None:
     return words if words.is_final else _generate(item, Action.MERGE, words)
 
 
-def _generate(item: ItemSides, action: Action, words: BodyAnswer) -> BodyAnswer:
-    if (blocked := generation_refused(item, words.reasons)) is not None:
+def _generate(item: ItemSides, action: Action, words: BodyAnswer, section: str = "") -> BodyAnswer:
+    """The answer that pays for a text, or for one section of it; or that blocks an item for which none is paid for."""
+    is_asked_for = bool(section) or item.spec.id in item.inputs.choice.replace
+    if not is_asked_for and (blocked := generation_refused(item, words.reasons)) is not None:
         return blocked
     if too_long := beyond_context(item.spec, item.inputs.project):
         return block("context", too_long, reasons=words.reasons)
     failed = failed_attempts(item.open_jobs, item.spec.digest)
-    reasons = (*words.reasons, *_failed_before(item))
-    retry = max((job.retry for job in failed), default=0)
-    steps = _generation(item, next_attempt(item), retry=retry)
+    retry = 0 if is_asked_for else max((job.retry for job in failed), default=0)
+    steps = _generation(item, next_attempt(item), section, retry)
+    reasons = (*words.reasons, *(Reason(kind="failed-before", detail=job.error) for job in failed))
     return structs.replace(words, action=action, steps=steps, reasons=reasons)
 
 
@@ -757,7 +738,6 @@ _TABLE = (
     replacement_refused,
     source_changed,
     _without_template,
-    _renamed,
     _section,
     _replace,
     _protected,

@@ -28,7 +28,7 @@ from contentops.model import (
     State,
 )
 from contentops.planning.plan import make_plan
-from contentops.planning.sides import Choice, PlanInputs, apply_renames, honours_ids
+from contentops.planning.sides import Choice, PlanInputs, honours_ids
 
 SERVER = "https://api.example.test:443"
 PROJECT = Project(name="acme", root="/p", api=ApiSettings(base_url="https://api.example.test/v1"))
@@ -131,12 +131,11 @@ def a_situation(
         open_jobs={job.request_id: job for job in open_jobs},
         jobs=(*made, *jobs),
     )
-    state, rekeyed = apply_renames(desired, state)
     return PlanInputs(
         project=project, desired=desired, state=state, observed={file.path: file for file in files},
         claimed_paths=claimed_paths or {},
         remote=None if remote is None else {ItemId(id_): each for id_, each in remote.items()},
-        choice=Choice(**choice), rekeyed=rekeyed, honours_ids=honours_ids(state, project.api.server),
+        choice=Choice(**choice), honours_ids=honours_ids(state, project.api.server),
     )  # fmt: skip
 
 

@@ -25,8 +25,7 @@ from contentops.cli.options import (
 from contentops.cli.session import Session
 from contentops.errors import UsageError
 from contentops.model import Result, Run
-from contentops.model.plan import PlanFile
-from contentops.model.plan_file import no_plan_file
+from contentops.model.plan_file import PlanFile, no_plan_file
 from contentops.reporting.summary import command as command_line
 from contentops.sanitize import visible
 

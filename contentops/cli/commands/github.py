@@ -17,7 +17,7 @@ from contentops.cli.options import environment_options, file_option, json_option
 from contentops.cli.session import Session
 from contentops.errors import ContentopsError, first_of, plural
 from contentops.model import AnyPlan
-from contentops.model.plan import PlanFile
+from contentops.model.plan_file import PlanFile
 from contentops.operations import commit as operation
 from contentops.operations.commit import CommitReport
 from contentops.operations.plan_files import read_plan

@@ -1,0 +1,226 @@
+"""The steps of a change, each with all that it takes to carry it out.
+
+The same list of steps is explained, priced and executed; their names (`name_of`) are part of the plan's format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct, field
+
+from contentops.digest import NOTHING, Digest
+from contentops.model.desired import Request
+from contentops.model.records import Job, Json, Remote
+from contentops.tokens import PaidTokens
+
+
+class Collect(Struct, frozen=True, kw_only=True, tag="drain"):
+    """Collect the text of an open job that no change waits for into the cache; writes nothing."""
+
+    job: Job
+    tokens: PaidTokens | None = None
+    """The most that a model of the settings may use to go on with it, at their price; None: no such model writes it."""
+
+
+class LookUp(Struct, frozen=True, kw_only=True, tag="look up"):
+    """Find out what became of a submit whose answer was lost.
+
+    A `Submit` after it happens only where the submit provably never arrived, or where its attempt is a higher one: then
+    a person chose to pay again.
+    """
+
+    job: Job
+
+
+class Submit(Struct, frozen=True, kw_only=True, tag="submit"):
+    """Start a generation, and pay for it."""
+
+    request: Request
+    digest: Digest
+    attempt: int
+    credits: int
+    at_most: bool = False
+    """The price depends on how long the text becomes: it may be fewer credits."""
+    section: str = ""
+    """The heading of the one section to generate again, or empty: the whole text."""
+    retry: int = 0
+    """Texts before it that failed their checks, under `checks.retries`."""
+    tokens: PaidTokens | None = None
+    """The most that a model may use for it, at the price of the settings; None: not known."""
+
+
+class RetryText(Struct, frozen=True, kw_only=True, tag="retry"):
+    """Generate again, and pay for it, while the text fails its checks; at most `times` times."""
+
+    request: Request
+    digest: Digest
+    credits: int
+    """For each time."""
+    at_most: bool = False
+    """As in `Submit`."""
+    times: int
+    certain: bool = False
+    """The existing text fails already, so the first retry is certain."""
+    section: str = ""
+    """As in `Submit`."""
+    tokens: PaidTokens | None = None
+    """For each time, as in `Submit`."""
+
+
+class Poll(Struct, frozen=True, kw_only=True, tag="poll"):
+    """Wait for a job and keep its text: of `job`, or of the submit or look-up before it."""
+
+    job: Job | None = None
+
+
+class Fetch(Struct, frozen=True, kw_only=True, tag="fetch"):
+    """Fetch a text that exists already.
+
+    With `job`: the text of a job. With `recorded`: a text of the record (`restorable`), from the cache, a file, git
+    or the server.
+    """
+
+    digest: Digest
+    job: Job | None = None
+    recorded: bool = False
+
+
+class Promote(Struct, frozen=True, kw_only=True, tag="promote"):
+    """Take the text of the same request from another environment's file at `path`."""
+
+    environment: str
+    """Empty: the settings without an environment."""
+    path: str
+    expects: Digest
+    """Digest of that file."""
+    body: Digest
+    generated: Digest
+    """Body digest of the text that a job made for it there: another one than `body` where a person edited it."""
+    generated_at: str
+    carries: tuple[str, ...] = ()
+    """The front matter keys that no manifest states, which are copied."""
+    outline: bool = False
+    """It is a draft outline, promoted with `--drafts`."""
+    model: str = ""
+    """The model that made it there; empty: not known."""
+
+
+class Move(Struct, frozen=True, kw_only=True, tag="move"):
+    """Rename the item's file. `expects`: digest of the file at `source`."""
+
+    source: str
+    target: str
+    expects: Digest
+    via: str = ""
+    """A temporary name to go through, where source and target cannot exist at once; empty: none."""
+
+
+class Replace(Struct, frozen=True, kw_only=True, tag="replace"):
+    """A new text replaces the one in the file. `over_edit`: also a person's edit, as chosen."""
+
+    over_edit: bool = False
+
+
+class Restore(Struct, frozen=True, kw_only=True, tag="restore"):
+    """A text that was in the file before is restored."""
+
+
+class MergeEdit(Struct, frozen=True, kw_only=True, tag="merge edit"):
+    """A new text merged with the edits of the one before."""
+
+    base: Digest
+    """Body digest of the generated text that was edited."""
+    strict: bool = False
+    """Nothing is written if the new text has other words for what was edited."""
+
+
+Mode = Replace | Restore | MergeEdit
+"""How a text comes into a file."""
+
+
+class Write(Struct, frozen=True, kw_only=True, tag="write"):
+    """Write title, front matter and body to `target`."""
+
+    target: str
+    expects: Digest = NOTHING
+    """Digest of the file at `target` that the plan saw, after the item's move; empty: no file."""
+    front: Mapping[str, Json] = field(default_factory=dict)
+    """Front matter keys to write; a value of None removes the key."""
+    title: str | None = None
+    """The title to write, where the manifest states one."""
+    mode: Mode = Replace()
+
+    @property
+    def is_new(self) -> bool:
+        """Whether a job has just made the text, so that no one has seen it yet."""
+        return isinstance(self.mode, Replace | MergeEdit)
+
+
+class Update(Struct, frozen=True, kw_only=True, tag="update"):
+    """Write changed front matter keys into the file at `target`."""
+
+    target: str
+    expects: Digest
+    front: Mapping[str, Json] = field(default_factory=dict)
+    title: str | None = None
+
+
+class Acknowledge(Struct, frozen=True, kw_only=True, tag="record"):
+    """Update only the record.
+
+    `accepts`: the file counts as the text of the declared request. `remote`: the content on the server, which is the
+    text of the file too. `declined`: body digest of a text that was not promoted, or empty. `front` and `title` are in
+    the file already.
+    """
+
+    accepts: bool = False
+    remote: Remote | None = None
+    declined: Digest = NOTHING
+    front: Mapping[str, Json] = field(default_factory=dict)
+    title: str | None = None
+
+
+class Save(Struct, frozen=True, kw_only=True, tag="save"):
+    """Save the title and body of the file at `path`, as the steps before left it."""
+
+    path: str
+    replaces: Digest = NOTHING
+    """Body digest of an edit on the server that the plan saw and this save replaces; empty: none."""
+
+
+class Publish(Struct, frozen=True, kw_only=True, tag="publish"):
+    """Give the content that the file at `path` is saved as the status `published`, or `draft`."""
+
+    path: str
+    published: bool = True
+
+
+class Remove(Struct, frozen=True, kw_only=True, tag="remove"):
+    """Remove an orphan's record and the file at `target`, if it is the one the plan saw; empty: no file."""
+
+    target: str = ""
+    expects: Digest = NOTHING
+
+
+Step = (
+    Collect
+    | LookUp
+    | Submit
+    | Poll
+    | RetryText
+    | Fetch
+    | Promote
+    | Move
+    | Write
+    | Update
+    | Acknowledge
+    | Save
+    | Publish
+    | Remove
+)
+
+
+def name_of(step: Step | type[Step]) -> str:
+    """The name of a step, or of a kind of step, in plans, reports and events."""
+    return str(step.__struct_config__.tag)
