@@ -51,7 +51,7 @@ RULES = "---\n# Only a heading\n---\nText.\n"
 
 def at_once(job: str = "", **fields: Any) -> Accepted:
     """A submit that was answered with its text."""
-    return Accepted(job, False, JobStatus("completed", body="B", request_id=job, **fields))
+    return Accepted(job, False, JobStatus("completed", body="B", **fields))
 
 
 SHAPES: list[tuple[str, Call, Any, Reply]] = [
@@ -66,7 +66,7 @@ SHAPES: list[tuple[str, Call, Any, Reply]] = [
     ("submit known", SUBMIT, {"request_id": "ours", "status": "completed"}, Accepted("ours", True)),
     ("submit failed", SUBMIT, {"request_id": "ours", "status": "failed"}, Accepted("ours", True)),
     ("submit failed with its reason", SUBMIT, {"status": "failed", "error": "no topic"}, Accepted("", False, JobStatus("failed", error="no topic"))),
-    ("status documented", STATUS, {"request_id": "job", "status": "processing", "stage": "writer", "progress": 60}, JobStatus("running", 0.6, "writer", request_id="job")),
+    ("status documented", STATUS, {"request_id": "job", "status": "processing", "stage": "writer", "progress": 60}, JobStatus("running", 0.6, "writer")),
     ("status server", STATUS, {"success": True, "data": {"status": "running", "progress": 0.1, "current_agent": None, "content": None}}, JobStatus("running", 0.1)),
     ("status one percent", STATUS, {"status": "processing", "progress": 1}, JobStatus("running", 0.01)),
     ("status whole", STATUS, {"status": "processing", "progress": 1.0}, JobStatus("running", 1.0)),
@@ -82,7 +82,7 @@ SHAPES: list[tuple[str, Call, Any, Reply]] = [
             "status": "completed",
             "content": {"id": "cnt_1", "title": "T", "body": "B", "word_count": 1, "created_at": "t"},
         },
-        JobStatus("completed", None, "", "T", "B", "cnt_1", request_id="job"),
+        JobStatus("completed", None, "", "T", "B", "cnt_1"),
     ),
     (
         "completed server",

@@ -1,6 +1,6 @@
 """The calls of the API and their replies: one frozen type each, the same in every dialect.
 
-A call has a `name` (for messages and logs), the type of its `reply`, whether it `pays`, and whether it is `repeatable`.
+A call has a `name` (for messages and logs), whether it `pays`, and whether it is `repeatable`.
 A call that is not repeatable pays or creates, so its outcome is unknown when the answer is lost.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar, Generic, Literal, TypeVar
 
 from msgspec import Struct, field
 
@@ -41,8 +41,6 @@ class JobStatus(Struct, frozen=True):
     content_id: str = ""
     error: str = ""
     """The server's reason for a failure: one line, at most 500 characters, never the key."""
-    request_id: str = ""
-    """The request id in the reply, or empty."""
     front: Mapping[str, Json] = field(default_factory=dict)
     """The front matter without the title."""
     engine: str = ""
@@ -176,11 +174,6 @@ class Failure(Struct, frozen=True):
     """The answer is certainly not from the API: a page, a redirect, a login, an unknown certificate."""
 
     @property
-    def unreached(self) -> bool:
-        """Whether there was no connection to a server."""
-        return self.kind is FailureKind.NOT_SENT and self.status is None
-
-    @property
     def server_failed(self) -> bool:
         """Whether the server was not reached, failed or did not answer, so that it refused nothing."""
         if self.kind is FailureKind.AMBIGUOUS:
@@ -204,11 +197,13 @@ class Failure(Struct, frozen=True):
 Reply = Accepted | JobStatus | ContentList | Content | SavedReply | CatalogReply | Stats
 
 
-class Call(Struct, frozen=True):
-    """A call of the API."""
+R_co = TypeVar("R_co", bound=Reply, covariant=True)
+
+
+class Asks(Struct, Generic[R_co], frozen=True):
+    """A call of the API, by the type of its reply."""
 
     name: ClassVar[str]
-    reply: ClassVar[type[Reply]]
     pays: ClassVar[bool] = False
 
     @property
@@ -217,51 +212,49 @@ class Call(Struct, frozen=True):
         return not self.pays
 
 
-class Generate(Call, frozen=True):
+Call = Asks[Reply]
+"""Any call."""
+
+
+class Generate(Asks[Accepted], frozen=True):
     """Start a generation.
 
     `request` is the canonical mapping of `model.Request.as_json`; its `revision` is ours alone and never sent.
     """
 
     name: ClassVar[str] = "submit"
-    reply: ClassVar[type[Accepted]] = Accepted
     pays: ClassVar[bool] = True
     request: Mapping[str, Json]
     request_id: str
 
 
-class GetStatus(Call, frozen=True):
-    """Ask for the status of a job. `accepted`: the server gave this job id. `ours`: our id of the submit."""
+class GetStatus(Asks[JobStatus], frozen=True):
+    """Ask for the status of a job. `ours`: our id of the submit."""
 
     name: ClassVar[str] = "status"
-    reply: ClassVar[type[JobStatus]] = JobStatus
     job_id: str
-    accepted: bool = True
     ours: str = ""
 
 
-class ListContent(Call, frozen=True):
+class ListContent(Asks[ContentList], frozen=True):
     """List stored contents without texts: all of them, or one page (from 1) of the newest with `limit` entries."""
 
     name: ClassVar[str] = "list content"
-    reply: ClassVar[type[ContentList]] = ContentList
     page: int = 1
     limit: int = 0
 
 
-class GetContent(Call, frozen=True):
+class GetContent(Asks[Content], frozen=True):
     """Fetch one stored content."""
 
     name: ClassVar[str] = "get content"
-    reply: ClassVar[type[Content]] = Content
     content_id: str
 
 
-class SaveContent(Call, frozen=True):
+class SaveContent(Asks[SavedReply], frozen=True):
     """Store a text: over `content_id` where one is given, else as a new content."""
 
     name: ClassVar[str] = "save"
-    reply: ClassVar[type[SavedReply]] = SavedReply
     title: str
     body: str
     content_id: str = ""
@@ -273,39 +266,35 @@ class SaveContent(Call, frozen=True):
         return bool(self.content_id)
 
 
-class PutContent(Call, frozen=True):
+class PutContent(Asks[SavedReply], frozen=True):
     """Overwrite one stored content by its id."""
 
     name: ClassVar[str] = "put content"
-    reply: ClassVar[type[SavedReply]] = SavedReply
     content_id: str
     title: str
     body: str
     metadata: Mapping[str, Json] = field(default_factory=dict)
 
 
-class SetStatus(Call, frozen=True):
+class SetStatus(Asks[SavedReply], frozen=True):
     """Give one stored content another status, such as `published`; its text stays."""
 
     name: ClassVar[str] = "set status"
-    reply: ClassVar[type[SavedReply]] = SavedReply
     content_id: str
     status: str
 
 
-class DeleteContent(Call, frozen=True):
+class DeleteContent(Asks[SavedReply], frozen=True):
     """Delete one stored content."""
 
     name: ClassVar[str] = "delete content"
-    reply: ClassVar[type[SavedReply]] = SavedReply
     content_id: str
 
 
-class RegenerateSection(Call, frozen=True):
+class RegenerateSection(Asks[Accepted], frozen=True):
     """Write one section of a stored content again. `heading` names the section, `mode` the tier."""
 
     name: ClassVar[str] = "regenerate section"
-    reply: ClassVar[type[Accepted]] = Accepted
     pays: ClassVar[bool] = True
     content_id: str
     heading: str
@@ -313,55 +302,48 @@ class RegenerateSection(Call, frozen=True):
     request_id: str
 
 
-class ListTemplates(Call, frozen=True):
+class ListTemplates(Asks[CatalogReply], frozen=True):
     """List the templates; where the server has pages, those of one page (from 1) of `limit` entries."""
 
     name: ClassVar[str] = "list templates"
-    reply: ClassVar[type[CatalogReply]] = CatalogReply
     page: int = 1
     limit: int = 0
 
 
-class GetTemplate(Call, frozen=True):
+class GetTemplate(Asks[CatalogReply], frozen=True):
     """Describe one template with its inputs."""
 
     name: ClassVar[str] = "get template"
-    reply: ClassVar[type[CatalogReply]] = CatalogReply
     slug: str
 
 
-class ListStyles(Call, frozen=True):
+class ListStyles(Asks[CatalogReply], frozen=True):
     """List the style profiles; paged like templates."""
 
     name: ClassVar[str] = "list styles"
-    reply: ClassVar[type[CatalogReply]] = CatalogReply
     page: int = 1
     limit: int = 0
 
 
-class ListVerticals(Call, frozen=True):
+class ListVerticals(Asks[CatalogReply], frozen=True):
     """List the verticals, where the server has them."""
 
     name: ClassVar[str] = "list verticals"
-    reply: ClassVar[type[CatalogReply]] = CatalogReply
 
 
-class ListBrandVoices(Call, frozen=True):
+class ListBrandVoices(Asks[CatalogReply], frozen=True):
     """List the brand voices, where the server shows them; no source documents that."""
 
     name: ClassVar[str] = "list brand voices"
-    reply: ClassVar[type[CatalogReply]] = CatalogReply
 
 
-class DashboardStats(Call, frozen=True):
+class DashboardStats(Asks[Stats], frozen=True):
     """Ask for the account's numbers."""
 
     name: ClassVar[str] = "dashboard stats"
-    reply: ClassVar[type[Stats]] = Stats
 
 
-class CreditsUsage(Call, frozen=True):
+class CreditsUsage(Asks[Stats], frozen=True):
     """Ask for the account's credits, where the server shows them."""
 
     name: ClassVar[str] = "credits usage"
-    reply: ClassVar[type[Stats]] = Stats

@@ -199,8 +199,14 @@ def read(call: calls.Call, value: Json) -> Reply:
             return _accepted(value, call.request_id, _done(value) or _section(call, value))
         case calls.DashboardStats() | calls.CreditsUsage():
             return Stats(_unwrap(value))
+        case calls.ListContent():
+            return _content_list(value)
+        case calls.GetContent():
+            return _content(value, call.content_id)
+        case calls.SaveContent() | calls.PutContent() | calls.SetStatus() | calls.DeleteContent():
+            return _saved(call, value)
         case _:
-            return _stored(call, value)
+            return _catalog(call, value)
 
 
 # --- shapes ------------------------------------------------------------------------------------------------
@@ -317,7 +323,6 @@ def _status(data: Mapping[str, Json], word: str) -> JobStatus:
         front=front,
         content_id=_job_content_id(data),
         error=_job_error(data, word) if state == "failed" else "",
-        request_id=safe_id(data.get("request_id")),
         engine=_text(_map(data.get("metadata")), "engine"),
         tokens=read_tokens(_map(data.get("metadata")).get("tokens")),
         model=_text(_map(data.get("metadata")), "model"),
@@ -393,18 +398,6 @@ def _list(value: Json, *keys: str) -> Sequence[Json]:
         if not isinstance(value, (dict, list)):
             break
     raise Unreadable(f"the answer has no list `{keys[0]}`")
-
-
-def _stored(call: calls.Call, value: Json) -> Reply:
-    match call:
-        case calls.ListContent():
-            return _content_list(value)
-        case calls.GetContent():
-            return _content(value, call.content_id)
-        case calls.SaveContent() | calls.PutContent() | calls.SetStatus() | calls.DeleteContent():
-            return _saved(call, value)
-        case _:
-            return _catalog(call, value)
 
 
 def _content_list(value: Json) -> ContentList:

@@ -183,30 +183,27 @@ async def traced(
 ) -> Answer:
     """Return the answer of `exchange`; answer and error are reported. `path` has no secret in it."""
     clock = asyncio.get_running_loop().time
-    began = clock()
-
-    def done(status: int | None, received: int, error: str) -> None:
+    began, answer, error = clock(), None, ""
+    try:
+        answer = await exchange
+        error = answer.damage.name.lower() if answer.damage else ""
+    except BaseException as failure:
+        error = type(failure).__name__
+        raise
+    finally:
         report(
             Exchange(
                 at=at,
                 method=wire.method,
                 path=path,
-                status=status,
+                status=None if answer is None else answer.status,
                 ms=round((clock() - began) * 1000),
                 sent=len(wire.body or b""),
-                received=received,
+                received=0 if answer is None else len(answer.body),
                 request_id=call.request_id if isinstance(call, Generate | RegenerateSection) else "",
                 error=error,
             )
         )
-
-    try:
-        answer = await exchange
-    except BaseException as error:
-        done(None, 0, type(error).__name__)
-        raise
-    damage = "" if answer.damage is Damage.NONE else answer.damage.name.lower()
-    done(answer.status, len(answer.body), damage)
     return answer
 
 

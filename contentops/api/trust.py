@@ -120,11 +120,6 @@ def check_variables(settings: ApiSettings, environ: Mapping[str, str]) -> None:
             raise Refused(message, code="unlisted-variable", hint=hint)
 
 
-def model_server(address: str) -> str:
-    """Return the server of a model's address, in the form of records."""
-    return _server(address)
-
-
 def may_have_key(server: str, environ: Mapping[str, str], *, vendor: str = VENDOR) -> bool:
     """Return whether a server may get the key.
 
@@ -132,10 +127,10 @@ def may_have_key(server: str, environ: Mapping[str, str], *, vendor: str = VENDO
     settings.
     """
     if is_stated(environ):
-        return server in map(_server, _listed(environ[SERVERS]))
+        return server in map(server_of, _listed(environ[SERVERS]))
     if server == vendor or is_loopback(urlsplit(server).hostname or ""):
         return True
-    return server in map(_server, own_config(environ).servers)
+    return server in map(server_of, own_config(environ).servers)
 
 
 def is_stated(environ: Mapping[str, str]) -> bool:
@@ -208,8 +203,8 @@ def _listed(text: str) -> tuple[str, ...]:
     return tuple(filter(None, re.split(r"[\s,]+", text)))
 
 
-def _server(address: str) -> str:
-    """Return the server of a listed address, in the form of records."""
+def server_of(address: str) -> str:
+    """Return the server of an address, in the form of records; empty: it has none."""
     try:
         if "://" not in address:
             scheme = "http" if is_loopback(urlsplit(f"//{address}").hostname or "") else "https"

@@ -94,14 +94,13 @@ class StoredContent(Struct, frozen=True, kw_only=True):
         request = draft.item_state.recorded.request_id
         return bool(request) and self.request == request
 
-    def is_of_another_job(self, draft: Draft) -> bool:
-        """Whether the server stored it for another job than the draft's, and no item has saved it since."""
-        ours = {draft.item_state.recorded.request_id, draft.job_id}
-        return bool(self.request) and not self.lineage and self.request not in ours
-
     def holds(self, draft: Draft) -> bool:
-        """Whether it has the draft's text, from no other job; perhaps under another title."""
-        return self.is_of(draft) and not self.is_of_another_job(draft)
+        """Whether it has the draft's text, perhaps under another title.
+
+        Not if the server stored it for another job, and no item has saved it since.
+        """
+        ours = {"", draft.item_state.recorded.request_id, draft.job_id}
+        return self.is_of(draft) and (bool(self.lineage) or self.request in ours)
 
     def is_titled(self, draft: Draft) -> bool:
         """Whether it has the draft's title, or none."""

@@ -11,12 +11,12 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from contentops.api.calls import Accepted, Failure, FailureKind, GetStatus, JobStatus, Reply
+from contentops.api.calls import Accepted, Asks, Call, Failure, FailureKind, GetStatus, JobStatus, Reply
 from contentops.api.session import MayLeave, Send, always
 from contentops.digest import Digest
 from contentops.errors import NotShared
 from contentops.execution.limiter import WINDOW, AccountLimiter, Admission, JobSlot, Outage
-from contentops.execution.primitives import Asks, Durations, Priority, R, Stopped, Withheld, next_poll
+from contentops.execution.primitives import Durations, Priority, R, Stopped, Withheld, next_poll
 from contentops.model import Job
 from contentops.model.jobs import OrderEnd
 from contentops.state.codec import Fact
@@ -24,6 +24,9 @@ from contentops.state.store import StateStore
 
 TICK = 0.001
 """Seconds added to every wait, since a timer may fire a rounding error too early."""
+SOON = 0.02
+"""Seconds after which what was recorded is durable, also if nothing is sent: one write has the end of an item and the
+intent of the next one."""
 STOP_PATIENCE = 8.0
 """Seconds a stopped run waits for the answers of requests that pay or store; CI kills ten seconds after it asks."""
 
@@ -59,7 +62,7 @@ class DurableRun:
             outage,
             send=send,
             fence=fence,
-            flush=state.flush,
+            flush=self._flush,
             wake=self.wake,
             fail=self._fail,
         )
@@ -96,9 +99,15 @@ class DurableRun:
         return self._loop.time()
 
     def record(self, step: str, *facts: Fact | OrderEnd) -> None:
-        """Record the facts of a step: all or none, durable before anything else is sent."""
+        """Record the facts of a step: all or none, durable before anything else is sent, and soon in any case."""
         self._state.note(step, *facts)
-        self.wake()
+        if "flush" not in self._timers:
+            self._set("flush", self._loop.call_later(SOON, self._guarded, self._flush))
+
+    def _flush(self) -> None:
+        """Make everything recorded durable."""
+        self._set("flush", None)
+        self._state.flush()
 
     def jobs_of(self, server: str, digest: Digest) -> list[Job]:
         """The open jobs of a request, and failed attempts at it."""
@@ -390,7 +399,7 @@ class Turn:
     """
 
     rank: tuple[Priority, int]
-    call: Asks[Any]
+    call: Call
     intend: Callable[[], None] | None
     answer: asyncio.Future[Any]
     handed_on: bool = False
@@ -429,7 +438,7 @@ class Outbox:
         self._arriving = 0
         """Submits that were accepted, and whose items have not gone on yet."""
 
-    def put(self, call: Asks[Any], priority: Priority, intend: Callable[[], None] | None) -> Turn:
+    def put(self, call: Call, priority: Priority, intend: Callable[[], None] | None) -> Turn:
         """Queue a call."""
         turn = Turn((priority, next(self._order)), call, intend, asyncio.get_running_loop().create_future())
         heapq.heappush(self._queue, turn)
@@ -455,8 +464,8 @@ class Outbox:
             for turn in batch:
                 if turn.intend is not None:
                     turn.intend()
-            self._flush()
             if batch:
+                self._flush()
                 # To make records durable takes time, and the limit counts when requests leave.
                 self._limiter.leaving(len(batch), asyncio.get_running_loop().time())
         except NotShared:
@@ -502,7 +511,7 @@ class Outbox:
         asked = leaving if turn.unsent else may_leave
 
         async def sent() -> Reply | Failure:
-            return await self._send(turn.call, asked)  # type: ignore[arg-type]  # every `Asks` is a Call
+            return await self._send(turn.call, asked)
 
         self.requests += 1
         task = asyncio.get_running_loop().create_task(sent())
@@ -528,7 +537,7 @@ class Outbox:
             turn.answer.set_result(answer)
         self._wake()
 
-    def _throttled(self, call: Asks[Any], retry_after: float | None, now: float) -> None:
+    def _throttled(self, call: Call, retry_after: float | None, now: float) -> None:
         """Slow down after a 429: only submits if only they are refused, everything if the account is at its limit."""
         running = self._admission.running + self._arriving
         if not call.pays:

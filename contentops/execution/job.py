@@ -153,7 +153,7 @@ async def _look(ctx: Context, item: Item, slot: JobSlot, lost: Lost, *, last: bo
 
 async def _by_id(ctx: Context, item: Item, slot: JobSlot, lost: Lost) -> SentJob | OrderEnd | None:
     job = lost.job
-    answer = await ctx.ask(GetStatus(job.request_id, accepted=False))
+    answer = await ctx.ask(GetStatus(job.request_id))
     if isinstance(answer, JobStatus):
         return accepted(ctx, item, slot, job, job.request_id, sent=lost.sent if lost.ours else None)
     proven = answer.kind is FailureKind.NOT_FOUND and ctx.capabilities.absence_proves
@@ -286,7 +286,7 @@ async def submit(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState,
 
 async def _is_known(ctx: Context, job: Job) -> bool:
     """Whether another machine has started a job under this id. Raises Ended where that is unknown."""
-    answer = await ctx.ask(GetStatus(job.request_id, accepted=False))
+    answer = await ctx.ask(GetStatus(job.request_id))
     if isinstance(answer, JobStatus):
         ctx.admission.answered(known=True)
         return True

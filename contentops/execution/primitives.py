@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
-from typing import Annotated, Protocol, TypeVar
+from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -138,8 +138,7 @@ class Stop:
         self._wake = wake
 
 
-R = TypeVar("R", bound="Reply")
-R_co = TypeVar("R_co", bound="Reply", covariant=True)
+R = TypeVar("R", bound=Reply)
 
 
 class Priority(enum.IntEnum):
@@ -172,22 +171,6 @@ class Ended(Exception):
     """Its job was paid for and brought nothing, and is closed."""
     findings: tuple[Finding, ...] = ()
     """What its checks found."""
-
-
-class Asks(Protocol[R_co]):
-    """A call of `api.calls`, by the type of its reply."""
-
-    @property
-    def pays(self) -> bool:
-        """Whether the call spends credits."""
-
-    @property
-    def repeatable(self) -> bool:
-        """Whether the call is safe to send twice."""
-
-    @property
-    def reply(self) -> type[R_co]:
-        """The type of its reply."""
 
 
 class Item(Struct, frozen=True, kw_only=True):

@@ -78,12 +78,8 @@ class Stages:
     def coming(self, spec: Spec) -> dict[ItemId, Stage]:
         """Return the first stage that each item which `spec` reads has not reached."""
         ids = {one.id for one in (*spec.references, *spec.mentions)}
-        ahead = ((id_, stage) for id_ in ids for stage in reversed(Stage) if (id_, stage) in self._ends)
-        return {id_: stage for id_, stage in ahead if not self._is_reached(id_, stage)}
-
-    def _is_reached(self, item: ItemId, stage: Stage) -> bool:
-        end = self._ends[item, stage]
-        return end.done() and end.result()
+        ends = ((id_, stage, self._ends.get((id_, stage))) for id_ in ids for stage in reversed(Stage))
+        return {id_: stage for id_, stage, end in ends if end is not None and not (end.done() and end.result())}
 
 
 async def follow(ctx: Context, item: Item, item_state: ItemState, stages: Stages) -> Outcome:
@@ -250,12 +246,13 @@ async def execute(
     try:
         _write_renamed_ids(ctx, renamed)
         _write_targets(ctx)
-        begun = move_files(ctx, begin(ctx), outcomes)
+        items = move_files(ctx, begin(ctx), outcomes)
         run.every(CHECKPOINT_EVERY, edges.store.checkpoint)
         run.every(HEARTBEAT, lambda: _heartbeat(ctx, outcomes))
         if ctx.deadline is not None:
-            run.at(ctx.deadline, lambda: _stop_at_deadline(run))
-        await run.carry_out(_programs(ctx, begun, outcomes), most=project.api.max_in_flight + WAITING)
+            late = "the deadline was reached; nothing more was submitted"
+            run.at(ctx.deadline, partial(run.stop, "deadline", late, AGAIN, at_once=True))
+        await run.carry_out(_programs(ctx, items, outcomes), most=project.api.max_in_flight + WAITING)
     finally:
         stop.bind(None)
         run.close()
@@ -362,11 +359,6 @@ def _check_stop(ctx: Context, stop: Stop) -> None:
         ctx.store.checkpoint()
 
 
-def _stop_at_deadline(run: DurableRun) -> None:
-    if not run.stopped:
-        run.stop("deadline", "the deadline was reached; nothing more was submitted", AGAIN, at_once=True)
-
-
 def _heartbeat(ctx: Context, outcomes: Mapping[ItemId, Outcome]) -> None:
     reason, until = ctx.run.waiting_for()
     ctx.stop_with_others(reason, until)
@@ -378,10 +370,10 @@ def _heartbeat(ctx: Context, outcomes: Mapping[ItemId, Outcome]) -> None:
 
 
 def _programs(
-    ctx: Context, begun: Iterable[ItemAtState], outcomes: dict[ItemId, Outcome]
+    ctx: Context, items: Iterable[ItemAtState], outcomes: dict[ItemId, Outcome]
 ) -> Iterator[Coroutine[None, None, None]]:
     """Every item's program, made when its turn comes: those that pay for nothing first, then in plan order."""
-    waiting = [(item, item_state) for item, item_state in begun if item.id not in outcomes]
+    waiting = [(item, item_state) for item, item_state in items if item.id not in outcomes]
 
     stages = Stages(ctx.plan)
     for id_, outcome in outcomes.items():

@@ -11,7 +11,7 @@ from typing import Annotated, Protocol
 
 import msgspec
 
-from contentops.api.calls import Call, ContentList, Failure, FailureKind, ListContent, Reply
+from contentops.api.calls import Asks, Call, ContentList, Failure, FailureKind, ListContent, Reply
 from contentops.api.outcomes import RETRY
 from contentops.api.session import MayLeave, Send, always
 from contentops.digest import NOTHING, Digest
@@ -19,7 +19,7 @@ from contentops.documents.files import Outputs
 from contentops.execution.contents import ContentIndex, ContentOwners
 from contentops.execution.durable_run import DurableRun
 from contentops.execution.limiter import REFUSALS, AccountLimiter, Admission, Outage
-from contentops.execution.primitives import Asks, Durations, Priority, R, iso, seconds_of
+from contentops.execution.primitives import Durations, Priority, R, iso, seconds_of
 from contentops.model import Change, Event, Finding, ItemId, Job, Json, Listed, Plan, Project, Record, RequestId, State
 from contentops.model.desired import Stage
 from contentops.planning.sides import honours_ids
@@ -285,7 +285,8 @@ class Context(Edges):
         elif self.outage.failed(answer.full_message, self.run.now()):
             self.trouble(f"{answer.full_message}; trying again for {RETRY.total:.0f} s, one request at a time")
         else:
-            met = "nothing was reached" if answer.unreached else "every request failed"
+            unreached = answer.kind is FailureKind.NOT_SENT and answer.status is None
+            met = "nothing was reached" if unreached else "every request failed"
             lasting = f"for {RETRY.total:.0f} s" if self.outage.reached else "in this run"
             self.run.stop(
                 "refused-submits" if answer.status else "no-connection",

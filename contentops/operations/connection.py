@@ -72,7 +72,7 @@ def read_model(api: ApiSettings, runtime: Runtime) -> OpenAIEngine:
         model = endpoint(environ, api.model, names)
     except EngineError as error:
         raise ApiError(str(error), code="no-model", hint=_UNTOUCHED) from error
-    server = trust.model_server(model.base_url)
+    server = trust.server_of(model.base_url)
     if model.key and not trust.may_have_key(server, environ, vendor=trust.MODEL_VENDOR):
         _confirm(server, api.model_key_env, runtime, api.model_url_env)
     chat = ChatClient(model, seconds=api.call_timeout)
