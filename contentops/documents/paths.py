@@ -30,7 +30,6 @@ _DEVICE = re.compile(
 )
 _SHORT_NAME = re.compile(r"(?=[^.]{3,8}(?:\.[^.]{1,3})?\Z)[^.]+~[0-9]{1,6}(?:\.|\Z)")
 """A name that Windows may give to a file or folder with a longer one: `GIT~1` is `.git` there."""
-_GIT_SHORT_NAME = re.compile(r"git~[0-9]+(?:\.|\Z)", re.IGNORECASE)
 OWN_ENDINGS = ("lock", "jobs", "approvals", "yaml", "json")
 """The endings of names that contentops keeps for its own files, as `collision_key` gives them."""
 _STATE = re.compile(r"contentops[^/]*\.(?:lock|jobs|approvals)")
@@ -119,35 +118,17 @@ TEMPORARY: Final = re.compile(r"\.contentops-[0-9a-f]{16}\.tmp")
 PARKED: Final = re.compile(r"\.contentops-[0-9a-f]{8,64}\.moving")
 """Names of files that a plan moves aside while others take their names; the only hidden ones that are allowed."""
 
-_UNFIT: Final = "[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-
 
 def split_path(path: str) -> tuple[str, ...]:
     """Return the segments of a path relative to the root.
 
     Raises OutputError for anything that could be outside the root, or hidden.
     """
-    problem = _problem(path)
-    if problem:
-        message = f"the path {shown(path)} is not allowed: {problem}"
+    *above, name = path.split("/")
+    if problem := check_output("/".join([*above, "parked"]) if PARKED.fullmatch(name) else path):
+        message = f"the path {shown(path)} is not allowed: it {problem}"
         raise OutputError(message, code="unsafe-path", hint="use a path below the project root, such as `out/name.md`")
     return tuple(path.split("/"))
-
-
-def _problem(path: str) -> str:
-    if not path:
-        return "it is empty"
-    if not _is_plain(path) and re.search(_UNFIT, path):
-        return "it contains characters that are not allowed in file names"
-    if path.startswith("/") or "\\" in path or ":" in path:
-        return "it is absolute, or contains a backslash or a colon"
-    segments = path.split("/")
-    if ".." in segments or "." in segments or "" in segments:
-        return "it contains `..`, `.` or an empty name"
-    hidden = [name for name in segments if name.startswith(".") or _GIT_SHORT_NAME.match(name)]
-    if hidden and not (hidden == segments[-1:] and PARKED.fullmatch(hidden[0])):
-        return "it names a hidden file or folder"
-    return ""
 
 
 def shown(path: str) -> str:
