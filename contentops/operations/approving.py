@@ -99,23 +99,22 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
         if findings := [finding for item in with_text for finding in _problems(item, decision, choice)]:
             raise InputError(findings)
         at, lines, known = iso(runtime.wall()), [], []
-        with approvals.locked(Path(project.root)):
-            before = approvals.load(Path(project.root), runtime.disk)
-            for item in with_text:
-                line = Approval(
-                    item=item.id,
-                    text=_text_of(item),
-                    verdict=decision.verdict,
-                    by=by,
-                    at=at,
-                    note=decision.note.strip(),
-                    source=decision.source,
-                )
-                _refuse_past(line, before)
-                is_known = any(_says_no_more(line, one) for one in before.of_text(line.text))
-                is_known |= line.verdict is Verdict.WITHDRAWN and before.last(line.text) is None
-                known.append(item.id) if is_known else lines.append(line)
-            recorded = approvals.record(Path(project.root), runtime.disk, lines)
+        before = approvals.load(Path(project.root), runtime.disk)
+        for item in with_text:
+            line = Approval(
+                item=item.id,
+                text=_text_of(item),
+                verdict=decision.verdict,
+                by=by,
+                at=at,
+                note=decision.note.strip(),
+                source=decision.source,
+            )
+            _refuse_past(line, before)
+            is_known = any(_says_no_more(line, one) for one in before.of_text(line.text))
+            is_known |= line.verdict is Verdict.WITHDRAWN and before.last(line.text) is None
+            known.append(item.id) if is_known else lines.append(line)
+        recorded = approvals.record(Path(project.root), runtime.disk, lines)
         _keep_words(project, with_text)
     skipped = tuple(item.id for item in items if item not in with_text)
     twins, decided_ids = same_words(every), {item.id for item in with_text}
@@ -299,8 +298,7 @@ def record_merged(project: Project, *, pause: Callable[[float], None], runtime: 
         pulls = merged_pulls(github, server, branch, commits)
         notes: list[str] = []
         lines = tuple(line for pull in pulls for line in _approved(clone, github, pull, texts, notes))
-        with approvals.locked(root):
-            approvals.record(root, runtime.disk, lines)
+        approvals.record(root, runtime.disk, lines)
     run, warning = free_steps(project, frozenset(line.item for line in lines), runtime) if lines else (None, "")
     return MergedApprovals(pulls=pulls, lines=lines, notes=tuple(notes), run=run, warning=warning)
 

@@ -6,9 +6,8 @@ leave lines in any order, and one person twice. An unknown verdict is refused.
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -22,7 +21,6 @@ from contentops.model import NO_APPROVALS, Approval, Approvals, Count
 from contentops.model.approval import NOTE_LIMIT
 from contentops.sanitize import Policy, sanitize
 from contentops.state.codec import FileHeader, Format, add_rule, line_of, parser, read_lines
-from contentops.state.state_dir import wait_for
 
 FILE: Final = "contentops.approvals"
 FORMAT: Final = Format(pattern=FILE, code="damaged-approvals")
@@ -58,17 +56,10 @@ def render(approvals: Approvals) -> bytes:
     return "\n".join((line_of(ApprovalsHeader()), *map(line_of, lines), "")).encode()
 
 
-@contextlib.contextmanager
-def locked(root: Path) -> Iterator[None]:
-    """Hold the lock of the file, which applies of several environments share, while the block runs."""
-    with wait_for(root, "approvals.guard"):
-        yield
-
-
 def record(root: Path, disk: Disk, new: Iterable[Approval]) -> Approvals:
     """Add verdicts to the file. One replaces what that person said of that text of that item before.
 
-    Also adds the merge line to `.gitattributes`. The caller holds the lock of the file.
+    Also adds the merge line to `.gitattributes`. The caller has the lock of the project.
     Raises StateError, and UsageError for a note that is too long or a name without a visible character.
     """
     added = {(line.item, line.text, line.person): line for line in map(_checked, new)}

@@ -15,7 +15,6 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from msgspec import Struct
@@ -427,19 +426,7 @@ def who_runs(root: Path, environment: str) -> str:
     return ""
 
 
-@contextlib.contextmanager
-def wait_for(root: Path, name: str) -> Iterator[None]:
-    """Hold the lock `name` while the block runs, which no one has for long. Raises LockHeld where one has it longer."""
-    lock = _acquire(make(root) / name, timeout=_PATIENCE)
-    if lock is None:
-        raise LockHeld(f"`{FOLDER}/{name}` is locked by another process", hint="run the command again")
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-_PATIENCE, _MOMENT = 10.0, 0.1
+_MOMENT = 0.1
 """Seconds."""
 
 
