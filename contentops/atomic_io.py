@@ -113,8 +113,8 @@ def read_file(path: Path | str, limit: int = -1, *, follow: bool = True) -> byte
         return file.read(limit)
 
 
-def _temporary(path: Path, own: str = "") -> Path:
-    return path.with_name(f".{path.name.lstrip('.')}{own and f'.{own}'}.tmp")
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name.lstrip('.')}.tmp")
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:
@@ -176,13 +176,10 @@ class Disk:
         if at == 0:
             sync_folder(path.parent)
 
-    def replace(self, path: Path, data: bytes, mode: int, *, shared: bool = False) -> None:
-        """Replace a file in one step; `shared`: others may write that file at the same time."""
-        import secrets  # start-up: most commands write nothing that is shared
-
-        temporary = _temporary(path, secrets.token_hex(6)) if shared else None
+    def replace(self, path: Path, data: bytes, mode: int) -> None:
+        """Replace a file in one step."""
         try:
-            replace(path, data, temporary=temporary, mode=mode)
+            replace(path, data, mode=mode)
         except OSError as error:
             raise refused("write", path, error) from error
 

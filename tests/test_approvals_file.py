@@ -281,9 +281,9 @@ class DyingDisk(Disk):
     def __init__(self, last: int) -> None:
         self._left = last
 
-    def replace(self, path: Path, data: bytes, mode: int, *, shared: bool = False) -> None:
+    def replace(self, path: Path, data: bytes, mode: int) -> None:
         self._step()
-        super().replace(path, data, mode, shared=shared)
+        super().replace(path, data, mode)
         self._step()
 
     def _step(self) -> None:

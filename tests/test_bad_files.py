@@ -190,9 +190,9 @@ class FullDisk(Disk):
         self._need(path)
         super().append(path, data, at)
 
-    def replace(self, path: Path, data: bytes, mode: int, *, shared: bool = False) -> None:
+    def replace(self, path: Path, data: bytes, mode: int) -> None:
         self._need(path)
-        super().replace(path, data, mode, shared=shared)
+        super().replace(path, data, mode)
 
 
 class OnFull(Harness):

@@ -33,9 +33,9 @@ class Refusing(Disk):
         self._check(path)
         super().append(path, data, at)
 
-    def replace(self, path: Path, data: bytes, mode: int, *, shared: bool = False) -> None:
+    def replace(self, path: Path, data: bytes, mode: int) -> None:
         self._check(path)
-        super().replace(path, data, mode, shared=shared)
+        super().replace(path, data, mode)
 
     def try_room(self, path: Path, size: int) -> None:
         self._check(path)

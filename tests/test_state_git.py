@@ -2,9 +2,7 @@
 
 import shutil
 import subprocess
-import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -151,23 +149,6 @@ def test_without_the_attribute_a_merge_stops_and_says_how_to_go_on(tmp_path: Pat
         kept = [line for line in repository.lines if line[:7] not in {"<<<<<<<", "=======", ">>>>>>>"}]
         (tmp_path / "contentops.lock").write_text("\n".join(kept))
     assert repository.open().state.records == {"a": A2, "b": facts.record("b"), "c": facts.record("c")}
-
-
-def test_applies_of_two_environments_may_write_the_line_at_the_same_time(tmp_path: Path) -> None:
-    """Neither takes away what the other is about to put in place."""
-    attributes = tmp_path / ".gitattributes"
-
-    def apply(_: int) -> bytes:
-        together.wait()
-        add_rule(tmp_path, Disk(), lock.FORMAT)
-        return attributes.read_bytes()
-
-    together = threading.Barrier(4)
-    with ThreadPoolExecutor(4) as environments:
-        for _ in range(10):
-            attributes.write_bytes(b"*.png binary\n")
-            assert set(environments.map(apply, range(4))) == {f"*.png binary\n{lock.FORMAT.rule}\n".encode()}
-    assert [path.name for path in tmp_path.iterdir()] == [".gitattributes"]
 
 
 SETTINGS = "version: 1\nproject: blog\napi: {base_url: local}\ndefaults: {template: blog_article_generator, style: general_blog}\n"

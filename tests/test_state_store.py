@@ -491,8 +491,8 @@ class Ram(Disk):
         self.files[path] = self.files.get(path, b"")[:at] + part
         self._die()
 
-    def replace(self, path: Path, data: bytes, mode: int, *, shared: bool = False) -> None:
-        del mode, shared
+    def replace(self, path: Path, data: bytes, mode: int) -> None:
+        del mode
         if not (self._dying() and self.cut % 2):
             self.files[path] = data
         self._die()

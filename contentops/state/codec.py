@@ -317,5 +317,4 @@ def add_rule(root: Path, disk: Disk, form: Format) -> None:
     data = disk.read(path) or b""
     wanted = with_rule(data, form)
     if wanted != data:
-        # Applies of several environments may add the line at the same time.
-        disk.replace(path, wanted, PUBLIC, shared=True)
+        disk.replace(path, wanted, PUBLIC)

@@ -106,9 +106,9 @@ class _Disk(Disk):
         super().append(path, data, at)
         self._death.step(f"after append {path.name}")
 
-    def replace(self, path: Path, data: bytes, mode: int, *, shared: bool = False) -> None:
+    def replace(self, path: Path, data: bytes, mode: int) -> None:
         self._death.step(f"before replace {path.name}")
-        super().replace(path, data, mode, shared=shared)
+        super().replace(path, data, mode)
         self._death.step(f"after replace {path.name}")
 
 
