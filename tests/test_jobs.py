@@ -18,7 +18,7 @@ from contentops.atomic_io import Disk
 from contentops.digest import Digest
 from contentops.errors import StateError
 from contentops.model import ItemId, Job, JobState, Record, State
-from contentops.model.jobs import OrderEnd, fold_jobs, fold_orders, open_jobs
+from contentops.model.jobs import fold_jobs, fold_orders, open_jobs
 from contentops.operations import state as mending
 from contentops.schema_files import load_schema
 from contentops.state import jobs, lock
@@ -90,9 +90,9 @@ def test_what_was_folded_is_folded_with_more(before: list[Job], more: list[Job])
 moments = st.lists(
     facts.facts
     | st.builds(
-        lambda name, state: OrderEnd(facts.job(name).request_id, state),
+        lambda name, never: Drop(facts.job(name).request_id, never=never),
         facts.names,
-        st.sampled_from([JobState.NEVER, JobState.GIVEN_UP]),
+        st.booleans(),
     )
     | st.builds(facts.job, facts.names, facts.generations, st.sampled_from(JobState), job_id=st.just("other"))
     | st.sampled_from([("https://api.example.com:443", "https://b"), ("https://b", "https://api.example.com:443")]),
@@ -101,7 +101,7 @@ moments = st.lists(
 
 
 @given(many, moments)
-def test_memory_is_what_the_file_folds_to(start: list[Job], moments: list[Fact | OrderEnd | tuple[str, str]]) -> None:
+def test_memory_is_what_the_file_folds_to(start: list[Job], moments: list[Fact | tuple[str, str]]) -> None:
     """After any facts, the next process knows exactly what this one knows."""
     memory = known(*start)
     for moment in moments:
@@ -163,7 +163,7 @@ def test_a_request_that_is_sent_again_in_the_same_second_is_an_order_of_its_own(
     memory = known()
     for _ in range(3):
         memory.note([job(JobState.SUBMITTING)])
-        memory.note([OrderEnd(job(JobState.SUBMITTING).request_id, JobState.NEVER)])
+        memory.note([Drop(job(JobState.SUBMITTING).request_id, never=True)])
     memory.note([job(JobState.SUBMITTING)])
 
     assert [line.state for line in known(*read(memory.waiting)).jobs] == [*[JobState.NEVER] * 3, JobState.SUBMITTING]

@@ -18,7 +18,6 @@ from contentops.errors import NotShared
 from contentops.execution.limiter import WINDOW, AccountLimiter, Admission, JobSlot, Outage
 from contentops.execution.primitives import Durations, Priority, R, Stopped, Withheld, next_poll
 from contentops.model import Job
-from contentops.model.jobs import OrderEnd
 from contentops.state.codec import Fact
 from contentops.state.store import StateStore
 
@@ -98,7 +97,7 @@ class DurableRun:
         """Loop time in seconds."""
         return self._loop.time()
 
-    def record(self, step: str, *facts: Fact | OrderEnd) -> None:
+    def record(self, step: str, *facts: Fact) -> None:
         """Record the facts of a step: all or none, durable before anything else is sent, and soon in any case."""
         self._state.note(step, *facts)
         if "flush" not in self._timers:

@@ -40,7 +40,6 @@ from contentops.execution.records import (
 )
 from contentops.execution.run_context import Attempts, Context
 from contentops.model import Collect, Fetch, Job, JobState, Record, Result, Saved, Submit
-from contentops.model.jobs import OrderEnd
 from contentops.planning.sides import is_protected
 from contentops.planning.table import text_lost_hint
 from contentops.state.codec import Drop
@@ -103,7 +102,7 @@ async def resolve(ctx: Context, item: Item, slot: JobSlot, lost: Lost) -> SentJo
             slot.leave()
             await ctx.run.last_look()
         found = await _look(ctx, item, slot, lost, last=last)
-        if isinstance(found, OrderEnd):
+        if isinstance(found, Drop):
             ctx.run.record("never arrived", found)
             if lost.ours:
                 del ctx.unsettled[item.id]
@@ -131,7 +130,7 @@ def never_arrived(why: str) -> Ended:
     return Ended(Result.FAILED, f"its submit never arrived: {why}", "run `contentops apply` again")
 
 
-async def _look(ctx: Context, item: Item, slot: JobSlot, lost: Lost, *, last: bool) -> SentJob | Text | OrderEnd | str:
+async def _look(ctx: Context, item: Item, slot: JobSlot, lost: Lost, *, last: bool) -> SentJob | Text | Drop | str:
     """Ask for our id, and where that proves nothing, for a stored content that carries it.
 
     Returns what it brought, or the proof that it never arrived, or words on contents that may be its text. Only the
@@ -142,7 +141,7 @@ async def _look(ctx: Context, item: Item, slot: JobSlot, lost: Lost, *, last: bo
         patience = (UNSEEN if last else ARRIVAL) + 1
         # One absence may be a stumble, or one instance of several that does not know the job.
         wait = max(_still_open(ctx, lost), 0.0 if ctx.server == "local" else SECOND_LOOK)
-        if isinstance(found, OrderEnd) and 0 < wait <= patience:
+        if isinstance(found, Drop) and 0 < wait <= patience:
             await ctx.run.sleep(wait + GRAIN)
             found = await _by_id(ctx, item, slot, lost)
         if isinstance(found, SentJob) or (found is not None and not _still_open(ctx, lost)):
@@ -151,13 +150,13 @@ async def _look(ctx: Context, item: Item, slot: JobSlot, lost: Lost, *, last: bo
     return text or candidates
 
 
-async def _by_id(ctx: Context, item: Item, slot: JobSlot, lost: Lost) -> SentJob | OrderEnd | None:
+async def _by_id(ctx: Context, item: Item, slot: JobSlot, lost: Lost) -> SentJob | Drop | None:
     job = lost.job
     answer = await ctx.ask(GetStatus(job.request_id))
     if isinstance(answer, JobStatus):
         return accepted(ctx, item, slot, job, job.request_id, sent=lost.sent if lost.ours else None)
     proven = answer.kind is FailureKind.NOT_FOUND and ctx.capabilities.absence_proves
-    return OrderEnd(job.request_id, JobState.NEVER) if proven else None
+    return Drop(job.request_id, never=True) if proven else None
 
 
 def _still_open(ctx: Context, lost: Lost) -> float:
@@ -329,7 +328,7 @@ async def _send(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, 
         try:
             answer = await ctx.run.send(_call(item, item_state, job), Priority.SUBMIT, intend)
         except Withheld:
-            ctx.run.record("withheld", OrderEnd(job.request_id, JobState.NEVER))
+            ctx.run.record("withheld", Drop(job.request_id, never=True))
             del ctx.unsettled[item.id]
             raise
         if isinstance(answer, Accepted):
@@ -344,7 +343,7 @@ async def _send(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, 
             if answer.retry_after:
                 await ctx.run.sleep(min(answer.retry_after, RETRY.total))
             return Lost(job=job, why=why, sent=sent, lost=now, ours=True)
-        ctx.run.record("refused", OrderEnd(job.request_id, JobState.NEVER))
+        ctx.run.record("refused", Drop(job.request_id, never=True))
         del ctx.unsettled[item.id]
         if answer.kind is FailureKind.NOT_SENT and ctx.run.stopped:
             raise turned_down(ctx, slot, answer)

@@ -26,13 +26,6 @@ _UNIQUE = 16
 """Ids of jobs that are shorter may be numbers, which a server may give again after a restart."""
 
 
-class OrderEnd(Struct, frozen=True):
-    """The fact that an order without an answer came to an end: the server never got it, or a person let it go."""
-
-    request_id: RequestId
-    state: JobState
-
-
 def is_further(job: Job, other: Job) -> bool:
     """Whether the state of a job is further than that of another line of it."""
     return stage(job) > stage(other)

@@ -78,11 +78,13 @@ class Forget(Struct, frozen=True):
 class Drop(Struct, frozen=True):
     """The fact that a job is closed without a record that has its text.
 
-    `lost`: its text cannot be had, or a person gave it up, so that it answers no request any more.
+    `lost`: its text cannot be had, or a person gave it up, so that it answers no request any more. `never`: the server
+    never got an order whose answer was lost.
     """
 
     request_id: RequestId
     lost: bool = False
+    never: bool = False
 
 
 Line = Header | Record

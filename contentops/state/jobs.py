@@ -25,7 +25,7 @@ from contentops.atomic_io import PRIVATE, PUBLIC, Disk
 from contentops.digest import Digest
 from contentops.errors import Location, StateError
 from contentops.model import Count, Job, JobState, Record, RequestId
-from contentops.model.jobs import BY_TIME, OrderEnd, closed, fold_jobs, fold_orders, is_further, open_jobs, stage
+from contentops.model.jobs import BY_TIME, closed, fold_jobs, fold_orders, is_further, open_jobs, stage
 from contentops.model.records import UNDECIDED, made_by
 from contentops.state import state_dir
 from contentops.state.codec import (
@@ -150,7 +150,7 @@ class KnownJobs:
             self._texts[key] = line_of(self._lines[key])
         return [self._texts[key] for key in sorted(self._lines)]
 
-    def note(self, facts: Sequence[Fact | OrderEnd]) -> list[Job]:
+    def note(self, facts: Sequence[Fact]) -> list[Job]:
         """Follow the facts of a step; return the lines that changed."""
         self._changed = []
         for fact in facts:
@@ -161,10 +161,8 @@ class KnownJobs:
                     self._advance(fact)
                 case Record():
                     self._settle(fact)
-                case Drop(request_id, lost):
-                    self._drop(request_id, lost=lost)
-                case OrderEnd(request_id, state):
-                    self._end(self.open_jobs.get(request_id), state)
+                case Drop():
+                    self._drop(fact)
                 case _:
                     pass
         return self._changed
@@ -272,14 +270,17 @@ class KnownJobs:
         for job in [job for job in paid if job.section or job.body == record.generated]:
             self._put(structs.replace(job, state=JobState.SETTLED, error="", output=record.output))
 
-    def _drop(self, request_id: RequestId, *, lost: bool) -> None:
+    def _drop(self, drop: Drop) -> None:
         """A job is closed without a record of its text."""
-        if (job := self.open_jobs.get(request_id)) is not None:
-            self._put(closed(job, lost=lost))
+        job = self.open_jobs.get(drop.request_id)
+        if job is not None and drop.never:
+            self._end(job, JobState.NEVER)
+        elif job is not None:
+            self._put(closed(job, lost=drop.lost))
 
-    def _end(self, job: Job | None, state: JobState) -> None:
+    def _end(self, job: Job, state: JobState) -> None:
         """An order whose answer is not known came to an end."""
-        if job is not None and job.state in UNDECIDED:
+        if job.state in UNDECIDED:
             self._put(structs.replace(_without_words(job), state=state))
 
 

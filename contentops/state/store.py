@@ -30,7 +30,6 @@ from contentops.atomic_io import PUBLIC, Disk
 from contentops.digest import NOTHING, Digest, canonical, digest_bytes
 from contentops.errors import Location, NotShared, StateError
 from contentops.model import ItemId, Job, Record, RequestId, State
-from contentops.model.jobs import OrderEnd
 from contentops.state import jobs, state_dir
 from contentops.state import lock as locks
 from contentops.state.codec import (
@@ -360,7 +359,7 @@ class StateStore:
         """Stop sharing open jobs."""
         self._shared = None
 
-    def note(self, step: str, *facts: Fact | OrderEnd) -> None:
+    def note(self, step: str, *facts: Fact) -> None:
         """Collect the facts of a step; they are durable only after `flush` or `checkpoint`.
 
         A fact that changes nothing is ignored. A record's `rev` is set here: one above the lock's. Either all facts of
