@@ -177,7 +177,11 @@ def _changed_keys(
     """
     written = dict(item.record.metadata.items()) if item.record is not None else {}
     in_file, preset = dict(item.file.front.items()), item.inputs.project.preset
-    keys = _without_open(item, _other_keys(wanted, written))
+    keys: list[str] = []
+    if not is_same_json(wanted, written):
+        stays = {*item.open_metadata, *apply_preset(preset, dict.fromkeys(item.open_metadata, ""))}
+        alike = {key for key in wanted.keys() & written.keys() if is_same_json(wanted[key], written[key])}
+        keys = sorted((wanted.keys() | written.keys()) - alike - stays)
     keys += [key for key, value in computed.keys.items() if not (key in keys or is_same_json(in_file.get(key), value))]
     front: dict[str, Json] = {}
     reasons: list[Reason] = []
@@ -205,20 +209,6 @@ def _has_earlier_id(item: ItemSides, record: Record) -> bool:
 def _of_new_file(item: ItemSides, body: BodyAnswer, wanted: Mapping[str, Json], title: str | None) -> FrontAnswer:
     computed = coming_front(item, body, title)
     return FrontAnswer(front={**wanted, **computed.keys}, title=title, approval=computed.state)
-
-
-def _other_keys(wanted: Mapping[str, Json], written: Mapping[str, Json]) -> list[str]:
-    """The keys whose wanted value is not the last written one."""
-    if is_same_json(wanted, written):
-        return []
-    alike = {key for key in wanted.keys() & written.keys() if is_same_json(wanted[key], written[key])}
-    return sorted((wanted.keys() | written.keys()) - alike)
-
-
-def _without_open(item: ItemSides, keys: Iterable[str]) -> list[str]:
-    """The keys without those that stay as they are recorded."""
-    stays = {*item.open_metadata, *apply_preset(item.inputs.project.preset, dict.fromkeys(item.open_metadata, ""))}
-    return [key for key in keys if key not in stays]
 
 
 def which_addresses(item: ItemSides, wanted: Mapping[str, Json]) -> tuple[tuple[str, ...], list[Note]]:

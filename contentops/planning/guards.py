@@ -45,10 +45,8 @@ def refusals(inputs: PlanInputs, changes: Sequence[Change]) -> tuple[Refusal, ..
 def review(plan: Plan, limit: int) -> Refusal | None:
     """The refusal of a plan that costs more credits than `limit`."""
     most = plan.credits_worst
-    if most <= limit:
-        return None
     message = f"the plan costs {cost_words(plan.changes)}; `--max-credits` is {limit}"
-    return Refusal(guard="review-credits", message=message, flag=f"--max-credits {most}")
+    return Refusal(guard="review-credits", message=message, flag=f"--max-credits {most}") if most > limit else None
 
 
 def approved(plan: Plan, limit: int | None) -> Refusal | None:
