@@ -87,6 +87,19 @@ def test_one_item_goes_and_two_ask_for_its_request(tmp_path: Path, auto_save: bo
     assert harness.plan(refresh=True).empty
 
 
+@pytest.mark.parametrize("moved", ["moved: [{from: one, to: two}]\n", ""])
+@pytest.mark.parametrize("auto_save", [True, False])
+def test_a_renamed_item_keeps_its_content(tmp_path: Path, moved: str, auto_save: bool) -> None:
+    """By `moved` or by its request: what a person typed in its file is saved over it."""
+    harness = Harness(tmp_path, FakeApi(duration=30, auto_save=auto_save)).applied("one")
+    content = harness.record("one").content_id
+    harness.write("content/blog.yaml", moved + harness.read("content/blog.yaml").replace("id: one", "id: two"))
+    harness.edit("out/one.md", "## Closing", WORDS)
+    assert results(harness.apply()) == {"two": "done"}
+    assert (harness.record("two").content_id, len(harness.api.contents)) == (content, 1)
+    assert WORDS in harness.api.contents[content].body
+
+
 def test_a_content_of_an_open_submit_is_not_taken(tmp_path: Path) -> None:
     """Another environment's text is paid for and held back by its checks: the content is still its own."""
     strict = SAME_SERVER.replace('md"}\n', 'md", defaults: {checks: {words: {min: 900}}}}\n').replace(STRICT, "", 1)

@@ -462,7 +462,7 @@ def _edges(
         dialect=lambda: project.api.dialect if client is None else client.dialect,
         local_store=client.local_store if client is not None else "",
         text=inputs.text,
-        owners=content_owners(project, inputs.state),
+        owners=content_owners(project, structs.replace(inputs.state, records=inputs.records)),
         exists=inputs.exists,
         commands=lambda listed, output, text: run_on_text(listed, Path(project.root), output, text),
         requests=client.requests if client is not None else 0,
