@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import msgspec
 import yaml
+from msgspec import Meta, structs
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
@@ -25,7 +27,7 @@ if str(ROOT) not in sys.path:
 from contentops.cli.entry import cli  # noqa: E402 - the checkout comes first on the path
 from contentops.documents.preset import NEUTRAL, PRESETS, Form, Rule  # noqa: E402
 from contentops.manifests.render import ITEM_FIELDS  # noqa: E402
-from contentops.model import REQUEST_FIELDS  # noqa: E402
+from contentops.model import REQUEST_FIELDS, ApiSettings, Budget, Guards  # noqa: E402
 from contentops.schema_files import load_schema  # noqa: E402
 from docs import command_reference, error_reference, template_reference  # noqa: E402
 from docs.command_reference import cell, prose  # noqa: E402
@@ -67,7 +69,7 @@ def error_texts() -> dict[str, dict[str, str]]:
 
 def pages() -> dict[str, str]:
     """Every generated page of the repository: path relative to the repository root, and its text."""
-    project = _with_presets(_with_item_keys(_read(SCHEMAS / "project.schema.json")))
+    project = _with_settings(_with_presets(_with_item_keys(_read(SCHEMAS / "project.schema.json"))))
     seen = _Seen({}, set())
     return {
         "docs/reference/manifest.md": _page(
@@ -148,6 +150,36 @@ def _with_presets(text: str) -> str:
         return found[1] + ",".join(f"\n{found[2]}  {name}" for name in names) + f"\n{found[2]}]"
 
     return re.sub(r'("preset": \{\n( *)"enum": \[)[^\]]*\]', listed, text)
+
+
+def _with_settings(text: str) -> str:
+    """The schema of `contentops.yaml` with the keys of each map of settings that is a type of the program."""
+    schema = json.loads(text)
+    for name, kind in _SETTINGS.items():
+        schema["properties"][name]["properties"] = {
+            one.name: _setting(one) for one in structs.fields(kind) if _described(one.type)
+        }
+    return _json(schema)
+
+
+_SETTINGS: Final[Mapping[str, type[msgspec.Struct]]] = {"api": ApiSettings, "budget": Budget, "guards": Guards}
+
+
+def _described(kind: Any) -> Meta | None:
+    """What the annotation of a field says of it; None: it is no setting."""
+    metas = [one for one in getattr(kind, "__metadata__", ()) if isinstance(one, Meta)]
+    return next((one for one in metas if one.description), None)
+
+
+def _setting(one: structs.FieldInfo) -> Schema:
+    """The schema of one setting; an empty default means that there is none."""
+    meta = _described(one.type)
+    also = (meta and meta.extra_json_schema) or {}
+    found = msgspec.json.schema(one.type)
+    if not {"type", "enum", "anyOf"}.isdisjoint(also):
+        found = {key: value for key, value in found.items() if key not in {"type", "enum", "anyOf"}}
+    default = {"default": one.default} if one.default else {}
+    return {**found, **default, **also}
 
 
 # --- item keys -------------------------------------------------------------------------------------------------

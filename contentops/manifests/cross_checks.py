@@ -6,7 +6,7 @@ import graphlib
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from msgspec import Struct, field, structs
 
@@ -204,11 +204,10 @@ def check_environment(project: Project, source: Source, results: Sequence[FileRe
 def _check_rings(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
     """Items that refer to one another in a ring."""
     specs = [spec for result in results if result.referring for spec in result.specs]
-    if not specs:
-        return
     places = {spec.id: spec.location for spec in specs}
-    for ring in _reference_rings(specs):
-        message = f"references form a cycle: {' -> '.join(f'`{id_}`' for id_ in ring)}"
+    for nodes in _rings(_readings(specs)):
+        ring = _from_first([id_ for id_, _ in nodes])
+        message = f"references form a cycle: {_arrows(ring)}"
         hint = "none of them could be generated first: remove one of the references"
         yield _at(sources, "reference-ring", message, places[ring[0]], hint)
 
@@ -223,6 +222,51 @@ def _check_paths(results: Sequence[FileResult], sources: Sources) -> Iterator[Di
             message = f"item `{spec.id}` uses the `{found.part}` of `{found.id}`, whose `output` is made from a text"
             hint = f"give `{found.id}` an `output` that uses no text, or use another part of it"
             yield _at(sources, "reference-path", message, spec.location, hint)
+
+
+def _readings(specs: Sequence[Spec]) -> dict[tuple[ItemId, Stage], set[tuple[ItemId, Stage]]]:
+    """What the stages of items wait for: their earlier ones, and those of other items that they read."""
+    graph: dict[tuple[ItemId, Stage], set[tuple[ItemId, Stage]]] = {}
+    for spec in specs:
+        if spec.readings:
+            graph |= {(spec.id, stage): {(spec.id, Stage(stage - 1))} for stage in (Stage.HEAD, Stage.FRONT)}
+            graph[spec.id, Stage.TEXT] = set()
+        for name, readings in spec.readings.items():
+            at = stage_of(name)
+            # A text waits for its sources to have one, also where it reads only where they are.
+            least = Stage.TEXT if at is Stage.TEXT else None
+            graph[spec.id, at] |= {(one.id, stage) for one in readings if (stage := one.stage or least) is not None}
+    return graph
+
+
+_Node = TypeVar("_Node")
+
+
+def _rings(graph: dict[_Node, set[_Node]]) -> Iterator[list[_Node]]:
+    """The rings of a graph, each from one of its nodes in the direction of what they name; takes them out of it."""
+    for _ in range(_MOST_RINGS):
+        try:
+            graphlib.TopologicalSorter(graph).prepare()
+        except graphlib.CycleError as error:
+            # Its ring goes from a node to those that name it.
+            *nodes, _last = reversed(error.args[1])
+            yield nodes
+            for node in nodes:
+                graph.pop(node, None)
+        else:
+            return
+
+
+def _from_first(ids: Iterable[ItemId]) -> list[ItemId]:
+    """A ring of ids, each once, from the smallest one."""
+    ring = list(dict.fromkeys(ids))
+    first = ring.index(min(ring))
+    return [*ring[first:], *ring[:first]]
+
+
+def _arrows(ring: Sequence[ItemId]) -> str:
+    """A ring in a message, back to its first id."""
+    return " -> ".join(f"`{id_}`" for id_ in (*ring, ring[0]))
 
 
 def _check_days(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
@@ -240,33 +284,6 @@ def _check_days(results: Sequence[FileResult], sources: Sources) -> Iterator[Dia
             hint = "it waits for them: give them an earlier `publish_on`, or this one a later day"
             problem = _at(sources, "due-before-source", message, spec.location, hint)
             yield structs.replace(problem, severity=Severity.WARNING)
-
-
-def _reference_rings(specs: Sequence[Spec]) -> Iterator[tuple[ItemId, ...]]:
-    """The rings of items that refer to one another, each from its smallest id and back to it."""
-    graph: dict[tuple[ItemId, Stage], set[tuple[ItemId, Stage]]] = {}
-    for spec in specs:
-        if spec.readings:
-            graph |= {(spec.id, stage): {(spec.id, Stage(stage - 1))} for stage in (Stage.HEAD, Stage.FRONT)}
-            graph[spec.id, Stage.TEXT] = set()
-        for name, readings in spec.readings.items():
-            at = stage_of(name)
-            # A text waits for its sources to have one, also where it reads only where they are.
-            least = Stage.TEXT if at is Stage.TEXT else None
-            graph[spec.id, at] |= {(one.id, stage) for one in readings if (stage := one.stage or least) is not None}
-    for _ in range(_MOST_RINGS):
-        try:
-            graphlib.TopologicalSorter(graph).prepare()
-        except graphlib.CycleError as error:
-            # Its ring goes from an item to those that refer to it.
-            *nodes, _last = reversed(error.args[1])
-            ring = list(dict.fromkeys(id_ for id_, _ in nodes))
-            first = ring.index(min(ring))
-            yield (*ring[first:], *ring[: first + 1])
-            for node in nodes:
-                graph.pop(node, None)
-        else:
-            return
 
 
 # --- moves and variables -----------------------------------------------------------------------------------
@@ -302,10 +319,11 @@ def _check_moved(results: Sequence[FileResult], sources: Sources) -> Iterator[Di
             hint = _hint_to_nothing(entry.new, sorted(declared - news.keys()))
             problem = _at(sources, "moved-to-nothing", message, entry.location, hint)
             yield structs.replace(problem, severity=Severity.WARNING)
-    for ring in _rings(moved):
-        shown = " -> ".join([*(f"`{entry.old}`" for entry in ring), f"`{ring[0].old}`"])
+    places = {entry.old: entry.location for entry in moved}
+    for nodes in _rings({entry.old: {entry.new} for entry in moved if entry.new != entry.old}):
+        ring = _from_first(nodes)
         hint = "give one of them a new id; after the next apply its old id can be used again"
-        yield _at(sources, "bad-moved", f"`moved` contains a cycle: {shown}", ring[0].location, hint)
+        yield _at(sources, "bad-moved", f"`moved` contains a cycle: {_arrows(ring)}", places[ring[0]], hint)
 
 
 def _hint_to_nothing(new: str, declared: Sequence[str]) -> str:
@@ -314,21 +332,6 @@ def _hint_to_nothing(new: str, declared: Sequence[str]) -> str:
         cost = f"as written, this pair has no effect, and `{close}` is generated as a new item"
         return f"did you mean `{close}`? {cost}, for its price; remove the pair if the item was removed"
     return "remove the pair if the item was removed; else declare the item under its new id"
-
-
-def _rings(moved: Iterable[Moved]) -> Iterator[list[Moved]]:
-    """The pairs of each ring, starting with the first pair in the file."""
-    pairs = {entry.old: entry for entry in moved}
-    seen: set[ItemId] = set()
-    for start in pairs.values():
-        chain: list[Moved] = []
-        entry: Moved | None = start
-        while entry is not None and entry.old not in seen:
-            seen.add(entry.old)
-            chain.append(entry)
-            entry = pairs.get(entry.new)
-        if entry is start and len(chain) > 1:
-            yield chain
 
 
 def check_unused(project: Project, source: Source, results: Sequence[FileResult]) -> list[Diagnostic]:

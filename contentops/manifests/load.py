@@ -182,13 +182,11 @@ class Loader:
         schema = load_schema("manifest")
         shape = check_schema(document, "manifest")
         problems = Problems()
-        rows, used = self._rows(document, problems)
+        below, declared, used = self._declared(document, problems)
         if self.macros:
             used |= {self.macros.path} if self.macros.exists else set()
             for problem in self.macros.problems:
                 problems.add(problem)
-        below = layers(self.project, self.project_source, document)
-        declared = expand(document, below, rows, self.cli, self.templates, problems)
         if shape:
             declared = with_misspelt(declared, document, schema)
         made = make_items(
@@ -236,10 +234,15 @@ class Loader:
             return [], list(content.findings)
         document, findings = read_yaml(path, content)
         problems = Problems()
-        rows, _ = self._rows(document, problems)
+        _, declared, _ = self._declared(document, problems)
+        entries = list(declared)
+        return entries, in_order([*findings, *check_schema(document, "manifest"), *problems.done()])
+
+    def _declared(self, document: YamlDocument, problems: Problems) -> tuple[Layers, Iterator[Declared], set[str]]:
+        """The layers below the entries of a manifest, the entries, and the data files that they name."""
+        rows, used = self._rows(document, problems)
         below = layers(self.project, self.project_source, document)
-        declared = list(expand(document, below, rows, self.cli, self.templates, problems))
-        return declared, in_order([*findings, *check_schema(document, "manifest"), *problems.done()])
+        return below, expand(document, below, rows, self.cli, self.templates, problems), used
 
     def _rows(self, document: YamlDocument, problems: Problems) -> tuple[dict[Pointer, Sequence[DataRow]], set[str]]:
         """The rows of data files by the pointer to each path, and the files that were read."""
@@ -247,44 +250,41 @@ class Loader:
         used: set[str] = set()
         for index, entry in entries_of(document):
             for pointer, written in data_paths(index, entry):
-                file, sheet = without_sheet(written)
-                data = self._resolve(file, document.source.path, used)
-                if isinstance(data, str):
-                    subject, hint = "`for_each`", "paths are relative to the project root, or to the manifest's folder"
-                    if pointer[2] == "matrix":
-                        subject = f"the axis `{pointer[-1]}` of `matrix`"
-                        hint += f"; an axis of one value is `[{written[:40]}]`"
-                    message = f"{subject} names `{written[:200]}`, which {data}"
-                    problems.add(finding(document, "no-data-file", message, pointer, hint=hint))
-                elif data.problem is not None:
-                    problem = data.problem
-                    problems.add(finding(document, problem.code, problem.message, pointer, hint=problem.hint))
-                else:
-                    rows, findings = self._read_rows(data, sheet)
-                    for problem in findings:
-                        problems.add(problem)
-                    if not findings:
-                        rows_by_pointer[pointer] = rows
+                subject, hint = "`for_each`", "paths are relative to the project root, or to the manifest's folder"
+                if pointer[2] == "matrix":
+                    subject = f"the axis `{pointer[-1]}` of `matrix`"
+                    hint += f"; an axis of one value is `[{written[:40]}]`"
+                rows, refused = self._read_rows(written, document.source.path, used, subject)
+                for problem in refused:
+                    problems.add(
+                        problem
+                        if problem.location
+                        else finding(document, problem.code, problem.message, pointer, hint=problem.hint or hint)
+                    )
+                if not refused:
+                    rows_by_pointer[pointer] = rows
         return rows_by_pointer, used
 
     def _rows_for(self, written: object, manifest: str, used: set[str]) -> list[Json]:
         """The rows of a data file that a template names. Raises TemplateError."""
         if not isinstance(written, str):
             raise TemplateError("template-value", "`rows` takes the path of a data file", hint="write `rows('PATH')`")
+        rows, refused = self._read_rows(written, manifest, used, "`rows`")
+        if refused:
+            raise TemplateError(refused[0].code, refused[0].message, hint=refused[0].hint)
+        return [row.value for row in rows]
+
+    def _read_rows(
+        self, written: str, manifest: str, used: set[str], subject: str
+    ) -> tuple[list[DataRow], list[Diagnostic]]:
+        """The rows of a data file, read once, and what is wrong: in it, or without a location with its path."""
         file, sheet = without_sheet(written)
         data = self._resolve(file, manifest, used)
         if isinstance(data, str):
-            raise TemplateError("no-data-file", f"`rows` names `{written[:200]}`, which {data}")
-        problem = data.problem
-        if problem is None:
-            rows, findings = self._read_rows(data, sheet)
-            if not findings:
-                return [row.value for row in rows]
-            problem = findings[0]
-        raise TemplateError(problem.code, problem.message, hint=problem.hint)
-
-    def _read_rows(self, data: DataFile, sheet: str) -> tuple[list[DataRow], list[Diagnostic]]:
-        """The rows of a data file, read once, and what is wrong with them."""
+            message = f"{subject} names `{written[:200]}`, which {data}"
+            return [], [Diagnostic(code="no-data-file", message=message)]
+        if data.problem is not None:
+            return [], [structs.replace(data.problem, location=None)]
         read = data.path, sheet
         if read not in self._rows_of_file:
             self._rows_of_file[read] = read_rows(data.path, data.content, sheet)

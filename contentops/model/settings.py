@@ -16,37 +16,127 @@ from contentops.tokens import Currency, exact
 # ---- The settings of the server that generates the texts.
 
 
-class ApiSettings(Struct, frozen=True, kw_only=True):
-    """How to reach the server. `base_url` is `local` (the bundled server) or an URL."""
+_VARIABLE: Final = "^[A-Z_][A-Z0-9_]*$"
+_ENVIRONMENT: Final = "it names an environment variable, in capitals, digits and `_`"
 
-    base_url: str = "https://api.writerzroom.com/v1"
-    dialect: str = "auto"
-    key_env: str = "WRITERZROOM_API_KEY"
-    user_env: str = "WRITERZROOM_USER_ID"
-    account: str = ""
-    """The name of the account in a ledger, for several keys of one account; empty: the key identifies it."""
-    requests_per_minute: int = 10
-    """At most this many requests in any 60 s; 0 means no limit."""
-    max_in_flight: int = 50
-    """At most this many unfinished jobs."""
-    job_timeout: float = 900.0
-    """Seconds after which an unfinished job is left open as late."""
-    save: str = "auto"
-    send_mode: bool = True
-    engine: str = "outline"
-    """What writes the texts of `local`: `outline` (a draft of each, without a model), or `openai` (the model)."""
-    model: str = ""
-    """The model of the engine `openai`, by the name that its server has for it."""
-    model_url_env: str = "OPENAI_BASE_URL"
-    model_key_env: str = "OPENAI_API_KEY"
-    passes: str = "staged"
-    """How the model writes: `one` call for each text, or `staged`: a plan, sections and editing."""
-    max_tokens: int = 0
-    """The most tokens of one answer of the model; 0: by the mode and the length of the text."""
-    context: int = 0
-    """The most tokens that the model holds, prompt and answer together; 0: not stated."""
-    call_timeout: float = 600.0
-    """Seconds after which one answer of the model is given up."""
+
+def _variable(description: str, secret: str, *examples: str) -> Meta:
+    """What the schema says of the name of an environment variable."""
+    also = {"writeOnly": True, "errorMessage": f"{_ENVIRONMENT}; the {secret} itself stays out of files"}
+    shown = list(examples) or None
+    return Meta(description=description, pattern=_VARIABLE, max_length=100, examples=shown, extra_json_schema=also)
+
+
+def _one_of(description: str, *words: str) -> Meta:
+    """What the schema says of one of some words."""
+    return Meta(description=description, extra_json_schema={"enum": list(words)})
+
+
+def _time(description: str, default: str, *examples: str | int) -> Meta:
+    """What the schema says of a time, which is read as seconds."""
+    forms = [
+        {"type": "number", "exclusiveMinimum": 0},
+        {"type": "string", "pattern": "^([0-9]+(\\.[0-9]+)?[hms])+$"},
+    ]
+    hint = "write a time such as `15m`, `90s`, `2h`, or seconds"
+    also = {"anyOf": forms, "default": default, "errorMessage": hint}
+    return Meta(description=description, examples=list(examples) or None, extra_json_schema=also)
+
+
+class ApiSettings(Struct, frozen=True, kw_only=True):
+    """How to reach the server. `make docs` writes the schema of `api` from this; times are in seconds here."""
+
+    base_url: Annotated[
+        str,
+        Meta(
+            description="An https URL, or `local` for the bundled server.",
+            min_length=1,
+            examples=["https://api.writerzroom.com/v1", "local"],
+        ),
+    ] = "https://api.writerzroom.com/v1"
+    dialect: Annotated[
+        str,
+        _one_of(
+            "The form of the API. `auto` detects it with free requests, once per server.",
+            *("v1", "v1-2026-04", "sdk", "auto"),
+        ),
+    ] = "auto"
+    key_env: Annotated[str, _variable("The environment variable with the API key.", "key", "WRITERZROOM_API_KEY")] = (
+        "WRITERZROOM_API_KEY"
+    )
+    user_env: Annotated[str, _variable("The environment variable with the user id.", "key", "WRITERZROOM_USER_ID")] = (
+        "WRITERZROOM_USER_ID"
+    )
+    account: Annotated[
+        str,
+        Meta(
+            description="The name of the account. Keys with the same name share one limit in the `ledger`; without a "
+            "name each key has its own.",
+            pattern="^[A-Za-z0-9][A-Za-z0-9._@-]*$",
+            max_length=100,
+            examples=["marketing"],
+        ),
+    ] = ""
+    requests_per_minute: Annotated[
+        int, Meta(description="Maximum requests in any 60 seconds; 0 means no limit.", ge=0)
+    ] = 10
+    max_in_flight: Annotated[
+        int, Meta(description="Maximum unfinished jobs at a time. With a `model` the default is 4.", ge=1)
+    ] = 50
+    job_timeout: Annotated[
+        float,
+        _time(
+            "How long to wait for an unfinished job. With a `model` the default is `2h`.",
+            "15m",
+            *("15m", "90s", "2h", 600),
+        ),
+    ] = 900.0
+    save: Annotated[str, _one_of("Save finished texts to the server's content library.", "auto", "off")] = "auto"
+    send_mode: Annotated[bool, Meta(description="Whether requests name the mode.")] = True
+    engine: Annotated[
+        str,
+        _one_of(
+            "What writes the texts of `base_url: local`: `outline` makes a draft outline, `openai` calls the `model`. "
+            "Changing it generates nothing.",
+            *("outline", "openai"),
+        ),
+    ] = "outline"
+    model: Annotated[
+        str,
+        Meta(
+            description="The model of the engine `openai`, as its server names it. Changing it generates nothing.",
+            min_length=1,
+            max_length=200,
+            examples=["llama3.2"],
+        ),
+    ] = ""
+    model_url_env: Annotated[
+        str, _variable("The environment variable with the address of the model's server.", "value")
+    ] = "OPENAI_BASE_URL"
+    model_key_env: Annotated[
+        str, _variable("The environment variable with the key of the model's server.", "value")
+    ] = "OPENAI_API_KEY"
+    passes: Annotated[
+        str,
+        _one_of(
+            "How the model writes: `one` call for each text, which suits a small model, or `staged`: a plan, sections "
+            "and editing.",
+            *("one", "staged"),
+        ),
+    ] = "staged"
+    max_tokens: Annotated[
+        int, Meta(description="Maximum tokens of one answer of the model. Default: by mode and length.", ge=1)
+    ] = 0
+    context: Annotated[
+        int,
+        Meta(
+            description="The context of the model: the most tokens of a prompt and its answer together. The plan "
+            "blocks an item whose inputs do not fit. Some servers, such as Ollama, cut longer prompts and do not say "
+            "so. Default: not checked.",
+            ge=1,
+        ),
+    ] = 0
+    call_timeout: Annotated[float, _time("How long to wait for one answer of the model.", "10m")] = 600.0
 
     @property
     def has_model(self) -> bool:
@@ -201,16 +291,26 @@ _PLACES: Final = 12
 """Decimal places of money as `tokens` counts it."""
 
 
+def _limit(description: str, kind: str = "integer") -> Meta:
+    """What the schema says of a limit, which null removes."""
+    most = {} if kind == "integer" else {"maximum": 1_000_000_000}
+    return Meta(description=description, extra_json_schema={"type": [kind, "null"], "minimum": 0, **most})
+
+
 class Budget(Struct, frozen=True, kw_only=True):
     """What one apply may spend, and all applies of a month; None means no limit."""
 
-    credits_per_apply: int | None = None
-    items_per_apply: int | None = None
-    credits_per_month: int | None = None
-    """Of all environments together, in a calendar month (UTC)."""
-    money_per_apply: Decimal | None = None
-    """What models may cost at most."""
-    money_per_month: Decimal | None = None
+    credits_per_apply: Annotated[int | None, _limit("Maximum credits per apply.")] = None
+    items_per_apply: Annotated[int | None, _limit("Maximum generations per apply.")] = None
+    credits_per_month: Annotated[
+        int | None, _limit("Maximum credits per calendar month (UTC), of all environments together.")
+    ] = None
+    money_per_apply: Annotated[
+        Decimal | None, _limit("Maximum money per apply, in the currency of `price`.", "number")
+    ] = None
+    money_per_month: Annotated[
+        Decimal | None, _limit("Maximum money per calendar month (UTC), of all environments together.", "number")
+    ] = None
     currency: Annotated[str, Meta(pattern="^([A-Z]{3})?$")] = ""
     """Of money: that of the price of tokens; empty: no limit in money."""
 
@@ -274,7 +374,14 @@ class MonthSpend(Struct, frozen=True, kw_only=True):
 class Guards(Struct, frozen=True, kw_only=True):
     """When a plan is refused because it rewrites too much, or more than was reviewed."""
 
-    max_changed_ratio: float = 0.3
-    from_items: int = 10
-    unreviewed: Literal["refuse", "allow"] = "refuse"
-    """Whether changes are refused that a reviewed plan does not name, where one is given."""
+    max_changed_ratio: Annotated[
+        float, Meta(description="Maximum share of the recorded items that may change.", ge=0, le=1)
+    ] = 0.3
+    from_items: Annotated[int, Meta(description="The guard is off if there are fewer recorded items.", ge=0)] = 10
+    unreviewed: Annotated[
+        Literal["refuse", "allow"],
+        _one_of(
+            "Whether `apply --reviewed` and `plan --check` allow changes that are not in the reviewed plan.",
+            *("refuse", "allow"),
+        ),
+    ] = "refuse"
