@@ -28,9 +28,9 @@ VALUES = st.recursive(
 )
 
 
-def read(text: str, *, pure: bool = False) -> dict[str, Any]:
+def read(text: str) -> dict[str, Any]:
     """The entries of a block as a dict."""
-    return {entry.key: entry.value for entry in read_mapping(text, pure=pure).entries}
+    return {entry.key: entry.value for entry in read_mapping(text).entries}
 
 
 def same(one: Any, other: Any) -> bool:
@@ -49,10 +49,9 @@ def same(one: Any, other: Any) -> bool:
 @example("k" * 2000, {"a" * 1500: ["b", {}]})
 @example("k", [[[]], [{}], [["a"], {"b": [{"c": None}]}]])
 def test_every_reader_reads_what_was_written(key: str, value: Any) -> None:
-    """A pair comes back the same from our reader, in C and in Python, and from a YAML 1.1 reader."""
+    """A pair comes back the same from our reader and from a YAML 1.1 reader."""
     text = "".join(f"{line}\n" for line in write_pair(key, value))
     assert same(read(text), {key: value})
-    assert same(read(text, pure=True), {key: value})
     assert same(yaml.safe_load(text), {key: value})
 
 
@@ -110,7 +109,6 @@ CHAIN = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1,
 """Aliases nested deeper than may be written out."""
 
 
-@pytest.mark.parametrize("pure", [False, True], ids=["c", "python"])
 @pytest.mark.parametrize(("text", "words", "line"), [
     pytest.param("a: 1\nb: 2\na: 3\n", "the key `a` appears twice in the same map: first at line 2", 4, id="duplicate"),
     pytest.param("x: {b: 1, b: 2}\n", "the key `b` appears twice", 2, id="nested duplicate"),
@@ -134,10 +132,10 @@ CHAIN = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1,
     pytest.param(BOMB, "repeat more than 100,000 values", 7, id="alias bomb"),
     pytest.param(CHAIN, "nested more than", 101, id="deep aliases"),
 ])  # fmt: skip
-def test_problems_have_their_line(text: str, words: str, line: int, pure: bool) -> None:
-    """Whatever cannot be read safely ends in a problem at its line of the file, from either parser."""
+def test_problems_have_their_line(text: str, words: str, line: int) -> None:
+    """Whatever cannot be read safely ends in a problem at its line of the file."""
     with pytest.raises(YamlProblem, match=words) as caught:
-        read_mapping(text, first_line=2, pure=pure)
+        read_mapping(text, first_line=2)
     assert caught.value.line == line
 
 

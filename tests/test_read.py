@@ -14,25 +14,23 @@ from contentops.yaml import read
 from contentops.yaml.positions import Seq, Source, StopReading, YamlDocument, events_of, finding
 from contentops.yaml.read import masked, read_yaml
 
-PARSERS = pytest.mark.parametrize("pure", [False, True], ids=["libyaml", "python"])
 
-
-def value_of(text: str, *, pure: bool = False) -> Any:
+def value_of(text: str) -> Any:
     """The root of a text that has no findings."""
-    document, findings = read_yaml("a.yaml", text.encode(), pure=pure)
+    document, findings = read_yaml("a.yaml", text.encode())
     assert findings == []
     return document.root
 
 
-def findings_of(text: str | bytes, *, pure: bool = False) -> list[Diagnostic]:
+def findings_of(text: str | bytes) -> list[Diagnostic]:
     """The findings of a text."""
     data = text.encode() if isinstance(text, str) else text
-    return read_yaml("a.yaml", data, pure=pure)[1]
+    return read_yaml("a.yaml", data)[1]
 
 
-def only(text: str | bytes, *, pure: bool = False) -> Diagnostic:
+def only(text: str | bytes) -> Diagnostic:
     """The one finding of a text."""
-    (problem,) = findings_of(text, pure=pure)
+    (problem,) = findings_of(text)
     return problem
 
 
@@ -64,45 +62,41 @@ SCALARS: list[tuple[str, Any]] = [
 ]
 
 
-@PARSERS
 @pytest.mark.parametrize(("text", "value"), SCALARS, ids=[text or "empty" for text, _ in SCALARS])
-def test_scalar_means_what_the_core_schema_says(text: str, value: Any, *, pure: bool) -> None:
+def test_scalar_means_what_the_core_schema_says(text: str, value: Any) -> None:
     """Plain scalars follow YAML 1.2, `012` stays text, and quotes and core tags decide by themselves."""
-    values = value_of(f"a: {text}\n", pure=pure)["a"]
+    values = value_of(f"a: {text}\n")["a"]
     assert values == value
     assert type(values) is type(value) or isinstance(values, list)
 
 
-@PARSERS
 @pytest.mark.parametrize(("text", "word"), [
     (".inf", "JSON"), ("-.INF", "JSON"), (".nan", "JSON"), ("1e999", "too large"), ("1" * 301, "301 digits"),
     ("1" * 5000, "5000 digits"), ("0x" + "f" * 400, "402 digits"),
 ], ids=["inf", "minus-inf", "nan", "overflow", "long", "longer-than-python-prints", "hexadecimal"])  # fmt: skip
-def test_number_json_can_not_hold_is_refused(text: str, word: str, *, pure: bool) -> None:
+def test_number_json_can_not_hold_is_refused(text: str, word: str) -> None:
     """A number that JSON cannot hold is an error at its position, and the rest of the file is still there."""
-    document, (problem,) = read_yaml("a.yaml", f"a: {text}\nb: 2\n".encode(), pure=pure)
+    document, (problem,) = read_yaml("a.yaml", f"a: {text}\nb: 2\n".encode())
     assert problem.code == "bad-number"
     assert word in problem.message
     assert position_of(problem)[:2] == (1, 4)
     assert (underlined(problem), document.root["b"]) == (text, 2)
 
 
-@PARSERS
 @pytest.mark.parametrize("text", [
     "a: !foo 1", "a: !!python/object:os.system x", "a: !!timestamp 2026-01-01", "a: !<tag:x,1:y> 1", "a: !foo [1]",
     "a: !!set {b}", "!foo a: 1",
 ])  # fmt: skip
-def test_custom_tag_is_refused(text: str, *, pure: bool) -> None:
+def test_custom_tag_is_refused(text: str) -> None:
     """A tag outside YAML's core is an error, whatever it stands on."""
-    problem = only(text, pure=pure)
+    problem = only(text)
     assert problem.code == "bad-tag"
     assert underlined(problem).startswith("!")
 
 
-@PARSERS
-def test_keys_keep_their_text(*, pure: bool) -> None:
+def test_keys_keep_their_text() -> None:
     """Plain keys that look like numbers, bools or null are the text as written."""
-    root = value_of("1: a\ntrue: b\n~: c\n012: d\n1.0: e\n'q': f\n", pure=pure)
+    root = value_of("1: a\ntrue: b\n~: c\n012: d\n1.0: e\n'q': f\n")
     assert list(root) == ["1", "true", "~", "012", "1.0", "q"]
 
 
@@ -143,8 +137,7 @@ def test_masked_hides_secrets_but_not_short_words() -> None:
     assert masked(problem, ["other"]) is problem
 
 
-@PARSERS
-def test_anchors_and_merge_keys_are_read(*, pure: bool) -> None:
+def test_anchors_and_merge_keys_are_read() -> None:
     """An alias is the same value again; `<<` fills in what a map does not say, the first source first."""
     text = """\
 base: &base {a: 1, b: 2}
@@ -160,7 +153,7 @@ w: *k
 n: *name
 quoted: {"<<": 5}
 """
-    root = value_of(text, pure=pure)
+    root = value_of(text)
     assert (root["one"], root["two"]) == ({"a": 1, "b": 9}, {"b": 8, "c": 4, "a": 1})
     assert root["same"] is root["base"]
     assert (root["w"], root["key"], root["n"]) == ("word", 1, "key")
@@ -184,11 +177,10 @@ def bomb(levels: int) -> str:
     return "\n".join(lines)
 
 
-@PARSERS
-def test_alias_bomb_is_refused(*, pure: bool) -> None:
+def test_alias_bomb_is_refused() -> None:
     """Aliases may not stand for more than a million values, although the file is tiny."""
-    document, (problem,) = read_yaml("a.yaml", bomb(9).encode(), pure=pure)
-    assert (document.root, problem.code, findings_of(bomb(4), pure=pure)) == (None, "too-many-aliases", [])
+    document, (problem,) = read_yaml("a.yaml", bomb(9).encode())
+    assert (document.root, problem.code, findings_of(bomb(4))) == (None, "too-many-aliases", [])
 
 
 def test_merge_bomb_is_refused() -> None:
@@ -198,19 +190,17 @@ def test_merge_bomb_is_refused() -> None:
     assert only(f"a: {nested}\n").code == "too-many-aliases"
 
 
-@PARSERS
 @pytest.mark.parametrize("text", [
     "[" * 150 + "]" * 150,
     "- " * 150,
     "a: " + "{a: " * 150 + "}" * 150,
     f"a: &a {'[' * 60}{']' * 60}\nb: {'[' * 60}*a{']' * 60}",
 ], ids=["lists", "dashes", "maps", "through-an-alias"])  # fmt: skip
-def test_too_deep_is_refused(text: str, *, pure: bool) -> None:
+def test_too_deep_is_refused(text: str) -> None:
     """Nesting is bounded, also where an alias hides it."""
-    assert only(text, pure=pure).code == "too-deep"
+    assert only(text).code == "too-deep"
 
 
-@PARSERS
 @pytest.mark.parametrize(("text", "code", "line", "column"), [
     *((f"a: {text}", "bad-tag", 1, 4) for text in ("!!int x", "!!bool 1", "!!float true", "!!null x", "!!int 1.5")),
     ("a: &x 1\nb: *y\n", "unknown-alias", 2, 4), ("a: &abc 1\nb: *abd\n", "unknown-alias", 2, 4),
@@ -222,27 +212,26 @@ def test_too_deep_is_refused(text: str, *, pure: bool) -> None:
     ('a: "\\Uffffffff"', "yaml-syntax", 1, 0), ('a: "\\U00110000"', "yaml-syntax", 1, 0),
     ("a: !%ff x", "yaml-syntax", 1, 0), ("a: !<%C0> x", "yaml-syntax", 1, 0),
 ], ids=repr)  # fmt: skip
-def test_what_cannot_be_a_value_is_refused(text: str, code: str, line: int, column: int, *, pure: bool) -> None:
+def test_what_cannot_be_a_value_is_refused(text: str, code: str, line: int, column: int) -> None:
     """Tags, aliases, merges, keys, documents and escapes that make no sense are one finding at their position.
 
     The column 0 stands for any: the parsers stop at different characters.
     """
-    problem = only(text, pure=pure)
+    problem = only(text)
     assert problem.code == code
     at = position_of(problem)
     assert at[:2] == (line, column or at[1])
 
 
-@PARSERS
 @pytest.mark.parametrize(("text", "position", "first"), [
     ("a: 1\nb: 2\na: 3\n", (3, 1), "line 1, column 1"),
     ("x:\n  - {a: 1, a: 2}\n", (2, 12), "line 2, column 6"),
     ("1: a\n'1': b\n", (2, 1), "line 1, column 1"),
     ("a: {b: 1}\na: {b: 1}\n", (2, 1), "line 1, column 1"),
 ], ids=["block", "flow", "number-and-text", "maps"])  # fmt: skip
-def test_duplicate_key_names_both_places(text: str, position: tuple[int, int], first: str, *, pure: bool) -> None:
+def test_duplicate_key_names_both_places(text: str, position: tuple[int, int], first: str) -> None:
     """A key that appears twice is an error at the second, which names the first; the first value stays."""
-    problem = only(text, pure=pure)
+    problem = only(text)
     assert (problem.code, position_of(problem)[:2]) == ("duplicate-key", position)
     assert first in problem.message
 
@@ -276,12 +265,11 @@ def test_unreadable_characters_are_refused_with_their_place(data: bytes, code: s
     assert position_of(problem)[:2] == (line, column)
 
 
-@PARSERS
-def test_lone_surrogate_is_refused(*, pure: bool) -> None:
+def test_lone_surrogate_is_refused() -> None:
     """An escaped half of a character cannot be encoded later, so it does not come in; the hint has the whole one."""
-    assert only('a: "\\ud800"\n', pure=pure).code in {"control-character", "yaml-syntax"}
-    assert "remove it" in only('a: "\\udc00x"\n', pure=pure).hint
-    assert "`\U0001f600`, or `\\U0001F600`" in only('a: "\\ud83d\\ude00"\n', pure=pure).hint
+    assert only('a: "\\ud800"\n').code in {"control-character", "yaml-syntax"}
+    assert "remove it" in only('a: "\\udc00x"\n').hint
+    assert "`\U0001f600`, or `\\U0001F600`" in only('a: "\\ud83d\\ude00"\n').hint
 
 
 def test_huge_file_is_refused_before_parsing() -> None:
@@ -344,18 +332,6 @@ TRAPS: list[tuple[str, str, tuple[int, int], str, str]] = [
     ("question-later", "foo: 1\na: {b: c, ?foo: bar}\n", (2, 11), "`?` without a space", "quotes"),
     ("question-in-list", "a: [b, ?foo]\n", (1, 8), "`?` without a space", "quotes"),
     ("anchor-colon", "a: &an:chor b\n", (1, 7), "the anchor `&an` continues with `:`", "letters"),
-    ("tab-after-colon", "a:\tb\n", (1, 3), "tab", "a space instead"),
-    ("tab-before-colon", "a\t: b\n", (1, 2), "tab", "a space instead"),
-    ("tab-in-text", "a: x\ty\n", (1, 5), "tab", "a space instead"),
-    ("tab-behind-text", "a: 'x'\t# c\n", (1, 7), "tab", "a space instead"),
-    ("tab-in-list", "a: ['\t',\tc]\n", (1, 9), "tab", "a space instead"),
-    ("tab-before-comment", "a: x\n  \t# c\nb: d\n", (2, 3), "tab", "indent with spaces"),
-    ("tab-in-braces", "a: {\n\tb: c\n}\n", (2, 1), "tab", "indent with spaces"),
-    ("tab-behind-anchor", "a: &b\t'c'\n", (1, 6), "tab", "a space instead"),
-    ("tab-in-header", "a: >\t\n  x\n", (1, 5), "tab", "a space instead"),
-    ("tab-behind-header", "a: >-\t", (1, 6), "tab", "a space instead"),
-    ("tab-in-block-indent", "a: |\n\n  \tx\n", (3, 3), "tab", "indent with spaces"),
-    ("tab-at-the-end", "a: b\n\t\n", (1, 5), "tab", "a space instead"),
     ("other", "a: ? b\n", (1, 4), "not valid YAML", ""),
 ]  # fmt: skip
 
@@ -364,16 +340,11 @@ TRAPS: list[tuple[str, str, tuple[int, int], str, str]] = [
     ("text", "position", "message", "hint"), [trap[1:] for trap in TRAPS], ids=[trap[0] for trap in TRAPS]
 )
 def test_syntax_error_is_explained_where_it_is(text: str, position: tuple[int, int], message: str, hint: str) -> None:
-    """The usual traps are one finding each: the place to change, what is wrong, what to write instead.
-
-    Without the C extension every trap is still one finding in the same line.
-    """
-    problem, other = only(text), only(text, pure=True)
+    """The usual traps are one finding each: the place to change, what is wrong, what to write instead."""
+    problem = only(text)
     assert position_of(problem)[:2] == position
     assert message in problem.message
     assert hint in problem.hint
-    assert other.code == problem.code
-    assert abs(position_of(other)[0] - position[0]) <= 1
 
 
 @pytest.mark.parametrize(
@@ -387,19 +358,18 @@ def test_what_a_hint_puts_in_quotes_can_be_copied(text: str) -> None:
     assert value_of(f"a: {quoted[1]}\n") == {"a": text}
 
 
-@PARSERS
 @pytest.mark.parametrize(("text", "value"), [
     ("a: 'x\ty' # c\td\n", {"a": "x\ty"}),
     ("# c\td\na: |\n  x\ty\n  # z\tw\n", {"a": "x\ty\n# z\tw\n"}),
-    ('a: ["x #", "\t"]\n', {"a": ["x #", "\t"]}),
+    ("a:\tx\ty\t# c\n", {"a": "x\ty"}),
     ("a: {? foo : bar}\n", {"a": {"foo": "bar"}}),
+    ("x: '?'\na: &b-1 c\nd: [*b-1]\ne: &f [1]\n", {"x": "?", "a": "c", "d": ["c"], "e": [1]}),
+    ("x: '&y:'\na: &b\n  c: !!str &e d\nf: &g\n  - h\n", {"x": "&y:", "a": {"c": "d"}, "f": ["h"]}),
     ("a: why, ?foo &b;c\nd: '{ ?x &y:z'\n", {"a": "why, ?foo &b;c", "d": "{ ?x &y:z"}),
-    ("x: '\t'\na: &b-1 c\nd: [*b-1]\ne: &f [1]\n", {"x": "\t", "a": "c", "d": ["c"], "e": [1]}),
-    ("x: '\t'\na: &b\n  c: !!str &e d\nf: &g\n  - h\n", {"x": "\t", "a": {"c": "d"}, "f": ["h"]}),
 ])  # fmt: skip
-def test_what_only_looks_doubtful_is_read(text: str, value: Any, *, pure: bool) -> None:
-    """Tabs in quotes, blocks and comments, and signs inside texts, are as good as any character."""
-    assert value_of(text, pure=pure) == value
+def test_tabs_and_signs_inside_texts_are_read(text: str, value: Any) -> None:
+    """They are as good as any character there."""
+    assert value_of(text) == value
 
 
 @pytest.mark.parametrize("text", ["a: @", "a: *", "a: b: c"])
@@ -439,12 +409,12 @@ values = st.recursive(
 )
 
 
-@hypothesis.given(values, st.booleans())
-def test_json_reads_as_itself(value: Any, pure: bool) -> None:
+@hypothesis.given(values)
+def test_json_reads_as_itself(value: Any) -> None:
     """JSON is YAML: what is written as JSON comes back as it was, with a place for everything."""
     hypothesis.assume(value is not None)
     written = json.dumps({"a": value}, ensure_ascii=False, indent=1)
-    document = read_yaml("a.json", written.encode(), pure=pure)[0]
+    document = read_yaml("a.json", written.encode())[0]
     assert document.root == {"a": value}
     assert_places(document, document.root)
 
@@ -489,10 +459,10 @@ def same(left: Any, right: Any) -> bool:
     )
 
 
-@hypothesis.given(st.text(st.sampled_from("ab:{}[]-&*!#|>'\"%@`,? \n\t~<1.\u00e9\ud7ff"), max_size=40), st.booleans())
-def test_any_text_gives_a_value_or_findings(text: str, pure: bool) -> None:
+@hypothesis.given(st.text(st.sampled_from("ab:{}[]-&*!#|>'\"%@`,? \n\t~<1.\u00e9\ud7ff"), max_size=40))
+def test_any_text_gives_a_value_or_findings(text: str) -> None:
     """Whatever stands in a file, reading it raises nothing, and every finding points into the file."""
-    document, findings = read_yaml("a.yaml", text.encode(), pure=pure)
+    document, findings = read_yaml("a.yaml", text.encode())
     source = Source("a.yaml", text)
     for problem in findings:
         line, column, width = position_of(problem)

@@ -56,11 +56,10 @@ class Block(Struct, frozen=True, dict=True):
 
     text: str = ""
     values: Mapping[str, Any] = {}
-    pure: bool = False
 
     @functools.cached_property
     def _events(self) -> list[Any]:
-        return list(events_of(Source("", self.text), pure=self.pure))
+        return list(events_of(Source("", self.text)))
 
     @property
     def flow(self) -> bool:
@@ -73,10 +72,10 @@ class Block(Struct, frozen=True, dict=True):
         return tuple(_entries(iter(self._events[_LEADING_EVENTS:]), self.values, self.text)) if self.values else ()
 
 
-def read_mapping(text: str, *, first_line: int = 1, pure: bool = False) -> Block:
+def read_mapping(text: str, *, first_line: int = 1) -> Block:
     """Read `text` as one YAML mapping; text without any content is an empty one.
 
-    `first_line` is the file's line that `text` starts on, for messages. `pure` reads with the Python parser.
+    `first_line` is the file's line that `text` starts on, for messages.
     Raises YamlProblem for what is not one safe mapping with unique text keys.
     """
     source = Source("", "\n" * (first_line - 1) + text)
@@ -85,16 +84,16 @@ def read_mapping(text: str, *, first_line: int = 1, pure: bool = False) -> Block
         raise _problem(source, problem)
     builder = Builder(source, lenient=True, max_aliased=MAX_ALIASED)
     try:
-        root = builder.read(pure=pure)
+        root = builder.read()
     except StopReading as stop:
         raise _problem(source, stop.finding) from None
     if builder.findings:
         raise _problem(source, builder.findings[0])
     if root is not None and not isinstance(root, dict):
-        start = next(itertools.islice(events_of(source, pure=pure), _LEADING_EVENTS - 1, None)).start_mark
+        start = next(itertools.islice(events_of(source), _LEADING_EVENTS - 1, None)).start_mark
         message = "it is not a list of `key: value` lines"
         raise _problem(source, finding_at(source, "", message, mark_of(start)))
-    return Block(text, {} if root is None else root, pure)
+    return Block(text, {} if root is None else root)
 
 
 def _problem(source: Source, problem: Diagnostic) -> YamlProblem:

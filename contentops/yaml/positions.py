@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from contentops.errors import Diagnostic, Location, Severity
+from contentops.errors import Diagnostic, InputError, Location, Severity
 from contentops.sanitize import Policy, sanitize
 
 Mark = tuple[int, int]
@@ -103,23 +103,26 @@ class StopReading(Exception):  # control flow: reading this file ends here
         self.unquoted_jinja = unquoted_jinja
 
 
-def parser_of(source: Source, *, pure: bool = False) -> Any:
-    """PyYAML's parser of a text: the Python one if `pure` or if libyaml is missing, else the C one."""
-    import yaml  # start-up: commands that find everything in the cache parse nothing
+def parser_of(source: Source) -> Any:
+    """Libyaml's parser of a text. Raises InputError where PyYAML was installed without it.
 
-    if pure or not yaml.__with_libyaml__:
-        return yaml.SafeLoader(source.text)
-    from yaml._yaml import CParser  # a loader around it takes three times as long to make
-
+    PyYAML's parser in Python takes ten times as long, and reads some texts in another way.
+    """
+    try:
+        from yaml._yaml import CParser  # a loader around it takes three times as long to make
+    except ImportError:
+        message = "PyYAML is installed without libyaml, which contentops reads YAML with"
+        hint = "install it again as a wheel: `pip install --force-reinstall --only-binary :all: pyyaml`"
+        raise InputError([Diagnostic(code="no-libyaml", message=message, hint=hint)]) from None
     return CParser(source.text)
 
 
-def events_of(source: Source, *, pure: bool = False, limit: int = MAX_EVENTS) -> Iterator[Any]:
+def events_of(source: Source, *, limit: int = MAX_EVENTS) -> Iterator[Any]:
     """PyYAML's events of a text.
 
     Raises StopReading where there are more events than `limit`, and the parser's own errors (see `unparsable`).
     """
-    parser = parser_of(source, pure=pure)
+    parser = parser_of(source)
     return itertools.chain(itertools.islice(iter(parser.get_event, None), limit), _beyond(parser, source, limit))
 
 

@@ -27,8 +27,8 @@ from contentops.yaml.positions import (
     mark_of,
     parser_of,
 )
+from contentops.yaml.syntax import CODE as SYNTAX
 from contentops.yaml.syntax import (
-    CODE,
     conflict,
     doubtful,
     explain,
@@ -37,7 +37,6 @@ from contentops.yaml.syntax import (
     plain_scalar,
     unwanted,
 )
-from contentops.yaml.syntax import CODE as SYNTAX
 
 _NAME: Final = r"""["']?(?:key|key_env|user_env|user_id|(?:[\w-]*[_-])?(?:(?:api|access|secret|private)[_ -]?key
     |token|secret|password|passphrase|passwd|pass|pwd|credentials?|bearer|authorization))(?![\w-])["']?"""
@@ -140,12 +139,12 @@ def decode(path: str, data: bytes) -> tuple[Source, list[Diagnostic]]:
         return empty, [finding_at(before, "not-utf8", message, before.mark(len(before.text)), hint="save it as UTF-8")]
 
 
-def read_yaml(path: str, data: bytes, *, pure: bool = False) -> tuple[YamlDocument, list[Diagnostic]]:
+def read_yaml(path: str, data: bytes) -> tuple[YamlDocument, list[Diagnostic]]:
     """Return the one document in `data` and every finding; an empty file is a document without a root.
 
     `path` is relative to the project root. After a finding about one value (a duplicate key, a refused number) the
     rest can still be checked; after one about the structure (a syntax error, several documents, too many aliases)
-    the root is None. `pure` reads with the Python parser.
+    the root is None.
     """
     source, findings = decode(path, data)
     root = None
@@ -154,8 +153,8 @@ def read_yaml(path: str, data: bytes, *, pure: bool = False) -> tuple[YamlDocume
     if not findings:
         builder = Builder(source)
         try:
-            root, findings = builder.read(pure=pure), builder.findings
-            if may_be_doubtful(source.text) and (problem := doubtful(source, events_of(source, pure=pure))):
+            root, findings = builder.read(), builder.findings
+            if may_be_doubtful(source.text) and (problem := doubtful(source, events_of(source))):
                 root, findings = None, [problem]
         except StopReading as stop:
             marker = conflict(source, MIDDLE) if stop.finding.code == SYNTAX else None
@@ -210,20 +209,17 @@ class _Anchor:
         self.height = 0
 
 
-def unparsable(source: Source, *, pure: bool) -> StopReading | None:
+def unparsable(source: Source) -> StopReading | None:
     """The syntax error of a text, which is parsed again to know the event before the error; None: there is none."""
     from yaml import YAMLError
 
-    parser, event = parser_of(source, pure=pure), None
+    parser, event = parser_of(source), None
     try:
         while (event := parser.get_event()) is not None:
             pass
     except YAMLError as error:
         problem, unquoted_jinja = explain(source, error, event)
         return StopReading(problem, unquoted_jinja=unquoted_jinja)
-    except (OverflowError, ValueError):  # the Python parser's, for an escape like `\UFFFFFFFF`
-        message = "an escape sequence in double quotes is not a character"
-        return StopReading(finding_at(source, CODE, message, mark_of(parser.get_mark())))
     return None
 
 
@@ -254,15 +250,15 @@ class Builder:
         self._deepest = 0
         """The depth of the collection that is being read, counted from the root."""
 
-    def read(self, *, pure: bool = False) -> Any:
+    def read(self) -> Any:
         """Return the value of the one document. Raises StopReading."""
         from yaml import YAMLError
 
-        self._events = events_of(self._source, pure=pure)
+        self._events = events_of(self._source)
         try:
             return self._document()
         except (YAMLError, OverflowError, ValueError):
-            stop = unparsable(self._source, pure=pure)
+            stop = unparsable(self._source)
             if stop is None:
                 raise
             # An error behind an unquoted expression is the same mistake.

@@ -78,50 +78,32 @@ def number_hint(text: str) -> str:
     return f"write `{text.replace('_', '')}`: with `_` it is text, not a number" if _GROUPED.fullmatch(text) else ""
 
 
-_DOUBTFUL: Final = re.compile(r"\t|[\[{,]\s*\?[^\s]|&[A-Za-z0-9_-]+[^\sA-Za-z0-9_,\[\]{}-]")
-_TAB: Final = re.compile(r"^(?:[^\t\n#]|(?<=\S)#)*\t", re.MULTILINE)
-"""A line up to its first tab, unless that is in a comment."""
-_FIRST_TAB: Final = re.compile(r"(?:\n *)+\t")
-"""The indentation after the first line of a block, if it contains a tab."""
+_DOUBTFUL: Final = re.compile(r"[\[{,]\s*\?[^\s]|&[A-Za-z0-9_-]+[^\sA-Za-z0-9_,\[\]{}-]")
 
 
 def may_be_doubtful(text: str) -> bool:
     """Return whether a text may contain what `doubtful` looks for; a quick test."""
-    return any(sign in text for sign in "\t?&") and _DOUBTFUL.search(text) is not None
+    return any(sign in text for sign in "?&") and _DOUBTFUL.search(text) is not None
 
 
 def doubtful(source: Source, events: Iterable[Any]) -> Diagnostic | None:
     """Return the first syntax that YAML parsers read in different ways, or None.
 
-    It is a tab outside quotes, blocks and comments; a `?` in braces or brackets without a space after it; or an
-    anchor whose name has other characters than letters, digits, `_` and `-`.
+    It is a `?` in braces or brackets without a space after it, or an anchor whose name has other characters than
+    letters, digits, `_` and `-`.
     """
-    text, done, parts = source.text, 0, []
+    text = source.text
     for event in events:
-        start = event.start_mark.index
+        start, anchor = event.start_mark.index, getattr(event, "anchor", None)
         if start and text[start - 1] == "?":
             message, hint = "`?` without a space after it", 'put the text in quotes: `"?..."`'
             return finding_at(source, CODE, message, source.mark(start - 1), hint=hint)
-        style, anchor = getattr(event, "style", None), getattr(event, "anchor", None)
-        name_end = text.find(f"&{anchor}", start) + len(anchor) + 1 if anchor and text[start] != "*" else 0
-        if name_end and text[name_end : name_end + 1].strip(" \t\r\n,[]{}"):
-            message = f"the name of the anchor `&{anchor}` continues with `{text[name_end]}`"
+        end = text.find(f"&{anchor}", start) + len(anchor) + 1 if anchor and text[start] != "*" else 0
+        if end and text[end : end + 1].strip(" \t\r\n,[]{}"):
+            message = f"the name of the anchor `&{anchor}` continues with `{text[end]}`"
             hint = "name it with letters, digits, `_` and `-`, or put the text in quotes"
-            return finding_at(source, CODE, message, source.mark(name_end), hint=hint)
-        if style:
-            start, end = text.index(style, start), event.end_mark.index
-            if style in "|>":
-                header = text.find("\n", start)
-                start = len(text) if header < 0 else header
-                tab = _FIRST_TAB.match(text, start)
-                start = tab.end() if tab else start
-            parts += [text[done:start], re.sub(r"[^\n]", "-", text[start:end])]
-            done = max(start, end)
-    match = _TAB.search("".join((*parts, text[done:])))
-    if match is None:
-        return None
-    message, at, hint = _tab(source, source.mark(match.end() - 1))
-    return finding_at(source, CODE, message, at, hint=hint)
+            return finding_at(source, CODE, message, source.mark(end), hint=hint)
+    return None
 
 
 def conflict(source: Source, kind: re.Pattern[str]) -> Diagnostic | None:
