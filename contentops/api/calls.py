@@ -71,7 +71,7 @@ class ContentList(Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """The number of contents."""
+        """Return the number of contents."""
         return len(self.entries) + len(self.unnamed)
 
     def after(self, call: ListContent) -> ListContent | None:
@@ -175,7 +175,7 @@ class Failure(Struct, frozen=True):
 
     @property
     def server_failed(self) -> bool:
-        """Whether the server was not reached, failed or did not answer, so that it refused nothing."""
+        """Return whether the server was not reached, failed or did not answer, so that it refused nothing."""
         if self.kind is FailureKind.AMBIGUOUS:
             return self.status is None or self.status >= _SERVER_ERROR or self.status == _TIMED_OUT
         return self.kind in (FailureKind.NOT_SENT, FailureKind.UNAVAILABLE)
@@ -208,7 +208,7 @@ class Asks(Struct, Generic[R_co], frozen=True):
 
     @property
     def repeatable(self) -> bool:
-        """Whether it may be sent twice."""
+        """Return whether it may be sent twice."""
         return not self.pays
 
 
@@ -262,7 +262,7 @@ class SaveContent(Asks[SavedReply], frozen=True):
 
     @property
     def repeatable(self) -> bool:
-        """Whether it only overwrites."""
+        """Return whether it only overwrites."""
         return bool(self.content_id)
 
 

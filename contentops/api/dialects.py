@@ -187,7 +187,7 @@ def detected_dialect(stated: Dialect, *, enveloped: bool) -> Dialect:
 
 
 def contradiction(stated: Dialect, *, enveloped: bool) -> str:
-    """Why a server with such lists does not speak the stated dialect; empty where it may."""
+    """Return why a server with such lists does not speak the stated dialect; empty where it may."""
     if stated.enveloped in (None, enveloped):
         return ""
     detected = _DETECTED[enveloped]
@@ -230,7 +230,7 @@ class Wire(Struct, frozen=True, kw_only=True):
 
 
 def spell(call: calls.Call, dialect: Dialect, *, send_mode: bool = True) -> Wire:
-    """`call` as a request of `dialect`. `send_mode` off leaves the mode out of submits.
+    """Return `call` as a request of `dialect`. `send_mode` off leaves the mode out of submits.
 
     Raises Unsendable for values that are not JSON, an empty id, and a mode that would not be sent.
     """
@@ -329,7 +329,7 @@ _write_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(
 
 
 def _segment(name: str) -> str:
-    """`name` as one path segment; dots are encoded where they would change the path."""
+    """Return `name` as one path segment; dots are encoded where they would change the path."""
     if not name:
         raise Unsendable("the call names no id")
     coded = quote(name, safe="", errors="replace")

@@ -47,7 +47,7 @@ class Retry(Struct, frozen=True, kw_only=True):
     """The time over which one call is retried; also the longest `retry_after` of a server that is honoured."""
 
     def wait(self, chance: random.Random, tries: int, retry_after: float | None = None) -> float:
-        """Seconds to wait after so many tries (from 1), at least those that the server asked for."""
+        """Return seconds to wait after so many tries (from 1), at least those that the server asked for."""
         drawn = chance.uniform(0.0, min(self.longest, self.first * 2 ** min(tries, 10)))
         return max(drawn, min(retry_after or 0.0, self.total))
 
@@ -139,7 +139,7 @@ def unanswered(
 
 
 def judge(call: Call, answer: Answer, *, wall: float, clean: Callable[[str], str] = plain) -> Reply | Failure:
-    """The reply in `answer`, or the failure. `wall` is now, in seconds since 1970; `clean` as in `unanswered`."""
+    """Return the reply in `answer`, or the failure. `wall` is now (seconds since 1970); `clean` as in `unanswered`."""
     case = _Case(call, answer, wall, clean)
     status, damage = answer.status, answer.damage
     if not _OK <= status < _REDIRECT:

@@ -56,7 +56,7 @@ class Garbled(Unreadable):
 
 
 def decode(data: bytes) -> Json:
-    """`data` as JSON. Lone surrogates become U+FFFD.
+    """Return `data` as JSON. Lone surrogates become U+FFFD.
 
     Raises Garbled for anything that is not whole, strict UTF-8 JSON without NaN, infinities, differing duplicate keys
     or too deep nesting.
@@ -232,7 +232,7 @@ def is_enveloped(data: bytes) -> bool:
 
 
 def safe_id(value: Json) -> str:
-    """`value` as an id that is safe in a path, a file and a message; empty if it is not one."""
+    """Return `value` as an id that is safe in a path, a file and a message; empty if it is not one."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**18:
         return str(value)
     return value if isinstance(value, str) and _ID.fullmatch(value) else ""
@@ -606,7 +606,7 @@ def inputs_of(described: Mapping[str, Json]) -> tuple[TemplateInput, ...] | None
 
 
 def _specs(given: dict[str, Json] | list[Json], *, required: bool) -> Iterator[tuple[str, Mapping[str, Json]]]:
-    """Names and descriptions of inputs, from a map, a list of maps, or a list of names."""
+    """Yield names and descriptions of inputs, from a map, a list of maps, or a list of names."""
     base = {"required": required}
     if isinstance(given, dict):
         for name, spec in given.items():

@@ -314,12 +314,12 @@ class Client:
 
     @property
     def dialect(self) -> str:
-        """The name of the dialect of requests; `auto` until it is found."""
+        """Return the name of the dialect of requests; `auto` until it is found."""
         return self._spoken.name
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """The names of the inputs in a submit."""
+        """Return the names of the inputs in a submit."""
         return self._spoken.names_of("inputs")
 
     @property
@@ -352,7 +352,7 @@ class Client:
 
     @property
     def is_found(self) -> bool:
-        """Whether `find` would send no request."""
+        """Return whether `find` would send no request."""
         return isinstance(self._api, ApiEndpoint) or (self._api is not None and _is_final(self._api))
 
     async def find(self, *, again: bool = False, turn: Turn | None = None) -> ApiEndpoint | Failure:

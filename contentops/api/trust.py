@@ -97,7 +97,7 @@ def secret_variables(environ: Mapping[str, str]) -> frozenset[str]:
 
 
 def secret_values(settings: ApiSettings | None, environ: Mapping[str, str]) -> frozenset[str]:
-    """The values in the environment that nothing may show; without settings, those whose names are known anyway."""
+    """Return the values in the environment that nothing may show; without settings, those of known names."""
     names = {LEDGER, *secret_variables(environ), *(name for name in environ if name.startswith(MODEL_PREFIX))}
     names |= set() if settings is None else {settings.key_env, settings.model_key_env}
     return frozenset(filter(None, (environ.get(name, "").strip() for name in names)))

@@ -114,7 +114,7 @@ class JobStage(NamedTuple):
 
     @property
     def state(self) -> JobState:
-        """The state of the job."""
+        """Return the state of the job."""
         return STATES[min(max(0, self.number // 2), len(STATES) - 1)]
 
 

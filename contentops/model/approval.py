@@ -40,7 +40,7 @@ class ApprovalState(enum.StrEnum):
 
     @property
     def words(self) -> str:
-        """The state in words; empty for none."""
+        """Return the state in words; empty for none."""
         return _WORDS.get(self, self.value)
 
 
@@ -69,12 +69,12 @@ class Approval(Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """Who gave the verdict, without the e-mail address."""
+        """Return who gave the verdict, without the e-mail address."""
         return self.by.partition(" <")[0]
 
     @property
     def person(self) -> str:
-        """Who gave the verdict, in one form: the e-mail address in small letters, else the name."""
+        """Return who gave the verdict, in one form: the e-mail address in small letters, else the name."""
         name, sign, address = self.by.strip().rpartition("<")
         if sign and address.endswith(">"):
             return (address[:-1].strip() or name.strip()).casefold()
@@ -82,7 +82,7 @@ class Approval(Struct, frozen=True, kw_only=True):
 
     @property
     def order(self) -> tuple[str, ...]:
-        """Its position among all verdicts, the oldest first; of two at one time, the one that takes more back is later.
+        """Return its position among all verdicts, the oldest first; of two at one time, what takes more back is later.
 
         Never equal for two lines that differ, so that the order of the lines in the file says nothing.
         """
@@ -131,25 +131,25 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
         return by_item
 
     def of_text(self, text: Digest) -> tuple[Approval, ...]:
-        """The last word of each person on a text, the oldest first."""
+        """Return the last word of each person on a text, the oldest first."""
         return tuple(sorted(self._of_texts.get(text, {}).values(), key=_ORDER))
 
     def of_items(self, ids: Collection[ItemId]) -> tuple[Approval, ...]:
-        """The last word of each person on each text that had one of these ids, the oldest first."""
+        """Return the last word of each person on each text that had one of these ids, the oldest first."""
         texts = {text for id_ in ids for text in self._of_items.get(id_, ())}
         return tuple(sorted((line for text in texts for line in self.of_text(text)), key=_ORDER))
 
     def last(self, text: Digest) -> Verdict | None:
-        """The latest verdict on a text, whoever gave it; None if there is none, or it was withdrawn."""
+        """Return the latest verdict on a text, whoever gave it; None if there is none, or it was withdrawn."""
         said = self.of_text(text)
         return said[-1].verdict if said and said[-1].verdict is not Verdict.WITHDRAWN else None
 
     def is_approved(self, text: Digest) -> bool:
-        """Whether the latest verdict on the text is an approval."""
+        """Return whether the latest verdict on the text is an approval."""
         return self.last(text) is Verdict.APPROVED
 
     def state(self, text: Digest, rule: ApprovalRule, ids: Collection[ItemId]) -> ApprovalState:
-        """The state of an item's text; `ids` are those that the item has and had."""
+        """Return the state of an item's text; `ids` are those that the item has and had."""
         said = self.last(text)
         if said is not None:
             return ApprovalState.APPROVED if said is Verdict.APPROVED else ApprovalState.SENT_BACK
@@ -166,5 +166,5 @@ NOTE_LIMIT: Final = 2_000
 
 @functools.lru_cache(maxsize=1 << 15)  # asked for several times of each item in one plan
 def text_digest(title: str, body: Digest) -> Digest:
-    """The digest that an approval is bound to: of a cleaned title and the digest of a cleaned body."""
+    """Return the digest that an approval is bound to: of a cleaned title and the digest of a cleaned body."""
     return digest_json({"body": body, "title": title})

@@ -48,7 +48,7 @@ class WaitReason(enum.StrEnum):
 
     @property
     def words(self) -> str:
-        """What is the matter with the text, as the end of a sentence."""
+        """Return what is the matter with the text, as the end of a sentence."""
         return _WORDS[self]
 
 
@@ -77,7 +77,7 @@ _READ_AT: Final = {"title": Stage.HEAD, "url": Stage.HEAD, "metadata": Stage.FRO
 
 
 def stage_of(name: str) -> Stage:
-    """The stage at which a value is written, by its name: `inputs.topic`, `output`, `metadata.title`."""
+    """Return the stage at which a value is written, by its name: `inputs.topic`, `output`, `metadata.title`."""
     if not name.startswith("metadata."):
         return Stage.TEXT
     return Stage.HEAD if ".".join(name.split(".")[:2]) in _HEAD else Stage.FRONT
@@ -94,7 +94,7 @@ class Reading(Struct, frozen=True, gc=False):
 
     @property
     def stage(self) -> Stage | None:
-        """The stage after which what it reads stays as it is; None: it does not depend on a text."""
+        """Return the stage after which what it reads stays as it is; None: it does not depend on a text."""
         return None if self.part in _FIXED else _READ_AT.get(self.part, Stage.TEXT)
 
 
@@ -178,7 +178,7 @@ class Project(Struct, frozen=True, kw_only=True):
 
     @property
     def option(self) -> str:
-        """The value of `--env` in a command for the same environment; empty: no option."""
+        """Return the value of `--env` in a command for the same environment; empty: no option."""
         return NO_ENVIRONMENT if self.beside_default else self.environment
 
 
@@ -211,7 +211,7 @@ class Template(Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True)
 
     @functools.cached_property
     def by_name(self) -> Mapping[str, TemplateInput]:
-        """Its inputs by each of their names."""
+        """Return its inputs by each of their names."""
         return {name: entry for entry in self.inputs for name in (entry.name, *entry.aliases)}
 
 
@@ -246,7 +246,7 @@ class CatalogSnapshot(Struct, frozen=True, kw_only=True):
     brand_voices: Mapping[str, CatalogEntry] | None = None
 
     def checked(self, *, takes_any_vertical: bool = False) -> Catalog:
-        """What manifests are checked against."""
+        """Return what manifests are checked against."""
         return Catalog(
             templates=self.templates,
             styles=frozenset(self.styles),
@@ -289,17 +289,17 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
     revision: int | str | None = None
 
     def as_json(self) -> dict[str, Json]:
-        """The canonical mapping, without the fields that are None."""
+        """Return the canonical mapping, without the fields that are None."""
         fields = {name: value for name, value in structs.asdict(self).items() if value is not None}
         return {**fields, "inputs": dict(self.inputs.items())}
 
     @property
     def digest(self) -> Digest:
-        """The fingerprint that decides whether money is spent."""
+        """Return the fingerprint that decides whether money is spent."""
         return digest_json(self.as_json())
 
     def price(self, section: str = "") -> Price:
-        """The price of one submit: of the whole text, or of one section."""
+        """Return the price of one submit: of the whole text, or of one section."""
         return price_of_request(self.template, self.mode, self.inputs, is_section=bool(section))
 
 
@@ -365,12 +365,12 @@ class Spec(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def waits(self) -> tuple[Reference, ...]:
-        """The references without a text that can be used: until they have one, the request is not known."""
+        """Return the references without a text that can be used: until they have one, the request is not known."""
         return tuple(one for one in self.references if one.wait is not None)
 
     @property
     def asked(self) -> dict[str, Any]:
-        """The fields of a record that say what was asked for."""
+        """Return the fields of a record that say what was asked for."""
         return {
             "digest": self.digest,
             "request": self.request.as_json(),

@@ -27,12 +27,12 @@ _UNIQUE = 16
 
 
 def is_further(job: Job, other: Job) -> bool:
-    """Whether the state of a job is further than that of another line of it."""
+    """Return whether the state of a job is further than that of another line of it."""
     return stage(job) > stage(other)
 
 
 def stage(job: Job) -> tuple[int, bool]:
-    """How far a job is: its state, and whether its text was given up."""
+    """Return how far a job is: its state, and whether its text was given up."""
     # A text that a person named and no one has seen yet may turn out to be another one's.
     state = JobState.RUNNING if job.state is JobState.PAID and not job.body else job.state
     return _RANK[state], job.lost
@@ -183,7 +183,7 @@ _UNIT = 10**12
 
 
 def cost_words(changes: Iterable[AnyChange]) -> str:
-    """What some changes cost together: `8 credits`, `8 credits, up to 12 with every retry`, `at most 12 credits`.
+    """Return what changes cost together: `8 credits`, `8 credits, up to 12 with every retry`, `at most 12 credits`.
 
     Where a model writes the texts: `at most 0.04 USD`, or `no price set`.
     """
@@ -197,7 +197,7 @@ def cost_words(changes: Iterable[AnyChange]) -> str:
 
 
 def bound_words(least: Mapping[str, int], worst: Mapping[str, int], retries: int = 0) -> str:
-    """The most that models may cost: `at most 0.04 USD`, or `at most 0.04 USD, 0.12 USD with 2 retries`."""
+    """Return the most that models may cost: `at most 0.04 USD`, or `at most 0.04 USD, 0.12 USD with 2 retries`."""
     with_ = plural(retries, "retry").replace("retrys", "retries") if retries else "every retry"
     words = [money_words(least, is_bound=True)] if least else []
     words += [f"{money_words(worst, is_bound=True)} with {with_}"] if worst != least else []
@@ -225,7 +225,7 @@ def _rounded(amount: int, *, is_bound: bool) -> str:
 
 
 def spent_words(paid: int, tokens: TokenSum, *, at_most: bool = False) -> str:
-    """What was spent: `4 credits`, `0.0043 USD`, or the tokens of models where the settings had no price.
+    """Return what was spent: `4 credits`, `0.0043 USD`, or the tokens of models where the settings had no price.
 
     `paid`: the credits; `at_most`: they are an upper bound.
     """

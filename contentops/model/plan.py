@@ -125,91 +125,91 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the steps in order, each once, also if several jobs are collected."""
+        """Return the names of the steps in order, each once, also if several jobs are collected."""
         return tuple(dict.fromkeys(name_of(step) for step in self.steps))
 
     @property
     def submit(self) -> Submit | None:
-        """The generation this change pays for, if any."""
+        """Return the generation this change pays for, if any."""
         return next((step for step in self.steps if isinstance(step, Submit)), None)
 
     @property
     def submits(self) -> int:
-        """How many generations this change pays for."""
+        """Return how many generations this change pays for."""
         return len(self._paid)
 
     @property
     def credits(self) -> int:
-        """Its price."""
+        """Return its price."""
         return sum(step.credits for step in self._paid)
 
     @property
     def credits_at_most(self) -> bool:
-        """Whether its credits are an upper bound, as a price depends on how long the text becomes."""
+        """Return whether its credits are an upper bound, as a price depends on how long the text becomes."""
         return any(step.credits for step in self.pays_later) or any(step.at_most for step in self._orders)
 
     @property
     def retries(self) -> int:
-        """How many more generations it may pay for, if the text fails its checks each time."""
+        """Return how many more generations it may pay for, if the text fails its checks each time."""
         return len(self._retries)
 
     @property
     def submits_worst(self) -> int:
-        """How many generations this change pays for at most."""
+        """Return how many generations this change pays for at most."""
         return self.submits + self.retries
 
     @property
     def credits_worst(self) -> int:
-        """Its price with every retry."""
+        """Return its price with every retry."""
         return self.credits + sum(step.credits for step in self._retries)
 
     @property
     def tokens(self) -> PaidTokens | None:
-        """The most tokens of each of its generations, at the price of the settings; None: not known."""
+        """Return the most tokens of each of its generations, at the price of the settings; None: not known."""
         own = [step.tokens for step in self._orders]
         return next(iter(own or filter(None, (step.tokens for step in self._collects))), None)
 
     @property
     def has_no_price(self) -> bool:
-        """Whether a model of the settings writes its text, and these do not say what its tokens cost."""
+        """Return whether a model of the settings writes its text, and these do not say what its tokens cost."""
         return self.tokens is not None and self.tokens.price is None
 
     @property
     def money(self) -> dict[str, int]:
-        """The most that its models may cost, by currency; empty: not known, or without a price."""
+        """Return the most that its models may cost, by currency; empty: not known, or without a price."""
         return add_money(step.tokens.money for step in (*self._paid, *self._collects) if step.tokens is not None)
 
     @property
     def money_worst(self) -> dict[str, int]:
-        """The same with every retry."""
+        """Return the same with every retry."""
         return add_money((self.money, *(step.tokens.money for step in self._retries if step.tokens is not None)))
 
     @property
     def job(self) -> Job | None:
-        """The open job that answers the spec."""
+        """Return the open job that answers the spec."""
         jobs = (step.job for step in self.steps if isinstance(step, LookUp | Poll | Fetch))
         open_ = (job for job in jobs if job is not None and job.state is not JobState.SETTLED)
         return next(open_, self.blocked_job)
 
     @property
     def promotion(self) -> Promote | None:
-        """The step that takes its text from another environment, if any."""
+        """Return the step that takes its text from another environment, if any."""
         return next((step for step in self.steps if isinstance(step, Promote)), None)
 
     @property
     def promoted_from(self) -> str:
-        """The environment that its text is taken from; empty: none."""
+        """Return the environment that its text is taken from; empty: none."""
         step = self.promotion
         return (step.environment or BASE) if step is not None else ""
 
     @property
     def collected_jobs(self) -> tuple[Job, ...]:
-        """The open jobs whose texts are only collected."""
+        """Return the open jobs whose texts are only collected."""
         return tuple(step.job for step in self._collects)
 
     @property
     def attempt(self) -> int:
-        """The attempt number of the submit, or of the job that is finished; 0: no job made it here."""
+        """Return the attempt number of the submit, or of the job that is finished; 0: no job made it here."""
         if self.submit is not None:
             return self.submit.attempt
         if self.promotion is not None:
@@ -218,12 +218,12 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def target(self) -> str:
-        """The path that the file will have; empty: an orphan without a file."""
+        """Return the path that the file will have; empty: an orphan without a file."""
         return self.file.path if self.spec is None else self.spec.output
 
     @property
     def source(self) -> str:
-        """The path of a declared item's file now; empty: there is none."""
+        """Return the path of a declared item's file now; empty: there is none."""
         return self.file.path if self.spec is not None and self.file.exists else ""
 
     @property
@@ -233,19 +233,19 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def title(self) -> str | None:
-        """The title that is written, where the manifest states one."""
+        """Return the title that is written, where the manifest states one."""
         return next((step.title for step in self._heads()), None)
 
     @property
     def section(self) -> str:
-        """The heading of the one section that is generated again, or empty: the whole text."""
+        """Return the heading of the one section that is generated again, or empty: the whole text."""
         if self.job is not None:
             return self.job.section
         return self.submit.section if self.submit is not None else ""
 
     @property
     def digest(self) -> Digest:
-        """The digest of its request; empty for an orphan."""
+        """Return the digest of its request; empty for an orphan."""
         return NOTHING if self.spec is None else self.spec.digest
 
     @property
@@ -255,56 +255,56 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def publish_on(self) -> str:
-        """The day the item is due; empty: none."""
+        """Return the day the item is due; empty: none."""
         return "" if self.spec is None else self.spec.publish_on
 
     @property
     def record_digest(self) -> Digest:
-        """The digest of the record that it starts from; empty: it is new."""
+        """Return the digest of the record that it starts from; empty: it is new."""
         return record_digest(self.record)
 
     @property
     def file_digest(self) -> Digest:
-        """The digest of the file that the plan saw."""
+        """Return the digest of the file that the plan saw."""
         return self.file.file
 
     @property
     def body(self) -> Digest:
-        """The digest of that file without its front matter."""
+        """Return the digest of that file without its front matter."""
         return self.file.body
 
     @property
     def remote_body(self) -> Digest:
-        """The body digest of what a refresh found on the server; empty where it did not look."""
+        """Return the body digest of what a refresh found on the server; empty where it did not look."""
         return NOTHING if self.remote is None else self.remote.body
 
     @property
     def exact_money(self) -> dict[str, str]:
-        """Its money as decimals."""
+        """Return its money as decimals."""
         return exact_money(self.money)
 
     @property
     def exact_money_worst(self) -> dict[str, str]:
-        """Its money with every retry, as decimals."""
+        """Return its money with every retry, as decimals."""
         return exact_money(self.money_worst)
 
     def has(self, *kinds: type[Step]) -> bool:
-        """Whether any step is of one of these kinds."""
+        """Return whether any step is of one of these kinds."""
         return any(isinstance(step, kinds) for step in self.steps)
 
     @property
     def _orders(self) -> list[Submit | RetryText]:
-        """The steps that may pay, with those that do so later."""
+        """Return the steps that may pay, with those that do so later."""
         return [step for step in (*self.steps, *self.pays_later) if isinstance(step, Submit | RetryText)]
 
     @property
     def _paid(self) -> list[Submit | RetryText]:
-        """Those that pay in any case."""
+        """Return those that pay in any case."""
         return [step for step in self._orders if isinstance(step, Submit) or step.certain]
 
     @property
     def _retries(self) -> list[RetryText]:
-        """Those that pay if a text fails its checks, each as often as it may."""
+        """Return those that pay if a text fails its checks, each as often as it may."""
         retries = (step for step in self._orders if isinstance(step, RetryText))
         return [step for step in retries for _ in range(step.times - step.certain)]
 
@@ -388,22 +388,22 @@ class ReviewedChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def money(self) -> dict[str, int]:
-        """As `Change.money`."""
+        """Return the same as `Change.money`."""
         return {currency: as_counted(Decimal(amount)) for currency, amount in self.exact_money.items()}
 
     @property
     def money_worst(self) -> dict[str, int]:
-        """As `Change.money_worst`."""
+        """Return the same as `Change.money_worst`."""
         return {currency: as_counted(Decimal(amount)) for currency, amount in self.exact_money_worst.items()}
 
     @property
     def has_no_price(self) -> bool:
-        """As `Change.has_no_price`."""
+        """Return the same as `Change.has_no_price`."""
         return self.tokens is not None and self.tokens.price is None
 
     @property
     def submits_worst(self) -> int:
-        """As `Change.submits_worst`."""
+        """Return the same as `Change.submits_worst`."""
         return self.submits + self.retries
 
 
@@ -411,13 +411,13 @@ AnyChange = Change | ReviewedChange
 
 
 def change_json(change: AnyChange) -> dict[str, Json]:
-    """A change as a plan file has it."""
+    """Return a change as a plan file has it."""
     found: dict[str, Json] = to_builtins(convert(change, ReviewedChange, from_attributes=True), enc_hook=dict)
     return found
 
 
 def record_digest(record: Record | None) -> Digest:
-    """The digest of a record; empty where there is none."""
+    """Return the digest of a record; empty where there is none."""
     return NOTHING if record is None else digest_json(to_builtins(record, enc_hook=dict))
 
 
@@ -483,52 +483,52 @@ class PlanFacts(Struct, frozen=True, kw_only=True):
 
     @property
     def credits(self) -> int:
-        """Its price."""
+        """Return its price."""
         return sum(change.credits for change in self.changes)
 
     @property
     def credits_at_most(self) -> bool:
-        """Whether its credits are an upper bound: of some change they are."""
+        """Return whether its credits are an upper bound: of some change they are."""
         return any(change.credits_at_most for change in self.changes)
 
     @property
     def submits(self) -> int:
-        """How many generations it pays for."""
+        """Return how many generations it pays for."""
         return sum(change.submits for change in self.changes)
 
     @property
     def credits_worst(self) -> int:
-        """Its price with every retry that `checks` allow."""
+        """Return its price with every retry that `checks` allow."""
         return sum(change.credits_worst for change in self.changes)
 
     @property
     def money(self) -> dict[str, int]:
-        """The most that its models may cost, by currency; empty: not known, or without a price."""
+        """Return the most that its models may cost, by currency; empty: not known, or without a price."""
         return add_money(change.money for change in self.changes)
 
     @property
     def money_worst(self) -> dict[str, int]:
-        """The same with every retry that `checks` allow."""
+        """Return the same with every retry that `checks` allow."""
         return add_money(change.money_worst for change in self.changes)
 
     @property
     def has_no_price(self) -> bool:
-        """Whether a model writes any of its texts, and the settings do not say what its tokens cost."""
+        """Return whether a model writes any of its texts, and the settings do not say what its tokens cost."""
         return any(change.has_no_price for change in self.changes)
 
     @property
     def submits_worst(self) -> int:
-        """How many generations it pays for at most."""
+        """Return how many generations it pays for at most."""
         return sum(change.submits_worst for change in self.changes)
 
     @property
     def not_promoted(self) -> int:
-        """How many texts of another environment are not promoted, as they are waiting for approval."""
+        """Return how many texts of another environment are not promoted, as they are waiting for approval."""
         return sum(note.kind == "waiting-for-approval" for note in self.notes)
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to do and nothing blocked."""
+        """Return whether there is nothing to do and nothing blocked."""
         return not self.changes
 
 
@@ -544,5 +544,5 @@ class Plan(PlanFacts, frozen=True, kw_only=True):
 
     @property
     def option(self) -> str:
-        """What `--env` says in a command that is about the same environment; empty: nothing."""
+        """Return what `--env` says in a command that is about the same environment; empty: nothing."""
         return NO_ENVIRONMENT if self.beside_default else self.environment

@@ -64,17 +64,17 @@ class PlanFile(PlanFacts, frozen=True, kw_only=True):
 
     @property
     def option(self) -> str:
-        """As `Plan.option`."""
+        """Return the same as `Plan.option`."""
         return self.environment
 
     @property
     def unchanged(self) -> int:
-        """As `Plan.unchanged`."""
+        """Return the same as `Plan.unchanged`."""
         return self.summary.unchanged
 
     @property
     def approvals(self) -> Mapping[ApprovalState, int]:
-        """As `Plan.approvals`."""
+        """Return the same as `Plan.approvals`."""
         return self.summary.approvals
 
 
@@ -82,7 +82,7 @@ AnyPlan = Plan | PlanFile
 
 
 def plan_file(document: Mapping[str, Json], path: str = "plan.json") -> PlanFile:
-    """The plan of a document. Raises InputError where it is none; `path` is the name of its file."""
+    """Return the plan of a document. Raises InputError where it is none; `path` is the name of its file."""
     try:
         return convert(document, PlanFile)
     except ValidationError as error:
@@ -90,12 +90,12 @@ def plan_file(document: Mapping[str, Json], path: str = "plan.json") -> PlanFile
 
 
 def no_plan_file(message: str, hint: str = "make one with `contentops plan --out FILE`") -> InputError:
-    """The error for a file that is no plan file."""
+    """Return the error for a file that is no plan file."""
     return InputError([Diagnostic(code="no-plan-file", message=message, hint=hint)])
 
 
 def checksum(document: Mapping[str, Json]) -> Digest:
-    """The digest of everything but the checksum itself."""
+    """Return the digest of everything but the checksum itself."""
     return digest_json({key: value for key, value in document.items() if key != CHECKSUM})
 
 

@@ -44,12 +44,12 @@ class Saved(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def titles(self) -> frozenset[Digest]:
-        """The titles that the server may have without an edit there."""
+        """Return the titles that the server may have without an edit there."""
         return frozenset({self.title, self.server_title} - {NOTHING})
 
     @property
     def bodies(self) -> frozenset[Digest]:
-        """The bodies that the server may have without an edit there."""
+        """Return the bodies that the server may have without an edit there."""
         return frozenset({self.body, self.server_body, self.sent} - {NOTHING})
 
 
@@ -102,18 +102,18 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def bodies(self) -> tuple[Digest, ...]:
-        """The body digests that it names: generated, promoted, saved, or returned by a save."""
+        """Return the body digests that it names: generated, promoted, saved, or returned by a save."""
         saved = (self.saved.body, self.saved.server_body) if self.saved is not None else ()
         return tuple(filter(None, (self.generated, self.promoted, *saved)))
 
     @property
     def is_promoted(self) -> bool:
-        """Whether its text was taken from another environment, so that no job here made it."""
+        """Return whether its text was taken from another environment, so that no job here made it."""
         return bool(self.promoted) and not self.request_id
 
     @property
     def restorable(self) -> tuple[Digest, ...]:
-        """The body digests that may restore a file that is gone, the preferred one first.
+        """Return the body digests that may restore a file that is gone, the preferred one first.
 
         A promoted text is never restored from the generated one, which may have been edited before the promotion.
         """
@@ -123,7 +123,7 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
 
 
 def request_id(lineage: str, digest: Digest, attempt: int, part: str = "") -> RequestId:
-    """The id of one order: the same on every machine, so that it can be found again without any file.
+    """Return the id of one order: the same on every machine, so that it can be found again without any file.
 
     `part`: the heading of the one section that it makes again; empty: a whole text. Raises ValueError if `lineage` is
     no UUID.
@@ -223,37 +223,37 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def short(self) -> str:
-        """The start of its request id, by which a person names it among those of its item."""
+        """Return the start of its request id, by which a person names it among those of its item."""
         return self.request_id[:8]
 
     @property
     def is_sure(self) -> bool:
-        """Whether the server has accepted it."""
+        """Return whether the server has accepted it."""
         return bool(self.job_id) or self.state in ACCEPTED
 
     @property
     def order(self) -> Order:
-        """What names the order: one id may be ordered again."""
+        """Return what names the order: one id may be ordered again."""
         return self.request_id, self.submitted_at
 
     @property
     def time(self) -> str:
-        """When its text arrived, or else when it was ordered."""
+        """Return when its text arrived, or else when it was ordered."""
         return self.generated_at or self.submitted_at
 
     @property
     def is_spent(self) -> bool:
-        """Whether it was paid for, also if the server lost its text."""
+        """Return whether it was paid for, also if the server lost its text."""
         return self.has_text or (self.state is JobState.FAILED and self.lost and bool(self.credits))
 
     @property
     def is_written(self) -> bool:
-        """Whether its text came into a file."""
+        """Return whether its text came into a file."""
         return self.state is JobState.SETTLED and bool(self.output)
 
     @property
     def outcome(self) -> str:
-        """`generated`, `unwritten`, `lost`, or its state, where it has no text.
+        """Return `generated`, `unwritten`, `lost`, or its state, where it has no text.
 
         `unwritten`: it was paid for and no file is known to have it: its item was gone, its request had changed, its
         checks failed, or its run was killed. `lost`: it was paid for, and its server lost it.
@@ -264,33 +264,33 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def since(self) -> str:
-        """When the server accepted it, or else when it was ordered."""
+        """Return when the server accepted it, or else when it was ordered."""
         return self.accepted or self.submitted_at
 
     @property
     def cost(self) -> int:
-        """Its credits, also where they may not be charged: none for what never arrived or failed."""
+        """Return its credits, also where they may not be charged: none for what never arrived or failed."""
         is_free = self.state is JobState.NEVER or (self.state is JobState.FAILED and not self.lost)
         return 0 if is_free else self.credits
 
     @property
     def may_be_paid(self) -> bool:
-        """Whether it may have been paid for, and no one knows: its answer was lost."""
+        """Return whether it may have been paid for, and no one knows: its answer was lost."""
         return not self.is_sure and self.state is not JobState.NEVER
 
     @property
     def is_by_model(self) -> bool:
-        """Whether a model made its text, as far as that is known."""
+        """Return whether a model made its text, as far as that is known."""
         return bool(self.model) or self.tokens is not None
 
     @property
     def is_failure(self) -> bool:
-        """Whether it finished without a text and without credits."""
+        """Return whether it finished without a text and without credits."""
         return self.state is JobState.FAILED and not self.is_spent
 
     @property
     def has_text(self) -> bool:
-        """Whether a text was paid for."""
+        """Return whether a text was paid for."""
         return self.state in {JobState.PAID, JobState.SETTLED}
 
 
@@ -327,7 +327,7 @@ class State(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def _by_order(self) -> Mapping[tuple[str, str], list[Job]]:
-        """The jobs by their request id, and those with a text by the digests of request and text."""
+        """Return the jobs by their request id, and those with a text by the digests of request and text."""
         found: dict[tuple[str, str], list[Job]] = {}
         for job in (*self.jobs, *self.open_jobs.values()):
             found.setdefault((job.server, job.request_id), []).append(job)
@@ -336,7 +336,7 @@ class State(Struct, frozen=True, kw_only=True, dict=True):
         return found
 
     def made_by(self, record: Record) -> Job | None:
-        """The job that made the text of a record; None: none that is known, as for an adopted text.
+        """Return the job that made the text of a record; None: none that is known, as for an adopted text.
 
         A promoted text was made in another environment.
         """
@@ -374,7 +374,7 @@ class Observed(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def exists(self) -> bool:
-        """Whether something is at the path."""
+        """Return whether something is at the path."""
         return bool(self.file or self.problem)
 
 
@@ -403,5 +403,5 @@ class Remote(Struct, frozen=True, kw_only=True):
 
     @property
     def is_lost(self) -> bool:
-        """Whether the item has no content any more, so that its text is to be saved as new."""
+        """Return whether the item has no content any more, so that its text is to be saved as new."""
         return self.deleted or self.taken

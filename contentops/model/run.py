@@ -88,7 +88,7 @@ class Run(Struct, frozen=True, kw_only=True):
     hint: str = ""
 
     def count(self, result: Result) -> int:
-        """The number of items with this result."""
+        """Return the number of items with this result."""
         return sum(outcome.result is result for outcome in self.outcomes)
 
     @property
@@ -98,12 +98,12 @@ class Run(Struct, frozen=True, kw_only=True):
 
     @property
     def tokens(self) -> TokenSum:
-        """The tokens of the models whose answers arrived in this run."""
+        """Return the tokens of the models whose answers arrived in this run."""
         return add_sums(outcome.tokens for outcome in self.outcomes)
 
     @property
     def credits_at_most(self) -> bool:
-        """Whether its credits are an upper bound: of some item they are."""
+        """Return whether its credits are an upper bound: of some item they are."""
         return any(outcome.credits_at_most for outcome in self.outcomes)
 
     @property
@@ -173,12 +173,12 @@ class PaidText(Struct, frozen=True, kw_only=True):
 
     @property
     def short(self) -> str:
-        """The start of its digest, by which a person names it."""
+        """Return the start of its digest, by which a person names it."""
         return short(self.job.body)
 
     @property
     def is_local(self) -> bool:
-        """Whether the cache or git has it."""
+        """Return whether the cache or git has it."""
         return bool({"cache", "git"}.intersection(self.where))
 
 

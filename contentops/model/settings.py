@@ -140,12 +140,12 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
 
     @property
     def has_model(self) -> bool:
-        """Whether a model behind the bundled server writes the texts."""
+        """Return whether a model behind the bundled server writes the texts."""
         return self.base_url == "local" and self.engine == "openai"
 
     @property
     def server(self) -> str:
-        """The name records carry: scheme, host and port, or `local`."""
+        """Return the name records carry: scheme, host and port, or `local`."""
         from urllib.parse import urlsplit
 
         if self.base_url == "local":
@@ -211,7 +211,7 @@ class Grounded(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def level_of(check: object) -> Level | None:
-    """The level of the value of one check: the value itself, or its `level`; None for what is no check."""
+    """Return the level of the value of one check: the value itself, or its `level`; None for what is no check."""
     level = getattr(check, "level", check)
     return level if isinstance(level, Level) else None
 
@@ -259,7 +259,7 @@ class Finding(Struct, frozen=True, kw_only=True):
 
     @property
     def words(self) -> str:
-        """The message, with the line in a text that has no file yet."""
+        """Return the message, with the line in a text that has no file yet."""
         return f"{self.message} (line {self.line} of the text)" if self.line else self.message
 
 
@@ -281,7 +281,7 @@ class Checked(Struct, frozen=True, kw_only=True):
 
     @property
     def findings(self) -> tuple[Diagnostic, ...]:
-        """Those of all files, in their order."""
+        """Return those of all files, in their order."""
         return tuple(finding for file in self.files for finding in file.findings)
 
 
@@ -316,11 +316,11 @@ class Budget(Struct, frozen=True, kw_only=True):
 
     @property
     def is_monthly(self) -> bool:
-        """Whether it limits a month, so that the spending of the month has to be counted."""
+        """Return whether it limits a month, so that the spending of the month has to be counted."""
         return self.credits_per_month is not None or self.money_per_month is not None
 
     def as_json(self) -> dict[str, int | str | None]:
-        """The keys of a plan file; what is not stated is left out, but for limits of every plan file."""
+        """Return the keys of a plan file; what is not stated is left out, but for limits of every plan file."""
         values: dict[str, int | str | None] = {"credits_per_apply": self.credits_per_apply}
         values |= {"items_per_apply": self.items_per_apply}
         if self.credits_per_month is not None:

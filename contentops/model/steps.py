@@ -153,7 +153,7 @@ class Write(Struct, frozen=True, kw_only=True, tag="write"):
 
     @property
     def is_new(self) -> bool:
-        """Whether a job has just made the text, so that no one has seen it yet."""
+        """Return whether a job has just made the text, so that no one has seen it yet."""
         return isinstance(self.mode, Replace | MergeEdit)
 
 
@@ -222,5 +222,5 @@ Step = (
 
 
 def name_of(step: Step | type[Step]) -> str:
-    """The name of a step, or of a kind of step, in plans, reports and events."""
+    """Return the name of a step, or of a kind of step, in plans, reports and events."""
     return str(step.__struct_config__.tag)

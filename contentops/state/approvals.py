@@ -78,7 +78,7 @@ def _is_replaced(line: Approval, new: Approval | None) -> bool:
 
 
 def _checked(line: Approval) -> Approval:
-    """A new verdict as it is recorded: without characters that could deceive who reads the file. Raises UsageError."""
+    """Return a new verdict without characters that could deceive who reads the file. Raises UsageError."""
     if len(line.note) > NOTE_LIMIT:
         message = f"the note has {len(line.note):,} characters, and {NOTE_LIMIT:,} are kept"
         raise UsageError(message, code="note-too-long", hint="shorten it, or link to a longer one")

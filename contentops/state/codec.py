@@ -47,7 +47,7 @@ class FileHeader(Struct, frozen=True, kw_only=True):
 
     @property
     def is_newer(self) -> bool:
-        """Whether a newer version of contentops wrote the file."""
+        """Return whether a newer version of contentops wrote the file."""
         return self.version > self.newest
 
 
@@ -65,7 +65,7 @@ class Header(FileHeader, frozen=True, kw_only=True):
 
     @property
     def is_newer(self) -> bool:
-        """Whether a newer version wrote the file, or made its digests."""
+        """Return whether a newer version wrote the file, or made its digests."""
         return self.version > self.newest or self.digest > DIGEST_VERSION
 
 
@@ -133,7 +133,7 @@ def _filled(value: Struct) -> dict[str, Any]:
 
 @functools.cache
 def _keys(kind: type[Struct]) -> tuple[tuple[str, str, bool], ...]:
-    """For each field: its name, its key in the line, and whether it is required."""
+    """Return for each field its name, its key in the line, and whether it is required."""
     return tuple((each.name, each.encode_name, each.required) for each in structs.fields(kind))
 
 
@@ -156,7 +156,7 @@ def parser(kinds: Mapping[str, type[_L]]) -> Callable[[str], _L]:
 
 
 def kind_of(text: str, kinds: Mapping[str, type[_L]]) -> type[_L]:
-    """The type of a line: that of the first key of `kinds` that it has. Raises ValueError as `parse_line` does."""
+    """Return the type of a line: that of its first key in `kinds`. Raises ValueError as `parse_line` does."""
     keys = parse_as(text, dict[str, msgspec.Raw])
     kind = next((kind for key, kind in kinds.items() if key in keys), None)
     if kind is None:
@@ -193,12 +193,12 @@ class Format(Struct, frozen=True, kw_only=True):
 
     @property
     def rule(self) -> str:
-        """The line of `.gitattributes` for the files."""
+        """Return the line of `.gitattributes` for the files."""
         return f"{self.pattern} text eol=lf merge=union"
 
     @property
     def out_of_lfs(self) -> str:
-        """The line for a project where another line puts the files into Git LFS, which would keep only a pointer."""
+        """Return the line for a project where another one puts the files into Git LFS, which keeps only a pointer."""
         return f"{self.rule} -filter"
 
 
@@ -213,7 +213,7 @@ class DamagedState(StateError):
         super().__init__(first.message + tail, code=first.code, hint=first.hint, location=first.location)
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """Every damaged line."""
+        """Return every damaged line."""
         return self.findings
 
 

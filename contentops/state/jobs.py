@@ -117,7 +117,7 @@ class KnownJobs:
 
     @property
     def jobs(self) -> tuple[Job, ...]:
-        """Every job, the earliest first."""
+        """Return every job, the earliest first."""
         return tuple(sorted(itertools.chain.from_iterable(self._jobs.values()), key=BY_TIME))
 
     def jobs_of(self, server: str, digest: Digest) -> list[Job]:
@@ -238,7 +238,7 @@ class KnownJobs:
         return max(named or lines, key=lambda line: line.submitted_at, default=None)
 
     def _intend(self, job: Job) -> None:
-        """A request is about to leave: a new order, unless this one is known already."""
+        """Note that a request is about to leave: a new order, unless this one is known already."""
         lines = [line for line in self._orders.get(job.request_id, {}).values() if line.server == job.server]
         before = max(lines, key=lambda line: line.submitted_at, default=None)
         if before is not None:
@@ -264,14 +264,14 @@ class KnownJobs:
         self._put(job)
 
     def _settle(self, record: Record) -> None:
-        """The text of a paid job is in a file."""
+        """Note that the text of a paid job is in a file."""
         orders = self._orders.get(record.request_id, {})
         paid = (job for job in orders.values() if job.server == record.server and job.state is JobState.PAID)
         for job in [job for job in paid if job.section or job.body == record.generated]:
             self._put(structs.replace(job, state=JobState.SETTLED, error="", output=record.output))
 
     def _drop(self, drop: Drop) -> None:
-        """A job is closed without a record of its text."""
+        """Close a job without a record of its text."""
         job = self.open_jobs.get(drop.request_id)
         if job is not None and drop.never:
             self._end(job, JobState.NEVER)
@@ -279,7 +279,7 @@ class KnownJobs:
             self._put(closed(job, lost=drop.lost))
 
     def _end(self, job: Job, state: JobState) -> None:
-        """An order whose answer is not known came to an end."""
+        """Note the end of an order whose answer is not known."""
         if job.state in UNDECIDED:
             self._put(structs.replace(_without_words(job), state=state))
 
@@ -302,7 +302,7 @@ def _without_words(job: Job) -> Job:
 
 
 def _after(before: str, at: str) -> str:
-    """The time of an intent, which is later than that of the order before: two orders of one id never have the same.
+    """Return the time of an intent, later than that of the order before: no two orders of one id have the same.
 
     Both are whole seconds, so that they compare as texts.
     """
@@ -359,7 +359,7 @@ class JobsStore:
 
     @property
     def is_committed(self) -> bool:
-        """Whether the committed file has every line that counts; else the next apply completes it."""
+        """Return whether the committed file has every line that counts; else the next apply completes it."""
         return self._committed(self._data).keys() >= {*self.known.texts()}
 
     def see(self, lines: Iterable[Job]) -> None:

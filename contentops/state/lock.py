@@ -30,7 +30,7 @@ class LockLine(Struct, frozen=True, gc=False):
 
     @property
     def digest(self) -> Digest:
-        """The digest of the line: the base of a journal fact."""
+        """Return the digest of the line: the base of a journal fact."""
         return digest_text(self.text)
 
 

@@ -111,7 +111,7 @@ def _index(folder: str) -> str:
 
 @functools.lru_cache(maxsize=8)
 def _has(index: str, path: str, *_: int) -> bool:
-    """Whether an index has `path` or something below it; the numbers identify the state of the file for the cache."""
+    """Return whether an index has `path` or something below it; the numbers identify the file for the cache."""
     data = read_file(index)
     wanted = path.encode("utf-8", "surrogateescape")
     if _names(data, wanted):

@@ -80,7 +80,7 @@ def journal_line(text: str, *, step: str, base: Base) -> str:
 
 
 def parse(data: bytes, path: str) -> Journal:
-    """The journal in `data`; `path` names it in messages.
+    """Return the journal in `data`; `path` names it in messages.
 
     A torn last line is ignored: it never became durable.
     Raises StateError (DamagedState with every damaged line) for a line that cannot be used.
@@ -300,7 +300,7 @@ class StateStore:
 
     @property
     def state(self) -> State:
-        """A snapshot of lock, jobs, journal and everything noted since."""
+        """Return a snapshot of lock, jobs, journal and everything noted since."""
         if self._snapshot is None:
             self._snapshot = State(
                 lineage=self.lineage,
@@ -312,7 +312,7 @@ class StateStore:
 
     @property
     def has_all_jobs(self) -> bool:
-        """Whether the committed file of jobs has every job that this checkout knows."""
+        """Return whether the committed file of jobs has every job that this checkout knows."""
         return self._jobs.is_committed
 
     def record(self, item: ItemId) -> Record | None:

@@ -78,12 +78,12 @@ class Source(Struct, frozen=True, dict=True):
 
     @property
     def line_count(self) -> int:
-        """The number of lines; at least 1."""
+        """Return the number of lines; at least 1."""
         return len(self._lines)
 
     @functools.cached_property
     def places(self) -> Places:
-        """Where the values of the YAML document in it are; of a text that is no YAML those before the error."""
+        """Return where the values of the YAML document in it are; of a text that is no YAML those before the error."""
         return Places(self)
 
 
@@ -239,7 +239,7 @@ def finding(
     severity: Severity = Severity.ERROR,
     offset: int = 0,
 ) -> Diagnostic:
-    """A finding about the value at `pointer`, or about its `key`; `offset` is the character of a text to point at."""
+    """Return a finding about the value at `pointer`, or its `key`; `offset`: the character of a text to point at."""
     at, node, is_key = _follow(document, pointer, key=key)
     if offset and isinstance(node, str):
         at, width = _inside(document.source, at, node, offset)

@@ -67,7 +67,7 @@ def masked(finding: Diagnostic, secrets: Iterable[str]) -> Diagnostic:
 
 
 def hide_secrets(source: Source, problem: Diagnostic) -> Diagnostic:
-    """A finding without what looks like a secret in its line: stars in the excerpt, other words in message and hint."""
+    """Return a finding without what looks like a secret: stars in the excerpt, other words in message and hint."""
     number = problem.location.line if problem.location else 0
     line = problem.excerpt or source.line(number)  # a long line has no excerpt, but the message may repeat it
     whole = (_indent(line), len(line.rstrip()))
@@ -210,7 +210,7 @@ class _Anchor:
 
 
 def unparsable(source: Source) -> StopReading | None:
-    """The syntax error of a text, which is parsed again to know the event before the error; None: there is none."""
+    """Return the syntax error of a text (parsed again to know the event before it); None: there is none."""
     from yaml import YAMLError
 
     parser, event = parser_of(source), None

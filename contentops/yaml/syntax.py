@@ -74,7 +74,7 @@ _GROUPED: Final = re.compile(r"[-+]?[0-9]+(?:_[0-9]+)+(?:\.[0-9]+)?")
 
 
 def number_hint(text: str) -> str:
-    """What to write instead of a number whose digits are grouped, such as `1_000`; empty for any other text."""
+    """Return what to write instead of a number whose digits are grouped, such as `1_000`; empty for any other text."""
     return f"write `{text.replace('_', '')}`: with `_` it is text, not a number" if _GROUPED.fullmatch(text) else ""
 
 
@@ -289,7 +289,7 @@ def _escape(source: Source, at: Mark, _begun: Mark) -> _Answer:
 
 
 def _whole_character(halves: str) -> str:
-    """What to write instead of the escapes of one or two lone surrogates."""
+    """Return what to write instead of the escapes of one or two lone surrogates."""
     text = halves.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
     if len(text) == 1 and text > "\uffff":
         return f"write the character itself, `{text}`, or `\\U{ord(text):08X}`"

@@ -35,7 +35,7 @@ _LONGEST_KEY: Final = 1000
 
 
 def write_pair(key: str, value: Any, *, dates: bool = False) -> list[str]:
-    """One mapping entry as lines without newlines, the first at column 0.
+    """Return one mapping entry as lines without newlines, the first at column 0.
 
     Raises TypeError for what is not JSON, ValueError for NaN and infinities.
     """
@@ -47,7 +47,7 @@ def write_pair(key: str, value: Any, *, dates: bool = False) -> list[str]:
 
 
 def write_value(value: Any, *, dates: bool = False) -> tuple[list[str], bool]:
-    """The lines of the value of a key, and whether they go below the key; those are indented by two spaces already.
+    """Return the lines of a key's value, and whether they go below the key, where they are already indented.
 
     Raises like `write_pair`.
     """
