@@ -81,7 +81,7 @@ def test_an_edit_of_a_text_that_a_lost_run_had_written(root: Path, takes_seconds
             harness.apply()
         last, harness.death = harness.death.last, None
         assert last, "the write was never reached"
-    assert harness.open_job("one").state is JobState.RUNNING
+    assert harness.open_job("one").state is JobState.PAID
     shutil.rmtree(harness.root / ".contentops")
     harness.edit("out/one.md", "Closing", "My words")
     assert results(harness.apply()) == {"one": "blocked"}
