@@ -63,6 +63,8 @@ from contentops.sanitize import message, redact
 
 # ---- Connections to one server: TLS, proxy, and a check before the bytes of a request leave.
 
+CONNECTIONS = 64
+"""Connections to one server, at most: more than calls that a run sends at once."""
 FRESH = 4.0
 """Seconds an idle connection is kept: common servers close one after five, and a close during a call that pays leaves
 its outcome unknown."""
@@ -91,7 +93,7 @@ def transport_to(base: str) -> httpx.AsyncHTTPTransport:
 
     Raises ApiError for settings of the environment that cannot be used.
     """
-    limits = httpx.Limits(max_connections=None, keepalive_expiry=FRESH)
+    limits = httpx.Limits(max_connections=CONNECTIONS, keepalive_expiry=FRESH)
     parts = urlsplit(base)
     if parts.scheme == "http":
         # Plain http goes to this machine alone: no TLS, no proxy.
