@@ -5,18 +5,17 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import os
+import re
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.atomic_io import read_file, replace
+from contentops.atomic_io import replace
 from contentops.errors import OutputError
-from contentops.json_reader import load_json
-from contentops.operations.plan_files import LARGEST
 from contentops.sanitize import json_text
 
 if TYPE_CHECKING:
@@ -24,6 +23,12 @@ if TYPE_CHECKING:
 
 OURS = ("contentops.yaml", "contentops*.lock", "contentops*.jobs", "catalog.lock.json")
 """Names of project files, which no option may overwrite."""
+_HEAD = 200
+"""Bytes of an existing file that are looked at."""
+_PLAN = rb'\{\s*"format_version": "[^"]*",\s*"id": "sha256:'
+_EVENTS = rb'\{"format_version": "[^"]*", "kind": "'
+_LOG = rb'\{"at": "'
+"""How files begin that these options may replace or add to."""
 
 
 def clear_old_plan(path: Path) -> None:
@@ -31,7 +36,7 @@ def clear_old_plan(path: Path) -> None:
 
     Raises OutputError where the file is no plan.
     """
-    _check_file(path, "--out", "plan file", _is_plan)
+    _check_file(path, "--out", "plan file", _PLAN)
     if path.exists() and not path.is_file():
         raise _in_the_way(path, "--out", "is not a regular file")
     try:
@@ -42,7 +47,7 @@ def clear_old_plan(path: Path) -> None:
 
 def check_events_file(path: Path) -> None:
     """Raise OutputError where writing events to `path` would overwrite another file; pipes are fine."""
-    _check_file(path, "--events", "file of events", _begins_with("format_version", "kind", "at"))
+    _check_file(path, "--events", "file of events", _EVENTS)
 
 
 def request_log(name: str, at_end: Callable[[Callable[[], None]], object]) -> Callable[[Exchange], None]:
@@ -51,7 +56,7 @@ def request_log(name: str, at_end: Callable[[Callable[[], None]], object]) -> Ca
     Raises OutputError where that would overwrite another file or the disk refuses. A later failure ends the log alone.
     """
     path = Path(name)
-    _check_file(path, "CONTENTOPS_DEBUG", "log of requests", _begins_with("at", "method", "path", "ms"))
+    _check_file(path, "CONTENTOPS_DEBUG", "log of requests", _LOG)
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         file = os.fdopen(handle, "a", encoding="utf-8", newline="\n")
@@ -73,37 +78,18 @@ def request_log(name: str, at_end: Callable[[Callable[[], None]], object]) -> Ca
     return write
 
 
-def _check_file(path: Path, option: str, kind: str, fits: Callable[[Path], bool]) -> None:
+def _check_file(path: Path, option: str, kind: str, begins: bytes) -> None:
     names = {path.name.casefold(), Path(os.path.realpath(path)).name.casefold()}
     if any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in OURS):
         raise _in_the_way(path, option, "is a file of the project")
     try:
-        if path.is_file() and path.stat().st_size and not fits(path):
-            raise _in_the_way(path, option, f"exists and is not a {kind}")
+        if path.is_file():
+            with path.open("rb") as file:
+                head = file.read(_HEAD)
+            if head and not re.match(begins, head):
+                raise _in_the_way(path, option, f"exists and is not a {kind}")
     except OSError as error:
         raise _in_the_way(path, option, f"cannot be looked at: {error.strerror or error}") from error
-
-
-def _is_plan(path: Path) -> bool:
-    document = _json(read_file(path, LARGEST))
-    return isinstance(document, dict) and {"format_version", "changes", "checksum"} <= document.keys()
-
-
-def _begins_with(*keys: str) -> Callable[[Path], bool]:
-    """Return a test whether the first line of a file is an object with these keys."""
-
-    def fits(path: Path) -> bool:
-        first = _json(read_file(path, 1 << 20).partition(b"\n")[0])
-        return isinstance(first, dict) and first.keys() >= {*keys}
-
-    return fits
-
-
-def _json(data: bytes) -> Any:
-    try:
-        return load_json(data)
-    except ValueError:
-        return None
 
 
 def _in_the_way(path: Path, option: str, why: str) -> OutputError:
