@@ -352,7 +352,7 @@ def in_process(app: Any, call: Call, dialect: str = "v1") -> Any:
     """Send one call to an ASGI app."""
 
     async def story() -> Any:
-        client = Client(ApiSettings(base_url="local", dialect=dialect), key="", app=app)
+        client = Client(ApiSettings(base_url="local", dialect=dialect), key="", transport=httpx.ASGITransport(app))
         reply = await client.send(call)
         await client.aclose()
         return reply

@@ -255,7 +255,7 @@ class Client:
     """A client of one server, for one event loop.
 
     `key` and `user` come from the environment variables that the settings name; the key is in no message and no `repr`.
-    `app` is the bundled server for `base_url: local`. `transport` replaces the network. Proxies come from the common
+    `transport` replaces the network; for `base_url: local` it is the bundled server. Proxies come from the common
     environment variables (never for addresses of this machine), certificate authorities from `SSL_CERT_FILE` or
     `SSL_CERT_DIR`.
 
@@ -270,7 +270,6 @@ class Client:
         *,
         key: str,
         user: str = "",
-        app: Any = None,
         transport: httpx.AsyncBaseTransport | None = None,
         wall: Callable[[], float] = time.time,
         patience: Patience | None = None,
@@ -306,10 +305,9 @@ class Client:
         self._trace = trace
         self._secrets = (secret, user)
         self._patience = patience or Patience()
-        if transport is None and app is None and local:
+        if transport is None and local:
             raise ApiError("`api.base_url` is `local`, and no bundled server was given", code="no-server")
-        own = transport_to(self._base) if app is None and transport is None else httpx.ASGITransport(app)
-        self._transport = transport or own
+        self._transport = transport or transport_to(self._base)
 
     def __repr__(self) -> str:
         return f"Client({self._server!r})"

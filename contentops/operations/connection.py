@@ -121,12 +121,15 @@ async def connected(
 
     The cache keeps where the API was found.
     """
+    import httpx
+
     from contentops.api.session import Client
 
     async with contextlib.AsyncExitStack() as closing:
         if project.api.base_url == "local":
             app = await closing.enter_async_context(_embedded(project, credentials.engine))
-            client = Client(project.api, key="", app=app, wall=runtime.wall, trace=runtime.trace)
+            transport = httpx.ASGITransport(app)
+            client = Client(project.api, key="", transport=transport, wall=runtime.wall, trace=runtime.trace)
             client.local_store = app.state.store_id
         else:
             cache = cache or closing.enter_context(open_cache(project, write=True))
