@@ -108,7 +108,8 @@ def test_a_link_does_not_lead_out(project: Build, invoke: Run) -> None:
 ROWS = "items:\n  - id: 'row-{{ each.slug }}'\n    for_each: FILE\n    inputs: {topic: '{{ each.city }}', target_audience: x}\n"
 
 DATA: dict[str, tuple[str, str | bytes]] = {
-    "outside": ("../outside.txt", ""), "escape character": ("data/rows.csv", b"slug,city\na\x1b[2J,A\n"),
+    "outside": ("../outside.txt", ""), "absolute": ("/etc/passwd", ""),
+    "escape character": ("data/rows.csv", b"slug,city\na\x1b[2J,A\n"),
     "workbook cut": ("data/rows.xlsx", b"PK\x03\x04\x1b[2J"), "same id": ("data/rows.csv", "slug,city\na,A\na,B\n"),
 }  # fmt: skip
 
@@ -298,6 +299,7 @@ REFUSALS: dict[str, tuple[Answer, int, str]] = {
     "401": (_reply({"error": {"code": "unauthorized", "message": f"bad key {ECHO}"}}, 401), 3, "WRITERZROOM_API_KEY"),
     "402": (_reply({"error": {"message": f"no credits {ECHO}"}}, 402), 5, "no credits"),
     "422": (_reply({"detail": [{"loc": ["body", "x"], "msg": f"no {ECHO}"}]}, 422), 3, "no "),
+    "500": (_reply({"detail": f"boom {ECHO}"}, 500), 3, "state resolve"),
     "HTML with 200": ((200, {"Content-Type": "text/html"}, PAGE), 3, "HTML page"),
     "nested": ((202, {}, b"[" * 100_000), 3, ""),
 }
