@@ -149,6 +149,14 @@ def test_one_job_of_the_server_counts_once() -> None:
     assert counted.state is JobState.SETTLED
 
 
+def test_a_job_that_an_earlier_order_found_counts_when_its_server_says() -> None:
+    """Its own request never arrived: the job is of an order of the next month."""
+    found = job(JobState.SETTLED, "a-long-name-of-a-job")
+    brought = structs.replace(found, submitted_at="2026-02-03T00:00:00Z", accepted="2026-02-03T00:00:01Z")
+    for lines in ([found, brought], [brought, found]):
+        assert [each.since for each in fold_jobs(lines)] == ["2026-02-03T00:00:01Z"]
+
+
 def test_an_id_of_a_job_that_a_server_gives_again_is_another_job() -> None:
     """Short ones may be numbers, which start again with a new database; long ones are made once."""
     one, other = facts.job("a", job_id="7"), facts.job("b", job_id="7")

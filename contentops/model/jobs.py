@@ -101,11 +101,13 @@ def fold_jobs(lines: Iterable[Job]) -> list[Job]:
 
 
 def _dated(lines: list[Job]) -> Job:
-    """Return the furthest line of a job, with the time at which the first order of it was accepted."""
-    furthest, first = _furthest(lines), min(lines, key=BY_TIME)
-    if furthest is first or furthest.submitted_at == first.submitted_at:
-        return furthest
-    return structs.replace(furthest, accepted=first.since)
+    """Return the furthest line of a job, with the time at which the first order of it was accepted.
+
+    An order that names no such time may have found a job that another one brought, long after it.
+    """
+    furthest = _furthest(lines)
+    first = min(lines, key=lambda line: (not line.accepted, line.since, *BY_TIME(line)))
+    return furthest if furthest.since == first.since else structs.replace(furthest, accepted=first.since)
 
 
 def _furthest(lines: list[Job]) -> Job:
