@@ -14,7 +14,7 @@ from contentops.atomic_io import Disk
 from contentops.digest import Digest
 from contentops.errors import StateError, UsageError
 from contentops.model import Approval, Approvals, ItemId, Verdict
-from contentops.model.approval import NOTE_LIMIT
+from contentops.model.approval import NOTE_LIMIT, Comment
 from contentops.state import approvals
 from contentops.state.approvals import FILE, FORMAT, load, parse, record, render
 from contentops.state.codec import line_of
@@ -326,3 +326,55 @@ def test_the_format_is_golden() -> None:
         },
     ]  # fmt: skip
     assert approvals.ApprovalsHeader.newest == 1
+
+
+@given(
+    some,
+    st.lists(
+        st.builds(
+            Comment,
+            item=st.sampled_from(["a", "é"]).map(ItemId),
+            text=st.sampled_from("ab").map(digest),
+            by=names,
+            quote=st.text(max_size=5),
+            at=st.just("2026-03-01T10:00:00Z"),
+            note=st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
+        ),
+        max_size=5,
+    ),
+    st.randoms(),
+)
+def test_comments_are_kept_beside_verdicts_and_decide_nothing(
+    verdicts: Approvals, comments: list[Comment], random: Random
+) -> None:
+    """One person may leave several; each stands in the file once, whatever the order of its lines."""
+    lines = render(Approvals(lines=verdicts.lines, comments=(*comments, *comments))).decode().split("\n")
+    random.shuffle(body := lines[1:-1])
+    read = parse("\n".join((lines[0], *body, "")))
+    assert fold(read) == fold(verdicts)
+    assert {line_of(one) for one in read.comments} == {line_of(one) for one in comments}
+    assert len(read.comments) == len({line_of(one) for one in comments})
+    assert render(read).decode().split("\n") == lines
+
+
+def test_a_comment_is_recorded_beside_the_verdict_of_the_same_person(tmp_path: Path) -> None:
+    """With the words that it is about; a line without them is no comment."""
+    note = Comment(
+        item=ItemId("a"), text=digest("a"), by=ANN, at="2026-03-01T10:00:00Z", quote="the words", note="Why?"
+    )
+    record(tmp_path, Disk(), [said(), note])
+    record(tmp_path, Disk(), [said("sent-back", 2)])
+    assert (tmp_path / FILE).read_text().splitlines()[2] == (
+        f'{{"at":"2026-03-02T10:00:00Z","by":"{ANN}","from":"terminal","item":"a","text":"{digest("a")}","verdict":"sent-back"}}'
+    )
+    assert json.loads((tmp_path / FILE).read_text().splitlines()[1]) == {
+        "item": "a", "text": digest("a"), "by": ANN, "at": "2026-03-01T10:00:00Z", "quote": "the words", "note": "Why?",
+        "verdict": "comment",
+    }  # fmt: skip
+    both = load(tmp_path, Disk())
+    assert (both.comments, both.last(digest("a"))) == ((note,), Verdict.SENT_BACK)
+    (tmp_path / FILE).write_text(
+        f'{HEADER}\n{{"at":"2026-03-01T10:00:00Z","by":"x","item":"a","text":"{digest("a")}","verdict":"comment"}}\n'
+    )
+    with pytest.raises(StateError, match="line 2"):
+        load(tmp_path, Disk())

@@ -10,7 +10,7 @@ import enum
 import functools
 import operator
 from collections.abc import Collection, Mapping
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct, field
 
@@ -51,14 +51,13 @@ _WORDS: Final = {
 }
 
 
-class Approval(Struct, frozen=True, kw_only=True):
-    """One person's verdict on one text: a line of `contentops.approvals`."""
+class SaidOfText(Struct, frozen=True, kw_only=True):
+    """What one person said of one text."""
 
     item: ItemId
     """The id that the item had then; for people, as the text alone decides."""
     text: Digest
     """See `text_digest`."""
-    verdict: Verdict
     by: str
     """A name and an e-mail address as git has them, or the login of a reviewer on a host."""
     at: str
@@ -79,6 +78,20 @@ class Approval(Struct, frozen=True, kw_only=True):
         if sign and address.endswith(">"):
             return (address[:-1].strip() or name.strip()).casefold()
         return self.by.strip().casefold()
+
+
+class Comment(SaidOfText, frozen=True, kw_only=True):
+    """What a person noted beside some words of a text: a line of `contentops.approvals` that decides nothing."""
+
+    verdict: Literal["comment"] = "comment"
+    quote: str
+    """The words, with single spaces; they may be in no text any more."""
+
+
+class Approval(SaidOfText, frozen=True, kw_only=True):
+    """One person's verdict on one text: a line of `contentops.approvals`."""
+
+    verdict: Verdict
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -115,6 +128,8 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
     """All lines of `contentops.approvals`, in any order; of two by one person on one text the later one counts."""
 
     lines: tuple[Approval, ...] = ()
+    comments: tuple[Comment, ...] = ()
+    """In any order."""
 
     @functools.cached_property
     def _of_texts(self) -> Mapping[Digest, Mapping[str, Approval]]:
@@ -138,6 +153,10 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
         """Return the last word of each person on each text that had one of these ids, the oldest first."""
         texts = {text for id_ in ids for text in self._of_items.get(id_, ())}
         return tuple(sorted((line for text in texts for line in self.of_text(text)), key=_ORDER))
+
+    def comments_on(self, item: ItemId) -> tuple[Comment, ...]:
+        """The comments on texts of an item, the oldest first."""
+        return tuple(sorted((one for one in self.comments if one.item == item), key=lambda one: (one.at, one.note)))
 
     def last(self, text: Digest) -> Verdict | None:
         """Return the latest verdict on a text, whoever gave it; None if there is none, or it was withdrawn."""

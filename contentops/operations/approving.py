@@ -15,6 +15,7 @@ from contentops.ci.push import open_clone
 from contentops.ci.results import names_no_owner, nfc, words_in
 from contentops.ci.runner import branch_of_run, commit_before, in_ci, read_event
 from contentops.digest import NO_TEXT, NOTHING, Digest
+from contentops.documents.blocks import TextBlock, parse_blocks
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
 from contentops.errors import (
@@ -28,7 +29,19 @@ from contentops.errors import (
     plural,
 )
 from contentops.execution.primitives import iso
-from contentops.model import NO_APPROVAL, Approval, Approvals, Desired, ItemId, Project, Run, Verdict, text_digest
+from contentops.model import (
+    NO_APPROVAL,
+    Approval,
+    Approvals,
+    Desired,
+    ItemId,
+    Observed,
+    Project,
+    Run,
+    Verdict,
+    text_digest,
+)
+from contentops.model.approval import Comment
 from contentops.operations.apply import ApplyOptions, apply
 from contentops.operations.opening import HERE, Runtime, open_cache
 from contentops.operations.plan import no_item
@@ -82,10 +95,7 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
     if decision.verdict is Verdict.SENT_BACK and not decision.note.strip():
         hint = 'say what is to change: `--note "..."`'
         raise UsageError("a text is sent back with a note", code="note-missing", hint=hint)
-    if in_ci(runtime.environ):
-        message = "only a person can approve, and this is CI"
-        hint = "`contentops approve --merged` records who approved the merged change"
-        raise Refused(message, code="approve-in-ci", hint=hint)
+    refuse_ci(runtime)
     by = git_identity(project.root)
     with hold_lock(project, runtime):
         with open_workspace(project, runtime) as workspace:
@@ -123,6 +133,44 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
     run, warning = free_steps(project, frozenset(item.id for item in with_text), runtime)
     later = _left_for_later(structs.replace(inputs, approvals=recorded), with_text, run)
     return structs.replace(decided, run=run, warning=warning or later)
+
+
+def comment_on(
+    project: Project, item: ItemId, file: Observed, text: Digest, comment: tuple[str, str], *, runtime: Runtime = HERE
+) -> Comment:
+    """Record a note (the second of `comment`) beside quoted words (the first) of the text that the person saw.
+
+    `file`: the item's file now. Raises UsageError without words, without a note, for words that are in no one block of
+    the text, and what `git_identity` does; Refused under CI, and where the text is another one by now; LockHeld.
+    """
+    quote, note = " ".join(comment[0].split()), comment[1].strip()
+    refuse_ci(runtime)
+    if not quote or not note:
+        hint = "select some words of the text, and say what to change"
+        raise UsageError("a comment has words of the text and a note", code="comment-empty", hint=hint)
+    if text != text_digest(file.title, file.body):
+        raise Refused("its text has changed", code="text-changed", hint="read the present text and comment again")
+    blocks = parse_blocks(split(Outputs(project.root).read(file.path)).body)
+    if not any(is_about(block, quote) for block in blocks):
+        hint = "take words of one paragraph, as they stand there"
+        raise UsageError("these words are not in the text", code="comment-lost", hint=hint)
+    line = Comment(
+        item=item,
+        text=text,
+        quote=quote,
+        note=note,
+        by=git_identity(project.root),
+        at=iso(runtime.wall()),
+        source="page",
+    )
+    with hold_lock(project, runtime):
+        approvals.record(Path(project.root), runtime.disk, [line])
+    return line
+
+
+def is_about(block: TextBlock, quote: str) -> bool:
+    """Whether the quoted words of a comment are in a block of a text."""
+    return quote in " ".join(block.text.split())
 
 
 def _left_for_later(inputs: PlanInputs, items: Iterable[Candidate], run: Run | None) -> str:
@@ -172,6 +220,14 @@ def _keep_words(project: Project, items: Iterable[Candidate]) -> None:
 def _is_id(selector: str) -> bool:
     """Whether a selector can only be the id of one item, without wildcards and `+`."""
     return not set(selector) & set("*?[]:{},") and not selector.startswith("+") and not selector.endswith("+")
+
+
+def refuse_ci(runtime: Runtime) -> None:
+    """Raise Refused under CI, where no person reads."""
+    if in_ci(runtime.environ):
+        message = "only a person can approve, and this is CI"
+        hint = "`contentops approve --merged` records who approved the merged change"
+        raise Refused(message, code="approve-in-ci", hint=hint)
 
 
 def git_identity(root: str) -> str:

@@ -4,6 +4,7 @@
 |---|---|---|
 | `/approve` | `id`, `text` (its digest), `list` (a query), `count` (of decisions) | `contentops approve ID` |
 | `/send-back` | the same, and `note` | `contentops send-back ID --note NOTE` |
+| `/comment` | `id`, `text`, `quote`, `note` | a line of `contentops.approvals` |
 | `/withdraw` | `id`, `text` | `contentops approve ID --withdraw` |
 | `/edit` | `id`, `title`, `body`, `file` (its digest), `was_title`, `was`, `aside` (`yes`) | an editor |
 | `/restore` | `id`, `to` (a digest), `overwrite` (`yes`) | `contentops restore ID --to DIGEST` |
@@ -27,11 +28,11 @@ from msgspec import Struct, structs
 from contentops.ci.push import JOBS_SUBJECT
 from contentops.ci.results import jobs_name
 from contentops.digest import Digest
-from contentops.errors import ContentopsError, Diagnostic, Refused, UsageError
+from contentops.errors import ContentopsError, Diagnostic, Refused, UsageError, plural
 from contentops.execution.primitives import Stop
 from contentops.model import ItemId, Plan, Project, Verdict
 from contentops.operations.apply_part import PartAction, PlanPart, apply_part, part_of, plan_part, state_of
-from contentops.operations.approving import Decision, decide_texts
+from contentops.operations.approving import Decision, comment_on, decide_texts
 from contentops.operations.commit import commit_files
 from contentops.operations.state import resolve as resolve_submit
 from contentops.operations.texts import edit_text
@@ -77,7 +78,10 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
     item, text, (done, subject) = _named(form, "id"), Digest(_named(form, "text")), _DECIDED[verdict]
     before, project = site.review.snapshot(), site.project()
     title, only = before.item(item).title, Choice(only=frozenset({ItemId(item)}))
-    decision = Decision(verdict=verdict, note=form.get("note", ""), source="page", texts={ItemId(item): text})
+    note, comments = form.get("note", ""), before.approvals.comments_on(ItemId(item))
+    if verdict is Verdict.SENT_BACK and not note.strip() and (own := [one for one in comments if one.text == text]):
+        note = plural(len(own), "comment")
+    decision = Decision(verdict=verdict, note=note, source="page", texts={ItemId(item): text})
     last = site.decided.get("last")
     try:
         if last is not None and last.item != item and 0 <= site.runtime.wall() - last.at < TOO_SOON:
@@ -102,6 +106,21 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
     said += f" {done_now} done, {len(others):,} left."
     to = site.links.item(others[0].id, list=listed, count=done_now) if others else site.links.overview
     return FormResult(to=to, said=said, at="title" if others else "")
+
+
+def comment(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
+    """Record a note beside words of the text that the form names; it decides nothing."""
+    item, text, project = _named(form, "id"), Digest(_named(form, "text")), site.project()
+    one = site.review.snapshot().item(item)
+    said = form.get("quote", ""), form.get("note", "")
+    try:
+        comment_on(project, one.id, one.file, text, said, runtime=site.runtime)
+    except ContentopsError as error:
+        return not_decided(site, form, "noted", error)
+    done = "Noted. It goes with the text when you send it back."
+    done += _committed(site, project, [APPROVALS, one.output], f"Comment on the text of `{item}`")
+    to = site.links.item(item, list=form.get("list", ""), count=form.get("count", ""))
+    return FormResult(to=to, said=done, at="title")
 
 
 def withdraw(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
@@ -249,6 +268,7 @@ def _named(form: Mapping[str, str], field: str) -> str:
 FORMS: Final[Mapping[str, Form]] = {
     "/approve": lambda site, form: decide(site, form, Verdict.APPROVED),
     "/send-back": lambda site, form: decide(site, form, Verdict.SENT_BACK),
+    "/comment": comment,
     "/withdraw": withdraw,
     "/restore": restore,
     "/edit": save,

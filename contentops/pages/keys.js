@@ -14,7 +14,13 @@ document.addEventListener("keydown", (event) => {
   const wanted = !typing && !localStorage.getItem(OFF) && named(event.key);
   if (!wanted) return;
   event.preventDefault();
+  const words = document.getSelection().toString().trim();
   wanted.matches("input, textarea") ? wanted.focus() : wanted.click();
+  if (event.key !== "c") return;
+  document.getElementById("comment").open = true;
+  const quote = document.getElementById("quote");
+  quote.value = words || quote.value;
+  (words ? document.getElementById("comment-note") : quote).focus();
 });
 turn.hidden = false;
 turn.addEventListener("click", () => {

@@ -22,7 +22,9 @@ from contentops.documents.front_matter import PROVENANCE_KEY
 from contentops.documents.word_diff import TextDiff, word_diff
 from contentops.errors import ContentopsError, Diagnostic, FileChanged, Refused, plural
 from contentops.model import Action, ApprovalState, Budget, Json, MonthSpend, Note, Plan, Project
+from contentops.model.approval import Comment
 from contentops.operations.apply_part import PartAction, PlanPart
+from contentops.operations.approving import is_about
 from contentops.operations.plan import spent_this_month
 from contentops.operations.review import ReviewItem, ReviewState, Snapshot
 from contentops.operations.runs import LiveRun
@@ -211,6 +213,8 @@ class TextView(Struct, frozen=True, kw_only=True):
     """The title, if it is another one."""
     problem: str = ""
     """Why there is no comparison."""
+    lost: Sequence[Comment] = ()
+    """The comments whose words are not in the text any more."""
 
     @property
     def edits(self) -> int:
@@ -239,11 +243,13 @@ def sides_of(one: ReviewItem, texts: ItemTexts, now: float) -> list[tuple[str, s
     return sides
 
 
-def text_view(one: ReviewItem, now: TextVersion) -> TextView:
-    """Return the text as it is, with what its checks refuse marked."""
-    notes = _Notes(one, now.first_line)
+def text_view(one: ReviewItem, now: TextVersion, comments: Sequence[Comment]) -> TextView:
+    """Return the text as it is, with what its checks refuse marked, and each comment under its words."""
+    notes = _Notes(one, now.first_line, comments)
     marks = refused_words(one.spec.checks, now.title, now.body) if one.spec is not None and one.findings else ()
-    return TextView(parts=prose(word_diff(now.body, now.body), notes=notes.under, marks=marks), top=notes.rest)
+    return TextView(
+        parts=prose(word_diff(now.body, now.body), notes=notes.under, marks=marks), top=notes.rest, lost=notes.lost
+    )
 
 
 def changes_view(site: Site, one: ReviewItem, texts: ItemTexts, against: str, *, unfold: bool) -> TextView:
@@ -271,10 +277,13 @@ def _other(site: Site, one: ReviewItem, texts: ItemTexts, against: str) -> TextV
 
 
 class _Notes:
-    """The findings of checks: under the block with their line; the rest is shown above the text."""
+    """The findings of checks under the block with their line, and comments under that with their words.
 
-    def __init__(self, one: ReviewItem, first_line: int) -> None:
-        self.rest = list(one.findings)
+    The rest is shown above the text, and below it.
+    """
+
+    def __init__(self, one: ReviewItem, first_line: int, comments: Sequence[Comment] = ()) -> None:
+        self.rest, self.lost = list(one.findings), list(comments)
         self._item, self._first = one.id, first_line
 
     def under(self, block: TextBlock) -> Iterator[Markup]:
@@ -282,6 +291,9 @@ class _Notes:
         for each in [one for one in self.rest if one.location is not None and start <= one.location.line < end]:
             self.rest.remove(each)
             yield macro("note", each, self._item)
+        for comment in [one for one in self.lost if is_about(block, one.quote)]:
+            self.lost.remove(comment)
+            yield macro("comment", comment)
 
 
 # --- the form of an edit -----------------------------------------------------------------------------------
@@ -397,6 +409,10 @@ class ItemView(Struct, frozen=True, kw_only=True):
     """What changed in the text since the person opened the page."""
     note: str = ""
     """The note that was typed."""
+    quote: str = ""
+    """The words that a comment was to be about."""
+    comments: int = 0
+    """How many there are on this very text."""
 
 
 def not_decided(site: Site, form: Mapping[str, str], said: str, error: ContentopsError) -> PageContent:
@@ -408,8 +424,8 @@ def not_decided(site: Site, form: Mapping[str, str], said: str, error: Contentop
     now = text_of_file(site.project(), one.file.path) if seen is not None and one.text != form.get("text") else None
     if seen is not None and now is not None:
         changed = compared(seen, (now.title, now.body))
-    note = form.get("note", "")
-    model = structs.replace(page.model, problem=explained(error), said=said, changed=changed, note=note)
+    note, quote = form.get("note", ""), form.get("quote", "")
+    model = structs.replace(page.model, problem=explained(error), said=said, changed=changed, note=note, quote=quote)
     return structs.replace(page, model=model, status=409)
 
 
@@ -433,7 +449,7 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
     if now is not None and view == "changes":
         shown = changes_view(site, one, texts, against, unfold="unfold" in query)
     elif now is not None:
-        shown = text_view(one, now)
+        shown = text_view(one, now, snapshot.approvals.comments_on(one.id))
     listed = query.get("list", "")[:_LONGEST_LIST]
     place, preceding, following = _beside(snapshot, one, listed)
     marks, change = _marks(project, one), one.change
@@ -457,6 +473,7 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
         history=item_events(one, texts),
         marks=marks,
         front=[*_front(one, marks)],
+        comments=sum(each.text == one.text for each in snapshot.approvals.comments_on(one.id)),
         choices=[PlanPart(action=action, item=one.id) for action in ways],
         price=_price(one, project),
         notes=[note for note in snapshot.plan.notes if note.id == one.id] if snapshot.plan is not None else (),

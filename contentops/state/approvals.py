@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec import field, structs
 
@@ -18,7 +18,7 @@ from contentops.atomic_io import PUBLIC, Disk
 from contentops.digest import PREFIX
 from contentops.errors import StateError, UsageError
 from contentops.model import NO_APPROVALS, Approval, Approvals, Count
-from contentops.model.approval import NOTE_LIMIT
+from contentops.model.approval import NOTE_LIMIT, Comment, SaidOfText
 from contentops.sanitize import Policy, sanitize
 from contentops.state.codec import FileHeader, Format, add_rule, line_of, parser, read_lines
 
@@ -37,8 +37,9 @@ class ApprovalsHeader(FileHeader, frozen=True, kw_only=True):
 
 def parse(data: bytes | str) -> Approvals:
     """Return all verdicts in the file. Raises StateError (DamagedState with every damaged line)."""
-    _, lines = read_lines(data, FILE, FORMAT, _parse)
-    return Approvals(lines=tuple(line for _, line in lines))
+    said = [line for _, line in read_lines(data, FILE, FORMAT, _parse)[1]]
+    comments = dict.fromkeys(line for line in said if isinstance(line, Comment))
+    return Approvals(lines=tuple(line for line in said if isinstance(line, Approval)), comments=tuple(comments))
 
 
 def load(root: Path, disk: Disk) -> Approvals:
@@ -48,25 +49,28 @@ def load(root: Path, disk: Disk) -> Approvals:
 
 
 def render(approvals: Approvals) -> bytes:
-    """Return the bytes of the file: header, and the last word of each person on each text of each item, sorted."""
+    """Return the bytes of the file: header, comments, and the last word of each person on each text of each item."""
     last: dict[tuple[str, str, str], Approval] = {}
     for line in sorted(approvals.lines, key=lambda line: line.order):
         last[line.item, line.text, line.person] = line
-    lines = sorted(last.values(), key=lambda line: (line.item, line.text, line.by))
-    return "\n".join((line_of(ApprovalsHeader()), *map(line_of, lines), "")).encode()
+    said: list[Approval | Comment] = [*last.values(), *dict.fromkeys(approvals.comments)]
+    lines = sorted((line.item, line.text, line.by, line_of(line)) for line in said)
+    return "\n".join((line_of(ApprovalsHeader()), *(line[-1] for line in lines), "")).encode()
 
 
-def record(root: Path, disk: Disk, new: Iterable[Approval]) -> Approvals:
-    """Add verdicts to the file. One replaces what that person said of that text of that item before.
+def record(root: Path, disk: Disk, new: Iterable[Approval | Comment]) -> Approvals:
+    """Add verdicts and comments to the file. A verdict replaces the one of that person on that text of that item.
 
     Also adds the merge line to `.gitattributes`. The caller has the lock of the project.
     Raises StateError, and UsageError for a note that is too long or a name without a visible character.
     """
-    added = {(line.item, line.text, line.person): line for line in map(_checked, new)}
+    said = [*map(_checked, new)]
+    added = {(line.item, line.text, line.person): line for line in said if isinstance(line, Approval)}
+    noted = [line for line in said if isinstance(line, Comment)]
     before = load(root, disk)
     kept = (line for line in before.lines if not _is_replaced(line, added.get((line.item, line.text, line.person))))
-    after = Approvals(lines=(*kept, *added.values()))
-    if added and (target := render(after)) != disk.read(root / FILE):
+    after = Approvals(lines=(*kept, *added.values()), comments=(*before.comments, *noted))
+    if said and (target := render(after)) != disk.read(root / FILE):
         add_rule(root, disk, FORMAT)
         disk.replace(root / FILE, target, PUBLIC)
     return after
@@ -77,8 +81,8 @@ def _is_replaced(line: Approval, new: Approval | None) -> bool:
     return new is not None and line.at <= new.at
 
 
-def _checked(line: Approval) -> Approval:
-    """Return a new verdict without characters that could deceive who reads the file. Raises UsageError."""
+def _checked(line: _S) -> _S:
+    """Return a new line without characters that could deceive who reads the file. Raises UsageError."""
     if len(line.note) > NOTE_LIMIT:
         message = f"the note has {len(line.note):,} characters, and {NOTE_LIMIT:,} are kept"
         raise UsageError(message, code="note-too-long", hint="shorten it, or link to a longer one")
@@ -92,12 +96,17 @@ def _checked(line: Approval) -> Approval:
     return checked
 
 
-_KINDS: Final[Mapping[str, type[Approval | ApprovalsHeader]]] = {"item": Approval, _HEADER_KEY: ApprovalsHeader}
-"""A line with `item` is a verdict, whatever other keys it has: to take it for a header would drop it."""
+_S = TypeVar("_S", bound=SaidOfText)
+_KINDS: Final[Mapping[str, type[Approval | Comment | ApprovalsHeader]]] = {
+    "quote": Comment,
+    "item": Approval,
+    _HEADER_KEY: ApprovalsHeader,
+}
+"""A line with `item` is no header, whatever other keys it has: to take it for one would drop it."""
 _parse_keys = parser(_KINDS)
 
 
-def _parse(line: str) -> Approval | ApprovalsHeader:
+def _parse(line: str) -> Approval | Comment | ApprovalsHeader:
     """Return the value of a line. Raises ValueError with a message for people."""
     value = _parse_keys(line)
     if isinstance(value, ApprovalsHeader):
