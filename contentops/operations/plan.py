@@ -5,6 +5,7 @@ Orders whose answer was lost count in each month in which they may have been acc
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -13,9 +14,10 @@ from pathlib import Path
 
 from msgspec import Struct, structs, to_builtins
 
+from contentops.digest import Digest
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
-from contentops.errors import Diagnostic, InputError, Severity, UsageError, did_you_mean
+from contentops.errors import Diagnostic, InputError, OutputError, Severity, UsageError, did_you_mean
 from contentops.execution.primitives import CLOCKS, seconds_of
 from contentops.manifests.load import Loader
 from contentops.model import (
@@ -104,6 +106,22 @@ def check(
 
     with open_workspace(project, runtime) as workspace:
         return check_file(gathered(workspace, choice), reviewed)
+
+
+def changed_outputs(project: Project, ref: str) -> tuple[str, ...]:
+    """Return the recorded outputs whose words are other ones than in a commit, or are new at their path; sorted.
+
+    Raises UsageError for an unknown ref or outside a repository, GitFailed, StateError.
+    """
+    from contentops.ci.results import resolve, words_in, words_of
+
+    commit, outputs = resolve(project.root, ref), Outputs(project.root)
+    now: dict[str, Digest] = {}
+    for path in sorted(record.output for record in read_state(project).records.values()):
+        with contextlib.suppress(OutputError):  # a file that cannot be read has no words to tell of
+            now[f"{commit}:./{path}"] = words_of(outputs.read(path).encode())
+    before = words_in(project.root, now)
+    return tuple(name.partition(":./")[2] for name, words in now.items() if words not in ("", before.get(name)))
 
 
 # --- items -------------------------------------------------------------------------------------------------

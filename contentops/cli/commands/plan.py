@@ -35,9 +35,9 @@ from contentops.sanitize import visible
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "json", "markdown", "html"]),
+    type=click.Choice(["text", "json", "markdown", "html", "paths"]),
     default=None,
-    help="The output format. Default: text.",
+    help="The output format; `paths`: only the outputs whose words changed since REF. Default: text.",
 )
 @file_option("--out", help="Also write the plan as JSON to FILE, for `apply FILE`.")
 @file_option(
@@ -75,6 +75,8 @@ def command(
     """
     if session.as_json and form not in {None, "json"}:
         raise click.UsageError(f"`--json` and `--format {form}` exclude each other")
+    if form == "paths":
+        return _say_paths(session, chosen)
     if reviewed:
         remaining = _remaining(session, reviewed, chosen)
         if refusal := _review(remaining, max_credits):
@@ -101,6 +103,20 @@ def command(
     if refusal:
         return ExitCode.REFUSED
     return ExitCode.CHANGES if detailed_exitcode and not plan.empty else ExitCode.DONE
+
+
+def _say_paths(session: Session, chosen: Mapping[str, Any]) -> int:
+    """Print each output whose words changed since the commit that `--changed-from` names."""
+    from contentops.operations.plan import changed_outputs
+
+    if not chosen["changed_from"]:
+        raise click.UsageError("`--format paths` needs `--changed-from REF`: the commit to compare with")
+    if others := [name for name, value in chosen.items() if value and name != "changed_from"]:
+        flags = ", ".join(f"`--{name.replace('_', '-')}`" for name in others)
+        raise click.UsageError(f"`--format paths` lists files and makes no plan: leave out {flags}")
+    for path in changed_outputs(session.project(), chosen["changed_from"]):
+        terminal.say(visible(path))
+    return ExitCode.DONE
 
 
 def _planned(session: Session, out: str, chosen: Mapping[str, Any]) -> Plan:
