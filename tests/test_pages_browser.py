@@ -274,7 +274,8 @@ def test_one_key_does_what_a_button_does(tmp_path: Path, browser: Browser) -> No
     """Next, previous, approve, undo, the note and the search; not while she types, and not once keys are turned off."""
     beside(lambda: review_project.build(tmp_path, 3))
     review_project.commit(tmp_path)
-    with served(tmp_path, wall=time.time) as pages:
+    clock = [time.time()]
+    with served(tmp_path, wall=lambda: clock[0]) as pages:
         page = pages.opened(browser)
         page.goto(pages.address + item("blog/desk-booking"))
         first, title = page.url, page.locator("h1")
@@ -287,6 +288,7 @@ def test_one_key_does_what_a_button_does(tmp_path: Path, browser: Browser) -> No
         page.keyboard.type("ajk/")
         assert page.get_by_label("Send back, with a note").input_value() == "ajk/"
         page.keyboard.press("Escape")
+        clock[0] += 3
         page.keyboard.press("a")
         status = page.get_by_role("status").first
         playwright.expect(status).to_contain_text("Approved")

@@ -2,7 +2,7 @@
 
 | Path | Fields other than `form_token` | Does the same as |
 |---|---|---|
-| `/approve` | `id`, `text` (its digest), `list` (a query), `count` (of decisions) | `contentops approve ID` |
+| `/approve` | `id`, `text` (digest), `list` (query), `count` (of decisions), `shown` (ms) | `contentops approve ID` |
 | `/send-back` | the same, and `note` | `contentops send-back ID --note NOTE` |
 | `/comment` | `id`, `text`, `quote`, `note` | a line of `contentops.approvals` |
 | `/withdraw` | `id`, `text` | `contentops approve ID --withdraw` |
@@ -46,7 +46,7 @@ from contentops.state.approvals import FILE as APPROVALS
 Form = Callable[[Site, Mapping[str, str]], "FormResult | PageContent"]
 
 TOO_SOON: Final = 2.0
-"""Seconds after a decision in which none is made about another text."""
+"""Seconds for which a text is on the screen before someone can have read it: a double click meets the next one."""
 QUICK = 2.0
 """Seconds that a browser waits for an action before it is led to the page of the run."""
 
@@ -82,12 +82,11 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
     if verdict is Verdict.SENT_BACK and not note.strip() and (own := [one for one in comments if one.text == text]):
         note = plural(len(own), "comment")
     decision = Decision(verdict=verdict, note=note, source="page", texts={ItemId(item): text})
-    last = site.decided.get("last")
     try:
-        if last is not None and last.item != item and 0 <= site.runtime.wall() - last.at < TOO_SOON:
-            # The second click of a double click meets the next text.
-            message = "another text was decided less than two seconds ago"
-            raise Refused(message, code="too-soon", hint="read this one, then press the button again")
+        shown = form.get("shown", "")
+        if shown.isascii() and shown.isdigit() and 0 <= site.runtime.wall() - int(shown[:20]) / 1000 < TOO_SOON:
+            message = "this text was shown less than two seconds ago"
+            raise Refused(message, code="too-soon", hint="read it, then press the button again")
         decided = decide_texts(project, only, decision, runtime=site.runtime)
     except ContentopsError as error:
         return not_decided(site, form, done.lower(), error)
