@@ -146,11 +146,8 @@ class Loader:
     def _source(self, path: str) -> Source:
         """The text of a manifest, for the excerpt of a finding; empty if the file is gone."""
         if path not in self.sources:
-            try:
-                content = self.drafts.get(path) or self.files.read(path) or b""
-            except FileError:
-                content = b""
-            self.sources[path] = decode(path, content)[0]
+            content = self._read(path)
+            self.sources[path] = decode(path, content if isinstance(content, bytes) else b"")[0]
         return self.sources[path]
 
     def _read_data(self, path: str) -> DataFile:

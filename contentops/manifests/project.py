@@ -10,7 +10,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -226,8 +226,14 @@ def _secrets(settings: Any) -> Iterator[str]:
 
 # --- checks that a schema cannot express -------------------------------------------------------------------
 
-_Found = tuple[Pointer, str, str, str]
-"""The pointer of a problem in its layer, its code, message and hint."""
+
+class _Found(NamedTuple):
+    """A problem of a layer; the pointer starts there."""
+
+    pointer: Pointer
+    code: str
+    message: str
+    hint: str = ""
 
 
 def _check_settings(document: YamlDocument) -> Iterator[Diagnostic]:
@@ -242,11 +248,11 @@ def _check_paths(layer: _Layer) -> Iterator[_Found]:
     macros, manifests = layer.own.get("macros"), layer.own.get("manifests")
     hint = "write it relative to the project root, such as"
     if isinstance(macros, str) and (problem := _path_problem(macros)):
-        yield ("macros",), "bad-path", f"the path `{macros[:60]}` {problem}", f"{hint} `templates/macros.j2`"
+        yield _Found(("macros",), "bad-path", f"the path `{macros[:60]}` {problem}", f"{hint} `templates/macros.j2`")
     for index, pattern in enumerate(manifests if isinstance(manifests, list) else ()):
         if isinstance(pattern, str) and (problem := _path_problem(pattern) or _glob_problem(pattern)):
             message = f"the pattern `{pattern[:60]}` {problem}"
-            yield ("manifests", index), "bad-path", message, f"{hint} `content/**/*.yaml`"
+            yield _Found(("manifests", index), "bad-path", message, f"{hint} `content/**/*.yaml`")
 
 
 def _check_commands(layer: _Layer) -> Iterator[_Found]:
@@ -258,10 +264,10 @@ def _check_commands(layer: _Layer) -> Iterator[_Found]:
     for index, command in enumerate(commands if isinstance(commands, list) else ()):
         if isinstance(command, str) and JINJA.search(command):
             message = f"the command `{command[:60]}` contains Jinja, which is not allowed in a command"
-            yield (*at, index), "bad-command", message, "write the program and its arguments literally"
+            yield _Found((*at, index), "bad-command", message, "write the program and its arguments literally")
         elif isinstance(command, str) and not _words(command):
             message = f"the command `{command[:60]}` is not a program with arguments"
-            yield (*at, index), "bad-command", message, "close each quote; the command runs without a shell"
+            yield _Found((*at, index), "bad-command", message, "close each quote; the command runs without a shell")
 
 
 def _words(command: str) -> list[str]:
@@ -277,7 +283,7 @@ def _check_default(layer: _Layer) -> Iterator[_Found]:
     if isinstance(name, str) and name not in declared:
         names = ", ".join(f"`{one}`" for one in declared)
         hint = did_you_mean(name, declared, f"declared: {names}" if names else "declare it under `environments`")
-        yield ("default_environment",), "unknown-environment", f"there is no environment `{name[:60]}`", hint
+        yield _Found(("default_environment",), "unknown-environment", f"there is no environment `{name[:60]}`", hint)
 
 
 def _check_source(layer: _Layer) -> Iterator[_Found]:
@@ -290,7 +296,7 @@ def _check_source(layer: _Layer) -> Iterator[_Found]:
         close = nearest(source, declared)
         others = [f"`{name}`" for name in (*declared, BASE) if name != environment]
         hint = f"did you mean `{close}`?" if close and close != environment else f"known: {', '.join(others)}"
-        yield ("promote_from",), "unknown-environment", f"there is no environment `{source[:60]}`", hint
+        yield _Found(("promote_from",), "unknown-environment", f"there is no environment `{source[:60]}`", hint)
         return
     chain = [environment]
     while source in declared and source not in chain:
@@ -301,7 +307,7 @@ def _check_source(layer: _Layer) -> Iterator[_Found]:
         message = f"`promote_from` of these environments forms a cycle: {ring}"
         if len(chain) == 1:
             message = f"environment `{source}` cannot promote texts from itself"
-        yield ("promote_from",), "promotion-ring", message, "remove `promote_from` from one of them"
+        yield _Found(("promote_from",), "promotion-ring", message, "remove `promote_from` from one of them")
 
 
 def _path_problem(path: str) -> str:
@@ -363,21 +369,21 @@ def parse_duration(value: float | str) -> float:
 def _check_api(layer: _Layer) -> Iterator[_Found]:
     api, merged = _map(layer.own, "api"), layer.merged["api"]
     if isinstance(api.get("base_url"), str) and (refused := url_problem(api["base_url"])):
-        yield ("api", "base_url"), *refused
+        yield _Found(("api", "base_url"), *refused)
     for key in _TIMES:
         if isinstance(api.get(key), str) and _is_odd_time(api[key]):
-            yield ("api", key), "wrong-value", f"`{key}` must be more than 0 and less than ten days", ""
+            yield _Found(("api", key), "wrong-value", f"`{key}` must be more than 0 and less than ten days")
     has_engine, is_local = merged.get("engine") == "openai", merged.get("base_url") == LOCAL
     if "engine" in api and has_engine and not is_local:
         message = "`engine: openai` is for the bundled server, and `base_url` is another one"
         hint = "set `base_url: local` beside it; `OPENAI_BASE_URL` has the address of the model"
-        yield ("api", "engine"), "wrong-value", message, hint
+        yield _Found(("api", "engine"), "wrong-value", message, hint)
     elif api.keys() & {"engine", "base_url", "model"} and has_engine and is_local and not merged.get("model"):
         hint = "add `model: NAME`, with the name that its server has for it, such as `llama3.2`"
-        yield ("api",), "missing-key", "`engine: openai` needs the name of a model", hint
+        yield _Found(("api",), "missing-key", "`engine: openai` needs the name of a model", hint)
     if "model" in api and not has_engine:
         message = "`model` has no effect without `engine: openai`"
-        yield ("api", "model"), "wrong-value", message, "add `engine: openai` beside it"
+        yield _Found(("api", "model"), "wrong-value", message, "add `engine: openai` beside it")
 
 
 def _is_odd_time(value: str) -> bool:
@@ -449,7 +455,7 @@ def _check_budget(layer: _Layer) -> Iterator[_Found]:
     if "budget" in layer.own and key and not layer.merged["price"]:
         message = f"`budget.{key}` needs a price of tokens, which says the currency"
         at = ("budget", key) if isinstance(own, dict) and key in own else ("budget",)
-        yield at, "missing-key", message, _PRICE_HINT
+        yield _Found(at, "missing-key", message, _PRICE_HINT)
 
 
 def _millionths(number: float) -> int:
@@ -463,16 +469,16 @@ def _check_price(layer: _Layer) -> Iterator[_Found]:
     own, merged = _map(layer.own, "price"), layer.merged["price"]
     if missing := [key for key in _KEYS if key not in merged] if merged else []:
         words = " and ".join(f"`{key}`" for key in missing)
-        yield ("price",), "missing-key", f"`price` has no {words}", _PRICE_HINT
+        yield _Found(("price",), "missing-key", f"`price` has no {words}", _PRICE_HINT)
     cached, read = merged.get("cached"), merged.get("input")
     if isinstance(cached, int | float) and isinstance(read, int | float) and cached > read:
         message = f"`cached` is {cached}, more than `input` ({read}), so that a plan would show too little"
-        yield ("price", "cached") if "cached" in own else ("price",), "wrong-value", message, ""
+        yield _Found(("price", "cached") if "cached" in own else ("price",), "wrong-value", message)
     for key in ("input", "output", "cached"):
         number = own.get(key)
         if isinstance(number, int | float) and 0 < number < MILLION**2 and _millionths(number) / MILLION != number:
             message = f"`{key}` has more than six decimal places: {number}"
-            yield ("price", key), "wrong-value", message, "round it up"
+            yield _Found(("price", key), "wrong-value", message, "round it up")
 
 
 # --- disclosure --------------------------------------------------------------------------------------------
@@ -502,7 +508,7 @@ def _check_disclosure(layer: _Layer) -> Iterator[_Found]:
         at: Pointer = ("disclosure", key) if isinstance(value, dict) and key in value else ("disclosure",)
         message = f"`disclosure` uses the key `{getattr(disclosure, key)}`, {why}"
         hint = f"name another one: `disclosure: {{{key}: NAME}}`"
-        yield at if "disclosure" in layer.own else ("preset",), "reserved-key", message, hint
+        yield _Found(at if "disclosure" in layer.own else ("preset",), "reserved-key", message, hint)
 
 
 def _taken(preset: str, disclosure: Disclosure) -> Mapping[str, str]:

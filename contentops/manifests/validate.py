@@ -196,7 +196,7 @@ def _spec(rendered: Rendered, values: dict[str, Any], checks: Checks, approval: 
         references=rendered.references,
         mentions=rendered.mentions,
         readings=rendered.readings,
-        open_metadata=_open_metadata(rendered.open) if rendered.open else (),
+        open_metadata=tuple(sorted(name.split(".")[1] for name in rendered.open if name.startswith("metadata."))),
         location=rendered.declared.location,
         origins=rendered.origins,
         variables=rendered.variables,
@@ -209,10 +209,6 @@ def _names_of(row: Mapping[str, Json]) -> tuple[str, ...]:
     from contentops.documents.word_diff import names_in
 
     return names_in(row)
-
-
-def _open_metadata(open_: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(name.split(".")[1] for name in open_ if name.startswith("metadata.")))
 
 
 # --- fields ----------------------------------------------------------------------------------------------
