@@ -311,7 +311,9 @@ def used_codes() -> set[str]:
     constants = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     found = {code for code in _codes(nodes, set(_takes_code(nodes))) if _CODE.fullmatch(code)}
     # These reach their message through a variable, or an error that a kind of error has for its own.
-    return found | ({"no-manifests", "yaml-syntax", "reference-unclear", "unknown-part"} & constants)
+    return found | (
+        {"no-manifests", "yaml-syntax", "reference-unclear", "unknown-part", "unknown-reference"} & constants
+    )
 
 
 def documented_codes() -> list[str]:
