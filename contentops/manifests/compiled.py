@@ -186,6 +186,8 @@ class Compiled:
 
     def _undefined(self, error: UndefinedError, lookup: Lookup) -> TemplateError:
         used: Any = error.args[0]
+        if not isinstance(used, Undefined):  # a choice without an else
+            return self._placed(_explain_failure(error), error.__traceback__)
         owner, name = used._undefined_obj, str(used._undefined_name)  # noqa: SLF001 - it has no other way to tell
         if owner is missing:
             problem = TemplateError("undefined-variable", f"`{name}` is not defined", name=name)
@@ -355,7 +357,7 @@ _NO_FILTER = re.compile(r"No (filter|test) named '([^']*)'")
 _UNKNOWN_TAG = re.compile(r"unknown tag '(\w+)'")
 _OBJECT = re.compile(r"'(\w+)' object")
 _VALUES: tuple[Any, ...] = (None, True, 1, 1.5, "", {}, [], ())
-_KINDS = {type(value).__name__: kind_of(value) for value in _VALUES}
+_KINDS = {type(value).__name__: kind_of(value) for value in _VALUES} | {"Day": "a text", "Lazy": "a map"}
 _OPERANDS = (
     (r"not supported between instances of '(\w+)' and '(\w+)'", "cannot compare {} and {}", "convert one of them"),
     (r"bad operand type for unary (.): '(\w+)'", "cannot write `{}` before {}", ""),

@@ -3,7 +3,7 @@
 Templates reach only what is listed: JSON values, their harmless methods, macros, `range`, and the filters and tests
 below. There is no clock, random number, environment or file, and no filter that shows Python's own representation or
 makes HTML. Some filters differ from Jinja's: `int` and `float` refuse what is no number unless a default is given,
-`tojson` writes plain JSON, `join` and `string` refuse lists and nulls, and lists are never generators.
+`tojson` writes plain JSON, filters of texts refuse lists and nulls, and lists are never generators.
 """
 
 from __future__ import annotations
@@ -59,10 +59,11 @@ METHODS: tuple[tuple[type, list[str]], ...] = (
     ),
 )
 _FILTERS = str.split(
-    """abs batch capitalize center count d default dictsort filesizeformat first groupby indent items last length
-        list lower map max min reject rejectattr reverse round select selectattr slice sort striptags title trim
-        truncate unique upper urlencode wordcount wordwrap"""
+    """abs batch count d default dictsort filesizeformat first groupby items last length list map max min reject
+        rejectattr reverse round select selectattr slice sort truncate unique urlencode wordwrap"""
 )
+_TEXT_FILTERS = str.split("capitalize center indent lower striptags title trim upper wordcount")
+"""Filters that would write Python's representation of what is no text."""
 _TESTS = str.split(
     """odd even divisibleby defined undefined filter test none boolean false true integer float lower upper string
         mapping number sequence iterable callable sameas escaped in == eq equalto != ne > gt greaterthan ge >=
@@ -209,6 +210,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             "truncate_words": lambda text, *args, **kwargs: first_words(_text(text), *args, **kwargs),
         }
         allowed = {name: FILTERS[name] for name in _FILTERS} | own
+        allowed |= {name: _of_text(FILTERS[name]) for name in _TEXT_FILTERS}
         self.allowance = Allowance()
         self.names: set[str] = set()
         """What was looked up in the templates that were compiled since this was emptied."""
@@ -240,8 +242,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """An entry, never an attribute."""
-        if argument is UNKNOWN:
-            return UNKNOWN
+        if argument is UNKNOWN or isinstance(argument, Undefined):
+            return argument
         if isinstance(obj, Lazy):
             return self.getattr(obj, str(argument))
         if isinstance(obj, dict | list | str | tuple | Undefined):
@@ -420,6 +422,16 @@ def _text(value: Any) -> str:
     return str(value) if isinstance(value, Undefined) else text_of(value)
 
 
+def _of_text(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter that takes what can be part of a text."""
+
+    @functools.wraps(function)
+    def of_text(value: Any, *args: Any, **kwargs: Any) -> Any:
+        return function(_text(value), *args, **kwargs)
+
+    return of_text
+
+
 @pass_context
 def _finalize(_: Context, value: Any) -> str:
     """What `{{ ... }}` writes. As it takes the context, Jinja computes nothing before the template is rendered."""
@@ -431,6 +443,8 @@ _REQUIRED: Any = object()
 
 def _number(make: Callable[[Any], Any], wanted: str, value: Any, default: Any = _REQUIRED) -> Any:
     """A number from its digits; a whole one also by cutting off a fraction."""
+    if type(value) is Undefined:  # a choice without an else
+        value = None
     try:
         return make(value)
     except (TypeError, ValueError, OverflowError):
