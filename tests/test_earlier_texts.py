@@ -12,8 +12,10 @@ from contentops.digest import Digest, digest_text
 from contentops.documents.front_matter import split
 from contentops.errors import LockHeld, OutputError, Refused, StateError, UsageError
 from contentops.model import OnEdit
+from contentops.model.run import PaidText
 from contentops.operations import texts as restoring
 from contentops.operations import workspace
+from contentops.operations.spend import texts_of
 from contentops.operations.state import move_record
 from contentops.operations.workspace import hold_lock
 from contentops.planning.sides import Choice
@@ -24,6 +26,11 @@ from tests.repositories import cloned, in_git
 from tests.running import Run
 
 OUT = "out/a.md"
+
+
+def paid_texts(harness: Harness) -> tuple[PaidText, ...]:
+    """The texts that were paid for `a`, the newest first."""
+    return texts_of(harness.project, harness.state, "a")
 
 
 def rewrite(harness: Harness, year: int, **choice: object) -> None:
@@ -321,7 +328,7 @@ def test_a_text_that_the_cache_lacks_comes_from_git_or_the_server(site: Harness,
         in_git(site, str(year))
     clone = cloned(site, tmp_path / "clone")
     last = split(site.read(OUT)).body
-    texts = restoring.restorable(clone.project, "a")
+    texts = paid_texts(clone)
     assert [one.where for one in texts] == [("git", "server")] * 2 + [("server",)]
     done = put_back(clone, texts[1].job.body)
     assert (done.source, done.text.generated, put_back(clone, texts[0].job.body).source) == ("git", False, "git")
@@ -333,7 +340,7 @@ def test_a_text_that_the_cache_lacks_comes_from_git_or_the_server(site: Harness,
         put_back(shallow, digest_text("x"))
     assert "`fetch-depth: 0`" in unknown.value.hint
     (shallow.root / OUT).unlink()
-    text = restoring.restorable(shallow.project, "a")[0]
+    text = paid_texts(shallow)[0]
     shutil.rmtree(shallow.root / ".git")
     assert (put_back(shallow, text.job.body).source, split(shallow.read(OUT)).body) == ("server", last)
     assert shallow.plan().empty
@@ -349,7 +356,7 @@ def test_a_text_that_the_cache_lacks_comes_from_git_or_the_server(site: Harness,
 
 def test_what_stands_in_the_way_of_a_restore(site: Harness) -> None:
     """Another apply, protection, and a file that cannot be read; nothing is changed by any of them."""
-    text = restoring.restorable(site.project, "a")[-1].job.body
+    text = paid_texts(site)[-1].job.body
     with hold_lock(site.project, site.runtime()), pytest.raises(LockHeld):
         put_back(site, text)
     site.write("content/blog.yaml", blog("a", year=2027) + "    protected: true\n")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, structs
 
 from contentops.api.calls import Content, GetContent, GetStatus, JobStatus
 from contentops.ci.git import try_git
-from contentops.ci.history import earlier_bodies, no_history, versions
+from contentops.ci.history import no_history, versions
 from contentops.ci.results import body_of
 from contentops.digest import NOTHING, PREFIX, Digest, short
 from contentops.documents.blocks import Unusable, take_section
@@ -49,7 +49,6 @@ from contentops.model import (
     Project,
     Promote,
     Record,
-    State,
     Write,
     text_digest,
 )
@@ -74,46 +73,31 @@ if TYPE_CHECKING:
 # ---- The text that an apply would write for an item, as far as it is here.
 
 
-class PlannedText(NamedTuple):
-    """A text that a change writes."""
-
-    title: str
-    body: str
-
-
-def planned_text(inputs: PlanInputs, change: Change, before: str | None) -> PlannedText | None:
-    """Return the text that the change writes over the body `before`, if this machine has it."""
-    text = _text(inputs, change)
-    return None if text is None else text._replace(body=_merged(inputs, change, before, text.body))
-
-
-def _merged(inputs: PlanInputs, change: Change, before: str | None, text: str) -> str:
-    """Return the text as it is written: with a new section, or with the sections that a person edited."""
-    if change.section and before is not None:
+def _planned_body(inputs: PlanInputs, change: Change, before: str | None) -> str | None:
+    """Return the body that the change writes over the body `before`, if this machine has it."""
+    text = _new_body(inputs, change)
+    if text is None or before is None:
+        return text
+    if change.section:
         own_texts = known_texts(change.record, body_digest(text), inputs.text)
         taken = take_section(before, text, change.section, own_texts)
         return before if isinstance(taken, Unusable) else taken[0]
     mode = next((step.mode for step in change.steps if isinstance(step, Write)), None)
-    if not isinstance(mode, MergeEdit) or before is None:
-        return text
-    merged = take_new(inputs.text(mode.base) or "", before, text)
+    merged = take_new(inputs.text(mode.base) or "", before, text) if isinstance(mode, MergeEdit) else None
     return text if merged is None else merged.body
 
 
-def _text(inputs: PlanInputs, change: Change) -> PlannedText | None:
-    job, digest, text = change.job, NOTHING, PlannedText("", "")
-    if job is not None:
-        digest, text = job.body, PlannedText(job.title, "")
+def _new_body(inputs: PlanInputs, change: Change) -> str | None:
+    """Return the text that the change brings, as it is made, promoted or fetched."""
+    digest = change.job.body if change.job is not None else NOTHING
     for step in change.steps:
         if isinstance(step, Promote):
-            document = split(Outputs(inputs.project.root).read(step.path))
-            return PlannedText(document.title, document.body)
+            return split(Outputs(inputs.project.root).read(step.path)).body
         if isinstance(step, Fetch) and step.job is not None:
-            digest, text = step.job.body, PlannedText(step.job.title, "")
+            digest = step.job.body
         elif isinstance(step, Fetch) and change.record is not None and step.recorded:
-            digest, text = next(iter(change.record.restorable), NOTHING), PlannedText(change.record.title, "")
-    body = inputs.text(digest) if digest else None
-    return None if body is None else text._replace(body=body)
+            digest = next(iter(change.record.restorable), NOTHING)
+    return inputs.text(digest) if digest else None
 
 
 # ---- Compare an item's file with its generated, stored or planned text, and restore an earlier text.
@@ -203,7 +187,7 @@ def _planned(inputs: PlanInputs, change: Change) -> Difference:
     if file.problem:
         raise OutputError(file.problem, code="unreadable-file")
     before = split(Outputs(inputs.project.root).read(file.path)).body if file.exists else None
-    planned = planned_text(inputs, change, before)
+    planned = _planned_body(inputs, change, before)
     front = {key: (file.front.get(key), value) for key, value in change.front.items() if key != PROVENANCE_KEY}
     if (promotion := change.promotion) is not None:
         source = inputs.observe(promotion.path).front
@@ -213,15 +197,16 @@ def _planned(inputs: PlanInputs, change: Change) -> Difference:
     note = change.hint if change.blocked else ""
     if planned is None and change.submit is not None:
         note = "its text is not written yet"
-    after = before if planned is None else planned.body
-    return Difference(
-        old="file", new="planned", before=before, after=after, front=front, request=_request(change), note=note
-    )
-
-
-def _request(change: Change) -> dict[str, tuple[Json, Json]]:
     named = (one for one in change.reasons if one.field and one.kind in ("added", "removed", "changed"))
-    return {one.field: (one.before, one.after) for one in named}
+    return Difference(
+        old="file",
+        new="planned",
+        before=before,
+        after=before if planned is None else planned,
+        front=front,
+        request={one.field: (one.before, one.after) for one in named},
+        note=note,
+    )
 
 
 # --- the sides ---------------------------------------------------------------------------------------------
@@ -250,11 +235,6 @@ class Restored(Struct, frozen=True, kw_only=True):
     """`cache`, `git` or `server`; empty: the file had it already."""
     copy: str = ""
     """The copy of a file that a person had edited, or empty."""
-
-
-def restorable(project: Project, item: str) -> tuple[PaidText, ...]:
-    """Return the texts paid for an item, newest first. Raises UsageError where nothing was generated for it."""
-    return texts_of(project, recorded(project, item)[0], item)
 
 
 def restore(
@@ -288,60 +268,58 @@ def restore(
         if edited and not overwrite:
             hint = "`--on-edit overwrite` restores the earlier text and keeps a copy of the file"
             raise Refused(f"`{record.output}` was edited by hand", code="not-restored", hint=hint)
-        body, source = _words(project, cache, record, text, runtime)
+        source = "git" if cache.body(text.job.body) is None else "cache"
+        if (body := PastTexts(project, state, cache).text(text.job.body)) is None:
+            body, source = _from_server(project, cache, record, text, runtime), "server"
         cache.keep_body(text.job.body, body)
-        copy = outputs.set_aside(record.output, outputs.read(record.output)) if edited else ""
-        made = (
-            replace_body(outputs.read(record.output), body) if file.exists else _composed(project, state, record, body)
-        )
+        if file.exists:
+            before = outputs.read(record.output)
+            copy = outputs.set_aside(record.output, before) if edited else ""
+            made = replace_body(before, body)
+        else:
+            block = provenance_of(record, state.made_by(record)) if project.provenance else None
+            copy, made = "", compose(record.title, record.metadata, block, body)
         outputs.write(record.output, made, expect=file.file)
     return Restored(text=text, output=record.output, source=source, copy=copy)
 
 
 def _named(project: Project, texts: Sequence[PaidText], item: str, to: str) -> PaidText:
     """Return the one text whose digest begins with `to`. Raises UsageError."""
-    start = to.strip().lower().removeprefix(PREFIX)
-    matches = [one for one in texts if start and one.job.body.removeprefix(PREFIX).startswith(start)]
+    matches = [one for one in texts if _begins(one.job.body, to.strip().lower())]
     if len(matches) == 1:
         return matches[0]
     names = ", ".join(f"`{one.short}`" for one in matches or texts) or "none"
     if matches:
         message = f"{plural(len(matches), 'text')} of `{item}` begin with `{to}`"
         raise UsageError(message, code="unknown-text", hint=f"write more of it: {names}")
-    hint = did_you_mean(start, [one.short for one in texts], f"its texts: {names}")
+    hint = did_you_mean(to, [one.short for one in texts], f"its texts: {names}")
     hint = "; ".join(filter(None, (hint, no_history(project.root))))
     raise UsageError(f"`{item}` has no text `{to}`", code="unknown-text", hint=hint)
 
 
-def _composed(project: Project, state: State, record: Record, body: str) -> str:
-    """Return the file as it was last written, with that body."""
-    block = provenance_of(record, state.made_by(record)) if project.provenance else None
-    return compose(record.title, record.metadata, block, body)
+def _begins(digest: Digest, start: str) -> bool:
+    """Return whether a digest begins as a person wrote it."""
+    start = start.removeprefix(PREFIX)
+    return bool(start) and digest.removeprefix(PREFIX).startswith(start)
 
 
-def _words(project: Project, cache: Cache, record: Record, text: PaidText, runtime: Runtime) -> tuple[str, str]:
-    """Find the words of a text; return them and where they were found. Raises StateError, ApiError."""
-    if (body := cache.body(text.job.body)) is not None:
-        return body, "cache"
-    for digest, earlier in earlier_bodies(project.root, record.output):
-        if digest == text.job.body:
-            return earlier, "git"
+def _from_server(project: Project, cache: Cache, record: Record, text: PaidText, runtime: Runtime) -> str:
+    """Read the words of a text that is neither in the cache nor in git. Raises StateError."""
     message = f"the text `{text.short}` of `{text.item}` any more: not the cache, not git's history of"
     message += f" `{record.output}`"
-    why = no_history(project.root)
-    if "server" not in text.where:
-        made = f"; it was made by the server `{text.job.server}`" if text.job.server != project.api.server else ""
-        raise StateError(message + made, code="text-not-found", hint=why or _ELSEWHERE)
-    try:
-        text_there = converse(project, runtime, lambda caller: _text_on_server(caller, text.job), cache)
-    except ContentopsError as error:
-        text_there, why = "", why or error.hint
-        message += f", and the server cannot be asked: {error.message}"
-    else:
-        message += f", not the server `{text.job.server}`"
-    if not text_there:
+    found, why = "", no_history(project.root)
+    if "server" in text.where:
+        try:
+            found = converse(project, runtime, lambda caller: _text_on_server(caller, text.job), cache)
+            message += f", not the server `{text.job.server}`"
+        except ContentopsError as error:
+            why = why or error.hint
+            message += f", and the server cannot be asked: {error.message}"
+    elif text.job.server != project.api.server:
+        message += f"; it was made by the server `{text.job.server}`"
+    if not found:
         raise StateError(message, code="text-not-found", hint=why or _ELSEWHERE)
-    return text_there, "server"
+    return found
 
 
 _ELSEWHERE = "the `.contentops/cache` of the machine that applied it may have it, or a branch of git that is not here"
@@ -369,24 +347,22 @@ def from_previous(project: Project, item: str) -> Difference:
     no earlier text, or where its words are missing.
     """
     state, record = recorded(project, item)
+    observed, file = _file(project, record)
     texts = item_texts(project, item, record.output, None)
-    if texts.now is None:
-        message = f"`{item}` has no readable file `{record.output}`"
-        raise OutputError(message, hint="`contentops plan` says whether an apply restores it")
     previous = _previous(record, state.made_by(record), texts)
     if previous is None:
         listed = f"`contentops report --runs --select {item}` lists its texts and where each is"
         message = f"no earlier text of `{item}` is in the cache or in git"
         raise StateError(message, code="no-previous-text", hint="; ".join(filter(None, (listed, texts.why_missing))))
     # The cache keeps no titles.
-    titles = (previous.title, texts.now.title) if previous.commit else ("", "")
-    front = {} if titles[0] == titles[1] else {TITLE_KEY: (titles[0] or None, titles[1] or None)}
+    is_renamed = previous.commit and previous.title != observed.title
+    front = {TITLE_KEY: (previous.title or None, observed.title or None)} if is_renamed else {}
     where = f"git, commit {previous.commit[:12]}" if previous.commit else "the cache"
     return Difference(
         old="previous",
         new="file",
         before=previous.body,
-        after=texts.now.body,
+        after=file,
         front=front,
         note=f"the text before the last apply is `{previous.short}`, from {where}",
     )
@@ -651,8 +627,7 @@ class ItemTexts(Struct, frozen=True, kw_only=True):
 
     def named(self, digest: str) -> TextVersion:
         """Return the text whose body's digest begins so. Raises UsageError where no one or several have it."""
-        start = digest.removeprefix(PREFIX)
-        found = {one.digest: one for one in self.earlier if start and one.digest.removeprefix(PREFIX).startswith(start)}
+        found = {one.digest: one for one in self.earlier if _begins(one.digest, digest)}
         if len(found) != 1:
             hint = "; ".join(filter(None, ("choose one of its history", self.why_missing)))
             raise UsageError(f"no text `{digest[:20]}` can be shown", code="unknown-text", hint=hint)

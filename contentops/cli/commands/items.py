@@ -28,8 +28,9 @@ from contentops.errors import ContentopsError, ExitCode, UsageError, plural
 from contentops.model import Json
 from contentops.model.plan_file import no_plan_file, plan_file
 from contentops.operations import plan, texts
-from contentops.operations.plan import ItemStatus, chosen_rows
+from contentops.operations.plan import ItemStatus, chosen_rows, recorded
 from contentops.operations.plan_files import read_document
+from contentops.operations.spend import texts_of
 from contentops.operations.texts import Difference, Restored
 from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.difference import Part, difference_text, fields
@@ -282,7 +283,7 @@ def restore(session: Session, item: str, to: str | None, on_edit: str) -> ExitCo
     """
     project = session.project()
     if to is None:
-        paid = texts.restorable(project, item)
+        paid = texts_of(project, recorded(project, item)[0], item)
         listed = texts_text(paid, width=terminal.width())
         again = command_line("restore", session.option(), [shlex.quote(visible(item)), "--to TEXT"])
         text = (
