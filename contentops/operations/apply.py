@@ -259,7 +259,11 @@ def apply(
     speaks another dialect, StateError where nothing can be recorded.
     """
     until = math.inf if options.deadline is None else time.monotonic() + options.deadline
-    notify = as_notes(emit, runtime)
+    wall = runtime.wall
+
+    def notify(message: str) -> None:
+        emit(Event(kind="note", at=iso(wall()), data={"message": message}))
+
     runtime = structs.replace(runtime, notify=notify, stopped=_waiting(options.stop, notify), until=until)
     with (
         hold_lock(project, runtime),
@@ -268,7 +272,8 @@ def apply(
     ):
         _sweep(workspace)
         watched = AskedInputs(gathered(workspace, choice))
-        inputs, plan = plan_for_apply(workspace, watched.inputs, options)
+        refused = functools.partial(_is_refused, project, options)
+        inputs, plan = plan_after_looks(workspace, watched.inputs, options.reviewed, refused)
         planned = structs.replace(plan, refusals=open_refusals(plan, options.overrides))
         if planned.empty and not planned.refusals:
             workspace.store.checkpoint()
@@ -299,12 +304,6 @@ def _credentials(plan: Plan, project: Project, runtime: Runtime) -> Credentials 
         return None
     writes = any(change.pays_later or change.has(*GENERATING) for change in plan.changes)
     return read_credentials(project.api, runtime, writes=writes)
-
-
-def plan_for_apply(workspace: Workspace, inputs: PlanInputs, options: ApplyOptions) -> tuple[PlanInputs, Plan]:
-    """Return the plan of an apply, with all its refusals, and the inputs that it was made from."""
-    refused = functools.partial(_is_refused, workspace.project, options)
-    return plan_after_looks(workspace, inputs, options.reviewed, refused)
 
 
 def _is_refused(project: Project, options: ApplyOptions, plan: Plan) -> bool:
@@ -352,11 +351,6 @@ def _look_ahead(project: Project, plan: Plan, runtime: Runtime) -> None:
         return
     if REMOTE in run_git(project.root, "remote").split():
         check_waiting(project, CommitOptions(), runtime=runtime)
-
-
-def as_notes(emit: Callable[[Event], None], runtime: Runtime) -> Callable[[str], None]:
-    """Return a function that emits a message as a note of the run."""
-    return lambda message: emit(Event(kind="note", at=iso(runtime.wall()), data={"message": message}))
 
 
 AWAY = 15.0

@@ -179,19 +179,11 @@ def _left_for_later(inputs: PlanInputs, items: Iterable[Candidate], run: Run | N
     busy = [
         f"`{item.id}`"
         for item in items
-        if item.change is not None and not is_about_front(item.change)
-        if item.id not in done and not _has_its_front(inputs, item)
+        if item.change is not None and not is_about_front(item.change) and item.id not in done
+        if not (item.spec and item.record and item.file) or not has_its_keys(inputs, item.spec, item.record, item.file)
     ]
     shown = ", ".join(busy[:_SHOWN]) + (f" and {len(busy) - _SHOWN:,} more" if len(busy) > _SHOWN else "")
     return f"other changes of {shown} are planned; the front matter follows with `contentops apply`" if busy else ""
-
-
-def _has_its_front(inputs: PlanInputs, item: Candidate) -> bool:
-    """Whether the file of an item has the draft mark and the disclosure of its text already."""
-    assert item.spec is not None
-    assert item.record is not None
-    assert item.file is not None
-    return has_its_keys(inputs, item.spec, item.record, item.file)
 
 
 def _says_no_more(new: Approval, old: Approval) -> bool:

@@ -79,7 +79,7 @@ def _compare(inputs: PlanInputs, key: GroupKey, asked: Sequence[Spec]) -> Iterab
     from contentops.planning.plan import is_member
 
     members = [spec for spec in inputs.desired.specs if is_member(spec, key)]
-    bodies = ((spec, _body(inputs, spec)) for spec in members)
+    bodies = ((spec, body_of(inputs, file_of(inputs, spec))) for spec in members)
     texts = {str(spec.id): runs_of(masked(words_in(body), spec.names)) for spec, body in bodies if body is not None}
     limits = {spec.id: spec.checks.similar for spec in asked if spec.checks.similar is not None}
     others: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
@@ -96,15 +96,18 @@ def _compare(inputs: PlanInputs, key: GroupKey, asked: Sequence[Spec]) -> Iterab
             yield id_, Finding(check="similar", level=limit.level, message=message, hint=_HINT)
 
 
-def _body(inputs: PlanInputs, spec: Spec) -> str | None:
-    """Return the body of an item's file as it is now; None: there is none, or it cannot be read."""
+def file_of(inputs: PlanInputs, spec: Spec) -> Observed:
+    """Return the file of a declared item as it is now: at its recorded path, else at the desired one."""
     record = inputs.records.get(spec.id)
-    path = record.output if record is not None else spec.output
-    file = inputs.observe(path)
-    if not file.exists or file.problem:
+    return inputs.observe(record.output if record is not None else spec.output)
+
+
+def body_of(inputs: PlanInputs, file: Observed) -> str | None:
+    """Return the body of a file as it is now; None: there is none, or it cannot be read."""
+    if file.problem or not file.exists:
         return None
     try:
-        return inputs.read(path)
+        return inputs.read(file.path)
     except OutputError:
         return None
 
@@ -195,13 +198,13 @@ def checked_items(
     kept: KeptValues[tuple[Diagnostic, ...]] | None = None,
 ) -> Checked:
     """Check the files of some items; `similar`: what was found by comparing texts; `kept`: what was found before."""
-    records, outputs = inputs.records, Outputs(project.root)
+    outputs = Outputs(project.root)
     kept = kept if kept is not None else KeptValues()
     files: list[CheckedFile] = []
     missing = unchecked = 0
     for spec in filter(None, (item.spec for item in items)):
-        path = records[spec.id].output if spec.id in records else spec.output
-        observed = inputs.observe(path)
+        observed = file_of(inputs, spec)
+        path = observed.path
         if spec.checks == NO_CHECKS:
             unchecked += 1
         elif not observed.exists and not observed.problem:

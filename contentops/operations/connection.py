@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -132,15 +131,17 @@ async def connected(
             client = Client(project.api, key="", transport=transport, wall=runtime.wall, trace=runtime.trace)
             client.local_store = app.state.store_id
         else:
-            cache = cache or closing.enter_context(open_cache(project, write=True))
+            learned = cache or closing.enter_context(open_cache(project, write=True))
+            # No server has a name with a space, so other facts have other keys.
+            key = f"facts place {project.api.base_url}"
             client = Client(
                 project.api,
                 key=credentials.key,
                 user=credentials.user,
                 transport=runtime.transport,
                 wall=runtime.wall,
-                endpoint=_endpoint(cache, project),
-                learned=functools.partial(_keep_endpoint, cache, project),
+                endpoint=_endpoint(learned, key),
+                learned=lambda found: learned.remember(key, structs.asdict(found) if found is not None else {}),
                 trace=runtime.trace,
             )
         closing.push_async_callback(client.aclose)
@@ -161,21 +162,12 @@ async def _embedded(project: Project, engine: OpenAIEngine | None) -> AsyncItera
         raise StateError(f"the bundled server cannot be used: {error}", code="embedded-server") from error
 
 
-def _endpoint(cache: Cache, project: Project) -> ApiEndpoint | None:
+def _endpoint(cache: Cache, key: str) -> ApiEndpoint | None:
     """Return where the API was found before."""
     from contentops.api.session import ApiEndpoint
 
-    facts = cache.learned(f"facts {_endpoint_key(project)}")
+    facts = cache.learned(key)
     try:
         return convert(facts, ApiEndpoint, strict=True) if facts else None
     except ValidationError:
         return None
-
-
-def _keep_endpoint(cache: Cache, project: Project, endpoint: ApiEndpoint | None) -> None:
-    cache.remember(f"facts {_endpoint_key(project)}", {} if endpoint is None else structs.asdict(endpoint))
-
-
-def _endpoint_key(project: Project) -> str:
-    # No server has a name with a space, so other facts have other keys.
-    return f"place {project.api.base_url}"

@@ -25,7 +25,7 @@ from contentops.digest import NOTHING, Digest
 from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
 from contentops.errors import ApiError
 from contentops.execution.contents import ContentOwners, StoredContent
-from contentops.model import Change, ItemId, Plan, Record, Remote, Restore, Submit, Write
+from contentops.model import Change, ItemId, Plan, Record, Remote, Restore, Saved, Submit, Write
 from contentops.model.plan_file import PlanFile
 from contentops.operations.contents import Caller, content_owners, converse
 from contentops.operations.unchanged import forget_plan
@@ -42,48 +42,28 @@ from contentops.state.cache import Cache
 def mark_recorded(inputs: PlanInputs, remote: Mapping[ItemId, Remote]) -> dict[ItemId, Remote]:
     """Return what the server has, with texts that were recorded before marked so. Asks git only where needed."""
     records = inputs.records
-    edits = {id_: one for id_, one in remote.items() if _is_in_question(inputs, records.get(id_), one)}
+    edits = {id_: one for id_, one in remote.items() if id_ in records and _looks_edited(inputs, records[id_], one)}
     past = recorded_texts(inputs.project, {one.content_id for one in edits.values()}) if edits else {}
-    made = _made(inputs, edits) if edits else {}
     marked = {
         id_: structs.replace(one, recorded=True)
         for id_, one in edits.items()
-        if _is_known(one, records[id_], (past.get(one.content_id), made.get(id_)))
+        if _is_known(inputs, records[id_], one, past.get(one.content_id, RecordedTexts()))
     }
     return {**remote, **marked}
 
 
-def _is_in_question(inputs: PlanInputs, record: Record | None, remote: Remote) -> bool:
+def _looks_edited(inputs: PlanInputs, record: Record, remote: Remote) -> bool:
     """Return whether it looks like an edit, and the file has another text."""
-    if record is None or not is_edited_on_server(remote, record):
-        return False
-    return inputs.observe(record.output).body != remote.body
+    return is_edited_on_server(remote, record) and inputs.observe(record.output).body != remote.body
 
 
-def _made(inputs: PlanInputs, edits: Mapping[ItemId, Remote]) -> dict[ItemId, RecordedTexts]:
-    """Return the texts that jobs made for these items."""
-    records = inputs.records
-    jobs = ((id_, job.item) for id_ in edits for job in inputs.jobs_of(records[id_].digest))
-    # What a job of its request was called then; an id that another item has by now is that one's.
-    names = {name: id_ for id_, name in jobs if name not in records} | {id_: id_ for id_ in edits}
-    texts: dict[ItemId, RecordedTexts] = {}
-    for job in inputs.state.jobs:
-        id_ = names.get(job.item)
-        if id_ is not None and job.body and job.server == inputs.server:
-            recorded = texts.get(id_, RecordedTexts())
-            titles, bodies = recorded.titles | {title_digest(job.title)}, recorded.bodies | {job.body}
-            texts[id_] = RecordedTexts(titles=titles, bodies=bodies)
-    return texts
-
-
-def _is_known(remote: Remote, record: Record, past: tuple[RecordedTexts | None, ...]) -> bool:
-    saved = record.saved
-    recorded = [one for one in past if one is not None]
-    if saved is None or not recorded:
-        return False
-    bodies = saved.bodies.union(*(one.bodies for one in recorded))
-    titles = saved.titles.union({title_digest(record.title)}, *(one.titles for one in recorded))
-    return remote.body in bodies and (not remote.title or title_digest(remote.title) in titles)
+def _is_known(inputs: PlanInputs, record: Record, remote: Remote, past: RecordedTexts) -> bool:
+    """Return whether a job made this text, or the record or an earlier one (`past`) has it, with its title."""
+    made = [job for job in inputs.state.jobs if job.body == remote.body and job.server == inputs.server]
+    saved = record.saved or Saved()
+    titles = saved.titles.union({title_digest(record.title)}, past.titles, (title_digest(job.title) for job in made))
+    is_text = bool(made) or remote.body in saved.bodies | past.bodies
+    return is_text and (not remote.title or title_digest(remote.title) in titles)
 
 
 # ---- `--refresh`: ask the server for the project's items before anything is planned.

@@ -22,7 +22,7 @@ from msgspec import Struct, structs
 from contentops.atomic_io import TRUSTED_AFTER
 from contentops.digest import NOTHING, Digest
 from contentops.documents.checks import count_words
-from contentops.errors import Diagnostic, OutputError, Severity
+from contentops.errors import Diagnostic, Severity
 from contentops.manifests.catalog_lock import FILE as CATALOG
 from contentops.model import (
     PROJECT_FILE,
@@ -44,7 +44,7 @@ from contentops.model import (
 )
 from contentops.model.jobs import ApprovedCost, PaidAttempts
 from contentops.model.run import KeptRun
-from contentops.operations.check import KeptValues, checked_items, similar_texts
+from contentops.operations.check import KeptValues, body_of, checked_items, similar_texts
 from contentops.operations.opening import HERE, Runtime
 from contentops.operations.plan import gathered_or_recorded, no_item
 from contentops.operations.runs import kept_reports
@@ -350,7 +350,9 @@ def _snapshot(
         cost = environments.origin(project.environment, record, body)[1] if record is not None else PaidAttempts()
         return structs.replace(
             shown,
-            words=kept.words.get(shown.file.path, shown.file.file, functools.partial(_words, inputs, shown.file)),
+            words=kept.words.get(
+                shown.file.path, shown.file.file, lambda: count_words(body_of(inputs, shown.file) or "")
+            ),
             dependants=tuple(made.get(item.id, ())),
             twins=same_words_as,
             attempts=cost.number,
@@ -373,16 +375,6 @@ def _snapshot(
         findings=(*errors, *workspace.unread, *(() if errors else plan.findings)),
         known=KnownHistory(state=state, jobs=jobs, runs=runs, approvals=inputs.approvals),
     )
-
-
-def _words(inputs: PlanInputs, file: Observed) -> int:
-    """Return the number of words in the body of a file; 0 for one that is not there or cannot be used."""
-    if file.problem or not file.body:
-        return 0
-    try:
-        return count_words(inputs.read(file.path))
-    except OutputError:
-        return 0
 
 
 def _item(item: Candidate, inputs: PlanInputs) -> ReviewItem:

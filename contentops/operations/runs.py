@@ -21,7 +21,7 @@ from contentops.json_reader import DeepJson, decode_json
 from contentops.model import Event, Plan, Project, Result
 from contentops.model.run import KeptReport
 from contentops.operations.opening import Runtime
-from contentops.reporting.run import Active, Progress, event_json
+from contentops.reporting.run import Progress, event_json
 from contentops.sanitize import json_text
 from contentops.state import state_dir
 from contentops.state.state_dir import FOLDER, make_folder
@@ -219,9 +219,9 @@ class RunReader:
     def _start_over(self) -> None:
         self._at = 0
         self._progress = Progress(silent=True)
-        self._done: dict[str, Event] = {}
-        self._about: dict[str, Event] = {}
-        self._last_at = ""
+        self._done: dict[str, RunItem] = {}
+        self._run = LiveRun()
+        """What the events say of the run as a whole."""
 
     def read(self, project: Project) -> LiveRun | None:
         """Return the last run of this environment, or the command that works now; None: there is neither."""
@@ -236,7 +236,7 @@ class RunReader:
             except OSError as error:
                 raise StateError(f"the events of the last run cannot be read: {error.strerror or error}") from error
             runs = bool(state_dir.who_runs(Path(project.root), project.environment))
-            if runs and (not self._first or "run-ended" in self._about):
+            if runs and (not self._first or self._run.ended):
                 # It has no events yet: those that are there are of a run before it.
                 return LiveRun(working=True, counts="it has begun with no item yet")
             return self._seen(runs=runs) if self._first else None
@@ -265,28 +265,33 @@ class RunReader:
 
     def _take(self, event: Event) -> None:
         self._progress.take(event)
-        self._last_at = event.at
-        if event.kind in {"run-planned", "run-ended"}:
-            self._about[event.kind] = event
+        self._run = structs.replace(self._run, last_at=event.at)
+        said = {key: str(value) for key, value in event.data.items()}
+        if event.kind == "run-planned":
+            who, plan = said.get("who", ""), said.get("plan", "")
+            self._run = structs.replace(self._run, who=who, plan=plan, started_at=event.at)
+        elif event.kind == "run-ended":
+            self._run = structs.replace(self._run, ended=True, error=said.get("error", ""))
         elif event.kind == "item-done":
-            self._done[event.item] = event
+            state, credits_ = said.get("result", Result.DONE.value), event.data.get("credits")
+            self._done[event.item] = RunItem(
+                id=event.item,
+                state=state,
+                words=said.get("error", ""),
+                credits=credits_ if isinstance(credits_, int) else 0,
+            )
 
     def _seen(self, *, runs: bool) -> LiveRun:
-        planned, ended = self._about.get("run-planned"), self._about.get("run-ended")
-        working = runs and ended is None
-        was_killed = not (working or ended)
-        items = [_active(id_, active) for id_, active in self._progress.active.items()]
-        items = [structs.replace(item, state="stopped", words="") for item in items] if was_killed else items
-        items += [_finished(event) for event in self._done.values()]
+        working = runs and not self._run.ended
+        was_killed = not (working or self._run.ended)
+        items = [*self._done.values()]
+        for id_, active in self._progress.active.items():
+            state = "stopped" if was_killed else "waiting" if active.waits else "running"
+            items.append(RunItem(id=id_, state=state, words="" if was_killed else active.words()))
         items.sort(key=lambda item: (_RANK.get(item.state, 0), item.id))
-        return LiveRun(
-            who=_text(planned, "who"),
-            plan=_text(planned, "plan"),
-            started_at=planned.at if planned else "",
-            last_at=self._last_at,
+        return structs.replace(
+            self._run,
             working=working,
-            ended=ended is not None,
-            error=_text(ended, "error"),
             total=self._progress.total,
             finished=sum(item.state not in {"running", "waiting", "pending", "stopped"} for item in items),
             counts=self._progress.counts(was_killed=was_killed),
@@ -294,25 +299,6 @@ class RunReader:
             items=tuple(items[:_SHOWN]),
             more=max(self._progress.total - min(len(items), _SHOWN), 0),
         )
-
-
-def _active(id_: str, active: Active) -> RunItem:
-    return RunItem(id=id_, state="waiting" if active.waits else "running", words=active.words())
-
-
-def _finished(event: Event) -> RunItem:
-    state = _text(event, "result") or Result.DONE.value
-    return RunItem(id=event.item, state=state, words=_text(event, "error"), credits=_number(event, "credits"))
-
-
-def _text(event: Event | None, key: str) -> str:
-    value = event.data.get(key) if event is not None else None
-    return value if isinstance(value, str) else ""
-
-
-def _number(event: Event | None, key: str) -> int:
-    value = event.data.get(key) if event is not None else None
-    return value if isinstance(value, int) else 0
 
 
 # ---- Keep and read the reports of the runs of this machine, in `.contentops/runs/`.
@@ -340,16 +326,11 @@ def keep_report(project: Project, name: str, document: bytes) -> None:
 
 def kept_reports(project: Project) -> tuple[KeptReport, ...]:
     """Return the reports of this environment's runs on this machine, newest first; unreadable files are skipped."""
-    return tuple(report for report in all_reports(project) if report.environment == project.environment)
-
-
-def all_reports(project: Project, since: str = "") -> Iterator[KeptReport]:
-    """Yield the reports of all environments, newest first. `since`: of runs that began then, as file names have it."""
+    reports: list[KeptReport] = []
     for path in sorted(_folder(project).glob("*.json"), reverse=True)[:KEPT_RUNS]:
-        if path.name < since:
-            return
         with contextlib.suppress(OSError, ContentopsError, msgspec.MsgspecError, ValueError):
-            yield decode_json(read_file(path, _LARGEST), KeptReport)
+            reports.append(decode_json(read_file(path, _LARGEST), KeptReport))
+    return tuple(report for report in reports if report.environment == project.environment)
 
 
 def _folder(project: Project) -> Path:
