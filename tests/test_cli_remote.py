@@ -382,7 +382,10 @@ def test_superseded_copies_are_deleted_where_the_server_can(tmp_path: Path, *, h
 def test_a_server_without_credits(tmp_path: Path) -> None:
     """Credits are shown where they are, and not missed where not."""
     harness = Harness(tmp_path, FakeApi())
-    assert remote.stats(harness.project, runtime=harness.runtime()) == remote.Numbers(dashboard={"total_content": 0})
+    assert remote.stats(harness.project, runtime=harness.runtime()) == {
+        "dashboard": {"total_content": 0},
+        "credits": None,
+    }
 
 
 @pytest.mark.parametrize(("text", "shown"), [

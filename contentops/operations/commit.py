@@ -260,7 +260,8 @@ def commit_files(project: Project, files: Iterable[str], subject: str) -> str:
         has_head = not try_git(root, "rev-parse", "--verify", "--quiet", "HEAD").code
         _git(root, "read-tree", *(["--reset", "HEAD"] if has_head else ["--empty"]), extra=index)
         lists = (["--others", "--exclude-standard"], ["--modified", "--deleted"])
-        changed = [name for one in lists for name in _names(root, "ls-files", "-z", *one, "--", *named, extra=index)]
+        listed = "".join(_git(root, "ls-files", "-z", *one, "--", *named, extra=index) for one in lists)
+        changed = [*filter(None, listed.split("\0"))]
         if changed:
             _git(root, "add", "--all", "--", *changed, extra=index)
         if (data := _lock_with(project, frozenset(named))) is not None:
@@ -278,11 +279,7 @@ def commit_files(project: Project, files: Iterable[str], subject: str) -> str:
 
 def _lock_with(project: Project, files: frozenset[str]) -> bytes | None:
     """Return the lock of the last commit with the records that `files` have now; None: it has them already."""
-    name = lock_name(project.environment)
-    data = Disk().read(Path(project.root, name))
-    if data is None:
-        return None
-    now = locks.read(data, name)
+    now = _lock_on_disk(project)
     before = lock_at(project.root, "HEAD", project.environment)
     own = {id_: lines for id_, lines in now.records.items() if any(one.value.output in files for one in lines)}
     other = {
@@ -295,10 +292,6 @@ def _lock_with(project: Project, files: frozenset[str]) -> bytes | None:
     if lines == was or not now.lineage:
         return None
     return locks.join(now.lineage, lines)
-
-
-def _names(root: str, *arguments: str, extra: Mapping[str, str]) -> list[str]:
-    return [name for name in _git(root, *arguments, extra=extra).split("\0") if name]
 
 
 def _git(root: str, *arguments: str, stdin: bytes = b"", extra: Mapping[str, str] | None = None) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from contentops.api.calls import (
     Call,
@@ -161,14 +161,6 @@ class Caller:
                 await asyncio.sleep(min(seconds, LOOK))
         return True
 
-    async def need(self, call: Call, kind: type[T]) -> T:
-        """Send a free call and return the answer, a `kind`. Raises ApiError for a failure."""
-        answer = await self.ask(call)
-        if isinstance(answer, Failure):
-            raise self.error(answer)
-        assert isinstance(answer, kind)
-        return answer
-
     async def listed(self) -> ContentList:
         """List everything the account has stored. Raises ApiError."""
         from contentops.execution.run_context import list_all
@@ -301,18 +293,17 @@ def delete(project: Project, content_ids: Iterable[str], *, runtime: Runtime = H
 # --- numbers -----------------------------------------------------------------------------------------------
 
 
-class Numbers(Struct, frozen=True, kw_only=True):
-    """The account's numbers, by the server's names; None where it does not show them."""
+def stats(project: Project, *, runtime: Runtime = HERE) -> dict[str, Mapping[str, Json] | None]:
+    """Return the account's `dashboard` and `credits`, each by the server's names; None where it does not show them.
 
-    dashboard: Mapping[str, Json] | None = None
-    credits: Mapping[str, Json] | None = None
+    Raises ApiError.
+    """
 
-
-def stats(project: Project, *, runtime: Runtime = HERE) -> Numbers:
-    """Read the dashboard, and the credits where the server shows them. Raises ApiError."""
-
-    async def story(caller: Caller) -> Numbers:
-        dashboard, usage = await caller.need(DashboardStats(), Stats), await caller.optional(CreditsUsage(), Stats)
-        return Numbers(dashboard=dashboard.data, credits=usage.data if usage else None)
+    async def story(caller: Caller) -> dict[str, Mapping[str, Json] | None]:
+        dashboard, usage = await caller.ask(DashboardStats()), await caller.optional(CreditsUsage(), Stats)
+        if isinstance(dashboard, Failure):
+            raise caller.error(dashboard)
+        assert isinstance(dashboard, Stats)
+        return {"dashboard": dashboard.data, "credits": usage.data if usage else None}
 
     return converse(project, runtime, story)

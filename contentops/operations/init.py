@@ -126,9 +126,12 @@ def _failure(path: Path, error: OSError | UnicodeDecodeError | OutputError, writ
     return OutputError(f"`{path}` cannot be written: {why}{before if written else ''}", hint=hint)
 
 
-def starter(path: str) -> str:
-    """Return the text of a file of `starter/`, with its marks."""
-    return (resources.files("contentops.operations") / "starter" / path).read_text(encoding="utf-8")
+def _filled(path: str, marks: Mapping[str, str]) -> str:
+    """Return the text of a file of `starter/`, with the values of its marks."""
+    text = (resources.files("contentops.operations") / "starter" / path).read_text(encoding="utf-8")
+    for mark, value in marks.items():
+        text = text.replace(mark, value)
+    return text
 
 
 def free_folder(top: Path, *first: str, taken: str = "") -> str:
@@ -225,7 +228,7 @@ def project_files(
         ),
     }
     if not bare:
-        files[data] = starter("cities.csv")
+        files[data] = _filled("cities.csv", {})
     for schema in SCHEMAS:
         files[f"{schemas}/{schema}.schema.json"] = schema_path(schema).read_text(encoding="utf-8")
     return NewFiles(top=directory, files=files, lines=GIT_LINES, hint="nothing was written; choose another folder")
@@ -242,13 +245,6 @@ def _places(manifests: str, site: SiteLayout | None) -> str:
     lines += [output_line(site)] if site else []
     lines += [f"preset: {site.preset}"] if site and site.preset else []
     return "".join(f"\n{line}" for line in lines) + ("\n" if lines else "")
-
-
-def _filled(path: str, marks: Mapping[str, str]) -> str:
-    text = starter(path)
-    for mark, value in marks.items():
-        text = text.replace(mark, value)
-    return text
 
 
 # ---- Find the site generator of a folder by its settings file, and choose where a new project writes its texts.
@@ -388,33 +384,16 @@ class SiteLayout(Struct, frozen=True, kw_only=True):
     """The template of output paths."""
     manifests: str
     """The folder of manifests."""
-
-    @property
-    def title(self) -> str:
-        """The generator's name as it is written."""
-        return GENERATORS[self.generator].title
-
-    @property
-    def preset(self) -> str:
-        """The preset in `contentops.yaml`, or empty."""
-        return GENERATORS[self.generator].preset
+    preset: str
+    """The preset in `contentops.yaml`, or empty."""
 
     @property
     def folder(self) -> str:
         """The folder of texts, with a slash at its end; empty for the site itself."""
         return self.output.rpartition("/")[0] + "/" if "/" in self.output else ""
 
-    @property
-    def drafts(self) -> str:
-        """What keeps drafts out of the site; empty: its generator does."""
-        return self._filled(GENERATORS[self.generator].drafts)
-
-    @property
-    def advice(self) -> str:
-        """What a person has to do in the site; empty: nothing."""
-        return self._filled(GENERATORS[self.generator].advice)
-
-    def _filled(self, sentence: str) -> str:
+    def said(self, sentence: str) -> str:
+        """Return a sentence of the generator with the folders of this site."""
         name = self.folder.rstrip("/").rpartition("/")[2]
         return sentence.format(output=self.folder, folder=name, manifests=self.manifests)
 
@@ -447,12 +426,10 @@ def find_site(folder: Path, chosen: str = "") -> SiteLayout | None:
 def _read(files: ProjectFiles, path: str) -> str | None:
     """Return the text of a settings file, None where there is none. Raises FileError for one that cannot be read."""
     data = files.read(path)
-    if data is None or len(data) > LARGEST:
-        if data is None:
-            return None
+    if data is not None and len(data) > LARGEST:
         raise FileError("which-site", path, f"`{path}` is larger than {LARGEST >> 10} KiB")
     try:
-        return data.decode("utf-8-sig")
+        return None if data is None else data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise FileError("which-site", path, f"`{path}` is not UTF-8") from None
 
@@ -484,6 +461,7 @@ def _site(folder: Path, name: str, path: str, text: str) -> SiteLayout:
         settings=path,
         output=f"{place}/{generator.file}" if place else generator.file,
         manifests=free_folder(folder, taken=place.partition("/")[0]),
+        preset=generator.preset,
     )
 
 
@@ -511,6 +489,7 @@ _PLAIN = re.compile(r"(?!(?i:true|false|yes|no|on|off|null|y|n)$)[A-Za-z][A-Za-z
 """Words that need no quotes in YAML."""
 _GLOB = re.compile(r"[*?+!\[\]\\]")
 """Characters with a special meaning in a path of a workflow."""
+_ESCAPED = r"\\\g<0>"
 
 
 def workflow_files(folder: Path, action: str, *, project: str, environments: Sequence[str]) -> NewFiles:
@@ -538,7 +517,7 @@ def workflows(
     Each has a job for each of `environments`; none: one job, for the default environment.
     """
     name = "-".join(("contentops", *(_plain(part) for part in (directory.strip("."),) if part)))
-    paths = json.dumps([f"{_GLOB.sub(_escaped, directory)}/**", f".github/workflows/{name}-*.yml"], ensure_ascii=False)
+    paths = json.dumps([f"{_GLOB.sub(_ESCAPED, directory)}/**", f".github/workflows/{name}-*.yml"], ensure_ascii=False)
     chosen = ["environment: ${{ matrix.environment }}"] * bool(environments)
     named = [f"name: {name}"] * (name != _NAME)
     places = [f"directory: {_word(directory)}"] if directory != "." else []
@@ -560,13 +539,10 @@ def workflows(
     }
     files = {}
     for kind in WORKFLOWS:
-        text = starter(f"ci/{kind}.yml")
-        if kind != "plan":
-            # An environment may take its texts from the one before it.
-            text = text.replace("@matrix@", values["@matrix@"].replace("{fail-fast", "{max-parallel: 1, fail-fast"))
-        for mark, value in values.items():
-            text = text.replace(mark, value)
-        files[f".github/workflows/{name}-{kind}.yml"] = text
+        # An environment may take its texts from the one before it.
+        in_turn = "{fail-fast" if kind == "plan" else "{max-parallel: 1, fail-fast"
+        matrix = values["@matrix@"].replace("{fail-fast", in_turn)
+        files[f".github/workflows/{name}-{kind}.yml"] = _filled(f"ci/{kind}.yml", {**values, "@matrix@": matrix})
     return files
 
 
@@ -578,10 +554,6 @@ def holder(environment: str) -> str:
 def _plain(name: str) -> str:
     """Return `name` with only the characters that GitHub and every file system accept."""
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") or hashlib.sha256(name.encode()).hexdigest()[:8]
-
-
-def _escaped(match: re.Match[str]) -> str:
-    return f"\\{match[0]}"
 
 
 def _lines(indent: int, *lines: str) -> str:

@@ -13,7 +13,6 @@ import gc
 import threading
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +22,7 @@ from contentops.atomic_io import TRUSTED_AFTER
 from contentops.digest import NOTHING, Digest
 from contentops.documents.checks import count_words
 from contentops.errors import Diagnostic, Severity
+from contentops.execution.primitives import iso
 from contentops.manifests.catalog_lock import FILE as CATALOG
 from contentops.model import (
     PROJECT_FILE,
@@ -147,8 +147,6 @@ class Snapshot(Struct, frozen=True, kw_only=True, dict=True):
     known: KnownHistory
     """What the history of each item is made from."""
     spend: Spend
-    made_at: str
-    """ISO time, UTC."""
     last_run: KeptRun | None = None
     findings: tuple[Diagnostic, ...] = ()
     """Of the manifests and the ledger."""
@@ -329,7 +327,7 @@ class _KeptParts:
 def _snapshot(
     workspace: Workspace, inputs: PlanInputs, kept: _KeptParts, *, errors: tuple[Diagnostic, ...]
 ) -> Snapshot:
-    project, runtime, state = workspace.project, workspace.runtime, workspace.state
+    project, state = workspace.project, workspace.state
     plan, items, shown_before = kept.plan(inputs)
     twins = same_words(items)
     made = dependants_of({item.id: item.sources for item in items})
@@ -370,7 +368,6 @@ def _snapshot(
         items=views,
         approvals=inputs.approvals,
         spend=kept.spend.get("", (jobs, desired), lambda: count_spend(jobs, desired)),
-        made_at=_time(runtime.wall()),
         last_run=runs[0].run if runs else None,
         findings=(*errors, *workspace.unread, *(() if errors else plan.findings)),
         known=KnownHistory(state=state, jobs=jobs, runs=runs, approvals=inputs.approvals),
@@ -438,11 +435,6 @@ def _since(project: Project, file: Observed, made_by: Job | None) -> str:
     if made_by is not None and made_by.generated_at and file.body == made_by.body:
         return made_by.generated_at
     try:
-        return _time(Path(project.root, file.path).stat().st_mtime)
+        return iso(Path(project.root, file.path).stat().st_mtime)
     except OSError:
         return ""
-
-
-def _time(seconds: float) -> str:
-    """Return a time since 1970 as ISO time, UTC, as records have it."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

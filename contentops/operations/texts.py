@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, structs
@@ -37,6 +36,7 @@ from contentops.errors import (
     did_you_mean,
     plural,
 )
+from contentops.execution.primitives import seconds_of
 from contentops.model import (
     Approval,
     Change,
@@ -371,17 +371,17 @@ def from_previous(project: Project, item: str) -> Difference:
 def _previous(record: Record, made_by: Job | None, texts: ItemTexts) -> TextVersion | None:
     """Return the newest text that is older than the one the last apply brought; of git or of the cache."""
     latest = record.promoted if record.is_promoted else record.generated or record.promoted or record.adopted
-    until = _instant(made_by.generated_at) if made_by is not None else 0.0
+    until = (seconds_of(made_by.generated_at) or 0.0) if made_by is not None else 0.0
 
     committed = [one for one in texts.earlier if one.commit]
     at = next((place for place, one in enumerate(committed) if one.digest == latest), None)
     if at is not None:
         committed = committed[at + 1 :]
     elif until and not record.is_promoted:
-        committed = [one for one in committed if _instant(one.at) <= until]
-    paid = {one.job.body: _instant(one.job.generated_at) for one in texts.history.texts}
+        committed = [one for one in committed if (seconds_of(one.at) or 0.0) <= until]
+    paid = {one.job.body: seconds_of(one.job.generated_at) or 0.0 for one in texts.history.texts}
     cached = [one for one in texts.earlier if one.digest in paid and one.digest != latest]
-    candidates = [(_instant(one.at), one) for one in committed[:1]]
+    candidates = [((seconds_of(one.at) or 0.0), one) for one in committed[:1]]
     candidates += [(paid[one.digest], one) for one in cached if not until or paid[one.digest] <= until]
     return max(candidates, key=lambda pair: pair[0])[1] if candidates else None
 
@@ -516,7 +516,7 @@ def item_events(one: ReviewItem, texts: ItemTexts) -> tuple[ItemEvent, ...]:
         *_edits(one, texts, now),
         *_verdicts(one, texts, now),
     ]
-    return tuple(sorted(events, key=lambda event: (_instant(event.at), _rank(event)), reverse=True))
+    return tuple(sorted(events, key=lambda event: ((seconds_of(event.at) or 0.0), _rank(event)), reverse=True))
 
 
 def _generation(job: Job, texts: ItemTexts, now: Digest) -> ItemEvent:
@@ -569,13 +569,6 @@ def _rank(event: ItemEvent) -> int:
     """Return which of several things in one second came later: a text is made, edited, committed and then read."""
     is_uncommitted = event.kind is ItemEventKind.EDITED and not event.commit
     return len(ItemEventKind) if is_uncommitted else list(ItemEventKind).index(event.kind)
-
-
-def _instant(at: str) -> float:
-    try:
-        return datetime.fromisoformat(at).timestamp()
-    except (ValueError, OverflowError):
-        return 0
 
 
 # ---- The texts that an item has and had, with their words: of its file, of git's history of it, and of the cache.

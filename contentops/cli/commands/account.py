@@ -140,8 +140,7 @@ def stats(session: Session) -> None:
     Costs no credits and changes nothing.
     """
     project = session.project()
-    totals = operation.stats(project, runtime=session.runtime())
-    numbers = {"dashboard": totals.dashboard, "credits": totals.credits}
+    numbers = operation.stats(project, runtime=session.runtime())
     if session.as_json:
         session.answer({"server": project.api.server, **numbers}, "")
         return

@@ -119,7 +119,7 @@ def command(
     if site:
         lines += ["", *_about(site)]
     values: dict[str, Json] = {"directory": str(folder), "files": list(written)}
-    values |= {"site": {**structs.asdict(site), "preset": site.preset}} if site else {}
+    values |= {"site": structs.asdict(site)} if site else {}
     ready = [] if exists else ["", *_ready(folder, wanted[0], bare=bare, site=site, model=model)]
     session.answer(values, [*lines, *ready], fit=True)
 
@@ -143,12 +143,13 @@ def _after_ci(workflows: NewFiles, action: str, environments: Sequence[str]) -> 
 
 def _about(site: SiteLayout) -> Iterator[str]:
     """Yield what was recognised and chosen, and what is left for a person to do."""
-    found = f"Found {site.title} (`{site.settings}`)" if site.settings else f"For {site.title}"
+    generator = GENERATORS[site.generator]
+    found = f"Found {generator.title} (`{site.settings}`)" if site.settings else f"For {generator.title}"
     place = f"`{site.folder}`" if site.folder else "this folder"
     yield f"{found}: texts go to {place}, manifests to `{site.manifests}/`."
     yield f"To change that, edit this line of `contentops.yaml`: `{output_line(site)}`"
-    if site.advice:
-        yield site.advice
+    if generator.advice:
+        yield site.said(generator.advice)
 
 
 def _ready(folder: Path, files: NewFiles, *, bare: bool, site: SiteLayout | None, model: str) -> Iterator[str]:
@@ -162,8 +163,8 @@ def _ready(folder: Path, files: NewFiles, *, bare: bool, site: SiteLayout | None
         yield f"A project of 4 items is ready{where}; {about}."
     if site and site.preset:
         yield f"Its texts are drafts. To publish them, delete `draft: true` in `{manifest}`."
-    if site and site.drafts:
-        yield site.drafts
+    if site and (drafts := GENERATORS[site.generator].drafts):
+        yield site.said(drafts)
     if model and not os.environ.keys() & {"OPENAI_BASE_URL", "OPENAI_API_KEY"}:
         yield _ADDRESS
     if bare:
