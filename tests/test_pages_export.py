@@ -71,12 +71,32 @@ def test_all_pages_are_there_and_every_link_leads_to_one(
 def test_a_folder_of_others_is_refused(project: Build, invoke: Run, processes: None) -> None:
     """Nothing is written, and nothing removed."""
     root = project({**FILES, "docs/index.html": "theirs"})
-    assert invoke("review", "--out", "public", cwd=root).code == 0
-    for name in ("docs", "public", ".", "contentops.yaml"):
+    for name in ("docs", ".", "contentops.yaml"):
         refused = invoke("review", "--out", name, cwd=root)
         assert refused.code == 1, refused.stderr
         assert "Traceback" not in refused.stderr
     assert (root / "docs" / "index.html").read_text("utf-8") == "theirs"
+
+
+def test_an_export_replaces_an_earlier_one_and_no_other_file(project: Build, invoke: Run, processes: None) -> None:
+    """Also one that was stopped on the way; pages of items that are gone go with it."""
+    root = project(FILES)
+    public = root / "public"
+    assert invoke("review", "--out", "public", cwd=root).code == 0
+    before = {path.name: path.read_bytes() for path in public.iterdir()}
+    gone = next(name for name in before if name.startswith("item-"))
+    listed = (public / "contentops-review.txt").read_text("utf-8")
+    (public / "contentops-review.txt").write_text(f"{listed}item-old.html\n", "utf-8")
+    (public / "item-old.html").write_text("old", "utf-8")
+    (public / "index.html").unlink()
+    (public / gone).write_text("cut o", "utf-8")
+    assert invoke("review", "--out", "public", cwd=root).code == 0
+    assert {path.name for path in public.iterdir()} == before.keys()
+    assert (public / gone).read_bytes() != b"cut o"
+    (public / "mine.html").write_text("mine", "utf-8")
+    refused = invoke("review", "--out", "public", cwd=root)
+    assert (refused.code, "such as `mine.html`" in refused.stderr) == (1, True)
+    assert {path.name for path in public.iterdir()} == {*before, "mine.html"}
 
 
 def test_a_plan_is_one_document(project: Build, invoke: Run) -> None:

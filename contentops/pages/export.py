@@ -17,6 +17,8 @@ from contentops.pages.views import PlanView, plan_page
 
 INDEX: Final = "index.html"
 STYLE: Final = "style.css"
+LISTING: Final = "contentops-review.txt"
+"""Lists the files of an export, each before it is written, so that the next one replaces these and no others."""
 _KEPT: Final = {"/items": ("state", "page"), "/item": ("id", "view")}
 """What makes its own file: sorting and searching need a server."""
 _SLUG: Final = 60
@@ -68,17 +70,15 @@ def file_name(stem: str, query: Mapping[str, str]) -> str:
 def export(site: Site, folder: Path) -> int:
     """Write the pages into a folder; return how many. `site.links` are its `FileLinks`.
 
-    The folder is empty or new. The index is written last: a folder without one is not whole. Raises OutputError for a
-    folder that is not empty, and where it cannot be written.
+    The folder is new, empty, or has an earlier export alone. The index is written last: a folder without one is not
+    whole. Raises OutputError for a folder with other files, and where it cannot be written.
     """
     assert isinstance(site.links, FileLinks)
     for item in site.review.snapshot().items:  # what that raises leaves the folder as it is
         site.links.item(item.id)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            hint = "delete it, or choose another folder"
-            raise OutputError(f"`{folder}` is not empty, so nothing is written into it", code="not-empty", hint=hint)
+        _delete_export(folder)
         _write(folder, STYLE, (FOLDER / STYLE).read_text("utf-8"))
         index, written = _rendered(site.links, site, INDEX), {STYLE, INDEX}
         # Rendering a page adds those that it links to.
@@ -93,8 +93,23 @@ def export(site: Site, folder: Path) -> int:
     return len(written) - 1
 
 
+def _delete_export(folder: Path) -> None:
+    """Delete the files of an earlier export. Raises OutputError where the folder has others."""
+    listing = folder / LISTING
+    ours = listing.read_text("utf-8").splitlines() if listing.is_file() and not listing.is_symlink() else []
+    others = sorted(path.name for path in folder.iterdir() if path.name not in {*ours, LISTING} or path.is_dir())
+    if others:
+        message = f"`{folder}` has files of others, such as `{others[0]}`, so nothing is written into it"
+        raise OutputError(message, code="not-empty", hint="delete them, or choose another folder")
+    # The index first: a folder without one is not whole.
+    for path in sorted(folder.iterdir(), key=lambda path: (path.name != INDEX, path.name == LISTING)):
+        path.unlink()
+
+
 def _write(folder: Path, name: str, text: str) -> None:
-    """Write a new file."""
+    """Write a new file, and its name into the listing."""
+    with (folder / LISTING).open("a", encoding="utf-8", newline="\n") as listing:
+        listing.write(f"{name}\n")
     with (folder / name).open("x", encoding="utf-8", newline="\n") as file:
         file.write(text)
 
