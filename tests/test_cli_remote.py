@@ -16,7 +16,7 @@ from contentops.cli.commands.catalog import pulled_text
 from contentops.cli.terminal import harmless
 from contentops.errors import ApiError
 from contentops.model import CatalogEntry, CatalogSnapshot
-from contentops.operations import contents as remote
+from contentops.operations import connection as remote
 from contentops.operations.catalog import CatalogChange, Pulled
 from contentops.reporting.layout import unpainted
 from contentops.schema_files import load_schema

@@ -14,7 +14,7 @@ from contentops.ledger.limiter import account_of, limit_of, sign_in
 from contentops.ledger.project import spending
 from contentops.ledger.session import LedgerSession
 from contentops.model import ApiSettings, JobState
-from contentops.operations.contents import contents
+from contentops.operations.connection import contents
 from contentops.operations.doctor import doctor
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, results

@@ -11,7 +11,7 @@ import pytest
 from contentops.api import trust
 from contentops.errors import InputError, Refused
 from contentops.model import ApiSettings, Project
-from contentops.operations import catalog, contents, doctor
+from contentops.operations import catalog, connection, doctor
 from contentops.operations.connection import read_credentials
 from contentops.operations.opening import Runtime, open_project
 from tests.running import Build, Run
@@ -80,7 +80,7 @@ def test_nothing_is_sent_before_it_is_listed(project: Build, home: dict[str, str
 
     found = open_project(str(site(project, f"base_url: '{ELSEWHERE}/v1', dialect: v1")), "", ())
     runtime = Runtime(environ=home, transport=httpx.MockTransport(answer), run=asyncio.run)
-    deeds: list[Any] = [contents.stats, contents.contents, catalog.pull]
+    deeds: list[Any] = [connection.stats, connection.contents, catalog.pull]
     for deed in deeds:
         with pytest.raises(Refused):
             deed(found, runtime=runtime)

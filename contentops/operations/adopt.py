@@ -46,7 +46,7 @@ from contentops.model import (
     State,
     text_digest,
 )
-from contentops.operations.contents import Caller, content_owners, converse
+from contentops.operations.connection import Caller, content_owners, converse
 from contentops.operations.opening import HERE, Runtime, other_states
 from contentops.operations.workspace import Workspace, catalog_of, hold_lock, open_workspace
 from contentops.planning.approval import draft_mark

@@ -48,8 +48,7 @@ from contentops.model import (
 )
 from contentops.model.desired import Stage
 from contentops.model.plan_file import PlanFile
-from contentops.operations.connection import Credentials, connected, read_credentials, try_model
-from contentops.operations.contents import content_owners
+from contentops.operations.connection import Credentials, connected, content_owners, read_credentials, try_model
 from contentops.operations.opening import HERE, Runtime, kept_copies
 from contentops.operations.plan import gathered
 from contentops.operations.refresh import plan_after_looks
@@ -401,7 +400,7 @@ def _carry_out(
     import asyncio
 
     from contentops.execution.run import execute
-    from contentops.operations.before_submit import look_at_server
+    from contentops.operations.catalog import look_at_server
 
     project, shared, runtime = workspace.project, workspace.working_ledger, workspace.runtime
     plan = plan if shared is None else claim(shared, plan)

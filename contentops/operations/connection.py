@@ -1,18 +1,43 @@
-"""Connect a command with the project's server, or with the embedded one."""
+"""Connect a command with the project's server, and ask it about stored contents and the account's numbers.
+
+Outside of a run, calls are sent one after the other, within the project's limit, and are repeated where a failure may
+pass. All of them are free.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from msgspec import ValidationError, convert, structs
 
+from contentops.api.calls import (
+    Call,
+    Content,
+    ContentEntry,
+    ContentList,
+    CreditsUsage,
+    DashboardStats,
+    DeleteContent,
+    Failure,
+    FailureKind,
+    GetContent,
+    Reply,
+    Stats,
+)
+from contentops.api.dialects import AUTO
+from contentops.api.outcomes import is_absent, not_sent
+from contentops.ci.results import lock_name
 from contentops.errors import ApiError, StateError
-from contentops.model import ApiSettings, Project
-from contentops.operations.opening import Runtime, open_cache
+from contentops.execution.contents import ContentOwners, Owner
+from contentops.execution.limiter import WINDOW, AccountLimiter, Limiter
+from contentops.model import ApiSettings, Json, Project, State
+from contentops.operations.opening import HERE, Runtime, has_ledger, open_cache, other_states, read_state
 from contentops.sanitize import visible
+from contentops.state import state_dir
 from contentops.state.cache import Cache
 from contentops.state.state_dir import FOLDER
 
@@ -20,6 +45,7 @@ if TYPE_CHECKING:
     from contentops.api.session import ApiEndpoint, Client
     from contentops.server.engines.openai import OpenAIEngine
 
+# ---- Read the keys, and connect with the project's server, or with the embedded one.
 
 LOOK = 0.5
 """Seconds between two looks whether a person stops what is waited for."""
@@ -93,8 +119,6 @@ def _confirm(server: str, variable: str, runtime: Runtime, setting: str) -> None
 
 async def try_model(engine: OpenAIEngine, stopped: Callable[[], bool]) -> None:
     """Send the model one short prompt, unless a person stops. Raises ApiError where it does not answer."""
-    import asyncio
-
     from contentops.server.engines.protocol import EngineError
 
     trying = asyncio.ensure_future(engine.probe())
@@ -171,3 +195,270 @@ def _endpoint(cache: Cache, key: str) -> ApiEndpoint | None:
         return convert(facts, ApiEndpoint, strict=True) if facts else None
     except ValidationError:
         return None
+
+
+# ---- Find the owners of stored contents in the states of all environments.
+
+
+def content_owners(project: Project, state: State) -> ContentOwners:
+    """Return what finds the owner of a content, by all locks and by its metadata. `state`: the project's."""
+    return ContentOwners(recorded_owners(project, state), lineage=state.lineage, environment=project.environment)
+
+
+def recorded_owners(project: Project, state: State) -> dict[str, Owner]:
+    """Return the owner of each content that a record or an open job names, by content id.
+
+    `state`: that of the project's environment; other environments are read from their locks and journals.
+    """
+    states = {**other_states(project), project.environment: state}
+    # Of several records with one content, as after a copy of a lock, the default environment owns it, or the first.
+    locks = [("" if name == project.environment else lock_name(name), states[name]) for name in sorted(states)]
+    server = project.api.server
+    records = [(lock, one) for lock, each in locks for one in each.records.values() if one.server == server]
+    jobs = [(lock, one) for lock, each in locks for one in each.open_jobs.values() if one.server == server]
+    owners: dict[str, Owner] = {}
+    for lock, record in records:
+        owners.setdefault(record.content_id, Owner(item=record.id, lock=lock))
+    for lock, job in jobs:
+        owners.setdefault(job.content_id, Owner(item=job.item, lock=lock, request=job.request_id))
+    for lock, record in records:
+        superseded = Owner(item=record.id, superseded=True, lock=lock)
+        owners = dict.fromkeys(record.superseded, superseded) | owners
+    owners.pop("", None)
+    return owners
+
+
+# ---- Ask the server about stored contents and the account's numbers, outside of a run. All of it is free.
+
+_SOON = 0.01
+"""Seconds after which a limit is asked again, at least."""
+LONGEST_PAUSE = 300.0
+"""Seconds a server may ask for before we give up instead of waiting."""
+
+T = TypeVar("T")
+
+
+# --- asking ------------------------------------------------------------------------------------------------
+
+
+class NoTurn(Exception):
+    """A person stopped what waits for a request, or it would wait for more than a minute."""
+
+
+class Caller:
+    """Sends free calls, each when the limit allows. `limiter`: the account's; None: only this command sends.
+
+    With `stopped`, which says whether a person stops, waiting for a request may raise NoTurn.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        project: Project,
+        runtime: Runtime,
+        limiter: AccountLimiter | None = None,
+        stopped: Callable[[], bool] | None = None,
+    ) -> None:
+        self.client = client
+        self._stopped = stopped
+        self._project = project
+        self.random = runtime.random
+        self._limiter = limiter or Limiter(project.api.requests_per_minute)
+        self.notify = runtime.notify
+
+    async def ask(self, call: Call) -> Reply | Failure:
+        """Send a free call, as often as the retry policy allows, and return the answer."""
+        from contentops.execution.run_context import Attempts
+
+        attempts = Attempts(self)
+        while isinstance(answer := await self.ask_once(call), Failure) and await attempts.again(answer):
+            pass
+        return answer
+
+    def now(self) -> float:
+        """Return the time of the loop, in seconds."""
+        return asyncio.get_running_loop().time()
+
+    def may_wait(self, failure: Failure, began: float) -> bool:
+        """Return whether to wait out a 429; if so, the next call waits as long as the server asks for."""
+        if (failure.retry_after or 0.0) > LONGEST_PAUSE or self.now() - began > LONGEST_PAUSE:
+            return False
+        self._limiter.throttled(self.now(), failure.retry_after)
+        return True
+
+    async def pause(self, failure: Failure, seconds: float) -> None:
+        """Wait before a call that failed is sent again."""
+        self.notify(f"{failure.message}; trying again")
+        await self._wait(seconds, "the next try")
+
+    async def ask_once(self, call: Call) -> Reply | Failure:
+        """Send a free call once. Each request waits for its turn, also those that look for the API's address."""
+        if self.client.dialect == AUTO and isinstance(endpoint := await self.find(), Failure):
+            return not_sent(endpoint, call)
+        await self.turn()
+        return await self.client.send(call)
+
+    async def find(self, *, again: bool = False) -> ApiEndpoint | Failure:
+        """Return where the API is; if that is unknown, or `again`, search for it."""
+        if again or not self.client.is_found:
+            await self.turn()
+        return await self.client.find(again=again, turn=self.turn)
+
+    async def turn(self) -> bool:
+        """Wait until the limit allows a request."""
+        while not self._limiter.take(1, self.now()):
+            seconds = max(self._limiter.ready_at(self.now()) - self.now(), _SOON)
+            if self._stopped is None:
+                await self._wait(seconds, "the next request may go out")
+            elif self._stopped() or seconds > WINDOW + LOOK:
+                raise NoTurn
+            else:
+                await asyncio.sleep(min(seconds, LOOK))
+        return True
+
+    async def listed(self) -> ContentList:
+        """List everything the account has stored. Raises ApiError."""
+        from contentops.execution.run_context import list_all
+
+        contents = await list_all(self.ask)
+        if isinstance(contents, Failure):
+            raise self.error(contents)
+        return contents
+
+    async def optional(self, call: Call, kind: type[T]) -> T | None:
+        """Send a free call and return the answer; None where the server has no such thing, or not for this key."""
+        answer = await self.ask(call)
+        if isinstance(answer, Failure) and not (is_absent(answer) or answer.kind is FailureKind.FORBIDDEN):
+            raise self.error(answer)
+        return answer if isinstance(answer, kind) else None
+
+    def error(self, failure: Failure) -> ApiError:
+        """Return a failure as the error that a person reads."""
+        return as_error(failure, self._project)
+
+    async def _wait(self, seconds: float, event: str) -> None:
+        if seconds >= 2:
+            self.notify(f"waiting {seconds:.0f} s until {event}")
+        if seconds > 0:
+            await asyncio.sleep(seconds)
+
+
+def as_error(failure: Failure, project: Project) -> ApiError:
+    """Return a failure as the error a person reads: the endpoint, the status, the server's words, and what to do."""
+    return ApiError(failure.full_message, hint=_hint(failure, project))
+
+
+def _hint(failure: Failure, project: Project) -> str:
+    if "x-user-id" in failure.message.lower():
+        return f"export {project.api.user_env}=..., with the account's user id"
+    match failure.kind:
+        case FailureKind.UNAUTHORIZED:
+            return f"check `{project.api.key_env}`: the key may be wrong, expired, or for another server"
+        case FailureKind.FORBIDDEN:
+            return "the key has no permission for this; check the account's plan and the owner of the content"
+        case FailureKind.QUOTA:
+            return "the account has no credits left"
+        case FailureKind.THROTTLED:
+            return "try again later, or lower `api.requests_per_minute` if others use the account too"
+        case FailureKind.UNAVAILABLE | FailureKind.NOT_SENT:
+            return "check the network and `api.base_url`, or try again later; nothing was changed"
+        case _:
+            return "check the path at the end of `api.base_url`; `api.dialect: auto` finds the prefix"
+
+
+def converse(
+    project: Project,
+    runtime: Runtime,
+    story: Callable[[Caller], Awaitable[T]],
+    cache: Cache | None = None,
+    limiter: AccountLimiter | None = None,
+) -> T:
+    """Run calls to the project's server and return the result. `limiter`: the account's, where it is known already."""
+    credentials = read_credentials(project.api, runtime)
+
+    async def run(shared: AccountLimiter | None) -> T:
+        async with connected(project, credentials, runtime, cache) as client:
+            return await story(Caller(client, project, runtime, shared))
+
+    if project.api.base_url == "local":
+        state_dir.make(Path(project.root))
+    with contextlib.ExitStack() as closing:
+        if limiter is None and has_ledger(project, runtime.environ):
+            from contentops.operations.ledger import limiting
+
+            limiter = closing.enter_context(limiting(project, credentials.key, runtime))
+        result: T = (runtime.run or asyncio.run)(run(limiter))
+    return result
+
+
+# --- contents ----------------------------------------------------------------------------------------------
+
+
+class Owned(Owner, frozen=True, kw_only=True):
+    """A stored content, and the item that owns it."""
+
+    entry: ContentEntry
+
+
+def contents(project: Project, *, runtime: Runtime = HERE) -> tuple[Owned, ...]:
+    """List everything the account has stored, in the server's order, with its owners. Raises ApiError."""
+    owners = recorded_owners(project, read_state(project))
+    listed = converse(project, runtime, Caller.listed)
+    return tuple(Owned(entry=entry, **structs.asdict(owners.get(entry.id, Owner()))) for entry in listed.entries)
+
+
+def content(
+    project: Project,
+    content_id: str,
+    *,
+    runtime: Runtime = HERE,
+) -> tuple[Content, Owner]:
+    """Return a stored content and its owner. Raises ApiError."""
+    owners = recorded_owners(project, read_state(project))
+    answer = converse(project, runtime, lambda caller: caller.ask(GetContent(content_id)))
+    if isinstance(answer, Failure):
+        error = as_error(answer, project)
+        if not is_absent(answer):
+            raise error
+        message = f"there is no content `{content_id}`: {error.message}"
+        raise ApiError(message, hint="`contentops content list` lists them")
+    assert isinstance(answer, Content)
+    return answer, owners.get(answer.id, Owner())
+
+
+def delete(project: Project, content_ids: Iterable[str], *, runtime: Runtime = HERE) -> None:
+    """Delete stored contents; one that is gone already counts. Raises ApiError at the first that cannot be deleted."""
+
+    async def story(caller: Caller) -> None:
+        for content_id in content_ids:
+            answer = await caller.ask(DeleteContent(content_id))
+            if isinstance(answer, Failure) and answer.kind is FailureKind.NOT_FOUND:
+                # Either the content is not there, or the route.
+                stored = await caller.ask(GetContent(content_id))
+                gone = isinstance(stored, Failure) and stored.kind is FailureKind.NOT_FOUND
+            else:
+                gone = not isinstance(answer, Failure)
+            if isinstance(answer, Failure) and not gone:
+                raise caller.error(answer)
+            runtime.notify(f"{content_id}: deleted")
+
+    converse(project, runtime, story)
+
+
+# --- numbers -----------------------------------------------------------------------------------------------
+
+
+def stats(project: Project, *, runtime: Runtime = HERE) -> dict[str, Mapping[str, Json] | None]:
+    """Return the account's `dashboard` and `credits`, each by the server's names; None where it does not show them.
+
+    Raises ApiError.
+    """
+
+    async def story(caller: Caller) -> dict[str, Mapping[str, Json] | None]:
+        dashboard, usage = await caller.ask(DashboardStats()), await caller.optional(CreditsUsage(), Stats)
+        if isinstance(dashboard, Failure):
+            raise caller.error(dashboard)
+        assert isinstance(dashboard, Stats)
+        return {"dashboard": dashboard.data, "credits": usage.data if usage else None}
+
+    return converse(project, runtime, story)

@@ -6,12 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from contentops.api.calls import CatalogReply
+from contentops.api.calls import CatalogReply, Failure, ListTemplates
 from contentops.documents.folders import denial
 from contentops.errors import Check, ContentopsError, plural
 from contentops.model import Desired, Project
 from contentops.operations.approving import approval_checks
-from contentops.operations.connection import Credentials, read_credentials, read_model, try_model
+from contentops.operations.connection import (
+    Caller,
+    Credentials,
+    as_error,
+    converse,
+    read_credentials,
+    read_model,
+    try_model,
+)
 from contentops.operations.opening import HERE, Runtime, has_ledger, is_of_another, open_cache, open_store
 from contentops.operations.workspace import shared_state, snapshot_of, validate
 
@@ -139,9 +147,7 @@ def _catalog_check(project: Project) -> Iterator[Check]:
 
 
 def _server_check(project: Project, credentials: Credentials, runtime: Runtime) -> Iterator[Check]:
-    from contentops.api.calls import CatalogReply, Failure, ListTemplates
-    from contentops.operations.before_submit import check_user
-    from contentops.operations.contents import Caller, as_error, converse
+    from contentops.operations.catalog import check_user
 
     where = f"`{project.api.base_url}` ({project.api.dialect})"
 

@@ -27,7 +27,7 @@ from contentops.errors import ApiError
 from contentops.execution.contents import ContentOwners, StoredContent
 from contentops.model import Change, ItemId, Plan, Record, Remote, Restore, Saved, Submit, Write
 from contentops.model.plan_file import PlanFile
-from contentops.operations.contents import Caller, content_owners, converse
+from contentops.operations.connection import Caller, content_owners, converse, read_credentials
 from contentops.operations.unchanged import forget_plan
 from contentops.operations.workspace import Workspace
 from contentops.planning.edits import saved_records
@@ -261,8 +261,6 @@ class _Look:
 
     def at(self, inputs: PlanInputs, ids: AbstractSet[ItemId]) -> Mapping[ItemId, Remote]:
         """Ask the server about these records; return what differs from what was saved."""
-        from contentops.operations.connection import read_credentials
-
         read_credentials(inputs.project.api, self._workspace.runtime)
         try:
             return refresh(self._workspace, inputs, only=ids, listed=self._listed).remote or {}

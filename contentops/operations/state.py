@@ -15,7 +15,7 @@ from contentops.execution.run_context import ServerCapabilities
 from contentops.manifests.project import url_problem
 from contentops.manifests.validate import id_hint, id_problem
 from contentops.model import ApiSettings, ItemId, Job, JobState, Project, State
-from contentops.operations.contents import converse, recorded_owners
+from contentops.operations.connection import converse, recorded_owners
 from contentops.operations.opening import HERE, Runtime, other_states
 from contentops.operations.plan import no_item
 from contentops.operations.workspace import Workspace, hold_lock, open_workspace, shared_state, validate

@@ -54,7 +54,7 @@ from contentops.model import (
 )
 from contentops.model.jobs import made_texts
 from contentops.model.run import History, PaidText
-from contentops.operations.contents import Caller, content, converse
+from contentops.operations.connection import Caller, content, converse
 from contentops.operations.opening import HERE, Runtime, kept_copies, open_cache
 from contentops.operations.plan import no_item, recorded
 from contentops.operations.spend import KnownHistory, history, texts_of

@@ -14,8 +14,8 @@ from contentops.cli.options import environment_options
 from contentops.cli.session import Session
 from contentops.errors import ExitCode, UsageError, did_you_mean, plural
 from contentops.model import Json, Project
-from contentops.operations import contents as operation
-from contentops.operations.contents import Owned
+from contentops.operations import connection as operation
+from contentops.operations.connection import Owned
 from contentops.operations.pull import PulledItem
 from contentops.reporting.layout import moment, outline, paint, table
 from contentops.sanitize import visible
