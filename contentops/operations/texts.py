@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, structs
@@ -475,22 +474,11 @@ def _check(edit: TextEdit) -> None:
 # ---- What happened to the text of an item: generated, edited, approved and sent back.
 
 
-class ItemEventKind(enum.StrEnum):
-    """What happened."""
-
-    GENERATED = "generated"
-    OPEN = "open"
-    """A job whose text did not come into the file: `outcome` says why."""
-    EDITED = "edited"
-    APPROVED = "approved"
-    SENT_BACK = "sent-back"
-    WITHDRAWN = "withdrawn"
-
-
 class ItemEvent(Struct, frozen=True, kw_only=True):
     """One thing that happened to the text of an item."""
 
-    kind: ItemEventKind
+    kind: str
+    """`generated`, `open` (a job whose text did not come into the file: `outcome` says why), `edited` or a verdict."""
     at: str
     """ISO time; empty where it is not known."""
     by: str = ""
@@ -511,64 +499,49 @@ class ItemEvent(Struct, frozen=True, kw_only=True):
 def item_events(one: ReviewItem, texts: ItemTexts) -> tuple[ItemEvent, ...]:
     """Return what happened to an item's text, the newest first."""
     now = texts.now.digest if texts.now is not None else NOTHING
-    events = [
-        *(_generation(each, texts, now) for each in texts.history.generations),
-        *_edits(one, texts, now),
-        *_verdicts(one, texts, now),
-    ]
-    return tuple(sorted(events, key=lambda event: ((seconds_of(event.at) or 0.0), _rank(event)), reverse=True))
+    earlier = {each.digest for each in texts.earlier} - {now}
+    jobs = {each.job.request_id: each for each in texts.history.texts}
+    made, by_text = {each.job.body for each in jobs.values()}, {each.text: each.digest for each in texts.earlier}
+    committed = [each for each in texts.earlier if each.commit]
+    # Of several things in one second, a text was made first, then edited, committed and read, and then edited again.
+    events: list[ItemEvent] = []
+    if texts.now is not None and now not in made and texts.now.text not in {each.text for each in committed}:
+        events.append(ItemEvent(kind="edited", at=one.since))
+    events += (
+        ItemEvent(
+            kind=line.verdict.value,
+            at=line.at,
+            by=line.name,
+            note=line.note,
+            body=_one_of(earlier, by_text.get(line.text)),
+        )
+        for line in (*reversed(one.verdicts), *reversed(one.earlier))
+    )
+    events += (
+        ItemEvent(kind="edited", at=each.at, by=each.author, commit=each.commit, body=_one_of(earlier, each.digest))
+        for each in committed
+        if each.digest not in made
+    )
+    events += (_generation(each, jobs.get(each.request_id), now, earlier) for each in texts.history.generations)
+    return tuple(sorted(events, key=lambda event: seconds_of(event.at) or 0.0, reverse=True))
 
 
-def _generation(job: Job, texts: ItemTexts, now: Digest) -> ItemEvent:
-    text = next((each for each in texts.history.texts if each.job.request_id == job.request_id), None)
-    body = text.job.body if text is not None and text.job.body != now else NOTHING
+def _generation(job: Job, text: PaidText | None, now: Digest, earlier: Collection[Digest]) -> ItemEvent:
     return ItemEvent(
-        kind=ItemEventKind.GENERATED if job.outcome == "generated" else ItemEventKind.OPEN,
+        kind="generated" if job.outcome == "generated" else "open",
         at=job.time,
         by=job.server,
         credits=job.cost,
         job=job.job_id,
         outcome=job.outcome,
         note=job.error,
-        body=body if any(each.digest == body for each in texts.earlier) else NOTHING,
-        is_paid_text=body != NOTHING and text is not None and bool(text.where),
+        body=_one_of(earlier, text.job.body if text is not None else None),
+        is_paid_text=text is not None and text.job.body != now and bool(text.where),
     )
 
 
-def _edits(one: ReviewItem, texts: ItemTexts, now: Digest) -> Iterator[ItemEvent]:
-    """Yield the texts of the file that no job made: the present one if it is not committed, and those of commits."""
-    made = {each.job.body for each in texts.history.texts}
-    committed = [each for each in texts.earlier if each.commit]
-    if texts.now is not None and now not in made and texts.now.text not in {each.text for each in committed}:
-        yield ItemEvent(kind=ItemEventKind.EDITED, at=one.since)
-    for each in committed:
-        if each.digest not in made:
-            yield ItemEvent(
-                kind=ItemEventKind.EDITED,
-                at=each.at,
-                by=each.author,
-                commit=each.commit,
-                body=NOTHING if each.digest == now else each.digest,
-            )
-
-
-def _verdicts(one: ReviewItem, texts: ItemTexts, now: Digest) -> Iterator[ItemEvent]:
-    by_text = {each.text: each.digest for each in texts.earlier}
-    for line in (*one.verdicts, *one.earlier):
-        body = by_text.get(line.text, NOTHING)
-        yield ItemEvent(
-            kind=ItemEventKind(line.verdict.value),
-            at=line.at,
-            by=line.name,
-            note=line.note,
-            body=NOTHING if body == now else body,
-        )
-
-
-def _rank(event: ItemEvent) -> int:
-    """Return which of several things in one second came later: a text is made, edited, committed and then read."""
-    is_uncommitted = event.kind is ItemEventKind.EDITED and not event.commit
-    return len(ItemEventKind) if is_uncommitted else list(ItemEventKind).index(event.kind)
+def _one_of(bodies: Collection[Digest], body: Digest | None) -> Digest:
+    return body if body is not None and body in bodies else NOTHING
 
 
 # ---- The texts that an item has and had, with their words: of its file, of git's history of it, and of the cache.
