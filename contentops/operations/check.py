@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from msgspec import structs
-
 from contentops.documents.files import Outputs
 from contentops.errors import Diagnostic, Location, OutputError, Severity, plural
 from contentops.model import (
@@ -112,60 +110,6 @@ def body_of(inputs: PlanInputs, file: Observed) -> str | None:
         return None
 
 
-# ---- Find texts that a person has to approve and no one did, for the build of a site.
-
-
-def with_approvals(done: Checked, items: Iterable[Candidate], inputs: PlanInputs, notes: Iterable[Note]) -> Checked:
-    """Return the result of checks with a finding for each text that needs an approval and has none.
-
-    `notes`: those of the plan, which know approved texts whose file is a draft: these get a warning.
-    """
-    drafts = {note.id: note for note in notes if note.kind == APPROVED_DRAFT}
-    files = {file.item: file for file in done.files}
-    missing, unchecked = done.missing, done.unchecked
-    for item in items:
-        if item.spec is None or not item.spec.approval.required:
-            continue
-        seen = inputs.observe(item.path)
-        file = files.get(item.id)
-        if file is None and item.spec.checks == NO_CHECKS:
-            unchecked -= 1
-            missing += not seen.exists
-            file = CheckedFile(item=item.id, output=item.path, findings=tuple(_unreadable(item.id, seen)))
-        if file is not None and seen.exists:
-            found = tuple(_unapproved(item.spec, item.approval, seen, inputs))
-            if (note := drafts.get(item.id)) is not None:
-                warning = Diagnostic(
-                    code="approved-draft", message=note.message, hint=note.hint, severity=Severity.WARNING
-                )
-                found += (structs.replace(warning, location=Location(seen.path)),)
-            files[item.id] = structs.replace(file, findings=(*file.findings, *found))
-    return Checked(files=tuple(files[id_] for id_ in sorted(files)), missing=missing, unchecked=unchecked)
-
-
-def _unreadable(id_: ItemId, file: Observed) -> Iterator[Diagnostic]:
-    if file.problem:
-        yield Diagnostic(code=OutputError.code, message=f"item `{id_}`: {file.problem}", location=Location(file.path))
-
-
-def _unapproved(spec: Spec, state: ApprovalState, file: Observed, inputs: PlanInputs) -> Iterator[Diagnostic]:
-    if state is ApprovalState.APPROVED or file.problem:
-        return
-    environment = inputs.project.option
-    option = f" --env {shlex.quote(environment)}" if environment not in {"", "''"} else ""
-    words, then = "is waiting for approval", "read it, then"
-    if state is ApprovalState.NONE:
-        words, then = "is empty", "write it, then"
-    elif state is ApprovalState.SENT_BACK:
-        said = inputs.approvals.of_text(text_digest(file.title, file.body))[-1]
-        words, then = f"was sent back by `{said.person}`", "change it, then"
-    elif state is ApprovalState.CHANGED:
-        words = "changed since it was approved"
-    message = f"item `{spec.id}`: its text {words}"
-    hint = f"{then} `contentops approve {spec.id}{option}`"
-    yield Diagnostic(code="not-approved", message=message, hint=hint, location=Location(file.path))
-
-
 # ---- Check the files of items, as they are now.
 
 _ROOM = 2_000
@@ -184,8 +128,8 @@ def check_files(project: Project, choice: Choice, *, commands: bool = False, app
         plan, every = plan_with_items(inputs)
         items = selected(choice, [item for item in every if item.spec is not None])
         similar = similar_texts(inputs, filter(None, (item.spec for item in items)))
-        done = checked_items(project, items, inputs, similar, commands=commands)
-        return with_approvals(done, items, inputs, plan.notes) if approved else done
+        drafts = {note.id: note for note in plan.notes if note.kind == APPROVED_DRAFT} if approved else None
+        return checked_items(project, items, inputs, similar, commands=commands, drafts=drafts)
 
 
 def checked_items(
@@ -196,20 +140,26 @@ def checked_items(
     *,
     commands: bool,
     kept: KeptValues[tuple[Diagnostic, ...]] | None = None,
+    drafts: Mapping[ItemId | None, Note] | None = None,
 ) -> Checked:
-    """Check the files of some items; `similar`: what was found by comparing texts; `kept`: what was found before."""
+    """Check the files of some items.
+
+    `similar`: what was found by comparing texts; `kept`: what was found before; `drafts`: the notes of the plan on
+    approved texts whose file is a draft. With these, texts that need an approval and have none are found too.
+    """
     outputs = Outputs(project.root)
     kept = kept if kept is not None else KeptValues()
     files: list[CheckedFile] = []
     missing = unchecked = 0
-    for spec in filter(None, (item.spec for item in items)):
+    for item, spec in ((item, item.spec) for item in items if item.spec is not None):
         observed = file_of(inputs, spec)
-        path = observed.path
-        if spec.checks == NO_CHECKS:
+        is_asked = drafts is not None and spec.approval.required
+        if spec.checks == NO_CHECKS and not is_asked:
             unchecked += 1
-        elif not observed.exists and not observed.problem:
+        elif not observed.exists:
             missing += 1
         else:
+            path = observed.path
             # Links lead to other files, and programs are asked each time.
             is_alone = spec.checks.links is None and not commands
             made_from = (observed.file, observed.problem, path, spec.checks) if is_alone else None
@@ -217,8 +167,34 @@ def checked_items(
             findings = kept.get(spec.id, made_from, find)
             if spec.id in similar:
                 findings += (_diagnostic(similar[spec.id], f"item `{spec.id}`: ", path, []),)
+            if drafts is not None and spec.approval.required:
+                findings += tuple(_unapproved(item, observed, inputs, drafts))
             files.append(CheckedFile(item=spec.id, output=path, findings=findings))
     return Checked(files=tuple(files), missing=missing, unchecked=unchecked)
+
+
+def _unapproved(
+    item: Candidate, file: Observed, inputs: PlanInputs, drafts: Mapping[ItemId | None, Note]
+) -> Iterator[Diagnostic]:
+    """Yield that a text that needs an approval has none, or that the file of an approved one is a draft."""
+    location = Location(file.path)
+    if (draft := drafts.get(item.id)) is not None:
+        code, level = "approved-draft", Severity.WARNING
+        yield Diagnostic(code=code, message=draft.message, hint=draft.hint, severity=level, location=location)
+    if item.approval is ApprovalState.APPROVED or file.problem:
+        return
+    environment = inputs.project.option
+    option = f" --env {shlex.quote(environment)}" if environment not in {"", "''"} else ""
+    words, then = "is waiting for approval", "read it, then"
+    if item.approval is ApprovalState.NONE:
+        words, then = "is empty", "write it, then"
+    elif item.approval is ApprovalState.SENT_BACK:
+        said = inputs.approvals.of_text(text_digest(file.title, file.body))[-1]
+        words, then = f"was sent back by `{said.person}`", "change it, then"
+    elif item.approval is ApprovalState.CHANGED:
+        words = "changed since it was approved"
+    message, hint = f"item `{item.id}`: its text {words}", f"{then} `contentops approve {item.id}{option}`"
+    yield Diagnostic(code="not-approved", message=message, hint=hint, location=location)
 
 
 def _findings_of(
