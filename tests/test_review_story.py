@@ -176,7 +176,7 @@ def test_each_item_has_the_one_state_that_needs_someone(root: Path) -> None:
     assert item.approved_before is not None
     assert [one.id for one in now.with_findings] == ["changed"]
     assert now.by_id["new"].change is not None
-    assert (now.spend.texts, now.last_run is not None, now.by_id["new"].words) == (5, True, 0)
+    assert (now.spend.texts, bool(now.known.runs), now.by_id["new"].words) == (5, True, 0)
 
 
 def test_a_snapshot_is_kept_until_a_file_changes(root: Path) -> None:

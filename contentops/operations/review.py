@@ -28,7 +28,6 @@ from contentops.model import (
     PROJECT_FILE,
     Action,
     Approval,
-    Approvals,
     ApprovalState,
     Change,
     Desired,
@@ -43,7 +42,6 @@ from contentops.model import (
     text_digest,
 )
 from contentops.model.jobs import ApprovedCost, PaidAttempts
-from contentops.model.run import KeptRun
 from contentops.operations.check import KeptValues, body_of, checked_items, similar_texts
 from contentops.operations.opening import HERE, Runtime
 from contentops.operations.plan import gathered_or_recorded, no_item
@@ -57,7 +55,7 @@ from contentops.planning.select import Candidate, dependants_of
 from contentops.planning.sides import Choice, PlanInputs
 from contentops.reporting.spend import Spend, count_spend
 from contentops.state.state_dir import FOLDER
-from contentops.tokens import TokenSum, add_sums
+from contentops.tokens import add_sums
 
 _BESIDE_OTHERS: Final = 5_000_000_000
 """Nanoseconds for which a snapshot holds where other machines share the ledger: their work is in no file."""
@@ -99,9 +97,7 @@ class ReviewItem(Struct, frozen=True, kw_only=True, gc=False):
     edited: bool = False
     protected: bool = False
     words: int = 0
-    attempts: int = 0
-    credits: int = 0
-    tokens: TokenSum = TokenSum()
+    cost: PaidAttempts = PaidAttempts()
     """How many attempts there were until its text, and what they cost, as `report --provenance` counts them."""
     generated_at: str = ""
     since: str = ""
@@ -143,11 +139,9 @@ class Snapshot(Struct, frozen=True, kw_only=True, dict=True):
     """None where manifests have errors."""
     items: tuple[ReviewItem, ...]
     """By id."""
-    approvals: Approvals
     known: KnownHistory
     """What the history of each item is made from."""
     spend: Spend
-    last_run: KeptRun | None = None
     findings: tuple[Diagnostic, ...] = ()
     """Of the manifests and the ledger."""
 
@@ -165,16 +159,16 @@ class Snapshot(Struct, frozen=True, kw_only=True, dict=True):
     @property
     def cost_of_approved(self) -> ApprovedCost | None:
         """What the items whose texts are approved now have cost; None if no text has a verdict."""
-        if not self.approvals.lines:
+        if not self.known.approvals.lines:
             return None
         approved = [
             item for item in self.items if item.approval is ApprovalState.APPROVED and item.record and item.text
         ]
         return ApprovedCost(
             items=len(approved),
-            texts=sum(item.attempts for item in approved),
-            credits=sum(item.credits for item in approved),
-            tokens=add_sums(item.tokens for item in approved),
+            texts=sum(item.cost.number for item in approved),
+            credits=sum(item.cost.credits for item in approved),
+            tokens=add_sums(item.cost.tokens for item in approved),
         )
 
     @functools.cached_property
@@ -334,7 +328,6 @@ def _snapshot(
     similar = similar_texts(inputs, filter(None, (item.spec for item in items)))
     checked = checked_items(project, items, inputs, similar, commands=False, kept=kept.findings)
     findings = {file.item: file.findings for file in checked.files if file.findings}
-    runs = kept_reports(project)
     desired = None if errors else workspace.desired
     environments = PaidEnvironments(project, renamed(state, inputs))
     jobs = environments.jobs[project.environment]
@@ -353,9 +346,7 @@ def _snapshot(
             ),
             dependants=tuple(made.get(item.id, ())),
             twins=same_words_as,
-            attempts=cost.number,
-            credits=cost.credits,
-            tokens=cost.tokens,
+            cost=cost,
             findings=findings.get(item.id, ()),
             change=None if errors else item.change,
         )
@@ -366,11 +357,9 @@ def _snapshot(
         project=project,
         plan=None if errors else plan,
         items=views,
-        approvals=inputs.approvals,
         spend=kept.spend.get("", (jobs, desired), lambda: count_spend(jobs, desired)),
-        last_run=runs[0].run if runs else None,
         findings=(*errors, *workspace.unread, *(() if errors else plan.findings)),
-        known=KnownHistory(state=state, jobs=jobs, runs=runs, approvals=inputs.approvals),
+        known=KnownHistory(state=state, jobs=jobs, runs=kept_reports(project), approvals=inputs.approvals),
     )
 
 

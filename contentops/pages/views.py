@@ -70,7 +70,7 @@ _SORTS: Final[Mapping[str, Callable[[ReviewItem], tuple[object, ...]]]] = {
     "state": lambda item: (_ORDER[item.state.value], not item.findings, item.since, item.id),
     "title": lambda item: (item.title.casefold(), item.id),
     "words": lambda item: (item.words, item.id),
-    "credits": lambda item: (item.credits, item.id),
+    "credits": lambda item: (item.cost.credits, item.id),
     "made": lambda item: (item.generated_at, item.id),
 }
 """What each value of `sort` compares; a minus before it turns the order round."""
