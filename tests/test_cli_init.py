@@ -98,7 +98,7 @@ def test_a_disk_that_refuses_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file")
     with pytest.raises(
         OutputError,
-        match=r"cities\.csv` cannot be written: `data` is a file, .*; before that, `contentops\.yaml`, .* were",
+        match=r"cities\.csv` cannot be written: `data` is a file, .*; written before that: `contentops\.yaml`, ",
     ):
         project_files(tmp_path, name="x").write()
 

@@ -96,6 +96,10 @@ def test_a_page_that_knows_the_last_snapshot_shows_what_a_new_one_shows(root: Pa
         shown, fresh = kept.snapshot(), review_of(root).snapshot()
         assert shown.items == fresh.items
         assert shown.plan == fresh.plan
-        assert (shown.spend, shown.known.approvals, shown.findings) == (fresh.spend, fresh.known.approvals, fresh.findings)
+        assert (shown.spend, shown.known.approvals, shown.findings) == (
+            fresh.spend,
+            fresh.known.approvals,
+            fresh.findings,
+        )
         desk.snapshot = shown
         desk.act()

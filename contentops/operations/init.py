@@ -5,6 +5,7 @@ Nothing of a site is run or parsed: one line of its settings names the folder it
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from contentops.atomic_io import PUBLIC, read_file, replace
-from contentops.ci.git import run_git
+from contentops.ci.git import run_git, try_git
 from contentops.ci.results import proposed_line
 from contentops.documents.folders import Tree
 from contentops.documents.paths import check_output, folders, shown
@@ -101,7 +102,12 @@ class NewFiles(Struct, frozen=True, kw_only=True):
                 if _append(self.top / path, lines):
                     written.append(path)
         except (OSError, UnicodeDecodeError, OutputError) as error:
-            raise _failure(self.top / path, error, written) from error
+            message = f"`{self.top / path}` cannot be written: {getattr(error, 'strerror', None) or error}"
+            hint = "choose another folder, or check who may write there"
+            if written:
+                message += f"; written before that: {', '.join(f'`{one}`' for one in written)}"
+                hint = "fix that, remove the written files, then try again"
+            raise OutputError(message, hint=hint) from error
         return tuple(written)
 
 
@@ -112,18 +118,6 @@ def _append(path: Path, lines: tuple[str, ...]) -> bool:
         gap = "" if not old or old.endswith("\n") else "\n"
         replace(path, (old + gap + "".join(f"{line}\n" for line in missing)).encode())
     return bool(missing)
-
-
-def _failure(path: Path, error: OSError | UnicodeDecodeError | OutputError, written: list[str]) -> OutputError:
-    why = error.strerror or str(error) if isinstance(error, OSError) else "it is no UTF-8"
-    why = error.message if isinstance(error, OutputError) else why
-    before = (
-        f"; before that, {', '.join(f'`{one}`' for one in written)} {'was' if len(written) == 1 else 'were'} written"
-    )
-    hint = "choose another folder, or check who may write there"
-    if written:
-        hint = "fix that, remove the written files, then try again"
-    return OutputError(f"`{path}` cannot be written: {why}{before if written else ''}", hint=hint)
 
 
 def _filled(path: str, marks: Mapping[str, str]) -> str:
@@ -567,16 +561,12 @@ def _word(text: str) -> str:
 def _repository(folder: Path) -> tuple[Path, str]:
     """Return the top of the clone and the branch to apply: the remote's default, else the current one, else `main`."""
     nearest = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
-    try:
+    top = folder
+    with contextlib.suppress(ContentopsError):
         top = Path(run_git(nearest, "rev-parse", "--show-toplevel").strip()).resolve()
-    except ContentopsError:
-        return folder, "main"
-    for name in ("refs/remotes/origin/HEAD", "HEAD"):
-        try:
-            branch = run_git(nearest, "symbolic-ref", "--quiet", name).strip()
-        except ContentopsError:
-            continue
-        branch = branch.removeprefix("refs/remotes/origin/").removeprefix("refs/heads/")
-        if _BRANCH.fullmatch(branch):
-            return top, branch
+        for name in ("refs/remotes/origin/HEAD", "HEAD"):
+            branch = try_git(nearest, "symbolic-ref", "--quiet", name).text
+            branch = branch.removeprefix("refs/remotes/origin/").removeprefix("refs/heads/")
+            if _BRANCH.fullmatch(branch):
+                return top, branch
     return top, "main"
