@@ -49,7 +49,7 @@ from contentops.model import (
 from contentops.model.desired import Stage
 from contentops.model.plan_file import PlanFile
 from contentops.operations.connection import Credentials, connected, content_owners, read_credentials, try_model
-from contentops.operations.opening import HERE, Runtime, kept_copies
+from contentops.operations.opening import HERE, Runtime, open_outputs
 from contentops.operations.plan import gathered
 from contentops.operations.refresh import plan_after_looks
 from contentops.operations.runs import keeping_events
@@ -435,12 +435,7 @@ def _edges(
     from contentops.execution.run_context import Edges
 
     project, shared, runtime = workspace.project, workspace.working_ledger, workspace.runtime
-    outputs = Outputs(
-        project.root,
-        whole=known_bodies(inputs.state),
-        copies=kept_copies(project, workspace.store.lineage, runtime),
-        system=runtime.system,
-    )
+    outputs = open_outputs(project, workspace.store.lineage, runtime, known_bodies(inputs.state))
     following = Following(workspace, inputs, plan, outputs)
     return Edges(
         store=workspace.store,

@@ -122,16 +122,16 @@ def open_store(project: Project, runtime: Runtime = HERE, *, write: bool) -> Sta
     )
 
 
-def kept_copies(project: Project, lineage: str, runtime: Runtime) -> Callable[[], Path]:
-    """Return what makes the folder for copies of replaced texts, which no branch, clean or reset takes away."""
+def open_outputs(project: Project, lineage: str, runtime: Runtime, whole: Iterable[Digest] = ()) -> Outputs:
+    """Return what writes outputs, with copies of replaced texts where no branch, clean or reset takes them away."""
     root = Path(project.root)
 
-    def made() -> Path:
+    def copies() -> Path:
         folder = state_dir.kept_folder(root, lineage, runtime.disk)
         state_dir.make_kept(root, folder)
         return folder
 
-    return made
+    return Outputs(project.root, whole=whole, copies=copies, system=runtime.system)
 
 
 def open_cache(project: Project, *, write: bool) -> Cache:

@@ -12,7 +12,7 @@ from contentops.documents.front_matter import TITLE_KEY, replace_body, update
 from contentops.errors import OutputError
 from contentops.execution.primitives import iso_exact
 from contentops.model import ItemId, Project, Remote
-from contentops.operations.opening import HERE, Runtime, kept_copies
+from contentops.operations.opening import HERE, Runtime, open_outputs
 from contentops.operations.plan import no_item
 from contentops.operations.refresh import refresh
 from contentops.operations.workspace import Workspace, hold_lock, open_workspace
@@ -47,8 +47,7 @@ def pull(project: Project, items: Sequence[str] = (), *, runtime: Runtime = HERE
         wanted = frozenset(map(ItemId, items)) or None
         inputs = refresh(workspace, inputs, only=wanted)
         edited = [item for item in declared_sides(inputs) if item.is_edited_on_server]
-        copies = kept_copies(project, workspace.store.lineage, runtime)
-        outputs = Outputs(project.root, whole=known_bodies(inputs.state), copies=copies, system=runtime.system)
+        outputs = open_outputs(project, workspace.store.lineage, runtime, known_bodies(inputs.state))
         outputs.sweep({item.file.path.rpartition("/")[0] for item in edited}, before=runtime.wall())
         done = tuple(
             _pulled(workspace, outputs, item, runtime) for item in edited if not wanted or item.spec.id in wanted

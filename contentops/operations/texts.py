@@ -54,7 +54,7 @@ from contentops.model import (
 from contentops.model.jobs import made_texts
 from contentops.model.run import History, PaidText
 from contentops.operations.connection import Caller, content, converse
-from contentops.operations.opening import HERE, Runtime, kept_copies, open_cache
+from contentops.operations.opening import HERE, Runtime, open_cache, open_outputs
 from contentops.operations.plan import no_item, recorded
 from contentops.operations.spend import KnownHistory, history, texts_of
 from contentops.operations.workspace import PastTexts, hold_lock, open_workspace
@@ -182,9 +182,7 @@ def to_planned(project: Project, item: str) -> Difference:
 
 
 def _planned(inputs: PlanInputs, change: Change) -> Difference:
-    file = change.file
-    if file.problem:
-        raise OutputError(file.problem, code="unreadable-file")
+    file = _usable(change.file)
     before = split(Outputs(inputs.project.root).read(file.path)).body if file.exists else None
     planned = _planned_body(inputs, change, before)
     front = {key: (file.front.get(key), value) for key, value in change.front.items() if key != PROVENANCE_KEY}
@@ -209,6 +207,13 @@ def _planned(inputs: PlanInputs, change: Change) -> Difference:
 
 
 # --- the sides ---------------------------------------------------------------------------------------------
+
+
+def _usable(file: Observed) -> Observed:
+    """Return the file. Raises OutputError for one that cannot be used."""
+    if file.problem:
+        raise OutputError(file.problem, code="unreadable-file")
+    return file
 
 
 def _file(project: Project, record: Record) -> tuple[Observed, str]:
@@ -254,11 +259,8 @@ def restore(
         state, record = recorded(project, item)
         texts = texts_of(project, state, item)
         text = _named(project, texts, item, to)
-        copies = kept_copies(project, state.lineage, runtime)
-        outputs = Outputs(project.root, whole=[one.job.body for one in texts], copies=copies, system=runtime.system)
-        file = outputs.observe(record.output)
-        if file.problem:
-            raise OutputError(file.problem, code="unreadable-file")
+        outputs = open_outputs(project, state.lineage, runtime, [one.job.body for one in texts])
+        file = _usable(outputs.observe(record.output))
         if text.stands:
             return Restored(text=text, output=record.output)
         if record.protected:
@@ -420,11 +422,8 @@ def edit_text(project: Project, item: str, edit: TextEdit, *, runtime: Runtime =
         state, record = recorded(project, item)
         if record.protected:
             raise protected(item)
-        copies = kept_copies(project, state.lineage, runtime)
-        outputs = Outputs(project.root, copies=copies, system=runtime.system)
-        file = outputs.observe(record.output)
-        if file.problem:
-            raise OutputError(file.problem, code="unreadable-file")
+        outputs = open_outputs(project, state.lineage, runtime)
+        file = _usable(outputs.observe(record.output))
         if file.file != edit.expect:
             hint = "copy what you want from the other text, then save"
             raise FileChanged(f"`{record.output}` changed while you were writing", hint=hint)
