@@ -411,7 +411,7 @@ def adopt(
 
 
 def _find(workspace: Workspace, state: State, outputs: Outputs, names: Sequence[str], options: Options) -> _Texts:
-    """Return the files that are named. Raises UsageError."""
+    """Return the files that are named."""
     project, specs = workspace.project, workspace.desired.specs
     paths, missing = _paths(project, names)
     declared, declared_ids = {spec.output: spec for spec in specs}, {spec.id for spec in specs}
@@ -433,7 +433,7 @@ def _find(workspace: Workspace, state: State, outputs: Outputs, names: Sequence[
         id_ = spec.id if spec is not None else _id(path, front.get(options.keys.get("id", "")))
         problem = id_problem(id_) if id_ else "is empty"
         if spec is None and (problem := problem or ("another item has" if id_ in ids else "")):
-            hint = f"adopt it separately, under another id: `contentops adopt {path} --id ID`"
+            hint = "rename the file, or let `--map` name a key of front matter that has another id"
             texts.findings.append(_not_adopted(path, f"would get the id `{id_}`, which {problem}", hint))
             continue
         ids.add(ItemId(id_))
