@@ -38,10 +38,16 @@ _FILE_LOG = ("--full-history", f"--max-count={VERSIONS}", "--raw", "--no-abbrev"
 
 
 class Version(NamedTuple):
-    """A file as it was in git, and the first commit that made it so; of one that is older than what is read: `C^`."""
+    """A file as it was in git, and the first commit that made it so, with its time and author.
 
-    commit: str
+    Of one that is older than what is read: `C^`, without these.
+    """
+
     data: bytes
+    commit: str
+    at: str = ""
+    """ISO time."""
+    author: str = ""
 
 
 def versions(root: str, path: str) -> Iterator[Version]:
@@ -55,19 +61,20 @@ def versions(root: str, path: str) -> Iterator[Version]:
             contents = {oid: at for oid, at in _logged(root, path, *names).items() if oid not in known}
             known.update(contents)
             for oid, data in each_blob(root, contents):
-                yield Version(contents[oid], data)
+                yield Version(data, *contents[oid])
 
 
-def _logged(root: str, path: str, *names: str) -> dict[str, str]:
-    """Return the blobs of a path, the newest first, each with the commit that brought it first."""
-    command = ("--literal-pathspecs", "log", "--no-show-signature", "--format=commit %H", *names, *_FILE_LOG)
-    contents: dict[str, str] = {}
+def _logged(root: str, path: str, *names: str) -> dict[str, tuple[str, ...]]:
+    """Return the blobs of a path, the newest first, each with the commit that brought it first, its time and author."""
+    command = ("--literal-pathspecs", "log", "--no-show-signature", "--format=commit %H %aI %an", *names, *_FILE_LOG)
+    contents: dict[str, tuple[str, ...]] = {}
     ended = try_git(root, *command, "HEAD", "--", path, extra=LOOK, timeout=PATIENCE)
-    for commit, _, before, after in _changes(ended.stdout):
+    for about, _, before, after in _changes(ended.stdout):
+        made = about.split(" ", 2)
         if after.strip("0"):
-            contents[after] = commit
+            contents[after] = tuple(made)
         if before.strip("0"):
-            contents.setdefault(before, f"{commit}^")
+            contents.setdefault(before, (f"{made[0]}^",))
     return contents
 
 
@@ -135,7 +142,10 @@ def path_histories(root: str, paths: Iterable[str]) -> dict[str, PathHistory]:
 
 
 def _changes(log: bytes) -> Iterator[tuple[str, str, str, str]]:
-    """Yield commit, path, and blob before and after (zeros: none) of each change in a log, the newest first."""
+    """Yield commit, path, and blob before and after (zeros: none) of each change in a log, the newest first.
+
+    A commit is as the format of the log has it.
+    """
     commit = ""
     fields = iter(log.decode("utf-8", "surrogateescape").split("\0"))
     for field in fields:

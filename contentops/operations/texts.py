@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, structs
 
 from contentops.api.calls import Content, GetContent, GetStatus, JobStatus
-from contentops.ci.git import try_git
 from contentops.ci.history import no_history, versions
 from contentops.ci.results import body_of
 from contentops.digest import NOTHING, PREFIX, Digest, short
@@ -645,28 +644,18 @@ def text_of_file(project: Project, path: str) -> TextVersion | None:
     return TextVersion(title=document.title, body=document.body, digest=digest, first_line=line_numbers(text)[0])
 
 
-def _committed(root: str, path: str) -> Iterator[TextVersion]:
-    """Yield the texts that a file has had in git, the newest first."""
+def _committed(root: str, path: str) -> Iterable[TextVersion]:
+    """Return the texts that a file has had in git, the newest first."""
     read: dict[Digest, TextVersion] = {}
-    for version in versions(root, path):
-        if digest := body_of(version.data):
-            document = split(version.data.decode())
-            made = TextVersion(title=document.title, body=document.body, digest=digest, commit=version.commit)
+    for data, commit, at, author in versions(root, path):
+        if digest := body_of(data):
+            document = split(data.decode())
+            made = TextVersion(
+                title=document.title, body=document.body, digest=digest, commit=commit, at=at, author=author
+            )
             # The older commit brought the words; the newer ones changed front matter, as an approval does.
             read[made.text] = made
-    about = dict(_about(root, [one.commit for one in read.values() if not one.commit.endswith("^")]))
-    for one in read.values():
-        at, author = about.get(one.commit, ("", ""))
-        yield structs.replace(one, at=at, author=author)
-
-
-def _about(root: str, commits: list[str]) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Yield commits with their times and authors."""
-    if commits:
-        form = "--format=%H%x00%aI%x00%an"
-        for line in try_git(root, "log", "--no-walk", "--no-show-signature", form, *commits).text.splitlines():
-            commit, at, author = line.split("\0")
-            yield commit, (at, author)
+    return read.values()
 
 
 def _approved(approval: Approval, earlier: Iterable[TextVersion], titles: Iterable[str]) -> TextVersion | None:

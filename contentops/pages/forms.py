@@ -78,7 +78,7 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
     item, text, (done, subject) = _named(form, "id"), Digest(_named(form, "text")), _DECIDED[verdict]
     before, project = site.review.snapshot(), site.project()
     title, only = before.item(item).title, Choice(only=frozenset({ItemId(item)}))
-    note, comments = form.get("note", ""), before.approvals.comments_on(ItemId(item))
+    note, comments = form.get("note", ""), before.known.approvals.comments_on(ItemId(item))
     if verdict is Verdict.SENT_BACK and not note.strip() and (own := [one for one in comments if one.text == text]):
         note = plural(len(own), "comment")
     decision = Decision(verdict=verdict, note=note, source="page", texts={ItemId(item): text})
