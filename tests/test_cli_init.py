@@ -1,5 +1,7 @@
 """`contentops init`."""
 
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -113,3 +115,47 @@ def test_the_schemas_in_a_project_are_ours(tmp_path: Path) -> None:
     first = (tmp_path / "content" / "articles.yaml").read_text().split("\n")[0]
     named = first.removeprefix("# yaml-language-server: $schema=")
     assert (Path(tmp_path) / "content" / named).resolve() == tmp_path / "schemas" / "manifest.schema.json"
+
+
+MODELS = b'{"object": "list", "data": [{"id": "nomic-embed-text"}, {"id": "llama3.2"}, {"id": "qwen"}]}'
+
+
+@pytest.mark.parametrize(("answer", "took"), [
+    (MODELS, "llama3.2"), (b'{"data": []}', ""), (b'{"data": [{"id": "a\\u001b[2J"}]}', ""), (b"<html>", ""),
+    (b'{"data": {"id": 1}}', ""), (b"[" * 100_000, ""),
+], ids=["models", "none", "hostile", "another server", "another shape", "deep"])  # fmt: skip
+def test_init_finds_the_model_that_runs_here(invoke: Run, tmp_path: Path, answer: bytes, took: str) -> None:
+    """The first one that writes; it says which, and where none answers, nothing is written."""
+    asked: list[tuple[str, str]] = []
+
+    class Models(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append((self.path, str(self.headers["authorization"])))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Models)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    env = {"OPENAI_BASE_URL": f"http://127.0.0.1:{server.server_port}/v1", "OPENAI_API_KEY": "secret"}
+    ended = invoke("init", "blog", "--model", env=env)
+    server.shutdown()
+    server.server_close()
+    assert asked == [("/v1/models", "None")]
+    if took:
+        assert f"the model `{took}` writes its texts" in ended.stdout
+        assert f'model: "{took}"' in (tmp_path / "blog/contentops.yaml").read_text()
+    else:
+        assert (ended.code, "error[no-running-model]" in ended.stderr, [*tmp_path.iterdir()]) == (64, True, [])
+
+
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:1/v1", "https://api.example.com/v1", "nonsense", "http://[::1/v1"]
+)
+def test_init_asks_no_other_machine_for_models(invoke: Run, tmp_path: Path, address: str) -> None:
+    """A model of a provider costs money: it is named."""
+    ended = invoke("init", "blog", "--model", env={"OPENAI_BASE_URL": address})
+    assert (ended.code, "--model NAME" in ended.stderr, [*tmp_path.iterdir()]) == (64, True, [])

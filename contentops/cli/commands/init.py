@@ -37,6 +37,8 @@ _ADDRESS = (
     "Set `OPENAI_BASE_URL` to its address, such as `http://127.0.0.1:11434/v1` for Ollama,"
     " or `OPENAI_API_KEY` for OpenAI."
 )
+_ANY = "*"
+"""What `--model` has without a name: no model is called that."""
 _NAME_IT = (
     "nothing was written; `--action OWNER/REPO@COMMIT` names the repository on GitHub and the commit you reviewed"
 )
@@ -53,9 +55,12 @@ _NAME_IT = (
 )
 @click.option(
     "--model",
-    metavar="NAME",
+    metavar="[NAME]",
+    is_flag=False,
+    flag_value=_ANY,
     default="",
-    help="Let this model write: Ollama, vLLM, or any server with the OpenAI chat API.",
+    help="Let this model write: Ollama, vLLM, or any server with the OpenAI chat API. Without NAME: the first one that"
+    " runs on this machine.",
 )
 @click.option(
     "--ci",
@@ -96,7 +101,7 @@ def command(
     """
     if (action or environments) and not ci:
         raise click.UsageError("`--action` and `--env` need `--ci github`")
-    folder = session.path(directory)
+    folder, address = session.path(directory), ""
     exists = bool(ci) and (folder / "contentops.yaml").is_file()
     if exists and (bare or preset or model):
         options = "`--bare`, `--preset` and `--model`"
@@ -107,6 +112,8 @@ def command(
     elif environments:
         raise click.UsageError("`--env` needs a project that has the environment; a new one has none yet")
     action = _known(action) if ci else action
+    if model == _ANY:
+        model, address = _running_model()
     # All files are checked before any is written.
     name = name or _name_of(folder)
     site = None if exists else find_site(folder, preset or "")
@@ -120,8 +127,21 @@ def command(
         lines += ["", *_about(site)]
     values: dict[str, Json] = {"directory": str(folder), "files": list(written)}
     values |= {"site": structs.asdict(site)} if site else {}
-    ready = [] if exists else ["", *_ready(folder, wanted[0], bare=bare, site=site, model=model)]
+    ready = [] if exists else ["", *_ready(folder, wanted[0], bare=bare, site=site, model=model, address=address)]
+    values |= {"model": model} if model else {}
     session.answer(values, [*lines, *ready], fit=True)
+
+
+def _running_model() -> tuple[str, str]:
+    """Return the first model of a server on this machine, and its address. Raises UsageError where there is none."""
+    from contentops.server.engines.chat import OLLAMA, models_at
+
+    address = os.environ.get("OPENAI_BASE_URL", "").strip() or OLLAMA
+    if found := models_at(address):
+        return found[0], address
+    message = f"no model answers at `{visible(address)}` on this machine"
+    hint = "start one, such as `ollama run llama3.2`, or name one of another server with `--model NAME`"
+    raise UsageError(message, code="no-running-model", hint=hint)
 
 
 def _known(action: str) -> str:
@@ -152,7 +172,9 @@ def _about(site: SiteLayout) -> Iterator[str]:
         yield site.said(generator.advice)
 
 
-def _ready(folder: Path, files: NewFiles, *, bare: bool, site: SiteLayout | None, model: str) -> Iterator[str]:
+def _ready(
+    folder: Path, files: NewFiles, *, bare: bool, site: SiteLayout | None, model: str, address: str
+) -> Iterator[str]:
     where = "" if folder == Path() else f" in `{visible(str(folder))}`"
     prefix = _prefix(folder)
     _, manifest, *_ = files.files
@@ -165,7 +187,9 @@ def _ready(folder: Path, files: NewFiles, *, bare: bool, site: SiteLayout | None
         yield f"Its texts are drafts. To publish them, delete `draft: true` in `{manifest}`."
     if site and (drafts := GENERATORS[site.generator].drafts):
         yield site.said(drafts)
-    if model and not os.environ.keys() & {"OPENAI_BASE_URL", "OPENAI_API_KEY"}:
+    if address and "OPENAI_BASE_URL" not in os.environ:
+        yield f"It runs at this address; say so first: `export OPENAI_BASE_URL={visible(address)}`"
+    elif model and not os.environ.keys() & {"OPENAI_BASE_URL", "OPENAI_API_KEY"}:
         yield _ADDRESS
     if bare:
         yield f"Next: `{prefix} plan`"

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import msgspec
 from msgspec import Struct, structs
 
 from contentops.loopback import is_loopback
@@ -25,6 +26,8 @@ from contentops.tokens import NO_TOKENS, OVERHEAD, Tokens, estimate, tokens_of
 
 OPENAI = "https://api.openai.com/v1"
 """The default of `OPENAI_BASE_URL`; the only server that certainly needs a key."""
+OLLAMA = "http://127.0.0.1:11434/v1"
+"""Where Ollama listens unless it is told otherwise."""
 ATTEMPTS = 4
 """The most times that one prompt is sent."""
 LONGEST_WAIT = 60.0
@@ -99,7 +102,7 @@ def endpoint(environ: Mapping[str, str], model: str = "", names: SettingNames = 
     if not _is_token(key):
         raise EngineError(f"the value of `{names.key}` contains characters that headers do not allow; copy it again")
     if not key and base.startswith(OPENAI):
-        local = f"`{names.address}` for a server of your own, such as `http://127.0.0.1:11434/v1` for Ollama"
+        local = f"`{names.address}` for a server of your own, such as `{OLLAMA}` for Ollama"
         raise EngineError(f"`{names.key}` is not set; set it, or {local}")
     if key and urlsplit(base).scheme == "http" and not is_loopback(host):
         message = f"plain http to `{host}` would send `{names.key}` unencrypted; use https, or no key"
@@ -436,3 +439,29 @@ def _content(content: Any) -> str:
 def _clean(text: str) -> str:
     whole = text.encode("utf-8", "replace").decode().replace("\r\n", "\n").replace("\r", "\n")
     return without_controls(whole).strip()
+
+
+# ---- The models of a server on this machine.
+
+
+class _Model(Struct):
+    id: str
+
+
+class _Models(Struct):
+    data: list[_Model]
+
+
+def models_at(address: str) -> list[str]:
+    """Return the models that write, as a server on this machine lists them; empty where none answers.
+
+    No key is sent, and no other machine is asked.
+    """
+    import httpx
+
+    with contextlib.suppress(httpx.HTTPError, httpx.InvalidURL, ValueError):
+        if is_loopback(urlsplit(address).hostname or ""):
+            reply = httpx.get(f"{address.rstrip('/')}/models", timeout=5, trust_env=False)
+            found = msgspec.json.decode(reply.content[:LARGEST], type=_Models).data
+            return [one.id for one in found if one.id.isprintable() and "embed" not in one.id]
+    return []
