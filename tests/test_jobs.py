@@ -239,7 +239,7 @@ def test_lines_follow_the_schema_and_every_field_has_its_key() -> None:
     check = jsonschema.Draft7Validator(schema)
     full = facts.job(
         lost=True, former_servers=("local",), rev=2, store="0a", section="Costs", retry=1, model="m", outline=True,
-        frame=Digest("sha256:" + "1" * 64), sources={ItemId("b"): Digest("sha256:" + "2" * 64)},
+        frame=Digest("sha256:" + "1" * 64), checks=Digest("sha256:" + "3" * 64), sources={ItemId("b"): Digest("sha256:" + "2" * 64)},
     )  # fmt: skip
     for line in (HEADER, line_of(full), *(line_of(facts.job(state=state)) for state in JobState)):
         check.validate(json.loads(line))

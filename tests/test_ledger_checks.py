@@ -54,7 +54,7 @@ def test_a_text_of_another_checkout_that_fails_is_blocked_here_too(
     for _ in range(2):
         change = _change(two)
         assert (change.action, change.blocked, change.steps) == (Action.BLOCKED, "checks-failed", ())
-        assert [each.field for each in change.reasons if each.kind == "checks-failed"] == ["excludes"]
+        assert [each.kind for each in change.reasons].count("checks-failed") == 1
         assert "pay for another text with `--replace a`" in change.hint
         assert results(two.apply()) == {"a": "blocked"}
     assert two.api.count("submit") == paid

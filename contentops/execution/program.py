@@ -7,9 +7,9 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import assert_never
 
-from msgspec import structs
+from msgspec import structs, to_builtins
 
-from contentops.digest import Digest
+from contentops.digest import NOTHING, Digest, digest_json
 from contentops.documents.checks import CheckedText, blocks, check_text, checked_text
 from contentops.errors import OutputError, StateError, plural
 from contentops.execution.job import collect, collect_lost, fetch, look_up, poll, submit
@@ -85,9 +85,11 @@ async def checked(ctx: Context, item: Item, item_state: ItemState, step: Write) 
     said: tuple[Finding, ...] = ()
     if checks.commands is not None and not blocks(findings):
         said = await _commands(ctx, checks.commands, step, composed(ctx, item, item_state, step, seen))
-    if text.job is not None and blocks(said):
-        # A plan runs no command: it shows what was found here.
-        ctx.run.record("checked", structs.replace(text.job, error=_words(said, named=True)))
+    if text.job is not None and blocks((*findings, *said)):
+        # A plan runs no command, and another machine may not have the text: both show what was found here.
+        failed = digest_json(to_builtins(checks)) if body is text.body and not text.job.section else NOTHING
+        error = _words(said, named=True) if blocks(said) else text.job.error
+        ctx.run.record("checked", structs.replace(text.job, error=error, checks=failed))
     return structs.replace(item_state, checked=CheckedBody(body, (*findings, *said)))
 
 

@@ -192,6 +192,8 @@ class Job(Struct, frozen=True, kw_only=True):
     """Of a text that is in no file yet."""
     body: Digest = field(name="text", default=NOTHING)
     """Body digest of its text."""
+    checks: Digest = NOTHING
+    """The digest of the checks that its text failed; empty: none that are known."""
     generated_at: str = field(name="done", default="")
     """When its text arrived."""
     template: str = ""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from msgspec import structs
+from msgspec import structs, to_builtins
 
-from contentops.digest import NOTHING, Digest
+from contentops.digest import NOTHING, Digest, digest_json
 from contentops.documents.blocks import NewSection, Unusable, deeper, is_touched, take_section
 from contentops.documents.checks import CheckedText
 from contentops.documents.clean import body_digest
@@ -202,7 +202,10 @@ def failed_checks(item: ItemSides, job: Job | None = None, words: BodyAnswer = _
     job = job if job is not None and job.body else finished_job(item.inputs, item.spec.digest) or job
     body = item.inputs.text(job.body) if job is not None and job.body else None
     if job is None or body is None:
-        return ()
+        is_known = job is not None and job.checks == digest_json(to_builtins(item.spec.checks))
+        return (
+            (Reason(kind=FAILED, detail="its text failed these checks on the machine that has it"),) if is_known else ()
+        )
     if job.section:
         new_text = taken_section(item, job)
         body = new_text[0] if isinstance(new_text, tuple) else body
