@@ -179,8 +179,8 @@ def _unapproved(
     """Yield that a text that needs an approval has none, or that the file of an approved one is a draft."""
     location = Location(file.path)
     if (draft := drafts.get(item.id)) is not None:
-        code, level = "approved-draft", Severity.WARNING
-        yield Diagnostic(code=code, message=draft.message, hint=draft.hint, severity=level, location=location)
+        level, hint = Severity.WARNING, draft.hint
+        yield Diagnostic(code="approved-draft", message=draft.message, hint=hint, severity=level, location=location)
     if item.approval is ApprovalState.APPROVED or file.problem:
         return
     environment = inputs.project.option
