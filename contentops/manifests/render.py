@@ -516,13 +516,14 @@ class _Item:
         except TemplateError as error:
             self._report(written, name, error)
             raise _FailedError from None
-        if self._texts is None or name[5:] in self._uses.referring:
+        is_asked = name == "item.id" or name.startswith("item.inputs")
+        if is_asked and (self._texts is None or name[5:] in self._uses.referring):
             self._warn_gap(template.gap(self.lookup), written, name)
         return value
 
     def _warn_gap(self, gap: str, written: Written, name: str) -> None:
         """Warn about a look-up without a value inside an id or input, which makes half a sentence."""
-        if gap and (name == "item.id" or name.startswith("item.inputs")):
+        if gap:
             core = f"has no value for `{{{{ {gap} }}}}` inside the text of `{name[5:]}`"
             hint = f"fill it in, or state another value: `{{{{ {gap} or ... }}}}`"
             self._about(written, "empty-between-words", core, hint=hint, severity=Severity.WARNING)

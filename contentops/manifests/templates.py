@@ -49,6 +49,9 @@ _KEYWORDS = frozenset(
 )
 
 
+_MAPS = (dict, Lazy)
+
+
 class TextTemplate:
     """One text with Jinja in it.
 
@@ -80,9 +83,9 @@ class TextTemplate:
     def gap(self, lookup: Lookup) -> str:
         """The first plain look-up between words whose value is blank; empty where there is none."""
         literals, paths = self._pieces or ((), ())
-        for path in paths if any(map(str.strip, literals)) else ():
+        for path in paths:
             value = _follow(path, lookup)
-            if isinstance(value, str) and not value.strip():
+            if isinstance(value, str) and not value.strip() and any(map(str.strip, literals)):
                 return ".".join(path)
         return ""
 
@@ -156,7 +159,7 @@ def _assemble(literals: tuple[str, ...], paths: Paths, lookup: Lookup) -> Json:
 def _follow(path: tuple[str, ...], lookup: Lookup) -> Any:
     value = lookup(path[0])
     for name in path[1:]:
-        value = value.get(name, MISSING) if isinstance(value, dict | Lazy) else MISSING
+        value = value.get(name, MISSING) if isinstance(value, _MAPS) else MISSING
     return value
 
 
