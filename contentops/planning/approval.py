@@ -126,20 +126,14 @@ class ComputedFront(Struct, frozen=True, kw_only=True):
         return f"approval: {self.state.words}" if is_ours and self.state.words else ""
 
 
-def computed_front(inputs: PlanInputs, spec: Spec, record: Record, file: Observed) -> Mapping[str, Json]:
-    """The keys that the text in an item's file gets: its draft mark and its disclosure; None removes a key."""
-    if not (spec.approval.required or inputs.project.disclosure is not None):
-        return {}
-    state = approval_state(inputs, spec, record, file)
-    source = _source_type(record.generated, [file.body])
-    return _keys(inputs.project, spec, state, source, file.front)
-
-
 def has_its_keys(inputs: PlanInputs, spec: Spec, record: Record, file: Observed) -> bool:
     """Whether the file has its draft mark and its disclosure already, and no draft mark that it should not have."""
-    wanted, mark = computed_front(inputs, spec, record, file), draft_mark(inputs.project.preset)
-    unwanted = [key for key in mark if spec.approval.required and key not in wanted]
-    is_marked = any(file.front.get(key) == mark[key] for key in unwanted)
+    wanted: Mapping[str, Json] = {}
+    if spec.approval.required or inputs.project.disclosure is not None:
+        state, source = approval_state(inputs, spec, record, file), _source_type(record.generated, [file.body])
+        wanted = _keys(inputs.project, spec, state, source, file.front)
+    unwanted = draft_mark(inputs.project.preset) if spec.approval.required else {}
+    is_marked = any(file.front.get(key) == value for key, value in unwanted.items() if key not in wanted)
     return not is_marked and all(file.front.get(key) == value for key, value in wanted.items())
 
 

@@ -53,6 +53,7 @@ from contentops.planning.promote import is_about_promotion
 from contentops.planning.select import Candidate, in_order, row_notes, selected
 from contentops.planning.sides import ItemSides, PlanInputs, find_rings, is_edited, missed, pending
 from contentops.planning.sources import (
+    LISTED,
     draft_notes,
     followers,
     named,
@@ -569,8 +570,6 @@ def submit_id(lineage: str, change: Change) -> RequestId | None:
 
 KIND = "same-request"
 ONE_BRIEF = "one-brief"
-_ITEMS = 20
-"""The most items that a note lists."""
 
 
 def declared_requests(specs: Iterable[Spec]) -> dict[Digest, list[ItemId]]:
@@ -641,7 +640,7 @@ def same_briefs(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Note]
             kind=ONE_BRIEF,
             message=f"{named(ids)} have one brief, and differ only in values of their rows{at}: {cost}",
             hint=_ADD,
-            items=tuple(ids[:_ITEMS]),
+            items=tuple(ids[:LISTED]),
             credits=sum(change.credits for change in payments),
         )
 

@@ -297,7 +297,12 @@ def promoted(item: ItemSides) -> BodyAnswer | None:
     if _has_other_words(item, theirs):
         edits_answer = protect_edits(item, why)
         if edits_answer is not None:
-            return _kept_out(_as_promotion(edits_answer, item, theirs, why), theirs)
+            kept = _as_promotion(edits_answer, item, theirs, why)
+            declined = theirs.file.body  # so that it is not asked about again
+            steps = (
+                structs.replace(one, declined=declined) if isinstance(one, Acknowledge) else one for one in kept.steps
+            )
+            return structs.replace(kept, steps=tuple(steps))
         words = overwriting(item, why)
     step = structs.replace(theirs.step, carries=_carried(item, theirs))
     answer = structs.replace(words, action=Action.PROMOTE, steps=(step,))
@@ -328,15 +333,6 @@ def _carried(item: ItemSides, theirs: SourceText) -> tuple[str, ...]:
     wanted, _ = wanted_front(item.inputs, item.spec)
     keys = {*theirs.record.metadata, *wanted, *(item.file.front if item.file.exists else ())}
     return tuple(key for key in theirs.file.front if key not in keys)
-
-
-def _kept_out(answer: BodyAnswer, theirs: SourceText) -> BodyAnswer:
-    """The answer, with a step that records the text as declined, so that it is not asked about again."""
-    steps = (
-        structs.replace(step, declined=theirs.file.body) if isinstance(step, Acknowledge) else step
-        for step in answer.steps
-    )
-    return structs.replace(answer, steps=tuple(steps))
 
 
 def _is_new(item: ItemSides, theirs: SourceText) -> bool:

@@ -426,11 +426,6 @@ def pending(jobs: Iterable[Job]) -> list[Job]:
     return [job for job in jobs if job.state is not JobState.FAILED]
 
 
-def uncollected(jobs: Iterable[Job]) -> list[Job]:
-    """The jobs whose text the server may still have, so that no person has to decide."""
-    return [job for job in jobs if job.state in {JobState.SUBMITTING, JobState.RUNNING}]
-
-
 def honours_ids(state: State, server: str) -> bool | None:
     """Whether the job ids of this server are our request ids; None: not known yet.
 

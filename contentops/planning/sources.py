@@ -87,7 +87,7 @@ if TYPE_CHECKING:
 
 NAMED: Final = 3
 """The most items that a sentence names."""
-_LISTED: Final = 20
+LISTED: Final = 20
 """The most items that a note lists."""
 _ADDRESS: Final = frozenset({"slug", "url", "permalink"})
 _METADATA: Final = "metadata."
@@ -378,7 +378,7 @@ def stale_notes(inputs: PlanInputs, chosen: Iterable[Candidate]) -> Iterator[Not
             keeps = "keeps its text" if len(ids) == 1 else "keep their texts"
             hint = " ".join(dict.fromkeys(way(inputs, one) for one in items[0].waits))
             yield Note(
-                kind="stale-source", message=f"{named(ids)} {keeps}: {why}", hint=hint, items=tuple(ids[:_LISTED])
+                kind="stale-source", message=f"{named(ids)} {keeps}: {why}", hint=hint, items=tuple(ids[:LISTED])
             )
             continue
         verb = "is" if len(ids) == 1 else "are"
@@ -392,7 +392,7 @@ def stale_notes(inputs: PlanInputs, chosen: Iterable[Candidate]) -> Iterator[Not
             kind="stale-source",
             message=f"{named(ids)} {verb} stale: {why}",
             hint=f"`contentops apply {select} --on-source-change regenerate` generates {them} again ({price})",
-            items=tuple(ids[:_LISTED]),
+            items=tuple(ids[:LISTED]),
             credits=cost,
         )
 
@@ -429,8 +429,6 @@ def _what_happened(inputs: PlanInputs, id_: ItemId) -> str:
 
 # ---- Draft outlines of the bundled server are neither saved to another server nor promoted.
 
-_NAMED = 3
-"""How many items a hint names."""
 DRAFT_OUTLINE = "draft-outline"
 """The reason an item is blocked whose outline would be saved to another server, and the note of one not promoted."""
 
@@ -462,7 +460,7 @@ def draft_notes(inputs: PlanInputs) -> tuple[Note, ...]:
         return ()
     number = plural(len(drafts), "text")
     message = f"{number} of the bundled server {'is a draft outline' if len(drafts) == 1 else 'are draft outlines'}"
-    ids = " ".join(f"--replace {id_}" for id_ in drafts[:_NAMED]) + " ..." * (len(drafts) > _NAMED)
+    ids = " ".join(f"--replace {id_}" for id_ in drafts[:NAMED]) + " ..." * (len(drafts) > NAMED)
     hint = f"they stay until the model is asked for others: `contentops apply {ids}`"
     return (Note(kind="draft-outlines", message=message, hint=hint),)
 

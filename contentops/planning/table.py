@@ -39,6 +39,7 @@ from contentops.model import (
     Update,
     Write,
 )
+from contentops.model.records import UNDECIDED
 from contentops.planning.approval import status_reason, waiting_note, which_status
 from contentops.planning.edits import (
     BodyAnswer,
@@ -83,7 +84,6 @@ from contentops.planning.sides import (
     price_of,
     recorded_request,
     resting_place,
-    uncollected,
 )
 from contentops.planning.sources import (
     DRAFT_OUTLINE,
@@ -110,7 +110,9 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
     if item.waits and not (item.keeps_text or item.is_protected or item.under_way or is_refused):
         return waiting_change(item), ()
     body = which_body(item)
-    collected = [job for job in uncollected(item.open_jobs) if job is not body.job]
+    # The server may still have their texts, so that no person has to decide.
+    running = [job for job in item.open_jobs if job.state in (JobState.SUBMITTING, JobState.RUNNING)]
+    collected = [job for job in running if job is not body.job]
     notes = (
         *_unknown_notes(item, body),
         *_protection_notes(item),
@@ -484,21 +486,24 @@ def _open(item: ItemSides) -> BodyAnswer | None:
     """Finish an open job of the same request instead of submitting again."""
     if not item.open_jobs or not (under_way := item.under_way):
         return None
-    job = under_way[-1]
-    unclear = job.state in (JobState.SUBMITTING, JobState.UNKNOWN)
     if item.keeps_text and item.source_text is not None:
         return None  # the text of another environment was taken instead
+    return _finish(item, under_way[-1])
+
+
+def _finish(item: ItemSides, job: Job) -> BodyAnswer:
+    """The answer that writes the text of an open job, or says which edits are in its way."""
     words = _check_edits(item, job)
     if words.is_final:
         return words
     if blocked := merge_trouble(item, words, job.body, job):
         return blocked
-    return structs.replace(_brought(item, job, words, unclear=unclear), mode=words.mode)
+    return structs.replace(_brought(item, job, words), mode=words.mode)
 
 
-def _brought(item: ItemSides, job: Job, words: BodyAnswer, *, unclear: bool) -> BodyAnswer:
+def _brought(item: ItemSides, job: Job, words: BodyAnswer) -> BodyAnswer:
     """The answer that fetches the text of an open job, or says why a paid text is not written."""
-    why = words.reasons
+    why, unclear = words.reasons, job.state in UNDECIDED
     lost = item.inputs.server == "local" and not (job.body and item.inputs.text(job.body) is not None)
     if unclear or lost:
         return _look_up(item, job, why, has_job=not unclear)
@@ -661,8 +666,7 @@ def _elsewhere(item: ItemSides) -> BodyAnswer | None:
     if job.state is not JobState.RUNNING:
         hint = f"another environment has ordered this text as `{job.item}`, and its answer was lost: apply there first"
         return block("ordered-elsewhere", hint, reasons=why_changed(item))
-    words = _check_edits(item, job)
-    return words if words.is_final else structs.replace(_brought(item, job, words, unclear=False), mode=words.mode)
+    return _finish(item, job)
 
 
 def _failed(item: ItemSides) -> BodyAnswer | None:
