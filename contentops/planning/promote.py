@@ -202,10 +202,9 @@ def failed_checks(item: ItemSides, job: Job | None = None, words: BodyAnswer = _
     job = job if job is not None and job.body else finished_job(item.inputs, item.spec.digest) or job
     body = item.inputs.text(job.body) if job is not None and job.body else None
     if job is None or body is None:
-        is_known = job is not None and job.checks == digest_json(to_builtins(item.spec.checks))
-        return (
-            (Reason(kind=FAILED, detail="its text failed these checks on the machine that has it"),) if is_known else ()
-        )
+        if job is None or job.checks != digest_json(to_builtins(item.spec.checks)):
+            return ()
+        return (Reason(kind=FAILED, detail="its text failed these checks on the machine that has it"),)
     if job.section:
         new_text = taken_section(item, job)
         body = new_text[0] if isinstance(new_text, tuple) else body
