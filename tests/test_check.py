@@ -132,8 +132,8 @@ TEMPLATED = "vars: {five: 5, yes: 'true', list: [a], none: null, map: {a: 1}, em
     ("tags: ['{{ none }}']", "error[wrong-type] <[> an entry of `tags` must be a text; it is empty"),
     ("output: '../{{ item.id }}'", "error[bad-output] <'../{{ item.id }}'> has the output `../one`, which leaves its folder with `..`"),
     ("output: \"{{ 'a\\u200bb' }}\"", "error[bad-output] <\"{{ 'a\\u200bb' }}\"> has the output `a\\u200bb`, which contains the invisible character U+200B"),
-    ("metadata: {title: '{{ five }}'}", "error[wrong-type] <'{{ five }}'> has a whole number as `metadata.title`, which takes a text (hint: put it in quotes)"),
-    ("metadata: {title: '{{ empty }}'}", "error[wrong-value] <'{{ empty }}'> has an empty `metadata.title` (hint: leave the key out)"),
+    ("metadata: {title: '{{ five }}'}", "error[wrong-type] <'{{ five }}'> `title` must be a text, not the number `5` (hint: put it in quotes, or convert it: `{{ each.column | string }}`)"),
+    ("metadata: {title: '{{ empty }}'}", "error[wrong-value] <'{{ empty }}'> `title` is an empty text (hint: give it a value, or remove the key)"),
     ('metadata: {title: "\\u00a0\\u202e "}', 'error[wrong-value] <"\\u00a0\\u202e "> has an empty `metadata.title` (hint: leave the key out)'),
     ("metadata: {contentops: '{{ five }}'}", "error[reserved-key] <contentops> sets `metadata.contentops`"),
 ])  # fmt: skip

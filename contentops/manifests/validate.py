@@ -26,7 +26,7 @@ from contentops.manifests.data import DataFile
 from contentops.manifests.expand import Declared
 from contentops.manifests.render import Rendered, subject_of
 from contentops.manifests.schema import field_tests, field_violations
-from contentops.manifests.values import Problems, Report, Unrendered, Written, entry_hint, kind_of
+from contentops.manifests.values import Problems, Report, Unrendered, Written, kind_of
 from contentops.model import (
     NO_APPROVAL,
     NO_CHECKS,
@@ -104,7 +104,9 @@ def _check_preset(preset: str, metadata: Mapping[str, Any], report: Report) -> N
         core = f"has a backslash in `metadata.{key}`, which the site generator of preset `{preset}` interprets"
         report(("metadata", key), "wrong-value", core, hint=f"write `/`, or `{REVERSE_SOLIDUS}` (U+29F5)")
     for key in no_flags(preset, metadata):
-        _wrong_type(("metadata", key), metadata[key], f"a bool in the preset `{preset}`", report)
+        core = f"has {kind_of(metadata[key])} as `metadata.{key}`, which takes a bool in the preset `{preset}`"
+        hint = 'write true or false without quotes; from a data file: `{{ each.column == "true" }}`'
+        report(("metadata", key), "wrong-type", core, hint=hint)
 
 
 def _check_disclosure(disclosure: Disclosure, metadata: Mapping[str, Any], report: Report) -> None:
@@ -320,17 +322,13 @@ def _is_day(value: str, report: Report) -> bool:
 
 
 def _is_metadata(value: Mapping[str, Json], report: Report) -> bool:
-    title, fine = value.get("title", "title"), "contentops" not in value
-    if not isinstance(title, str):
-        _wrong_type(("metadata", "title"), title, "a text", report)
-        fine = False
-    elif not clean_title(title):
+    empty = "title" in value and not clean_title(str(value["title"]))
+    if empty:
         report(("metadata", "title"), "wrong-value", "has an empty `metadata.title`", hint="leave the key out")
-        fine = False
     if "contentops" in value:
         core = "sets `metadata.contentops`, which is reserved for the provenance block"
         report(("metadata", "contentops"), "reserved-key", core, key=True, hint="choose another name")
-    return fine
+    return not empty and "contentops" not in value
 
 
 _FIELDS: Final[Mapping[str, Callable[[Any, Report], bool]]] = {
@@ -340,14 +338,6 @@ _FIELDS: Final[Mapping[str, Callable[[Any, Report], bool]]] = {
     "output": _is_output,
 }
 """What the schema of a field cannot say."""
-
-
-def _wrong_type(path: tuple[str, ...], value: Json, wanted: str, report: Report) -> None:
-    core = f"has {kind_of(value)} as `{'.'.join(path)}`, which takes {wanted}"
-    hint = "put it in quotes" if isinstance(value, int | float) else entry_hint(value)
-    if isinstance(value, str):
-        hint = 'write true or false without quotes; from a data file: `{{ each.column == "true" }}`'
-    report(path, "wrong-type", core, hint=hint)
 
 
 def _shown(value: Json) -> str:
