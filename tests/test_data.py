@@ -1,7 +1,5 @@
 """Rows for `for_each`: CSV, JSON, JSON Lines and YAML, with the line of each row."""
 
-import csv
-import io
 import json
 
 import hypothesis
@@ -109,22 +107,6 @@ def test_huge_data_file_is_refused() -> None:
 
 
 cells = st.text(st.characters(exclude_categories=("Cs", "Cc"), include_characters="\n\t"), max_size=10)
-
-
-@hypothesis.given(st.lists(st.tuples(cells, cells), max_size=6))
-def test_csv_reads_what_csv_writes(written: list[tuple[str, str]]) -> None:
-    """Rows written by the standard library come back, each at the line it starts on."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(("a", "b"))
-    lines = []
-    for row in written:
-        lines.append(out.getvalue().count("\n") + 1)
-        writer.writerow(row)
-    hypothesis.assume(not any(mark * 7 in out.getvalue() for mark in "<|=>"))  # which a merge leaves
-    rows = rows_of("a.csv", out.getvalue())
-    assert [(row.value["a"], row.value["b"]) for row in rows] == written
-    assert [line_of(row) for row in rows] == lines
 
 
 def test_json_keeps_types_and_places() -> None:

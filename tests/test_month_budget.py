@@ -269,21 +269,6 @@ def test_a_lost_answer_is_priced_once(tmp_path: Path) -> None:
 # --- how it is said -----------------------------------------------------------------------------------------------
 
 
-def test_a_budget_below_one_text_says_so(tmp_path: Path) -> None:
-    """Of a month, and of one apply."""
-    harness = site(tmp_path, 3)
-    declare(harness, "a", "b")
-    message = (
-        "it costs 8 credits, and 0 credits of 2026-02 are spent; `budget.credits_per_month` is 3, and one text costs 4"
-    )
-    assert month_message(harness.plan()) == message
-    harness.edit("contentops.yaml", "credits_per_month: 3", "credits_per_apply: 3")
-    assert (
-        harness.plan().refusals[0].message
-        == "it costs 8 credits; `budget.credits_per_apply` is 3, and one text costs 4"
-    )
-
-
 def test_plan_and_status_say_what_is_left(project: Build, invoke: Run) -> None:
     """With the bundled server all is free, so the month is told by `status` alone."""
     root = project(

@@ -528,19 +528,6 @@ def test_move_without_hard_links(tmp_path: Path, handles: bool) -> None:
     assert tree(tmp_path) == {"out": None, "out/b.md": b"ours"}
 
 
-def test_swap_through_parking(outputs: Outputs, tmp_path: Path) -> None:
-    """Two files change places through a parked name, and a change of case goes the same way."""
-    one, two = outputs.write("a.md", "one", expect=NOTHING), outputs.write("b.md", "two", expect=NOTHING)
-    parked = resting_place("A.md", "a.md", ItemId("item"))
-    outputs.move("a.md", parked, expect=one)
-    outputs.move("b.md", "a.md", expect=two)
-    outputs.move(parked, "b.md", expect=one)
-    outputs.move("a.md", parked, expect=two)
-    outputs.move(parked, "A.md", expect=two)
-    assert sorted(tree(tmp_path)) == ["A.md", "b.md"]
-    assert (outputs.read("A.md"), outputs.read("b.md")) == ("two", "one")
-
-
 def test_remove(outputs: Outputs, tmp_path: Path) -> None:
     """A removed file takes its empty folders along, never the root; removing again is done."""
     digest = outputs.write("out/deep/a.md", "ours", expect=NOTHING)

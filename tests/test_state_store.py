@@ -195,40 +195,6 @@ def test_a_renamed_record_counts_on(tmp_path: Path) -> None:
     assert {id_: record.rev for id_, record in store.state.records.items()} == {"b": 5}
 
 
-def test_a_rename_is_never_half_done(tmp_path: Path) -> None:
-    """Facts of one note stand or fall together, wherever the journal is cut."""
-    written(tmp_path, facts.record())
-    store = opened(tmp_path)
-    store.note("rename", structs.replace(facts.record(), id=B), Forget(A))
-    store.flush()
-    whole = store.journal_path.read_bytes()
-
-    ends = [index for index, byte in enumerate(whole) if byte == ord("\n")]
-    for cut in sorted({*range(0, len(whole), 40), *ends, *(end + 1 for end in ends[:-1])}):
-        store.journal_path.write_bytes(whole[:cut])
-        assert opened(tmp_path, write=False).state.records.keys() == {"a"}
-    store.journal_path.write_bytes(whole)
-    assert opened(tmp_path, write=False).state.records.keys() == {"b"}
-
-
-def test_torn_files_are_continued(tmp_path: Path) -> None:
-    """What a kill left of a line is overwritten by the next one."""
-    store = opened(tmp_path)
-    store.note("submit", facts.job("a"), facts.record("c"))
-    store.flush()
-    for name, torn in (("journal", b'{"base":"","id":"\xc3'), ("jobs", b'{"at":"20\xc3')):
-        path = tmp_path / f".contentops/{name}.jsonl"
-        path.write_bytes(path.read_bytes() + torn)
-
-    again = opened(tmp_path)
-    again.note("submit", facts.job("b"), facts.record("d"))
-    again.flush()
-
-    after = opened(tmp_path, write=False).state
-    assert after.open_jobs.keys() == {facts.job(name).request_id for name in ("a", "b")}
-    assert after.records.keys() == set("cd")
-
-
 def test_lineage_is_kept_when_the_project_is_renamed(tmp_path: Path) -> None:
     """Request ids stay the same: from the lock, and before there is one, from the journal."""
     store = opened(tmp_path)
@@ -346,18 +312,6 @@ def pulled_under(root: Path, *theirs: Record) -> State:
     again.checkpoint()
     assert opened(root, write=False).state == again.state
     return again.state
-
-
-def test_the_next_run_joins_both(tmp_path: Path) -> None:
-    """Their change of another item and ours both stand."""
-    theirs = facts.record("b", generation=2)
-    state = pulled_under(tmp_path, facts.record("a"), theirs, facts.record("d"))
-
-    assert {id_: record.request_id for id_, record in state.records.items()} == {
-        record.id: record.request_id
-        for record in (facts.record("a", generation=2), theirs, facts.record("c"), facts.record("d"))
-    }
-    assert state.open_jobs == {}
 
 
 def test_a_pull_of_the_same_item_wins_and_our_text_stays_on_the_list(tmp_path: Path) -> None:

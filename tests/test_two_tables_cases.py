@@ -12,7 +12,6 @@ import pytest
 from contentops.model import Job, JobState, Project
 from contentops.model.jobs import fold_jobs
 from contentops.operations import opening
-from contentops.operations.opening import jobs_by_environment
 from contentops.state import jobs as files
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.harness import Harness, blog, results
@@ -88,19 +87,6 @@ def test_kills_in_both_environments_forget_no_order(root: Path, seed: int, reque
     assert all(harness.api.charged(f"All about {id_} in 2026") <= 1 for id_ in ("one", "two", "three"))
 
 
-@pytest.mark.parametrize("order", [("staging", "prod"), ("prod", "staging")])
-def test_two_environments_share_a_text_for_one_request(root: Path, order: tuple[str, str]) -> None:
-    """One job answers both, and each has its own file; nothing is paid for a second time, and both count it once."""
-    harness = _two(root, "one", "two")
-    for environment in order:
-        harness.within(environment).apply()
-        assert harness.plan().empty
-    assert harness.api.credits == 8
-    assert [harness.read(f"{name}/one.md").splitlines()[-1] for name in order] == ["Take 1."] * 2
-    jobs = jobs_by_environment(harness.project, harness.state)
-    assert sum(job.cost for each in jobs.values() for job in each) == 8
-
-
 def test_a_job_of_another_environment_is_waited_for(root: Path) -> None:
     """What staging has ordered and prod asks for too is polled there, and not ordered beside it."""
     harness = _two(root, "one", duration=600)
@@ -110,18 +96,6 @@ def test_a_job_of_another_environment_is_waited_for(root: Path) -> None:
     harness.within("staging").apply()
     assert harness.api.credits == 4
     assert sorted(harness.tree("staging", "prod")) == ["prod/one.md", "staging/one.md"]
-
-
-def test_an_environment_that_promotes_takes_no_job(root: Path) -> None:
-    """Prod waits for the reviewed text of staging: it neither polls nor orders."""
-    harness = _two(root, "one", extra=PROMOTED, duration=600)
-    harness.apply(deadline=60)
-    asked = harness.api.count("status")
-    (change,) = harness.within("prod").plan().changes
-    assert (change.blocked, change.submits) == ("not-promoted", 0)
-    harness.apply()
-    assert (harness.api.count("status"), harness.api.credits) == (asked, 4)
-    assert not harness.tree("prod")
 
 
 def test_promoted_words_are_kept_when_another_text_comes(root: Path) -> None:
@@ -161,18 +135,6 @@ def test_a_replacement_that_was_killed_and_is_requested_again_is_paid_for_once(r
         if not harness.plan().empty:
             harness.apply()
         assert harness.api.credits <= 8 or not under_way, where
-
-
-def test_a_replacement_of_a_changed_item_is_paid_for_once(root: Path) -> None:
-    """Also where the text to be replaced answers another request: the job under way is that of the new one."""
-    harness = _one(root / "here", "one", request_ids="ignore")
-    harness.apply()
-    harness.write("content/blog.yaml", blog("one", year=2027))
-    left = state_after_each_kill(harness, root / "left", lambda: harness.apply(replace=("one",)))
-    for where, killed in left.items():
-        is_ordered = any(job.attempt == 1 for job in killed.state.open_jobs.values())
-        killed.apply(replace=("one",))
-        assert killed.api.credits <= 8 or not is_ordered, where
 
 
 # --- names -----------------------------------------------------------------------------------------------------------
