@@ -157,8 +157,8 @@ def render_item(
         item.open,
         None if texts is None else uses.referring,
         item.readings,
-        item.references(of_metadata=False),
-        item.references(of_metadata=True),
+        item.references(of_metadata=False) if item.readings else (),
+        item.references(of_metadata=True) if item.readings else (),
         frame=item.frame(values) if uses.referring and not failed else None,
         lacking=frozenset(item.lacks),
     )

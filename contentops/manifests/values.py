@@ -56,7 +56,7 @@ def texts_in(value: Json) -> Iterator[str]:
         yield value
     elif isinstance(value, dict | list | tuple):
         for entry in value.values() if isinstance(value, dict) else value:
-            yield from texts_in(entry)
+            yield from (entry,) if isinstance(entry, str) else texts_in(entry)
 
 
 def templates_in(value: Json) -> Iterator[str]:
