@@ -88,6 +88,11 @@ def fenced(may_leave: MayLeave, *, stops: bool) -> Callable[[str, Mapping[str, o
     return traced
 
 
+def transport_in(app: Callable[..., Any]) -> httpx.AsyncBaseTransport:
+    """Return the transport to a server in this process."""
+    return httpx.ASGITransport(app)
+
+
 def transport_to(base: str) -> httpx.AsyncHTTPTransport:
     """Return the transport to a server, with the certificates and the proxy of the environment.
 

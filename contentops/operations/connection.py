@@ -31,7 +31,7 @@ from contentops.api.calls import (
 from contentops.api.dialects import AUTO
 from contentops.api.outcomes import is_absent, not_sent
 from contentops.ci.results import lock_name
-from contentops.errors import ApiError, StateError
+from contentops.errors import ApiError, StateError, UsageError
 from contentops.execution.contents import ContentOwners, Owner
 from contentops.execution.limiter import WINDOW, AccountLimiter, Limiter
 from contentops.model import ApiSettings, Json, Project, State
@@ -117,6 +117,18 @@ def _confirm(server: str, variable: str, runtime: Runtime, setting: str) -> None
     trust.remember(server, runtime.environ)
 
 
+def running_model(environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return the first model of a server on this machine, and its address. Raises UsageError where there is none."""
+    from contentops.server.engines.chat import OLLAMA, models_at
+
+    address = environ.get("OPENAI_BASE_URL", "").strip() or OLLAMA
+    if found := models_at(address):
+        return found[0], address
+    message = f"no model answers at `{visible(address)}` on this machine"
+    hint = "start one, such as `ollama run llama3.2`, or name one of another server with `--model NAME`"
+    raise UsageError(message, code="no-running-model", hint=hint)
+
+
 async def try_model(engine: OpenAIEngine, stopped: Callable[[], bool]) -> None:
     """Send the model one short prompt, unless a person stops. Raises ApiError where it does not answer."""
     from contentops.server.engines.protocol import EngineError
@@ -144,14 +156,12 @@ async def connected(
 
     The cache keeps where the API was found.
     """
-    import httpx
-
-    from contentops.api.session import Client
+    from contentops.api.session import Client, transport_in
 
     async with contextlib.AsyncExitStack() as closing:
         if project.api.base_url == "local":
             app = await closing.enter_async_context(_embedded(project, credentials.engine))
-            transport = httpx.ASGITransport(app)
+            transport = transport_in(app)
             client = Client(project.api, key="", transport=transport, wall=runtime.wall, trace=runtime.trace)
             client.local_store = app.state.store_id
         else:

@@ -113,7 +113,9 @@ def command(
         raise click.UsageError("`--env` needs a project that has the environment; a new one has none yet")
     action = _known(action) if ci else action
     if model == _ANY:
-        model, address = _running_model()
+        from contentops.operations.connection import running_model
+
+        model, address = running_model(os.environ)
     # All files are checked before any is written.
     name = name or _name_of(folder)
     site = None if exists else find_site(folder, preset or "")
@@ -130,18 +132,6 @@ def command(
     ready = [] if exists else ["", *_ready(folder, wanted[0], bare=bare, site=site, model=model, address=address)]
     values |= {"model": model} if model else {}
     session.answer(values, [*lines, *ready], fit=True)
-
-
-def _running_model() -> tuple[str, str]:
-    """Return the first model of a server on this machine, and its address. Raises UsageError where there is none."""
-    from contentops.server.engines.chat import OLLAMA, models_at
-
-    address = os.environ.get("OPENAI_BASE_URL", "").strip() or OLLAMA
-    if found := models_at(address):
-        return found[0], address
-    message = f"no model answers at `{visible(address)}` on this machine"
-    hint = "start one, such as `ollama run llama3.2`, or name one of another server with `--model NAME`"
-    raise UsageError(message, code="no-running-model", hint=hint)
 
 
 def _known(action: str) -> str:
