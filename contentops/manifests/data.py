@@ -13,14 +13,14 @@ import json
 import math
 import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final, NoReturn
 
 from msgspec import Struct, structs
 
 from contentops.conflict_markers import SIDE, WHOLE
 from contentops.errors import Diagnostic, Location, plural
-from contentops.manifests.values import MAX_FINDINGS, DataRow
+from contentops.manifests.values import MAX_FINDINGS, TITLE_HINT, DataRow, header_problems
 from contentops.yaml.positions import Mark, Seq, Source, YamlDocument, finding, finding_at
 from contentops.yaml.read import MAX_BYTES, MAX_DEPTH, decode, read_yaml
 from contentops.yaml.syntax import MAX_DIGITS, UNWANTED, conflict, conflict_at
@@ -254,7 +254,6 @@ def _yaml_entries(document: YamlDocument) -> Iterator[DataRow | Diagnostic]:
 
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _STATED: Final = re.compile(r"sep=([,;\t])\n")
-TITLE_HINT: Final = "the first line must have the names of the columns: remove the lines above it, or name each column"
 _SAVE: Final = "in Excel, save it as `CSV UTF-8`; elsewhere, save it as UTF-8"
 
 
@@ -360,21 +359,6 @@ def _check_header(source: Source, header: list[str], line: int, widths: list[int
         return
     for _, message, hint in header_problems(dict(enumerate(header, start=1))):
         yield finding_at(source, "bad-header", message, (line, 1), width=width, hint=hint)
-
-
-def header_problems(names: Mapping[int, str], label: Callable[[int], str] = str) -> Iterator[tuple[int, str, str]]:
-    """Column, message and hint of every problem with the names of columns; `label` is how messages name a column."""
-    seen: dict[str, int] = {}
-    for column, name in names.items():
-        if not name.strip():
-            yield column, f"column {label(column)} of the header has no name", "name it, or remove the column"
-        elif name != name.strip():
-            yield column, f"the column name `{name}` has spaces around it", f"write `{name.strip()}`"
-        elif name in seen:
-            columns = f"columns {label(seen[name])} and {label(column)}"
-            yield column, f"{columns} have the same name: `{name}`", "rename one of them"
-        else:
-            seen[name] = column
 
 
 def _ragged(source: Source, cells: int, expected: int, line: int) -> Diagnostic:

@@ -480,6 +480,24 @@ MAX_FINDINGS: Final = 100
 """After so many problems reading stops."""
 
 
+TITLE_HINT: Final = "the first line must have the names of the columns: remove the lines above it, or name each column"
+
+
+def header_problems(names: Mapping[int, str], label: Callable[[int], str] = str) -> Iterator[tuple[int, str, str]]:
+    """Column, message and hint of every problem with the names of columns; `label` is how messages name a column."""
+    seen: dict[str, int] = {}
+    for column, name in names.items():
+        if not name.strip():
+            yield column, f"column {label(column)} of the header has no name", "name it, or remove the column"
+        elif name != name.strip():
+            yield column, f"the column name `{name}` has spaces around it", f"write `{name.strip()}`"
+        elif name in seen:
+            columns = f"columns {label(seen[name])} and {label(column)}"
+            yield column, f"{columns} have the same name: `{name}`", "rename one of them"
+        else:
+            seen[name] = column
+
+
 class DataRow(Struct, frozen=True):
     """One row of a data file or one value of a list in a manifest: a map or a scalar, and the location of its start."""
 

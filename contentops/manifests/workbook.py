@@ -16,8 +16,7 @@ from io import BytesIO
 from typing import Any, Final
 
 from contentops.errors import Diagnostic, Location, did_you_mean
-from contentops.manifests.data import TITLE_HINT, header_problems
-from contentops.manifests.values import MAX_FINDINGS, DataRow
+from contentops.manifests.values import MAX_FINDINGS, TITLE_HINT, DataRow, header_problems
 from contentops.yaml.positions import Source, StopReading, finding_at
 from contentops.yaml.read import MAX_BYTES
 from contentops.yaml.syntax import UNWANTED
