@@ -147,24 +147,6 @@ def test_all_pages_of_a_list_are_read(style: str, tmp_path: Path) -> None:
     assert api.count("list styles") == 3
 
 
-def test_pages_of_another_size_are_read_before_anything_is_refused(tmp_path: Path) -> None:
-    """A server that says nothing of its pages has more than the first."""
-    slugs = [f"s{number:03}" for number in range(70)]
-    api = FakeApi(duration=30)
-
-    def listed() -> httpx.Response:
-        asked = httpx.QueryParams(api.requests[-1].query)
-        page, limit = int(asked.get("page", 1)), int(asked.get("limit", 20))
-        items = [{"id": slug} for slug in slugs[(page - 1) * limit : page * limit]]
-        return httpx.Response(200, json={"style_profiles": items})
-
-    api.fault(lambda name, _: name == "list styles", listed)
-    assert results(_harness(tmp_path / "a", api, {"id": "a", "style": "s045"}).apply()) == {"a": "done"}
-    assert api.count("list styles") == 5
-    with pytest.raises(InputError):
-        _harness(tmp_path / "b", api, {"id": "b", "style": "s070"}).apply()
-
-
 def test_a_committed_catalog_answers_instead(tmp_path: Path) -> None:
     """Its own check comes before any request, so no list is asked for."""
     api = FakeApi(duration=30)
