@@ -59,7 +59,7 @@ def test_of_two_items_with_one_path_the_second_is_blocked(harness: Harness) -> N
     assert results(harness.apply()) == {"guide": "done", "n1": "done", "n2": "blocked"}
     assert len(_topics(harness)) == 2
     (change,) = harness.plan().changes
-    assert "but item `n1` writes" in change.hint
+    assert "which item `n1` writes already" in change.hint
 
 
 def test_a_text_that_waits_is_not_replaced(harness: Harness) -> None:

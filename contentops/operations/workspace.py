@@ -253,13 +253,13 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         claimed_paths={
             collision_key(each.output): lock for lock, other in others.items() for each in other.records.values()
         },
-        claimed_contents={
-            record.content_id: lock_name(name)
+        claimed_contents=frozenset(
+            record.content_id
             for name, other in states.items()
             if name < project.environment
             for record in other.records.values()
             if record.server == server and record.content_id
-        },
+        ),
         choice=choice,
         interrupted=store.was_interrupted,
         ordered_at=frozenset(

@@ -106,8 +106,8 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     """Why the output at a path cannot be written; empty: it can."""
     claimed_paths: Mapping[str, str] = field(default_factory=dict)
     """The lock of another environment that owns a path, by path key."""
-    claimed_contents: Mapping[str, str] = field(default_factory=dict)
-    """The lock of another environment that names a stored content, by content id, where that one owns it."""
+    claimed_contents: frozenset[str] = frozenset()
+    """The ids of stored contents that another environment's lock owns."""
     source: SourceEnvironment | None = None
     """The environment that texts are promoted from, if any."""
     choice: Choice = field(default_factory=Choice)
@@ -146,8 +146,17 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def records(self) -> Mapping[ItemId, Record]:
-        """The record of each item, under the id that it has now."""
-        return with_new_ids(with_new_ids(self.state.records, self.moved), self.taken)
+        """The record of each item, under the id that it has now.
+
+        A content that another environment's lock owns is no one else's: such a text counts as never saved.
+        """
+        records = with_new_ids(with_new_ids(self.state.records, self.moved), self.taken)
+        unsaved = {
+            id_: structs.replace(record, content_id="", saved=None)
+            for id_, record in (records.items() if self.claimed_contents else ())
+            if record.server == self.server and record.content_id in self.claimed_contents
+        }
+        return {**records, **unsaved} if unsaved else records
 
     @functools.cached_property
     def open_jobs(self) -> Mapping[ItemId, tuple[Job, ...]]:

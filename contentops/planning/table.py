@@ -407,16 +407,12 @@ def which_body(item: ItemSides) -> BodyAnswer:
 
 
 def _other_environments(item: ItemSides) -> BodyAnswer | None:
-    inputs, record, id_ = item.inputs, item.record, item.spec.id
-    if owner := inputs.claimed_paths and inputs.claimed_paths.get(collision_key(item.spec.output)):
-        hint = f"`{item.spec.output}` belongs to `{owner}`; give this environment another `output`"
-        return block("owned-elsewhere", hint)
-    is_saved = record is not None and record.server == inputs.server and inputs.saves(item.spec)
-    if record is not None and is_saved and (owner := inputs.claimed_contents.get(record.content_id)):
-        forget = f"`contentops state rm {inputs.earlier_id(id_) or id_}` forgets the record"
-        hint = f"content `{record.content_id}` belongs to `{owner}`; {forget}, and the next apply saves the file as new"
-        return block("owned-elsewhere", hint)
-    return None
+    claimed = item.inputs.claimed_paths
+    owner = claimed.get(collision_key(item.spec.output)) if claimed else None
+    if owner is None:
+        return None
+    hint = f"`{item.spec.output}` belongs to `{owner}`; give this environment another `output`"
+    return block("owned-elsewhere", hint)
 
 
 def _unreadable(item: ItemSides) -> BodyAnswer | None:
