@@ -456,6 +456,22 @@ def test_a_stop_anywhere_pays_for_one_section(tmp_path: Path) -> None:
         assert harness.plan().empty, where
 
 
+@pytest.mark.parametrize("stored", ["over", "beside", "not"])
+def test_a_stop_before_the_save_leaves_a_save(tmp_path: Path, stored: str) -> None:
+    """Killed anywhere after the order: requested again, no section in an unsaved text is paid for; then it is saved."""
+    whole = Harness(tmp_path / "whole", FakeApi(duration=30, section_stored=stored)).applied("one")
+    stops = state_after_each_kill(whole, tmp_path, lambda: whole.apply(select=("one",), sections={"one": "Closing"}))
+    for where, harness in stops.items():
+        if len(harness.api.generations) == 1:
+            continue
+        if not harness.plan().empty:
+            harness.apply(select=("one",), sections={"one": "Closing"})
+            harness.settle()
+        content = harness.api.contents[harness.record("one").content_id]
+        assert (harness.api.credits, content.body in harness.read("out/one.md")) == (8, True), where
+        assert harness.plan().empty, where
+
+
 def test_a_section_whose_id_is_taken_is_looked_for(tmp_path: Path) -> None:
     """A 409 tells that the request may run already: it is sent again only once the server proves that it does not."""
     harness = Harness(tmp_path, FakeApi(duration=30)).applied("one")

@@ -214,6 +214,10 @@ def _recorded(ctx: Context, item: Item, item_state: ItemState, step: Write, reco
     saves_merge = item_state.merged is not None and item.change.has(Save) and not item.change.section
     if text.content_id and is_own and saves_merge:
         record = _stored_by_itself(ctx, record, text)
+    saved = record.saved
+    if item.change.section and not text.content_id and saved is not None and saved.body == digest:
+        # The server may have stored the section elsewhere, or nowhere: a stop before the save must not hide that.
+        record = structs.replace(record, saved=structs.replace(saved, body=saved.server_body, server_body=saved.body))
     return structs.replace(item_state, record=note(ctx, item, "write", record, *drops), fresh=True)
 
 
