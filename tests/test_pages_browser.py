@@ -282,6 +282,7 @@ def test_one_key_does_what_a_button_does(tmp_path: Path, browser: Browser) -> No
         here = title.inner_text()
         page.keyboard.press("j")
         playwright.expect(title).not_to_have_text(here)
+        page.wait_for_load_state()
         page.goto(first)
         page.keyboard.press("s")
         playwright.expect(page.get_by_label("Send back, with a note")).to_be_focused()
@@ -292,8 +293,10 @@ def test_one_key_does_what_a_button_does(tmp_path: Path, browser: Browser) -> No
         page.keyboard.press("a")
         status = page.get_by_role("status").first
         playwright.expect(status).to_contain_text("Approved")
+        page.wait_for_load_state()
         page.keyboard.press("z")
         playwright.expect(status).to_contain_text("Withdrawn")
+        page.wait_for_load_state()
         page.keyboard.press("?")
         page.get_by_role("button", name="Turn keys off").click()
         page.keyboard.press("a")
@@ -302,6 +305,7 @@ def test_one_key_does_what_a_button_does(tmp_path: Path, browser: Browser) -> No
         page.get_by_role("button", name="Turn keys on").click()
         page.keyboard.press("/")
         playwright.expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("Items"))
+        page.wait_for_load_state()
         page.keyboard.press("/")
         playwright.expect(page.get_by_label("Title or id")).to_be_focused()
         assert pages.problems == []
