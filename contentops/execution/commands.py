@@ -60,12 +60,12 @@ _GIT_BEGINNINGS: Final = (*_EVERY_BEGINNINGS, "GIT_", "GCM_")
 
 
 def check_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that the programs of `checks.commands` get."""
+    """Return the variables that the programs of `checks.commands` get."""
     return _allowed(environ, _EVERY, _EVERY_BEGINNINGS, CHECK_VARIABLES)
 
 
 def git_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that git gets: also what it logs in to its own server with."""
+    """Return the variables that git gets: also what it logs in to its own server with."""
     return _allowed(environ, _EVERY | _GIT, _GIT_BEGINNINGS, GIT_VARIABLES)
 
 
@@ -132,7 +132,7 @@ def _run_all(commands: Listed, root: Path, path: str, output: str, patience: flo
 
 
 def _remarks(said: str, output: str) -> list[tuple[int, str]]:
-    """The line numbers and messages in a linter's output, of the form `FILE:LINE: message`."""
+    """Return the line numbers and messages in a linter's output, of the form `FILE:LINE: message`."""
     pattern = re.compile(rf"^\S{{0,300}}?{re.escape(output)}:([0-9]{{1,9}})(?::[0-9]+)*[: \t]+(\S.*)$", re.MULTILINE)
     return [(int(match[1]), clip(visible(match[2].strip()), _ROOM)) for match in pattern.finditer(said)]
 
@@ -205,5 +205,5 @@ def find_program(name: str, path: str, *, windows: bool, usable: Callable[[str],
 
 
 def is_program(path: str) -> bool:
-    """Whether a file is there and may be run."""
+    """Return whether a file is there and may be run."""
     return os.access(path, os.X_OK) and Path(path).is_file()

@@ -22,7 +22,7 @@ STRANGERS = 200
 async def find(
     ctx: Context, draft: Draft, *, titled: bool = False, beside: Sequence[str] = (), again: bool = True
 ) -> StoredContent | None:
-    """A stored content that no other item owns and whose body is ours, or None; it is ours from now on.
+    """Return a stored content that no other item owns and whose body is ours, or None; it is ours from now on.
 
     Where there is none, one with an earlier text of our request. `titled`: only one with our title too. `beside`:
     contents to leave out. Without `again`, this run has sent nothing that could be it. Raises Ended where that cannot
@@ -55,7 +55,7 @@ async def find(
 
 
 async def _listed(ctx: Context, draft: Draft, *, again: bool) -> ContentList | Failure:
-    """The contents that may have the draft's text.
+    """Return the contents that may have the draft's text.
 
     A text that no job made can only have been saved by an earlier run: one list serves all of those.
     """
@@ -94,7 +94,7 @@ async def _fetched(ctx: Context, draft: Draft, entry: ContentEntry) -> StoredCon
 
 
 def _likely(ctx: Context, draft: Draft, entries: Sequence[ContentEntry], beside: Sequence[str]) -> list[ContentEntry]:
-    """The contents to fetch, likeliest first: those with our title, then those made soonest after our text."""
+    """Return the contents to fetch, likeliest first: those with our title, then those made soonest after our text."""
     since = _since(ctx, draft.item_state)
     # A server that lists titles lists ours too.
     untitled = not (draft.title and any(entry.title for entry in entries))
@@ -124,7 +124,7 @@ def _since(ctx: Context, item_state: ItemState) -> float | None:
 
 
 def not_saved(ctx: Context, failure: Failure) -> Ended:
-    """The end of an item whose save, or the look before it, failed."""
+    """Return the end of an item whose save, or the look before it, failed."""
     if ctx.pauses(failure):
         return Ended(Result.PENDING, failure.full_message)
     if failure.kind is FailureKind.UNNAMED:

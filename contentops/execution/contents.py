@@ -54,7 +54,7 @@ class StoredContent(Struct, frozen=True, kw_only=True):
 
     @staticmethod
     def of(content: Content) -> StoredContent:
-        """The fields of a content, texts as digests."""
+        """Return the fields of a content, texts as digests."""
 
         def named(key: str) -> str:
             value = content.metadata.get(key)
@@ -76,7 +76,7 @@ class StoredContent(Struct, frozen=True, kw_only=True):
         )
 
     def is_of(self, draft: Draft) -> bool:
-        """Whether the item stored the draft's body here, even if the server changed it since.
+        """Return whether the item stored the draft's body here, even if the server changed it since.
 
         Under another id of the item, the request that brought the text proves it.
         """
@@ -84,7 +84,7 @@ class StoredContent(Struct, frozen=True, kw_only=True):
         return draft.digest in self.bodies or (is_ours and self.sent_body == draft.digest)
 
     def stamp_of(self, draft: Draft) -> str:
-        """The stamp of the draft's own save, where no one can have changed the content since; else empty."""
+        """Return the stamp of the draft's own save, where no one can have changed the content since; else empty."""
         if draft.digest in self.bodies and self.title in ("", clean_title(draft.title)):
             return self.stamp
         return CREATED if self.is_as_created else ""
@@ -95,7 +95,7 @@ class StoredContent(Struct, frozen=True, kw_only=True):
         return bool(request) and self.request == request
 
     def holds(self, draft: Draft) -> bool:
-        """Whether it has the draft's text, perhaps under another title.
+        """Return whether it has the draft's text, perhaps under another title.
 
         Not if the server stored it for another job, and no item has saved it since.
         """
@@ -103,7 +103,7 @@ class StoredContent(Struct, frozen=True, kw_only=True):
         return self.is_of(draft) and (bool(self.lineage) or self.request in ours)
 
     def is_titled(self, draft: Draft) -> bool:
-        """Whether it has the draft's title, or none."""
+        """Return whether it has the draft's title, or none."""
         return not self.title or title_digest(draft.title) in (title_digest(self.title), self.sent_title)
 
 
@@ -143,12 +143,12 @@ class Owner(Struct, frozen=True, kw_only=True):
 
     @property
     def is_of_others(self) -> bool:
-        """Whether it belongs to another environment or another project."""
+        """Return whether it belongs to another environment or another project."""
         return bool(self.lock) or self.elsewhere
 
     @property
     def living(self) -> bool:
-        """Whether an item is saved as this content now."""
+        """Return whether an item is saved as this content now."""
         return bool(self.item) and not self.superseded
 
 
@@ -172,7 +172,7 @@ class ContentOwners:
             self._named.pop(stored.id, None)
 
     def owner(self, content_id: str) -> Owner | None:
-        """The owner of a content; None: no one.
+        """Return the owner of a content; None: no one.
 
         A record may have a content of another environment of its project, since environments can be renamed; one of
         another project it cannot have.
@@ -192,7 +192,7 @@ class ContentOwners:
         self._owners.setdefault(content_id, Owner(item=job.item, request=job.request_id))
 
     def is_free(self, content_id: str, item: Item, item_state: ItemState) -> bool:
-        """Whether an item may have its text in a content: it is the item's own, or no one's."""
+        """Return whether an item may have its text in a content: it is the item's own, or no one's."""
         owner = self.owner(content_id)
         if owner is None:
             return True
@@ -204,7 +204,7 @@ class ContentOwners:
         return owner.item in {item.id, item.change.renamed_from}
 
     def take_content(self, item: Item, item_state: ItemState) -> ItemState:
-        """The state of an item once it owns the content that came with its text, or left it to its owner.
+        """Return the state of an item once it owns the content that came with its text, or left it to its owner.
 
         At once, as another item may ask for the same content while this one waits.
         """
@@ -217,7 +217,7 @@ class ContentOwners:
         return item_state
 
     def superseded(self, content_ids: Iterable[str]) -> tuple[str, ...]:
-        """The contents an item had, each once, without those that someone else owns."""
+        """Return the contents an item had, each once, without those that someone else owns."""
         owners = ((content_id, self.owner(content_id)) for content_id in dict.fromkeys(content_ids) if content_id)
         return tuple(content_id for content_id, owner in owners if owner is None or not owner.is_of_others)
 
@@ -247,11 +247,11 @@ class ContentIndex:
     """That was not found out in this run."""
 
     def knows(self, entry: ContentEntry) -> bool:
-        """Whether a content was fetched since the last change that the list shows."""
+        """Return whether a content was fetched since the last change that the list shows."""
         return entry.id in self.seen and self.seen[entry.id][0] == entry.updated_at
 
     def known(self, entry: ContentEntry) -> StoredContent | None:
-        """The content as it was fetched since its last change; None where it was not, or could not be read."""
+        """Return the content as it was fetched since its last change; None where it was not, or could not be read."""
         return self.seen[entry.id][1] if self.knows(entry) else None
 
     def note(self, entry: ContentEntry, content: Content | None) -> StoredContent | None:
@@ -263,5 +263,5 @@ class ContentIndex:
         return stored
 
     def is_free(self, draft: Draft, content_id: str) -> bool:
-        """Whether a content belongs to the item or to no one."""
+        """Return whether a content belongs to the item or to no one."""
         return self.owners.is_free(content_id, draft.item, draft.item_state)

@@ -88,7 +88,7 @@ class DurableRun:
 
     @property
     def requests(self) -> int:
-        """The number of requests sent."""
+        """Return the number of requests sent."""
         return self._outbox.requests
 
     # --- the primitives ----------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ class DurableRun:
         self._state.flush()
 
     def jobs_of(self, server: str, digest: Digest) -> list[Job]:
-        """The open jobs of a request, and failed attempts at it."""
+        """Return the open jobs of a request, and failed attempts at it."""
         known = (self._state.open_job(job.request_id) for job in self._state.jobs_of(server, digest))
         return list({job.request_id: job for job in known if job is not None}.values())
 
@@ -185,7 +185,7 @@ class DurableRun:
             self._active += 1
 
     def slot(self) -> JobSlot:
-        """A slot among the unfinished jobs, not taken yet."""
+        """Return a slot among the unfinished jobs, not taken yet."""
         return JobSlot(self._admission, self._admit, self.now, self.wake)
 
     def stop(self, reason: str, message: str, hint: str = "", *, at_once: bool) -> None:
@@ -199,7 +199,7 @@ class DurableRun:
     # --- waiting -----------------------------------------------------------------------------------------
 
     async def _until(self, future: asyncio.Future[T]) -> T:
-        """The result of a future, unless the run stops first."""
+        """Return the result of a future, unless the run stops first."""
         if self.halted:
             future.cancel()
             raise Stopped
@@ -295,7 +295,7 @@ class DurableRun:
             self._fail(error)
 
     def waiting_for(self) -> tuple[str, float]:
-        """The cause of the wait, in one word, and until which loop time (0 if unknown).
+        """Return the cause of the wait, in one word, and until which loop time (0 if unknown).
 
         One of: limit, answer, retry, first-job, jobs, or empty.
         """
@@ -557,16 +557,16 @@ class Outbox:
         return now + LONGEST_WAIT
 
     def _room(self) -> int:
-        """The number of further requests that may be under way at once."""
+        """Return the number of further requests that may be under way at once."""
         room = (1 if self._outage.failures else AT_ONCE) - len(self._flying)
         return min(room, UNSENT - sum(turn.unsent for turn in self._flying.values())) if self._limiter.limit else room
 
     def _ready_at(self, now: float) -> float:
-        """The earliest loop time at which the next request may leave."""
+        """Return the earliest loop time at which the next request may leave."""
         return max(self._limiter.ready_at(now), self._outage.ask_at)
 
     def waiting_for(self, now: float) -> tuple[str, float]:
-        """The cause of the wait, in one word (limit, answer, retry, or empty), and until when (0 if unknown)."""
+        """Return the cause of the wait, in one word (limit, answer, retry, or empty), and until when (0 if unknown)."""
         if self._outage.failures and (self._queue or self._flying):
             return "retry", self._outage.ask_at if self._outage.ask_at > now else 0.0
         if len(self._queue) > self._deferred and self._room() > 0:

@@ -64,7 +64,7 @@ GRAIN = 0.01
 
 
 def lost_earlier(ctx: Context, job: Job) -> Lost:
-    """A submit of an earlier process whose answer was lost."""
+    """Return a submit of an earlier process whose answer was lost."""
     why = job.error or "the answer to its submit was lost"
     now, submitted = ctx.run.now(), seconds_of(job.submitted_at)
     # The recorded time has no fraction of a second; a clock that was set back since makes it look like the future.
@@ -74,7 +74,7 @@ def lost_earlier(ctx: Context, job: Job) -> Lost:
 
 
 async def collect_lost(ctx: Context, item: Item, slot: JobSlot, job: Job) -> SentJob | Text:
-    """The job of a lost submit that is not sent again. Raises Ended where there is none, or that is unknown."""
+    """Return the job of a lost submit that is not sent again. Raises Ended where there is none, or that is unknown."""
     lost = lost_earlier(ctx, job)
     found = await resolve(ctx, item, slot, lost)
     if found is None:
@@ -213,7 +213,7 @@ async def _first_of(ctx: Context, near: Sequence[ContentEntry], ours: set[str]) 
 
 
 def _candidates(ctx: Context, near: Sequence[ContentEntry]) -> str:
-    """The contents that may be the text, in words, likeliest first."""
+    """Return the contents that may be the text, in words, likeliest first."""
     known = ((entry, ctx.index.known(entry)) for entry in near)
     unnamed = [f"`{entry.id}`" for entry, stored in known if stored is None or not stored.request]
     if not unnamed:
@@ -236,7 +236,7 @@ def _taken(ctx: Context, item: Item, sent_job: SentJob, content: Content, *, los
 
 
 def _near(ctx: Context, item: Item, entries: tuple[ContentEntry, ...], sent: float) -> list[ContentEntry]:
-    """The contents without an owner that the job may have stored, nearest first to the time when it should have.
+    """Return the contents without an owner that the job may have stored, nearest first to the time when it should have.
 
     The server's clock may be off: only the id that a text carries proves that it is ours.
     """
@@ -284,7 +284,7 @@ async def submit(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState,
 
 
 async def _is_known(ctx: Context, job: Job) -> bool:
-    """Whether another machine has started a job under this id. Raises Ended where that is unknown."""
+    """Return whether another machine has started a job under this id. Raises Ended where that is unknown."""
     answer = await ctx.ask(GetStatus(job.request_id))
     if isinstance(answer, JobStatus):
         ctx.admission.answered(known=True)
@@ -352,7 +352,7 @@ async def _send(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, 
 
 
 def _call(item: Item, item_state: ItemState, job: Job) -> Generate | RegenerateSection:
-    """The call that pays: for the whole text, or for one section of the stored one."""
+    """Return the call that pays: for the whole text, or for one section of the stored one."""
     request = item.spec.request
     if job.section and item_state.record is not None:
         return RegenerateSection(item_state.record.content_id, job.section, request.mode, job.request_id)
@@ -409,7 +409,7 @@ def _with_tokens(ctx: Context, item: Item, sent_job: SentJob, status: JobStatus)
 
 
 async def _until_done(ctx: Context, item: Item, slot: JobSlot, sent_job: SentJob) -> JobStatus | Text:
-    """The final status of the job, or its stored text where the server forgot the job. Raises Ended."""
+    """Return the final status of the job, or its stored text where the server forgot the job. Raises Ended."""
     job, timeout = sent_job.job, ctx.project.api.job_timeout
     started = _started(ctx, sent_job)
     call = GetStatus(job.job_id, ours=job.request_id)
@@ -446,7 +446,7 @@ async def _until_done(ctx: Context, item: Item, slot: JobSlot, sent_job: SentJob
 
 
 def _late(item: Item, job: Job, error: str, failure: Failure | None) -> Ended:
-    """The end of an item whose job stays open; a job that the server does not know may stay open for ever."""
+    """Return the end of an item whose job stays open; a job that the server does not know may stay open for ever."""
     if failure is None or failure.kind is not FailureKind.NOT_FOUND:
         return Ended(Result.LATE, error, AGAIN)
     # The job was accepted, and some servers keep their jobs in memory alone.
@@ -458,7 +458,7 @@ def _late(item: Item, job: Job, error: str, failure: Failure | None) -> Ended:
 
 
 def _started(ctx: Context, sent_job: SentJob) -> float:
-    """The loop time at which the job began, as far as that is known."""
+    """Return the loop time at which the job began, as far as that is known."""
     if sent_job.sent is not None:
         return sent_job.sent
     submitted = seconds_of(sent_job.job.submitted_at)
@@ -530,19 +530,19 @@ async def _fetch_paid(ctx: Context, item: Item, slot: JobSlot, job: Job) -> Text
 
 
 def _other_item(item: Item, job: Job, content: Content) -> str:
-    """The other item that a content's metadata names; empty: none, or this one."""
+    """Return the other item that a content's metadata names; empty: none, or this one."""
     owner = StoredContent.of(content).item
     return owner if owner not in {"", job.item, item.id} else ""
 
 
 def _local(ctx: Context, job: Job) -> Text | None:
-    """The text of this submit from this machine; another attempt of the same request has another text."""
+    """Return the text of this submit from this machine; another attempt of the same request has another text."""
     body = ctx.text(job.body) if job.body else None
     return None if body is None else Text.of(job, body, ctx.cache.front(job.body))
 
 
 async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
-    """The text of an item whose file is gone."""
+    """Return the text of an item whose file is gone."""
     silent, saved, made_by = "", record.saved or Saved(), ctx.made_by(record)
     job_id = made_by.job_id if made_by is not None and record.request_id else ""
     # A title that a person saved is on the server alone.
@@ -577,7 +577,7 @@ async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
 
 
 def _local_text(ctx: Context, record: Record, wanted: Digest) -> Text | None:
-    """The text of a record from this machine."""
+    """Return the text of a record from this machine."""
     body, made_by = ctx.text(wanted), ctx.made_by(record)
     if body is None or made_by is None or made_by.body != wanted:
         return None if body is None else Text(title=record.title, body=body)
@@ -586,7 +586,7 @@ def _local_text(ctx: Context, record: Record, wanted: Digest) -> Text | None:
 
 
 def with_body(answers: Sequence[Content | JobStatus | Failure], wanted: Digest) -> Text | None:
-    """The text of the first answer whose body has the digest `wanted`."""
+    """Return the text of the first answer whose body has the digest `wanted`."""
     for answer in answers:
         if isinstance(answer, Failure):
             continue

@@ -70,7 +70,7 @@ class AccountLimiter(Protocol):
 
     @property
     def limit(self) -> int:
-        """The most sends in any 60 s; 0: no limit."""
+        """Return the most sends in any 60 s; 0: no limit."""
 
     def ready_at(self, now: float) -> float:
         """When a further send may go out, as far as is known; not after `now` if one may go at once."""
@@ -111,14 +111,14 @@ class Limiter:
 
     @property
     def allowed(self) -> int:
-        """The requests a minute that we use at the moment; below the limit while others share the account."""
+        """Return the requests a minute that we use at the moment; below the limit while others share the account."""
         return max(1, int(self._allowed())) if self.limit else 0
 
     def _allowed(self) -> float:
         return float(self.limit) if self.state.allowed is None else min(self.state.allowed, float(self.limit))
 
     def ready_at(self, now: float) -> float:
-        """The earliest time the next send may go out; not after `now` if it may go at once."""
+        """Return the earliest time the next send may go out; not after `now` if it may go at once."""
         ready = max(self.state.open_at, 0.0)
         if self.limit:
             sent = self.state.sent
@@ -175,7 +175,7 @@ class Limiter:
             state.shrunk_at = now
 
     def _after(self, count: int, window: float) -> float:
-        """The earliest time at which a further send is at most the `count`-th within `window` seconds."""
+        """Return the earliest time at which a further send is at most the `count`-th within `window` seconds."""
         return self.state.sent[-count] + window + MARGIN if len(self.state.sent) >= count else 0.0
 
 
@@ -215,7 +215,7 @@ class Admission:
     """Loop time at which a job was last accepted or ended."""
 
     def open(self, *, asks: bool = True) -> bool:
-        """Whether one more submit may get ready now; one that `asks` asks for its id first."""
+        """Return whether one more submit may get ready now; one that `asks` asks for its id first."""
         if asks and self.ask_first and self.asking >= ASK_FIRST - self.strangers:
             return False
         return self.in_flight < (self.max_in_flight if self.proven else 1)
@@ -235,7 +235,7 @@ class Admission:
             self.ask_first = False
 
     def may_send(self, flying: int, now: float) -> bool:
-        """Whether a submit may leave while `flying` others are under way; each minute, one more job is tried."""
+        """Return whether a submit may leave while `flying` others are under way; each minute, one more job is tried."""
         room = self.room + max(0.0, now - self.crowded_at) // WINDOW if self.room < math.inf else math.inf
         return now >= self.opens_at and self.running + flying < room
 

@@ -83,15 +83,15 @@ class Durations:
         del values[:-KEEP]
 
     def median(self, kind: str, *, unfinished: float = 0.0) -> float:
-        """Seconds a job of this kind takes, given that it was not done after `unfinished` seconds."""
+        """Return seconds a job of this kind takes, given that it was not done after `unfinished` seconds."""
         return median(self._longer(kind, unfinished))
 
     def estimate(self, kind: str) -> float | None:
-        """Seconds a job of this kind takes, for people; None: unknown."""
+        """Return seconds a job of this kind takes, for people; None: unknown."""
         return self.median(kind) if self.seen else self.usual
 
     def _longer(self, kind: str, than: float) -> list[float]:
-        """The durations above `than` of a kind, or else of all kinds."""
+        """Return the durations above `than` of a kind, or else of all kinds."""
         known = self.seen.get(kind) or [one for values in self.seen.values() for one in values]
         return [one for one in known or [USUAL] if one > than] or [than * LONGER]
 
@@ -104,7 +104,7 @@ def kind_of(spec: Spec | None) -> str:
 def next_poll(
     durations: Durations, kind: str, *, started: float, now: float, polls: int, per_minute: int, running: int = 1
 ) -> float:
-    """The time of the next poll of a job, not before `now`; `running` jobs are polled in all.
+    """Return the time of the next poll of a job, not before `now`; `running` jobs are polled in all.
 
     Learned: the median of the jobs that took longer than this one has, so that each poll is as likely as not to find
     it done. Unlearned: doubling gaps, up to `LONGEST_GAP` or to where all jobs together ask for half of the limit.
@@ -182,23 +182,23 @@ class Item(Struct, frozen=True, kw_only=True):
 
     @property
     def id(self) -> ItemId:
-        """The item's id."""
+        """Return the item's id."""
         return self.change.id
 
     @property
     def spec(self) -> Spec:
-        """The declared item; only orphans have none, and their steps do not need it."""
+        """Return the declared item; only orphans have none, and their steps do not need it."""
         assert self.change.spec is not None
         return self.change.spec
 
     @property
     def kind(self) -> str:
-        """The kind by which durations of its jobs are learned."""
+        """Return the kind by which durations of its jobs are learned."""
         return kind_of(self.change.spec)
 
     @property
     def failed(self) -> list[Job]:
-        """The failed attempts at its request."""
+        """Return the failed attempts at its request."""
         return [job for job in self.jobs if job.state is JobState.FAILED]
 
     def wants(self, job: Job) -> bool:
@@ -258,7 +258,7 @@ class Text(Struct, frozen=True, kw_only=True):
 
     @staticmethod
     def of(made_by: Job, body: str, front: Mapping[str, Json]) -> Text:
-        """The text of a job."""
+        """Return the text of a job."""
         return Text(
             title=made_by.title,
             body=body,
@@ -313,25 +313,25 @@ class ItemState(Struct, frozen=True, kw_only=True):
     """The body that was checked last; None: none."""
 
     def after(self, brought: SentJob | Text) -> ItemState:
-        """The state with a job or a text."""
+        """Return the state with a job or a text."""
         if isinstance(brought, SentJob):
             return structs.replace(self, job=brought)
         return structs.replace(self, text=brought, merged=None)
 
     @property
     def body(self) -> str:
-        """The body that is written."""
+        """Return the body that is written."""
         assert self.text is not None
         return self.text.body if self.merged is None else self.merged.body
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """The findings in the body that was checked last."""
+        """Return the findings in the body that was checked last."""
         return self.checked.findings if self.checked is not None else ()
 
     @property
     def recorded(self) -> Record:
-        """The record, once there is one."""
+        """Return the record, once there is one."""
         assert self.record is not None
         return self.record
 
@@ -354,12 +354,12 @@ class Draft(Struct, frozen=True, kw_only=True):
 
 
 def iso(seconds: float) -> str:
-    """Seconds since the epoch as ISO time, UTC, whole seconds."""
+    """Return seconds since the epoch as ISO time, UTC, whole seconds."""
     return dt.datetime.fromtimestamp(math.floor(seconds), dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def iso_exact(seconds: float) -> str:
-    """Seconds since the epoch as ISO time, UTC, to the microsecond, to compare with times of a server."""
+    """Return seconds since the epoch as ISO time, UTC, to the microsecond, to compare with times of a server."""
     return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 

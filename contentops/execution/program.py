@@ -67,7 +67,7 @@ from contentops.tokens import sum_tokens
 
 
 async def checked(ctx: Context, item: Item, item_state: ItemState, step: Write) -> ItemState:
-    """The state with the findings in the text that `step` is about to write; each text is checked once.
+    """Return the state with the findings in the text that `step` is about to write; each text is checked once.
 
     Raises Ended where a person's words are to stay in it and cannot.
     """
@@ -165,7 +165,7 @@ def _is_a_persons_fault(ctx: Context, item: Item, item_state: ItemState, write: 
 
 
 def _words(findings: Iterable[Finding], *, named: bool = False) -> str:
-    """The first blocking finding, with the name of its check or not, and how many more there are."""
+    """Return the first blocking finding, with the name of its check or not, and how many more there are."""
     blocking = [each for each in findings if each.level is Level.BLOCK]
     name = f"{blocking[0].check}: " if named else ""
     more = f"; and {plural(len(blocking) - 1, 'more finding')}" if len(blocking) > 1 else ""
@@ -178,7 +178,7 @@ ItemAtState = tuple[Item, ItemState]
 
 
 def begin(ctx: Context) -> list[ItemAtState]:
-    """Every change of the plan as an item with its state before the first step."""
+    """Return every change of the plan as an item with its state before the first step."""
     jobs: dict[Digest, tuple[Job, ...]] = {}
     for job in ctx.state.open_jobs.values():
         if job.server == ctx.server:
@@ -335,7 +335,7 @@ async def _collected(
 
 
 def _end(ctx: Context, item: Item, failures: list[tuple[Job, Ended]]) -> Ended:
-    """The end of an item whose steps are all carried out."""
+    """Return the end of an item whose steps are all carried out."""
     change = item.change
     if change.claimed_by:
         return Ended(Result.PENDING, "", f"{change.claimed_by} is working on it; the next apply finishes it")
@@ -352,7 +352,7 @@ def _end(ctx: Context, item: Item, failures: list[tuple[Job, Ended]]) -> Ended:
 
 
 def _stopped(ctx: Context, item: Item) -> Ended:
-    """The end of an item that waited when the run stopped."""
+    """Return the end of an item that waited when the run stopped."""
     planned = item.change.job
     request = ctx.latest.get(item.id, planned.request_id if planned is not None else None)
     job = ctx.store.open_job(request) if request is not None else None
@@ -368,14 +368,14 @@ def _stopped(ctx: Context, item: Item) -> Ended:
 
 
 def _left_out(item: Item, item_state: ItemState) -> dict[str, Json]:
-    """The front matter of a text that this run wrote, without the keys of the manifest."""
+    """Return the front matter of a text that this run wrote, without the keys of the manifest."""
     if item_state.text is None or not item_state.fresh:
         return {}
     return {key: value for key, value in item_state.text.front.items() if key not in item.spec.metadata}
 
 
 def outcome_of(ctx: Context, item: Item, item_state: ItemState, end: Ended, done: Sequence[str] = ()) -> Outcome:
-    """The outcome of one item."""
+    """Return the outcome of one item."""
     change = item.change
     return Outcome(
         id=item.id,

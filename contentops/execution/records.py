@@ -22,7 +22,7 @@ FIRST_FAILED = "the canary job on this server failed"
 
 
 def new_job(ctx: Context, item: Item, step: Submit) -> Job:
-    """The job of the submit that this step pays for; not recorded yet."""
+    """Return the job of the submit that this step pays for; not recorded yet."""
     return Job(
         request_id=request_id(ctx.plan.lineage, step.digest, step.attempt, step.section),
         item=item.id,
@@ -74,7 +74,7 @@ def accepted(ctx: Context, item: Item, slot: JobSlot, job: Job, job_id: str, *, 
 
 
 def dated(job: Job, at: str, timeout: float) -> Job:
-    """The job with the time at which its server accepted it, if `at` can be that time; `timeout`: of the job."""
+    """Return the job with the time at which its server accepted it, if `at` can be that time; `timeout`: of the job."""
     ours, theirs = seconds_of(job.submitted_at), seconds_of(at)
     if ours is None or theirs is None or not ours - CLOCKS <= theirs <= ours + timeout:
         return job
@@ -90,7 +90,7 @@ def unknown(ctx: Context, lost: Lost) -> Lost:
 
 
 def naming(job: Job) -> str:
-    """The hint for a person who recognises the text of a submit among the stored contents."""
+    """Return the hint for a person who recognises the text of a submit among the stored contents."""
     return f"`contentops state resolve {job.item} --request {job.short} --content ID` if one of them is its text"
 
 
@@ -108,7 +108,7 @@ def failed(ctx: Context, item: Item, sent_job: SentJob, error: str) -> Ended:
 
 
 def turned_down(ctx: Context, slot: JobSlot, failure: Failure) -> Ended:
-    """The end of an item whose submit was refused; stops the run if all other submits would be refused too."""
+    """Return the end of an item whose submit was refused; stops the run if all other submits would be refused too."""
     slot.leave()
     if ctx.pauses(failure):
         return Ended(Result.PENDING)
@@ -215,7 +215,7 @@ def base_record(ctx: Context, item: Item, item_state: ItemState) -> Record:
 
 
 def _stamped(record: Record, remote: Remote | None) -> Record:
-    """The record with the stamp of its content, where a refresh saw that unchanged since its save."""
+    """Return the record with the stamp of its content, where a refresh saw that unchanged since its save."""
     saved = record.saved
     if saved is None or remote is None or not remote.stamp or remote.content_id != record.content_id:
         return record

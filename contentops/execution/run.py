@@ -72,7 +72,7 @@ class Stages:
                 end.set_result(done)
 
     def of(self, readings: Iterable[tuple[ItemId, Stage]]) -> list[asyncio.Future[bool]]:
-        """The ends of the stages that are read, of items of this run."""
+        """Return the ends of the stages that are read, of items of this run."""
         return [self._ends[each] for each in dict.fromkeys(readings) if each in self._ends]
 
     def coming(self, spec: Spec) -> dict[ItemId, Stage]:
@@ -107,7 +107,7 @@ async def follow(ctx: Context, item: Item, item_state: ItemState, stages: Stages
 
 
 async def _text(ctx: Context, change: Change, stages: Stages) -> Outcome:
-    """The outcome of an item that waits for texts: made from them, if all of them come in this run."""
+    """Return the outcome of an item that waits for texts: made from them, if all of them come in this run."""
     spec = change.spec
     assert spec is not None
     names = [name for name in spec.readings if not name.startswith(_METADATA)]
@@ -136,7 +136,7 @@ async def _front(
     stages: Stages,
     ends: Sequence[asyncio.Future[bool]],
 ) -> Outcome:
-    """The outcome of an item after its front matter has followed the texts that it mentions."""
+    """Return the outcome of an item after its front matter has followed the texts that it mentions."""
     done = before or Outcome(id=change.id, action=Action.UPDATE, result=Result.DONE, output=change.target)
     try:
         await ctx.run.others(ends)
@@ -163,7 +163,7 @@ async def _carried_out(ctx: Context, change: Change) -> Outcome:
 
 
 def _read(spec: Spec, names: Iterable[str]) -> Iterator[tuple[ItemId, Stage]]:
-    """What values read: the items, and the stage that each must have reached."""
+    """Yield what values read: the items, and the stage that each must have reached."""
     without = {one.id for one in (*spec.references, *spec.mentions) if one.wait is not None}
     for name in names:
         for one in spec.readings[name]:
@@ -174,7 +174,7 @@ def _read(spec: Spec, names: Iterable[str]) -> Iterator[tuple[ItemId, Stage]]:
 
 
 def _waiting(change: Change) -> Outcome:
-    """The outcome of an item that still waits."""
+    """Return the outcome of an item that still waits."""
     why = "; ".join(reason.detail for reason in change.reasons if reason.kind == "waits")
     waits = Outcome(id=change.id, action=Action.WAIT, result=Result.PENDING, output=change.target)
     return structs.replace(waits, error=why, hint=change.hint)
@@ -187,7 +187,7 @@ REQUESTS = 3
 
 
 def seconds_left(ctx: Context, per_minute: int, done: Container[ItemId]) -> float | None:
-    """Seconds until all items are done, or None where that is unknown.
+    """Return seconds until all items are done, or None where that is unknown.
 
     The requests through the limit or the jobs, whichever takes longer. The first job of a server runs alone.
     """
@@ -281,7 +281,7 @@ async def execute(
 
 
 def _not_selected(plan: Plan, outcomes: Mapping[ItemId, Outcome]) -> int:
-    """How many items wait for texts of items that this plan leaves alone: another apply may make these."""
+    """Return how many items wait for texts of items that this plan leaves alone: another apply may make these."""
     known = {change.id for change in plan.changes}
     waiting = (change for change in plan.changes if change.id in outcomes and change.action is Action.WAIT)
     comes = {WaitReason.NO_TEXT, WaitReason.CHANGES}
@@ -293,7 +293,7 @@ def _not_selected(plan: Plan, outcomes: Mapping[ItemId, Outcome]) -> int:
 
 
 def _assemble(project: Project, plan: Plan, state: State, edges: Edges, stop: Stop, deadline: float | None) -> Context:
-    """The context of the run. Raises StateError where a paid text could not be kept."""
+    """Return the context of the run. Raises StateError where a paid text could not be kept."""
     capabilities = ServerCapabilities.load(edges.cache, state, plan.server)
     capabilities.keep(edges.cache, plan.server)
     if plan.submits_worst and edges.cache.problem:
@@ -372,7 +372,7 @@ def _heartbeat(ctx: Context, outcomes: Mapping[ItemId, Outcome]) -> None:
 def _programs(
     ctx: Context, items: Iterable[ItemAtState], outcomes: dict[ItemId, Outcome]
 ) -> Iterator[Coroutine[None, None, None]]:
-    """Every item's program, made when its turn comes: those that pay for nothing first, then in plan order."""
+    """Yield every item's program, made when its turn comes: those that pay for nothing first, then in plan order."""
     waiting = [(item, item_state) for item, item_state in items if item.id not in outcomes]
 
     stages = Stages(ctx.plan)
@@ -405,7 +405,7 @@ def _turn(item: Item, order: Mapping[ItemId, int]) -> tuple[int, int]:
 
 
 def _is_proven(state: State, plan: Plan, dialect: str, *, has_model: bool) -> bool:
-    """Whether a job has completed on this server, with a model if it has one, in this dialect before."""
+    """Return whether a job has completed on this server, with a model if it has one, in this dialect before."""
     return (plan.server == "local" and not has_model) or any(
         job.server == plan.server and job.dialect == dialect and job.has_text and (job.model or not has_model)
         for job in state.jobs

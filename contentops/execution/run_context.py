@@ -39,11 +39,11 @@ class Retrier(Protocol):
     random: random.Random
 
     def now(self) -> float:
-        """The time now."""
+        """Return the time now."""
         ...
 
     def may_wait(self, failure: Failure, began: float) -> bool:
-        """Whether to wait out a 429; `began`: when the call was first answered."""
+        """Return whether to wait out a 429; `began`: when the call was first answered."""
         ...
 
     async def pause(self, failure: Failure, seconds: float) -> None:
@@ -121,7 +121,7 @@ class ServerCapabilities:
 
     @property
     def absence_proves(self) -> bool:
-        """Whether a 404 for our id proves, after a while, that the submit never arrived."""
+        """Return whether a 404 for our id proves, after a while, that the submit never arrived."""
         return self.honours_ids is True and not self.hides_jobs
 
 
@@ -203,15 +203,15 @@ class Context(Edges):
 
     @property
     def server(self) -> str:
-        """The server this run speaks to."""
+        """Return the server this run speaks to."""
         return self.plan.server
 
     def made_by(self, record: Record) -> Job | None:
-        """The job that made the text of a record, of any environment; None: not known."""
+        """Return the job that made the text of a record, of any environment; None: not known."""
         return self.store.made_by(record) or self.state.made_by(record)
 
     def iso(self) -> str:
-        """The time now, as it is written into records."""
+        """Return the time now, as it is written into records."""
         return iso(self.wall())
 
     def event(self, kind: str, item: str = "", step: str = "", **data: Json) -> None:
@@ -241,7 +241,7 @@ class Context(Edges):
         return answer
 
     def may_wait(self, failure: Failure, began: float) -> bool:
-        """Whether to wait out a 429; stops the run if that would take longer than a job may."""
+        """Return whether to wait out a 429; stops the run if that would take longer than a job may."""
         patience, now = self.project.api.job_timeout, self.run.now()
         wait = failure.retry_after or 0.0
         # As long as jobs come and go, the server is busy, not closed.
@@ -258,7 +258,7 @@ class Context(Edges):
         return True
 
     def now(self) -> float:
-        """The time of the loop, in seconds."""
+        """Return the time of the loop, in seconds."""
         return self.run.now()
 
     async def pause(self, failure: Failure, seconds: float) -> None:
@@ -324,7 +324,7 @@ class Context(Edges):
         self.run.stop("unauthorized", failure.full_message, self.key_hint(), at_once=at_once)
 
     def pauses(self, failure: Failure) -> bool:
-        """Whether the account can do nothing more for now; stops the run where its credits or its key end it."""
+        """Return whether the account can do nothing more for now; stops the run where its credits or its key end it."""
         if failure.kind is FailureKind.UNAUTHORIZED:
             self.stop_unauthorized(failure, at_once=True)
         if failure.kind is FailureKind.QUOTA:
@@ -333,14 +333,14 @@ class Context(Edges):
         return failure.kind in (FailureKind.QUOTA, FailureKind.THROTTLED)
 
     def key_hint(self) -> str:
-        """The hint about a refused key."""
+        """Return the hint about a refused key."""
         return f"check the key in the environment variable `{self.project.api.key_env}`, and the plan of the account"
 
 
 async def list_all(
     ask: Callable[[ListContent], Awaitable[Reply | Failure]], since: float | None = None
 ) -> ContentList | Failure:
-    """The stored contents of the account, page by page where the server lists them in pages.
+    """Return the stored contents of the account, page by page where the server lists them in pages.
 
     Pages that hold only what was made before `since`, in seconds since 1970, are left out.
     """
@@ -360,7 +360,7 @@ async def list_all(
 
 
 def _lasting(seconds: float) -> str:
-    """A duration in words, in the largest unit that fits at least twice."""
+    """Return a duration in words, in the largest unit that fits at least twice."""
     for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"

@@ -125,7 +125,7 @@ async def save(ctx: Context, item: Item, item_state: ItemState, step: Save) -> I
 
 
 def _draft(ctx: Context, item: Item, item_state: ItemState, path: str) -> Draft:
-    """The text of the file. Raises Ended where it cannot be read."""
+    """Return the text of the file. Raises Ended where it cannot be read."""
     if item_state.fresh and item_state.text is not None:
         # This run wrote the file a moment ago.
         title, body, job = item_state.title, item_state.body, item_state.text.job_id
@@ -178,7 +178,7 @@ async def publish(ctx: Context, item: Item, item_state: ItemState, step: Publish
 
 
 async def _may_overwrite(ctx: Context, draft: Draft, content_id: str, replaces: Digest) -> Draft | None:
-    """The draft, if it may be saved over the stored content; None: that is gone, or belongs to another item.
+    """Return the draft, if it may be saved over the stored content; None: that is gone, or belongs to another item.
 
     Raises Ended where a person edited it in WriterzRoom.
     """
@@ -211,7 +211,7 @@ async def _may_overwrite(ctx: Context, draft: Draft, content_id: str, replaces: 
 
 
 def _is_as_we_left_it(ctx: Context, draft: Draft, content: Content) -> bool:
-    """Whether a content has the stamp of our last save, or of its creation from our job."""
+    """Return whether a content has the stamp of our last save, or of its creation from our job."""
     record, text = draft.item_state.record, draft.item_state.text
     saved = (
         record.saved if record is not None and (record.server, record.content_id) == (ctx.server, content.id) else None
@@ -247,7 +247,7 @@ def _edited_there(ctx: Context, draft: Draft, content: Content) -> Ended:
 
 
 def _with_its_content(ctx: Context, draft: Draft, content: Content) -> Record:
-    """The item's record with the content that was found to be its own, where its earlier record was lost.
+    """Return the item's record with the content that was found to be its own, where its earlier record was lost.
 
     So that a refresh sees the edit. It is an edit of the text that the job made: what was saved there since, perhaps
     by another clone, has words that may be nowhere else.
@@ -358,7 +358,7 @@ def _stored(ctx: Context, draft: Draft, content_id: str, answered: str, saved: S
 async def _arrived(
     ctx: Context, draft: Draft, content_id: str, beside: Sequence[str], *, again: bool
 ) -> StoredContent | None:
-    """The content that an earlier save reached: `content_id`, or another one where the server only creates."""
+    """Return the content that an earlier save reached: `content_id`, or another one where the server only creates."""
     if not content_id:
         content = await find(ctx, draft, beside=beside, again=again)
         if _is_paid_now(draft) and ctx.capabilities.stores_jobs is None:

@@ -84,7 +84,7 @@ def merged(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: O
 
 
 def _with_section(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> ItemState:
-    """The state with the new section in the file's text. Raises Ended where it cannot be put there."""
+    """Return the state with the new section in the file's text. Raises Ended where it cannot be put there."""
     text, record = item_state.text, item_state.recorded
     assert text is not None
     if item_state.merged is not None:
@@ -140,7 +140,7 @@ def move(ctx: Context, item: Item, item_state: ItemState, step: Move) -> ItemSta
 
 
 def promote(ctx: Context, step: Promote) -> Text:
-    """The text of another environment's file, if it is the one the plan saw. Raises Ended where it is not."""
+    """Return the text of another environment's file, if it is the one the plan saw. Raises Ended where it is not."""
     try:
         text = ctx.outputs.read(step.path)
     except FileChanged:
@@ -231,7 +231,7 @@ def _stored_by_itself(ctx: Context, record: Record, text: Text) -> Record:
 
 
 def coming_title(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> str:
-    """The title that `step` writes with the text that was brought, into the file as it was `seen`."""
+    """Return the title that `step` writes with the text that was brought, into the file as it was `seen`."""
     text = item_state.text
     assert text is not None
     is_known = not step.is_new or item.change.promotion is not None
@@ -240,7 +240,7 @@ def coming_title(ctx: Context, item: Item, item_state: ItemState, step: Write, s
 
 
 def _edited_since(item: Item, item_state: ItemState, step: Write, seen: Observed, digest: Digest) -> bool:
-    """Whether a lost run had written this text already and a person worked on it since.
+    """Return whether a lost run had written this text already and a person worked on it since.
 
     The plan cannot know that where neither cache nor job has the text: it believes the provenance block.
     """
@@ -262,7 +262,7 @@ def _is_over_edit(step: Write) -> bool:
 def _is_a_persons(
     ctx: Context, item: Item, record: Record | None, step: Write, seen: Observed, *, is_written: bool
 ) -> bool:
-    """Whether what is about to be replaced may be a person's: a body that no known job made, or front matter.
+    """Return whether what is about to be replaced may be a person's: a body that no known job made, or front matter.
 
     The record is not asked: a merge or another program may have changed it.
     """
@@ -289,7 +289,7 @@ def _changed(target: str) -> Ended:
 
 
 def _generated(ctx: Context, item: Item, item_state: ItemState, record: Record, text: Text) -> Record:
-    """The record of a text that a job made, here or in another environment."""
+    """Return the record of a text that a job made, here or in another environment."""
     before, step = item_state.record, item.change.promotion
     record = structs.replace(
         record,
@@ -330,7 +330,7 @@ def _generated(ctx: Context, item: Item, item_state: ItemState, record: Record, 
 
 
 def _asked(item: Item, text: Text) -> dict[str, Any]:
-    """What a record says of the request that a text was made for.
+    """Return what a record says of the request that a text was made for.
 
     A section is for the request of the rest. A text that was made before its sources changed is for their words then.
     """
@@ -358,7 +358,7 @@ def _provenance(ctx: Context, item: Item, record: Record | None, text: Text) -> 
 
 
 def composed(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> str:
-    """The file that `step` writes instead of the one that was `seen`."""
+    """Return the file that `step` writes instead of the one that was `seen`."""
     text, record = item_state.text, item_state.record if not step.is_new else None
     assert text is not None
     title = coming_title(ctx, item, item_state, step, seen)
@@ -435,7 +435,7 @@ def remove(ctx: Context, item: Item, step: Remove) -> None:
 
 
 def _front_after(step: Write | Update | Acknowledge, record: Record | None, *, existed: bool) -> dict[str, Json]:
-    """The front matter keys that were last written, as the record will say."""
+    """Return the front matter keys that were last written, as the record will say."""
     front: dict[str, Json] = dict(record.metadata) if record is not None and existed else {}
     for key, value in step.front.items():
         if key == PROVENANCE_KEY:

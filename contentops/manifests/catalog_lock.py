@@ -33,13 +33,13 @@ _HINT: Final = "restore it from git, or run `contentops catalog pull`, which wri
 
 
 def encode(snapshots: Mapping[str, CatalogSnapshot]) -> str:
-    """The text of the file: one snapshot per server."""
+    """Return the text of the file: one snapshot per server."""
     document = {"format_version": _VERSION, "servers": {name: as_json(snapshots[name]) for name in sorted(snapshots)}}
     return json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
 
 
 def as_json(snapshot: CatalogSnapshot) -> dict[str, Json]:
-    """One snapshot in the form of the file: without defaults, but always with the kinds of inputs."""
+    """Return one snapshot in the form of the file: without defaults, but always with the kinds of inputs."""
     voices = snapshot.brand_voices
     return {
         "templates": [_template_json(each) for _, each in sorted(snapshot.templates.items())],
@@ -63,7 +63,7 @@ def _template_json(template: Template) -> dict[str, Json]:
 
 
 def parse(data: bytes) -> dict[str, CatalogSnapshot]:
-    """The snapshots of a file, by server. Raises InputError with every finding."""
+    """Return the snapshots of a file, by server. Raises InputError with every finding."""
     source, findings = decode(FILE, data)
     if findings:
         raise InputError(findings)
@@ -204,7 +204,7 @@ _TYPES: Final[Mapping[str, Mapping[str, Any]]] = {
 
 @functools.lru_cache(maxsize=1_000, typed=True)
 def _input_schema(kind: str, *options: Json) -> tuple[Mapping[str, Any], Callable[[Any], bool]]:
-    """The schema of an input of a kind with some options, and the test for its values."""
+    """Return the schema of an input of a kind with some options, and the test for its values."""
     schema: Mapping[str, Any] = _TYPES.get(kind, {})
     if options:
         stated = {"enum": list(options)}

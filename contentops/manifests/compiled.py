@@ -93,7 +93,7 @@ class _Code:
         self.template = Template.from_code(box, code, box.globals)
 
     def offset(self, trace: TracebackType) -> int:
-        """The character of the text that a frame of the code was at: of a word, else of the tag around it."""
+        """Return the character of the text that a frame of the code was at: of a word, else of the tag around it."""
         at = self.template.get_corresponding_lineno(trace.tb_lineno) - 1
         return at if self.text[at : at + 1].isalnum() else _tag_offset(self.text, at)
 
@@ -128,7 +128,7 @@ class Compiled:
         self.names = tuple(sorted(names.union(*read)))
 
     def render(self, lookup: Lookup) -> Json:
-        """The value, a text unless the template is one whole expression. Raises TemplateError."""
+        """Return the value, a text unless the template is one whole expression. Raises TemplateError."""
         return self._guarded(lookup, as_json, Allowance(self._steps))
 
     def explore(self, lookup: Lookup) -> None:
@@ -161,7 +161,7 @@ class Compiled:
                     ways.append({**way, place: not is_true})
 
     def _guarded(self, lookup: Lookup, finish: Callable[[Any], Json], allowance: Allowance) -> Json:
-        """What `finish` makes of the value, within the limits. Raises TemplateError."""
+        """Return what `finish` makes of the value, within the limits. Raises TemplateError."""
         box = sandbox()
         outer, box.allowance = box.allowance, allowance
         try:
@@ -204,7 +204,7 @@ class Compiled:
     def _placed(
         self, error: TemplateError, trace: TracebackType | None, word: str = "", *, passed: bool = False
     ) -> TemplateError:
-        """The error with its offset: of `word` in the innermost tag that has it.
+        """Return the error with its offset: of `word` in the innermost tag that has it.
 
         Only tags of the template count if the error was `passed`: a missing value as an argument of a macro.
         """
@@ -254,7 +254,7 @@ class _Checked(NodeTransformer):
     """Refuses what manifests may not use, and adds filters that charge for work."""
 
     def visit(self, node: nodes.Node, *_: Any, **__: Any) -> Any:
-        """A node to use instead. Raises TemplateError."""
+        """Return what takes the place of a node in the compiled template. Raises TemplateError."""
         _refuse(node)
         self.generic_visit(node)
         part, charge = _CHARGED.get(type(node), ("", CHARGED))
@@ -320,7 +320,7 @@ def _parts(node: nodes.Node) -> Iterator[str]:
 
 
 def _declared_macros(body: list[nodes.Node], taken: Collection[str]) -> Iterator[str]:
-    """The names of the macros of a file. Raises TemplateError if it has more than macros and values for them."""
+    """Yield the names of the macros of a file. Raises TemplateError if it has more than macros and values for them."""
     seen: set[str] = set()
     for node in body:
         offset = node.lineno - 1
@@ -344,7 +344,7 @@ def _is_blank(node: nodes.Node) -> bool:
 
 
 def _assigned(node: nodes.Node) -> list[str]:
-    """The names that a part of a file of macros defines."""
+    """Return the names that a part of a file of macros defines."""
     if isinstance(node, nodes.Macro):
         return [node.name]
     return [name.name for name in node.find_all(nodes.Name) if name.ctx == "store"]
@@ -394,7 +394,7 @@ def _explain_syntax(error: TemplateSyntaxError, source: str) -> TemplateError:
 
 
 def _open_block(source: str, name: str) -> int:
-    """The offset of the innermost block of this name that is not closed."""
+    """Return the offset of the innermost block of this name that is not closed."""
     opened: list[int] = []
     for match in re.finditer(rf"\{{%[-+]?\s*(end)?({name})\b", source):
         opened = opened[:-1] if match[1] else [*opened, match.start(2)]
@@ -402,7 +402,7 @@ def _open_block(source: str, name: str) -> int:
 
 
 def _explain_failure(error: Exception) -> TemplateError:
-    """The error of a template that could not be rendered."""
+    """Return the error of a template that could not be rendered."""
     if isinstance(error, RecursionError):
         return TemplateError("template-limit", "is too deep: a macro calls itself endlessly")
     message = str(error) or type(error).__name__
@@ -424,13 +424,13 @@ def _no_filter(match: re.Match[str], offset: int = 0) -> TemplateError:
 
 
 def _sentence(message: str) -> str:
-    """The first line of a message of Python or Jinja in our style."""
+    """Return the first line of a message of Python or Jinja in our style."""
     first = message.splitlines()[0].rstrip(".")[:200]
     return first[:1].lower() + first[1:]
 
 
 def _tag_offset(source: str, at: int = 0) -> int:
-    """The offset of the content of the tag around a character, else of the first tag."""
+    """Return the offset of the content of the tag around a character, else of the first tag."""
     tags = [match for match in _TAG.finditer(source) if match.start() <= at] or [*_TAG.finditer(source)][:1]
     if not tags:
         return 0

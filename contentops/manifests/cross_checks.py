@@ -30,7 +30,7 @@ _MOST_RINGS: Final = 20
 
 
 def check_across(results: Sequence[FileResult], sources: Sources, patterns: Sequence[str] = ()) -> list[Diagnostic]:
-    """Every problem between items and files.
+    """Return every problem between items and files.
 
     `sources` returns the text of a manifest by its path; `patterns` are the project's globs for manifests.
     """
@@ -52,7 +52,7 @@ def check_across(results: Sequence[FileResult], sources: Sources, patterns: Sequ
 
 
 def inputs_of(results: Sequence[FileResult]) -> tuple[str, ...]:
-    """Every file that the specs were made from, sorted: manifests and the data files that exist."""
+    """Return every file that the specs were made from, sorted: manifests and the data files that exist."""
     data = {path for result in results for path in result.data}
     return tuple(sorted({result.path for result in results} | data))
 
@@ -60,7 +60,7 @@ def inputs_of(results: Sequence[FileResult]) -> tuple[str, ...]:
 def _at(
     sources: Sources, code: str, message: str, location: Location | None, hint: str = "", text: str = ""
 ) -> Diagnostic:
-    """An error at a location with its line; `text` is underlined if the line has it there."""
+    """Return an error at a location with its line; `text` is underlined if the line has it there."""
     if location is None:
         return Diagnostic(code=code, message=message, hint=hint)
     source, start = sources(location.file), location.column - 1
@@ -123,7 +123,7 @@ class OutputPaths:
         return found
 
     def _other_item(self, spec: Spec, key: str, above: Sequence[str]) -> Diagnostic | None:
-        """The output of another item at the path, in a folder of that name, or where a folder has to be."""
+        """Return the output of another item at the path, in a folder of that name, or where a folder has to be."""
         holder = next((self._taken[folder] for folder in above if folder in self._taken), None)
         if (other := self._taken.get(key)) is not None and other.id != spec.id:
             conflict = f"which is `{other.output}` of item `{other.id}` if case and accents are ignored"
@@ -139,7 +139,7 @@ class OutputPaths:
         return _collision(self._sources, spec, conflict + where)
 
     def _input(self, spec: Spec, key: str, above: Sequence[str]) -> Diagnostic | None:
-        """A file that the project is made of at the path, or a path that would be taken for one."""
+        """Return a file that the project is made of at the path, or a path that would be taken for one."""
         conflict = ""
         if path := next((self._read[each] for each in (key, *above) if each in self._read), ""):
             conflict = f"but `{path}` is an input file of the project"
@@ -177,13 +177,13 @@ def _collision(sources: Sources, spec: Spec, conflict: str) -> Diagnostic:
 
 
 def _stated(spec: Spec) -> Location | None:
-    """Where the item itself states its output, or None where it has a default."""
+    """Return where the item itself states its output, or None where it has a default."""
     origin = spec.origins.get("output")
     return origin.location if origin is not None and origin.layer == "item" else None
 
 
 def check_environment(project: Project, source: Source, results: Sequence[FileResult]) -> list[Diagnostic]:
-    """A warning where the chosen environment would write the same files as others, which belong to the first."""
+    """Return a warning where the chosen environment would write the same files as others, which belong to the first."""
     name, settings = project.environment, YamlDocument(source, project.settings)
     if not name or project.environment_output is not None or "output" in project.environment_defaults:
         return []
@@ -225,7 +225,7 @@ def _check_paths(results: Sequence[FileResult], sources: Sources) -> Iterator[Di
 
 
 def _readings(specs: Sequence[Spec]) -> dict[tuple[ItemId, Stage], set[tuple[ItemId, Stage]]]:
-    """What the stages of items wait for: their earlier ones, and those of other items that they read."""
+    """Return what the stages of items wait for: their earlier ones, and those of other items that they read."""
     graph: dict[tuple[ItemId, Stage], set[tuple[ItemId, Stage]]] = {}
     for spec in specs:
         if spec.readings:
@@ -258,14 +258,14 @@ def _rings(graph: dict[_Node, set[_Node]]) -> Iterator[list[_Node]]:
 
 
 def _from_first(ids: Iterable[ItemId]) -> list[ItemId]:
-    """A ring of ids, each once, from the smallest one."""
+    """Return a ring of ids, each once, from the smallest one."""
     ring = list(dict.fromkeys(ids))
     first = ring.index(min(ring))
     return [*ring[first:], *ring[:first]]
 
 
 def _arrows(ring: Sequence[ItemId]) -> str:
-    """A ring in a message, back to its first id."""
+    """Return a ring in a message, back to its first id."""
     return " -> ".join(f"`{id_}`" for id_ in (*ring, ring[0]))
 
 
@@ -327,7 +327,7 @@ def _check_moved(results: Sequence[FileResult], sources: Sources) -> Iterator[Di
 
 
 def _hint_to_nothing(new: str, declared: Sequence[str]) -> str:
-    """What to do about a pair whose `to` is not declared; `declared` are ids without a pair."""
+    """Return what to do about a pair whose `to` is not declared; `declared` are ids without a pair."""
     if close := nearest(new, declared):
         cost = f"as written, this pair has no effect, and `{close}` is generated as a new item"
         return f"did you mean `{close}`? {cost}, for its price; remove the pair if the item was removed"
@@ -372,7 +372,7 @@ def check_unused(project: Project, source: Source, results: Sequence[FileResult]
 
 
 def _check_groups(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
-    """The groups of `checks.similar` that are too large, and a warning for each tag that no other item has."""
+    """Yield the groups of `checks.similar` that are too large, and a warning for each tag that no other item has."""
     compared: dict[str | Location | None, Spec] = {}
     for spec in (spec for result in results for spec in result.specs):
         if (similar := spec.checks.similar) is not None:

@@ -41,13 +41,13 @@ _SPACE: Final = re.compile(r"[ \t\r\n]*")
 
 
 def without_sheet(written: str) -> tuple[str, str]:
-    """The path of a data file, and the sheet that `book.xlsx#Sheet` names; empty without one."""
+    """Return the path of a data file, and the sheet that `book.xlsx#Sheet` names; empty without one."""
     match = _SHEET.fullmatch(written)
     return (match[1], match[2]) if match else (written, "")
 
 
 def read_rows(path: str, data: bytes, sheet: str = "") -> tuple[list[DataRow], list[Diagnostic]]:
-    """The rows of a data file, in order, and every finding.
+    """Return the rows of a data file, in order, and every finding.
 
     `path` is relative to the project root; its ending gives the format: .csv, .json, .jsonl, .ndjson, .xlsx, .yaml or
     .yml. `sheet` is one of a workbook. A row is a map or a scalar; rows with a finding are omitted.
@@ -87,7 +87,7 @@ def read_rows(path: str, data: bytes, sheet: str = "") -> tuple[list[DataRow], l
 
 
 def _row(source: Source, value: Any, at: Mark) -> DataRow | Diagnostic:
-    """A value as a row, or a finding if it is not a map or a scalar."""
+    """Return a value as a row, or a finding if it is not a map or a scalar."""
     if value is None or isinstance(value, list):
         kind = "a list" if isinstance(value, list) else "null"
         return finding_at(source, "bad-row", f"a row must be a map or a single value, not {kind}", at)
@@ -137,7 +137,7 @@ _DECODER: Final = json.JSONDecoder(
 
 
 def _decode(source: Source, start: int) -> tuple[Any, int] | Diagnostic:
-    """The JSON value at an index and the index after it, or a finding."""
+    """Return the JSON value at an index and the index after it, or a finding."""
     text = source.text
     try:
         value, end = _DECODER.raw_decode(text, start)
@@ -153,7 +153,7 @@ def _decode(source: Source, start: int) -> tuple[Any, int] | Diagnostic:
 
 
 def _json_error(source: Source, problem: str, index: int) -> Diagnostic:
-    """A finding for an error of the json module, with a hint for usual mistakes."""
+    """Return a finding for an error of the json module, with a hint for usual mistakes."""
     text = source.text
     hint = ""
     if text[:index].rstrip().endswith(",") and text[index : index + 1] in {"]", "}", ""}:
@@ -182,13 +182,13 @@ def _check_value(value: Any, depth: int) -> None:
 
 
 def _skip(text: str, index: int) -> int:
-    """The index of the next character that is no white space."""
+    """Return the index of the next character that is no white space."""
     match = _SPACE.match(text, index)
     return match.end() if match else index
 
 
 def _read_json(source: Source) -> Iterator[DataRow | Diagnostic]:
-    """The entries of a JSON list, decoded one by one to keep the location of each."""
+    """Yield the entries of a JSON list, decoded one by one to keep the location of each."""
     text = source.text
     index = _skip(text, 0)
     if text[index : index + 1] != "[":
@@ -216,7 +216,7 @@ def _read_json(source: Source) -> Iterator[DataRow | Diagnostic]:
 
 
 def _read_json_lines(source: Source) -> Iterator[DataRow | Diagnostic]:
-    """One JSON value per line; a line with a problem does not hide problems of others."""
+    """Yield one JSON value per line; a line with a problem does not hide problems of others."""
     for number, text in enumerate(source.text.split("\n"), start=1):
         index = _skip(text, 0)
         if index < len(text):
@@ -239,7 +239,7 @@ def _json_line(line: Source, index: int) -> DataRow | Diagnostic:
 
 
 def _yaml_entries(document: YamlDocument) -> Iterator[DataRow | Diagnostic]:
-    """The entries of a YAML list."""
+    """Yield the entries of a YAML list."""
     root = document.root
     if not isinstance(root, Seq):
         message = "a data file is a list of rows" + ("" if root is not None else "; this one is empty")
@@ -294,7 +294,7 @@ def _separator(text: str) -> tuple[str, bool]:
 
 
 def read_csv(source: Source) -> Iterator[DataRow | Diagnostic]:
-    """The rows of a CSV file according to RFC 4180, with a header; cells may be separated by `;` or tabs."""
+    """Yield the rows of a CSV file according to RFC 4180, with a header; cells may be separated by `;` or tabs."""
     import csv  # start-up: most manifests name no data
 
     if match := _CONTROL.search(source.text):
@@ -372,7 +372,7 @@ def _ragged(source: Source, cells: int, expected: int, line: int) -> Diagnostic:
 
 
 def _csv_error(source: Source, error: str, start: int, line: int) -> Diagnostic:
-    """A finding for an error of the csv module."""
+    """Return a finding for an error of the csv module."""
     at, message, hint = start, f"not valid CSV: {error}", "look for a missing closing quote"
     if "end of data" in error:
         message, hint = "a quoted cell of this row is never closed", "add the closing quote"

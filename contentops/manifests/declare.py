@@ -75,7 +75,7 @@ class ManifestDraft(Struct, frozen=True, kw_only=True):
 
 
 def draft(project: Project, catalog: Catalog | None, manifest: Manifest, texts: Sequence[Existing]) -> ManifestDraft:
-    """`manifest` with an entry for each of `texts`, and everything that the manifests would declare with it.
+    """Return `manifest` with an entry for each of `texts`, and everything that the manifests would declare with it.
 
     Writes no file. Raises UsageError where entries cannot be appended to the manifest, InputError where the manifests
     have other errors.
@@ -113,7 +113,7 @@ def draft(project: Project, catalog: Catalog | None, manifest: Manifest, texts: 
 
 
 def literal(value: Json) -> Json:
-    """A value whose texts, rendered as templates, give the value again."""
+    """Return a value whose texts, rendered as templates, give the value again."""
     if isinstance(value, str):
         return JINJA.sub(lambda match: f"{{{{ '{match[0]}' }}}}", value)
     if isinstance(value, dict):
@@ -147,7 +147,7 @@ class _Entry:
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """The keys of the file that should be declared but are omitted."""
+        """Return the keys of the file that should be declared but are omitted."""
         declared = self.text.declared
         return tuple(sorted(name for name in self.omitted if declared is None or name in declared))
 
@@ -157,7 +157,7 @@ class _Entry:
 
     @property
     def is_kept(self) -> bool:
-        """Whether it is an item without a template."""
+        """Return whether it is an item without a template."""
         return not self.text.spec or self.unfit is not None
 
     def omit_cause(self, name: str, key: str, finding: Diagnostic) -> bool:
@@ -190,7 +190,7 @@ class _Entry:
         return bool(new)
 
     def lines(self) -> Iterator[tuple[str, str, str]]:
-        """The lines of the entry, each with its field and the key below that."""
+        """Yield the lines of the entry, each with its field and the key below that."""
         for name, value in self._fields().items():
             nested = isinstance(value, dict) and name in ("metadata", "inputs")
             if not nested or not value:
@@ -219,7 +219,7 @@ class _Entry:
 
 
 def _is_ambiguous(value: Json) -> bool:
-    """Whether readers of front matter read a value in different ways; such values are not declared."""
+    """Return whether readers of front matter read a value in different ways; such values are not declared."""
     if isinstance(value, str):
         return value.lower() in _BOOLEANS
     if isinstance(value, dict):
@@ -240,12 +240,12 @@ class _Pattern(Struct, frozen=True):
     is_new: bool = False
 
     def of(self, text: Existing) -> bool:
-        """Whether the output of a text is its id with the ending."""
+        """Return whether the output of a text is its id with the ending."""
         return bool(self.ending) and text.output == f"{text.id}{self.ending}"
 
     @property
     def written(self) -> list[str]:
-        """The lines that state it in a new manifest."""
+        """Return the lines that state it in a new manifest."""
         return (
             ["defaults:", *(f"  {line}" for line in write_pair("output", _BY_ID + self.ending))] if self.is_new else []
         )
@@ -255,7 +255,7 @@ _BY_ID: Final = "{{ item.id }}"
 
 
 def _pattern(manifest: Manifest, texts: Iterable[Existing]) -> _Pattern:
-    """The pattern of an existing manifest, else the one that fits most of the texts."""
+    """Return the pattern of an existing manifest, else the one that fits most of the texts."""
     if manifest.text is not None and _indent(manifest.path, manifest.text) is not None:
         stated = (read_yaml(manifest.path, manifest.text.encode())[0].root or {}).get("defaults")
         output = stated.get("output") if isinstance(stated, dict) else None
@@ -268,7 +268,7 @@ def _pattern(manifest: Manifest, texts: Iterable[Existing]) -> _Pattern:
 
 
 def _composed(manifest: Manifest, pattern: list[str], entries: Iterable[_Entry]) -> tuple[str, str, _EntryLines]:
-    """The text of the manifest, the text to append, and the entry of each appended line."""
+    """Return the text of the manifest, the text to append, and the entry of each appended line."""
     before = manifest.text or ""
     indent = _indent(manifest.path, before)
     newline = "\r\n" if "\r\n" in before else "\n"
@@ -286,7 +286,7 @@ def _composed(manifest: Manifest, pattern: list[str], entries: Iterable[_Entry])
 
 
 def _indent(path: str, text: str) -> str | None:
-    """The indentation of the entries at the end of a manifest; None for one that declares nothing yet.
+    """Return the indentation of the entries at the end of a manifest; None for one that declares nothing yet.
 
     Raises UsageError where nothing can be appended.
     """

@@ -47,7 +47,7 @@ class FileError(Exception):
 
 @cache
 def glob_matcher(pattern: str) -> Callable[[str], bool]:
-    """A test for paths: `*` and `?` stay within a name, `**` matches any folders or none."""
+    """Return a test for paths: `*` and `?` stay within a name, `**` matches any folders or none."""
     parts = [None if part == "**" else re.compile(fnmatch.translate(part)).match for part in pattern.split("/")]
     start = WILD.split(pattern, 1)[0]
 
@@ -92,7 +92,7 @@ class ProjectFiles:
         """The folders that were searched, and the links on the way."""
 
     def read(self, path: str) -> bytes | None:
-        """The bytes of a file, None where there is none.
+        """Return the bytes of a file, None where there is none.
 
         Raises FileError for what is not a regular file, lies outside the root, is too large or cannot be read.
         """
@@ -109,7 +109,7 @@ class ProjectFiles:
             raise _unreadable(path, error) from None
 
     def read_data(self, path: str) -> DataFile:
-        """A file that a manifest names as data."""
+        """Return a file that a manifest names as data."""
         try:
             content = self.read(path)
         except FileError as error:
@@ -123,7 +123,7 @@ class ProjectFiles:
         return DataFile(path=path, content=content)
 
     def _inside(self, path: str) -> bool:
-        """Whether a path is inside the root after links are followed."""
+        """Return whether a path is inside the root after links are followed."""
         folder, name = os.path.split(path)
         if folder not in self._folders:
             self._folders[folder] = os.path.realpath(f"{self._root}/{folder}")
@@ -133,7 +133,7 @@ class ProjectFiles:
         return real == self._real or real.startswith(self._real.rstrip(os.sep) + os.sep)
 
     def match(self, pattern: str) -> tuple[list[str], list[Diagnostic]]:
-        """The files that match a glob, sorted, and problems with links and names on the way."""
+        """Return the files that match a glob, sorted, and problems with links and names on the way."""
         findings: list[Diagnostic] = []
         pattern = pattern.removeprefix("./")
         parts = pattern.split("/")
@@ -143,7 +143,7 @@ class ProjectFiles:
         return sorted(path for path in paths if path != PROJECT_FILE and matches(path)), findings
 
     def walk(self, folder: str = "") -> Iterator[str]:
-        """Every file below a folder in order, without the project file, hidden names and linked folders."""
+        """Return every file below a folder in order, without the project file, hidden names and linked folders."""
         return (path for path in self._walk(folder, 0, [], deep=True) if path != PROJECT_FILE)
 
     def _walk(self, folder: str, depth: int, findings: list[Diagnostic], *, deep: bool) -> Iterator[str]:
@@ -233,7 +233,7 @@ def discover(project: Project, source: Source, files: ProjectFiles) -> tuple[lis
 
 
 def _globs_pointer(project: Project) -> Pointer:
-    """The pointer of the globs for manifests in the project file, also if it has none."""
+    """Return the pointer of the globs for manifests in the project file, also if it has none."""
     environments = project.settings.get("environments")
     own = environments.get(project.environment) if isinstance(environments, dict) else None
     if isinstance(own, dict) and "manifests" in own:

@@ -86,7 +86,7 @@ class Declared(Struct, frozen=True, gc=False):
     """Fields that a misspelt key was probably meant to set; problems that follow from that are not reported."""
 
     def find(self, path: Iterable[str]) -> tuple[Written, bool]:
-        """The written value of a field (see `values.find`)."""
+        """Return the written value of a field (see `values.find`)."""
         return find((self.written, *self.below.fields), path)
 
 
@@ -119,7 +119,7 @@ def _defaults(written: Written) -> Written:
 
 
 def command_line(project: Project) -> dict[str, Tree]:
-    """The `--var` values: the highest layer, never rendered."""
+    """Return the `--var` values: the highest layer, never rendered."""
     return {name: Written(value, "command line") for name, value in project.cli_vars.items()}
 
 
@@ -130,7 +130,7 @@ def _names(written: Written) -> dict[str, Tree]:
 
 
 def entries_of(document: YamlDocument) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """The entries of `items` that are maps, with their indexes in the list."""
+    """Yield the entries of `items` that are maps, with their indexes in the list."""
     root = document.root
     items = root.get("items") if isinstance(root, dict) else None
     for index, entry in enumerate(items if isinstance(items, list) else ()):
@@ -139,7 +139,7 @@ def entries_of(document: YamlDocument) -> Iterator[tuple[int, Mapping[str, Any]]
 
 
 def data_paths(index: int, entry: Mapping[str, Json]) -> Iterator[tuple[Pointer, str]]:
-    """The paths of data files that an entry of `items` names, each with its pointer."""
+    """Yield the paths of data files that an entry of `items` names, each with its pointer."""
     if "for_each" not in entry and "matrix" not in entry:
         return
     matrix, rows, at = entry.get("matrix"), entry.get("for_each"), ("items", index, "for_each")
@@ -157,7 +157,7 @@ def expand(
     templates: Templates,
     problems: Problems,
 ) -> Iterator[Declared]:
-    """Every item of a manifest with its layers and combinations, one by one.
+    """Yield every item of a manifest with its layers and combinations, one by one.
 
     `data` has the rows of data files by their pointers (see `data_paths`); an item with a file that could not be read
     is omitted. `cli` are the variables of the command line, `templates` those for `where`.
@@ -234,7 +234,7 @@ class _Sources:
         """A `for_each` that is a map."""
 
     def written(self) -> dict[str, Written] | None:
-        """Where rows and axes come from, by axis, and the rows under `_ROWS`; None if a part is missing."""
+        """Return where rows and axes come from, by axis, and the rows under `_ROWS`; None if a part is missing."""
         sources = {_ROWS: self.item.below("for_each")} if "for_each" in self.item.value else {}
         if self.query is not None:
             if "data" not in self.query.value:
@@ -255,7 +255,7 @@ class _Sources:
         self.problems.about(self.label, source, "empty-for-each", core, severity=Severity.WARNING)
 
     def choose(self, query: Written, rows: Sequence[DataRow]) -> Sequence[DataRow] | None:
-        """The rows that a `for_each` chooses which is a map; None after a problem."""
+        """Return the rows that a `for_each` chooses which is a map; None after a problem."""
         where, limit = query.value.get("where"), query.value.get("limit")
         chosen: Sequence[DataRow] | None = rows
         if isinstance(where, str):
@@ -263,7 +263,7 @@ class _Sources:
         return chosen[:limit] if chosen and isinstance(limit, int) and limit > 0 else chosen
 
     def _where(self, written: Written, text: str, rows: Sequence[DataRow]) -> list[DataRow] | None:
-        """The rows for which the expression is true."""
+        """Return the rows for which the expression is true."""
         if is_template(text):
             hint = "write the expression alone: `where: each.population | int > 1000`"
             self.problems.about(self.label, written, "bad-where", "has `{{` or `{%` in `where`", hint=hint)
@@ -316,7 +316,7 @@ def _look_up(columns: Mapping[str, Json], name: str) -> Any:
 
 
 def _combinations(item: _Sources, room: int) -> tuple[Each, ...]:
-    """Every row with every choice from the axes, the last axis changing fastest."""
+    """Return every row with every choice from the axes, the last axis changing fastest."""
     sources = item.written() or {}
     rows = {name: _rows_of(source, item.data) for name, source in sources.items()}
     parts = {name: part for name, part in rows.items() if part is not None}
@@ -341,7 +341,7 @@ def _combinations(item: _Sources, room: int) -> tuple[Each, ...]:
 
 
 def _rows_of(source: Written, data: Mapping[Pointer, Sequence[DataRow]]) -> Sequence[DataRow] | None:
-    """The rows of a `for_each` or the values of an axis; None where it is no list and names no file."""
+    """Return the rows of a `for_each` or the values of an axis; None where it is no list and names no file."""
     if not isinstance(source.value, list):
         return data.get(source.pointer)
     return [DataRow(value, source.below(at).location, is_inline=True) for at, value in enumerate(source.value)]
@@ -360,7 +360,7 @@ def _has_room(count: int, room: int, item: _Sources) -> bool:
 
 
 def _clash(parts: Mapping[str, Sequence[DataRow]], sources: Mapping[str, Written], item: _Sources) -> bool:
-    """Whether an axis has the name of a column; reports it if so."""
+    """Return whether an axis has the name of a column; reports it if so."""
     columns = {column for row in parts.get(_ROWS, ()) for column in row.columns}
     axis = next((axis for axis in parts if axis and axis in columns), None)
     if axis is not None:
@@ -371,7 +371,7 @@ def _clash(parts: Mapping[str, Sequence[DataRow]], sources: Mapping[str, Written
 
 
 def _each(chosen: Mapping[str, DataRow]) -> Each:
-    """One combination: the row, and `each.<axis>` for every choice."""
+    """Return one combination: the row, and `each.<axis>` for every choice."""
     row = chosen.get(_ROWS)
     if row is not None and len(chosen) == 1:
         return Each(row.columns, row.label, row.location)
@@ -385,7 +385,7 @@ def _each(chosen: Mapping[str, DataRow]) -> Each:
 
 
 def _refuse_templates(written: Written, label: str, problems: Problems) -> bool:
-    """Whether data contains Jinja, which is not rendered; reports it if so."""
+    """Return whether data contains Jinja, which is not rendered; reports it if so."""
     source = next(templates_in(written.value), None)
     if source is not None:
         core = f"has Jinja in its data (`{source.strip()[:40]}`), which is not rendered"
@@ -425,7 +425,7 @@ class Origins(Mapping[str, Origin]):
 
 
 def of_fields(written: Written, below: Layers, uses: Uses) -> dict[str, Origin]:
-    """The origins of the fields of an item, by name with dots."""
+    """Return the origins of the fields of an item, by name with dots."""
     layers = written, *below.fields
     found = ((".".join(path), find(layers, path)[0]) for path in paths(merged(written, below.defaults)))
     return {
@@ -435,7 +435,7 @@ def of_fields(written: Written, below: Layers, uses: Uses) -> dict[str, Origin]:
 
 
 def of_variables(uses: Uses, scope: Scope, each: Each | None) -> dict[str, Origin]:
-    """The origins of the variables that an item uses."""
+    """Return the origins of the variables that an item uses."""
     return {
         name: Origin(layer="data", location=each.location_of(name.partition(".")[2]))
         if each is not None and name.partition(".")[0] == "each"

@@ -144,14 +144,14 @@ class Loader:
     # --- files ---------------------------------------------------------------------------------------------
 
     def _source(self, path: str) -> Source:
-        """The text of a manifest, for the excerpt of a finding; empty if the file is gone."""
+        """Return the text of a manifest, for the excerpt of a finding; empty if the file is gone."""
         if path not in self.sources:
             content = self._read(path)
             self.sources[path] = decode(path, content if isinstance(content, bytes) else b"")[0]
         return self.sources[path]
 
     def _read_data(self, path: str) -> DataFile:
-        """A data file, read once."""
+        """Return a data file, read once."""
         if path not in self.data:
             self.data[path] = self.files.read_data(path)
         return self.data[path]
@@ -159,7 +159,7 @@ class Loader:
     # --- one manifest --------------------------------------------------------------------------------------
 
     def _read(self, path: str) -> bytes | FileResult:
-        """The bytes of a manifest, or a result that says why it cannot be read."""
+        """Return the bytes of a manifest, or a result that says why it cannot be read."""
         try:
             content = self.drafts.get(path) or self.files.read(path)
         except FileError as error:
@@ -171,7 +171,7 @@ class Loader:
         return content
 
     def _build(self, path: str) -> FileResult:
-        """The result of one manifest, without what uses the texts of other items."""
+        """Return the result of one manifest, without what uses the texts of other items."""
         content = self._read(path)
         if isinstance(content, FileResult):
             return content
@@ -225,7 +225,7 @@ class Loader:
         )
 
     def declarations(self, path: str) -> tuple[list[Declared], list[Diagnostic]]:
-        """The entries of one manifest with the rows that each chooses, before rendering, and findings."""
+        """Return the entries of one manifest with the rows that each chooses, before rendering, and findings."""
         content = self._read(path)
         if isinstance(content, FileResult):
             return [], list(content.findings)
@@ -236,13 +236,13 @@ class Loader:
         return entries, in_order([*findings, *check_schema(document, "manifest"), *problems.done()])
 
     def _declared(self, document: YamlDocument, problems: Problems) -> tuple[Layers, Iterator[Declared], set[str]]:
-        """The layers below the entries of a manifest, the entries, and the data files that they name."""
+        """Return the layers below the entries of a manifest, the entries, and the data files that they name."""
         rows, used = self._rows(document, problems)
         below = layers(self.project, self.project_source, document)
         return below, expand(document, below, rows, self.cli, self.templates, problems), used
 
     def _rows(self, document: YamlDocument, problems: Problems) -> tuple[dict[Pointer, Sequence[DataRow]], set[str]]:
-        """The rows of data files by the pointer to each path, and the files that were read."""
+        """Return the rows of data files by the pointer to each path, and the files that were read."""
         rows_by_pointer: dict[Pointer, Sequence[DataRow]] = {}
         used: set[str] = set()
         for index, entry in entries_of(document):
@@ -263,7 +263,7 @@ class Loader:
         return rows_by_pointer, used
 
     def _rows_for(self, written: object, manifest: str, used: set[str]) -> list[Json]:
-        """The rows of a data file that a template names. Raises TemplateError."""
+        """Return the rows of a data file that a template names. Raises TemplateError."""
         if not isinstance(written, str):
             raise TemplateError("template-value", "`rows` takes the path of a data file", hint="write `rows('PATH')`")
         rows, refused = self._read_rows(written, manifest, used, "`rows`")
@@ -274,7 +274,7 @@ class Loader:
     def _read_rows(
         self, written: str, manifest: str, used: set[str], subject: str
     ) -> tuple[list[DataRow], list[Diagnostic]]:
-        """The rows of a data file, read once, and what is wrong: in it, or without a location with its path."""
+        """Return the rows of a data file, read once, and what is wrong: in it, or without a location with its path."""
         file, sheet = without_sheet(written)
         data = self._resolve(file, manifest, used)
         if isinstance(data, str):
@@ -324,19 +324,19 @@ class _Later:
                 self._outputs.take(spec)
 
     def results(self, accepted: AcceptedTexts) -> list[FileResult]:
-        """The results of all files, with these texts."""
+        """Return the results of all files, with these texts."""
         texts = self._texts(accepted)
         return [self._with_texts(result, texts) if result.referring else result for result in self._results]
 
     def again(self, item: ItemId, accepted: AcceptedTexts) -> Spec:
-        """One item that uses texts of others, with these texts."""
+        """Return one item that uses texts of others, with these texts."""
         problems = Problems()
         texts = self._texts(accepted)
         spec, _ = self._referring[item].render(self._rendered[item], texts, problems)
         return self._placed(structs.replace(spec, trouble=(*problems.done(), *spec.trouble)), texts)
 
     def _placed(self, spec: Spec, texts: DeclaredTexts) -> Spec:
-        """An item, or where its output cannot be written, with the path that it has and the reason."""
+        """Return an item, or where its output cannot be written, with the path that it has and the reason."""
         if self._rendered[spec.id].output or not spec.output or (found := self._outputs.take(spec)) is None:
             return spec
         return structs.replace(spec, output=texts.path_of(spec.id), trouble=(*spec.trouble, found))
@@ -362,7 +362,7 @@ class _Later:
 
 
 def _across_files(results: Sequence[FileResult]) -> list[Diagnostic]:
-    """The findings of all files; one about a location in the project file is kept from the first manifest."""
+    """Return the findings of all files; one about a location in the project file is kept from the first manifest."""
     findings: list[Diagnostic] = []
     others: dict[tuple[str, Location | None, str], int] = {}
     for result in results:
@@ -379,7 +379,7 @@ def _across_files(results: Sequence[FileResult]) -> list[Diagnostic]:
 
 
 def _unchecked(project: Project, catalog: Catalog | None, results: Sequence[FileResult]) -> list[Diagnostic]:
-    """A note where items are not checked against the catalog of the server, as it is unknown."""
+    """Return a note where items are not checked against the catalog of the server, as it is unknown."""
     if catalog is None and any(each.items for each in results):
         message = "templates, styles and inputs are not checked: there is no catalog for this server"
         hint = "run `contentops catalog pull` and commit `catalog.lock.json`"
@@ -486,7 +486,7 @@ def _instances(
     templates: Templates,
     rows: Callable[[str], list[Json]],
 ) -> Iterator[Instance]:
-    """Every item to render; notes in `made` what its declarations use."""
+    """Yield every item to render; notes in `made` what its declarations use."""
     shared: Scope | None = None
     for entry in itertools.chain.from_iterable(_batches(declared)):
         scope = None if entry.own_variables else shared

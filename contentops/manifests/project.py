@@ -82,7 +82,7 @@ def named_default(root: str) -> str:
 
 
 def checked_settings(data: bytes) -> YamlDocument:
-    """The document of a valid project file. Raises InputError with every finding."""
+    """Return the document of a valid project file. Raises InputError with every finding."""
     document, findings = read_yaml(PROJECT_FILE, data)
     findings += check_schema(document, "project")
     findings += dict.fromkeys(_check_settings(document))
@@ -97,7 +97,7 @@ def checked_settings(data: bytes) -> YamlDocument:
 
 
 def parse_variable(text: str) -> tuple[str, Any]:
-    """The name and the value of a `--var NAME=VALUE`.
+    """Return the name and the value of a `--var NAME=VALUE`.
 
     The value is read like an unquoted YAML scalar (`2026` is a number, `true` a bool) or, in quotes, a quoted one;
     nothing after the `=` is the empty text. Raises UsageError for anything else.
@@ -155,12 +155,12 @@ _MAPS = ("api", "budget", "guards", "price")
 
 
 def _merged(settings: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of the project with those of an environment over them."""
+    """Return the settings of the project with those of an environment over them."""
     return {**settings, **own, **{key: {**_map(settings, key), **_map(own, key)} for key in _MAPS}}
 
 
 def _environment(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The settings of an environment, empty without one. Raises UsageError where it is not declared."""
+    """Return the settings of an environment, empty without one. Raises UsageError where it is not declared."""
     if not name:
         return {}
     declared = _map(settings, "environments")
@@ -177,12 +177,12 @@ def _environment(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _source(settings: Mapping[str, Any], name: str | None) -> str | None:
-    """The name of the environment that texts are taken from; empty for the settings without an environment."""
+    """Return the name of the environment that texts are taken from; empty for the settings without an environment."""
     return "" if name == BASE and BASE not in _map(settings, "environments") else name
 
 
 def source_of(project: Project, name: str) -> str:
-    """The environment that a person names, in the form of `Project.promote_from`.
+    """Return the environment that a person names, in the form of `Project.promote_from`.
 
     Raises UsageError for one that is not declared, and for the one that the project was loaded for.
     """
@@ -205,7 +205,7 @@ class _Layer(msgspec.Struct, frozen=True):
 
 
 def _layers(settings: Any) -> Iterator[_Layer]:
-    """The layers of a project file, which may have values of wrong types."""
+    """Yield the layers of a project file, which may have values of wrong types."""
     if isinstance(settings, dict):
         yield _Layer((), settings, _merged(settings, {}), settings)
         for name, own in (
@@ -215,7 +215,7 @@ def _layers(settings: Any) -> Iterator[_Layer]:
 
 
 def _secrets(settings: Any) -> Iterator[str]:
-    """Values that may be API keys or passwords according to their keys; they must not be shown."""
+    """Yield values that may be API keys or passwords according to their keys; they must not be shown."""
     for layer in _layers(settings):
         if isinstance(ledger := layer.own.get("ledger"), str) and "@" in ledger:
             yield ledger
@@ -237,7 +237,7 @@ class _Found(NamedTuple):
 
 
 def _check_settings(document: YamlDocument) -> Iterator[Diagnostic]:
-    """The problems of the project and every environment."""
+    """Yield the problems of the project and every environment."""
     for layer in _layers(document.root):
         for check in _CHECKS:
             for pointer, code, message, hint in check(layer):
@@ -278,7 +278,7 @@ def _words(command: str) -> list[str]:
 
 
 def _check_default(layer: _Layer) -> Iterator[_Found]:
-    """A default environment that is not declared."""
+    """Yield a default environment that is not declared."""
     name, declared = layer.own.get("default_environment"), _map(layer.root, "environments")
     if isinstance(name, str) and name not in declared:
         names = ", ".join(f"`{one}`" for one in declared)
@@ -287,7 +287,7 @@ def _check_default(layer: _Layer) -> Iterator[_Found]:
 
 
 def _check_source(layer: _Layer) -> Iterator[_Found]:
-    """An environment that takes its texts from one that is not declared, or in a ring."""
+    """Yield an environment that takes its texts from one that is not declared, or in a ring."""
     declared, source = _map(layer.root, "environments"), layer.own.get("promote_from")
     if not layer.pointer or not isinstance(source, str):
         return
@@ -311,7 +311,7 @@ def _check_source(layer: _Layer) -> Iterator[_Found]:
 
 
 def _path_problem(path: str) -> str:
-    """Why a path or pattern is refused: it points outside the project, or works on one system only; or empty."""
+    """Return why a path or pattern is refused: it points outside the project, or works on one system only; or empty."""
     if "\\" in path:
         return "contains a backslash"
     if path.startswith(("/", "~")) or re.match(r"[A-Za-z]:", path):
@@ -320,7 +320,7 @@ def _path_problem(path: str) -> str:
 
 
 def _glob_problem(pattern: str) -> str:
-    """Why a pattern matches nothing; empty if it may match."""
+    """Return why a pattern matches nothing; empty if it may match."""
     classes = re.findall(r"\[!?(.[^\]]*)\]", pattern)
     if any(first > last for body in classes for first, last in re.findall(r"(.)-(.)", body)):
         return "contains a range in the wrong order"
@@ -342,7 +342,7 @@ _WITH_MODEL = {"max_in_flight": 4, "job_timeout": 7200.0}
 
 
 def read_api(given: dict[str, Any]) -> ApiSettings:
-    """The settings of the keys that are stated."""
+    """Return the settings of the keys that are stated."""
     if "base_url" in given:
         given["base_url"] = given["base_url"].rstrip("/")
     for key in _TIMES:
@@ -356,7 +356,7 @@ def read_api(given: dict[str, Any]) -> ApiSettings:
 
 
 def parse_duration(value: float | str) -> float:
-    """A time in seconds: `15m`, `1h30m`, `90s`, or a number of seconds. Raises ValueError for another text."""
+    """Return a time in seconds: `15m`, `1h30m`, `90s`, or a number of seconds. Raises ValueError for another text."""
     if not isinstance(value, str):
         return float(value)
     parts = _TIME.findall(value)
@@ -443,7 +443,7 @@ def read_price(stated: Mapping[str, Any]) -> TokenPrice | None:
 
 
 def read_budget(stated: Mapping[str, Any], price: TokenPrice | None) -> Budget:
-    """The budget of an environment, its money in the currency of the price."""
+    """Return the budget of an environment, its money in the currency of the price."""
     currency = price.currency if price is not None and any(stated.get(key) is not None for key in _MONEY) else ""
     return msgspec.convert({**stated, "currency": currency}, Budget, strict=False)
 
@@ -485,7 +485,7 @@ def _check_price(layer: _Layer) -> Iterator[_Found]:
 
 
 def read_disclosure(value: Any) -> Disclosure | None:
-    """The front matter keys for how a text was made; None: outputs do not say it."""
+    """Return the front matter keys for how a text was made; None: outputs do not say it."""
     if not isinstance(value, dict):
         return Disclosure() if value is True else None
     source_type = {"source_type": ""} if value.get("source_type") is False else {}
@@ -493,7 +493,7 @@ def read_disclosure(value: Any) -> Disclosure | None:
 
 
 def _check_disclosure(layer: _Layer) -> Iterator[_Found]:
-    """The keys of a `disclosure` that outputs of the preset have for something else."""
+    """Yield the keys of a `disclosure` that outputs of the preset have for something else."""
     value, preset = layer.merged.get("disclosure"), layer.merged.get("preset")
     if layer.pointer and {"disclosure", "preset"}.isdisjoint(layer.own):
         return

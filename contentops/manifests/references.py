@@ -100,7 +100,7 @@ class DeclaredItems(Struct, frozen=True, dict=True):
 
     @functools.cached_property
     def tagged(self) -> Mapping[str, list[ItemId]]:
-        """The items with each tag, by id."""
+        """Return the items with each tag, by id."""
         tagged: defaultdict[str, list[ItemId]] = defaultdict(list)
         for id_, spec in sorted(self.specs.items()):
             for tag in spec.tags:
@@ -119,14 +119,14 @@ class DeclaredTexts:
         self._texts: dict[tuple[ItemId, bool], ReferredText] = {}
 
     def look(self, name: ItemId, *, approved: bool) -> ReferredText:
-        """The text of an item; with `approved` only an approved one. Raises TemplateError for an unknown id."""
+        """Return the text of an item; with `approved` only an approved one. Raises TemplateError for an unknown id."""
         key = (name, approved)
         if key not in self._texts:
             self._texts[key] = self._look(name, approved=approved)
         return self._texts[key]
 
     def frame(self, frame: Frame | None, *, is_earlier: bool = False) -> Digest:
-        """The digest of a frame, or the one it had before sources got other ids; empty for none."""
+        """Return the digest of a frame, or the one it had before sources got other ids; empty for none."""
         if frame is None:
             return NOTHING
         return digest_json(
@@ -134,22 +134,22 @@ class DeclaredTexts:
         )
 
     def earlier_ids(self, ids: Iterable[ItemId]) -> dict[ItemId, ItemId]:
-        """The ids before `moved`, by the ids of today."""
+        """Return the ids before `moved`, by the ids of today."""
         return {id_: self.declared.moved[id_] for id_ in ids if id_ in self.declared.moved}
 
     def tagged(self, selector: Any) -> list[ItemId]:
-        """The items with a tag, by id. Raises TemplateError where the selector is not `tag:NAME`."""
+        """Return the items with a tag, by id. Raises TemplateError where the selector is not `tag:NAME`."""
         tag = selector.removeprefix(_TAG) if isinstance(selector, str) and selector.startswith(_TAG) else ""
         if not tag:
             raise TemplateError("template-value", "`texts` takes a tag", hint="write `texts('tag:NAME')`")
         return self.declared.tagged.get(tag, [])
 
     def path_of(self, name: ItemId) -> str:
-        """The path of an item's text by the lock; empty: it has none."""
+        """Return the path of an item's text by the lock; empty: it has none."""
         return self._accepted.paths.get(name, "")
 
     def reference(self, reading: Reading) -> Reference:
-        """What a record keeps of a text that is read. Raises TemplateError for an unknown id or address."""
+        """Return what a record keeps of a text that is read. Raises TemplateError for an unknown id or address."""
         text = self.look(reading.id, approved=reading.approved)
         if reading.part == "url" and text.wait is not None and not text.has_address:
             raise _no_address(reading.id)
@@ -202,7 +202,7 @@ class DeclaredTexts:
 
 
 def parts_of(text: ReferredText, lacks: Callable[[ItemId], None]) -> Lazy:
-    """The value of `ref(...)`: the parts of a text; `lacks` is called where one that is read is empty."""
+    """Return the value of `ref(...)`: the parts of a text; `lacks` is called where one that is read is empty."""
 
     def filled(value: str) -> str:
         if not value.strip():

@@ -99,12 +99,12 @@ class Rendered(Struct, frozen=True, gc=False):
 
 
 def subject_of(declared: Declared, each: Each | None) -> str:
-    """The item in messages: its id as written, and its row."""
+    """Return the item in messages: its id as written, and its row."""
     return declared.label if each is None else f"{declared.label} ({each.label})"
 
 
 def fingerprint(value: Json) -> str:
-    """The start of a value's digest, which shows whether a variable changed."""
+    """Return the start of a value's digest, which shows whether a variable changed."""
     return short(digest_json(value))
 
 
@@ -119,7 +119,7 @@ def render_item(
     readings: Mapping[str, tuple[Reading, ...]] = MappingProxyType({}),
     lacking: frozenset[ItemId] = frozenset(),
 ) -> Rendered:
-    """One item for one combination of `for_each` and `matrix`; what cannot be rendered is reported.
+    """Return one item for one combination of `for_each` and `matrix`; what cannot be rendered is reported.
 
     Without `texts`, values that use any are left out; so are those that use a text that is `lacking` a part.
     `problems` gets what is wrong whatever the texts are, `trouble` the rest. `readings`: what its values read, if that
@@ -173,7 +173,7 @@ class Referring(Struct, frozen=True):
     """The data files that its manifest has used so far."""
 
     def render(self, bare: Spec, texts: DeclaredTexts, problems: Problems) -> tuple[Spec, tuple[Diagnostic, ...]]:
-        """The item with these texts, and warnings; `bare`: what is known without any, or was rendered before.
+        """Return the item with these texts, and warnings; `bare`: what is known without any, or was rendered before.
 
         `problems` gets what is wrong whatever the texts are. What is wrong because of them is the item's `trouble`.
         """
@@ -240,11 +240,11 @@ class _Item:
         self._lazy = None
 
     def field(self, name: str) -> Json:
-        """A rendered field of the item; None where it is absent. Raises _FailedError."""
+        """Return a rendered field of the item; None where it is absent. Raises _FailedError."""
         return self._once(f"item.{name}", self._declared.values[name], self._done)
 
     def ask(self, name: str) -> Any:
-        """The value of `item.<name>`, or MISSING."""
+        """Return the value of `item.<name>`, or MISSING."""
         if name in self.open:
             return MISSING
         value = self.field(name) if name in self._declared.values else None
@@ -253,7 +253,7 @@ class _Item:
         return MISSING if value is None else value
 
     def lookup(self, name: str) -> Any:
-        """The value of a name in templates, or MISSING."""
+        """Return the value of a name in templates, or MISSING."""
         if name == "each":
             return MISSING if self._each is None else self._each.values
         if name == "item":
@@ -283,7 +283,7 @@ class _Item:
         self._leave_out(self._texts)
 
     def _found(self, problems: Problems, texts: DeclaredTexts) -> dict[str, tuple[Reading, ...]]:
-        """What each value reads of other items, by its name with dots. Raises _FailedError."""
+        """Return what each value reads of other items, by its name with dots. Raises _FailedError."""
         finder = _Item(self._declared, self._each, self._scope, self._uses, problems, self._texts)
         found: dict[str, tuple[Reading, ...]] = {}
         failed = False
@@ -299,7 +299,7 @@ class _Item:
         return found
 
     def readings_of(self, name: str, own: Written, texts: DeclaredTexts) -> tuple[Reading, ...]:
-        """What the templates of a value, and of all that they use, read of other items."""
+        """Return what the templates of a value, and of all that they use, read of other items."""
         explorer = _Explorer(self, self._uses.made_from_texts, texts)
         sources: dict[str, Written] = {}
         for written in (*self._below(own), own):
@@ -326,7 +326,7 @@ class _Item:
         return tuple(found | dict.fromkeys(self._stated(stated, texts)))
 
     def _stated(self, stated: list[Json], texts: DeclaredTexts) -> list[Reading]:
-        """The texts that `uses` names, if there are such items."""
+        """Return the texts that `uses` names, if there are such items."""
         before = self._problems.errors
         named = [Reading(ItemId(id_)) for id_ in stated if isinstance(id_, str)]
         for reading in named:
@@ -339,13 +339,13 @@ class _Item:
         return named
 
     def _below(self, own: Written) -> list[Written]:
-        """The variables and other fields that use texts or rows, and that a value uses, directly or not."""
+        """Return the variables and other fields that use texts or rows, and that a value uses, directly or not."""
         direct = self._scope.direct
         names = reachable(direct(own), lambda name: [used for below in self._made(name) for used in direct(below)])
         return [below for name in names for below in self._made(name)]
 
     def _made(self, name: str) -> list[Written]:
-        """What is written for a variable or field, if it uses texts or rows."""
+        """Return what is written for a variable or field, if it uses texts or rows."""
         if root_of(name) == "item":
             fields = templates_of(self._declared.open)
             part = name.partition(".")[2]
@@ -354,7 +354,7 @@ class _Item:
         return [*leaves(self._scope.variables[name])] if is_made else []
 
     def tagged(self, selector: Any, texts: DeclaredTexts) -> list[ItemId]:
-        """The other items with a tag. Raises TemplateError."""
+        """Return the other items with a tag. Raises TemplateError."""
         own = self.field("id") if "id" in self._declared.values else None
         return [id_ for id_ in texts.tagged(selector) if id_ != own]
 
@@ -373,7 +373,7 @@ class _Item:
         self.open = frozenset(name for name in referring if (is_open(name) if name.startswith(_METADATA) else waits))
 
     def references(self, *, of_metadata: bool) -> tuple[Reference, ...]:
-        """The items whose texts the text uses, or those whose texts the metadata uses, sorted by id."""
+        """Return the items whose texts the text uses, or those whose texts the metadata uses, sorted by id."""
         made: dict[ItemId, Reference] = {}
         readings = (read for name, read in self.readings.items() if name.startswith(_METADATA) is of_metadata)
         for one in itertools.chain.from_iterable(readings):
@@ -386,7 +386,7 @@ class _Item:
         return tuple(made[id_] for id_ in sorted(made))
 
     def frame(self, values: Mapping[str, Json]) -> Frame | None:
-        """What the request is made from but for texts and rows; None where it uses none."""
+        """Return what the request is made from but for texts and rows; None where it uses none."""
         fields = templates_of(self._declared.open)
         templates = [(name, own) for name, own in fields if name in self._uses.referring and root_of(name) == INPUTS]
         if not templates or self._texts is None:
@@ -407,17 +407,17 @@ class _Item:
         return Frame([known, _unnamed([written, variables], frozenset(ids))], ids)
 
     def _plain(self, name: str) -> Any:
-        """The value of a variable, of a row or of one column of it, or MISSING."""
+        """Return the value of a variable, of a row or of one column of it, or MISSING."""
         root, _, part = name.partition(".")
         value = self.lookup(root)
         return value.get(part, MISSING) if part and value is not MISSING else value
 
     def _ref(self, name: Any = None, approved: Any = False) -> Lazy:
-        """The text of another item. Raises TemplateError."""
+        """Return the text of another item. Raises TemplateError."""
         return self._text(_reading(name, approved=approved))
 
     def _listed(self, selector: Any = None) -> list[Lazy]:
-        """The texts of the other items with a tag. Raises TemplateError."""
+        """Return the texts of the other items with a tag. Raises TemplateError."""
         return [] if self._texts is None else [self._text(Reading(id_)) for id_ in self.tagged(selector, self._texts)]
 
     def _text(self, reading: Reading) -> Lazy:
@@ -432,16 +432,16 @@ class _Item:
         return parts_of(text, self.lacks.add)
 
     def _function(self, name: str) -> Any:
-        """A function that reads texts or rows, or MISSING."""
+        """Return a function that reads texts or rows, or MISSING."""
         return {REF: self._ref, TEXTS: self._listed, ROWS: self._scope.rows}.get(name, MISSING)
 
     def _inputs(self) -> Json:
-        """The rendered inputs, empty for an item without any."""
+        """Return the rendered inputs, empty for an item without any."""
         inputs = self.ask(INPUTS)
         return _NO_INPUTS if inputs is MISSING else inputs
 
     def _once(self, name: str, node: Any, done: dict[str, Any]) -> Json:
-        """The value of a variable or field, rendered once and kept in `done`; reports a circle."""
+        """Return the value of a variable or field, rendered once and kept in `done`; reports a circle."""
         if name in self._stack:
             self._report_circle(name)
             raise _FailedError
@@ -464,12 +464,12 @@ class _Item:
         return done[name]
 
     def _written(self, name: str) -> Written:
-        """A variable or field as written."""
+        """Return a variable or field as written."""
         in_item = name.startswith("item.")
         return self._declared.find((name[5:],))[0] if in_item else top(self._scope.variables[name])
 
     def _tree(self, node: Any, name: str) -> Json:
-        """A value with its templates rendered. A null inside a merged map removes its key."""
+        """Return a value with its templates rendered. A null inside a merged map removes its key."""
         if isinstance(node, Written):
             return self._value(node, name)
         if not isinstance(node, Branch | Unrendered):
@@ -497,7 +497,7 @@ class _Item:
         return entries if isinstance(value, dict) else list(entries.values())
 
     def _all(self, entries: Iterable[tuple[Any, Any, str]]) -> dict[Any, Json]:
-        """Every rendered entry of a list or map; problems of all entries are reported."""
+        """Return every rendered entry of a list or map; problems of all entries are reported."""
         values: dict[Any, Json] = {}
         failed = False
         for key, node, name in entries:
@@ -551,7 +551,7 @@ class _Item:
         self._problems.about(subject, written, error.code, core, hint=hint, offset=offset)
 
     def _suggest(self, name: str) -> str:
-        """A hint for a name that is not defined."""
+        """Return a hint for a name that is not defined."""
         if name == "each":
             return "`each` is only known with `for_each` or `matrix`"
         file = self._scope.templates.macros
@@ -572,7 +572,7 @@ class _Item:
         self._problems.about("", self._written(circle[0]), "variable-cycle", core, hint=hint)
 
     def used(self) -> dict[str, str]:
-        """The starts of the digests of the variables that the item uses, if no text or row is in them."""
+        """Return the starts of the digests of the variables that the item uses, if no text or row is in them."""
         names, scope = self._uses.names, self._scope
         stored = scope.used.get(names)
         if stored is not None:
@@ -602,12 +602,12 @@ class _Explorer:
         self._found: dict[Reading, None] = {}
 
     def readings(self) -> dict[Reading, None]:
-        """What was read in order; a text of which some part was read is not named without a part too."""
+        """Return what was read in order; a text of which some part was read is not named without a part too."""
         parts = {(one.id, one.approved) for one in self._found if one.part}
         return {one: None for one in self._found if one.part or (one.id, one.approved) not in parts}
 
     def lookup(self, name: str) -> Any:
-        """The value of a name, or MISSING."""
+        """Return the value of a name, or MISSING."""
         if name in (REF, TEXTS) and name in self._names:
             return self._ref if name == REF else self._texts
         if name == "item":
@@ -660,7 +660,7 @@ def _refuse_arguments(reader: str, others: Mapping[str, Any], known: tuple[str, 
 
 
 def _reading(name: Any, *, approved: Any) -> Reading:
-    """What a call of `ref` reads. Raises TemplateError."""
+    """Return what a call of `ref` reads. Raises TemplateError."""
     if not isinstance(name, str) or not name or not isinstance(approved, bool):
         hint = "write `ref('ID')` or `ref('ID', approved=true)`"
         raise TemplateError("template-value", "`ref` takes the id of an item", hint=hint)
@@ -678,7 +678,7 @@ def _named_in(value: Json) -> Iterator[str]:
 
 
 def _unnamed(value: Json, ids: Collection[str]) -> Json:
-    """A value in which these ids, as a text or in quotes within one, are left out."""
+    """Return a value in which these ids, as a text or in quotes within one, are left out."""
     if isinstance(value, str):
         return "" if value in ids else _NAMED.sub(lambda each: "''" if each[2] in ids else each[0], value)
     if isinstance(value, Mapping):

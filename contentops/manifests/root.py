@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def find_root(start: Path | str) -> str:
-    """The nearest folder at or above `start` that holds `contentops.yaml`, as an absolute path.
+    """Return the nearest folder at or above `start` that holds `contentops.yaml`, as an absolute path.
 
     Raises InputError where there is none, where `start` is no folder, or where the working directory was removed.
     """
@@ -53,7 +53,7 @@ def default_environment(start: Path | str) -> str:
 
 
 def no_folder() -> InputError:
-    """The error for a process whose working directory was removed."""
+    """Return the error for a process whose working directory was removed."""
     message = "the current folder no longer exists"
     hint = "change to an existing folder and run the command again"
     return InputError([Diagnostic(code="no-folder", message=message, hint=hint)])

@@ -126,7 +126,7 @@ class Allowance:
 
 
 def _size(value: object, limit: int) -> int:
-    """The characters of a value, with `_ENTRY` for each entry; a list that is contained twice counts twice.
+    """Return the characters of a value, with `_ENTRY` for each entry; a list that is contained twice counts twice.
 
     Counting stops a little over `limit`.
     """
@@ -230,7 +230,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     # --- what is reached -------------------------------------------------------------------------------------
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """A key of a map, else one of the listed methods."""
+        """Return a key of a map, else one of the listed methods."""
         if isinstance(obj, Undefined):
             str(obj)
         if obj is UNKNOWN or (isinstance(obj, LoopContext) and _is_unknown(vars(obj)["_iterable"])):
@@ -241,7 +241,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return self.undefined(obj=obj, name=attribute) if value is MISSING else value
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        """An entry, never an attribute."""
+        """Return an entry, never an attribute."""
         if argument is UNKNOWN or isinstance(argument, Undefined):
             return argument
         if isinstance(obj, Lazy):
@@ -270,7 +270,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     # --- what is computed ------------------------------------------------------------------------------------
 
     def call_binop(self, context: Context, sign: str, left: Any, right: Any) -> Any:  # noqa: ARG002 - Jinja's
-        """One of the operators, with a bound for what can be much larger than its operands."""
+        """Return one of the operators, with a bound for what can be much larger than its operands."""
         if sign == "%" and isinstance(left, str) and right is not UNKNOWN:
             return self._format(left, right)
         many, times = (left, right) if isinstance(right, int) else (right, left)
@@ -292,7 +292,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return value
 
     def concat(self, parts: Iterable[str]) -> Any:
-        """The text of a template, a macro, or a block that is assigned or filtered."""
+        """Return the text of a template, a macro, or a block that is assigned or filtered."""
         texts = list(parts)
         if any(text is UNKNOWN for text in texts):
             return UNKNOWN
@@ -300,7 +300,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return "".join(texts)
 
     def _format(self, text: str, values: Any) -> str:
-        """`%` on texts, without unbounded widths."""
+        """Return `%` on texts, without unbounded widths."""
         for width, precision, kind in _FORMAT.findall(text):
             if kind == "(" or "*" in (width, precision) or max(len(width), len(precision)) > 3:
                 message = f"uses a format with a width above {MAX_WIDTH}, or with brackets in the NAME of `%(NAME)s`"
@@ -328,7 +328,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return list(numbers)
 
     def _bounded(self, value: Any) -> Any:
-        """The entries that a loop runs over, charged beforehand."""
+        """Return the entries that a loop runs over, charged beforehand."""
         if value is UNKNOWN:
             return [value] if value else []
         if isinstance(value, str):
@@ -343,7 +343,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     # --- filters and tests -----------------------------------------------------------------------------------
 
     def _charged(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """A filter or test that charges for its arguments, and explains a subject of the wrong kind."""
+        """Return a filter or test that charges for its arguments, and explains a subject of the wrong kind."""
         first = 1 if hasattr(function, "jinja_pass_arg") else 0
         growth = _GROWTH.get(name)
 
@@ -387,7 +387,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
 
 def _narrow(width: object) -> int:
-    """A width or count, or the length of a padding. Raises TemplateError where it is too large."""
+    """Return a width or count, or the length of a padding. Raises TemplateError where it is too large."""
     count = len(width) if isinstance(width, str) else width
     if not isinstance(count, int) or abs(count) > MAX_WIDTH:
         raise TemplateError("template-limit", f"uses a width or count above {MAX_WIDTH}")
@@ -413,17 +413,17 @@ def _check_bits(bits: int) -> None:
 
 
 def _listed(value: Any) -> Any:
-    """A value, or the list of what it would give one by one."""
+    """Return a value, or the list of what it would give one by one."""
     return list(value) if isinstance(value, Iterator | KeysView | ValuesView | ItemsView) else value
 
 
 def _text(value: Any) -> str:
-    """A value inside a text; an undefined one raises Jinja's error."""
+    """Return a value inside a text; an undefined one raises Jinja's error."""
     return str(value) if isinstance(value, Undefined) else text_of(value)
 
 
 def _of_text(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter that takes what can be part of a text."""
+    """Return a filter that takes what can be part of a text."""
 
     @functools.wraps(function)
     def of_text(value: Any, *args: Any, **kwargs: Any) -> Any:
@@ -442,7 +442,7 @@ _REQUIRED: Any = object()
 
 
 def _number(make: Callable[[Any], Any], wanted: str, value: Any, default: Any = _REQUIRED) -> Any:
-    """A number from its digits; a whole one also by cutting off a fraction."""
+    """Return a number from its digits; a whole one also by cutting off a fraction."""
     if type(value) is Undefined:  # a choice without an else
         value = None
     try:
@@ -457,5 +457,5 @@ def _number(make: Callable[[Any], Any], wanted: str, value: Any, default: Any = 
 
 @functools.cache
 def sandbox() -> Sandbox:
-    """The one sandbox; its allowance is set for each template."""
+    """Return the one sandbox; its allowance is set for each template."""
     return Sandbox()

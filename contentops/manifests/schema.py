@@ -105,7 +105,7 @@ def _without_references(part: Any, definitions: Schema) -> Any:
 
 @functools.cache
 def _fields() -> Mapping[str, Schema]:
-    """What each field of an item may be once it is rendered: as it may be written, but for templates.
+    """Return what each field of an item may be once it is rendered: as it may be written, but for templates.
 
     A null is no value of a field. Only settings may state the `commands` of `checks`.
     """
@@ -132,7 +132,7 @@ def _without_null(part: Schema) -> Schema:
 
 
 def fits_schema(value: Json, name: str) -> bool:
-    """Whether a value fits the schema with this name."""
+    """Return whether a value fits the schema with this name."""
     return _fits(name)(value)
 
 
@@ -148,12 +148,12 @@ def field_tests() -> Mapping[str, Test]:
 
 
 def field_violations(name: str, value: Json) -> list[Violation]:
-    """Why a rendered value does not fit its field; the first step of each pointer is the field."""
+    """Return why a rendered value does not fit its field; the first step of each pointer is the field."""
     return violations(_fields()[name], value, (name,))
 
 
 def violations(schema: Schema, value: Json, at: Pointer) -> list[Violation]:
-    """Why a rendered value does not fit a schema without references; `at` is the pointer of the value."""
+    """Return why a rendered value does not fit a schema without references; `at` is the pointer of the value."""
     problems = (structs.replace(each, pointer=(*at, *each.pointer)) for each in _problems(schema, value))
     return list(dict.fromkeys(itertools.chain.from_iterable(map(_explain, problems))))
 
@@ -202,7 +202,7 @@ def _violations(errors: Iterable[Any]) -> Iterator[Any]:
 
 
 def _secrets(problem: _Problem) -> Iterator[str]:
-    """Values that are API keys according to their schema or their key."""
+    """Yield values that are API keys according to their schema or their key."""
     if problem.schema.get("writeOnly") and isinstance(problem.value, str):
         yield problem.value
     elif problem.keyword == "additionalProperties":
@@ -215,7 +215,7 @@ def _secrets(problem: _Problem) -> Iterator[str]:
 
 
 def _item_prefix(document: YamlDocument, pointer: Sequence[str | int]) -> str:
-    """The beginning of a message about a part of an item: its id; empty outside items."""
+    """Return the beginning of a message about a part of an item: its id; empty outside items."""
     if len(pointer) > 1 and pointer[0] == "items" and isinstance(pointer[1], int) and isinstance(document.root, dict):
         item = document.root["items"][pointer[1]]
         if isinstance(item, dict) and isinstance(item.get("id"), str) and item["id"]:
@@ -224,7 +224,7 @@ def _item_prefix(document: YamlDocument, pointer: Sequence[str | int]) -> str:
 
 
 def _subject(pointer: Sequence[str | int]) -> str:
-    """How messages name the value at a pointer: by its key."""
+    """Return how messages name the value at a pointer: by its key."""
     names = [step for step in pointer if isinstance(step, str)]
     if not names:
         return "the file" if not pointer else "an entry of the list"
@@ -232,14 +232,14 @@ def _subject(pointer: Sequence[str | int]) -> str:
 
 
 def _short(value: Any) -> str:
-    """A value as it could be written, cut to a readable length."""
+    """Return a value as it could be written, cut to a readable length."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     text = text.replace("\n", "\\n")
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _kind(value: Any) -> str:
-    """What a value is, in plain words."""
+    """Return what a value is, in plain words."""
     if value is None:
         return "nothing"
     if isinstance(value, dict):
@@ -280,7 +280,7 @@ def _unknown_keys(problem: _Problem) -> Iterator[Violation]:
 
 
 def _key_hint(key: str, allowed: Sequence[str]) -> str:
-    """What to write instead of an unknown key."""
+    """Return what to write instead of an unknown key."""
     if is_secret(key) and "key_env" in allowed:
         return "keys come from the environment: set `key_env` to the name of a variable"
     if key in _FRONT_MATTER and "metadata" in allowed:
@@ -327,7 +327,7 @@ def _about(problem: _Problem, code: str, statement: str, hint: str = "") -> Iter
 
 
 def _wrong_type(problem: _Problem) -> Iterator[Violation]:
-    """A value of another type than any that is asked for."""
+    """Return a value of another type than any that is asked for."""
     value, kinds = problem.value, problem.argument
     wanted = [kind for kind in ([kinds] if isinstance(kinds, str) else kinds) if kind != "null"]
     statement = f"must be {_join([_KINDS[kind] for kind in wanted])}"
@@ -337,7 +337,7 @@ def _wrong_type(problem: _Problem) -> Iterator[Violation]:
 
 
 def _type_hint(value: Any, wanted: Sequence[str]) -> str:
-    """What to write instead; empty where that is not clear."""
+    """Return what to write instead; empty where that is not clear."""
     if value is None:
         return "give it a value, or remove the key"
     if isinstance(value, str):
@@ -355,7 +355,7 @@ def _type_hint(value: Any, wanted: Sequence[str]) -> str:
 
 
 def _template_hint(value: Any, wanted: Sequence[str]) -> str:
-    """What to write or give instead in an item that is rendered; empty where that is not clear."""
+    """Return what to write or give instead in an item that is rendered; empty where that is not clear."""
     if "boolean" in wanted:
         hint = "write true or false without quotes"
         return f'{hint}; from a data file: `{{{{ each.column == "true" }}}}`' if isinstance(value, str) else hint
@@ -369,7 +369,7 @@ def _template_hint(value: Any, wanted: Sequence[str]) -> str:
 
 
 def _wrong_value(problem: _Problem) -> Iterator[Violation]:
-    """A value that is none of the known ones."""
+    """Return a value that is none of the known ones."""
     value = problem.value
     stated = problem.argument if isinstance(problem.argument, list) else [problem.argument]
     allowed = [entry for entry in stated if entry is not None]
@@ -386,7 +386,7 @@ def _wrong_value(problem: _Problem) -> Iterator[Violation]:
 
 
 def _no_branch(problem: _Problem) -> Iterator[Violation]:
-    """A value that fits none of several alternatives, checked against those of its type."""
+    """Return a value that fits none of several alternatives, checked against those of its type."""
     from jsonschema import Draft7Validator
 
     value = problem.value
@@ -406,7 +406,7 @@ def _no_branch(problem: _Problem) -> Iterator[Violation]:
 
 
 def _out_of_bounds(problem: _Problem) -> Iterator[Violation]:
-    """A value of the right type that is too small, too large, too long, or of the wrong form."""
+    """Return a value of the right type that is too small, too large, too long, or of the wrong form."""
     secret = bool(problem.schema.get("writeOnly"))
     statement = "is not well-formed" + ("" if secret else f": `{_short(problem.value)}`")
     if problem.keyword in _BOUNDS:

@@ -73,7 +73,7 @@ class TextTemplate:
             self.names, self.problem = (), error
 
     def render(self, lookup: Lookup) -> Json:
-        """The rendered value: a JSON value if the text is one whole expression, else a text.
+        """Return the rendered value: a JSON value if the text is one whole expression, else a text.
 
         `lookup` returns the value of a name or MISSING. Raises TemplateError, and what `lookup` raises.
         """
@@ -81,7 +81,7 @@ class TextTemplate:
         return self.compiled().render(lookup) if value is MISSING else value
 
     def gap(self, lookup: Lookup) -> str:
-        """The first plain look-up between words whose value is blank; empty where there is none."""
+        """Return the first plain look-up between words whose value is blank; empty where there is none."""
         literals, paths = self._pieces or ((), ())
         for path in paths:
             value = _follow(path, lookup)
@@ -90,7 +90,7 @@ class TextTemplate:
         return ""
 
     def compiled(self) -> Compiled:
-        """The template in Jinja. Raises TemplateError."""
+        """Return the template in Jinja. Raises TemplateError."""
         if self.problem is not None:
             raise self.problem
         if self._compiled is None:
@@ -130,19 +130,19 @@ def _split(source: str) -> tuple[tuple[str, ...], Paths] | None:
 
 @functools.lru_cache(1_000)
 def _path_of(name: str) -> tuple[str, ...]:
-    """The steps of a look-up; none where Jinja reads its first word as something else than a variable."""
+    """Return the steps of a look-up; none where Jinja reads its first word as something else than a variable."""
     path = tuple(name.split("."))
     return () if path[0] in _KEYWORDS else path
 
 
 @functools.lru_cache(1_000)
 def _names_in(paths: Paths) -> tuple[str, ...]:
-    """The names of some look-ups, sorted; most templates have the same few."""
+    """Return the names of some look-ups, sorted; most templates have the same few."""
     return tuple(sorted({".".join(path[:2]) if path[0] in {"each", "item"} else path[0] for path in paths}))
 
 
 def _assemble(literals: tuple[str, ...], paths: Paths, lookup: Lookup) -> Json:
-    """The value of a split text; MISSING where Jinja has to render it or explain the error."""
+    """Return the value of a split text; MISSING where Jinja has to render it or explain the error."""
     if len(paths) == 1 and not literals[0] and not literals[1]:
         value = _follow(paths[0], lookup)
         return value if type(value) in {str, int, float, bool} and unsendable(value) is None else MISSING
@@ -235,12 +235,12 @@ class Scope:
         """The functions that read texts and rows."""
 
     def refers(self, name: str) -> bool:
-        """Whether a variable uses texts of other items or rows of data files, directly or not."""
+        """Return whether a variable uses texts of other items or rows of data files, directly or not."""
         return not self.readers.isdisjoint(self.reach(name))
 
     @functools.cached_property
     def made_from_texts(self) -> frozenset[str]:
-        """The functions that read texts, and the variables that use one of them."""
+        """Return the functions that read texts, and the variables that use one of them."""
         functions = self.readers - {ROWS}
         return functions.union(name for name in self.variables if not functions.isdisjoint(self.reach(name)))
 
@@ -251,11 +251,11 @@ class Scope:
         return self._reach[name]
 
     def below(self, name: str) -> Iterable[str]:
-        """The names that a variable uses directly."""
+        """Return the names that a variable uses directly."""
         return self.direct(self.variables[name]) if name in self.variables else ()
 
     def known(self, names: Iterable[str]) -> frozenset[str]:
-        """The names that are variables, the parts of `each` and `item`, and functions that read."""
+        """Return the names that are variables, the parts of `each` and `item`, and functions that read."""
         roots = {"each", "item", *READERS}
         return frozenset(name for name in names if name in self.variables or root_of(name) in roots)
 
@@ -271,12 +271,12 @@ class Scope:
         return tuple(f"item.{INPUTS}" if name == INPUTS else name for name in names)
 
     def uses(self, templates: Iterable[tuple[str, Written]]) -> Uses:
-        """The variables of an item with these templates; most items share them."""
+        """Return the variables of an item with these templates; most items share them."""
         key = tuple((name, self.direct(written)) for name, written in templates)
         return self._uses.get(key) or self._uses.setdefault(key, Uses(key, self))
 
     def is_constant(self, name: str) -> bool:
-        """Whether a variable is the same for every item."""
+        """Return whether a variable is the same for every item."""
         constant = self._constant.get(name)
         if constant is None:
             constant = {"each", "item", *READERS}.isdisjoint(map(root_of, (name, *self.reach(name))))
@@ -284,14 +284,14 @@ class Scope:
         return constant
 
     def origin(self, name: str) -> Origin:
-        """The origin of a variable."""
+        """Return the origin of a variable."""
         written = top(self.variables[name])
         others = tuple(sorted(self.reach(name) - {name}))
         return Origin(layer=written.layer, location=written.location, variables=others)
 
 
 def leaves(node: Tree) -> Iterator[Written]:
-    """Every written value of a tree."""
+    """Yield every written value of a tree."""
     if isinstance(node, Branch):
         for below in node.entries.values():
             yield from leaves(below)
@@ -300,7 +300,7 @@ def leaves(node: Tree) -> Iterator[Written]:
 
 
 def root_of(name: str) -> str:
-    """The variable that a name starts with: `each` of `each.city`."""
+    """Return the variable that a name starts with: `each` of `each.city`."""
     return name.partition(".")[0]
 
 
@@ -322,7 +322,7 @@ class Uses:
         """The functions that read texts, and the variables and fields that may use one, with dots."""
 
     def known(self, each: Each | None) -> Iterator[str]:
-        """The names that have a value in a row, without those that use texts or rows."""
+        """Yield the names that have a value in a row, without those that use texts or rows."""
         for name in self.names:
             root, _, part = name.partition(".")
             is_of_row = each is not None and (not part or part in each.values)
@@ -330,11 +330,11 @@ class Uses:
                 yield name
 
     def of(self, name: str) -> frozenset[str]:
-        """The variables that one field uses, directly or not."""
+        """Return the variables that one field uses, directly or not."""
         return self._reach([f"item.{name}"])
 
     def _reach(self, names: Iterable[str]) -> frozenset[str]:
-        """The variables that are used, directly or through fields of the item."""
+        """Return the variables that are used, directly or through fields of the item."""
         return frozenset(name for name in self._scope.known(reachable(names, self._below)) if root_of(name) != "item")
 
     def _below(self, name: str) -> Iterable[str]:

@@ -73,7 +73,7 @@ def check_item(
     find: FindFile,
     well_formed: bool,
 ) -> Spec | None:
-    """The spec of a rendered item, or None if it has problems, which are reported; `find` returns files by path.
+    """Return the spec of a rendered item, or None if it has problems, which are reported; `find` returns files by path.
 
     In a manifest that is `well_formed`, only what templates gave is checked against its schema again.
     """
@@ -126,7 +126,7 @@ def _check_letters(metadata: Iterable[str], names: Iterable[str], report: Report
 
 
 def _inputs(rendered: Rendered, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The inputs by name; each is UNRENDERED where some could not be rendered."""
+    """Return the inputs by name; each is UNRENDERED where some could not be rendered."""
     if "inputs" in rendered.failed and isinstance(node := rendered.declared.values["inputs"], Unrendered):
         return dict.fromkeys(node.values, UNRENDERED)
     inputs: Mapping[str, Any] = values.get("inputs", {})
@@ -164,7 +164,7 @@ def _reporter(rendered: Rendered, problems: Problems) -> Report:
 
 
 def _find(declared: Declared, path: tuple[str, ...]) -> tuple[Written, bool]:
-    """The written value at a path and True, or the deepest written value on the way and False."""
+    """Return the written value at a path and True, or the deepest written value on the way and False."""
     written, exists = declared.find(path)
     return (declared.written, False) if written.document is None or not path else (written, exists)
 
@@ -207,7 +207,7 @@ def _spec(rendered: Rendered, values: dict[str, Any], checks: Checks, approval: 
 
 
 def _names_of(row: Mapping[str, Json]) -> tuple[str, ...]:
-    """The values of a row that `checks.similar` masks."""
+    """Return the values of a row that `checks.similar` masks."""
     from contentops.documents.word_diff import names_in
 
     return names_in(row)
@@ -266,7 +266,7 @@ def _is_id(value: str, report: Report) -> bool:
 
 
 def id_problem(value: str) -> str:
-    """The problem of an id, as the end of a sentence; empty if there is none."""
+    """Return the problem of an id, as the end of a sentence; empty if there is none."""
     if len(value) > MAX_ID:
         return f"is longer than {MAX_ID} characters"
     if not unicodedata.is_normalized("NFC", value):
@@ -279,7 +279,7 @@ def id_problem(value: str) -> str:
 
 
 def id_hint(value: str) -> str:
-    """A hint for an invalid id."""
+    """Return a hint for an invalid id."""
     if len(value) > MAX_ID:
         return "shorten it"
     composed = unicodedata.normalize("NFC", value)
@@ -289,7 +289,7 @@ def id_hint(value: str) -> str:
 
 
 def _strange_character(value: str) -> str:
-    """The first character that an id may not have at its position; a mark belongs to the letter before it."""
+    """Return the first character that an id may not have at its position; a mark belongs to the letter before it."""
     if not _ID.match(value):
         return f"starts with {_character(value[0])}"
     letter = False
@@ -357,7 +357,7 @@ _SWITCH: Final[Mapping[str, bool]] = {
 
 
 def _with_switches(approval: Json) -> Json:
-    """A rendered `approval` with its words for yes and no as values."""
+    """Return a rendered `approval` with its words for yes and no as values."""
     if not isinstance(approval, dict):
         return approval
     words = {key: part.strip().casefold() for key, part in approval.items() if isinstance(part, str)}
@@ -366,7 +366,7 @@ def _with_switches(approval: Json) -> Json:
 
 
 def _rule(approval: Mapping[str, Any]) -> ApprovalRule:
-    """The rule of a valid `approval`; without `required` the other key has nothing to say."""
+    """Return the rule of a valid `approval`; without `required` the other key has nothing to say."""
     if not approval.get("required"):
         return NO_APPROVAL
     return ApprovalRule(required=True, publish=approval.get("publish") is True)
@@ -399,7 +399,7 @@ def _checks(value: Mapping[str, Any], report: Report, find: FindFile, brief: Ite
 
 
 def _is_check(name: str, check: Any, report: Report, find: FindFile) -> bool:
-    """Whether a check can be used; adds the text of a schema to it."""
+    """Return whether a check can be used; adds the text of a schema to it."""
     path: tuple[str, ...] = ("checks", name)
     needed = _SHORT.get(name, "level")
     if needed != "level" and needed not in check:
@@ -443,7 +443,7 @@ def _is_pattern(name: str, entry: str, report: Report) -> bool:
 
 
 def _lines_of(values: Iterable[Json]) -> str:
-    """Every key, text and number in some values, each on a line and once."""
+    """Return every key, text and number in some values, each on a line and once."""
     lines: dict[str, None] = {}
     rest = list(values)[::-1]
     while rest:
@@ -459,7 +459,7 @@ def _lines_of(values: Iterable[Json]) -> str:
 
 @functools.lru_cache(maxsize=64)
 def _schema_text(content: bytes) -> tuple[str, str]:
-    """The problem of a schema's bytes, and its canonical text; one of the two is empty."""
+    """Return the problem of a schema's bytes, and its canonical text; one of the two is empty."""
     from contentops.documents.checks import schema_problem
 
     try:

@@ -46,12 +46,12 @@ _UNSENDABLE = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]"
 
 
 def is_template(text: str) -> bool:
-    """Whether a text contains Jinja."""
+    """Return whether a text contains Jinja."""
     return "{" in text and JINJA.search(text) is not None
 
 
 def texts_in(value: Json) -> Iterator[str]:
-    """Every text inside a value, at any depth; the keys of maps do not count."""
+    """Yield every text inside a value, at any depth; the keys of maps do not count."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list | tuple):
@@ -60,12 +60,12 @@ def texts_in(value: Json) -> Iterator[str]:
 
 
 def templates_in(value: Json) -> Iterator[str]:
-    """Every text with Jinja inside a value."""
+    """Return every text with Jinja inside a value."""
     return filter(is_template, texts_in(value))
 
 
 def reachable(names: Iterable[str], direct: Callable[[str], Iterable[str]]) -> list[str]:
-    """Some names, and every name that they use directly or through others, each once."""
+    """Return some names, and every name that they use directly or through others, each once."""
     seen: dict[str, None] = {}
     todo = [*names]
     while todo:
@@ -98,7 +98,7 @@ class SourceError(TemplateError):
 
 
 def unclear() -> SourceError:
-    """The error of a template whose sources depend on texts."""
+    """Return the error of a template whose sources depend on texts."""
     message = "which text `ref` reads depends on another text"
     return SourceError("reference-unclear", message, hint="name the items: `uses: [ID, ...]`")
 
@@ -153,7 +153,7 @@ class Guesses:
         """By the position in the code, the ids that it read."""
 
     def guess(self) -> bool:
-        """How the test ends that a template makes now."""
+        """Return how the test ends that a template makes now."""
         place = _place()
         return self.made.setdefault(place, self._ways.get(place, True))
 
@@ -187,12 +187,12 @@ class Lazy:
         self._is_open = is_open
 
     def get(self, name: str, default: Any = MISSING) -> Any:
-        """The value; `default` for a name that it does not have."""
+        """Return the value; `default` for a name that it does not have."""
         return self._get(name) if self._is_open or name in self.names else default
 
 
 def unsendable(value: Any) -> str | None:
-    """Why a text or number cannot be sent, or None."""
+    """Return why a text or number cannot be sent, or None."""
     if isinstance(value, str):
         if len(value) > MAX_TEXT:
             return f"gives a text longer than {MAX_TEXT} characters"
@@ -223,12 +223,12 @@ def text_of(value: Any) -> str:
 
 
 def shown(text: str) -> str:
-    """A text in messages."""
+    """Return the beginning of a text in backticks, as messages quote it."""
     return f"`{text[:40]}`" if text.strip() else "an empty text"
 
 
 def entry_hint(value: Any) -> str:
-    """A hint to name one entry of a map; empty for an empty map and other values."""
+    """Return a hint to name one entry of a map; empty for an empty map and other values."""
     if not isinstance(value, dict) or not value:
         return ""
     if value.keys() == {"value"}:
@@ -245,7 +245,7 @@ _BETWEEN: Final = re.compile(r"[^a-z0-9]+")
 
 
 def slug_of(text: str) -> str:
-    """A text in small letters without accents, digits and single dashes for everything else.
+    """Return a text in small letters without accents, digits and single dashes for everything else.
 
     Every Python gives the same slug, from the tables of Unicode 3.2. Raises TemplateError for an empty slug.
     """
@@ -259,7 +259,7 @@ def slug_of(text: str) -> str:
 
 
 def kind_of(value: Any) -> str:
-    """The kind of a value in plain words, with an article."""
+    """Return the kind of a value in plain words, with an article."""
     if value is None:
         return "a null"
     kinds = {bool: "a bool", int: "a whole number", float: "a number", str: "a text", dict: "a map", Lazy: "a map"}
@@ -269,7 +269,7 @@ def kind_of(value: Any) -> str:
 
 
 def as_json(value: Any) -> Json:
-    """The value of a template as plain JSON types. Raises TemplateError where it is not JSON, or too large."""
+    """Return the value of a template as plain JSON types. Raises TemplateError where it is not JSON, or too large."""
     return _as_json(value, 0, itertools.count())
 
 
@@ -327,11 +327,11 @@ class Written(Struct, frozen=True, gc=False):
 
     @property
     def location(self) -> Location | None:
-        """Where it was written."""
+        """Return where it was written."""
         return None if self.document is None else locate(self.document, self.pointer)
 
     def below(self, key: str | int) -> Written:
-        """The value inside it, under a key or an index."""
+        """Return the value inside it, under a key or an index."""
         return Written(self.value[key], self.layer, self.document, (*self.pointer, key))
 
 
@@ -346,7 +346,7 @@ Tree = Written | Branch
 
 
 def tree(written: Written) -> Tree:
-    """A written value with a Branch for each map, so that layers can merge."""
+    """Return a written value with a Branch for each map, so that layers can merge."""
     if not isinstance(written.value, dict):
         return written
     return Branch(written, {key: tree(written.below(key)) for key in written.value})
@@ -368,7 +368,7 @@ def overlay(upper: Mapping[str, Tree], lower: Mapping[str, Tree]) -> dict[str, T
 
 
 def top(node: Tree) -> Written:
-    """The written value of a tree: itself, or the highest of its maps."""
+    """Return the written value of a tree: itself, or the highest of its maps."""
     return node.top if isinstance(node, Branch) else node
 
 
@@ -401,14 +401,14 @@ def merged(layer: Written, below: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rule(value: Json) -> Json:
-    """An `approval` as a map, so that all its forms merge: a word is the `required` of a map."""
+    """Return an `approval` as a map, so that all its forms merge: a word is the `required` of a map."""
     return {"required": True, **value} if isinstance(value, dict) else {"required": value}
 
 
 def _over(
     layer: Written, at: Pointer, entries: Mapping[str, Any], below: Mapping[str, Any], maps: frozenset[str] | None
 ) -> dict[str, Any]:
-    """The entries of a map over those below it; `maps` are the keys whose maps merge, None: all."""
+    """Return the entries of a map over those below it; `maps` are the keys whose maps merge, None: all."""
     values = dict(below)
     for key, value in entries.items():
         kind = type(value)
@@ -427,7 +427,7 @@ def _over(
 
 
 def find(layers: Sequence[Written], path: Iterable[str]) -> tuple[Written, bool]:
-    """The written value at a path and True, or what it would be in and False; of a merged map the highest.
+    """Return the written value at a path and True, or what it would be in and False; of a merged map the highest.
 
     `layers` are the maps that were merged, the highest first.
     """
@@ -449,14 +449,14 @@ _PLAIN: Final = frozenset({int, float, bool})
 
 
 def opened(values: dict[str, Any]) -> dict[str, Any]:
-    """The entries of a map that are still to be rendered."""
+    """Return the entries of a map that are still to be rendered."""
     if _OPEN.isdisjoint(map(type, values.values())):
         return {}
     return {key: value for key, value in values.items() if type(value) in _OPEN}
 
 
 def templates(open_: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Written]]:
-    """Every value that contains templates, with its name with dots."""
+    """Yield every value that contains templates, with its name with dots."""
     for key, node in open_.items():
         if type(node) is Unrendered:
             yield from templates(node.open, f"{prefix}{key}.")
@@ -465,7 +465,7 @@ def templates(open_: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
 
 
 def paths(values: Mapping[str, Any], at: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The path of every value; that of a map is the paths of its entries, if its entries merge and it has any."""
+    """Yield the path of every value; that of a map is the paths of its entries, if its entries merge and it has any."""
     for key, node in values.items():
         inner = node.values if type(node) is Unrendered else node
         if type(inner) is dict and inner and (at or key in MERGED):
@@ -507,13 +507,13 @@ class DataRow(Struct, frozen=True):
 
     @property
     def label(self) -> str:
-        """Names it in messages: `data/cities.csv:2`; in a list with its column."""
+        """Return names it in messages: `data/cities.csv:2`; in a list with its column."""
         at = self.location
         return f"{at}" if self.is_inline or at is None else f"{at.file}:{at.line}"
 
     @property
     def columns(self) -> Mapping[str, Json]:
-        """The entries of `each`: a map itself, anything else as `each.value`."""
+        """Return the entries of `each`: a map itself, anything else as `each.value`."""
         return self.value if isinstance(self.value, dict) else {"value": self.value}
 
 
@@ -528,7 +528,7 @@ class Each(Struct, frozen=True, gc=False):
     """By key, where they differ from `location`."""
 
     def location_of(self, key: str) -> Location | None:
-        """The location of the value of `each.<key>`."""
+        """Return the location of the value of `each.<key>`."""
         return self.locations.get(key, self.location)
 
 
@@ -536,7 +536,7 @@ class Each(Struct, frozen=True, gc=False):
 
 
 def misspelt(value: Any, allowed: Iterable[str]) -> frozenset[str]:
-    """The known keys that a map does not set, although one of its unknown keys is close to them."""
+    """Return the known keys that a map does not set, although one of its unknown keys is close to them."""
     if not isinstance(value, dict):
         return frozenset()
     allowed = frozenset(allowed)
@@ -592,12 +592,12 @@ class Problems:
         self._count[group] = self._count.get(group, 0) + 1
 
     def done(self) -> list[Diagnostic]:
-        """Every finding once, in order of location."""
+        """Return every finding once, in order of location."""
         return in_order(counted(problem, self._count[group] - 1, "item") for group, problem in self._first.items())
 
 
 def counted(problem: Diagnostic, others: int, noun: str) -> Diagnostic:
-    """A finding that says how many other items or files have it too."""
+    """Return a finding that says how many other items or files have it too."""
     if not others:
         return problem
     more = f"; {others} more {noun}{'s have' if others > 1 else ' has'} the same problem"

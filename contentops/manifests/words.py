@@ -52,22 +52,22 @@ class Day(str):
 
     @property
     def year(self) -> int:
-        """The year."""
+        """Return the year."""
         return int(self[:4])
 
     @property
     def month(self) -> int:
-        """The month, 1 to 12."""
+        """Return the month, 1 to 12."""
         return int(self[5:7])
 
     @property
     def day(self) -> int:
-        """The day of the month."""
+        """Return the day of the month."""
         return int(self[8:])
 
 
 def day_of(text: str, form: str = _ISO) -> Day:
-    """The date that a text is in this form, which has `%Y`, `%m` and `%d`; a time after it is cut off.
+    """Return the date that a text is in this form, which has `%Y`, `%m` and `%d`; a time after it is cut off.
 
     Raises TemplateError.
     """
@@ -88,7 +88,7 @@ def day_of(text: str, form: str = _ISO) -> Day:
 
 
 def written_day(day: Day, form: str = _ISO, language: str = "en") -> str:
-    """A date in a form such as `%d %B %Y`. Raises TemplateError."""
+    """Return a date in a form such as `%d %B %Y`. Raises TemplateError."""
     if language not in LANGUAGES:
         known = ", ".join(f"`{name}`" for name in LANGUAGES)
         raise TemplateError(
@@ -172,7 +172,7 @@ def first_words(text: str, count: int, end: str = "…") -> str:
 
 
 def plain_text(text: str) -> str:
-    """The words of a Markdown text without its marks: paragraphs apart, cells of a table with tabs."""
+    """Return the words of a Markdown text without its marks: paragraphs apart, cells of a table with tabs."""
     from contentops.documents.blocks import parse_blocks  # start-up: few templates take Markdown apart
 
     return "\n\n".join(filter(None, (block.text.strip() for block in parse_blocks(text))))

@@ -78,12 +78,12 @@ _SAVE_AGAIN: Final = "open it in Excel or LibreOffice, and save it as .xlsx"
 
 
 def _finding(path: str, message: str, hint: str, code: str, at: tuple[int, int] = (1, 1)) -> Diagnostic:
-    """A finding about a workbook, or the cell at a row and column."""
+    """Return a finding about a workbook, or the cell at a row and column."""
     return finding_at(Source(path, ""), code, message, at, hint=hint)
 
 
 def _opened(path: str, data: bytes, sheet: str) -> tuple[Any, bytes]:
-    """The sheet with its values, and its XML. Raises StopReading."""
+    """Return the sheet with its values, and its XML. Raises StopReading."""
     if len(data) > MAX_BYTES:
         message = f"the file is larger than {MAX_BYTES >> 20} MiB"
         raise StopReading(_finding(path, message, "split it", "file-too-large"))
@@ -136,7 +136,7 @@ class _Sheet:
         """By column, from 1."""
 
     def rows(self) -> Iterator[DataRow | Diagnostic]:
-        """Every row that is not empty, and findings."""
+        """Yield every row that is not empty, and findings."""
         header, first = 0, True
         yield from self._unstored()
         for number, cells in self._numbered():
@@ -163,7 +163,7 @@ class _Sheet:
             yield _finding(self._path, message, "name the columns in its first row", "no-header")
 
     def _numbered(self) -> Iterator[tuple[int, Sequence[Any]]]:
-        """The number of each row, and its cells. Raises StopReading where there are too many."""
+        """Yield the number of each row, and its cells. Raises StopReading where there are too many."""
         self._values.reset_dimensions()  # a sheet may state a size that it does not have
         count = 0
         for number, cells in enumerate(self._values.iter_rows(), start=1):
@@ -213,7 +213,7 @@ class _Sheet:
         return DataRow(row, Location(self._path, number, 1))
 
     def _title(self, header: int, number: int) -> Diagnostic:
-        """The finding for a row above the names of columns."""
+        """Return the finding for a row above the names of columns."""
         message = f"row {header} looks like a title: it has one cell, and row {number} has more"
         return _finding(self._path, message, TITLE_HINT, "bad-header", (header, 1))
 
@@ -237,7 +237,7 @@ def _letters(column: int) -> str:
 
 
 def _value(cell: Any) -> str | int | float | bool:
-    """The value of a cell as in JSON, dates as ISO text; empty for an empty cell.
+    """Return the value of a cell as in JSON, dates as ISO text; empty for an empty cell.
 
     Raises ValueError with a message and, after `; `, a hint.
     """
@@ -259,7 +259,7 @@ def _value(cell: Any) -> str | int | float | bool:
 
 
 def _number(value: float) -> int | float:
-    """A number with the 15 digits that Excel shows; whole ones without a fraction."""
+    """Return a number with the 15 digits that Excel shows; whole ones without a fraction."""
     if not math.isfinite(value) or abs(value) >= 1e18:
         raise ValueError("has a number that is too large; format the cell as text, and type it again")
     rounded = float(f"{value:.15g}")
@@ -269,7 +269,7 @@ def _number(value: float) -> int | float:
 
 
 def _moment(value: dt.date | dt.time | dt.timedelta) -> str:
-    """A date, time or duration; seconds are rounded, as Excel counts days."""
+    """Return a date, time or duration; seconds are rounded, as Excel counts days."""
     if isinstance(value, dt.timedelta):
         minutes, seconds = divmod(round(value.total_seconds()), 60)
         return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"

@@ -132,7 +132,7 @@ _CLOSED = {
 
 
 def closed(job: Job, *, lost: bool = False) -> Job:
-    """Return a job that is closed without a record of its text; `lost`: its text answers no request any more.
+    """Return a job that is closed without a record of its text. `lost`: its text answers no request from then on.
 
     It keeps its cost, unless the server itself reported it as failed.
     """

@@ -88,12 +88,12 @@ class Adoption(Struct, frozen=True, kw_only=True):
 
     @property
     def refused(self) -> int:
-        """How many texts are refused."""
+        """Return how many texts are refused."""
         return sum(one.code == "not-adopted" for one in self.findings)
 
     @property
     def drafts(self) -> tuple[Diagnostic, ...]:
-        """The warning of texts that the next apply makes drafts, if there are any."""
+        """Return the warning of texts that the next apply makes drafts, if there are any."""
         return tuple(one for one in self.findings if one.code == "adopted-as-drafts")
 
 

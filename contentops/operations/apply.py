@@ -133,7 +133,7 @@ class Following:
         return change
 
     def is_current(self, change: Change) -> bool:
-        """Whether the texts that an item is made from are as they were planned."""
+        """Return whether the texts that an item is made from are as they were planned."""
         spec = change.spec
         if spec is None or not spec.references:
             return True
@@ -143,7 +143,7 @@ class Following:
         return self._rendered(change).digest == spec.digest
 
     def _rendered(self, planned: Change) -> Spec:
-        """The item with the texts that its sources have now."""
+        """Return the item with the texts that its sources have now."""
         spec, workspace = planned.spec, self._workspace
         again = self._inputs.desired.again
         assert spec is not None
@@ -177,7 +177,7 @@ class Following:
         return known[0]
 
     def _inputs_of(self, spec: Spec) -> PlanInputs:
-        """The sides of one item, as they are now; everything else is as it was planned."""
+        """Return the sides of one item, as they are now; everything else is as it was planned."""
         store, planned = self._workspace.store, self._inputs
         record = store.record(spec.id)
         digests = {spec.digest, record.digest if record is not None else NOTHING} - {NOTHING}
@@ -196,7 +196,7 @@ class Following:
 
 
 def _is_free(change: Change) -> bool:
-    """Whether a change is about front matter, its path and the server's copy alone."""
+    """Return whether a change is about front matter, its path and the server's copy alone."""
     return {"move", "update", "record", "save", "publish"}.issuperset(change.names)
 
 

@@ -82,7 +82,7 @@ class PlanPart(Struct, frozen=True, kw_only=True):
 
     @property
     def is_of_many(self) -> bool:
-        """Whether it is about more than one item."""
+        """Return whether it is about more than one item."""
         return self.action in (PartAction.PLAN, PartAction.CAUSE, PartAction.FREE)
 
     def command(self, option: str, flags: tuple[str, ...] = ()) -> str:

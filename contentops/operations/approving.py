@@ -169,7 +169,7 @@ def comment_on(
 
 
 def is_about(block: TextBlock, quote: str) -> bool:
-    """Whether the quoted words of a comment are in a block of a text."""
+    """Return whether the quoted words of a comment are in a block of a text."""
     return quote in " ".join(block.text.split())
 
 
@@ -187,7 +187,7 @@ def _left_for_later(inputs: PlanInputs, items: Iterable[Candidate], run: Run | N
 
 
 def _says_no_more(new: Approval, old: Approval) -> bool:
-    """Whether a verdict repeats an earlier one: also without its note, which stays."""
+    """Return whether a verdict repeats an earlier one: also without its note, which stays."""
     return (new.person, new.verdict) == (old.person, old.verdict) and new.note in ("", old.note)
 
 
@@ -210,7 +210,7 @@ def _keep_words(project: Project, items: Iterable[Candidate]) -> None:
 
 
 def _is_id(selector: str) -> bool:
-    """Whether a selector can only be the id of one item, without wildcards and `+`."""
+    """Return whether a selector can only be the id of one item, without wildcards and `+`."""
     return not set(selector) & set("*?[]:{},") and not selector.startswith("+") and not selector.endswith("+")
 
 
@@ -223,7 +223,7 @@ def refuse_ci(runtime: Runtime) -> None:
 
 
 def git_identity(root: str) -> str:
-    """The name and address of the person by git's settings, as `NAME <ADDRESS>`.
+    """Return the name and address of the person by git's settings, as `NAME <ADDRESS>`.
 
     Raises UsageError where git names no one, or `root` is in no repository.
     """
@@ -249,7 +249,7 @@ def _text_of(item: Candidate) -> Digest:
 
 
 def _problems(item: Candidate, decision: Decision, choice: Choice) -> Iterator[Diagnostic]:
-    """Why nothing can be said of an item's text."""
+    """Yield why nothing can be said of an item's text."""
     file = item.file
     assert file is not None
 
@@ -360,7 +360,7 @@ class _ItemText(NamedTuple):
 
 
 def _asks_for_approvals(inputs: PlanInputs) -> bool:
-    """Whether anything in the project depends on approvals."""
+    """Return whether anything in the project depends on approvals."""
     stated = any(spec.approval != NO_APPROVAL for spec in inputs.specs.values())
     return stated or bool(inputs.approvals.lines) or inputs.project.disclosure is not None
 

@@ -208,7 +208,7 @@ SILENT = 3
 
 
 def known_catalog(project: Project) -> CatalogSnapshot:
-    """The catalog of the project's server as it is known here, without asking.
+    """Return the catalog of the project's server as it is known here, without asking.
 
     Raises InputError where `catalog.lock.json` cannot be used, ApiError where it does not know this server.
     """
@@ -220,7 +220,7 @@ def known_catalog(project: Project) -> CatalogSnapshot:
 
 
 def unknown_why(project: Project) -> str:
-    """Why `catalog.lock.json` does not know the project's server. Raises InputError where it cannot be used."""
+    """Return why `catalog.lock.json` does not know the project's server. Raises InputError where it cannot be used."""
     data = Disk().read(Path(project.root) / FILE)
     if data is None:
         return f"there is no `{FILE}`"

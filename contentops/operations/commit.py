@@ -103,7 +103,7 @@ class CommitReport(Struct, frozen=True, kw_only=True):
 
     @property
     def subject(self) -> str:
-        """The first line of the message."""
+        """Return the first line of the message."""
         return self.message.partition("\n")[0]
 
 
@@ -145,7 +145,7 @@ def _commit(
     write: Callable[..., str],
     pause: Callable[[float], None],
 ) -> CommitReport:
-    """`target` None: no push."""
+    """Return `target` None: no push."""
     lock, now = _lock_on_disk(project), read_state(project)
     before = lock_at(project.root, clone.head(), project.environment, clone.extra)
     earlier = state_of(before, jobs_at(project.root, clone.head(), project.environment, clone.extra))

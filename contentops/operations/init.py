@@ -383,7 +383,7 @@ class SiteLayout(Struct, frozen=True, kw_only=True):
 
     @property
     def folder(self) -> str:
-        """The folder of texts, with a slash at its end; empty for the site itself."""
+        """Return the folder of texts, with a slash at its end; empty for the site itself."""
         return self.output.rpartition("/")[0] + "/" if "/" in self.output else ""
 
     def said(self, sentence: str) -> str:

@@ -58,7 +58,7 @@ def address(project: Project, runtime: Runtime) -> str:
 
 @contextlib.contextmanager
 def reading(project: Project, store: StateStore, runtime: Runtime) -> Iterator[OpenedLedger]:
-    """What others have of the project, taken into the state, in memory only.
+    """Give what others have of the project, taken into the state, in memory only.
 
     A ledger that cannot be reached, or that no one has listed, is reported and left out. Raises StateError.
     """

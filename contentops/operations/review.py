@@ -116,17 +116,17 @@ class ReviewItem(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def approved_before(self) -> Approval | None:
-        """The last approval of another text of this item."""
+        """Return the last approval of another text of this item."""
         return next((one for one in reversed(self.earlier) if one.verdict is Verdict.APPROVED), None)
 
     @property
     def sent_back(self) -> Approval | None:
-        """The latest verdict on this text, where it was sent back."""
+        """Return the latest verdict on this text, where it was sent back."""
         return self.verdicts[-1] if self.verdicts and self.verdicts[-1].verdict is Verdict.SENT_BACK else None
 
     @property
     def severity(self) -> Severity | None:
-        """The worst of its findings."""
+        """Return the worst of its findings."""
         levels = {one.severity for one in self.findings}
         return next((level for level in (Severity.ERROR, Severity.WARNING) if level in levels), None)
 
@@ -147,7 +147,7 @@ class Snapshot(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def by_id(self) -> Mapping[str, ReviewItem]:
-        """The items by id."""
+        """Return the items by id."""
         return {item.id: item for item in self.items}
 
     def item(self, id_: str) -> ReviewItem:
@@ -158,7 +158,7 @@ class Snapshot(Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def cost_of_approved(self) -> ApprovedCost | None:
-        """What the items whose texts are approved now have cost; None if no text has a verdict."""
+        """Return what the items whose texts are approved now have cost; None if no text has a verdict."""
         if not self.known.approvals.lines:
             return None
         approved = [
@@ -173,24 +173,24 @@ class Snapshot(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def to_read(self) -> tuple[ReviewItem, ...]:
-        """The items whose text waits for a reader, the oldest text first."""
+        """Return the items whose text waits for a reader, the oldest text first."""
         waiting = self._in(ReviewState.CHANGED, ReviewState.WAITING)
         return tuple(sorted(waiting, key=lambda item: (item.since, item.id)))
 
     @functools.cached_property
     def to_choose(self) -> tuple[ReviewItem, ...]:
-        """The items that stop until a person chooses."""
+        """Return the items that stop until a person chooses."""
         return self._in(ReviewState.BLOCKED, ReviewState.UNKNOWN)
 
     @functools.cached_property
     def sent_back(self) -> tuple[ReviewItem, ...]:
-        """The items that wait for a new text or an edit, the newest note first."""
+        """Return the items that wait for a new text or an edit, the newest note first."""
         items = self._in(ReviewState.SENT_BACK)
         return tuple(sorted(items, key=lambda item: item.verdicts[-1].at, reverse=True))
 
     @functools.cached_property
     def with_findings(self) -> tuple[ReviewItem, ...]:
-        """The items in whose text checks find something, failing ones first."""
+        """Return the items in whose text checks find something, failing ones first."""
         found = (item for item in self.items if item.findings)
         return tuple(sorted(found, key=lambda item: item.severity is not Severity.ERROR))
 
@@ -215,7 +215,7 @@ class Review:
 
     @property
     def latest(self) -> Snapshot | None:
-        """The snapshot that was made last, which files may have left behind; None: there is none yet."""
+        """Return the snapshot that was made last, which files may have left behind; None: there is none yet."""
         last = self._last
         return last.snapshot if last is not None else None
 
@@ -271,7 +271,7 @@ class _StampedSnapshot(Struct, frozen=True, kw_only=True):
     """Nanoseconds since 1970 until which it may be shown, as stamps cannot show every change; None: they can."""
 
     def is_true(self, now: int) -> bool:
-        """Whether nothing has changed since it was made."""
+        """Return whether nothing has changed since it was made."""
         try:
             is_same = stamps_of(self.snapshot.project.root, self.names) == self.stamps
         except (OSError, ValueError):

@@ -77,7 +77,7 @@ class BackgroundRunner:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is being carried out."""
+        """Return whether nothing is being carried out."""
         return self.task is None or self.task.is_done()
 
     def stop(self) -> None:

@@ -117,7 +117,7 @@ class Difference(Struct, frozen=True, kw_only=True):
 
     @property
     def same(self) -> bool:
-        """Whether both sides are equal."""
+        """Return whether both sides are equal."""
         return self.before == self.after and not self.front and not self.request
 
 
@@ -562,12 +562,12 @@ class TextVersion(Struct, frozen=True, kw_only=True):
 
     @property
     def text(self) -> Digest:
-        """The digest that approvals are bound to."""
+        """Return the digest that approvals are bound to."""
         return text_digest(self.title, self.digest)
 
     @property
     def short(self) -> str:
-        """The start of the body's digest, by which a person names it."""
+        """Return the start of the body's digest, by which a person names it."""
         return short(self.digest)
 
 
@@ -586,7 +586,7 @@ class ItemTexts(Struct, frozen=True, kw_only=True):
 
     @property
     def before(self) -> TextVersion | None:
-        """The newest text that the file had before this one, if its words are here."""
+        """Return the newest text that the file had before this one, if its words are here."""
         return next((one for one in self.earlier if self.now is not None and one.digest != self.now.digest), None)
 
     def named(self, digest: str) -> TextVersion:

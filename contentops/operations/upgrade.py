@@ -159,7 +159,7 @@ def _files(project: Project, environment: str) -> tuple[Path, Path]:
 
 
 def _is_old(project: Project, environment: str, disk: Disk) -> bool:
-    """Whether lock or journal has a header of format 1; a merge may have put one beside that of today."""
+    """Return whether lock or journal has a header of format 1; a merge may have put one beside that of today."""
     return any(_OLD_HEADER.search(disk.read(path) or b"") for path in _files(project, environment))
 
 

@@ -124,7 +124,7 @@ class Workspace:
 
     @functools.cached_property
     def desired(self) -> Desired:
-        """All items of the manifests. Raises InputError with every finding of every file."""
+        """Return all items of the manifests. Raises InputError with every finding of every file."""
         return load(
             self.project,
             catalog_of(self.project),
@@ -133,7 +133,7 @@ class Workspace:
 
     @functools.cached_property
     def recorded_files(self) -> dict[str, Observed]:
-        """The files of all records and open jobs, by path."""
+        """Return the files of all records and open jobs, by path."""
         outputs = Outputs(self.project.root, whole=known_bodies(self.state))
         return _observe_all(self, outputs, paths(Desired(), self.state))
 
@@ -142,7 +142,7 @@ class Workspace:
 
     @property
     def working_ledger(self) -> ProjectLedger | None:
-        """The ledger, where this command works on it."""
+        """Return the ledger, where this command works on it."""
         if self.ledger is None:
             return None
         from contentops.ledger.project import ProjectLedger
@@ -151,7 +151,7 @@ class Workspace:
 
     @functools.cached_property
     def limiter(self) -> AccountLimiter:
-        """The limiter of this command, or of all that use the ledger."""
+        """Return the limiter of this command, or of all that use the ledger."""
         from contentops.execution.limiter import Limiter
 
         api = self.project.api

@@ -68,7 +68,7 @@ def written_title(
     item: ItemId,
     preset: str,
 ) -> str:
-    """The title to write: the manifest's, a person's, the text's, its first heading, or the item's id.
+    """Return the title to write: the manifest's, a person's, the text's, its first heading, or the item's id.
 
     Empty: none. A file gets no title with a text that had none.
     """
@@ -103,7 +103,7 @@ _UNAPPROVED: Final = (ApprovalState.WAITING, ApprovalState.CHANGED)
 
 
 def approval_state(inputs: PlanInputs, spec: Spec, record: Record | None, file: Observed) -> ApprovalState:
-    """The approval of the text in an item's file."""
+    """Return the approval of the text in an item's file."""
     if not (file.exists and (spec.approval.required or inputs.approvals.lines)) or file.problem:
         return ApprovalState.NONE
     return _state(inputs, spec, _ids(inputs, spec, record), file.title, _words_of(file))
@@ -121,7 +121,7 @@ class ComputedFront(Struct, frozen=True, kw_only=True):
     state: ApprovalState = ApprovalState.NONE
 
     def why(self, key: str, preset: str) -> str:
-        """Why a key is written or removed, in words; empty where it is about something else."""
+        """Return why a key is written or removed, in words; empty where it is about something else."""
         is_ours = key in self.keys or key in draft_mark(preset)
         return f"approval: {self.state.words}" if is_ours and self.state.words else ""
 
@@ -138,7 +138,7 @@ def has_its_keys(inputs: PlanInputs, spec: Spec, record: Record, file: Observed)
 
 
 def draft_mark(preset: str) -> dict[str, Json]:
-    """The front matter by which a site generator leaves a page out."""
+    """Return the front matter by which a site generator leaves a page out."""
     return apply_preset(preset, {"draft": True})
 
 
@@ -171,7 +171,7 @@ def _source_type(generated: Digest, bodies: Iterable[Digest]) -> str:
 
 
 def _coming_texts(item: ItemSides, body: BodyAnswer, title: str | None) -> Iterator[tuple[str, Digest]]:
-    """The title and body that the file will have, one of those if several may come; none: not known yet."""
+    """Yield the title and body that the file will have, one of those if several may come; none: not known yet."""
     own, mode, source = item.record, body.mode, item.source_text
 
     def titled(brought: str) -> str:
@@ -191,14 +191,14 @@ def _coming_texts(item: ItemSides, body: BodyAnswer, title: str | None) -> Itera
 
 
 def _stored(body: BodyAnswer) -> Job | None:
-    """The text that a job made earlier for the declared request, if that one comes into the file as it is."""
+    """Return the text that a job made earlier for the declared request, if that one comes into the file as it is."""
     fetched = (step.job for step in body.steps if isinstance(step, Fetch))
     job = next((job for job in fetched if job is not None and job is not body.job), None)
     return job if isinstance(body.mode, Replace) else None
 
 
 def is_promotable(item: ItemSides, source: SourceText) -> bool:
-    """Whether the text of another environment may come into this one: it is approved, or does not have to be."""
+    """Return whether the text of another environment may come into this one: it is approved, or does not have to be."""
     spec = item.spec
     if not spec.approval.required:
         return True
@@ -207,7 +207,7 @@ def is_promotable(item: ItemSides, source: SourceText) -> bool:
 
 
 def waiting_note(item: ItemSides, source: SourceText) -> Note:
-    """The note on a text that is not promoted before someone approves it."""
+    """Return the note on a text that is not promoted before someone approves it."""
     id_, path = item.spec.id, source.file.path
     option = f" --env {source.environment}" if source.environment else ""
     message = f"`{id_}`: `{path}` of `{source.name}` is waiting for approval"
@@ -220,7 +220,7 @@ def waiting_note(item: ItemSides, source: SourceText) -> Note:
 
 
 def which_status(item: ItemSides, state: ApprovalState, *, is_saved: bool) -> Publish | None:
-    """The status that the stored content gets, where the item asks for that; None: it keeps the one it has."""
+    """Return the status that the stored content gets, where the item asks for that; None: it keeps the one it has."""
     rule, record = item.spec.approval, item.record
     if not (rule.publish and item.inputs.saves(item.spec)):
         return None
@@ -233,7 +233,7 @@ def which_status(item: ItemSides, state: ApprovalState, *, is_saved: bool) -> Pu
 
 
 def status_reason(publish: Publish | None) -> tuple[Reason, ...]:
-    """Why a stored content gets another status."""
+    """Return why a stored content gets another status."""
     if publish is None:
         return ()
     return (Reason(kind="publish", detail="its text is approved" if publish.published else "its text is not approved"),)
@@ -303,7 +303,7 @@ def new_drafts(changes: Iterable[Change], preset: str) -> Iterator[Note]:
 def texts_in_review(
     inputs: PlanInputs, items: Iterable[Candidate], waiting: Collection[ItemId | None]
 ) -> Iterator[TextInReview]:
-    """The texts that a pull request changes and that wait for approval, here or before they are promoted.
+    """Yield the texts that a pull request changes and that wait for approval, here or before they are promoted.
 
     Not those that another one replaces. `waiting`: the items whose text is not promoted yet.
     """

@@ -56,17 +56,17 @@ class BodyAnswer(Struct, frozen=True, kw_only=True):
 
     @property
     def is_final(self) -> bool:
-        """Whether it is blocked or has steps, so that no other text is fetched."""
+        """Return whether it is blocked or has steps, so that no other text is fetched."""
         return bool(self.blocked or self.steps)
 
     @property
     def writes(self) -> bool:
-        """Whether the file gets another text."""
+        """Return whether the file gets another text."""
         return any(not isinstance(step, Acknowledge) for step in self.steps)
 
 
 def edit_choice(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None) -> BodyAnswer | None:
-    """The answer of `on_edit` to an edited file; None: go on and overwrite."""
+    """Return the answer of `on_edit` to an edited file; None: go on and overwrite."""
     record, path = item.record, item.file.path
     if record is not None and item.file.exists and not item.is_edited:
         return None
@@ -96,7 +96,7 @@ def edit_choice(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None
 
 
 def is_emptied(item: ItemSides) -> bool:
-    """Whether the file lost its text, as an editor or a full disk may leave it."""
+    """Return whether the file lost its text, as an editor or a full disk may leave it."""
     own = item.record
     if own is None or not item.file.exists or item.file.body != NO_TEXT:
         return False
@@ -104,12 +104,12 @@ def is_emptied(item: ItemSides) -> bool:
 
 
 def emptied(item: ItemSides, then: str, reasons: tuple[Reason, ...], job: Job | None = None) -> BodyAnswer:
-    """The answer that blocks an item whose file lost its text; `then`: what to do."""
+    """Return the answer that blocks an item whose file lost its text; `then`: what to do."""
     return block("emptied", f"`{item.file.path}` is empty now: {then}", reasons=reasons, job=job)
 
 
 def merging(item: ItemSides, reasons: tuple[Reason, ...], job: Job | None) -> BodyAnswer:
-    """The new text merged with the edits; blocked where the generated text before them is missing."""
+    """Return the new text merged with the edits; blocked where the generated text before them is missing."""
     record = item.record
     assert record is not None
     if is_emptied(item):
@@ -137,7 +137,7 @@ def merging(item: ItemSides, reasons: tuple[Reason, ...], job: Job | None) -> Bo
 
 
 def why_not_merged(id_: ItemId, merged: Renewed | None, *, strict: bool) -> tuple[str, str] | None:
-    """Why a merge is not written, as a kind and a hint; None: it is."""
+    """Return why a merge is not written, as a kind and a hint; None: it is."""
     if merged is None:
         return "unmergeable", (
             "its sections cannot be merged, because a code block or comment in one of them is not closed; "
@@ -154,20 +154,20 @@ def why_not_merged(id_: ItemId, merged: Renewed | None, *, strict: bool) -> tupl
 
 
 def heading_of(key: Key) -> str:
-    """A section in words: its heading marks, heading and number."""
+    """Return a section in words: its heading marks, heading and number."""
     times = f" ({key.number})" if key.number > 1 else ""
     return f"{'#' * key.level} {key.heading}{times}".strip() if key.level else "the text before the first heading"
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first names as a list in words, with a count of the rest."""
+    """Return the first names as a list in words, with a count of the rest."""
     shown = [f"`{name}`" if name.startswith("#") else name for name in names[:_SHOWN]]
     more = [f"{len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
     return ", ".join(shown + more)
 
 
 def on_edit(item: ItemSides) -> OnEdit:
-    """The choice on the command line, otherwise in the manifest.
+    """Return what becomes of a person's edits: as the command line says, otherwise the manifest.
 
     Of an item with a section to generate again, the command line is about that section alone.
     """
@@ -176,7 +176,7 @@ def on_edit(item: ItemSides) -> OnEdit:
 
 
 def occupied_hint(item: ItemSides, path: str) -> str:
-    """What to do about a file at `path` that is not the item's."""
+    """Return what to do about a file at `path` that is not the item's."""
     owner = item.inputs.owners.get(collision_key(path))
     if owner in item.inputs.specs:
         return f"`{path}` belongs to `{owner}`, which moves to another path; apply that first"
@@ -189,12 +189,12 @@ def occupied_hint(item: ItemSides, path: str) -> str:
 
 
 def edit(item: ItemSides, detail: str = "was edited by hand") -> tuple[Reason, ...]:
-    """The reason that a person edited the file, if one did."""
+    """Return the reason that a person edited the file, if one did."""
     return (Reason(kind="edited", detail=f"`{item.file.path}` {detail}"),) if item.is_edited else ()
 
 
 def why_changed(item: ItemSides) -> tuple[Reason, ...]:
-    """Why another text is wanted: the item is new, a draft of the bundled server, or its request changed."""
+    """Return why another text is wanted: the item is new, a draft of the bundled server, or its request changed."""
     record = item.record
     if record is None:
         return (Reason(kind="new"),)
@@ -204,7 +204,7 @@ def why_changed(item: ItemSides) -> tuple[Reason, ...]:
 
 
 def block(kind: str, hint: str, *, reasons: tuple[Reason, ...] = (), job: Job | None = None) -> BodyAnswer:
-    """The answer that blocks an item; `kind` is kebab-case and part of the plan's format."""
+    """Return the answer that blocks an item; `kind` is kebab-case and part of the plan's format."""
     return BodyAnswer(action=Action.BLOCKED, blocked=kind, hint=hint, reasons=reasons, job=job)
 
 
@@ -215,7 +215,7 @@ EDITED = "edited-on-server"
 
 
 def edited_on_server(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
-    """The answer to an edit in WriterzRoom; None: there is none, or nothing is paid for or saved over it.
+    """Return the answer to an edit in WriterzRoom; None: there is none, or nothing is paid for or saved over it.
 
     Words written there are never merged: `contentops pull` writes them into the file.
     """
@@ -236,7 +236,7 @@ def edited_on_server(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | N
 
 
 def protect_edits(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None) -> BodyAnswer | None:
-    """The answer of `on_edit` to edits in the file or on the server; None: go on and overwrite."""
+    """Return the answer of `on_edit` to edits in the file or on the server; None: go on and overwrite."""
     answer = edited_on_server(item, why)
     if answer is None:
         return edit_choice(item, why, job)
@@ -248,13 +248,13 @@ def _replaced_on_server(item: ItemSides) -> tuple[Reason, ...]:
 
 
 def overwriting(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer:
-    """The answer that overwrites the file, with the edits that it replaces as reasons."""
+    """Return the answer that overwrites the file, with the edits that it replaces as reasons."""
     in_file = edit(item, "was edited by hand, and that text is replaced")
     return BodyAnswer(reasons=(*why, *in_file, *_replaced_on_server(item)), mode=Replace(over_edit=item.is_edited))
 
 
 def known_on_server(item: ItemSides, body: BodyAnswer) -> Saved | None:
-    """The text that the server has of an item before this change saves it; None: none."""
+    """Return the text that the server has of an item before this change saves it; None: none."""
     record = item.record
     if record is None or record.saved is None or record.server != item.inputs.server:
         return None
@@ -265,7 +265,7 @@ def known_on_server(item: ItemSides, body: BodyAnswer) -> Saved | None:
 
 
 def as_saved(record: Record, remote: Remote) -> Saved:
-    """A stored text as what was saved, where the file has the same words; a later stamp means a new edit."""
+    """Return a stored text as what was saved, where the file has the same words; a later stamp means a new edit."""
     before = record.saved or Saved()
     stored = title_digest(remote.title) if remote.title else before.title
     title = before.title if stored in before.titles else stored  # the server may have changed ours
@@ -274,12 +274,12 @@ def as_saved(record: Record, remote: Remote) -> Saved:
 
 
 def _acknowledged(body: BodyAnswer) -> Remote | None:
-    """The server's text that the file has already."""
+    """Return the server's text that the file has already."""
     return next((step.remote for step in body.steps if isinstance(step, Acknowledge)), None)
 
 
 def save_over(item: ItemSides, body: BodyAnswer) -> tuple[Save, tuple[Reason, ...]] | BodyAnswer:
-    """The save, with the reasons for what it replaces on the server; or the answer that blocks it."""
+    """Return the step that saves the file, and why it replaces what is on the server; or the answer that blocks it."""
     remote, path = item.remote, item.spec.output
     if is_emptied(item) and not body.writes:
         then = "remove the file, and a text is written again; a save would leave none on the server either"
@@ -305,7 +305,7 @@ def save_over(item: ItemSides, body: BodyAnswer) -> tuple[Save, tuple[Reason, ..
 
 
 def is_open_edit(item: ItemSides, body: BodyAnswer) -> bool:
-    """Whether there is an edit in WriterzRoom that the answer does not record as the text of the file."""
+    """Return whether there is an edit in WriterzRoom that the answer does not record as the text of the file."""
     return item.is_edited_on_server and _acknowledged(body) is None
 
 
@@ -326,7 +326,7 @@ def remote_notes(item: ItemSides) -> tuple[Note, ...]:
 
 
 def edit_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
-    """The note on an edit in WriterzRoom that no step replaces or records."""
+    """Return the note on an edit in WriterzRoom that no step replaces or records."""
     if not is_open_edit(item, body):
         return ()
     message = f"`{item.spec.id}`: {_where(item)} was edited in WriterzRoom"
@@ -352,7 +352,7 @@ def _where(item: ItemSides) -> str:
 
 
 def _way(item: ItemSides) -> str:
-    """What to do about an edit in WriterzRoom."""
+    """Return what to do about an edit in WriterzRoom."""
     id_, edited = item.spec.id, f"{_where(item)} was edited in WriterzRoom"
     way = f"`contentops pull {id_}` writes it into the file"
     if item.file.exists and not is_saved(item):
@@ -366,30 +366,30 @@ def _way(item: ItemSides) -> str:
 
 
 def protects_text(item: ItemSides) -> bool:
-    """Whether protection keeps the text; without a template, an item is protected from generations alone."""
+    """Return whether protection keeps the text; without a template, an item is protected from generations alone."""
     return item.is_protected and bool(item.spec.request.template)
 
 
 def has_server_text(item: ItemSides, remote: Remote) -> bool:
-    """Whether the file has the server's title and body."""
+    """Return whether the file has the server's title and body."""
     if item.record is None or not item.file.exists or item.file.body != remote.body:
         return False
     return title_digest(item.title) == as_saved(item.record, remote).title
 
 
 def is_saved(item: ItemSides) -> bool:
-    """Whether title and body of the file are what the server last accepted."""
+    """Return whether title and body of the file are what the server last accepted."""
     saved = item.record.saved if item.record is not None else None
     return saved is not None and (saved.title, saved.body) == (title_digest(item.title), item.file.body)
 
 
 def renewed(item: ItemSides, mode: MergeEdit, new: str) -> Renewed | None:
-    """A new text merged with the edits; None: they cannot be merged."""
+    """Return a new text merged with the edits; None: they cannot be merged."""
     return take_new(item.inputs.text(mode.base) or "", item.inputs.read(item.file.path), new)
 
 
 def merge_trouble(item: ItemSides, words: BodyAnswer, new: Digest, job: Job | None = None) -> BodyAnswer | None:
-    """The answer that blocks a merge with an existing text; None: it may be written, or is not known."""
+    """Return the answer that blocks a merge with an existing text; None: it may be written, or is not known."""
     mode = words.mode
     if not isinstance(mode, MergeEdit) or (text := item.inputs.text(new)) is None:
         return None
@@ -398,7 +398,7 @@ def merge_trouble(item: ItemSides, words: BodyAnswer, new: Digest, job: Job | No
 
 
 def saved_records(inputs: PlanInputs) -> Iterator[Record]:
-    """The records of declared items that are saved on this server."""
+    """Yield the records of declared items that are saved on this server."""
     for id_, record in inputs.records.items():
         is_saved = record.server == inputs.server and record.content_id and record.saved is not None
         if is_saved and id_ in inputs.specs and inputs.saves(inputs.specs[id_]):

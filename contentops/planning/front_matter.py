@@ -50,7 +50,7 @@ class FrontAnswer(Struct, frozen=True, kw_only=True):
 def wanted_front(
     inputs: PlanInputs, spec: Spec, without: frozenset[str] = frozenset()
 ) -> tuple[dict[str, Json], str | None]:
-    """The front matter keys the manifest states, by the project's preset, and the title if it states one.
+    """Return the front matter keys the manifest states, by the project's preset, and the title if it states one.
 
     `without`: keys of metadata that are left out.
     """
@@ -71,14 +71,14 @@ class DriftedKey(Struct, frozen=True, kw_only=True):
 
     @property
     def words(self) -> str:
-        """The key and whether it was changed or removed."""
+        """Return the key and whether it was changed or removed."""
         return f"`{self.key}` {'removed' if self.after is None else 'changed'}"
 
 
 def drifted(
     project: Project, record: Record, file: Observed, made_by: Job | None, jobs: Iterable[Job] = ()
 ) -> tuple[DriftedKey, ...]:
-    """The keys that a person changed or removed since they were last written, in the order of the record.
+    """Return the keys that a person changed or removed since they were last written, in the order of the record.
 
     Added keys do not count. `made_by`: the job of its text; `jobs`: the open ones of the item, whose text may be in
     the file already.
@@ -100,7 +100,7 @@ def drifted(
 
 
 def _is_other_block(record: Record, made_by: Job | None, file: Observed) -> bool:
-    """Whether the job, its time or the item differ; what is not known of the job does not."""
+    """Return whether the job, its time or the item differ; what is not known of the job does not."""
     block, ours = dict(file.provenance.items()), provenance_of(record, made_by)
     other = any(key in ours and block.get(key) != ours[key] for key in ("job", "generated_at"))
     return other or (file.owner not in ("", record.id) and not is_block_of(record, made_by, file))
@@ -115,7 +115,7 @@ def is_block_of(record: Record, made_by: Job | None, file: Observed) -> bool:
 
 
 def provenance_of(record: Record, made_by: Job | None) -> dict[str, Json]:
-    """The `contentops` block of a record's text, which that job made; None: it is not known."""
+    """Return the `contentops` block of a record's text, which that job made; None: it is not known."""
     made = {"generated_at": made_by.generated_at, "model": made_by.model} if made_by is not None else {}
     # A promoted text has no job of this environment.
     job = made_by.job_id if made_by is not None and not record.is_promoted else ""
@@ -123,7 +123,7 @@ def provenance_of(record: Record, made_by: Job | None) -> dict[str, Json]:
 
 
 def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
-    """Which keys and title are written, and why: those that differ from the record, without a person's edits."""
+    """Return which keys and title are written, and why: those that differ from the record, without a person's edits."""
     wanted, stated = wanted_front(item.inputs, item.spec, item.open_metadata)
     record, file, id_ = item.record, item.file, item.spec.id
     title = stated if stated is not None else _promoted_title(item, body)
@@ -199,7 +199,7 @@ def _changed_keys(
 
 
 def _has_earlier_id(item: ItemSides, record: Record) -> bool:
-    """Whether the block in the file names its item as it was called before."""
+    """Return whether the block in the file names its item as it was called before."""
     owner, id_ = item.file.owner, item.spec.id
     if owner in ("", id_):
         return False
@@ -237,7 +237,7 @@ def which_addresses(item: ItemSides, wanted: Mapping[str, Json]) -> tuple[tuple[
 
 
 def _merged_key(item: ItemSides, record: Record, addresses: tuple[str, ...]) -> str:
-    """The redirects key, where new addresses are added beside a person's; empty: there are none."""
+    """Return the redirects key, where new addresses are added beside a person's; empty: there are none."""
     key = redirects_key(item.inputs.project.preset)
     if addresses == record.addresses == ():
         return ""
@@ -252,7 +252,7 @@ def _no_address(item: ItemSides, key: str) -> Note:
 
 
 def _promoted_title(item: ItemSides, body: BodyAnswer) -> str | None:
-    """The title in the file of the promoted text."""
+    """Return the title in the file of the promoted text."""
     source_text = item.source_text
     if source_text is None or (body.action is not Action.PROMOTE and item.file.body != source_text.file.body):
         return None
@@ -260,7 +260,7 @@ def _promoted_title(item: ItemSides, body: BodyAnswer) -> str | None:
 
 
 def _drift(item: ItemSides, record: Record, title: str | None) -> list[DriftedKey]:
-    """The drifted keys to note; a saved title that no manifest states counts as text, like the body."""
+    """Return the drifted keys to note; a saved title that no manifest states counts as text, like the body."""
     keys = drifted(item.inputs.project, record, item.file, item.inputs.state.made_by(record), item.open_jobs)
     if not keys:
         return []
@@ -271,7 +271,7 @@ def _drift(item: ItemSides, record: Record, title: str | None) -> list[DriftedKe
 def _which_title(
     item: ItemSides, title: str | None, body: BodyAnswer, *, asserts: bool
 ) -> tuple[str | None, tuple[Reason, ...]]:
-    """The title to write, if the manifest states one and no person changed it in the file; and why."""
+    """Return the title to write, if the manifest states one and no person changed it in the file; and why."""
     record, file = item.record, item.file
     if title is None or record is None:
         return None, ()
@@ -313,12 +313,12 @@ def _rewritten(name: str, before: Json, after: Json, detail: str = "") -> Reason
 
 
 def _asserted(name: str, before: Json, after: Json) -> Reason:
-    """Why a key that a person changed is written again, though its manifest did not change."""
+    """Return why a key that a person changed is written again, though its manifest did not change."""
     return Reason(kind="front-matter-drift", field=name, before=before, after=after)
 
 
 def marked(item: ItemSides) -> BodyAnswer:
-    """The steps that bring draft mark, disclosure and status up to date with the text of a file that stays."""
+    """Return the steps that bring draft mark, disclosure and status up to date with the text of a file that stays."""
     record, file = item.record, item.file
     if record is None or not file.exists or file.problem or item.inputs.denied(file.path):
         return BodyAnswer()
@@ -340,6 +340,6 @@ def marked(item: ItemSides) -> BodyAnswer:
 
 
 def differs(file: Observed, front: FrontAnswer) -> bool:
-    """Whether the file has other front matter than is wanted."""
+    """Return whether the file has other front matter than is wanted."""
     other = any(not is_same_json(file.front.get(key), value) for key, value in front.front.items())
     return other or front.title not in (None, file.title)

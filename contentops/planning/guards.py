@@ -32,7 +32,7 @@ SWEEPING = frozenset({Action.REGENERATE, Action.OVERWRITE, Action.MERGE, Action.
 
 
 def refusals(inputs: PlanInputs, changes: Sequence[Change]) -> tuple[Refusal, ...]:
-    """Every guard that refuses these changes."""
+    """Return every guard that refuses these changes."""
     return (
         *_state(inputs),
         *_budget(inputs, changes),
@@ -43,14 +43,14 @@ def refusals(inputs: PlanInputs, changes: Sequence[Change]) -> tuple[Refusal, ..
 
 
 def review(plan: Plan, limit: int) -> Refusal | None:
-    """The refusal of a plan that costs more credits than `limit`."""
+    """Return the refusal of a plan that costs more credits than `limit`."""
     most = plan.credits_worst
     message = f"the plan costs {cost_words(plan.changes)}; `--max-credits` is {limit}"
     return Refusal(guard="review-credits", message=message, flag=f"--max-credits {most}") if most > limit else None
 
 
 def approved(plan: Plan, limit: int | None) -> Refusal | None:
-    """The refusal of a plan that costs more credits than `limit`, which a person approved; None: no limit."""
+    """Return the refusal of a plan that costs more credits than `limit`, which a person approved; None: no limit."""
     most = plan.credits_worst
     if limit is None or most <= limit:
         return None
@@ -76,7 +76,7 @@ def _state(inputs: PlanInputs) -> Iterator[Refusal]:
 
 
 def _counts(record: Record) -> bool:
-    """Whether a record is not of the bundled server without a model, whose texts are free at any time."""
+    """Return whether a record is not of the bundled server without a model, whose texts are free at any time."""
     return record.server != "local" or (bool(record.generated) and not record.outline)
 
 
@@ -94,14 +94,14 @@ def _budget(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
 
 
 def _priced_again(change: Change) -> Iterator[Job]:
-    """The open jobs whose cost is in the price of a change."""
+    """Yield the open jobs whose cost is in the price of a change."""
     for step in change.steps:
         if (isinstance(step, LookUp) and change.submit is not None) or (isinstance(step, Collect) and step.tokens):
             yield step.job
 
 
 def _limit(name: str, number: int, changes: Sequence[Change]) -> str:
-    """What a limit in credits is, and whether it is less than any text of these changes costs."""
+    """Return what a limit in credits is, and whether it is less than any text of these changes costs."""
     prices = (change.submit.credits for change in changes if change.submit is not None)
     least = min(filter(None, prices), default=0)
     return f"`budget.{name}` is {number:,}" + (f", and one text costs {least:,}" if least > number else "")
@@ -148,7 +148,7 @@ def _money_of(changes: Iterable[Change], currency: str) -> int:
 
 
 def _money_refusal(name: str, limit: Decimal, currency: str, changes: Sequence[Change], spent: str = "") -> Refusal:
-    """The refusal of a plan that may cost more money than the settings allow, which no option overrides."""
+    """Return the refusal of a plan that may cost more money than the settings allow, which no option overrides."""
     least = min((worst for change in changes if (worst := _money_of([change], currency))), default=0)
     is_below = least > as_counted(limit)
     way = "raise it" if is_below else "raise it, or apply fewer items with `--select` or `--canary`"
@@ -165,7 +165,7 @@ def _credit_words(changes: Iterable[Change]) -> str:
 
 
 def month_spent(inputs: PlanInputs, changes: Sequence[Change]) -> MonthSpend | None:
-    """What was spent this month; None where no budget asks for it, or the changes cost nothing."""
+    """Return what was spent this month; None where no budget asks for it, or the changes cost nothing."""
     is_asked = inputs.project.budget.is_monthly and any(each.credits_worst or each.money_worst for each in changes)
     return inputs.spent() if is_asked else None
 
@@ -224,7 +224,7 @@ def beyond_context(spec: Spec, project: Project) -> str:
 
 
 def collecting(project: Project, jobs: Iterable[Job]) -> tuple[Collect, ...]:
-    """The steps that collect jobs, each with the most that its model may still cost."""
+    """Return the steps that collect jobs, each with the most that its model may still cost."""
     if not project.api.has_model:
         return tuple(Collect(job=job) for job in jobs)
     return tuple(Collect(job=job, tokens=PaidTokens.at(project.price, job.bound)) for job in jobs)

@@ -69,7 +69,7 @@ from contentops.planning.table import block_change, decide, find_file
 
 
 def make_plan(inputs: PlanInputs) -> Plan:
-    """The plan of the whole project, or of the selected part of it.
+    """Return the plan of the whole project, or of the selected part of it.
 
     Raises UsageError for selectors or `--replace` ids that name nothing.
     """
@@ -145,7 +145,7 @@ def _writer(inputs: PlanInputs) -> Writer | None:
 
 
 def front_alone(change: Change) -> Change | None:
-    """The change without the requests that follow it; None where it is about more than front matter."""
+    """Return the change without the requests that follow it; None where it is about more than front matter."""
     steps = tuple(step for step in change.steps if not isinstance(step, Save | Publish))
     if not steps or not is_about_front(change):
         return None
@@ -153,7 +153,7 @@ def front_alone(change: Change) -> Change | None:
 
 
 def is_about_front(change: Change) -> bool:
-    """Whether a change updates front matter or tells the server of a text, and does nothing else."""
+    """Return whether a change updates front matter or tells the server of a text, and does nothing else."""
     return bool(change.steps) and all(isinstance(step, Update | Acknowledge | Save | Publish) for step in change.steps)
 
 
@@ -163,7 +163,7 @@ def _approvals(items: Iterable[Candidate]) -> dict[ApprovalState, int]:
 
 
 def plan_id(plan: Plan) -> str:
-    """The digest of a plan: equal for equal changes from equal records, on every machine."""
+    """Return the digest of a plan: equal for equal changes from equal records, on every machine."""
     return digest_json(
         [plan.project, plan.environment, plan.server, plan.lineage, [_essence(change) for change in plan.changes]]
     )
@@ -237,7 +237,7 @@ def _differ_by_item(before: PlanInputs, now: PlanInputs) -> bool:
 
 
 def _candidates(inputs: PlanInputs, notes: list[Note], known: Mapping[ItemId, Candidate]) -> Iterator[Candidate]:
-    """Every declared item, then every removed one, each with its change; adds their notes to `notes`."""
+    """Yield every declared item, then every removed one, each with its change; adds their notes to `notes`."""
     sides = [item for item in declared_sides(inputs) if item.spec.id not in known]
     made: dict[ItemId, tuple[Candidate, tuple[Note, ...]]] = {id_: (item, ()) for id_, item in known.items()}
     coming: dict[ItemId, Stage] = {}
@@ -267,7 +267,7 @@ def _candidates(inputs: PlanInputs, notes: list[Note], known: Mapping[ItemId, Ca
 
 
 def declared_sides(inputs: PlanInputs) -> Iterator[ItemSides]:
-    """Every declared item with its sides, after those that its own text is made from."""
+    """Yield every declared item with its sides, after those that its own text is made from."""
     records, specs = inputs.records, inputs.specs
     # Recorded paths whose item now declares another one: free for a new item once the moves are done.
     leaving = {
@@ -291,7 +291,7 @@ def declared_sides(inputs: PlanInputs) -> Iterator[ItemSides]:
 
 
 def _gone(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
-    """Every item that no manifest declares any more: its jobs are collected, and with `--prune` it is removed."""
+    """Yield every item that no manifest declares any more: its jobs are collected, and with `--prune` it is removed."""
     records, specs, jobs = inputs.records, inputs.specs, inputs.open_jobs
     gone = (records.keys() | jobs.keys()) - specs.keys()
     if not gone:
@@ -333,7 +333,7 @@ def _gone(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
 
 
 def _is_edited(inputs: PlanInputs, record: Record | None, file: Observed | None) -> bool:
-    """Whether a person changed the body of a file since it was generated, promoted or adopted."""
+    """Return whether a person changed the body of a file since it was generated, promoted or adopted."""
     if record is None or file is None:
         return False
     known = {record.adopted, record.promoted if record.is_promoted else NOTHING} - {NOTHING}
@@ -366,7 +366,7 @@ def _removed(inputs: PlanInputs, change: Change, record: Record) -> Change:
 
 
 def _sources_first(specs: Sequence[Spec]) -> Sequence[Spec]:
-    """The items, each after those that its own text is made from, else in their order."""
+    """Return the items, each after those that its own text is made from, else in their order."""
     referring = {spec.id: {one.id for one in spec.references} for spec in specs if spec.references}
     if not referring:
         return specs
@@ -375,7 +375,7 @@ def _sources_first(specs: Sequence[Spec]) -> Sequence[Spec]:
 
 
 def waiting_for(item: ItemSides, waits: tuple[Reference, ...]) -> ItemSides:
-    """The item, which waits for these texts; if its path is made from one, it stays where it is."""
+    """Return the item, which waits for these texts; if its path is made from one, it stays where it is."""
     spec, record = item.spec, item.record
     if not waits:
         return item
@@ -385,7 +385,7 @@ def waiting_for(item: ItemSides, waits: tuple[Reference, ...]) -> ItemSides:
 
 
 def _candidate(item: ItemSides) -> tuple[Candidate, tuple[Note, ...]]:
-    """A declared item with its change, and its notes."""
+    """Return a declared item with its change, and its notes."""
     inputs, spec = item.inputs, item.spec
     change, notes = decide(item)
     change = change and with_claims(inputs.claimed, inputs.state.lineage, change)
@@ -430,7 +430,7 @@ def _leftover_files(inputs: PlanInputs, item_paths: set[str]) -> Iterator[Note]:
 
 
 def free_targets(inputs: PlanInputs, changes: list[Change]) -> list[Change]:
-    """The changes, those blocked whose target path stays occupied, or that move in a ring."""
+    """Return the changes, those blocked whose target path stays occupied, or that move in a ring."""
     changes = _without_rings(changes)
     leaving = Counter(collision_key(change.source) for change in changes if change.has(Move))
     todo = [change for change in changes if change.has(Move, Write)]
@@ -485,7 +485,7 @@ def _blocked_by_file(change: Change) -> Change:
 
 
 def first_submits(inputs: PlanInputs, changes: Sequence[Change], number: int) -> tuple[list[Change], Note]:
-    """The first `number` submitting changes that can go without the rest, and a note of what waits."""
+    """Return the first `number` submitting changes that can go without the rest, and a note of what waits."""
     submits = [change for change in changes if change.submits_worst and not change.pays_later]
     while True:
         first = submits[:number]
@@ -502,7 +502,7 @@ def first_submits(inputs: PlanInputs, changes: Sequence[Change], number: int) ->
 
 
 def ignoring_existing(number: int, why: str) -> tuple[Note, ...]:
-    """The note of the changes that a plan leaves out, if there are any."""
+    """Return the note of the changes that a plan leaves out, if there are any."""
     message = f"left alone, as {why}: {number} of today's changes"
     return (Note(kind="left-alone", message=message),) if number else ()
 
@@ -573,7 +573,7 @@ ONE_BRIEF = "one-brief"
 
 
 def declared_requests(specs: Iterable[Spec]) -> dict[Digest, list[ItemId]]:
-    """The items that declare each request."""
+    """Return the items that declare each request."""
     items: dict[Digest, list[ItemId]] = {}
     for spec in specs:
         if spec.digest and spec.request.template:
@@ -582,7 +582,7 @@ def declared_requests(specs: Iterable[Spec]) -> dict[Digest, list[ItemId]]:
 
 
 def block_same(inputs: PlanInputs, change: Change, declared: Mapping[Digest, Sequence[ItemId]]) -> Change:
-    """The change, blocked if it would pay for one request of several items.
+    """Return the change, blocked if it would pay for one request of several items.
 
     Equal manifests are an error before; these turned out equal when the texts that they are made from were there.
     """
@@ -593,7 +593,7 @@ def block_same(inputs: PlanInputs, change: Change, declared: Mapping[Digest, Seq
 
 
 def _takes_text(inputs: PlanInputs, change: Change) -> bool:
-    """Whether a change pays for a whole text, or takes the one that another declared item paid for."""
+    """Return whether a change pays for a whole text, or takes the one that another declared item paid for."""
     if change.submit is not None:
         return not change.submit.section
     jobs = (change.job, *(step.job for step in change.steps if isinstance(step, Fetch)))
@@ -653,7 +653,7 @@ def _row(spec: Spec | None) -> bool:
 
 
 def _brief(spec: Spec) -> bytes:
-    """The words of a request without values of its row; empty where those say much about it."""
+    """Return the words of a request without values of its row; empty where those say much about it."""
     from contentops.documents.word_diff import masked, words_in
 
     words = words_in("\n".join(_texts(spec.request.as_json())))
@@ -662,7 +662,7 @@ def _brief(spec: Spec) -> bytes:
 
 
 def _texts(value: Json) -> Iterator[str]:
-    """Every text of a request, keys included, in an order that is the same for equal requests."""
+    """Yield every text of a request, keys included, in an order that is the same for equal requests."""
     if isinstance(value, dict):
         for key in sorted(value):
             yield key
@@ -681,7 +681,7 @@ GroupKey = Location | str
 
 
 def group_of(spec: Spec) -> GroupKey | None:
-    """The group in which an item's text is compared; None: it is not."""
+    """Return the group in which an item's text is compared; None: it is not."""
     similar = spec.checks.similar
     if similar is None:
         return None
@@ -689,7 +689,7 @@ def group_of(spec: Spec) -> GroupKey | None:
 
 
 def is_member(spec: Spec, key: GroupKey) -> bool:
-    """Whether texts of a group are compared with this item's."""
+    """Return whether texts of a group are compared with this item's."""
     if isinstance(key, Location):
         return spec.location == key
     return key == "all" or key.removeprefix("tag:") in spec.tags

@@ -58,14 +58,14 @@ UNUSABLE = "unusable-section"
 
 
 def section_reason(item: ItemSides, heading: str) -> Reason:
-    """Why a section is paid for, with the deeper sections that it replaces."""
+    """Return why a section is paid for, with the deeper sections that it replaces."""
     under = listed([heading_of(key) for key in deeper(item.inputs.read(item.file.path), heading)])
     detail = f"`{heading}` is generated again, as requested"
     return Reason(kind="section", detail=f"{detail}, including {under}" if under else detail)
 
 
 def section_edits(item: ItemSides, heading: str, job: Job | None = None) -> BodyAnswer | None:
-    """The answer of `on_edit` to edits in that section of the file; None: there are none.
+    """Return the answer of `on_edit` to edits in that section of the file; None: there are none.
 
     If the generated text is missing, an edit anywhere counts. The answer of an overwrite has a reason alone.
     """
@@ -86,7 +86,7 @@ def section_edits(item: ItemSides, heading: str, job: Job | None = None) -> Body
 
 
 def section_answer(item: ItemSides, job: Job) -> BodyAnswer:
-    """The answer that blocks a paid section, or the one that writes it with the edits it replaces."""
+    """Return the answer that blocks a paid section, or the one that writes it with the edits it replaces."""
     path, there = item.file.path, item.is_edited_on_server
     give_up = f"`contentops state resolve {item.spec.id} --forget --request {job.short}` gives the section up"
     if not item.file.exists:
@@ -105,7 +105,7 @@ def section_answer(item: ItemSides, job: Job) -> BodyAnswer:
 
 
 def taken_section(item: ItemSides, job: Job) -> tuple[str, NewSection] | Unusable | None:
-    """The file's text with the section of a paid job in it; None: the section is not on this machine."""
+    """Return the file's text with the section of a paid job in it; None: the section is not on this machine."""
     body = job.body
     answer = item.inputs.text(body) if body else None
     if answer is None or not item.file.exists:
@@ -115,14 +115,14 @@ def taken_section(item: ItemSides, job: Job) -> tuple[str, NewSection] | Unusabl
 
 
 def known_texts(record: Record | None, answer: Digest, text: Callable[[Digest], str | None]) -> tuple[str, ...]:
-    """The other texts that the server may have put the section into, as far as this machine has them."""
+    """Return the other texts that the server may have put the section into, as far as this machine has them."""
     saved = record.saved if record is not None else None
     bodies: frozenset[Digest] = saved.bodies if saved is not None else frozenset()
     return tuple(body for digest in sorted(bodies - {answer, NOTHING}) if (body := text(digest)) is not None)
 
 
 def unusable_words(heading: str, why: Unusable) -> str:
-    """Why a section is not taken, in words."""
+    """Return why a section is not taken, in words."""
     match why.why:
         case "others":
             names = listed([heading_of(key) for key in why.others])
@@ -140,7 +140,7 @@ def unusable_words(heading: str, why: Unusable) -> str:
 
 
 def unusable_hint(id_: ItemId, job: Job, why: Unusable) -> str:
-    """What to do about a section that is not taken."""
+    """Return what to do about a section that is not taken."""
     given = f"`contentops state resolve {id_} --forget --request {job.short}` gives it up"
     return f"{unusable_words(job.section, why)}; it is kept and not written; {given}"
 
@@ -154,7 +154,7 @@ FAILED = "checks-failed"
 def to_check(
     title: str, body: str, seen: Observed, front: Mapping[str, Json], output: str, open_: frozenset[str] = frozenset()
 ) -> CheckedText:
-    """The text to check, as it will be in its file; `front`: the keys to write, None for those to remove.
+    """Return the text to check, as it will be in its file; `front`: the keys to write, None for those to remove.
 
     `open_`: the keys that follow later.
     """
@@ -169,7 +169,7 @@ def to_check(
 
 
 def retry_of(item: ItemSides, done: int, section: str = "") -> tuple[RetryText, ...]:
-    """The step that may pay again for a text that fails its checks; `done`: retries so far."""
+    """Return the step that may pay again for a text that fails its checks; `done`: retries so far."""
     spec, checks = item.spec, item.spec.checks
     times = checks.retries - done if checks.retries and checks.can_block else 0
     if times <= 0:
@@ -192,7 +192,7 @@ _AS_IT_IS = BodyAnswer()
 
 
 def failed_checks(item: ItemSides, job: Job | None = None, words: BodyAnswer = _AS_IT_IS) -> tuple[Reason, ...]:
-    """The failed checks of a paid text of the item's request; empty: none, or the text is not on this machine.
+    """Return the failed checks of a paid text of the item's request; empty: none, or the text is not on this machine.
 
     It is the text of `job`, otherwise the one that answers the request. `words`: how it comes into the file, so that
     a merge is checked with the edits that stay. Texts are not compared and commands not run here; an apply does that.
@@ -216,7 +216,7 @@ def failed_checks(item: ItemSides, job: Job | None = None, words: BodyAnswer = _
 
 
 def failed_promotion(item: ItemSides, answer: BodyAnswer, file: Observed) -> tuple[Reason, ...]:
-    """The failed checks of the text in another environment's `file`, which `answer` promotes."""
+    """Return the failed checks of the text in another environment's `file`, which `answer` promotes."""
     if item.spec.checks == NO_CHECKS:
         return ()
     carried = {key: file.front[key] for step in answer.steps if isinstance(step, Promote) for key in step.carries}
@@ -235,7 +235,7 @@ def _findings(item: ItemSides, answer: BodyAnswer, text: Brought) -> tuple[Findi
 
 
 def reasons_of(findings: Iterable[Finding]) -> tuple[Reason, ...]:
-    """Each blocking finding, as a reason."""
+    """Return each blocking finding, as a reason."""
     return tuple(
         Reason(kind=FAILED, field=each.check, detail=each.words) for each in findings if each.level is Level.BLOCK
     )
@@ -252,12 +252,12 @@ def failed_hint(spec: Spec, job: Job | None, *, keeps_text: bool) -> str:
 
 
 def failed_promotion_hint(path: str, environment: str) -> str:
-    """What to do about a text at `path` that fails the checks of `environment`."""
+    """Return what to do about a text at `path` that fails the checks of `environment`."""
     return f"it is not promoted: correct `{path}`, or loosen the `checks` of `{environment or BASE}`"
 
 
 def fails_checks(item: ItemSides) -> bool:
-    """Whether a paid text of the declared request fails its checks, with no retry left."""
+    """Return whether a paid text of the declared request fails its checks, with no retry left."""
     under_way = item.under_way
     job = under_way[-1] if under_way else None
     if job is not None and job.state is not JobState.PAID:
@@ -279,7 +279,7 @@ _EDITED = ("", "edited", "no-merge-base")
 
 
 def promoted(item: ItemSides) -> BodyAnswer | None:
-    """The promotion of another environment's text; None: there is no new one."""
+    """Return the promotion of another environment's text; None: there is no new one."""
     theirs = item.source_text
     if theirs is None or item.is_protected or (item.keeps_text and not _is_new(item, theirs)):
         return None
@@ -312,7 +312,7 @@ def promoted(item: ItemSides) -> BodyAnswer | None:
 
 
 def _as_promotion(answer: BodyAnswer, item: ItemSides, theirs: SourceText, why: tuple[Reason, ...]) -> BodyAnswer:
-    """The answer to edits, with a hint for a promotion."""
+    """Return the answer to edits, with a hint for a promotion."""
     ours, path = item.file.path, theirs.file.path
     if answer.blocked == "missing":
         hint = f"`{ours}` is gone, and its saved text differs from the one promoted from `{theirs.name}`; "
@@ -328,7 +328,7 @@ def _as_promotion(answer: BodyAnswer, item: ItemSides, theirs: SourceText, why: 
 
 
 def _carried(item: ItemSides, theirs: SourceText) -> tuple[str, ...]:
-    """The front matter keys of the source file that no manifest states and that the item's file lacks."""
+    """Return the front matter keys of the source file that no manifest states and that the item's file lacks."""
     wanted, _ = wanted_front(item.inputs, item.spec)
     keys = {*theirs.record.metadata, *wanted, *(item.file.front if item.file.exists else ())}
     return tuple(key for key in theirs.file.front if key not in keys)
@@ -349,7 +349,7 @@ def _is_new(item: ItemSides, theirs: SourceText) -> bool:
 
 
 def _has_other_words(item: ItemSides, theirs: SourceText) -> bool:
-    """Whether the file or the server has edits that differ from the source text."""
+    """Return whether the file or the server has edits that differ from the source text."""
     own, file = item.record, item.file
     if item.is_edited_on_server:
         return True
@@ -362,7 +362,7 @@ def _has_other_words(item: ItemSides, theirs: SourceText) -> bool:
 
 
 def replacement_refused(item: ItemSides) -> BodyAnswer | None:
-    """The answer that blocks `--replace` and sections of a text that waits, or that would be promoted again."""
+    """Return the answer that blocks `--replace` and sections of a text that waits, or that would be promoted again."""
     choice, theirs = item.inputs.choice, item.source_text
     if not (item.spec.id in choice.replace or item.spec.id in choice.sections):
         return None
@@ -374,7 +374,7 @@ def replacement_refused(item: ItemSides) -> BodyAnswer | None:
 
 
 def generation_refused(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
-    """The answer that blocks a generation in an environment that promotes its texts; None: it is allowed."""
+    """Return the answer that blocks a generation in an environment that promotes its texts; None: it is allowed."""
     source, spec = item.inputs.source, item.spec
     if source is None:
         return None
@@ -389,6 +389,6 @@ def generation_refused(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer |
 
 
 def is_about_promotion(change: Change) -> bool:
-    """Whether a change promotes a text, is blocked from it, or waits for one."""
+    """Return whether a change promotes a text, is blocked from it, or waits for one."""
     kinds = {reason.kind for reason in change.reasons}
     return change.promotion is not None or PROMOTED in kinds or change.blocked == NOT_PROMOTED

@@ -49,7 +49,7 @@ _ANOTHER_REQUEST = "its request has changed"
 
 
 def beyond(change: Change, confirmed: AnyChange | None) -> str:
-    """How a change goes further than was confirmed of its item; empty: it does not.
+    """Return how a change goes further than was confirmed of its item; empty: it does not.
 
     `confirmed`: None where nothing was. A change that does less, or fetches for nothing what was paid for, is within;
     so is what costs nothing for an item that was confirmed, but for a removal.
@@ -78,7 +78,7 @@ def _more(steps: Iterable[str]) -> str:
 
 
 def _again(change: Change, confirmed: AnyChange) -> str:
-    """How a change submits a request once more than was confirmed, failed jobs apart; empty: it does not."""
+    """Return how a change submits a request once more than was confirmed, failed jobs apart; empty: it does not."""
     failed = sum(reason.kind == "failed-before" for reason in change.reasons)
     tries = confirmed.attempt + confirmed.retries + min(failed, TRIES - 1)
     is_again = change.submits and change.attempt > tries
@@ -92,7 +92,7 @@ def _is_approved(change: Change) -> bool:
 
 
 def _dearer(change: Change, confirmed: AnyChange) -> str:
-    """How a change costs more than was confirmed; empty: it does not."""
+    """Return how a change costs more than was confirmed; empty: it does not."""
     known = confirmed.money_worst
     if change.credits_worst > confirmed.credits_worst:
         return f"it costs {cost_words([change])} now, not {confirmed.credits_worst}"
@@ -169,7 +169,7 @@ def _check_project(today: Plan, file: PlanFile) -> None:
 
 
 def _other_writer(today: Writer, planned: Writer | None) -> str:
-    """What the model of the settings would do that was not planned; empty: nothing."""
+    """Return what the model of the settings would do that was not planned; empty: nothing."""
     if planned is None:
         return f"texts without a model, and `api.model` is `{today.model}` now"
     if today.model != planned.model:
@@ -256,7 +256,7 @@ def _item(inputs: PlanInputs, file: PlanFile, reviewed: ReviewedChange, change: 
 
 
 def _difference(item: ReviewedItem) -> str:
-    """How an item differs from the review; empty: it does not, or less is left to do."""
+    """Return how an item differs from the review; empty: it does not, or less is left to do."""
     change, reviewed = item.change, item.reviewed
     is_compared = not reviewed.blocked and reviewed.action is not Action.WAIT
     if is_compared and (problem := _other_request(item)):
@@ -281,7 +281,7 @@ def _other_work(item: ReviewedItem, change: Change) -> str:
 
 
 def _new_steps(change: Change, reviewed: ReviewedChange) -> set[str]:
-    """The steps that were not reviewed, by name, without those that fetch what was paid for."""
+    """Return the steps that were not reviewed, by name, without those that fetch what was paid for."""
     before = set(reviewed.names)
     # If the file is written already, only the record is updated.
     written = before & {"update", "write"}
@@ -289,7 +289,7 @@ def _new_steps(change: Change, reviewed: ReviewedChange) -> set[str]:
 
 
 def _other_front(change: Change, reviewed: ReviewedChange, *, is_whole: bool) -> str:
-    """Which keys of the front matter are written otherwise than was reviewed, in words; empty: none.
+    """Return which keys of the front matter are written otherwise than was reviewed, in words; empty: none.
 
     `is_whole`: a key that is written no more counts too.
     """
@@ -308,7 +308,7 @@ def _front(change: AnyChange) -> dict[str, Json]:
 
 
 def _other_request(item: ReviewedItem) -> str:
-    """How the item is declared otherwise; empty: it is not."""
+    """Return how the item is declared otherwise; empty: it is not."""
     if (item.spec.digest if item.spec is not None else NOTHING) == item.reviewed.digest:
         return ""
     if item.spec is None:
@@ -334,7 +334,7 @@ def _other_sides(item: ReviewedItem, change: Change) -> str:
 
 
 def _is_known(item: ReviewedItem, change: Change) -> bool:
-    """Whether the file is the reviewed one, or what the plan made of that."""
+    """Return whether the file is the reviewed one, or what the plan made of that."""
     file, reviewed, record = change.file, item.reviewed, item.record
     if file.file == reviewed.file_digest:
         return True

@@ -51,7 +51,7 @@ def dependants_of(sources: Sources) -> dict[ItemId, list[ItemId]]:
 
 
 def reached(start: Iterable[ItemId], steps: Sources) -> set[ItemId]:
-    """Every item that a number of steps reaches from `start`, with those of `start`."""
+    """Return every item that a number of steps reaches from `start`, with those of `start`."""
     seen = set(start)
     todo = list(seen)
     while todo:
@@ -62,7 +62,7 @@ def reached(start: Iterable[ItemId], steps: Sources) -> set[ItemId]:
 
 
 def in_order(sources: Sources) -> list[ItemId]:
-    """The items, each after its sources, else by id; recorded items in a ring come last."""
+    """Return the items, each after its sources, else by id; recorded items in a ring come last."""
     from graphlib import CycleError, TopologicalSorter
 
     sorter = TopologicalSorter({id_: {one for one in its if one in sources} - {id_} for id_, its in sources.items()})
@@ -116,7 +116,7 @@ class StatusWord(StrEnum):
 
 
 def _value(state: str) -> str:
-    """The value of `state:` for a state that `status` shows."""
+    """Return the value of `state:` for a state that `status` shows."""
     return state.replace(" ", "-")
 
 
@@ -158,14 +158,14 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def path(self) -> str:
-        """The path of its file, or the one that it will have."""
+        """Return the path of its file, or the one that it will have."""
         if self.record is not None:
             return self.record.output
         return self.spec.output if self.spec is not None else self.change.target if self.change is not None else ""
 
     @property
     def failed(self) -> bool:
-        """Whether its last jobs for this very request failed, by the lock."""
+        """Return whether its last jobs for this very request failed, by the lock."""
         return self.spec is not None and bool(failed_attempts(self.open_jobs, self.spec.digest))
 
     @property
@@ -184,14 +184,14 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def sources(self) -> tuple[ItemId, ...]:
-        """The items whose texts its own is made from, by its manifest or else its record; sorted."""
+        """Return the items whose texts its own is made from, by its manifest or else its record; sorted."""
         if self.spec is not None:
             return tuple(one.id for one in self.spec.references)
         return tuple(sorted(map(ItemId, self.record.sources))) if self.record is not None else ()
 
     @property
     def states(self) -> frozenset[str]:
-        """The values of `state:` that match it: the one that `status` shows, and what else is true of it."""
+        """Return the values of `state:` that match it: the one that `status` shows, and what else is true of it."""
         return frozenset({_value(self.word), *(_value(name) for name, holds in self._facts.items() if holds)})
 
     @property
@@ -225,7 +225,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
         return facts
 
     def matches(self, selector: str) -> bool:
-        """Whether a selector without `+` that `check_selectors` let through names it."""
+        """Return whether a selector without `+` that `check_selectors` let through names it."""
         if due := DUE.fullmatch(selector):
             day = self.spec.publish_on if self.spec is not None else ""
             return bool(day) and _COMPARE[due[1]](day, due[2])
@@ -242,7 +242,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
         return any(fnmatch.fnmatchcase(text, value) for text in self.texts(method))
 
     def texts(self, method: str) -> tuple[str, ...]:
-        """The texts that a glob of this method (empty: an id) is matched with."""
+        """Return the texts that a glob of this method (empty: an id) is matched with."""
         spec = self.spec
         match method:
             case "":
@@ -258,7 +258,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
 
 
 def shard_of(item: ItemId, count: int) -> int:
-    """The one of `count` shards, from 1, that has an item: the same for every process, machine and release."""
+    """Return the one of `count` shards, from 1, that has an item: the same for every process, machine and release."""
     return int.from_bytes(hashlib.sha256(item.encode()).digest()[:8], "big") % count + 1
 
 
@@ -273,7 +273,7 @@ class Selector(Struct, frozen=True):
         return self.around(self.named)
 
     def around(self, named: str) -> str:
-        """The selector with another name."""
+        """Return the selector with another name."""
         return f"{'+' * self.sources}{named}{'+' * self.dependants}"
 
 
@@ -290,7 +290,7 @@ _AHEAD = re.compile(r"\+(\d{1,4})d")
 
 
 def dated(selectors: Iterable[str], today: dt.date) -> tuple[str, ...]:
-    """The selectors with days of the calendar for `today` and `+7d`."""
+    """Return the selectors with days of the calendar for `today` and `+7d`."""
 
     def day(match: re.Match[str]) -> str:
         named, ahead = match[3], _AHEAD.fullmatch(match[3])
@@ -341,13 +341,13 @@ def _unknown(selector: str, kind: str, hint: str) -> UsageError:
 
 
 def _parts(selector: str) -> tuple[str, str]:
-    """The method (empty: an id) and the value of a selector."""
+    """Return the method (empty: an id) and the value of a selector."""
     method, colon, value = selector.partition(":")
     return (method, value) if colon else ("", selector)
 
 
 def selected(choice: Choice, items: Sequence[Candidate]) -> list[Candidate]:
-    """The selected items: in `only`, matched by a `--select` (if there is any) and by no `--exclude`.
+    """Return the selected items: in `only`, matched by a `--select` (if there is any) and by no `--exclude`.
 
     A `--select` of a shard narrows what the others match. Raises UsageError for an invalid selector, and for one that
     matches no item, with similar names.
@@ -379,7 +379,7 @@ def _is_shard(selector: str) -> bool:
 
 
 def _matched(option: str, selectors: Iterable[str], items: Sequence[Candidate]) -> set[ItemId]:
-    """The items that any of the selectors matches. Raises UsageError for one that matches none."""
+    """Return the items that any of the selectors matches. Raises UsageError for one that matches none."""
     matched: set[ItemId] = set()
     for selector in selectors:
         pattern = _pattern(selector, items)
@@ -400,7 +400,7 @@ _GLOB = re.compile(r"[*?\[\]!]")
 
 
 def _suggestion(option: str, pattern: Selector, items: Sequence[Candidate]) -> str:
-    """A hint for a selector that matches nothing."""
+    """Return a hint for a selector that matches nothing."""
     method, value = _parts(pattern.named)
     lead = f"{method}:" * bool(method)
     if "{" in value:
@@ -423,7 +423,7 @@ def _suggestion(option: str, pattern: Selector, items: Sequence[Candidate]) -> s
 
 
 def row_notes(chosen: Sequence[Candidate]) -> Iterator[Note]:
-    """A note for each data file with new and changed rows; none for a declaration of which all items are new."""
+    """Yield a note for each data file with new and changed rows; none for a declaration of which all items are new."""
     begun = {item.spec.location for item in chosen if item.spec is not None and item.record is not None}
     new: defaultdict[str, set[Location]] = defaultdict(set)
     changed: defaultdict[str, set[Location]] = defaultdict(set)
@@ -446,7 +446,7 @@ def row_notes(chosen: Sequence[Candidate]) -> Iterator[Note]:
 
 
 def _row_of(spec: Spec) -> Location | None:
-    """The row of a data file that an item is made from: that of its id, which identifies the row."""
+    """Return the row of a data file that an item is made from: that of its id, which identifies the row."""
     id_origin = spec.origins.get("id")
     for name in (*(id_origin.variables if id_origin else ()), *spec.variables):
         origin = spec.variables.get(name)

@@ -126,27 +126,27 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def server(self) -> str:
-        """The server this plan speaks to."""
+        """Return the server this plan speaks to."""
         return self.project.api.server
 
     @functools.cached_property
     def specs(self) -> Mapping[ItemId, Spec]:
-        """The declared items by id."""
+        """Return the declared items by id."""
         return specs_by_id(self.desired)
 
     @functools.cached_property
     def moved(self) -> Mapping[ItemId, ItemId]:
-        """The items that `moved` pairs rename, each with the id that its record still has."""
+        """Return the items that `moved` pairs rename, each with the id that its record still has."""
         return moved_ids(self.desired, self.state.records)
 
     @functools.cached_property
     def taken(self) -> Mapping[ItemId, ItemId]:
-        """The new items that ask for the text of a removed one, each with that one: it takes over its record."""
+        """Return the new items that ask for the text of a removed one, each with that one: it takes over its record."""
         return taken_ids(self.desired, with_new_ids(self.state.records, self.moved), self.server)
 
     @functools.cached_property
     def records(self) -> Mapping[ItemId, Record]:
-        """The record of each item, under the id that it has now.
+        """Return the record of each item, under the id that it has now.
 
         A content that another environment's lock owns is no one else's: such a text counts as never saved.
         """
@@ -160,7 +160,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def open_jobs(self) -> Mapping[ItemId, tuple[Job, ...]]:
-        """The open jobs of this server by item, in order of attempt.
+        """Return the open jobs of this server by item, in order of attempt.
 
         A job belongs to the item that declares its request, whatever that was called then; a section, and what no item
         asks for, to the item as it was called, or is now. A section waits for the text that it is of: it may be in
@@ -184,7 +184,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def made(self) -> frozenset[Digest]:
-        """The body digests of all whole texts that a known job made, for whatever item: no person wrote them."""
+        """Return the body digests of all whole texts that a known job made, for whatever item: no person wrote them."""
         return made_texts(self.state)
 
     @functools.cached_property
@@ -196,12 +196,12 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         return by_request
 
     def jobs_of(self, digest: Digest) -> Sequence[Job]:
-        """Every order of a request on this server, in any environment."""
+        """Return every order of a request on this server, in any environment."""
         return self._jobs.get(digest, ())
 
     @functools.cached_property
     def owners(self) -> Mapping[str, ItemId]:
-        """The item whose record has a path, by path key."""
+        """Return the item whose record has a path, by path key."""
         return {collision_key(record.output): record.id for record in reversed(list(self.records.values()))}
 
     @functools.cached_property
@@ -215,26 +215,26 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         return written
 
     def earlier_id(self, id_: ItemId) -> ItemId | None:
-        """The id that the record of an item still has; None: that of today."""
+        """Return the id that the record of an item still has; None: that of today."""
         return self.moved.get(id_) or self.taken.get(id_)
 
     @property
     def paths(self) -> Iterator[str]:
-        """Every path whose file a plan reads."""
+        """Yield every path whose file a plan reads."""
         yield from paths(self.desired, structs.replace(self.state, records=self.records))
         if self.source is not None:
             yield from self.source.paths(self.desired)
 
     def observe(self, path: str) -> Observed:
-        """The file at `path`; one that was not read counts as absent."""
+        """Return the file at `path`; one that was not read counts as absent."""
         return self.observed.get(path) or Observed(path=path)
 
     def saves(self, spec: Spec) -> bool:
-        """Whether the item's text is saved to the server."""
+        """Return whether the item's text is saved to the server."""
         return spec.save and self.project.api.save == "auto"
 
     def saved_body(self, record: Record) -> Digest:
-        """The body digest of the record's text on this server; empty: none."""
+        """Return the body digest of the record's text on this server; empty: none."""
         return record.saved.body if record.saved and record.server == self.server else NOTHING
 
 
@@ -255,18 +255,18 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def taken_from(self) -> ItemId | None:
-        """The removed item whose record it takes over, as it asks for the same text; None: none."""
+        """Return the removed item whose record it takes over, as it asks for the same text; None: none."""
         return self.inputs.taken.get(self.spec.id)
 
     @property
     def source_text(self) -> SourceText | None:
-        """The text of another environment for the declared request, if texts are promoted from one."""
+        """Return the text of another environment for the declared request, if texts are promoted from one."""
         text = self.inputs.source.text(self.spec, self.inputs.observe) if self.inputs.source is not None else None
         return None if text is None or (text.is_outline and not self.inputs.choice.drafts) else text
 
     @property
     def title(self) -> str:
-        """The title of its file, or of its record where the file has none."""
+        """Return the title of its file, or of its record where the file has none."""
         return self.file.title or (self.record.title if self.record is not None else "")
 
     @property
@@ -285,7 +285,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def frames(self) -> frozenset[Digest]:
-        """The frames of the declared request, with the ids that its sources have and had."""
+        """Return the frames of the declared request, with the ids that its sources have and had."""
         return _frames(self.spec)
 
     @property
@@ -305,17 +305,17 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def is_protected(self) -> bool:
-        """Whether it has a record, and that or the manifest protects it."""
+        """Return whether it has a record, and that or the manifest protects it."""
         return self.record is not None and is_protected(self.spec, self.record)
 
     @property
     def is_edited(self) -> bool:
-        """Whether a person has edited the body of the file."""
+        """Return whether a person has edited the body of the file."""
         return self.record is not None and is_edited(self.file, self.record, self.inputs.made)
 
     @property
     def remote(self) -> Remote | None:
-        """The content it is saved as, from a refresh; None: no refresh, or it is not saved here."""
+        """Return the content it is saved as, from a refresh; None: no refresh, or it is not saved here."""
         own, inputs = self.record, self.inputs
         if not inputs.remote or own is None or own.server != inputs.server or not inputs.saves(self.spec):
             return None
@@ -343,7 +343,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def under_way(self) -> list[Job]:
-        """The open jobs of the declared request that may still lead to another text than the record's."""
+        """Return the open jobs of the declared request that may still lead to another text than the record's."""
         own, newest = self.record, self.answered
         return [
             job
@@ -367,7 +367,7 @@ TRIES = 2
 
 
 def is_protected(spec: Spec, record: Record | None) -> bool:
-    """Whether an item is protected: by its manifest, or by its record until `protected: false` is applied."""
+    """Return whether an item is protected: by its manifest, or by its record until `protected: false` is applied."""
     if spec.protected or record is None or not record.protected:
         return spec.protected
     origin = spec.origins.get("protected")
@@ -375,24 +375,24 @@ def is_protected(spec: Spec, record: Record | None) -> bool:
 
 
 def is_draft(record: Record, server: str) -> bool:
-    """Whether the bundled server made the text without a model, and `server` is another one."""
+    """Return whether the bundled server made the text without a model, and `server` is another one."""
     return record.server == "local" != server and bool(record.generated) and record.outline
 
 
 def has_text_for(record: Record | None, digest: Digest, server: str) -> bool:
-    """Whether a record has a text for this request on a server; a draft of the bundled server does not count."""
+    """Return whether a record has a text for this request on a server; a draft of the bundled server does not count."""
     return record is not None and record.digest == digest and not is_draft(record, server)
 
 
 def is_ours(inputs: PlanInputs, spec: Spec, file: Observed) -> bool:
-    """Whether a file without a record was written for this request, under the item's id or a removed one."""
+    """Return whether a file without a record was written for this request, under the item's id or a removed one."""
     owner = ItemId(file.owner)
     gone = bool(owner) and owner not in inputs.specs and owner not in inputs.records
     return (owner == spec.id or gone) and file.provenance.get("digest") == spec.digest
 
 
 def is_edited(file: Observed, record: Record, made: Container[Digest], *known: Digest) -> bool:
-    """Whether a person changed the body on disk.
+    """Return whether a person changed the body on disk.
 
     It is neither the last generated text of this item, nor one that a known job `made`, nor one of those that are
     `known` otherwise.
@@ -401,7 +401,7 @@ def is_edited(file: Observed, record: Record, made: Container[Digest], *known: D
 
 
 def is_edited_on_server(remote: Remote, record: Record) -> bool:
-    """Whether a stored content is neither a text that was saved, or about to be, nor what the server made of it.
+    """Return whether a stored content is neither a text that was saved, or about to be, nor what the server made of it.
 
     A text that was recorded before is no edit: git has restored the record of an earlier one.
     """
@@ -413,7 +413,7 @@ def is_edited_on_server(remote: Remote, record: Record) -> bool:
 
 
 def recorded_request(record: Record) -> Request | None:
-    """The request of a record; None: another version made it, with fields that are not known here."""
+    """Return the request of a record; None: another version made it, with fields that are not known here."""
     try:
         return convert(dict(record.request.items()), Request)
     except ValidationError:
@@ -421,22 +421,22 @@ def recorded_request(record: Record) -> Request | None:
 
 
 def specs_by_id(desired: Desired) -> dict[ItemId, Spec]:
-    """The declared items by id."""
+    """Return the declared items by id."""
     return {spec.id: spec for spec in desired.specs}
 
 
 def failed_attempts(jobs: Iterable[Job], digest: Digest) -> list[Job]:
-    """The failed attempts at this request."""
+    """Return the failed attempts at this request."""
     return [job for job in jobs if job.state is JobState.FAILED and job.digest == digest]
 
 
 def pending(jobs: Iterable[Job]) -> list[Job]:
-    """The jobs that may still lead to a text, or have brought one that is in no file."""
+    """Return the jobs that may still lead to a text, or have brought one that is in no file."""
     return [job for job in jobs if job.state is not JobState.FAILED]
 
 
 def honours_ids(state: State, server: str) -> bool | None:
-    """Whether the job ids of this server are our request ids; None: not known yet.
+    """Return whether the job ids of this server are our request ids; None: not known yet.
 
     The bundled server uses them. One job with another id proves that a server makes its own.
     """
@@ -456,7 +456,7 @@ def price_of(spec: Spec, server: str, section: str = "") -> Price:
 
 
 def paths(desired: Desired, state: State) -> Iterator[str]:
-    """Every path whose file a plan reads."""
+    """Yield every path whose file a plan reads."""
     yield from (record.output for record in state.records.values())
     yield from (job.output for job in state.open_jobs.values() if job.output)
     for spec in desired.specs:
@@ -468,7 +468,7 @@ def paths(desired: Desired, state: State) -> Iterator[str]:
 
 
 def resting_place(source: str, target: str, item: ItemId) -> str:
-    """The temporary path of a move whose source and target cannot exist at once; empty: it needs none.
+    """Return the temporary path of a move whose source and target cannot exist at once; empty: it needs none.
 
     Such paths differ in case alone, or one is a folder of the other. It is derived, so that a crash does not lose the
     file.
@@ -485,7 +485,7 @@ def resting_place(source: str, target: str, item: ItemId) -> str:
 
 
 def flatten(request: Mapping[str, Json]) -> dict[str, Json]:
-    """A request as one level of fields: `template`, `inputs.topic`, ..."""
+    """Return a request as one level of fields: `template`, `inputs.topic`, ..."""
     fields = {key: value for key, value in request.items() if key != "inputs"}
     if isinstance(inputs := request.get("inputs"), dict):
         fields.update({f"inputs.{key}": value for key, value in inputs.items()})
@@ -493,7 +493,7 @@ def flatten(request: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def explain(spec: Spec, record: Record) -> tuple[Reason, ...]:
-    """One reason per field of the request that differs, in field order."""
+    """Return one reason per field of the request that differs, in field order."""
     before, after = flatten(record.request), flatten(spec.request.as_json())
     return tuple(
         Reason(
@@ -509,7 +509,7 @@ def explain(spec: Spec, record: Record) -> tuple[Reason, ...]:
 
 
 def cause(name: str, spec: Spec, record: Record) -> str:
-    """The variable or default that changed a field; empty: the item itself changed."""
+    """Return the variable or default that changed a field; empty: the item itself changed."""
     origin = spec.origins.get(name)
     if origin is None:
         return ""
@@ -527,7 +527,7 @@ def cause(name: str, spec: Spec, record: Record) -> str:
 
 
 def changed_sources(spec: Spec, record: Record) -> tuple[ItemId, ...]:
-    """The items whose texts are others than those that the record's text was made from."""
+    """Return the items whose texts are others than those that the record's text was made from."""
 
     def before(id_: ItemId) -> Digest:
         return record.sources.get(id_) or record.sources.get(spec.earlier_ids.get(id_, id_), NOTHING)
@@ -550,17 +550,17 @@ class SourceText(Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """The name of the environment, `default` without one."""
+        """Return the name of the environment, `default` without one."""
         return self.environment or BASE
 
     @property
     def is_outline(self) -> bool:
-        """Whether it is a draft outline, which is promoted with `--drafts` alone."""
+        """Return whether it is a draft outline, which is promoted with `--drafts` alone."""
         return is_outline(self.record, self.file)
 
     @property
     def step(self) -> Promote:
-        """The step that promotes it."""
+        """Return the step that promotes it."""
         return Promote(
             environment=self.environment,
             path=self.file.path,
@@ -582,7 +582,7 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
     """Its records, and the jobs of all environments."""
 
     def paths(self, desired: Desired) -> Iterator[str]:
-        """The paths of the texts that may be promoted."""
+        """Yield the paths of the texts that may be promoted."""
         for spec in desired.specs:
             record = self.state.records.get(spec.id)
             if record is not None and (record.digest == spec.digest or record.frame in _frames(spec)):
@@ -618,13 +618,13 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
         )
 
     def _words(self, id_: ItemId, observe: Callable[[str], Observed]) -> Digest:
-        """The words that an item has in this environment now; empty: none."""
+        """Return the words that an item has in this environment now; empty: none."""
         record = self.state.records.get(id_)
         file = observe(record.output) if record is not None else None
         return NOTHING if file is None or not file.exists else text_digest(file.title, file.body)
 
     def why_none(self, spec: Spec, observe: Callable[[str], Observed]) -> str:
-        """Why it has no usable text for `spec`, in words."""
+        """Return why it has no usable text for `spec`, in words."""
         name = f"`{self.environment or BASE}`"
         record = self.state.records.get(spec.id)
         if record is None:
@@ -643,7 +643,7 @@ def _frames(spec: Spec) -> frozenset[Digest]:
 
 
 def is_outline(record: Record, file: Observed) -> bool:
-    """Whether the text of a file is still a draft outline.
+    """Return whether the text of a file is still a draft outline.
 
     In a text of another server that did not name it an outline, the label is a quotation.
     """
@@ -654,7 +654,7 @@ def is_outline(record: Record, file: Observed) -> bool:
 
 
 def with_new_ids(records: Mapping[ItemId, Record], new_ids: Mapping[ItemId, ItemId]) -> Mapping[ItemId, Record]:
-    """The records, renamed all at once. `new_ids`: each with the old one."""
+    """Return the records, renamed all at once. `new_ids`: each with the old one."""
     if not new_ids:
         return records
     old_ids = frozenset(new_ids.values())
@@ -663,7 +663,7 @@ def with_new_ids(records: Mapping[ItemId, Record], new_ids: Mapping[ItemId, Item
 
 
 def moved_ids(desired: Desired, records: Mapping[ItemId, Record]) -> dict[ItemId, ItemId]:
-    """The new ids of the `moved` pairs that rename a record, each with the old one.
+    """Return the new ids of the `moved` pairs that rename a record, each with the old one.
 
     An old id keeps the text for the request that it declares now. A new id that has a text keeps that, and the old id
     is shown as an orphan.
@@ -698,7 +698,7 @@ def taken_ids(desired: Desired, records: Mapping[ItemId, Record], server: str) -
 
 
 def _pair_key(template: Json, digest: Digest, output: str) -> str:
-    """The key of a removed item: its request, or its file where it was adopted."""
+    """Return the key of a removed item: its request, or its file where it was adopted."""
     return digest if template else output
 
 
@@ -721,7 +721,7 @@ def missed(inputs: PlanInputs) -> Iterator[Diagnostic]:
 
 
 def order_moves(moves: Mapping[ItemId, Move]) -> tuple[ItemId, ...]:
-    """The items in the order in which their files move. Raises ValueError where some of them form a ring."""
+    """Return the items in the order in which their files move. Raises ValueError where some of them form a ring."""
     from graphlib import TopologicalSorter
 
     return tuple(TopologicalSorter(_blockers(moves)).static_order())

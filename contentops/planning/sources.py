@@ -48,7 +48,7 @@ from contentops.pricing import FREE
 
 
 def finished_job(inputs: PlanInputs, digest: Digest) -> Job | None:
-    """The job whose text answers a request, of any environment: that of the highest attempt.
+    """Return the job whose text answers a request, of any environment: that of the highest attempt.
 
     Where a model writes, an outline is no such text.
     """
@@ -59,7 +59,7 @@ def finished_job(inputs: PlanInputs, digest: Digest) -> Job | None:
 
 
 def ordered_elsewhere(item: ItemSides) -> Job | None:
-    """The open job of another environment for the declared request: its text will answer both."""
+    """Return the open job of another environment for the declared request: its text will answer both."""
     own = item.inputs.state.open_jobs
     jobs = [
         job
@@ -140,7 +140,7 @@ def followers(specs: Iterable[Spec], coming: Coming) -> dict[ItemId, Stage]:
 
 
 def open_keys(spec: Spec, coming: Coming) -> frozenset[str]:
-    """The keys of metadata that stay as they are recorded, as what they read is not final."""
+    """Return the keys of metadata that stay as they are recorded, as what they read is not final."""
     affected = (name for name in spec.readings if name.startswith(_METADATA) and _comes(spec, name, coming))
     return frozenset((*spec.open_metadata, *(name.split(".")[1] for name in affected)))
 
@@ -164,7 +164,7 @@ def _comes(spec: Spec, name: str, coming: Coming) -> list[ItemId]:
 
 
 def waiting_change(item: ItemSides) -> Change:
-    """The change of an item that waits for texts: nothing of it is done, and its request is not known."""
+    """Return the change of an item that waits for texts: nothing of it is done, and its request is not known."""
     inputs = item.inputs
     return Change(
         id=item.spec.id,
@@ -180,7 +180,7 @@ def waiting_change(item: ItemSides) -> Change:
 
 
 def _later(inputs: PlanInputs, spec: Spec) -> tuple[Submit | RetryText, ...]:
-    """What an item pays for at most once its texts are known; a text that is promoted here costs nothing."""
+    """Return what an item pays for at most once its texts are known; a text that is promoted here costs nothing."""
     price, tokens = price_of(spec, inputs.server), tokens_at_most(spec, inputs.project, waits=True)
     if inputs.source is not None:
         price, tokens = FREE, None
@@ -195,7 +195,7 @@ def _later(inputs: PlanInputs, spec: Spec) -> tuple[Submit | RetryText, ...]:
 
 
 def troubled(item: ItemSides) -> BodyAnswer | None:
-    """The answer that blocks an item whose request is wrong because of the texts that it is made from."""
+    """Return the answer that blocks an item whose request is wrong because of the texts that it is made from."""
     if not item.spec.trouble:
         return None
     first, *others = item.spec.trouble
@@ -204,7 +204,7 @@ def troubled(item: ItemSides) -> BodyAnswer | None:
 
 
 def first_request(item: ItemSides) -> BodyAnswer | None:
-    """The answer that records the request of a text that was adopted before those of its sources were known."""
+    """Return the answer that records the request of a text that was adopted before those of its sources were known."""
     record = item.record
     if record is None or record.digest or item.waits or record.frame not in item.frames:
         return None
@@ -212,7 +212,7 @@ def first_request(item: ItemSides) -> BodyAnswer | None:
 
 
 def source_changed(item: ItemSides) -> BodyAnswer | None:
-    """The answer that blocks a stale item, if the manifest demands it."""
+    """Return the answer that blocks a stale item, if the manifest demands it."""
     if item.stale_rule is not OnSourceChange.BLOCK:
         return None
     id_ = item.spec.id
@@ -221,14 +221,14 @@ def source_changed(item: ItemSides) -> BodyAnswer | None:
 
 
 def stale_reasons(item: ItemSides) -> tuple[Reason, ...]:
-    """Why a stale item is generated again or blocked."""
+    """Return why a stale item is generated again or blocked."""
     if item.stale_rule is None or item.record is None:
         return ()
     return (Reason(kind="stale-source", detail=_why(item.inputs, changed_sources(item.spec, item.record))),)
 
 
 def refers_differently(item: ItemSides) -> bool:
-    """Whether the recorded request is the declared one, made from texts in another way.
+    """Return whether the recorded request is the declared one, made from texts in another way.
 
     Such a record is brought up to date, or a later change of a text would look like one of the manifest.
     """
@@ -240,7 +240,7 @@ def refers_differently(item: ItemSides) -> bool:
 
 
 def reference_reason(item: ItemSides, steps: Iterable[Step]) -> tuple[Reason, ...]:
-    """Why a record is brought up to date, where one of the steps does that."""
+    """Return why a record is brought up to date, where one of the steps does that."""
     if not any(isinstance(step, Acknowledge) for step in steps) or not refers_differently(item):
         return ()
     ids = ", ".join(f"`{one.id}`" for one in item.spec.references) or "none"
@@ -300,7 +300,7 @@ def _brings(change: Change | None, bringing: dict[ItemId, Stage]) -> None:
 
 
 def _following(item: Candidate, change: Change | None, bringing: Coming, until: Stage) -> Change | None:
-    """The change of an item, with the path and front matter until a stage that follow the texts of this plan."""
+    """Return the change of an item, with the path and front matter until a stage that follow the texts of this plan."""
     spec = item.spec
     assert spec is not None
     keys = [name for name in spec.readings if name.startswith((_METADATA, "output")) and stage_of(name) <= until]
@@ -328,7 +328,7 @@ def _following(item: Candidate, change: Change | None, bringing: Coming, until: 
 
 
 def named(ids: Sequence[ItemId]) -> str:
-    """The first of some ids, and how many more there are."""
+    """Return the first of some ids, and how many more there are."""
     shown = [f"`{id_}`" for id_ in ids[:NAMED]]
     if len(ids) > NAMED:
         return f"{', '.join(shown[:-1])} and {len(ids) - NAMED + 1:,} more"
@@ -336,12 +336,12 @@ def named(ids: Sequence[ItemId]) -> str:
 
 
 def words(one: Reference) -> str:
-    """Why a text cannot be used yet, as the end of a sentence."""
+    """Return why a text cannot be used yet, as the end of a sentence."""
     return "" if one.wait is None else one.wait.words
 
 
 def way(inputs: PlanInputs, one: Reference) -> str:
-    """What to do about a text that no step of the plan makes."""
+    """Return what to do about a text that no step of the plan makes."""
     spec, record = inputs.specs.get(one.id), inputs.records.get(one.id)
     path = record.output if record is not None else spec.output if spec is not None else ""
     match one.wait:
@@ -360,7 +360,7 @@ def way(inputs: PlanInputs, one: Reference) -> str:
 
 
 def stale_notes(inputs: PlanInputs, chosen: Iterable[Candidate]) -> Iterator[Note]:
-    """A note for each cause that has made items stale which keep their text."""
+    """Yield a note for each cause that has made items stale which keep their text."""
     by_cause: dict[tuple[bool, tuple[ItemId, ...], str], list[Candidate]] = {}
     for item in chosen:
         if item.keeps and item.spec is not None and item.record is not None:
@@ -398,7 +398,7 @@ def stale_notes(inputs: PlanInputs, chosen: Iterable[Candidate]) -> Iterator[Not
 
 
 def source_words(inputs: PlanInputs, item: Candidate) -> str:
-    """What the texts that an item uses mean for it, in words; empty: nothing."""
+    """Return what the texts that an item uses mean for it, in words; empty: nothing."""
     if item.change is not None and item.change.action is Action.WAIT:
         return "; ".join(reason.detail for reason in item.change.reasons if reason.kind == "waits")
     if not item.stale or item.spec is None or item.record is None:
@@ -409,7 +409,7 @@ def source_words(inputs: PlanInputs, item: Candidate) -> str:
 
 
 def _why(inputs: PlanInputs, sources: Collection[ItemId]) -> str:
-    """What has happened to the texts that an item uses, in words."""
+    """Return what has happened to the texts that an item uses, in words."""
     if not sources:
         return "the rows that it uses, or the front matter or address of a text, have changed"
     return " and ".join(_what_happened(inputs, id_) for id_ in list(sources)[:NAMED])
@@ -434,7 +434,7 @@ DRAFT_OUTLINE = "draft-outline"
 
 
 def not_saved_elsewhere(item: ItemSides, body: BodyAnswer) -> str:
-    """The hint where a draft outline would be saved to another server; empty: none would."""
+    """Return the hint where a draft outline would be saved to another server; empty: none would."""
     own, inputs = item.record, item.inputs
     if own is None or body.writes or inputs.choice.drafts or own.server == inputs.server:
         return ""
@@ -448,7 +448,7 @@ def not_saved_elsewhere(item: ItemSides, body: BodyAnswer) -> str:
 
 
 def draft_notes(inputs: PlanInputs) -> tuple[Note, ...]:
-    """The note that a model is set but outlines stay: another engine or model alone generates nothing."""
+    """Return the note that a model is set but outlines stay: another engine or model alone generates nothing."""
     if not inputs.project.api.has_model:
         return ()
     drafts = [
@@ -466,7 +466,7 @@ def draft_notes(inputs: PlanInputs) -> tuple[Note, ...]:
 
 
 def outline_notes(item: ItemSides) -> tuple[Note, ...]:
-    """The note of a new outline in the source environment, which is not promoted."""
+    """Return the note of a new outline in the source environment, which is not promoted."""
     source, own, spec = item.inputs.source, item.record, item.spec
     if source is None or own is None or not own.is_promoted or item.inputs.choice.drafts:
         return ()

@@ -105,7 +105,7 @@ from contentops.planning.sources import (
 
 
 def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
-    """The change of a declared item (None: there is nothing to do), and its notes."""
+    """Return the change of a declared item (None: there is nothing to do), and its notes."""
     is_refused = item.spec.id in item.inputs.choice.replace
     if item.waits and not (item.keeps_text or item.is_protected or item.under_way or is_refused):
         return waiting_change(item), ()
@@ -164,7 +164,7 @@ _NOT_OURS = ("owned-elsewhere", "unwritable-file")
 
 
 def _blocked(item: ItemSides, body: BodyAnswer, collected: Iterable[Job]) -> Change:
-    """The blocked change of an item: it collects open jobs, so that paid texts are kept, and marks its text."""
+    """Return the blocked change of an item: it collects open jobs, so that paid texts are kept, and marks its text."""
     running = body.job is not None and body.job.state is JobState.RUNNING
     own = (body.job,) if body.job is not None and running else ()
     mark = marked(item) if body.blocked not in _NOT_OURS else BodyAnswer()
@@ -189,7 +189,7 @@ def _blocked(item: ItemSides, body: BodyAnswer, collected: Iterable[Job]) -> Cha
 
 
 def block_change(change: Change, kind: str, hint: str, *why: Reason) -> Change:
-    """A blocked form of the change, with only those steps that collect open jobs."""
+    """Return a blocked form of the change, with only those steps that collect open jobs."""
     return structs.replace(
         change,
         action=Action.BLOCKED,
@@ -205,7 +205,7 @@ def block_change(change: Change, kind: str, hint: str, *why: Reason) -> Change:
 
 
 def which_path(item: ItemSides) -> tuple[Move | None, tuple[Reason, ...]]:
-    """The move of the file, if its path changes, and why."""
+    """Return the move of the file, if its path changes, and why."""
     record, file, target = item.record, item.file, item.spec.output
     before = record.output if record is not None else file.path
     if not file.exists or before == file.path == target:
@@ -216,7 +216,7 @@ def which_path(item: ItemSides) -> tuple[Move | None, tuple[Reason, ...]]:
 
 
 def find_file(inputs: PlanInputs, spec: Spec, record: Record | None) -> Observed:
-    """An item's file: at the recorded path, or where an interrupted run wrote or moved it."""
+    """Return an item's file: at the recorded path, or where an interrupted run wrote or moved it."""
     if record is None:
         file = inputs.observe(spec.output)
         return file if file.exists else _written(inputs, spec) or file
@@ -233,7 +233,7 @@ def find_file(inputs: PlanInputs, spec: Spec, record: Record | None) -> Observed
 
 
 def _written(inputs: PlanInputs, spec: Spec) -> Observed | None:
-    """The file that an interrupted run wrote for this request under another path, if there is one."""
+    """Return the file that an interrupted run wrote for this request under another path, if there is one."""
     for job in inputs.written.get(spec.digest, ()):
         file = inputs.observe(job.output)
         ours = file.problem or file.body in {job.body} - {NOTHING} or is_ours(inputs, spec, file)
@@ -248,7 +248,7 @@ def _written(inputs: PlanInputs, spec: Spec) -> Observed | None:
 def which_save(
     item: ItemSides, body: BodyAnswer, title: str | None
 ) -> tuple[Save | None, tuple[Reason, ...]] | BodyAnswer:
-    """The save of the file to the server (None: nothing is saved) and why, or the answer that blocks it."""
+    """Return the save of the file to the server (None: nothing is saved) and why, or the answer that blocks it."""
     why = _why_saved(item, body, title)
     if why is None:
         return None, ()
@@ -259,7 +259,7 @@ def which_save(
 
 
 def _why_saved(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[Reason, ...] | None:
-    """The reasons to save title and body of the file to the server; None: nothing is saved."""
+    """Return the reasons to save title and body of the file to the server; None: nothing is saved."""
     record, file, remote = item.record, item.file, item.remote
     if not item.inputs.saves(item.spec):
         return None
@@ -322,7 +322,7 @@ def _union(
 
 
 def _with_output(step: Step, target: str) -> Step:
-    """The step with `target` as the output of its open job."""
+    """Return the step with `target` as the output of its open job."""
     if isinstance(step, LookUp | Poll | Fetch) and step.job is not None:
         return structs.replace(step, job=structs.replace(step.job, output=target))
     return step
@@ -338,7 +338,7 @@ def _record_lags(item: ItemSides) -> bool:
 
 
 def _action(item: ItemSides, steps: Sequence[Step]) -> Action:
-    """The action of a change without a new text."""
+    """Return the action of a change without a new text."""
     if item.taken_from is not None:
         return Action.RENAME
     kinds = (
@@ -352,7 +352,7 @@ def _action(item: ItemSides, steps: Sequence[Step]) -> Action:
 
 
 def _id_reason(item: ItemSides) -> tuple[Reason, ...]:
-    """Why the item takes over the record of another id."""
+    """Return why the item takes over the record of another id."""
     old = item.inputs.earlier_id(item.spec.id)
     if old is None:
         return ()
@@ -396,7 +396,7 @@ def _protection_notes(item: ItemSides) -> tuple[Note, ...]:
 
 
 def which_body(item: ItemSides) -> BodyAnswer:
-    """The answer of the first row of the table that applies."""
+    """Return the answer of the first row of the table that applies."""
     for row in _TABLE:
         if (answer := row(item)) is not None:
             return answer
@@ -420,7 +420,7 @@ def _unreadable(item: ItemSides) -> BodyAnswer | None:
 
 
 def _without_template(item: ItemSides) -> BodyAnswer | None:
-    """An item without a template is a file that was adopted; it is never generated."""
+    """Return an item without a template is a file that was adopted; it is never generated."""
     if item.spec.request.template or item.record is not None or item.source_text is not None:
         return None
     path = item.spec.output
@@ -469,7 +469,7 @@ def _replace(item: ItemSides) -> BodyAnswer | None:
 
 
 def _protected(item: ItemSides) -> BodyAnswer | None:
-    """A protected item keeps its text, whatever its spec is now."""
+    """Return a protected item keeps its text, whatever its spec is now."""
     if not item.is_protected or item.keeps_text:
         return None
     return BodyAnswer() if item.file.exists else _missing(item)
@@ -488,7 +488,7 @@ def _open(item: ItemSides) -> BodyAnswer | None:
 
 
 def _finish(item: ItemSides, job: Job) -> BodyAnswer:
-    """The answer that writes the text of an open job, or says which edits are in its way."""
+    """Return the answer that writes the text of an open job, or says which edits are in its way."""
     words = _check_edits(item, job)
     if words.is_final:
         return words
@@ -498,7 +498,7 @@ def _finish(item: ItemSides, job: Job) -> BodyAnswer:
 
 
 def _brought(item: ItemSides, job: Job, words: BodyAnswer) -> BodyAnswer:
-    """The answer that fetches the text of an open job, or says why a paid text is not written."""
+    """Return the answer that fetches the text of an open job, or says why a paid text is not written."""
     why, unclear = words.reasons, job.state in UNDECIDED
     lost = item.inputs.server == "local" and not (job.body and item.inputs.text(job.body) is not None)
     if unclear or lost:
@@ -541,12 +541,12 @@ def _check_edits(item: ItemSides, job: Job) -> BodyAnswer:
 
 
 def _is_asked_for(item: ItemSides, job: Job) -> bool:
-    """Whether the job is what `--replace` asks for in this command, even over an edited file."""
+    """Return whether the job is what `--replace` asks for in this command, even over an edited file."""
     return item.record is not None and job.attempt > item.answered and item.spec.id in item.inputs.choice.replace
 
 
 def _is_text_of(item: ItemSides, job: Job) -> bool:
-    """Whether the file already has the text of the job, as after a write whose record was lost.
+    """Return whether the file already has the text of the job, as after a write whose record was lost.
 
     The provenance block decides only where that text is not known any more, since a person may have edited the body.
     """
@@ -580,7 +580,7 @@ def _look_up(item: ItemSides, job: Job, why: tuple[Reason, ...], *, has_job: boo
 
 
 def _edited_on_server(item: ItemSides) -> BodyAnswer | None:
-    """The answer to an edit in WriterzRoom where the request is unchanged."""
+    """Return the answer to an edit in WriterzRoom where the request is unchanged."""
     return edited_on_server(item, ()) if item.keeps_text else None
 
 
@@ -618,7 +618,7 @@ def _missing(item: ItemSides) -> BodyAnswer:
 
 
 def text_lost_hint(record: Record, *, is_protected: bool) -> str:
-    """What to do about an item whose file and text are gone."""
+    """Return what to do about an item whose file and text are gone."""
     if is_protected:
         return "restore the file from git"
     if record.is_promoted:
@@ -710,7 +710,7 @@ def _generate(item: ItemSides, action: Action, words: BodyAnswer, section: str =
 
 
 def _generation(item: ItemSides, attempt: int, section: str = "", retry: int = 0) -> tuple[Step, ...]:
-    """The steps that pay for a text and fetch it; `retry`: texts before it that failed their checks.
+    """Return the steps that pay for a text and fetch it; `retry`: texts before it that failed their checks.
 
     A section is made for the request that the rest of the text answers.
     """
