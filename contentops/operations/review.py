@@ -287,20 +287,22 @@ class _KeptParts:
         self.findings: KeptValues[tuple[Diagnostic, ...]] = KeptValues()
         self.spend: KeptValues[Spend] = KeptValues()
         self._manifests: tuple[Project, list[str], array[int], Desired] | None = None
-        self._planned: tuple[PlanInputs, list[Candidate]] | None = None
-        self._views: Mapping[ItemId, ReviewItem] = {}
+        self._shown: tuple[PlanInputs, list[Candidate], Mapping[ItemId, ReviewItem]] | None = None
 
     def plan(self, inputs: PlanInputs) -> tuple[Plan, list[Candidate], Mapping[ItemId, ReviewItem]]:
         """Return the plan, every item, and what was shown of those of which nothing has changed."""
-        unchanged = still_unchanged(self._planned[1], self._planned[0], inputs) if self._planned is not None else {}
-        plan, items = plan_with_items(inputs, unchanged)
-        noted = {note.id for note in plan.notes}
-        self._planned = inputs, [item for item in items if item.id not in noted]
-        return plan, items, {id_: self._views[id_] for id_ in unchanged}
+        if self._shown is None:
+            return *plan_with_items(inputs), {}
+        before, items, views = self._shown
+        unchanged = still_unchanged(items, before, inputs)
+        return *plan_with_items(inputs, unchanged), {id_: views[id_] for id_ in unchanged}
 
-    def keep_views(self, views: Iterable[ReviewItem]) -> None:
-        """Keep what is shown of each item."""
-        self._views = {view.id: view for view in views}
+    def keep_views(
+        self, inputs: PlanInputs, plan: Plan, items: Iterable[Candidate], views: Iterable[ReviewItem]
+    ) -> None:
+        """Keep what is shown of each item, with the plan that says so."""
+        noted = {note.id for note in plan.notes}
+        self._shown = inputs, [item for item in items if item.id not in noted], {view.id: view for view in views}
 
     def use_manifests(self, workspace: Workspace) -> None:
         """Give a workspace the items of the manifests, if those are as they were."""
@@ -352,7 +354,7 @@ def _snapshot(
         )
 
     views = tuple(map(seen, items))
-    kept.keep_views(views)
+    kept.keep_views(inputs, plan, items, views)
     return Snapshot(
         project=project,
         plan=None if errors else plan,

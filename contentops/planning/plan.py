@@ -206,7 +206,7 @@ def still_unchanged(items: Iterable[Candidate], before: PlanInputs, now: PlanInp
     `items`: those without notes, since a note is made with the answer of the table. Left out is what depends on other
     items or on open jobs, so that the table is asked again.
     """
-    if not _differ_by_item(before, now) or now.written:
+    if not _differ_only_by_item(before, now) or now.written:
         return {}
     verdicts = frozenset(before.approvals.lines) ^ frozenset(now.approvals.lines)
     judged, texts = {line.item for line in verdicts}, {line.text for line in verdicts}
@@ -228,8 +228,8 @@ _ASKED = {"cached", "text", "read", "why_no_text", "exists", "denied", "spent"}
 """What the table asks only about items that have something to do."""
 
 
-def _differ_by_item(before: PlanInputs, now: PlanInputs) -> bool:
-    """Return whether two plans have the same sides but for records, files and verdicts of single items."""
+def _differ_only_by_item(before: PlanInputs, now: PlanInputs) -> bool:
+    """Return whether the sides of two plans are the same but for records, files and verdicts of single items."""
     names = set(PlanInputs.__struct_fields__) - _BY_ITEM - _ASKED
     same = all(getattr(before, name) == getattr(now, name) for name in names)
     jobs = [(each.state.jobs, each.state.open_jobs, each.state.lineage) for each in (before, now)]
