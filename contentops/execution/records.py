@@ -150,7 +150,8 @@ def keep_text(
         job,
         state=JobState.PAID,
         title=clean_title(content.title),
-        body=body_digest(body),
+        # What a stored content has by now may be a person's: it counts as an edit of what the job made.
+        body=job.body or body_digest(body),
         content_id=content.id,
         generated_at=job.generated_at or now,
         outline=job.outline or ENGINE in (engine, content.metadata.get("engine")),

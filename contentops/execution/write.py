@@ -308,7 +308,8 @@ def _generated(ctx: Context, item: Item, item_state: ItemState, record: Record, 
             declined=NOTHING,
             request_id=RequestId(""),
         )
-    generated, merged = body_digest(text.body), item_state.merged
+    merged = item_state.merged
+    generated = text.job.body if text.job is not None and text.job.body else body_digest(text.body)
     if item.change.section:
         made = merged.generated if merged is not None else ""
         # Without the generated text, the file stays one that a person wrote in.
