@@ -85,7 +85,7 @@ class TextBlock(Struct, frozen=True, kw_only=True):
 
 
 EDGE: Final = Word("\t", (Style("edge"),))
-"""Stands between two cells of a row."""
+"""Separates two cells of a row."""
 INFO: Final = Style("info")
 """Of the language of a code block, and all else beside its fence."""
 

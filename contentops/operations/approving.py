@@ -152,7 +152,7 @@ def comment_on(
         raise Refused("its text has changed", code="text-changed", hint="read the present text and comment again")
     blocks = parse_blocks(split(Outputs(project.root).read(file.path)).body)
     if not any(is_about(block, quote) for block in blocks):
-        hint = "take words of one paragraph, as they stand there"
+        hint = "copy words of one paragraph, as they are written there"
         raise UsageError("these words are not in the text", code="comment-lost", hint=hint)
     line = Comment(
         item=item,

@@ -365,12 +365,12 @@ def stale_notes(inputs: PlanInputs, chosen: Iterable[Candidate]) -> Iterator[Not
     for item in chosen:
         if item.keeps and item.spec is not None and item.record is not None:
             # The plan of a source that has no text yet, or gets another one, says that anyhow.
-            told = [one for one in item.waits if one.wait not in (WaitReason.NO_TEXT, WaitReason.CHANGES)]
-            if item.waits and not told:
+            waiting = [one for one in item.waits if one.wait not in (WaitReason.NO_TEXT, WaitReason.CHANGES)]
+            if item.waits and not waiting:
                 continue
-            sources = tuple(one.id for one in told) or changed_sources(item.spec, item.record)
-            why = " and ".join(f"`{one.id}` {words(one)}" for one in told[:NAMED])
-            key = bool(told), sources, why or _why(inputs, sources)
+            sources = tuple(one.id for one in waiting) or changed_sources(item.spec, item.record)
+            why = " and ".join(f"`{one.id}` {words(one)}" for one in waiting[:NAMED])
+            key = bool(waiting), sources, why or _why(inputs, sources)
             by_cause.setdefault(key, []).append(item)
     for (waits, _, why), items in sorted(by_cause.items()):
         ids, specs = [item.id for item in items], [item.spec for item in items if item.spec is not None]

@@ -107,7 +107,7 @@ def _paths(diff: TextDiff) -> Iterator[tuple[Container, ...]]:
 
 
 class _Writer:
-    """Writes blocks one after the other, and opens and closes what they stand in."""
+    """Writes blocks one after the other, and opens and closes their containers."""
 
     def __init__(self, top: int, marks: Sequence[re.Pattern[str]]) -> None:
         self._top, self._marks = top, marks

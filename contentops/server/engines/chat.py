@@ -27,7 +27,7 @@ from contentops.tokens import NO_TOKENS, OVERHEAD, Tokens, estimate, tokens_of
 OPENAI = "https://api.openai.com/v1"
 """The default of `OPENAI_BASE_URL`; the only server that certainly needs a key."""
 OLLAMA = "http://127.0.0.1:11434/v1"
-"""Where Ollama listens unless it is told otherwise."""
+"""Where Ollama listens unless its settings say otherwise."""
 ATTEMPTS = 4
 """The most times that one prompt is sent."""
 LONGEST_WAIT = 60.0
