@@ -109,6 +109,24 @@ def test_what_was_said_is_withdrawn_and_the_text_is_a_draft_again(tmp_path: Path
     assert (states(harness), "draft" in front(harness)) == ({"one": "approved"}, False)
 
 
+@pytest.mark.parametrize(("said", "other"), [
+    (Verdict.APPROVED, Verdict.SENT_BACK), (Verdict.SENT_BACK, Verdict.APPROVED), (Verdict.WITHDRAWN, Verdict.APPROVED),
+])  # fmt: skip
+def test_a_verdict_is_given_again_after_another_person_said_something_else(
+    tmp_path: Path, said: Verdict, other: Verdict
+) -> None:
+    """The last word counts: it is recorded again once another one came after it."""
+    harness = with_approval(tmp_path)
+    decide(harness, "one", verdict=Verdict.SENT_BACK, note="first")
+    for person, verdict in (("Kim", said), ("Ben", other), ("Kim", said)):
+        in_git(tmp_path, person, f"{person.lower()}@example.test")
+        harness.timeline.now += 2
+        assert decide(harness, "one", verdict=verdict).lines
+    assert not decide(harness, "one", verdict=said).lines
+    wanted = {Verdict.APPROVED: "approved", Verdict.SENT_BACK: "sent-back", Verdict.WITHDRAWN: "waiting"}
+    assert states(harness) == {"one": wanted[said]}
+
+
 @pytest.mark.parametrize(("preset", "mark"), [
     ("", {"draft": True}),
     ("hugo", {"draft": True}),

@@ -121,9 +121,7 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
                 source=decision.source,
             )
             _refuse_past(line, before)
-            is_known = any(_says_no_more(line, one) for one in before.of_text(line.text))
-            is_known |= line.verdict is Verdict.WITHDRAWN and before.last(line.text) is None
-            known.append(item.id) if is_known else lines.append(line)
+            known.append(item.id) if _says_no_more(line, before) else lines.append(line)
         recorded = approvals.record(Path(project.root), runtime.disk, lines)
         _keep_words(project, with_text)
     skipped = tuple(item.id for item in items if item not in with_text)
@@ -186,9 +184,13 @@ def _left_for_later(inputs: PlanInputs, items: Iterable[Candidate], run: Run | N
     return f"other changes of {shown} are planned; the front matter follows with `contentops apply`" if busy else ""
 
 
-def _says_no_more(new: Approval, old: Approval) -> bool:
-    """Return whether a verdict repeats an earlier one: also without its note, which stays."""
-    return (new.person, new.verdict) == (old.person, old.verdict) and new.note in ("", old.note)
+def _says_no_more(new: Approval, before: Approvals) -> bool:
+    """Return whether a verdict changes nothing: it counts already, and the person said it with this note, or any."""
+    counts = before.last(new.text)
+    if counts is None or counts is not new.verdict:
+        return counts is None and new.verdict is Verdict.WITHDRAWN
+    said = (one for one in before.of_text(new.text) if (one.person, one.verdict) == (new.person, new.verdict))
+    return any(new.note in ("", one.note) for one in said)
 
 
 def _refuse_past(line: Approval, before: Approvals) -> None:
