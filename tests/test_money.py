@@ -1,6 +1,7 @@
 """Money and credits: what texts may cost, by settings, mode and pages, and how plans, pages and reports say it."""
 
 import json
+import os
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +15,7 @@ from contentops.errors import InputError
 from contentops.manifests.project import load_project
 from contentops.model import Project, Request
 from contentops.model.jobs import bound_words
+from contentops.operations.opening import Runtime
 from contentops.pricing import CREDITS, Price
 from contentops.reporting.layout import unpainted
 from contentops.reporting.plan_markdown import plan_markdown
@@ -233,6 +235,23 @@ def test_the_pages_say_the_money(project: Build, processes: None) -> None:
     assert "Spend up to 0.0375 USD</button>" in asked
     assert "for free" not in asked
     assert "at most 0.0375 USD" in browser.get("/item?id=one").text
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    ("output: 2,", "output: 200,"), ("model: small", "model: small, max_tokens: 9000"), ("model: small", "model: huge"),
+])  # fmt: skip
+def test_a_button_spends_nothing_once_the_price_or_the_model_is_another(
+    project: Build, processes: None, old: str, new: str
+) -> None:
+    """The settings changed while a page was open: it is shown again, with the price of today."""
+    root = shop(project, "one")
+    with Model() as model:
+        browser = Browser(root, runtime=Runtime(environ={**os.environ, **model.env}))
+        button = browser.form(action="apply", id="one")
+        (root / "contentops.yaml").write_text((MODEL_PROJECT + PRICE).replace(old, new), "utf-8")
+        answer = browser.post("/apply", **button)
+    assert (answer.status_code, model.prompts) == (409, [])
+    assert "this was done already, or the project changed" in answer.text
 
 
 MENTIONS = """\

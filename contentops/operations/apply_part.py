@@ -6,7 +6,7 @@ import enum
 import shlex
 from collections.abc import Callable
 
-from msgspec import Struct, structs
+from msgspec import Struct, structs, to_builtins
 
 from contentops.digest import Digest, digest_json
 from contentops.errors import Refused, UsageError, plural
@@ -142,12 +142,13 @@ def plan_part(project: Project, part: PlanPart, *, runtime: Runtime = HERE) -> P
 
 
 def state_of(plan: Plan) -> Digest:
-    """Return the digest of a plan and of the submits that it finishes: another one after each run.
+    """Return the digest of a plan, its model, its cost, and the submits that it finishes: another one after each run.
 
-    The id alone stays where the answer to a submit is lost again.
+    The id alone stays where the answer to a submit is lost again, and where the settings have another price or model.
     """
     jobs = [change.job for change in plan.changes if change.job is not None]
-    return digest_json([plan.id, [[job.request_id, job.plan_id, job.submitted_at] for job in jobs]])
+    submitted = [[job.request_id, job.plan_id, job.submitted_at] for job in jobs]
+    return digest_json([plan.id, to_builtins(plan.writer), plan.money_worst, plan.submits_worst, submitted])
 
 
 def apply_part(
