@@ -493,6 +493,8 @@ def test_a_key_in_the_path_of_a_gateway_is_not_shown(path: str) -> None:
     pytest.param({"OPENAI_BASE_URL": "http://h:99999/v1"}, "is not a valid URL", id="port"),
     pytest.param({"OPENAI_BASE_URL": "http://h/v1?key=x"}, "is not a valid URL", id="query"),
     pytest.param({"OPENAI_BASE_URL": "http://h/a b"}, "is not a valid URL", id="space"),
+    pytest.param({"OPENAI_BASE_URL": "http://192.168.1.300/v1"}, "is not a valid URL", id="number"),
+    pytest.param({"OPENAI_BASE_URL": "http://xn--/v1"}, "is not a valid URL", id="name"),
     pytest.param({"OPENAI_BASE_URL": "http://h/v1", "OPENAI_MODEL": "m", "OPENAI_API_KEY": SECRET}, "plain http to `h` would send", id="plain-http"),
 ])  # fmt: skip
 def test_settings_that_cannot_work(environ: dict[str, str], message: str) -> None:

@@ -112,12 +112,15 @@ def endpoint(environ: Mapping[str, str], model: str = "", names: SettingNames = 
 
 
 def _host(base: str, variable: str) -> str:
+    import httpx
+
     try:
         parts = urlsplit(base)
         plain_path = parts.scheme in {"http", "https"} and not (parts.query or parts.fragment or "@" in parts.netloc)
-        if plain_path and parts.port != 0 and parts.hostname and _is_token(base):
+        # The client refuses more of them, such as `192.168.1.300`, and only when it sends something.
+        if plain_path and parts.port != 0 and parts.hostname and _is_token(base) and httpx.URL(base).host:
             return parts.hostname
-    except ValueError:
+    except (ValueError, httpx.InvalidURL):
         pass
     # The value is not shown, as it may have a password.
     raise EngineError(f"`{variable}` is not a valid URL; use one like `{OPENAI}`, without user or query")
