@@ -60,9 +60,9 @@ def text_of(browser: Browser, item: str = ITEM) -> str:
 
 
 def test_a_text_is_approved_and_the_next_one_follows(in_git: Path) -> None:
-    """One line for the digest that was shown, under the name that git has, from the page."""
+    """One line for the digest that was shown, under the name that git has, from the page, whatever else is posted."""
     browser = Browser(in_git)
-    done = browser.post("/approve", id=ITEM, text=text_of(browser))
+    done = browser.post("/approve", id=ITEM, text=text_of(browser), count="9" * 5000)
     assert "Approved: " in browser.follow(done).text
     line = json.loads((in_git / "contentops.approvals").read_text("utf-8").splitlines()[1])
     assert line["text"] == text_of(browser)

@@ -47,6 +47,8 @@ Form = Callable[[Site, Mapping[str, str]], "FormResult | PageContent"]
 
 TOO_SOON: Final = 2.0
 """Seconds for which a text is on the screen before someone can have read it: a double click meets the next one."""
+_DIGITS: Final = 6
+"""Of the number of decisions: Python refuses to read the longest."""
 QUICK = 2.0
 """Seconds that a browser waits for an action before it is led to the page of the run."""
 
@@ -99,7 +101,7 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
     files = [APPROVALS, before.item(item).output]
     said += _committed(site, project, files, f"{subject} the text of `{item}`")
     site.decided.keep("last", LastDecision(item, text, site.runtime.wall()))
-    listed, count = form.get("list", ""), form.get("count", "")
+    listed, count = form.get("list", ""), form.get("count", "")[:_DIGITS]
     others = after(queue(before, listed), item)
     done_now = str(int(count) + 1 if count.isascii() and count.isdigit() else 1)
     said += f" {done_now} done, {len(others):,} left."
