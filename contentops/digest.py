@@ -79,6 +79,15 @@ def short(digest: Digest) -> str:
     return digest.removeprefix(PREFIX)[:12]
 
 
+def plain_name(name: str) -> str:
+    """Return a name in at most 69 letters, digits and `_`, with single `-`; another name never gives the same."""
+    import re  # start-up: the same
+
+    plain = re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")[:60]
+    mark = digest_bytes(name.encode("utf-8", "replace")).removeprefix(PREFIX)[:8]
+    return name if plain == name else f"{plain}-{mark}".removeprefix("-")
+
+
 def digest_text(text: str) -> Digest:
     """Return the digest of text, as UTF-8."""
     return digest_bytes(text.encode())

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from contentops.atomic_io import Disk
-from contentops.ci.history import path_histories
+from contentops.ci.history import last_commits
 from contentops.digest import Digest
 from contentops.documents.files import Outputs
 from contentops.documents.word_diff import changed_share
@@ -287,14 +287,14 @@ def test_commits_of_many_files_are_those_that_git_names(tmp_path: Path) -> None:
     (root / "out/deep/gone.md").write_text("again")
     (root / "out/new.md").write_text("new")
 
-    found = path_histories(str(root), [*names, "out/new.md", "out/nowhere.md"])
+    found = last_commits(str(root), [*names, "out/new.md", "out/nowhere.md"])
 
     expected = {
         name: git(root, "--literal-pathspecs", "log", "-1", "--format=%H", "--", name)
         for name in names
         if name not in ("out/now.md", "out/deep/gone.md")
     }
-    assert {name: one.commit for name, one in found.items()} == {**expected, "out/now.md": "", "out/deep/gone.md": ""}
+    assert found == {**expected, "out/now.md": "", "out/deep/gone.md": ""}
 
 
 def test_a_shallow_clone_names_no_commit_it_does_not_know(harness: Harness, tmp_path: Path, invoke: Run) -> None:

@@ -79,11 +79,15 @@ def run_git(root: Path | str, *arguments: str, stdin: bytes = b"") -> str:
     return _output(root, arguments, try_git(root, *arguments, stdin=stdin, extra=LOOK))
 
 
+def in_repository(root: Path | str) -> bool:
+    """Return whether `root` seems to be in a repository, without running git."""
+    folder = Path(root).resolve()
+    return any(os.access(place / ".git", os.F_OK) for place in (folder, *folder.parents))
+
+
 def require_repository(root: Path | str) -> None:
     """Raise UsageError where `root` is in no repository, GitFailed as `run_git`."""
-    folder = Path(root).resolve()
-    # Where no folder above has one, git need not be started.
-    if not any(os.access(place / ".git", os.F_OK) for place in (folder, *folder.parents)):
+    if not in_repository(root):
         raise _no_repository(root)
     run_git(root, "rev-parse", "--git-dir")
 
@@ -217,7 +221,8 @@ def reason_of(ended: GitResult) -> str:
 def is_shallow(root: Path | str) -> bool:
     """Return whether `root` is in a clone that lacks earlier commits."""
     with contextlib.suppress(GitFailed):
-        return try_git(root, "rev-parse", "--is-shallow-repository", extra=LOOK).text == "true"
+        asked = ("rev-parse", "--is-shallow-repository")
+        return in_repository(root) and try_git(root, *asked, extra=LOOK).text == "true"
     return False
 
 
@@ -228,7 +233,7 @@ def first_commit(root: Path | str) -> str:
     """
     asked = ("--no-replace-objects", "rev-list", "--first-parent", "--max-parents=0", "HEAD")
     with contextlib.suppress(GitFailed):
-        if not is_shallow(root):
+        if in_repository(root) and not is_shallow(root):
             ended = try_git(root, *asked, extra=LOOK, timeout=PATIENCE)
             return "" if ended.code else ended.text
     return ""

@@ -187,7 +187,6 @@ def _shown(request: httpx.Request) -> str:
 
 # ---- Comments and pull requests.
 
-_UNSURE = 3
 _BOT = "[bot]"
 """How the names of apps end."""
 
@@ -289,23 +288,11 @@ def post_comment(github: GitHub, number: int, marker: str, body: str, *, instead
     """Write `body`, which starts with `marker`, into our comment on a pull request, or make one.
 
     Where there is none, one of ours that starts with the line `instead` is used. Comments of others, and one that shows
-    the plan of a newer run, stay as they are. After a lost answer the list is read again. Raises HostError.
+    the plan of a newer run, stay as they are. Raises HostError, also where an answer is lost: the next call finds the
+    comment.
     """
-    author = myself(github)
-    for attempt in range(1, _UNSURE + 1):
-        try:
-            return _put_comment(github, number, author, (marker, instead), body)
-        except HostError as error:
-            # Our comment may be there after a lost answer, and gone since we looked (404).
-            if attempt == _UNSURE or not (error.again is not None or error.status == 404):
-                raise
-            github.pause(2.0 ** (attempt - 1))
-    raise AssertionError("the last try raises")
-
-
-def _put_comment(github: GitHub, number: int, author: str, markers: tuple[str, str], body: str) -> Posted:
-    ours = dict(_ours(github, number, author))
-    mine = next((ours[marker] for marker in markers if marker in ours), None)
+    ours = dict(_ours(github, number, myself(github)))
+    mine = next((ours[mark] for mark in (marker, instead) if mark in ours), None)
     if mine is None:
         return Posted(page_of(github.call("POST", f"issues/{number}/comments", {"body": body})), new=True)
     before = as_text(mine.get("body"))

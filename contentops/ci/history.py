@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from contentops.ci.git import (
@@ -14,8 +14,8 @@ from contentops.ci.git import (
     GitFailed,
     each_blob,
     file_at,
+    in_repository,
     is_shallow,
-    read_blobs,
     reason_of,
     require_repository,
     run_git,
@@ -57,7 +57,7 @@ def versions(root: str, path: str) -> Iterator[Version]:
     """
     known: set[str] = set()
     with contextlib.suppress(GitFailed):
-        for names in (("--follow",), ()):
+        for names in (("--follow",), ()) if in_repository(root) else ():
             contents = {oid: at for oid, at in _logged(root, path, *names).items() if oid not in known}
             known.update(contents)
             for oid, data in each_blob(root, contents):
@@ -85,6 +85,12 @@ def earlier_bodies(root: str, path: str) -> Iterator[tuple[Digest, str]]:
             yield digest, split(version.data.decode()).body
 
 
+def had_text(root: str, path: str, body: Digest, title: str) -> bool:
+    """Return whether a file has had a body in git with this title; an empty title fits any."""
+    past = (split(one.data.decode()) for one in versions(root, path) if body_of(one.data) == body)
+    return any(title in ("", document.title) for document in past)
+
+
 def no_history(root: str) -> str:
     """Return why this clone may lack texts, and what to do; empty where it has the whole history."""
     try:
@@ -98,25 +104,16 @@ def no_history(root: str) -> str:
 # --- many files at once ------------------------------------------------------------------------------------
 
 
-class PathHistory(NamedTuple):
-    """A path in git: the commit that last changed it, and each blob with the first commit in a row that has it."""
-
-    commit: str = ""
-    """Empty: none, or the file differs from it, or this clone lacks it."""
-    blobs: Mapping[str, str] = {}
-    """The newest first; an empty commit is one that this clone lacks."""
-
-
 _FOLDERS = 100
 """Folders that one command line names; of more, all below the root are read."""
-_ALL_LOG = ("-c", "--raw", "--no-abbrev", "--no-renames", "-z", "--format=commit %H")
-_READ_TOGETHER = 200
+_ALL_LOG = ("-c", "--raw", "--no-abbrev", "--no-renames", "-z", "--format=commit %H %P")
 
 
-def path_histories(root: str, paths: Iterable[str]) -> dict[str, PathHistory]:
-    """Return the history of each of these paths at its name of today, by one call of git for all of them.
+def last_commits(root: str, paths: Iterable[str]) -> dict[str, str]:
+    """Return the commit that last changed each of these paths, by one call of git for all of them.
 
-    A path that git does not know is left out. Raises UsageError outside a repository, GitFailed.
+    Empty where the file differs from that commit, or this clone lacks it. A path that git does not know is left out.
+    Raises UsageError outside a repository, GitFailed.
     """
     wanted = {path: unicodedata.normalize("NFC", path) for path in paths}
     prefix = run_git(root, "rev-parse", "--show-prefix").strip("\n")
@@ -128,17 +125,16 @@ def path_histories(root: str, paths: Iterable[str]) -> dict[str, PathHistory]:
         if not try_git(root, "rev-parse", "--verify", "--quiet", "HEAD", extra=LOOK).code:
             raise GitFailed(f"the history of the files cannot be read: {reason_of(ended)}")
         return {}
-    changed = {_own(name, prefix) for name in _differing(root, below)}
-    cut = _cut_off(root)
-    known = set(wanted.values())
+    differing = ("--literal-pathspecs", "diff", "--name-only", "--no-renames", "--no-ext-diff", "-z", "HEAD", *below)
+    changed = {_own(name, prefix) for name in run_git(root, *differing).split("\0")}
+    is_cut = is_shallow(root)
     commits: dict[str, str] = {}
-    blobs: dict[str, dict[str, str]] = {}
-    for commit, name, _, oid in _changes(ended.stdout):
-        if (path := _own(name, prefix)) in known:
-            at = "" if commit in cut or not oid.strip("0") else commit
-            commits.setdefault(path, "" if path in changed else at)
-            blobs.setdefault(path, {}).setdefault(oid, at)
-    return {path: PathHistory(commits[own], blobs[own]) for path, own in wanted.items() if own in commits}
+    for about, name, _, oid in _changes(ended.stdout):
+        path, (commit, _, parents) = _own(name, prefix), about.partition(" ")
+        # The oldest commits of a shallow clone seem to have made all their files.
+        is_known = path not in changed and oid.strip("0") and (parents or not is_cut)
+        commits.setdefault(path, commit if is_known else "")
+    return {path: commits[own] for path, own in wanted.items() if own in commits}
 
 
 def _changes(log: bytes) -> Iterator[tuple[str, str, str, str]]:
@@ -158,41 +154,6 @@ def _changes(log: bytes) -> Iterator[tuple[str, str, str, str]]:
 
 def _own(name: str, prefix: str) -> str:
     return unicodedata.normalize("NFC", name.removeprefix(prefix))
-
-
-def _differing(root: str, below: Sequence[str]) -> list[str]:
-    """Return the files that differ from HEAD, by their paths in the repository. Raises GitFailed."""
-    command = ("--literal-pathspecs", "diff", "--name-only", "--no-renames", "--no-ext-diff", "-z", "HEAD", *below)
-    return [name for name in run_git(root, *command).split("\0") if name]
-
-
-def _cut_off(root: str) -> frozenset[str]:
-    """Return the commits of a shallow clone that seem to have made all their files."""
-    if not is_shallow(root):
-        return frozenset()
-    file = Path(root, run_git(root, "rev-parse", "--git-path", "shallow").strip("\n"))
-    return frozenset(file.read_text("ascii").split())
-
-
-def bodies_in(
-    root: str, wanted: Mapping[str, Digest], histories: Mapping[str, PathHistory]
-) -> Iterator[tuple[str, str]]:
-    """Yield the paths whose history has the body with a digest, each with this body.
-
-    Git is asked for many files at once, for at most `VERSIONS` of each. Raises GitFailed.
-    """
-    unread = {path: tuple(histories[path].blobs)[:VERSIONS] for path in wanted if path in histories}
-    for number in range(VERSIONS):
-        unread = {path: blobs for path, blobs in unread.items() if number < len(blobs)}
-        paths = list(unread)
-        for start in range(0, len(paths), _READ_TOGETHER):
-            some = paths[start : start + _READ_TOGETHER]
-            read = read_blobs(root, [unread[path][number] for path in some])
-            for path in some:
-                data = read.get(unread[path][number], b"")
-                if body_of(data) == wanted[path]:
-                    del unread[path]
-                    yield path, split(data.decode()).body
 
 
 # ---- Compares the settings that decide what is paid, and to whom, with the base of a pull request.

@@ -7,7 +7,6 @@ commit is pushed.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import tempfile
@@ -23,6 +22,7 @@ from contentops.ci.git import (
     GitFailed,
     GitResult,
     failure,
+    in_repository,
     masked,
     read_blobs,
     reason_of,
@@ -42,6 +42,7 @@ from contentops.ci.results import (
     state_of,
 )
 from contentops.ci.runner import branch_of_run, git_credentials
+from contentops.digest import plain_name
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
 from contentops.errors import ContentopsError, LockHeld, Refused, StateError, UsageError, first_of
@@ -49,6 +50,7 @@ from contentops.model import RequestId
 from contentops.state import approvals, jobs
 from contentops.state import lock as locks
 from contentops.state.lock import Lock
+from contentops.state.state_dir import acquire
 
 # ---- A clone: what forbids a commit of results in it, which of its files are results, and their trees.
 
@@ -94,21 +96,13 @@ def alone(clone: Clone) -> Iterator[None]:
 
     Waits as long as a call of the remote may take. Raises LockHeld.
     """
-    import filelock
-
     path = Path(clone.root) / clone.run("rev-parse", "--git-path", "contentops-commit")
-    lock = filelock.FileLock(path, timeout=clone.patience)
-    try:
-        lock.acquire()
-    except filelock.Timeout as error:
+    lock = acquire(path, timeout=clone.patience)
+    if lock is None:
         hint = "wait for it to end, or end that process, then run it again"
-        raise LockHeld("another `contentops commit` is running in this clone", hint=hint) from error
-    except (OSError, NotImplementedError) as error:
-        raise StateError(f"cannot lock `{path}`: {error}", hint="the clone must be writable") from error
-    try:
+        raise LockHeld("another `contentops commit` is running in this clone", hint=hint)
+    with lock:
         yield
-    finally:
-        lock.release()
 
 
 def _identity(root: str, environ: Mapping[str, str]) -> dict[str, str]:
@@ -121,11 +115,6 @@ def _identity(root: str, environ: Mapping[str, str]) -> dict[str, str]:
     return {
         each: environ.get(each) or value for pair in names for each, value in zip(pair, (_BOT, _BOT_MAIL), strict=True)
     }
-
-
-def in_repository(root: str) -> bool:
-    """Return whether `root` seems to be in a repository, without running git."""
-    return any((folder / ".git").exists() for folder in (Path(root), *Path(root).parents))
 
 
 def branch_of(clone: Clone, branch: str, environ: Mapping[str, str]) -> str:
@@ -390,9 +379,7 @@ FOLDER = "contentops-results"
 _RACES = ("stale info", "fetch first", "non-fast-forward", "cannot lock ref", "failed to update ref", "incorrect old")
 """Rejections of a push at the same time as another one; all others are rules of the server."""
 _RUN = re.compile(r"(?:[0-9]+-[0-9]+-)?[0-9a-f]{12}", re.ASCII)
-_UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 _ROOM = 300
-_NAME = 60
 _LIST = ("ls-remote", "--heads", "--")
 _PATTERN = f"refs/heads/{FOLDER}/*"
 
@@ -417,7 +404,7 @@ class Target(Struct, frozen=True, kw_only=True):
     @property
     def folder(self) -> str:
         """Return the folder of the separate branches of this project and environment."""
-        return "/".join((FOLDER, *(_plain(name) for name in (self.project, self.environment) if name)))
+        return "/".join((FOLDER, *(plain_name(name) for name in (self.project, self.environment) if name)))
 
     def own(self, tree: str) -> str:
         """Return the separate branch for results that are not pushed to the branch itself."""
@@ -427,15 +414,6 @@ class Target(Struct, frozen=True, kw_only=True):
         """Return whether `name` is a separate branch that a run made for results of this project and environment."""
         parent, _, run = name.rpartition("/")
         return parent == self.folder and _RUN.fullmatch(run) is not None
-
-
-def _plain(name: str) -> str:
-    """Return `name` in characters that a branch may have, different for each name."""
-    plain = _UNSAFE.sub("-", name).strip("-")[:_NAME]
-    if plain == name:
-        return plain
-    mark = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
-    return f"{plain}-{mark}" if plain else mark
 
 
 class Messages(NamedTuple):

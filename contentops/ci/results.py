@@ -5,8 +5,6 @@ Any other text in such a file is a person's, and theirs to commit.
 
 from __future__ import annotations
 
-import contextlib
-import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -27,7 +25,7 @@ from contentops.ci.git import (
     try_git,
 )
 from contentops.digest import NOTHING, Digest, canonical, digest_text
-from contentops.documents.clean import is_lfs_pointer, title_digest
+from contentops.documents.clean import is_lfs_pointer
 from contentops.documents.front_matter import split
 from contentops.documents.preset import apply_preset, with_addresses
 from contentops.errors import StateError, UsageError
@@ -52,7 +50,6 @@ from contentops.planning.sides import Choice
 from contentops.state import approvals
 from contentops.state import jobs as job_files
 from contentops.state import lock as locks
-from contentops.state.codec import parse_line
 from contentops.state.lock import Lock
 from contentops.state.state_dir import named
 from contentops.state.store import fold
@@ -254,18 +251,13 @@ def _differs(spec: Spec | None, record: Record | None, preset: str) -> bool:
 
 # --- earlier locks -----------------------------------------------------------------------------------------
 
-DEPTH = 2_000
-"""Commits of the lock that are read, the newest ones."""
 _LOG = (
-    *("--full-history", f"--max-count={DEPTH + 1}", "--format=commit %H", "--no-show-signature"),
+    *("log", "--all", "--reflog", "--full-history", "--max-count=-1", "--format=commit %H", "--no-show-signature"),
     # `-c`: of a merge, what no parent has.
     *("--patch", "-c", "--text", "--unified=0", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames"),
 )
-
-
 _ADDED = ("+{", "++{", "+++{")
 """How lines begin that a commit adds to its parent, or a merge to all of its parents."""
-_CONTENT = re.compile(r'"content_id":"([^"]+)"')
 
 
 def locks_in_history(project: Project, environment: str) -> list[str]:
@@ -280,44 +272,11 @@ def locks_in_history(project: Project, environment: str) -> list[str]:
     if is_shallow(project.root):
         hint = "run `git fetch --unshallow` first (in CI: `fetch-depth: 0`)"
         raise StateError("this clone is shallow, so earlier locks are missing", code="old-state", hint=hint)
-    command = ("log", "--all", "--reflog", *_LOG, "--max-count=-1", "--", lock_name(environment))
-    ended = try_git(project.root, *command, extra=LOOK, timeout=PATIENCE)
+    ended = try_git(project.root, *_LOG, "--", lock_name(environment), extra=LOOK, timeout=PATIENCE)
     if ended.code:
         raise GitFailed(f"earlier locks cannot be read: {reason_of(ended)}")
     log = ended.stdout.decode("utf-8", "replace")
     return [line.lstrip("+-") for line in reversed(log.split("\n")) if line.startswith((*_ADDED, "-{"))]
-
-
-class RecordedTexts(Struct, frozen=True, kw_only=True):
-    """The digests of titles and bodies that committed locks had for one content."""
-
-    titles: frozenset[Digest] = frozenset()
-    bodies: frozenset[Digest] = frozenset()
-
-
-def recorded_texts(project: Project, content_ids: Iterable[str]) -> dict[str, RecordedTexts]:
-    """Return the texts of these contents in the history of the lock; none outside a repository."""
-    command = ("log", *_LOG, "HEAD", "--", lock_name(project.environment))
-    try:
-        require_repository(project.root)
-        log = try_git(project.root, *command, extra=LOOK, timeout=PATIENCE).stdout.decode("utf-8", "replace")
-    except (UsageError, GitFailed):
-        return {}
-    wanted = frozenset(content_ids)
-    found: dict[str, RecordedTexts] = {}
-    for line in log.split("\n"):
-        content = _CONTENT.search(line) if line.startswith(_ADDED) else None
-        if content is None or content[1] not in wanted:
-            continue
-        with contextlib.suppress(ValueError):
-            record = parse_line(line.lstrip("+"))
-            if isinstance(record, Record) and record.saved is not None:
-                known = found.get(record.content_id, RecordedTexts())
-                found[record.content_id] = RecordedTexts(
-                    titles=known.titles | record.saved.titles | {title_digest(record.title)},
-                    bodies=known.bodies.union(record.saved.bodies, record.bodies),
-                )
-    return found
 
 
 # ---- Whether the `CODEOWNERS` of a repository names someone for a file.

@@ -338,8 +338,7 @@ def check_allowed(project: Project, plan: Plan, options: ApplyOptions, runtime: 
 
 def _look_ahead(project: Project, plan: Plan, runtime: Runtime) -> None:
     """Under CI, check that the results can be pushed. Raises what `check_waiting` raises."""
-    from contentops.ci.git import REMOTE, run_git
-    from contentops.ci.push import in_repository
+    from contentops.ci.git import REMOTE, in_repository, run_git
     from contentops.operations.commit import CommitOptions, check_waiting
 
     environ = runtime.environ

@@ -17,7 +17,6 @@ from msgspec import Struct, field
 
 from contentops.atomic_io import Disk
 from contentops.ci.git import first_commit, is_shallow
-from contentops.ci.push import in_repository
 from contentops.digest import Digest
 from contentops.documents.files import Outputs, System
 from contentops.errors import Diagnostic, Refused, StateError
@@ -177,20 +176,19 @@ def first_lineage(project: Project) -> str:
     """
     if known := _others(project):
         return known
-    early, made = (lineage_of(project.name, commit, _folder(project)) for commit in ("", _first_commit(project)))
+    early, made = (lineage_of(project.name, commit, _folder(project)) for commit in ("", first_commit(project.root)))
     is_early = _is_kept(project, early) and not _is_kept(project, made)
     return early if is_early else made
 
 
 def check_lineage(project: Project) -> None:
     """Raise Refused where a first lineage would differ from that of other clones, which would then pay again."""
-    if project.api.base_url == "local" or not in_repository(project.root) or _others(project):
+    if project.api.base_url == "local" or _others(project) or not is_shallow(project.root):
         return
-    if is_shallow(project.root):
-        hint = "run `git fetch --unshallow`; in CI, use `fetch-depth: 0` of actions/checkout"
-        hint += "; or apply in a full clone, and commit the lock"
-        message = "this clone is shallow, but the first commit is needed to identify a project without a lock,"
-        raise Refused(f"{message} so nothing was submitted", code="no-first-commit", hint=hint)
+    hint = "run `git fetch --unshallow`; in CI, use `fetch-depth: 0` of actions/checkout"
+    hint += "; or apply in a full clone, and commit the lock"
+    message = "this clone is shallow, but the first commit is needed to identify a project without a lock,"
+    raise Refused(f"{message} so nothing was submitted", code="no-first-commit", hint=hint)
 
 
 def is_of_another(project: Project, lineage: str) -> bool:
@@ -198,9 +196,9 @@ def is_of_another(project: Project, lineage: str) -> bool:
 
     A project that was renamed, or whose history was rewritten, looks the same as one whose lock was copied.
     """
-    if in_repository(project.root) and is_shallow(project.root):
+    if is_shallow(project.root):
         return False
-    commits, folders = ("", _first_commit(project)), {"", _folder(project)}
+    commits, folders = ("", first_commit(project.root)), {"", _folder(project)}
     return lineage not in {lineage_of(project.name, commit, folder) for commit in commits for folder in folders}
 
 
@@ -226,10 +224,6 @@ def _is_kept(project: Project, lineage: str) -> bool:
 def _folder(project: Project) -> str:
     repository = repository_of(Path(project.root), Disk())
     return "" if repository is None else repository.project
-
-
-def _first_commit(project: Project) -> str:
-    return first_commit(project.root) if in_repository(project.root) else ""
 
 
 # ---- Find the environments of a project in which something was ordered or made, and read their states.

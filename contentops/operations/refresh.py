@@ -5,8 +5,8 @@ One list, and a fetch of each content that the list does not show to be as it wa
 A plan uses what the cache remembers. An apply reads each content whose text it would pay for or replace, and plans
 again with what it reads.
 
-`git revert` brings the record and the file of an earlier text back. The text that the server still has is then in the
-history of the lock, and the file replaces it.
+`git revert` brings the record and the file of an earlier text back. The text that the server still has is then in
+the history of the file, which replaces it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from msgspec import structs
 from contentops.api.calls import Content, ContentEntry, Failure, FailureKind, GetContent, Reply
 from contentops.api.outcomes import is_about_one
 from contentops.api.reading import has_stamp
-from contentops.ci.results import RecordedTexts, recorded_texts
+from contentops.ci.history import had_text
 from contentops.digest import NOTHING, Digest
 from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
 from contentops.errors import ApiError
@@ -42,28 +42,24 @@ from contentops.state.cache import Cache
 def mark_recorded(inputs: PlanInputs, remote: Mapping[ItemId, Remote]) -> dict[ItemId, Remote]:
     """Return what the server has, with texts that were recorded before marked so. Asks git only where needed."""
     records = inputs.records
-    edits = {id_: one for id_, one in remote.items() if id_ in records and _looks_edited(inputs, records[id_], one)}
-    past = recorded_texts(inputs.project, {one.content_id for one in edits.values()}) if edits else {}
     marked = {
         id_: structs.replace(one, recorded=True)
-        for id_, one in edits.items()
-        if _is_known(inputs, records[id_], one, past.get(one.content_id, RecordedTexts()))
+        for id_, one in remote.items()
+        if id_ in records and is_edited_on_server(one, records[id_]) and _is_known(inputs, records[id_], one)
     }
     return {**remote, **marked}
 
 
-def _looks_edited(inputs: PlanInputs, record: Record, remote: Remote) -> bool:
-    """Return whether it looks like an edit, and the file has another text."""
-    return is_edited_on_server(remote, record) and inputs.observe(record.output).body != remote.body
-
-
-def _is_known(inputs: PlanInputs, record: Record, remote: Remote, past: RecordedTexts) -> bool:
-    """Return whether a job made this text, or the record or an earlier one (`past`) has it, with its title."""
+def _is_known(inputs: PlanInputs, record: Record, remote: Remote) -> bool:
+    """Return whether the record or a job has a text of the server, or the file had it, and has another one now."""
+    if inputs.observe(record.output).body == remote.body:
+        return False
     made = [job for job in inputs.state.jobs if job.body == remote.body and job.server == inputs.server]
     saved = record.saved or Saved()
-    titles = saved.titles.union({title_digest(record.title)}, past.titles, (title_digest(job.title) for job in made))
-    is_text = bool(made) or remote.body in saved.bodies | past.bodies
-    return is_text and (not remote.title or title_digest(remote.title) in titles)
+    titles = saved.titles.union({title_digest(record.title)}, (title_digest(job.title) for job in made))
+    if (made or remote.body in saved.bodies) and (not remote.title or title_digest(remote.title) in titles):
+        return True
+    return had_text(inputs.project.root, record.output, remote.body, remote.title)
 
 
 # ---- `--refresh`: ask the server for the project's items before anything is planned.

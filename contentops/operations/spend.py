@@ -11,7 +11,7 @@ from msgspec import Struct, structs
 
 from contentops.atomic_io import Disk
 from contentops.ci.git import GitFailed, is_shallow
-from contentops.ci.history import PathHistory, bodies_in, earlier_bodies, path_histories
+from contentops.ci.history import earlier_bodies, last_commits
 from contentops.digest import NOTHING, Digest
 from contentops.documents.files import Outputs
 from contentops.documents.word_diff import changed_share
@@ -179,32 +179,23 @@ def _with_history(
     gaps: list[str],
 ) -> Iterator[TextProvenance]:
     """Yield the texts with the commits of their files, and the share of their words that people changed."""
-    histories: Mapping[str, PathHistory] = {}
-    shares: dict[str, float] = {}
-    missing: dict[str, Digest] = {}
-    for row, body in rows:
-        if row.changed is None and body:
-            before = cache.body(body)
-            if before is None:
-                missing[row.output] = body
-            else:
-                shares[row.output] = changed_share(before, read(row.output))
+    commits: Mapping[str, str] = {}
     try:
-        histories = path_histories(project.root, [row.output for row, _ in rows])
-        for path, before in bodies_in(project.root, missing, histories):
-            shares[path] = changed_share(before, read(path))
-    except (GitFailed, UsageError) as error:
-        gaps.append(f"commits, and texts that the cache lacks, are unknown: {error.message}")
-    else:
+        commits = last_commits(project.root, [row.output for row, _ in rows])
         if is_shallow(project.root):
             gaps.append("this clone is shallow, so commits may be missing; `git fetch --unshallow` fetches them")
-    for row, _ in rows:
-        history = histories.get(row.output)
-        yield structs.replace(
-            row,
-            changed=shares.get(row.output, row.changed),
-            commit=history.commit if history is not None else "",
-        )
+    except (GitFailed, UsageError) as error:
+        gaps.append(f"commits, and texts that the cache lacks, are unknown: {error.message}")
+    for row, body in rows:
+        changed = row.changed
+        if changed is None and body:
+            before = cache.body(body)
+            if before is None:
+                before = next(
+                    (text for digest, text in earlier_bodies(project.root, row.output) if digest == body), None
+                )
+            changed = None if before is None else changed_share(before, read(row.output))
+        yield structs.replace(row, changed=changed, commit=commits.get(row.output, ""))
 
 
 def cost_of_approved(projects: Sequence[Project], *, runtime: Runtime = HERE) -> ApprovedCost | None:

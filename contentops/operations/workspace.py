@@ -66,7 +66,7 @@ from contentops.planning.sides import (
 )
 from contentops.state import approvals
 from contentops.state.cache import Cache
-from contentops.state.state_dir import ApplyLock, repository_of, user_at_host
+from contentops.state.state_dir import ApplyLock, user_at_host
 from contentops.state.store import StateStore
 
 if TYPE_CHECKING:
@@ -484,7 +484,7 @@ class PastTexts:
 
     def _body(self, digest: Digest, files: Iterable[str]) -> str | None:
         body = self._cache.body(digest)
-        if body is None and repository_of(Path(self._project.root), Disk()) is not None:
+        if body is None:
             past = (each for path in files for each in earlier_bodies(self._project.root, path))
             body = next((text for each_digest, text in past if each_digest == digest), None)
         return body

@@ -7,10 +7,10 @@ nothing, and mention no one.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from contentops.digest import plain_name
 from contentops.errors import plural
 from contentops.model import Action, AnyChange, AnyPlan, Note, Reason
 from contentops.reporting.plan_text import note_line
@@ -147,13 +147,7 @@ def marker(plan: AnyPlan) -> str:
 
 def marker_of(project: str, environment: str) -> str:
     """Return the same by their names."""
-    return f"<!-- contentops:plan:{_marked(project)}:{_marked(environment)} -->"
-
-
-def _marked(name: str) -> str:
-    """Return a name as a part of that line: another name is another part."""
-    plain = re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-")[:60]
-    return plain if plain == name else f"{plain}~{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:16]}"
+    return f"<!-- contentops:plan:{plain_name(project)}:{plain_name(environment)} -->"
 
 
 NO_PLAN = "<!-- contentops:plan -->"

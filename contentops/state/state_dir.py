@@ -359,7 +359,7 @@ class ApplyLock:
         if path.parent != folder:
             _make_in_git(path.parent)
         # `who_runs` may have the lock for a moment.
-        self._lock = _acquire(path, timeout=_MOMENT)
+        self._lock = acquire(path, timeout=_MOMENT)
         if self._lock is None:
             raise LockHeld(_running(self._root), hint="wait for it to end and try again; if it hangs, end that process")
         for note in self._notes():
@@ -417,7 +417,7 @@ def who_runs(root: Path, environment: str) -> str:
     if (about.get("environment", ""), about.get("folder")) != (environment, str(root)):
         return ""
     try:
-        lock = _acquire(_lock_path(root))
+        lock = acquire(_lock_path(root))
     except StateError:
         return ""  # nothing can be locked here, so nothing is
     if lock is None:
@@ -430,7 +430,7 @@ _MOMENT = 0.1
 """Seconds."""
 
 
-def _acquire(path: Path, timeout: float = 0.0) -> BaseFileLock | None:
+def acquire(path: Path, timeout: float = 0.0) -> BaseFileLock | None:
     """Return the acquired lock; None if another process has it for `timeout` seconds."""
     import filelock
 
