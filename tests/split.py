@@ -12,11 +12,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.running import Clock
+
+if TYPE_CHECKING:
+    from tests.fakes.kills import EachKill
 
 LONG_FILES = frozenset(
     {
@@ -32,7 +35,7 @@ LONG_FILES = frozenset(
 )  # fmt: skip
 """Files whose tests start processes, or compute for seconds."""
 
-LONG_FIXTURES = {"processes", "processor_time", "takes_seconds"}
+LONG_FIXTURES = {"each_kill", "processes", "processor_time", "takes_seconds"}
 
 _OTHERS = ("database", "first: ", "postgres", "run: Run", "server: Served", "world")
 """How tests name the fixtures of other files that ask for one of these."""
@@ -90,6 +93,14 @@ def is_long(item: pytest.Item) -> bool:
     """Return whether a test may start processes."""
     fixtures: list[str] = getattr(item, "fixturenames", [])
     return item.path.stem in LONG_FILES or not LONG_FIXTURES.isdisjoint(fixtures)
+
+
+@pytest.fixture(scope="session")
+def each_kill() -> "EachKill":
+    """Run to the end once and keep what a kill at each step would have left, which makes a test long."""
+    from tests.fakes.kills import state_after_each_kill
+
+    return state_after_each_kill
 
 
 @functools.cache

@@ -14,7 +14,7 @@ from contentops.manifests.templates import Templates
 from contentops.operations.adopt import Options, adopt
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
-from tests.fakes.kills import state_after_each_kill
+from tests.fakes.kills import EachKill
 from tests.running import Build, Run
 from tests.test_approving import in_git
 
@@ -401,7 +401,7 @@ def test_an_item_with_a_job_under_way_takes_no_file(tmp_path: Path) -> None:
     assert [one.id for one in known] == ["cocoa"]
 
 
-def test_a_stop_anywhere_is_finished_by_the_same_command(tmp_path: Path) -> None:
+def test_a_stop_anywhere_is_finished_by_the_same_command(tmp_path: Path, each_kill: EachKill) -> None:
     """Whatever was durable by then: the second run ends like one that was never stopped."""
     harness = Harness(tmp_path / "whole")
     for name in ("a", "b"):
@@ -410,7 +410,7 @@ def test_a_stop_anywhere_is_finished_by_the_same_command(tmp_path: Path) -> None
     def take(one: Harness) -> None:
         adopt(one.project, ["docs"], Options(), confirm=lambda _: True, runtime=one.runtime())
 
-    stops = state_after_each_kill(harness, tmp_path / "stopped", lambda: take(harness))
+    stops = each_kill(harness, tmp_path / "stopped", lambda: take(harness))
     assert len(stops) > 3
     wanted = {path: data for path, (data, _) in harness.bytes().items()}
     for where, stopped in stops.items():

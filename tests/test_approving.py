@@ -17,7 +17,7 @@ from contentops.planning.sides import Choice
 from contentops.reporting.summary import empty_sentence, plan_sentence
 from contentops.state.approvals import FILE, parse
 from tests.fakes.harness import Harness, blog, results
-from tests.fakes.kills import state_after_each_kill
+from tests.fakes.kills import EachKill
 from tests.reviewing import apply_file, review
 from tests.test_promote import Room
 
@@ -389,11 +389,11 @@ def test_a_server_without_a_status_says_so(tmp_path: Path) -> None:
     assert "remove `publish`" in run.outcomes[0].hint
 
 
-def test_a_kill_while_publishing_ends_alike(tmp_path: Path) -> None:
+def test_a_kill_while_publishing_ends_alike(tmp_path: Path, each_kill: EachKill) -> None:
     """Whenever a run is killed, the same apply again ends with the approved text published, and nothing to do."""
     harness = with_approval(tmp_path, PUBLISHING)
     decide(harness, "one")
-    copies = state_after_each_kill(harness, tmp_path.parent / f"{tmp_path.name}-copies", harness.apply)
+    copies = each_kill(harness, tmp_path.parent / f"{tmp_path.name}-copies", harness.apply)
     assert len(copies) > 4
     for after in copies.values():
         after.apply()

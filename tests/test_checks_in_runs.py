@@ -26,7 +26,7 @@ from contentops.reporting.run import exit_code_of, run_json, run_text
 from contentops.schema_files import load_schema
 from tests.fakes.api import FakeApi, Generation, on
 from tests.fakes.harness import Harness, before, blog, results
-from tests.fakes.kills import state_after_each_kill
+from tests.fakes.kills import EachKill
 from tests.plans import plan_document, read_back
 from tests.reviewing import apply_file, review
 
@@ -280,12 +280,14 @@ def test_the_worst_case_has_to_fit_the_budget(root: Path) -> None:
 
 @pytest.mark.parametrize("clean", [False, True], ids=["", "without .contentops"])
 @pytest.mark.parametrize("good", [3, 99], ids=["third is good", "none is good"])
-def test_a_stop_anywhere_in_a_retry_pays_no_more(root: Path, good: int, *, clean: bool, processes: None) -> None:
+def test_a_stop_anywhere_in_a_retry_pays_no_more(
+    root: Path, good: int, *, clean: bool, processes: None, each_kill: EachKill
+) -> None:
     """Killed at any step and run again: the same end for the same credits."""
     harness = _harness(root / "undisturbed", RETRIES, "two", good=good)
     harness.apply()
     harness.write("content/more.yaml", f"defaults: {{{RETRIES}}}\n{blog('one')}")
-    stops = state_after_each_kill(harness, root, harness.apply)
+    stops = each_kill(harness, root, harness.apply)
     expected = harness.actions()
     assert harness.api.credits == 16
     assert len(stops) > 20

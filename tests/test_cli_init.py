@@ -139,7 +139,7 @@ def test_init_finds_the_model_that_runs_here(invoke: Run, tmp_path: Path, answer
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Models)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.005,), daemon=True).start()
     env = {"OPENAI_BASE_URL": f"http://127.0.0.1:{server.server_port}/v1", "OPENAI_API_KEY": "secret"}
     ended = invoke("init", "blog", "--model", env=env)
     server.shutdown()

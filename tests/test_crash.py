@@ -10,7 +10,7 @@ import pytest
 
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
-from tests.fakes.kills import state_after_each_kill
+from tests.fakes.kills import EachKill
 from tests.fakes.ledger import HarnessLedger
 
 ITEMS = ("one", "two")
@@ -27,11 +27,11 @@ def _comparable(harness: Harness) -> dict[str, str]:
 
 
 def _stopped(
-    root: Path, habits: dict[str, Any], ledger: HarnessLedger | None = None
+    each_kill: EachKill, root: Path, habits: dict[str, Any], ledger: HarnessLedger | None = None
 ) -> tuple[Harness, dict[str, Harness]]:
     """A harness that no one stopped, and what each stop would have left of it."""
     harness = Harness(root / "undisturbed", FakeApi(duration=30, **habits), ledger=ledger).declared(*ITEMS)
-    stops = state_after_each_kill(harness, root, harness.apply)
+    stops = each_kill(harness, root, harness.apply)
     assert harness.api.credits == 8
     assert len(stops) > 20
     return harness, stops
@@ -40,10 +40,10 @@ def _stopped(
 @pytest.mark.parametrize("habits", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("clean", [False, True], ids=["", "without .contentops"])
 def test_a_stop_at_every_step_costs_nothing_and_loses_nothing(
-    root: Path, habits: dict[str, Any], *, clean: bool
+    root: Path, habits: dict[str, Any], each_kill: EachKill, *, clean: bool
 ) -> None:
     """Stopped anywhere and run again: the same files and the same charges as a run that was never stopped."""
-    expected, stops = _stopped(root, habits)
+    expected, stops = _stopped(each_kill, root, habits)
     for where, harness in stops.items():
         if clean:
             shutil.rmtree(harness.root / ".contentops", ignore_errors=True)
@@ -60,10 +60,12 @@ def test_a_stop_at_every_step_costs_nothing_and_loses_nothing(
     [("enveloped, nothing stored by itself", False), ("creates only", True)],
     ids=["here", "elsewhere"],
 )
-def test_a_stop_at_every_step_with_a_ledger(root: Path, database: str, kind: str, *, elsewhere: bool) -> None:
+def test_a_stop_at_every_step_with_a_ledger(
+    root: Path, database: str, kind: str, each_kill: EachKill, *, elsewhere: bool
+) -> None:
     """Also where the machine is gone with all that it had not pushed: another checkout goes on with the ledger."""
     with contextlib.closing(HarnessLedger(database)) as ledger:
-        expected, stops = _stopped(root, KINDS[kind], ledger)
+        expected, stops = _stopped(each_kill, root, KINDS[kind], ledger)
         # What is here, with its journal, stands where a run without a ledger does, which is stopped at every step.
         for where, harness in list(stops.items())[:: 1 if elsewhere else 2]:
             if elsewhere:
@@ -86,10 +88,10 @@ RENAMED = {
 }
 
 
-def _written(root: Path) -> dict[str, Harness]:
+def _written(each_kill: EachKill, root: Path) -> dict[str, Harness]:
     """What each stop after the file was written would have left of a run of one item."""
     harness = Harness(root / "undisturbed", FakeApi(duration=30)).declared("one")
-    stops = state_after_each_kill(harness, root, harness.apply)
+    stops = each_kill(harness, root, harness.apply)
     found = {where: stop for where, stop in stops.items() if (stop.root / "out/one.md").exists()}
     assert len(found) > 3
     return found
@@ -97,9 +99,11 @@ def _written(root: Path) -> dict[str, Harness]:
 
 @pytest.mark.parametrize("edited", [True, False], ids=["edited", "as written"])
 @pytest.mark.parametrize("manifest", RENAMED.values(), ids=RENAMED)
-def test_a_file_that_was_written_and_not_recorded_moves_along(root: Path, manifest: str, *, edited: bool) -> None:
+def test_a_file_that_was_written_and_not_recorded_moves_along(
+    root: Path, manifest: str, each_kill: EachKill, *, edited: bool
+) -> None:
     """Stopped anywhere, edited and renamed: no copy stays behind, no word is missing, and it is paid once."""
-    for where, harness in _written(root).items():
+    for where, harness in _written(each_kill, root).items():
         if edited:
             text = harness.read("out/one.md").replace("Closing", "MINE")
             # As editors save: what else has the old file's name keeps its time.
@@ -114,13 +118,13 @@ def test_a_file_that_was_written_and_not_recorded_moves_along(root: Path, manife
 
 
 @pytest.mark.parametrize("habits", [{}, {"request_ids": "ignore", "auto_save": False}], ids=["", "ids of its own"])
-def test_a_new_id_for_a_request_under_way_pays_nothing(root: Path, habits: dict[str, Any]) -> None:
+def test_a_new_id_for_a_request_under_way_pays_nothing(root: Path, habits: dict[str, Any], each_kill: EachKill) -> None:
     """Stopped anywhere and renamed without `moved`, twice: the job, or its lost submit, is that of the newest id."""
     harness = Harness(root / "undisturbed", FakeApi(duration=30, **habits))
     harness.write("content/first.yaml", blog("first"))
     harness.apply()
     harness.write("content/blog.yaml", blog("one"))
-    stops = state_after_each_kill(harness, root, harness.apply)
+    stops = each_kill(harness, root, harness.apply)
     assert len(stops) > 10
     for where, stop in stops.items():
         for name in ("uno", "eins"):
@@ -138,9 +142,9 @@ def test_a_new_id_for_a_request_under_way_pays_nothing(root: Path, habits: dict[
             assert left.notes == (), where
 
 
-def test_a_file_of_a_request_that_is_gone_is_named(root: Path) -> None:
+def test_a_file_of_a_request_that_is_gone_is_named(root: Path, each_kill: EachKill) -> None:
     """Written and not recorded, then asked for otherwise and elsewhere: it stays, and the plan says so."""
-    harness = next(iter(_written(root).values()))
+    harness = next(iter(_written(each_kill, root).values()))
     harness.edit("out/one.md", "Closing", "MINE")
     harness.write("content/blog.yaml", RENAMED["output"].replace("2026", "2027"))
     (note,) = harness.plan().notes
@@ -150,9 +154,9 @@ def test_a_file_of_a_request_that_is_gone_is_named(root: Path) -> None:
     assert "in 2027" in harness.read("new/x.md")
 
 
-def test_a_server_that_ignores_our_id_leaves_the_item_unknown(root: Path) -> None:
+def test_a_server_that_ignores_our_id_leaves_the_item_unknown(root: Path, each_kill: EachKill) -> None:
     """Where our id means nothing, a submit whose answer was lost is never sent again unasked."""
-    _, stops = _stopped(root, {"request_ids": "ignore", "auto_save": False})
+    _, stops = _stopped(each_kill, root, {"request_ids": "ignore", "auto_save": False})
     for where, harness in stops.items():
         left = harness.settle().changes
         assert harness.api.credits <= 8, where

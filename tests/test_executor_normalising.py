@@ -14,7 +14,7 @@ from contentops.model import Saved, State
 from contentops.state.cache import Cache
 from tests.fakes.api import on
 from tests.fakes.harness import Harness, blog, results
-from tests.fakes.kills import state_after_each_kill
+from tests.fakes.kills import EachKill
 from tests.fakes.tidy import TidyApi, curl, keep, rewrite, strip
 from tests.plans import a_digest, make_record
 
@@ -334,14 +334,14 @@ def test_a_look_without_answer_fails_nothing(root: Path, status: int) -> None:
 
 @pytest.mark.parametrize("habits", [{}, {"create_only": True}, {"auto_save": True}], ids=str)
 def test_a_stop_at_every_step_on_a_server_that_changes_texts(
-    root: Path, habits: dict[str, Any], takes_seconds: None
+    root: Path, habits: dict[str, Any], each_kill: EachKill
 ) -> None:
     """Stopped anywhere, run again, edited by hand and applied: nothing paid or stored twice, no text lost.
 
     Where it came between a save and the look after it, the server's stamp says that no one changed the content since.
     """
     whole = Harness(root / "whole", TidyApi(curl, **habits)).declared("one", "two")
-    for where, harness in state_after_each_kill(whole, root, whole.apply).items():
+    for where, harness in each_kill(whole, root, whole.apply).items():
         assert harness.settle().empty, where
         assert len(harness.api.contents) == 2, where
         _by_hand(harness, "By hand...")

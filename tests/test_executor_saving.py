@@ -11,7 +11,7 @@ from contentops.api.reading import CREATED
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, Stored, on
 from tests.fakes.harness import Harness, before, blog, results
-from tests.fakes.kills import state_after_each_kill
+from tests.fakes.kills import EachKill
 from tests.repositories import cloned, in_git
 
 
@@ -204,7 +204,7 @@ def test_a_save_that_was_cut_off_stores_once(root: Path, fault: Any, put: bool) 
     [("title", True, True), ("title", False, False), ("body", True, False), ("body", False, True)],
 )
 def test_a_save_that_arrived_before_a_kill_is_found_and_not_repeated(
-    root: Path, field: str, *, known: bool, put: bool
+    root: Path, field: str, *, known: bool, put: bool, each_kill: EachKill
 ) -> None:
     """Killed at any step on a server that only creates: the next apply finds the content by what was saved with it."""
     harness = _done(root / "undisturbed", create_only=True, put=put)
@@ -215,7 +215,7 @@ def test_a_save_that_arrived_before_a_kill_is_found_and_not_repeated(
         harness.edit("out/one.md", "title: ", "title: My ")
     else:
         harness.edit("out/one.md", "Take 1.", "My words.")
-    stops = state_after_each_kill(harness, root, harness.apply)
+    stops = each_kill(harness, root, harness.apply)
     assert len(stops) > 5
     for where, stop in stops.items():
         assert stop.settle().empty, where

@@ -13,7 +13,7 @@ from contentops.planning.sides import Choice
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog, results
-from tests.fakes.kills import state_after_each_kill
+from tests.fakes.kills import EachKill
 
 ITEMS = ("one", "two", "three")
 
@@ -159,13 +159,13 @@ def _applied(root: Path, **habits: Any) -> Harness:
     return Harness(root, FakeApi(duration=30, auto_save=False, **habits)).applied("one")
 
 
-def test_a_replacement_that_was_not_saved_yet_is_finished(tmp_path: Path) -> None:
+def test_a_replacement_that_was_not_saved_yet_is_finished(tmp_path: Path, each_kill: EachKill) -> None:
     """Killed at any step before the server has its text, and run again: one replacement is paid for."""
     finished = 0
     whole = _applied(tmp_path / "whole")
     (content,) = whole.api.contents.values()
     before = content.body
-    for where, harness in state_after_each_kill(whole, tmp_path, lambda: whole.apply(replace=("one",))).items():
+    for where, harness in each_kill(whole, tmp_path, lambda: whole.apply(replace=("one",))).items():
         (stored,) = harness.api.contents.values()
         if stored.body != before:
             continue

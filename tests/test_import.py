@@ -14,7 +14,7 @@ from contentops.planning.plan import make_plan
 from contentops.planning.sides import Choice
 from tests.fakes.api import FakeApi, Stored
 from tests.fakes.harness import Harness, blog, know_server
-from tests.fakes.kills import state_after_each_kill
+from tests.fakes.kills import EachKill
 from tests.running import Build, Run
 
 
@@ -217,12 +217,12 @@ def test_a_file_in_the_way_is_not_touched(harness: Harness) -> None:
     assert harness.plan().empty
 
 
-def test_a_stop_anywhere_is_finished_by_the_same_command(tmp_path: Path) -> None:
+def test_a_stop_anywhere_is_finished_by_the_same_command(tmp_path: Path, each_kill: EachKill) -> None:
     """Files first, then the manifest, then the lock: whatever is there is found again, under the same ids."""
     harness = _harness(tmp_path / "whole")
     for id_ in ("cnt_a", "cnt_h", "cnt_j"):
         _store(harness, id_, *TEXTS[id_])
-    stops = state_after_each_kill(harness, tmp_path / "stopped", lambda: _import(harness))
+    stops = each_kill(harness, tmp_path / "stopped", lambda: _import(harness))
     assert len(stops) > 8
     wanted = {path: data for path, (data, _) in harness.bytes().items()}
     for where, stopped in stops.items():

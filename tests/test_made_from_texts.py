@@ -13,7 +13,7 @@ from contentops.operations.state import resolve
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, results
-from tests.fakes.kills import state_after_each_kill
+from tests.fakes.kills import EachKill
 from tests.running import Run
 from tests.test_reference_faults import InEnvironment, with_body
 from tests.test_references import CHAIN, GUIDE, NEWS, TEASER, change_of, items, refused, waiting
@@ -413,11 +413,11 @@ def test_a_failed_text_is_not_tried_again_for_its_links(guides: Harness) -> None
     assert (len(guides.api.generations), guides.plan().empty) == (3, True)
 
 
-def test_a_kill_at_any_step_ends_the_same(guides: Harness, tmp_path: Path, takes_seconds: None) -> None:
+def test_a_kill_at_any_step_ends_the_same(guides: Harness, tmp_path: Path, each_kill: EachKill) -> None:
     """Each text is paid for once, and the links are complete."""
     guides.write("manifests/b.yaml", items({"first": "What the server does with ids"}))
     guides.apply(select=("first",))
-    kills = state_after_each_kill(guides, tmp_path / "kills", guides.apply)
+    kills = each_kill(guides, tmp_path / "kills", guides.apply)
     for step, left in kills.items():
         left.settle()
         assert len(left.api.generations) == 4, step

@@ -13,7 +13,7 @@ from contentops.planning.plan import make_plan
 from contentops.reporting.run import run_json, run_text
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
-from tests.fakes.kills import state_after_each_kill
+from tests.fakes.kills import EachKill
 from tests.fakes.sides import a_file, a_finished, a_job, a_record, a_situation, a_spec
 
 WAS = "## Introduction\n\nAll about x.\n\n## Closing\n\nBye.\n"
@@ -180,12 +180,14 @@ def test_a_base_that_is_nowhere_blocks(tmp_path: Path, processes: None) -> None:
 
 
 @pytest.mark.parametrize("provenance", [True, False], ids=["with the block", "without it"])
-def test_a_merge_that_is_stopped_anywhere_is_merged_once(root: Path, *, provenance: bool, processes: None) -> None:
+def test_a_merge_that_is_stopped_anywhere_is_merged_once(
+    root: Path, *, provenance: bool, processes: None, each_kill: EachKill
+) -> None:
     """Run again, it ends in the same file and is paid once, also where the file was written and not recorded."""
     harness = edited_harness(root / "undisturbed")
     if not provenance:
         harness.write("contentops.yaml", harness.read("contentops.yaml") + "provenance: false\n")
-    stops = state_after_each_kill(harness, root, harness.apply)
+    stops = each_kill(harness, root, harness.apply)
     assert len(stops) > 5
     body = harness.read("out/one.md").split("---\n", 2)[2]
     for where, stop in stops.items():

@@ -14,7 +14,7 @@ from contentops.operations.state import resolve
 from contentops.planning.sides import Choice
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.harness import Harness, results
-from tests.fakes.kills import Death, state_after_each_kill
+from tests.fakes.kills import Death, EachKill
 
 
 def _items(**topics: str) -> str:
@@ -65,12 +65,14 @@ def test_running_jobs_move_along_once(tmp_path: Path, pairs: dict[str, str], top
 
 
 @pytest.mark.parametrize("moved", ["moved: [{from: a, to: b}]\n", ""])
-def test_a_replacement_that_was_killed_and_renamed_is_done_in_one_apply(tmp_path: Path, moved: str) -> None:
+def test_a_replacement_that_was_killed_and_renamed_is_done_in_one_apply(
+    tmp_path: Path, moved: str, each_kill: EachKill
+) -> None:
     """Whenever it was killed, the next apply leaves nothing to do, and pays for no third text."""
     harness = Harness(tmp_path / "project", FakeApi(duration=30))
     harness.write("content/a.yaml", _items(a="apples"))
     harness.apply()
-    killed = state_after_each_kill(harness, tmp_path / "killed", lambda: harness.apply(replace=("a",)))
+    killed = each_kill(harness, tmp_path / "killed", lambda: harness.apply(replace=("a",)))
     for step, left in killed.items():
         left.write("content/a.yaml", moved + _items(b="apples"))
         assert results(left.apply()) == {"b": "done"}, step

@@ -17,7 +17,7 @@ from contentops.operations.texts import to_planned
 from contentops.sections import cut, headings
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.harness import Harness, blog, results
-from tests.fakes.kills import state_after_each_kill
+from tests.fakes.kills import EachKill
 from tests.fakes.sides import a_file, a_job, a_record, a_spec, only_change, plan_of, stated
 from tests.running import Run
 
@@ -169,12 +169,12 @@ def test_what_is_no_section_is_kept_as_paid(tmp_path: Path, answer: str, said: s
 
 
 @pytest.mark.parametrize("answer", ["whole", "alone"])
-def test_a_stop_anywhere_ends_in_the_same_tree(tmp_path: Path, answer: str) -> None:
+def test_a_stop_anywhere_ends_in_the_same_tree(tmp_path: Path, answer: str, each_kill: EachKill) -> None:
     """Of an edited file too: at every durable step, and run again, the same file, record and charges."""
     whole = _harness(tmp_path / "whole", section_answer=answer)
     whole.edit("out/one.md", "All about", "MINE about")
     whole.apply()
-    stops = state_after_each_kill(whole, tmp_path, lambda: _again(whole))
+    stops = each_kill(whole, tmp_path, lambda: _again(whole))
     assert len(stops) > 10
     for where, harness in stops.items():
         for refresh in (True, False):
@@ -440,10 +440,10 @@ def test_the_rest_of_the_text_stays(tmp_path: Path) -> None:
     assert harness.plan().empty
 
 
-def test_a_stop_anywhere_pays_for_one_section(tmp_path: Path) -> None:
+def test_a_stop_anywhere_pays_for_one_section(tmp_path: Path, each_kill: EachKill) -> None:
     """Killed at every durable step and run again: one more job, the same tree, an empty plan."""
     whole = _with_texts(tmp_path / "whole")
-    stops = state_after_each_kill(whole, tmp_path, lambda: whole.apply(select=("one",), sections={"one": HEADING}))
+    stops = each_kill(whole, tmp_path, lambda: whole.apply(select=("one",), sections={"one": HEADING}))
     assert len(stops) > 10
     for where, harness in stops.items():
         if harness.plan().empty:
@@ -457,10 +457,10 @@ def test_a_stop_anywhere_pays_for_one_section(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stored", ["over", "beside", "not"])
-def test_a_stop_before_the_save_leaves_a_save(tmp_path: Path, stored: str) -> None:
+def test_a_stop_before_the_save_leaves_a_save(tmp_path: Path, stored: str, each_kill: EachKill) -> None:
     """Killed anywhere after the order: requested again, no section in an unsaved text is paid for; then it is saved."""
     whole = Harness(tmp_path / "whole", FakeApi(duration=30, section_stored=stored)).applied("one")
-    stops = state_after_each_kill(whole, tmp_path, lambda: whole.apply(select=("one",), sections={"one": "Closing"}))
+    stops = each_kill(whole, tmp_path, lambda: whole.apply(select=("one",), sections={"one": "Closing"}))
     for where, harness in stops.items():
         if len(harness.api.generations) == 1:
             continue

@@ -10,7 +10,7 @@ from contentops.documents.front_matter import split
 from contentops.documents.preset import PRESETS, redirects_key
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, quick_folder
-from tests.fakes.kills import state_after_each_kill
+from tests.fakes.kills import EachKill
 
 
 def _item(output: str, more: str = "", id_: str = "a") -> str:
@@ -156,14 +156,14 @@ def test_a_new_text_and_a_lost_file_keep_them(tmp_path: Path) -> None:
     assert (front(harness, "content/new.md")["aliases"], harness.plan().empty) == (["/posts/old-name/"], True)
 
 
-def test_a_stop_at_every_step_of_a_move_loses_no_address() -> None:
+def test_a_stop_at_every_step_of_a_move_loses_no_address(each_kill: EachKill) -> None:
     """Also where a person wrote one beside it."""
     with quick_folder() as folder:
         harness = _harness(folder / "whole")
         harness.edit("content/posts/Old-Name.md", "title: ", "aliases: [/mine/]\ntitle: ")
         harness.apply()
         _declare(harness, _item("content/new.md"))
-        stops = state_after_each_kill(harness, folder, harness.apply)
+        stops = each_kill(harness, folder, harness.apply)
         assert len(stops) > 3
         assert front(harness, "content/new.md")["aliases"] == ["/mine/", "/posts/old-name/"]
         for where, left in stops.items():

@@ -21,7 +21,7 @@ from contentops.reporting.run import run_text
 from tests.clones import git
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, results
-from tests.fakes.kills import state_after_each_kill
+from tests.fakes.kills import EachKill
 from tests.fakes.sides import a_file, a_finished, a_job, a_record, a_situation, a_spec, only_change
 from tests.running import Build, Run
 from tests.test_promote import Room
@@ -160,24 +160,24 @@ def test_words_that_the_server_has_are_copied_too(tmp_path: Path) -> None:
     assert "MINE" in harness.read(copies[1])
 
 
-def test_a_stop_at_any_step_of_a_replacement_leaves_the_words_somewhere(tmp_path: Path) -> None:
+def test_a_stop_at_any_step_of_a_replacement_leaves_the_words_somewhere(tmp_path: Path, each_kill: EachKill) -> None:
     """In the file, or in its copy."""
     whole = Harness(tmp_path / "whole", FakeApi(duration=30))
     whole.write("content/b.yaml", ONE)
     whole.apply()
     whole.edit("out/a.md", "Closing", "MINE")
-    stops = state_after_each_kill(whole, tmp_path, lambda: whole.apply(replace=("a",)))
+    stops = each_kill(whole, tmp_path, lambda: whole.apply(replace=("a",)))
     assert len(stops) > 10
     for where, harness in (stops | {"whole": whole}).items():
         texts = [path.read_text("utf-8") for path in harness.root.rglob("a.md")]
         assert any("MINE" in text for text in texts), where
 
 
-def test_front_matter_of_a_file_that_was_not_recorded_is_kept(tmp_path: Path, takes_seconds: None) -> None:
+def test_front_matter_of_a_file_that_was_not_recorded_is_kept(tmp_path: Path, each_kill: EachKill) -> None:
     """Title and keys that a person changed after a stop are in the file, or in its copy, at any step of the stop."""
     whole = Harness(tmp_path / "whole", FakeApi(duration=30))
     whole.write("content/b.yaml", ONE.replace("id: a,", "id: a, metadata: {author: Ann},"))
-    stops = state_after_each_kill(whole, tmp_path, whole.apply)
+    stops = each_kill(whole, tmp_path, whole.apply)
     written = {where: harness for where, harness in stops.items() if (harness.root / "out/a.md").exists()}
     assert len(written) > 3
     for where, harness in written.items():

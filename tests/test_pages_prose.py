@@ -191,10 +191,10 @@ def test_a_long_line_is_cut_into_boxes(takes_seconds: None) -> None:
 )
 def test_long_hostile_texts_are_shown(text: str, processor_time: Clock) -> None:
     """No text makes a page take long: a step whose time grows with the square of a length would take minutes."""
-    body = clean_body(text * (40_000 // len(text)))
+    body = clean_body(text * (20_000 // len(text)))
     began = processor_time()
     parts = prose(word_diff(body, body))
-    assert processor_time() - began < 6
+    assert processor_time() - began < 3
     assert all(one.html for one in parts)
     assert not [pair for pair in pairwise(part.fold for part in parts) if all(pair)]
 
@@ -270,10 +270,10 @@ def test_both_texts_can_be_read_from_a_difference(old: str, new: str) -> None:
 
 
 HOSTILE = {
-    "one word": ("a " * 20_000, "a b " * 10_000), "one letter": ("a" * 40_000, "b" * 40_000),
-    "paragraphs": ("a b\n\n" * 8_000, "b a\n\n" * 8_000), "lists": ("- a\n" * 10_000, "- a\n- b\n" * 5_000),
-    "brackets": ("[" * 40_000, "![ " * 13_000), "accents": ("a" + "\u0301" * 39_999, "b\u0301" * 20_000),
-    "turned around": (" ".join(map(str, range(7_000))), " ".join(map(str, range(7_000, 0, -1)))),
+    "one word": ("a " * 10_000, "a b " * 5_000), "one letter": ("a" * 20_000, "b" * 20_000),
+    "paragraphs": ("a b\n\n" * 4_000, "b a\n\n" * 4_000), "lists": ("- a\n" * 5_000, "- a\n- b\n" * 2_500),
+    "brackets": ("[" * 20_000, "![ " * 6_500), "accents": ("a" + "\u0301" * 19_999, "b\u0301" * 10_000),
+    "turned around": (" ".join(map(str, range(3_500))), " ".join(map(str, range(3_500, 0, -1)))),
 }  # fmt: skip
 
 
@@ -282,4 +282,4 @@ def test_long_hostile_texts_are_compared(name: str, processor_time: Clock) -> No
     """No text makes a difference take long: a step whose time grows with the square of a length would take minutes."""
     began = processor_time()
     assert word_diff(*HOSTILE[name]).edits
-    assert processor_time() - began < 6
+    assert processor_time() - began < 3

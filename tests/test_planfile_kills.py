@@ -11,7 +11,7 @@ from contentops.errors import Refused
 from contentops.model import Event, OnEdit, Result
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.harness import Harness, quick_folder
-from tests.fakes.kills import Death, state_after_each_kill
+from tests.fakes.kills import Death, EachKill
 from tests.reviewing import apply_file, review
 
 EDITED = ("out/a.md", "Closing", "The end")
@@ -327,14 +327,14 @@ def _contents(harness: Harness) -> list[tuple[str, str]]:
     *(pytest.param(kind, True, 4, id=f"{kind.__name__}, jobs stored") for kind in GENERATED),
 ])  # fmt: skip
 def test_a_stop_at_every_step_of_a_plan_file(
-    kind: Callable[[Harness], dict[str, Any]], *, stores: bool, every: int
+    kind: Callable[[Harness], dict[str, Any]], *, stores: bool, every: int, each_kill: EachKill
 ) -> None:
     """Applied again it ends well, with the same files, contents and charges; and then there is nothing left of it."""
     with quick_folder() as folder:
         expected = Harness(folder / "whole", FakeApi(duration=30, auto_save=stores))
         reviewed = review(expected, **kind(expected))
         assert all(change["steps"] or change["action"] == "wait" for change in reviewed["changes"])
-        stops = state_after_each_kill(expected, folder, lambda: apply_file(expected, reviewed))
+        stops = each_kill(expected, folder, lambda: apply_file(expected, reviewed))
         assert len(stops) > 5
         left = expected.actions()
         ends = _comparable(expected), expected.api.credits, _contents(expected), left

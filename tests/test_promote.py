@@ -19,7 +19,7 @@ from contentops.planning.sides import SourceEnvironment
 from tests.clones import NOBODY
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, quick_folder, results
-from tests.fakes.kills import state_after_each_kill
+from tests.fakes.kills import EachKill
 from tests.fakes.sides import a_file, a_job, a_record, a_situation, a_spec
 from tests.repositories import in_git
 from tests.reviewing import apply_file, review
@@ -302,13 +302,13 @@ def test_what_cannot_be_a_source_is_refused(tmp_path: Path, environments: str, w
     assert str(caught.value.findings[0].location).startswith("contentops.yaml:")
 
 
-def test_a_stop_at_every_step_ends_the_same(tmp_path: Path, takes_seconds: None) -> None:
+def test_a_stop_at_every_step_ends_the_same(tmp_path: Path, each_kill: EachKill) -> None:
     """Files, records and contents, of a new text and of one that takes the place of an earlier one."""
     with quick_folder() as folder:
         staging, prod = rooms(folder / "whole", "a", "b")
         prod.apply(select=("a",))
         staging.edit("staging/a.md", "Closing", "The end")
-        stops = state_after_each_kill(prod, folder, prod.apply)
+        stops = each_kill(prod, folder, prod.apply)
         assert len(stops) > 10
         for where, harness in stops.items():
             harness.apply()

@@ -19,7 +19,7 @@ from contentops.planning.sides import Choice
 from contentops.server.engines import outline
 from tests.fakes.api import LABEL, FakeApi
 from tests.fakes.harness import blog, quick_folder, results
-from tests.fakes.kills import state_after_each_kill
+from tests.fakes.kills import EachKill
 from tests.repositories import in_git
 from tests.test_promote import ENVIRONMENTS, Room, body, only, rooms
 
@@ -303,14 +303,14 @@ def stands(room: Room) -> tuple[str, str, str]:
     return one.state, one.promoted_from, one.note
 
 
-def test_no_stop_makes_one_content_of_two_environments(tmp_path: Path) -> None:
+def test_no_stop_makes_one_content_of_two_environments(tmp_path: Path, each_kill: EachKill) -> None:
     """On one server prod saves as new, also where an earlier save of it may have arrived; staging's stays staging's."""
     extra = ENVIRONMENTS.replace(', api: {base_url: "https://live.example.test/v1"}', "")
     with quick_folder() as folder:
         staging, prod = rooms(folder / "whole", "a", extra=extra)
         prod.api = staging.api
         theirs = staging.record("a").content_id
-        for where, harness in state_after_each_kill(prod, folder, prod.apply).items():
+        for where, harness in each_kill(prod, folder, prod.apply).items():
             harness.apply()
             ours = harness.record("a").content_id
             assert theirs not in {"", ours, *harness.record("a").superseded}, where

@@ -9,7 +9,7 @@ from contentops.documents.clean import body_digest
 from contentops.errors import UsageError
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
-from tests.fakes.kills import state_after_each_kill
+from tests.fakes.kills import EachKill
 
 THEIRS = "## Introduction\n\nTheir words.\n"
 
@@ -165,7 +165,9 @@ def test_a_file_that_has_their_words_is_recorded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", ["generated", "a person's"])
-def test_a_stop_at_every_step_of_a_pull_ends_like_one_that_was_not_stopped(root: Path, words: str) -> None:
+def test_a_stop_at_every_step_of_a_pull_ends_like_one_that_was_not_stopped(
+    root: Path, words: str, each_kill: EachKill
+) -> None:
     """Pulled again: the same files, records and contents, nothing is paid for, and no words are lost."""
     harness = _harness(root / "undisturbed", "one", "two")
     if words != "generated":
@@ -174,7 +176,7 @@ def test_a_stop_at_every_step_of_a_pull_ends_like_one_that_was_not_stopped(root:
     _edit(harness, "one", title="Theirs")
     _edit(harness, "two")
     spent, saves = harness.api.credits, harness.api.count("save")
-    stops = state_after_each_kill(harness, root, harness.pull)
+    stops = each_kill(harness, root, harness.pull)
     expected = harness.tree("out")
     assert len(stops) > 5
     for where, stop in stops.items():
@@ -189,12 +191,12 @@ def test_a_stop_at_every_step_of_a_pull_ends_like_one_that_was_not_stopped(root:
             assert any("MINE" in path.read_text("utf-8") for path in stop.root.rglob("replaced/**/*.md")), where
 
 
-def test_a_stop_of_a_pull_may_be_followed_by_an_apply(root: Path) -> None:
+def test_a_stop_of_a_pull_may_be_followed_by_an_apply(root: Path, each_kill: EachKill) -> None:
     """The apply records what was written, and neither saves nor pays."""
     harness = _harness(root / "undisturbed")
     _edit(harness, title="Theirs")
     saves = harness.api.count("save")
-    for where, stop in state_after_each_kill(harness, root, harness.pull).items():
+    for where, stop in each_kill(harness, root, harness.pull).items():
         run = stop.apply()
         assert run is None or results(run) == {"one": "done"}, where
         assert (stop.api.count("save"), stop.api.credits) == (saves, harness.api.credits), where

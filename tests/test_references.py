@@ -19,7 +19,7 @@ from contentops.reporting.run import exit_code_of, run_text
 from contentops.schema_files import load_schema
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, results
-from tests.fakes.kills import state_after_each_kill
+from tests.fakes.kills import EachKill
 from tests.running import Run
 
 GUIDE, NEWS, TEASER = "Guide", "News of {{ ref('guide').title }}", "{{ ref('news').excerpt(40) }}"
@@ -190,11 +190,11 @@ def test_a_reviewed_plan_allows_its_waves_and_no_other_request(harness: Harness,
     assert results(carried_out(harness, is_bound=True, ceiling=ceiling)) == {"news": "done", "teaser": "done"}
 
 
-def test_a_kill_at_any_step_of_any_wave_pays_once(harness: Harness, tmp_path: Path, takes_seconds: None) -> None:
+def test_a_kill_at_any_step_of_any_wave_pays_once(harness: Harness, tmp_path: Path, each_kill: EachKill) -> None:
     """The next apply ends like an undisturbed one: each request is paid for once, each text made from its source."""
     harness.write("content/b.yaml", items({"first": "What the server does with ids"}))
     harness.apply(select=("first",))
-    kills = state_after_each_kill(harness, tmp_path / "kills", harness.apply)
+    kills = each_kill(harness, tmp_path / "kills", harness.apply)
     assert len(kills) > 30
     topics = sorted(each.topic for each in harness.api.generations)
     for step, left in kills.items():

@@ -17,7 +17,7 @@ from contentops.model import Event, ItemId, OnEdit, Outcome, Project, Run
 from contentops.operations import connection, opening
 from tests.fakes.api import FakeApi, Fault, on
 from tests.fakes.harness import Harness, blog, results
-from tests.fakes.kills import state_after_each_kill
+from tests.fakes.kills import EachKill
 from tests.reviewing import apply_file, review
 from tests.running import Build
 from tests.running import Run as Invoke
@@ -311,14 +311,14 @@ def test_a_plan_file_names_the_edit_that_it_replaces(tmp_path: Path) -> None:
     "habits", [{"auto_save": False}, {"auto_save": False, "create_only": True}], ids=["", "creates"]
 )
 def test_a_stop_at_every_step_of_an_overwrite(
-    root: Path, year: int, habits: dict[str, Any], takes_seconds: None
+    root: Path, year: int, habits: dict[str, Any], each_kill: EachKill
 ) -> None:
     """The same end, the same charges, and a copy of their words stays."""
     harness = _harness(root / "undisturbed", "one", **habits)
     _edit(harness, "one")
     harness.write("content/blog.yaml", blog("one", year=year))
     choice = OnEdit.OVERWRITE
-    stops = state_after_each_kill(harness, root, lambda: harness.apply(refresh=True, on_edit=choice))
+    stops = each_kill(harness, root, lambda: harness.apply(refresh=True, on_edit=choice))
     expected = _words(harness)
     assert len(stops) > 5
     for where, stop in stops.items():

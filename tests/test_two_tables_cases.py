@@ -15,7 +15,7 @@ from contentops.operations import opening
 from contentops.state import jobs as files
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.harness import Harness, blog, results
-from tests.fakes.kills import Death, state_after_each_kill
+from tests.fakes.kills import Death, EachKill
 
 SHARED = "environments: {staging: {output: 'staging/{{ item.id }}.md'}, prod: {output: 'prod/{{ item.id }}.md'}}"
 PROMOTED = SHARED.replace("{output: 'prod", "{promote_from: staging, output: 'prod")
@@ -117,16 +117,18 @@ def test_promoted_words_are_kept_when_another_text_comes(root: Path) -> None:
 # --- another text ----------------------------------------------------------------------------------------------------
 
 
-def _replaced(root: Path, **habits: Any) -> dict[str, Harness]:
+def _replaced(each_kill: EachKill, root: Path, **habits: Any) -> dict[str, Harness]:
     harness = _one(root / "here", "one", **habits)
     harness.apply()
-    return state_after_each_kill(harness, root / "left", lambda: harness.apply(replace=("one",)))
+    return each_kill(harness, root / "left", lambda: harness.apply(replace=("one",)))
 
 
 @pytest.mark.parametrize("request_ids", ["replay", "ignore"])
-def test_a_replacement_that_was_killed_and_is_requested_again_is_paid_for_once(root: Path, request_ids: str) -> None:
+def test_a_replacement_that_was_killed_and_is_requested_again_is_paid_for_once(
+    root: Path, request_ids: str, each_kill: EachKill
+) -> None:
     """Wherever it died after its request left and before its text was in the file."""
-    for where, harness in _replaced(root, request_ids=request_ids, auto_save=False).items():
+    for where, harness in _replaced(each_kill, root, request_ids=request_ids, auto_save=False).items():
         under_way = any(job.attempt == 2 for job in harness.state.open_jobs.values())
         paid = harness.api.credits
         harness.apply(replace=("one",))

@@ -9,7 +9,7 @@ Counted are: every durable write of state, every rename, link and write of an ou
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 
@@ -78,6 +78,13 @@ class _Recorder(Death):
         if seen != self._last:
             self._last = seen
             self.left[f"died at step {self.steps}, {what}"] = self._harness.copied(self._folder / str(self.steps))
+
+
+class EachKill(Protocol):
+    """The type of `state_after_each_kill`, which tests have by the fixture `each_kill`."""
+
+    def __call__(self, harness: Harness, folder: Path, act: Callable[[], object]) -> dict[str, Harness]:
+        """See `state_after_each_kill`."""
 
 
 def state_after_each_kill(harness: Harness, folder: Path, act: Callable[[], object]) -> dict[str, Harness]:
