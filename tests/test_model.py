@@ -196,6 +196,7 @@ def test_a_secret_in_the_address_of_a_model_reaches_no_file(project: Build, invo
     pytest.param(refused(402, "top up"), id="account"),
     pytest.param(refused(429, "insufficient_quota"), id="quota"),
     pytest.param(refused(404, "model gone"), id="model"),
+    pytest.param(Raw(200, b'{"error": {"code": 402, "message": "top up"}}'), id="account-in-the-body"),
 ])  # fmt: skip
 def test_a_model_that_stops_answering_pauses_the_run(project: Build, invoke: Run, answer: Raw) -> None:
     """No item fails, however often; answers are kept, the next apply asks what is missing, and all tokens count."""

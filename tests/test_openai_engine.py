@@ -405,6 +405,7 @@ def test_answers_that_are_no_text(answer: Raw, message: str) -> None:
     pytest.param(refused(503, "x", **{"retry-after": "86400"}), [60.0] * 3, id="long-retry-after"),
     pytest.param(refused(503, "x", **{"retry-after": "soon"}), [1.0, 2.0, 4.0], id="odd-retry-after"),
     pytest.param(Raw(cut=True), [1.0, 2.0, 4.0], id="cut"),
+    pytest.param(Raw(200, b'{"error": {"code": 502, "message": "Provider returned error"}}'), [1.0, 2.0, 4.0], id="200"),
 ])  # fmt: skip
 def test_passing_failures_are_tried_again_four_times_in_all(answer: Raw, waits: list[float]) -> None:
     """Bounded in number and in time; a server that recovers is no failure."""

@@ -232,6 +232,7 @@ class ChatClient:
                 if not passing.sent:
                     count.add(NO_TOKENS)
                 raise
+            status = _stated(status, answer)
             count.add(_tokens(status, answer), prompt.estimate)
             if status in {400, 422}:
                 self._learn(sent, answer.decode("utf-8", "replace"))
@@ -370,6 +371,14 @@ def _complaint(value: Any) -> str:
         return str(error)
     parts = [error.get(name) for name in ("code", "message", "detail")]
     return ": ".join(part for part in parts if isinstance(part, str) and part)
+
+
+def _stated(status: int, body: bytes) -> int:
+    """Return the status of an answer; some gateways say 200 before they know, and put an outage into the body."""
+    value = _json(body)
+    error = value.get("error") if isinstance(value, dict) else None
+    code = error.get("code") if isinstance(error, dict) else None
+    return code if status < 300 and type(code) is int and code in {401, 402, *_PASSING} else status
 
 
 def _json(body: bytes) -> Any:
