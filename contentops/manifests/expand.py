@@ -20,24 +20,22 @@ from contentops.manifests.values import (
     FUNCTIONS,
     MISSING,
     OWN_KEYS,
-    Branch,
     DataRow,
     Each,
+    Path,
     Problems,
     TemplateError,
-    Tree,
     Written,
     find,
+    inside,
     is_template,
     kind_of,
+    merge,
     merged,
     misspelt,
     opened,
-    overlay,
     paths,
     templates_in,
-    top,
-    tree,
 )
 from contentops.model import Json, Origin, Project
 from contentops.yaml.positions import Pointer, Source, YamlDocument
@@ -56,9 +54,14 @@ class Layers(Struct, frozen=True):
 
     fields: tuple[Written, ...]
     """The maps of default fields, the highest first."""
-    defaults: Mapping[str, Any]
+    defaults: Mapping[str, Json]
     """The same merged (see `values.merged`)."""
-    variables: Mapping[str, Tree]
+    vars: tuple[Written, ...]
+    """The maps of variables, the highest first, without those of items."""
+    variables: Mapping[str, Json]
+    """The same merged."""
+    cli: Written
+    """The variables of the command line, which rank above all and are never rendered."""
     local: tuple[Written, ...] = ()
     """The variables that the manifest itself declares; unused ones are reported."""
 
@@ -74,20 +77,33 @@ class Declared(Struct, frozen=True, gc=False):
     written: Written
     """The entry itself."""
     below: Layers
-    values: Mapping[str, Any]
+    values: Mapping[str, Json]
     """Its fields (see `values.merged`)."""
-    open: Mapping[str, Any]
-    """Those that contain templates."""
-    variables: Mapping[str, Tree]
-    own_variables: tuple[Written, ...] = ()
+    open: Mapping[str, Sequence[Path]]
+    """By field, the paths of the values that contain templates (see `values.opened`)."""
+    variables: Mapping[str, Json]
+    own_variables: Written | None = None
+    """The variables that it declares itself."""
     each: tuple[Each, ...] | None = None
     """The combinations, None for an item without `for_each` and `matrix`."""
     misspelt: frozenset[str] = frozenset()
     """Fields that a misspelt key was probably meant to set; problems that follow from that are not reported."""
 
-    def find(self, path: Iterable[str]) -> tuple[Written, bool]:
+    def find(self, path: Iterable[str | int]) -> tuple[Written, bool]:
         """Return the written value of a field (see `values.find`)."""
         return find((self.written, *self.below.fields), path)
+
+    @property
+    def vars(self) -> tuple[Written, ...]:
+        """Return the maps of its variables, the highest first."""
+        own = () if self.own_variables is None else (self.own_variables,)
+        return self.below.cli, *own, *self.below.vars
+
+    def templates(self) -> Iterator[tuple[str, Path, Json]]:
+        """Yield the values with templates, each with its name with dots and its path."""
+        for below in self.open.values():
+            for path in below:
+                yield ".".join(map(str, path)), path, inside(self.values, path)
 
 
 def layers(project: Project, project_source: Source, document: YamlDocument) -> Layers:
@@ -104,29 +120,29 @@ def layers(project: Project, project_source: Source, document: YamlDocument) -> 
     if project.environment_output is not None:
         fields.append(Written({"output": project.environment_output}, "environment", settings, env))
     fields.append(_defaults(Written(project.environment_defaults, "environment", settings, (*env, "defaults"))))
-    defaults: Mapping[str, Any] = functools.reduce(lambda below, layer: merged(layer, below), fields, {})
-    variables = _names(Written(project.vars, "project", settings, ("vars",)))
-    declared = _names(Written(manifest.get("vars"), "manifest", document, ("vars",)))
-    over = _names(Written(project.environment_vars, "environment", settings, (*env, "vars")))
-    variables = overlay(over, overlay(declared, variables))
-    return Layers(tuple(reversed(fields)), defaults, variables, tuple(map(top, declared.values())))
+    below = _map(Written(project.vars, "project", settings, ("vars",)))
+    declared = _map(Written(manifest.get("vars"), "manifest", document, ("vars",)))
+    over = _map(Written(project.environment_vars, "environment", settings, (*env, "vars")))
+    variables: Mapping[str, Json] = {**dict.fromkeys(below.value), **merge(below.value, {})}
+    return Layers(
+        fields=tuple(reversed(fields)),
+        defaults=functools.reduce(lambda lower, layer: merged(layer.value, lower), fields, {}),
+        vars=(over, declared, below),
+        variables=merge(over.value, merge(declared.value, variables)),
+        cli=Written(project.cli_vars, "command line"),
+        local=tuple(map(declared.below, declared.value)),
+    )
+
+
+def _map(written: Written) -> Written:
+    """Return a written map; an empty one instead of anything else."""
+    return written if isinstance(written.value, dict) else structs.replace(written, value={})
 
 
 def _defaults(written: Written) -> Written:
     """Default fields without those that only an item has."""
-    value = written.value if isinstance(written.value, dict) else {}
-    return structs.replace(written, value={key: below for key, below in value.items() if key not in _ITEM_ONLY})
-
-
-def command_line(project: Project) -> dict[str, Tree]:
-    """Return the `--var` values: the highest layer, never rendered."""
-    return {name: Written(value, "command line") for name, value in project.cli_vars.items()}
-
-
-def _names(written: Written) -> dict[str, Tree]:
-    """Declared variables by name."""
-    node = tree(written)
-    return node.entries if isinstance(node, Branch) else {}
+    value = {key: below for key, below in _map(written).value.items() if key not in _ITEM_ONLY}
+    return structs.replace(written, value=value)
 
 
 def entries_of(document: YamlDocument) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -153,16 +169,16 @@ def expand(
     document: YamlDocument,
     below: Layers,
     data: Mapping[Pointer, Sequence[DataRow]],
-    cli: Mapping[str, Tree],
     templates: Templates,
     problems: Problems,
 ) -> Iterator[Declared]:
     """Yield every item of a manifest with its layers and combinations, one by one.
 
     `data` has the rows of data files by their pointers (see `data_paths`); an item with a file that could not be read
-    is omitted. `cli` are the variables of the command line, `templates` those for `where`.
+    is omitted. `templates` are those for `where`.
     """
-    shared = overlay(cli, below.variables)
+    cli = below.cli.value
+    shared = merge(cli, below.variables)
     room = MAX_INSTANCES
     for index, entry in entries_of(document):
         if any(pointer not in data for pointer, _ in data_paths(index, entry)):
@@ -170,8 +186,11 @@ def expand(
         written = Written(entry, "item", document, ("items", index))
         name = entry.get("id")
         label = f"item `{str(name)[:200]}`" if isinstance(name, str | int) else f"item {index + 1}"
-        own = _names(written.below("vars")) if "vars" in entry else {}
-        values = merged(written, below.defaults)
+        own = _map(written.below("vars")) if entry.get("vars") else None
+        values = merged(entry, below.defaults)
+        open_: dict[str, list[Path]] = {}
+        for path in opened(values):
+            open_.setdefault(str(path[0]), []).append(path)
         multiplies = "for_each" in entry or "matrix" in entry
         each = _combinations(_Sources(written, label, data, templates, problems), room) if multiplies else None
         room -= len(each or ())
@@ -183,9 +202,9 @@ def expand(
             written=written,
             below=below,
             values=values,
-            open=opened(values),
-            variables=overlay(cli, overlay(own, below.variables)) if own else shared,
-            own_variables=tuple(map(top, own.values())),
+            open=open_,
+            variables=shared if own is None else merge(cli, merge(own.value, below.variables)),
+            own_variables=own,
             each=each,
         )
 
@@ -398,47 +417,41 @@ def _refuse_templates(written: Written, label: str, problems: Problems) -> bool:
 
 
 class Origins(Mapping[str, Origin]):
-    """The origins by name that `compute` returns for its `parts`."""
-
-    __slots__ = ("_compute", "_origins", "_parts")
+    """The origins by name that `compute` returns for its `parts`, once one is asked for."""
 
     def __init__(self, compute: Callable[..., dict[str, Origin]], *parts: object) -> None:
         self._compute, self._parts = compute, parts
-        self._origins: dict[str, Origin] | None = None
 
-    def _computed(self) -> dict[str, Origin]:
-        if self._origins is None:
-            self._origins = self._compute(*self._parts)
-        return self._origins
+    @functools.cached_property
+    def _origins(self) -> dict[str, Origin]:
+        return self._compute(*self._parts)
 
     def __getitem__(self, name: str) -> Origin:
-        return self._computed()[name]
+        return self._origins[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._computed())
+        return iter(self._origins)
 
     def __len__(self) -> int:
-        return len(self._computed())
-
-    def __repr__(self) -> str:
-        return repr(self._computed())
+        return len(self._origins)
 
 
-def of_fields(written: Written, below: Layers, uses: Uses) -> dict[str, Origin]:
+def of_fields(declared: Declared, uses: Uses) -> dict[str, Origin]:
     """Return the origins of the fields of an item, by name with dots."""
-    layers = written, *below.fields
-    found = ((".".join(path), find(layers, path)[0]) for path in paths(merged(written, below.defaults)))
+    found = ((".".join(map(str, path)), declared.find(path)[0]) for path in paths(declared.values))
     return {
         name: Origin(layer=each.layer, location=each.location, variables=uses.variables.get(name, ()))
         for name, each in found
     }
 
 
-def of_variables(uses: Uses, scope: Scope, each: Each | None) -> dict[str, Origin]:
+def of_variables(declared: Declared, uses: Uses, scope: Scope, each: Each | None) -> dict[str, Origin]:
     """Return the origins of the variables that an item uses."""
-    return {
-        name: Origin(layer="data", location=each.location_of(name.partition(".")[2]))
-        if each is not None and name.partition(".")[0] == "each"
-        else scope.origin(name)
-        for name in uses.known(each)
-    }
+    origins: dict[str, Origin] = {}
+    for name in uses.known(each):
+        if each is not None and root_of(name) == "each":
+            origins[name] = Origin(layer="data", location=each.location_of(name.partition(".")[2]))
+        else:
+            written, others = find(declared.vars, (name,))[0], tuple(sorted(scope.reach(name) - {name}))
+            origins[name] = Origin(layer=written.layer, location=written.location, variables=others)
+    return origins

@@ -32,7 +32,6 @@ from contentops.manifests.discover import FileError, ProjectFiles, discover
 from contentops.manifests.expand import (
     Declared,
     Layers,
-    command_line,
     data_paths,
     entries_of,
     expand,
@@ -55,7 +54,6 @@ from contentops.manifests.values import (
     is_template,
     misspelt,
 )
-from contentops.manifests.values import templates as templates_of
 from contentops.model import PROJECT_FILE, AcceptedTexts, Catalog, Desired, ItemId, Json, Moved, Project, Spec
 from contentops.schema_files import load_schema
 from contentops.yaml.positions import Pointer, Source, YamlDocument, finding, locate
@@ -103,7 +101,6 @@ class Loader:
         self.macros = MacroFile(project, self.project_source, macros) if macros else None
         self.templates = Templates(macros=self.macros)
         self.builtin = {"project": project.name, "environment": project.environment}
-        self.cli = command_line(project)
         self._rows_of_file: dict[tuple[str, str], tuple[list[DataRow], list[Diagnostic]]] = {}
 
     def run(self) -> Desired:
@@ -239,7 +236,7 @@ class Loader:
         """Return the layers below the entries of a manifest, the entries, and the data files that they name."""
         rows, used = self._rows(document, problems)
         below = layers(self.project, self.project_source, document)
-        return below, expand(document, below, rows, self.cli, self.templates, problems), used
+        return below, expand(document, below, rows, self.templates, problems), used
 
     def _rows(self, document: YamlDocument, problems: Problems) -> tuple[dict[Pointer, Sequence[DataRow]], set[str]]:
         """Return the rows of data files by the pointer to each path, and the files that were read."""
@@ -489,14 +486,15 @@ def _instances(
     """Yield every item to render; notes in `made` what its declarations use."""
     shared: Scope | None = None
     for entry in itertools.chain.from_iterable(_batches(declared)):
-        scope = None if entry.own_variables else shared
+        own = entry.own_variables
+        scope = None if own else shared
         if scope is None:
-            scope = Scope(entry.variables, builtin, templates, rows)
-            shared = shared if entry.own_variables else scope
-        uses = scope.uses(templates_of(entry.open))
+            scope = Scope(entry.variables, builtin, templates, rows, entry.below.cli.value)
+            shared = shared if own else scope
+        uses = scope.uses((name, value) for name, _, value in entry.templates())
         made.declarations += 1
         made.used.update(uses.names)
-        made.idle += [(each, entry.label) for each in entry.own_variables if each.pointer[-1] not in uses.names]
+        made.idle += [(own.below(name), entry.label) for name in own.value if name not in uses.names] if own else []
         _refuse_references(entry, uses, problems)
         may_multiply = _may_multiply(entry, uses, problems)
         if not may_multiply or (entry.each is not None and not entry.each):
@@ -541,11 +539,11 @@ def _sort_in(
 
 def _refuse_references(declared: Declared, uses: Uses, problems: Problems) -> None:
     """Report `ref` in fields that have to be known before there is any text."""
-    for name, written in templates_of(declared.open) if uses.referring else ():
+    for name, path, _ in declared.templates() if uses.referring else ():
         if name in uses.referring and root_of(name) not in REFERRING:
             core = f"uses `ref` in `{name}`, which has to be known before there are texts"
             hint = "`ref` is for `inputs`, `metadata` and `output`"
-            problems.about(declared.label, written, "reference-not-here", core, hint=hint)
+            problems.about(declared.label, declared.find(path)[0], "reference-not-here", core, hint=hint)
 
 
 def _may_multiply(declared: Declared, uses: Uses, problems: Problems) -> bool:

@@ -12,36 +12,37 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import Struct, field, structs, to_builtins
+from msgspec import Struct, field, structs
 
 from contentops.digest import digest_json, short
 from contentops.errors import Diagnostic, Severity, suggest
 from contentops.manifests.expand import Declared, Origins, of_fields, of_variables
 from contentops.manifests.references import DeclaredTexts, Frame, parts_of
-from contentops.manifests.templates import INPUTS, Scope, Uses, leaves, root_of
+from contentops.manifests.templates import INPUTS, Scope, Uses, root_of
 from contentops.manifests.values import (
     MISSING,
     REF,
     ROWS,
     TEXTS,
     UNKNOWN,
-    Branch,
     Lazy,
+    Path,
     Problems,
     SourceError,
     TemplateError,
     Unknown,
-    Unrendered,
     Written,
+    find,
+    inside,
     is_template,
+    leaves,
     note_source,
     reachable,
+    replaced,
     templates_in,
     texts_in,
-    top,
     unclear,
 )
-from contentops.manifests.values import templates as templates_of
 from contentops.model import REQUEST_FIELDS, ItemId, Json, Origin, Reference, Spec, WaitReason
 from contentops.model.desired import PARTS, READERS, Reading
 
@@ -50,6 +51,9 @@ if TYPE_CHECKING:
 
     Instance = tuple[Declared, Each | None, Scope, Uses]
     """An item to render: a declaration, or one combination of its `for_each` and `matrix`."""
+
+_Value = tuple[str, Path, Json]
+"""A value with templates: its name with dots, its path, and itself; of a variable without a name."""
 
 
 ITEM_FIELDS: Final = ("id", *REQUEST_FIELDS, "tags", "metadata", "publish_on")
@@ -151,8 +155,8 @@ def render_item(
         each,
         values,
         frozenset(failed),
-        Origins(of_fields, declared.written, declared.below, uses),
-        Origins(of_variables, uses, scope, each) if used else {},
+        Origins(of_fields, declared, uses),
+        Origins(of_variables, declared, uses, scope, each) if used else {},
         used,
         item.open,
         None if texts is None else uses.referring,
@@ -241,7 +245,9 @@ class _Item:
 
     def field(self, name: str) -> Json:
         """Return a rendered field of the item; None where it is absent. Raises _FailedError."""
-        return self._once(f"item.{name}", self._declared.values[name], self._done)
+        if name not in self._declared.open:
+            return self._declared.values[name]
+        return self._once(f"item.{name}", self._done)
 
     def ask(self, name: str) -> Any:
         """Return the value of `item.<name>`, or MISSING."""
@@ -265,7 +271,7 @@ class _Item:
             return value
         if name in self._scope.variables:
             done = self._scope.constants if self._scope.is_constant(name) else self._done
-            return self._once(name, self._scope.variables[name], done)
+            return self._once(name, done)
         return self._inputs() if name == INPUTS else self._function(name)
 
     # --- texts of other items --------------------------------------------------------------------------------
@@ -287,10 +293,11 @@ class _Item:
         finder = _Item(self._declared, self._each, self._scope, self._uses, problems, self._texts)
         found: dict[str, tuple[Reading, ...]] = {}
         failed = False
-        for name, written in templates_of(self._declared.open):
+        for own in self._declared.templates():
+            name = own[0]
             if name in self.open and root_of(name) in REFERRING:
                 try:
-                    found[name] = finder.readings_of(name, written, texts)
+                    found[name] = finder.readings_of(own, texts)
                 except _FailedError:
                     failed = True
         finder.end()
@@ -298,22 +305,23 @@ class _Item:
             raise _FailedError
         return found
 
-    def readings_of(self, name: str, own: Written, texts: DeclaredTexts) -> tuple[Reading, ...]:
+    def readings_of(self, own: _Value, texts: DeclaredTexts) -> tuple[Reading, ...]:
         """Return what the templates of a value, and of all that they use, read of other items."""
         explorer = _Explorer(self, self._uses.made_from_texts, texts)
-        sources: dict[str, Written] = {}
-        for written in (*self._below(own), own):
-            sources |= dict.fromkeys(templates_in(written.value), written)
+        name = own[0]
+        sources: dict[str, _Value] = {}
+        for below in (*self._below(own), own):
+            sources |= dict.fromkeys(templates_in(below[2]), below)
         stated = self.field(USES) if USES in self._declared.values else None
         is_unclear = False
-        for source, written in sources.items():
+        for source, (at, path, _) in sources.items():
             try:
                 self._scope.templates.get(source).compiled().explore(explorer.lookup)
             except TemplateError as error:
                 if error.code == UNCLEAR and stated is not None:
                     is_unclear = True
                     continue
-                self._report(written, f"item.{name}", error)
+                self._report(self._written(at and f"item.{at}", path), f"item.{name}", error)
                 raise _FailedError from None
         found = explorer.readings()
         if not isinstance(stated, list) or (name.startswith(_METADATA) and not is_unclear):
@@ -321,7 +329,7 @@ class _Item:
         for one in found:
             if one.id not in stated and not one.listed:
                 core = f"reads the text of `{one.id[:200]}` in `{name}`, which is not in its `uses`"
-                self._about(own, "reference-not-used", core, hint="add it there")
+                self._about(own[1], "reference-not-used", core, hint="add it there")
                 raise _FailedError
         return tuple(found | dict.fromkeys(self._stated(stated, texts)))
 
@@ -338,20 +346,21 @@ class _Item:
             raise _FailedError
         return named
 
-    def _below(self, own: Written) -> list[Written]:
+    def _below(self, own: _Value) -> list[_Value]:
         """Return the variables and other fields that use texts or rows, and that a value uses, directly or not."""
         direct = self._scope.direct
-        names = reachable(direct(own), lambda name: [used for below in self._made(name) for used in direct(below)])
+        names = reachable(
+            direct(own[2]), lambda name: [used for below in self._made(name) for used in direct(below[2])]
+        )
         return [below for name in names for below in self._made(name)]
 
-    def _made(self, name: str) -> list[Written]:
+    def _made(self, name: str) -> list[_Value]:
         """Return what is written for a variable or field, if it uses texts or rows."""
         if root_of(name) == "item":
-            fields = templates_of(self._declared.open)
-            part = name.partition(".")[2]
-            return [own for each, own in fields if each in self._uses.referring and root_of(each) == part]
+            part, fields = name.partition(".")[2], self._declared.templates()
+            return [own for own in fields if own[0] in self._uses.referring and root_of(own[0]) == part]
         is_made = name in self._scope.variables and self._scope.refers(name)
-        return [*leaves(self._scope.variables[name])] if is_made else []
+        return [("", path, value) for path, value in leaves(self._scope.variables[name], (name,))] if is_made else []
 
     def tagged(self, selector: Any, texts: DeclaredTexts) -> list[ItemId]:
         """Return the other items with a tag. Raises TemplateError."""
@@ -387,22 +396,22 @@ class _Item:
 
     def frame(self, values: Mapping[str, Json]) -> Frame | None:
         """Return what the request is made from but for texts and rows; None where it uses none."""
-        fields = templates_of(self._declared.open)
-        templates = [(name, own) for name, own in fields if name in self._uses.referring and root_of(name) == INPUTS]
+        fields = self._declared.templates()
+        templates = [own for own in fields if own[0] in self._uses.referring and root_of(own[0]) == INPUTS]
         if not templates or self._texts is None:
             return None
-        keys = {name.split(".")[1] for name, _ in templates}
+        keys = {path[1] for _, path, _ in templates}
         known = {name: values.get(name) for name in REQUEST_FIELDS if name != INPUTS}
         known[INPUTS] = {key: value for key, value in (values.get(INPUTS) or {}).items() if key not in keys}
-        written = [(name, own.value) for name, own in templates]
-        written += [(name, below.value) for name, own in templates for below in self._below(own)]
+        written = [(name, value) for name, _, value in templates]
+        written += [(own[0], value) for own in templates for _, _, value in self._below(own) if value != {}]
         used = (name for name in sorted(self._uses.of(INPUTS)) if name not in self._uses.made_from_texts | READERS)
         variables = {name: value for name in used if (value := self._plain(name)) is not MISSING}
         if ROWS in self._uses.of(INPUTS):  # the rows may choose which sources are read, and count as words
             named = map(ItemId, _named_in([written, variables]))
             ids = tuple(dict.fromkeys(id_ for id_ in named if id_ in self._texts.declared.specs))
         else:
-            readings = (one for name, _ in templates for one in self.readings.get(name, ()) if not one.listed)
+            readings = (one for name, _, _ in templates for one in self.readings.get(name, ()) if not one.listed)
             ids = tuple(dict.fromkeys(one.id for one in readings))
         return Frame([known, _unnamed([written, variables], frozenset(ids))], ids)
 
@@ -440,7 +449,7 @@ class _Item:
         inputs = self.ask(INPUTS)
         return _NO_INPUTS if inputs is MISSING else inputs
 
-    def _once(self, name: str, node: Any, done: dict[str, Any]) -> Json:
+    def _once(self, name: str, done: dict[str, Any]) -> Json:
         """Return the value of a variable or field, rendered once and kept in `done`; reports a circle."""
         if name in self._stack:
             self._report_circle(name)
@@ -458,78 +467,78 @@ class _Item:
         self._stack.append(name)
         done[name] = _FAILED
         try:
-            done[name] = self._tree(node, name)
+            if name.startswith("item."):
+                done[name] = self._rendered(name[5:])
+            else:
+                done[name] = self._value(self._scope.variables[name], name, (name,), merges=True)
         finally:
             self._stack.pop()
         return done[name]
 
-    def _written(self, name: str) -> Written:
-        """Return a variable or field as written."""
-        in_item = name.startswith("item.")
-        return self._declared.find((name[5:],))[0] if in_item else top(self._scope.variables[name])
+    def _written(self, name: str, path: Path = ()) -> Written:
+        """Return a variable or field as written, or the part of it with a path."""
+        if name.startswith("item."):
+            return self._declared.find(path or (name[5:],))[0]
+        return find(self._declared.vars, path or (name,))[0]
 
-    def _tree(self, node: Any, name: str) -> Json:
-        """Return a value with its templates rendered. A null inside a merged map removes its key."""
-        if isinstance(node, Written):
-            return self._value(node, name)
-        if not isinstance(node, Branch | Unrendered):
-            return node  # a field without templates
-        values, open_ = ({}, node.entries) if isinstance(node, Branch) else (node.values, node.open)
-        if self.open and name.startswith("item."):
-            open_ = {key: entry for key, entry in open_.items() if f"{name}.{key}"[5:] not in self.open}
-            values = {key: value for key, value in values.items() if f"{name}.{key}"[5:] not in self.open}
-        values = values | self._all((key, entry, f"{name}.{key}") for key, entry in open_.items())
-        for key in open_:
-            if values[key] is None:
-                del values[key]
-        return values
+    def _rendered(self, name: str) -> Json:
+        """Return a field with its templates rendered. A null inside a map that merges removes its key."""
+        value, failed = self._declared.values[name], False
+        for path in self._declared.open[name]:
+            part = ".".join(map(str, path))
+            try:
+                new = None if part in self.open else self._value(inside(value, path[1:]), f"item.{part}", path)
+            except _FailedError:
+                failed = True
+            else:
+                value = replaced(value, path[1:], new)
+        if failed:
+            raise _FailedError
+        return value
 
-    def _value(self, written: Written, name: str) -> Json:
-        value = written.value
+    def _value(self, value: Json, name: str, path: Path, *, merges: bool = False) -> Json:
+        """Return a value with its templates rendered; in a map that merges, a null removes its key."""
         if isinstance(value, str):
-            return self._template(written, name) if written.layer != "command line" and is_template(value) else value
+            return self._template(value, name, path) if is_template(value) else value
         if not isinstance(value, list | dict):
             return value
-        if written.layer == "command line" or next(templates_in(value), None) is None:
-            return to_builtins(value)
-        keys: Iterable[str | int] = value if isinstance(value, dict) else range(len(value))
-        entries = self._all((key, written.below(key), name) for key in keys)
-        return entries if isinstance(value, dict) else list(entries.values())
-
-    def _all(self, entries: Iterable[tuple[Any, Any, str]]) -> dict[Any, Json]:
-        """Return every rendered entry of a list or map; problems of all entries are reported."""
-        values: dict[Any, Json] = {}
+        keys: Iterable[Any] = value if isinstance(value, dict) else range(len(value))
+        merges = merges and isinstance(value, dict)
+        made: dict[Any, Json] = {}
         failed = False
-        for key, node, name in entries:
+        for key in keys:
             try:
-                values[key] = self._tree(node, name)
+                inner = f"{name}.{key}" if merges else name
+                made[key] = self._value(value[key], inner, (*path, key), merges=merges)
             except _FailedError:
                 failed = True
         if failed:
             raise _FailedError
-        return values
+        if isinstance(value, list):
+            return list(made.values())
+        return {key: each for key, each in made.items() if each is not None} if merges else made
 
-    def _template(self, written: Written, name: str) -> Json:
-        template = self._scope.templates.get(written.value)
+    def _template(self, source: str, name: str, path: Path) -> Json:
+        template = self._scope.templates.get(source)
         try:
             value = template.render(self.lookup)
         except TemplateError as error:
-            self._report(written, name, error)
+            self._report(self._written(name, path), name, error)
             raise _FailedError from None
         is_asked = name == "item.id" or name.startswith("item.inputs")
         if is_asked and (self._texts is None or name[5:] in self._uses.referring):
-            self._warn_gap(template.gap(self.lookup), written, name)
+            self._warn_gap(template.gap(self.lookup), name, path)
         return value
 
-    def _warn_gap(self, gap: str, written: Written, name: str) -> None:
+    def _warn_gap(self, gap: str, name: str, path: Path) -> None:
         """Warn about a look-up without a value inside an id or input, which makes half a sentence."""
         if gap:
             core = f"has no value for `{{{{ {gap} }}}}` inside the text of `{name[5:]}`"
             hint = f"fill it in, or state another value: `{{{{ {gap} or ... }}}}`"
-            self._about(written, "empty-between-words", core, hint=hint, severity=Severity.WARNING)
+            self._about(path, "empty-between-words", core, hint=hint, severity=Severity.WARNING)
 
-    def _about(self, written: Written, code: str, core: str, *, hint: str, severity: Severity = Severity.ERROR) -> None:
-        subject = subject_of(self._declared, self._each)
+    def _about(self, path: Path, code: str, core: str, *, hint: str, severity: Severity = Severity.ERROR) -> None:
+        subject, (written, _) = subject_of(self._declared, self._each), self._declared.find(path)
         self._problems.about(subject, written, code, core, hint=hint, severity=severity)
 
     def _report(self, written: Written, name: str, error: TemplateError) -> None:

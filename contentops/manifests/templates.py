@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from contentops.errors import Diagnostic
@@ -18,17 +19,14 @@ from contentops.manifests.values import (
     MISSING,
     RESERVED,
     ROWS,
-    Branch,
     Lazy,
     TemplateError,
-    Tree,
     Written,
     reachable,
     templates_in,
-    top,
     unsendable,
 )
-from contentops.model import Json, Origin, Project
+from contentops.model import Json, Project
 from contentops.model.desired import READERS
 from contentops.yaml.positions import Source, YamlDocument, finding
 from contentops.yaml.read import decode
@@ -214,17 +212,20 @@ class Scope:
 
     def __init__(
         self,
-        variables: Mapping[str, Tree],
+        variables: Mapping[str, Json],
         builtin: Mapping[str, Json],
         templates: Templates,
         rows: Callable[[str], list[Json]] = lambda _path: [],
+        cli: Mapping[str, Json] = MappingProxyType({}),
     ) -> None:
+        """`variables` are merged; those in `cli` are no templates."""
         self.rows = rows
         """The rows of a data file. Raises TemplateError."""
         self.variables = variables
         self.builtin = builtin
         self.templates = templates
-        self.constants: dict[str, Json] = dict(builtin)
+        self.constants: dict[str, Json] = {**builtin, **{name: cli[name] for name in cli if name in variables}}
+        self._cli = cli
         self.prints: dict[str, str] = {}
         self.used: dict[tuple[str, ...], dict[str, str]] = {}
         """By their variables, the starts of digests that are the same for every item."""
@@ -252,27 +253,24 @@ class Scope:
 
     def below(self, name: str) -> Iterable[str]:
         """Return the names that a variable uses directly."""
-        return self.direct(self.variables[name]) if name in self.variables else ()
+        is_made = name in self.variables and name not in self._cli
+        return self.direct(self.variables[name]) if is_made else ()
 
     def known(self, names: Iterable[str]) -> frozenset[str]:
         """Return the names that are variables, the parts of `each` and `item`, and functions that read."""
         roots = {"each", "item", *READERS}
         return frozenset(name for name in names if name in self.variables or root_of(name) in roots)
 
-    def direct(self, node: Tree) -> tuple[str, ...]:
+    def direct(self, value: Json) -> tuple[str, ...]:
         """The names that the templates of a value use directly; `inputs` means that of the item, unless a variable."""
-        if isinstance(node, Branch):
-            return tuple(name for below in node.entries.values() for name in self.direct(below))
-        if node.layer == "command line":
-            return ()
-        names = [name for source in templates_in(node.value) for name in self.templates.get(source).names]
+        names = [name for source in templates_in(value) for name in self.templates.get(source).names]
         if INPUTS not in names or INPUTS in self.variables:
             return tuple(names)
         return tuple(f"item.{INPUTS}" if name == INPUTS else name for name in names)
 
-    def uses(self, templates: Iterable[tuple[str, Written]]) -> Uses:
+    def uses(self, templates: Iterable[tuple[str, Json]]) -> Uses:
         """Return the variables of an item with these templates; most items share them."""
-        key = tuple((name, self.direct(written)) for name, written in templates)
+        key = tuple((name, self.direct(value)) for name, value in templates)
         return self._uses.get(key) or self._uses.setdefault(key, Uses(key, self))
 
     def is_constant(self, name: str) -> bool:
@@ -282,21 +280,6 @@ class Scope:
             constant = {"each", "item", *READERS}.isdisjoint(map(root_of, (name, *self.reach(name))))
             self._constant[name] = constant
         return constant
-
-    def origin(self, name: str) -> Origin:
-        """Return the origin of a variable."""
-        written = top(self.variables[name])
-        others = tuple(sorted(self.reach(name) - {name}))
-        return Origin(layer=written.layer, location=written.location, variables=others)
-
-
-def leaves(node: Tree) -> Iterator[Written]:
-    """Yield every written value of a tree."""
-    if isinstance(node, Branch):
-        for below in node.entries.values():
-            yield from leaves(below)
-    else:
-        yield node
 
 
 def root_of(name: str) -> str:

@@ -26,7 +26,7 @@ from contentops.manifests.data import DataFile
 from contentops.manifests.expand import Declared
 from contentops.manifests.render import Rendered, subject_of
 from contentops.manifests.schema import field_tests, field_violations
-from contentops.manifests.values import Problems, Report, Unrendered, Written, kind_of
+from contentops.manifests.values import Problems, Report, Written, kind_of
 from contentops.model import (
     NO_APPROVAL,
     NO_CHECKS,
@@ -127,8 +127,8 @@ def _check_letters(metadata: Iterable[str], names: Iterable[str], report: Report
 
 def _inputs(rendered: Rendered, values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the inputs by name; each is UNRENDERED where some could not be rendered."""
-    if "inputs" in rendered.failed and isinstance(node := rendered.declared.values["inputs"], Unrendered):
-        return dict.fromkeys(node.values, UNRENDERED)
+    if "inputs" in rendered.failed and isinstance(written := rendered.declared.values.get("inputs"), dict):
+        return dict.fromkeys(written, UNRENDERED)
     inputs: Mapping[str, Any] = values.get("inputs", {})
     names = [name.split(".")[1] for name in rendered.open if name.startswith("inputs.")]
     return {**inputs, **dict.fromkeys(names, UNRENDERED)} if names else inputs

@@ -7,9 +7,11 @@ problems of a file.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
 import math
+import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
@@ -334,106 +336,37 @@ class Written(Struct, frozen=True, gc=False):
         """Return the value inside it, under a key or an index."""
         return Written(self.value[key], self.layer, self.document, (*self.pointer, key))
 
-
-class Branch(Struct, frozen=True):
-    """A map merged from several layers; `top` is the highest of them."""
-
-    top: Written
-    entries: dict[str, Tree]
+    def has(self, step: str | int) -> bool:
+        """Return whether there is a value inside it under a key or an index."""
+        value = self.value
+        return step in (range(len(value)) if isinstance(value, list) else value if isinstance(value, dict) else ())
 
 
-Tree = Written | Branch
+def merge(above: Mapping[str, Json], below: Mapping[str, Json], maps: frozenset[str] | None = None) -> dict[str, Json]:
+    """Return the entries of a map over those below it: a null removes a key; a list or text replaces the one below.
 
-
-def tree(written: Written) -> Tree:
-    """Return a written value with a Branch for each map, so that layers can merge."""
-    if not isinstance(written.value, dict):
-        return written
-    return Branch(written, {key: tree(written.below(key)) for key in written.value})
-
-
-def overlay(upper: Mapping[str, Tree], lower: Mapping[str, Tree]) -> dict[str, Tree]:
-    """Two layers merged. A null in the upper one removes the key."""
-    merged = dict(lower)
-    for key, above in upper.items():
-        below = merged.get(key)
-        if isinstance(above, Branch):
-            under = below.entries if isinstance(below, Branch) else {}
-            merged[key] = Branch(above.top, overlay(above.entries, under))
-        elif above.value is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = above
-    return merged
-
-
-def top(node: Tree) -> Written:
-    """Return the written value of a tree: itself, or the highest of its maps."""
-    return node.top if isinstance(node, Branch) else node
-
-
-# --- fields of items ---------------------------------------------------------------------------------------
-
-OWN_KEYS: Final = frozenset({"vars", "for_each", "matrix"})
-"""The keys of an item that are not fields."""
-
-
-class Unrendered(Struct, frozen=True, gc=False):
-    """A map of fields that contains templates."""
-
-    values: dict[str, Any]
-    """All entries, in order."""
-    open: dict[str, Any]
-    """The entries with templates: texts and lists as Written, maps as Unrendered."""
-
-
-def merged(layer: Written, below: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a layer over those below it: plain values, but those with templates are as in `Unrendered.open`.
-
-    A null removes the key. The maps in MERGED merge; any other value replaces the one below.
+    `maps` are the keys whose maps merge, None: all.
     """
-    entries = layer.value if isinstance(layer.value, dict) else {}
-    if not OWN_KEYS.isdisjoint(entries):
-        entries = {key: value for key, value in entries.items() if key not in OWN_KEYS}
-    if entries.get(APPROVAL) is not None:
-        entries = {**entries, APPROVAL: _rule(entries[APPROVAL])}
-    return _over(layer, layer.pointer, entries, below, MERGED)
-
-
-def _rule(value: Json) -> Json:
-    """Return an `approval` as a map, so that all its forms merge: a word is the `required` of a map."""
-    return {"required": True, **value} if isinstance(value, dict) else {"required": value}
-
-
-def _over(
-    layer: Written, at: Pointer, entries: Mapping[str, Any], below: Mapping[str, Any], maps: frozenset[str] | None
-) -> dict[str, Any]:
-    """Return the entries of a map over those below it; `maps` are the keys whose maps merge, None: all."""
     values = dict(below)
-    for key, value in entries.items():
-        kind = type(value)
-        if kind in _PLAIN or (kind is str and "{" not in value):
-            values[key] = value
-        elif value is None:
+    for key, value in above.items():
+        if value is None:
             values.pop(key, None)
         elif isinstance(value, dict) and (maps is None or key in maps):
             under = values.get(key)
-            under = under.values if type(under) is Unrendered else under if type(under) is dict else {}
-            inner = _over(layer, (*at, key), value, under, None)
-            values[key] = Unrendered(inner, open_) if (open_ := opened(inner)) else inner
+            values[key] = merge(value, under if isinstance(under, dict) else {})
         else:
-            values[key] = Written(value, layer.layer, layer.document, (*at, key)) if any(templates_in(value)) else value
+            values[key] = value
     return values
 
 
-def find(layers: Sequence[Written], path: Iterable[str]) -> tuple[Written, bool]:
+def find(layers: Sequence[Written], path: Iterable[str | int]) -> tuple[Written, bool]:
     """Return the written value at a path and True, or what it would be in and False; of a merged map the highest.
 
     `layers` are the maps that were merged, the highest first.
     """
     for step in path:
         inside: list[Written] = []
-        for below in [each.below(step) for each in layers if isinstance(each.value, dict) and step in each.value]:
+        for below in [each.below(step) for each in layers if each.has(step)]:
             is_map = below.value is not None and (isinstance(below.value, dict) or step == APPROVAL)
             inside += [below] if is_map or (below.value is not None and not inside) else []
             if not is_map:
@@ -444,34 +377,71 @@ def find(layers: Sequence[Written], path: Iterable[str]) -> tuple[Written, bool]
     return layers[0], True
 
 
-_OPEN: Final = frozenset({Written, Unrendered})
-_PLAIN: Final = frozenset({int, float, bool})
+# --- fields of items ---------------------------------------------------------------------------------------
+
+OWN_KEYS: Final = frozenset({"vars", "for_each", "matrix"})
+"""The keys of an item that are not fields."""
+
+Path = tuple[str | int, ...]
+"""The keys and indexes from the fields of an item, or from the variables, to a value."""
 
 
-def opened(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the entries of a map that are still to be rendered."""
-    if _OPEN.isdisjoint(map(type, values.values())):
-        return {}
-    return {key: value for key, value in values.items() if type(value) in _OPEN}
+def merged(entries: Mapping[str, Json], below: Mapping[str, Json]) -> dict[str, Json]:
+    """Return the fields of a layer over those below it; only the maps in MERGED merge."""
+    if not OWN_KEYS.isdisjoint(entries):
+        entries = {key: value for key, value in entries.items() if key not in OWN_KEYS}
+    if entries.get(APPROVAL) is not None:
+        entries = {**entries, APPROVAL: _rule(entries[APPROVAL])}
+    return merge(entries, below, MERGED)
 
 
-def templates(open_: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Written]]:
-    """Yield every value that contains templates, with its name with dots."""
-    for key, node in open_.items():
-        if type(node) is Unrendered:
-            yield from templates(node.open, f"{prefix}{key}.")
-        else:
-            yield prefix + key, node
+def _rule(value: Json) -> Json:
+    """Return an `approval` as a map, so that all its forms merge: a word is the `required` of a map."""
+    return {"required": True, **value} if isinstance(value, dict) else {"required": value}
 
 
-def paths(values: Mapping[str, Any], at: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Yield the path of every value; that of a map is the paths of its entries, if its entries merge and it has any."""
-    for key, node in values.items():
-        inner = node.values if type(node) is Unrendered else node
-        if type(inner) is dict and inner and (at or key in MERGED):
-            yield from paths(inner, (*at, key))
-        else:
-            yield (*at, key)
+def opened(fields: Mapping[str, Json], at: Path = (), maps: frozenset[str] | None = MERGED) -> list[Path]:
+    """Return the paths of the values with templates; a list, and a map that does not merge, counts as one value."""
+    found: list[Path] = []
+    for key, value in fields.items():
+        if isinstance(value, str):
+            if is_template(value):
+                found.append((*at, key))
+        elif isinstance(value, dict) and (maps is None or key in maps):
+            found += opened(value, (*at, key), None)
+        elif isinstance(value, list | dict) and "{" in repr(value) and any(templates_in(value)):
+            found.append((*at, key))
+    return found
+
+
+def inside(value: Json, path: Path) -> Any:
+    """Return the value at a path."""
+    return functools.reduce(operator.getitem, path, value)
+
+
+def replaced(value: Any, path: Path, new: Json) -> Json:
+    """Return a copy of a value with another one at a path; None removes that key."""
+    if not path:
+        return new
+    copy = {**value, path[0]: replaced(value[path[0]], path[1:], new)}
+    if copy[path[0]] is None:
+        del copy[path[0]]
+    return copy
+
+
+def leaves(value: Json, at: Path = ()) -> Iterator[tuple[Path, Json]]:
+    """Yield every value in a map and the maps in it, with its path; an empty map is a value."""
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from leaves(inner, (*at, key))
+    else:
+        yield at, value
+
+
+def paths(fields: Mapping[str, Json]) -> Iterator[Path]:
+    """Yield the path of every field; that of a map that merges is the paths of its entries, if it has any."""
+    for name, value in fields.items():
+        yield from [path for path, _ in leaves(value, (name,))] if name in MERGED else [(name,)]
 
 
 # --- rows of data files ---------------------------------------------------------------------------------
