@@ -11,8 +11,8 @@ import click
 import pytest
 
 from contentops.cli import terminal
+from contentops.cli.carry_out import Moving, Plain, recorded, watching
 from contentops.cli.commands.state import listing
-from contentops.cli.display import Moving, Plain, recorded, watching
 from contentops.cli.named_files import write_whole
 from contentops.cli.options import duration
 from contentops.errors import OutputError

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.cli import terminal
-from contentops.cli.display import Plain
+from contentops.cli.carry_out import Plain
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.model import Action, Event, Result
 from contentops.reporting.diagnostics import annotation_lines, inert, inert_json, outputs

@@ -416,7 +416,7 @@ def _carry_out(
                 # A job that no engine writes would never end.
                 assert credentials.engine is not None or not (project.api.has_model and plan.submits_worst)
                 if credentials.engine is not None and plan.submits_worst:
-                    await try_model(credentials.engine, lambda: stop.requested)
+                    await try_model(credentials.engine)
                 has_user = bool(credentials.user)
                 await look_at_server(workspace, plan, inputs.state, client, has_user, lambda: stop.requested)
             edges = _edges(workspace, plan, inputs, client, emit)

@@ -35,7 +35,7 @@ from contentops.errors import ApiError, StateError, UsageError
 from contentops.execution.contents import ContentOwners, Owner
 from contentops.execution.limiter import WINDOW, AccountLimiter, Limiter
 from contentops.model import ApiSettings, Json, Project, State
-from contentops.operations.opening import HERE, Runtime, has_ledger, open_cache, other_states, read_state
+from contentops.operations.opening import HERE, Runtime, open_cache, other_states, read_state
 from contentops.sanitize import visible
 from contentops.state import state_dir
 from contentops.state.cache import Cache
@@ -129,20 +129,14 @@ def running_model(environ: Mapping[str, str]) -> tuple[str, str]:
     raise UsageError(message, code="no-running-model", hint=hint)
 
 
-async def try_model(engine: OpenAIEngine, stopped: Callable[[], bool]) -> None:
-    """Send the model one short prompt, unless a person stops. Raises ApiError where it does not answer."""
+async def try_model(engine: OpenAIEngine) -> None:
+    """Send the model one short prompt. Raises ApiError where it does not answer."""
     from contentops.server.engines.protocol import EngineError
 
-    trying = asyncio.ensure_future(engine.probe())
     try:
-        while not (await asyncio.wait({trying}, timeout=LOOK))[0]:
-            if stopped():
-                return
-        trying.result()
+        await engine.probe()
     except EngineError as error:
         raise ApiError(str(error), code="no-model", hint=_UNTOUCHED) from error
-    finally:
-        trying.cancel()
 
 
 @contextlib.asynccontextmanager
@@ -383,21 +377,19 @@ def converse(
     cache: Cache | None = None,
     limiter: AccountLimiter | None = None,
 ) -> T:
-    """Run calls to the project's server and return the result. `limiter`: the account's, where it is known already."""
+    """Run calls to the project's server and return the result. `limiter`: that of all that use the ledger, where known.
+
+    Otherwise the project's limit counts for this command alone.
+    """
     credentials = read_credentials(project.api, runtime)
 
-    async def run(shared: AccountLimiter | None) -> T:
+    async def run() -> T:
         async with connected(project, credentials, runtime, cache) as client:
-            return await story(Caller(client, project, runtime, shared))
+            return await story(Caller(client, project, runtime, limiter))
 
     if project.api.base_url == "local":
         state_dir.make(Path(project.root))
-    with contextlib.ExitStack() as closing:
-        if limiter is None and has_ledger(project, runtime.environ):
-            from contentops.operations.ledger import limiting
-
-            limiter = closing.enter_context(limiting(project, credentials.key, runtime))
-        result: T = (runtime.run or asyncio.run)(run(limiter))
+    result: T = (runtime.run or asyncio.run)(run())
     return result
 
 

@@ -107,7 +107,7 @@ def _model_check(project: Project, runtime: Runtime, *, online: bool) -> Iterato
 
     engine, model = read_model(project.api, runtime), project.api.model
     if online:
-        (runtime.run or asyncio.run)(try_model(engine, lambda: False))
+        (runtime.run or asyncio.run)(try_model(engine))
         yield Check(name="model", ok=True, message=f"`{model}` answers")
     else:
         message = f"`{model}`: its address and key are set"

@@ -44,9 +44,9 @@ from contentops.model.plan_file import PlanFile
 from contentops.model.records import UNDECIDED
 from contentops.model.settings import in_units
 from contentops.operations.opening import HERE, Runtime, has_ledger, jobs_by_environment, read_state
-from contentops.operations.refresh import remembered
+from contentops.operations.refresh import refresh, remembered
 from contentops.operations.unchanged import AskedInputs, LastPlan
-from contentops.operations.workspace import Workspace, open_workspace, shared_state, unread, validate
+from contentops.operations.workspace import Workspace, no_item, open_workspace, shared_state, unread, validate
 from contentops.planning.approval import same_words
 from contentops.planning.front_matter import APPROVED_DRAFT
 from contentops.planning.plan import make_plan, plan_with_items
@@ -68,11 +68,7 @@ def gathered(workspace: Workspace, choice: Choice) -> PlanInputs:
     """
     spent = functools.cache(functools.partial(month_spend, workspace))
     inputs = structs.replace(workspace.plan_inputs(choice), spent=spent)
-    if not choice.refresh:
-        return remembered(workspace, inputs)
-    from contentops.operations.refresh import refresh
-
-    return refresh(workspace, inputs)
+    return refresh(workspace, inputs) if choice.refresh else remembered(workspace, inputs)
 
 
 def plan(
@@ -352,12 +348,6 @@ def recorded(project: Project, item: str) -> tuple[State, Record]:
 def known_ids(project: Project) -> set[str]:
     """Return the ids of all items of manifests and lock. Raises InputError, StateError."""
     return {*read_state(project).records, *specs_by_id(validate(project))}
-
-
-def no_item(item: str, ids: Iterable[str]) -> UsageError:
-    """Return the error for an unknown id, which suggests the nearest one."""
-    hint = did_you_mean(item, ids, "`contentops status` lists the items")
-    return UsageError(f"there is no item `{item}`", code="unknown-item", hint=hint)
 
 
 # ---- Count what all environments of a project have spent in the calendar month of the clock: a sum over their jobs.

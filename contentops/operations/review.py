@@ -44,11 +44,11 @@ from contentops.model import (
 from contentops.model.jobs import ApprovedCost, PaidAttempts
 from contentops.operations.check import KeptValues, body_of, checked_items, similar_texts
 from contentops.operations.opening import HERE, Runtime
-from contentops.operations.plan import gathered_or_recorded, no_item
+from contentops.operations.plan import gathered_or_recorded
 from contentops.operations.runs import kept_reports
 from contentops.operations.spend import KnownHistory, PaidEnvironments, renamed
 from contentops.operations.unchanged import are_trusted, looked_at, stamps_of, with_folders
-from contentops.operations.workspace import Workspace, open_workspace
+from contentops.operations.workspace import Workspace, no_item, open_workspace
 from contentops.planning.approval import same_words
 from contentops.planning.plan import plan_with_items, still_unchanged
 from contentops.planning.select import Candidate, dependants_of

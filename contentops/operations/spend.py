@@ -46,9 +46,9 @@ from contentops.operations.opening import (
     other_states,
     read_state,
 )
-from contentops.operations.plan import gathered_or_recorded, known_ids, no_item
+from contentops.operations.plan import gathered_or_recorded, known_ids
 from contentops.operations.runs import kept_reports
-from contentops.operations.workspace import declared, open_workspace, shared_state, unread
+from contentops.operations.workspace import declared, no_item, open_workspace, shared_state, unread
 from contentops.planning.plan import plan_with_items
 from contentops.planning.select import Candidate, check_selectors, selected
 from contentops.planning.sides import Choice, PlanInputs

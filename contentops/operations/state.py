@@ -17,8 +17,7 @@ from contentops.manifests.validate import id_hint, id_problem
 from contentops.model import ApiSettings, ItemId, Job, JobState, Project, State
 from contentops.operations.connection import converse, recorded_owners
 from contentops.operations.opening import HERE, Runtime, other_states
-from contentops.operations.plan import no_item
-from contentops.operations.workspace import Workspace, hold_lock, open_workspace, shared_state, validate
+from contentops.operations.workspace import Workspace, hold_lock, no_item, open_workspace, shared_state, validate
 from contentops.planning.sides import specs_by_id
 from contentops.sanitize import clip
 from contentops.state.codec import Drop, Fact, Forget

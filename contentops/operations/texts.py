@@ -54,9 +54,9 @@ from contentops.model.jobs import made_texts
 from contentops.model.run import History, PaidText
 from contentops.operations.connection import Caller, content, converse
 from contentops.operations.opening import HERE, Runtime, open_cache, open_outputs
-from contentops.operations.plan import no_item, recorded
+from contentops.operations.plan import recorded
 from contentops.operations.spend import KnownHistory, history, texts_of
-from contentops.operations.workspace import PastTexts, hold_lock, open_workspace
+from contentops.operations.workspace import PastTexts, hold_lock, no_item, open_workspace
 from contentops.planning.front_matter import drifted, provenance_of
 from contentops.planning.plan import make_plan
 from contentops.planning.promote import known_texts
@@ -616,12 +616,7 @@ def item_texts(
             for text in past.texts
             if text.job.body not in in_git and (body := cache.body(text.job.body)) is not None
         )
-        decided = (
-            TextVersion(title=kept[0], body=kept[1], digest=body_digest(kept[1]))
-            for line in past.verdicts
-            if (kept := cache.decided(line.text)) is not None
-        )
-        earlier = (*committed, *cached, *decided)
+        earlier = (*committed, *cached)
     return ItemTexts(
         now=now,
         earlier=earlier,

@@ -24,7 +24,16 @@ from contentops.documents.files import Outputs, observe_by_stamp
 from contentops.documents.folders import denial, present
 from contentops.documents.front_matter import split
 from contentops.documents.paths import check_output, collision_key, is_own, shown, split_path
-from contentops.errors import Diagnostic, FileChanged, InputError, OutputError, Severity, StateError
+from contentops.errors import (
+    Diagnostic,
+    FileChanged,
+    InputError,
+    OutputError,
+    Severity,
+    StateError,
+    UsageError,
+    did_you_mean,
+)
 from contentops.execution.limiter import AccountLimiter
 from contentops.execution.primitives import iso
 from contentops.manifests.discover import glob_matcher
@@ -322,6 +331,12 @@ def _accepted_texts(
         observe=observe,
         read=Outputs(project.root).read,
     )
+
+
+def no_item(item: str, ids: Iterable[str]) -> UsageError:
+    """Return the error for an unknown id, which suggests the nearest one."""
+    hint = did_you_mean(item, ids, "`contentops status` lists the items")
+    return UsageError(f"there is no item `{item}`", code="unknown-item", hint=hint)
 
 
 def declared(project: Project) -> tuple[Desired | None, tuple[Diagnostic, ...]]:

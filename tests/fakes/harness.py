@@ -29,7 +29,7 @@ from contentops.operations import opening
 from contentops.operations import plan as plan_operation
 from contentops.operations.apply import ApplyOptions, Overrides
 from contentops.operations.opening import Runtime
-from contentops.operations.pull import PulledItem
+from contentops.operations.refresh import PulledItem
 from contentops.planning.sides import Choice
 from contentops.state.cache import Cache
 from tests.fakes.api import FakeApi, Killed
@@ -213,7 +213,7 @@ class Harness:
 
     def pull(self, *items: str) -> tuple[PulledItem, ...]:
         """What `contentops pull` does."""
-        from contentops.operations.pull import pull
+        from contentops.operations.refresh import pull
 
         return pull(self.project, items, runtime=self.runtime())
 

@@ -16,7 +16,7 @@ from contentops.errors import ExitCode, UsageError, did_you_mean, plural
 from contentops.model import Json, Project
 from contentops.operations import connection as operation
 from contentops.operations.connection import Owned
-from contentops.operations.pull import PulledItem
+from contentops.operations.refresh import PulledItem
 from contentops.reporting.layout import moment, outline, paint, table
 from contentops.sanitize import visible
 
@@ -177,7 +177,7 @@ def pull(session: Session, items: tuple[str, ...]) -> ExitCode:
     changed too is left alone, and exit code 4 says so: put what you need of both into the file, then `apply --on-edit
     overwrite` saves it.
     """
-    from contentops.operations.pull import pull as carry_out
+    from contentops.operations.refresh import pull as carry_out
 
     done = carry_out(session.project(), items, runtime=session.runtime())
     session.answer({"items": [structs.asdict(one) for one in done]}, pulled_text(done))

@@ -113,7 +113,7 @@ def _carry_out_file(
     session: Session, name: str, chosen: Mapping[str, Any], options: ApplyOptions, runtime: Runtime, manner: Manner
 ) -> int:
     from contentops.cli.carry_out import carry_out
-    from contentops.cli.plan_files import project_of
+    from contentops.cli.named_files import project_of
     from contentops.operations.plan_files import choice_in, read_plan
 
     line = command_line("apply", "", [shlex.quote(name)])
@@ -135,7 +135,7 @@ def _carry_out_file(
 
 def _ceiling(session: Session, reviewed: str) -> PlanFile | None:
     """Read the plan that `--reviewed` names; None where there is none, which allows nothing."""
-    from contentops.cli.plan_files import pinned
+    from contentops.cli.named_files import pinned
 
     name, checksum = pinned(reviewed)
     path = session.path(name)

@@ -13,6 +13,7 @@ import click
 from msgspec import structs
 
 from contentops.cli import terminal
+from contentops.cli.named_files import PLAN_ENDING
 from contentops.cli.options import (
     choice_of,
     environment_options,
@@ -22,7 +23,6 @@ from contentops.cli.options import (
     select_option,
     selection_options,
 )
-from contentops.cli.plan_files import PLAN_ENDING
 from contentops.cli.session import Session
 from contentops.errors import ContentopsError, ExitCode, UsageError, plural
 from contentops.model import Json
