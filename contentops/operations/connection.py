@@ -35,7 +35,7 @@ from contentops.errors import ApiError, StateError, UsageError
 from contentops.execution.contents import ContentOwners, Owner
 from contentops.execution.limiter import WINDOW, AccountLimiter, Limiter
 from contentops.model import ApiSettings, Json, Project, State
-from contentops.operations.opening import HERE, Runtime, open_cache, other_states, read_state
+from contentops.operations.opening import HERE, Runtime, has_ledger, open_cache, other_states, read_state
 from contentops.sanitize import visible
 from contentops.state import state_dir
 from contentops.state.cache import Cache
@@ -377,19 +377,21 @@ def converse(
     cache: Cache | None = None,
     limiter: AccountLimiter | None = None,
 ) -> T:
-    """Run calls to the project's server and return the result. `limiter`: that of all that use the ledger, where known.
-
-    Otherwise the project's limit counts for this command alone.
-    """
+    """Run calls to the project's server and return the result. `limiter`: the account's, where it is known already."""
     credentials = read_credentials(project.api, runtime)
 
-    async def run() -> T:
+    async def run(shared: AccountLimiter | None) -> T:
         async with connected(project, credentials, runtime, cache) as client:
-            return await story(Caller(client, project, runtime, limiter))
+            return await story(Caller(client, project, runtime, shared))
 
     if project.api.base_url == "local":
         state_dir.make(Path(project.root))
-    result: T = (runtime.run or asyncio.run)(run())
+    with contextlib.ExitStack() as closing:
+        if limiter is None and has_ledger(project, runtime.environ):
+            from contentops.operations.ledger import limiting
+
+            limiter = closing.enter_context(limiting(project, credentials.key, runtime))
+        result: T = (runtime.run or asyncio.run)(run(limiter))
     return result
 
 

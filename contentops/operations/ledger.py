@@ -10,9 +10,10 @@ from msgspec import structs
 
 from contentops.api import trust
 from contentops.ci.runner import run_page
-from contentops.errors import Check, Diagnostic, Refused, Severity, StateError, UsageError
+from contentops.errors import Check, Diagnostic, NotShared, Refused, Severity, StateError, UsageError
 from contentops.ledger import session as schema
 from contentops.ledger.jobs import LedgerScope, Overview, Runner, overview
+from contentops.ledger.limiter import SharedLimiter, account_of, limit_of
 from contentops.ledger.project import ProjectLedger, ReadLedger, applying
 from contentops.ledger.session import LedgerAway, LedgerSession, beyond_plain, remote_servers, shown, with_operators_tls
 from contentops.model import Job, Project
@@ -102,6 +103,23 @@ def working(project: Project, store: StateStore, runtime: Runtime, shard: str = 
             store.stop_sharing()
             with contextlib.suppress(StateError):
                 ledger.close()
+
+
+@contextlib.contextmanager
+def limiting(project: Project, key: str, runtime: Runtime) -> Iterator[SharedLimiter | None]:
+    """Open the limiter of the account of a key, for a command that pays for nothing.
+
+    None where the ledger cannot be used: then the project's limit counts alone.
+    """
+    with contextlib.ExitStack() as closing:
+        limiter: SharedLimiter | None = None
+        with contextlib.suppress(StateError, NotShared, Refused):
+            url = address(project, structs.replace(runtime, ask=None))
+            session = closing.enter_context(LedgerSession(url, patience=0, stopped=runtime.stopped))
+            account = account_of(project.api, key)
+            per_minute = limit_of(session, account, project.api.requests_per_minute)
+            limiter = SharedLimiter(session, account, per_minute)
+        yield limiter
 
 
 @contextlib.contextmanager
