@@ -145,17 +145,6 @@ def test_a_key_in_other_letters_is_the_same_key(key: str) -> None:
     assert once == f"---\n{key.lower()}: b\n---\n\nx\n"
 
 
-def test_a_title_is_read_in_any_letters(tmp_path: Path, processes: None) -> None:
-    """What a site shows as the title is approved as the title."""
-    harness = with_approval(tmp_path)
-    decide(harness, "one")
-    harness.edit("out/one.md", "title:", "Title:")
-    assert split(harness.read("out/one.md")).title == "On All about one in 2026"
-    assert states(harness) == {"one": "approved"}
-    harness.edit("out/one.md", "On All about one in 2026", "Another title")
-    assert states(harness) == {"one": "changed"}
-
-
 def test_a_second_title_is_named_by_plan_and_approve(tmp_path: Path, processes: None) -> None:
     """No one approves a text under whose title a site shows another one."""
     harness = with_approval(tmp_path)

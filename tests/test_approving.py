@@ -522,35 +522,3 @@ def test_a_plan_file_marks_a_blocked_text_only_as_reviewed(tmp_path: Path) -> No
     again = review(harness)
     assert results(apply_file(harness, again)) == {"one": "blocked"}
     assert marks(harness)
-
-
-def test_an_approved_text_that_comes_back_has_no_mark(tmp_path: Path) -> None:
-    """An earlier request is declared again: its text is paid for and read already, and the plan is empty afterwards."""
-    harness = with_approval(tmp_path, extra="disclosure: true")
-    decide(harness, "one")
-    approved = front(harness)
-    for year in (2027, 2026):
-        harness.applied("one", year=year)
-        assert (marks(harness), front(harness) == approved) == (year == 2027, year == 2026)
-        assert harness.plan().empty
-    harness.edit("out/one.md", "title: ", "title: My ")
-    for year in (2027, 2026):
-        harness.write("content/blog.yaml", blog("one", year=year))
-        harness.apply(on_edit=OnEdit.OVERWRITE)
-        assert marks(harness)
-        assert harness.plan().empty
-
-
-def test_a_verdict_that_was_pulled_changes_the_plan(tmp_path: Path) -> None:
-    """The file of approvals came or went with a commit of someone else."""
-    harness = with_approval(tmp_path)
-    assert harness.plan().empty
-    decided = decide(harness, "one")
-    text = harness.read(FILE)
-    (tmp_path / FILE).unlink()
-    (change,) = harness.plan().changes
-    assert change.front == {"draft": True}
-    harness.apply()
-    harness.write(FILE, text)
-    (change,) = harness.plan().changes
-    assert (change.id, change.front, decided.lines) == (ItemId("one"), {"draft": None}, parse(text).lines)

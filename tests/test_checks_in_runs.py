@@ -443,15 +443,6 @@ def test_a_command_holds_a_text_back_until_it_is_content(root: Path, processes: 
     assert (results(harness.apply()), harness.plan().empty, harness.api.credits) == ({"one": "done"}, True, 8)
 
 
-@needs_shell
-def test_what_a_command_finds_is_paid_for_again_as_planned(root: Path, processes: None) -> None:
-    """As what any other check finds."""
-    harness = _with_command(root, good=2)
-    harness.edit("contentops.yaml", "commands: [bin/lint]", "commands: [bin/lint], retries: 1")
-    assert (harness.plan().credits_worst, results(harness.apply())) == (16, {"one": "done", "two": "done"})
-    assert (harness.api.credits, harness.read("runs.txt")) == (12, "ran\n" * 3)
-
-
 def test_a_text_that_a_killed_run_left_for_a_command_goes(root: Path) -> None:
     """Once it is old: another environment's apply may be at work."""
     harness = _harness(root, NO_DRAFTS, "two")

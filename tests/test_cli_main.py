@@ -135,13 +135,6 @@ def test_completion_answers(run: Run) -> None:
     assert run(env=env).stdout == "plain,plan\n"
 
 
-@pytest.mark.parametrize("words", ["apply pl", "plan --out pl"])
-def test_completion_knows_files(run: Run, words: str) -> None:
-    """Where a file is named, the shell completes as it does."""
-    env = {"_CONTENTOPS_COMPLETE": "bash_complete", "COMP_WORDS": f"contentops {words}"}
-    assert run(env={**env, "COMP_CWORD": str(len(words.split()))}).stdout == "file,pl\n"
-
-
 def _ended(root: Path, command: str, **streams: Any) -> subprocess.CompletedProcess[str]:
     """A command as a process of its own, with these streams."""
     words = [sys.executable, "-m", "contentops", *command.split()]

@@ -39,25 +39,6 @@ def rewrite(harness: Harness, year: int, **choice: object) -> None:
     harness.apply(**choice)  # type: ignore[arg-type]
 
 
-def test_a_manifest_that_is_put_back_brings_the_last_text_of_that_request(tmp_path: Path) -> None:
-    """Also where several were paid for it, and where a person had edited the file since."""
-    harness = Harness(tmp_path, FakeApi(duration=30))
-    rewrite(harness, 2026)
-    harness.apply(replace=("a",))
-    last = harness.read(OUT)
-    assert "Take 2." in last
-    rewrite(harness, 2027)
-    harness.edit(OUT, "## Introduction", "## A word before")
-    harness.apply()
-    paid = len(harness.api.generations)
-    harness.write("content/blog.yaml", blog("a", year=2026))
-    assert (harness.actions(), harness.plan(on_edit=OnEdit.OVERWRITE).credits) == ({"a": "blocked"}, 0)
-    harness.apply(on_edit=OnEdit.OVERWRITE)
-    assert len(harness.api.generations) == paid
-    assert harness.read(OUT).partition("---\n\n")[2] == last.partition("---\n\n")[2]
-    assert harness.plan().empty
-
-
 @pytest.mark.parametrize("request_ids", ["replay", "overwrite", "reject"])
 def test_what_the_server_knows_by_its_id_is_not_paid_for_again(tmp_path: Path, request_ids: str) -> None:
     """On a machine without the cache too: the jobs know it, and the server has it."""
@@ -144,18 +125,6 @@ def test_an_earlier_request_is_answered_by_the_text_that_was_paid_for_it(
     harness.apply()
     assert (len(harness.api.generations), "in 2026" in split(harness.read("out/c.md")).body) == (2, True)
     assert harness.plan().empty
-
-
-def test_an_item_that_was_removed_and_comes_back_has_its_text(tmp_path: Path) -> None:
-    """A revert of a removal pays for nothing, on any machine with the history."""
-    harness = _renamed(tmp_path / "site", _by_moved, "ignore")
-    harness.write("content/blog.yaml", "items:\n  - {id: z, inputs: {topic: Other, target_audience: readers}}\n")
-    harness.apply(prune=True)
-    in_git(harness, "removed")
-    clone = cloned(harness, tmp_path / "clone")
-    _write(clone, "c", 2027)
-    clone.apply()
-    assert (len(harness.api.generations), "in 2027" in clone.read("out/c.md")) == (3, True)
 
 
 @pytest.mark.parametrize("moved", ["", "moved: [{from: a, to: b}]\n"], ids=["unsaid", "moved"])

@@ -38,14 +38,6 @@ def harness(tmp_path: Path) -> Harness:
     return made
 
 
-def test_a_note_of_several_lines_is_shown_as_one(harness: Harness, invoke: Run) -> None:
-    """Not with marks for the line ends."""
-    git(harness.root, "config", "user.name", "Editor")
-    git(harness.root, "config", "user.email", "editor@example.com")
-    assert invoke("send-back", "a", "--note", "shorter\n\nand warmer", cwd=harness.root).code == 0
-    assert ": shorter and warmer\n" in invoke("report", "--runs", "--select", "a", cwd=harness.root).stdout
-
-
 def generations(invoke: Run, harness: Harness, *items: str) -> list[dict[str, Any]]:
     """What `report --runs` lists, the newest first."""
     selected = [word for item in items for word in ("--select", item)]
@@ -58,15 +50,6 @@ def spent(invoke: Run, harness: Harness, *arguments: str) -> tuple[int, int]:
     """Texts and credits that `report` counts."""
     found = invoke("report", *arguments, "--json", cwd=harness.root).json
     return found["texts"], found["credits"]
-
-
-def test_every_generation_counts_and_is_listed(harness: Harness, invoke: Run) -> None:
-    """Not the last alone: each was paid for."""
-    assert spent(invoke, harness) == (3, 12)
-    found = generations(invoke, harness, "a")
-    jobs = [job.job_id for job in harness.api.generations]
-    assert [one["job_id"] for one in found] == jobs[::-1]
-    assert [(one["item"], one["credits"], one["outcome"]) for one in found] == [("a", 4, "generated")] * 3
 
 
 def test_runs_of_this_machine_are_listed(harness: Harness, invoke: Run) -> None:
@@ -143,12 +126,6 @@ def test_an_item_without_a_history(harness: Harness, invoke: Run) -> None:
     )
     ended = invoke("report", "--runs", "--select", "latr", cwd=harness.root)
     assert (ended.code, "did you mean `later`?" in ended.stderr) == (64, True)
-
-
-def test_history_needs_no_manifests(harness: Harness, invoke: Run) -> None:
-    """It is what was, whatever they say today."""
-    harness.write("content/blog.yaml", "items: [")
-    assert (len(generations(invoke, harness)), len(generations(invoke, harness, "a"))) == (3, 3)
 
 
 @pytest.mark.parametrize("preset", ["", "preset: hugo"])

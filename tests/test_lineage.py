@@ -8,7 +8,6 @@ import pytest
 
 from contentops.ci.git import first_commit
 from contentops.errors import Refused
-from contentops.operations.adopt import Options, adopt
 from contentops.operations.doctor import doctor
 from contentops.state.lock import lineage_of
 from tests.clones import NOBODY
@@ -132,17 +131,3 @@ def test_two_repositories_of_one_name_share_no_row_of_a_ledger(tmp_path: Path, d
     first.api.heal()
     assert results(first.apply()) == {"one": "done"}
     assert [len(harness.api.generations) for harness in harnesses] == [1, 1]
-
-
-def test_equal_texts_of_two_repositories_are_two_contents(tmp_path: Path) -> None:
-    """Two sites of one name on one account, each with the same imprint."""
-    api = FakeApi()
-    harnesses = [_harness(tmp_path / name, name, api) for name in ("a", "b")]
-    for harness in harnesses:
-        harness.timeline = harnesses[0].timeline
-        (harness.root / "content/blog.yaml").unlink()
-        harness.write("imprint.md", "---\ntitle: Imprint\n---\n\nWho is responsible.\n")
-        adopt(harness.project, ["imprint.md"], Options(save=True), confirm=lambda _: True, runtime=harness.runtime())
-        assert results(harness.apply()) == {"imprint": "done"}
-    assert {harness.record("imprint").content_id for harness in harnesses} == set(api.contents)
-    assert len(api.contents) == 2

@@ -221,18 +221,6 @@ def test_one_environment_at_a_time_spends(tmp_path: Path) -> None:
 # --- what is not known counts in full -----------------------------------------------------------------------------
 
 
-def test_what_runs_counts_in_the_month_of_its_order(tmp_path: Path) -> None:
-    """It was accepted then, whenever its text comes."""
-    harness = site(tmp_path, 8)
-    declare(harness, "a", "b")
-    harness.apply(deadline=20)
-    assert spent(harness).credits == 4
-    harness.timeline.now = MARCH + 1000
-    assert (spent(harness).month, spent(harness).credits) == ("2026-03", 0)
-    harness.apply()
-    assert spent(harness).credits == 4
-
-
 def test_a_lost_answer_counts_where_it_may_have_been_accepted(tmp_path: Path, invoke: Run) -> None:
     """Five minutes before its intent and the timeout of a job after it, by the server's clock: at most, not for sure."""
     harness = site(tmp_path, 8, at=MARCH - 200, request_ids="ignore", auto_save=False)
@@ -285,11 +273,3 @@ def test_plan_and_status_say_what_is_left(project: Build, invoke: Run) -> None:
     found = invoke("status", "--json", cwd=root).json
     assert found["budget"]["credits_per_month"] == 1_000_000_000
     assert (found["spent"]["credits"], found["spent"]["gaps"]) == (0, [])
-
-
-@pytest.mark.parametrize("value", ["-1", "many", "1.5", "[4]", "true"])
-def test_a_budget_that_is_no_number_is_a_mistake(project: Build, invoke: Run, value: str) -> None:
-    """At its line."""
-    root = project({"contentops.yaml": f"version: 1\nproject: x\nbudget: {{credits_per_month: {value}}}\n"})
-    ended = invoke("plan", cwd=root)
-    assert (ended.code, "contentops.yaml:3:" in ended.stderr) == (1, True)

@@ -1,7 +1,5 @@
 """`--changed-from`: what differs from a commit, whatever file it was written in."""
 
-import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -221,13 +219,6 @@ def test_a_lock_that_was_committed_damaged_is_an_error(made: Path) -> None:
         chosen(made)
 
 
-def test_hooks_do_not_lead_git_astray(made: Path, invoke: Run) -> None:
-    """Inside a hook git's own variables point elsewhere."""
-    edit(made, "data/cities.csv", "Lyon", "Lyons")
-    ended = invoke("plan", "--changed-from", "HEAD", "--json", cwd=made, env={"GIT_DIR": "elsewhere/.git"})
-    assert [change["id"] for change in ended.json["changes"]] == ["city-lyon"]
-
-
 def test_the_next_command_makes_a_plan_file(root: Path, invoke: Run) -> None:
     """`apply` has no `--changed-from`: it carries out the file of a plan that has."""
     edit(root, "contentops.yaml", "style: general_blog", "style: content_marketing")
@@ -279,28 +270,21 @@ CHANGED = [
 ]
 
 
-def run_git(root: Path, *arguments: str) -> str:
-    """Runs git in a repository."""
-    identity = ("-c", "user.name=A", "-c", "user.email=a@example.com")
-    ended = subprocess.run(["git", *identity, *arguments], cwd=root, check=True, capture_output=True, text=True)
-    return ended.stdout.strip()
-
-
 @pytest.fixture
 def pull(project: Build) -> Any:
     """Builds the checkout that a runner of GitHub has: the merge of a pull request that makes BASE into something."""
 
     def build(base: str | None, head: str) -> Path:
         root = project({"site/content/a.yaml": "items: []\n"})
-        run_git(root, "init", "--quiet", "--initial-branch=main")
+        git(root, "init", "--quiet", "--initial-branch=main")
         for text, branch in ((base, "main"), (head, "topic")):
-            run_git(root, "checkout", "--quiet", "-B", branch)
+            git(root, "checkout", "--quiet", "-B", branch)
             if text is not None:
                 (root / "site/contentops.yaml").write_text(text, encoding="utf-8")
-            run_git(root, "add", ".")
-            run_git(root, "commit", "--quiet", "--allow-empty", "--message=x")
-        run_git(root, "checkout", "--quiet", "main")
-        run_git(root, "merge", "--quiet", "--no-ff", "--message=Merge", "topic")
+            git(root, "add", ".")
+            git(root, "commit", "--quiet", "--allow-empty", "--message=x")
+        git(root, "checkout", "--quiet", "main")
+        git(root, "merge", "--quiet", "--no-ff", "--message=Merge", "topic")
         return root / "site"
 
     return build
@@ -325,15 +309,6 @@ def test_what_changes_is_named(invoke: Run, pull: Any) -> None:
     assert "**settings:**" not in invoke("plan", "--format", "markdown", cwd=root).stdout
 
 
-def test_a_plan_file_carries_it_to_the_comment(invoke: Run, pull: Any) -> None:
-    """The comment is made where there is no checkout."""
-    root = pull(BASE, HEAD)
-    invoke("plan", "--out", "plan.json", cwd=root, env=GITHUB)
-    document = json.loads((root / "plan.json").read_text("utf-8"))
-    assert document["budget"] == {"credits_per_apply": None, "items_per_apply": None}
-    assert plan_markdown(read_back(document)).count("**settings:**") == len(CHANGED)
-
-
 UNREAD = "`contentops.yaml` was not compared with the base: "
 
 
@@ -354,9 +329,9 @@ def test_a_checkout_without_the_base(invoke: Run, project: Build) -> None:
     root = project({"contentops.yaml": HEAD})
     (line,) = told(invoke("plan", "--json", cwd=root, env=GITHUB).json)
     assert "was not compared with the base" in line
-    run_git(root, "init", "--quiet")
+    git(root, "init", "--quiet")
     for _ in range(2):
-        run_git(root, "commit", "--quiet", "--allow-empty", "--message=x")
+        git(root, "commit", "--quiet", "--allow-empty", "--message=x")
     (line,) = told(invoke("plan", "--json", cwd=root, env=GITHUB).json)
     assert "was not compared with the base" in line
     assert "(check out the base too" in invoke("plan", cwd=root, env=GITHUB).stdout.splitlines()[1]
@@ -386,11 +361,3 @@ def test_every_plan_names_server_environment_and_budget(budget: Budget, words: s
     )
     assert f"`acme-blog`, environment `prod`\n\nServer `local`{words}.\n\n" in plan_markdown(plan)
     assert read_back(plan_document(plan, inputs={})).budget == budget
-
-
-def test_a_value_can_not_leave_its_quotes(invoke: Run, pull: Any) -> None:
-    """It is text of a stranger, and stays in its code span."""
-    hostile = "environments: {prod: {vars: {y: '```</details> @team [x](https://evil.example)'}}}\n"
-    root = pull(BASE, BASE.rpartition("environments")[0] + hostile)
-    page = invoke("plan", "--format", "markdown", cwd=root, env=GITHUB).stdout
-    assert "to `\"'''</details> @team [x](https://evil.example)\"`\n" in page

@@ -461,13 +461,6 @@ def test_the_reviewed_plan_is_that_of_the_environment(hub: FakeGitHub, invoke: R
         assert (ended.json["run"], ended.json["checksum"]) == (55, expected)
 
 
-@posix
-def test_an_unknown_workflow_is_refused(tmp_path: Path) -> None:
-    """Before anything is installed."""
-    ended = Runner(tmp_path / "run", tmp_path, {}, {}).action({"workflow": "aply"})
-    assert (ended.codes, "there is no workflow of this name" in ended.printed) == ({"step": 64}, True)
-
-
 def test_init_applies_the_default_branch(invoke: Run, tmp_path: Path) -> None:
     """Not the one someone stands on to add the workflows; a name that YAML would read as a number stays one."""
     git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
@@ -519,15 +512,6 @@ def test_init_proposes_an_owner_of_the_approvals(
     assert sorted(tmp_path.rglob("CODEOWNERS")) == sorted(tmp_path / one for one in {file, *there})
 
 
-def test_several_projects_have_a_line_each(invoke: Run, tmp_path: Path) -> None:
-    """Once each, whatever the name of the folder."""
-    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
-    for place in ("site", "my blog"):
-        assert invoke("init", place, *CI).code == 0
-    lines = (tmp_path / ".github/CODEOWNERS").read_text().splitlines()
-    assert lines[1:] == ["# /site/contentops.approvals @OWNER", "# /my\\ blog/contentops.approvals @OWNER"]
-
-
 @pytest.mark.parametrize("action", ["acme/contentops@v1", "acme/contentops", f"x y/z@{SHA}", f"a/b@{SHA}\nrun: x"])
 def test_init_wants_a_commit(invoke: Run, tmp_path: Path, action: str) -> None:
     """Before anything is written."""
@@ -548,11 +532,6 @@ def test_init_wants_a_commit(invoke: Run, tmp_path: Path, action: str) -> None:
 def test_the_action_is_the_commit_that_was_installed(url: str, commit: str, expected: str) -> None:
     """As pip, pipx and uv note it; nothing of another host, and no secret."""
     assert action_from(json.dumps({"url": url, "vcs_info": {"vcs": "git", "commit_id": commit}})) == expected
-
-
-def test_init_without_ci_takes_no_action(invoke: Run) -> None:
-    """An option that would do nothing is said."""
-    assert invoke("init", "--action", "a/b").code == 64
 
 
 @pytest.mark.parametrize(
