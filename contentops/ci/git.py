@@ -249,7 +249,7 @@ class Clone(Struct, frozen=True, kw_only=True):
     root: str
     extra: Mapping[str, str] = field(default_factory=dict)
     patience: float = PATIENCE
-    """Seconds that a call of the remote may take."""
+    """Seconds that a call of the remote, or of a hook, may take."""
     address: str = ""
     """The push address, where it differs from the address of fetches."""
 
@@ -258,32 +258,30 @@ class Clone(Struct, frozen=True, kw_only=True):
         """Return the repository to fetch from, which is the one that is pushed to."""
         return self.address or REMOTE
 
-    def run(self, *arguments: str, stdin: bytes = b"", extra: Mapping[str, str] | None = None) -> str:
+    def run(self, *arguments: str, stdin: bytes = b"") -> str:
         """Return what git prints, without space around it. Raises GitFailed."""
-        return self.read(*arguments, stdin=stdin, extra=extra).strip()
+        return self.read(*arguments, stdin=stdin).strip()
 
-    def read(self, *arguments: str, stdin: bytes = b"", extra: Mapping[str, str] | None = None) -> str:
+    def read(self, *arguments: str, stdin: bytes = b"") -> str:
         """Return what git prints; bytes that are no UTF-8 are surrogates. Raises GitFailed."""
-        return _output(self.root, arguments, self.attempt(*arguments, stdin=stdin, extra=extra))
+        return _output(self.root, arguments, self.attempt(*arguments, stdin=stdin))
 
     def names(self, *arguments: str) -> list[str]:
         """Return the names that git prints with `-z`. Raises GitFailed."""
         return [name for name in self.read(*arguments).split("\0") if name]
 
-    def attempt(
-        self,
-        *arguments: str,
-        stdin: bytes = b"",
-        extra: Mapping[str, str] | None = None,
-        timeout: float | None = None,
-    ) -> GitResult:
+    def attempt(self, *arguments: str, stdin: bytes = b"", timeout: float | None = None) -> GitResult:
         """Run git and return its result even if it failed."""
-        return try_git(self.root, *arguments, stdin=stdin, extra={**self.extra, **(extra or {})}, timeout=timeout)
+        return try_git(self.root, *arguments, stdin=stdin, extra=self.extra, timeout=timeout)
 
     def reach(self, *arguments: str) -> GitResult:
-        """Run git against the remote for at most `patience` seconds and return its result even if it failed."""
+        """Run git for at most `patience` seconds and return its result even if it failed."""
         return self.attempt(*arguments, timeout=self.patience)
 
     def head(self) -> str:
         """Return the commit that is checked out, or empty before the first."""
         return self.attempt("rev-parse", "--verify", "--quiet", "HEAD").text
+
+    def base(self) -> str:
+        """Return the commit that is checked out, or the empty tree before the first. Raises GitFailed."""
+        return self.head() or self.run("hash-object", "-t", "tree", "--stdin")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from contentops.ci.git import (
     REMOTE,
@@ -118,14 +118,13 @@ def _identity(root: str, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def branch_of(clone: Clone, branch: str, environ: Mapping[str, str]) -> str:
-    """Return the branch to push to: `branch`, else the one checked out, else the CI run's. Raises UsageError."""
+    """Return the branch that is meant: `branch`, else the one checked out, else the CI run's. Raises UsageError."""
     if not branch:
         ref = clone.attempt("symbolic-ref", "--quiet", "HEAD").text
         branch = ref if ref.startswith("refs/heads/") else branch_of_run(environ)
     if not branch:
-        hint = "check out a branch, or name one in `BRANCH_NAME`"
-        message = "no branch is checked out to push results to"
-        raise UsageError(message, code="no-branch", hint=hint)
+        hint = "check out a branch, or name one in `BRANCH_NAME`; a pull request and a tag have none"
+        raise UsageError("no branch is checked out", code="no-branch", hint=hint)
     branch = branch.removeprefix("refs/heads/")
     if branch == "HEAD" or branch.startswith("-") or clone.attempt("check-ref-format", f"refs/heads/{branch}").code:
         raise UsageError(f"`{branch}` cannot be the name of a branch", code="no-branch")
@@ -279,8 +278,7 @@ class ResultTree(Struct, frozen=True, kw_only=True):
 
 def result_tree(clone: Clone, environment: str, paths: Collection[str]) -> ResultTree:
     """Return HEAD's tree with `paths` as they are on disk, through git's filters. Raises GitFailed."""
-    head = clone.head()
-    base = head or clone.run("hash-object", "-t", "tree", "--stdin")
+    head, base = clone.head(), clone.base()
     tree = _tree(clone, base, paths)
     name = jobs_name(environment)
     return ResultTree(
@@ -297,11 +295,10 @@ def result_tree(clone: Clone, environment: str, paths: Collection[str]) -> Resul
 def _tree(clone: Clone, base: str, paths: Iterable[str]) -> str:
     """Return a tree with `paths` as they are on disk."""
     listed = "".join(f":(literal){path}\0" for path in paths).encode("utf-8", "surrogateescape")
-    with _index(clone, base) as index:
+    with apart(clone, base) as own:
         if listed:
-            arguments = ("--sparse", "--pathspec-from-file=-", "--pathspec-file-nul")
-            clone.run(*_WHOLE, "add", *arguments, stdin=listed, extra=index)
-        return clone.run(*_WHOLE, "write-tree", extra=index)
+            own.run(*_WHOLE, "add", "--sparse", "--pathspec-from-file=-", "--pathspec-file-nul", stdin=listed)
+        return own.run(*_WHOLE, "write-tree")
 
 
 _WHOLE = ("-c", "core.splitIndex=false", "-c", "index.sparse=false")
@@ -309,12 +306,12 @@ _WHOLE = ("-c", "core.splitIndex=false", "-c", "index.sparse=false")
 
 
 @contextlib.contextmanager
-def _index(clone: Clone, base: str) -> Iterator[dict[str, str]]:
-    """Make a temporary index of a tree, and yield the variable that makes git use it."""
+def apart(clone: Clone, base: str) -> Iterator[Clone]:
+    """Yield the clone with a temporary index of a tree instead of its own."""
     with tempfile.TemporaryDirectory(prefix="contentops-") as folder:
-        index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
-        clone.run(*_WHOLE, "read-tree", base, extra=index)
-        yield index
+        own = structs.replace(clone, extra={**clone.extra, "GIT_INDEX_FILE": str(Path(folder) / "index")})
+        own.run(*_WHOLE, "read-tree", base)
+        yield own
 
 
 def make_commit(clone: Clone, tree: str, parent: str, message: str) -> str:

@@ -51,7 +51,7 @@ def carry_out(
         return finish(plan, run, confirmation, again, as_json=manner.as_json)
 
 
-def _begin(signals: contextlib.ExitStack, display: Display, stop: Stop) -> None:
+def _begin(signals: contextlib.ExitStack, display: Plain, stop: Stop) -> None:
     """From here on, let the first Ctrl-C stop gently. Before, it ends the program, because nothing was done yet."""
     signals.enter_context(stopping(stop.request))
     display.start()
@@ -104,25 +104,15 @@ _CLEAR = "\r\x1b[2K"
 """Moves to the start of the line and clears it."""
 
 
-class Display:
-    """A display of a run; this one shows nothing."""
-
-    def start(self) -> None:
-        """Begin to draw: nothing else writes to the terminal from now on."""
-
-    def show(self, event: Event) -> None:
-        """Show an event; never fails."""
-
-    def close(self) -> None:
-        """Restore the terminal."""
-
-
-class Plain(Display):
+class Plain:
     """Shows a line per item and state change, and the totals at least every 30 s."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._progress = Progress()
+
+    def start(self) -> None:
+        """Begin to draw: nothing else writes to the terminal from now on."""
 
     def show(self, event: Event) -> None:
         """Write the lines of an event; a closed stream does not end the run."""
@@ -131,12 +121,15 @@ class Plain(Display):
                 self._stream.write(f"{for_log(line)}\n")
             self._stream.flush()
 
+    def close(self) -> None:
+        """Restore the terminal."""
 
-class Moving(Display):
+
+class Moving(Plain):
     """Shows the lines of finished items, and under them one line with the totals, which is written again and again."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._progress = Progress(silent=True)
         self._began = False
 
@@ -196,9 +189,9 @@ def recorded(show: Callable[[Event], None], path: str) -> Iterator[Callable[[Eve
 
 
 @contextlib.contextmanager
-def watching(stream: TextIO) -> Iterator[Display]:
+def watching(stream: TextIO) -> Iterator[Plain]:
     """Open the display that fits `stream`."""
-    display: Display = Moving(stream) if can_animate(stream) else Plain(stream)
+    display = Moving(stream) if can_animate(stream) else Plain(stream)
     try:
         yield display
     finally:

@@ -84,7 +84,7 @@ _ENTRIES: Final = (
     CommandEntry("doctor", "Check that everything needed is in place.", _MORE, "check.doctor"),
     CommandEntry("serve", "Run the bundled server for other programs.", _MORE, "serve.command"),
     CommandEntry("mcp", "Let an agent write manifests and plan; it cannot apply.", _MORE, "serve.mcp"),
-    CommandEntry("completion", "Print the completion script of a shell.", _MORE, "completion.command"),
+    CommandEntry("completion", "Print the completion script of a shell.", _MORE, "serve.completion"),
     # For the action.
     CommandEntry("find-plan", "Find the plan that was reviewed with a pull request.", None, "github.find_plan"),
 )

@@ -40,22 +40,13 @@ def project_folder(directory: str) -> str:
     return ""
 
 
-def settings_notes(project: Project) -> tuple[Note, ...]:
-    """Return what a pull request changes of the settings that decide what is paid, and to whom; else nothing."""
+def changed_by_review(project: Project) -> tuple[tuple[Note, ...], frozenset[str]]:
+    """Return what a pull request changes of the settings that decide what is paid, and the texts it changes."""
     if not has_base(os.environ):
-        return ()
+        return (), frozenset()
     from contentops.ci import history
 
-    return history.settings_notes(project, os.environ)
-
-
-def changed_texts(project: Project) -> frozenset[str]:
-    """Return the paths of the texts whose words a pull request changes, or nothing outside of one."""
-    if not has_base(os.environ):
-        return frozenset()
-    from contentops.ci import history
-
-    return history.changed_texts(project.root, os.environ)
+    return history.settings_notes(project, os.environ), history.changed_texts(project.root, os.environ)
 
 
 def report_plan(plan: Plan) -> None:

@@ -19,8 +19,6 @@ from contentops.model import Json
 if TYPE_CHECKING:
     from contentops.planning.sides import Choice
 
-
-if TYPE_CHECKING:
     Command = TypeVar("Command", bound=Callable[..., Any])
 
 DEBUG = "CONTENTOPS_DEBUG"
@@ -86,6 +84,8 @@ _environment = click.option(
     default=None,
     help="The environment to use; `--env ''` uses none. Default: `default_environment` in the settings.",
 )
+environment_option = with_options(_environment, _with_session)
+"""`--env`, for a function that takes a `Session`."""
 environment_options = with_options(_environment, json_option)
 """`--env` and `--json`, for a function that takes a `Session`."""
 project_options = with_options(_environment, variable_option, json_option)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from contentops.api.session import Exchange
+    from contentops.errors import Diagnostic
     from contentops.model import Json, Project
     from contentops.operations.opening import Runtime
     from contentops.operations.unchanged import LastPlan
@@ -81,12 +82,26 @@ class Session(Struct, frozen=True, kw_only=True):
         ask = terminal.confirmed if terminal.can_ask() else None
         return Runtime(ask=ask, notify=terminal.report_line, trace=self.trace, trusts_stamps=not self.no_cache)
 
-    def answer(self, values: Mapping[str, Json], text: str | Iterable[str], *, fit: bool = False) -> None:
-        """Print the result of a command: `values` with `--json`, else the text. `fit`: wrap lines to the terminal."""
+    def answer(
+        self,
+        values: Mapping[str, Json],
+        text: str | Iterable[str],
+        *,
+        fit: bool = False,
+        findings: Iterable[Diagnostic] | None = None,
+    ) -> None:
+        """Print the result of a command: `values` with `--json`, else the text. `fit`: wrap lines to the terminal.
+
+        `findings`: what was found on the way, in the JSON or on stderr; None: the JSON has no key for it.
+        """
         from contentops.cli import terminal
         from contentops.reporting import FORMAT_VERSION
 
         if self.as_json:
-            terminal.say_json({"format_version": FORMAT_VERSION, **values})
+            from contentops.reporting.diagnostics import diagnostics_json
+
+            found = {} if findings is None else diagnostics_json(findings)
+            terminal.say_json({"format_version": FORMAT_VERSION, **found, **values})
         else:
+            terminal.report_findings(findings or ())
             (terminal.show if fit else terminal.say)(text if isinstance(text, str) else "\n".join(text))

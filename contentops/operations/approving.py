@@ -11,9 +11,9 @@ from msgspec import Struct, structs
 
 from contentops.ci.git import PATIENCE, Clone, GitFailed, try_git
 from contentops.ci.github import GitHub, MergedPull, connect, merge_base, merged_pulls
-from contentops.ci.push import open_clone
+from contentops.ci.push import branch_of, open_clone
 from contentops.ci.results import names_no_owner, nfc, words_in
-from contentops.ci.runner import branch_of_run, commit_before, in_ci, read_event
+from contentops.ci.runner import commit_before, in_ci, read_event
 from contentops.digest import NO_TEXT, NOTHING, Digest
 from contentops.documents.blocks import TextBlock, parse_blocks
 from contentops.documents.files import Outputs
@@ -373,16 +373,11 @@ def _texts(inputs: PlanInputs) -> Iterator[tuple[str, _ItemText]]:
 
 def _pushed(clone: Clone, environ: Mapping[str, str]) -> tuple[str, list[str]]:
     """Return the branch that was pushed to, and the newest 100 commits of the push on it, the oldest first."""
-    ref = clone.attempt("symbolic-ref", "--quiet", "HEAD").text
-    branch = ref.removeprefix("refs/heads/") or branch_of_run(environ)
-    if not branch:
-        hint = "run it where the merged branch is checked out: after a push, not on a pull request or a tag"
-        raise UsageError("no branch is checked out, so nothing was merged into it", code="no-branch", hint=hint)
     before = commit_before(read_event(environ))
     # Where a run is repeated, or the clone lacks the start of the push, the last commit alone is looked at.
     since = ("rev-list", "--first-parent", "--max-count=100", "HEAD", f"^{before}", "--")
     listed = clone.attempt(*since).text.split() if before else []
-    return branch, listed[::-1] or [clone.run("rev-parse", "--verify", "HEAD^{commit}")]
+    return branch_of(clone, "", environ), listed[::-1] or [clone.run("rev-parse", "--verify", "HEAD^{commit}")]
 
 
 def _approved(

@@ -7,10 +7,7 @@ these files in `.gitattributes`. Other changes in the clone, and commits of a pe
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
@@ -18,13 +15,14 @@ from typing import Final
 from msgspec import Struct, structs
 
 from contentops.atomic_io import Disk
-from contentops.ci.git import PATIENCE, Clone, GitFailed, failure, try_git
+from contentops.ci.git import PATIENCE, Clone, GitFailed, failure
 from contentops.ci.push import (
     Messages,
     Pushed,
     ResultTree,
     Target,
     alone,
+    apart,
     branch_of,
     changed_files,
     follow,
@@ -246,35 +244,28 @@ def commit_files(project: Project, files: Iterable[str], subject: str) -> str:
     is not committed. Files that git ignores are left out. Raises GitFailed with git's own message, such as that of a
     hook, and during a merge; UsageError outside a repository; StateError for a lock that cannot be read.
     """
-    root, named = project.root, sorted({file for file in files if file})
-    if work := unfinished(root):
+    clone = Clone(root=project.root, extra=_LITERAL, patience=_PATIENCE)
+    named, changed = sorted({file for file in files if file}), list[str]()
+    if work := unfinished(clone.root):
         # An index of our own would end it, without what it brings.
         raise GitFailed(f"git has not done all of a {work} yet", hint="finish it first")
-    with tempfile.TemporaryDirectory(prefix="contentops-") as folder:
-        index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
-        with contextlib.suppress(FileNotFoundError):
-            # The stamps in the present one save git from reading all files.
-            shutil.copyfile(
-                Path(root, _git(root, "rev-parse", "--git-path", "index").strip("\n")), Path(folder, "index")
-            )
-        has_head = not try_git(root, "rev-parse", "--verify", "--quiet", "HEAD").code
-        _git(root, "read-tree", *(["--reset", "HEAD"] if has_head else ["--empty"]), extra=index)
-        lists = (["--others", "--exclude-standard"], ["--modified", "--deleted"])
-        listed = "".join(_git(root, "ls-files", "-z", *one, "--", *named, extra=index) for one in lists)
-        changed = [*filter(None, listed.split("\0"))]
+    with apart(clone, clone.base()) as own:
+        for kinds in (["--others", "--exclude-standard"], ["--modified", "--deleted"]):
+            changed += own.names("ls-files", "-z", *kinds, "--", *named)
         if changed:
-            _git(root, "add", "--all", "--", *changed, extra=index)
+            own.run("add", "--all", "--", *changed)
         if (data := _lock_with(project, frozenset(named))) is not None:
-            oid = _git(root, "hash-object", "-w", "--stdin", stdin=data).strip()
-            path = _git(root, "rev-parse", "--show-prefix").rstrip("\n") + lock_name(project.environment)
-            _git(root, "update-index", "--add", "--cacheinfo", f"100644,{oid},{path}", extra=index)
+            oid = own.run("hash-object", "-w", "--stdin", stdin=data)
+            path = own.read("rev-parse", "--show-prefix").rstrip("\n") + lock_name(project.environment)
+            own.run("update-index", "--add", "--cacheinfo", f"100644,{oid},{path}")
             changed.append(lock_name(project.environment))
         if not changed:
             return ""
-        message = clip(visible(subject), _SUBJECT)
-        _git(root, "commit", "--quiet", f"--message={message}", extra=index)
-    _git(root, "reset", "--quiet", "--", *dict.fromkeys(changed))
-    return try_git(root, "rev-parse", "HEAD").text
+        committing = ("commit", "--quiet", f"--message={clip(visible(subject), _SUBJECT)}")
+        if (ended := own.reach(*committing)).code:
+            raise failure(own.root, committing, ended)
+    clone.run("reset", "--quiet", "--", *dict.fromkeys(changed))
+    return clone.head()
 
 
 def _lock_with(project: Project, files: frozenset[str]) -> bytes | None:
@@ -292,10 +283,3 @@ def _lock_with(project: Project, files: frozenset[str]) -> bytes | None:
     if lines == was or not now.lineage:
         return None
     return locks.join(now.lineage, lines)
-
-
-def _git(root: str, *arguments: str, stdin: bytes = b"", extra: Mapping[str, str] | None = None) -> str:
-    ended = try_git(root, *arguments, stdin=stdin, extra={**_LITERAL, **(extra or {})}, timeout=_PATIENCE)
-    if ended.code:
-        raise failure(root, arguments, ended)
-    return ended.stdout.decode("utf-8", "surrogateescape")

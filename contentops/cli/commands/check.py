@@ -14,7 +14,6 @@ from contentops.errors import Check, ExitCode, Severity, plural
 from contentops.operations import doctor as doctor_operation
 from contentops.operations import workspace
 from contentops.operations.check import check_files
-from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.layout import paint
 from contentops.sanitize import json_text, visible
 
@@ -33,10 +32,8 @@ def validate(session: Session) -> None:
     items, manifests = len(desired.specs), len(desired.manifests)
     findings = (*project.warnings, *desired.findings)
     github_job.annotate(findings, session.directory)
-    if not session.as_json:
-        terminal.report_findings(findings)
-    document = {**diagnostics_json(findings), "items": items, "manifests": manifests}
-    session.answer(document, f"Valid: {plural(items, 'item')} in {plural(manifests, 'manifest')}.")
+    words = f"Valid: {plural(items, 'item')} in {plural(manifests, 'manifest')}."
+    session.answer({"items": items, "manifests": manifests}, words, findings=findings)
 
 
 @click.command("doctor")

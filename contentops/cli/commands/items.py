@@ -32,7 +32,6 @@ from contentops.operations.plan import ItemStatus, chosen_rows, recorded
 from contentops.operations.plan_files import read_document
 from contentops.operations.spend import texts_of
 from contentops.operations.texts import Difference, Restored
-from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.difference import Part, difference_text, fields
 from contentops.reporting.graph import graph_json, graph_text
 from contentops.reporting.layout import fitted, moment, outline, paint, table
@@ -66,8 +65,6 @@ def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], 
     choice = choice_of(select=select, exclude=exclude, refresh=refresh)
     project = session.project()
     items, findings = plan.status(project, choice, runtime=session.runtime())
-    if not session.as_json:
-        terminal.report_findings(findings)
     others = tuple(project.settings.get("environments") or ())
     spent = plan.spent_this_month(project, session.runtime())
     month = f"\n{visible(sentence)}" if (sentence := month_sentence(spent, project.budget)) else ""
@@ -77,7 +74,7 @@ def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], 
         text += "".join(f"\nThere may be more: {visible(gap)}." for gap in spent.gaps)
         about |= {"budget": project.budget.as_json(), "spent": month_json(spent)}
     listed = [structs.asdict(item) for item in items]
-    session.answer({**diagnostics_json(findings), **about, "items": listed}, text)
+    session.answer({**about, "items": listed}, text, findings=findings)
 
 
 def _environments(chosen: str, environments: Sequence[str]) -> str:
@@ -175,11 +172,9 @@ def _show_item(session: Session, item: str) -> None:
         raise
     origins = {name: _origin(origin) for name, origin in values.get("origins", {}).items()}
     shown = {**values, "origins": origins} if origins else values
-    if not session.as_json:
-        terminal.report_findings(findings)
     lines = outline({name: value for name, value in shown.items() if name != "brief"})
     text = "\n".join([fitted(visible(str(values["brief"])), terminal.width()), "", *lines])
-    session.answer({**values, **(diagnostics_json(findings) if findings else {})}, text)
+    session.answer(values, text, findings=findings or None)
 
 
 def _show_rows(session: Session, what: str) -> None:
@@ -291,7 +286,7 @@ def restore(session: Session, item: str, to: str | None, on_edit: str) -> ExitCo
             if listed
             else f"There are no generated texts of `{item}`."
         )
-        session.answer({**diagnostics_json(()), "item": item, "texts": [text_json(one) for one in paid]}, text)
+        session.answer({"item": item, "texts": [text_json(one) for one in paid]}, text, findings=())
         return ExitCode.DONE
     done = texts.restore(project, item, to, overwrite=on_edit == "overwrite", runtime=session.runtime())
     values = {"item": item, "output": done.output, "source": done.source, "copy": done.copy}
@@ -327,6 +322,4 @@ def graph(session: Session, select: tuple[str, ...]) -> None:
     A mention is a link in front matter, for example between translations; no item waits for it.
     """
     made, findings = plan.graph(session.project(), choice_of(select=select), runtime=session.runtime())
-    if not session.as_json:
-        terminal.report_findings(findings)
-    session.answer({**diagnostics_json(findings), **graph_json(made)}, graph_text(made, width=terminal.width()))
+    session.answer(graph_json(made), graph_text(made, width=terminal.width()), findings=findings)

@@ -134,7 +134,7 @@ def _planned(session: Session, out: str, chosen: Mapping[str, Any]) -> Plan:
     project = session.project()
     if not session.as_json:
         terminal.report_findings(operation.running(project), gap=True)
-    settings, in_review = github_job.settings_notes(project), github_job.changed_texts(project)
+    settings, in_review = github_job.changed_by_review(project)
     choice = structs.replace(choice_of(**chosen, notes=settings), in_review=in_review)
     return operation.plan(project, choice, runtime=session.runtime(), last=last)
 

@@ -13,7 +13,6 @@ from contentops.cli.options import UNITS, choice_of, environment_options, select
 from contentops.cli.session import Session
 from contentops.errors import UsageError
 from contentops.operations import spend as operation
-from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.spend import (
     approved_json,
     approved_text,
@@ -91,10 +90,8 @@ def _provenance(session: Session, select: tuple[str, ...], form: str) -> None:
         terminal.report("\n".join(f"warning: {visible(one)}" for one in (*found.unread, *found.gaps)))
         terminal.say_csv(provenance_csv(found))
         return
-    if not session.as_json:
-        terminal.report_findings(findings)
-    document = {**diagnostics_json(findings), **provenance_json(found, project.environment)}
-    session.answer(document, provenance_text(found, width=terminal.width()))
+    text = provenance_text(found, width=terminal.width())
+    session.answer(provenance_json(found, project.environment), text, findings=findings)
 
 
 def _spend(session: Session, since: str) -> None:
@@ -103,16 +100,10 @@ def _spend(session: Session, since: str) -> None:
     chosen = session.project()
     projects = operation.in_all_environments(chosen) if session.environment is None else [chosen]
     found = operation.spending(projects, since=start)
-    if not session.as_json:
-        terminal.report_findings(found.findings)
     shown = "" if start is None else start.strftime("%Y-%m-%dT%H:%M:%SZ")
-    document = {
-        **diagnostics_json(found.findings),
-        **spend_json(found.spend, since=shown),
-        **approved_json(found.approved),
-    }
-    text = spend_text(found.spend, since=shown)
-    session.answer(document, "\n".join([text, *approved_text(found.approved)]))
+    text = "\n".join([spend_text(found.spend, since=shown), *approved_text(found.approved)])
+    document = {**spend_json(found.spend, since=shown), **approved_json(found.approved)}
+    session.answer(document, text, findings=found.findings)
 
 
 def _runs(session: Session, item: str) -> None:

@@ -1,4 +1,4 @@
-"""`contentops serve` and `contentops mcp`."""
+"""`contentops serve`, `mcp` and `completion`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import os
 import signal
 
 import click
+from click.shell_completion import get_completion_class
 from msgspec import structs
 
 from contentops.cli import terminal
-from contentops.cli.options import environment_options
-from contentops.cli.session import Session
+from contentops.cli.options import environment_option
+from contentops.cli.session import COMPLETE, Session
 from contentops.errors import ContentopsError
 from contentops.server import EmbeddedServerError
 from contentops.server.engines import PASSES, named
@@ -118,7 +119,7 @@ def command(
 
 
 @click.command("mcp")
-@environment_options
+@environment_option
 def mcp(session: Session) -> None:
     """Serve tools to an agent over stdin and stdout, by the Model Context Protocol.
 
@@ -138,3 +139,21 @@ def mcp(session: Session) -> None:
     # No one is asked in a terminal what an agent asks.
     runtime = structs.replace(session.runtime(), ask=None)
     serve(Desk(project=session.project, runtime=runtime))
+
+
+# ---- `contentops completion`.
+
+
+@click.command("completion")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print the completion script of SHELL; for bash: `eval "$(contentops completion bash)"`.
+
+    It completes commands, options and names of files.
+    """
+    kind = get_completion_class(shell)
+    assert kind is not None
+    script = kind(context.find_root().command, {}, "contentops", COMPLETE)
+    # Not `source()`: it would start a bash just to learn its version.
+    terminal.say(script.source_template % script.source_vars())

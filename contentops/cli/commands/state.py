@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from contentops.cli import terminal
 from contentops.cli.options import environment_options, json_option
 from contentops.cli.session import Session
 from contentops.errors import ContentopsError, ExitCode, UsageError, did_you_mean, plural
 from contentops.model import ItemId, Job, Record, State
 from contentops.model.jobs import fold_jobs
 from contentops.operations import state, upgrade, workspace
-from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.layout import outline, table
 from contentops.reporting.plan_json import plain
 from contentops.reporting.summary import command as command_line
@@ -42,20 +40,13 @@ def command() -> None:
 @environment_options
 def list_records(session: Session, *, jobs: bool) -> None:
     """List every record, and every job that is open; with `--jobs`, every job that was ordered."""
-    state, warnings = _state(session)
+    state, unread = workspace.shared_state(session.project(), session.runtime())
     if jobs:
-        session.answer({"lineage": state.lineage, "jobs": plain(tuple(state.jobs)), **warnings}, job_list(state.jobs))
-        return
-    listed, open_jobs = plain(tuple(state.records.values())), plain(tuple(state.open_jobs.values()))
-    session.answer({"lineage": state.lineage, "records": listed, "open": open_jobs, **warnings}, listing(state))
-
-
-def _state(session: Session) -> tuple[State, dict[str, Any]]:
-    """Return the state, and the diagnostics for JSON; print those where the ledger cannot be reached."""
-    state, findings = workspace.shared_state(session.project(), session.runtime())
-    if not session.as_json:
-        terminal.report_findings(findings)
-    return state, diagnostics_json(findings) if findings else {}
+        values, text = {"jobs": plain(tuple(state.jobs))}, job_list(state.jobs)
+    else:
+        listed, open_jobs = plain(tuple(state.records.values())), plain(tuple(state.open_jobs.values()))
+        values, text = {"records": listed, "open": open_jobs}, listing(state)
+    session.answer({"lineage": state.lineage, **values}, text, findings=unread or None)
 
 
 def listing(state: State) -> str:
@@ -101,18 +92,17 @@ def _job_table(jobs: Sequence[Job]) -> str:
 @environment_options
 def show_record(session: Session, item: str) -> None:
     """Show the record of ITEM, its open jobs, and every job that was ordered for it."""
-    state, unread = _state(session)
+    state, unread = workspace.shared_state(session.project(), session.runtime())
     record, open_jobs, jobs = _of_item(state, item)
     document = {
         "record": plain(record),
         "open": [plain(order) for order in open_jobs],
         "jobs": [plain(job) for job in jobs],
-        **unread,
     }
     named: dict[str, Any] = {"record": document["record"]} if record is not None else {}
     named |= {f"open {order['request_id']}": order for order in document["open"]}
     blocks = ["\n".join(outline(named)), _job_table(jobs) if jobs else ""]
-    session.answer(document, "\n\n".join(filter(None, blocks)))
+    session.answer(document, "\n\n".join(filter(None, blocks)), findings=unread or None)
 
 
 def _of_item(state: State, item: str) -> tuple[Record | None, list[Job], list[Job]]:
