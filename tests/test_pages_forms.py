@@ -474,3 +474,28 @@ def test_an_unknown_outcome_is_settled_as_a_person_says(tmp_path: Path, way: str
         assert "Done: 1 item" in browser.follow(browser.press(action="apply", id="one")).text
     assert len(harness.api.generations) == before
     assert browser.post("/resolve", id="one", job=" ").status_code == 404
+
+
+def test_a_renamed_item_keeps_its_verdicts_and_comments_on_its_page(tmp_path: Path) -> None:
+    """Under the id of then: a person sees which words were approved, and what was noted beside the present ones."""
+    harness = Harness(tmp_path)
+    harness.write("content/blog.yaml", blog("one"))
+    harness.apply()
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "config", "user.name", "Ann Editor")
+    git(tmp_path, "config", "user.email", "ann@example.com")
+    browser = Browser(tmp_path, runtime=harness.runtime(), person="Ann Editor <ann@example.com>")
+    assert browser.post("/approve", id="one", text=text_of(browser, "one")).status_code == 303
+    harness.write("content/blog.yaml", "moved: [{from: one, to: two}]\n" + blog("one").replace("id: one", "id: two"))
+    harness.apply()
+    harness.edit("out/two.md", "All about", "Nearly all about")
+    noted = browser.post("/comment", id="two", text=text_of(browser, "two"), quote="Nearly all", note="Why not all?")
+    assert noted.status_code == 303
+    page = browser.get("/item?id=two").text
+    assert "Ann Editor approved an earlier text" in page
+    harness.write(
+        "content/blog.yaml", "moved: [{from: two, to: three}]\n" + blog("one").replace("id: one", "id: three")
+    )
+    harness.apply()
+    assert "Why not all?" in browser.get("/item?id=three&view=text").text
+    assert "Send back with 1 comment" in browser.get("/item?id=three").text

@@ -154,9 +154,10 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
         texts = {text for id_ in ids for text in self._of_items.get(id_, ())}
         return tuple(sorted((line for text in texts for line in self.of_text(text)), key=_ORDER))
 
-    def comments_on(self, item: ItemId) -> tuple[Comment, ...]:
-        """The comments on texts of an item, the oldest first."""
-        return tuple(sorted((one for one in self.comments if one.item == item), key=lambda one: (one.at, one.note)))
+    def comments_on(self, text: Digest, ids: Collection[ItemId] = ()) -> tuple[Comment, ...]:
+        """Return the comments on a text and on those that had one of these ids, the oldest first."""
+        said = (one for one in self.comments if one.text == text or one.item in ids)
+        return tuple(sorted(said, key=lambda one: (one.at, one.note)))
 
     def last(self, text: Digest) -> Verdict | None:
         """Return the latest verdict on a text, whoever gave it; None if there is none, or it was withdrawn."""

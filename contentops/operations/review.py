@@ -49,7 +49,7 @@ from contentops.operations.runs import kept_reports
 from contentops.operations.spend import KnownHistory, PaidEnvironments, renamed
 from contentops.operations.unchanged import are_trusted, looked_at, stamps_of, with_folders
 from contentops.operations.workspace import Workspace, no_item, open_workspace
-from contentops.planning.approval import same_words
+from contentops.planning.approval import ids_of, same_words
 from contentops.planning.plan import plan_with_items, still_unchanged
 from contentops.planning.select import Candidate, dependants_of
 from contentops.planning.sides import Choice, PlanInputs
@@ -83,6 +83,8 @@ class ReviewItem(Struct, frozen=True, kw_only=True, gc=False):
     title: str
     state: ReviewState
     approval: ApprovalState
+    ids: tuple[ItemId, ...]
+    """Its id, and those under which people read its texts before."""
     word: str
     """Its state as `status` has it."""
     output: str
@@ -371,8 +373,10 @@ def _item(item: Candidate, inputs: PlanInputs) -> ReviewItem:
     file = item.file if item.file is not None else inputs.observe(item.path)
     has_text = bool(file.body) and not file.problem
     text, asked = text_digest(file.title, file.body), record.request if record is not None else {}
+    ids = ids_of(inputs, item.id, record)
     return ReviewItem(
         id=item.id,
+        ids=ids,
         title=_title(item, file),
         state=_state(item, has_text=has_text),
         approval=item.approval,
@@ -388,7 +392,7 @@ def _item(item: Candidate, inputs: PlanInputs) -> ReviewItem:
         generated_at=item.made_by.generated_at if item.made_by is not None else "",
         since=_since(inputs.project, file, item.made_by) if has_text else "",
         verdicts=approvals.of_text(text) if has_text else (),
-        earlier=tuple(one for one in approvals.of_items([item.id]) if one.text != text),
+        earlier=tuple(one for one in approvals.of_items(ids) if one.text != text),
         spec=spec,
         record=record,
     )

@@ -79,9 +79,9 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
     """
     item, text, (done, subject) = _named(form, "id"), Digest(_named(form, "text")), _DECIDED[verdict]
     before, project = site.review.snapshot(), site.project()
-    title, only = before.item(item).title, Choice(only=frozenset({ItemId(item)}))
-    note, comments = form.get("note", ""), before.known.approvals.comments_on(ItemId(item))
-    if verdict is Verdict.SENT_BACK and not note.strip() and (own := [one for one in comments if one.text == text]):
+    one, only = before.item(item), Choice(only=frozenset({ItemId(item)}))
+    note = form.get("note", "")
+    if verdict is Verdict.SENT_BACK and not note.strip() and (own := before.known.approvals.comments_on(text)):
         note = plural(len(own), "comment")
     decision = Decision(verdict=verdict, note=note, source="page", texts={ItemId(item): text})
     try:
@@ -92,13 +92,13 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
         decided = decide_texts(project, only, decision, runtime=site.runtime)
     except ContentopsError as error:
         return not_decided(site, form, done.lower(), error)
-    said = f"{done}: {title}." if not decided.skipped else f"Nothing was recorded: {title} has no text."
+    said = f"{done}: {one.title}." if not decided.skipped else f"Nothing was recorded: {one.title} has no text."
     if decided.also:
         said += f" This counts for {', '.join(decided.also)} too: the same words."
     if decided.warning:
         said += f" But {decided.warning}."
     # The words that the verdict is about are committed with it, whoever wrote them.
-    files = [APPROVALS, before.item(item).output]
+    files = [APPROVALS, one.output]
     said += _committed(site, project, files, f"{subject} the text of `{item}`")
     site.decided.keep("last", LastDecision(item, text, site.runtime.wall()))
     listed, count = form.get("list", ""), form.get("count", "")[:_DIGITS]

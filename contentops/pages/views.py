@@ -449,7 +449,7 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
     if now is not None and view == "changes":
         shown = changes_view(site, one, texts, against, unfold="unfold" in query)
     elif now is not None:
-        shown = text_view(one, now, snapshot.known.approvals.comments_on(one.id))
+        shown = text_view(one, now, snapshot.known.approvals.comments_on(one.text, one.ids))
     listed = query.get("list", "")[:_LONGEST_LIST]
     place, preceding, following = _beside(snapshot, one, listed)
     marks, change = _marks(project, one), one.change
@@ -473,7 +473,7 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
         history=item_events(one, texts),
         marks=marks,
         front=[*_front(one, marks)],
-        comments=sum(each.text == one.text for each in snapshot.known.approvals.comments_on(one.id)),
+        comments=len(snapshot.known.approvals.comments_on(one.text)),
         choices=[PlanPart(action=action, item=one.id) for action in ways],
         price=_price(one, project),
         notes=[note for note in snapshot.plan.notes if note.id == one.id] if snapshot.plan is not None else (),

@@ -106,7 +106,7 @@ def approval_state(inputs: PlanInputs, spec: Spec, record: Record | None, file: 
     """Return the approval of the text in an item's file."""
     if not (file.exists and (spec.approval.required or inputs.approvals.lines)) or file.problem:
         return ApprovalState.NONE
-    return _state(inputs, spec, _ids(inputs, spec, record), file.title, _words_of(file))
+    return _state(inputs, spec, ids_of(inputs, spec.id, record), file.title, _words_of(file))
 
 
 def _words_of(file: Observed) -> Digest:
@@ -152,7 +152,7 @@ def coming_front(item: ItemSides, body: BodyAnswer, title: str | None) -> Comput
     spec, inputs, own = item.spec, item.inputs, item.record
     if not (spec.approval.required or inputs.project.disclosure is not None):
         return ComputedFront()
-    texts, ids = tuple(_coming_texts(item, body, title)), _ids(inputs, spec, own)
+    texts, ids = tuple(_coming_texts(item, body, title)), ids_of(inputs, spec.id, own)
     states = {_state(inputs, spec, ids, *text) for text in texts}
     state = states.pop() if len(states) == 1 else ApprovalState.WAITING
     promotion = _promotion(body)
@@ -202,7 +202,9 @@ def is_promotable(item: ItemSides, source: SourceText) -> bool:
     spec = item.spec
     if not spec.approval.required:
         return True
-    state = _state(item.inputs, spec, _ids(item.inputs, spec, source.record), source.file.title, _words_of(source.file))
+    state = _state(
+        item.inputs, spec, ids_of(item.inputs, spec.id, source.record), source.file.title, _words_of(source.file)
+    )
     return state is ApprovalState.APPROVED
 
 
@@ -239,13 +241,13 @@ def status_reason(publish: Publish | None) -> tuple[Reason, ...]:
     return (Reason(kind="publish", detail="its text is approved" if publish.published else "its text is not approved"),)
 
 
-def _ids(inputs: PlanInputs, spec: Spec, record: Record | None) -> tuple[ItemId, ...]:
-    """The ids under which people approved texts of an item: its own, and those that its request was ordered under."""
+def ids_of(inputs: PlanInputs, item: ItemId, record: Record | None) -> tuple[ItemId, ...]:
+    """Return the ids under which people read texts of an item: its own, and those its request was ordered under."""
     if record is None:
-        return (spec.id,)
+        return (item,)
     ordered = (job.item for job in inputs.jobs_of(record.digest) if job.item not in inputs.specs)
-    earlier = filter(None, [inputs.earlier_id(spec.id)])
-    return tuple(dict.fromkeys((spec.id, record.id, *earlier, *ordered)))
+    earlier = filter(None, [inputs.earlier_id(item)])
+    return tuple(dict.fromkeys((item, record.id, *earlier, *ordered)))
 
 
 def _promotion(body: BodyAnswer) -> Promote | None:
