@@ -107,6 +107,17 @@ def test_the_next_text_is_that_of_the_list_she_came_from(in_git: Path) -> None:
     assert "Nothing waits for a reader" in here
 
 
+def test_a_decision_that_replaced_another_one_is_not_undone(in_git: Path) -> None:
+    """To withdraw it would leave an approved text without its approval."""
+    browser = Browser(in_git, person="Ann Editor <ann@example.com>")
+    text = text_of(browser)
+    assert 'action="/withdraw"' in browser.follow(browser.post("/approve", id=ITEM, text=text)).text
+    git(in_git, "config", "user.email", "ben@example.com")
+    page = browser.follow(browser.post("/send-back", id=ITEM, text=text, note="shorter")).text
+    assert ("Sent back: " in page, 'action="/withdraw"' in page) == (True, False)
+    assert 'action="/withdraw"' in browser.get(f"/item?id={ITEM}").text
+
+
 @pytest.mark.parametrize(("path", "done"), [("/approve", "Approved: "), ("/send-back", "Sent back: ")])
 def test_a_decision_is_undone_for_a_moment_and_withdrawn_later(in_git: Path, path: str, done: str) -> None:
     """The next page offers it for ten seconds, and the page of the text as long as the verdict counts."""

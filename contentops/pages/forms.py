@@ -100,7 +100,9 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
     # The words that the verdict is about are committed with it, whoever wrote them.
     files = [APPROVALS, one.output]
     said += _committed(site, project, files, f"{subject} the text of `{item}`")
-    site.decided.keep("last", LastDecision(item, text, site.runtime.wall()))
+    # To withdraw it is to undo it only where no verdict counted before.
+    is_first = before.known.approvals.last(text) is None
+    site.decided.keep("last", LastDecision(item, text, site.runtime.wall() if is_first else 0.0))
     listed, count = form.get("list", ""), form.get("count", "")[:_DIGITS]
     others = after(queue(before, listed), item)
     done_now = str(int(count) + 1 if count.isascii() and count.isdigit() else 1)
