@@ -130,10 +130,9 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 _ASK = """
-from contentops.cli.confirmation import Confirmation, Manner
+from contentops.cli.confirmation import Confirmation
 from contentops.model import Plan
-manner = Manner()
-confirmation = Confirmation(manner, lambda: print("begun"))
+confirmation = Confirmation(lambda: print("begun"), yes=False, as_json=False)
 print("answer", confirmation(Plan(project="p", environment="", server="local", lineage="l")))
 """
 

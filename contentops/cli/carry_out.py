@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -12,15 +13,15 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, TextIO
 
-from contentops.cli.confirmation import Confirmation, Manner, finish
+from contentops.cli.confirmation import Confirmation, finish
 from contentops.cli.named_files import check_events_file
+from contentops.cli.session import Session
 from contentops.cli.terminal import can_animate, for_log, report
 from contentops.errors import ExitCode, OutputError
 from contentops.execution.primitives import Stop
 from contentops.model import Event, Project
 from contentops.operations import apply as operation
 from contentops.operations.apply import ApplyOptions
-from contentops.operations.opening import Runtime
 from contentops.operations.runs import EventFile
 from contentops.planning.sides import Choice
 from contentops.reporting.layout import cut, fitted
@@ -32,12 +33,21 @@ if TYPE_CHECKING:
 
 
 def carry_out(
-    project: Project, choice: Choice, options: ApplyOptions, runtime: Runtime, manner: Manner, again: NextCommand
+    session: Session,
+    project: Project,
+    choice: Choice,
+    options: ApplyOptions,
+    again: NextCommand,
+    *,
+    yes: bool,
+    verbose: bool = False,
+    events: str = "",
 ) -> int:
     """Plan, show, ask and apply; return the exit code. `again`: returns the command that continues a run."""
     with contextlib.ExitStack() as signals:
-        with watching(sys.stderr) as display, recorded(display.show, manner.events) as emit:
-            confirmation = Confirmation(manner, lambda: _begin(signals, display, options.stop))
+        with watching(sys.stderr) as display, recorded(display.show, events) as emit:
+            begin = functools.partial(_begin, signals, display, options.stop)
+            confirmation = Confirmation(begin, yes=yes, as_json=session.as_json, verbose=verbose)
             plan, run = operation.apply(
                 project,
                 choice,
@@ -45,10 +55,10 @@ def carry_out(
                 show=confirmation.preview,
                 confirm=confirmation,
                 emit=emit,
-                runtime=runtime,
+                runtime=session.runtime(),
             )
         # The handler stays until all is printed: a second Ctrl-C must not suppress the summary.
-        return finish(plan, run, confirmation, again, as_json=manner.as_json)
+        return finish(plan, run, confirmation, again)
 
 
 def _begin(signals: contextlib.ExitStack, display: Plain, stop: Stop) -> None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from contentops.cli import github_job, terminal
 from contentops.cli.session import Session
@@ -28,28 +28,18 @@ if TYPE_CHECKING:
     """Returns the command that continues a run."""
 
 
-class Manner(Struct, frozen=True, kw_only=True):
-    """How an apply asks and shows."""
-
-    yes: bool = False
-    verbose: bool = False
-    as_json: bool = False
-    events: str = ""
-
-
 class Confirmation:
-    """Shows the plan and asks a person, once; remembers the answer."""
+    """Shows the plan and asks a person, once, unless `yes`; remembers the answer."""
 
-    def __init__(self, manner: Manner, begin: Callable[[], None]) -> None:
-        self.shown = False
-        self.declined = False
-        self._manner = manner
-        self._begin = begin
+    def __init__(self, begin: Callable[[], None], *, yes: bool, as_json: bool, verbose: bool = False) -> None:
+        self.shown = self.declined = False
+        self.as_json = as_json
+        self._begin, self._yes, self._verbose = begin, yes, verbose
 
     def __call__(self, plan: Plan) -> bool:
         """Return whether to go on. Raises Refused without a terminal to ask on."""
         self.preview(plan)
-        if not self._manner.yes:
+        if not self._yes:
             terminal.need_person("apply", "`--yes` applies the plan without asking")
             self.declined = not terminal.confirmed("Apply these changes? (yes/no) ")
         if not self.declined:
@@ -60,21 +50,21 @@ class Confirmation:
         """Show the plan, once, before anything is asked or refused."""
         if self.shown:
             return
-        asks = not self._manner.yes and terminal.can_ask()
+        asks = not self._yes and terminal.can_ask()
         # A person who is asked must see the plan, also where stdout goes to a file.
-        self.show(plan, aside=self._manner.as_json or (asks and not sys.stdout.isatty()), gap=True)
+        self.show(plan, aside=self.as_json or (asks and not sys.stdout.isatty()), gap=True)
 
     def show(self, plan: Plan, *, aside: bool, gap: bool) -> None:
         """Print the plan to stdout, or `aside` to stderr; `gap`: with an empty line after it."""
         self.shown = True
         terminal.report_findings(plan.findings, gap=True)
         stream, out = (sys.stderr, terminal.report) if aside else (sys.stdout, terminal.say)
-        text = plan_text(plan, verbose=self._manner.verbose, advice=False)
+        text = plan_text(plan, verbose=self._verbose, advice=False)
         text = fitted(text, terminal.width(stream))
         out(f"{text}\n" if gap else text)
 
 
-def finish(plan: Plan, run: Run | None, confirmation: Confirmation, again: NextCommand, *, as_json: bool) -> int:
+def finish(plan: Plan, run: Run | None, confirmation: Confirmation, again: NextCommand) -> int:
     """Print the result of a plan; return the exit code. `again`: returns the command that continues its run."""
     terminal.need_yes(said=not confirmation.declined)
     github_job.report_plan(plan)
@@ -84,7 +74,7 @@ def finish(plan: Plan, run: Run | None, confirmation: Confirmation, again: NextC
         run = as_typed(run, typed, plan.option)
         github_job.report_run(run)
     document = run_json(run, plan)
-    if as_json:
+    if confirmation.as_json:
         terminal.say_json(document)
     elif run is not None:
         terminal.show(run_text(run, again=typed, option=plan.option))

@@ -132,16 +132,17 @@ def _not_imported(content_id: str, why: str, hint: str = "") -> Diagnostic:
     return Diagnostic(code="not-adopted", message=f"content `{content_id}` {why}", hint=hint)
 
 
-class _Plan(Struct, frozen=True, kw_only=True):
-    """What becomes of texts: the report of it, the texts with their items, and the manifest to write."""
-
-    adoption: Adoption
-    items: tuple[tuple[Spec, _Text], ...]
-    draft: ManifestDraft | None
+_Items = Sequence[tuple[Spec, _Text]]
+"""The texts that become items, each with what is declared of it."""
 
 
-def _planned(workspace: Workspace, texts: _Texts, into: str, head: str, name: str) -> _Plan:
-    """Return what becomes of texts with the manifest `into`, or one called `name`. Raises UsageError, InputError."""
+def _planned(
+    workspace: Workspace, texts: _Texts, into: str, head: str, name: str
+) -> tuple[Adoption, _Items, ManifestDraft | None]:
+    """Return what becomes of texts with the manifest `into`, or one called `name`, and the manifest to write.
+
+    Raises UsageError, InputError.
+    """
     made = _draft(workspace, into, [text.entry for text in texts.new if text.spec is None], head, name)
     specs = {str(spec.id): spec for spec in made.desired.specs} if made is not None else {}
     refused, unfit, left_out = (made.refused, made.unfit, made.left_out) if made is not None else ({}, {}, {})
@@ -183,7 +184,7 @@ def _planned(workspace: Workspace, texts: _Texts, into: str, head: str, name: st
         known=tuple(texts.known),
         findings=tuple(sorted(findings, key=lambda one: one.message)),
     )
-    return _Plan(adoption=adoption, items=tuple(items), draft=made if is_written else None)
+    return adoption, items, made if is_written else None
 
 
 def _becoming_drafts(workspace: Workspace, items: Iterable[tuple[Spec, _Text]], manifest: str) -> Iterator[Diagnostic]:
@@ -223,15 +224,17 @@ def _slug(text: str) -> str:
     return "/".join(part for part in parts if part.strip("."))
 
 
-def _record(workspace: Workspace, planned: _Plan, outputs: Outputs, command: str, started: str = "") -> None:
+def _record(
+    workspace: Workspace, items: _Items, made: ManifestDraft | None, outputs: Outputs, command: str, started: str = ""
+) -> None:
     """Write the manifest, then the records of texts whose files are there. `started`: when the server was asked.
 
     Raises StateError and OutputError.
     """
-    if planned.draft is not None:
-        _write_manifest(workspace.project, planned.draft, workspace.runtime.disk)
+    if made is not None:
+        _write_manifest(workspace.project, made, workspace.runtime.disk)
     records = []
-    for spec, text in planned.items:
+    for spec, text in items:
         file = outputs.observe(spec.output)
         # Later edits are compared with it.
         workspace.cache.keep_body(file.body, split(outputs.read(spec.output)).body)
@@ -404,10 +407,10 @@ def adopt(
         outputs = Outputs(project.root, whole=known_bodies(state))
         texts = _find(workspace, state, outputs, names, options)
         head = "Items that were there before contentops: adopted."
-        planned = _planned(workspace, texts, options.into, head, "adopted")
-        if confirm(planned.adoption):
-            _record(workspace, planned, outputs, "adopt")
-    return planned.adoption
+        adoption, items, made = _planned(workspace, texts, options.into, head, "adopted")
+        if confirm(adoption):
+            _record(workspace, items, made, outputs, "adopt")
+    return adoption
 
 
 def _find(workspace: Workspace, state: State, outputs: Outputs, names: Sequence[str], options: Options) -> _Texts:
@@ -453,34 +456,25 @@ def _find(workspace: Workspace, state: State, outputs: Outputs, names: Sequence[
 def _paths(project: Project, names: Sequence[str]) -> tuple[list[str], list[Diagnostic]]:
     """Return the files that are named, sorted, and a finding for each name that matches none."""
     files, root = ProjectFiles(Path(project.root)), Path(project.root)
-    paths: set[str] = set()
-    missing: list[Diagnostic] = []
+    paths, missing = set[str](), list[Diagnostic]()
     for name in names:
+        is_folder, matches = (root / name).is_dir(), glob_matcher(name)
         if name.split("/")[0] == "..":
             missing.append(_not_adopted(name, "is outside the project"))
-            continue
-        exists = os.path.lexists(root / name)
-        is_folder = exists and (root / name).is_dir()
-        if exists:
-            matched = _markdown(files.walk("" if name == "." else name)) if is_folder else [name]
-        elif WILD.search(name):
-            matches = glob_matcher(name)
-            matched = [path for path in _markdown(files.walk()) if matches(path)]
+        elif not is_folder and os.path.lexists(root / name):
+            paths.add(name)
+        elif not is_folder and not WILD.search(name):
+            hint = "name a file, a folder, or a glob in quotes, relative to the current folder"
+            missing.append(_not_adopted(name, "does not exist", hint))
         else:
-            matched = []
-        paths.update(matched)
-        if not matched:
-            if is_folder or WILD.search(name):
+            below = files.walk("" if name == "." else name) if is_folder else filter(matches, files.walk())
+            found = [path for path in below if path.lower().endswith(MARKDOWN)]
+            found = [path for path in found if "node_modules" not in path.split("/")]
+            paths.update(found)
+            if not found:
                 hint = f"looked for names that end in {', '.join(MARKDOWN)}; name other files directly"
                 missing.append(_not_adopted(name, "contains no Markdown file", hint))
-            else:
-                hint = "name a file, a folder, or a glob in quotes, relative to the current folder"
-                missing.append(_not_adopted(name, "does not exist", hint))
     return sorted(paths), missing
-
-
-def _markdown(paths: Iterable[str]) -> list[str]:
-    return [path for path in paths if path.lower().endswith(MARKDOWN) and "node_modules" not in path.split("/")]
 
 
 def _owned(workspace: Workspace, state: State) -> dict[str, tuple[str, str]]:
@@ -490,13 +484,11 @@ def _owned(workspace: Workspace, state: State) -> dict[str, tuple[str, str]]:
     for spec in workspace.desired.specs:
         if (record := state.records.get(spec.id)) is not None:
             why, hint = f"is the new path of `{spec.id}`, whose text is still at `{record.output}`", ""
+            owned[collision_key(spec.output)] = (why, hint)
         elif (job := jobs.get(spec.id)) is not None:
             give_up = f"`contentops state resolve {spec.id} --forget --request {job.short}`"
             hint = f"move the file away and apply; or give up the paid text with {give_up}"
-            why = f"is the output of `{spec.id}`, which has a job under way"
-        else:
-            continue
-        owned[collision_key(spec.output)] = (why, hint)
+            owned[collision_key(spec.output)] = (f"is the output of `{spec.id}`, which has a job under way", hint)
     for record in state.records.values():
         why, hint = f"belongs to the record of `{record.id}` (`{record.output}`)", "forgets that record"
         owned[collision_key(record.output)] = (why, f"`contentops state rm {record.id}` {hint}")
@@ -568,17 +560,17 @@ def import_contents(
         for content in contents:
             names.add(content, texts)
         head = "Items whose texts were stored on the server before: imported."
-        planned = _planned(workspace, texts, into, head, "imported")
-        if in_the_way := [one for each in planned.items for one in names.in_the_way(*each)]:
+        adoption, items, made = _planned(workspace, texts, into, head, "imported")
+        if in_the_way := [one for each in items for one in names.in_the_way(*each)]:
             raise InputError(in_the_way)
-        if not confirm(planned.adoption):
-            return planned.adoption
-        outputs.sweep({spec.output.rpartition("/")[0] for spec, _ in planned.items}, before=runtime.wall())
-        for spec, text in planned.items:
+        if not confirm(adoption):
+            return adoption
+        outputs.sweep({spec.output.rpartition("/")[0] for spec, _ in items}, before=runtime.wall())
+        for spec, text in items:
             if not outputs.observe(spec.output).exists:
                 outputs.write(spec.output, _composed(project, spec, text), expect=NOTHING)
-        _record(workspace, planned, outputs, "import", started)
-    return planned.adoption
+        _record(workspace, items, made, outputs, "import", started)
+    return adoption
 
 
 def _read(workspace: Workspace, content_ids: Sequence[str], texts: _Texts) -> list[Content]:

@@ -196,30 +196,23 @@ def open_workspace(
             from contentops.operations.opening import check_lineage
 
             check_lineage(project)
-        with shared(project, store, runtime, write=write, shard=shard) as ledger:
+        with _ledger(project, store, runtime, write=write, shard=shard) as ledger:
             yield Workspace(project, store, cache, ledger, runtime)
 
 
-@contextlib.contextmanager
-def shared(
-    project: Project, store: StateStore, runtime: Runtime, *, write: bool, shard: str = ""
-) -> Iterator[OpenedLedger]:
-    """Open the project's ledger, if it has one, and add its jobs to the state.
+def _ledger(
+    project: Project, store: StateStore, runtime: Runtime, *, write: bool, shard: str
+) -> AbstractContextManager[OpenedLedger]:
+    """Return a block with the project's ledger, if it has one, whose jobs are added to the state.
 
     Without `write`, a ledger that cannot be reached is left out, with a warning. Raises StateError, and with `write`
     Refused for an address that is not on the trusted list.
     """
     if not has_ledger(project, runtime.environ):
-        yield OpenedLedger()
-        return
-    from contentops.operations import ledger as ledger_access
+        return contextlib.nullcontext(OpenedLedger())
+    from contentops.operations import ledger
 
-    if write:
-        opened = ledger_access.working(project, store, runtime, shard)
-    else:
-        opened = ledger_access.reading(project, store, runtime)
-    with opened as ledger:
-        yield ledger
+    return ledger.working(project, store, runtime, shard) if write else ledger.reading(project, store, runtime)
 
 
 def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:

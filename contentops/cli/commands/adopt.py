@@ -10,7 +10,7 @@ import click
 from msgspec import structs
 
 from contentops.cli.carry_out import carry_out
-from contentops.cli.confirmation import AdoptionQuestion, Manner
+from contentops.cli.confirmation import AdoptionQuestion
 from contentops.cli.options import (
     choice_of,
     drafts_option,
@@ -175,14 +175,13 @@ def promote(
     project = _project(session, source, target)
     inputs = {"variables": session.variables, **chosen}
     choice = choice_of(**chosen, only_promoted=True)
-    manner = Manner(yes=yes, as_json=session.as_json)
 
     def again(_run: Run) -> str:
         flags = [f"--from {shlex.quote(source)}", f"--to {shlex.quote(target)}", *flags_of(inputs)]
         return command_line("promote", "", flags)
 
     options = ApplyOptions(inputs={**inputs, "promote_from": source})
-    return carry_out(project, choice, options, session.runtime(), manner, again)
+    return carry_out(session, project, choice, options, again, yes=yes)
 
 
 def _project(session: Session, source: str, target: str) -> Project:

@@ -11,7 +11,7 @@ import click
 from msgspec import structs
 
 from contentops.cli import terminal
-from contentops.cli.confirmation import Confirmation, Manner, finish
+from contentops.cli.confirmation import Confirmation, finish
 from contentops.cli.options import (
     cache_option,
     choice_of,
@@ -32,7 +32,6 @@ from contentops.sanitize import visible
 if TYPE_CHECKING:
     from contentops.cli.confirmation import NextCommand
     from contentops.operations.apply import ApplyOptions
-    from contentops.operations.opening import Runtime
 
 
 _approving = with_options(
@@ -87,30 +86,27 @@ def command(
     plain = plan_file is None and not (reviewed or events or any(chosen.values()))
     last = session.last_plan()
     if plain and (plan := last.recall()) is not None and not plan.refusals:
-        manner = Manner(yes=yes, as_json=session.as_json)
-        return finish(plan, None, Confirmation(manner, lambda: None), lambda _: "", as_json=session.as_json)
+        return finish(plan, None, Confirmation(lambda: None, yes=yes, as_json=session.as_json), lambda _: "")
     from contentops.cli.carry_out import carry_out
     from contentops.operations.apply import ApplyOptions, Overrides
 
     overrides = Overrides(credits=approve_credits, changes=approve_changes, empty=approve_empty)
     options = ApplyOptions(overrides=overrides, deadline=deadline, last=last)
-    runtime = session.runtime()
-    manner = Manner(yes=yes or plan_file is not None, as_json=session.as_json)
-    manner = structs.replace(manner, events=str(session.path(events)) if events else "")
+    file = str(session.path(events)) if events else ""
     if plan_file is None:
         typed = {**chosen, "reviewed": reviewed}
         again = going_on(session.option(), session.variables, typed)
         ceiling = _ceiling(session, reviewed) if reviewed else None
         options = structs.replace(options, inputs={"variables": session.variables, **chosen})
         options = structs.replace(options, is_bound=bool(reviewed), ceiling=ceiling)
-        return carry_out(session.project(), choice_of(**chosen), options, runtime, manner, again)
+        return carry_out(session, session.project(), choice_of(**chosen), options, again, yes=yes, events=file)
     if reviewed:
         raise click.UsageError("PLAN is what was reviewed; `--reviewed` is for an apply that makes its own plan")
-    return _carry_out_file(session, plan_file, chosen, options, runtime, manner)
+    return _carry_out_file(session, plan_file, chosen, options, events=file)
 
 
 def _carry_out_file(
-    session: Session, name: str, chosen: Mapping[str, Any], options: ApplyOptions, runtime: Runtime, manner: Manner
+    session: Session, name: str, chosen: Mapping[str, Any], options: ApplyOptions, *, events: str
 ) -> int:
     from contentops.cli.carry_out import carry_out
     from contentops.cli.named_files import project_of
@@ -130,7 +126,7 @@ def _carry_out_file(
         # What is decided about a blocked item makes another plan.
         return command_line("plan", project.option, [f"--out {shlex.quote(name)}", *flags_of(inputs)])
 
-    return carry_out(project, choice_in(file), options, runtime, manner, again)
+    return carry_out(session, project, choice_in(file), options, again, yes=True, events=events)
 
 
 def _ceiling(session: Session, reviewed: str) -> PlanFile | None:
@@ -205,7 +201,6 @@ def regenerate(
     overrides = Overrides(credits=approve_credits, changes=True)
     inputs = {"variables": session.variables, "sections": sections, "on_edit": on_edit}
     options = ApplyOptions(overrides=overrides, inputs=inputs)
-    manner = Manner(yes=yes, verbose=True, as_json=session.as_json)
 
     def again(run: Run) -> str:
         named, variables = shlex.quote(item), [f"--var {shlex.quote(each)}" for each in session.variables]
@@ -215,4 +210,4 @@ def regenerate(
         return command_line("regenerate", session.option(), flags)
 
     choice = choice_of(select=(item,), sections=sections, on_edit=on_edit)
-    return carry_out(project, choice, options, session.runtime(), manner, again)
+    return carry_out(session, project, choice, options, again, yes=yes, verbose=True)
