@@ -22,7 +22,7 @@ from contentops.reporting.plan_markdown import plan_markdown
 from contentops.schema_files import load_schema
 from contentops.server.jobs import GenerationRequest
 from contentops.tokens import TokenPrice
-from tests.fakes.chat import Raw, said
+from tests.fakes.chat import Raw, refused, said
 from tests.models import MODEL_PROJECT, Model, writes
 from tests.pages import Browser
 from tests.plans import read_back
@@ -252,6 +252,30 @@ def test_a_button_spends_nothing_once_the_price_or_the_model_is_another(
         answer = browser.post("/apply", **button)
     assert (answer.status_code, model.prompts) == (409, [])
     assert "this was done already, or the project changed" in answer.text
+
+
+def test_an_open_job_keeps_the_limit_that_its_plan_had(project: Build, invoke: Run) -> None:
+    """A plan prices an open job as it was ordered, so settings that allow more do not count for it."""
+    low = (MODEL_PROJECT + PRICE).replace("model: small", "model: small, max_tokens: 100")
+    root, charged = shop(project, "one", settings=low), [0]
+
+    def reply(body: Any, number: int) -> Raw:
+        if number == 1:
+            return refused(401, "revoked")
+        answer = metered(body, number)
+        usage = json.loads(answer.body)["usage"]
+        charged.append(250_000 * usage["prompt_tokens"] + 2_000_000 * usage["completion_tokens"])
+        return answer
+
+    with Model(reply) as model:
+        assert invoke("apply", "--yes", cwd=root, env=model.env).code == 5
+        del charged[:]
+        (root / "contentops.yaml").write_text(low.replace("100", "9000"), "utf-8")
+        (root / "content/blog.yaml").write_text(blog("two"), "utf-8")
+        (change,) = planned(invoke, root, "--select", "one")["changes"]
+        assert change["steps"] == ["drain"]
+        invoke("apply", "--yes", "--select", "one", cwd=root, env=model.env)
+    assert sum(charged) <= int(Decimal(change["money_worst"]["USD"]) * 10**12)
 
 
 MENTIONS = """\

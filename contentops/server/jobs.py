@@ -250,6 +250,8 @@ class _KeptAnswers(Struct, frozen=True):
     """What counts for the limit of the job, which is one, however often the job is resumed."""
     tokens: Tokens | None = None
     """What its calls have used, if it was paused between two of them; None: not known."""
+    limit: Tokens | None = None
+    """The most that it may use, as a plan has priced it."""
 
 
 def _kept_answers(job: StoredJob) -> _KeptAnswers:
@@ -352,7 +354,7 @@ class JobRunner:
         kept, count = _kept_answers(job), TokenCount()
 
         def keep(tokens: Tokens | None = None) -> None:
-            now = _KeptAnswers(kept.answers, count.used, tokens)
+            now = _KeptAnswers(kept.answers, count.used, tokens, count.limit)
             _change(self._store, job, body=msgspec.json.encode(now).decode())
 
         def used(**by: str) -> StoredJob:
@@ -360,7 +362,7 @@ class JobRunner:
             return replace(job, request=replace(job.request, tokens=count.tokens, **by))
 
         if job.stage:
-            count.resume(kept.used, kept.tokens)
+            count.resume(kept.used, kept.tokens, kept.limit)
         if kept.tokens is not None:
             # If this process is killed, what the next call has used is not known.
             keep()

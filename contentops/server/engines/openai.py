@@ -97,7 +97,7 @@ class OpenAIEngine:
         limit = text_limit(
             mode, task.request.context, task.request.inputs, self._max_tokens, passes=passes, sections=counted
         )
-        task.count.keep_to(limit)
+        task.keep_to(limit)
         if self._at_once:
             return await self._whole(task, length * number_of_parts, report)
         room = answer_tokens(mode, calls_of(mode, number_of_parts), length, self._max_tokens)
@@ -154,7 +154,7 @@ class OpenAIEngine:
             raise EngineError(f"{words_}, and at most {SECTION:,} are written again at once; split it")
         asked = task.request
         room = section_answer(asked.mode, max(words(task, 1), length), self._max_tokens)
-        task.count.keep_to(section_limit(asked.mode, asked.context, asked.inputs, self._max_tokens))
+        task.keep_to(section_limit(asked.mode, asked.context, asked.inputs, self._max_tokens))
         heading, level = section.heading, section.level
         await report("writer")
         rest = section.document.replace(section.text, "") if section.text else section.document

@@ -42,7 +42,8 @@ class TokenCount:
     def __init__(self) -> None:
         self.used = NO_TOKENS
         """What counts for the limit: what calls have used, and what those without an answer can use at most."""
-        self._limit: Tokens | None = None
+        self.limit: Tokens | None = None
+        """The most tokens of all calls together; None: not known yet."""
         self._before = NO_TOKENS
         """The same before the call that began last."""
         self._sum = NO_TOKENS
@@ -50,12 +51,16 @@ class TokenCount:
         self._known = 0
 
     def keep_to(self, limit: Tokens) -> None:
-        """Set the most tokens of all calls together."""
-        self._limit = limit
+        """Set the most tokens of all calls together; a lower limit that the job had before stays."""
+        low = self.limit or limit
+        self.limit = Tokens(input=min(low.input, limit.input), output=min(low.output, limit.output))
 
-    def resume(self, used: Tokens, tokens: Tokens | None) -> None:
-        """Count what the job has used before: `used` for the limit, and `tokens`; None: their sum is not known."""
-        self.used, self._begun = used, 1
+    def resume(self, used: Tokens, tokens: Tokens | None, limit: Tokens | None = None) -> None:
+        """Count what the job has used before: `used` for the limit, and `tokens`; None: their sum is not known.
+
+        `limit`: the one that it had then.
+        """
+        self.used, self.limit, self._begun = used, limit, 1
         if tokens is not None:
             self._sum, self._known = tokens, 1
 
@@ -64,7 +69,7 @@ class TokenCount:
 
         Raises SpentError for a call that must not be sent.
         """
-        used, limit = self.used + most, self._limit
+        used, limit = self.used + most, self.limit
         if limit is not None and (used.input > limit.input or used.output > limit.output):
             tokens = f"{limit.input:,} tokens read and {limit.output:,} written"
             raise SpentError(f"the model needed too many tries for one text (at most {tokens}); use another model")
@@ -117,6 +122,12 @@ class WritingTask(Struct, frozen=True, kw_only=True):
     """What the model has answered for this text, also before a restart, by the digest of the prompt."""
     keep: Callable[[], None] | None = None
     """Keeps these answers, which are durable when it returns."""
+
+    def keep_to(self, limit: Tokens) -> None:
+        """Keep all calls of the job within a limit, also after a restart with other settings."""
+        self.count.keep_to(limit)
+        if self.keep is not None:
+            self.keep()
 
     @property
     def stages(self) -> tuple[str, ...]:
