@@ -39,7 +39,7 @@ from contentops.manifests.expand import (
     with_misspelt,
 )
 from contentops.manifests.references import DeclaredItems, DeclaredTexts
-from contentops.manifests.render import REFERRING, Referring, Rendered, render_item
+from contentops.manifests.render import REFERRING, Referring, Rendered
 from contentops.manifests.schema import check_schema
 from contentops.manifests.templates import MacroFile, Scope, Templates, Uses, root_of
 from contentops.manifests.validate import check_item
@@ -467,7 +467,7 @@ def make_items(
     ids: dict[str, tuple[Location, Each | None]] = {}
     made = FileItems()
     for batch in _batches(_instances(made, declared, problems, builtin, templates, rows)):
-        rendered = [render_item(*instance, problems, problems) for instance in batch]
+        rendered = [Rendered(*instance, problems).render(problems) for instance in batch]
         specs = [check(each, problems) for each in rendered]
         for instance, each, spec in zip(batch, rendered, specs, strict=True):
             if _sort_in(made, each, spec, ids, problems) and spec is not None and each.open:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import Struct, field, structs
+from msgspec import Struct, structs
 
 from contentops.digest import digest_json, short
 from contentops.errors import Diagnostic, Severity, suggest
@@ -75,33 +75,6 @@ class _FailedError(Exception):
     """A value that this one uses could not be rendered; that was reported there."""
 
 
-class Rendered(Struct, frozen=True, gc=False):
-    """One rendered item. `values` lacks the fields that could not be rendered."""
-
-    declared: Declared
-    each: Each | None
-    values: Mapping[str, Json]
-    failed: frozenset[str]
-    """The fields that could not be rendered."""
-    origins: Mapping[str, Origin]
-    variables: Mapping[str, Origin] = field(default_factory=dict)
-    used: Mapping[str, str] = field(default_factory=dict)
-    open: frozenset[str] = frozenset()
-    """The names, with dots, of values that use texts which cannot be used yet; `values` lacks them."""
-    about: frozenset[str] | None = None
-    """The names of the values that are looked at, as the others were before; None: all."""
-    readings: Mapping[str, tuple[Reading, ...]] = field(default_factory=dict)
-    """What each value reads of other items, by its name with dots."""
-    references: tuple[Reference, ...] = ()
-    """The items whose texts its own is made from, sorted by id."""
-    mentions: tuple[Reference, ...] = ()
-    """The items whose texts its metadata uses, sorted by id."""
-    frame: Frame | None = None
-    """What its request is made from but for texts and rows; None: it uses none."""
-    lacking: frozenset[ItemId] = frozenset()
-    """The items whose texts are empty in a part that was read."""
-
-
 def subject_of(declared: Declared, each: Each | None) -> str:
     """Return the item in messages: its id as written, and its row."""
     return declared.label if each is None else f"{declared.label} ({each.label})"
@@ -110,62 +83,6 @@ def subject_of(declared: Declared, each: Each | None) -> str:
 def fingerprint(value: Json) -> str:
     """Return the start of a value's digest, which shows whether a variable changed."""
     return short(digest_json(value))
-
-
-def render_item(
-    declared: Declared,
-    each: Each | None,
-    scope: Scope,
-    uses: Uses,
-    problems: Problems,
-    trouble: Problems,
-    texts: DeclaredTexts | None = None,
-    readings: Mapping[str, tuple[Reading, ...]] = MappingProxyType({}),
-    lacking: frozenset[ItemId] = frozenset(),
-) -> Rendered:
-    """Return one item for one combination of `for_each` and `matrix`; what cannot be rendered is reported.
-
-    Without `texts`, values that use any are left out; so are those that use a text that is `lacking` a part.
-    `problems` gets what is wrong whatever the texts are, `trouble` the rest. `readings`: what its values read, if that
-    is known already.
-    """
-    item = _Item(declared, each, scope, uses, problems, texts)
-    values = dict(declared.values)
-    refused = {root_of(each) for each in uses.referring} - REFERRING  # that is reported
-    failed = {*refused}
-    try:
-        item.look(trouble, readings, lacking)
-    except _FailedError:
-        failed.add("inputs")
-    for name in declared.open:
-        try:
-            values[name] = None if name in refused or name in item.open else item.field(name)
-        except _FailedError:
-            failed.add(name)
-        if name in failed or values[name] is None:
-            del values[name]
-    try:
-        used = {} if failed else item.used()
-    except _FailedError:
-        failed.add("vars")
-        used = {}
-    item.end()
-    return Rendered(
-        declared,
-        each,
-        values,
-        frozenset(failed),
-        Origins(of_fields, declared, uses),
-        Origins(of_variables, declared, uses, scope, each) if used else {},
-        used,
-        item.open,
-        None if texts is None else uses.referring,
-        item.readings,
-        item.references(of_metadata=False) if item.readings else (),
-        item.references(of_metadata=True) if item.readings else (),
-        frame=item.frame(values) if uses.referring and not failed else None,
-        lacking=frozenset(item.lacks),
-    )
 
 
 class Referring(Struct, frozen=True):
@@ -182,24 +99,25 @@ class Referring(Struct, frozen=True):
         `problems` gets what is wrong whatever the texts are. What is wrong because of them is the item's `trouble`.
         """
         trouble, before = Problems(), problems.errors
-        rendered = render_item(*self.instance, problems, trouble, texts, bare.readings)
-        if rendered.lacking:  # the request then waits as a whole, and nothing counts that was found in the rest
-            trouble = Problems()
-            rendered = render_item(*self.instance, problems, trouble, texts, rendered.readings, rendered.lacking)
+        rendered = Rendered(*self.instance, problems, texts).render(trouble, bare.readings)
+        if lacks := rendered.lacks:  # the request then waits as a whole, and nothing counts that was found in the rest
+            readings, trouble = rendered.readings, Problems()
+            rendered = Rendered(*self.instance, problems, texts).render(trouble, readings, lacks)
         is_whole = problems.errors == before and not trouble.errors
         made = self.check(rendered, trouble) if is_whole else None
         found = trouble.done()
         spec = made or structs.replace(
             bare,
-            references=rendered.references,
-            mentions=rendered.mentions,
+            references=rendered.references(),
+            mentions=rendered.references(of_metadata=True),
             readings=rendered.readings,
             trouble=tuple(one for one in found if one.severity is Severity.ERROR),
         )
+        frame = rendered.frame()
         spec = structs.replace(
             spec,
-            frame=texts.frame(rendered.frame),
-            earlier_frame=texts.frame(rendered.frame, is_earlier=True),
+            frame=texts.frame(frame),
+            earlier_frame=texts.frame(frame, is_earlier=True),
             earlier_ids=texts.earlier_ids(one.id for one in spec.references),
             output=spec.output or texts.path_of(spec.id),
         )
@@ -212,8 +130,11 @@ _DEFINING: Final = frozenset({"vars", "for_each", "matrix"})
 """The keys of an item that define names for its templates."""
 
 
-class _Item:
-    """The values of one item while they are being rendered."""
+class Rendered:
+    """One item for one combination of `for_each` and `matrix`, while it is rendered and after that.
+
+    Without texts, the values that use any are left out.
+    """
 
     def __init__(
         self,
@@ -222,38 +143,88 @@ class _Item:
         scope: Scope,
         uses: Uses,
         problems: Problems,
-        texts: DeclaredTexts | None,
+        texts: DeclaredTexts | None = None,
     ) -> None:
-        self.readings: dict[str, tuple[Reading, ...]] = {}
+        """`problems` gets what cannot be rendered whatever the texts are."""
+        self.declared = declared
+        self.each = each
+        self.values = dict(declared.values)
+        """Its fields without those that could not be rendered."""
+        self.failed: set[str] = set()
+        """The fields that could not be rendered."""
+        self.used: Mapping[str, str] = {}
+        """The starts of the digests of its variables."""
+        self.readings: Mapping[str, tuple[Reading, ...]] = {}
+        """What each value reads of other items, by its name with dots."""
         self.lacks: set[ItemId] = set()
         """The items whose texts are empty in a part that was read."""
         self.open: frozenset[str] = uses.referring
-        """The names of values that are left out."""
+        """The names, with dots, of values that use texts which cannot be used yet; `values` lacks them."""
+        self.about = None if texts is None else uses.referring
+        """The names of the values that are looked at, as the others were before; None: all."""
         self._uses = uses
         self._texts = texts
-        self._declared = declared
-        self._each = each
         self._scope = scope
         self._problems = problems
         self._done: dict[str, Any] = {}
         self._stack: list[str] = []
         self._lazy: Lazy | None = None
 
-    def end(self) -> None:
-        """Break the reference cycle, so that no garbage collection is needed."""
-        self._lazy = None
+    def render(
+        self,
+        trouble: Problems,
+        readings: Mapping[str, tuple[Reading, ...]] = MappingProxyType({}),
+        lacks: Iterable[ItemId] = (),
+    ) -> Rendered:
+        """Render it, and return it; values that use a text which `lacks` a part are left out.
+
+        `trouble` gets what is wrong because of the texts. `readings`: what its values read, if that is known already.
+        """
+        refused = {root_of(name) for name in self.open} - REFERRING  # that is reported
+        self.failed |= refused
+        try:
+            self._look(trouble, readings, lacks)
+        except _FailedError:
+            self.failed.add("inputs")
+        for name in self.declared.open:
+            value = None
+            try:
+                if name not in refused and name not in self.open:
+                    value = self.field(name)
+            except _FailedError:
+                self.failed.add(name)
+            if value is None or name in self.failed:
+                del self.values[name]
+            else:
+                self.values[name] = value
+        try:
+            self.used = {} if self.failed else self._used()
+        except _FailedError:
+            self.failed.add("vars")
+        self._lazy = None  # breaks the reference cycle, so that no garbage collection is needed
+        return self
+
+    @property
+    def origins(self) -> Mapping[str, Origin]:
+        """Return the origins of its fields, by name with dots; they are computed when they are read."""
+        return Origins(of_fields, self.declared, self._uses)
+
+    @property
+    def variables(self) -> Mapping[str, Origin]:
+        """Return the origins of the variables that it uses."""
+        return Origins(of_variables, self.declared, self._uses, self._scope, self.each) if self.used else {}
 
     def field(self, name: str) -> Json:
         """Return a rendered field of the item; None where it is absent. Raises _FailedError."""
-        if name not in self._declared.open:
-            return self._declared.values[name]
+        if name not in self.declared.open:
+            return self.declared.values[name]
         return self._once(f"item.{name}", self._done)
 
     def ask(self, name: str) -> Any:
         """Return the value of `item.<name>`, or MISSING."""
         if name in self.open:
             return MISSING
-        value = self.field(name) if name in self._declared.values else None
+        value = self.field(name) if name in self.declared.values else None
         if value is None and name == "id":  # a missing id is reported once, with the item
             raise _FailedError
         return MISSING if value is None else value
@@ -261,7 +232,7 @@ class _Item:
     def lookup(self, name: str) -> Any:
         """Return the value of a name in templates, or MISSING."""
         if name == "each":
-            return MISSING if self._each is None else self._each.values
+            return MISSING if self.each is None else self.each.values
         if name == "item":
             if self._lazy is None:
                 self._lazy = Lazy(ITEM_FIELDS, self.ask)
@@ -276,7 +247,7 @@ class _Item:
 
     # --- texts of other items --------------------------------------------------------------------------------
 
-    def look(self, trouble: Problems, known: Mapping[str, tuple[Reading, ...]], lacking: frozenset[ItemId]) -> None:
+    def _look(self, trouble: Problems, known: Mapping[str, tuple[Reading, ...]], lacks: Iterable[ItemId]) -> None:
         """Find what each value reads of other items, and which values are left out. Raises _FailedError.
 
         From then on, problems are reported to `trouble`.
@@ -284,23 +255,22 @@ class _Item:
         if self._texts is None or not self.open:
             return
         problems, self._problems = self._problems, trouble
-        self.lacks = {*lacking}
-        self.readings = {**known} or self._found(problems, self._texts)
+        self.lacks = {*lacks}
+        self.readings = known or self._found(problems, self._texts)
         self._leave_out(self._texts)
 
     def _found(self, problems: Problems, texts: DeclaredTexts) -> dict[str, tuple[Reading, ...]]:
         """Return what each value reads of other items, by its name with dots. Raises _FailedError."""
-        finder = _Item(self._declared, self._each, self._scope, self._uses, problems, self._texts)
+        finder = Rendered(self.declared, self.each, self._scope, self._uses, problems, self._texts)
         found: dict[str, tuple[Reading, ...]] = {}
         failed = False
-        for own in self._declared.templates():
+        for own in self.declared.templates():
             name = own[0]
             if name in self.open and root_of(name) in REFERRING:
                 try:
                     found[name] = finder.readings_of(own, texts)
                 except _FailedError:
                     failed = True
-        finder.end()
         if failed:
             raise _FailedError
         return found
@@ -312,7 +282,7 @@ class _Item:
         sources: dict[str, _Value] = {}
         for below in (*self._below(own), own):
             sources |= dict.fromkeys(templates_in(below[2]), below)
-        stated = self.field(USES) if USES in self._declared.values else None
+        stated = self.field(USES) if USES in self.declared.values else None
         is_unclear = False
         for source, (at, path, _) in sources.items():
             try:
@@ -341,7 +311,7 @@ class _Item:
             try:
                 texts.reference(reading)
             except TemplateError as error:
-                self._report(self._declared.find((USES,))[0], f"item.{USES}", error)
+                self._report(self.declared.find((USES,))[0], f"item.{USES}", error)
         if self._problems.errors > before:
             raise _FailedError
         return named
@@ -357,14 +327,14 @@ class _Item:
     def _made(self, name: str) -> list[_Value]:
         """Return what is written for a variable or field, if it uses texts or rows."""
         if root_of(name) == "item":
-            part, fields = name.partition(".")[2], self._declared.templates()
+            part, fields = name.partition(".")[2], self.declared.templates()
             return [own for own in fields if own[0] in self._uses.referring and root_of(own[0]) == part]
         is_made = name in self._scope.variables and self._scope.refers(name)
         return [("", path, value) for path, value in leaves(self._scope.variables[name], (name,))] if is_made else []
 
     def tagged(self, selector: Any, texts: DeclaredTexts) -> list[ItemId]:
         """Return the other items with a tag. Raises TemplateError."""
-        own = self.field("id") if "id" in self._declared.values else None
+        own = self.field("id") if "id" in self.declared.values else None
         return [id_ for id_ in texts.tagged(selector) if id_ != own]
 
     def _leave_out(self, texts: DeclaredTexts) -> None:
@@ -381,7 +351,7 @@ class _Item:
         referring = self._uses.referring
         self.open = frozenset(name for name in referring if (is_open(name) if name.startswith(_METADATA) else waits))
 
-    def references(self, *, of_metadata: bool) -> tuple[Reference, ...]:
+    def references(self, *, of_metadata: bool = False) -> tuple[Reference, ...]:
         """Return the items whose texts the text uses, or those whose texts the metadata uses, sorted by id."""
         made: dict[ItemId, Reference] = {}
         readings = (read for name, read in self.readings.items() if name.startswith(_METADATA) is of_metadata)
@@ -394,15 +364,15 @@ class _Item:
                 made[one.id] = reference
         return tuple(made[id_] for id_ in sorted(made))
 
-    def frame(self, values: Mapping[str, Json]) -> Frame | None:
+    def frame(self) -> Frame | None:
         """Return what the request is made from but for texts and rows; None where it uses none."""
-        fields = self._declared.templates()
+        fields = self.declared.templates()
         templates = [own for own in fields if own[0] in self._uses.referring and root_of(own[0]) == INPUTS]
-        if not templates or self._texts is None:
+        if not templates or self._texts is None or self.failed:
             return None
         keys = {path[1] for _, path, _ in templates}
-        known = {name: values.get(name) for name in REQUEST_FIELDS if name != INPUTS}
-        known[INPUTS] = {key: value for key, value in (values.get(INPUTS) or {}).items() if key not in keys}
+        known = {name: self.values.get(name) for name in REQUEST_FIELDS if name != INPUTS}
+        known[INPUTS] = {key: value for key, value in (self.values.get(INPUTS) or {}).items() if key not in keys}
         written = [(name, value) for name, _, value in templates]
         written += [(own[0], value) for own in templates for _, _, value in self._below(own) if value != {}]
         used = (name for name in sorted(self._uses.of(INPUTS)) if name not in self._uses.made_from_texts | READERS)
@@ -478,13 +448,13 @@ class _Item:
     def _written(self, name: str, path: Path = ()) -> Written:
         """Return a variable or field as written, or the part of it with a path."""
         if name.startswith("item."):
-            return self._declared.find(path or (name[5:],))[0]
-        return find(self._declared.vars, path or (name,))[0]
+            return self.declared.find(path or (name[5:],))[0]
+        return find(self.declared.vars, path or (name,))[0]
 
     def _rendered(self, name: str) -> Json:
         """Return a field with its templates rendered. A null inside a map that merges removes its key."""
-        value, failed = self._declared.values[name], False
-        for path in self._declared.open[name]:
+        value, failed = self.declared.values[name], False
+        for path in self.declared.open[name]:
             part = ".".join(map(str, path))
             try:
                 new = None if part in self.open else self._value(inside(value, path[1:]), f"item.{part}", path)
@@ -538,16 +508,16 @@ class _Item:
             self._about(path, "empty-between-words", core, hint=hint, severity=Severity.WARNING)
 
     def _about(self, path: Path, code: str, core: str, *, hint: str, severity: Severity = Severity.ERROR) -> None:
-        subject, (written, _) = subject_of(self._declared, self._each), self._declared.find(path)
+        subject, (written, _) = subject_of(self.declared, self.each), self.declared.find(path)
         self._problems.about(subject, written, code, core, hint=hint, severity=severity)
 
     def _report(self, written: Written, name: str, error: TemplateError) -> None:
         macros = self._scope.templates.macros
         if error.code == "undefined-variable" and (
-            self._declared.misspelt & _DEFINING or (error.name and macros and not macros.macros)
+            self.declared.misspelt & _DEFINING or (error.name and macros and not macros.macros)
         ):
             return
-        subject, core = subject_of(self._declared, self._each), f"uses the variable `{name}`: {error.message}"
+        subject, core = subject_of(self.declared, self.each), f"uses the variable `{name}`: {error.message}"
         if name.startswith("item."):
             core = f"has a problem in `{name[5:]}`: {error.message}"
         elif self._scope.is_constant(root_of(name)):
@@ -556,7 +526,7 @@ class _Item:
         if error.in_macros and macros:
             written = macros.written
         elif written.document is None:
-            written, offset = self._declared.written, 0
+            written, offset = self.declared.written, 0
         self._problems.about(subject, written, error.code, core, hint=hint, offset=offset)
 
     def _suggest(self, name: str) -> str:
@@ -566,7 +536,7 @@ class _Item:
         file = self._scope.templates.macros
         macros = file.macros.names if file and file.macros else frozenset()
         names = sorted(
-            {*self._scope.variables, *self._scope.builtin, *macros, "item", INPUTS, *(["each"] if self._each else [])}
+            {*self._scope.variables, *self._scope.builtin, *macros, "item", INPUTS, *(["each"] if self.each else [])}
         )
         hint = suggest(name, tuple(names))
         return f"{hint}; others are declared under `vars`" if hint.startswith("there are ") else hint
@@ -580,13 +550,13 @@ class _Item:
         core = f"values refer to each other in a cycle: {names}"
         self._problems.about("", self._written(circle[0]), "variable-cycle", core, hint=hint)
 
-    def used(self) -> dict[str, str]:
+    def _used(self) -> dict[str, str]:
         """Return the starts of the digests of the variables that the item uses, if no text or row is in them."""
         names, scope = self._uses.names, self._scope
         stored = scope.used.get(names)
         if stored is not None:
             return stored
-        used = {name: self._print(name) for name in self._uses.known(self._each)}
+        used = {name: self._print(name) for name in self._uses.known(self.each)}
         if all(map(scope.is_constant, names)):
             scope.used[names] = used
         return used
@@ -603,7 +573,7 @@ class _Item:
 class _Explorer:
     """The names of templates while no text is known; it notes what they read."""
 
-    def __init__(self, item: _Item, names: frozenset[str], texts: DeclaredTexts) -> None:
+    def __init__(self, item: Rendered, names: frozenset[str], texts: DeclaredTexts) -> None:
         """`names`, with dots, are made from texts."""
         self._item = item
         self._names = names

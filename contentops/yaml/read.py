@@ -198,15 +198,17 @@ _SEQ_TAGS: Final = frozenset({None, "!", f"{_TAG}seq"})
 _NOT_READ: Final = object()
 
 
-class _Anchor:
-    """A value that aliases may repeat, with its number of values (0 while it is being read) and its depth."""
-
-    __slots__ = ("height", "nodes", "value")
-
-    def __init__(self, value: Any = None, nodes: int = 0) -> None:
-        self.value = value
-        self.nodes = nodes
-        self.height = 0
+def _measured(value: Any, most: int) -> tuple[int, int]:
+    """Return how many values a value is, with itself, and how deep it is nested; counting stops above `most`."""
+    if not isinstance(value, dict | list):
+        return 1, 0
+    nodes, height = 1, 1
+    for entry in value.values() if isinstance(value, dict) else value:
+        below, inner = _measured(entry, most - nodes)
+        nodes, height = nodes + below, max(height, inner + 1)
+        if nodes > most:
+            break
+    return nodes, height
 
 
 def unparsable(source: Source) -> StopReading | None:
@@ -239,16 +241,14 @@ class Builder:
         self._max_aliased = max_aliased
         self._kinds: Any = events
         self._events: Iterator[Any] = iter(())
-        self._anchors: dict[str, _Anchor] = {}
+        self._anchors: dict[str, Any] = {}
+        """The values that aliases may repeat; _NOT_READ while one is being read."""
         self._scalars: dict[str, Any] = {}
         """The values of unquoted scalars so far."""
         self._keys: dict[str, str] = {}
         """The unquoted keys so far: equal ones are one text."""
         self._aliased = 0
-        self._nodes = 0
-        """Values read so far; those that aliases repeat count each time."""
-        self._deepest = 0
-        """The depth of the collection that is being read, counted from the root."""
+        """The values that aliases repeated so far."""
 
     def read(self) -> Any:
         """Return the value of the one document. Raises StopReading."""
@@ -307,15 +307,11 @@ class Builder:
             self._refuse_tag(event)
         if depth >= MAX_DEPTH:
             raise self._too_deep(event)
-        read, nodes, deepest = self._map if is_map else self._seq, self._nodes, self._deepest
-        if not event.anchor:
-            self._deepest = max(deepest, depth + 1)
-            return read(depth + 1)
-        anchor = self._anchors[event.anchor] = _Anchor()
-        self._deepest = depth + 1
-        value = read(depth + 1)
-        anchor.value, anchor.nodes, anchor.height = value, self._nodes - nodes + 1, self._deepest - depth
-        self._deepest = max(deepest, self._deepest)
+        if event.anchor:
+            self._anchors[event.anchor] = _NOT_READ
+        value = self._map(depth + 1) if is_map else self._seq(depth + 1)
+        if event.anchor:
+            self._anchors[event.anchor] = value
         return value
 
     def _too_deep(self, event: Any, width: int = 1) -> StopReading:
@@ -339,7 +335,6 @@ class Builder:
                 append(scalars[text] if is_usual else self._scalar(event))
             else:
                 append(self._value(event, depth))
-        self._nodes += len(node)
         return node
 
     def _map(self, depth: int) -> dict[str, Any] | str:
@@ -374,7 +369,6 @@ class Builder:
                 node[key] = value
         if merged:
             self._merge(node, *merged)
-        self._nodes += len(node)
         return node if expression is None else self._expression(expression, event.end_mark.index)
 
     def _merge(self, node: dict[str, Any], event: Any, value: Any) -> None:
@@ -417,7 +411,7 @@ class Builder:
         text: str = event.value
         is_plain = event.implicit[0] and event.tag is None
         if event.anchor:
-            self._anchors[event.anchor] = _Anchor(text, 1)
+            self._anchors[event.anchor] = text
         if not is_plain:
             if event.tag not in _TEXT_TAGS:
                 self._refuse_tag(event)
@@ -446,7 +440,7 @@ class Builder:
         else:
             value = self._tagged(event)
         if event.anchor:
-            self._anchors[event.anchor] = _Anchor(value, 1)
+            self._anchors[event.anchor] = value
         return value
 
     def _plain(self, event: Any) -> Any:
@@ -494,26 +488,25 @@ class Builder:
 
     def _alias(self, event: Any, depth: int) -> Any:
         """Return the value of the anchor that an alias names."""
-        anchor, width = self._anchor(event), len(event.anchor) + 1
-        self._repeat(anchor.nodes, event, width)
-        if depth + anchor.height > MAX_DEPTH:
+        value, width = self._anchor(event), len(event.anchor) + 1
+        nodes, height = _measured(value, self._max_aliased - self._aliased)
+        self._repeat(nodes, event, width)
+        if depth + height > MAX_DEPTH:
             raise self._too_deep(event, width)
-        self._deepest = max(self._deepest, depth + anchor.height)
-        self._nodes += anchor.nodes - 1
-        return anchor.value
+        return value
 
-    def _anchor(self, event: Any) -> _Anchor:
-        """Return the anchor that an alias names. Raises StopReading where there is none."""
+    def _anchor(self, event: Any) -> Any:
+        """Return the value of the anchor that an alias names. Raises StopReading where there is none."""
         name, width = event.anchor, len(event.anchor) + 1
-        anchor = self._anchors.get(name)
-        if anchor is None:
+        if name not in self._anchors:
             close = nearest(name, self._anchors)
             hint = f"did you mean `*{close}`?" if close else f'put it in quotes if it is meant as text: `"*{name}"`'
             message = f"the alias `*{name}` has no anchor above it"
             raise self._stop(event, "unknown-alias", message, width=width, hint=hint)
-        if not anchor.nodes:
+        value = self._anchors[name]
+        if value is _NOT_READ:
             raise self._stop(event, "recursive-alias", f"the alias `*{name}` is inside its own anchor", width=width)
-        return anchor
+        return value
 
     def _repeat(self, nodes: int, event: Any, width: int = 1) -> None:
         """Count values that aliases repeat. Raises StopReading where there are too many."""
