@@ -22,12 +22,11 @@ from contentops.manifests.values import (
     OWN_KEYS,
     DataRow,
     Each,
-    Path,
+    Opened,
     Problems,
     TemplateError,
     Written,
     find,
-    inside,
     is_template,
     kind_of,
     merge,
@@ -69,18 +68,13 @@ class Layers(Struct, frozen=True):
 class Declared(Struct, frozen=True, gc=False):
     """One entry of `items`, merged with the layers below it, before rendering."""
 
-    document: YamlDocument
-    index: int
-    label: str
-    """The item in messages: its id as written, or its number without one."""
-    location: Location
     written: Written
     """The entry itself."""
     below: Layers
     values: Mapping[str, Json]
     """Its fields (see `values.merged`)."""
-    open: Mapping[str, Sequence[Path]]
-    """By field, the paths of the values that contain templates (see `values.opened`)."""
+    open: Mapping[str, Sequence[Opened]]
+    """By field, the values that contain templates."""
     variables: Mapping[str, Json]
     own_variables: Written | None = None
     """The variables that it declares itself."""
@@ -99,11 +93,27 @@ class Declared(Struct, frozen=True, gc=False):
         own = () if self.own_variables is None else (self.own_variables,)
         return self.below.cli, *own, *self.below.vars
 
-    def templates(self) -> Iterator[tuple[str, Path, Json]]:
-        """Yield the values with templates, each with its name with dots and its path."""
-        for below in self.open.values():
-            for path in below:
-                yield ".".join(map(str, path)), path, inside(self.values, path)
+    @property
+    def label(self) -> str:
+        """Return the item in messages: its id as written, or its number without one."""
+        return _label(self.written)
+
+    @property
+    def location(self) -> Location:
+        """Return where it starts."""
+        document, index = self.written.document, self.written.pointer[1]
+        assert document is not None
+        return Location(document.source.path, *document.root["items"].positions[index])
+
+    @property
+    def templates(self) -> Iterator[Opened]:
+        """Yield the values that contain templates."""
+        return itertools.chain.from_iterable(self.open.values())
+
+
+def _label(written: Written) -> str:
+    name = written.value.get("id")
+    return f"item `{str(name)[:200]}`" if isinstance(name, str | int) else f"item {int(written.pointer[1]) + 1}"
 
 
 def layers(project: Project, project_source: Source, document: YamlDocument) -> Layers:
@@ -181,24 +191,19 @@ def expand(
     shared = merge(cli, below.variables)
     room = MAX_INSTANCES
     for index, entry in entries_of(document):
-        if any(pointer not in data for pointer, _ in data_paths(index, entry)):
-            continue
         written = Written(entry, "item", document, ("items", index))
-        name = entry.get("id")
-        label = f"item `{str(name)[:200]}`" if isinstance(name, str | int) else f"item {index + 1}"
+        each = None
+        if "for_each" in entry or "matrix" in entry:
+            if any(pointer not in data for pointer, _ in data_paths(index, entry)):
+                continue
+            each = _combinations(_Sources(written, _label(written), data, templates, problems), room)
+            room -= len(each)
         own = _map(written.below("vars")) if entry.get("vars") else None
         values = merged(entry, below.defaults)
-        open_: dict[str, list[Path]] = {}
-        for path in opened(values):
-            open_.setdefault(str(path[0]), []).append(path)
-        multiplies = "for_each" in entry or "matrix" in entry
-        each = _combinations(_Sources(written, label, data, templates, problems), room) if multiplies else None
-        room -= len(each or ())
+        open_: dict[str, list[Opened]] = {}
+        for one in opened(values):
+            open_.setdefault(str(one[1][0]), []).append(one)
         yield Declared(
-            document=document,
-            index=index,
-            label=label,
-            location=Location(document.source.path, *document.root["items"].positions[index]),
             written=written,
             below=below,
             values=values,
@@ -221,7 +226,7 @@ def with_misspelt(
     shared |= misspelt(root.get("defaults"), defaults)
     item = _properties(schema, "item")
     for entry in declared:
-        yield structs.replace(entry, misspelt=shared | misspelt(root["items"][entry.index], item))
+        yield structs.replace(entry, misspelt=shared | misspelt(entry.written.value, item))
 
 
 def _properties(schema: Mapping[str, Any], definition: str) -> frozenset[str]:

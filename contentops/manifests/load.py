@@ -491,7 +491,7 @@ def _instances(
         if scope is None:
             scope = Scope(entry.variables, builtin, templates, rows, entry.below.cli.value)
             shared = shared if own else scope
-        uses = scope.uses((name, value) for name, _, value in entry.templates())
+        uses = scope.uses((name, value) for name, _, value in entry.templates)
         made.declarations += 1
         made.used.update(uses.names)
         made.idle += [(own.below(name), entry.label) for name in own.value if name not in uses.names] if own else []
@@ -539,7 +539,7 @@ def _sort_in(
 
 def _refuse_references(declared: Declared, uses: Uses, problems: Problems) -> None:
     """Report `ref` in fields that have to be known before there is any text."""
-    for name, path, _ in declared.templates() if uses.referring else ():
+    for name, path, _ in declared.templates if uses.referring else ():
         if name in uses.referring and root_of(name) not in REFERRING:
             core = f"uses `ref` in `{name}`, which has to be known before there are texts"
             hint = "`ref` is for `inputs`, `metadata` and `output`"

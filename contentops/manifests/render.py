@@ -26,6 +26,7 @@ from contentops.manifests.values import (
     TEXTS,
     UNKNOWN,
     Lazy,
+    Opened,
     Path,
     Problems,
     SourceError,
@@ -33,7 +34,6 @@ from contentops.manifests.values import (
     Unknown,
     Written,
     find,
-    inside,
     is_template,
     leaves,
     note_source,
@@ -51,10 +51,6 @@ if TYPE_CHECKING:
 
     Instance = tuple[Declared, Each | None, Scope, Uses]
     """An item to render: a declaration, or one combination of its `for_each` and `matrix`."""
-
-_Value = tuple[str, Path, Json]
-"""A value with templates: its name with dots, its path, and itself; of a variable without a name."""
-
 
 ITEM_FIELDS: Final = ("id", *REQUEST_FIELDS, "tags", "metadata", "publish_on")
 """The fields of `item` that templates can read."""
@@ -264,7 +260,7 @@ class Rendered:
         finder = Rendered(self.declared, self.each, self._scope, self._uses, problems, self._texts)
         found: dict[str, tuple[Reading, ...]] = {}
         failed = False
-        for own in self.declared.templates():
+        for own in self.declared.templates:
             name = own[0]
             if name in self.open and root_of(name) in REFERRING:
                 try:
@@ -275,11 +271,11 @@ class Rendered:
             raise _FailedError
         return found
 
-    def readings_of(self, own: _Value, texts: DeclaredTexts) -> tuple[Reading, ...]:
+    def readings_of(self, own: Opened, texts: DeclaredTexts) -> tuple[Reading, ...]:
         """Return what the templates of a value, and of all that they use, read of other items."""
         explorer = _Explorer(self, self._uses.made_from_texts, texts)
         name = own[0]
-        sources: dict[str, _Value] = {}
+        sources: dict[str, Opened] = {}
         for below in (*self._below(own), own):
             sources |= dict.fromkeys(templates_in(below[2]), below)
         stated = self.field(USES) if USES in self.declared.values else None
@@ -316,7 +312,7 @@ class Rendered:
             raise _FailedError
         return named
 
-    def _below(self, own: _Value) -> list[_Value]:
+    def _below(self, own: Opened) -> list[Opened]:
         """Return the variables and other fields that use texts or rows, and that a value uses, directly or not."""
         direct = self._scope.direct
         names = reachable(
@@ -324,10 +320,10 @@ class Rendered:
         )
         return [below for name in names for below in self._made(name)]
 
-    def _made(self, name: str) -> list[_Value]:
+    def _made(self, name: str) -> list[Opened]:
         """Return what is written for a variable or field, if it uses texts or rows."""
         if root_of(name) == "item":
-            part, fields = name.partition(".")[2], self.declared.templates()
+            part, fields = name.partition(".")[2], self.declared.templates
             return [own for own in fields if own[0] in self._uses.referring and root_of(own[0]) == part]
         is_made = name in self._scope.variables and self._scope.refers(name)
         return [("", path, value) for path, value in leaves(self._scope.variables[name], (name,))] if is_made else []
@@ -353,6 +349,8 @@ class Rendered:
 
     def references(self, *, of_metadata: bool = False) -> tuple[Reference, ...]:
         """Return the items whose texts the text uses, or those whose texts the metadata uses, sorted by id."""
+        if not self.readings:
+            return ()
         made: dict[ItemId, Reference] = {}
         readings = (read for name, read in self.readings.items() if name.startswith(_METADATA) is of_metadata)
         for one in itertools.chain.from_iterable(readings):
@@ -366,7 +364,7 @@ class Rendered:
 
     def frame(self) -> Frame | None:
         """Return what the request is made from but for texts and rows; None where it uses none."""
-        fields = self.declared.templates()
+        fields = self.declared.templates
         templates = [own for own in fields if own[0] in self._uses.referring and root_of(own[0]) == INPUTS]
         if not templates or self._texts is None or self.failed:
             return None
@@ -454,10 +452,9 @@ class Rendered:
     def _rendered(self, name: str) -> Json:
         """Return a field with its templates rendered. A null inside a map that merges removes its key."""
         value, failed = self.declared.values[name], False
-        for path in self.declared.open[name]:
-            part = ".".join(map(str, path))
+        for part, path, written in self.declared.open[name]:
             try:
-                new = None if part in self.open else self._value(inside(value, path[1:]), f"item.{part}", path)
+                new = None if part in self.open else self._value(written, f"item.{part}", path)
             except _FailedError:
                 failed = True
             else:

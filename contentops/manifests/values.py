@@ -7,11 +7,9 @@ problems of a file.
 
 from __future__ import annotations
 
-import functools
 import inspect
 import itertools
 import math
-import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
@@ -400,23 +398,22 @@ def _rule(value: Json) -> Json:
     return {"required": True, **value} if isinstance(value, dict) else {"required": value}
 
 
-def opened(fields: Mapping[str, Json], at: Path = (), maps: frozenset[str] | None = MERGED) -> list[Path]:
-    """Return the paths of the values with templates; a list, and a map that does not merge, counts as one value."""
-    found: list[Path] = []
-    for key, value in fields.items():
+Opened = tuple[str, Path, Json]
+"""A value with templates: its name with dots, its path, and itself as it is written."""
+
+
+def opened(
+    values: Mapping[str, Json], prefix: str = "", at: Path = (), maps: frozenset[str] | None = MERGED
+) -> Iterator[Opened]:
+    """Yield the values with templates; a list, and a map that does not merge, counts as one value."""
+    for key, value in values.items():
         if isinstance(value, str):
-            if is_template(value):
-                found.append((*at, key))
+            if "{" in value and is_template(value):
+                yield prefix + key, (*at, key), value
         elif isinstance(value, dict) and (maps is None or key in maps):
-            found += opened(value, (*at, key), None)
+            yield from opened(value, f"{prefix}{key}.", (*at, key), None)
         elif isinstance(value, list | dict) and "{" in repr(value) and any(templates_in(value)):
-            found.append((*at, key))
-    return found
-
-
-def inside(value: Json, path: Path) -> Any:
-    """Return the value at a path."""
-    return functools.reduce(operator.getitem, path, value)
+            yield prefix + key, (*at, key), value
 
 
 def replaced(value: Any, path: Path, new: Json) -> Json:
