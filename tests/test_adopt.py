@@ -85,19 +85,6 @@ def test_files_of_every_kind_are_adopted_as_they_are(project: Build, invoke: Run
     assert invoke("diff", "docs/plain", cwd=root).stdout == "No difference.\n"
 
 
-def test_an_environment_may_put_adopted_items_elsewhere(project: Build, invoke: Run) -> None:
-    """Outputs follow from ids by a pattern that ranks below an environment's; what it does not give is stated."""
-    settings = f"{SETTINGS}environments: {{staging: {{output: 'staging/{{{{ item.id }}}}.md'}}}}\n"
-    files = {"docs/a.md": "A\n", "docs/b.mdx": "B\n", "docs/c d.md": "C\n", "docs/e.md": "E\n"}
-    root = project({"contentops.yaml": settings, **files})
-    for name in ("docs/a.md", "docs"):  # a new manifest, and one that is there
-        assert invoke("adopt", name, "--yes", cwd=root).code == 0
-        assert _is_empty(invoke, root)
-    assert re.findall("output: (.*)", _manifest(root)) == ['"{{ item.id }}.md"', "docs/b.mdx", "docs/c d.md"]
-    shown = [invoke("show", id_, "--env", "staging", "--json", cwd=root).json for id_ in ("docs/a", "docs/e", "docs/b")]
-    assert [one["output"] for one in shown] == ["staging/docs/a.md", "staging/docs/e.md", "docs/b.mdx"]
-
-
 def test_an_edit_of_an_adopted_text_is_seen(project: Build, invoke: Run, processes: None) -> None:
     """By `diff`, `status` and selectors, against the text that was adopted; a lock that does not know that one has none."""
     root = project({"contentops.yaml": SETTINGS, "docs/a.md": HELLO, "docs/b.md": HELLO})
@@ -112,14 +99,6 @@ def test_an_edit_of_an_adopted_text_is_seen(project: Build, invoke: Run, process
     assert "was adopted" in invoke("diff", "docs/a", cwd=root).stderr
 
 
-def test_front_matter_that_readers_differ_about_is_not_declared(project: Build, invoke: Run) -> None:
-    """What is left out is named, and stays in the file as a key that a person added."""
-    root = project({"contentops.yaml": SETTINGS, "docs/a.md": FILES["booleans"], "docs/b.md": HELLO})
-    ended = invoke("adopt", "docs", "--yes", "--json", cwd=root)
-    assert [one["left_out"] for one in ended.json["taken"]] == [["draft", "list", "publish"], []]
-    assert 'date: "2024-01-01"' in _manifest(root)
-
-
 def test_preset_words_are_not_declared_where_they_would_come_out_otherwise(project: Build, invoke: Run) -> None:
     """A text of tags that the preset makes a list, a key that it renames, a flag that it turns."""
     text = "---\ntitle: a\\b\ntags: one two\nupdated: 2024\ndraft: true\nlayout: post\n---\nBody\n"
@@ -128,19 +107,6 @@ def test_preset_words_are_not_declared_where_they_would_come_out_otherwise(proje
         assert invoke("adopt", "_posts", "--yes", cwd=root).code == 0
         assert _is_empty(invoke, root)
         assert "layout: post" in _manifest(root)
-
-
-def test_defaults_of_the_project_do_not_reach_adopted_files(project: Build, invoke: Run) -> None:
-    """Neither a template nor front matter comes from above, in no environment."""
-    settings = (
-        f"{SETTINGS}defaults: {{template: blog_article_generator, style: general_blog, metadata: {{author: x, "
-        "seo: {a: 1, b: 2}}}\nenvironments: {prod: {defaults: {metadata: {author: y, title: Z}}}}\n"
-    )
-    text = "---\ntitle: Hello\nseo: {b: 3}\n---\nBody\n"
-    root = project({"contentops.yaml": settings, "docs/a.md": text, "docs/b.md": "Body\n"})
-    assert invoke("adopt", "docs", "--yes", cwd=root).code == 0
-    assert _is_empty(invoke, root)
-    assert "template: null" in _manifest(root)
 
 
 @pytest.mark.parametrize(("name", "content", "words"), [

@@ -90,12 +90,6 @@ def test_a_text_beyond_the_bound_is_known(opener: str) -> None:
         assert re.findall("w|last", " ".join(block.text for block in blocks)) == ["w", "last"]
 
 
-@pytest.mark.parametrize("line", ["-" * 200, " " * 200 + "x = 1", "\t" * 30 + "x"])
-def test_rules_and_code_nest_nothing(line: str) -> None:
-    """What looks like deep nesting is read as what it is."""
-    assert not nests_too_deep(f"a\n\n{line}\n\nb\n")
-
-
 DEEP = "## Deep\n\n" + "- " * MAX_NESTING + "deep\n\n"
 WRITTEN = "## One\n\nA person wrote this.\n\n## Two\n\nAnd this.\n"
 
@@ -174,13 +168,6 @@ def test_a_change_that_a_site_hides_is_shown(old: str, new: str, shown: str) -> 
     assert diff.edits
     assert shown in "".join(part.html for part in prose(diff))
     assert shown in "".join(part.html for part in prose(word_diff(clean_body(new), clean_body(new))))
-
-
-def test_a_footnote_is_no_broken_link() -> None:
-    """Its words are no path; the target of a definition still is one."""
-    body = "a[^1] [b]\n\n[^1]: Words of a note.\n[b]: gone.md\n"
-    found = check_text(Checks(links=Level.BLOCK), CheckedText(title="", body=body), lambda _: False)
-    assert [(one.line, "`gone.md`" in one.message) for one in found] == [(4, True)]
 
 
 # --- what an approval covers ---------------------------------------------------------------------------------------
@@ -337,15 +324,6 @@ def test_a_hidden_run_is_named(tmp_path: Path, hidden: str, processes: None) -> 
     with pytest.raises(InputError) as refused:
         decide(harness, "one")
     assert [one.code for one in refused.value.diagnostics()] == ["hidden-characters"]
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["👨‍👩‍👧‍👦", "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f", "❤️", "葛\U000e0100", "می‌خواهم"],
-)
-def test_emoji_and_scripts_hide_nothing(text: str) -> None:
-    """Joiners and selectors that a script or an emoji needs are words of people."""
-    assert not hides_characters(f"{text} {text}{text}")
 
 
 @pytest.mark.parametrize("words", [f"a{selectors(b'other words')}", "- " * MAX_NESTING + "a"])

@@ -1,6 +1,5 @@
 """Files beside the outputs: locks, leftovers of a killed apply, and the files that a command is told to write."""
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -167,41 +166,6 @@ def test_nothing_else_is_written_over(invoke: Run, site: Path, option: str, targ
     assert (ended.code, "error[in-the-way]" in ended.stderr, target in ended.stderr) == (1, True, True), ended.stderr
     assert {path: path.read_bytes() for path in before} == before
     assert not (site / "contentops.staging.lock").exists()
-
-
-def test_a_plan_takes_the_place_of_a_plan(invoke: Run, site: Path) -> None:
-    """And of an empty file, as `mktemp` makes one."""
-    (site / "plan.json").touch()
-    for year in ("2026", "2027"):
-        assert invoke("plan", "--out", "plan.json", "--var", f"year={year}", cwd=site).code == 0
-        assert json.loads((site / "plan.json").read_text())["inputs"]["variables"] == [f"year={year}"]
-
-
-def test_events_take_the_place_of_events(invoke: Run, site: Path) -> None:
-    """The file says what the last run did."""
-    (site / "events.ndjson").touch()
-    for _ in range(2):
-        assert invoke("apply", "--yes", "--replace", "a", "--events", "events.ndjson", cwd=site).code == 0
-    kinds = [json.loads(line)["kind"] for line in (site / "events.ndjson").read_text().splitlines()]
-    assert kinds.count("run-started") == 1
-
-
-@pytest.mark.parametrize("text", ["[]", '{"format_version": "1.0"}', "{", "[" * 100_000, "NaN"])
-@pytest.mark.parametrize("option", COMMANDS)
-def test_json_of_another_kind_stays(invoke: Run, site: Path, option: str, text: str) -> None:
-    """What is not certain to be ours is not."""
-    (site / "data.json").write_text(text)
-    assert invoke(*COMMANDS[option], option, "data.json", cwd=site).code == 1
-    assert (site / "data.json").read_text() == text
-
-
-@posix
-def test_a_link_is_judged_by_what_it_leads_to(invoke: Run, site: Path) -> None:
-    """Truncating the lock through a link truncates the lock."""
-    (site / "events.ndjson").symlink_to("contentops.lock")
-    before = (site / "contentops.lock").read_bytes()
-    assert invoke("apply", "--yes", "--replace", "a", "--events", "events.ndjson", cwd=site).code == 1
-    assert (site / "contentops.lock").read_bytes() == before
 
 
 @posix

@@ -34,17 +34,6 @@ def rule_of(project: Build, item: str, layers: Mapping[str, str] | None = None) 
     return spec.approval
 
 
-@pytest.mark.parametrize(("written", "rule"), [
-    ("", NO_APPROVAL),
-    *((word, REQUIRED) for word in ("required", "true", "yes", "on", "True", "{}", "{required: true}")),
-    *((word, NO_APPROVAL) for word in ("off", "false", "no", "null", "{required: false}", "{required: null}")),
-    ("{publish: true}", PUBLISHED), ("{required: false, publish: true}", NO_APPROVAL), ("{publish: null}", REQUIRED),
-])  # fmt: skip
-def test_a_word_or_a_map_is_a_rule(project: Build, written: str, rule: ApprovalRule) -> None:
-    """A word says whether an approval is required; a map does require one unless it says otherwise."""
-    assert rule_of(project, written) == rule
-
-
 @pytest.mark.parametrize(("layers", "item", "rule"), [
     ({"project": "required"}, "", REQUIRED), ({"project": "required"}, "off", NO_APPROVAL),
     ({"project": "required"}, "null", NO_APPROVAL), ({"project": "{publish: true}"}, "required", PUBLISHED),

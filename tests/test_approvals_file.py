@@ -102,14 +102,6 @@ def test_recording_replaces_what_is_not_later(tmp_path: Path, second: Approval, 
     assert [line.verdict for line in load(tmp_path, Disk()).lines] == [counts]
 
 
-def test_a_verdict_of_the_same_second_is_the_last_word(tmp_path: Path) -> None:
-    """Who sends back and approves within a second has approved."""
-    record(tmp_path, Disk(), [said("sent-back")])
-    after = record(tmp_path, Disk(), [said("approved")])
-
-    assert [line.verdict for line in after.of_text(digest("a"))] == ["approved"]
-
-
 @pytest.mark.parametrize(("by", "person"), [
     (ANN, "ann@example.com"), (" ANN@Example.com ", "ann@example.com"), ("<ann@example.com>", "ann@example.com"),
     ("Ann <>", "ann"), ("Ann < >", "ann"), ("Ann <3 <ann@example.com>", "ann@example.com"), ("a-login", "a-login"),
@@ -171,34 +163,6 @@ def test_what_is_no_file_is_refused(tmp_path: Path, make: Callable[[Path], None]
     with pytest.raises(StateError) as caught:
         record(tmp_path, Disk(), [said()])
     assert caught.value.code == "not-a-file"
-
-
-FINE = {
-    "BOM": f"\ufeff{HEADER}\n{line_of(said())}\n", "CRLF": f"{HEADER}\r\n{line_of(said())}\r\n",
-    "no newline at the end": f"{HEADER}\n{line_of(said())}", "blank lines": f"\n{HEADER}\n\n{line_of(said())}\n\n",
-    "the header last": f"{line_of(said())}\n{HEADER}\n", "two headers": f"{HEADER}\n{HEADER}\n{line_of(said())}\n",
-    "twice": f"{HEADER}\n{line_of(said())}\n{line_of(said())}\n",
-    "an unknown key": f'{HEADER}\n{line_of(said())[:-1]},"zone":{{"a":[1]}}}}\n',
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("text", FINE.values(), ids=FINE)
-def test_what_editors_and_merges_do_is_tolerated(text: str) -> None:
-    """Line ends, blank lines, order and repetition carry no meaning."""
-    assert render(parse(text)).decode() == f"{HEADER}\n{line_of(said())}\n"
-
-
-def test_every_damaged_line_is_reported() -> None:
-    """At once, so that one restore or edit is enough."""
-    with pytest.raises(StateError, match="and 1 more line") as caught:
-        parse(f"{HEADER}\n{{}}\n{line_of(said())}\nnonsense\n")
-    assert [one.location and one.location.line for one in caught.value.diagnostics()] == [2, 4]
-
-
-def test_an_item_named_like_the_header_is_an_item() -> None:
-    """The key tells a header, and no value does."""
-    verdicts = Approvals(lines=(said(item="contentops_approvals", note="contentops_approvals"),))
-    assert parse(render(verdicts).decode()) == verdicts
 
 
 def test_a_line_of_a_megabyte_is_read_and_none_is_recorded(tmp_path: Path) -> None:

@@ -261,12 +261,10 @@ def test_texts_that_no_review_approves(desk: Desk, change: Callable[[Machine], N
     assert [line[0] for line in lines(runner)] == ["three"]
 
 
-@pytest.mark.parametrize("how", MERGES)
-@pytest.mark.parametrize(("change", "note"), [
-    (add_key, "pull request 8 changed no word of `out/one.md`; approve it with `contentops approve one`"),
-    (move, "pull request 8 changed no word of `out/uno.md`; approve it with `contentops approve one`"),
-    (retitle, ""),
-    (reword("one"), ""),
+@pytest.mark.parametrize(("how", "change", "note"), [
+    ("merge", add_key, "pull request 8 changed no word of `out/one.md`; approve it with `contentops approve one`"),
+    ("squash", move, "pull request 8 changed no word of `out/uno.md`; approve it with `contentops approve one`"),
+    ("rebase", retitle, ""),
 ])  # fmt: skip
 def test_only_texts_whose_words_it_changed(desk: Desk, how: str, change: Callable[[Machine], None], note: str) -> None:
     """The words of an earlier pull request that no one approved are not on the page of a later one."""
@@ -396,8 +394,7 @@ def test_texts_for_another_environment(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(("path", "answer"), [
-    *((path, once(502)) for path in ("commits/", "reviews", "files", "permission", "compare")),
-    ("reviews", lambda: (200, b"<html>", {})),
+    *((path, once(502)) for path in ("commits/", "files", "compare")), ("reviews", lambda: (200, b"<html>", {})),
     ("permission", once(403, "not accessible")),
 ])  # fmt: skip
 def test_nothing_is_recorded_where_the_host_does_not_say(desk: Desk, path: str, answer: Callable[[], Reply]) -> None:

@@ -66,50 +66,6 @@ def test_slugs_that_the_server_does_not_list_are_refused(tmp_path: Path, invoke:
     assert _asked(api) == [5, 4, 2]  # what is missing may have come since
 
 
-def test_only_what_would_be_paid_for_is_looked_up(tmp_path: Path) -> None:
-    """A canary of one that is fine goes out; items without a vertical ask for no list of them."""
-    api = FakeApi(duration=30, verticals=("legal",))
-    harness = _harness(tmp_path, api, {"id": "a"}, {"id": "b", "style": "no_such"})
-    assert (results(harness.apply(canary=1)), _asked(api)) == ({"a": "done"}, [3, 2, 0])
-    with pytest.raises(InputError) as caught:
-        harness.apply()
-    assert ("no_such" in caught.value.findings[0].message, api.count("submit")) == (True, 1)
-
-
-def test_what_a_record_was_made_with_is_not_asked_for_again(tmp_path: Path) -> None:
-    """Only slugs that are new to the lock are looked up."""
-    api = FakeApi(duration=30, verticals=("legal",))
-    harness = _harness(tmp_path, api, {"id": "a", "vertical": "legal"})
-    assert (results(harness.apply()), _asked(api)) == ({"a": "done"}, [3, 2, 1])
-    harness.edit("content/a.yaml", '"a",', '"b",')
-    harness.apply()
-    assert _asked(api) == [3, 2, 1]
-
-
-def test_a_server_without_a_list_checks_nothing(tmp_path: Path) -> None:
-    """It says nothing against a vertical."""
-    api = FakeApi(duration=30)
-    harness = _harness(tmp_path, api, {"id": "a", "vertical": "anything"})
-    assert results(harness.apply(select=("a",))) == {"a": "done"}
-    harness.write("content/b.yaml", blog("b").replace("id: b", "id: b\n    vertical: other"))
-    assert (results(harness.apply()), api.count("list verticals")) == ({"b": "done"}, 2)
-
-
-def test_a_refused_key_asks_for_no_second_list(tmp_path: Path) -> None:
-    """The first list and the first question of the run are refused, and the run stops."""
-    api = FakeApi(duration=30)
-    harness = _harness(tmp_path, api)
-    assert results(harness.apply()) == {"tea": "done"}
-    before = len(api.requests)
-    harness.write("content/b.yaml", blog("b").replace("id: b", "id: b\n    template: haiku\n    style: other"))
-    api.fault(lambda _name, _: True, 401)
-    run = harness.ran()
-    assert (run.stopped, [seen.name for seen in api.requests[before:]]) == (
-        "unauthorized",
-        ["list templates", "status"],
-    )
-
-
 @pytest.mark.parametrize("answer", [
     httpx.Response(500, json={"detail": "no"}),
     httpx.Response(403, json={"detail": "no"}),
@@ -192,15 +148,3 @@ def test_a_user_id_or_no_saving_is_all_it_needs(tmp_path: Path) -> None:
     assert harness.state.records[ItemId("b")].saved is not None
     check = next(one for one in doctor.doctor(harness.project, runtime) if one.name == "server")
     assert check.ok
-
-
-def test_a_backend_that_does_without_is_let_alone(tmp_path: Path) -> None:
-    """It is asked until a text was saved, and not after."""
-    harness = _harness(tmp_path, PublicBackend(duration=30), base=f"{BASE}/api")
-    harness.apply()
-    assert [seen.name for seen in harness.api.requests][:2] == ["list templates", "list content"]
-    harness.api.requests.clear()
-    harness.write("content/b.yaml", blog("b"))
-    assert results(harness.apply()) == {"b": "done"}
-    names = [seen.name for seen in harness.api.requests]
-    assert names[: names.index("submit")] == ["status"]

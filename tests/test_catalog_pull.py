@@ -11,8 +11,8 @@ from msgspec import structs
 
 from contentops.api.outcomes import RETRY
 from contentops.errors import ApiError, Check, InputError
-from contentops.manifests.catalog_lock import FILE, encode, parse
-from contentops.model import CatalogEntry, CatalogSnapshot, Template
+from contentops.manifests.catalog_lock import FILE, encode
+from contentops.model import CatalogSnapshot
 from contentops.operations import catalog as catalogs
 from contentops.operations import doctor as doctor_operation
 from contentops.operations import opening, workspace
@@ -122,17 +122,6 @@ def test_small_pages_are_read_to_the_end(says: str, tmp_path: Path) -> None:
     assert len([path for path in shop.paths if path.startswith("/style-profiles")]) <= 5
 
 
-def test_a_template_without_a_description(tmp_path: Path) -> None:
-    """Its inputs are not known, which is said and checks nothing; the others are as usual."""
-    shop = Shop({"a": None, "blog_article_generator": {"topic": {"required": True}}})
-    harness = harness_of(tmp_path, shop)
-    pulled = pull(harness)
-    assert pulled.snapshot.templates["a"].inputs_known is False
-    assert pulled.notes == ("the server does not describe the inputs of `a`, so they are not checked",)
-    harness.write("content/blog.yaml", "items:\n  - {id: tea, template: a, inputs: {whatever: 1}}\n")
-    assert workspace.validate(harness.project).findings == ()
-
-
 def test_a_server_without_descriptions_is_not_asked_for_all(tmp_path: Path) -> None:
     """After three templates in a row without one, the rest is not asked for."""
     shop = Shop(dict.fromkeys(many(40)))
@@ -235,17 +224,6 @@ def test_what_ends_a_pull(
     assert hint in raised.value.hint
     assert least <= harness.timeline.now <= most
     assert not (tmp_path / FILE).exists()
-
-
-def test_other_servers_are_kept(tmp_path: Path) -> None:
-    """A pull touches its own server's part alone."""
-    harness = harness_of(tmp_path, Shop())
-    other = CatalogSnapshot(
-        templates={"x": Template(slug="x", inputs_known=False)}, styles={"s": CatalogEntry(slug="s")}
-    )
-    harness.write(FILE, encode({"https://other.example:443": other}))
-    assert pull(harness).first
-    assert parse(harness.read(FILE).encode())["https://other.example:443"] == other
 
 
 def test_a_broken_file_is_written_anew(tmp_path: Path) -> None:

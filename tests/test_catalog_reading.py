@@ -28,17 +28,6 @@ def test_slugs(entry: dict[str, Any], slug: str) -> None:
     assert slug_of(entry) == slug
 
 
-@pytest.mark.parametrize(("word", "kind"), [
-    ("text", "text"), ("Textarea ", "textarea"), ("number", "number"), ("boolean", "checkbox"),
-    ("checkbox", "checkbox"), ("array", "list"), ("string", "any"), ("hologram", "any"), (None, "any"),
-    (["text"], "any"), ("select", "any"),
-])  # fmt: skip
-def test_kinds(word: Any, kind: str) -> None:
-    """Known words are kept; `string`, unknown ones, and a choice without options take anything."""
-    (found,) = inputs_of({"parameters": {"topic": {"type": word}}}) or ()
-    assert found.kind == kind
-
-
 @pytest.mark.parametrize(("spec", "expected"), [
     ({"required": True}, TemplateInput(name="x", required=True)),
     ({"required": "true"}, TemplateInput(name="x", required=True)),
@@ -170,12 +159,6 @@ def test_a_file_that_can_not_be_used(data: str | bytes, code: str, words: str) -
     assert (first.code, words in first.message) == (code, True)
     assert first.location is not None
     assert first.location.file == FILE
-
-
-def test_a_newer_minor_is_read() -> None:
-    """Keys this version does not know are ignored."""
-    text = GOOD.replace('"1.0"', '"1.7", "more": 1').replace('"slug": "t"', '"slug": "t", "later": [1]')
-    assert list(parse(text.encode())[SERVER].templates) == ["t"]
 
 
 BEFORE = CatalogSnapshot(

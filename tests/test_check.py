@@ -16,15 +16,6 @@ def single(project: Build, keys: str, *, name: str = "one") -> Path:
     return declared(project, f"items:\n  - {{id: {name}, {keys}}}\n")
 
 
-@pytest.mark.parametrize("path", [
-    "a.md", "out/a.md", "a/b/c", "ünï/日本.md", "a b/c d.md", "com10.md", "console/x", "a..b/c", "about~1234567.md",
-    "a-longer-name~1.md", "notes~1.markdown", "notes~.md", "x" * 255, "a/-/b", "é",
-])  # fmt: skip
-def test_paths_that_are_fine(path: str) -> None:
-    """Names of any language, with or without an ending."""
-    assert check_output(path) is None
-
-
 @pytest.mark.parametrize(("path", "words"), [
     ("", "is empty"), ("/a", "is absolute"), ("~/a", "starts with `~`"), ("a\\b", "backslash"),
     ("a//b", "an empty folder or file name"), ("a/", "an empty folder or file name"), ("a/../b", "leaves its folder"),
@@ -74,13 +65,6 @@ def test_outputs_that_collide(project: Build, first: str, second: str, expected:
     assert problem.excerpt[start : start + problem.width] in (f'"{first}"', f'"{second}"')
 
 
-def test_a_collision_of_inherited_outputs_points_at_the_items(project: Build) -> None:
-    """Where an output comes from a default, the default is right and the item needs its own."""
-    text = "defaults: {output: x.md}\nitems:\n  - {id: one, inputs: {topic: x}}\n  - {id: two, inputs: {topic: x}}\n"
-    [problem] = findings(declared(project, text))
-    assert (str(problem.location), problem.hint) == ("content/a.yaml:4:5", "give the item its own `output`")
-
-
 @pytest.mark.parametrize(("output", "expected"), [
     ("content/A.yaml", "but `content/a.yaml` is an input file of the project"),
     ("content/a.yaml/x.md", "but `content/a.yaml` is an input file of the project"),
@@ -98,21 +82,6 @@ def test_outputs_never_land_on_the_project(project: Build, output: str, expected
     )
     root = declared(project, text, {"rows.csv": "k\n1\n"})
     assert expected in "".join(problem.message for problem in findings(root))
-
-
-@pytest.mark.parametrize(("patterns", "output", "named"), [
-    ("[content/**]", "content/one.md", "content/**"),
-    ("['./content/*.yaml', '**/*.md']", "out/one.md", "**/*.md"),
-    ("[content/*.yaml]", "content/one.yaml", "content/*.yaml"),
-])  # fmt: skip
-def test_an_output_that_would_be_a_manifest_is_refused(project: Build, patterns: str, output: str, named: str) -> None:
-    """Before it is paid for: once it is there, it could not be read."""
-    text = f"items:\n  - {{id: one, output: {output}, inputs: {{topic: x}}}}\n"
-    root = project({"contentops.yaml": f"{PROJECT}manifests: {patterns}\n", "content/a.yaml": text})
-    [problem] = [one for one in findings(root) if one.code == "output-collision"]
-    assert str(problem.location) == "content/a.yaml:2:23"
-    assert f"would then be read as a manifest: `manifests` names `{named}`" in problem.message
-    assert problem.hint == "choose another `output`"
 
 
 TEMPLATED = "vars: {five: 5, yes: 'true', list: [a], none: null, map: {a: 1}, empty: '', t: true}\n"
@@ -222,15 +191,6 @@ def test_a_gap_between_words_is_a_warning(project: Build, topic: str, said: str)
         assert f"has no value for `{{{{ {said} }}}}` inside the text of `inputs.topic`; 1 more item" in one.message
 
 
-def test_a_gap_in_an_id_is_a_warning(project: Build) -> None:
-    """A row without what its id is made from gets an id that no one meant, and a file of its name."""
-    manifest = 'items:\n  - {id: "city-{{ each.slug }}", for_each: a.csv, inputs: {topic: T}}\n'
-    root = declared(project, manifest, {"content/a.csv": "slug,n\nrome,1\n,2\n"})
-    (problem,) = [finding for finding in findings(root) if finding.code == "empty-between-words"]
-    assert problem.severity is Severity.WARNING
-    assert "(content/a.csv:3) has no value for `{{ each.slug }}` inside the text of `id`" in problem.message
-
-
 @pytest.mark.parametrize(("keys", "expected"), [
     ("template: blgo, inputs: {topic: x}", "error[unknown-template] <blgo> names the template `blgo`, which is not in the catalog (hint: did you mean `blog`?)"),
     ("template: zzz", "error[unknown-template] <zzz> names the template `zzz`, which is not in the catalog (hint: there are `bare`, `blog`)"),
@@ -265,16 +225,6 @@ def test_against_the_catalog(project: Build, keys: str, expected: str) -> None:
     severity, _, rest = problem.partition(" ")
     words = re.sub("item `one`:? ", "", rest.partition(" ")[2])
     assert f"{severity} {words}".startswith(expected)
-
-
-@pytest.mark.parametrize("inputs", [
-    "{topic: 5}", "{topic: 1.5, words: 2.5}", "{topic: x, audience: y}",
-    "{topic: x, channels: [web, 3], statistics: false, points: [], tone: warm, size: 3}",
-    "{topic: x, anything: {a: [1, null]}}", "{topic: x, words: null, zzz: null}",
-])  # fmt: skip
-def test_inputs_that_fit(project: Build, inputs: str) -> None:
-    """Texts take numbers, an alias stands for its input, null is absent."""
-    assert len(desired(single(project, f"inputs: {inputs}")).specs) == 1
 
 
 def test_a_list_where_the_catalog_says_textarea_is_a_warning(project: Build) -> None:

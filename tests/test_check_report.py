@@ -155,12 +155,6 @@ def test_commands_run_only_where_they_are_asked_for(project: Build, invoke: Run,
     ]
 
 
-def test_a_runner_of_github_marks_the_findings(site: Path, invoke: Run) -> None:
-    """As annotations of the lines."""
-    ended = invoke("check", cwd=site, env={"GITHUB_ACTIONS": "true", "CI": "true", "GITHUB_WORKSPACE": str(site)})
-    assert "::error file=out/bad.md,line=8,col=1,title=excludes::item `bad`: says `cheap`" in ended.stderr
-
-
 WORDS = st.text() | st.sampled_from(["]]>", "<!--", "&", "\0", "\x1b[2J", "\ud800", "\uffff", '"', "::error::", "{{"])
 
 
@@ -294,13 +288,6 @@ def test_sarif_has_them_too(site_approved: Path, invoke: Run) -> None:
     is_sarif(ended.json)
     results = [one for one in ended.json["runs"][0]["results"] if one["ruleId"] == "not-approved"]
     assert len(results) == len(UNAPPROVED)
-
-
-def test_the_hint_names_the_environment(site_approved: Path, invoke: Run) -> None:
-    """So that the command can be copied."""
-    ended = invoke("check", "--approved", "--select", "waiting", "--env", "prod", "--json", cwd=site_approved)
-    (found,) = ended.json["diagnostics"]
-    assert found["hint"] == "read it, then `contentops approve waiting --env prod`"
 
 
 def test_a_damaged_file_of_approvals_stops_the_check(site_approved: Path, invoke: Run) -> None:

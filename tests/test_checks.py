@@ -12,7 +12,6 @@ from msgspec import structs
 
 from contentops.documents.checks import (
     CheckedText,
-    blocks,
     check_text,
     compiled,
     count_words,
@@ -139,12 +138,6 @@ def test_front_matter_fits_a_schema() -> None:
         (4, "`tags`: [1, 2, 3] is too long"),
     ]
     assert check_text(Checks(front_matter=schema), CheckedText(title="T", body="", front={"tags": []}), bool) == ()
-
-
-def test_only_what_blocks_blocks() -> None:
-    """A warning is told, and the text goes on."""
-    assert not blocks(findings_in("a", words=WordLimits(min=9, level=Level.WARN)))
-    assert blocks(findings_in("a", words=WordLimits(min=9)))
 
 
 EVERY = Checks(
@@ -310,26 +303,6 @@ def test_checks_come_in_layers(project: Build) -> None:
     assert checks["none"] == NO_CHECKS
 
 
-def test_checks_shape_no_request(project: Build) -> None:
-    """Another check is another `checks`, and the same digest."""
-    one = "items: [{id: one, inputs: {topic: x}}]\n"
-    bare, checked = (
-        desired(project({"contentops.yaml": PROJECT, "content/a.yaml": text}, at=at)).specs[0]
-        for at, text in (("a", one), ("b", one.replace("topic: x}", "topic: x}, checks: {leftovers: block}")))
-    )
-    assert (bare.checks, checked.checks) == (NO_CHECKS, Checks(leftovers=Level.BLOCK))
-    assert bare.digest == checked.digest
-
-
-def test_a_schema_is_read_with_the_manifests(project: Build) -> None:
-    """Its text is part of the checks, and it counts as a file that the project is made of."""
-    manifest = "items: [{id: one, inputs: {topic: x}, checks: {front_matter: post.json}}]\n"
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": manifest, "content/post.json": SCHEMA})
-    wanted = desired(root)
-    assert wanted.specs[0].checks.front_matter == FrontMatterSchema(path="content/post.json", text=SCHEMA)
-    assert "content/post.json" in wanted.inputs
-
-
 @pytest.mark.parametrize(("checks", "expected"), [
     ("{commands: [vale]}", "error[command-in-manifest] content/a.yaml:1:48 <commands> item `one`: `checks.commands`"),
     ("{matches: ['(']}", "error[bad-pattern] content/a.yaml:1:57 <[>"),
@@ -379,12 +352,3 @@ def test_a_command_is_a_program_and_its_arguments(project: Build, command: str, 
         root = project({"contentops.yaml": SETTINGS.replace("CHECKS", form), "content/a.yaml": "items: []\n"})
         (line,) = lines(findings(root))
         assert line.startswith(f"error[{code}] contentops.yaml:4:")
-
-
-def test_environments_have_checks_of_their_own(project: Build) -> None:
-    """Their defaults rank above those of a manifest, commands included."""
-    settings = PROJECT + "environments: {prod: {defaults: {checks: {leftovers: block, commands: [vale]}}}}\n"
-    manifest = "items: [{id: one, inputs: {topic: x}, checks: {words: {min: 1}}}]\n"
-    root = project({"contentops.yaml": settings, "content/a.yaml": manifest})
-    checks = desired(root, environment="prod").specs[0].checks
-    assert checks == Checks(words=WordLimits(min=1), leftovers=Level.BLOCK, commands=listed("vale"))

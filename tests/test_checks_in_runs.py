@@ -19,7 +19,6 @@ from contentops.operations.state import resolve
 from contentops.operations.workspace import open_workspace
 from contentops.planning.review import check_ceiling, compare_file
 from contentops.planning.sides import Choice
-from contentops.reporting.layout import unpainted
 from contentops.reporting.plan_markdown import plan_markdown
 from contentops.reporting.plan_text import plan_text
 from contentops.reporting.run import exit_code_of, run_json, run_text
@@ -95,35 +94,6 @@ def test_a_text_that_fails_is_kept_and_never_paid_again(root: Path) -> None:
     assert harness.api.credits == 8
 
 
-def test_what_would_stand_in_the_file_is_checked(root: Path) -> None:
-    """Title and front matter are those that would be written: the manifest's, and what a person has added."""
-    schema = {"required": ["author"], "properties": {"title": {"maxLength": 12}}}
-    harness = _harness(root, "checks: {front_matter: post.json}", "two")
-    harness.write("post.json", json.dumps(schema))
-    harness.edit("content/blog.yaml", "    inputs", "    metadata: {tags: [a]}\n    inputs")
-    run = harness.apply()
-    assert len(_end(run, "two").findings) == 2
-    harness.edit("content/blog.yaml", "tags: [a]", "tags: [a], title: Short, author: Ann")
-    assert harness.actions() == {"two": "finish"}
-    harness.apply()
-    assert (harness.plan().empty, harness.api.credits) == (True, 4)
-
-
-def test_another_text_is_asked_for_by_name(root: Path) -> None:
-    """`--replace` pays for one more, of an item that has no record yet as of one that has."""
-    harness = _harness(root, good=2)
-    harness.apply()
-    assert (_one(harness, replace=("one",)).action, _one(harness, replace=("one",)).credits) == (Action.CREATE, 4)
-    assert (results(harness.apply(replace=("one",))), harness.plan().empty) == ({"one": "done"}, True)
-    assert harness.api.credits == 12
-    _from_take(harness, 99)
-    assert results(harness.apply(replace=("two", "one"))) == {"one": "blocked", "two": "done"}
-    assert "Take 2." in harness.read("out/one.md")
-    _from_take(harness, 1)
-    assert results(harness.apply(replace=("one",))) == {"one": "done"}
-    assert ("Take 4." in harness.read("out/one.md"), harness.state.open_jobs) == (True, {})
-
-
 @pytest.mark.parametrize("loosened", [False, True])
 def test_a_take_that_was_given_up_does_not_come_back(root: Path, *, loosened: bool) -> None:
     """Another request and back: the text that was written before is brought, and nothing is paid for."""
@@ -187,15 +157,6 @@ def test_a_stored_text_is_held_against_checks_too(root: Path) -> None:
     _loosen(harness, "checks: {words: {min: 900}}", "checks: {words: {min: 1}}")
     assert (_one(harness).action, _one(harness).blocked) == (Action.BLOCKED, "checks-failed")
     assert ("2027" in harness.read("out/one.md"), _one(harness, replace=("one",)).credits) == (True, 4)
-
-
-def test_a_persons_text_is_saved_whatever_it_says(root: Path) -> None:
-    """Checks hold back what a job wrote; what a person wrote is the person's."""
-    harness = _harness(root, good=1)
-    harness.apply()
-    harness.edit("out/one.md", "Closing", "Draft outline by me")
-    assert results(harness.apply()) == {"one": "done"}
-    assert "Draft outline by me" in harness.api.contents[harness.record("one").content_id].body
 
 
 RETRIES = "checks: {excludes: [Draft outline], retries: 2}"
@@ -482,18 +443,4 @@ def test_what_a_text_links_to_may_come_later(root: Path) -> None:
     harness.write("out/img/a.png", "")
     assert _one(harness).action is Action.FINISH
     harness.apply()
-    assert (harness.plan().empty, harness.api.credits) == (True, 8)
-
-
-def test_a_warning_is_told_and_goes_on(root: Path) -> None:
-    """The text is written and saved; outcome, report and text of the run tell what was found."""
-    harness = _harness(
-        root, "checks: {excludes: {values: [Draft outline], level: warn}, words: {min: 900, level: warn}, retries: 2}"
-    )
-    run = harness.ran()
-    assert results(run) == {"one": "done", "two": "done"}
-    assert [each.check for each in _end(run).findings] == ["words", "excludes"]
-    assert "one  excludes: says `Draft outline` (line 1 of the text)" in unpainted(run_text(run))
-    told = run_json(run, harness.plan())["run"]["outcomes"]
-    assert [each["level"] for each in told[0]["findings"]] == ["warn", "warn"]
     assert (harness.plan().empty, harness.api.credits) == (True, 8)

@@ -60,18 +60,6 @@ def test_validate_counts_what_is_declared(invoke: Run, demo: Path) -> None:
     assert (found["items"], found["manifests"], found["errors"]) == (4, 1, 0)
 
 
-def test_validate_shows_every_problem_with_its_place(invoke: Run, demo: Path) -> None:
-    """An unknown input is an error with its line; nothing goes to stdout; `--json` puts it there instead."""
-    manifest = demo / "content" / "articles.yaml"
-    manifest.write_text(manifest.read_text().replace("target_audience: first", "audiance: first"))
-    ended = invoke("validate", cwd=demo)
-    assert (ended.code, ended.stdout, "error[unknown-input]" in ended.stderr) == (1, "", True)
-    assert "  --> content/articles.yaml:10:7\n" in ended.stderr
-    found = invoke("validate", "--json", cwd=demo)
-    assert (found.code, found.stderr) == (1, "")
-    assert "unknown-input" in [each["code"] for each in found.json["diagnostics"]]
-
-
 def test_plan_in_all_its_forms(invoke: Run, demo: Path) -> None:
     """Text, JSON and Markdown of one plan; text to the terminal and JSON to a file in one run."""
     ended = invoke("plan", "--out", "plan.json", cwd=demo)
@@ -111,16 +99,6 @@ def test_outside_a_project_every_command_says_how_to_begin(invoke: Run) -> None:
         assert "contentops init" in ended.stderr
 
 
-def test_show_tells_where_each_value_comes_from(invoke: Run, demo: Path) -> None:
-    """The request as it is sent, and the origin of each field on a line."""
-    text = invoke("show", "welcome", cwd=demo).stdout
-    assert "    topic: What Example Ltd does, and for whom\n" in text
-    assert "  inputs.topic: item, content/articles.yaml:9:14, uses `company`\n" in text
-    assert invoke("show", "welcome", "--json", cwd=demo).json["request"]["style"] == "general_blog"
-    ended = invoke("show", "welcom", cwd=demo)
-    assert (ended.code, "did you mean `welcome`?" in ended.stderr) == (64, True)
-
-
 def test_status_before_the_first_apply(invoke: Run, demo: Path) -> None:
     """Every item is new."""
     text = invoke("status", cwd=demo).stdout
@@ -133,19 +111,6 @@ def test_status_before_the_first_apply(invoke: Run, demo: Path) -> None:
 ENVIRONMENTS = (
     "\nenvironments: {prod: {output: 'live/{{ item.id }}.md'}, staging: {output: 'staging/{{ item.id }}.md'}}\n"
 )
-
-
-def test_status_names_the_environments(invoke: Run, demo: Path) -> None:
-    """Which one it shows, and the others; a project without any has no such line."""
-    settings = demo / "contentops.yaml"
-    settings.write_text(settings.read_text() + ENVIRONMENTS)
-    line = "\nThis is the project without an environment; `--env` shows `prod`, `staging`.\n"
-    assert invoke("status", cwd=demo).stdout.endswith(line)
-    assert invoke("status", "--env", "prod", cwd=demo).stdout.endswith(
-        "\nThis is environment `prod`; `--env` shows `staging`.\n"
-    )
-    found = invoke("status", "--env", "prod", "--json", cwd=demo).json
-    assert (found["environment"], found["environments"]) == ("prod", ["prod", "staging"])
 
 
 def test_a_default_environment(invoke: Run, demo: Path) -> None:
@@ -228,17 +193,6 @@ def test_apply_does_the_plan_and_then_there_is_none(invoke: Run, demo: Path) -> 
         0,
         "Project `demo`, server `local`, budget 100 credits\n\nNo changes. All 4 items are up to date.\n",
     )
-
-
-def test_apply_as_json(invoke: Run, demo: Path) -> None:
-    """Stdout is one document, with and without something to do."""
-    first = invoke("apply", "--yes", "--json", cwd=demo)
-    assert first.code == 0, first.stderr
-    assert (first.json["run"]["counts"]["done"], "4 to create" in first.stderr) == (4, True)
-    second = invoke("apply", "--json", cwd=demo)
-    for found in (first.json, second.json):
-        jsonschema.validate(found, strict(load_schema("report")))
-    assert (second.json["run"], second.json["plan"]["summary"]["unchanged"]) == (None, 4)
 
 
 def test_an_edit_is_seen_everywhere(invoke: Run, applied: Path) -> None:

@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 
 from contentops.__main__ import main
-from contentops.cli.entry import COMMANDS, CommandGroup, cli
+from contentops.cli.entry import COMMANDS, cli
 from contentops.schema_files import SCHEMA_NAMES, load_schema
 from tests.running import Build, Completed, Run
 
@@ -27,19 +27,6 @@ def test_every_command_exists_under_its_help_line(name: str) -> None:
     assert (command.name, command.short_help) == (name, COMMANDS[name].line)
     options = [option for option in command.params if isinstance(option, click.Option)]
     assert all(option.help for option in options)
-
-
-def test_help_lists_every_command_in_its_group(invoke: Run) -> None:
-    """The first six come first; each stands with its line under the heading of its group, and nothing else does."""
-    text = invoke("--help").stdout
-    listed = text.split("\nOptions:\n")[0].split("\n\n")[-len(CommandGroup) :]
-    for group, block in zip(CommandGroup, listed, strict=True):
-        heading, *lines = block.splitlines()
-        entries = [one for one in COMMANDS.values() if one.group is group]
-        assert heading == f"{group}:"
-        assert [line.split(maxsplit=1) for line in lines] == [[one.name, one.line] for one in entries]
-    first = [one.name for one in COMMANDS.values() if one.group is CommandGroup.FIRST]
-    assert (first, invoke("-h").stdout) == (["init", "plan", "apply", "status", "diff", "review"], text)
 
 
 def test_the_command_of_the_action_is_not_listed(invoke: Run) -> None:
@@ -282,18 +269,6 @@ def test_color_follows_the_environment(run: Run) -> None:
     assert "\x1b[" not in run("schema", "x").stderr
     assert "\x1b[" in run("schema", "x", env={"FORCE_COLOR": "1"}).stderr
     assert "\x1b[" not in run("schema", "x", env={"FORCE_COLOR": "1", "NO_COLOR": "1"}).stderr
-
-
-def test_every_command_has_help(invoke: Run) -> None:
-    """`COMMAND --help` works everywhere, inner commands included."""
-    context = click.Context(cli)
-    for name in COMMANDS:
-        command = cli.get_command(context, name)
-        inner = list(command.commands) if isinstance(command, click.Group) else []
-        for arguments in ([name], *([name, each] for each in inner)):
-            ended = invoke(*arguments, "--help")
-            assert ended.code == 0
-            assert ended.stdout.startswith("Usage: contentops")
 
 
 @pytest.mark.parametrize("how", ["raise KeyboardInterrupt", "type('Class', (), {'name': Name()})"])

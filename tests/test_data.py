@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from contentops.errors import Diagnostic, Location
 from contentops.manifests.data import read_rows
 from contentops.manifests.values import MAX_FINDINGS, DataRow
-from contentops.yaml.read import MAX_BYTES
 
 
 def rows_of(path: str, text: str | bytes) -> list[DataRow]:
@@ -28,15 +27,6 @@ def line_of(entry: Diagnostic | DataRow) -> int:
     """The line of a row or a finding."""
     assert entry.location is not None
     return entry.location.line
-
-
-@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"], ids=["lf", "crlf", "cr"])
-@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "with-mark"])
-def test_csv_means_the_same_with_every_line_ending(newline: str, mark: str) -> None:
-    """Line endings and a byte order mark change neither values nor lines: they must not cost money."""
-    rows = rows_of("a.csv", mark + 'id,name\n1,"a\nb"\n2,c'.replace("\n", newline))
-    assert [row.value for row in rows] == [{"id": "1", "name": "a\nb"}, {"id": "2", "name": "c"}]
-    assert [line_of(row) for row in rows] == [2, 4]
 
 
 @pytest.mark.parametrize(
@@ -87,23 +77,11 @@ def test_wrong_data_is_an_error_at_its_line(path: str, text: str | bytes, code: 
     assert problem.hint or code in {"bad-row", "bad-data"}
 
 
-def test_every_problem_of_a_csv_file_is_reported() -> None:
-    """Ragged rows and header problems come all at once, and good rows are still there."""
-    rows, findings = read_rows("a.csv", b"a,b\n1\n2,3\n4,5,6\n")
-    assert [row.value for row in rows] == [{"a": "2", "b": "3"}]
-    assert ([line_of(problem) for problem in findings], len(findings_of("a.csv", "a,a,,\n"))) == ([2, 4], 3)
-
-
 def test_endless_problems_end() -> None:
     """After a hundred problems the rest of a file is not read."""
     assert len(findings_of("a.csv", "a,b\n" + "1\n" * 500)) == MAX_FINDINGS
     assert len(findings_of("a.csv", "," * 100_000)) == MAX_FINDINGS
     assert len(findings_of("a.yaml", "[" + "[]," * 100_000 + "]")) == MAX_FINDINGS
-
-
-def test_huge_data_file_is_refused() -> None:
-    """The size limit of manifests holds for data files."""
-    assert findings_of("a.csv", b"x" * (MAX_BYTES + 1))[0].code == "file-too-large"
 
 
 cells = st.text(st.characters(exclude_categories=("Cs", "Cc"), include_characters="\n\t"), max_size=10)
@@ -157,26 +135,6 @@ def test_json_lines_are_rows(path: str) -> None:
     rows = rows_of(path, '{"a": 1}\r\n\r\n  "x"\n\n3')
     assert [row.value for row in rows] == [{"a": 1}, "x", 3]
     assert [row.location for row in rows] == [Location(path, *at) for at in ((1, 1), (3, 3), (5, 1))]
-
-
-def test_broken_lines_do_not_hide_each_other() -> None:
-    """Every broken line is reported with its own line and column, and the others are read."""
-    rows, findings = read_rows("a.jsonl", b'{"a": 1}\n{"a":\n1 2\nnull\n{"a": 1, "a": 2}\n7\n')
-    assert [row.value for row in rows] == [{"a": 1}, 7]
-    assert [(str(problem.location), problem.code) for problem in findings] == [
-        ("a.jsonl:2:6", "json-syntax"),
-        ("a.jsonl:3:3", "json-syntax"),
-        ("a.jsonl:4:1", "bad-row"),
-        ("a.jsonl:5:1", "duplicate-key"),
-    ]
-    assert findings[2].excerpt == "null"
-
-
-def test_yaml_list_is_rows() -> None:
-    """Entries of a YAML list are rows with their places; YAML's types are kept."""
-    rows = rows_of("a.yml", "- a: 1\n  b: no\n- x\n")
-    assert [row.value for row in rows] == [{"a": 1, "b": "no"}, "x"]
-    assert [str(row.location) for row in rows] == ["a.yml:1:3", "a.yml:3:3"]
 
 
 @hypothesis.given(

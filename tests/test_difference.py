@@ -72,14 +72,6 @@ def test_what_is_far_from_a_change_is_cut() -> None:
     assert found == [" line 47", " line 48", " line 49", "+more", " line 50", " line 51", " line 52"]
 
 
-def test_words_of_strangers_are_harmless() -> None:
-    """No terminal obeys them."""
-    evil = "before ````\n\x1b[2J\x1b]0;x\x07\u202e words here\n</details> @someone ```\n"
-    for line in shown("before ``` here\n", evil):
-        assert "\x1b" not in line
-        assert "\u202e" not in line
-
-
 TOKENS = st.lists(st.sampled_from(["a", "b", "c", " ", ".", "\n", "d"]), max_size=25)
 
 

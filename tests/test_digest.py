@@ -66,14 +66,6 @@ def test_every_field_has_a_meaning() -> None:
     assert len({request.digest for request, _ in GOLDEN.values()}) == len(GOLDEN)
 
 
-def test_the_canonical_text() -> None:
-    """Sorted keys, no spaces, characters as themselves; the mode is always there, absent optionals are not."""
-    assert canonical(PLAIN.as_json()) == (
-        '{"inputs":{"topic":"AI adoption"},"mode":"standard","style":"general_blog","template":"blog_article_generator"}'
-    )
-    assert canonical({"ö": "東", "a": 1.0}) == '{"a":1.0,"ö":"東"}'
-
-
 @given(value=st.dictionaries(st.text(), JSON, max_size=5), seed=st.integers())
 def test_key_order_means_nothing(value: dict[str, Any], seed: int) -> None:
     """The same mapping in any order, at any depth, has the same digest."""

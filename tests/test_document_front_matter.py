@@ -164,17 +164,6 @@ def test_update_in_place() -> None:
     )
 
 
-def test_update_without_difference_changes_no_byte() -> None:
-    """A value that already exists keeps the bytes it was written with."""
-    same = {
-        "title": "Old", "tags": ["a", "b"], "date": "2026-01-01", "description": "many\nlines\n", "flow": ["a", "b"],
-        "gone": None, "contentops": {"item": "x"},
-    }  # fmt: skip
-    assert update(HAND_MADE, same) is HAND_MADE
-    assert update("---\ntitle: 1984\n---\n", {"title": "1984"}) == "---\ntitle: 1984\n---\n"
-    assert (update("---\nn: true\n---\n", {"n": 1}), update("x", {"a": None})) == ("---\nn: 1\n---\n", "x")
-
-
 @pytest.mark.parametrize(("text", "changes", "expected"), [
     pytest.param("", {"a": 1}, "---\na: 1\n---\n", id="empty file"),
     pytest.param("x\n", {"title": "T", "a": [1]}, "---\ntitle: T\na:\n  - 1\n---\n\nx\n", id="no front matter"),
@@ -280,24 +269,6 @@ def test_replace_body(old: str, new: str, head: str) -> None:
 def test_replace_body_bytes(text: str, body: str, expected: str) -> None:
     """A body is written in the file's own line endings, and never read as front matter."""
     assert replace_body(text, body) == expected
-
-
-def test_front_matter_below_blank_lines_is_edited_where_it_stands() -> None:
-    """Each of its bytes but those of the key stays."""
-    text = "\n \n---\na: b  # why\n---\n\nText\n"
-    assert update(text, {"a": "c"}) == text.replace("a: b", "a: c")
-    assert replace_body(text, "Other\n") == text.replace("Text", "Other")
-
-
-@pytest.mark.parametrize("text", ['{"title": "T"}\n\nText\n', '\ufeff{\n  "a" : 1\n}\n', "{}\nText\n"])
-def test_front_matter_in_json_is_named(text: str) -> None:
-    """As that in TOML is, and neither edited nor taken for words."""
-    assert "(JSON) is not supported" in split(text).problem
-    with pytest.raises(OutputError, match="JSON"):
-        update(text, {"a": 1})
-    with pytest.raises(OutputError, match="JSON"):
-        replace_body(text, "x")
-    assert split(replace_body("Text\n", text)).body == clean_body(text)
 
 
 @pytest.mark.parametrize(("before", "value", "after"), [

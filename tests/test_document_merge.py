@@ -1,6 +1,5 @@
 """A new text and a hand edit, merged: no words of a person are lost."""
 
-import sys
 from collections import Counter
 
 import pytest
@@ -8,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contentops.documents.clean import clean_body
-from contentops.documents.word_diff import Renewed, take_new, touched
+from contentops.documents.word_diff import Renewed, take_new
 from contentops.sections import cut
 from tests.running import Clock, examples
 from tests.test_document_sections import HOSTILE
@@ -56,45 +55,6 @@ def test_what_a_person_made_stays(edited: str, body: str, headings: list[str]) -
 def test_where_a_kept_section_stands(edited: str, new: str, body: str) -> None:
     """Behind the one it followed, with only what lies below that one between them."""
     assert renewed_from(WAS, edited, new).body == body
-
-
-def test_of_two_sections_with_one_heading() -> None:
-    """Each is its own; where one of them is gone, no one can tell which, and all that is left stays."""
-    base = "## Tips\n\na\n\n## Tips\n\nb\n"
-    new = "## Tips\n\nx\n\n## Tips\n\ny\n"
-    assert renewed_from(base, "## Tips\n\na\n\n## Tips\n\nmine\n", new).body == "## Tips\n\nx\n\n## Tips\n\nmine\n"
-    assert renewed_from(base, "## Tips\n\nb\n", new).body == "## Tips\n\nb\n"
-
-
-@pytest.mark.parametrize(("base", "edited", "new", "body"), [
-    ("## A\n\na\n", "## My\n\nm\n\n## A\n\na\n", "Hi.\n\n## A\n\nb\n", "Hi.\n\n## My\n\nm\n\n## A\n\nb\n"),
-    ("## A\n\na\n", "## My\n\nm\n\n## A\n\na\n", "## A\n\nb\n", "## My\n\nm\n\n## A\n\nb\n"),
-    ("## A\n\na\n", "## My\n\nm\n", "## A\n\nb\n", "## My\n\nm\n"),
-    ("Hello.\n\n## A\n\na\n", "## My\n\nHello.\n\n## A\n\na\n", "Hi.\n\n## A\n\nb\n", "## My\n\nHello.\n\n## A\n\nb\n"),
-    ("## A\n\na\n", "Hello.\n\n## A\n\na\n", "## N\n\nn\n\n## A\n\nb\n", "Hello.\n\n## N\n\nn\n\n## A\n\nb\n"),
-], ids=["before a new opening", "first of all", "alone", "over the opening", "a new opening"])  # fmt: skip
-def test_a_section_that_a_person_put_first(base: str, edited: str, new: str, body: str) -> None:
-    """It is there once, before all that the new text has but for an opening without a heading."""
-    assert renewed_from(base, edited, new).body == body
-
-
-def test_sections_that_cannot_stand_side_by_side() -> None:
-    """A code block that is left open would swallow what follows it."""
-    assert take_new("# A\n\na\n", "# A\n\n```\nopen\n", "# A\n\nb\n\n# B\n\nb\n") is None
-
-
-def test_what_strict_looks_at() -> None:
-    """KeptSection sections for which the new text says something else than the one before did."""
-    edited = WAS.replace("Ten.", "Eleven.").replace("Here.", "Right here.") + "\n## More\n\nMine.\n"
-    assert [each.key.heading for each in renewed_from(WAS, edited, NEW).overruled] == ["Prices", "Places"]
-    assert renewed_from(WAS, edited, WAS + "\n## Other\n\nNew.\n").overruled == ()
-
-
-def test_touched_sections_are_known_without_a_new_text() -> None:
-    """A plan lists them before it pays."""
-    edited = WAS.replace("Ten.", "Eleven.").replace("## Places", "## Where")
-    assert [key.heading for key in touched(WAS, edited)] == ["Prices", "Where", "Places"]
-    assert touched(WAS, WAS) == ()
 
 
 PARAGRAPHS = st.sampled_from([f"{word} {number}\n\n" for word in ("one", "two") for number in range(4)])
@@ -162,38 +122,6 @@ def test_a_new_text_beside_an_unchanged_one(texts: tuple[str, str]) -> None:
     """Merging with an unchanged side gives the other one."""
     base, other = texts
     assert (renewed_from(base, base, other).body, renewed_from(base, other, base).body) == (other, other)
-
-
-@pytest.mark.parametrize(
-    "piece", ["## Heading {0}\n\nwords {0}\n\n", "same\n\n", "## Same\n\nwords {0}\n\n", "line {0}\n"]
-)
-def test_merging_twice_the_size_takes_twice_the_steps(piece: str) -> None:
-    """Texts of many sections, of equal ones, and without any."""
-
-    def steps(number: int) -> int:
-        base = "".join(piece.format(each) for each in range(number))
-        turned = "".join(piece.format(each) for each in reversed(range(number)))
-        other = base.replace("words", "other words") + "\nmine\n"
-        return _calls(lambda: take_new(base, turned, other))
-
-    assert steps(200) < 3 * steps(100)
-
-
-def _calls(work: object) -> int:
-    calls = 0
-
-    def count(_frame: object, event: str, _argument: object) -> None:
-        nonlocal calls
-        calls += event in ("call", "c_call")
-
-    assert callable(work)
-    before = sys.getprofile()
-    sys.setprofile(count)
-    try:
-        work()
-    finally:
-        sys.setprofile(before)
-    return calls
 
 
 def test_long_texts_take_time_as_they_have_length(processor_time: Clock) -> None:

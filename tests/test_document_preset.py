@@ -56,13 +56,6 @@ def test_own_words_win() -> None:
     assert apply_preset("astro", {"pubDate": "b", "date": "a"}) == {"pubDate": "b"}
 
 
-def test_values_of_other_shapes_pass() -> None:
-    """Lists, mappings and texts that are in shape already, or that no rule expects, stay as they are."""
-    assert apply_preset("hugo", {"tags": ["a"], "image": {"src": "x"}}) == {"tags": ["a"], "images": {"src": "x"}}
-    assert apply_preset("docusaurus", {"updated": {"author": "x"}}) == {"last_update": {"author": "x"}}
-    assert apply_preset("jekyll", {"draft": None}) == {"published": None}
-
-
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_draft_is_a_boolean_or_an_error(project: Build, preset: str) -> None:
     """A text would put a draft live, or hide a text: it is refused by the name of the key and of the preset."""
@@ -133,14 +126,3 @@ def test_the_reference_and_the_schema_list_the_presets() -> None:
 def test_authors_of_docusaurus(stated: object, authors: object) -> None:
     """A name needs no `authors.yml`; what can be a key of that file stays one."""
     assert apply_preset("docusaurus", {"author": stated}) == {"authors": authors}
-
-
-MARKS = {
-    "": {"draft": True}, "hugo": {"draft": True}, "astro": {"draft": True}, "docusaurus": {"draft": True},
-    "jekyll": {"published": False}, "pelican": {"status": "draft"},
-}  # fmt: skip
-
-
-def test_every_preset_says_in_its_words_that_a_text_is_a_draft() -> None:
-    """A text that waits for approval carries that mark; `test_sites` shows that the generators leave it out."""
-    assert {preset: apply_preset(preset, {"draft": True}) for preset in ("", *PRESETS)} == MARKS

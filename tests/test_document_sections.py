@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.sections import Key, bare, cut, headings, main_heading
+from contentops.sections import Key, cut
 
 HOSTILE = """\
 # One
@@ -31,17 +31,6 @@ text
 [a]: b
 """
 LINES = st.sampled_from([*HOSTILE.split("\n"), "\t", "### ", "\u2028# x", "# a\x0c", "x  ", "\r"])
-
-
-@pytest.mark.parametrize(("body", "title"), [
-    ("# One\n\nText.\n", "One"), ("Text.\n\n## Two\n\n# One #\n", "One"), ("```sh\n# a comment\n```\n\n# One\n", "One"),
-    ("   # One ##\n", "One"), ("    # code\n", ""), ("#One\n#\n# \n", ""), ("# C#\n", "C#"), ("# #\n# One\n", "One"),
-    ("## Two\n", ""), ("One\ntwo\n===\n", "One two"), ("<!--\n# no\n-->\n\n# One\n", "One"),
-    ("> # no\n\n- # no\n\n# One\n", "One"), ("", ""),
-])  # fmt: skip
-def test_the_main_heading(body: str, title: str) -> None:
-    """The first heading of the first level, as Markdown knows it."""
-    assert main_heading(body) == title
 
 
 def test_sections_have_an_identity() -> None:
@@ -91,10 +80,3 @@ def _steps(body: str) -> int:
     finally:
         sys.setprofile(before)
     return calls
-
-
-@pytest.mark.parametrize("typed", ["#1 rule", "1 rule", "## #1 Rule", " ##  #1  rule "])
-def test_a_heading_is_named_with_or_without_its_marks(typed: str) -> None:
-    """Also one that begins with a mark itself."""
-    (heading,) = headings("## #1 rule\n")
-    assert bare(heading) == bare(typed)

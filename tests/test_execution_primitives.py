@@ -235,51 +235,7 @@ def test_saves_go_before_submits_before_polls() -> None:
     assert bench.timeline.now >= 180.0
 
 
-def test_the_job_most_likely_done_is_polled_first() -> None:
-    """Among polls that wait for the limit, the older job goes first."""
-
-    def watching(name: str, started: float) -> Program:
-        async def program(run: DurableRun) -> None:
-            await run.send(GetContent(name), Priority.SAVE)
-            await run.poll(GetStatus(name), "k", started=started, polls=0)
-
-        return program
-
-    bench = Bench(per_minute=1)
-    bench.go(watching("young", -10.0), watching("old", -200.0))
-    assert [call.job_id for call in bench.sent if isinstance(call, GetStatus)] == ["old", "young"]
-
-
 # --- a place among the unfinished jobs ---------------------------------------------------------------------------
-
-
-def _job(bench: Bench, seconds: float, starts: list[float] | None = None) -> Program:
-    async def program(run: DurableRun) -> None:
-        with run.slot() as slot:
-            assert await slot.enter(asks=True)
-            if starts is not None:
-                starts.append(bench.timeline.now)
-            await run.sleep(seconds)
-            bench.admission.proven = True
-
-    return program
-
-
-def test_no_more_unfinished_jobs_than_the_cap() -> None:
-    """Submits wait for a place among the unfinished jobs, in order; an item that ends has left it."""
-    bench = Bench(admission=Admission(max_in_flight=3, proven=True))
-    starts: list[float] = []
-    bench.all(_job(bench, 10, starts) for _ in range(10))
-    assert starts == pytest.approx([0] * 3 + [10] * 3 + [20] * 3 + [30], abs=0.1)
-    assert bench.admission.in_flight == 0
-
-
-def test_one_job_until_the_server_is_proven() -> None:
-    """Before a job has completed one is in flight, then all."""
-    bench = Bench(admission=Admission(max_in_flight=50, proven=False))
-    starts: list[float] = []
-    bench.all(_job(bench, 100, starts) for _ in range(5))
-    assert starts == pytest.approx([0, 100, 100, 100, 100], abs=0.1)
 
 
 def test_a_place_that_is_left_goes_to_who_waits_for_it() -> None:
@@ -402,17 +358,6 @@ def test_a_stop_does_not_wait_for_ever() -> None:
     bench.go(stops, pays)
     assert 18 <= bench.timeline.now < 20
     assert bench.words == ["intent", "flush", "submit"]
-
-
-def test_the_first_reason_for_a_stop_stays() -> None:
-    """Later ones are its consequences."""
-    bench = Bench()
-
-    async def stops(run: DurableRun) -> None:
-        run.stop("credits", "none left", at_once=False)
-        run.stop("refused-submits", "five in a row", at_once=True)
-
-    assert bench.go(stops).stopped == "credits"
 
 
 def test_an_item_that_breaks_takes_no_request_along() -> None:

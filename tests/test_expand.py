@@ -75,17 +75,6 @@ def test_layers_without_an_environment(project: Build, environment: str) -> None
     assert (two.output, two.metadata, two.tags) == ("two.md", {"list": []}, ())
 
 
-def test_an_environment_is_above_a_manifest(project: Build) -> None:
-    """The environment's defaults, output and variables beat those of a manifest, and lose to an item's own."""
-    one, two = layered(project, "staging")
-    assert one.request.mode == "premium"
-    assert one.request.inputs == {
-        "topic": "staging project", "tone": "warm", "words": 5, "anything": {"a": 1, "b": {"c": 2, "d": 3}},
-    }  # fmt: skip
-    assert one.output == "staging/one.md"
-    assert (two.output, two.request.inputs["topic"]) == ("two.md", "item project")
-
-
 def test_origins_say_which_layer_and_line(project: Build) -> None:
     """Each field knows the layer that won and where that stands, each variable where its value was written."""
     one, two = layered(project, "staging")
@@ -100,47 +89,6 @@ def test_origins_say_which_layer_and_line(project: Build) -> None:
     assert one.variables["who"].location == Location("contentops.yaml", 18, 17)
     assert (two.variables["who"].layer, two.variables["only"].layer) == ("item", "project")
     assert two.location == Location("content/a.yaml", 12, 5)
-
-
-def test_rows_of_a_file(project: Build) -> None:
-    """Each row becomes an item whose variables point at the row."""
-    root = declared(
-        project,
-        """
-        items:
-          - id: "city-{{ each.slug }}"
-            for_each: data/cities.csv
-            inputs: {topic: "In {{ each.city }}", words: "{{ each.words | int }}"}
-        """,
-        {"data/cities.csv": 'slug,city,words\noslo,"Os\nlo",12\nbergen,Bergen,9\n'},
-    )
-    bergen, oslo = desired(root).specs
-    assert oslo.request.inputs == {"topic": "In Os\nlo", "words": 12}
-    assert bergen.variables["each.city"].layer == "data"
-    assert bergen.variables["each.city"].location == Location("data/cities.csv", 4, 1)
-    assert oslo.variables["each.slug"].location == Location("data/cities.csv", 2, 1)
-    assert bergen.used["each.words"] != oslo.used["each.words"]
-    assert desired(root).inputs == ("content/a.yaml", "data/cities.csv")
-
-
-def test_an_inline_list(project: Build) -> None:
-    """Plain values are `each.value`, maps are `each`, and both keep their types."""
-    root = declared(
-        project,
-        """
-        items:
-          - id: "n-{{ each.value }}"
-            for_each: [1, two]
-            inputs: {topic: x, anything: "{{ each.value }}"}
-          - id: "m-{{ each.k }}"
-            for_each: [{k: a, v: [1]}]
-            inputs: {topic: x, anything: "{{ each.v }}"}
-        """,
-    )
-    m, one, two = desired(root).specs
-    assert [spec.request.inputs["anything"] for spec in (m, one, two)] == [[1], 1, "two"]
-    assert one.variables["each.value"].location == Location("content/a.yaml", 4, 16)
-    assert m.variables["each.k"].location == Location("content/a.yaml", 7, 16)
 
 
 def test_axes_come_from_files_and_stand_beside_rows(project: Build) -> None:
@@ -293,15 +241,6 @@ def test_what_for_each_refuses(project: Build, item: str, expected: str) -> None
     assert expected in line
 
 
-def test_data_is_looked_for_at_the_root_first(project: Build) -> None:
-    """A path is meant from the project root; only where nothing is there, from the manifest's folder."""
-    text = "items: [{id: '{{ each.k }}', for_each: rows.csv, inputs: {topic: x}}]\n"
-    root = declared(project, text, {"content/rows.csv": "k\nnear\n"})
-    assert [spec.id for spec in desired(root).specs] == ["near"]
-    project({"rows.csv": "k\nroot\n"})
-    assert [spec.id for spec in desired(root).specs] == ["root"]
-
-
 def test_unused_variables_are_warned_about(project: Build) -> None:
     """A variable no one uses is a warning where it is declared; one that only serves another used one is not."""
     root = declared(
@@ -341,18 +280,3 @@ def test_moved(project: Build, moved: str, expected: list[str]) -> None:
     assert sorted(entry.message for entry in findings(root)) == expected
     if not expected:
         assert all(entry.location is not None for entry in desired(root).moved)
-
-
-def test_moved_to_an_item_that_was_removed_later(project: Build) -> None:
-    """A pair whose item is gone is a warning, and moves nothing; other pairs hold."""
-    text = "moved: [{from: a, to: b}, {from: c, to: one}]\nitems: [{id: one, inputs: {topic: x}}]\n"
-    root = declared(project, text)
-    hint = "remove the pair if the item was removed; else declare the item under its new id"
-    (problem,) = findings(root)
-    assert (str(problem.severity), problem.code, str(problem.location)) == (
-        "warning",
-        "moved-to-nothing",
-        "content/a.yaml:1:9",
-    )
-    assert (problem.message, problem.hint) == ("`moved` renames to `b`, which is not declared", hint)
-    assert [(entry.old, entry.new) for entry in desired(root).moved] == [("c", "one")]

@@ -14,14 +14,12 @@ from contentops.documents.clean import clean_title
 from contentops.documents.front_matter import split
 from contentops.model import Json, OnEdit
 from contentops.operations import plan as looking
-from contentops.operations.adopt import Options, adopt
 from contentops.planning.front_matter import drifted
 from contentops.planning.sides import Choice
 from tests.fakes.api import FakeApi
-from tests.fakes.harness import Harness, blog, quick_folder, results
+from tests.fakes.harness import Harness, quick_folder, results
 from tests.fakes.sides import PROJECT, a_file, a_maker, a_record, a_spec
 from tests.running import examples
-from tests.test_promote import Room
 
 ITEM = """\
 defaults: {{}}
@@ -133,25 +131,6 @@ def test_keys_that_a_person_added_are_no_drift(tmp_path: Path) -> None:
     assert "black" in harness.read("out/one.md")
 
 
-def test_a_protected_item_keeps_what_a_person_made_of_it(tmp_path: Path) -> None:
-    """It is noted, and nothing is asserted."""
-    harness = _harness(tmp_path, "protected: true")
-    harness.edit("out/one.md", "black", "green")
-    plan = harness.plan(on_edit=OnEdit.OVERWRITE)
-    assert (plan.changes, [note.kind for note in plan.notes]) == ((), ["front-matter-drift"])
-
-
-def test_a_value_that_the_manifest_changed_too_is_kept_and_said_once(tmp_path: Path) -> None:
-    """A person's value stays, with one note; `overwrite` writes the manifest's new one."""
-    harness = _harness(tmp_path)
-    harness.edit("out/one.md", "black", "green")
-    harness.edit("content/blog.yaml", "black", "white")
-    assert [note.kind for note in harness.plan().notes] == ["kept-front-matter"]
-    harness.apply(on_edit=OnEdit.OVERWRITE)
-    assert "white" in harness.read("out/one.md")
-    assert (harness.plan().changes, harness.plan().notes) == ((), ())
-
-
 @pytest.mark.parametrize("again", [False, True], ids=["front matter alone", "with a new text"])
 def test_what_is_asserted_against_a_person_leaves_a_copy(tmp_path: Path, *, again: bool) -> None:
     """As a text does whose place another one takes; a value that no person changed leaves none."""
@@ -199,49 +178,6 @@ def test_a_title_of_a_person_outlives_every_new_text(tmp_path: Path) -> None:
         assert harness.plan().empty
 
 
-PLAIN = "# Heading\n\nWords of a person.\n"
-FRONT = "---\nlayout: post\n---\n\n# Heading\n\nWords of a person.\n"
-UNTITLED, PATH = "notes/one", "notes/one.md"
-
-
-def adopted(tmp_path: Path, text: str) -> Harness:
-    """A harness with one adopted file without a title, saved."""
-    harness = Harness(tmp_path, FakeApi(duration=30))
-    harness.write(PATH, text)
-    adopt(harness.project, [PATH], Options(save=True), confirm=lambda _: True, runtime=harness.runtime())
-    assert (results(harness.apply()), harness.plan().empty) == ({UNTITLED: "done"}, True)
-    return harness
-
-
-@pytest.mark.parametrize("text", [PLAIN, FRONT], ids=["no front matter", "front matter"])
-def test_an_edit_made_there_brings_no_title(tmp_path: Path, text: str) -> None:
-    """Neither the heading nor the path becomes one, and nothing is left to save."""
-    harness = adopted(tmp_path, text)
-    harness.api.edit(harness.record(UNTITLED).content_id, "# Heading\n\nTheir words.\n")
-    assert [one.refused for one in harness.pull()] == [""]
-    assert harness.read(PATH) == text.replace("Words of a person.", "Their words.")
-    assert (harness.plan(refresh=True).empty, harness.plan().empty) == (True, True)
-
-
-@pytest.mark.parametrize("text", [PLAIN, FRONT], ids=["no front matter", "front matter"])
-def test_a_file_that_is_gone_comes_back_without_one(tmp_path: Path, text: str) -> None:
-    """As it was, but for what no manifest says of it."""
-    harness = adopted(tmp_path, text)
-    (harness.root / PATH).unlink()
-    assert (results(harness.apply()), split(harness.read(PATH)).title) == ({UNTITLED: "done"}, "")
-    assert (split(harness.read(PATH)).body, harness.plan(refresh=True).empty) == (split(text).body, True)
-    assert harness.api.contents[harness.record(UNTITLED).content_id].title == ""
-
-
-def test_a_title_that_someone_gives_it_there_comes_home(tmp_path: Path) -> None:
-    """That one is a person's."""
-    harness = adopted(tmp_path, PLAIN)
-    harness.api.edit(harness.record(UNTITLED).content_id, PLAIN, title="Theirs")
-    assert [one.refused for one in harness.pull()] == [""]
-    assert harness.read(PATH) == f"---\ntitle: Theirs\n---\n\n{PLAIN}"
-    assert harness.plan(refresh=True).empty
-
-
 @pytest.mark.parametrize("lost", [(), ("contents",), ("cache",)], ids=["", "gone there", "no cache"])
 def test_one_apply_restores_a_file_with_another_title(tmp_path: Path, lost: tuple[str, ...], processes: None) -> None:
     """The title that a person had saved, where someone still has it, else the one that was last written."""
@@ -263,47 +199,12 @@ def test_one_apply_restores_a_file_with_another_title(tmp_path: Path, lost: tupl
     assert harness.api.contents[harness.record("one").content_id].title == title
 
 
-def test_a_promoted_text_brings_the_title_it_has(tmp_path: Path) -> None:
-    """None, where a person took it out in staging."""
-    staging, prod = Room(tmp_path, "staging"), Room(tmp_path, "prod")
-    prod.timeline = staging.timeline
-    staging.write("content/b.yaml", blog("a"))
-    staging.apply()
-    title = split(staging.read("staging/a.md")).title
-    staging.edit("staging/a.md", f"title: {title}\n", "")
-    assert results(prod.apply()) == {"a": "done"}
-    assert "title:" not in prod.read("live/a.md")
-    assert (prod.plan().empty, [one.title for one in prod.api.contents.values()]) == (True, [""])
-
-
-TITLES = {
-    "double space": ("Tea  for two", "Tea for two"), "trailing space": ("Tea ", "Tea"),
-    "newline": ("Tea\nfor two\n", "Tea for two"), "French": ("Qui\u202f? Moi\u00a0!", "Qui\u202f? Moi\u00a0!"),
-    "Japanese": ("お茶\u3000の時間", "お茶\u3000の時間"), "around": ("\u3000お茶\u00a0", "お茶"),
-    "too long": ("Tea " * 100, "Tea " * 74 + "Tea…"),
-}  # fmt: skip
-
-
 def _manifest(*titles: str) -> str:
     items = [
         {"id": f"i{at}", "inputs": {"topic": f"Tea {at}", "target_audience": "all"}, "metadata": {"title": title}}
         for at, title in enumerate(titles)
     ]
     return json.dumps({"items": items}, ensure_ascii=False)
-
-
-@pytest.mark.parametrize(("title", "clean"), TITLES.values(), ids=TITLES)
-def test_a_title_is_cleaned_as_it_is_loaded(tmp_path: Path, title: str, clean: str) -> None:
-    """Its file, its record and its next plan agree, also where it is changed later."""
-    harness = Harness(tmp_path, FakeApi(duration=30))
-    harness.write("content/a.yaml", _manifest("Coffee"))
-    harness.apply()
-    harness.write("content/a.yaml", _manifest(title))
-    assert (results(harness.apply()), harness.record("i0").title) == ({"i0": "done"}, clean)
-    before = harness.bytes()
-    assert harness.plan().empty
-    assert harness.apply() is None
-    assert harness.bytes() == before
 
 
 ANY_TITLE = st.text(

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from contentops.errors import UsageError
 from contentops.model import ItemId
 from contentops.model.desired import GraphItem, ItemGraph
 from contentops.planning.select import in_order
@@ -55,18 +54,6 @@ def test_selectors_with_sources_and_dependants(
     assert [change.id for change in plan.changes] == found
 
 
-@pytest.mark.parametrize(("selector", "hint"), [
-    ("+giude", "did you mean `+guide`"), ("giude+", "did you mean `guide+`"), ("+tag:al+", "did you mean `+tag:all+`?"),
-    ("all+", "did you mean `tag:all+`?"), ("state:nwe+", "did you mean `state:new+`?"),
-    ("a,b+", "write `--select a+ --select b+`"), ("+", "`contentops status` lists the items"),
-])  # fmt: skip
-def test_hints_keep_the_plus(harness: Harness, selector: str, hint: str) -> None:
-    """A hint can be copied as it is."""
-    with pytest.raises(UsageError) as caught:
-        harness.plan(select=(selector,))
-    assert hint in caught.value.diagnostics()[0].hint
-
-
 def test_the_graph_as_text_and_json(harness: Harness, invoke: Run) -> None:
     """Sources stand before what is made from them; items without references only count."""
     harness.apply(select=("other",))
@@ -84,13 +71,6 @@ def test_the_graph_as_text_and_json(harness: Harness, invoke: Run) -> None:
     assert invoke("graph", "--json", cwd=harness.root).json["alone"] == 1
     harness.write("content/a.yaml", items({"a": "A"}))
     assert invoke("graph", cwd=harness.root).stdout == "No item uses the text of another one.\n"
-
-
-def test_show_lists_sources_and_dependants(harness: Harness, invoke: Run) -> None:
-    """Only where there are any."""
-    shown = invoke("show", "guide.de", "--json", cwd=harness.root).json
-    assert (shown["sources"], shown["dependants"]) == (["guide"], ["news"])
-    assert not {"sources", "dependants"} & invoke("show", "alone", "--json", cwd=harness.root).json.keys()
 
 
 def test_the_graph_of_broken_manifests_is_that_of_the_records(harness: Harness, invoke: Run) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from contentops.documents.checks import CheckedText, check_text
 from contentops.documents.claims import claims_without_source
 from contentops.model import Checks, Finding, Grounded, Level
-from tests.desired import PROJECT, desired, findings, lines
+from tests.desired import PROJECT, desired
 from tests.grounded_set import KINDS, cases, scores
 from tests.running import Build, Clock, Run
 
@@ -184,20 +184,6 @@ def test_it_carries_inputs_metadata_and_row(project: Build) -> None:
     check = grounded_of(project, "{grounded: {urls: false, level: warn, allow: [2026, 24/7]}}", item)
     brief = "topic\nx 7\npoints\na\nb\ntitle\nT\nn\n7\nunused\ndeep\n2019"
     assert check == Grounded(urls=False, level=Level.WARN, allow=("2026", "24/7"), brief=brief)
-
-
-@pytest.mark.parametrize(("checks", "code"), [
-    ("{grounded: true}", "wrong-value"), ("{grounded: {number: true}}", "unknown-key"),
-    ("{grounded: {names: true}}", "unknown-key"), ("{grounded: {numbers: '{{ 1 }}'}}", "wrong-type"),
-    ("{grounded: {allow: 5}}", "wrong-type"), ("{grounded: {allow: ['{{ \"\" }}']}}", "wrong-value"),
-    ("{grounded: {level: high}}", "wrong-value"),
-])  # fmt: skip
-def test_what_cannot_be_used_is_refused(project: Build, checks: str, code: str) -> None:
-    """Each once."""
-    manifest = f"items: [{{id: one, inputs: {{topic: x}}, checks: {checks}}}]\n"
-    (line,) = lines(findings(project({"contentops.yaml": PROJECT, "content/a.yaml": manifest})))
-    assert line.startswith("error["), line
-    assert code in line, line
 
 
 SETTINGS = PROJECT.replace("general}", "general, checks: {grounded: {urls: true}}}")

@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 import pytest
 
-from contentops.yaml.read import MAX_BYTES
 from tests.fakes.harness import know_server
 from tests.processes import KEY, PROJECT, Answer, Scripted, blog
 from tests.running import Build, Completed, Run
@@ -71,26 +70,6 @@ def test_hostile_yaml(project: Build, invoke: Run, text: str | bytes, says: str)
     assert says in _refused(project, invoke, {"content/blog.yaml": text}).stderr
 
 
-def test_a_huge_manifest(project: Build, invoke: Run) -> None:
-    """It is refused by its size alone: what is wrong in it is not read."""
-    ended = _refused(project, invoke, {"content/blog.yaml": b"items: {\n# " + b"x" * MAX_BYTES + b"\n"})
-    assert "error[file-too-large]: the file is larger than 64 MiB\n  --> content/blog.yaml:1:1\n" in ended.stderr
-    assert ended.stderr.count("error[") == 1
-
-
-@pytest.mark.parametrize("path", ["CONTENT/Blog.yaml", "out/a\\e[2J.md", "out/{{ '../' * 3 }}x.md"])
-def test_where_no_output_may_go(project: Build, invoke: Run, path: str) -> None:
-    """Outside, over the project's own files: refused with the place of the path; `test_check.py` has all the others."""
-    files: dict[str, str | bytes] = {
-        "content/blog.yaml": "items:\n"
-        "  - id: 'row-{{ each.slug }}'\n    for_each: data/rows.csv\n"
-        f'    {INPUTS}\n  - id: one\n    {INPUTS}\n    output: "{path}"\n',
-        "data/rows.csv": "slug\na\n",
-    }
-    # Of a path taken already, the item is shown; of an impossible one, the path itself.
-    assert re.search(r"--> content/blog\.yaml:[57]:", _refused(project, invoke, files).stderr)
-
-
 def test_a_link_does_not_lead_out(project: Build, invoke: Run) -> None:
     """An output folder that is a link out of the project takes nothing; the other items are written."""
     root = project(
@@ -103,25 +82,6 @@ def test_a_link_does_not_lead_out(project: Build, invoke: Run) -> None:
     assert ended.code in {1, 3}, ended.stdout
     assert "link" in ended.stdout + ended.stderr
     assert list(outside.iterdir()) == []
-
-
-ROWS = "items:\n  - id: 'row-{{ each.slug }}'\n    for_each: FILE\n    inputs: {topic: '{{ each.city }}', target_audience: x}\n"
-
-DATA: dict[str, tuple[str, str | bytes]] = {
-    "outside": ("../outside.txt", ""), "absolute": ("/etc/passwd", ""),
-    "escape character": ("data/rows.csv", b"slug,city\na\x1b[2J,A\n"),
-    "workbook cut": ("data/rows.xlsx", b"PK\x03\x04\x1b[2J"), "same id": ("data/rows.csv", "slug,city\na,A\na,B\n"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("name", "content"), DATA.values(), ids=DATA)
-def test_hostile_data(project: Build, invoke: Run, name: str, content: str | bytes) -> None:
-    """Whatever a data file holds, its name and the reason are told."""
-    files: dict[str, str | bytes] = {"content/blog.yaml": ROWS.replace("FILE", name), "data/keep.csv": "slug\n"}
-    if content:
-        files[name] = content
-    ended = _refused(project, invoke, files)
-    assert name in ended.stderr or "content/blog.yaml:" in ended.stderr
 
 
 @pytest.mark.parametrize(("find", "put", "codes"), [

@@ -234,15 +234,6 @@ def test_a_stop_anywhere_is_finished_by_the_same_command(tmp_path: Path, each_ki
         assert stopped.plan().empty, where
 
 
-def test_nothing_is_written_without_a_yes(harness: Harness) -> None:
-    """What is shown holds all that would be written to the manifest."""
-    _store(harness, "cnt_a", "A", "Words.\n")
-    before = harness.bytes()
-    found = _import(harness, confirm=lambda _: False)
-    assert harness.bytes() == before
-    assert "- id: a\n" in found.added
-
-
 def test_texts_that_become_drafts_are_named(tmp_path: Path) -> None:
     """Before anything is written."""
     harness = _harness(tmp_path)

@@ -123,17 +123,6 @@ def test_manifests_get_a_folder_of_their_own(invoke: Run, project: Build) -> Non
     assert (root / "content/posts/city-berlin.md").is_file()
 
 
-@pytest.mark.parametrize("there", ["content/data.yaml", "content"])
-def test_a_folder_of_others_is_not_used_in_a_plain_project_either(invoke: Run, project: Build, there: str) -> None:
-    """The folder `content` of a program that is not known may hold any YAML."""
-    root = project({there: "a: 1\n", "texts/a.md": "Ours.\n"})
-    ended = invoke("init", "--bare", cwd=root)
-    assert (ended.code, ended.stderr, _settings(root)) == (0, "", {"manifests": "manifests/**/*.yaml"})
-    assert invoke("adopt", "texts", "--yes", cwd=root).code == 0
-    assert (root / there).read_text() == "a: 1\n"
-    assert "No changes. 1 item is up to date." in invoke("plan", cwd=root).stdout
-
-
 @pytest.mark.parametrize("bare", [(), ("--bare",)])
 def test_texts_of_a_new_project_in_a_site_are_drafts(invoke: Run, project: Build, bare: tuple[str, ...]) -> None:
     """Outlines are not published by surprise: of the examples, and of what a person adds beside them."""
@@ -150,24 +139,6 @@ def test_texts_of_a_new_project_in_a_site_are_drafts(invoke: Run, project: Build
     manifest.write_text(re.sub(r" *draft: true.*\n", "", manifest.read_text()))
     assert invoke("apply", "--yes", cwd=root).code == 0
     assert "draft:" not in text.read_text()
-
-
-@pytest.mark.parametrize(("settings", "words"), [
-    ("hugo.toml", ""),
-    ("docusaurus.config.js", ""),
-    ("_config.yaml", ""),
-    ("pelicanconf.py", ""),
-    ("astro.config.mjs", "Astro publishes drafts too. To leave them out, name `draft: z.boolean().optional()`"),
-    ("mkdocs.yml", "MkDocs publishes every page. To leave some out, name their paths under `draft_docs`"),
-    ("eleventy.config.js", 'addPreprocessor("drafts", "*", (data) => data.draft ? false : undefined);`'),
-])  # fmt: skip
-def test_what_leaves_drafts_out_is_said_where_the_generator_does_not(
-    invoke: Run, project: Build, settings: str, words: str
-) -> None:
-    """Only there."""
-    said = " ".join(invoke("init", cwd=project({settings: ""})).stdout.split())
-    assert words in said
-    assert ("leave" in said) is bool(words)
 
 
 @pytest.mark.parametrize(("files", "manifest"), [({}, "content"), ({"hugo.toml": ""}, "manifests")])

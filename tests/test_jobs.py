@@ -143,20 +143,6 @@ def test_several_jobs_under_one_id_are_several_charges() -> None:
     assert {line.job_id: line.state for line in found.jobs} == {"1": JobState.PAID, "2": JobState.PAID}
 
 
-def test_one_job_of_the_server_counts_once() -> None:
-    """Two checkouts ordered under one id, and the server has made one job of it."""
-    (counted,) = fold_jobs([job(JobState.RUNNING, "1"), job(JobState.SETTLED, "1", SECOND)])
-    assert counted.state is JobState.SETTLED
-
-
-def test_a_job_that_an_earlier_order_found_counts_when_its_server_says() -> None:
-    """Its own request never arrived: the job is of an order of the next month."""
-    found = job(JobState.SETTLED, "a-long-name-of-a-job")
-    brought = structs.replace(found, submitted_at="2026-02-03T00:00:00Z", accepted="2026-02-03T00:00:01Z")
-    for lines in ([found, brought], [brought, found]):
-        assert [each.since for each in fold_jobs(lines)] == ["2026-02-03T00:00:01Z"]
-
-
 def test_an_id_of_a_job_that_a_server_gives_again_is_another_job() -> None:
     """Short ones may be numbers, which start again with a new database; long ones are made once."""
     one, other = facts.job("a", job_id="7"), facts.job("b", job_id="7")
@@ -187,15 +173,6 @@ def test_a_time_that_no_one_can_read_is_no_trouble(at: str) -> None:
     assert len(known(*read(memory.waiting), job(JobState.NEVER, at=at)).jobs) == 2
 
 
-def test_of_two_changes_in_one_state_the_later_one_counts() -> None:
-    """A person corrects the content that they named, and what checks found is recorded: no state changes."""
-    memory = known(job(JobState.PAID, body=facts.text("x")))
-    for content in ("c-9", "c-1", "c-5"):
-        memory.note([job(JobState.PAID, body=facts.text("x"), content_id=content)])
-    (line,) = known(job(JobState.PAID, body=facts.text("x")), *read(memory.waiting)).jobs
-    assert line.content_id == "c-5"
-
-
 def test_a_job_that_a_person_named_by_mistake_costs_nothing() -> None:
     """The order became another job."""
     memory = known(job(JobState.RUNNING, "wrong"))
@@ -224,14 +201,6 @@ def test_an_order_of_another_checkout_is_not_closed_by_a_text_of_before() -> Non
 # --- the file ----------------------------------------------------------------------------------------------
 
 
-@given(st.lists(facts.jobs, max_size=4))
-def test_jobs_round_trip(some: list[Job]) -> None:
-    """Whatever a job has comes back from its line."""
-    texts = [line_of(each) for each in some]
-    found = jobs.read(jobs.join(facts.LINEAGE, texts), NAME)
-    assert found == jobs.JobsFile(lineage=facts.LINEAGE, lines=dict(zip(texts, some, strict=True)))
-
-
 def test_lines_follow_the_schema_and_every_field_has_its_key() -> None:
     """The published schema describes both kinds of line."""
     schema = load_schema("jobs")
@@ -246,13 +215,6 @@ def test_lines_follow_the_schema_and_every_field_has_its_key() -> None:
     assert not check.is_valid({"what": "ever"})
     keys = {one.encode_name for one in structs.fields(Job)}
     assert schema["definitions"]["job"]["properties"].keys() == keys
-
-
-def test_what_editors_and_merges_do_to_a_file_is_tolerated() -> None:
-    """A byte order mark, line ends of Windows, blank lines, order and repetition carry no meaning."""
-    one, other = line_of(facts.job("a")), line_of(facts.job("b"))
-    text = f"\ufeff{one}\n{HEADER}\n\n  \n{other}\n{HEADER}\n{one}".replace("\n", "\r\n")
-    assert set(jobs.read(text.encode(), NAME).lines) == {one, other}
 
 
 def line(**changes: object) -> str:
@@ -426,16 +388,6 @@ def test_a_server_that_moves_and_comes_back_counts_nothing_twice(tmp_path: Path)
         (tmp_path / NAME).write_bytes(data)
 
 
-def test_what_another_checkout_learns_under_the_old_address_counts(tmp_path: Path) -> None:
-    """It polled the job while this one moved the server."""
-    polled = structs.replace(facts.job(), state=JobState.PAID, body=facts.text("x"))
-    memory = known(facts.job())
-    memory.move(facts.SERVER, "https://b")
-    for some in ((*read(memory.texts()), polled), (polled, *read(memory.texts()))):
-        (line,) = fold_orders(some)
-        assert (line.state, line.server, line.body) == (JobState.PAID, "https://b", polled.body)
-
-
 # --- git ---------------------------------------------------------------------------------------------------
 
 
@@ -596,24 +548,6 @@ def test_a_git_folder_that_takes_no_files_stops_an_apply_before_it_pays(tmp_path
     with pytest.raises(StateError, match="is not a folder"):
         harness.apply()
     assert harness.api.generations == []
-
-
-def test_forgetting_by_a_person_is_durable_and_counted(tmp_path: Path) -> None:
-    """`state resolve --forget`: it may have been paid for, and its request is ordered anew under the next attempt."""
-    harness = Harness(tmp_path, FakeApi(duration=30, auto_save=False, request_ids="ignore"))
-    harness.write("content/first.yaml", blog("first"))
-    harness.apply()
-    harness.write("content/blog.yaml", blog("one"))
-    harness.api.fault(on("submit", 2), "reset")
-    harness.apply()
-    mending.resolve(harness.project, "one", forget=True)
-    (kept,) = [each for each in harness.state.jobs if each.item == "one"]
-    assert (kept.state, kept.may_be_paid, kept.cost) == (JobState.GIVEN_UP, True, 4)
-    assert results(harness.apply()) == {"one": "done"}
-    assert {(each.attempt, each.state) for each in harness.state.jobs if each.item == "one"} == {
-        (1, JobState.GIVEN_UP),
-        (2, JobState.SETTLED),
-    }
 
 
 def test_open_jobs_wait_for_an_earlier_attempt_no_more() -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from contentops.model import OnEdit, Outcome, Run
-from contentops.operations.opening import open_cache
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog, know_server, results
 from tests.repositories import in_git
@@ -63,20 +62,6 @@ def test_nothing_is_paid_for_over_words_written_there(tmp_path: Path, habits: di
     assert content in _outcome(run).error
     assert (harness.api.contents[content].body, harness.record("one").content_id) == (THEIRS, content)
     assert (_since(harness, before)[2], harness.actions()) == (1, {"one": "blocked"})
-
-
-def test_looking_costs_one_list_and_a_fetch_of_what_changed(tmp_path: Path) -> None:
-    """Items whose stamps are the same are not fetched; where nothing is paid for, nothing is asked."""
-    harness = _harness(tmp_path, "one", "two", "three", "four", auto_save=True, names_content=True)
-    _edit(harness, "three")
-    _next_year(harness, "one", "two", "three", "four")
-    before = _asked(harness)
-    assert results(harness.apply())["three"] == "blocked"
-    assert _since(harness, before) == (1, 1, 3)
-    harness.write("content/blog.yaml", blog("one", "two", "three", "four", "five", year=2027))
-    before = _asked(harness)
-    harness.apply(select=("five",))
-    assert _since(harness, before) == (0, 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -146,20 +131,6 @@ def test_a_plan_file_leaves_out_what_was_edited_there_since(tmp_path: Path) -> N
     assert (harness.api.charged("All about one in 2027"), harness.api.contents[content].body) == (0, THEIRS)
 
 
-def test_a_plan_file_of_what_was_remembered_is_applied(tmp_path: Path) -> None:
-    """A plan that replaces an edit which an earlier look saw replaces that one, on a machine without the cache too."""
-    harness = _harness(tmp_path)
-    content = _edit(harness, "one")
-    harness.plan(refresh=True)
-    plan = review(harness, on_edit=OnEdit.OVERWRITE)
-    assert plan["changes"][0]["action"] == "save"
-    shutil.rmtree(tmp_path / ".contentops")
-    know_server(tmp_path, "https://api.example.test/v1")
-    run = apply_file(harness, plan)
-    assert (results(run), harness.read(_outcome(run).copy)) == ({"one": "done"}, THEIRS)
-    assert "All about one" in harness.api.contents[content].body
-
-
 # --- remembered ------------------------------------------------------------------------------------------------
 
 
@@ -196,18 +167,6 @@ def test_what_was_saved_elsewhere_since_is_not_remembered(tmp_path: Path) -> Non
     for name in ("contentops.lock", "out/one.md"):
         shutil.copy(other.root / name, harness.root / name)
     assert _noted(harness) == _noted(harness, refresh=True) == []
-
-
-def test_a_refresh_forgets_nothing_of_other_contents(tmp_path: Path) -> None:
-    """What was seen of contents that it does not look at, such as those of another environment, stays known."""
-    harness = _harness(tmp_path)
-    content = _edit(harness, "one")
-    harness.plan(refresh=True)
-    project = harness.project
-    harness.write("content/blog.yaml", blog("two"))
-    harness.plan(refresh=True)
-    with open_cache(project, write=False) as cache:
-        assert cache.seen(project.api.server)[content].title
 
 
 # --- recorded before -------------------------------------------------------------------------------------------

@@ -223,30 +223,6 @@ def test_a_renamed_source_costs_nothing(harness: Harness, edited: str) -> None:
     assert (edited == "after" or not harness.plan().changes, len(harness.api.generations)) == (True, 3)
 
 
-def test_a_source_that_is_put_back_costs_nothing(harness: Harness) -> None:
-    """A text that was made from these words before is there."""
-    harness.write("content/a.yaml", items(CHAIN, on_source_change="regenerate"))
-    harness.apply()
-    before = harness.read("out/guide.md")
-    harness.edit("out/guide.md", "title: On Guide", "title: On Guides")
-    harness.settle()
-    paid = len(harness.api.generations)
-    harness.write("out/guide.md", before)
-    (note,) = [one for one in harness.plan(on_source_change=OnSourceChange.NOTE).notes if one.kind == "stale-source"]
-    assert note.credits == 0
-    harness.settle()
-    assert (len(harness.api.generations), harness.plan().empty) == (paid, True)
-
-
-@pytest.mark.parametrize("key", [{"revision": 2}, {"style": "technical_blog"}, {"mode": "premium"}])
-def test_a_change_of_the_manifest_of_a_stale_item_is_a_change(harness: Harness, key: dict[str, Any]) -> None:
-    """Not a note."""
-    harness.apply()
-    harness.edit("out/guide.md", "title: On Guide", "title: On Guides")
-    harness.write("content/a.yaml", manifest(CHAIN, news=key))
-    assert change_of(harness.plan(), "news").action is Action.REGENERATE
-
-
 # --- rows and tags -----------------------------------------------------------------------------------------------
 
 
@@ -399,18 +375,6 @@ def test_only_those_wait_that_use_what_changes(guides: Harness, part: str, waits
     assert sorted(waiting(guides.plan(replace=("fr",)))) == waits
     guides.apply(replace=("fr",))
     assert (len(guides.api.generations), guides.plan().empty) == (4, True)
-
-
-def test_a_failed_text_is_not_tried_again_for_its_links(guides: Harness) -> None:
-    """A later wave does nothing to an item that mentions it but update the front matter."""
-    links = {"related": {"self": "{{ ref('en').title }}", "other": "{{ ref('de').title }}"}}
-    made = [{"id": id_, "inputs": {"topic": id_, "target_audience": "all"}, "metadata": links} for id_ in ("en", "de")]
-    guides.write("manifests/a.yaml", json.dumps({"items": made}))
-    guides.api.habits.fails = lambda inputs: "no" if inputs["topic"] == "en" else ""
-    assert (results(guides.apply()), len(guides.api.generations)) == ({"de": "done", "en": "failed"}, 2)
-    guides.api.habits.fails = lambda _: ""
-    guides.apply()
-    assert (len(guides.api.generations), guides.plan().empty) == (3, True)
 
 
 def test_a_kill_at_any_step_ends_the_same(guides: Harness, tmp_path: Path, each_kill: EachKill) -> None:

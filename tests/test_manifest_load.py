@@ -44,19 +44,6 @@ def test_invalid_manifests(case: Path) -> None:
     compare(case / "expected.txt", unpainted(diagnostics_text(findings(case))) + "\n")
 
 
-def test_no_manifest_is_a_warning(project: Build) -> None:
-    """A project whose globs match nothing is empty, and says so at the glob."""
-    root = project({"contentops.yaml": PROJECT + "manifests: ['a/*.yaml', 'b/**/*.yaml']\n", "b/x.yaml": ONE})
-    result = desired(root)
-    assert result.manifests == ("b/x.yaml",)
-    assert lines(result.findings) == [
-        (
-            "warning[no-manifests] contentops.yaml:5:13 <'a/*.yaml'> the glob `a/*.yaml` matches no manifest "
-            "(hint: add one there, or correct `manifests`)"
-        )
-    ]
-
-
 @pytest.mark.parametrize(("glob", "path", "matches"), [
     ("content/**/*.yaml", "content/a.yaml", True), ("content/**/*.yaml", "content/a/b/c.yaml", True),
     ("content/**/*.yaml", "contents/a.yaml", False), ("content/*.yaml", "content/a/b.yaml", False),
@@ -109,13 +96,6 @@ def test_an_empty_manifest_is_a_warning(project: Build) -> None:
         ("warning", "empty-manifest", "content/b.yaml:1:1"),
         ("warning", "empty-manifest", "content/c.yaml:2:1"),
     ]
-
-
-def test_a_list_of_rows_is_no_empty_manifest(project: Build) -> None:
-    """A data file that lies among the manifests is not taken for one that declares nothing."""
-    item = "items: [{id: '{{ each.value }}', for_each: content/rows.yaml, inputs: {topic: x}}]\n"
-    result = desired(declared(project, item, {"content/rows.yaml": "[one]\n"}))
-    assert (result.findings, result.manifests, len(result.specs)) == ((), ("content/a.yaml",), 1)
 
 
 @pytest.mark.parametrize(("settings", "files", "expected"), [
@@ -284,15 +264,6 @@ def test_settings_are_not_read_through_a_link_out_of_the_project(invoke: Run, pr
         ended = invoke("-C", str(root / folder), *arguments)
         assert (ended.code, "planted" in ended.stdout + ended.stderr) == (1, False)
         assert "`contentops.yaml` is a link that points outside the project" in ended.stdout + ended.stderr
-
-
-@pytest.mark.parametrize("linked", ["contentops.yaml", "content/a.yaml"])
-def test_links_inside_the_project_are_read(project: Build, linked: str) -> None:
-    """A link from one file of the project to another is as good as the file."""
-    root = declared(project, ONE)
-    (root / linked).rename(root / "target")
-    (root / linked).symlink_to(root / "target")
-    assert [spec.id for spec in desired(root).specs] == ["one"]
 
 
 def test_a_linked_root_of_a_glob_is_refused(project: Build) -> None:

@@ -41,27 +41,6 @@ def written(change: Change) -> Write:
     return next(step for step in change.steps if isinstance(step, Write))
 
 
-def test_an_edited_file_whose_request_changed_is_merged() -> None:
-    """Priced like any submit, with what stays told before it is paid for."""
-    change = change_of()
-    assert (change.action, change.credits, change.names) == (Action.MERGE, 4, ("submit", "poll", "write", "save"))
-    assert written(change).mode == MergeEdit(base=body_digest(WAS))
-    (kept,) = [reason for reason in change.reasons if reason.kind == "kept-sections"]
-    assert (kept.after, kept.detail) == (["## Closing"], "stays as it was edited: `## Closing`")
-
-
-@pytest.mark.parametrize(
-    "given",
-    [{"job": {"state": JobState.PAID, "body": body_digest(NEW)}}, {"stored": True}, {"job": {}}],
-    ids=["paid", "in the cache", "running"],
-)
-def test_a_text_that_is_paid_for_is_merged_for_nothing(given: dict[str, Any]) -> None:
-    """Whatever way it comes."""
-    change = change_of(**given, texts_here=(WAS, NEW))
-    assert (change.action, change.credits) == (Action.FINISH, 0)
-    assert written(change).mode == MergeEdit(base=body_digest(WAS))
-
-
 def test_without_the_text_that_was_edited_nothing_is_merged() -> None:
     """No one can tell then what a person changed; and an adopted text was never generated."""
     change = change_of(texts_here=())
@@ -131,16 +110,6 @@ def test_a_file_that_was_emptied_is_not_merged(tmp_path: Path) -> None:
     assert "`--on-edit overwrite`" in harness.plan().changes[0].hint
     assert results(harness.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
     assert "in 2027" in harness.read("out/one.md")
-
-
-def test_a_merged_text_is_merged_again(tmp_path: Path) -> None:
-    """Its base is the last generated text, so that what came from it gives way and the person's stays."""
-    harness = edited_harness(tmp_path)
-    harness.apply()
-    assert results(harness.declared("one", year=2028).apply()) == {"one": "done"}
-    assert "in 2028." in harness.read("out/one.md")
-    assert "My own words." in harness.read("out/one.md")
-    assert harness.plan().empty
 
 
 def test_line_endings_and_front_matter_of_the_file_stay(tmp_path: Path) -> None:

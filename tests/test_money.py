@@ -16,7 +16,7 @@ from contentops.manifests.project import load_project
 from contentops.model import Project, Request
 from contentops.model.jobs import bound_words
 from contentops.operations.opening import Runtime
-from contentops.pricing import CREDITS, Price
+from contentops.pricing import Price
 from contentops.reporting.layout import unpainted
 from contentops.reporting.plan_markdown import plan_markdown
 from contentops.schema_files import load_schema
@@ -50,18 +50,6 @@ def metered(body: Any, number: int) -> Raw:
     answer = json.loads(writes(body, number).body)["choices"][0]["message"]["content"]
     size = sum(len(message["content"].encode()) for message in body["messages"])
     return said(answer, usage={"prompt_tokens": size, "completion_tokens": body["max_tokens"] - 1})
-
-
-@pytest.mark.parametrize("settings", [
-    pytest.param(MODEL_PROJECT.replace("engine: openai, model: small", "engine: outline") + PRICE, id="no-model"),
-    pytest.param(MODEL_PROJECT.replace("base_url: local, engine: openai, model: small", "") + PRICE, id="remote"),
-])  # fmt: skip
-def test_without_a_model_at_a_price_a_plan_says_no_money(project: Build, invoke: Run, settings: str) -> None:
-    """No key and no word is new."""
-    root = shop(project, settings=settings)
-    assert "money" not in json.dumps(planned(invoke, root))
-    assert "tokens_at_most" not in json.dumps(planned(invoke, root))
-    assert "USD" not in invoke("plan", cwd=root).stdout
 
 
 def test_a_model_without_a_price_is_not_free(project: Build, invoke: Run, processes: None) -> None:
@@ -137,36 +125,6 @@ def test_a_plan_says_the_most_that_its_texts_may_cost(project: Build, invoke: Ru
         spent["money"]["USD"]
     )
     assert (spent["texts"], invoke("plan", "--detailed-exitcode", cwd=root).code) == (2, 0)
-
-
-def test_a_longer_text_may_cost_more(project: Build, invoke: Run) -> None:
-    """The limit follows the words that the inputs ask for, the mode, and `max_tokens` of the settings."""
-    root = shop(project, "one")
-    sums = [planned(invoke, root)["summary"]["money_at_most"]["USD"]]
-    for change in (
-        ("contentops.yaml", "mode: quick", "mode: premium"),
-        ("contentops.yaml", "model: small", "model: small, max_tokens: 9000"),
-        ("content/blog.yaml", "inputs: {", "inputs: {word_count_target: 90000, "),
-    ):
-        path = root / change[0]
-        path.write_text(path.read_text("utf-8").replace(*change[1:]), "utf-8")
-        sums.append(planned(invoke, root)["summary"]["money_at_most"]["USD"])
-    path = root / "contentops.yaml"
-    path.write_text(path.read_text("utf-8").replace("model: small,", "model: small, passes: one,"), "utf-8")
-    assert Decimal(planned(invoke, root)["summary"]["money_at_most"]["USD"]) < Decimal(sums[-1])
-    assert (sorted(sums[:3], key=Decimal), len({*sums[:3]})) == (sums[:3], 3)
-
-
-@pytest.mark.parametrize(("least", "worst", "retries", "words"), [
-    (42 * 10**9, 42 * 10**9, 0, "at most 0.042 USD"),
-    (42_010_000_000, 42_010_000_000, 0, "at most 0.0421 USD"),
-    (42 * 10**9, 126 * 10**9, 2, "at most 0.042 USD, 0.126 USD with 2 retries"),
-    (42 * 10**9, 84 * 10**9, 1, "at most 0.042 USD, 0.084 USD with 1 retry"),
-    (1_000_000_000_001, 1_000_000_000_001, 0, "at most 1.01 USD"),
-])  # fmt: skip
-def test_a_bound_is_rounded_up(least: int, worst: int, retries: int, words: str) -> None:
-    """Never below what it may cost."""
-    assert bound_words({"USD": least}, {"USD": worst}, retries) == words
 
 
 def test_an_apply_says_what_it_has_spent(project: Build, invoke: Run) -> None:
@@ -394,17 +352,6 @@ def test_the_price_of_a_screenplay(mode: str, inputs: dict[str, Any], price: Pri
     """ceil(pages / 15) times the mode's credits, up to the mode's pages; without pages that is an upper bound."""
     assert Request(template="feature_screenplay", style="s", mode=mode, inputs=inputs).price() == price
     assert GenerationRequest(template="feature_screenplay", mode=mode, inputs=inputs).credits == price.credits
-
-
-@pytest.mark.parametrize("mode", CREDITS)
-def test_all_else_costs_its_mode(mode: str) -> None:
-    """Other templates whatever their pages, and one section of a screenplay."""
-    pages = {"page_count": 60}
-    assert Request(template="tv_pilot_script", style="s", mode=mode, inputs=pages).price() == Price(CREDITS[mode])
-    film = Request(template="feature_screenplay", style="s", mode=mode, inputs=pages)
-    assert film.price("## Act one") == Price(CREDITS[mode])
-    section = GenerationRequest(kind="section", template="feature_screenplay", mode=mode, inputs=pages)
-    assert section.credits == CREDITS[mode]
 
 
 def _films(project: Build, address: str, **pages: int | None) -> Path:

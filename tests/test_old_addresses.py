@@ -70,23 +70,6 @@ def test_hugo_keeps_the_old_address_of_a_moved_output(tmp_path: Path) -> None:
     assert (harness.plan().empty, len(harness.api.generations)) == (True, 1)
 
 
-def test_a_new_id_keeps_the_old_address(tmp_path: Path) -> None:
-    """By `moved`, and by itself."""
-    harness = Harness(
-        tmp_path,
-        FakeApi(duration=30),
-        extra='preset: hugo\nmanifests: [content-items/*.yaml]\noutput: "content/{{ item.id }}.md"',
-    )
-    item = "  - id: {}\n    inputs: {{topic: A, target_audience: readers}}\n"
-    _declare(harness, item.format("a"))
-    harness.apply()
-    _declare(harness, item.format("b"), head="moved: [{from: a, to: b}]\n")
-    harness.apply()
-    _declare(harness, item.format("c"))
-    harness.apply()
-    assert (front(harness, "content/c.md")["aliases"], harness.plan().empty) == (["/a/", "/b/"], True)
-
-
 def test_what_people_wrote_stays(tmp_path: Path) -> None:
     """Addresses of the manifest and of the file, each once; one that was taken out of the manifest goes."""
     harness = _harness(tmp_path)
@@ -103,19 +86,6 @@ def test_what_people_wrote_stays(tmp_path: Path) -> None:
     assert harness.plan().empty
 
 
-def test_a_stated_address_that_changes_is_kept_too(tmp_path: Path) -> None:
-    """Without a move; and one that stays needs none."""
-    harness = _harness(tmp_path, "jekyll")
-    _declare(harness, _item("content/posts/Old-Name.md", "    metadata: {permalink: /a/}\n"))
-    harness.apply()
-    _declare(harness, _item("content/x.md", "    metadata: {permalink: /a/}\n"))
-    harness.apply()
-    assert "redirect_from" not in front(harness, "content/x.md")
-    _declare(harness, _item("content/x.md", "    metadata: {permalink: /b/}\n"))
-    harness.apply()
-    assert (front(harness, "content/x.md")["redirect_from"], harness.plan().empty) == (["/a/"], True)
-
-
 def test_jekyll_says_that_the_old_address_is_not_known(tmp_path: Path) -> None:
     """Its settings make the address, and no one reads them here."""
     harness = _harness(tmp_path, "jekyll")
@@ -128,20 +98,6 @@ def test_jekyll_says_that_the_old_address_is_not_known(tmp_path: Path) -> None:
     assert harness.plan().notes == ()
     _declare(harness, _item("content/new.md", "    metadata: {tags: [x]}\n"))
     assert (harness.plan().empty, harness.plan().notes) == (False, ())
-
-
-def test_it_can_be_turned_off(tmp_path: Path) -> None:
-    """What was written before stays."""
-    harness = _harness(tmp_path)
-    _declare(harness, _item("content/new.md"))
-    harness.apply()
-    settings = harness.read("contentops.yaml")
-    harness.write("contentops.yaml", f"{settings}redirects: false\n")
-    assert harness.plan().empty
-    _declare(harness, _item("content/third.md"))
-    harness.apply()
-    assert front(harness, "content/third.md")["aliases"] == ["/posts/old-name/"]
-    assert harness.plan().empty
 
 
 def test_a_new_text_and_a_lost_file_keep_them(tmp_path: Path) -> None:

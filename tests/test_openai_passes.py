@@ -172,20 +172,6 @@ def test_what_is_no_text_is_never_stored(answer: Raw, message: str, passes: str)
         assert slept == [7.0] * 3
 
 
-def test_too_few_words_are_no_whole_text() -> None:
-    """A remark in any language is asked again; a script without spaces is measured by its letters."""
-    remark = "Ich kann zu diesem Thema leider nichts schreiben."
-    answers = [said(remark), said(article(GERMAN))]
-    draft, fake, _ = written(lambda _body, number: answers[number], task())
-    assert isinstance(draft, WrittenText)
-    assert len(fake.asked) == 2
-    failed, _, _ = written(lambda _body, _number: said(remark), task())
-    assert "the model wrote 8 words of about 200 in the text" in str(failed)
-    japanese = "# 潮\n\n" + "潮は一日に二度満ち引きします。港はそれに合わせて動きます。" * 20
-    draft, _, _ = written(lambda _body, _number: said(japanese), task())
-    assert isinstance(draft, WrittenText)
-
-
 @pytest.mark.parametrize("name", ["refusal-0", "json", "cut-off", "megabyte"])
 def test_a_bad_answer_on_the_command_line(project: Build, invoke: Run, name: str) -> None:
     """Nothing is written, the item says why, and the next apply with a better model finishes."""

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -113,18 +112,6 @@ def test_every_method_refuses_unsafe_paths(outputs: Outputs, path: str) -> None:
         with pytest.raises(OutputError, match="is not allowed"):
             call()
     assert outputs.sweep([path], before=1e12) == 0
-
-
-@needs_modes
-def test_write_keeps_mode(outputs: Outputs, tmp_path: Path) -> None:
-    """A file keeps its mode when it is written again; a new one gets the usual one."""
-    file = tmp_path / "a.md"
-    digest = outputs.write("a.md", "one", expect=NOTHING)
-    (tmp_path / "usual").touch()
-    assert file.stat().st_mode == (tmp_path / "usual").stat().st_mode
-    file.chmod(0o6640)
-    outputs.write("a.md", "two", expect=digest)
-    assert stat.S_IMODE(file.stat().st_mode) == 0o640
 
 
 def test_write_again_does_nothing(outputs: Outputs, tmp_path: Path) -> None:
@@ -281,14 +268,6 @@ def test_write_refuses_what_can_not_be_text(outputs: Outputs, tmp_path: Path) ->
     assert tree(tmp_path) == {}
 
 
-def test_name_too_long(outputs: Outputs) -> None:
-    """A name the file system cannot hold is told as such, and seen as a problem."""
-    path = f"out/{'x' * 300}.md"
-    with pytest.raises(OutputError, match="a name longer than 255 bytes"):
-        outputs.write(path, "ours", expect=NOTHING)
-    assert "a name longer than 255 bytes" in outputs.observe(path).problem
-
-
 def test_missing_root(tmp_path: Path, handles: bool) -> None:
     """Without its root nothing is made."""
     outputs = Outputs(tmp_path / "gone", handles=handles)
@@ -384,17 +363,6 @@ def test_linked_folders_are_never_entered(tmp_path: Path, handles: bool, target:
     assert (outputs.sweep(["out"], before=1e12), tree(tmp_path)) == (0, before)
 
 
-def test_file_in_place_of_a_folder(outputs: Outputs, tmp_path: Path) -> None:
-    """Nothing can lie under a file."""
-    (tmp_path / "out").write_text("theirs")
-    assert outputs.observe("out/a.md").problem == (
-        "`out/a.md`: `out` is a file, so it cannot contain another file; move that file away, or change `output`"
-    )
-    with pytest.raises(OutputError, match="`out` is a file"):
-        outputs.write("out/deep/a.md", "x", expect=NOTHING)
-    assert tree(tmp_path) == {"out": b"theirs"}
-
-
 def folds_case(root: Path) -> bool:
     """Whether this file system takes `A` for `a`."""
     (root / "probe").touch()
@@ -425,17 +393,6 @@ def test_another_spelling_of_the_same_file(tmp_path: Path, handles: bool, existi
     assert (tmp_path / existing).read_text() == "theirs"
 
 
-def test_move(outputs: Outputs, tmp_path: Path) -> None:
-    """A move makes folders, removes those it empties, and is done when run again."""
-    digest = outputs.write("old/deep/a.md", "ours", expect=NOTHING)
-    for _ in range(2):
-        outputs.move("old/deep/a.md", "new/b.md", expect=digest)
-        assert tree(tmp_path) == {"new": None, "new/b.md": b"ours"}
-    outputs.move("new/b.md", "new/b.md", expect=digest)
-    outputs.move("new/b.md", "b.md", expect=digest)
-    assert tree(tmp_path) == {"b.md": b"ours"}
-
-
 def test_move_keeps_folders_that_hold_something(outputs: Outputs, tmp_path: Path) -> None:
     """Only empty folders are removed; run again, the move is done there too."""
     digest = outputs.write("old/a.md", "ours", expect=NOTHING)
@@ -443,16 +400,6 @@ def test_move_keeps_folders_that_hold_something(outputs: Outputs, tmp_path: Path
     for _ in range(2):
         outputs.move("old/a.md", "a.md", expect=digest)
         assert tree(tmp_path) == {"a.md": b"ours", "old": None, "old/.gitkeep": b""}
-
-
-@pytest.mark.parametrize("existing", ["theirs", "ours"], ids=["another file", "an equal file"])
-def test_move_overwrites_nothing(outputs: Outputs, tmp_path: Path, existing: str) -> None:
-    """A file at the target stays, whatever it holds."""
-    digest = outputs.write("a.md", "ours", expect=NOTHING)
-    (tmp_path / "b.md").write_text(existing)
-    with pytest.raises(FileChanged, match=r"`b\.md` already exists"):
-        outputs.move("a.md", "b.md", expect=digest)
-    assert tree(tmp_path) == {"a.md": b"ours", "b.md": existing.encode()}
 
 
 @pytest.mark.parametrize(("files", "words"), [

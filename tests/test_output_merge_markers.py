@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.digest import digest_bytes, digest_text
-from contentops.documents.clean import body_digest, conflict_line, is_lfs_pointer
+from contentops.documents.clean import conflict_line, is_lfs_pointer
 from contentops.documents.files import Outputs, observe_by_stamp
 from contentops.model import Observed, OnEdit
 from tests.fakes.api import FakeApi
@@ -178,31 +178,3 @@ def _merging(root: Path) -> Harness:
     harness = Harness(root, FakeApi(duration=30, auto_save=False)).applied("one", "two")
     harness.edit("out/one.md", "Take 1.", f"Take 1.\n\n{CONFLICT}")
     return harness
-
-
-def test_a_resolved_merge_goes_on(root: Path) -> None:
-    """Once the markers are gone the file is an edited one like any other."""
-    harness = _merging(root)
-    (change,) = harness.plan().changes
-    assert (change.blocked, change.steps) == ("unreadable-file", ())
-    assert change.hint.endswith("resolve the merge first")
-    harness.edit("out/one.md", CONFLICT, "theirs\n")
-    assert results(harness.apply()) == {"one": "done"}
-    assert sum(content.body.endswith("theirs\n") for content in harness.api.contents.values()) == 1
-
-
-def test_a_generated_text_with_such_lines_is_a_text_like_any_other(root: Path) -> None:
-    """A job may write about git without code blocks: its text is written, saved, and stays unchanged."""
-    harness = Harness(root, FakeApi(duration=30, auto_save=False))
-    lines = CONFLICT.replace("\n", "\\n")
-    harness.write(
-        "content/blog.yaml",
-        f'items: [{{id: one, inputs: {{topic: "git\\n{lines}", target_audience: readers}}, metadata: {{title: Git}}}}]\n',
-    )
-    assert results(harness.apply()) == {"one": "done"}
-    (content,) = harness.api.contents.values()
-    assert CONFLICT in content.body
-    assert conflict_line(harness.read("out/one.md"))
-    assert (harness.record("one").generated, harness.plan().empty) == (body_digest(content.body), True)
-    harness.edit("content/blog.yaml", "title: Git", "title: Merging")
-    assert (results(harness.apply()), harness.plan().empty) == ({"one": "done"}, True)

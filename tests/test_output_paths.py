@@ -13,19 +13,9 @@ from contentops.documents.folders import denial, explained, reason
 from contentops.documents.front_matter import compose
 from contentops.documents.paths import split_path
 from contentops.errors import OutputError
-from contentops.model import Action, Spec
+from contentops.model import Spec
 from contentops.planning.plan import make_plan
-from tests.fakes.api import FakeApi
-from tests.fakes.harness import Harness, blog, results
 from tests.fakes.sides import a_file, a_record, a_situation, a_spec
-
-
-@pytest.mark.parametrize(
-    "path", ["a.md", "out/a.md", "out/deep/er/a", "out/a b (1).md", "out/ümläut 日本.md", "out/a..b"]
-)
-def test_allowed(path: str) -> None:
-    """Ordinary relative paths are split at their slashes."""
-    assert "/".join(split_path(path)) == path
 
 
 @pytest.mark.parametrize("path", [
@@ -64,19 +54,6 @@ def test_errors_are_explained(number: int | None, why: str) -> None:
     assert reason(OSError(errno.ENOSPC, "x"))[1]
 
 
-def test_a_read_only_file_costs_nothing(tmp_path: Path) -> None:
-    """Its item is held back with the reason, the others go on; once it is writable, it follows."""
-    harness = Harness(tmp_path, FakeApi(duration=30)).applied("one", "two")
-    (tmp_path / "out/one.md").chmod(0o444)
-    harness.write("content/blog.yaml", blog("one", "two", year=2027))
-    change = next(change for change in harness.plan().changes if change.id == "one")
-    assert (change.action, change.blocked, change.credits) == (Action.BLOCKED, "unwritable-file", 0)
-    assert "`out/one.md` is marked read-only" in change.hint
-    assert (results(harness.apply()), harness.api.credits) == ({"one": "blocked", "two": "done"}, 12)
-    (tmp_path / "out/one.md").chmod(0o644)
-    assert (results(harness.apply()), harness.plan().empty) == ({"one": "done"}, True)
-
-
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nothing is denied to root")
 def test_a_folder_that_takes_no_files(tmp_path: Path) -> None:
     """The nearest folder that is there decides."""
@@ -108,16 +85,6 @@ def test_what_would_write_is_blocked(spec: Spec, kept: bool) -> None:
     assert not any("submit" in change.names for change in plan.changes)
 
 
-def test_protection_is_named_where_it_helps() -> None:
-    """It keeps a file as it is; an item that has none yet would be held back all the same."""
-    changed, new, before = a_spec(topic="new"), a_spec("two"), a_spec()
-    s = a_situation([changed, new], [a_record(before)], [a_file(before.output)])
-    plan = make_plan(structs.replace(s, denied=lambda path: f"no file can be written for `{path}`"))
-    hints = {change.id: change.hint for change in plan.changes}
-    assert hints[changed.id].endswith("; change that, or set `protected: true` to keep the item as it is")
-    assert hints[new.id].endswith("; change that")
-
-
 HOUR = 3_600_000_000_000
 
 
@@ -141,23 +108,6 @@ class Memory(dict[str, str]):
         return [name for name in self if self[name] != before.get(name)]
 
 
-def test_what_is_remembered_is_what_is_read(tmp_path: Path) -> None:
-    """A second look gives the same answer and has nothing new to remember."""
-    _write(tmp_path, "a.md", "One.\n")
-    memory = Memory()
-    assert memory.look(tmp_path, "a.md", "gone.md")
-    assert not memory.look(tmp_path, "a.md", "gone.md")
-
-
-def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
-    """Another body of the same length shows, even with its old modification time put back."""
-    _write(tmp_path, "a.md", "One.\n")
-    memory = Memory()
-    memory.look(tmp_path, "a.md")
-    _write(tmp_path, "a.md", "Two.\n")
-    assert memory.look(tmp_path, "a.md")
-
-
 def test_a_folder_that_is_a_link_is_seen(tmp_path: Path) -> None:
     """Its files are the same by their stamps, but are no outputs any more."""
     (tmp_path / "out" / "deep").mkdir(parents=True)
@@ -175,15 +125,3 @@ def test_a_fresh_file_is_not_trusted(tmp_path: Path) -> None:
     _write(tmp_path, "a.md", "One.\n", age=0)
     memory = Memory()
     assert not memory.look(tmp_path, "a.md", later=0)
-
-
-@pytest.mark.parametrize("damaged", ["", "{", "[2]", '{"a.md": [1]}', "[" * 5000, "\x00"])
-@pytest.mark.parametrize("head", ["", "9 ", None])
-def test_a_damaged_memory_is_ignored(tmp_path: Path, damaged: str, head: str | None) -> None:
-    """The memory never changes the answer."""
-    _write(tmp_path, "a.md", "One.\n")
-    memory = Memory()
-    memory.look(tmp_path, "a.md")
-    for name, text in memory.items():
-        memory[name] = " ".join((*text.split(" ", 2)[:2], damaged)) if head is None else f"{head}{damaged}"
-    assert memory.look(tmp_path, "a.md")

@@ -19,10 +19,10 @@ from contentops.operations.texts import restore
 from contentops.planning.plan import make_plan
 from contentops.reporting.run import run_text
 from tests.clones import git
-from tests.fakes.api import FakeApi, on
-from tests.fakes.harness import Harness, results
+from tests.fakes.api import FakeApi
+from tests.fakes.harness import Harness
 from tests.fakes.kills import EachKill
-from tests.fakes.sides import a_file, a_finished, a_job, a_record, a_situation, a_spec, only_change
+from tests.fakes.sides import a_file, a_job, a_record, a_situation, a_spec, only_change
 from tests.running import Build, Run
 from tests.test_promote import Room
 
@@ -32,37 +32,6 @@ REPLACED = "`out/a.md` was edited by hand, and that text is replaced"
 
 def _told(change: Change) -> list[str]:
     return [reason.detail for reason in change.reasons if reason.kind == "edited"]
-
-
-# --- what the plan says ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("state", [None, *JobState], ids=str)
-def test_an_overwrite_says_what_goes(state: JobState | None) -> None:
-    """Whether it is submitted, finished or looked up."""
-    spec = a_spec(topic="new")
-    record, file = a_record(a_spec()), a_file(spec.output, body=HAND)
-    jobs = [a_job(spec, state)] if state is not None else []
-    change = only_change([spec], [record], [file], open_jobs=jobs, on_edit=OnEdit.OVERWRITE)
-    assert "write" in change.names
-    assert _told(change) == [REPLACED]
-
-
-def test_a_stored_text_in_place_of_an_edit_says_so() -> None:
-    """It costs nothing, and the words go all the same."""
-    spec = a_spec(topic="new")
-    jobs = [a_finished(spec)]
-    file = a_file(spec.output, body=HAND)
-    change = only_change([spec], [a_record(a_spec())], [file], jobs=jobs, on_edit=OnEdit.OVERWRITE)
-    assert (change.action, _told(change)) == (Action.FINISH, [REPLACED])
-
-
-@pytest.mark.parametrize("file", [a_file("out/a.md"), None], ids=["as generated", "gone"])
-def test_nothing_is_said_where_nothing_goes(file: object) -> None:
-    """An unedited file, or none."""
-    spec = a_spec(topic="new")
-    files = [a_file("out/a.md")] if file else []
-    assert _told(only_change([spec], [a_record(a_spec())], files, on_edit=OnEdit.OVERWRITE)) == []
 
 
 # --- a replacement that was cut short ----------------------------------------------------------------------
@@ -95,16 +64,6 @@ def test_a_section_under_way_is_finished_over_a_saved_edit() -> None:
     other = structs.replace(job, section="One")
     held = make_plan(structs.replace(sides, state=structs.replace(sides.state, open_jobs={other.request_id: other})))
     assert [change.blocked for change in held.changes] == ["edited"]
-
-
-def test_a_section_under_way_waits_where_no_one_knows_what_was_generated() -> None:
-    """All of an edited file may be a person's then."""
-    spec = a_spec()
-    job = a_job(spec, attempt=2, section="Two")
-    file = a_file(spec.output, body=HAND)
-    change = only_change([spec], [a_record(spec)], [file], open_jobs=[job], sections={"a": "Two"})
-    assert (change.action, change.blocked) == (Action.BLOCKED, "edited")
-    assert "`--on-edit overwrite` writes the paid section instead" in change.hint
 
 
 # --- words that are nowhere else ----------------------------------------------------------------------------
@@ -190,25 +149,6 @@ def test_front_matter_of_a_file_that_was_not_recorded_is_kept(tmp_path: Path, ea
         texts = [path.read_text("utf-8") for path in harness.root.rglob("a.md")]
         assert any("author: ME" in text for text in texts), where
         assert harness.plan().empty, where
-
-
-# --- a text of the embedded server -------------------------------------------------------------------------
-
-
-def test_a_moved_draft_is_still_a_draft(tmp_path: Path) -> None:
-    """The move of a text that `local` made is no reason to take it for one of the real server."""
-    draft = Harness(tmp_path, FakeApi(outlines=True), base_url="local")
-    draft.write("content/b.yaml", "items: [{id: a, inputs: {topic: A, target_audience: readers}}]\n")
-    draft.apply()
-    harness = Harness(tmp_path, FakeApi(duration=30))
-    harness.write(
-        "content/b.yaml", "items: [{id: a, output: out/x.md, inputs: {topic: A, target_audience: readers}}]\n"
-    )
-    harness.api.fault(on("submit", 1), 402)
-    assert results(harness.apply()) == {"a": "pending"}
-    assert (harness.record("a").output, harness.record("a").server) == ("out/x.md", "local")
-    assert (harness.actions(), results(harness.apply())) == ({"a": "regenerate"}, {"a": "done"})
-    assert harness.record("a").server == "https://api.example.test:443"
 
 
 # --- regenerate --------------------------------------------------------------------------------------------
@@ -339,20 +279,6 @@ def test_words_that_the_lock_calls_generated_are_kept(made: Harness, *, removed:
         assert "MINE" not in made.read("out/a.md")
     (copy,) = made.root.glob(".contentops/replaced/*/out/a.md")
     assert copy.read_text() == mine
-
-
-def test_an_earlier_text_of_a_job_is_no_edit(made: Harness) -> None:
-    """It was put back from git: a new request replaces it without a question, and without a copy."""
-    before = made.read("out/a.md")
-    made.edit("content/b.yaml", "topic: A", "topic: B")
-    made.apply()
-    made.write("out/a.md", before)
-    made.edit("content/b.yaml", "topic: B", "topic: C")
-    (change,) = made.plan().changes
-    assert change.action == "regenerate"
-    made.apply()
-    assert not list(made.root.glob(".contentops/replaced/*/out/a.md"))
-    assert made.api.credits == 12
 
 
 def test_without_a_lock_the_jobs_know_their_server(made: Harness) -> None:

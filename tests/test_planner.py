@@ -14,15 +14,11 @@ from contentops.model import (
     Action,
     ApiSettings,
     Budget,
-    Guards,
     ItemId,
     JobState,
-    LookUp,
     Move,
     Observed,
     OnEdit,
-    Origin,
-    Project,
     Record,
     Remote,
     Save,
@@ -30,11 +26,10 @@ from contentops.model import (
 )
 from contentops.model.records import OPEN
 from contentops.planning.plan import make_plan
-from contentops.planning.sides import find_rings, order_moves
+from contentops.planning.sides import order_moves
 from tests.fakes.sides import (
     PROJECT,
     SERVER,
-    TEXT,
     a_file,
     a_finished,
     a_job,
@@ -58,7 +53,6 @@ OLD, MADE, HAND = a_record(X), a_file("out/a.md"), a_file("out/a.md", body="By h
 PAID, LOST = a_job(Y, JobState.PAID, body=body_digest("New.\n")), a_job(Y, JobState.UNKNOWN)
 OURS = a_file("out/a.md", owner="a", provenance={"item": "a", "digest": X.digest})
 LOCAL = structs.replace(PROJECT, api=ApiSettings(base_url="local"))
-NO_SAVES = structs.replace(PROJECT, api=structs.replace(PROJECT.api, save="off"))
 BROKEN = Observed(path="out/a.md", problem="`out/a.md` is not UTF-8; save it as UTF-8")
 MOVED = a_spec(topic="x", output="out/new.md")
 OTHER = a_spec("b")
@@ -134,18 +128,6 @@ def test_a_row_of_the_table(sides: dict[str, Any], expected: tuple[Any, ...]) ->
     assert actual[: len(expected)] == expected
 
 
-@pytest.mark.parametrize(("spec", "record", "file", "project"), [
-    pytest.param(X, OLD, MADE, PROJECT, id="as made"),
-    pytest.param(X, SAVED_BY_HAND, HAND, PROJECT, id="edited and saved"),
-    pytest.param(a_spec(topic="x", save=False), OLD, HAND, PROJECT, id="edited, not to be saved"),
-    pytest.param(X, OLD, HAND, NO_SAVES, id="edited, nothing is saved"),
-])  # fmt: skip
-def test_nothing_to_do(spec: Spec, record: Record, file: Observed, project: Project) -> None:
-    """Such an item counts as unchanged."""
-    plan = plan_of([spec], [record], [file], project=project)
-    assert (plan.empty, plan.unchanged) == (True, 1)
-
-
 @pytest.mark.parametrize(("sides", "hint"), [
     ({"specs": [X], "claimed_paths": STAGING}, "contentops.staging.lock"),
     ({"specs": [X], "records": [OLD], "files": [BROKEN]}, BROKEN.problem),
@@ -166,18 +148,6 @@ def test_what_is_only_a_note(sides: dict[str, Any], actions: list[str], notes: l
     """An unknown submit blocks only its own request; nothing is deleted silently; a protected text stays."""
     plan = plan_of(**sides)
     assert ([change.action for change in plan.changes], [note.kind for note in plan.notes]) == (actions, notes)
-
-
-def test_a_paid_text_that_no_record_has_yet_is_no_edit() -> None:
-    """Stopped between the file and its record, and asked for otherwise then: the words in the file are a job's."""
-    recorded, paid, wanted = a_spec(topic="x"), a_spec(topic="y"), a_spec(topic="z")
-    words = "Paid for.\n"
-    sides = [a_record(recorded)], [a_file(recorded.output, body=words)]
-    jobs = [a_job(paid, JobState.PAID, body=body_digest(words))]
-    assert only_change([wanted], *sides, open_jobs=jobs).action is Action.REGENERATE
-    assert only_change([wanted], *sides, open_jobs=[a_job(paid)]).blocked == "edited"
-    (removed,) = [change for change in plan_of([], *sides, open_jobs=jobs, prune=True).changes if change.id == "a"]
-    assert (removed.action, removed.blocked) == (Action.REMOVE, "")
 
 
 def test_a_file_that_cannot_be_read_is_no_text_left_behind() -> None:
@@ -201,54 +171,11 @@ def test_which_file_left_behind_is_an_items_does_not_hang_on_the_order_of_entrie
     assert (one.changes, one.changes[0].source) == (other.changes, "out/one.md")
 
 
-@pytest.mark.parametrize(("before", "after"), [("x", "y"), (1, True), ([1], [True])])
-def test_changed_spec_regenerates_an_unedited_file(before: Any, after: Any) -> None:
-    """Changed and as generated: regenerated, with the field's values as reason, also if Python takes them for equal."""
-    old, new = a_spec(topic=before), a_spec(topic=after)
-    change = only_change([new], [a_record(old)], [a_file(new.output)])
-    assert (change.action, change.names) == (Action.REGENERATE, GENERATE)
-    reasons = [(reason.field, reason.before, reason.after) for reason in change.reasons]
-    assert str(reasons) == str([("inputs.topic", before, after)])
-
-
 def test_replace_of_an_unknown_item_is_a_usage_error() -> None:
     """`--replace` names the nearest item."""
     with pytest.raises(UsageError) as caught:
         plan_of([a_spec("hello")], replace=("helo",))
     assert "`hello`" in caught.value.hint
-
-
-@pytest.mark.parametrize(("saved", "body", "why"), [
-    (None, TEXT, "never saved to this server"),
-    (None, "By hand.\n", "never saved to this server"),
-    (TEXT, "By hand.\n", "edited by hand"),
-    ("Before.\n", TEXT, "not what was last saved"),
-])  # fmt: skip
-def test_why_a_text_is_saved(saved: str | None, body: str, why: str) -> None:
-    """Its file is not what the server has."""
-    spec = a_spec()
-    change = only_change([spec], [a_record(spec, saved=saved)], [a_file(spec.output, body=body)])
-    assert [reason.detail for reason in change.reasons] == [why]
-
-
-def test_gone_item_with_the_same_request_is_renamed() -> None:
-    """A new id for the same request moves the file instead of paying."""
-    old, new = a_spec("a"), a_spec("b")
-    change = only_change([new], [a_record(old)], [a_file(old.output)])
-    assert (change.action, change.names, change.renamed_from) == (Action.RENAME, ("move",), "a")
-    assert (change.source, change.target) == ("out/a.md", "out/b.md")
-    gone = only_change([new], [a_record(old)])
-    assert (gone.action, [reason.kind for reason in gone.reasons]) == (Action.RESTORE, ["missing", "renamed"])
-
-
-def test_renames_pair_in_id_order() -> None:
-    """Several gone and new items with one request pair by id."""
-    plan = plan_of(
-        [a_spec("c"), a_spec("d")],
-        [a_record(a_spec("a")), a_record(a_spec("b"))],
-        [a_file("out/a.md"), a_file("out/b.md")],
-    )
-    assert {change.id: change.renamed_from for change in plan.changes} == {"c": "a", "d": "b"}
 
 
 def test_a_note_about_an_orphan_names_its_file_only_where_that_is_there() -> None:
@@ -263,21 +190,6 @@ def test_a_note_about_an_orphan_names_its_file_only_where_that_is_there() -> Non
         "`a` is not in any manifest; its record stays",
     ]
     assert ["its file" in note.hint for note in (*there, *gone, *shared)] == [True, False, False]
-
-
-@pytest.mark.parametrize("edit", [{"body": "By hand.\n"}, {"title": "By hand"}, {"front": {"author": "Ann"}}])
-def test_prune_never_removes_an_edited_orphan(edit: dict[str, Any]) -> None:
-    """A person's words are not removed, wherever in the file they stand."""
-    spec = a_spec()
-    change = only_change([], [a_record(spec)], [a_file(spec.output, **edit)], prune=True)
-    assert (change.action, change.blocked) == (Action.BLOCKED, "edited")
-
-
-def test_prune_leaves_a_file_that_a_declared_item_owns() -> None:
-    """An orphan whose path another item took over loses only its record."""
-    orphan, living = a_spec("a", output="out/x.md"), a_spec("b", topic="y", output="out/x.md")
-    plan = plan_of([living], [a_record(orphan), a_record(living)], [a_file("out/x.md")], prune=True)
-    assert {change.id: (change.action, change.target) for change in plan.changes} == {"a": (Action.REMOVE, "")}
 
 
 def test_a_new_item_at_the_path_of_an_orphan_is_told_what_frees_it() -> None:
@@ -299,14 +211,6 @@ def test_protection_outlives_its_manifest_line_until_false_is_applied() -> None:
     assert plan_of([], [record], [a_file(new.output)], prune=True).changes == ()
     lifted = only_change([stated(new, "protected")], [record], [a_file(new.output)])
     assert lifted.action is Action.REGENERATE
-
-
-def test_records_of_the_embedded_server_count_as_changed_elsewhere() -> None:
-    """Drafts are replaced by the real thing, with that as the reason."""
-    spec = a_spec()
-    change = only_change([spec], [a_record(spec, server="local", outline=True)], [a_file(spec.output)])
-    assert change.action is Action.REGENERATE
-    assert change.reasons[0].detail == "made by the bundled server"
 
 
 # --- path, front matter, save ------------------------------------------------------------------------------
@@ -335,14 +239,6 @@ def test_a_ring_of_outputs_is_refused_by_name(outputs: dict[str, str], ring: str
     assert said == {id_: [("moved", change.target)] for id_, change in zip(said, plan.changes, strict=True)}
 
 
-def test_a_chain_of_outputs_moves_the_last_one_first() -> None:
-    """Each target is free when its turn comes; a ring has no such order."""
-    plan = plan_of(*_placed(a="out/b.md", b="out/c.md", c="out/d.md", d="out/e.md/index.md"))
-    moves = {change.id: step for change in plan.changes for step in change.steps if isinstance(step, Move)}
-    assert order_moves(moves) == ("d", "c", "b", "a")
-    assert list(find_rings(moves)) == []
-
-
 def test_many_rings_and_a_long_chain_are_told_apart_at_once() -> None:
     """Whatever waits for a place that is not free waits, and time grows with the number of moves alone."""
     swaps = {f"a{number:05}": f"out/a{number ^ 1:05}.md" for number in range(200)}
@@ -363,22 +259,6 @@ def test_what_stands_above_or_below_a_target_moves_first(target: str, other: str
         ItemId("b"): Move(source=other, target="elsewhere.md", expects=NOTHING),
     }
     assert order_moves(moves) == ("b", "a")
-
-
-@pytest.mark.parametrize("output", ["out/A.md", "out/a.md/index.md"], ids=["case", "folder"])
-def test_paths_that_cannot_both_exist_go_through_a_temporary_name(output: str) -> None:
-    """Where a move was cut short half way, the file is found there."""
-    wanted, records, files = _placed(a=output)
-    (move,) = (step for step in only_change(wanted, records, files).steps if isinstance(step, Move))
-    assert move.via.endswith(".moving")
-    rested = only_change(wanted, records, [a_file(move.via, body="a\n")])
-    assert rested.steps[0] == Move(source=move.via, target=output, expects=a_file(move.via, body="a\n").file)
-
-
-def test_move_cut_short_is_recognised() -> None:
-    """The file is at its new path already: the move is only recorded."""
-    change = only_change([MOVED], [OLD], [a_file("out/new.md")])
-    assert (change.action, change.source, change.target) == (Action.MOVE, "out/new.md", "out/new.md")
 
 
 TAG_A, TAG_B, BETTER = {"tags": ["a"]}, {"tags": ["b"]}, {"title": "Better"}
@@ -412,35 +292,6 @@ def test_front_matter(
 # --- moved -------------------------------------------------------------------------------------------------
 
 
-def test_moved_gives_the_record_a_new_id() -> None:
-    """A `moved` pair is a rename even if the request changed."""
-    old, new = a_spec("a"), a_spec("b", topic="y")
-    change = only_change([new], [a_record(old)], [a_file(old.output)], moved={"a": "b"})
-    assert (change.action, change.names) == (Action.REGENERATE, ("move", *GENERATE))
-    assert change.record is not None
-
-
-def test_what_answers_the_request_of_its_id_stays() -> None:
-    """A chain that stays in the manifest is not applied again, though its last item was never made."""
-    a, b, c = a_spec("a"), a_spec("b"), a_spec("c", topic="y")
-    first = a_situation([b, c], [a_record(a)], [a_file(a.output)], moved={"a": "b", "b": "c"})
-    assert (set(first.records), first.moved) == ({"b"}, {"b": "a"})
-    again = a_situation([b, c], first.records.values(), moved={"a": "b", "b": "c"})
-    assert (again.records, again.moved) == (first.records, {})
-
-
-@pytest.mark.parametrize("state", sorted(OPEN))
-def test_what_is_open_of_a_gone_item_answers_a_new_id(state: JobState) -> None:
-    """The same request under a new id: the job, or the lost submit, is that id's, and nothing is paid beside it."""
-    old, new = a_spec("a"), a_spec("b")
-    change = only_change([new], open_jobs=[a_job(old, state)])
-    unclear = state in (JobState.SUBMITTING, JobState.UNKNOWN)
-    assert (change.id, change.action) == ("b", Action.RESOLVE if unclear else Action.FINISH)
-    assert change.job is not None
-    assert change.job.request_id == a_job(old, state).request_id
-    assert (change.attempt, change.has(LookUp)) == (1, unclear)  # a submit after a look-up has that very id
-
-
 def test_a_job_that_no_item_wants_is_collected() -> None:
     """Its item is gone, and who declares its request has a text for it, or is protected."""
     old, one = a_spec("a"), a_spec("b")
@@ -467,30 +318,7 @@ def test_what_is_open_of_a_gone_item_answers_a_text_that_is_to_change(record: st
     assert (change.id, change.action, change.submits) == ("b", Action.FINISH, 0)
 
 
-def test_a_rename_comes_before_a_job_under_way() -> None:
-    """The text of a removed item moves to the new id, with any words of a person in it."""
-    old, new = a_spec("a"), a_spec("b")
-    plan = plan_of([new], [a_record(old)], [a_file(old.output)], open_jobs=[a_job(new)])
-    assert [(change.id, change.action, change.names[0]) for change in plan.changes] == [("b", Action.RENAME, "drain")]
-
-
-def test_a_replacement_under_way_of_a_renamed_item_is_finished() -> None:
-    """The text of a removed item moves to the new id, and so does what was ordered to replace it."""
-    old, new = a_spec("a"), a_spec("b")
-    plan = plan_of([new], [a_record(old)], [a_file(old.output)], open_jobs=[a_job(old, attempt=2)])
-    assert [(change.id, change.action, change.names[0]) for change in plan.changes] == [("b", Action.FINISH, "move")]
-
-
 # --- reasons, guards, selection ----------------------------------------------------------------------------
-
-
-def test_cause_names_the_variable_that_changed() -> None:
-    """A shared variable is the cause of every field it reaches."""
-    origins = {"inputs.topic": Origin(layer="item", variables=("year",))}
-    old = a_spec(topic="AI in 2026", origins=origins, used={"year": "aa"})
-    new = a_spec(topic="AI in 2027", origins=origins, used={"year": "bb"})
-    change = only_change([new], [a_record(old)], [a_file(old.output)])
-    assert change.reasons[0].cause == "var `year`"
 
 
 OLD_SERVER = "https://old.example.test:443"
@@ -512,17 +340,6 @@ DRAFTS = [a_spec(f"d{n}", topic=f"draft {n}") for n in range(10)]
 def test_guards_name_their_flags(sides: dict[str, Any], refusals: list[tuple[str, str]]) -> None:
     """Each guard that would refuse a plan, and what overrides it."""
     assert [(refusal.guard, refusal.flag) for refusal in plan_of(**sides).refusals] == refusals
-
-
-def test_ratio_guard_sleeps_below_its_size() -> None:
-    """Small projects are not guarded by share."""
-    specs = [a_spec(f"i{n}", topic=f"old {n}") for n in range(10)]
-    changed = [a_spec(f"i{n}", topic=f"{'new' if n < 4 else 'old'} {n}") for n in range(10)]
-    files = [a_file(spec.output) for spec in specs]
-    plan = plan_of(changed, [a_record(spec) for spec in specs], files)
-    assert [refusal.guard for refusal in plan.refusals] == ["changed-ratio"]
-    small = structs.replace(PROJECT, guards=Guards(from_items=11))
-    assert plan_of(changed, [a_record(spec) for spec in specs], files, project=small).refusals == ()
 
 
 @pytest.mark.parametrize(("changed", "guards"), [(3, []), (4, ["changed-ratio"])])
@@ -576,16 +393,6 @@ def test_tags_in_front_matter_are_no_tags_of_items() -> None:
     with pytest.raises(UsageError) as caught:
         plan_of([a_spec("one", metadata={"tags": ["launch"]})], select=("tag:launch",))
     assert caught.value.hint == "no item has `tags`; those in `metadata` are front matter"
-
-
-def test_a_question_that_nothing_answers_is_no_mistake() -> None:
-    """Nothing is edited, nothing failed: that is an answer. An orphan is an item too, pruned or not."""
-    specs, records = [a_spec("one")], [a_record(a_spec("gone", topic="y"))]
-    for select in ("state:edited", "result:failed"):
-        plan = plan_of(specs, records, select=(select,))
-        assert [note.kind for note in plan.notes] == ["nothing-selected", "orphan"]
-    assert plan_of(specs, records, exclude=("state:edited",)).changes
-    assert not plan_of(specs, records, select=("gone",)).changes
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.execution.limiter import ASK_FIRST, MARGIN, WINDOW, Admission, Limiter
-from contentops.execution.primitives import KEEP, USUAL, Durations, next_poll
+from contentops.execution.primitives import KEEP, Durations, next_poll
 
 
 def _watched(durations: Durations, seconds: float) -> int:
@@ -51,23 +51,7 @@ def test_unlearned_gaps_double_up_to_a_share_of_the_limit(per_minute: int, runni
         now = due
 
 
-def test_nothing_learned_forecasts_what_is_documented() -> None:
-    """Forecasts start from the middle of 90 s to 4 min."""
-    assert Durations().median("x") == USUAL
-    assert Durations.load({}, "https://api.example.com").estimate("x") == USUAL
-    assert Durations.load({}, "local").estimate("x") == 0.0
-    # A server of this machine may be the bundled one, or have a model behind it that takes minutes.
-    assert Durations.load({}, "http://127.0.0.1:8787").estimate("x") is None
-    assert Durations.load({"y": [10.0]}, "http://127.0.0.1:8787").estimate("x") == 10.0
-
-
 # --- some jobs are known --------------------------------------------------------------------------------------
-
-
-def test_a_late_first_poll_goes_out_at_once() -> None:
-    """A job of an earlier run is overdue: nothing is waited for."""
-    for known in ({}, {"x": [100.0]}):
-        assert next_poll(Durations(known), "x", started=-500.0, now=100.0, polls=0, per_minute=10) == 100.0
 
 
 @given(values=st.lists(st.floats(1.0, 2000.0), min_size=1, max_size=60), elapsed=st.floats(0.5, 5000.0))
@@ -79,21 +63,6 @@ def test_the_next_poll_waits_for_an_even_chance(values: list[float], elapsed: fl
     if any(value > elapsed + 0.1 for value in values):
         longer = [value for value in values if value > elapsed]
         assert sum(value <= due + 1e-6 for value in longer) >= len(longer) / 2
-
-
-def test_a_very_late_job_is_not_polled_all_the_time() -> None:
-    """Far beyond everything learned, the gaps grow with the time that has passed."""
-    durations = Durations({"k": [10.0] * 10})
-    assert next_poll(durations, "k", started=0.0, now=600.0, polls=9, per_minute=0) >= 780.0
-
-
-def test_another_kind_lends_its_durations() -> None:
-    """A kind that was never seen uses all that was learned on this server; one that was seen uses its own."""
-    durations = Durations({"a/quick": [40.0, 50.0], "b/premium": [60.0]})
-    assert durations.median("c/standard") == pytest.approx(50.0)
-    assert durations.median("a/quick") == pytest.approx(45.0)
-    durations.learn("c/standard", after=8.0, by=18.0)
-    assert durations.median("c/standard") == pytest.approx(12.0)
 
 
 @pytest.mark.parametrize(("median", "spread"), [(150.0, 0.35), (20.0, 0.8), (600.0, 0.1)])
@@ -113,25 +82,6 @@ def test_jobs_that_all_take_the_same_time_cost_few_polls() -> None:
     assert sum(polls[50:]) <= 2.2 * 150
 
 
-def test_a_late_first_poll_says_little() -> None:
-    """Where the limit delays every first poll, no job is taken for a longer one."""
-    durations = Durations({"k": [150.0] * 20})
-    before = durations.median("k")
-    for _ in range(10):
-        durations.learn("k", after=0.0, by=400.0)
-    assert durations.median("k") == pytest.approx(before, rel=0.1)
-
-
-@pytest.mark.parametrize("seconds", [5.0, 200.0], ids=["fast", "slow"])
-def test_a_server_that_became_another_is_believed(seconds: float) -> None:
-    """The latest jobs count: after a few times as many as are kept, nothing of the former ones is left."""
-    durations = Durations({"k": [15.0] * KEEP})
-    for _ in range(4 * KEEP):
-        _watched(durations, seconds)
-    assert durations.median("k") == pytest.approx(seconds, rel=0.2)
-    assert len(durations.seen["k"]) == KEEP
-
-
 @given(st.lists(st.tuples(st.floats(0.0, 5000.0), st.floats(0.0, 5000.0)), min_size=1, max_size=80))
 def test_any_history_gives_a_usable_estimate(history: list[tuple[float, float]]) -> None:
     """Whatever the polls said, in whatever order: finite, positive, never a poll in the past, and kept as JSON."""
@@ -141,16 +91,6 @@ def test_any_history_gives_a_usable_estimate(history: list[tuple[float, float]])
         assert 0 < durations.median("k") < 10_000
     assert next_poll(durations, "k", started=0.0, now=50.0, polls=1, per_minute=10) > 50.0
     assert Durations.load(json.loads(json.dumps(durations.seen)), "local").seen == durations.seen
-
-
-@pytest.mark.parametrize(
-    "stored",
-    [None, [], {"k": "no list"}, {"k": []}, *({"k": [one]} for one in (0, "x", [5.0, 6.0], -1, 1e9))],
-    ids=str,
-)
-def test_damaged_durations_count_as_not_learned(stored: object) -> None:
-    """The cache may be lost or damaged without any harm."""
-    assert not Durations.load(stored, "local").seen
 
 
 def _greedy(limiter: Limiter, count: int, *, start: float = 0.0, pauses: list[float] | None = None) -> list[float]:

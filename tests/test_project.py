@@ -9,7 +9,7 @@ import pytest
 from contentops.errors import Diagnostic, ExitCode, InputError, UsageError
 from contentops.manifests.project import load_project, parse_variable
 from contentops.manifests.root import find_root
-from contentops.model import ApiSettings, Budget, Guards, Project
+from contentops.model import Budget, Guards, Project
 
 
 def write(root: Path, text: str) -> Path:
@@ -63,21 +63,6 @@ def test_no_root_says_what_to_do(tmp_path: Path, name: str, start: str, words: s
     assert words in f"{problem.message} {problem.hint}"
 
 
-def test_smallest_project_has_the_documented_defaults(tmp_path: Path) -> None:
-    """A name is enough; everything else is as the documentation says."""
-    project = load(tmp_path, "project: acme\n")
-    assert project == Project(
-        name="acme", root=str(tmp_path.resolve()), settings={"project": "acme"}, text="project: acme\n"
-    )
-    assert project.api == ApiSettings(
-        base_url="https://api.writerzroom.com/v1", dialect="auto", key_env="WRITERZROOM_API_KEY",
-        user_env="WRITERZROOM_USER_ID", requests_per_minute=10, max_in_flight=50, job_timeout=900.0, save="auto",
-        send_mode=True,
-    )  # fmt: skip
-    assert project.budget == Budget(credits_per_apply=None, items_per_apply=None)
-    assert project.guards == Guards(max_changed_ratio=0.3, from_items=10)
-
-
 FULL = """\
     $schema: schemas/project.schema.json
     version: 1
@@ -106,23 +91,6 @@ FULL = """\
     """
 
 
-def test_project_without_an_environment_uses_its_own_settings(tmp_path: Path) -> None:
-    """Every setting arrives, with its type; the environments do not interfere."""
-    project = load(tmp_path, FULL, year=2030)
-    assert (project.name, project.environment) == ("acme-blog", "")
-    assert project.manifests == ("content/**/*.yaml", "more/*.yaml")
-    assert (project.output, project.environment_output) == ("out/{{ item.id }}.md", None)
-    assert project.api.base_url == "https://api.writerzroom.com/v1"
-    assert (project.api.requests_per_minute, project.api.job_timeout) == (20, 5400.0)
-    assert (project.api.save, project.api.dialect, project.api.max_in_flight) == ("off", "auto", 50)
-    assert project.budget == Budget(credits_per_apply=200, items_per_apply=100)
-    assert isinstance(project.budget.items_per_apply, int)
-    assert project.guards == Guards(max_changed_ratio=0.5, from_items=3)
-    assert project.defaults == {"style": "general_blog", "inputs": {"a": 1}}
-    assert (project.vars, project.environment_vars) == ({"company": "Acme", "year": 2026}, {})
-    assert (project.cli_vars, project.preset, project.provenance) == ({"year": 2030}, "hugo", False)
-
-
 def test_environment_merges_maps_and_replaces_lists(tmp_path: Path) -> None:
     """Maps of an environment merge over those of the project, lists replace, layers of content stay apart."""
     project = load(tmp_path, FULL, "staging")
@@ -138,12 +106,6 @@ def test_environment_merges_maps_and_replaces_lists(tmp_path: Path) -> None:
     assert project.environment_vars == {"company": "Acme (staging)"}
 
 
-def test_embedded_server_has_no_request_limit(tmp_path: Path) -> None:
-    """`local` is never throttled, even where the project limits requests."""
-    assert load(tmp_path, FULL, "staging").api.requests_per_minute == 0
-    assert load(tmp_path, "project: x\napi: {base_url: local}\n").api.requests_per_minute == 0
-
-
 @pytest.mark.parametrize(
     ("environment", "hint"),
     [("stagin", "did you mean `staging`? declared: `staging`, `prod`"), ("zzz", "declared: `staging`, `prod`")],
@@ -155,16 +117,6 @@ def test_unknown_environment_names_all(tmp_path: Path, environment: str, hint: s
         load(tmp_path, FULL, environment)
     assert (caught.value.code, caught.value.hint) == ("unknown-environment", hint)
     assert caught.value.exit_code == ExitCode.USAGE
-
-
-@pytest.mark.parametrize("environment", ["../x", "\x1b[31m", "x" * 500], ids=["path", "escape", "long"])
-def test_hostile_environment_name_is_harmless(tmp_path: Path, environment: str) -> None:
-    """An environment must be declared, so its name is never a path; messages show no escapes."""
-    with pytest.raises(UsageError) as caught:
-        load(tmp_path, "project: x\n", environment)
-    assert caught.value.hint == "to declare one: `environments: {draft: {}}` in `contentops.yaml`"
-    assert "\x1b" not in caught.value.message
-    assert len(caught.value.message) < 150
 
 
 def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
@@ -203,15 +155,6 @@ def test_wrong_file_is_one_finding(tmp_path: Path, text: str, code: str) -> None
     assert problem.code == code
     assert problem.location is not None
     assert problem.location.file == "contentops.yaml"
-
-
-@pytest.mark.parametrize("url", [
-    "local", "https://api.writerzroom.com/v1", "https://example.com:8443", "https://example.com/",
-    "http://localhost:8000/v1", "http://127.0.0.1", "http://127.8.9.1:1/", "http://[::1]:8000", "HTTPS://Example.com",
-])  # fmt: skip
-def test_usable_address_is_taken(tmp_path: Path, url: str) -> None:
-    """Https anywhere, http to this machine only; a trailing slash is dropped."""
-    assert load(tmp_path, f"project: x\napi: {{base_url: '{url}'}}\n").api.base_url == url.rstrip("/")
 
 
 @pytest.mark.parametrize(("url", "code"), [

@@ -6,21 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec import structs
 
-from contentops.digest import NOTHING
-from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
 from contentops.errors import InputError, Refused
-from contentops.model import Change, JobState, OnEdit, Plan, Project, State
+from contentops.model import Change, JobState, OnEdit, Plan, Project
 from contentops.operations import opening, texts
-from contentops.planning.plan import make_plan
-from contentops.planning.sides import SourceEnvironment
 from tests.clones import NOBODY
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, quick_folder, results
 from tests.fakes.kills import EachKill
-from tests.fakes.sides import a_file, a_job, a_record, a_situation, a_spec
 from tests.repositories import in_git
 from tests.reviewing import apply_file, review
 from tests.running import Build, Run
@@ -228,16 +222,6 @@ def test_another_take_is_asked_for_where_texts_come_from(tmp_path: Path) -> None
     assert (change.blocked, change.hint) == ("promoted", "its text comes from `staging`: use `--replace` there")
 
 
-def test_protected_items_are_left(tmp_path: Path) -> None:
-    """Protection in prod keeps what is there."""
-    staging, prod = rooms(tmp_path, "a")
-    prod.apply()
-    prod.write("content/b.yaml", f"{blog('a')}    protected: true\n")
-    prod.apply()
-    staging.edit("staging/a.md", "Closing", "The end")
-    assert prod.plan().empty
-
-
 def test_a_missing_file_comes_from_there(tmp_path: Path) -> None:
     """The text needs no server; one with words of prod's own comes from prod's."""
     _, prod = rooms(tmp_path, "a")
@@ -273,18 +257,6 @@ def test_an_open_job_of_prod_is_brought_home(tmp_path: Path) -> None:
     assert prod.submits == paid
     assert {job.state for job in prod.state.open_jobs.values()} <= {JobState.PAID}
     assert (body(prod, "live/a.md"), prod.plan().empty) == (body(prod, "staging/a.md"), True)
-
-
-def test_the_project_without_an_environment_is_a_source(tmp_path: Path) -> None:
-    """It is called `default`."""
-    extra = ENVIRONMENTS.replace("promote_from: staging", "promote_from: default")
-    base, prod = Room(tmp_path, "", extra=extra), Room(tmp_path, "prod", extra=extra)
-    base.write("content/b.yaml", blog("a"))
-    assert only(prod.plan()).hint.startswith("`default` has no text for it; apply there first (without `--env`)")
-    base.apply()
-    assert only(prod.plan()).reasons[-1].detail == "from `out/a.md` of `default`"
-    prod.apply()
-    assert prod.plan().empty
 
 
 @pytest.mark.parametrize(("environments", "words"), [
@@ -471,14 +443,3 @@ def test_what_was_generated_there_is_found_in_git(tmp_path: Path, processes: Non
     found = texts.from_generated(prod.project, "a")
     assert found.before == generated
     assert found.after == split(prod.read("live/a.md")).body != generated
-
-
-def test_a_text_that_comes_after_the_promoted_one_does_not_take_its_place() -> None:
-    """It was asked for when there was nothing to promote, and no one has reviewed it: it stays paid for, and no more."""
-    spec = a_spec()
-    record = a_record(spec, promoted=a_file("x").body)
-    theirs = structs.replace(record, output="staging/a.md", promoted=NOTHING)
-    source = SourceEnvironment(environment="staging", state=State(lineage="", records={theirs.id: theirs}))
-    files, paid = (a_file("out/a.md"), a_file("staging/a.md")), a_job(spec, JobState.PAID, body=body_digest("B.\n"))
-    sides = a_situation([spec], [record], files, open_jobs=[paid])
-    assert make_plan(structs.replace(sides, source=source)).empty

@@ -171,16 +171,6 @@ def test_a_promoted_text_passes_the_commands_of_that_environment(tmp_path: Path,
     assert (prod.submits, prod.tree("live") if (prod.root / "live").exists() else {}) == (0, {})
 
 
-def test_checks_do_not_hold_back_what_was_taken_before(tmp_path: Path) -> None:
-    """Made stricter since, they are for the next text, as they are for a generated one."""
-    staging, prod = rooms(tmp_path, "a", extra=stricter("excludes: [Opening]"))
-    prod.apply()
-    prod.edit("contentops.yaml", "excludes: [Opening]", "excludes: [Closing]")
-    assert prod.plan().empty
-    staging.edit("staging/a.md", "Introduction", "Reviewed")
-    assert only(prod.plan()).blocked == "checks-failed"
-
-
 def drafting(root: Path, *, server: str = "local") -> tuple[Room, Room]:
     """Staging with draft outlines, and prod on another server."""
     extra = ENVIRONMENTS.replace("staging: {", f'staging: {{api: {{base_url: "{server}"}}, ')
@@ -242,13 +232,6 @@ def test_a_draft_outline_stays_one_along_a_chain(tmp_path: Path) -> None:
     (note,) = plan.notes
     assert (note.kind, note.id) == ("draft-outline", "a")
     assert note.message == "`a`: `staging/a.md` is a draft outline and is not promoted"
-
-
-def test_a_quoted_label_is_no_outline(tmp_path: Path) -> None:
-    """A server that writes texts made it: a page about contentops may show what an outline begins with."""
-    staging, prod = rooms(tmp_path, "a")
-    staging.edit("staging/a.md", "## Closing", f"{LABEL}## Closing")
-    assert only(prod.plan()).action == "promote"
 
 
 @pytest.mark.parametrize("edited", [False, True])
@@ -404,15 +387,6 @@ def test_front_matter_that_no_manifest_states_goes_along(tmp_path: Path) -> None
         "live/a.md"
     )
     assert prod.plan().empty
-
-
-def test_front_matter_that_staging_states_for_itself_stays_there(tmp_path: Path) -> None:
-    """What a manifest wrote is each environment's own."""
-    extra = ENVIRONMENTS.replace("staging: {output", "staging: {defaults: {metadata: {robots: noindex}}, output")
-    _, prod = rooms(tmp_path, "a", extra=extra)
-    assert "robots: noindex" in prod.read("staging/a.md")
-    assert results(prod.apply()) == {"a": "done"}
-    assert "robots" not in prod.read("live/a.md")
 
 
 def test_all_layers_of_texts_are_promoted_at_once(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from contentops.documents.clean import body_digest
-from contentops.errors import UsageError
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
 from tests.fakes.kills import EachKill
@@ -54,18 +53,6 @@ def test_pulled_words_are_a_persons_and_saved(tmp_path: Path) -> None:
     assert (_pulled(harness), harness.api.count("save"), harness.api.credits) == ({}, saves, 8)
     harness.write("content/blog.yaml", blog("one", "two", year=2027))
     assert harness.actions()["one"] == "blocked"
-
-
-def test_items_that_are_not_named_are_left_alone(tmp_path: Path) -> None:
-    """One that no manifest has is a mistake of the command, before anything is asked."""
-    harness = _harness(tmp_path, "one", "two")
-    _edit(harness, "one")
-    _edit(harness, "two")
-    asked = len(harness.api.requests)
-    with pytest.raises(UsageError, match="nine"):
-        harness.pull("one", "nine")
-    assert (len(harness.api.requests), _pulled(harness, "two")) == (asked, {"two": True})
-    assert "Their words." not in harness.read("out/one.md")
 
 
 def test_a_file_that_was_changed_too_is_left_alone_by_name(tmp_path: Path) -> None:
@@ -140,28 +127,6 @@ def test_a_file_keeps_its_line_endings_and_front_matter(tmp_path: Path, newline:
     assert b"evil" not in text
     assert b"\x1b" not in text
     assert harness.plan(refresh=True).empty
-
-
-def test_a_stated_title_gives_way_to_theirs(tmp_path: Path) -> None:
-    """It is front matter that was changed in the file from then on, and a note says so."""
-    stated = blog("one").replace("    inputs", "    metadata: {title: Stated}\n    inputs")
-    harness = _harness(tmp_path, manifest=stated)
-    _edit(harness, body=harness.api.contents[harness.record("one").content_id].body, title='Theirs: "1"')
-    assert _pulled(harness) == {"one": True}
-    assert "Stated" not in harness.read("out/one.md")
-    plan = harness.plan(refresh=True)
-    assert (plan.empty, [note.kind for note in plan.notes]) == (True, ["front-matter-drift"])
-
-
-def test_a_file_that_has_their_words_is_recorded(tmp_path: Path) -> None:
-    """A person copied them, or a pull was stopped: it is no edit of both sides."""
-    harness = _harness(tmp_path)
-    head = harness.read("out/one.md").split("\n---\n")[0]
-    _edit(harness)
-    harness.write("out/one.md", f"{head}\n---\n\n{THEIRS}")
-    before = harness.read("out/one.md")
-    assert (_pulled(harness), harness.read("out/one.md")) == ({"one": True}, before)
-    assert _is_done(harness)
 
 
 @pytest.mark.parametrize("words", ["generated", "a person's"])

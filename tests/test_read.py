@@ -94,12 +94,6 @@ def test_custom_tag_is_refused(text: str) -> None:
     assert underlined(problem).startswith("!")
 
 
-def test_keys_keep_their_text() -> None:
-    """Plain keys that look like numbers, bools or null are the text as written."""
-    root = value_of("1: a\ntrue: b\n~: c\n012: d\n1.0: e\n'q': f\n")
-    assert list(root) == ["1", "true", "~", "012", "1.0", "q"]
-
-
 @pytest.mark.parametrize(("text", "needle", "position"), [
     ("a: one {{ two }} three", "{{", (1, 8)), ('a: "one {{ two }} three"', "{{", (1, 9)),
     ('a: "tab\\tthen {{ two }}"', "{{", (1, 15)), ("a: 'it''s {{ two }}'", "{{", (1, 11)),
@@ -162,12 +156,6 @@ quoted: {"<<": 5}
     assert [mark_at(document, "one", key, key=True) for key in ("b", "a")] == [(3, 18), (1, 14)]
     assert mark_at(document, "two", "c") == (2, 25)
     assert mark_at(document, "same") == (7, 7)
-
-
-def test_unknown_alias_names_the_nearest_anchor() -> None:
-    """A mistyped alias is answered with the anchor that was meant."""
-    assert only("a: &abc 1\nb: *abd\n").hint == "did you mean `*abc`?"
-    assert '"*bold"' in only("a: *bold\n").hint
 
 
 def bomb(levels: int) -> str:
@@ -240,13 +228,6 @@ def test_a_duplicate_key_before_a_broken_value_names_the_first() -> None:
     """The second one has no value that could be read."""
     found = findings_of("items: []\nitems: [\n")
     assert ["line 1, column 1" in problem.message for problem in found if problem.code == "duplicate-key"] == [True]
-
-
-@pytest.mark.parametrize("text", ["", "\n\n", "# only a comment\n", "---\n", "\ufeff", "~\n", "--- # x\n...\n"])
-def test_empty_file_is_an_empty_document(text: str) -> None:
-    """A file without a value has no root and no findings."""
-    document, findings = read_yaml("a.yaml", text.encode())
-    assert (document.root, findings) == (None, [])
 
 
 @pytest.mark.parametrize(("data", "code", "line", "column"), [
@@ -370,19 +351,6 @@ def test_what_a_hint_puts_in_quotes_can_be_copied(text: str) -> None:
 def test_tabs_and_signs_inside_texts_are_read(text: str, value: Any) -> None:
     """They are as good as any character there."""
     assert value_of(text) == value
-
-
-@pytest.mark.parametrize("text", ["a: @", "a: *", "a: b: c"])
-def test_a_long_line_of_spaces_is_explained_at_once(text: str) -> None:
-    """A comment in the line of a problem is looked for near its start, however much space there is."""
-    assert len(findings_of(text + " " * 300_000 + "x")) == 1
-
-
-def test_a_very_long_line_is_not_shown() -> None:
-    """Findings in a line of megabytes say where they are, and do not each carry the line along."""
-    problems = findings_of("{" + "a: 1, " * 100_000 + "}")
-    assert (len(problems), {one.excerpt for one in problems}) == (read.MAX_FINDINGS + 1, {""})
-    assert position_of(problems[1]) == (1, 14, 1)
 
 
 def test_no_word_of_a_very_long_line_that_names_a_secret_is_repeated() -> None:

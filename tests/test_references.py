@@ -15,7 +15,7 @@ from contentops.model.plan_file import plan_file
 from contentops.operations import apply as apply_operation
 from contentops.operations.apply import ApplyOptions
 from contentops.planning.sides import Choice
-from contentops.reporting.run import exit_code_of, run_text
+from contentops.reporting.run import exit_code_of
 from contentops.schema_files import load_schema
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, results
@@ -127,19 +127,6 @@ def carried_out(harness: Harness, **options: Any) -> Run_:
     return run
 
 
-def test_what_waits_for_a_blocked_item_goes_on_waiting(harness: Harness) -> None:
-    """Nothing is sent with an empty text; the run says what waits and what to do."""
-    harness.write("out/guide.md", "Words of a person.\n")  # no record has it: the guide is blocked
-    run = harness.ran()
-    assert results(run) == {"guide": "blocked", "news": "pending", "teaser": "pending"}
-    assert not harness.api.generations
-    (news,) = (one for one in run.outcomes if one.id == "news")
-    assert news.error == "`guide` has no text yet"
-    assert news.hint == "generate it first: `contentops plan --select guide` says what it needs."
-    assert "2 waiting for other texts" in run_text(run)
-    assert exit_code_of(run) is ExitCode.INCOMPLETE
-
-
 def test_what_waits_for_an_item_that_could_not_be_saved_says_so(harness: Harness) -> None:
     """The guide has its text by then; the next apply saves it, and makes the others."""
     harness.api = FakeApi(duration=30, auto_save=False)
@@ -169,13 +156,6 @@ def test_what_waits_for_an_item_that_is_not_selected_is_a_pause(harness: Harness
     )
     run = harness.ran(select=("teaser", "more"))
     assert (results(run), exit_code_of(run)) == ({"more": "pending", "teaser": "blocked"}, ExitCode.PAUSED)
-
-
-def test_a_plan_file_has_what_waits(harness: Harness, invoke: Run) -> None:
-    """By the request without the words of its sources, which no one knows before."""
-    invoke("plan", "--out", "p.json", cwd=harness.root)
-    run = carried_out(harness, reviewed=plan_file(json.loads(harness.read("p.json"))))
-    assert (results(run), harness.plan().empty) == (dict.fromkeys(CHAIN, "done"), True)
 
 
 def test_a_reviewed_plan_allows_its_waves_and_no_other_request(harness: Harness, invoke: Run) -> None:
@@ -336,20 +316,6 @@ def test_a_long_text_is_never_cut_and_hostile_ones_are_data(harness: Harness) ->
     assert "use its `excerpt` or one `section`" in change.hint
 
 
-def test_an_output_may_be_named_by_the_text_of_another(harness: Harness) -> None:
-    """Its path is not known before; the file then lands where the text says."""
-    made = json.loads(items({"guide": GUIDE, "news": "News"}))
-    made["items"][1]["output"] = "out/{{ ref('guide').title | slugify }}.md"
-    harness.write("content/a.yaml", json.dumps(made))
-    assert change_of(harness.plan(), "news").target == ""
-    harness.apply()
-    assert sorted(harness.tree()) == ["out/guide.md", "out/on-guide.md"]
-    (harness.root / "out/guide.md").unlink()
-    assert harness.actions() == {"guide": "restore"}
-    harness.apply()
-    assert sorted(harness.tree()) == ["out/guide.md", "out/on-guide.md"]
-
-
 def test_an_output_follows_the_text_that_names_it_in_one_apply(harness: Harness) -> None:
     """The file moves once its source has another title; no other item may read a path that is not known before."""
     made = json.loads(items({"guide": "Guide", "news": "News", "index": "All"}))
@@ -388,12 +354,3 @@ def test_an_item_that_waits_is_renamed_as_a_part_of_a_chain(harness: Harness) ->
     topics = [each.topic for each in harness.api.generations]
     assert (topics[3:], harness.plan().changes) == (["Book", "News of On Book"], ())
     assert sorted(harness.tree()) == ["out/b.md", "out/c.md", "out/guide.md"]
-
-
-def test_a_variable_named_ref_stays_a_variable(harness: Harness) -> None:
-    """Projects that have one go on working."""
-    made = {"vars": {"ref": "R1"}, **json.loads(items({"a": "About {{ ref }}"}))}
-    harness.write("content/a.yaml", json.dumps(made))
-    submit = change_of(harness.plan(), "a").submit
-    assert submit is not None
-    assert submit.request.inputs["topic"] == "About R1"

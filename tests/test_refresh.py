@@ -95,13 +95,6 @@ def test_an_edit_is_seen_whatever_the_clocks_say(tmp_path: Path, habits: dict[st
     assert _drift(harness) == ["one"]
 
 
-def test_a_list_in_pages_is_read_to_its_end(tmp_path: Path) -> None:
-    """An edit on the second page is found; no content on it counts as deleted."""
-    harness = _harness(tmp_path, "one", "two", "three", page=2)
-    _edit(harness, "one")
-    assert _drift(harness) == ["one"]
-
-
 def test_a_content_that_is_deleted_is_asked_for_once(tmp_path: Path) -> None:
     """The list does not show it, and only a 404 proves it: then it is saved as new, once, and known from then on."""
     harness = _harness(tmp_path)
@@ -148,20 +141,6 @@ def test_one_content_that_cannot_be_read_is_a_note_and_the_others_go_on(tmp_path
         "two": "edited-on-server",
     }
     assert plan.credits == 0
-
-
-def test_what_is_not_saved_or_not_declared_is_not_asked_for(tmp_path: Path) -> None:
-    """An orphan, and an item whose text is no longer saved, are left alone; one that is renamed is not."""
-    harness = _harness(tmp_path, "one", "two", "three")
-    for item in ("one", "two", "three"):
-        _edit(harness, item)
-    asked = "inputs: {topic: All about one in 2026, target_audience: readers}"
-    rest = blog("two").removeprefix("items:\n")
-    harness.write("content/blog.yaml", f"items:\n  - {{id: uno, {asked}}}\n{rest}    save: false\n")
-    assert _asked(harness) == (1, 1)
-    plan = harness.plan(refresh=True)
-    assert [note.id for note in plan.notes if note.kind == "edited-on-server"] == ["uno"]
-    assert {change.id: change.action for change in plan.changes} == {"uno": "rename"}
 
 
 def test_words_of_two_people_wait_and_the_others_go_on(tmp_path: Path) -> None:

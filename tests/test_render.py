@@ -271,16 +271,6 @@ def test_nothing_else_can_be_reached(source: str) -> None:
     assert failure(source).code in {"undefined-variable", "template-syntax", "template-value"}
 
 
-def test_places_of_positions_are_not_reachable() -> None:
-    """A map read from YAML shows templates its keys only, not where they were written."""
-    from contentops.yaml.read import read_yaml
-
-    document, _ = read_yaml("a.yaml", b"row: {a: 1}\n")
-    for name in ("start", "at", "positions"):
-        with pytest.raises(TemplateError):
-            TextTemplate(f"{{{{ row.{name} }}}}").render(document.root.get)
-
-
 @pytest.mark.parametrize(("source", "at"), [
     ("{{ compny }}", "compny"), ("first\nsecond {{ company }} and {{ compny }}\nthird", "compny"),
     ("company: {{ each.ctiy }}", "ctiy"), ("a\n{{ company | int }}", "int }}"), ("a\nb {% include 'x' %}", "include"),
@@ -298,13 +288,6 @@ def test_places_of_positions_are_not_reachable() -> None:
 def test_errors_point_into_the_template(source: str, at: str) -> None:
     """An error points to the filter or the name that it is about, or else to the start of its tag."""
     assert source[failure(source).offset :].startswith(at)
-
-
-def test_a_choice_without_an_else_is_null() -> None:
-    """`{{ a if b }}` gives nothing where b does not hold, as in a text; what is not defined is still an error."""
-    assert render("{{ company if not open }}") is None
-    assert (render("{{ company if open }}"), render("a{{ company if not open }}")) == ("Acme", "a")
-    assert failure("{{ compny if open }}").code == "undefined-variable"
 
 
 @pytest.mark.parametrize(("text", "slug"), [
@@ -389,27 +372,6 @@ def test_depth_of_values_is_bounded() -> None:
         as_json(value)
 
 
-def test_item_fields_are_known_to_templates(project: Build) -> None:
-    """`item`, `project` and `environment` are there, whatever the order of the keys."""
-    root = declared(
-        project,
-        """
-        items:
-          - output: "{{ environment }}/{{ project }}/{{ item.id }}-{{ item.metadata.date }}.md"
-            metadata: {date: "{{ item.mode }}", list: "{{ item.tags }}"}
-            inputs: {topic: "{{ where }} {{ item.style }} {{ item.template }}"}
-            tags: ["{{ item.id }}"]
-            id: one
-            vertical: legal
-        """,
-        settings="vars: {where: '{{ item.vertical }}'}\nenvironments: {staging: {}}\n",
-    )
-    [spec] = desired(root, environment="staging").specs
-    assert spec.output == "staging/acme/one-standard.md"
-    assert spec.metadata == {"date": "standard", "list": ["one"]}
-    assert spec.request.inputs == {"topic": "legal general blog"}
-
-
 @pytest.mark.parametrize(("variables", "inputs", "expected"), [
     ("{a: '{{ b }}', b: '{{ a }}'}", "{topic: '{{ b }}'}", "`a` -> `b` -> `a`"),
     ("{a: '{{ a }}'}", "{topic: '{{ a }}'}", "`a` -> `a`"),
@@ -437,36 +399,6 @@ def test_a_chain_of_values_has_an_end(project: Build) -> None:
     )
     [line] = [line for line in lines(findings(root)) if "template-limit" in line]
     assert "`item.inputs` depends on a chain of more than 50 other values" in line
-
-
-def test_a_null_expression_leaves_the_key_out(project: Build) -> None:
-    """An input, a field or a front matter key whose expression gives null is absent."""
-    root = declared(
-        project,
-        """
-            items:
-              - id: "c-{{ each.value }}"
-                for_each: ["", "legal"]
-                vertical: "{{ each.value or none }}"
-                inputs: {topic: x, anything: "{{ none }}", points: ["{{ none }}"]}
-                metadata: {kept: 1, gone: "{{ none }}"}
-                output: "{{ item.vertical | default('any') }}/x.md"
-            """.replace('"c-{{ each.value }}"', "\"c-{{ each.value or 'none' }}\""),
-    )
-    legal, none = desired(root).specs
-    assert (legal.request.vertical, none.request.vertical) == ("legal", None)
-    assert (none.request.inputs, none.metadata) == ({"topic": "x", "points": [None]}, {"kept": 1})
-    assert none.output == "any/x.md"
-
-
-def test_command_line_variables_are_data(project: Build) -> None:
-    """A `--var` value is never a template, however it looks, and is above every layer."""
-    root = declared(
-        project, "items: [{id: one, vars: {a: item}, inputs: {topic: '{{ a }}'}}]\n", settings="vars: {a: project}\n"
-    )
-    [spec] = desired(root, variables={"a": "{{ item.id }}"}).specs
-    assert spec.request.inputs == {"topic": "{{ item.id }}"}
-    assert (spec.variables["a"].layer, spec.variables["a"].location) == ("command line", None)
 
 
 def test_data_is_never_a_template(project: Build) -> None:
@@ -532,16 +464,6 @@ def test_problems_of_items(project: Build, item: str, expected: list[str]) -> No
     """Each broken template is reported once, whoever asks for it, with the name of what it stands in."""
     root = declared(project, f"items: [{{{item}}}]\n")
     assert all(words in line for words, line in zip(expected, lines(findings(root)), strict=True))
-
-
-def test_what_is_absent_can_have_a_default(project: Build) -> None:
-    """A field the item does not set, and a column the data does not have, are not defined."""
-    text = (
-        "items: [{id: 'a{{ each.k }}', for_each: [{k: 1}], "
-        "inputs: {topic: \"{{ each.gone | default('x') }}{{ item.brand_voice | default('y') }}\"}}]\n"
-    )
-    [spec] = desired(declared(project, text)).specs
-    assert (spec.request.inputs, set(spec.variables)) == ({"topic": "xy"}, {"each.k"})
 
 
 MACROS = """\
@@ -617,17 +539,6 @@ def macro_project(project: Build, macros: str, item: str, settings: str = "") ->
             "content/a.yaml": f"items: [{{id: one, {item}}}]\n",
         }
     )
-
-
-def test_a_project_has_one_file_of_macros(project: Build) -> None:
-    """Every template knows its macros; it counts among the inputs, and what it reads as used."""
-    root = macro_project(project, MACROS, "inputs: {topic: \"{{ greet('Ada') }}\"}")
-    result = desired(root)
-    [spec] = result.specs
-    assert (spec.request.inputs, set(spec.used)) == ({"topic": "Dear Ada of Acme!"}, {"company"})
-    assert spec.origins["inputs.topic"].variables == ("company",)
-    assert result.inputs == ("content/a.yaml", "templates/macros.j2")
-    assert result.findings == ()
 
 
 @pytest.mark.parametrize(("macros", "item", "expected"), [

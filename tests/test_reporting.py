@@ -24,7 +24,6 @@ from contentops.reporting.run import (
     duration,
     event_json,
     exit_code_of,
-    exit_code_without_run,
     run_json,
     run_text,
 )
@@ -149,12 +148,6 @@ def test_exit_codes(run: Run, code: ExitCode) -> None:
     assert exit_code_of(run) is code
 
 
-def test_nothing_carried_out_is_done_unless_items_are_held() -> None:
-    """An empty plan is a success, a blocked one is not."""
-    assert exit_code_without_run(make_plan()) is ExitCode.DONE
-    assert exit_code_without_run(make_plan(make_change("x", Action.BLOCKED))) is ExitCode.INCOMPLETE
-
-
 def test_a_report_counts_what_happened() -> None:
     """Counts, credits and outcomes are those of the run; without one there is none."""
     assert _report(None, make_change())["run"] is None
@@ -217,12 +210,6 @@ def test_beyond_the_limit_errors_come_first() -> None:
         "error[some-code]: the error\n\nwarning[some-code]: w0\n\n… and 2 more; `--json` lists them all\n\n"
         "1 error, 3 warnings"
     )
-
-
-def test_a_hint_of_several_lines_can_not_pose_as_a_finding() -> None:
-    """Further lines of a hint are indented."""
-    text = unpainted(diagnostics_text([_finding(hint="one\nerror[x]: two")]))
-    assert text == "error[some-code]: something is wrong\nhint: one\n      error[x]: two"
 
 
 @given(st.text(), st.text(), st.text(), st.text())

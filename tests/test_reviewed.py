@@ -74,15 +74,6 @@ def test_what_goes_beyond_the_review_of_an_item(
     assert f"`a`: {why}" in refused(harness, document, prune=True)
 
 
-def test_without_a_reviewed_plan_nothing_was_reviewed(harness: Harness) -> None:
-    """Pushed past the review, or its plan was not kept: free changes are changes, too."""
-    assert "`a`: create for 4 credits" in refused(harness, {})
-    harness.apply()
-    assert apply_within(harness, {}) is None
-    harness.write("content/blog.yaml", blog("a") + META)
-    assert "`a`: update, which is not in it" in refused(harness, {})
-
-
 def test_front_matter_and_path_of_a_reviewed_item_are_within(harness: Harness) -> None:
     """They cost nothing; `apply FILE` does exactly what is in the file."""
     harness.write("content/blog.yaml", blog("a"))
@@ -105,21 +96,6 @@ def test_what_was_reviewed_or_less_is_applied_and_asked_for_again(harness: Harne
     assert results(apply_within(harness, reviewed)) == {"b": "done"}
     assert apply_within(harness, reviewed) is None
     assert harness.api.credits == 8
-
-
-def test_part_of_the_tree_is_compared_with_what_it_names(harness: Harness) -> None:
-    """What the command line does not select is not applied, so that it need not be reviewed."""
-    reviewed = review(harness)
-    harness.write("content/more.yaml", blog("b"))
-    assert results(apply_within(harness, reviewed, select=("a",))) == {"a": "done"}
-
-
-def test_what_was_paid_for_is_brought_home_whatever_was_reviewed(harness: Harness) -> None:
-    """The job of a run before this one; the next merge knows nothing of it."""
-    harness.api.habits.duration = 36_000
-    assert (results(harness.apply()), harness.actions()) == ({"a": "late"}, {"a": "finish"})
-    harness.timeline.now += 36_000
-    assert (results(apply_within(harness, {})), harness.api.credits) == ({"a": "done"}, 4)
 
 
 def test_a_project_may_allow_what_was_not_reviewed(tmp_path: Path) -> None:
@@ -209,11 +185,3 @@ def test_another_plan_than_the_one_that_was_shown(project: Build, invoke: Run, c
     ended = invoke(*command, f"other.json@{checksum}", cwd=root)
     assert (ended.code, "error[not-shown]: `other.json` is not the plan that was shown" in ended.stderr) == (4, True)
     assert "error[unreviewed]" in invoke(*command, f"shown.json@{checksum}", cwd=root).stderr
-
-
-@pytest.mark.parametrize("value", ["maybe", "true", "[]"])
-def test_a_setting_that_is_none(project: Build, invoke: Run, value: str) -> None:
-    """Told with its place, and never taken for permission."""
-    root = project(SITE | {"contentops.yaml": SITE["contentops.yaml"] + f"guards: {{unreviewed: {value}}}\n"})
-    ended = invoke("validate", cwd=root)
-    assert (ended.code, "contentops.yaml:4:" in ended.stderr) == (1, True), ended.stderr

@@ -39,16 +39,6 @@ def test_rows_are_filtered_and_limited(project: Build, choice: str, expected: st
     assert " ".join(spec.id for spec in desired(root).specs) == expected
 
 
-def test_an_axis_is_combined_with_the_chosen_rows(project: Build) -> None:
-    """`matrix` multiplies what `where` leaves, and each value keeps its location."""
-    item = "{id: '{{ each.city }}{{ each.a }}', for_each: {data: cities.csv, where: each.city < 'P', limit: 2},"
-    item += " matrix: {a: [1, 2]}, inputs: {topic: '{{ each.people }} x {{ each.a }}'}}"
-    specs = desired(declared(project, f"items: [{item}]\n", FILES)).specs
-    assert [spec.id for spec in specs] == ["Bern1", "Bern2", "Oslo1", "Oslo2"]
-    assert specs[0].variables["each.people"].location == Location("cities.csv", 4, 1)
-    assert specs[0].variables["each.a"].location == Location("content/a.yaml", 1, 122)
-
-
 REFUSED = [
     ("where: each.people", "bad-where", "(cities.csv:2) has a `where` that gives a text instead of true or false; 5 more"),
     ("where: each.people | int > 5", "template-value", "(cities.csv:4) has a problem in `where`: an empty text is not a"),

@@ -47,13 +47,6 @@ def test_a_canary_is_the_first_of_the_plan(harness: Harness, number: int, ids: s
     assert _canary(harness, canary=number) == f"canary: {len(ids)} of 4 generations; {4 - len(ids)} wait"
 
 
-def test_canaries_go_on_where_the_last_one_ended(harness: Harness) -> None:
-    """Each apply takes the next, and together they are the whole."""
-    for _ in range(4):
-        harness.apply(canary=1)
-    assert (harness.plan().empty, harness.api.credits) == (True, 16)
-
-
 def test_a_target_that_another_change_frees_is_not_free(harness: Harness) -> None:
     """An item that needs a waiting move is passed over, not blocked and not written over a file."""
     harness.apply(select=("d",))
@@ -62,13 +55,6 @@ def test_a_target_that_another_change_frees_is_not_free(harness: Harness) -> Non
     assert harness.actions() == {"a": "create", "b": "create", "c": "create", "d": "move"}
     assert harness.actions(canary=1) == {"b": "create"}
     assert _canary(harness, canary=1) == "canary: 1 of 3 generations; 2 wait, and so does 1 other change"
-
-
-def test_budgets_bind_the_canary_alone(tmp_path: Path) -> None:
-    """What waits costs nothing yet."""
-    harness = Harness(tmp_path, extra="budget: {credits_per_apply: 5}").declared("a", "b")
-    assert [refusal.guard for refusal in harness.plan().refusals] == ["budget-credits"]
-    assert harness.plan(canary=1).refusals == ()
 
 
 def test_a_plan_file_of_a_canary_is_applied_once(harness: Harness, invoke: Run) -> None:
@@ -82,12 +68,6 @@ def test_a_plan_file_of_a_canary_is_applied_once(harness: Harness, invoke: Run) 
     assert [outcome.id for outcome in run.outcomes] == ["a", "b"]
     ended = invoke("plan", "--check", "plan.json", cwd=harness.root)
     assert (ended.code, "`0a`" in ended.stderr) == (4, True)
-
-
-@pytest.mark.parametrize("number", ["0", "-1", "many"])
-def test_a_canary_is_at_least_one(harness: Harness, invoke: Run, number: str) -> None:
-    """Anything else is a wrong command line."""
-    assert invoke("plan", "--canary", number, cwd=harness.root).code == 64
 
 
 def test_a_plan_file_takes_no_canary(harness: Harness, invoke: Run) -> None:
@@ -164,12 +144,6 @@ def test_every_form_says_so(priced: Path, invoke: Run, form: str) -> None:
         assert "Next, if all of it is meant" not in ended.stdout
 
 
-def test_the_limit_of_a_review_does_not_bind_apply(harness: Harness, invoke: Run) -> None:
-    """A plan file made under a limit it passed is applied; `budget` is what binds apply."""
-    invoke("plan", "--max-credits", "3", "--out", "plan.json", cwd=harness.root)
-    assert apply_file(harness, json.loads(harness.read("plan.json"))) is not None
-
-
 IDS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20), max_size=30, unique=True)
 
 
@@ -195,23 +169,6 @@ def test_a_shard_is_the_same_on_every_machine(item: str, count: int, expected: i
     assert shard_of(ItemId(item), count) == expected
 
 
-def test_shards_have_about_the_same_size() -> None:
-    """Ids that are alike are spread, too."""
-    sizes = [0] * 8
-    for number in range(8_000):
-        sizes[shard_of(ItemId(f"cities/{number}"), 8) - 1] += 1
-    assert min(sizes) > 900
-    assert max(sizes) < 1_100
-
-
-def test_a_shard_narrows_the_other_selectors() -> None:
-    """Beside them it is no alternative; several shards are, and `--exclude` takes a shard away."""
-    ids = [f"{kind}{number}" for kind in "ab" for number in range(20)]
-    first = in_shard(ids, "shard:1/2")
-    assert in_shard(ids, "a*", "shard:1/2") == [id_ for id_ in first if id_.startswith("a")]
-    assert (in_shard(ids, "shard:1/2", "shard:2/2"), in_shard(ids, exclude=("shard:2/2",))) == (ids, first)
-
-
 @pytest.mark.parametrize(
     "value", ["", "0/4", "5/4", "a/b", "1", "1/", "/4", "1/4/4", "-1/4", "1/0", "1.0/4", " 1/4", "1/10001", "١/٤"]
 )
@@ -223,30 +180,11 @@ def test_a_shard_that_cannot_be_is_refused(value: str) -> None:
     assert "`shard:K/N`, where K is from 1 to N, and N at most 10,000" in refused.value.hint
 
 
-def test_a_number_of_any_length_is_refused(eight: Harness, invoke: Run) -> None:
-    """As an error of usage."""
-    ended = invoke("plan", "--select", f"shard:1/{'9' * 5_000}", cwd=eight.root)
-    assert (ended.code, "no such shard" in ended.stderr) == (ExitCode.USAGE, True)
-
-
 @pytest.mark.parametrize("selector", ["+shard:1/2", "shard:1/2+"])
 def test_a_shard_takes_no_sources_and_no_dependants(selector: str) -> None:
     """Two machines would make the same items."""
     with pytest.raises(UsageError, match="takes no `\\+`"):
         check_selectors([selector])
-
-
-@pytest.fixture
-def eight(tmp_path: Path) -> Harness:
-    """Ten new items."""
-    return Harness(tmp_path, FakeApi(duration=30)).declared(*"abcdefghij")
-
-
-def test_the_shards_of_an_apply_are_the_whole(eight: Harness) -> None:
-    """One after the other, each item is paid for once."""
-    for number in (1, 2, 3):
-        eight.apply(select=(f"shard:{number}/3",))
-    assert (eight.plan().empty, eight.api.credits) == (True, 40)
 
 
 SETTINGS = """\

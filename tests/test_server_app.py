@@ -231,20 +231,6 @@ def test_a_repeated_request_id_is_one_job_and_one_charge(server: InProcess) -> N
     assert stats["credits"] == {"used": 4, "generations": 1, "by_mode": by_mode}
 
 
-def test_an_idempotency_key_alone_replays(server: InProcess) -> None:
-    """Without a request id the header is the id: it finds the first job, and with another body it is a conflict."""
-    headers = {"Idempotency-Key": "k-1"}
-    first = server.submit(BODY, headers)
-    again = server.submit(BODY, headers)
-    assert again.json == first.json
-    changed = server.submit({**BODY, "brand_voice_id": "bv"}, headers)
-    assert changed.status == 409
-    other = server.submit({**BODY, "request_id": "r-2"}, headers)
-    assert (first.json["request_id"], other.json["request_id"]) == ("k-1", "r-2")
-    bad = server.submit(BODY, {"Idempotency-Key": "two words"})
-    assert (bad.status, server.get("/v1/dashboard/stats").json["generations"]["total"]) == (400, 2)
-
-
 def test_save_creates_and_updates(server: InProcess) -> None:
     """A save without id creates, with any of the three id names updates; each change has a stamp of its own."""
     reply = server.post("/v1/content/save", {"title": "One", "content": "first"}).json

@@ -154,14 +154,6 @@ def test_a_failing_engine_fails_the_job(bundled: Bundled, act: Any, error: str) 
     assert (server.finished("r")["error"], server.get("/v1/credits/usage").json["used"]) == (error, 0)
 
 
-def test_a_broken_model_text_is_made_storable(bundled: Bundled) -> None:
-    """Half a character pair in an engine's answer becomes a question mark."""
-    server = bundled(engine=Scripted(lambda: WrittenText(title="a\ud800", body="b\udfff\x00")))
-    server.submit({**BODY, "request_id": "r"})
-    content = server.finished("r")["content"]
-    assert (content["title"], content["body"]) == ("a?", "b?\x00")
-
-
 def test_every_stage_is_reported_in_order(bundled: Bundled) -> None:
     """A standard job passes the eight stages; progress never falls; quick ones have three."""
     engine, seen = Scripted(lambda: WrittenText(title="T", body="b")), []

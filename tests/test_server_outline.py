@@ -170,41 +170,6 @@ def test_escaped_text_reads_as_it_was(value: str) -> None:
     assert seen == line
 
 
-TEXT = """intro
-
-## Why now ##
-
-reasons
-
-```sh
-## not a heading
-```
-
-### Deeper
-
-more
-
-## R\\&D {it}
-
-last
-"""
-
-
-def test_replacing_changes_only_the_section() -> None:
-    """The new words stand between blank lines; the rest of the text is as it was."""
-    span = contents.find_section(TEXT, "Why now")
-    assert span is not None
-    new = contents.replace_section(TEXT, span, "\nnew words\n")
-    head, tail = TEXT.split("## Why now ##", maxsplit=1)[0], TEXT[TEXT.index("## R") :]
-    assert new == f"{head}## Why now ##\n\nnew words\n\n{tail}"
-    last = contents.find_section(new, "R&D {it}")
-    assert last is not None
-    assert contents.replace_section(new, last, "end").endswith("## R\\&D {it}\n\nend\n")
-    assert contents.find_section("## R&amp;D &#123;it&#125;\n\nlast\n", "R&D {it}") is not None
-    empty = contents.replace_section(TEXT, span, "\n\n")
-    assert empty == f"{head}## Why now ##\n\n{tail}"
-
-
 PRICES = "## Prices\n\nTen.\n\n## Refunds\n\nNone.\n"
 
 

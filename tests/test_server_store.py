@@ -18,7 +18,7 @@ from contentops.server.app import WINDOW, RequestWindow
 from contentops.server.jobs import GenerationRequest, StoredJob
 from contentops.server.store import Clock, Store, StoreError
 from tests.fakes.asgi import Bundled
-from tests.running import Build, Run, unmeasured
+from tests.running import unmeasured
 
 
 def _mode(path: Path) -> int:
@@ -38,15 +38,6 @@ def test_store_files_are_the_owners_alone(tmp_path: Path) -> None:
         assert {_mode(file) for file in files} == {0o600}
         assert _mode(tmp_path / "deep" / "store" / "db.runners") == 0o700
         lock.release()
-
-
-def test_a_readable_file_is_closed_to_others(tmp_path: Path) -> None:
-    """An older file with wide permissions is narrowed when it is opened."""
-    path = tmp_path / "db"
-    Store(path).close()
-    path.chmod(0o644)
-    Store(path).close()
-    assert _mode(path) == 0o600
 
 
 def test_unusable_paths_say_what_to_do(tmp_path: Path) -> None:
@@ -115,17 +106,6 @@ def test_contents_that_are_gone_cannot_be_changed(tmp_path: Path) -> None:
             contents.save(store, contents.ContentChange(id="none"), at=1.0)
         contents.remove(store, "none")
         assert contents.counts(store)["total"] == 0
-
-
-def test_a_runner_that_left_no_trace_is_dead(tmp_path: Path) -> None:
-    """A runner without a lock file is gone; the owner of a store without jobs leaves nothing behind."""
-    with Store(tmp_path / "db") as store:
-        assert not store.runner_lock().alive("0" * 32)
-        assert not (tmp_path / "db.runners").exists()
-    with Store() as store:
-        lock = store.runner_lock()
-        assert lock.alive(lock.id)
-        assert not lock.alive("another")
 
 
 def test_many_processes_write_to_one_store(tmp_path: Path, processes: None) -> None:
@@ -244,14 +224,3 @@ def test_the_benchmark_of_growth_runs(tmp_path: Path, processes: None) -> None:
     lines = [line.split() for line in done.stdout.splitlines()[1:]]
     assert [line[0] for line in lines] == ["server", "serve", "client"]
     assert all(float(number) > 0 for line in lines for number in line[1:])
-
-
-def test_every_content_is_listed_however_many_there_are(project: Build, invoke: Run) -> None:
-    """`content list` goes on from page to page of a server that gives a thousand at a time."""
-    root = project({"contentops.yaml": "version: 1\nproject: p\napi: {base_url: local}\n"})
-    (root / ".contentops").mkdir(mode=0o700)
-    with Store(root / ".contentops" / "local.db") as store, store.write():
-        for number in range(2003):
-            contents.save(store, contents.ContentChange(title=f"T{number}"), at=float(number))
-    listed = invoke("content", "list", "--json").json
-    assert len({entry["id"] for entry in listed["contents"]}) == 2003

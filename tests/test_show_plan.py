@@ -60,19 +60,6 @@ def test_it_shows_what_plan_showed_in_any_folder(invoke: Run, site: Path, tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["plan 1.json", "site"]
 
 
-def test_as_json_it_is_the_file(invoke: Run, site: Path) -> None:
-    """Byte for byte, so that it can be applied again."""
-    invoke("plan", "--out", "plan.json", cwd=site)
-    assert invoke("show", "plan.json", "--json", cwd=site).stdout == (site / "plan.json").read_text("utf-8")
-
-
-def test_an_empty_plan_says_so(invoke: Run, site: Path) -> None:
-    """The exit code is 0 for each plan that can be read."""
-    invoke("apply", "--yes", cwd=site)
-    invoke("plan", "--out", "empty.json", cwd=site)
-    assert "No changes. All 2 items are up to date." in invoke("show", "empty.json", cwd=site).stdout
-
-
 def everything() -> Plan:
     """A plan with all that a plan can say."""
     long = "x" * 200
@@ -115,14 +102,6 @@ def test_a_plan_file_is_shown_whole(invoke: Run, tmp_path: Path) -> None:
     assert (
         "Next, if all of it is meant: `contentops apply --env staging plan.json --approve-credits 52`" in shown.stdout
     )
-
-
-def test_a_name_is_a_file_only_if_the_file_is_there(invoke: Run, site: Path) -> None:
-    """An item may end like a file; where both are there, the file is shown."""
-    assert invoke("show", "notes.json", "--json", cwd=site).json["id"] == "notes.json"
-    invoke("plan", "--out", "notes.json", cwd=site)
-    assert invoke("show", "notes.json", "--json", cwd=site).json["project"] == "site"
-    assert invoke("show", "guide", "--env", "", "--var", "year=3", "--json", cwd=site).json["id"] == "guide"
 
 
 @pytest.mark.parametrize("folder", ["site", "."])

@@ -53,22 +53,6 @@ def test_values_that_are_masked(row: dict[str, Any], names: tuple[str, ...]) -> 
     assert [*map(len, names_in(row))] == sorted(map(len, names), reverse=True)
 
 
-def test_masks_are_whole_words() -> None:
-    """Without case, also beside one another, the longest name first."""
-    row = {"city": "York", "state": "New York", "code": "Y1"}
-    words = masked(words_in("New York, YORK york yorkshire, _York_ y1 (York)'s"), names_in(row))
-    assert b" ".join(words).decode() == "* * * yorkshire * * * s"
-
-
-def test_scripts_without_spaces_are_compared_by_character() -> None:
-    """Japanese and Chinese texts, with and without their names."""
-    page = "{city}のコワーキングスペースには、静かな部屋と速い回線があります。{city}で働く人のための場所です。"
-    texts = {city: page.format(city=city) for city in ("東京都", "大阪府", "京都市")}
-    rows = {city: {"city": city} for city in texts}
-    assert similar(texts, rows) == dict.fromkeys(itertools.combinations(texts, 2), 1.0)
-    assert similar(texts) == {}
-
-
 @pytest.mark.parametrize("body", ["", "\n", "*", "](" * 20_000, "<" * 20_000, "`" * 9_999, "a " * 50_000, "\0\ud800 x"])
 def test_hostile_texts_are_compared_in_no_time(body: str) -> None:
     """Also empty ones, which are like no other."""
@@ -107,20 +91,6 @@ def test_settings_have_defaults_and_may_be_templates(project: Build) -> None:
     assert first.checks.similar == Similar(within="tag:Oslo", at_most=0.5, level=Level.WARN)
     first, _ = desired(declared(project, item("null"))).specs
     assert (first.checks.similar, first.names) == (None, ())
-
-
-@pytest.mark.parametrize("most", ["0", "1", "1.5", "-1", "yes", "[0.5]", "'0.5'", "'{{ 0 }}'", "'{{ each.city }}'"])  # fmt: skip
-def test_a_limit_that_is_no_share_is_refused(project: Build, most: str) -> None:
-    """Also one that a template makes."""
-    (problem, *_) = findings(declared(project, item(f"{{at_most: {most}}}")))
-    assert (problem.code, problem.hint) == ("wrong-value", "a number from 0.1 to 0.99")
-    assert "at_most" in problem.message
-
-
-@pytest.mark.parametrize("most", [".nan", "'{{ \"nan\" | float }}'"])
-def test_no_number_reaches_the_limit(project: Build, most: str) -> None:
-    """NaN is refused by the reader of YAML, and as the value of a template."""
-    assert {one.severity for one in findings(declared(project, item(f"{{at_most: {most}}}")))} == {"error"}
 
 
 @pytest.mark.parametrize("within", ["rows", "'tag:'", "'tag: '", "3", "'{{ each.city }}'"])
@@ -249,17 +219,6 @@ def test_the_plan_names_rows_with_one_brief(tmp_path: Path, invoke: Run) -> None
     assert not _notes(harness)
 
 
-def test_a_new_row_beside_texts_with_the_same_brief(tmp_path: Path) -> None:
-    """It alone is paid for; a plan without generations has no note."""
-    harness = make(tmp_path, similar='{"level": "warn"}')
-    harness.apply()
-    assert not _notes(harness)
-    harness.write("content/a.yaml", manifest(*NAMES, "Delft", similar='{"level": "warn"}'))
-    (note,) = _notes(harness)
-    assert note.message.startswith("`aarhus`, `bergen` and 2 more have one brief")
-    assert note.message.endswith(": 1 generation, 4 credits")
-
-
 def test_rows_that_say_what_is_different_have_a_brief_each(tmp_path: Path) -> None:
     """A column of facts; so has a template that asks each row something else."""
     harness = make(
@@ -309,30 +268,3 @@ def test_equal_requests_are_an_error_with_a_way_out(harness: Harness, invoke: Ru
     harness.write("content/a.yaml", _items(july="Other", may="News", june="News", revision=2))
     assert results(harness.apply()) == {"july": "done", "june": "done", "may": "done"}
     assert harness.api.credits == 12
-
-
-def test_rows_of_one_place_are_counted(harness: Harness, invoke: Run) -> None:
-    """However many rows ask for the same, their place is named once."""
-    rows = [{"slug": f"s{number}", "topic": "News"} for number in range(50)]
-    item = {
-        "id": "{{ each.slug }}",
-        "for_each": rows,
-        "inputs": {"topic": "{{ each.topic }}", "target_audience": "all"},
-    }
-    harness.write("content/a.yaml", json.dumps({"items": [item]}))
-    ended = invoke("validate", cwd=harness.root)
-    assert ended.stderr.count("error[same-request]") == 1
-    assert "48 more items have the same problem" in ended.stderr
-
-
-def test_what_was_removed_and_comes_back_is_there_for_nothing(harness: Harness) -> None:
-    """Under any id: the text that was paid for answers its request."""
-    harness.write("content/a.yaml", _items(may="News"))
-    harness.apply()
-    harness.write("content/a.yaml", _items(june="Other"))
-    harness.apply(prune=True)
-    assert not (harness.root / "out/may.md").exists()
-    harness.write("content/a.yaml", _items(june="Other", august="News"))
-    assert harness.actions() == {"august": "finish"}
-    harness.apply()
-    assert (harness.api.credits, (harness.root / "out/august.md").exists(), harness.plan().empty) == (8, True, True)

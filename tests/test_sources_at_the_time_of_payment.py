@@ -51,17 +51,6 @@ def test_a_text_names_no_file_of_the_project_and_of_no_other_item(harness: Harne
     assert (change.blocked, harness.plan().credits) == ("wrong-reference", 0)
 
 
-def test_of_two_items_with_one_path_the_second_is_blocked(harness: Harness) -> None:
-    """It is not paid for, and every other item is planned and applied as ever."""
-    keys = {"output": "out/{{ ref('guide').title | slugify }}.md"}
-    texts = {"guide": GUIDE, "n1": "1 {{ ref('guide').title }}", "n2": "2 {{ ref('guide').title }}"}
-    harness.write("content/a.yaml", manifest(texts, n1=keys, n2=keys))
-    assert results(harness.apply()) == {"guide": "done", "n1": "done", "n2": "blocked"}
-    assert len(_topics(harness)) == 2
-    (change,) = harness.plan().changes
-    assert "which item `n1` writes already" in change.hint
-
-
 def test_a_text_that_waits_is_not_replaced(harness: Harness) -> None:
     """It would be made from the old words of its source, which is made again in the same run."""
     harness.write("content/a.yaml", items({"guide": GUIDE, "news": NEWS}))
@@ -157,19 +146,6 @@ def test_front_matter_that_follows_a_text_comes_before_what_is_made_from_it(
     }
     harness.apply()
     assert (_topics(harness)[-1], harness.plan().empty) == (f"{made}2", True)
-
-
-def test_nothing_is_made_from_front_matter_whose_text_did_not_come(harness: Harness) -> None:
-    """It is written without the key, which is no final title."""
-    texts = {"guide": GUIDE, "b": "B", "c": "C {{ ref('b').title }}"}
-    harness.write("content/a.yaml", manifest(texts, b=FOLLOWS))
-    harness.api.fault(lambda called, _: called == "submit" and len(harness.api.generations) == 0, 400)
-    harness.apply()
-    assert not any(topic.startswith("C") for topic in _topics(harness))
-    harness.api.heal()
-    harness.settle()
-    assert _topics(harness).count("C B after On Guide") == 1
-    assert len(_topics(harness)) == len(set(_topics(harness)))
 
 
 def test_a_lost_order_is_not_sent_again_where_the_text_answers_the_request(harness: Harness) -> None:

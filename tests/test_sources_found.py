@@ -133,33 +133,10 @@ def test_what_depends_on_a_text_is_refused_with_a_hint(template: str) -> None:
     assert (caught.value.code, caught.value.hint) == ("reference-unclear", "name the items: `uses: [ID, ...]`")
 
 
-@pytest.mark.parametrize("count", [3, 200])
-def test_branches_in_a_row_are_not_nested(count: int) -> None:
-    """Those up to the one that is taken are read if their tests depend on texts, of others only the one."""
-    numbers = [str(n) for n in range(count)]
-    assert found(branches(*["one"] * (count - 1), "two"), one=False, two=True) == {f"{count - 1}.id"}
-    every = {"a.title", "z.id", *(f"{n}.id" for n in numbers)}
-    assert found(branches(*["ref('a').title"] * count)) == every
-    mixed = branches(*["one"] * count, *["ref('a').title"] * count)
-    assert found(mixed, one=True) == {"0.id"}
-    assert found(mixed, one=False) == {"a.title", "z.id", *(f"{n}.id" for n in range(count, 2 * count))}
-
-
 def test_ways_through_a_template_are_bounded() -> None:
     """A template of many tests is refused, not run many times."""
     with pytest.raises(TemplateError, match="too many steps"):
         found("{% if ref('a').title %}{% endif %}" * 100, 2_000)
-
-
-def test_what_is_nested_too_deeply_is_said(harness: Harness) -> None:
-    """A problem of a template, not of contentops."""
-    deep = branches(*["ref('a').title", "item.id == 'b'"] * 300)
-    nested = "{% if ref('a').title %}" * 300 + "{% endif %}" * 300
-    harness.write("content/a.yaml", manifest({"a": "A", "b": nested}))
-    (line,) = [line for line in refused(harness) if "nested too deeply" in line]
-    assert line.startswith("template-limit: ")
-    harness.write("content/a.yaml", manifest({"a": "A", "b": deep}))
-    assert not any("nested" in line for line in refused(harness))
 
 
 @pytest.mark.parametrize(("topic", "said"), [

@@ -11,7 +11,7 @@ from hypothesis import given
 
 from contentops.cli.commands.report import parse_moment
 from contentops.errors import Location
-from contentops.model import Desired, ItemId, Job, JobState, OnEdit, RequestId
+from contentops.model import Desired, ItemId, Job, JobState, RequestId
 from contentops.reporting.layout import unpainted
 from contentops.reporting.spend import GROUPS, Spend, count_spend, spend_json, spend_text
 from tests.clones import commit, git
@@ -81,13 +81,6 @@ def test_a_time_is_included_from_its_moment_on() -> None:
     assert rows(everything, "month")[0] == ("(unknown)", 2, 8)
 
 
-def test_the_month_is_that_in_which_the_server_accepted() -> None:
-    """As the bill has it, whatever our clock said and however long the text took."""
-    one = job(submitted_at="2026-02-28T23:59:59Z", accepted="2026-03-01T00:00:02Z", generated_at="2026-04-01T00:00:00Z")
-    assert rows(count_spend([one], Desired()), "month") == [("2026-03", 1, 4)]
-    assert count_spend([one], Desired(), since=MARCH).texts == 1
-
-
 def test_open_jobs_stand_apart() -> None:
     """They may add to it; failed ones and those that never arrived cost nothing, those of before do not count."""
     jobs = [
@@ -103,18 +96,6 @@ def test_open_jobs_stand_apart() -> None:
         "given up, perhaps paid": 4,
         "running": 4,
     }
-
-
-def test_a_paid_text_counts_before_it_is_in_a_file() -> None:
-    """And so does what the server took and lost, for its credits."""
-    states = (JobState.PAID, JobState.SETTLED, JobState.SETTLED, JobState.FAILED, JobState.FAILED)
-    files, lost = ("out/a.md", "out/b.md", "", "", ""), (False, False, False, True, False)
-    jobs = [
-        job(str(number), state=state, output=file, lost=is_lost)
-        for number, (state, file, is_lost) in enumerate(zip(states, files, lost, strict=True))
-    ]
-    spend = count_spend(jobs, Desired())
-    assert (spend.texts, spend.credits, spend.unwritten, spend.open) == (4, 16, 3, ())
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
@@ -272,16 +253,6 @@ def test_a_text_is_counted_once_though_its_item_has_another_id_by_now(tmp_path: 
     staging.apply()
     assert (counted(invoke, tmp_path), harness.api.credits) == ([4, 0], 4)
     harness.applied("a", year=2027)
-    assert (counted(invoke, tmp_path), harness.api.credits) == ([8, 0], 8)
-
-
-def test_a_text_is_counted_once_though_it_is_kept_for_another_request(tmp_path: Path, invoke: Run) -> None:
-    """The environment that paid for it knows which request that was."""
-    harness, staging = two_environments(tmp_path, "a")
-    staging.apply()
-    staging.edit("staging/a.md", "Closing", "By hand")
-    harness.applied("a", year=2027)
-    staging.apply(on_edit=OnEdit.KEEP)
     assert (counted(invoke, tmp_path), harness.api.credits) == ([8, 0], 8)
 
 

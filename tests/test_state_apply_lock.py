@@ -122,24 +122,6 @@ def test_work_trees_wait_for_each_other_and_other_projects_do_not(tmp_path: Path
     assert not list((top / ".git/contentops").glob("*.json"))
 
 
-@pytest.mark.parametrize(("note", "words"), [
-    pytest.param(None, "", id="missing"), pytest.param(b"", "", id="empty"), pytest.param(b'{"who":', "", id="torn"),
-    pytest.param(b"[" * 100_000, "", id="deep"), pytest.param(b"[1]", "", id="list"),
-    pytest.param(b'{"who":{"a":1},"pid":7}', ", process 7", id="odd-kinds"),
-    pytest.param(b'{"who":"a\\u001b[31m\\nb","since":""}', " by a[31mb", id="terminal-escapes"),
-    pytest.param(b'{"who":"' + b"x" * 9999 + b'"}', f" by {'x' * 200}", id="long"),
-])  # fmt: skip
-def test_an_odd_note_is_no_trouble(tmp_path: Path, note: bytes | None, words: str) -> None:
-    """The note is information: whatever it says, the refusal is a sentence."""
-    with apply_lock(tmp_path):
-        path = tmp_path / ".contentops/apply.json"
-        path.unlink() if note is None else path.write_bytes(note)
-        with pytest.raises(LockHeld) as caught:
-            apply_lock(tmp_path).__enter__()
-
-    assert str(caught.value) == f"another `contentops` command is running here{words}"
-
-
 HOLD = textwrap.dedent(
     """
     import sys

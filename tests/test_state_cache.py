@@ -73,36 +73,6 @@ def test_texts_come_back_as_they_were(folder: Path) -> None:
         assert connection.execute("SELECT count(*) FROM Cache WHERE value LIKE '%other%'").fetchone() == (1,)
 
 
-def test_other_values_come_back(folder: Path) -> None:
-    """Each under a name of its own."""
-    with Cache(folder) as cache:
-        assert cache.learned("durations") == {}
-        assert cache.recall("looked at", dict[str, int]) is None
-        cache.remember("looked at", {"a": 1})
-        cache.remember("durations", {"blog standard": [1.5, 2]})
-        cache.put({"key": "value"})
-        assert cache.get("key") == "value"
-
-    with Cache(folder, write=False) as cache:
-        assert cache.recall("looked at", dict[str, int]) == {"a": 1}
-        assert cache.recall("looked at", dict[str, str]) is None
-        assert (cache.learned("durations"), cache.get("key")) == ({"blog standard": [1.5, 2]}, "value")
-        assert cache.get("other") is None
-        assert (texts_in(cache), cache.problem) == (set(), "")
-
-
-def test_big_values_stay_in_the_database(folder: Path) -> None:
-    """Nothing is put into files of its own, whatever its size, and nothing is thrown out to make room."""
-    bodies = [f"{number}\n" + "x" * 300_000 for number in range(30)]
-    with Cache(folder) as cache:
-        for body in bodies:
-            keep(cache, body)
-        cache.remember("a", "y" * (9 << 20))
-        assert all(cache.body(body_digest(body)) == body for body in bodies)
-
-    assert {path.name for path in folder.iterdir()} <= {"cache.db", "cache.db-wal", "cache.db-shm"}
-
-
 def test_values_that_only_save_time_are_deleted_after_a_week(folder: Path) -> None:
     """Those that no plan asks for any more do not pile up; paid texts stay."""
     kept(folder)
@@ -158,16 +128,6 @@ def test_a_cache_that_is_read_only_counts_as_empty(folder: Path) -> None:
         with Cache(folder, write=write) as cache:
             assert cache.body(ONE) is None
             assert cache.problem == "permission denied"
-
-
-def test_a_reader_sees_what_another_process_writes(folder: Path) -> None:
-    """`status` during an `apply`."""
-    with Cache(folder) as writer:
-        keep(writer)
-        with Cache(folder, write=False) as reader:
-            assert reader.body(ONE) == BODY
-            keep(writer, OTHER)
-            assert texts_in(reader) == {ONE, TWO}
 
 
 def test_a_folder_that_is_deleted_is_noticed(folder: Path) -> None:
@@ -274,13 +234,6 @@ def test_a_folder_named_like_a_variable_is_refused(tmp_path: Path) -> None:
 
     with Cache(folder) as cache, pytest.raises(StateError, match="would be read as a variable"):
         keep(cache)
-
-
-def test_a_folder_outside_of_a_project_is_made(tmp_path: Path) -> None:
-    """The cache may live anywhere the caller says."""
-    kept(tmp_path / "x" / "y")
-
-    assert texts(tmp_path / "x" / "y") == {ONE}
 
 
 # --- what someone planted ---------------------------------------------------------------------------------

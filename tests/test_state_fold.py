@@ -9,7 +9,7 @@ from contentops.digest import digest_text
 from contentops.errors import StateError
 from contentops.model import ItemId, Record
 from contentops.state import lock, store
-from contentops.state.codec import Forget, Header, line_of, parse_line
+from contentops.state.codec import Forget, Header, line_of
 from contentops.state.store import Base, JournalFact, WorkingState
 from tests import state_facts as facts
 
@@ -40,16 +40,6 @@ THEIRS = facts.record(generation=3, rev=2)
 NEW_IN = JournalFact(fact=NEW, base=base(OLD))
 
 
-def test_a_record_is_folded_in_where_its_base_still_stands() -> None:
-    """The ordinary case: the journal is what happened after the lock."""
-    assert fold(locked(OLD, facts.record("b")), NEW_IN) == {"a": NEW, "b": facts.record("b")}
-
-
-def test_a_new_item_is_folded_in_where_there_is_still_none() -> None:
-    """A record without a base stands for an item the lock does not know."""
-    assert fold(lock.Lock(), JournalFact(fact=NEW)) == {"a": NEW}
-
-
 @pytest.mark.parametrize("where", [
     pytest.param(locked(THEIRS), id="pulled"),
     pytest.param(locked(), id="reverted-to-before-it"),
@@ -58,20 +48,6 @@ def test_a_new_item_is_folded_in_where_there_is_still_none() -> None:
 def test_the_lock_wins_where_it_changed(where: lock.Lock) -> None:
     """After a pull, a checkout or a revert the record is set aside; what was paid for is in the jobs."""
     assert fold(where, NEW_IN).get(A) == (THEIRS if where.records else None)
-
-
-def test_a_kill_between_the_lock_and_the_end_of_the_journal_folds_to_the_lock() -> None:
-    """The lock has the record already."""
-    assert fold(locked(NEW), NEW_IN) == {"a": NEW}
-
-
-def test_the_last_of_several_changes_counts() -> None:
-    """Facts count in their order."""
-    third = facts.record(generation=3, rev=3)
-
-    assert fold(locked(OLD), NEW_IN, JournalFact(fact=third, base=base(OLD))) == {"a": third}
-    assert fold(locked(OLD), NEW_IN, JournalFact(fact=Forget(A), base=base(OLD))) == {}
-    assert fold(locked(OLD), JournalFact(fact=Forget(A), base=base(OLD)), NEW_IN) == {"a": NEW}
 
 
 def test_forgetting_holds_only_where_its_base_stands() -> None:
@@ -90,27 +66,9 @@ def test_a_line_that_a_merge_brought_competes_with_the_journal() -> None:
     assert fold(locked(OLD, behind), JournalFact(fact=Forget(A), base=base(OLD))) == {"a": behind}
 
 
-def test_a_change_of_a_settled_duplicate_replaces_both_lines() -> None:
-    """What was noted when both lines were known stands for both."""
-    changed = structs.replace(NEW, title="Changed", rev=9)
-
-    assert fold(locked(OLD, NEW), JournalFact(fact=changed, base=base(OLD, NEW))) == {"a": changed}
-
-
 def noted_line(text: str) -> str:
     """A journal line of a fact without a base."""
     return store.journal_line(text, step="write", base=())
-
-
-def test_journal_lines_are_lines_of_the_lock_with_more_keys() -> None:
-    """The journal speaks the lock's format: the same parser reads the record in it."""
-    line = store.journal_line(line_of(NEW), step="write", base=base(OLD, NEW))
-
-    assert parse_line(line) == NEW
-    assert store.parse(f"{line}\n{noted_line(line_of(OLD))}\n".encode(), NAME).facts == (
-        JournalFact(fact=NEW, base=base(OLD, NEW)),
-        JournalFact(fact=OLD),
-    )
 
 
 def test_a_group_stands_or_falls_as_a_whole() -> None:
@@ -149,17 +107,6 @@ def test_a_damaged_line_that_is_not_the_last_is_named(line: bytes, words: str) -
     assert caught.value.message.startswith(f"line 2 of `{NAME}` {words}")
     assert "delete the line" in caught.value.hint
     assert caught.value.code == "damaged-journal"
-
-
-@pytest.mark.parametrize(
-    "header",
-    [Header(lineage=facts.LINEAGE, version=3), Header(lineage=facts.LINEAGE, digest=2)],
-    ids=["format", "digest"],
-)
-def test_a_newer_journal_is_refused(header: Header) -> None:
-    """An older contentops never guesses at what a newer one noted."""
-    with pytest.raises(StateError, match="written by a newer version of contentops"):
-        store.parse(line_of(header).encode() + b"\n", NAME)
 
 
 notes = st.lists(st.lists(facts.changes, min_size=1, max_size=3), max_size=8)

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from random import Random
 
 import jsonschema
@@ -75,14 +74,6 @@ def test_rendered_states_round_trip(records: list[Record], random: Random) -> No
 def test_what_editors_and_merges_do_to_a_file_is_tolerated(text: str) -> None:
     """Line ends, blank lines, order and repetition carry no meaning."""
     assert ids(lock.read(text, NAME)) == {"a": [facts.record()]}
-
-
-def test_a_line_keeps_its_own_digest() -> None:
-    """The base of an entry is the line without its line end, also where a checkout changed that."""
-    line = line_of(facts.record())
-    read = lock.read(f"{HEADER}\r\n{line}\r\n", NAME)
-
-    assert read.records[ItemId("a")][0].text == line
 
 
 def test_damage_is_reported_all_at_once() -> None:
@@ -205,16 +196,6 @@ def test_a_content_that_one_item_owns_is_no_superseded_one_of_another() -> None:
     assert with_one_owner(records) == {other.id: structs.replace(other, superseded=("cnt-0",))}
 
 
-@pytest.mark.parametrize(
-    "data", ["", "no JSON\n", f"{line_of(facts.record())}\n"], ids=["empty", "damaged", "a record"]
-)
-def test_a_lock_without_a_header_has_no_lineage(tmp_path: Path, data: str) -> None:
-    """Whatever stands in its first line."""
-    path = tmp_path / "contentops.lock"
-    path.write_text(data)
-    assert lock.lineage_in(path) == ""
-
-
 def test_names_are_the_same_everywhere() -> None:
     """Lineage and request id are pinned: they must come out alike on every machine and in every release."""
     lineage = lock.lineage_of("acme-blog")
@@ -256,21 +237,6 @@ def test_a_record_leaves_out_what_is_empty() -> None:
     )
 
 
-def test_an_empty_save_is_not_a_missing_one() -> None:
-    """A record that was saved without digests keeps its `saved` key."""
-    assert parse_line(line_of(facts.record(saved=Saved()))) == facts.record(saved=Saved())
-    assert parse_line(line_of(facts.record(saved=None))) == facts.record(saved=None)
-
-
-@given(facts.records)
-def test_records_round_trip(record: Record) -> None:
-    """Whatever a record holds comes back from its line, and the line is one line."""
-    line = line_of(record)
-
-    assert "\n" not in line
-    assert (parse_line(line), line_of(record)) == (record, line)
-
-
 @pytest.mark.parametrize("line", [
     line_of(Header(lineage=facts.LINEAGE)),
     line_of(facts.record(saved=Saved(title=facts.text("t")), superseded=("old",), used={"year": "0" * 12})),
@@ -290,13 +256,6 @@ def test_the_schema_is_a_schema() -> None:
 def test_every_field_has_its_key() -> None:
     """A field that is added to a record is in the schema."""
     assert SCHEMA["definitions"]["record"]["properties"].keys() == {one.encode_name for one in structs.fields(Record)}
-
-
-def test_unknown_keys_are_ignored() -> None:
-    """A line of a newer minor version is read for what is known of it."""
-    line = line_of(facts.record())
-
-    assert parse_line(line[:-1] + ',"flavour":["new"]}') == facts.record()
 
 
 def changed(**changes: object) -> str:
@@ -347,28 +306,3 @@ def test_hostile_lines_are_refused_in_words(line: str, words: str) -> None:
         parse_line(line)
 
     assert words in str(caught.value)
-
-
-def test_a_header_of_a_newer_format_is_read_for_its_version() -> None:
-    """What a newer lineage looks like is not ours to judge."""
-    assert parse_line('{"contentops_lock":3,"digest":1,"lineage":"new kind"}') == Header(lineage="new kind", version=3)
-
-
-def test_values_are_kept_as_they_are() -> None:
-    """Escapes that are whole characters, large numbers, fractions and depth come back, and go out as before."""
-    text = '{"a":"\\u00e4\\u0000\\ud83d\\ude00","b":123456789012345678901234567890,"c":[1e22,1E-7,-0.0,1.0,0.1,-0]}'
-    line = changed(metadata={"a": 1}).replace('{"a": 1}', text)
-    parsed = parse_line(line)
-
-    assert isinstance(parsed, Record)
-    assert parsed.metadata == {"a": "ä\0😀", "b": 123456789012345678901234567890, "c": [1e22, 1e-7, -0.0, 1.0, 0.1, 0]}
-    assert '"b":123456789012345678901234567890,"c":[1e+22,1e-07,-0.0,1.0,0.1,0]}' in line_of(parsed)
-
-
-def test_of_a_key_that_is_there_twice_the_last_one_counts() -> None:
-    """As everywhere in JSON; one that does not fit is refused wherever it stands."""
-    line = line_of(facts.record())
-
-    assert parse_line('{"title":"First",' + line[1:]) == facts.record()
-    with pytest.raises(ValueError, match="`title` is not valid"):
-        parse_line('{"title":1,' + line[1:])

@@ -65,16 +65,6 @@ def test_a_forgotten_job_is_given_up_by_its_request(tmp_path: Path) -> None:
     assert harness.plan().empty
 
 
-def test_a_content_is_given_to_the_request_that_is_named(tmp_path: Path) -> None:
-    """And to no other of its item."""
-    harness = _with_a_forgotten_job(tmp_path)
-    first, second = _submits(harness)
-    resolve(harness.project, "one", request=second.request_id, content="cnt_x")
-    open_ones = harness.state.open_jobs
-    assert (open_ones[second.request_id].state, open_ones[second.request_id].content_id) == (JobState.PAID, "cnt_x")
-    assert open_ones[first.request_id] == first
-
-
 @pytest.mark.parametrize("word", [{"job": "job_000003"}, {"content": "cnt_x"}, {"forget": True}], ids=str)
 def test_a_word_that_may_mean_either_of_two_submits_is_refused(tmp_path: Path, word: dict[str, str | bool]) -> None:
     """Nothing changes; what is said names both, and the one that is named is then the only one it is about."""
@@ -106,22 +96,6 @@ def test_a_request_that_is_not_open(tmp_path: Path) -> None:
     harness = _with_two_lost_submits(tmp_path)
     with pytest.raises(UsageError, match="begins with `zzz`"):
         resolve(harness.project, "one", request="zzz", forget=True)
-
-
-def test_a_content_that_was_named_by_mistake_can_be_corrected(tmp_path: Path) -> None:
-    """A text that is nowhere to be found leaves its submit open to another word."""
-    harness = Harness(tmp_path, FakeApi(duration=60, auto_save=False, request_ids="ignore"))
-    harness.write("content/first.yaml", blog("first"))
-    harness.apply()
-    harness.write("content/blog.yaml", blog("one"))
-    harness.api.fault(on("submit", 2), "reset")
-    harness.apply()
-    resolve(harness.project, "one", content="cnt_wrong")
-    run = harness.ran()
-    assert results(run) == {"one": "unknown"}
-    assert "contentops state resolve one" in run.outcomes[0].hint
-    resolve(harness.project, "one", job=harness.api.generations[1].job_id)
-    assert (results(harness.apply()), harness.api.credits) == ({"one": "done"}, 8)
 
 
 def test_a_content_named_for_another_take_is_not_the_take_before(tmp_path: Path) -> None:
@@ -285,12 +259,6 @@ def test_of_a_server_scheme_host_and_port_are_kept(invoke: Run, site: Path, new:
     assert (result.code, result.stdout) == (0, "server `local` is now `https://example.test:443`\n"), result.stderr
     (record,) = invoke("state", "list", "--json", cwd=site).json["records"]
     assert record["server"] == "https://example.test:443"
-
-
-def test_an_id_like_any_other_is_taken(invoke: Run, site: Path) -> None:
-    """Letters of any language, and folders."""
-    assert invoke("state", "mv", "a", "blog/über-uns", cwd=site).code == 0
-    assert [one["id"] for one in invoke("state", "list", "--json", cwd=site).json["records"]] == ["blog/über-uns"]
 
 
 @pytest.mark.parametrize("fact", [record(id=ItemId("")), job(request_id="")], ids=["record", "entry"])

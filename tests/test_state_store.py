@@ -1,7 +1,6 @@
 """The state on disk: durable when it says so, untouched when nothing happened, and whole after a kill anywhere."""
 
 import contextlib
-import errno
 import os
 import stat
 import sys
@@ -14,14 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from contentops import atomic_io
 from contentops.atomic_io import Disk
-from contentops.digest import Digest
 from contentops.errors import StateError
 from contentops.model import ItemId, Job, JobState, Record, RequestId, State
 from contentops.model.jobs import is_further
 from contentops.state import jobs, lock, state_dir
-from contentops.state.codec import Drop, Fact, Forget, add_rule, line_of, with_rule
+from contentops.state.codec import Drop, Fact, Forget, add_rule, line_of
 from contentops.state.store import StateStore
 from tests import state_facts as facts
 
@@ -95,18 +92,6 @@ def test_only_the_owner_can_read_what_is_not_committed(tmp_path: Path) -> None:
     assert modes["contentops.lock"] == modes["contentops.jobs"] == modes["plain"]
 
 
-@posix
-def test_the_mode_of_a_lock_is_kept(tmp_path: Path) -> None:
-    """Replacing the lock does not change who may read it."""
-    written(tmp_path, facts.record())
-    (tmp_path / "contentops.lock").chmod(0o640)
-    store = opened(tmp_path)
-    store.note("write", facts.record(generation=2))
-    store.checkpoint()
-
-    assert stat.S_IMODE((tmp_path / "contentops.lock").stat().st_mode) == 0o640
-
-
 def test_nothing_happened_nothing_is_touched(tmp_path: Path) -> None:
     """A no-op apply changes no byte, no time, and makes no file, also where the lock waits to be healed."""
     once = lock.render(State(lineage=facts.LINEAGE, records={A: facts.record()}))
@@ -134,37 +119,6 @@ def test_reading_makes_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_order_that_was_dropped_stays_on_the_list(tmp_path: Path) -> None:
-    """Nothing waits for it any more, and it may have been paid for."""
-    with opened(tmp_path) as store:
-        store.note("submit", facts.job("a", state=JobState.UNKNOWN), facts.job("b"))
-        store.note("drop", Drop(facts.job("a").request_id), Drop(facts.job("b").request_id, lost=True))
-        store.checkpoint()
-
-    state = opened(tmp_path, write=False).state
-    assert state.open_jobs == {}
-    assert {job.item: (job.state, job.cost) for job in state.jobs} == {
-        "a": (JobState.GIVEN_UP, 4),
-        "b": (JobState.FAILED, 4),
-    }
-
-
-def test_flushed_facts_are_there_for_the_next_run(tmp_path: Path) -> None:
-    """What was flushed survives without a checkpoint; what was only noted does not."""
-    written(tmp_path, facts.record("b"))
-    store = opened(tmp_path)
-    store.note("submit", facts.job(state=JobState.SUBMITTING))
-    store.note("save", facts.record("b", saved_at="2026-01-09"))
-    store.flush()
-    store.note("poll", facts.job(state=JobState.RUNNING))
-
-    after = opened(tmp_path, write=False)
-    assert after.state.open_jobs == {facts.job().request_id: facts.job(state=JobState.SUBMITTING)}
-    assert after.was_interrupted
-    assert store.open_job(facts.job().request_id) == facts.job(state=JobState.RUNNING)
-    assert after.record(B) == store.record(B) == facts.record("b", saved_at="2026-01-09", rev=2)
-
-
 def test_the_revision_counts_checkpoints_not_steps(tmp_path: Path) -> None:
     """A run that was killed between two steps ends with the same revision as one that was not."""
     written(tmp_path, facts.record(rev=4))
@@ -181,30 +135,6 @@ def test_the_revision_counts_checkpoints_not_steps(tmp_path: Path) -> None:
 
     again.note("move", structs.replace(again.state.records[A], output="y.md"))
     assert again.state.records[A].rev == 6
-
-
-def test_a_renamed_record_counts_on(tmp_path: Path) -> None:
-    """A record that comes under a new id is newer than it was under the old one, however often it is noted."""
-    written(tmp_path, facts.record(rev=4))
-    store = opened(tmp_path)
-    moved = structs.replace(facts.record(rev=4), id=B)
-    store.note("rename", moved, Forget(A))
-    store.note("update", structs.replace(moved, title="New"))
-    store.checkpoint()
-
-    assert {id_: record.rev for id_, record in store.state.records.items()} == {"b": 5}
-
-
-def test_lineage_is_kept_when_the_project_is_renamed(tmp_path: Path) -> None:
-    """Request ids stay the same: from the lock, and before there is one, from the journal."""
-    store = opened(tmp_path)
-    store.note("submit", facts.job())
-    store.flush()
-
-    renamed = StateStore(tmp_path, environment="", lineage=str, write=True)
-    assert renamed.lineage == facts.LINEAGE
-    renamed.checkpoint()
-    assert StateStore(tmp_path, environment="", lineage=str, write=False).lineage == facts.LINEAGE
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", ".", "-x", "a\nb", "x" * 101])
@@ -248,23 +178,6 @@ def test_what_is_healed_is_written_with_the_next_change(tmp_path: Path) -> None:
     assert store.state.records[A].content_id == ""
 
 
-def test_the_body_on_disk_settles_duplicates(tmp_path: Path) -> None:
-    """The store asks for the body of the output, and only where two lines claim one id."""
-    paths = []
-
-    def body(path: str) -> Digest:
-        paths.append(path)
-        return facts.text("a 1")
-
-    one = written(tmp_path, facts.record(generation=1), facts.record("b"))
-    two = written(tmp_path, facts.record(generation=2))
-    (tmp_path / "contentops.lock").write_bytes(one + two)
-
-    store = StateStore(tmp_path, environment="", lineage=lambda: facts.LINEAGE, write=False, body_on_disk=body)
-
-    assert (store.state.records[A], set(paths)) == (facts.record(generation=1), {"out/a.md"})
-
-
 # --- someone else writes the lock meanwhile ----------------------------------------------------------------
 
 
@@ -297,33 +210,6 @@ def test_a_lock_that_changed_under_a_run_is_left_as_it_is(tmp_path: Path, data: 
     assert opened(tmp_path, write=False).state == store.state
 
 
-def pulled_under(root: Path, *theirs: Record) -> State:
-    """What the next run finds where a pull put another lock under one that changed `a` and added `c`."""
-    written(root, facts.record("a"), facts.record("b"))
-    store = opened(root)
-    store.note("submit", facts.job("a", generation=2))
-    store.note("write", *facts.written("a", generation=2))
-    store.note("write", facts.record("c"))
-    written(root, *theirs)
-    with pytest.raises(StateError, match="was changed"):
-        store.checkpoint()
-    store.close()
-    again = opened(root)
-    again.checkpoint()
-    assert opened(root, write=False).state == again.state
-    return again.state
-
-
-def test_a_pull_of_the_same_item_wins_and_our_text_stays_on_the_list(tmp_path: Path) -> None:
-    """The lock wins; what we paid for answers its request for nothing."""
-    state = pulled_under(tmp_path, facts.record("a", generation=3), facts.record("b"))
-
-    assert state.records[A] == facts.record("a", generation=3)
-    assert [(job.digest, job.state, job.body) for job in state.jobs] == [
-        (facts.record("a", 2).digest, JobState.SETTLED, facts.record("a", 2).generated)
-    ]
-
-
 def test_a_revert_of_our_own_checkpoint_keeps_what_was_paid(tmp_path: Path) -> None:
     """`git checkout` of lock and jobs in the middle of a run takes neither texts nor running jobs away."""
     written(tmp_path, facts.record("a"), facts.job("d"))
@@ -343,18 +229,6 @@ def test_a_revert_of_our_own_checkpoint_keeps_what_was_paid(tmp_path: Path) -> N
         "job-a-2": JobState.SETTLED,
         **{f"job-{name}-1": JobState.RUNNING for name in "bcd"},
     }
-
-
-def test_a_lock_that_changed_after_the_last_fact_is_noticed(tmp_path: Path) -> None:
-    """A run that only waits has nothing to write, but what it wrote before must not go unnoticed."""
-    data = written(tmp_path, facts.record("b"))
-    store = opened(tmp_path)
-    store.note("write", facts.record("a"))
-    store.checkpoint()
-    (tmp_path / "contentops.lock").write_bytes(data)
-
-    with pytest.raises(StateError, match="was changed"):
-        store.checkpoint()
 
 
 # --- lines that no one changed -----------------------------------------------------------------------------
@@ -685,19 +559,6 @@ def test_the_file_that_keeps_git_out_is_written_through_no_link(tmp_path: Path, 
     assert not (tmp_path / "nowhere").exists()
 
 
-@posix
-def test_a_link_inside_the_project_is_fine_and_is_made_private(tmp_path: Path) -> None:
-    """The folder may live elsewhere in the project; others lose their access to it."""
-    (tmp_path / "real").mkdir(mode=0o755)
-    (tmp_path / ".contentops").symlink_to(tmp_path / "real")
-    store = opened(tmp_path)
-    store.note("write", facts.record())
-    store.checkpoint()
-
-    assert (tmp_path / "real/journal.jsonl").exists()
-    assert stat.S_IMODE((tmp_path / "real").stat().st_mode) == 0o700
-
-
 def test_a_folder_that_can_not_be_made_is_an_error_in_words(tmp_path: Path) -> None:
     """A project root that is gone gives a sentence, not a traceback."""
     with pytest.raises(StateError, match="no such file or directory"):
@@ -711,19 +572,6 @@ def test_a_folder_that_takes_no_files_is_named(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="cannot write in") as caught:
         state_dir.make(tmp_path)
     assert str(tmp_path / ".contentops") in str(caught.value.hint)
-
-
-@pytest.mark.parametrize(("before", "after"), [
-    pytest.param(b"", b"contentops*.lock text eol=lf merge=union\n", id="none"),
-    pytest.param(b"*.png binary", b"*.png binary\ncontentops*.lock text eol=lf merge=union\n", id="unfinished"),
-    pytest.param(b"a b\r\n", b"a b\r\ncontentops*.lock text eol=lf merge=union\r\n", id="crlf"),
-    pytest.param(b"contentops*.lock -merge\n", b"contentops*.lock -merge\n", id="chosen-otherwise"),
-    pytest.param(b"\xff\n", b"\xff\ncontentops*.lock text eol=lf merge=union\n", id="not-utf8"),
-    pytest.param(b"# contentops*.lock\n", b"# contentops*.lock\ncontentops*.lock text eol=lf merge=union\n", id="#"),
-])  # fmt: skip
-def test_the_attributes_get_one_line(before: bytes, after: bytes) -> None:
-    """What is there stays, and adding twice adds once."""
-    assert (with_rule(before, lock.FORMAT), with_rule(after, lock.FORMAT)) == (after, after)
 
 
 @posix
@@ -773,9 +621,3 @@ def test_a_failed_append_leaves_the_file_as_it_was(tmp_path: Path) -> None:
         signal.signal(signal.SIGXFSZ, handler)
 
     assert path.read_bytes() == b"good\n"
-
-
-def test_disk_errors_have_hints() -> None:
-    """The common reasons say what to do."""
-    for number in (errno.ENOSPC, errno.EROFS, errno.EACCES):
-        assert atomic_io.refused("write", Path("x"), OSError(number, os.strerror(number))).hint

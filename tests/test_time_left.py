@@ -37,28 +37,6 @@ def test_the_display_says_it(left: object, words: str) -> None:
     assert progress.waits == words
 
 
-def test_the_display_names_the_failure_that_is_waited_out() -> None:
-    """Whoever waits for the next try is told what the last one failed with."""
-    why = "`GET https://api.example.test/v1/templates` (500): fault\n500"
-    data = {"on": "retry", "seconds": 5.0, "left": None, "why": why}
-    progress = Progress()
-    progress.take(Event(kind="waiting", at="2026-03-01T10:00:00Z", data=data))
-    told = "waiting for the next try (5 s): `GET https://api.example.test/v1/templates` (500): fault\\n500"
-    assert progress.waits == told
-
-
-def test_what_is_left_without_a_limit_is_the_time_of_jobs(tmp_path: Path) -> None:
-    """All run at once, each about as long as the first."""
-    harness = Harness(tmp_path, FakeApi(duration=60), rpm=0)
-    harness.write("content/first.yaml", blog("first"))
-    harness.apply()
-    harness.write("content/more.yaml", blog("a", "b", "c"))
-    harness.events.clear()
-    harness.apply()
-    left = [event.data["left"] for event in harness.events if event.kind == "waiting"]
-    assert left[0] == pytest.approx(60, rel=0.2)
-
-
 def test_a_server_of_this_machine_is_estimated_once_a_job_is_done(tmp_path: Path) -> None:
     """An outline takes no time and a model may take minutes: before the first job nothing is said."""
     harness = Harness(tmp_path, FakeApi(duration=60), rpm=0, base_url="http://127.0.0.1:8787/v1")

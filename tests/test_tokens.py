@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 
-from contentops.model import ItemId, Job, JobState, Record, RequestId
+from contentops.model import JobState
 from contentops.server.app import create_app
 from contentops.server.engines.chat import ChatClient, ModelEndpoint, Prompt
 from contentops.server.engines.openai import OpenAIEngine
 from contentops.server.engines.protocol import EngineError, TokenCount, WritingTask
 from contentops.server.store import Clock, Store
-from contentops.state.codec import line_of, parse_as
 from contentops.tokens import PaidTokens, TokenPrice, Tokens
 from tests.fakes.api import FakeApi
 from tests.fakes.asgi import Ticks, call, ended
@@ -144,26 +143,6 @@ def test_the_reply_of_a_job_has_the_tokens_of_all_its_calls(surface: str) -> Non
     assert found["metadata"]["tokens"] == {"input": 100 * calls, "output": 10 * calls}
 
 
-def test_a_section_has_tokens_of_its_own() -> None:
-    """Those of its own job, not those of the text around it."""
-    found, fake = job(told, section=True)
-    assert (found["metadata"]["tokens"], len(fake.asked)) == ({"input": 100, "output": 10}, 1)
-
-
-@pytest.mark.parametrize("surface", ["/v1", "/api"])
-def test_a_failed_job_says_what_its_calls_have_used(surface: str) -> None:
-    """It has no text and costs no credits, but its model was paid."""
-    found, fake = job(lambda _body, _number: said("  ", usage=usage(100, 10)), surface)
-    assert (found["status"], len(fake.asked)) == ("failed", 4)
-    assert found["metadata"] == {"tokens": {"input": 400, "output": 40}}
-
-
-def test_one_silent_answer_makes_the_tokens_of_a_job_unknown() -> None:
-    """Unknown is not zero."""
-    found, _ = job(lambda body, number: told(body, number) if number else said("Title: Tides"))
-    assert found["metadata"] == {"engine": "openai", "model": "m"}
-
-
 def test_a_job_keeps_to_one_limit_across_restarts(tmp_path: Path) -> None:
     """What its answers have used is in its row beside them."""
     used: list[Tokens] = []
@@ -215,11 +194,6 @@ def site(root: Path, tokens: Any = SAID, **habits: Any) -> Harness:
     return Harness(root, FakeApi(duration=30, tokens=tokens, **habits)).declared("a")
 
 
-def record(harness: Harness) -> Record:
-    """The record of `a`."""
-    return harness.state.records[ItemId("a")]
-
-
 @pytest.mark.parametrize("habits", [
     pytest.param({}, id="flat"),
     pytest.param({"envelope": True}, id="enveloped"),
@@ -257,17 +231,6 @@ def test_a_failed_job_keeps_its_tokens(tmp_path: Path) -> None:
     assert (entry.state, entry.tokens) == (JobState.FAILED, USED)
 
 
-def test_a_text_of_the_cache_brings_its_tokens_back(tmp_path: Path) -> None:
-    """An earlier request that is declared again costs nothing, and its record says what it had cost."""
-    harness = site(tmp_path)
-    harness.apply()
-    harness.api.habits.tokens = {"input": 1, "output": 2}
-    harness.applied("a", year=2027)
-    assert harness.made_by("a").tokens == PaidTokens(input=1, output=2)
-    harness.applied("a")
-    assert (harness.made_by("a").tokens, len(harness.api.generations)) == (USED, 2)
-
-
 def test_a_paid_text_that_waits_keeps_its_tokens(tmp_path: Path, processes: None) -> None:
     """The open entry has them, even where the cache is gone and the server says nothing of them any more."""
     harness = site(tmp_path)
@@ -279,17 +242,6 @@ def test_a_paid_text_that_waits_keeps_its_tokens(tmp_path: Path, processes: None
     harness.api.habits.tokens = None
     harness.applied("a")
     assert (harness.made_by("a").tokens, len(harness.api.generations)) == (USED, 1)
-
-
-def test_lines_with_tokens_are_read_back() -> None:
-    """In the jobs; one without has no such key."""
-    paid = PaidTokens(input=7, output=3, price=PRICE)
-    fields: dict[str, Any] = {"digest": "", "server": "local", "dialect": "", "credits": 4}
-    entry = Job(request_id=RequestId("r"), item=ItemId("a"), attempt=1, state=JobState.PAID, tokens=paid, **fields)
-    text = line_of(entry)
-    assert '"tokens":{"input":7,"output":3,"price":{"currency":"USD","input":250000,"output":2000000}}' in text
-    assert line_of(parse_as(text, Job)) == text
-    assert PRICE.of(Tokens(input=7, output=3)) == 7 * 250_000 + 3 * 2_000_000
 
 
 def test_a_record_keeps_the_price_of_its_day(tmp_path: Path, invoke: Run, processes: None) -> None:

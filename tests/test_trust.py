@@ -136,17 +136,6 @@ def test_a_persons_own_list_adds_to_the_default(tmp_path: Path, home: dict[str, 
     assert trust.secret_variables({**home, "ACME_KEY": "x", "PATH": "y"}) == {"WRITERZROOM_API_KEY", "ACME_KEY"}
 
 
-@pytest.mark.parametrize(("name", "may"), [("ACME_KEY", True), ("OTHER", True), ("ACME", False), ("HOME", False)])
-def test_variables_are_listed_in_the_environment(name: str, may: bool) -> None:
-    """Names between spaces or commas."""
-    environ = {"CONTENTOPS_KEY_VARIABLES": "ACME_KEY, OTHER"}
-    if may:
-        trust.check_variables(ApiSettings(key_env=name), environ)
-        return
-    with pytest.raises(Refused, match=f"`api.key_env` names `{name}`"):
-        trust.check_variables(ApiSettings(key_env=name), environ)
-
-
 @pytest.mark.parametrize(("text", "words"), [
     ("servers: [", "yaml-syntax"),
     ("servers: https://a.example\n", "may contain only the lists `servers`"),
@@ -233,15 +222,6 @@ def test_what_is_remembered_leaves_the_rest_as_it_is(
     """Comments too."""
     path = config(tmp_path, before)
     assert (trust.remember(ELSEWHERE, home), path.read_text("utf-8")) == (str(path), after)
-
-
-def test_what_is_remembered_goes_where_a_link_leads(tmp_path: Path, home: dict[str, str]) -> None:
-    """Whoever keeps their settings elsewhere and links to them still does afterwards."""
-    path, kept = config(tmp_path, "# mine\n"), tmp_path / "kept.yaml"
-    path.rename(kept)
-    path.symlink_to(kept)
-    trust.remember(ELSEWHERE, home)
-    assert (path.is_symlink(), ELSEWHERE in kept.read_text("utf-8")) == (True, True)
 
 
 @pytest.mark.parametrize("before", ["servers: [https://a.example]\n", "{}\n", "servers:\n- https://a.example\n", "\tx"])

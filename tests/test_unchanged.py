@@ -27,8 +27,6 @@ from contentops.operations.unchanged import Asked, LastPlan, _checksum, _Said, l
 from contentops.planning.sides import Choice
 from contentops.reporting.plan_markdown import plan_markdown
 from contentops.reporting.plan_text import plan_text
-from contentops.state.codec import Header, line_of
-from contentops.state.lock import lineage_of
 from tests.plans import plan_document
 from tests.running import Run, examples
 
@@ -341,17 +339,6 @@ def test_no_cache_trusts_nothing_that_was_remembered(applied: Path, tmp_path: Pa
         assert "All 4 items are up to date" in invoke(*words, "--no-cache", cwd=root).stdout
 
 
-@pytest.mark.parametrize("name", sorted(set(EDITS) - {"nothing"}))
-def test_every_change_is_seen(name: str, applied: Path, tmp_path: Path) -> None:
-    """Of each kind of change at least: after it, nothing is recalled that was remembered before it."""
-    root = _copy(applied, tmp_path / "site")
-    plan = _plan(root, _last(root))
-    assert _last(root).recall() == plan
-    _tick(root)
-    EDITS[name](root)
-    assert _last(root).recall() is None
-
-
 # --- what is remembered --------------------------------------------------------------------------------------
 
 
@@ -375,14 +362,6 @@ def test_no_password_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = Session().last_plan().asked
     assert asked == Asked(names_ledger=True)
     assert "planted" not in repr(asked)
-
-
-def test_a_plan_with_changes_is_not_remembered(applied: Path, tmp_path: Path) -> None:
-    """There the planner is asked each time."""
-    root = _copy(applied, tmp_path / "site")
-    EDITS["a topic"](root)
-    assert _plan(root, _last(root)).changes
-    assert not [*root.rglob("*.image")]
 
 
 def test_a_plan_is_not_remembered_while_the_file_of_jobs_lacks_some(applied: Path, tmp_path: Path, invoke: Run) -> None:
@@ -442,50 +421,6 @@ def test_a_file_of_a_time_before_1970_is_planned_each_time(applied: Path, tmp_pa
     last = _last(root)
     assert last.recall() is None
     assert _plan(root, last) == plan
-    assert _last(root).recall() is None
-
-
-def test_a_linked_file_is_not_trusted(applied: Path, tmp_path: Path) -> None:
-    """What a link leads to may change while the link stays as it is."""
-    root = _copy(applied, tmp_path / "site")
-    _link(root)
-    assert not _plan(root, _last(root)).changes
-    assert not [*root.rglob("*.image")]
-
-
-@pytest.mark.parametrize("ledger", ["", "ledger: postgresql://127.0.0.1:1/away\n"])
-def test_a_plan_of_a_project_with_a_ledger_is_not_remembered(ledger: str, tmp_path: Path) -> None:
-    """Other machines change what is in it; and one that was away may be there again the next time."""
-    _write("contentops.yaml", f"version: 1\nproject: x\napi: {{base_url: 'https://a.example/v1'}}\n{ledger}")(tmp_path)
-    _write("content/a.yaml", "items: []\n")(tmp_path)
-    _write("contentops.lock", f"{line_of(Header(lineage=lineage_of('x')))}\n")(tmp_path)
-    plan = _plan(tmp_path, _last(tmp_path))
-    assert not plan.changes
-    assert (bool(plan.findings), _last(tmp_path).recall()) == (bool(ledger), (None if ledger else plan))
-
-
-def test_while_an_apply_is_at_work_nothing_is_recalled(applied: Path, tmp_path: Path) -> None:
-    """So that a second one is refused as ever."""
-    root = _copy(applied, tmp_path / "site")
-    plan = _plan(root, _last(root))
-    note = root / ".contentops" / "apply.json"
-    note.write_text("{}", "utf-8")
-    assert _last(root).recall() is None
-    note.unlink()
-    assert _last(root).recall() == plan
-
-
-def test_an_image_of_another_version_is_none(applied: Path, tmp_path: Path) -> None:
-    """And neither is one that was made in another folder."""
-    root = _copy(applied, tmp_path / "site")
-    _plan(root, _last(root))
-    (image,) = root.rglob("*.image")
-    other = tmp_path / "other"
-    root.rename(other)
-    assert _last(other).recall() is None
-    other.rename(root)
-    data = image.read_bytes().replace(b'"format":2', b'"format":0', 1)
-    image.write_bytes(_checksum(data[8:]) + data[8:])
     assert _last(root).recall() is None
 
 

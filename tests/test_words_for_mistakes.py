@@ -28,14 +28,6 @@ def site(project: Build) -> Path:
     return project(SITE)
 
 
-@pytest.mark.parametrize("target", ["contentops.lock", "out/welcome.md"])
-def test_no_one_is_told_to_remove_what_is_in_the_way(invoke: Run, site: Path, target: str) -> None:
-    """The lock and a text are in the way because they must stay."""
-    assert invoke("apply", "--yes", cwd=site).code == 0
-    ended = invoke("plan", "--out", target, cwd=site)
-    assert (ended.code, ended.stderr.splitlines()[-1]) == (1, "hint: choose another file for `--out`")
-
-
 @pytest.mark.parametrize("command", [("diff", "welcome"), ("regenerate", "welcome", "--section", "x")])
 def test_an_item_without_a_text_is_no_unknown_one(invoke: Run, site: Path, command: tuple[str, ...]) -> None:
     """`status` lists it, so these must not deny it; a name that is close is still offered."""
@@ -70,14 +62,6 @@ def test_doctor_lets_a_server_on_this_machine_do_without_a_key(
     assert ended.code == 0, ended.stdout
     assert (checks["key"]["ok"], checks["server"]["ok"]) == (None, True)
     assert "answers with" in checks["server"]["message"]
-
-
-def test_doctor_fails_without_a_key_elsewhere(invoke: Run, project: Build) -> None:
-    """No server but one on this machine is asked without."""
-    url = "https://api.invalid/v1"
-    root = project({**SITE, "contentops.yaml": SITE["contentops.yaml"].replace("local", f'"{url}"')})
-    checks = {one["name"]: one["ok"] for one in invoke("doctor", "--json", cwd=root).json["checks"]}
-    assert (checks["key"], "server" in checks) == (False, False)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="permissions are those of POSIX")
