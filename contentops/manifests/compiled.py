@@ -67,43 +67,12 @@ _CHARGED: dict[type[nodes.Node], tuple[str, str]] = {
 """The parts of nodes that a filter charges for."""
 
 
-class _Code:
-    """A text, its compiled code, and the names that it looks up."""
-
-    def __init__(self, text: str, filename: str) -> None:
-        """Raises TemplateError for invalid Jinja, and for Jinja that manifests may not use."""
-        if len(text) > MAX_TEXT:
-            raise TemplateError("template-limit", f"the template has more than {MAX_TEXT} characters")
-        box = sandbox()
-        self.text = text
-        self.filename = filename
-        try:
-            self.tree = _Checked().visit(box.parse(text))
-            self.is_typed = filename == TEMPLATE and _keep_type(self.tree)
-            self.names, code = _compile(self.tree, filename)
-        except TemplateSyntaxError as error:
-            raise _explain_syntax(error, text) from None
-        except ValueError:  # Python limits the digits of whole numbers
-            raise TemplateError("template-limit", "a number has too many digits") from None
-        except (RecursionError, SyntaxError, MemoryError, OverflowError):
-            raise TemplateError("template-limit", "the template is nested too deeply") from None
-        except AssertionError:  # Jinja's, which does not look for names there
-            message = "a name in the filter of a `{% set %}` block is used nowhere before"
-            raise TemplateError("template-unsupported", message, hint="filter the value where it is used") from None
-        self.template = Template.from_code(box, code, box.globals)
-
-    def offset(self, trace: TracebackType) -> int:
-        """Return the character of the text that a frame of the code was at: of a word, else of the tag around it."""
-        at = self.template.get_corresponding_lineno(trace.tb_lineno) - 1
-        return at if self.text[at : at + 1].isalnum() else _tag_offset(self.text, at)
-
-
 class Macros:
     """A project's file of shared macros, which every template can call by name."""
 
     def __init__(self, source: str, taken: Collection[str] = ()) -> None:
         """`taken` are names that macros cannot have. Raises TemplateError."""
-        self.compiled = _Code(source, MACROS)
+        self.compiled = Compiled(source, filename=MACROS)
         body = self.compiled.tree.body
         self.names = frozenset(_declared_macros(body, taken))
         direct = {
@@ -116,14 +85,33 @@ class Macros:
 class Compiled:
     """A compiled template. `names` are the variables it may use (see `templates.TextTemplate`)."""
 
-    __slots__ = ("_code", "_macros", "_steps", "names")
+    __slots__ = ("_is_typed", "_macros", "_steps", "filename", "names", "template", "text", "tree")
 
-    def __init__(self, source: str, macros: Macros | None = None, steps: int = MAX_STEPS) -> None:
+    def __init__(
+        self, text: str, macros: Macros | None = None, steps: int = MAX_STEPS, filename: str = TEMPLATE
+    ) -> None:
         """Raises TemplateError for invalid Jinja, and for Jinja that manifests may not use."""
-        self._code = _Code(source, TEMPLATE)
+        if len(text) > MAX_TEXT:
+            raise TemplateError("template-limit", f"the template has more than {MAX_TEXT} characters")
+        box = sandbox()
+        self.text = text
+        self.filename = filename
         self._macros = macros
         self._steps = steps
-        names = self._code.names
+        try:
+            self.tree = _Checked().visit(box.parse(text))
+            self._is_typed = filename == TEMPLATE and _keep_type(self.tree)
+            names, code = _compile(self.tree, filename)
+        except TemplateSyntaxError as error:
+            raise _explain_syntax(error, text) from None
+        except ValueError:  # Python limits the digits of whole numbers
+            raise TemplateError("template-limit", "a number has too many digits") from None
+        except (RecursionError, SyntaxError, MemoryError, OverflowError):
+            raise TemplateError("template-limit", "the template is nested too deeply") from None
+        except AssertionError:  # Jinja's, which does not look for names there
+            message = "a name in the filter of a `{% set %}` block is used nowhere before"
+            raise TemplateError("template-unsupported", message, hint="filter the value where it is used") from None
+        self.template = Template.from_code(box, code, box.globals)
         read = (macros.reads[name] for name in names & macros.names) if macros else ()
         self.names = tuple(sorted(names.union(*read)))
 
@@ -177,8 +165,8 @@ class Compiled:
 
     def _run(self, context: _Context) -> Any:
         box = sandbox()
-        text = box.concat(self._code.template.root_render_func(context))
-        if not self._code.is_typed:
+        text = box.concat(self.template.root_render_func(context))
+        if not self._is_typed:
             return text
         value = context.vars[_RESULT]
         # `{{ a if b }}` where b is false is null; a missing variable has another type. A list may have a text twice.
@@ -208,16 +196,21 @@ class Compiled:
 
         Only tags of the template count if the error was `passed`: a missing value as an argument of a macro.
         """
-        codes = [self._code, *([self._macros.compiled] if self._macros and not passed else [])]
-        positions = [(self._code, _tag_offset(self._code.text))]  # a missing value may also be in the result
+        codes = [self, *([self._macros.compiled] if self._macros and not passed else [])]
+        positions = [(self, _tag_offset(self.text))]  # a missing value may also be in the result
         while trace is not None:
             filename = trace.tb_frame.f_code.co_filename
             positions += [(code, code.offset(trace)) for code in codes if code.filename == filename]
             trace = trace.tb_next
         words = ((code, _word_offset(code.text, at, word)) for code, at in reversed(positions) if word)
         code, offset = next((one for one in words if one[1] is not None), positions[-1])
-        error.offset, error.in_macros = offset or 0, code is not self._code
+        error.offset, error.in_macros = offset or 0, code is not self
         return error.with_traceback(None)
+
+    def offset(self, trace: TracebackType) -> int:
+        """Return the character of the text that a frame of the code was at: of a word, else of the tag around it."""
+        at = self.template.get_corresponding_lineno(trace.tb_lineno) - 1
+        return at if self.text[at : at + 1].isalnum() else _tag_offset(self.text, at)
 
 
 def _refuse_whole(value: Any) -> Json:

@@ -13,14 +13,14 @@ from typing import Any, Final
 
 from msgspec import Struct, structs
 
-from contentops.digest import NO_TEXT, NOTHING, Digest, digest_json
+from contentops.digest import NO_TEXT, NOTHING
 from contentops.documents.blocks import address_of
 from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
 from contentops.documents.preset import apply_preset
 from contentops.errors import suggest
 from contentops.manifests.values import MAX_TEXT, Lazy, SourceError, TemplateError
-from contentops.model import AcceptedTexts, ItemId, Json, Observed, Reference, Spec, WaitReason, text_digest
+from contentops.model import AcceptedTexts, ItemId, Observed, Reference, Spec, WaitReason, text_digest
 from contentops.model.desired import PARTS, Reading
 from contentops.sections import headings, spans
 
@@ -29,14 +29,6 @@ _TAG: Final = "tag:"
 _ADDRESS: Final = frozenset({"slug", "url", "permalink"})
 """The keys of metadata that an address may follow from."""
 _UNSENDABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
-
-
-class Frame(Struct, frozen=True):
-    """What a request is made from but for the words of texts and rows: known values, templates, and sources."""
-
-    parts: Json
-    """Without the ids of the sources, so that one may get another id."""
-    ids: tuple[ItemId, ...]
 
 
 class ReferredText(Struct, frozen=True, kw_only=True, dict=True):
@@ -124,14 +116,6 @@ class DeclaredTexts:
         if key not in self._texts:
             self._texts[key] = self._look(name, approved=approved)
         return self._texts[key]
-
-    def frame(self, frame: Frame | None, *, is_earlier: bool = False) -> Digest:
-        """Return the digest of a frame, or the one it had before sources got other ids; empty for none."""
-        if frame is None:
-            return NOTHING
-        return digest_json(
-            [frame.parts, [self.declared.moved.get(id_, id_) if is_earlier else id_ for id_ in frame.ids]]
-        )
 
     def earlier_ids(self, ids: Iterable[ItemId]) -> dict[ItemId, ItemId]:
         """Return the ids before `moved`, by the ids of today."""

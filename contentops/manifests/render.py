@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, structs
 
-from contentops.digest import digest_json, short
+from contentops.digest import NOTHING, Digest, digest_json, short
 from contentops.errors import Diagnostic, Severity, suggest
 from contentops.manifests.expand import Declared, Origins, of_fields, of_variables
-from contentops.manifests.references import DeclaredTexts, Frame, parts_of
+from contentops.manifests.references import DeclaredTexts, parts_of
 from contentops.manifests.templates import INPUTS, Scope, Uses, root_of
 from contentops.manifests.values import (
     MISSING,
@@ -109,11 +109,11 @@ class Referring(Struct, frozen=True):
             readings=rendered.readings,
             trouble=tuple(one for one in found if one.severity is Severity.ERROR),
         )
-        frame = rendered.frame()
+        frame, earlier_frame = rendered.frames(texts)
         spec = structs.replace(
             spec,
-            frame=texts.frame(frame),
-            earlier_frame=texts.frame(frame, is_earlier=True),
+            frame=frame,
+            earlier_frame=earlier_frame,
             earlier_ids=texts.earlier_ids(one.id for one in spec.references),
             output=spec.output or texts.path_of(spec.id),
         )
@@ -362,12 +362,15 @@ class Rendered:
                 made[one.id] = reference
         return tuple(made[id_] for id_ in sorted(made))
 
-    def frame(self) -> Frame | None:
-        """Return what the request is made from but for texts and rows; None where it uses none."""
+    def frames(self, texts: DeclaredTexts) -> tuple[Digest, Digest]:
+        """Return the digest of what the request is made from but for texts and rows, and the one before `moved`.
+
+        The ids of its sources are apart, so that one may get another id. Both are empty where it uses none.
+        """
         fields = self.declared.templates
         templates = [own for own in fields if own[0] in self._uses.referring and root_of(own[0]) == INPUTS]
-        if not templates or self._texts is None or self.failed:
-            return None
+        if not templates or self.failed:
+            return NOTHING, NOTHING
         keys = {path[1] for _, path, _ in templates}
         known = {name: self.values.get(name) for name in REQUEST_FIELDS if name != INPUTS}
         known[INPUTS] = {key: value for key, value in (self.values.get(INPUTS) or {}).items() if key not in keys}
@@ -377,11 +380,13 @@ class Rendered:
         variables = {name: value for name in used if (value := self._plain(name)) is not MISSING}
         if ROWS in self._uses.of(INPUTS):  # the rows may choose which sources are read, and count as words
             named = map(ItemId, _named_in([written, variables]))
-            ids = tuple(dict.fromkeys(id_ for id_ in named if id_ in self._texts.declared.specs))
+            ids = tuple(dict.fromkeys(id_ for id_ in named if id_ in texts.declared.specs))
         else:
             readings = (one for name, _, _ in templates for one in self.readings.get(name, ()) if not one.listed)
             ids = tuple(dict.fromkeys(one.id for one in readings))
-        return Frame([known, _unnamed([written, variables], frozenset(ids))], ids)
+        parts = [known, _unnamed([written, variables], frozenset(ids))]
+        earlier = [texts.declared.moved.get(id_, id_) for id_ in ids]
+        return digest_json([parts, [*ids]]), digest_json([parts, earlier])
 
     def _plain(self, name: str) -> Any:
         """Return the value of a variable, of a row or of one column of it, or MISSING."""

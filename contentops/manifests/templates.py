@@ -99,11 +99,11 @@ class TextTemplate:
 
 
 class Templates:
-    """Templates by source text, with the macros that all of them can use; `limit` is how many are cached."""
+    """Templates by source text, with the macros that all of them can use."""
 
-    def __init__(self, limit: int = 10_000, macros: MacroFile | None = None) -> None:
+    def __init__(self, macros: MacroFile | None = None) -> None:
         self.macros = macros
-        self.get = functools.lru_cache(limit)(functools.partial(TextTemplate, macros=macros))
+        self.get = functools.lru_cache(10_000)(functools.partial(TextTemplate, macros=macros))
 
 
 Paths = tuple[tuple[str, ...], ...]
@@ -202,6 +202,8 @@ class MacroFile:
 
 INPUTS: Final = "inputs"
 """The short name of `item.inputs`."""
+_PER_ITEM: Final = frozenset({"each", "item", *READERS})
+"""The names whose values differ between items."""
 
 
 class Scope:
@@ -231,7 +233,6 @@ class Scope:
         """By their variables, the starts of digests that are the same for every item."""
         self._uses: dict[tuple[Direct, ...], Uses] = {}
         self._reach: dict[str, frozenset[str]] = {}
-        self._constant: dict[str, bool] = {}
         self.readers = frozenset(READERS - variables.keys())
         """The functions that read texts and rows."""
 
@@ -258,8 +259,7 @@ class Scope:
 
     def known(self, names: Iterable[str]) -> frozenset[str]:
         """Return the names that are variables, the parts of `each` and `item`, and functions that read."""
-        roots = {"each", "item", *READERS}
-        return frozenset(name for name in names if name in self.variables or root_of(name) in roots)
+        return frozenset(name for name in names if name in self.variables or root_of(name) in _PER_ITEM)
 
     def direct(self, value: Json) -> tuple[str, ...]:
         """The names that the templates of a value use directly; `inputs` means that of the item, unless a variable."""
@@ -275,11 +275,7 @@ class Scope:
 
     def is_constant(self, name: str) -> bool:
         """Return whether a variable is the same for every item."""
-        constant = self._constant.get(name)
-        if constant is None:
-            constant = {"each", "item", *READERS}.isdisjoint(map(root_of, (name, *self.reach(name))))
-            self._constant[name] = constant
-        return constant
+        return _PER_ITEM.isdisjoint(map(root_of, (name, *self.reach(name))))
 
 
 def root_of(name: str) -> str:
