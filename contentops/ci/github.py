@@ -92,8 +92,6 @@ class GitHub(Struct, frozen=True, kw_only=True):
         return HostError(f"{_shown(self.http.build_request('GET', path))} {problem}")
 
     def _call_once(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
-        import httpx
-
         request = self.http.build_request(method, path, json=body)
         try:
             reply = self.http.send(request)
@@ -126,8 +124,6 @@ def connect(environ: Mapping[str, str], *, pause: Callable[[float], None], repos
     Raises UsageError where token, repository or address are missing, HostError where the settings of the machine allow
     no connection.
     """
-    import httpx
-
     token = token_of(environ)
     if not token or not (token.isascii() and token.isprintable()) or " " in token:
         hint = "in a workflow: `env: {GITHUB_TOKEN: ${{ github.token }}}`"

@@ -11,9 +11,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
-from contentops.cli.confirmation import Confirmation, finish
+from contentops.cli.confirmation import Confirmation, NextCommand, finish
 from contentops.cli.named_files import check_events_file
 from contentops.cli.session import Session
 from contentops.cli.terminal import can_animate, for_log, report
@@ -27,9 +27,6 @@ from contentops.planning.sides import Choice
 from contentops.reporting.layout import cut, fitted
 from contentops.reporting.run import Progress
 from contentops.sanitize import visible
-
-if TYPE_CHECKING:
-    from contentops.cli.confirmation import NextCommand
 
 
 def carry_out(

@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 
 # ---- Show a plan and ask before it is carried out, and print the result at the end.
 
-if TYPE_CHECKING:
-    NextCommand = Callable[[Run], str]
-    """Returns the command that continues a run."""
+NextCommand = Callable[[Run], str]
+"""Returns the command that continues a run."""
 
 
 class Confirmation:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from msgspec import structs
 
-from contentops.model import Json
+from contentops.model import Json, OnEdit, OnSourceChange
 
 if TYPE_CHECKING:
     from contentops.planning.sides import Choice
@@ -153,7 +153,6 @@ choice_options = with_options(
 
 def choice_of(*, on_edit: str | None = None, on_source_change: str | None = None, **given: Any) -> Choice:
     """Return the choice that the options of `choice_options` make."""
-    from contentops.model import OnEdit, OnSourceChange
     from contentops.planning.select import dated
     from contentops.planning.sides import Choice
 

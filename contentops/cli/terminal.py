@@ -11,7 +11,7 @@ from typing import TextIO
 from contentops.ci import runner
 from contentops.errors import Diagnostic, Refused
 from contentops.model import Json
-from contentops.reporting.diagnostics import inert, inert_json
+from contentops.reporting.diagnostics import diagnostics_text, inert, inert_json
 from contentops.reporting.layout import fitted, unpainted
 from contentops.sanitize import json_text, visible, visible_lines
 
@@ -133,8 +133,6 @@ def report_findings(findings: Iterable[Diagnostic], *, gap: bool = False) -> Non
     shown = tuple(findings)
     if not shown:
         return
-    from contentops.reporting.diagnostics import diagnostics_text
-
     text = diagnostics_text(shown)
     report(f"{text}\n" if gap else text)
 

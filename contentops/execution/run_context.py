@@ -102,10 +102,7 @@ class ServerCapabilities:
     @classmethod
     def load(cls, cache: Cache, state: State, server: str) -> ServerCapabilities:
         """Read what the cache knows and what the records prove; an unreadable cache knows nothing."""
-        try:
-            known = msgspec.convert(dict(cache.learned(f"facts {server}")), cls)
-        except msgspec.ValidationError:
-            known = cls()
+        known = cache.recall(f"facts {server}", cls) or cls()
         proven = honours_ids(state, server)
         known.honours_ids = known.honours_ids if proven is None else proven
         known.alters_texts = _alters_texts(state, server, known.alters_texts)

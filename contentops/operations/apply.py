@@ -52,7 +52,7 @@ from contentops.operations.connection import Credentials, connected, content_own
 from contentops.operations.opening import HERE, Runtime, open_outputs
 from contentops.operations.plan import gathered
 from contentops.operations.refresh import plan_after_looks
-from contentops.operations.runs import keeping_events
+from contentops.operations.runs import keep_report, keeping_events
 from contentops.operations.unchanged import AskedInputs, LastPlan, forget_plan
 from contentops.operations.workspace import Workspace, hold_lock, open_workspace, spending
 from contentops.planning.guards import approved
@@ -468,8 +468,6 @@ def _write_report(
     workspace: Workspace, plan: Plan, run: Run, inputs: Mapping[str, Json], emit: Callable[[Event], None]
 ) -> None:
     """Write the run as JSON to `.contentops/runs/`."""
-    from contentops.operations.runs import keep_report
-
     name = f"{run.started_at.replace(':', '').replace('-', '')}-{run.id[:8]}.json"
     document = {**run_json(run, plan), "inputs": plain(inputs)}
     try:

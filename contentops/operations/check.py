@@ -27,7 +27,7 @@ from contentops.model import (
 )
 from contentops.operations.workspace import open_workspace
 from contentops.planning.front_matter import APPROVED_DRAFT
-from contentops.planning.plan import GroupKey, plan_with_items
+from contentops.planning.plan import GroupKey, group_of, is_member, plan_with_items
 from contentops.planning.select import Candidate, check_selectors, selected
 from contentops.planning.sides import Choice, PlanInputs
 
@@ -63,8 +63,6 @@ _HINT = "write what is true only of this item; the values of its row are masked 
 
 def similar_texts(inputs: PlanInputs, specs: Iterable[Spec]) -> Mapping[ItemId, Finding]:
     """Return what `checks.similar` finds in the files of some items, each compared with its whole group."""
-    from contentops.planning.plan import group_of
-
     asked: defaultdict[GroupKey, list[Spec]] = defaultdict(list)
     for spec in specs:
         if (key := group_of(spec)) is not None:
@@ -74,7 +72,6 @@ def similar_texts(inputs: PlanInputs, specs: Iterable[Spec]) -> Mapping[ItemId, 
 
 def _compare(inputs: PlanInputs, key: GroupKey, asked: Sequence[Spec]) -> Iterable[tuple[ItemId, Finding]]:
     from contentops.documents.word_diff import masked, runs_of, similar_pairs, words_in
-    from contentops.planning.plan import is_member
 
     members = [spec for spec in inputs.desired.specs if is_member(spec, key)]
     bodies = ((spec, body_of(inputs, file_of(inputs, spec))) for spec in members)

@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from msgspec import ValidationError, convert, structs
+from msgspec import structs
 
+from contentops.api import trust
 from contentops.api.calls import (
     Call,
     Content,
@@ -28,7 +29,7 @@ from contentops.api.calls import (
     Reply,
     Stats,
 )
-from contentops.api.dialects import AUTO
+from contentops.api.dialects import AUTO, needs_key, no_key
 from contentops.api.outcomes import is_absent, not_sent
 from contentops.ci.results import lock_name
 from contentops.errors import ApiError, StateError, UsageError
@@ -68,9 +69,6 @@ def read_credentials(api: ApiSettings, runtime: Runtime, *, writes: bool = False
     where the key or the model is missing, Refused where the server or a variable is not on a trusted list, InputError
     where the person's settings are invalid.
     """
-    from contentops.api import trust
-    from contentops.api.dialects import needs_key, no_key
-
     environ = runtime.environ
     if api.base_url == "local":
         return Credentials(engine=read_model(api, runtime) if writes and api.has_model else None)
@@ -85,7 +83,6 @@ def read_credentials(api: ApiSettings, runtime: Runtime, *, writes: bool = False
 
 def read_model(api: ApiSettings, runtime: Runtime) -> OpenAIEngine:
     """Return the engine that calls the model of the settings. Raises what `read_credentials` raises."""
-    from contentops.api import trust
     from contentops.server.engines.chat import ChatClient, SettingNames, endpoint
     from contentops.server.engines.openai import OpenAIEngine
     from contentops.server.engines.protocol import EngineError
@@ -106,8 +103,6 @@ def read_model(api: ApiSettings, runtime: Runtime) -> OpenAIEngine:
 
 def _confirm(server: str, variable: str, runtime: Runtime, setting: str) -> None:
     """Ask a person whether a server gets the key, and remember a yes. Raises Refused for a no."""
-    from contentops.api import trust
-
     question = (
         f"The server `{visible(server)}` is not on your trusted list. It gets the key in `{variable}`.\n"
         "Send the key there, now and from now on? (yes/no) "
@@ -150,7 +145,7 @@ async def connected(
 
     The cache keeps where the API was found.
     """
-    from contentops.api.session import Client, transport_in
+    from contentops.api.session import ApiEndpoint, Client, transport_in
 
     async with contextlib.AsyncExitStack() as closing:
         if project.api.base_url == "local":
@@ -168,8 +163,8 @@ async def connected(
                 user=credentials.user,
                 transport=runtime.transport,
                 wall=runtime.wall,
-                endpoint=_endpoint(learned, key),
-                learned=lambda found: learned.remember(key, structs.asdict(found) if found is not None else {}),
+                endpoint=learned.recall(key, ApiEndpoint),
+                learned=lambda found: learned.remember(key, found),
                 trace=runtime.trace,
             )
         closing.push_async_callback(client.aclose)
@@ -188,17 +183,6 @@ async def _embedded(project: Project, engine: OpenAIEngine | None) -> AsyncItera
             yield app
     except EmbeddedServerError as error:
         raise StateError(f"the bundled server cannot be used: {error}", code="embedded-server") from error
-
-
-def _endpoint(cache: Cache, key: str) -> ApiEndpoint | None:
-    """Return where the API was found before."""
-    from contentops.api.session import ApiEndpoint
-
-    facts = cache.learned(key)
-    try:
-        return convert(facts, ApiEndpoint, strict=True) if facts else None
-    except ValidationError:
-        return None
 
 
 # ---- Find the owners of stored contents in the states of all environments.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from contentops.api.calls import CatalogReply, Failure, ListTemplates
+from contentops.api.session import ApiEndpoint, Client
 from contentops.documents.folders import denial
 from contentops.errors import Check, ContentopsError, plural
 from contentops.model import Desired, Project
@@ -22,9 +22,6 @@ from contentops.operations.connection import (
 )
 from contentops.operations.opening import HERE, Runtime, has_ledger, is_of_another, open_cache, open_store
 from contentops.operations.workspace import shared_state, snapshot_of, validate
-
-if TYPE_CHECKING:
-    from contentops.api.session import ApiEndpoint, Client
 
 
 def doctor(project: Project, runtime: Runtime = HERE, *, online: bool = False) -> tuple[Check, ...]:

@@ -16,7 +16,7 @@ from msgspec import Struct, structs
 
 from contentops.atomic_io import Disk
 from contentops.ci.history import earlier_bodies, no_history
-from contentops.ci.results import lock_name
+from contentops.ci.results import lock_name, narrowed
 from contentops.ci.runner import run_page
 from contentops.digest import NOTHING, Digest, digest_bytes
 from contentops.documents.clean import known_bodies
@@ -34,7 +34,7 @@ from contentops.errors import (
     UsageError,
     did_you_mean,
 )
-from contentops.execution.limiter import AccountLimiter
+from contentops.execution.limiter import AccountLimiter, Limiter
 from contentops.execution.primitives import iso
 from contentops.manifests.discover import glob_matcher
 from contentops.manifests.load import load
@@ -57,6 +57,7 @@ from contentops.operations.opening import (
     HERE,
     OpenedLedger,
     Runtime,
+    check_lineage,
     has_ledger,
     open_cache,
     open_store,
@@ -161,8 +162,6 @@ class Workspace:
     @functools.cached_property
     def limiter(self) -> AccountLimiter:
         """Return the limiter of this command, or of all that use the ledger."""
-        from contentops.execution.limiter import Limiter
-
         api = self.project.api
         if self.ledger is None:
             return Limiter(api.requests_per_minute)
@@ -193,8 +192,6 @@ def open_workspace(
     """
     with open_cache(project, write=keep_stamps) as cache, open_store(project, runtime, write=write) as store:
         if write and store.is_first:
-            from contentops.operations.opening import check_lineage
-
             check_lineage(project)
         with _ledger(project, store, runtime, write=write, shard=shard) as ledger:
             yield Workspace(project, store, cache, ledger, runtime)
@@ -226,8 +223,6 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     state = with_jobs(store.state, others.values(), shared)
 
     if choice.changed_from:
-        from contentops.ci.results import narrowed
-
         choice = narrowed(project, desired, choice)
 
     @functools.cache
@@ -406,21 +401,16 @@ def write_manifest(project: Project, path: str, text: str, expect: str, runtime:
     where the file has another digest by now.
     """
     _check_path(project, path)
-    outputs = Outputs(project.root, system=runtime.system)
-    if _digest_now(outputs, path) != expect:
+    outputs, now = Outputs(project.root, system=runtime.system), NOTHING
+    with contextlib.suppress(FileChanged):
+        now = digest_bytes(outputs.read(path).encode())
+    if now != expect:
         hint = "`read_manifest` returns its text and digest" if not expect else "read it again, and change that text"
         raise FileChanged(f"{shown(path)} is another file than the one that was read; it stays as it is", hint=hint)
     desired = validate(project, runtime, drafts={path: text.encode()})
     if path not in desired.manifests:
         raise _refused(path, "manifests name it as data")
     return WrittenManifest(digest=outputs.write(path, text, expect=Digest(expect)), findings=desired.findings)
-
-
-def _digest_now(outputs: Outputs, path: str) -> Digest:
-    try:
-        return digest_bytes(outputs.read(path).encode())
-    except FileChanged:
-        return NOTHING
 
 
 def _check_path(project: Project, path: str) -> None:

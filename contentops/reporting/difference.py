@@ -6,6 +6,7 @@ Lines of one text alone are shown whole. In changed lines, removed and added wor
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -176,11 +177,8 @@ def _in_colour(passage: Passage) -> str:
 
 def shared(before: Sequence[str], after: Sequence[str]) -> list[difflib.Match]:
     """Return the runs of elements that both sides have, in order, and an empty one at the end."""
-    pairs = equal_pairs(tuple(before), tuple(after))
-    runs: list[difflib.Match] = []
-    for one, other in pairs:
-        if runs and (runs[-1].a + runs[-1].size, runs[-1].b + runs[-1].size) == (one, other):
-            runs[-1] = runs[-1]._replace(size=runs[-1].size + 1)
-        else:
-            runs.append(difflib.Match(one, other, 1))
-    return [*runs, difflib.Match(len(before), len(after), 0)]
+    pairs = enumerate(equal_pairs(tuple(before), tuple(after)))
+    # In a run, both positions grow with the number of the pair.
+    runs = itertools.groupby(pairs, key=lambda pair: (pair[1][0] - pair[0], pair[1][1] - pair[0]))
+    found = [[pair for _, pair in run] for _, run in runs]
+    return [*(difflib.Match(*run[0], len(run)) for run in found), difflib.Match(len(before), len(after), 0)]

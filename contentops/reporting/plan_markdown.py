@@ -43,6 +43,8 @@ SMALLEST = 4_000
 _TABLE_SHARE = 0.6
 _TAIL = 400
 _TEXTS = 20
+_MOST = 4_000
+"""Items whose reasons could fit."""
 _NAME, _PATH, _WORDS, _VALUE = 100, 200, 300, 200
 _PUNCTUATION = re.compile(r"([\\`*_\[\]()>#!|$@])")
 # As references: not every Markdown knows a backslash before these, and one that does not takes `\<` for a tag.
@@ -73,7 +75,7 @@ def plan_markdown(plan: AnyPlan, *, limit: int = LIMIT) -> str:
         room=int(page.room * _TABLE_SHARE),
     )
     with_reasons = [change for change in changes if _tells(change)]
-    blocks = list(_fitting((_explain(change, plan.option) for change in with_reasons), page.room))
+    blocks = [_explain(change, plan.option) for change in with_reasons[:_MOST]]
     ticks = fence(blocks)
     explained = page.fill_block(
         f"\n<details><summary>Reasons</summary>\n\n{ticks}diff", blocks, f"{ticks}\n\n</details>"
@@ -117,15 +119,6 @@ class _Page:
         if fitting:
             self.take([head, *fitting, *([tail] if tail else [])])
         return len(fitting)
-
-
-def _fitting(blocks: Iterable[str], room: int) -> Iterator[str]:
-    """Yield the first blocks, as many as could fit into so many bytes."""
-    for block in blocks:
-        room -= _size(block)
-        if room < 0:
-            return
-        yield block
 
 
 def fence(blocks: Iterable[str]) -> str:

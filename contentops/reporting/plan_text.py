@@ -104,7 +104,6 @@ def _likeness(change: AnyChange) -> Hashable:
 def _changes(plan: AnyPlan, *, verbose: bool) -> Iterator[str]:
     changes: Sequence[AnyChange] = plan.changes
     likeness = [_likeness(change) for change in changes]
-    sizes = Counter(likeness)
     alike: dict[Hashable, list[AnyChange]] = {}
     for kind, change in zip(likeness, changes, strict=True):
         alike.setdefault(kind, []).append(change)
@@ -113,7 +112,7 @@ def _changes(plan: AnyPlan, *, verbose: bool) -> Iterator[str]:
     priced = (change for change in changes if _is_priced(change))
     price_room = max((len(change_cost(change)) for change in priced), default=0)
     for kind, change in zip(likeness, changes, strict=True):
-        folded = not verbose and sizes[kind] > FOLD_FROM
+        folded = not verbose and len(alike[kind]) > FOLD_FROM
         seen[kind] += 1
         if not folded or seen[kind] <= FOLD_TO:
             yield from _change(change, room, price_room, verbose=verbose)

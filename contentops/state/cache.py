@@ -78,7 +78,7 @@ class Cache:
         self._set({name: canonical(msgspec.to_builtins(value))})
 
     def learned(self, name: str) -> Mapping[str, Json]:
-        """Return what was remembered of durations or of a server; empty at first."""
+        """Return what was remembered of durations; empty at first."""
         return self.recall(name, dict[str, Any]) or {}
 
     def seen(self, server: str) -> dict[str, Remote]:

@@ -15,8 +15,8 @@ from contentops.cli.session import Session
 from contentops.errors import ExitCode, UsageError, did_you_mean, plural
 from contentops.model import Json, Project
 from contentops.operations import connection as operation
+from contentops.operations import refresh as refreshing
 from contentops.operations.connection import Owned
-from contentops.operations.refresh import PulledItem
 from contentops.reporting.layout import moment, outline, paint, table
 from contentops.sanitize import visible
 
@@ -177,14 +177,12 @@ def pull(session: Session, items: tuple[str, ...]) -> ExitCode:
     changed too is left alone, and exit code 4 says so: put what you need of both into the file, then `apply --on-edit
     overwrite` saves it.
     """
-    from contentops.operations.refresh import pull as carry_out
-
-    done = carry_out(session.project(), items, runtime=session.runtime())
+    done = refreshing.pull(session.project(), items, runtime=session.runtime())
     session.answer({"items": [structs.asdict(one) for one in done]}, pulled_text(done))
     return ExitCode.REFUSED if any(one.refused for one in done) else ExitCode.DONE
 
 
-def pulled_text(done: Sequence[PulledItem]) -> str:
+def pulled_text(done: Sequence[refreshing.PulledItem]) -> str:
     """Return a line for each item that was edited in WriterzRoom, and the counts."""
     if not done:
         return "Nothing was edited in WriterzRoom."

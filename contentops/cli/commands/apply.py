@@ -11,7 +11,7 @@ import click
 from msgspec import structs
 
 from contentops.cli import terminal
-from contentops.cli.confirmation import Confirmation, finish
+from contentops.cli.confirmation import Confirmation, NextCommand, finish
 from contentops.cli.options import (
     cache_option,
     choice_of,
@@ -30,7 +30,6 @@ from contentops.reporting.summary import command as command_line
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
-    from contentops.cli.confirmation import NextCommand
     from contentops.operations.apply import ApplyOptions
 
 

@@ -10,7 +10,17 @@ from pathlib import Path
 
 import click
 
-from contentops.ci.github import Posted, Shown, connect, is_newest, merged_pull, our_marks, post_comment, reviewed_plan
+from contentops.ci.github import (
+    Posted,
+    Shown,
+    connect,
+    is_newest,
+    merged_pull,
+    open_pull_request,
+    our_marks,
+    post_comment,
+    reviewed_plan,
+)
 from contentops.ci.runner import PlanOrigin, origin_of, pushed, queued, read_event, token_of
 from contentops.cli import github_job, terminal
 from contentops.cli.options import environment_options, file_option, json_option
@@ -246,8 +256,6 @@ def _open_pull_request(done: CommitReport) -> str:
     """Open a pull request for results that could not be pushed; return its page, or empty where that failed."""
     if not token_of(os.environ) or not os.environ.get("GITHUB_REPOSITORY"):
         return ""
-    from contentops.ci.github import connect, open_pull_request
-
     try:
         github = connect(os.environ, pause=time.sleep)
         return open_pull_request(
