@@ -379,6 +379,15 @@ def test_superseded_copies_are_deleted_where_the_server_can(tmp_path: Path, *, h
     assert sorted(left) == ([False] if has else [False, True])
 
 
+def test_a_server_without_credits(tmp_path: Path) -> None:
+    """Credits are shown where they are, and not missed where not."""
+    harness = Harness(tmp_path, FakeApi())
+    assert remote.stats(harness.project, runtime=harness.runtime()) == {
+        "dashboard": {"total_content": 0},
+        "credits": None,
+    }
+
+
 @pytest.mark.parametrize(("text", "shown"), [
     ("a\n\tb\n", "a\n\tb\n"), ("a\r\nb", "a\nb\n"), ("\x1b[2Jx\x07\n", "\\x1b[2Jx\\x07\n"), ("a\rb", "a\\rb\n"),
     ("\u202eevil", "\\u202eevil\n"), ("", "\n"),

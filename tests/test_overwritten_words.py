@@ -1,8 +1,11 @@
 """What a person wrote goes only where it was said to go, the plan says so, and a stop on the way changes nothing."""
 
+import itertools
 import json
+import shutil
 import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +23,7 @@ from contentops.planning.plan import make_plan
 from contentops.reporting.run import run_text
 from tests.clones import git
 from tests.fakes.api import FakeApi
-from tests.fakes.harness import Harness
+from tests.fakes.harness import Harness, blog, quick_folder, results
 from tests.fakes.kills import EachKill
 from tests.fakes.sides import a_file, a_job, a_record, a_situation, a_spec, only_change
 from tests.running import Build, Run
@@ -293,3 +296,89 @@ def test_without_a_lock_the_jobs_know_their_server(made: Harness) -> None:
     move_server(made.project, old, new)
     assert made.plan().refusals == ()
     assert made.plan().submits == 0
+
+
+# --- a text that one side lost ----------------------------------------------------------------------------------
+
+
+OUT = "out/one.md"
+MORE = "\n## More\n\nWords.\n"
+
+
+@pytest.fixture(scope="module")
+def written() -> Iterator[Harness]:
+    """An item with a file and a content, to be copied."""
+    with quick_folder() as root:
+        harness = Harness(root, FakeApi(duration=30)).applied("one")
+        yield harness
+
+
+def _emptied(harness: Harness, here: str, there: str, year: int) -> Harness:
+    """An item whose file and content are as they were, edited, longer or empty, and that asks for what it did or not."""
+    text = split(harness.read(OUT)).body
+    ways = {"same": text, "edited": text.replace("## Closing", "## End"), "longer": text + MORE, "emptied": ""}
+    if there != "same":
+        harness.api.edit(harness.record("one").content_id, ways[there])
+    harness.write(OUT, harness.read(OUT).replace(text, ways[here]))
+    harness.write("content/blog.yaml", blog("one", year=year))
+    return harness
+
+
+@pytest.mark.parametrize(("choice", "refresh"), [(None, False), *((choice, True) for choice in OnEdit)])
+def test_no_words_give_way_to_none(written: Harness, choice: OnEdit | None, *, refresh: bool) -> None:
+    """Whichever side lost its text, and whether another one is asked for; only `overwrite` puts a new one there."""
+    cases = itertools.product(("same", "edited", "longer", "emptied"), repeat=2)
+    for (here, there), year in itertools.product(cases, (2026, 2027)):
+        if "emptied" not in (here, there):
+            continue
+        with quick_folder() as root:
+            harness = _emptied(written.copied(root / "copy"), here, there, year)
+            content = harness.api.contents[harness.record("one").content_id]
+            before = (split(harness.read(OUT)).body, content.body)
+            run = harness.apply(refresh=refresh, on_edit=choice)
+            after = (split(harness.read(OUT)).body, content.body)
+            where = f"{here} here, {there} there, {year}"
+            if choice is OnEdit.OVERWRITE and year == 2027 and there != "emptied":
+                assert results(run) == {"one": "done"}, where
+                assert all(after), where
+            else:
+                assert after == before, where
+                assert len(harness.api.generations) == 1, where
+                assert run is None or results(run) == {"one": "blocked"}, where
+
+
+# --- a stored text that a person edited before it was in a file ----------------------------------------------------
+
+
+THEIRS = "## Introduction\n\nWords that a person wrote in WriterzRoom.\n"
+
+
+@pytest.mark.parametrize("status_body", ["text", "absent"])
+def test_words_of_a_stored_content_count_as_an_edit(tmp_path: Path, status_body: str) -> None:
+    """Where the cache is gone, they are fetched in place of what the job made: no later text replaces them unasked."""
+    harness = Harness(tmp_path, FakeApi(duration=60, auto_save=True, status_body=status_body))
+    harness.write("content/blog.yaml", blog("one"))
+    harness.apply(deadline=30)
+    harness.write("out/one.md", "---\ntitle: Own\n---\nA file in the way.\n")
+    assert results(harness.apply()) == {"one": "blocked"}
+    (job,) = harness.state.open_jobs.values()
+    made = job.body
+    assert made
+    shutil.rmtree(tmp_path / ".contentops/cache")
+    ((content, _),) = harness.api.contents.items()
+    harness.api.edit(content, THEIRS)
+    (tmp_path / "out/one.md").unlink()
+    charged = len(harness.api.charges)
+    assert results(harness.apply()) == {"one": "done"}
+    assert (harness.record("one").generated, len(harness.api.charges)) == (made, charged)
+    (known,) = harness.state.jobs
+    assert known.body == made
+    assert THEIRS in harness.read("out/one.md")
+    harness.apply()
+    harness.write("content/blog.yaml", blog("one", year=2031))
+    (change,) = harness.plan().changes
+    assert (change.action, change.blocked) == ("blocked", "edited")
+    assert results(harness.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
+    assert any(
+        THEIRS in path.read_text("utf-8") for path in tmp_path.rglob("*") if path.is_file() and path.suffix == ".md"
+    )

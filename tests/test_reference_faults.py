@@ -82,6 +82,8 @@ def test_a_source_that_cannot_be_used_is_waited_for(harness: Harness, body: str 
     with_body(harness, "out/guide.md", body)
     plan = harness.plan()
     assert (waiting(plan), sent(plan)) == ({"news": [f"`guide` {why}"]}, ["O"])
+    is_part = why.startswith("has nothing in a part")
+    assert ("use another part of `guide`" in change_of(plan, "news").hint) == is_part
 
 
 def test_jinja_in_a_text_stays_text_through_variables_and_other_items(harness: Harness) -> None:

@@ -239,6 +239,39 @@ def test_a_plan_file_names_its_items(made: Path, invoke: Run) -> None:
     assert git(made, "status", "--porcelain", "--", "out") == "M out/city-lyon.md"
 
 
+def test_only_changed_words_are_listed(made: Path, invoke: Run) -> None:
+    """An edit, a new title, a new text and a new path count; front matter, a save and what is gone do not."""
+
+    def listed(ref: str = "HEAD") -> str:
+        ended = invoke("plan", "--changed-from", ref, "--format", "paths", cwd=made)
+        assert ended.code == 0, ended.stderr
+        return ended.stdout
+
+    assert listed() == ""
+    edit(made, "out/guide.md", "## Conclusion", "## My words")
+    edit(made, "out/story.md", "---\ntitle: ", "---\ntags: [new]\ntitle: ")
+    assert listed() == "out/guide.md\n"
+    edit(made, "out/story.md", "title: ", "title: New ")
+    (made / "out/city-rome.md").unlink()
+    assert listed() == "out/guide.md\nout/story.md\n"
+    commit(made)
+    assert (listed(), listed("HEAD~1")) == ("", "out/guide.md\nout/story.md\n")
+    (made / "out/guide.md").write_text("---\ntitle: [\n---\n\x00")
+    assert "out/story.md" not in listed()
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    ((), "needs `--changed-from REF`"), (("--changed-from", "HEAD", "--select", "guide"), "leave out `--select`"),
+    (("--changed-from", "nowhere"), "nowhere"),
+])  # fmt: skip
+def test_mistakes_in_a_list_of_changed_words_are_named(
+    root: Path, invoke: Run, arguments: tuple[str, ...], words: str
+) -> None:
+    """No plan is made, so that nothing else can be asked for."""
+    ended = invoke("plan", "--format", "paths", *arguments, cwd=root)
+    assert (ended.code, words in ended.stderr) == (64, True)
+
+
 BASE = """\
 version: 1
 project: acme

@@ -108,6 +108,17 @@ def test_contents_that_are_gone_cannot_be_changed(tmp_path: Path) -> None:
         assert contents.counts(store)["total"] == 0
 
 
+def test_a_runner_that_left_no_trace_is_dead(tmp_path: Path) -> None:
+    """A runner without a lock file is gone; the owner of a store without jobs leaves nothing behind."""
+    with Store(tmp_path / "db") as store:
+        assert not store.runner_lock().alive("0" * 32)
+        assert not (tmp_path / "db.runners").exists()
+    with Store() as store:
+        lock = store.runner_lock()
+        assert lock.alive(lock.id)
+        assert not lock.alive("another")
+
+
 def test_many_processes_write_to_one_store(tmp_path: Path, processes: None) -> None:
     """Four processes that open a new one at once and submit the same ids make each job exactly once."""
     script = (
