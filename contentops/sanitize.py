@@ -167,7 +167,10 @@ MARK: Final = f"\ufeff\U000e0133\U000e0122\U000e0140\U000e0131\U000e0144\U000e01
 """Finds a mark of provenance: a manifest of C2PA that is written in characters no one sees, by its first bytes."""
 _NOT_IN_BODY = f"\x00-\x08\x0b-\x1f\x7f-\x9f{_DIRECTIONS}"
 _DROPPED_FROM_BODY = f"[{_NOT_IN_BODY}]|\ufeff(?!{MARK.removeprefix(chr(0xFEFF))})"
-_RUN = f"[\u034f\u180b-\u180f\u200b-\u200d\u2060-\u2064\ufeff{_SELECTORS}\U000e0000-\U000e007f]{{8,}}"
+_RUN = (
+    f"[\u034f\u180b-\u180f\u200b-\u200d\u2060-\u2064\ufeff{_SELECTORS}\U000e0000-\U000e007f]{{8,}}"
+    f"|(?<=[A-Za-z\u00c0-\u024f])[{_SELECTORS}]+"
+)
 _ASCII_UNWANTED = bytes([*range(9), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F])
 
 
@@ -188,9 +191,10 @@ def without_bom(text: str) -> str:
 
 
 def hidden_runs(text: str) -> Iterator[tuple[int, int]]:
-    """Yield start and length of each run of unseen characters that is long enough to be a message.
+    """Yield start and length of each run of unseen characters that may be a part of a message.
 
-    Not those of a mark of provenance, which is kept whole; no emoji and no flag has so many.
+    Not those of a mark of provenance, which is kept whole. No emoji and no flag has eight, and no Latin letter has a
+    variant that a selector could choose.
     """
     if not text.isascii() and re.search(_RUN, text):
         for match in re.finditer(f"{MARK}|({_RUN})", text):

@@ -312,7 +312,8 @@ def test_a_mark_of_provenance_is_kept_whole(tmp_path: Path, processes: None) -> 
 
 
 @pytest.mark.parametrize(
-    "hidden", [selectors(b"other words"), MARK[1:], "\u200b\u200c" * 5, "".join(map(chr, range(0xE0020, 0xE0030)))]
+    "hidden",
+    [selectors(b"other words"), MARK[1:], "\u200b\u200c" * 5, "".join(map(chr, range(0xE0020, 0xE0030))), "\ufe01"],
 )
 def test_a_hidden_run_is_named(tmp_path: Path, hidden: str, processes: None) -> None:
     """Characters that no one sees and that can say something are found by `check`, and approved by no one."""
