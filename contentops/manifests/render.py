@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -40,7 +40,6 @@ from contentops.manifests.values import (
     reachable,
     replaced,
     templates_in,
-    texts_in,
     unclear,
 )
 from contentops.model import REQUEST_FIELDS, ItemId, Json, Origin, Reference, Spec, WaitReason
@@ -365,7 +364,7 @@ class Rendered:
     def frames(self, texts: DeclaredTexts) -> tuple[Digest, Digest]:
         """Return the digest of what the request is made from but for texts and rows, and the one before `moved`.
 
-        The ids of its sources are apart, so that one may get another id. Both are empty where it uses none.
+        Both are empty where it uses none.
         """
         fields = self.declared.templates
         templates = [own for own in fields if own[0] in self._uses.referring and root_of(own[0]) == INPUTS]
@@ -378,15 +377,8 @@ class Rendered:
         written += [(own[0], value) for own in templates for _, _, value in self._below(own) if value != {}]
         used = (name for name in sorted(self._uses.of(INPUTS)) if name not in self._uses.made_from_texts | READERS)
         variables = {name: value for name in used if (value := self._plain(name)) is not MISSING}
-        if ROWS in self._uses.of(INPUTS):  # the rows may choose which sources are read, and count as words
-            named = map(ItemId, _named_in([written, variables]))
-            ids = tuple(dict.fromkeys(id_ for id_ in named if id_ in texts.declared.specs))
-        else:
-            readings = (one for name, _, _ in templates for one in self.readings.get(name, ()) if not one.listed)
-            ids = tuple(dict.fromkeys(one.id for one in readings))
-        parts = [known, _unnamed([written, variables], frozenset(ids))]
-        earlier = [texts.declared.moved.get(id_, id_) for id_ in ids]
-        return digest_json([parts, [*ids]]), digest_json([parts, earlier])
+        named = [written, variables, self.field(USES) if USES in self.declared.values else None]
+        return digest_json([known, named]), digest_json([known, _renamed(named, texts.declared.moved)])
 
     def _plain(self, name: str) -> Any:
         """Return the value of a variable, of a row or of one column of it, or MISSING."""
@@ -651,17 +643,11 @@ def _reading(name: Any, *, approved: Any) -> Reading:
 _NAMED: Final = re.compile(r"""(["'])(.*?)\1""")
 
 
-def _named_in(value: Json) -> Iterator[str]:
-    """Yield every text of a value, and what stands in quotes within it."""
-    for text in texts_in(value):
-        yield text
-        yield from (each[2] for each in _NAMED.finditer(text))
-
-
-def _unnamed(value: Json, ids: Collection[str]) -> Json:
-    """Return a value in which these ids, as a text or in quotes within one, are left out."""
+def _renamed(value: Json, ids: Mapping[ItemId, ItemId]) -> Json:
+    """Return a value in which ids, as a text or in quotes within one, are replaced by others."""
     if isinstance(value, str):
-        return "" if value in ids else _NAMED.sub(lambda each: "''" if each[2] in ids else each[0], value)
+        quoted = _NAMED.sub(lambda each: each[1] + ids.get(ItemId(each[2]), each[2]) + each[1], value)
+        return ids.get(ItemId(value), quoted)
     if isinstance(value, Mapping):
-        return {key: _unnamed(each, ids) for key, each in value.items()}
-    return [_unnamed(each, ids) for each in value] if isinstance(value, list | tuple) else value
+        return {key: _renamed(each, ids) for key, each in value.items()}
+    return [_renamed(each, ids) for each in value] if isinstance(value, list | tuple) else value
