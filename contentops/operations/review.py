@@ -14,14 +14,14 @@ import threading
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from msgspec import Struct, structs
 
 from contentops.atomic_io import TRUSTED_AFTER
 from contentops.digest import NOTHING, Digest
 from contentops.documents.checks import count_words
-from contentops.errors import Diagnostic, Severity
+from contentops.errors import Diagnostic, InputError, Severity
 from contentops.execution.primitives import iso
 from contentops.manifests.catalog_lock import FILE as CATALOG
 from contentops.model import (
@@ -47,7 +47,15 @@ from contentops.operations.opening import HERE, Runtime
 from contentops.operations.plan import gathered_or_recorded
 from contentops.operations.runs import kept_reports
 from contentops.operations.spend import KnownHistory, PaidEnvironments, renamed
-from contentops.operations.unchanged import are_trusted, looked_at, stamps_of, with_folders
+from contentops.operations.unchanged import (
+    are_trusted,
+    kept_jobs,
+    looked_at,
+    stamps_of,
+    state_files,
+    unchanged,
+    with_folders,
+)
 from contentops.operations.workspace import Workspace, no_item, open_workspace
 from contentops.planning.approval import ids_of, same_words
 from contentops.planning.plan import plan_with_items, still_unchanged
@@ -55,6 +63,7 @@ from contentops.planning.select import Candidate, dependants_of
 from contentops.planning.sides import Choice, PlanInputs
 from contentops.reporting.spend import Spend, count_spend
 from contentops.state.state_dir import FOLDER
+from contentops.state.store import StateStore
 from contentops.tokens import add_sums
 
 _BESIDE_OTHERS: Final = 5_000_000_000
@@ -229,20 +238,26 @@ class Review:
         with self._lock:
             if self._once and self._last is not None:
                 return self._last.snapshot
-            now = self._runtime.disk_time()
-            if self._last is None or not self._last.is_true(now):
+            now, last = self._runtime.disk_time(), self._last
+            stamps = last.look() if last is not None else None
+            if last is None or stamps != last.stamps or (last.until is not None and now >= last.until):
+                files = last.unchanged_files(stamps) if last is not None and stamps is not None else {}
                 self._last = None
                 with _without_collection():
-                    self._last = self._make(now)
-            return self._last.snapshot
+                    self._last = last = self._make(now, files)
+            return last.snapshot
 
-    def _make(self, started: int) -> _StampedSnapshot:
-        with open_workspace(self._opened(), self._runtime) as workspace:
+    def _make(self, started: int, files: Mapping[str, Observed]) -> _StampedSnapshot:
+        project = self._opened()
+        store = self._kept.state.get(project)
+        with open_workspace(project, self._runtime, store=store) as workspace:
             root = workspace.project.root
-            self._kept.use_manifests(workspace)
+            # How a file is read depends on the texts that the jobs of the state know.
+            workspace.files = files if store is not None else {}
+            if (desired := self._kept.manifests.get(project)) is not None:
+                workspace.desired = desired
             inputs, error = gathered_or_recorded(workspace, Choice())
-            if error is None:
-                self._kept.keep_manifests(workspace, before=started - TRUSTED_AFTER)
+            self._kept.keep(workspace, error=error, before=started - TRUSTED_AFTER)
             names = [*with_folders(looked_at(workspace, inputs)), f"{FOLDER}/runs"]
             stamps = stamps_of(root, names)
             is_old = are_trusted(stamps, before=started - TRUSTED_AFTER)
@@ -250,7 +265,8 @@ class Review:
             # From its end on: one that takes longer than this would be made again at once, and again.
             ended = self._runtime.disk_time()
             limits = [ended + TRUSTED_AFTER] * (not is_old) + [ended + _BESIDE_OTHERS] * bool(workspace.ledger)
-            return _StampedSnapshot(snapshot=snapshot, names=names, stamps=stamps, until=min(limits, default=None))
+            until = min(limits, default=None)
+            return _StampedSnapshot(snapshot, names, stamps, inputs.observed, started - TRUSTED_AFTER, until)
 
 
 @contextlib.contextmanager
@@ -263,32 +279,65 @@ def _without_collection() -> Iterator[None]:
         gc.enable()
 
 
-class _StampedSnapshot(Struct, frozen=True, kw_only=True):
+class _StampedSnapshot(Struct, frozen=True):
     """A snapshot, and the stamps of all that it was made from."""
 
     snapshot: Snapshot
     names: list[str]
     stamps: array[int]
+    observed: Mapping[str, Observed]
+    trusted_before: int
+    """Nanoseconds since 1970: an earlier stamp shows every change since."""
     until: int | None
     """Nanoseconds since 1970 until which it may be shown, as stamps cannot show every change; None: they can."""
 
-    def is_true(self, now: int) -> bool:
-        """Return whether nothing has changed since it was made."""
+    def look(self) -> array[int] | None:
+        """Return the stamps now; None where one cannot be read."""
         try:
-            is_same = stamps_of(self.snapshot.project.root, self.names) == self.stamps
+            return stamps_of(self.snapshot.project.root, self.names)
         except (OSError, ValueError):
-            return False
-        return is_same and (self.until is None or now < self.until)
+            return None
+
+    def unchanged_files(self, now: array[int]) -> dict[str, Observed]:
+        """Return the files that were read and are the same by their stamps now."""
+        same = unchanged(self.names, self.stamps, now, before=self.trusted_before)
+        return {path: file for path, file in self.observed.items() if path in same}
+
+
+T = TypeVar("T")
+
+
+class _KeptReading(Generic[T]):
+    """What was read from some files of a project, for as long as their stamps are the same."""
+
+    def __init__(self) -> None:
+        self._kept: tuple[Project, Callable[[], list[str]], list[str], array[int], T] | None = None
+
+    def get(self, project: Project) -> T | None:
+        """Return it; None where a file or the project is another one now, or nothing was kept."""
+        if self._kept is None:
+            return None
+        of, named, names, stamps, value = self._kept
+        is_same = of == project and named() == names and stamps_of(project.root, names) == stamps
+        return value if is_same else None
+
+    def keep(self, project: Project, named: Callable[[], list[str]], value: T, *, before: int) -> None:
+        """Keep what was read from the files that `named` names, if stamps show every change since."""
+        names = named()
+        stamps = stamps_of(project.root, names)
+        self._kept = (project, named, names, stamps, value) if are_trusted(stamps, before=before) else None
 
 
 class _KeptParts:
     """What a new snapshot takes from the one before, where the files that it is made from are the same."""
 
     def __init__(self) -> None:
+        self.manifests: _KeptReading[Desired] = _KeptReading()
+        self.state: _KeptReading[StateStore] = _KeptReading()
+        self.paid: KeptValues[PaidEnvironments] = KeptValues()
         self.words: KeptValues[int] = KeptValues()
         self.findings: KeptValues[tuple[Diagnostic, ...]] = KeptValues()
         self.spend: KeptValues[Spend] = KeptValues()
-        self._manifests: tuple[Project, list[str], array[int], Desired] | None = None
         self._shown: tuple[PlanInputs, list[Candidate], Mapping[ItemId, ReviewItem]] | None = None
 
     def plan(self, inputs: PlanInputs) -> tuple[Plan, list[Candidate], Mapping[ItemId, ReviewItem]]:
@@ -306,20 +355,18 @@ class _KeptParts:
         noted = {note.id for note in plan.notes}
         self._shown = inputs, [item for item in items if item.id not in noted], {view.id: view for view in views}
 
-    def use_manifests(self, workspace: Workspace) -> None:
-        """Give a workspace the items of the manifests, if those are as they were."""
-        if self._manifests is not None:
-            project, names, stamps, desired = self._manifests
-            if project == workspace.project and stamps_of(project.root, names) == stamps:
-                workspace.desired = desired
+    def keep(self, workspace: Workspace, *, error: InputError | None, before: int) -> None:
+        """Keep the manifests, unless they have errors or an item is made from texts of others; and the state.
 
-    def keep_manifests(self, workspace: Workspace, *, before: int) -> None:
-        """Keep them, if stamps show every change since, and no item is made from texts of others."""
-        project, desired = workspace.project, workspace.desired
-        names = with_folders((PROJECT_FILE, CATALOG, *filter(None, [project.macros]), *desired.looked_at))
-        stamps = stamps_of(project.root, names)
-        is_sure = desired.again is None and are_trusted(stamps, before=before)
-        self._manifests = (project, names, stamps, desired) if is_sure else None
+        Not the state that a ledger adds to, or that the texts on disk decided about.
+        """
+        project, store = workspace.project, workspace.store
+        if error is None and (desired := workspace.desired).again is None:
+            names = with_folders((PROJECT_FILE, CATALOG, *filter(None, [project.macros]), *desired.looked_at))
+            self.manifests.keep(project, lambda: names, desired, before=before)
+        if not (workspace.ledger or workspace.unread or store.looked_at_files):
+            jobs = [*kept_jobs(workspace)]
+            self.state.keep(project, lambda: [*state_files(project), *jobs], store, before=before)
 
 
 def _snapshot(
@@ -333,7 +380,8 @@ def _snapshot(
     checked = checked_items(project, items, inputs, similar, commands=False, kept=kept.findings)
     findings = {file.item: file.findings for file in checked.files if file.findings}
     desired = None if errors else workspace.desired
-    environments = PaidEnvironments(project, renamed(state, inputs))
+    own = renamed(state, inputs)
+    environments = kept.paid.get("", (workspace.store, own), lambda: PaidEnvironments(project, own))
     jobs = environments.jobs[project.environment]
 
     def seen(item: Candidate) -> ReviewItem:

@@ -117,7 +117,7 @@ class LastPlan:
             if not self.root or plan.changes or workspace.store.is_first or not _is_of_files(workspace, watched):
                 return
             state_dir.make_folder(Path(self._path()).parent)  # now, as that changes the stamp of the root
-            names = sorted({*with_folders(looked_at(workspace, watched.inputs)), *_kept_jobs(workspace)})
+            names = sorted({*with_folders(looked_at(workspace, watched.inputs)), *kept_jobs(workspace)})
             stamps = stamps_of(self.root, names)
             folders = (name for at, name in enumerate(names) if stat.S_ISDIR(stamps[at * _NUMBERS]))
             if not are_trusted(stamps, before=self.started - TRUSTED_AFTER) or _hold_leftovers(self.root, folders):
@@ -214,20 +214,26 @@ def _is_of_files(workspace: Workspace, watched: AskedInputs) -> bool:
 def looked_at(workspace: Workspace, inputs: PlanInputs) -> Iterator[str]:
     """Yield every path that a plan was made from, relative to the root."""
     from contentops.manifests.catalog_lock import FILE
-    from contentops.operations.opening import known_environments
     from contentops.state.approvals import FILE as APPROVALS
 
     project = workspace.project
     yield from (PROJECT_FILE, FILE, APPROVALS, *filter(None, [project.macros]))
     yield from inputs.desired.looked_at
     yield from inputs.observed
+    yield from state_files(project)
+
+
+def state_files(project: Project) -> Iterator[str]:
+    """Yield the files of state of all environments that are in the project, relative to the root."""
+    from contentops.operations.opening import known_environments
+
     for environment in {project.environment, *known_environments(project)}:
         yield state_dir.named("contentops", environment, "lock")
         yield state_dir.named("contentops", environment, "jobs")
         yield f"{state_dir.FOLDER}/{state_dir.named('journal', environment, 'jsonl')}"
 
 
-def _kept_jobs(workspace: Workspace) -> Iterator[str]:
+def kept_jobs(workspace: Workspace) -> Iterator[str]:
     """Yield the files of jobs in the git folder, relative to the root; that folder itself changes all the time."""
     from pathlib import Path
 
@@ -286,6 +292,18 @@ def _hold_leftovers(root: str, folders: Iterable[str]) -> bool:
 
 def _checksum(data: bytes | memoryview) -> bytes:
     return b"%0*x" % (_CHECKSUM, binascii.crc32(data))
+
+
+def unchanged(names: Sequence[str], stamps: array[int], now: array[int], *, before: int) -> set[str]:
+    """Return the names whose stamp is the same now, and was of no change since `before`; none if one is a link now."""
+    if any(map(stat.S_ISLNK, now[::_NUMBERS])):
+        return set()
+    ends = range(0, len(stamps), _NUMBERS)
+    return {
+        name
+        for name, at in zip(names, ends, strict=True)
+        if stamps[at : at + _NUMBERS] == now[at : at + _NUMBERS] and max(stamps[at + 4], stamps[at + 5]) < before
+    }
 
 
 def are_trusted(stamps: array[int], *, before: int) -> bool:

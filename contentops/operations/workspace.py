@@ -131,6 +131,8 @@ class Workspace:
         self.unread = warnings
         """Why the project's ledger cannot be read."""
         self.runtime = runtime
+        self.files: Mapping[str, Observed] = {}
+        """Files that are as they were when they were read before, by path."""
 
     @functools.cached_property
     def desired(self) -> Desired:
@@ -183,18 +185,27 @@ class Workspace:
 
 @contextlib.contextmanager
 def open_workspace(
-    project: Project, runtime: Runtime = HERE, *, write: bool = False, shard: str = "", keep_stamps: bool = True
+    project: Project,
+    runtime: Runtime = HERE,
+    *,
+    write: bool = False,
+    shard: str = "",
+    keep_stamps: bool = True,
+    store: StateStore | None = None,
 ) -> Iterator[Workspace]:
     """Open the workspace of a project. Without `write`, only the stamps of files are kept, with `keep_stamps`.
 
-    `shard`: the shards whose items may be changed; empty: all items. Raises StateError for invalid state files; with
-    `write`, Refused where `check_lineage` does.
+    `shard`: the shards whose items may be changed; empty: all items. `store`: the state, if it was read already. Raises
+    StateError for invalid state files; with `write`, Refused where `check_lineage` does.
     """
-    with open_cache(project, write=keep_stamps) as cache, open_store(project, runtime, write=write) as store:
-        if write and store.is_first:
+    with (
+        open_cache(project, write=keep_stamps) as cache,
+        store or open_store(project, runtime, write=write) as opened,
+    ):
+        if write and opened.is_first:
             check_lineage(project)
-        with _ledger(project, store, runtime, write=write, shard=shard) as ledger:
-            yield Workspace(project, store, cache, ledger, runtime)
+        with _ledger(project, opened, runtime, write=write, shard=shard) as ledger:
+            yield Workspace(project, opened, cache, ledger, runtime)
 
 
 def _ledger(
@@ -292,9 +303,11 @@ def _observed(workspace: Workspace, inputs: PlanInputs) -> Mapping[str, Observed
 
 
 def _observe_all(workspace: Workspace, outputs: Outputs, at: Iterable[str]) -> dict[str, Observed]:
-    cache, runtime = workspace.cache, workspace.runtime
-    if not runtime.trusts_stamps:
-        return {file.path: file for file, _ in outputs.observe_all(dict.fromkeys(at))}
+    cache, runtime, known = workspace.cache, workspace.runtime, workspace.files
+    if known or not runtime.trusts_stamps:
+        paths_now = dict.fromkeys(at)
+        read = outputs.observe_all([path for path in paths_now if path not in known])
+        return {path: known[path] for path in paths_now if path in known} | {file.path: file for file, _ in read}
     return observe_by_stamp(outputs, at, cache.get, cache.put, now=runtime.disk_time())
 
 

@@ -6,7 +6,7 @@ Also items that no manifest declares any more, claims of other processes, and re
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from msgspec import structs
@@ -238,7 +238,7 @@ def _differ_only_by_item(before: PlanInputs, now: PlanInputs) -> bool:
 
 def _candidates(inputs: PlanInputs, notes: list[Note], known: Mapping[ItemId, Candidate]) -> Iterator[Candidate]:
     """Yield every declared item, then every removed one, each with its change; adds their notes to `notes`."""
-    sides = [item for item in declared_sides(inputs) if item.spec.id not in known]
+    sides = list(declared_sides(inputs, known))
     made: dict[ItemId, tuple[Candidate, tuple[Note, ...]]] = {id_: (item, ()) for id_, item in known.items()}
     coming: dict[ItemId, Stage] = {}
     asked: Sequence[ItemSides] = sides
@@ -266,8 +266,8 @@ def _candidates(inputs: PlanInputs, notes: list[Note], known: Mapping[ItemId, Ca
     yield from _gone(inputs, notes)
 
 
-def declared_sides(inputs: PlanInputs) -> Iterator[ItemSides]:
-    """Yield every declared item with its sides, after those that its own text is made from."""
+def declared_sides(inputs: PlanInputs, known: Container[ItemId] = ()) -> Iterator[ItemSides]:
+    """Yield every declared item but the `known` ones with its sides, after those that its own text is made from."""
     records, specs = inputs.records, inputs.specs
     # Recorded paths whose item now declares another one: free for a new item once the moves are done.
     leaving = {
@@ -275,7 +275,7 @@ def declared_sides(inputs: PlanInputs) -> Iterator[ItemSides]:
         for id_, record in records.items()
         if id_ in specs and specs[id_].output != record.output
     }
-    for spec in _sources_first(inputs.desired.specs):
+    for spec in _sources_first([spec for spec in inputs.desired.specs if spec.id not in known]):
         record = records.get(spec.id)
         file = find_file(inputs, spec, record)
         if record is None and leaving and collision_key(spec.output) in leaving:

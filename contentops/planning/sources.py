@@ -257,14 +257,15 @@ def settle_waits(chosen: Sequence[Candidate], changes: Sequence[Change]) -> list
     """
     by_id = {change.id: change for change in changes}
     bringing: dict[ItemId, Stage] = {}
-    order = list(in_order({item.id: [one.id for one in item.waits] for item in chosen}))
+    order = in_order({id_: [one.id for one in change.waits] for id_, change in by_id.items()})
+    following = [item for item in chosen if item.spec is not None and item.spec.readings]
     known: Coming | None = None
     while bringing != known:
         known = {**bringing}
         for id_ in order:
-            if (change := by_id.get(id_)) is not None and all(one.id in bringing for one in change.waits):
-                _brings(change, bringing)
-        _follow(chosen, by_id, bringing)
+            if all(one.id in bringing for one in by_id[id_].waits):
+                _brings(by_id[id_], bringing)
+        _follow(following, by_id, bringing)
     return [_settled(change, bringing) for change in by_id.values()]
 
 
@@ -275,15 +276,15 @@ def _settled(change: Change, bringing: Coming) -> Change:
     return structs.replace(change, hint="") if comes else structs.replace(change, pays_later=())
 
 
-def _follow(chosen: Sequence[Candidate], by_id: dict[ItemId, Change], bringing: dict[ItemId, Stage]) -> None:
+def _follow(items: Sequence[Candidate], by_id: dict[ItemId, Change], bringing: dict[ItemId, Stage]) -> None:
     """Add to the changes the front matter that follows what comes, and note what it brings."""
     # A text that is restored has the words that front matter was written with.
     same = frozenset(change.id for change in by_id.values() if change.action is Action.RESTORE)
     for stage in (Stage.HEAD, Stage.FRONT):
-        for item in chosen:
+        for item in items:
             change = by_id.get(item.id)
             is_held = change is not None and bool(change.waits or change.blocked)
-            if item.spec is not None and item.spec.readings and not is_held:
+            if not is_held:
                 kept = same - {item.id} if item.record is not None else frozenset[ItemId]()
                 brought = {id_: at for id_, at in bringing.items() if id_ not in kept}
                 change = _following(item, change, brought, stage)
