@@ -73,7 +73,6 @@ def test_a_lock_from_elsewhere_makes_no_other_file_readable(harness: Harness, pa
     ("\n\n \n", "has an empty text"),
     (b"caf\xe9\n", "has a file that cannot be read"),
     ("<<<<<<< ours\na\n=======\nb\n>>>>>>> theirs\n", "has a file that cannot be read"),
-    ("## One\n\n```\nonly code\n```\n", "has nothing in a part that is used: its title, an excerpt or a section"),
 ])  # fmt: skip
 def test_a_source_that_cannot_be_used_is_waited_for(harness: Harness, body: str | bytes, why: str) -> None:
     """Nothing is sent with an empty text; other items go on."""
@@ -82,8 +81,32 @@ def test_a_source_that_cannot_be_used_is_waited_for(harness: Harness, body: str 
     with_body(harness, "out/guide.md", body)
     plan = harness.plan()
     assert (waiting(plan), sent(plan)) == ({"news": [f"`guide` {why}"]}, ["O"])
-    is_part = why.startswith("has nothing in a part")
-    assert ("use another part of `guide`" in change_of(plan, "news").hint) == is_part
+
+
+def test_a_title_that_is_missing_is_waited_for(harness: Harness) -> None:
+    """The hint says what to do; a title that only metadata uses is left out."""
+    made = json.loads(items({"guide": GUIDE, "news": "{{ ref('guide').title }}", "other": "O"}))
+    made["items"][2]["metadata"] = {"see": "{{ ref('guide').title }}", "kept": "yes"}
+    harness.write("content/a.yaml", json.dumps(made))
+    harness.apply(select=("guide",))
+    head, rest = harness.read("out/guide.md").split("title:", 1)
+    harness.write("out/guide.md", head + rest.partition("\n")[2])
+    plan = harness.plan()
+    assert (waiting(plan), sent(plan)) == ({"news": ["`guide` has no title, which is used"]}, ["O"])
+    assert "use another part of `guide`" in change_of(plan, "news").hint
+
+
+@pytest.mark.parametrize(("part", "words"), [
+    ("excerpt(9)", "the text of `guide` has no words for an excerpt"),
+    ("section('One')", "the section `One` of `guide` is empty"),
+])  # fmt: skip
+def test_an_empty_part_of_a_text_blocks_its_dependant(harness: Harness, part: str, words: str) -> None:
+    """Nothing is made with a hole; other items go on."""
+    harness.write("content/a.yaml", items({"guide": GUIDE, "news": f"{{{{ ref('guide').{part} }}}}", "other": "O"}))
+    harness.apply(select=("guide",))
+    with_body(harness, "out/guide.md", "## One\n\n## Two\n\n```\nonly code\n```\n")
+    plan = harness.plan()
+    assert (sent(plan), words in change_of(plan, "news").hint) == (["O"], True)
 
 
 def test_jinja_in_a_text_stays_text_through_variables_and_other_items(harness: Harness) -> None:

@@ -137,6 +137,8 @@ class DeclaredTexts:
         text = self.look(reading.id, approved=reading.approved)
         if reading.part == "url" and text.wait is not None and not text.has_address:
             raise _no_address(reading.id)
+        if reading.part == "title" and text.wait is None and not text.title.strip():
+            return Reference(id=reading.id, wait=WaitReason.NO_PART)
         return text.reference
 
     def _look(self, name: ItemId, *, approved: bool) -> ReferredText:
@@ -185,25 +187,17 @@ class DeclaredTexts:
 # --- what templates see --------------------------------------------------------------------------------------
 
 
-def parts_of(text: ReferredText, lacks: Callable[[ItemId], None]) -> Lazy:
-    """Return the value of `ref(...)`: the parts of a text; `lacks` is called where one that is read is empty."""
-
-    def filled(value: str) -> str:
-        if not value.strip():
-            lacks(text.id)
-        return value
-
-    return Lazy(PARTS, functools.partial(_part, text, filled))
+def parts_of(text: ReferredText) -> Lazy:
+    """Return the value of `ref(...)`: the parts of a text."""
+    return Lazy(PARTS, functools.partial(_part, text))
 
 
-def _part(text: ReferredText, filled: Callable[[str], str], name: str) -> Any:
+def _part(text: ReferredText, name: str) -> Any:
     match name:
-        case "title":
-            return filled(text.title)
         case "excerpt":
-            return lambda length=200: filled(_excerpt(text, length))
+            return lambda length=200: _excerpt(text, length)
         case "section":
-            return lambda heading: filled(_section(text, heading))
+            return lambda heading: _section(text, heading)
         case "url":
             if not text.url:
                 raise _no_address(text.id)
@@ -222,6 +216,9 @@ def _excerpt(text: ReferredText, length: Any) -> str:
         message = f"`excerpt` takes a number of characters from 1 to {_MOST_EXCERPT:,}"
         raise TemplateError("template-value", message)
     plain = text.plain
+    if not plain:
+        message = f"the text of `{text.id}` has no words for an excerpt"
+        raise TemplateError("template-value", message, hint="use another part of it")
     if len(plain) <= length:
         return plain
     start = plain[:length]
@@ -236,7 +233,11 @@ def _section(text: ReferredText, heading: Any) -> str:
         known = ", ".join(f"`{each[:60]}`" for each in text.headings[:10]) or "none"
         message = f"`{text.id}` has no section `{str(heading)[:60]}`"
         raise TemplateError("unknown-section", message, hint=f"its headings: {known}")
-    return text.body[found[0].text : found[0].end].strip()
+    section = text.body[found[0].text : found[0].end].strip()
+    if not section:
+        message = f"the section `{heading[:60]}` of `{text.id}` is empty"
+        raise TemplateError("unknown-section", message, hint="write it, or use another part")
+    return section
 
 
 def _no_address(name: ItemId) -> SourceError:

@@ -42,7 +42,7 @@ from contentops.manifests.values import (
     templates_in,
     unclear,
 )
-from contentops.model import REQUEST_FIELDS, ItemId, Json, Origin, Reference, Spec, WaitReason
+from contentops.model import REQUEST_FIELDS, ItemId, Json, Origin, Reference, Spec
 from contentops.model.desired import PARTS, READERS, Reading
 
 if TYPE_CHECKING:
@@ -95,9 +95,6 @@ class Referring(Struct, frozen=True):
         """
         trouble, before = Problems(), problems.errors
         rendered = Rendered(*self.instance, problems, texts).render(trouble, bare.readings)
-        if lacks := rendered.lacks:  # the request then waits as a whole, and nothing counts that was found in the rest
-            readings, trouble = rendered.readings, Problems()
-            rendered = Rendered(*self.instance, problems, texts).render(trouble, readings, lacks)
         is_whole = problems.errors == before and not trouble.errors
         made = self.check(rendered, trouble) if is_whole else None
         found = trouble.done()
@@ -151,8 +148,6 @@ class Rendered:
         """The starts of the digests of its variables."""
         self.readings: Mapping[str, tuple[Reading, ...]] = {}
         """What each value reads of other items, by its name with dots."""
-        self.lacks: set[ItemId] = set()
-        """The items whose texts are empty in a part that was read."""
         self.open: frozenset[str] = uses.referring
         """The names, with dots, of values that use texts which cannot be used yet; `values` lacks them."""
         self.about = None if texts is None else uses.referring
@@ -165,20 +160,15 @@ class Rendered:
         self._stack: list[str] = []
         self._lazy: Lazy | None = None
 
-    def render(
-        self,
-        trouble: Problems,
-        readings: Mapping[str, tuple[Reading, ...]] = MappingProxyType({}),
-        lacks: Iterable[ItemId] = (),
-    ) -> Rendered:
-        """Render it, and return it; values that use a text which `lacks` a part are left out.
+    def render(self, trouble: Problems, readings: Mapping[str, tuple[Reading, ...]] = MappingProxyType({})) -> Rendered:
+        """Render it, and return it.
 
         `trouble` gets what is wrong because of the texts. `readings`: what its values read, if that is known already.
         """
         refused = {root_of(name) for name in self.open} - REFERRING  # that is reported
         self.failed |= refused
         try:
-            self._look(trouble, readings, lacks)
+            self._look(trouble, readings)
         except _FailedError:
             self.failed.add("inputs")
         for name in self.declared.open:
@@ -242,7 +232,7 @@ class Rendered:
 
     # --- texts of other items --------------------------------------------------------------------------------
 
-    def _look(self, trouble: Problems, known: Mapping[str, tuple[Reading, ...]], lacks: Iterable[ItemId]) -> None:
+    def _look(self, trouble: Problems, known: Mapping[str, tuple[Reading, ...]]) -> None:
         """Find what each value reads of other items, and which values are left out. Raises _FailedError.
 
         From then on, problems are reported to `trouble`.
@@ -250,7 +240,6 @@ class Rendered:
         if self._texts is None or not self.open:
             return
         problems, self._problems = self._problems, trouble
-        self.lacks = {*lacks}
         self.readings = known or self._found(problems, self._texts)
         self._leave_out(self._texts)
 
@@ -339,8 +328,7 @@ class Rendered:
         """
 
         def is_open(name: str) -> bool:
-            read = self.readings.get(name, ())
-            return any(one.id in self.lacks or texts.reference(one).wait is not None for one in read)
+            return any(texts.reference(one).wait is not None for one in self.readings.get(name, ()))
 
         waits = any(is_open(name) for name in self.readings if not name.startswith(_METADATA))
         referring = self._uses.referring
@@ -355,8 +343,6 @@ class Rendered:
         for one in itertools.chain.from_iterable(readings):
             assert self._texts is not None
             reference = self._texts.reference(one)
-            if one.id in self.lacks and reference.wait is None:
-                reference = Reference(id=one.id, wait=WaitReason.NO_PART)
             if (before := made.get(one.id)) is None or before.wait is None:
                 made[one.id] = reference
         return tuple(made[id_] for id_ in sorted(made))
@@ -403,7 +389,7 @@ class Rendered:
         text = self._texts.look(reading.id, approved=reading.approved)
         if text.wait is not None:
             raise TemplateError(UNCLEAR, f"`{reading.id}` {text.wait.words}")
-        return parts_of(text, self.lacks.add)
+        return parts_of(text)
 
     def _function(self, name: str) -> Any:
         """Return a function that reads texts or rows, or MISSING."""

@@ -40,7 +40,7 @@ class WaitReason(enum.StrEnum):
     NO_TEXT = "no-text"
     EMPTY = "empty"
     NO_PART = "no-part"
-    """It has a text, and nothing in a part that is used."""
+    """It has a text and no title, which is used."""
     UNREADABLE = "unreadable"
     NOT_APPROVED = "not-approved"
     CHANGES = "changes"
@@ -55,7 +55,7 @@ class WaitReason(enum.StrEnum):
 _WORDS = {
     WaitReason.NO_TEXT: "has no text yet",
     WaitReason.EMPTY: "has an empty text",
-    WaitReason.NO_PART: "has nothing in a part that is used: its title, an excerpt or a section",
+    WaitReason.NO_PART: "has no title, which is used",
     WaitReason.UNREADABLE: "has a file that cannot be read",
     WaitReason.NOT_APPROVED: "has a text that is not approved",
     WaitReason.CHANGES: "gets a new text first",
