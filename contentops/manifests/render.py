@@ -6,6 +6,7 @@ any order; a circle is an error that names its members.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -73,11 +74,6 @@ class _FailedError(Exception):
 def subject_of(declared: Declared, each: Each | None) -> str:
     """Return the item in messages: its id as written, and its row."""
     return declared.label if each is None else f"{declared.label} ({each.label})"
-
-
-def fingerprint(value: Json) -> str:
-    """Return the start of a value's digest, which shows whether a variable changed."""
-    return short(digest_json(value))
 
 
 class Referring(Struct, frozen=True):
@@ -228,7 +224,10 @@ class Rendered:
         if name in self._scope.variables:
             done = self._scope.constants if self._scope.is_constant(name) else self._done
             return self._once(name, done)
-        return self._inputs() if name == INPUTS else self._function(name)
+        if name == INPUTS:
+            inputs = self.ask(INPUTS)
+            return _NO_INPUTS if inputs is MISSING else inputs
+        return {REF: self._ref, TEXTS: self._listed, ROWS: self._scope.rows}.get(name, MISSING)
 
     # --- texts of other items --------------------------------------------------------------------------------
 
@@ -245,60 +244,19 @@ class Rendered:
 
     def _found(self, problems: Problems, texts: DeclaredTexts) -> dict[str, tuple[Reading, ...]]:
         """Return what each value reads of other items, by its name with dots. Raises _FailedError."""
-        finder = Rendered(self.declared, self.each, self._scope, self._uses, problems, self._texts)
+        explorer = _Explorer(self.declared, self.each, self._scope, self._uses, problems, texts)
         found: dict[str, tuple[Reading, ...]] = {}
         failed = False
         for own in self.declared.templates:
             name = own[0]
             if name in self.open and root_of(name) in REFERRING:
                 try:
-                    found[name] = finder.readings_of(own, texts)
+                    found[name] = explorer.readings_of(own, texts)
                 except _FailedError:
                     failed = True
         if failed:
             raise _FailedError
         return found
-
-    def readings_of(self, own: Opened, texts: DeclaredTexts) -> tuple[Reading, ...]:
-        """Return what the templates of a value, and of all that they use, read of other items."""
-        explorer = _Explorer(self, self._uses.made_from_texts, texts)
-        name = own[0]
-        sources: dict[str, Opened] = {}
-        for below in (*self._below(own), own):
-            sources |= dict.fromkeys(templates_in(below[2]), below)
-        stated = self.field(USES) if USES in self.declared.values else None
-        is_unclear = False
-        for source, (at, path, _) in sources.items():
-            try:
-                self._scope.templates.get(source).compiled().explore(explorer.lookup)
-            except TemplateError as error:
-                if error.code == UNCLEAR and stated is not None:
-                    is_unclear = True
-                    continue
-                self._report(self._written(at and f"item.{at}", path), f"item.{name}", error)
-                raise _FailedError from None
-        found = explorer.readings()
-        if not isinstance(stated, list) or (name.startswith(_METADATA) and not is_unclear):
-            return tuple(found)
-        for one in found:
-            if one.id not in stated and not one.listed:
-                core = f"reads the text of `{one.id[:200]}` in `{name}`, which is not in its `uses`"
-                self._about(own[1], "reference-not-used", core, hint="add it there")
-                raise _FailedError
-        return tuple(found | dict.fromkeys(self._stated(stated, texts)))
-
-    def _stated(self, stated: list[Json], texts: DeclaredTexts) -> list[Reading]:
-        """Return the texts that `uses` names, if there are such items."""
-        before = self._problems.errors
-        named = [Reading(ItemId(id_)) for id_ in stated if isinstance(id_, str)]
-        for reading in named:
-            try:
-                texts.reference(reading)
-            except TemplateError as error:
-                self._report(self.declared.find((USES,))[0], f"item.{USES}", error)
-        if self._problems.errors > before:
-            raise _FailedError
-        return named
 
     def _below(self, own: Opened) -> list[Opened]:
         """Return the variables and other fields that use texts or rows, and that a value uses, directly or not."""
@@ -315,11 +273,6 @@ class Rendered:
             return [own for own in fields if own[0] in self._uses.referring and root_of(own[0]) == part]
         is_made = name in self._scope.variables and self._scope.refers(name)
         return [("", path, value) for path, value in leaves(self._scope.variables[name], (name,))] if is_made else []
-
-    def tagged(self, selector: Any, texts: DeclaredTexts) -> list[ItemId]:
-        """Return the other items with a tag. Raises TemplateError."""
-        own = self.field("id") if "id" in self.declared.values else None
-        return [id_ for id_ in texts.tagged(selector) if id_ != own]
 
     def _leave_out(self, texts: DeclaredTexts) -> None:
         """Leave out the values whose texts cannot be used.
@@ -372,13 +325,24 @@ class Rendered:
         value = self.lookup(root)
         return value.get(part, MISSING) if part and value is not MISSING else value
 
-    def _ref(self, name: Any = None, approved: Any = False) -> Lazy:
+    def _ref(self, name: Any = None, approved: Any = False, **others: Any) -> Lazy:
         """Return the text of another item. Raises TemplateError."""
-        return self._text(_reading(name, approved=approved))
+        _refuse_arguments(REF, others, ("name", "approved"))
+        if isinstance(name, Unknown):
+            raise unclear()
+        if not isinstance(name, str) or not name or not isinstance(approved, bool):
+            hint = "write `ref('ID')` or `ref('ID', approved=true)`"
+            raise TemplateError("template-value", "`ref` takes the id of an item", hint=hint)
+        return self._text(Reading(ItemId(name), approved=approved))
 
-    def _listed(self, selector: Any = None) -> list[Lazy]:
+    def _listed(self, selector: Any = None, **others: Any) -> list[Lazy]:
         """Return the texts of the other items with a tag. Raises TemplateError."""
-        return [] if self._texts is None else [self._text(Reading(id_)) for id_ in self.tagged(selector, self._texts)]
+        _refuse_arguments(TEXTS, others, ("selector",))
+        if isinstance(selector, Unknown):
+            raise unclear()
+        own = self.field("id") if "id" in self.declared.values else None
+        ids = [] if self._texts is None else self._texts.tagged(selector)
+        return [self._text(Reading(id_, listed=True)) for id_ in ids if id_ != own]
 
     def _text(self, reading: Reading) -> Lazy:
         known = any(one.id == reading.id for each in self.readings.values() for one in each)
@@ -390,15 +354,6 @@ class Rendered:
         if text.wait is not None:
             raise TemplateError(UNCLEAR, f"`{reading.id}` {text.wait.words}")
         return parts_of(text)
-
-    def _function(self, name: str) -> Any:
-        """Return a function that reads texts or rows, or MISSING."""
-        return {REF: self._ref, TEXTS: self._listed, ROWS: self._scope.rows}.get(name, MISSING)
-
-    def _inputs(self) -> Json:
-        """Return the rendered inputs, empty for an item without any."""
-        inputs = self.ask(INPUTS)
-        return _NO_INPUTS if inputs is MISSING else inputs
 
     def _once(self, name: str, done: dict[str, Any]) -> Json:
         """Return the value of a variable or field, rendered once and kept in `done`; reports a circle."""
@@ -477,15 +432,12 @@ class Rendered:
             raise _FailedError from None
         is_asked = name == "item.id" or name.startswith("item.inputs")
         if is_asked and (self._texts is None or name[5:] in self._uses.referring):
-            self._warn_gap(template.gap(self.lookup), name, path)
+            gap = template.gap(self.lookup)
+            if gap:  # it makes half a sentence
+                core = f"has no value for `{{{{ {gap} }}}}` inside the text of `{name[5:]}`"
+                hint = f"fill it in, or state another value: `{{{{ {gap} or ... }}}}`"
+                self._about(path, "empty-between-words", core, hint=hint, severity=Severity.WARNING)
         return value
-
-    def _warn_gap(self, gap: str, name: str, path: Path) -> None:
-        """Warn about a look-up without a value inside an id or input, which makes half a sentence."""
-        if gap:
-            core = f"has no value for `{{{{ {gap} }}}}` inside the text of `{name[5:]}`"
-            hint = f"fill it in, or state another value: `{{{{ {gap} or ... }}}}`"
-            self._about(path, "empty-between-words", core, hint=hint, severity=Severity.WARNING)
 
     def _about(self, path: Path, code: str, core: str, *, hint: str, severity: Severity = Severity.ERROR) -> None:
         subject, (written, _) = subject_of(self.declared, self.each), self.declared.find(path)
@@ -544,86 +496,100 @@ class Rendered:
     def _print(self, name: str) -> str:
         digest_start = self._scope.prints.get(name)
         if digest_start is None:
-            digest_start = fingerprint(self._plain(name))
+            digest_start = short(digest_json(self._plain(name)))
             if self._scope.is_constant(name):
                 self._scope.prints[name] = digest_start
         return digest_start
 
 
-class _Explorer:
-    """The names of templates while no text is known; it notes what they read."""
+class _Explorer(Rendered):
+    """An item whose templates are run while no text is known, to find what they read."""
 
-    def __init__(self, item: Rendered, names: frozenset[str], texts: DeclaredTexts) -> None:
-        """`names`, with dots, are made from texts."""
-        self._item = item
-        self._names = names
-        self._declared = texts
-        self._found: dict[Reading, None] = {}
+    def readings_of(self, own: Opened, texts: DeclaredTexts) -> tuple[Reading, ...]:
+        """Return what the templates of a value, and of all that they use, read of other items, in order.
 
-    def readings(self) -> dict[Reading, None]:
-        """Return what was read in order; a text of which some part was read is not named without a part too."""
-        parts = {(one.id, one.approved) for one in self._found if one.part}
-        return {one: None for one in self._found if one.part or (one.id, one.approved) not in parts}
+        A text of which some part is read is not named without a part too.
+        """
+        name = own[0]
+        self._read: dict[Reading, None] = {}
+        sources: dict[str, Opened] = {}
+        for below in (*self._below(own), own):
+            sources |= dict.fromkeys(templates_in(below[2]), below)
+        stated = self.field(USES) if USES in self.declared.values else None
+        is_unclear = False
+        for source, (at, path, _) in sources.items():
+            try:
+                self._scope.templates.get(source).compiled().explore(self.lookup)
+            except TemplateError as error:
+                if error.code == UNCLEAR and stated is not None:
+                    is_unclear = True
+                    continue
+                self._report(self._written(at and f"item.{at}", path), f"item.{name}", error)
+                raise _FailedError from None
+        parts = {(one.id, one.approved) for one in self._read if one.part}
+        found = {one: None for one in self._read if one.part or (one.id, one.approved) not in parts}
+        if not isinstance(stated, list) or (name.startswith(_METADATA) and not is_unclear):
+            return tuple(found)
+        for one in found:
+            if one.id not in stated and not one.listed:
+                core = f"reads the text of `{one.id[:200]}` in `{name}`, which is not in its `uses`"
+                self._about(own[1], "reference-not-used", core, hint="add it there")
+                raise _FailedError
+        return tuple(found | dict.fromkeys(self._stated(stated, texts)))
+
+    def _stated(self, stated: list[Json], texts: DeclaredTexts) -> list[Reading]:
+        """Return the texts that `uses` names, if there are such items."""
+        before = self._problems.errors
+        named = [Reading(ItemId(id_)) for id_ in stated if isinstance(id_, str)]
+        for reading in named:
+            try:
+                texts.reference(reading)
+            except TemplateError as error:
+                self._report(self.declared.find((USES,))[0], f"item.{USES}", error)
+        if self._problems.errors > before:
+            raise _FailedError
+        return named
 
     def lookup(self, name: str) -> Any:
-        """Return the value of a name, or MISSING."""
-        if name in (REF, TEXTS) and name in self._names:
-            return self._ref if name == REF else self._texts
+        """Return the value of a name, or MISSING; unknown is what is made from texts."""
+        if name in self._scope.readers:
+            return super().lookup(name)
         if name == "item":
-            return Lazy(ITEM_FIELDS, lambda field_: self._partly(f"item.{field_}", self._item.ask, field_))
-        return self._partly(name, self._item.lookup, name)
+            return Lazy(ITEM_FIELDS, lambda field: self._partly(f"item.{field}", self.ask, field))
+        return self._partly(name, super().lookup, name)
 
     def _partly(self, path: str, get: Lookup, name: str) -> Any:
         """The value at a path, which `get` returns by its name; unknown is what is made from texts, also inside it."""
-        if path in self._names:
+        unknown = self._uses.made_from_texts
+        if path in unknown:
             return UNKNOWN
         value = get(name)
-        inside = {each[len(path) + 1 :].partition(".")[0] for each in self._names if each.startswith(f"{path}.")}
+        inside = {each[len(path) + 1 :].partition(".")[0] for each in unknown if each.startswith(f"{path}.")}
         known = value if isinstance(value, dict) else {}
         return {**known, **dict.fromkeys(inside, UNKNOWN)} if inside else value
 
-    def _ref(self, name: Any = None, approved: Any = False, **others: Any) -> Lazy:
-        _refuse_arguments(REF, others, ("name", "approved"))
-        if isinstance(name, Unknown):
-            raise unclear()
-        reading = _reading(name, approved=approved)
-        note_source(reading.id)
-        return self._noted(reading)
-
-    def _texts(self, selector: Any = None, **others: Any) -> list[Lazy]:
-        _refuse_arguments(TEXTS, others, ("selector",))
-        if isinstance(selector, Unknown):
-            raise unclear()
-        return [self._noted(Reading(id_, listed=True)) for id_ in self._item.tagged(selector, self._declared)]
-
-    def _noted(self, reading: Reading) -> Lazy:
+    def _text(self, reading: Reading) -> Lazy:
+        if not reading.listed:
+            note_source(reading.id)
         self._note(reading)
+        return Lazy(PARTS, functools.partial(self._part, reading), is_open=True)
 
-        def part(name: str) -> Any:
-            if name not in PARTS:
-                raise SourceError("unknown-part", f"a text has no part `{name[:60]}`", hint=suggest(name, PARTS))
-            return self._note(structs.replace(reading, part=name))
-
-        return Lazy(PARTS, part, is_open=True)
+    def _part(self, reading: Reading, name: str) -> Any:
+        if name not in PARTS:
+            raise SourceError("unknown-part", f"a text has no part `{name[:60]}`", hint=suggest(name, PARTS))
+        return self._note(structs.replace(reading, part=name))
 
     def _note(self, reading: Reading) -> Any:
         """Note what is read, if there is such a text or part of it."""
-        self._declared.reference(reading)
-        self._found[reading] = None
+        assert self._texts is not None
+        self._texts.reference(reading)
+        self._read[reading] = None
         return UNKNOWN
 
 
 def _refuse_arguments(reader: str, others: Mapping[str, Any], known: tuple[str, ...]) -> None:
     for name in others:
         raise SourceError("template-value", f"`{reader}` has no argument `{name[:60]}`", hint=suggest(name, known))
-
-
-def _reading(name: Any, *, approved: Any) -> Reading:
-    """Return what a call of `ref` reads. Raises TemplateError."""
-    if not isinstance(name, str) or not name or not isinstance(approved, bool):
-        hint = "write `ref('ID')` or `ref('ID', approved=true)`"
-        raise TemplateError("template-value", "`ref` takes the id of an item", hint=hint)
-    return Reading(ItemId(name), approved=approved)
 
 
 _NAMED: Final = re.compile(r"""(["'])(.*?)\1""")
