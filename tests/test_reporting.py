@@ -340,7 +340,7 @@ def test_a_long_message_is_cut() -> None:
     names = ("a\n[skip ci] @all", *(f"item-{number:03}" for number in range(60)))
     jobs = [make_job(request_id=f"r{number}", credits=number * 244) for number in range(2)]
     after = _state(dict.fromkeys(names, make_record()), *jobs)
-    text = commit_message(_state({}), after, environment="", run="", skip=False)
+    text = commit_message(_state({}), after, environment="", run="")
     assert text.startswith("content: 61 created, 2 open (244 credits)\n\n+ a\\n(skip ci] @all\n")
     assert text.endswith("and 11 more\n")
     assert len(text.splitlines()) == 53

@@ -7,7 +7,6 @@ these files in `.gitattributes`. Other changes in the clone, and commits of a pe
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
@@ -50,7 +49,7 @@ from contentops.errors import StateError
 from contentops.model import Approval, Project
 from contentops.operations.opening import HERE, Runtime, open_store, read_state
 from contentops.operations.workspace import hold_lock
-from contentops.reporting.commit_message import commit_message, new_texts
+from contentops.reporting.commit_message import SKIP, commit_message, new_texts
 from contentops.sanitize import clip, visible
 from contentops.state import lock as locks
 from contentops.state.codec import line_of
@@ -123,7 +122,6 @@ def commit(
         clone = _open(project, options, runtime.environ)
         branch = branch_of(clone, options.branch, runtime.environ) if options.push else ""
         target = _target(project, branch, runtime.environ) if options.push else None
-        write = functools.partial(commit_message, environment=project.environment, run=run_page(runtime.environ))
         with alone(clone):
             refuse_unfinished(clone)
             with open_store(project, runtime, write=True) as store:
@@ -132,7 +130,7 @@ def commit(
                 # A killed apply left facts in the journal alone, and only lock and jobs are committed.
                 store.checkpoint()
             refuse_unfit_lock(project.root, project.environment)
-            return _commit(project, clone, options, target, write, pause)
+            return _commit(project, clone, options, target, run_page(runtime.environ), pause)
 
 
 def _commit(
@@ -140,10 +138,10 @@ def _commit(
     clone: Clone,
     options: CommitOptions,
     target: Target | None,
-    write: Callable[..., str],
+    run: str,
     pause: Callable[[float], None],
 ) -> CommitReport:
-    """Return `target` None: no push."""
+    """Commit the results, and push them; `target` None: no push, `run`: the page of the run."""
     lock, now = _lock_on_disk(project), read_state(project)
     before = lock_at(project.root, clone.head(), project.environment, clone.extra)
     earlier = state_of(before, jobs_at(project.root, clone.head(), project.environment, clone.extra))
@@ -159,14 +157,13 @@ def _commit(
     )
     if not results.changes:
         return report
-    write = functools.partial(write, said=_said(clone, results))
-    own = write(earlier, now, skip=False)
+    own = commit_message(earlier, now, environment=project.environment, run=run, said=_said(clone, results))
     if target is None:
         return _commit_locally(clone, results, report, own)
     if not options.direct:
         texts = new_texts(earlier, now)
         report, target = structs.replace(report, texts=texts), structs.replace(target, review=bool(texts))
-    messages = Messages(write(earlier, now, skip=options.skip), own)
+    messages = Messages(f"{own}\n{SKIP}\n" if options.skip else own, own)
     return _pushed_report(clone, results, report, push(clone, target, results, messages, pause=pause), messages)
 
 

@@ -97,7 +97,7 @@ def working(project: Project, store: StateStore, runtime: Runtime, shard: str = 
         ledger.fill(known | {project.environment: store.state.jobs})
         store.share(ledger)
         try:
-            yield OpenedLedger(ledger)
+            yield OpenedLedger(ledger, working=ledger)
             store.flush()
         finally:
             store.stop_sharing()

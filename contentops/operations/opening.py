@@ -33,7 +33,7 @@ from contentops.state.store import StateStore
 
 if TYPE_CHECKING:
     from contentops.api.session import Exchange
-    from contentops.ledger.project import ReadLedger
+    from contentops.ledger.project import ProjectLedger, ReadLedger
 
 
 # ---- Open a project, its state and its cache; and the runtime: clock, environment, disk and network.
@@ -80,6 +80,8 @@ class OpenedLedger(NamedTuple):
 
     ledger: ReadLedger | None = None
     warnings: tuple[Diagnostic, ...] = ()
+    working: ProjectLedger | None = None
+    """The same ledger, where the command works on it."""
 
 
 def open_project(directory: str, environment: str, variables: Sequence[str]) -> Project:

@@ -136,7 +136,7 @@ def from_generated(project: Project, item: str) -> Difference:
         text = file if observed.body == made else past.text(made)
     if text is None:
         message = f"the text {side} for `{item}` is neither in the cache nor in git's history of `{record.output}`"
-        hint = past.why_missing() or "`contentops report --runs` lists the texts and where each is"
+        hint = no_history(project.root) or "`contentops report --runs` lists the texts and where each is"
         if not made:
             message, hint = f"`{item}` was adopted; no text was generated for it", "see `git diff`"
         raise StateError(message, code="no-generated-text", hint=hint)

@@ -80,7 +80,7 @@ from contentops.state.state_dir import ApplyLock, user_at_host
 from contentops.state.store import StateStore
 
 if TYPE_CHECKING:
-    from contentops.ledger.project import ProjectLedger
+    pass
 
 
 # ---- Read the catalog of a project's server: the built-in one for `local`, else the committed one.
@@ -128,6 +128,8 @@ class Workspace:
         self.cache = cache
         self.ledger = shared.ledger
         """The shared ledger, if the project has one that can be read."""
+        self.working_ledger = shared.working
+        """The same, where this command works on it."""
         self.unread = warnings
         """Why the project's ledger cannot be read."""
         self.runtime = runtime
@@ -152,15 +154,6 @@ class Workspace:
     def _recorded_file(self, path: str) -> Observed:
         return self.recorded_files.get(path) or Observed(path=path)
 
-    @property
-    def working_ledger(self) -> ProjectLedger | None:
-        """Return the ledger, where this command works on it."""
-        if self.ledger is None:
-            return None
-        from contentops.ledger.project import ProjectLedger
-
-        return self.ledger if isinstance(self.ledger, ProjectLedger) else None
-
     @functools.cached_property
     def limiter(self) -> AccountLimiter:
         """Return the limiter of this command, or of all that use the ledger."""
@@ -176,7 +169,58 @@ class Workspace:
 
     def plan_inputs(self, choice: Choice) -> PlanInputs:
         """Gather what the planner compares: desired, recorded, observed, and the ledger."""
-        return _plan_inputs(self, choice)
+        project, store, cache, desired = self.project, self.store, self.cache, self.desired
+        server = project.api.server
+
+        states = other_states(project)
+        others = {lock_name(environment): other for environment, other in states.items()}
+        shared = self.ledger.elsewhere if self.ledger is not None else ()
+        state = with_jobs(store.state, others.values(), shared)
+
+        if choice.changed_from:
+            choice = narrowed(project, desired, choice)
+
+        @functools.cache
+        def past() -> PastTexts:
+            return self.past(state)
+
+        outputs = itertools.chain(
+            (spec.output for spec in desired.specs), (record.output for record in state.records.values())
+        )
+        name = project.promote_from
+        theirs = states.get(name or "", State(lineage=""))
+        # Renames by `moved` may not be applied in that environment yet.
+        records = with_new_ids(theirs.records, moved_ids(desired, theirs.records))
+        theirs = structs.replace(theirs, records=records, jobs=state.jobs)
+        source = None if name is None else SourceEnvironment(environment=name, state=theirs)
+        inputs = PlanInputs(project=project, desired=desired, state=state, source=source)
+        return structs.replace(
+            inputs,
+            observed=_observed(self, inputs),
+            text=lambda digest: body if (body := cache.body(digest)) is not None else past().text(digest),
+            read=lambda path: split(Outputs(project.root).read(path)).body,
+            why_no_text=lambda: no_history(project.root),
+            exists=present(Path(project.root), outputs),
+            denied=denial(Path(project.root)),
+            claimed_paths={
+                collision_key(each.output): lock for lock, other in others.items() for each in other.records.values()
+            },
+            claimed_contents=frozenset(
+                record.content_id
+                for name, other in states.items()
+                if name < project.environment
+                for record in other.records.values()
+                if record.server == server and record.content_id
+            ),
+            choice=choice,
+            interrupted=store.was_interrupted,
+            ordered_at=frozenset(
+                job.server for job in store.state.jobs if job.is_sure and (job.server != "local" or job.model)
+            ),
+            honours_ids=honours_ids(state, server),
+            claimed=self.ledger.pending if self.ledger is not None else {},
+            approvals=approvals.load(Path(project.root), self.runtime.disk),
+        )
 
     def past(self, state: State) -> PastTexts:
         """Return the texts of earlier runs, also those that the cache lacks; `state`: with the ids of today."""
@@ -221,62 +265,6 @@ def _ledger(
     from contentops.operations import ledger
 
     return ledger.working(project, store, runtime, shard) if write else ledger.reading(project, store, runtime)
-
-
-def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
-    project, store, cache = workspace.project, workspace.store, workspace.cache
-    desired = workspace.desired
-    server = project.api.server
-
-    states = other_states(project)
-    others = {lock_name(environment): other for environment, other in states.items()}
-    shared = workspace.ledger.elsewhere if workspace.ledger is not None else ()
-    state = with_jobs(store.state, others.values(), shared)
-
-    if choice.changed_from:
-        choice = narrowed(project, desired, choice)
-
-    @functools.cache
-    def past() -> PastTexts:
-        return workspace.past(state)
-
-    outputs = itertools.chain(
-        (spec.output for spec in desired.specs), (record.output for record in state.records.values())
-    )
-    name = project.promote_from
-    theirs = states.get(name or "", State(lineage=""))
-    # Renames by `moved` may not be applied in that environment yet.
-    records = with_new_ids(theirs.records, moved_ids(desired, theirs.records))
-    theirs = structs.replace(theirs, records=records, jobs=state.jobs)
-    source = None if name is None else SourceEnvironment(environment=name, state=theirs)
-    inputs = PlanInputs(project=project, desired=desired, state=state, source=source)
-    return structs.replace(
-        inputs,
-        observed=_observed(workspace, inputs),
-        text=lambda digest: body if (body := cache.body(digest)) is not None else past().text(digest),
-        read=lambda path: split(Outputs(project.root).read(path)).body,
-        why_no_text=lambda: past().why_missing(),
-        exists=present(Path(project.root), outputs),
-        denied=denial(Path(project.root)),
-        claimed_paths={
-            collision_key(each.output): lock for lock, other in others.items() for each in other.records.values()
-        },
-        claimed_contents=frozenset(
-            record.content_id
-            for name, other in states.items()
-            if name < project.environment
-            for record in other.records.values()
-            if record.server == server and record.content_id
-        ),
-        choice=choice,
-        interrupted=store.was_interrupted,
-        ordered_at=frozenset(
-            job.server for job in store.state.jobs if job.is_sure and (job.server != "local" or job.model)
-        ),
-        honours_ids=honours_ids(state, server),
-        claimed=workspace.ledger.pending if workspace.ledger is not None else {},
-        approvals=approvals.load(Path(project.root), workspace.runtime.disk),
-    )
 
 
 def with_jobs(state: State, others: Iterable[State], shared: Sequence[Job] = ()) -> State:
@@ -468,10 +456,6 @@ class PastTexts:
         """Find a text of a record of any environment or an open job, in the cache, in git or in a file."""
         text = self._body(digest, self._files(digest))
         return text if text is not None else self._in_files_elsewhere(digest)
-
-    def why_missing(self) -> str:
-        """Return why a text may be missing in this clone and what to do; empty where the history is whole."""
-        return no_history(self._project.root)
 
     def _files(self, digest: Digest) -> Iterator[str]:
         """Yield the files that may have, or have had, the text, each at its path of today."""

@@ -67,10 +67,8 @@ def _kind(old: Record | None, new: Record) -> str:
     return "saved" if (old.saved, old.content_id) != (new.saved, new.content_id) else "updated"
 
 
-def commit_message(
-    before: State, after: State, *, environment: str, run: str, skip: bool, said: Sequence[Approval] = ()
-) -> str:
-    """Subject, at most 50 ids, and the environment and run of a commit; with `skip`, the mark that starts no workflow.
+def commit_message(before: State, after: State, *, environment: str, run: str, said: Sequence[Approval] = ()) -> str:
+    """Subject, at most 50 ids, and the environment and run of a commit.
 
     `run` is the address of the page of its run, or empty; `said`: the new verdicts on texts.
     """
@@ -88,8 +86,6 @@ def commit_message(
     sources = [f"Environment: {visible(environment)}" if environment else "", f"Run: {visible(run)}" if run else ""]
     if any(sources):
         paragraphs.append("\n".join(source for source in sources if source))
-    if skip:
-        paragraphs.append(SKIP)
     return "\n\n".join(paragraphs) + "\n"
 
 
