@@ -455,7 +455,8 @@ def of_variables(declared: Declared, uses: Uses, scope: Scope, each: Each | None
     origins: dict[str, Origin] = {}
     for name in uses.known(each):
         if each is not None and root_of(name) == "each":
-            origins[name] = Origin(layer="data", location=each.location_of(name.partition(".")[2]))
+            at = each.locations.get(name.partition(".")[2], each.location)
+            origins[name] = Origin(layer="data", location=at)
         else:
             written, others = find(declared.vars, (name,))[0], tuple(sorted(scope.reach(name) - {name}))
             origins[name] = Origin(layer=written.layer, location=written.location, variables=others)

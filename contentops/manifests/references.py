@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import re
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any, Final
 
 from msgspec import Struct, structs
@@ -116,10 +116,6 @@ class DeclaredTexts:
         if key not in self._texts:
             self._texts[key] = self._look(name, approved=approved)
         return self._texts[key]
-
-    def earlier_ids(self, ids: Iterable[ItemId]) -> dict[ItemId, ItemId]:
-        """Return the ids before `moved`, by the ids of today."""
-        return {id_: self.declared.moved[id_] for id_ in ids if id_ in self.declared.moved}
 
     def tagged(self, selector: Any) -> list[ItemId]:
         """Return the items with a tag, by id. Raises TemplateError where the selector is not `tag:NAME`."""

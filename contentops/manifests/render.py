@@ -102,11 +102,12 @@ class Referring(Struct, frozen=True):
             trouble=tuple(one for one in found if one.severity is Severity.ERROR),
         )
         frame, earlier_frame = rendered.frames(texts)
+        moved = texts.declared.moved
         spec = structs.replace(
             spec,
             frame=frame,
             earlier_frame=earlier_frame,
-            earlier_ids=texts.earlier_ids(one.id for one in spec.references),
+            earlier_ids={one.id: moved[one.id] for one in spec.references if one.id in moved},
             output=spec.output or texts.path_of(spec.id),
         )
         return spec, tuple(one for one in found if one.severity is not Severity.ERROR)

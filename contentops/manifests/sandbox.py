@@ -201,13 +201,13 @@ class Sandbox(ImmutableSandboxedEnvironment):
             "int": functools.partial(_number, int, "a whole number"),
             "join": self._join,
             "markdown_text": self._markdown_text,
-            "plural": lambda word, *args, **kwargs: plural_of(_text(word), *args, **kwargs),
+            "plural": _of_text(plural_of),
             "replace": self._replace,
-            **dict.fromkeys(("slug", "slugify"), lambda value: slug_of(_text(value))),
+            **dict.fromkeys(("slug", "slugify"), _of_text(slug_of)),
             "string": _text,
             "sum": self._sum,
             "tojson": lambda value: canonical(as_json(value)),
-            "truncate_words": lambda text, *args, **kwargs: first_words(_text(text), *args, **kwargs),
+            "truncate_words": _of_text(first_words),
         }
         allowed = {name: FILTERS[name] for name in _FILTERS} | own
         allowed |= {name: _of_text(FILTERS[name]) for name in _TEXT_FILTERS}

@@ -494,10 +494,6 @@ class Each(Struct, frozen=True, gc=False):
     locations: Mapping[str, Location | None] = field(default_factory=dict)
     """By key, where they differ from `location`."""
 
-    def location_of(self, key: str) -> Location | None:
-        """Return the location of the value of `each.<key>`."""
-        return self.locations.get(key, self.location)
-
 
 # --- problems ----------------------------------------------------------------------------------------------
 
