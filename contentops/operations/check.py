@@ -182,15 +182,13 @@ def _unapproved(
         return
     environment = inputs.project.option
     option = f" --env {shlex.quote(environment)}" if environment not in {"", "''"} else ""
-    words, then = "is waiting for approval", "read it, then"
-    if item.approval is ApprovalState.NONE:
-        words, then = "is empty", "write it, then"
-    elif item.approval is ApprovalState.SENT_BACK:
-        said = inputs.approvals.of_text(text_digest(file.title, file.body))[-1]
-        words, then = f"was sent back by `{said.person}`", "change it, then"
-    elif item.approval is ApprovalState.CHANGED:
-        words = "changed since it was approved"
-    message, hint = f"item `{item.id}`: its text {words}", f"{then} `contentops approve {item.id}{option}`"
+    said = [line.person for line in inputs.approvals.of_text(text_digest(file.title, file.body))]
+    words, first = {
+        ApprovalState.NONE: ("is empty", "write it"),
+        ApprovalState.SENT_BACK: (f"was sent back by `{said[-1] if said else ''}`", "change it"),
+        ApprovalState.CHANGED: ("changed since it was approved", "read it"),
+    }.get(item.approval, ("is waiting for approval", "read it"))
+    message, hint = f"item `{item.id}`: its text {words}", f"{first}, then `contentops approve {item.id}{option}`"
     yield Diagnostic(code="not-approved", message=message, hint=hint, location=location)
 
 

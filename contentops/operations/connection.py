@@ -339,19 +339,18 @@ def as_error(failure: Failure, project: Project) -> ApiError:
 def _hint(failure: Failure, project: Project) -> str:
     if "x-user-id" in failure.message.lower():
         return f"export {project.api.user_env}=..., with the account's user id"
-    match failure.kind:
-        case FailureKind.UNAUTHORIZED:
-            return f"check `{project.api.key_env}`: the key may be wrong, expired, or for another server"
-        case FailureKind.FORBIDDEN:
-            return "the key has no permission for this; check the account's plan and the owner of the content"
-        case FailureKind.QUOTA:
-            return "the account has no credits left"
-        case FailureKind.THROTTLED:
-            return "try again later, or lower `api.requests_per_minute` if others use the account too"
-        case FailureKind.UNAVAILABLE | FailureKind.NOT_SENT:
-            return "check the network and `api.base_url`, or try again later; nothing was changed"
-        case _:
-            return "check the path at the end of `api.base_url`; `api.dialect: auto` finds the prefix"
+    key, away = project.api.key_env, "check the network and `api.base_url`, or try again later; nothing was changed"
+    hints = {
+        FailureKind.UNAUTHORIZED: f"check `{key}`: the key may be wrong, expired, or for another server",
+        FailureKind.FORBIDDEN: (
+            "the key has no permission for this; check the account's plan and the owner of the content"
+        ),
+        FailureKind.QUOTA: "the account has no credits left",
+        FailureKind.THROTTLED: "try again later, or lower `api.requests_per_minute` if others use the account too",
+        FailureKind.UNAVAILABLE: away,
+        FailureKind.NOT_SENT: away,
+    }
+    return hints.get(failure.kind, "check the path at the end of `api.base_url`; `api.dialect: auto` finds the prefix")
 
 
 def converse(

@@ -310,21 +310,23 @@ def _pending(run: Run) -> Iterator[str]:
 
 
 def _next(run: Run, again: str, option: str) -> str:
-    if run.stopped in {"unauthorized", "first-contact", "refused-submits", "no-connection"}:
-        return f"fix what stopped the run, then {again}; paid texts are kept"
-    if run.stopped:
-        return f"{again} continues where this run stopped"
-    if run.count(Result.UNKNOWN):
-        return f"`{command('state resolve', option)}` shows unknown submits and what to do, then {again}"
-    if run.count(Result.FAILED):
-        return f"fix what made it fail (see above), then {again}, which tries again"
-    if run.count(Result.LATE):
-        return f"see the hints for late items, then {again}"
-    if any(outcome.action is Action.WAIT for outcome in run.outcomes if outcome.result is Result.PENDING):
-        return f"see what the waiting items need, then {again}"
-    if run.count(Result.PENDING):
-        return f"wait for the running jobs, then {again}"
-    return f"resolve the blocked items (see the hints), then {again}"
+    """Return what to do next: of what is true of the run, the first one decides."""
+    waits = any(one.action is Action.WAIT for one in run.outcomes if one.result is Result.PENDING)
+    resolve = f"`{command('state resolve', option)}` shows unknown submits and what to do, then {again}"
+    ways = (
+        (run.stopped in _TROUBLE, f"fix what stopped the run, then {again}; paid texts are kept"),
+        (run.stopped, f"{again} continues where this run stopped"),
+        (run.count(Result.UNKNOWN), resolve),
+        (run.count(Result.FAILED), f"fix what made it fail (see above), then {again}, which tries again"),
+        (run.count(Result.LATE), f"see the hints for late items, then {again}"),
+        (waits, f"see what the waiting items need, then {again}"),
+        (run.count(Result.PENDING), f"wait for the running jobs, then {again}"),
+    )
+    return next((words for fits, words in ways if fits), f"resolve the blocked items (see the hints), then {again}")
+
+
+_TROUBLE = frozenset({"unauthorized", "first-contact", "refused-submits", "no-connection"})
+"""Why runs stop that a person has to do something about."""
 
 
 def duration(start: str, end: str) -> str:
