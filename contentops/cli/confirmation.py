@@ -136,8 +136,8 @@ def adopted_json(adoption: Adoption, *, written: bool) -> dict[str, Json]:
 def adopted_lines(adoption: Adoption) -> list[str]:
     """Return a line for each new item."""
     lines = [f"  + {one.path}  ({one.id}{'' if one.generates else ', protected'})" for one in adoption.taken[:SHOWN]]
-    if more := len(adoption.taken) - SHOWN:
-        lines += [f"  and {more:,} more; `--check` shows all"] if more > 0 else []
+    if (more := len(adoption.taken) - SHOWN) > 0:
+        lines.append(f"  and {more:,} more; `--check` shows all")
     return [*lines, *([f"into {adoption.manifest}"] if adoption.manifest else [])]
 
 

@@ -17,7 +17,6 @@ from contentops.atomic_io import Disk
 from contentops.ci.git import PATIENCE, Clone, GitFailed, failure
 from contentops.ci.push import (
     Messages,
-    Pushed,
     ResultTree,
     Target,
     alone,
@@ -164,7 +163,18 @@ def _commit(
         texts = new_texts(earlier, now)
         report, target = structs.replace(report, texts=texts), structs.replace(target, review=bool(texts))
     messages = Messages(f"{own}\n{SKIP}\n" if options.skip else own, own)
-    return _pushed_report(clone, results, report, push(clone, target, results, messages, pause=pause), messages)
+    pushed = push(clone, target, results, messages, pause=pause)
+    return structs.replace(
+        report,
+        commit=pushed.commit,
+        message=messages.own if pushed.why else messages.meant,
+        files=results.files if pushed.new or pushed.why else (),
+        branch=pushed.branch,
+        why=pushed.why,
+        attempts=pushed.attempts,
+        # A commit on a separate branch is not a part of this one yet.
+        stays=not pushed.why and not follow(clone, results, pushed.commit),
+    )
 
 
 def _said(clone: Clone, results: ResultTree) -> tuple[Approval, ...]:
@@ -185,22 +195,6 @@ def _commit_locally(clone: Clone, results: ResultTree, report: CommitReport, mes
             "the branch could not be moved to the commit", hint="check whether another git process is running here"
         )
     return structs.replace(report, commit=made, message=message, files=results.files)
-
-
-def _pushed_report(
-    clone: Clone, results: ResultTree, report: CommitReport, pushed: Pushed, messages: Messages
-) -> CommitReport:
-    return structs.replace(
-        report,
-        commit=pushed.commit,
-        message=messages.own if pushed.why else messages.meant,
-        files=results.files if pushed.new or pushed.why else (),
-        branch=pushed.branch,
-        why=pushed.why,
-        attempts=pushed.attempts,
-        # A commit on a separate branch is not a part of this one yet.
-        stays=not pushed.why and not follow(clone, results, pushed.commit),
-    )
 
 
 def check_waiting(project: Project, options: CommitOptions, *, runtime: Runtime = HERE) -> None:

@@ -178,19 +178,15 @@ def find_plan(session: Session, number: int | None, artifact: str) -> None:
     shown, newest = reviewed_plan(github, about, artifact, lead) if about else (Shown(), 0)
     run = shown.run
     github_job.report_outputs({"run-id": str(run or ""), "checksum": shown.checksum})
-    if run:
-        text = f"Pull request {about} was reviewed with the plan of run {run}."
-    elif newest:
-        text = (
-            f"The plan of run {newest} is not the one that our comment on pull request {about} shows: run `contentops"
-            " comment` with it, then this command again."
-        )
-    elif about:
-        text = f"No `{visible(artifact)}` is kept for the last commit of pull request {about}."
-    else:
-        text = "The pushed commit is not the merge of a pull request, so it has no reviewed plan."
+    another = f"The plan of run {newest} is not the one that our comment on pull request {about} shows"
+    found = (
+        (run, f"Pull request {about} was reviewed with the plan of run {run}."),
+        (newest, f"{another}: run `contentops comment` with it, then this command again."),
+        (about, f"No `{visible(artifact)}` is kept for the last commit of pull request {about}."),
+        (True, "The pushed commit is not the merge of a pull request, so it has no reviewed plan."),
+    )
     values = {"pull_request": about or None, "run": run or None, "checksum": shown.checksum or None}
-    session.answer(values, text)
+    session.answer(values, next(words for fits, words in found if fits))
 
 
 # ---- `contentops commit`.
