@@ -41,8 +41,6 @@ class ReferredText(Struct, frozen=True, kw_only=True, dict=True):
     """Where its file is once this plan is carried out."""
     url: str = ""
     """Its address below the root of the site; empty where the preset does not define it."""
-    has_address: bool = True
-    """Whether its address can be known once it has a text."""
     read: Callable[[str], str] = lambda _path: ""
     """Reads the text of its file."""
 
@@ -131,11 +129,18 @@ class DeclaredTexts:
     def reference(self, reading: Reading) -> Reference:
         """Return what a record keeps of a text that is read. Raises TemplateError for an unknown id or address."""
         text = self.look(reading.id, approved=reading.approved)
-        if reading.part == "url" and text.wait is not None and not text.has_address:
+        if reading.part == "url" and text.wait is not None and not self._may_have_address(reading.id):
             raise _no_address(reading.id)
         if reading.part == "title" and text.wait is None and not text.title.strip():
             return Reference(id=reading.id, wait=WaitReason.NO_PART)
         return text.reference
+
+    def _may_have_address(self, name: ItemId) -> bool:
+        """Return whether the address of an item can be known once it has a text."""
+        spec, preset = self.declared.specs.get(name), self.declared.preset
+        if spec is None or not spec.output or not _ADDRESS.isdisjoint(spec.open_metadata):
+            return True
+        return address_of(preset, spec.output, apply_preset(preset, spec.metadata)) is not None
 
     def _look(self, name: ItemId, *, approved: bool) -> ReferredText:
         spec = self.declared.specs.get(name)
@@ -146,13 +151,6 @@ class DeclaredTexts:
             hint = recorded or suggest(name, tuple(self.declared.specs)) or "`contentops status` lists the items"
             raise SourceError("unknown-reference", f"there is no item `{name[:200]}`", hint=hint)
         text = self._file(spec)
-        if text.wait is not None and spec.output:
-            declared = apply_preset(self.declared.preset, spec.metadata)
-            is_known = (
-                not _ADDRESS.isdisjoint(spec.open_metadata)
-                or address_of(self.declared.preset, spec.output, declared) is not None
-            )
-            text = structs.replace(text, has_address=is_known)
         if text.wait is None and approved:
             words = text_digest(text.file.title, text.file.body)
             # Where the digest leaves characters out, no approval is about all of its words.
