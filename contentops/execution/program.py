@@ -139,15 +139,7 @@ async def retry(ctx: Context, item: Item, slot: JobSlot, step: RetryText, item_s
             break
         why = _words(item_state.findings, named=True)
         ctx.event("note", item.id, message=f"`{item.id}`: {why}; generated again, {number} of {step.times}")
-        again = Submit(
-            request=step.request,
-            digest=step.digest,
-            attempt=job.attempt + 1,
-            credits=step.credits,
-            at_most=step.at_most,
-            section=step.section,
-            retry=job.retry + 1,
-        )
+        again = structs.replace(step.again, attempt=job.attempt + 1, retry=job.retry + 1)
         submitted = await submit(ctx, item, slot, item_state, again)
         ctx.run.record("retry", Drop(job.request_id))
         item_state = item_state.after(submitted)

@@ -146,7 +146,8 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def credits_at_most(self) -> bool:
         """Return whether its credits are an upper bound, as a price depends on how long the text becomes."""
-        return any(step.credits for step in self.pays_later) or any(step.at_most for step in self._orders)
+        orders = (*self._paid, *self._retries)
+        return any(order.at_most or (self.pays_later and order.credits) for order in orders)
 
     @property
     def retries(self) -> int:
@@ -166,7 +167,7 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def tokens(self) -> PaidTokens | None:
         """Return the most tokens of each of its generations, at the price of the settings; None: not known."""
-        own = [step.tokens for step in self._orders]
+        own = [order.tokens for order in (*self._paid, *self._retries)]
         return next(iter(own or filter(None, (step.tokens for step in self._collects))), None)
 
     @property
@@ -177,7 +178,8 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def money(self) -> dict[str, int]:
         """Return the most that its models may cost, by currency; empty: not known, or without a price."""
-        return add_money(step.tokens.money for step in (*self._paid, *self._collects) if step.tokens is not None)
+        bounds = [*(order.tokens for order in self._paid), *(step.tokens for step in self._collects)]
+        return add_money(bound.money for bound in bounds if bound is not None)
 
     @property
     def money_worst(self) -> dict[str, int]:
@@ -293,20 +295,19 @@ class Change(Struct, frozen=True, kw_only=True):
         return any(isinstance(step, kinds) for step in self.steps)
 
     @property
-    def _orders(self) -> list[Submit | RetryText]:
-        """Return the steps that may pay, with those that do so later."""
-        return [step for step in (*self.steps, *self.pays_later) if isinstance(step, Submit | RetryText)]
+    def _paid(self) -> list[Submit]:
+        """Return the orders that it pays for in any case, now or later."""
+        retries = (step.again for step in self._retry_steps if step.certain)
+        return [*(step for step in (*self.steps, *self.pays_later) if isinstance(step, Submit)), *retries]
 
     @property
-    def _paid(self) -> list[Submit | RetryText]:
-        """Return those that pay in any case."""
-        return [step for step in self._orders if isinstance(step, Submit) or step.certain]
+    def _retries(self) -> list[Submit]:
+        """Return those that it pays for if a text fails its checks, each as often as it may."""
+        return [step.again for step in self._retry_steps for _ in range(step.times - step.certain)]
 
     @property
-    def _retries(self) -> list[RetryText]:
-        """Return those that pay if a text fails its checks, each as often as it may."""
-        retries = (step for step in self._orders if isinstance(step, RetryText))
-        return [step for step in retries for _ in range(step.times - step.certain)]
+    def _retry_steps(self) -> list[RetryText]:
+        return [step for step in (*self.steps, *self.pays_later) if isinstance(step, RetryText)]
 
     @property
     def _collects(self) -> list[Collect]:

@@ -53,19 +53,11 @@ class Submit(Struct, frozen=True, kw_only=True, tag="submit"):
 class RetryText(Struct, frozen=True, kw_only=True, tag="retry"):
     """Generate again, and pay for it, while the text fails its checks; at most `times` times."""
 
-    request: Request
-    digest: Digest
-    credits: int
-    """For each time."""
-    at_most: bool = False
-    """As in `Submit`."""
+    again: Submit
+    """What is paid for each time; the text before it says which attempt it is."""
     times: int
     certain: bool = False
     """The existing text fails already, so the first retry is certain."""
-    section: str = ""
-    """As in `Submit`."""
-    tokens: PaidTokens | None = None
-    """For each time, as in `Submit`."""
 
 
 class Poll(Struct, frozen=True, kw_only=True, tag="poll"):

@@ -9,6 +9,7 @@ from contentops.errors import plural, price
 from contentops.model import (
     Action,
     Change,
+    Checks,
     Collect,
     Job,
     LookUp,
@@ -205,6 +206,25 @@ def tokens_at_most(spec: Spec, project: Project, section: str = "", *, waits: bo
     if section:
         return PaidTokens.at(project.price, section_limit(mode, fields, inputs, api.max_tokens))
     return PaidTokens.at(project.price, text_limit(mode, fields, inputs, api.max_tokens, passes=api.passes))
+
+
+def order_of(spec: Spec, project: Project, section: str = "", *, waits: bool = False) -> Submit:
+    """Return one submit of `spec`, or of a section of it, at its price; `waits` is as in `tokens_at_most`."""
+    price_ = price_of(spec, project.api.server, section)
+    return Submit(
+        request=spec.request,
+        digest=spec.digest,
+        attempt=1,
+        credits=price_.credits,
+        at_most=price_.at_most,
+        section=section,
+        tokens=tokens_at_most(spec, project, section, waits=waits),
+    )
+
+
+def retries_left(checks: Checks, done: int = 0) -> int:
+    """Return how often a text that fails its checks may still be generated again; `done`: retries so far."""
+    return max(0, checks.retries - done) if checks.can_block else 0
 
 
 def beyond_context(spec: Spec, project: Project) -> str:

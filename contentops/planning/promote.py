@@ -31,7 +31,6 @@ from contentops.model import (
     Reason,
     Record,
     Replace,
-    RetryText,
     Spec,
 )
 from contentops.planning.approval import Brought, is_promotable, written_title
@@ -47,8 +46,8 @@ from contentops.planning.edits import (
     why_changed,
 )
 from contentops.planning.front_matter import wanted_front, which_front_matter
-from contentops.planning.guards import tokens_at_most
-from contentops.planning.sides import ItemSides, SourceText, is_edited, price_of
+from contentops.planning.guards import retries_left
+from contentops.planning.sides import ItemSides, SourceText, is_edited
 from contentops.planning.sources import finished_job
 
 # ---- A section that is generated again: what blocks it before it is paid for, and before it is written.
@@ -168,26 +167,6 @@ def to_check(
 # --- at plan time ----------------------------------------------------------------------------------------------
 
 
-def retry_of(item: ItemSides, done: int, section: str = "") -> tuple[RetryText, ...]:
-    """Return the step that may pay again for a text that fails its checks; `done`: retries so far."""
-    spec, checks = item.spec, item.spec.checks
-    times = checks.retries - done if checks.retries and checks.can_block else 0
-    if times <= 0:
-        return ()
-    price = price_of(spec, item.inputs.server, section)
-    return (
-        RetryText(
-            request=spec.request,
-            digest=spec.digest,
-            credits=price.credits,
-            at_most=price.at_most,
-            times=times,
-            section=section,
-            tokens=tokens_at_most(spec, item.inputs.project, section),
-        ),
-    )
-
-
 _AS_IT_IS = BodyAnswer()
 
 
@@ -262,7 +241,7 @@ def fails_checks(item: ItemSides) -> bool:
     job = under_way[-1] if under_way else None
     if job is not None and job.state is not JobState.PAID:
         return False
-    if job is not None and retry_of(item, job.retry):
+    if job is not None and retries_left(item.spec.checks, job.retry):
         return False
     return bool(failed_checks(item, job)) or (job is not None and bool(job.error))
 

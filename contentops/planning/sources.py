@@ -39,10 +39,9 @@ from contentops.model import (
 )
 from contentops.model.desired import Stage, stage_of
 from contentops.planning.edits import BodyAnswer, block
-from contentops.planning.guards import generation_words, tokens_at_most
+from contentops.planning.guards import generation_words, order_of, retries_left
 from contentops.planning.select import Candidate, in_order
 from contentops.planning.sides import ItemSides, PlanInputs, changed_sources, is_edited, is_outline, price_of
-from contentops.pricing import FREE
 
 # ---- Which text answers a request: one look-up among all jobs of its server.
 
@@ -181,17 +180,11 @@ def waiting_change(item: ItemSides) -> Change:
 
 def _later(inputs: PlanInputs, spec: Spec) -> tuple[Submit | RetryText, ...]:
     """Return what an item pays for at most once its texts are known; a text that is promoted here costs nothing."""
-    price, tokens = price_of(spec, inputs.server), tokens_at_most(spec, inputs.project, waits=True)
+    submit = order_of(spec, inputs.project, waits=True)
     if inputs.source is not None:
-        price, tokens = FREE, None
-    request, digest, credits_, at_most = spec.request, spec.digest, price.credits, price.at_most
-    submit = Submit(request=request, digest=digest, attempt=1, credits=credits_, at_most=at_most, tokens=tokens)
-    checks = spec.checks
-    if not (checks.retries and checks.can_block):
-        return (submit,)
-    times = checks.retries
-    retry = RetryText(request=request, digest=digest, credits=credits_, at_most=at_most, times=times, tokens=tokens)
-    return submit, retry
+        submit = structs.replace(submit, credits=0, at_most=False, tokens=None)
+    times = retries_left(spec.checks)
+    return (submit, RetryText(again=submit, times=times)) if times else (submit,)
 
 
 def troubled(item: ItemSides) -> BodyAnswer | None:

@@ -32,6 +32,7 @@ from contentops.model import (
     Reason,
     Record,
     Restore,
+    RetryText,
     Save,
     Spec,
     Step,
@@ -59,7 +60,7 @@ from contentops.planning.edits import (
     why_changed,
 )
 from contentops.planning.front_matter import FrontAnswer, differs, is_block_of, marked, which_front_matter
-from contentops.planning.guards import beyond_context, collecting, tokens_at_most
+from contentops.planning.guards import beyond_context, collecting, order_of, retries_left
 from contentops.planning.promote import (
     FAILED,
     failed_checks,
@@ -68,7 +69,6 @@ from contentops.planning.promote import (
     generation_refused,
     promoted,
     replacement_refused,
-    retry_of,
     section_answer,
     section_edits,
     section_reason,
@@ -81,7 +81,6 @@ from contentops.planning.sides import (
     failed_attempts,
     is_ours,
     is_protected,
-    price_of,
     recorded_request,
     resting_place,
 )
@@ -505,7 +504,7 @@ def _brought(item: ItemSides, job: Job, words: BodyAnswer) -> BodyAnswer:
         return _look_up(item, job, why, has_job=not unclear)
     paid = job.state is JobState.PAID
     bring = Fetch(digest=job.digest, job=job) if paid else Poll(job=job)
-    retry = retry_of(item, job.retry, job.section)
+    retry = _retry(item, job.retry, job.section)
     failed = failed_checks(item, job, words) if paid else ()
     # Where only what a person wrote fails, no other text would help.
     certain = bool(retry and failed and (not isinstance(words.mode, MergeEdit) or failed_checks(item, job)))
@@ -565,7 +564,7 @@ def _look_up(item: ItemSides, job: Job, why: tuple[Reason, ...], *, has_job: boo
     steps = _generation(item, attempt, job.section, job.retry)
     hint = "submitted again only if the server proves that it never arrived"
     if item.inputs.honours_ids is False:
-        steps = (Poll(), *retry_of(item, job.retry, job.section))
+        steps = (Poll(), *_retry(item, job.retry, job.section))
         hint = f"if it cannot be found: `contentops state resolve {item.spec.id}`"
     return BodyAnswer(
         action=Action.FINISH if has_job else Action.RESOLVE,
@@ -710,25 +709,23 @@ def _generate(item: ItemSides, action: Action, words: BodyAnswer, section: str =
 
 
 def _generation(item: ItemSides, attempt: int, section: str = "", retry: int = 0) -> tuple[Step, ...]:
-    """Return the steps that pay for a text and fetch it; `retry`: texts before it that failed their checks.
+    """Return the steps that pay for a text and fetch it; `retry`: texts before it that failed their checks."""
+    submit = structs.replace(_order(item, section), attempt=attempt, retry=retry)
+    return submit, Poll(), *_retry(item, retry, section)
 
-    A section is made for the request that the rest of the text answers.
-    """
+
+def _retry(item: ItemSides, done: int, section: str) -> tuple[RetryText, ...]:
+    """Return the step that may pay again for a text that fails its checks; `done`: retries so far."""
+    times = retries_left(item.spec.checks, done)
+    return (RetryText(again=_order(item, section), times=times),) if times else ()
+
+
+def _order(item: ItemSides, section: str) -> Submit:
+    """Return one submit; a section is made for the request that the rest of the text answers."""
     spec, record = item.spec, item.record
     if section and record is not None and (request := recorded_request(record)) is not None:
         spec = structs.replace(spec, request=request, digest=record.digest)
-    price = price_of(spec, item.inputs.server, section)
-    submit = Submit(
-        request=spec.request,
-        digest=spec.digest,
-        attempt=attempt,
-        credits=price.credits,
-        at_most=price.at_most,
-        section=section,
-        retry=retry,
-        tokens=tokens_at_most(spec, item.inputs.project, section),
-    )
-    return submit, Poll(), *retry_of(item, retry, section)
+    return order_of(spec, item.inputs.project, section)
 
 
 _TABLE = (
