@@ -558,7 +558,8 @@ def test_open_jobs_wait_for_an_earlier_attempt_no_more() -> None:
         for each in (failed, paid_)
     ]
     memory = known(failed, paid_)
-    memory.learn(later)
+    for job in later:
+        memory.put(job)
     assert set(memory.open_jobs) == {each.request_id for each in later} == set(open_jobs([failed, paid_, *later]))
     record = facts.record("b", request_id=later[1].request_id, generated=later[1].body)
     assert isinstance(record, Record)

@@ -136,21 +136,6 @@ def test_what_has_no_rows_is_named(project: Build, invoke: Run) -> None:
     )
 
 
-def test_a_plan_counts_the_rows_that_differ(project: Build, invoke: Run) -> None:
-    """By data file: new and changed; nothing where all rows are new, and nothing where none differs."""
-
-    def noted() -> list[str]:
-        notes = json.loads(invoke("plan", "--json", cwd=root).stdout)["notes"]
-        return [note["message"] for note in notes if note["kind"] == "rows-changed"]
-
-    manifest = SHOWN["content/cities.yaml"].replace("where: each.people | int > 200", "limit: 9")
-    root = project({**SHOWN, "content/cities.yaml": manifest})
-    assert (noted(), invoke("apply", "--yes", cwd=root).code, noted()) == ([], 0, [])
-    project({"data/cities.csv": "city,people\nOslo,800\nRome,2800\nKyiv,1\nLima,2\n"})
-    assert noted() == ["`data/cities.csv`: 2 rows new, 1 row changed"]
-    assert "`data/cities.csv`: 2 rows new, 1 row changed" in invoke("plan", cwd=root).stdout
-
-
 SHEET = "xl/worksheets/sheet1.xml"
 ITEM = "items: [{{id: '{{{{ each.name | slug }}}}', for_each: {path}, inputs: {{topic: '{{{{ each.size }}}} x'}}}}]\n"
 

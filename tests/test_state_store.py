@@ -16,7 +16,7 @@ from msgspec import structs
 from contentops.atomic_io import Disk
 from contentops.errors import StateError
 from contentops.model import ItemId, Job, JobState, Record, RequestId, State
-from contentops.model.jobs import is_further
+from contentops.model.jobs import stage
 from contentops.state import jobs, lock, state_dir
 from contentops.state.codec import Drop, Fact, Forget, add_rule, line_of
 from contentops.state.store import StateStore
@@ -349,7 +349,7 @@ def has(state: State, jobs: Sequence[Job]) -> bool:
     """Whether a state knows these jobs, as they were or further."""
     known = {(job.request_id, job.submitted_at): job for job in state.jobs}
     return all(
-        (found := known.get((job.request_id, job.submitted_at))) is not None and not is_further(job, found)
+        (found := known.get((job.request_id, job.submitted_at))) is not None and stage(job) <= stage(found)
         for job in jobs
     )
 

@@ -39,7 +39,7 @@ from contentops.execution.records import (
     unknown,
 )
 from contentops.execution.run_context import Attempts, Context
-from contentops.model import Collect, Fetch, Job, JobState, Record, Result, Saved, Submit
+from contentops.model import Collect, Job, JobState, Record, Result, Saved, Submit
 from contentops.planning.sides import is_protected
 from contentops.planning.table import text_lost_hint
 from contentops.state.codec import Drop
@@ -498,15 +498,7 @@ def _check_failure(ctx: Context, slot: JobSlot, sent_job: SentJob, failure: Fail
 # --- fetch -----------------------------------------------------------------------------------------------------
 
 
-async def fetch(ctx: Context, item: Item, slot: JobSlot, step: Fetch, record: Record | None) -> Text:
-    """Fetch a text that exists: from the cache, else from its job, else from the stored content."""
-    if step.job is not None:
-        return await _fetch_paid(ctx, item, slot, step.job)
-    assert record is not None
-    return await _fetch_recorded(ctx, item, record)
-
-
-async def _fetch_paid(ctx: Context, item: Item, slot: JobSlot, job: Job) -> Text:
+async def fetch_paid(ctx: Context, item: Item, slot: JobSlot, job: Job) -> Text:
     """Return the text of a paid job: from the cache, else from the stored content, else from its job."""
     if (local := _local(ctx, job)) is not None:
         return local
@@ -541,7 +533,7 @@ def _local(ctx: Context, job: Job) -> Text | None:
     return None if body is None else Text.of(job, body, ctx.cache.front(job.body))
 
 
-async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
+async def fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
     """Return the text of an item whose file is gone."""
     silent, saved, made_by = "", record.saved or Saved(), ctx.made_by(record)
     job_id = made_by.job_id if made_by is not None and record.request_id else ""
@@ -605,7 +597,7 @@ async def collect(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState
     job, text = step.job, None
     if job.state is JobState.PAID:
         try:
-            text = await _fetch_paid(ctx, item, slot, job)
+            text = await fetch_paid(ctx, item, slot, job)
         except Ended as end:
             if end.gone:
                 # The text is lost, and no item waits for it: an open job would only repeat this.

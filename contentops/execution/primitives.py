@@ -204,8 +204,7 @@ class Item(Struct, frozen=True, kw_only=True):
     def wants(self, job: Job) -> bool:
         """Whether the text of this job would answer the spec, at least with the words that its sources had then."""
         spec = self.change.spec
-        frames = (spec.frame, spec.earlier_frame) if spec is not None else ()
-        return spec is not None and (job.digest == spec.digest or (bool(job.frame) and job.frame in frames))
+        return spec is not None and (job.digest == spec.digest or job.frame in spec.frames)
 
 
 class SentJob(Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from msgspec import structs, to_builtins
 from contentops.digest import NOTHING, Digest, digest_json
 from contentops.documents.checks import CheckedText, blocks, check_text, checked_text
 from contentops.errors import OutputError, StateError, plural
-from contentops.execution.job import collect, collect_lost, fetch, look_up, poll, submit
+from contentops.execution.job import collect, collect_lost, fetch_paid, fetch_recorded, look_up, poll, submit
 from contentops.execution.limiter import JobSlot
 from contentops.execution.primitives import CheckedBody, Ended, Item, ItemState, SentJob, Stopped, Text
 from contentops.execution.records import arrived
@@ -303,7 +303,9 @@ async def _bring(
             assert sent_job is not None
             return await poll(ctx, item, slot, sent_job)
         case Fetch():
-            return await fetch(ctx, item, slot, step, item_state.record)
+            if step.job is not None:
+                return await fetch_paid(ctx, item, slot, step.job)
+            return await fetch_recorded(ctx, item, item_state.recorded)
         case Promote():
             return promote(ctx, step)
         case _:

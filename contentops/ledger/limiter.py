@@ -7,13 +7,11 @@ sent, so that a crash of the database forgets no request.
 from __future__ import annotations
 
 import hashlib
-import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
-from msgspec import field, structs
 
 from contentops.execution.limiter import LONGEST_PAUSE, WINDOW, Limiter, LimiterState
 from contentops.ledger.session import LedgerSession, Row, read_json
@@ -38,29 +36,6 @@ HELD = 86_400.0
 CLOCK = "extract(epoch FROM clock_timestamp())::float8"
 """SQL: seconds since 1970, by the clock of the database."""
 _MAKE = "INSERT INTO contentops.limiter (account) VALUES (%s) ON CONFLICT DO NOTHING"
-
-
-class LimiterRow(LimiterState, kw_only=True, omit_defaults=True):
-    """A `LimiterState` as the JSON of a row, with a count of sends per millisecond, as many are sent at once."""
-
-    log: list[int] = field(default_factory=list)
-    """Alternating: milliseconds since the moment before (the first since 1970), and how many were sent then."""
-
-    @staticmethod
-    def of(state: LimiterState) -> LimiterRow:
-        """Return the row that stores a state, with the times of sends in whole milliseconds."""
-        log: list[int] = []
-        before = 0
-        for moment, group in itertools.groupby(round(each * 1000) for each in state.sent):
-            log += (moment - before, sum(1 for _ in group))
-            before = moment
-        return LimiterRow(**{**structs.asdict(state), "sent": []}, log=log)
-
-    def times(self) -> Iterator[float]:
-        """Yield the time of each send."""
-        moments = itertools.accumulate(self.log[::2])
-        for moment, count in zip(moments, self.log[1::2], strict=False):
-            yield from itertools.repeat(moment / 1000, min(max(0, count), MOST))
 
 
 class SharedLimiter:
@@ -132,7 +107,7 @@ class SharedLimiter:
                 cursor.execute(self._hold.encode(), (self._account,))
             limiter, clock = self._of(row)
             answer = change(limiter, clock)
-            after = msgspec.json.encode(LimiterRow.of(limiter.state)).decode()
+            after = msgspec.json.encode(limiter.state).decode()
             cursor.execute("UPDATE contentops.limiter SET state = %s WHERE account = %s", (after, self._account))
             return answer
 
@@ -140,20 +115,16 @@ class SharedLimiter:
 
     def _of(self, row: Row) -> tuple[Limiter, float]:
         text, clock = row
-        # Rounded up to a whole millisecond, as the row has it.
+        # In whole milliseconds, rounded up: a short number in the row.
         clock = math.ceil(clock * 1000) / 1000
         return Limiter(self.limit, _state(text, clock), spread=SPREAD), clock
 
 
 def _state(text: str, clock: float) -> LimiterState:
     """Return the state in a row; an unusable row counts as empty, and a time in the future as now."""
-    row = read_json(text, LimiterRow)
-    if row is None:
-        return LimiterState()
-    since = clock - 2 * WINDOW
-    recent = itertools.islice((each for each in row.times() if each > since), MOST)
+    row = read_json(text, LimiterState) or LimiterState()
     return LimiterState(
-        sent=sorted(min(each, clock) for each in recent),
+        sent=sorted(min(each, clock) for each in row.sent if each > clock - 2 * WINDOW)[-MOST:],
         allowed=row.allowed,
         open_at=min(row.open_at, clock + HELD),
         shrunk_at=min(row.shrunk_at, clock),

@@ -369,6 +369,11 @@ class Spec(Struct, frozen=True, kw_only=True, gc=False):
         return tuple(one for one in self.references if one.wait is not None)
 
     @property
+    def frames(self) -> frozenset[Digest]:
+        """Return its frame, with the ids that its sources have and had; none if it uses no texts."""
+        return frozenset({self.frame, self.earlier_frame} - {NOTHING})
+
+    @property
     def asked(self) -> dict[str, Any]:
         """Return the fields of a record that say what was asked for."""
         return {

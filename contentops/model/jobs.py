@@ -26,11 +26,6 @@ _UNIQUE = 16
 """Ids of jobs that are shorter may be numbers, which a server may give again after a restart."""
 
 
-def is_further(job: Job, other: Job) -> bool:
-    """Return whether the state of a job is further than that of another line of it."""
-    return stage(job) > stage(other)
-
-
 def stage(job: Job) -> tuple[int, bool]:
     """Return how far a job is: its state, and whether its text was given up."""
     # A text that a person named and no one has seen yet may turn out to be another one's.

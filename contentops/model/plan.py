@@ -21,7 +21,6 @@ from contentops.model.desired import (
     NO_ENVIRONMENT,
     Reference,
     Spec,
-    WaitReason,
 )
 from contentops.model.records import Count, ItemId, Job, JobState, Json, Observed, Record, Remote, RequestId
 from contentops.model.settings import Budget, MonthSpend, as_counted
@@ -340,13 +339,6 @@ class ReviewedText(Struct, frozen=True, kw_only=True):
     carries: tuple[str, ...] = ()
 
 
-class AwaitedText(Struct, frozen=True, kw_only=True):
-    """The text of another item that an item waits for."""
-
-    id: ItemId
-    wait: WaitReason
-
-
 class ReviewedChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A change as a plan file has it: each attribute is that of `Change` with the same name.
 
@@ -384,7 +376,7 @@ class ReviewedChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
     claimed_by: str = field(name="holder")
     hint: str
     approval: ApprovalState = ApprovalState.NONE
-    waits: tuple[AwaitedText, ...] = ()
+    waits: tuple[Reference, ...] = ()
     frame: _FileDigest = NOTHING
 
     @property

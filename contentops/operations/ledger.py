@@ -95,12 +95,12 @@ def working(project: Project, store: StateStore, runtime: Runtime, shard: str = 
         ledger = ProjectLedger(runner, scope, _all(known))
         store.see_jobs(ledger.lacking)
         ledger.fill(known | {project.environment: store.state.jobs})
-        store.share(ledger)
+        store.shared = ledger
         try:
             yield OpenedLedger(ledger, working=ledger)
             store.flush()
         finally:
-            store.stop_sharing()
+            store.shared = None
             with contextlib.suppress(StateError):
                 ledger.close()
 

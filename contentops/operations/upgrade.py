@@ -26,7 +26,7 @@ from contentops.documents.files import Outputs
 from contentops.errors import Location, StateError
 from contentops.manifests.project import load_project
 from contentops.model import Count, ItemId, Job, JobState, Project, Record, RequestId
-from contentops.model.jobs import closed, is_further, stage
+from contentops.model.jobs import closed, stage
 from contentops.operations.opening import Runtime, open_cache
 from contentops.operations.workspace import hold_lock
 from contentops.state import jobs as files
@@ -290,9 +290,9 @@ def _write(project: Project, old: _Old, jobs: Iterable[Job], disk: Disk) -> Upgr
     known = {(job.server, job.request_id): job for job in store.known.jobs}
     for job in jobs:
         before = known.get((job.server, job.request_id))
-        if before is None or is_further(job, before):
+        if before is None or stage(job) > stage(before):
             at = job.submitted_at if before is None else before.submitted_at
-            store.known.learn([structs.replace(job, submitted_at=at)])
+            store.known.put(structs.replace(job, submitted_at=at))
     store.checkpoint()
     add_rule(root, disk, locks.FORMAT)
     lines = (line_of(_of_today(record)) for _, record in sorted(old.records.items()))

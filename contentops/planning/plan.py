@@ -50,7 +50,7 @@ from contentops.model.plan import Writer
 from contentops.planning.approval import approval_state, new_drafts, texts_in_review
 from contentops.planning.guards import collecting, month_spent, refusals, usual_cost
 from contentops.planning.promote import is_about_promotion
-from contentops.planning.select import Candidate, in_order, row_notes, selected
+from contentops.planning.select import Candidate, in_order, selected
 from contentops.planning.sides import ItemSides, PlanInputs, find_rings, is_edited, missed, pending
 from contentops.planning.sources import (
     LISTED,
@@ -106,7 +106,7 @@ def plan_with_items(
     if choice.only_promoted:
         changes = [change for change in changes if change.pays_later or is_about_promotion(change)]
         notes += ignoring_existing(number - len(changes), "no other environment has texts for them")
-    notes += [*stale_notes(inputs, chosen), *row_notes(chosen)]
+    notes += stale_notes(inputs, chosen)
     declared = declared_requests(inputs.desired.specs)
     changes = sorted((block_same(inputs, change, declared) for change in changes), key=lambda change: change.id)
     waiting = {note.id for note in notes if note.kind == "waiting-for-approval"}

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct, structs
 
-from contentops.digest import NOTHING, Digest, is_same_json
+from contentops.digest import NOTHING, is_same_json
 from contentops.documents.clean import clean_title, title_digest
 from contentops.documents.front_matter import TITLE_KEY
 from contentops.errors import Refused, plural
@@ -58,7 +58,9 @@ def beyond(change: Change, confirmed: AnyChange | None) -> str:
     if not (change.steps or change.pays_later) or (is_free and not _FETCHING.isdisjoint(change.names)):
         return ""
     if confirmed is None:
-        if _is_approved(change):
+        # People approved the words of a text that is taken over for nothing, not only its plan.
+        is_required = change.spec is not None and change.spec.approval.required
+        if change.action is Action.PROMOTE and is_required and not change.submits_worst:
             return ""
         cost = f" for {cost_words([change])}" if change.credits_worst or change.money_worst else ""
         return f"{change.action}{cost}, which is not in it"
@@ -83,12 +85,6 @@ def _again(change: Change, confirmed: AnyChange) -> str:
     tries = confirmed.attempt + confirmed.retries + min(failed, TRIES - 1)
     is_again = change.submits and change.attempt > tries
     return f"it would be submitted again; see `contentops report --runs --select {change.id}`" if is_again else ""
-
-
-def _is_approved(change: Change) -> bool:
-    """Whether a change takes a text over for nothing that people approved: they read its words, not only its plan."""
-    is_required = change.spec is not None and change.spec.approval.required
-    return change.action is Action.PROMOTE and is_required and not change.submits_worst
 
 
 def _dearer(change: Change, confirmed: AnyChange) -> str:
@@ -197,10 +193,7 @@ class ReviewedItem(Struct, frozen=True, kw_only=True):
     """
 
     reviewed: ReviewedChange
-    change: Change | None
-    """Today's change; None: there is nothing to do."""
-    spec: Spec | None
-    record: Record | None
+    change: Change
     made_by: Job | None
     """The job that made its text, if that is known."""
     is_recorded: bool
@@ -209,8 +202,6 @@ class ReviewedItem(Struct, frozen=True, kw_only=True):
     """A job of the reviewed request has failed."""
     waiting: Sequence[Job]
     """Open jobs of the plan's submits, and the one it was to finish."""
-    texts: frozenset[Digest]
-    """Body digests of their texts, which are in the cache before the job is durable."""
 
 
 def _compare(inputs: PlanInputs, reviewed: PlanFile) -> tuple[Plan, list[Change], list[Change]]:
@@ -228,50 +219,41 @@ def _compare(inputs: PlanInputs, reviewed: PlanFile) -> tuple[Plan, list[Change]
     # A target stays occupied if only an item that is not named would free it.
     named_changes = free_targets(inputs, [change for change in today.changes if change.id in named])
     changes = {change.id: change for change in named_changes}
-    items = [_item(inputs, reviewed, one, changes.get(id_)) for id_, one in named.items()]
-    if wrong := {item.reviewed.id: problem for item in items if (problem := _difference(item))}:
+    problems = {id_: _difference(inputs, reviewed, one, changes.get(id_)) for id_, one in named.items()}
+    if wrong := {id_: problem for id_, problem in problems.items() if problem}:
         hint = "make and review a new plan with `contentops plan --out FILE`"
         raise Refused(f"the plan is stale: {_listed(wrong)}", code="stale-plan", hint=hint)
     named_changes.sort(key=lambda change: change.id)
     return today, named_changes, [change for change in today.changes if change.id not in named]
 
 
-def _item(inputs: PlanInputs, file: PlanFile, reviewed: ReviewedChange, change: Change | None) -> ReviewedItem:
-    # A record that is renamed still has its old id.
-    record = change.record if change is not None else inputs.records.get(reviewed.id)
-    jobs = inputs.open_jobs.get(reviewed.id, ())
-    reviewed_request = reviewed.job.request_id if reviewed.job is not None else None
-    waiting = [one for one in pending(jobs) if one.plan_id == file.id or one.request_id == reviewed_request]
-    return ReviewedItem(
-        reviewed=reviewed,
-        change=change,
-        spec=inputs.specs.get(reviewed.id),
-        record=record,
-        made_by=inputs.state.made_by(record) if record is not None else None,
-        is_recorded=record is not None and record.plan_id == file.id,
-        has_failed=bool(failed_attempts(jobs, reviewed.digest)),
-        waiting=waiting,
-        texts=frozenset({one.body for one in waiting} - {NOTHING}),
-    )
-
-
-def _difference(item: ReviewedItem) -> str:
+def _difference(inputs: PlanInputs, file: PlanFile, reviewed: ReviewedChange, change: Change | None) -> str:
     """Return how an item differs from the review; empty: it does not, or less is left to do."""
-    change, reviewed = item.change, item.reviewed
     is_compared = not reviewed.blocked and reviewed.action is not Action.WAIT
-    if is_compared and (problem := _other_request(item)):
+    if is_compared and (problem := _other_request(inputs.specs.get(reviewed.id), reviewed)):
         return problem
     if change is None or change.action is Action.PENDING:
         return ""  # it is done, or another process does it
-    if is_compared and ((problem := _other_sides(item, change)) or change.blocked):
+    # A record that is renamed still has its old id.
+    record, jobs = change.record, inputs.open_jobs.get(reviewed.id, ())
+    reviewed_request = reviewed.job.request_id if reviewed.job is not None else None
+    item = ReviewedItem(
+        reviewed=reviewed,
+        change=change,
+        made_by=inputs.state.made_by(record) if record is not None else None,
+        is_recorded=record is not None and record.plan_id == file.id,
+        has_failed=bool(failed_attempts(jobs, reviewed.digest)),
+        waiting=[one for one in pending(jobs) if one.plan_id == file.id or one.request_id == reviewed_request],
+    )
+    if is_compared and ((problem := _other_sides(item)) or change.blocked):
         return problem
-    other = "" if reviewed.action is Action.WAIT else _other_work(item, change)
+    other = "" if reviewed.action is Action.WAIT else _other_work(item)
     return other or beyond(change, reviewed)
 
 
-def _other_work(item: ReviewedItem, change: Change) -> str:
+def _other_work(item: ReviewedItem) -> str:
     """What a change writes that was not reviewed: front matter, by other steps, or another file; empty: nothing."""
-    reviewed = item.reviewed
+    change, reviewed = item.change, item.reviewed
     # A new text comes with all of it, unless this plan has written a part already; an update writes what is left.
     if other := _other_front(change, reviewed, is_whole="write" in change.names and not item.is_recorded):
         return other
@@ -307,21 +289,22 @@ def _front(change: AnyChange) -> dict[str, Json]:
     return {**change.front, **({} if change.title is None else {TITLE_KEY: clean_title(change.title)})}
 
 
-def _other_request(item: ReviewedItem) -> str:
+def _other_request(spec: Spec | None, reviewed: ReviewedChange) -> str:
     """Return how the item is declared otherwise; empty: it is not."""
-    if (item.spec.digest if item.spec is not None else NOTHING) == item.reviewed.digest:
+    if (spec.digest if spec is not None else NOTHING) == reviewed.digest:
         return ""
-    if item.spec is None:
+    if spec is None:
         return "not declared in any manifest any more"
-    return _ANOTHER_REQUEST if item.reviewed.digest else "declared in a manifest again"
+    return _ANOTHER_REQUEST if reviewed.digest else "declared in a manifest again"
 
 
-def _other_sides(item: ReviewedItem, change: Change) -> str:
+def _other_sides(item: ReviewedItem) -> str:
     """Which side of the item changed since, but not by this plan: record, file, stored content, source; empty: none."""
-    reviewed, remote, promotion = item.reviewed, change.remote, change.promotion
+    change, reviewed = item.change, item.reviewed
+    remote, promotion = change.remote, change.promotion
     if not item.is_recorded and change.record_digest != reviewed.record_digest:
         return "its record has changed since"
-    if not _is_known(item, change):
+    if not _is_known(item):
         return f"`{change.source or change.target}` has changed since"
     if remote is not None and remote.body not in (reviewed.remote_body, NOTHING) and not item.is_recorded:
         return f"content `{remote.content_id}` has changed since"
@@ -333,16 +316,20 @@ def _other_sides(item: ReviewedItem, change: Change) -> str:
     return ""
 
 
-def _is_known(item: ReviewedItem, change: Change) -> bool:
+def _is_known(item: ReviewedItem) -> bool:
     """Return whether the file is the reviewed one, or what the plan made of that."""
-    file, reviewed, record = change.file, item.reviewed, item.record
+    change, reviewed = item.change, item.reviewed
+    file, record = change.file, change.record
     if file.file == reviewed.file_digest:
         return True
     if not file.body:
         return "remove" in reviewed.names and not file.exists
-    if item.is_recorded and _is_retitled(item, file):
+    if item.is_recorded and record is not None and _is_retitled(reviewed, record, file):
         return False
-    bodies = item.texts | ({reviewed.promotion.body} if reviewed.promotion is not None else set())
+    # The text of a job is in the cache before its record is durable.
+    bodies = {one.body for one in item.waiting} | (
+        {reviewed.promotion.body} if reviewed.promotion is not None else set()
+    )
     if record is not None and (item.is_recorded or reviewed.action is Action.RESTORE):
         bodies |= {*record.bodies}
     written = "update" in reviewed.names and not change.has(Update, Write)
@@ -355,10 +342,9 @@ def _is_known(item: ReviewedItem, change: Change) -> bool:
     return file.body in bodies or merged
 
 
-def _is_retitled(item: ReviewedItem, file: Observed) -> bool:
+def _is_retitled(reviewed: ReviewedChange, record: Record, file: Observed) -> bool:
     """Return whether a file with a saved text has a new title: not the saved, recorded or reviewed one."""
-    record = item.record
-    if record is None or record.saved is None or file.body not in (record.saved.body, record.saved.server_body):
+    if record.saved is None or file.body not in (record.saved.body, record.saved.server_body):
         return False
-    known = {title_digest(record.title), title_digest(item.reviewed.title or ""), *record.saved.titles}
+    known = {title_digest(record.title), title_digest(reviewed.title or ""), *record.saved.titles}
     return title_digest(file.title) not in known

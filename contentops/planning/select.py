@@ -9,13 +9,13 @@ import hashlib
 import operator
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from contentops.errors import Location, UsageError, near, nearest, plural, suggest
+from contentops.errors import UsageError, near, nearest, suggest
 from contentops.model import (
     Action,
     ApprovalState,
@@ -24,7 +24,6 @@ from contentops.model import (
     Job,
     JobState,
     Move,
-    Note,
     Observed,
     Record,
     Reference,
@@ -417,40 +416,3 @@ def _suggestion(option: str, pattern: Selector, items: Sequence[Candidate]) -> s
     if method == "tag" and not names:
         return "no item has `tags`; those in `metadata` are front matter"
     return (suggest("", names) if method else "") or "`contentops status` lists the items"
-
-
-# ---- What changed in the data files that items come from, as the items and their records show it.
-
-
-def row_notes(chosen: Sequence[Candidate]) -> Iterator[Note]:
-    """Yield a note for each data file with new and changed rows; none for a declaration of which all items are new."""
-    begun = {item.spec.location for item in chosen if item.spec is not None and item.record is not None}
-    new: defaultdict[str, set[Location]] = defaultdict(set)
-    changed: defaultdict[str, set[Location]] = defaultdict(set)
-    for item in chosen:
-        spec, record = item.spec, item.record
-        if spec is None or item.change is None or spec.location not in begun or (row := _row_of(spec)) is None:
-            continue
-        if record is None and not item.open_jobs:
-            new[row.file].add(row)
-        elif record is not None and any(
-            record.used.get(name) not in (None, value)
-            for name, value in spec.used.items()
-            if name.partition(".")[0] == "each"
-        ):
-            changed[row.file].add(row)
-    for file in sorted({*new, *changed}):
-        counts = (len(new[file]), "new"), (len(changed[file]), "changed")
-        said = ", ".join(f"{plural(count, 'row')} {word}" for count, word in counts if count)
-        yield Note(kind="rows-changed", message=f"`{file}`: {said}")
-
-
-def _row_of(spec: Spec) -> Location | None:
-    """Return the row of a data file that an item is made from: that of its id, which identifies the row."""
-    id_origin = spec.origins.get("id")
-    for name in (*(id_origin.variables if id_origin else ()), *spec.variables):
-        origin = spec.variables.get(name)
-        if origin is not None and origin.layer == "data" and origin.location is not None:
-            is_inline = spec.location is not None and origin.location.file == spec.location.file
-            return None if is_inline else origin.location
-    return None

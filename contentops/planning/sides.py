@@ -280,19 +280,14 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
         rule = self.stale_rule
         if rule is not None:
             return rule is OnSourceChange.NOTE
-        is_adopted = self.record is not None and not self.record.digest and self.record.frame in self.frames
+        is_adopted = self.record is not None and not self.record.digest and self.record.frame in self.spec.frames
         return self.is_up_to_date or (is_adopted and bool(self.waits))
-
-    @property
-    def frames(self) -> frozenset[Digest]:
-        """Return the frames of the declared request, with the ids that its sources have and had."""
-        return _frames(self.spec)
 
     @property
     def stale_rule(self) -> OnSourceChange | None:
         """What to do about a text of which only the sources have changed, or are to change; None: that is not so."""
         record, spec, choice = self.record, self.spec, self.inputs.choice
-        if record is None or not record.digest or record.frame not in self.frames or spec.id in choice.replace:
+        if record is None or not record.digest or record.frame not in spec.frames or spec.id in choice.replace:
             return None
         if self.is_protected or is_draft(record, self.inputs.server):
             return None
@@ -359,7 +354,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
         is_failed = job.state is JobState.PAID and bool(job.error)
         # An order that may never have arrived is sent again, which is for an item that asks for a new text alone.
         is_lost = job.state in (JobState.SUBMITTING, JobState.UNKNOWN) and self.keeps_text
-        return is_other and not is_failed and not is_lost and job.frame in self.frames
+        return is_other and not is_failed and not is_lost and job.frame in self.spec.frames
 
 
 TRIES = 2
@@ -585,7 +580,7 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
         """Yield the paths of the texts that may be promoted."""
         for spec in desired.specs:
             record = self.state.records.get(spec.id)
-            if record is not None and (record.digest == spec.digest or record.frame in _frames(spec)):
+            if record is not None and (record.digest == spec.digest or record.frame in spec.frames):
                 yield record.output
                 yield from (
                     self.state.records[one.id].output for one in spec.references if one.id in self.state.records
@@ -609,7 +604,7 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
         """
         if record.digest == spec.digest:
             return True
-        if record.frame not in _frames(spec):
+        if record.frame not in spec.frames:
             return False
         # Both were made from the same words, or both are stale in the same way.
         return all(
@@ -636,10 +631,6 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
         file = observe(record.output)
         lost = "is empty now" if file.exists else "does not exist"
         return file.problem or f"`{record.output}`, the text that {name} has, {lost}"
-
-
-def _frames(spec: Spec) -> frozenset[Digest]:
-    return frozenset({spec.frame, spec.earlier_frame} - {NOTHING})
 
 
 def is_outline(record: Record, file: Observed) -> bool:

@@ -199,7 +199,7 @@ def troubled(item: ItemSides) -> BodyAnswer | None:
 def first_request(item: ItemSides) -> BodyAnswer | None:
     """Return the answer that records the request of a text that was adopted before those of its sources were known."""
     record = item.record
-    if record is None or record.digest or item.waits or record.frame not in item.frames:
+    if record is None or record.digest or item.waits or record.frame not in item.spec.frames:
         return None
     return BodyAnswer(action=Action.UPDATE, steps=(Acknowledge(accepts=True),)) if item.file.exists else None
 

@@ -25,7 +25,7 @@ from contentops.atomic_io import PRIVATE, PUBLIC, Disk
 from contentops.digest import Digest
 from contentops.errors import Location, StateError
 from contentops.model import Count, Job, JobState, Record, RequestId
-from contentops.model.jobs import BY_TIME, closed, fold_jobs, fold_orders, is_further, open_jobs, stage
+from contentops.model.jobs import BY_TIME, closed, fold_jobs, fold_orders, open_jobs, stage
 from contentops.model.records import UNDECIDED, made_by
 from contentops.state import state_dir
 from contentops.state.codec import (
@@ -104,11 +104,10 @@ class KnownJobs:
         """Those of jobs whose text is in a file, which become durable after its record."""
         self._changed: list[Job] = []
         """The lines that the last facts changed."""
-        self._lines: dict[_Key, Job] = {}
-        self._texts: dict[_Key, str] = {}
-        """Lines as they are in a file, or were rendered."""
         self._orders: dict[RequestId, dict[_Key, Job]] = {}
         """The lines of each request id, the earliest order first."""
+        self._texts: dict[_Key, str] = {}
+        """Lines as they are in a file, or were rendered."""
         self._jobs: dict[RequestId, list[Job]] = {}
         """The jobs of each request id."""
         self._attempts: dict[tuple[str, Digest, str], dict[RequestId, None]] = {}
@@ -127,15 +126,16 @@ class KnownJobs:
 
     def see(self, lines: Mapping[str, Job]) -> None:
         """Add lines that are in a file already; a line that needs no change keeps its bytes."""
+        before = {key: line for orders in self._orders.values() for key, line in orders.items()}
         texts = {id(line): text for text, line in lines.items()}
-        texts |= {id(self._lines[key]): text for key, text in self._texts.items()}
-        folded = fold_orders((*self._lines.values(), *lines.values()))
-        self._lines = {_key(line): line for line in folded}
-        self._texts = {key: texts[id(line)] for key, line in self._lines.items() if id(line) in texts}
-        self._orders, self._jobs, self._attempts = {}, {}, {}
-        for key, line in self._lines.items():
+        texts |= {id(line): self._texts[key] for key, line in before.items() if key in self._texts}
+        self._orders, self._texts, self._jobs, self._attempts = {}, {}, {}, {}
+        for line in fold_orders((*before.values(), *lines.values())):
+            key = _key(line)
             self._orders.setdefault(line.request_id, {})[key] = line
             self._attempts.setdefault(_request(line), {})[line.request_id] = None
+            if (text := texts.get(id(line))) is not None:
+                self._texts[key] = text
         for request_id, orders in self._orders.items():
             self._jobs[request_id] = [*orders.values()] if len(orders) == 1 else fold_jobs(orders.values())
         self.open_jobs = open_jobs(self.jobs)
@@ -146,9 +146,9 @@ class KnownJobs:
 
     def texts(self) -> list[str]:
         """Return the line of each order, sorted by id and time."""
-        for key in self._lines.keys() - self._texts.keys():
-            self._texts[key] = line_of(self._lines[key])
-        return [self._texts[key] for key in sorted(self._lines)]
+        lines = {key: line for orders in self._orders.values() for key, line in orders.items()}
+        self._texts |= {key: line_of(lines[key]) for key in lines.keys() - self._texts.keys()}
+        return [self._texts[key] for key in sorted(lines)]
 
     def note(self, facts: Sequence[Fact]) -> list[Job]:
         """Follow the facts of a step; return the lines that changed."""
@@ -167,16 +167,12 @@ class KnownJobs:
                     pass
         return self._changed
 
-    def learn(self, jobs: Iterable[Job]) -> None:
-        """Add jobs that are in no file of jobs yet."""
-        for job in jobs:
-            self._put(job)
-
     def move(self, old: str, new: str) -> list[Job]:
         """Name a server by its new address in every job; return the lines that changed."""
         moved = [
             structs.replace(job, server=new, former_servers=(*job.former_servers, old))
-            for job in self._lines.values()
+            for orders in self._orders.values()
+            for job in orders.values()
             if job.server == old
         ]
         lines = {line_of(job): job for job in moved}
@@ -184,47 +180,35 @@ class KnownJobs:
         self.see(lines)
         return moved
 
-    def _put(self, job: Job) -> None:
+    def put(self, job: Job) -> None:
         """Write a line, unless nothing changes, or the line that is there is further."""
-        orders = self._orders.get(job.request_id, {})
+        orders, request_id = self._orders.get(job.request_id, {}), job.request_id
         for line in orders.values():
             same = (line.submitted_at, line.store) == (job.submitted_at, job.store)
             if same and job.server in line.former_servers:
                 job = structs.replace(job, server=line.server, former_servers=line.former_servers)
-        if not job.job_id and any(_order(line) == _order(job) and line.job_id for line in orders.values()):
-            return
-        before = orders.get(_key(job))
-        job = structs.replace(job, rev=before.rev if before is not None else 0)
-        if before == job or (before is not None and is_further(before, job)):
-            return
-        if before is not None:
+        key = _key(job)
+        if (before := orders.get(key)) is not None:
+            job = structs.replace(job, rev=before.rev)
+            if job == before:
+                return
             job = structs.replace(job, rev=before.rev + 1 if stage(before) == stage(job) else 0)
-        elif job.job_id:
-            self._forget((*_key(job)[:-1], ""))
-        self._store(job)
-
-    def _store(self, job: Job) -> None:
-        key, request_id = _key(job), job.request_id
-        self._lines[key] = job
+        lines = fold_orders((*orders.values(), job))
+        if job not in lines:
+            return
+        self._orders[request_id] = {_key(line): line for line in lines}
         self._texts[key] = text = line_of(job)
         (self.settled if job.state is JobState.SETTLED else self.waiting).append(text)
         self._changed.append(job)
-        self._orders.setdefault(request_id, {})[key] = job
         attempts = self._attempts.setdefault(_request(job), {})
         attempts[request_id] = None
-        self._jobs[request_id] = fold_jobs(self._orders[request_id].values())
+        self._jobs[request_id] = fold_jobs(lines)
         opened = open_jobs(itertools.chain.from_iterable(self._jobs[each] for each in attempts))
         for each in attempts:
             if each in opened:
                 self.open_jobs[each] = opened[each]
             else:
                 self.open_jobs.pop(each, None)
-
-    def _forget(self, key: _Key) -> None:
-        """Leave a line out; one that replaces it follows."""
-        if self._lines.pop(key, None) is not None:
-            self._orders[key[0]].pop(key)
-            self._texts.pop(key, None)
 
     def _line_for(self, job: Job) -> Job | None:
         """Return the line that a fact is about: of its job, else the open one, else that of the last order."""
@@ -248,10 +232,10 @@ class KnownJobs:
                     self._end(line, JobState.GIVEN_UP)
                     if line.server == "local" and line.state is JobState.RUNNING:
                         # The bundled server of this clone does not know it, so it is ordered again.
-                        self._put(structs.replace(_without_words(line), state=JobState.FAILED, lost=True))
+                        self.put(structs.replace(_without_words(line), state=JobState.FAILED, lost=True))
                 at = _after(at, job.submitted_at)
             job = structs.replace(job, submitted_at=at, former_servers=before.former_servers)
-        self._put(structs.replace(job, job_id=""))
+        self.put(structs.replace(job, job_id=""))
 
     def _advance(self, job: Job) -> None:
         before = self._line_for(job)
@@ -260,15 +244,15 @@ class KnownJobs:
             job = structs.replace(job, submitted_at=at, former_servers=former, job_id=job.job_id or before.job_id)
             if before.job_id and before.job_id != job.job_id:
                 # A person has named the wrong job before: that one is not of this order.
-                self._put(structs.replace(_without_words(before), state=JobState.FAILED, lost=True, credits=0))
-        self._put(job)
+                self.put(structs.replace(_without_words(before), state=JobState.FAILED, lost=True, credits=0))
+        self.put(job)
 
     def _settle(self, record: Record) -> None:
         """Note that the text of a paid job is in a file."""
         orders = self._orders.get(record.request_id, {})
         paid = (job for job in orders.values() if job.server == record.server and job.state is JobState.PAID)
         for job in [job for job in paid if job.section or job.body == record.generated]:
-            self._put(structs.replace(job, state=JobState.SETTLED, error="", output=record.output))
+            self.put(structs.replace(job, state=JobState.SETTLED, error="", output=record.output))
 
     def _drop(self, drop: Drop) -> None:
         """Close a job without a record of its text."""
@@ -276,20 +260,16 @@ class KnownJobs:
         if job is not None and drop.never:
             self._end(job, JobState.NEVER)
         elif job is not None:
-            self._put(closed(job, lost=drop.lost))
+            self.put(closed(job, lost=drop.lost))
 
     def _end(self, job: Job, state: JobState) -> None:
         """Note the end of an order whose answer is not known."""
         if job.state in UNDECIDED:
-            self._put(structs.replace(_without_words(job), state=state))
+            self.put(structs.replace(_without_words(job), state=state))
 
 
 def _key(job: Job) -> _Key:
     return job.request_id, job.submitted_at, job.server, job.store, job.job_id
-
-
-def _order(job: Job) -> tuple[str, str, str]:
-    return job.submitted_at, job.server, job.store
 
 
 def _request(job: Job) -> tuple[str, Digest, str]:

@@ -268,7 +268,8 @@ class StateStore:
         self._root, self._write, self._disk = root, write, disk
         self.looked_at_files = False
         """Whether an output decided which of two records of one id counts."""
-        self._shared: SharedJobs | None = None
+        self.shared: SharedJobs | None = None
+        """Gets every job that changes, for other checkouts."""
         self._has_noted = False
         """Whether this run has anything to write, or wrote it already."""
         self._snapshot: State | None = None
@@ -340,11 +341,6 @@ class StateStore:
         self._jobs.known.note(list(self._working.records.values()))
         self._snapshot = None
 
-    def share(self, shared: SharedJobs) -> None:
-        """Share every job that changes with other checkouts from now on."""
-        self._must_write()
-        self._shared = shared
-
     def move_server(self, old: str, new: str) -> None:
         """Name a server by its new address in every job."""
         self._must_write()
@@ -352,12 +348,8 @@ class StateStore:
 
     def _changed(self, jobs: Sequence[Job]) -> None:
         self._snapshot = None
-        if self._shared is not None:
-            self._shared.note(jobs)
-
-    def stop_sharing(self) -> None:
-        """Stop sharing open jobs."""
-        self._shared = None
+        if self.shared is not None:
+            self.shared.note(jobs)
 
     def note(self, step: str, *facts: Fact) -> None:
         """Collect the facts of a step; they are durable only after `flush` or `checkpoint`.
@@ -380,11 +372,11 @@ class StateStore:
         """
         self._must_write()
         try:
-            if self._shared is not None:
-                self._shared.flush()
+            if self.shared is not None:
+                self.shared.flush()
         except NotShared:
             # It does not come back: this run records here alone, and a later run shares what it recorded.
-            self._shared = None
+            self.shared = None
             raise
         finally:
             # Answers of the server are recorded here even if the ledger fails. A record comes after the text of its
