@@ -207,7 +207,7 @@ def test_who_stands_still_with_the_row_stops_others_for_a_moment(database: str) 
         holds.wait(20)
         assert limiter.take(10, 0.0) == 10
         state, now = quick.run(
-            "SELECT (state->'log'->>0)::float8 / 1000, extract(epoch FROM clock_timestamp()) FROM contentops.limiter"
+            "SELECT (state->'sent'->>0)::float8, extract(epoch FROM clock_timestamp()) FROM contentops.limiter"
         )[0]
         assert float(now) - float(state) < 0.3, "stamped when the row was ours, not when it was asked for"
         over.set()

@@ -165,8 +165,6 @@ class WorkingState:
         """The lines of the lock on disk."""
         self._texts: dict[ItemId, str] = {}
         """Lines of records that were rendered."""
-        self._changed = {*self.records, *self._locked}
-        """The items whose lines the lock on disk may not have yet."""
 
     def note(self, step: str, facts: Sequence[Record | Forget]) -> None:
         """Apply facts that belong together. Raises StateError, and applies none, if one cannot be written."""
@@ -185,13 +183,7 @@ class WorkingState:
 
     def locked(self) -> None:
         """Take `lock_bytes` as what is in the lock on disk from now on."""
-        for id_ in self._changed:
-            record = self.records.get(id_)
-            if record is None:
-                self._locked.pop(id_, None)
-            else:
-                self._locked[id_] = (LockLine(record, self._texts[id_]),)
-        self._changed = set()
+        self._locked = {id_: (LockLine(record, self._texts[id_]),) for id_, record in self.records.items()}
 
     def _apply(self, fact: Record | Forget, text: str) -> tuple[str, Base] | None:
         """Apply one fact, whose line is `text`, and return it with its base; None where it changes nothing."""
@@ -206,7 +198,6 @@ class WorkingState:
                 return None
             self.records[fact.id] = fact
             self._texts[fact.id] = text
-        self._changed.add(fact.id)
         return text, tuple(line.digest for line in self._locked.get(fact.id, ()))
 
     def _with_rev(self, record: Record) -> Record:
