@@ -155,7 +155,9 @@ async def _by_id(ctx: Context, item: Item, slot: JobSlot, lost: Lost) -> SentJob
     answer = await ctx.ask(GetStatus(job.request_id))
     if isinstance(answer, JobStatus):
         return accepted(ctx, item, slot, job, job.request_id, sent=lost.sent if lost.ours else None)
-    proven = answer.kind is FailureKind.NOT_FOUND and ctx.capabilities.absence_proves
+    # A 404 for our id proves, after a while, that the submit never arrived.
+    is_known_by_it = ctx.capabilities.honours_ids is True and not ctx.capabilities.hides_jobs
+    proven = answer.kind is FailureKind.NOT_FOUND and is_known_by_it
     return Drop(job.request_id, never=True) if proven else None
 
 
@@ -427,7 +429,8 @@ async def _until_done(ctx: Context, item: Item, slot: JobSlot, sent_job: SentJob
         else:
             polls, attempts = polls + 1, Attempts(ctx)
             if sent_job.sent is not None:
-                ctx.capabilities.saw_job(elapsed)
+                known = ctx.capabilities.shows_after
+                ctx.capabilities.shows_after = round(elapsed if known is None else min(elapsed, known), 1)
             if answer.state != "running":
                 if answer.state == "completed" and sent_job.sent is not None:
                     ctx.durations.learn(item.kind, after=unfinished, by=elapsed)

@@ -84,16 +84,12 @@ class Durations:
 
     def median(self, kind: str, *, unfinished: float = 0.0) -> float:
         """Return seconds a job of this kind takes, given that it was not done after `unfinished` seconds."""
-        return median(self._longer(kind, unfinished))
+        known = self.seen.get(kind) or [one for values in self.seen.values() for one in values]
+        return median([one for one in known or [USUAL] if one > unfinished] or [unfinished * LONGER])
 
     def estimate(self, kind: str) -> float | None:
         """Return seconds a job of this kind takes, for people; None: unknown."""
         return self.median(kind) if self.seen else self.usual
-
-    def _longer(self, kind: str, than: float) -> list[float]:
-        """Return the durations above `than` of a kind, or else of all kinds."""
-        known = self.seen.get(kind) or [one for values in self.seen.values() for one in values]
-        return [one for one in known or [USUAL] if one > than] or [than * LONGER]
 
 
 def kind_of(spec: Spec | None) -> str:

@@ -112,15 +112,6 @@ class ServerCapabilities:
         """Remember it for the next run; called at once where that run must know it even after a kill."""
         cache.remember(f"facts {server}", asdict(self))
 
-    def saw_job(self, age: float) -> None:
-        """Note that the server knew a job by its id `age` seconds after its submit."""
-        self.shows_after = round(min(age, self.shows_after if self.shows_after is not None else age), 1)
-
-    @property
-    def absence_proves(self) -> bool:
-        """Return whether a 404 for our id proves, after a while, that the submit never arrived."""
-        return self.honours_ids is True and not self.hides_jobs
-
 
 def _alters_texts(state: State, server: str, cached: bool | None) -> bool | None:
     """Whether the server changes texts that it stores, as the cache knows or one record proves; None: not known."""

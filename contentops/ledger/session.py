@@ -414,7 +414,10 @@ class LedgerSession:
             )
             if row[0] != connection.info.backend_pid:
                 # A pooler names another process at the start than the one that answers.
-                raise _pooled(self.url)
+                message = (
+                    f"`{shown(self.url)}` is a pooler: it may share sessions, and then two runs pay for the same work"
+                )
+                raise StateError(message, code="ledger-pooler", hint="use the address of PostgreSQL itself")
         return connection, row[:2]
 
     def _again(self, began: float, error: psycopg.Error) -> None:
@@ -483,8 +486,11 @@ class LedgerSession:
             connection, since = asked
             waited, now = time.monotonic() - since, time.monotonic()
             if waited > self._statement + OVERDUE or (waited > OVERDUE and (now > self._until or self.stopped())):
-                with contextlib.suppress(psycopg.Error, OSError):
-                    _hang_up(connection)
+                with (
+                    contextlib.suppress(psycopg.Error, OSError),
+                    socket.socket(fileno=os.dup(connection.fileno())) as line,
+                ):
+                    line.shutdown(socket.SHUT_RDWR)
 
     def _away(self, error: psycopg.Error, then: str) -> LedgerAway:
         fault = fault_of(error)
@@ -508,18 +514,8 @@ def taken() -> WorkTaken:
     )
 
 
-def _pooled(url: str) -> StateError:
-    message = f"`{shown(url)}` is a pooler: it may share sessions, and then two runs pay for the same work"
-    return StateError(message, code="ledger-pooler", hint="use the address of PostgreSQL itself")
-
-
 def _words(error: psycopg.Error) -> str:
     return " ".join((error.diag.message_primary or str(error)).split()) or type(error).__name__
-
-
-def _hang_up(connection: psycopg.Connection[Row]) -> None:
-    with socket.socket(fileno=os.dup(connection.fileno())) as line:
-        line.shutdown(socket.SHUT_RDWR)
 
 
 @contextlib.contextmanager

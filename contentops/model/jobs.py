@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct, structs
 from msgspec.json import encode
@@ -110,11 +110,8 @@ def _furthest(lines: list[Job]) -> Job:
     if len(lines) == 1:
         return lines[0]
     top = max((stage(line), line.rev) for line in lines)
-    return min((line for line in lines if (stage(line), line.rev) == top), key=_tie)
-
-
-def _tie(line: Job) -> tuple[str, bytes]:
-    return line.submitted_at, encode(line)
+    ties = (line for line in lines if (stage(line), line.rev) == top)
+    return min(ties, key=lambda line: (line.submitted_at, encode(line)))
 
 
 _CLOSED = {
@@ -187,8 +184,11 @@ def cost_words(changes: Iterable[AnyChange]) -> str:
     changes = [*changes]
     if worst := add_money(change.money_worst for change in changes):
         return bound_words(add_money(change.money for change in changes), worst)
-    if any(change.has_no_price for change in changes):
-        return NO_PRICE
+    return NO_PRICE if any(change.has_no_price for change in changes) else credit_words(changes)
+
+
+def credit_words(changes: Sequence[AnyChange]) -> str:
+    """Return the credits that changes cost together, in words."""
     costs = [(change.credits, change.credits_worst, change.credits_at_most) for change in changes]
     return price(sum(cost[0] for cost in costs), sum(cost[1] for cost in costs), at_most=any(cost[2] for cost in costs))
 

@@ -30,7 +30,6 @@ from contentops.model import (
     Project,
     Promote,
     Publish,
-    Reason,
     Record,
     Replace,
     Restore,
@@ -74,20 +73,18 @@ def written_title(
     """
     if stated is not None:
         return clean_title(stated)
-    if text.is_known:
-        return seen.title if seen.exists or record is None else _title_of_gone_file(record, text.title)
+    if text.is_known and (seen.exists or record is None):
+        return seen.title
+    if text.is_known and record is not None:
+        # Of a restored file: the title that it was saved with, if the text has it, otherwise the last written.
+        is_saved = record.saved is not None and bool(text.title) and title_digest(text.title) == record.saved.title
+        return clean_title(text.title) if is_saved else record.title
     if text.of_section and seen.title:
         return seen.title
     edited = seen.title != record.title if record is not None else seen.body == body_digest(text.body)
     if seen.exists and seen.title and edited:
         return seen.title
     return title_for(preset, text.title or clean_title(main_heading(text.body)) or str(item))
-
-
-def _title_of_gone_file(record: Record, brought: str) -> str:
-    """The title of a restored file: the one it was saved with, if the text has it, otherwise the last written."""
-    is_saved = record.saved is not None and bool(brought) and title_digest(brought) == record.saved.title
-    return clean_title(brought) if is_saved else record.title
 
 
 # ---- What approvals mean for an item: the state of its text, and the front matter that follows from it.
@@ -208,17 +205,16 @@ def is_promotable(item: ItemSides, source: SourceText) -> bool:
     return state is ApprovalState.APPROVED
 
 
-def waiting_note(item: ItemSides, source: SourceText) -> Note:
+def waiting_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
     """Return the note on a text that is not promoted before someone approves it."""
+    source = item.source_text if body.waits else None
+    if source is None:
+        return ()
     id_, path = item.spec.id, source.file.path
     option = f" --env {source.environment}" if source.environment else ""
     message = f"`{id_}`: `{path}` of `{source.name}` is waiting for approval"
-    return Note(
-        kind="waiting-for-approval",
-        id=id_,
-        message=message,
-        hint=f"`contentops approve {id_}{option}`, then promote it",
-    )
+    hint = f"`contentops approve {id_}{option}`, then promote it"
+    return (Note(kind="waiting-for-approval", id=id_, message=message, hint=hint),)
 
 
 def which_status(item: ItemSides, state: ApprovalState, *, is_saved: bool) -> Publish | None:
@@ -232,13 +228,6 @@ def which_status(item: ItemSides, state: ApprovalState, *, is_saved: bool) -> Pu
         # What is saved again may come back as a draft.
         return Publish(path=item.spec.output) if is_stored and (is_saved or not was) else None
     return Publish(path=item.spec.output, published=False) if was and is_stored else None
-
-
-def status_reason(publish: Publish | None) -> tuple[Reason, ...]:
-    """Return why a stored content gets another status."""
-    if publish is None:
-        return ()
-    return (Reason(kind="publish", detail="its text is approved" if publish.published else "its text is not approved"),)
 
 
 def ids_of(inputs: PlanInputs, item: ItemId, record: Record | None) -> tuple[ItemId, ...]:

@@ -103,18 +103,13 @@ def is_emptied(item: ItemSides) -> bool:
     return bool({own.generated, own.saved.body if own.saved is not None else NOTHING} - {NOTHING, NO_TEXT})
 
 
-def emptied(item: ItemSides, then: str, reasons: tuple[Reason, ...], job: Job | None = None) -> BodyAnswer:
-    """Return the answer that blocks an item whose file lost its text; `then`: what to do."""
-    return block("emptied", f"`{item.file.path}` is empty now: {then}", reasons=reasons, job=job)
-
-
 def merging(item: ItemSides, reasons: tuple[Reason, ...], job: Job | None) -> BodyAnswer:
     """Return the new text merged with the edits; blocked where the generated text before them is missing."""
     record = item.record
     assert record is not None
     if is_emptied(item):
         then = "`--on-edit overwrite` writes the new text; a merge would leave the file empty"
-        return emptied(item, then, reasons, job)
+        return block("emptied", f"`{item.file.path}` is empty now: {then}", reasons=reasons, job=job)
     base = item.inputs.text(record.generated) if record.generated else None
     if base is None:
         no_text = "it was adopted, so there is no generated text"
@@ -283,7 +278,7 @@ def save_over(item: ItemSides, body: BodyAnswer) -> tuple[Save, tuple[Reason, ..
     remote, path = item.remote, item.spec.output
     if is_emptied(item) and not body.writes:
         then = "remove the file, and a text is written again; a save would leave none on the server either"
-        return emptied(item, then, body.reasons)
+        return block("emptied", f"`{item.file.path}` is empty now: {then}", reasons=body.reasons)
     if remote is not None and remote.problem:
         return block("unreadable-there", f"{_where(item)} cannot be compared: {remote.problem}", reasons=body.reasons)
     if remote is not None and remote.is_lost:

@@ -22,7 +22,7 @@ from contentops.model import (
     Spec,
     Submit,
 )
-from contentops.model.jobs import NO_PRICE, bound_words, cost_words, money_words
+from contentops.model.jobs import NO_PRICE, bound_words, cost_words, credit_words, money_words
 from contentops.model.settings import as_counted
 from contentops.planning.sides import PlanInputs, price_of
 from contentops.tokens import PaidTokens, add_money, largest_call, section_limit, text_limit
@@ -87,7 +87,7 @@ def _budget(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
     submits = sum(change.submits_worst for change in changes)
     if budget.credits_per_apply is not None and most > budget.credits_per_apply:
         limit = _limit("credits_per_apply", budget.credits_per_apply, changes)
-        message = f"it costs {_credit_words(changes)}; {limit}"
+        message = f"it costs {credit_words(changes)}; {limit}"
         yield Refusal(guard="budget-credits", message=message, flag=_approval(most))
     if budget.items_per_apply is not None and submits > budget.items_per_apply:
         message = f"it generates {plural(submits, 'item')}; `budget.items_per_apply` is {budget.items_per_apply}"
@@ -124,7 +124,7 @@ def _month(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
     before = spent.credits - sum(spent.uncertain.get(name, 0) for name in again)
     limit = budget.credits_per_month
     if limit is not None and most and before + most > limit:
-        words = f"it costs {_credit_words(changes)}, and {plural(before, 'credit')} of {spent.month} are spent"
+        words = f"it costs {credit_words(changes)}, and {plural(before, 'credit')} of {spent.month} are spent"
         message = f"{words}; {_limit('credits_per_month', limit, changes)}"
         yield Refusal(guard="budget-month", message=message, flag=_approval(most))
     if budget.money_per_month is not None:
@@ -158,11 +158,6 @@ def _money_refusal(name: str, limit: Decimal, currency: str, changes: Sequence[C
     words = ", ".join(filter(None, (f"it costs {cost_words(changes)}", spent)))
     guard = f"budget-{name.replace('_per_', '-').replace('-apply', '')}"
     return Refusal(guard=guard, message=f"{words}; {stated}{one}: {way}")
-
-
-def _credit_words(changes: Iterable[Change]) -> str:
-    costs = [(change.credits, change.credits_worst, change.credits_at_most) for change in changes]
-    return price(sum(cost[0] for cost in costs), sum(cost[1] for cost in costs), at_most=any(cost[2] for cost in costs))
 
 
 def month_spent(inputs: PlanInputs, changes: Sequence[Change]) -> MonthSpend | None:

@@ -117,12 +117,15 @@ def plan_with_items(
         notes.append(note)
     notes += [*same_briefs(inputs, changes), *usual_cost(inputs, changes)]
     notes += new_drafts(changes, inputs.project.preset)
+    api = inputs.project.api
+    approvals: Counter[ApprovalState] = Counter(item.approval for item in chosen)
+    approvals.pop(ApprovalState.NONE, None)
     plan = Plan(
         beside_default=inputs.project.beside_default,
         project=inputs.project.name,
         environment=inputs.project.environment,
         server=inputs.server,
-        writer=_writer(inputs),
+        writer=Writer(model=api.model, passes=api.passes, max_tokens=api.max_tokens) if api.has_model else None,
         budget=inputs.project.budget,
         spent=month_spent(inputs, changes),
         lineage=inputs.state.lineage,
@@ -130,18 +133,13 @@ def plan_with_items(
         notes=tuple(sorted(notes, key=lambda note: (note.id or "", note.kind, note.message))),
         refusals=refusals(inputs, changes),
         unchanged=unchanged,
-        approvals=_approvals(chosen),
+        approvals={state: approvals[state] for state in ApprovalState if approvals[state]},
         approves=tuple(texts_in_review(inputs, chosen, waiting)) if choice.in_review else (),
         findings=(*inputs.project.warnings, *inputs.desired.findings, *missed(inputs)),
     )
     planned = {change.id: change for change in changes}
     items = [structs.replace(item, change=planned.get(item.id)) for item in candidates]
     return structs.replace(plan, id=plan_id(plan)), sorted(items, key=lambda item: item.id)
-
-
-def _writer(inputs: PlanInputs) -> Writer | None:
-    api = inputs.project.api
-    return Writer(model=api.model, passes=api.passes, max_tokens=api.max_tokens) if api.has_model else None
 
 
 def front_alone(change: Change) -> Change | None:
@@ -155,11 +153,6 @@ def front_alone(change: Change) -> Change | None:
 def is_about_front(change: Change) -> bool:
     """Return whether a change updates front matter or tells the server of a text, and does nothing else."""
     return bool(change.steps) and all(isinstance(step, Update | Acknowledge | Save | Publish) for step in change.steps)
-
-
-def _approvals(items: Iterable[Candidate]) -> dict[ApprovalState, int]:
-    counted = Counter(item.approval for item in items)
-    return {state: counted[state] for state in ApprovalState if state is not ApprovalState.NONE and counted[state]}
 
 
 def plan_id(plan: Plan) -> str:

@@ -259,14 +259,10 @@ def settle_waits(chosen: Sequence[Candidate], changes: Sequence[Change]) -> list
             if all(one.id in bringing for one in by_id[id_].waits):
                 _brings(by_id[id_], bringing)
         _follow(following, by_id, bringing)
-    return [_settled(change, bringing) for change in by_id.values()]
-
-
-def _settled(change: Change, bringing: Coming) -> Change:
-    if change.action is not Action.WAIT or not change.waits:
-        return change
-    comes = all(one.id in bringing for one in change.waits)
-    return structs.replace(change, hint="") if comes else structs.replace(change, pays_later=())
+    for change in [change for change in by_id.values() if change.action is Action.WAIT and change.waits]:
+        comes = all(one.id in bringing for one in change.waits)
+        by_id[change.id] = structs.replace(change, hint="") if comes else structs.replace(change, pays_later=())
+    return list(by_id.values())
 
 
 def _follow(items: Sequence[Candidate], by_id: dict[ItemId, Change], bringing: dict[ItemId, Stage]) -> None:

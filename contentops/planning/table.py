@@ -41,7 +41,7 @@ from contentops.model import (
     Write,
 )
 from contentops.model.records import UNDECIDED
-from contentops.planning.approval import status_reason, waiting_note, which_status
+from contentops.planning.approval import waiting_notes, which_status
 from contentops.planning.edits import (
     BodyAnswer,
     block,
@@ -117,7 +117,7 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
         *_protection_notes(item),
         *remote_notes(item),
         *outline_notes(item),
-        *_waiting_notes(item, body),
+        *waiting_notes(item, body),
     )
     if body.blocked:
         return _blocked(item, body, collected), notes
@@ -131,6 +131,8 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
     save, saved = saving
     notes += edit_notes(item, body) if save is None else ()
     publish = which_status(item, front.approval, is_saved=save is not None)
+    approval = "approved" if publish is not None and publish.published else "not approved"
+    status = (Reason(kind="publish", detail=f"its text is {approval}"),) if publish is not None else ()
     steps = _union(item, body, move, front, save, publish)
     if not steps and not collected:
         return None, notes
@@ -144,7 +146,7 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
         file=item.file,
         reasons=(
             *(*body.reasons, *moved, *front.reasons, *saved),
-            *(*status_reason(publish), *_id_reason(item), *reference_reason(item, steps)),
+            *(*status, *_id_reason(item), *reference_reason(item, steps)),
         ),
         steps=(*collecting(item.inputs.project, collected), *steps),
         spec=item.spec,
@@ -372,11 +374,6 @@ def _unknown_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
     )
 
 
-def _waiting_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
-    source = item.source_text if body.waits else None
-    return (waiting_note(item, source),) if source is not None else ()
-
-
 def _protection_notes(item: ItemSides) -> tuple[Note, ...]:
     if item.record is None or not item.is_protected or item.keeps_text:
         return ()
@@ -534,14 +531,12 @@ def _check_edits(item: ItemSides, job: Job) -> BodyAnswer:
         return structs.replace(answer, reasons=(*why, *answer.reasons))
     if not item.is_edited_on_server and (not item.file.exists or _is_text_of(item, job)):
         return BodyAnswer(reasons=why)
-    if not _is_asked_for(item, job) and (words := protect_edits(item, why, job)) is not None:
+    # What `--replace` asks for in this command is written even over an edited file.
+    is_replacement = item.record is not None and job.attempt > item.answered
+    is_asked_for = is_replacement and item.spec.id in item.inputs.choice.replace
+    if not is_asked_for and (words := protect_edits(item, why, job)) is not None:
         return words
     return overwriting(item, why)
-
-
-def _is_asked_for(item: ItemSides, job: Job) -> bool:
-    """Return whether the job is what `--replace` asks for in this command, even over an edited file."""
-    return item.record is not None and job.attempt > item.answered and item.spec.id in item.inputs.choice.replace
 
 
 def _is_text_of(item: ItemSides, job: Job) -> bool:
