@@ -233,6 +233,7 @@ class Scope:
         """By their variables, the starts of digests that are the same for every item."""
         self._uses: dict[tuple[Direct, ...], Uses] = {}
         self._reach: dict[str, frozenset[str]] = {}
+        self._constant: dict[str, bool] = {}
         self.readers = frozenset(READERS - variables.keys())
         """The functions that read texts and rows."""
 
@@ -275,7 +276,9 @@ class Scope:
 
     def is_constant(self, name: str) -> bool:
         """Return whether a variable is the same for every item."""
-        return _PER_ITEM.isdisjoint(map(root_of, (name, *self.reach(name))))
+        if name not in self._constant:
+            self._constant[name] = _PER_ITEM.isdisjoint(map(root_of, (name, *self.reach(name))))
+        return self._constant[name]
 
 
 def root_of(name: str) -> str:
