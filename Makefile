@@ -177,7 +177,7 @@ $(MADE):
 
 # uv installs in a fifth of the time. Where it cannot be had or fails, pip installs the same files.
 HASHED := --require-hashes --only-binary=:all: --requirement
-UV := $(VENV)/bin/uv pip install --quiet --python $(RUN)
+UV := $(VENV)/bin/uv pip install --quiet --system-certs --python $(RUN)
 PINNED = { $(PIP) $(HASHED) .ci/uv.txt && $(UV) $(HASHED) $(1); } || $(PIP) $(HASHED) $(1)
 
 # The lowest versions of what the program itself needs, whatever the tools of the checks ask for.

@@ -205,12 +205,18 @@ def prefect() -> str:
         without = {"PYTHONPATH", "SSL_CERT_FILE"}
         env = {name: value for name, value in os.environ.items() if name not in without}
         venv.create(home, symlinks=True)
-        options = ["--quiet", "--disable-pip-version-check", "--only-binary=:all:", "--retries=1", "--timeout=20"]
-        # Most of the time of an installation goes into compiling, and little of it is used.
-        command = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-compile", *options, PREFECT]
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.skip(f"{PREFECT} cannot be installed: {done.stderr[-300:]}")
+        uv = shutil.which("uv", path=str(Path(sys.prefix) / "bin")) or "false"
+        options = ["--quiet", "--only-binary=:all:"]
+        # Most of the time of an installation by pip goes into compiling, and little of it is used.
+        slowly = ["--disable-pip-version-check", "--no-compile", "--retries=1", "--timeout=20"]
+        commands = (
+            [uv, "pip", "install", "--system-certs", "--python", str(python), *options, PREFECT],
+            [sys.executable, "-m", "pip", "--python", str(python), "install", *options, *slowly, PREFECT],
+        )
+        tried = (subprocess.run(each, env=env, capture_output=True, text=True, check=False) for each in commands)
+        done = next((each for each in tried if not each.returncode), None)
+        if done is None:
+            pytest.skip(f"{PREFECT} cannot be installed")
         (home / "complete").touch()
     return str(python)
 
