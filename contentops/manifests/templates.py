@@ -81,9 +81,9 @@ class TextTemplate:
     def gap(self, lookup: Lookup) -> str:
         """Return the first plain look-up between words whose value is blank; empty where there is none."""
         literals, paths = self._pieces or ((), ())
-        for path in paths:
+        for path in paths if any(map(str.strip, literals)) else ():
             value = _follow(path, lookup)
-            if isinstance(value, str) and not value.strip() and any(map(str.strip, literals)):
+            if isinstance(value, str) and not value.strip():
                 return ".".join(path)
         return ""
 
