@@ -1,7 +1,7 @@
 """Files beside the outputs: locks, leftovers of a killed apply, and the files that a command is told to write."""
 
+import json
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -55,26 +55,6 @@ def test_the_run_stops_and_the_next_one_goes_on(harness: Harness, *, seconds: fl
     assert harness.plan().empty
 
 
-@pytest.mark.parametrize(
-    "name", ["contentops-backup.lock", "contentops_BASE_1234.lock", "contentops.old.lock", "contentops copy.lock"]
-)
-@pytest.mark.parametrize("content", ["", "not a lock\n"], ids=["copied", "damaged"])
-def test_only_the_locks_of_declared_environments_are_read(tmp_path: Path, invoke: Run, name: str, content: str) -> None:
-    """Neither plan nor status stops at it, and what it names belongs to no one else."""
-    harness = Harness(tmp_path, extra="environments: {live: {output: 'live/{{ item.id }}.md'}}").applied("one")
-    copy = tmp_path / name
-    shutil.copy(tmp_path / "contentops.lock", copy)
-    if content:
-        copy.write_text(content)
-    assert harness.plan().empty
-    for words in (["plan"], ["status"], ["state", "list"]):
-        ended = invoke(*words, cwd=tmp_path)
-        assert (ended.code, "another" in ended.stdout) == (0, False), ended.stderr
-    # The lock of an environment that is declared still owns its paths.
-    shutil.copy(tmp_path / "contentops.lock", tmp_path / "contentops.live.lock")
-    assert harness.actions() == {"one": "blocked"}
-
-
 LEFT = "out/.contentops-0123456789abcdef.tmp"
 OURS_IN_NAME_ONLY = "out/.contentops-notes.tmp"
 
@@ -91,15 +71,6 @@ def test_an_apply_sweeps_what_a_killed_one_left(tmp_path: Path, *, busy: bool) -
     harness.apply()
     assert not (tmp_path / LEFT).exists()
     assert (tmp_path / OURS_IN_NAME_ONLY).exists()
-
-
-def test_a_file_that_is_being_written_stays(tmp_path: Path) -> None:
-    """An apply for another environment may be at work in the same folder."""
-    harness = Harness(tmp_path, FakeApi()).declared("one")
-    harness.write(LEFT, "half of a te")
-    os.utime(tmp_path / LEFT, (2**33, 2**33))
-    harness.apply()
-    assert (tmp_path / LEFT).exists()
 
 
 SITE = {
@@ -166,6 +137,14 @@ def test_nothing_else_is_written_over(invoke: Run, site: Path, option: str, targ
     assert (ended.code, "error[in-the-way]" in ended.stderr, target in ended.stderr) == (1, True, True), ended.stderr
     assert {path: path.read_bytes() for path in before} == before
     assert not (site / "contentops.staging.lock").exists()
+
+
+def test_a_plan_takes_the_place_of_a_plan(invoke: Run, site: Path) -> None:
+    """And of an empty file, as `mktemp` makes one."""
+    (site / "plan.json").touch()
+    for year in ("2026", "2027"):
+        assert invoke("plan", "--out", "plan.json", "--var", f"year={year}", cwd=site).code == 0
+        assert json.loads((site / "plan.json").read_text())["inputs"]["variables"] == [f"year={year}"]
 
 
 @posix

@@ -1,10 +1,8 @@
 """What `approval` and `disclosure` of manifests and settings mean, and what is said of those that mean nothing."""
 
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -51,21 +49,6 @@ def rule_of(project: Build, item: str, layers: Mapping[str, str] | None = None) 
 def test_rules_of_layers_merge_as_maps(project: Build, layers: dict[str, str], item: str, rule: ApprovalRule) -> None:
     """`required` is `{required: true}` and `off` is `{required: false}`; a key that no upper layer has stays."""
     assert rule_of(project, item, layers) == rule
-
-
-@pytest.mark.parametrize(("written", "each", "rule"), [
-    *(('"{{ each.x }}"', word, REQUIRED) for word in (True, "yes", "TRUE", "required", " on ")),
-    *(('"{{ each.x }}"', word, NO_APPROVAL) for word in (False, "no", "False", "off", None)),
-    ("\"{{ 'required' if each.x > 3 else 'off' }}\"", 4, REQUIRED),
-    ('{required: "{{ each.x }}", publish: true}', "no", NO_APPROVAL),
-    ('{publish: "{{ each.x }}"}', "yes", PUBLISHED),
-])  # fmt: skip
-def test_templates_give_rules(project: Build, written: str, each: Any, rule: ApprovalRule) -> None:
-    """A column of a data file decides, in the words that people put into one; nothing is no rule."""
-    manifest = f"items: [{{id: 'a{{{{ each.n }}}}', for_each: rows.json, inputs: {{topic: T}}, approval: {written}}}]\n"
-    root = declared(project, manifest, {"rows.json": json.dumps([{"n": 1, "x": each}])})
-    (spec,) = desired(root).specs
-    assert spec.approval == rule
 
 
 @pytest.mark.parametrize(("preset", "rule", "key", "refused"), [

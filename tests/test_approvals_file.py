@@ -319,26 +319,3 @@ def test_comments_are_kept_beside_verdicts_and_decide_nothing(
     assert {line_of(one) for one in read.comments} == {line_of(one) for one in comments}
     assert len(read.comments) == len({line_of(one) for one in comments})
     assert render(read).decode().split("\n") == lines
-
-
-def test_a_comment_is_recorded_beside_the_verdict_of_the_same_person(tmp_path: Path) -> None:
-    """With the words that it is about; a line without them is no comment."""
-    note = Comment(
-        item=ItemId("a"), text=digest("a"), by=ANN, at="2026-03-01T10:00:00Z", quote="the words", note="Why?"
-    )
-    record(tmp_path, Disk(), [said(), note])
-    record(tmp_path, Disk(), [said("sent-back", 2)])
-    assert (tmp_path / FILE).read_text().splitlines()[2] == (
-        f'{{"at":"2026-03-02T10:00:00Z","by":"{ANN}","from":"terminal","item":"a","text":"{digest("a")}","verdict":"sent-back"}}'
-    )
-    assert json.loads((tmp_path / FILE).read_text().splitlines()[1]) == {
-        "item": "a", "text": digest("a"), "by": ANN, "at": "2026-03-01T10:00:00Z", "quote": "the words", "note": "Why?",
-        "verdict": "comment",
-    }  # fmt: skip
-    both = load(tmp_path, Disk())
-    assert (both.comments, both.last(digest("a"))) == ((note,), Verdict.SENT_BACK)
-    (tmp_path / FILE).write_text(
-        f'{HEADER}\n{{"at":"2026-03-01T10:00:00Z","by":"x","item":"a","text":"{digest("a")}","verdict":"comment"}}\n'
-    )
-    with pytest.raises(StateError, match="line 2"):
-        load(tmp_path, Disk())

@@ -8,8 +8,7 @@ import httpx
 import pytest
 
 from contentops.errors import ApiError, InputError
-from contentops.manifests.catalog_lock import encode
-from contentops.model import CatalogEntry, CatalogSnapshot, ItemId, Template
+from contentops.model import ItemId
 from contentops.operations import doctor
 from tests.fakes.api import FakeApi
 from tests.fakes.backend import PublicBackend
@@ -101,16 +100,6 @@ def test_all_pages_of_a_list_are_read(style: str, tmp_path: Path) -> None:
     else:
         assert "unknown-style: item `a` names the style `s300`" in _refused(harness)[0]
     assert api.count("list styles") == 3
-
-
-def test_a_committed_catalog_answers_instead(tmp_path: Path) -> None:
-    """Its own check comes before any request, so no list is asked for."""
-    api = FakeApi(duration=30)
-    harness = _harness(tmp_path, api, {"id": "a"})
-    found = {"blog_article_generator": Template(slug="blog_article_generator", inputs_known=False)}
-    snapshot = CatalogSnapshot(templates=found, styles={"general_blog": CatalogEntry(slug="general_blog")})
-    harness.write("catalog.lock.json", encode({f"{BASE}:443": snapshot}))
-    assert (results(harness.apply()), _asked(api)) == ({"a": "done"}, [1, 0, 0])
 
 
 # --- saving ------------------------------------------------------------------------------------------------

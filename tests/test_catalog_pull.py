@@ -15,8 +15,8 @@ from contentops.manifests.catalog_lock import FILE, encode
 from contentops.model import CatalogSnapshot
 from contentops.operations import catalog as catalogs
 from contentops.operations import doctor as doctor_operation
-from contentops.operations import opening, workspace
 from contentops.operations import plan as plan_operation
+from contentops.operations import workspace
 from contentops.operations import workspace as project_catalog
 from contentops.operations.catalog import Pulled
 from contentops.planning import sides as planning_inputs
@@ -46,34 +46,6 @@ def pull(harness: Harness, said: list[str] | None = None) -> Pulled:
 def many(count: int) -> dict[str, Any]:
     """Templates with one required input each."""
     return {f"t{number:03}": {"topic": {"type": "text", "required": True}} for number in range(count)}
-
-
-@pytest.mark.parametrize("habit", ["flat", "enveloped"])
-@pytest.mark.parametrize(
-    ("dialect", "prefix"),
-    [("v1", "/v1"), ("v1", "/api"), ("v1-2026-04", "/v1"), ("sdk", "/api"), ("auto", "/v1"), ("auto", "/api")],
-)
-def test_every_dialect_gives_the_same_file(dialect: str, prefix: str, habit: str, tmp_path: Path) -> None:
-    """Prefix, envelope and dialect leave no trace in what is committed."""
-    shop = Shop(prefix=prefix, habit=habit)
-    harness = Harness(tmp_path, shop, base_url=f"https://api.example.test{prefix}")  # type: ignore[arg-type]
-    harness.edit("contentops.yaml", "requests_per_minute", f"dialect: {dialect}, requests_per_minute")
-    runtime = harness.runtime()
-    environ = {**runtime.environ, "WRITERZROOM_USER_ID": "u1"}
-    pulled = catalogs.pull(harness.project, runtime=opening.Runtime(environ=environ, run=runtime.run, transport=shop))
-    assert (pulled.first, pulled.written, pulled.changes, pulled.notes) == (True, True, (), ())
-    document = json.loads(harness.read(FILE))
-    assert document["servers"][SERVER] == {
-        "templates": [
-            {
-                "slug": "blog_article_generator",
-                "name": "Blog_Article_Generator",
-                "inputs": [{"name": "topic", "kind": "any", "required": True}],
-            }
-        ],
-        "styles": [{"slug": slug, "name": slug} for slug in ("general_blog", "phd_academic")],
-        "verticals": [{"slug": slug, "name": slug} for slug in ("fintech", "legal")],
-    }
 
 
 def test_a_second_pull_changes_no_byte(tmp_path: Path) -> None:

@@ -290,6 +290,13 @@ def test_sarif_has_them_too(site_approved: Path, invoke: Run) -> None:
     assert len(results) == len(UNAPPROVED)
 
 
+def test_the_hint_names_the_environment(site_approved: Path, invoke: Run) -> None:
+    """So that the command can be copied."""
+    ended = invoke("check", "--approved", "--select", "waiting", "--env", "prod", "--json", cwd=site_approved)
+    (found,) = ended.json["diagnostics"]
+    assert found["hint"] == "read it, then `contentops approve waiting --env prod`"
+
+
 def test_a_damaged_file_of_approvals_stops_the_check(site_approved: Path, invoke: Run) -> None:
     """An approval that cannot be read is none."""
     (site_approved / approvals.FILE).write_text("")

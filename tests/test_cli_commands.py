@@ -60,20 +60,6 @@ def test_validate_counts_what_is_declared(invoke: Run, demo: Path) -> None:
     assert (found["items"], found["manifests"], found["errors"]) == (4, 1, 0)
 
 
-def test_plan_in_all_its_forms(invoke: Run, demo: Path) -> None:
-    """Text, JSON and Markdown of one plan; text to the terminal and JSON to a file in one run."""
-    ended = invoke("plan", "--out", "plan.json", cwd=demo)
-    assert ended.code == 0
-    assert ended.stdout.startswith(PLAN_HEAD)
-    assert ended.stdout.endswith("Plan: 4 to create, 0 unchanged. 0 credits.\nNext: `contentops apply plan.json`\n")
-    written = json.loads((demo / "plan.json").read_text())
-    for arguments in (["--json"], ["--format", "json"]):
-        assert invoke("plan", *arguments, cwd=demo).json == written
-    jsonschema.validate(written, strict(load_schema("plan")))
-    assert [change["id"] for change in written["changes"]] == IDS
-    assert invoke("plan", "--format", "markdown", cwd=demo).stdout.startswith("<!-- contentops:plan:demo: -->\n")
-
-
 def test_a_plan_file_that_can_not_be_written_is_an_error(invoke: Run, demo: Path) -> None:
     """The plan is not shown as if all had gone well."""
     ended = invoke("plan", "--out", "no/such/folder.json", cwd=demo)

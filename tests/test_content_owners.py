@@ -11,7 +11,6 @@ from contentops.operations.adopt import Adoption, Options, adopt, import_content
 from contentops.operations.state import resolve
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog, results
-from tests.running import Build, Run
 from tests.test_promote import Room
 
 SAME_SERVER = """\
@@ -46,23 +45,6 @@ def test_two_environments_on_one_server_have_a_content_each(tmp_path: Path, auto
     assert prod.plan(refresh=True).empty
 
 
-def test_two_environments_of_the_bundled_server(project: Build, invoke: Run) -> None:
-    """Environments of one checkout share the bundled server, and no content on it."""
-    settings = (
-        'version: 1\nproject: acme\napi: {base_url: local}\nenvironments: {staging: {output: "s/{{ item.id }}.md"}}\n'
-    )
-    defaults = "defaults: {template: blog_article_generator, style: general_blog}\n"
-    root = project({"contentops.yaml": settings + defaults, "content/blog.yaml": blog("one")})
-    assert invoke("apply", "--yes", cwd=root).code == 0
-    assert invoke("apply", "--yes", "--env", "staging", cwd=root).code == 0
-    file = root / "s/one.md"
-    file.write_text(f"{file.read_text()}\n{WORDS}\n")
-    assert invoke("apply", "--yes", "--env", "staging", cwd=root).code == 0
-    assert invoke("plan", "--refresh", "--detailed-exitcode", cwd=root).code == 0
-    assert invoke("plan", "--refresh", "--detailed-exitcode", "--env", "staging", cwd=root).code == 0
-    assert len(invoke("content", "list", "--json", cwd=root).json["contents"]) == 2
-
-
 @pytest.mark.parametrize("auto_save", [True, False], ids=["autosaving", "saving"])
 @pytest.mark.parametrize("prune", [True, False], ids=["pruned", "kept"])
 def test_one_item_goes_and_two_ask_for_its_request(tmp_path: Path, auto_save: bool, prune: bool) -> None:
@@ -85,19 +67,6 @@ def test_one_item_goes_and_two_ask_for_its_request(tmp_path: Path, auto_save: bo
     harness.apply()
     assert WORDS not in harness.api.contents[harness.record("a").content_id].body
     assert harness.plan(refresh=True).empty
-
-
-@pytest.mark.parametrize("moved", ["moved: [{from: one, to: two}]\n", ""])
-@pytest.mark.parametrize("auto_save", [True, False])
-def test_a_renamed_item_keeps_its_content(tmp_path: Path, moved: str, auto_save: bool) -> None:
-    """By `moved` or by its request: what a person typed in its file is saved over it."""
-    harness = Harness(tmp_path, FakeApi(duration=30, auto_save=auto_save)).applied("one")
-    content = harness.record("one").content_id
-    harness.write("content/blog.yaml", moved + harness.read("content/blog.yaml").replace("id: one", "id: two"))
-    harness.edit("out/one.md", "## Closing", WORDS)
-    assert results(harness.apply()) == {"two": "done"}
-    assert (harness.record("two").content_id, len(harness.api.contents)) == (content, 1)
-    assert WORDS in harness.api.contents[content].body
 
 
 def test_a_content_of_an_open_submit_is_not_taken(tmp_path: Path) -> None:

@@ -137,6 +137,19 @@ def test_json_lines_are_rows(path: str) -> None:
     assert [row.location for row in rows] == [Location(path, *at) for at in ((1, 1), (3, 3), (5, 1))]
 
 
+def test_broken_lines_do_not_hide_each_other() -> None:
+    """Every broken line is reported with its own line and column, and the others are read."""
+    rows, findings = read_rows("a.jsonl", b'{"a": 1}\n{"a":\n1 2\nnull\n{"a": 1, "a": 2}\n7\n')
+    assert [row.value for row in rows] == [{"a": 1}, 7]
+    assert [(str(problem.location), problem.code) for problem in findings] == [
+        ("a.jsonl:2:6", "json-syntax"),
+        ("a.jsonl:3:3", "json-syntax"),
+        ("a.jsonl:4:1", "bad-row"),
+        ("a.jsonl:5:1", "duplicate-key"),
+    ]
+    assert findings[2].excerpt == "null"
+
+
 @hypothesis.given(
     st.sampled_from(["a.csv", "a.json", "a.jsonl", "a.yaml"]),
     st.text(st.sampled_from("[]{}\",:'\\u0dN1e \n\r\tabé\ufeff\u2028"), max_size=40) | st.binary(max_size=30),

@@ -62,25 +62,6 @@ def test_a_wrong_publish_on_is_reported(harness: Harness, day: object) -> None:
     assert any("publish_on" in str(one) for one in caught.value.diagnostics())
 
 
-def test_a_day_of_a_row_is_in_front_matter_and_costs_nothing_to_change(harness: Harness) -> None:
-    """It is no part of the request."""
-    item: dict[str, Any] = {
-        "id": "a-{{ each.slug }}",
-        "for_each": [{"slug": "x", "day": "2026-03-01"}],
-        "inputs": {"topic": "T", "target_audience": "all"},
-        "publish_on": "{{ each.day }}",
-        "metadata": {"date": "{{ item.publish_on }}"},
-    }
-    made = {"items": [item]}
-    harness.write("content/a.yaml", json.dumps(made))
-    harness.apply()
-    assert "date: " in harness.read("out/a-x.md")
-    assert "2026-03-01" in harness.read("out/a-x.md")
-    harness.write("content/a.yaml", json.dumps(made).replace("2026-03-01", "2026-04-01"))
-    (change,) = harness.plan().changes
-    assert (change.names, change.credits) == (("update",), 0)
-
-
 @pytest.mark.parametrize(("preset", "metadata", "written"), [
     ("hugo", {}, "publishDate: 2026-03-01"), ("hugo", {"publishDate": "2026-02-01"}, "publishDate: 2026-02-01"),
     ("hugo", {"publish_on": "2026-02-01"}, "publishDate: 2026-02-01"), ("astro", {}, "pubDate: 2026-03-01"),

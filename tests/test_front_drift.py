@@ -8,17 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec import structs
 
 from contentops.documents.clean import clean_title
 from contentops.documents.front_matter import split
-from contentops.model import Json, OnEdit
+from contentops.model import OnEdit
 from contentops.operations import plan as looking
-from contentops.planning.front_matter import drifted
 from contentops.planning.sides import Choice
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, quick_folder, results
-from tests.fakes.sides import PROJECT, a_file, a_maker, a_record, a_spec
 from tests.running import examples
 
 ITEM = """\
@@ -145,25 +142,6 @@ def test_what_is_asserted_against_a_person_leaves_a_copy(tmp_path: Path, *, agai
     harness.edit("content/blog.yaml", "white", "red")
     run = harness.ran(on_edit=OnEdit.OVERWRITE)
     assert (run.outcomes[0].result, run.outcomes[0].copy) == ("done", "")
-
-
-def test_drifted_keys_tell_what_was_and_what_is() -> None:
-    """By key, in the order in which they are written; a run that was cut short is not a person."""
-    record = a_record(a_spec(metadata={"tags": ["a"], "order": 1}))
-    file = structs.replace(a_file("out/a.md", title="Mine"), front={"tags": ["b"], "more": 1}, provenance={"job": "x"})
-    found: list[tuple[str, Json, Json]] = [
-        (one.key, one.before, one.after) for one in drifted(PROJECT, record, file, a_maker(record))
-    ]
-    assert found == [
-        ("title", "T", "Mine"),
-        ("tags", ["a"], ["b"]),
-        ("order", 1, None),
-        ("contentops", {"item": "a", "digest": record.digest, "job": "job_1"}, {"job": "x"}),
-    ]
-    assert (
-        drifted(structs.replace(PROJECT, provenance=False), record, a_file("out/a.md", front=record.metadata), None)
-        == ()
-    )
 
 
 def test_a_title_of_a_person_outlives_every_new_text(tmp_path: Path) -> None:

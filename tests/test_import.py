@@ -102,27 +102,6 @@ def test_an_edit_made_there_before_a_person_said_yes_is_seen(harness: Harness) -
     assert (plan.empty, [note.kind for note in plan.notes]) == (True, ["edited-on-server"])
 
 
-def test_what_is_written_there_comes_into_an_imported_file(harness: Harness) -> None:
-    """With `pull`, into a file that no one edited; one that was edited is left alone."""
-    for id_ in "ab":
-        _store(harness, f"cnt_{id_}", id_, "Words.\n")
-    _import(harness)
-    path = harness.root / "out/b.md"
-    path.write_text(path.read_text().replace("Words.", "Mine."))
-    harness.timeline.now += 60
-    for id_ in "ab":
-        harness.api.edit(f"cnt_{id_}", "Theirs.\n")
-    plan = _refreshed(harness)
-    assert [(change.id, str(change.action)) for change in plan.changes] == [("b", "blocked")]
-    harness.apply(refresh=True)
-    assert [(one.id, not one.refused) for one in harness.pull()] == [("a", True), ("b", False)]
-    assert harness.tree()["out/a.md"].endswith("\n\nTheirs.\n")
-    assert "Mine." in path.read_text()
-    assert (harness.api.contents["cnt_a"].body, harness.api.contents["cnt_b"].body) == ("Theirs.\n", "Theirs.\n")
-    assert (harness.record("a").generated, harness.record("a").protected) == ("", True)
-    assert _refreshed(harness).changes[0].id == "b"
-
-
 @pytest.mark.parametrize(
     ("answer", "words"), [(403, "cnt_b` cannot be read"), (404, "cnt_b` cannot be read"), (422, "cannot be read")]
 )
@@ -146,19 +125,6 @@ def test_a_server_that_does_not_answer_ends_it_before_anything_is_written(harnes
     with pytest.raises(ApiError):
         _import(harness)
     assert harness.bytes() == before
-
-
-def test_only_what_is_named_is_asked_for_and_owned_ones_are_left_alone(harness: Harness) -> None:
-    """What an item owns is not even read."""
-    harness.write("content/a.yaml", blog("tea"))
-    harness.apply()
-    owned = harness.record("tea").content_id
-    _store(harness, "cnt_new", "New", "Words.\n")
-    _store(harness, "cnt_other", "Other", "Words.\n")
-    harness.api.requests.clear()
-    found = _import(harness, owned, "cnt_new", "cnt_new")
-    assert (_names(found), [one.id for one in found.known]) == ({"cnt_new": "new"}, ["tea"])
-    assert ([seen.name for seen in harness.api.requests], harness.plan().empty) == (["get content"], True)
 
 
 def test_a_text_that_contentops_stored_is_known_again(harness: Harness) -> None:

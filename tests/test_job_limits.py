@@ -18,7 +18,6 @@ from contentops.server.engines.protocol import (
     SectionTask,
     SpentError,
     TextRequest,
-    TokenCount,
     WritingTask,
 )
 from contentops.tokens import NO_TOKENS, OVERHEAD, Tokens, section_limit, text_limit
@@ -179,19 +178,3 @@ def test_a_model_that_never_makes_sense_is_stopped() -> None:
     assert isinstance(error, SpentError)
     assert "the model needed too many tries for one text (at most " in str(error)
     assert tokens.output <= limit_of(request).output
-
-
-def test_a_call_that_could_go_beyond_the_limit_is_not_counted() -> None:
-    """The next, smaller one may still be sent."""
-    count = TokenCount()
-    count.keep_to(Tokens(input=10, output=10))
-    count.begin(Tokens(input=9, output=9))
-    with pytest.raises(SpentError):
-        count.begin(Tokens(input=9, output=1))
-    count.add(Tokens(input=1, output=1))
-    count.begin(Tokens(input=9, output=9))
-    count.add(None, Tokens(input=2, output=2))
-    count.begin(Tokens(input=7, output=7))
-    with pytest.raises(SpentError):
-        count.begin(Tokens(input=0, output=1))
-    assert count.tokens is None

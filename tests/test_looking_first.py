@@ -141,19 +141,6 @@ def _noted(harness: Harness, **choice: Any) -> list[str]:
     return [str(note.id) for note in plan.notes if note.kind == "edited-on-server"]
 
 
-def test_what_a_look_saw_the_next_plan_shows(tmp_path: Path) -> None:
-    """Without the network, as long as the cache is there; a pull looks again, and brings what is there."""
-    harness = _harness(tmp_path)
-    _edit(harness, "one")
-    assert (_noted(harness), _noted(harness, refresh=True)) == ([], ["one"])
-    before = len(harness.api.requests)
-    assert (_noted(harness), len(harness.api.requests)) == (["one"], before)
-    _edit(harness, "one", "Later words.\n")
-    harness.pull()
-    assert "Later words." in harness.read("out/one.md")
-    assert _noted(harness) == _noted(harness, refresh=True) == []
-
-
 def test_what_was_saved_elsewhere_since_is_not_remembered(tmp_path: Path) -> None:
     """Another clone pulled the edit and went on: what this one's cache has is no edit of that."""
     harness = _harness(tmp_path / "here")

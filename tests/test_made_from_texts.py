@@ -183,20 +183,6 @@ def test_a_source_that_is_edited_before_its_turn_blocks_its_dependant_like_a_fil
     assert harness.plan().changes == ()
 
 
-def test_a_text_whose_source_changes_while_it_is_made_is_written_and_called_stale(harness: Harness) -> None:
-    """Its job runs until the deadline; the next apply writes what was paid for, and pays nothing again."""
-    harness.apply(select=("guide",))
-    harness.write("content/a.yaml", items({"guide": GUIDE, "news": NEWS}))
-    harness.apply(deadline=10.0)
-    assert len(harness.api.generations) == 2
-    harness.edit("out/guide.md", "title: On Guide", "title: On Guides")
-    assert not harness.plan().submits
-    harness.settle()
-    assert len(harness.api.generations) == 2
-    assert "On News of On Guide" in harness.read("out/news.md")
-    assert [note.items for note in harness.plan().notes if note.kind == "stale-source"] == [("news",)]
-
-
 # --- renames, reverts and manifests ------------------------------------------------------------------------------
 
 
@@ -291,20 +277,6 @@ def test_dependants_are_promoted_where_words_and_frame_agree(harness: Harness) -
     assert "title: On Guides" in harness.read("prod/guide.md")
     assert "On On Guide" in harness.read("prod/news.md")
     assert last.plan().empty
-
-
-def test_a_chain_sends_what_its_items_cost_alone(tmp_path: Path) -> None:
-    """On a server that answers at once: as many requests, one plan, and one run."""
-    counts = {}
-    for name, topic in (("alone", "{n}"), ("chain", "{n} after {{{{ ref('i{before}').title }}}}")):
-        made = Harness(tmp_path / name, FakeApi(duration=0))
-        topics = {f"i{n:03}": topic.format(n=n, before=f"{n - 1:03}") if n else "0" for n in range(12)}
-        made.write("content/a.yaml", items(topics))
-        run = made.ran()
-        assert set(results(run).values()) == {"done"}
-        counts[name] = run.requests
-        assert made.plan().empty
-    assert counts["chain"] <= counts["alone"] + 2
 
 
 def site(ids: Sequence[str], part: str = "url", **more: Any) -> str:

@@ -216,21 +216,6 @@ def test_what_git_left_is_named(project: Build, path: str, text: str, line: int)
     assert problem.excerpt[:1] in set("<|=>")
 
 
-@pytest.mark.parametrize(("path", "text"), [
-    pytest.param("content/a.yaml", "items:\n- id: one\n  inputs:\n    topic: |\n      <<<<<<< a\n", id="indented"),
-    pytest.param("content/a.yaml", f"# <<<<<<< a\n{ONE}", id="comment"),
-    pytest.param("content/a.yaml", 'items: [{id: one, inputs: {topic: "Title\n=======\nx"}}]\n', id="heading"),
-    pytest.param("rows.csv", 'k,t\none,"x\n=======\n>>>>>>> a reply\n"\n', id="not in order, in a cell"),
-    pytest.param("rows.csv", "k\n<<<<<<<\n", id="without a label"),
-    pytest.param("rows.csv", "k\n======== \n", id="eight signs"),
-])  # fmt: skip
-def test_what_is_not_from_git_is_left_alone(project: Build, path: str, text: str) -> None:
-    """Lines that only look a little like markers are content."""
-    item = "items: [{id: 'n{{ each.k | length }}', for_each: rows.csv, inputs: {topic: '{{ each.k }}'}}]\n"
-    root = declared(project, item, {"rows.csv": "k\none\n", path: text.encode()})
-    assert [spec.id for spec in desired(root).specs] != []
-
-
 def test_links_out_of_the_project_are_refused(project: Build) -> None:
     """Neither a manifest nor data is read from outside, whatever the link is called."""
     root = project(

@@ -7,7 +7,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 from jsonschema import Draft7Validator
 
@@ -383,22 +382,3 @@ def test_plan_budget_bill_and_report_agree(tmp_path: Path, project: Build, invok
         assert '"credits":20' in (root / "contentops.jobs").read_text().replace(" ", "")
         assert invoke("stats", "--json", env=env).json["credits"]["used"] == 20
         assert "1 text, 20 credits." in invoke("report", "--runs").stdout
-
-
-def test_without_pages_the_most_is_shown(tmp_path: Path, project: Build, invoke: Run) -> None:
-    """Text, Markdown, JSON and `show` say that it is an upper bound, and so does the plan read back from its file."""
-    root = _films(project, "https://api.example.test", light=None, storm=15)
-    text = invoke("plan", "--out", "plan.json").stdout
-    assert "create      at most 25 credits" in text
-    assert "create      5 credits" in text
-    assert "2 to create, 0 unchanged. At most 30 credits." in text
-    assert "it costs at most 30 credits; `budget.credits_per_apply` is 5" in text
-    assert "| at most 25 |" in invoke("plan", "--format", "markdown").stdout
-    document = json.loads((root / "plan.json").read_text("utf-8"))
-    jsonschema.validate(document, load_schema("plan"))
-    found = [(each["credits"], each.get("credits_at_most", False)) for each in document["changes"]]
-    assert found == [(25, True), (5, False)]
-    assert document["summary"]["credits_at_most"] is True
-    assert "at most 25 credits" in invoke("show", "plan.json").stdout
-    shown = invoke("show", "light", "--json").json
-    assert (shown["credits"], shown["credits_at_most"]) == (25, True)

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from contentops.operations.apply import Overrides
-from contentops.operations.state import resolve
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.harness import Harness, results
 from tests.fakes.kills import Death, EachKill
@@ -34,38 +32,6 @@ def test_a_replacement_that_was_killed_and_renamed_is_done_in_one_apply(
         assert results(left.apply()) == {"b": "done"}, step
         assert (left.plan().changes, sorted(left.tree())) == ((), ["out/b.md"]), step
         assert left.api.credits <= 8, step
-
-
-def test_an_id_that_is_used_again(tmp_path: Path) -> None:
-    """`v1` became `v2`, then `v2` became `v3` and a new text is `v2`: each pair takes the text that it meant."""
-    harness = Harness(tmp_path, FakeApi(duration=30))
-    harness.write("content/a.yaml", _items(v1="apples"))
-    harness.apply()
-    harness.write("content/a.yaml", "moved: [{from: v1, to: v2}]\n" + _items(v2="apples"))
-    harness.apply(overrides=Overrides(changes=True))
-    harness.write(
-        "content/a.yaml", "moved: [{from: v1, to: v2}, {from: v2, to: v3}]\n" + _items(v2="pears", v3="apples")
-    )
-    for _ in range(2):
-        harness.apply(overrides=Overrides(changes=True))
-    assert harness.api.credits == 8
-    assert "apples" in harness.read("out/v3.md")
-    assert harness.plan().empty
-
-
-def test_a_lost_submit_is_settled_under_its_new_id(tmp_path: Path) -> None:
-    """A person may name it by the id of today, or by the one it was ordered under."""
-    harness = Harness(tmp_path, FakeApi(duration=600, request_ids="ignore", auto_save=False))
-    harness.write("content/a.yaml", _items(a="apples"))
-    harness.api.fault(on("submit", 1), "kill-after")
-    with contextlib.suppress(Killed):
-        harness.apply()
-    harness.api.heal()
-    assert results(harness.apply()) == {"a": "unknown"}
-    harness.write("content/a.yaml", "moved: [{from: a, to: b}]\n" + _items(b="apples"))
-    assert results(harness.apply()) == {"b": "unknown"}
-    resolve(harness.project, "b", forget=True)
-    assert harness.actions() == {"b": "create"}
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -100,18 +100,6 @@ def test_jekyll_says_that_the_old_address_is_not_known(tmp_path: Path) -> None:
     assert (harness.plan().empty, harness.plan().notes) == (False, ())
 
 
-def test_a_new_text_and_a_lost_file_keep_them(tmp_path: Path) -> None:
-    """They are on record, not only in the file."""
-    harness = _harness(tmp_path)
-    _declare(harness, _item("content/new.md"))
-    harness.apply()
-    harness.apply(replace=("a",))
-    assert front(harness, "content/new.md")["aliases"] == ["/posts/old-name/"]
-    (harness.root / "content/new.md").unlink()
-    harness.apply()
-    assert (front(harness, "content/new.md")["aliases"], harness.plan().empty) == (["/posts/old-name/"], True)
-
-
 def test_a_stop_at_every_step_of_a_move_loses_no_address(each_kill: EachKill) -> None:
     """Also where a person wrote one beside it."""
     with quick_folder() as folder:

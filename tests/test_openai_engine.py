@@ -622,22 +622,6 @@ def test_no_answer_changes_the_structure(text: str) -> None:
     assert lines == HEADINGS
 
 
-def test_questions_under_way_share_what_one_of_them_learns() -> None:
-    """Four are refused for the same parameter at once; each of them is sent again without it."""
-
-    def picky(body: Any, _number: int) -> Raw:
-        if "max_tokens" in body:
-            return refused(400, "Use 'max_completion_tokens' instead.")
-        return refused(400, "`seed` and `temperature` are not supported") if "seed" in body else said("x")
-
-    async def main() -> list[str]:
-        async with chatting(picky) as fake:
-            chat = ChatClient(ModelEndpoint(base_url=fake.url, model="m"))
-            return await asyncio.gather(*(chat.ask(QUESTION) for _ in range(6)))
-
-    assert asyncio.run(main()) == ["x"] * 6
-
-
 @pytest.mark.parametrize("text", [
     "<!-- a", "- <!-- a", "<script>", "a <script>b", "> <style>", "<script\na", "<div>\n<!-- a\n</div>", "<?a",
     "```\n<!--",

@@ -13,8 +13,10 @@ from contentops.documents.folders import denial, explained, reason
 from contentops.documents.front_matter import compose
 from contentops.documents.paths import split_path
 from contentops.errors import OutputError
-from contentops.model import Spec
+from contentops.model import Action, Spec
 from contentops.planning.plan import make_plan
+from tests.fakes.api import FakeApi
+from tests.fakes.harness import Harness, blog, results
 from tests.fakes.sides import a_file, a_record, a_situation, a_spec
 
 
@@ -54,6 +56,19 @@ def test_errors_are_explained(number: int | None, why: str) -> None:
     assert reason(OSError(errno.ENOSPC, "x"))[1]
 
 
+def test_a_read_only_file_costs_nothing(tmp_path: Path) -> None:
+    """Its item is held back with the reason, the others go on; once it is writable, it follows."""
+    harness = Harness(tmp_path, FakeApi(duration=30)).applied("one", "two")
+    (tmp_path / "out/one.md").chmod(0o444)
+    harness.write("content/blog.yaml", blog("one", "two", year=2027))
+    change = next(change for change in harness.plan().changes if change.id == "one")
+    assert (change.action, change.blocked, change.credits) == (Action.BLOCKED, "unwritable-file", 0)
+    assert "`out/one.md` is marked read-only" in change.hint
+    assert (results(harness.apply()), harness.api.credits) == ({"one": "blocked", "two": "done"}, 12)
+    (tmp_path / "out/one.md").chmod(0o644)
+    assert (results(harness.apply()), harness.plan().empty) == ({"one": "done"}, True)
+
+
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nothing is denied to root")
 def test_a_folder_that_takes_no_files(tmp_path: Path) -> None:
     """The nearest folder that is there decides."""
@@ -86,6 +101,16 @@ def test_what_would_write_is_blocked(spec: Spec, kept: bool) -> None:
 
 
 HOUR = 3_600_000_000_000
+
+
+def test_protection_is_named_where_it_helps() -> None:
+    """It keeps a file as it is; an item that has none yet would be held back all the same."""
+    changed, new, before = a_spec(topic="new"), a_spec("two"), a_spec()
+    s = a_situation([changed, new], [a_record(before)], [a_file(before.output)])
+    plan = make_plan(structs.replace(s, denied=lambda path: f"no file can be written for `{path}`"))
+    hints = {change.id: change.hint for change in plan.changes}
+    assert hints[changed.id].endswith("; change that, or set `protected: true` to keep the item as it is")
+    assert hints[new.id].endswith("; change that")
 
 
 def _write(root: Path, name: str, body: str, *, age: int = HOUR) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from msgspec import structs
 
 from contentops.digest import digest_bytes
 from contentops.documents.clean import body_digest
@@ -19,13 +18,12 @@ from contentops.model import Action, Change, JobState, OnEdit
 from contentops.operations.plan import spent_this_month
 from contentops.operations.state import move_server
 from contentops.operations.texts import restore
-from contentops.planning.plan import make_plan
 from contentops.reporting.run import run_text
 from tests.clones import git
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, quick_folder, results
 from tests.fakes.kills import EachKill
-from tests.fakes.sides import a_file, a_job, a_record, a_situation, a_spec, only_change
+from tests.fakes.sides import a_file, a_job, a_record, a_spec, only_change
 from tests.running import Build, Run
 from tests.test_promote import Room
 
@@ -51,22 +49,6 @@ def test_a_replacement_of_an_edited_file_is_finished_by_the_same_command(state: 
     held = only_change([spec], [record], [file], open_jobs=[job])
     assert (held.action, held.blocked) == (Action.BLOCKED, "edited")
     assert "`--replace a` replaces it by the text being generated, `--on-edit keep` keeps the file" in held.hint
-
-
-def test_a_section_under_way_is_finished_over_a_saved_edit() -> None:
-    """The rest of the file is what the server has, so nothing of it goes."""
-    spec = a_spec()
-    made, edited = "## One\n\na\n\n## Two\n\nb\n", "## One\n\nMINE\n\n## Two\n\nb\n"
-    file, job = a_file(spec.output, body=edited), a_job(spec, attempt=2, section="Two")
-    sides = a_situation([spec], [a_record(spec, body=made, saved=edited)], [file], open_jobs=[job])
-    texts = {body_digest(text): text for text in (made, edited)}
-    sides = structs.replace(sides, text=texts.get, read=lambda _: edited)
-    (change,) = make_plan(sides).changes
-    assert (change.action, change.section, change.attempt) == (Action.FINISH, "Two", 2)
-    assert _told(change) == []
-    other = structs.replace(job, section="One")
-    held = make_plan(structs.replace(sides, state=structs.replace(sides.state, open_jobs={other.request_id: other})))
-    assert [change.blocked for change in held.changes] == ["edited"]
 
 
 # --- words that are nowhere else ----------------------------------------------------------------------------

@@ -16,7 +16,6 @@ from contentops.model import (
     Budget,
     ItemId,
     JobState,
-    Move,
     Observed,
     OnEdit,
     Record,
@@ -26,7 +25,6 @@ from contentops.model import (
 )
 from contentops.model.records import OPEN
 from contentops.planning.plan import make_plan
-from contentops.planning.sides import order_moves
 from tests.fakes.sides import (
     PROJECT,
     SERVER,
@@ -178,20 +176,6 @@ def test_replace_of_an_unknown_item_is_a_usage_error() -> None:
     assert "`hello`" in caught.value.hint
 
 
-def test_a_note_about_an_orphan_names_its_file_only_where_that_is_there() -> None:
-    """What is gone, or belongs to another item now, does not stay."""
-    orphan, living = a_spec("a", output="out/x.md"), a_spec("b", topic="y", output="out/x.md")
-    there = plan_of([], [a_record(orphan)], [a_file("out/x.md")]).notes
-    gone = plan_of([], [a_record(orphan)], []).notes
-    shared = plan_of([living], [a_record(orphan), a_record(living)], [a_file("out/x.md")]).notes
-    assert [note.message for note in (*there, *gone, *shared)] == [
-        "`a` is not in any manifest; its file `out/x.md` stays",
-        "`a` is not in any manifest; its record stays",
-        "`a` is not in any manifest; its record stays",
-    ]
-    assert ["its file" in note.hint for note in (*there, *gone, *shared)] == [True, False, False]
-
-
 def test_a_new_item_at_the_path_of_an_orphan_is_told_what_frees_it() -> None:
     """`--prune` forgets the orphan and leaves the file, so it is not offered as a way to be rid of that."""
     orphan, new = a_spec("a", output="out/x.md"), a_spec("b", topic="y", output="out/x.md")
@@ -247,18 +231,6 @@ def test_many_rings_and_a_long_chain_are_told_apart_at_once() -> None:
     plan = plan_of(wanted, records, [*files, a_file("out/b00200.md", body="another\n")])
     held = {change.id: change.blocked for change in plan.changes}
     assert held == {**dict.fromkeys(swaps, "output-ring"), **dict.fromkeys(chain, "foreign-file")}
-
-
-@pytest.mark.parametrize(
-    ("target", "other"), [("b/x/y.md", "b"), ("s/b/x.md", "s/b"), ("b", "b/x/y.md"), ("s/b", "s/b/x.md")]
-)
-def test_what_stands_above_or_below_a_target_moves_first(target: str, other: str) -> None:
-    """A file cannot be where a folder is to be, nor a folder where a file is to be."""
-    moves = {
-        ItemId("a"): Move(source="a.md", target=target, expects=NOTHING),
-        ItemId("b"): Move(source=other, target="elsewhere.md", expects=NOTHING),
-    }
-    assert order_moves(moves) == ("b", "a")
 
 
 TAG_A, TAG_B, BETTER = {"tags": ["a"]}, {"tags": ["b"]}, {"title": "Better"}

@@ -2,27 +2,13 @@
 
 import json
 import math
-import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.execution.limiter import ASK_FIRST, MARGIN, WINDOW, Admission, Limiter
-from contentops.execution.primitives import KEEP, Durations, next_poll
-
-
-def _watched(durations: Durations, seconds: float) -> int:
-    """Poll one job of that many seconds, and learn from it; the number of polls."""
-    at, after, polls = 0.0, 0.0, 0
-    while True:
-        at = next_poll(durations, "k", started=0.0, now=at, polls=polls, per_minute=0)
-        polls += 1
-        if at >= seconds:
-            durations.learn("k", after=after, by=at)
-            return polls
-        after = at
-
+from contentops.execution.primitives import Durations, next_poll
 
 # --- nothing is known -----------------------------------------------------------------------------------------
 
@@ -63,23 +49,6 @@ def test_the_next_poll_waits_for_an_even_chance(values: list[float], elapsed: fl
     if any(value > elapsed + 0.1 for value in values):
         longer = [value for value in values if value > elapsed]
         assert sum(value <= due + 1e-6 for value in longer) >= len(longer) / 2
-
-
-@pytest.mark.parametrize(("median", "spread"), [(150.0, 0.35), (20.0, 0.8), (600.0, 0.1)])
-def test_polls_alone_reveal_how_long_jobs_take(median: float, spread: float) -> None:
-    """After fifty jobs that were only polled, the median is near that of what they were drawn from."""
-    draw, durations = random.Random(3), Durations()
-    for _ in range(KEEP):
-        _watched(durations, draw.lognormvariate(math.log(median), spread))
-    assert durations.median("k") == pytest.approx(median, rel=0.35)
-
-
-def test_jobs_that_all_take_the_same_time_cost_few_polls() -> None:
-    """The estimate neither drifts away from a constant nor polls it again and again."""
-    durations = Durations()
-    polls = [_watched(durations, 100.0) for _ in range(200)]
-    assert durations.median("k") == pytest.approx(100.0, rel=0.15)
-    assert sum(polls[50:]) <= 2.2 * 150
 
 
 @given(st.lists(st.tuples(st.floats(0.0, 5000.0), st.floats(0.0, 5000.0)), min_size=1, max_size=80))

@@ -105,26 +105,6 @@ def test_edits_go_along_and_nothing_is_paid(tmp_path: Path) -> None:
     assert staging.plan().empty
 
 
-def test_a_newer_text_goes_along_too(tmp_path: Path) -> None:
-    """Edited or generated again there, the item is promoted again, over its own content."""
-    staging, prod = rooms(tmp_path, "a")
-    prod.apply()
-    staging.edit("staging/a.md", "Closing", "The end")
-    assert only(prod.plan()).action == "promote"
-    prod.apply()
-    assert "The end" in prod.read("live/a.md")
-    assert prod.plan().notes == ()
-    staging.apply(replace=("a",))
-    change = only(prod.plan())
-    assert (change.action, [reason.kind for reason in change.reasons]) == ("promote", ["promoted"])
-    prod.apply()
-    assert body(prod, "live/a.md") == body(prod, "staging/a.md")
-    assert (len(prod.api.contents), prod.submits) == (1, 0)
-    (copy,) = (prod.root / ".contentops").glob("replaced/*/live/*")
-    assert "The end" in copy.read_text()
-    assert prod.plan().empty
-
-
 def test_a_title_that_came_from_the_server_stays_under_a_promoted_text(tmp_path: Path) -> None:
     """A person's title in prod is not the one that was last written there, and is not taken for it afterwards."""
     staging, prod = rooms(tmp_path, "a")
@@ -402,29 +382,6 @@ def test_what_cannot_be_named(project: Build, invoke: Run) -> None:
     ):
         ended = invoke("promote", "--from", source, "--to", target, "--json", cwd=root)
         assert (ended.code, ended.json["diagnostics"][0]["code"]) == (64, code), (source, target)
-
-
-def test_all_forms_of_a_plan_tell_of_it(project: Build, invoke: Run) -> None:
-    """Text, Markdown, JSON and a plan file that is shown."""
-    settings = LOCAL.replace("prod: {", "prod: {promote_from: staging, ")
-    root = project({"contentops.yaml": settings, "content/b.yaml": blog("a", "b")})
-    assert invoke("apply", "--yes", "--env", "staging", "--select", "a", cwd=root).code == 0
-    text = invoke("plan", "--env", "prod", "--drafts", "--out", "plan.json", cwd=root).stdout
-    assert "= a  promote" in text
-    assert "promoted: from `staging/a.md` of `staging`" in text
-    assert "1 to promote, 1 blocked" in text
-    assert "promoted: from `staging/a.md` of `staging`" in invoke("show", "plan.json", cwd=root).stdout
-    markdown = invoke("plan", "--env", "prod", "--drafts", "--format", "markdown", cwd=root).stdout
-    assert "promote" in markdown
-    assert "staging/a.md" in markdown
-    assert invoke("status", "--env", "prod", "--json", cwd=root).json["items"][0]["state"] == "blocked"
-    assert "not-promoted" in invoke("plan", "--env", "prod", "--json", cwd=root).stdout
-    ended = invoke("apply", "--env", "prod", "--yes", cwd=root)
-    assert ended.code == 3
-    report = invoke("report", "--env", "prod", "--json", cwd=root)
-    assert report.code == 0
-    flagged = invoke("plan", "--env", "prod", "--drafts", cwd=root).stdout
-    assert "contentops apply --env prod --drafts" in flagged
 
 
 def test_what_was_generated_there_is_found_in_git(tmp_path: Path, processes: None) -> None:

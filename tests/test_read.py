@@ -158,6 +158,12 @@ quoted: {"<<": 5}
     assert mark_at(document, "same") == (7, 7)
 
 
+def test_unknown_alias_names_the_nearest_anchor() -> None:
+    """A mistyped alias is answered with the anchor that was meant."""
+    assert only("a: &abc 1\nb: *abd\n").hint == "did you mean `*abc`?"
+    assert '"*bold"' in only("a: *bold\n").hint
+
+
 def bomb(levels: int) -> str:
     """Nine aliases of nine aliases of nine ..."""
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]

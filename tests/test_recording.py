@@ -105,15 +105,6 @@ def test_a_full_disk_under_the_copy_of_the_jobs_is_found_first(root: Path) -> No
     assert harness.api.credits == 0
 
 
-def test_a_project_that_can_record_passes(root: Path) -> None:
-    """`doctor` says so, and leaves no file."""
-    harness = Harness(root, FakeApi(duration=30)).declared("one")
-    before = harness.bytes()
-    found = {check.name: check for check in doctor(harness.project, harness.runtime())}["recording"]
-    assert found.ok is True
-    assert harness.bytes() == before
-
-
 def test_a_report_that_cannot_be_kept_is_no_reason_to_fail(root: Path) -> None:
     """What was done is in lock and files: the run ends as it did, and says that its report is not kept."""
     harness = Harness(root, FakeApi(duration=30)).declared("one")

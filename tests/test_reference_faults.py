@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from contentops.model import JobState, OnSourceChange, Plan, Project
+from contentops.model import OnSourceChange, Plan, Project
 from contentops.operations import opening
-from contentops.reporting.run import run_text
 from tests.fakes.api import FakeApi
-from tests.fakes.harness import Harness, results
+from tests.fakes.harness import Harness
 from tests.repositories import in_git
 from tests.running import Run
 from tests.test_references import CHAIN, GUIDE, change_of, items, refused, waiting
@@ -124,17 +123,6 @@ def test_jinja_in_a_text_stays_text_through_variables_and_other_items(harness: H
 # --- between waves -----------------------------------------------------------------------------------------------
 
 
-def test_what_a_new_text_lacks_blocks_its_dependant_alone(harness: Harness) -> None:
-    """The source is done and in the report; the hint of its dependant says what the text lacks."""
-    harness.write("content/a.yaml", items({"guide": GUIDE, "news": "{{ ref('guide').section('Nope') }}"}))
-    run = harness.ran()
-    assert results(run) == {"guide": "done", "news": "blocked"}
-    assert "its headings: `Introduction`, `Closing`" in run_text(run)
-    (report,) = (harness.root / ".contentops/runs").glob("*.json")
-    assert "guide" in json.loads(report.read_text())["run"]["outcomes"][0].values()
-    assert [(job.item, job.state) for job in harness.state.jobs] == [("guide", JobState.SETTLED)]
-
-
 def test_a_deadline_is_that_of_all_waves(harness: Harness) -> None:
     """Not of each wave."""
     start = harness.timeline.now
@@ -157,16 +145,6 @@ def test_a_ring_over_files_and_environments_is_named_whole(harness: Harness) -> 
 
 
 # --- items that have a text already ------------------------------------------------------------------------------
-
-
-def test_an_item_with_a_text_does_not_wait_for_a_source_that_is_only_gone(harness: Harness) -> None:
-    """It keeps its text, and a plan that restores the source for free is not refused for what others might cost."""
-    harness.apply()
-    harness.edit("contentops.yaml", "version: 1", "version: 1\nbudget: {credits_per_apply: 0}")
-    (harness.root / "out/guide.md").unlink()
-    assert harness.actions() == {"guide": "restore"}
-    harness.apply()
-    assert harness.plan().empty
 
 
 @pytest.mark.parametrize("how", ["empty", "merge"])

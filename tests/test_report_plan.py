@@ -17,7 +17,7 @@ from contentops.operations.opening import open_project
 from contentops.planning.sides import Choice
 from contentops.reporting.layout import unpainted
 from contentops.reporting.plan_json import plan_pieces
-from contentops.reporting.plan_markdown import cell, marker, plan_markdown, prose
+from contentops.reporting.plan_markdown import marker, plan_markdown, prose
 from contentops.reporting.plan_text import plan_text
 from contentops.reporting.summary import cause_groups
 from contentops.sanitize import json_text
@@ -409,17 +409,6 @@ def test_prose_mentions_and_links_nothing(words: str) -> None:
     """Outside code no mention, issue or address survives, not even for a forge that links after rendering."""
     outside = "".join(content for kind, content in _tokens(prose(words)) if kind == "text")
     assert not re.search(r"[@#]\w|\w://|www\.|GH-\d", outside)
-
-
-@pytest.mark.parametrize(("text", "content"), [
-    pytest.param("a|b", "a|b", id="bar"),
-    pytest.param("a\\|b", "a\\\\x7cb", id="backslash and bar"),
-    pytest.param("`|`", "`|`", id="backticks"),
-])  # fmt: skip
-def test_a_bar_stays_in_its_cell(text: str, content: str) -> None:
-    """A table of one column keeps one cell, and the cell says what the text says."""
-    tokens = _tokens(f"| x |\n|---|\n| {cell(text, 50)} |\n")
-    assert [found for kind, found in tokens if kind == "code_inline"] == [content]
 
 
 @pytest.mark.parametrize(

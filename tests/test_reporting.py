@@ -1,7 +1,6 @@
 """Runs, findings, commits and times in words, and as JSON."""
 
 import json
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,14 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from contentops.errors import Diagnostic, ExitCode, Location, Severity
-from contentops.model import Action, Change, Event, Job, JobState, Record, Result, Run, State
+from contentops.model import Change, Event, Job, JobState, Record, Result, Run, State
 from contentops.model.jobs import open_jobs
 from contentops.reporting import spend
 from contentops.reporting.commit_message import commit_message, summarize
 from contentops.reporting.diagnostics import diagnostics_json, diagnostics_text, window
 from contentops.reporting.layout import fitted, unpainted
-from contentops.reporting.plan_text import plan_text
 from contentops.reporting.run import Progress, as_typed, duration, event_json, exit_code_of, run_json, run_text
-from contentops.sanitize import columns, json_text
+from contentops.sanitize import json_text
 from contentops.schema_files import load_schema
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
@@ -234,17 +232,6 @@ def test_the_caret_stands_below_its_word(line: str, column: int, width: int, exp
     assert window(line, column, width) == expected
 
 
-@pytest.mark.parametrize("column", [1, 50, 5_000, 1_000_000], ids=str)
-def test_a_long_line_is_shown_around_its_mark(column: int) -> None:
-    """A line of a megabyte is cut to what fits, with ellipses where something is missing."""
-    line = "x" * (column - 1) + "WORD" + "y" * 1_000_000
-    text, offset, length = window(line, column, 4)
-    assert text[offset : offset + length] == "WORD"
-    assert columns(text) <= 102
-    assert text.endswith("…")
-    assert text.startswith("…") == (column > 60)
-
-
 def test_json_holds_everything_and_fits_the_schema() -> None:
     """Every field of every finding is there, and the counts."""
     place = Location("a.yaml", 2, 3)
@@ -271,18 +258,6 @@ def test_json_holds_everything_and_fits_the_schema() -> None:
 def test_lines_break_between_words(line: str, lines: list[str]) -> None:
     """What follows stands under the first word, behind a sign if there is one; what is to be copied stays whole."""
     assert (fitted(line, 12), fitted(line, 0)) == ("\n".join(lines), line)
-
-
-@pytest.mark.parametrize(("text", "painted"), [
-    (diagnostics_text([Diagnostic(code="c", message="m", location=Location("a", 1), excerpt="x", hint="h")]), "\x1b[1;31merror[c]\x1b[0m"),
-    (plan_text(make_plan(make_change("a", Action.UPDATE), make_change("b", Action.BLOCKED)), verbose=False), "\x1b[33m~\x1b[0m"),
-    (run_text(make_run(make_outcome(result=Result.FAILED, hint="h"), stopped="x")), "\x1b[1;31mx\x1b[0m"),
-], ids=["findings", "plan", "run"])  # fmt: skip
-def test_color_is_only_paint(text: str, painted: str) -> None:
-    """Each colour is ended, and what cannot show it gets the same words."""
-    assert painted in text
-    assert "\x1b" not in unpainted(text)
-    assert len(re.findall(r"\x1b\[0m", text)) * 2 == len(re.findall(r"\x1b\[[0-9;]+m", text))
 
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC).timestamp()

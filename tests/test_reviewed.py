@@ -74,19 +74,6 @@ def test_what_goes_beyond_the_review_of_an_item(
     assert f"`a`: {why}" in refused(harness, document, prune=True)
 
 
-def test_front_matter_and_path_of_a_reviewed_item_are_within(harness: Harness) -> None:
-    """They cost nothing; `apply FILE` does exactly what is in the file."""
-    harness.write("content/blog.yaml", blog("a"))
-    harness.apply()
-    harness.write("content/blog.yaml", blog("a") + META)
-    reviewed = review(harness)
-    harness.write("content/blog.yaml", blog("a") + META.replace("new", "other") + "    output: out/x/a.md\n")
-    with pytest.raises(Refused, match="front matter has changed"):
-        check_file(harness, reviewed)
-    assert results(apply_within(harness, reviewed)) == {"a": "done"}
-    assert "tag: other" in harness.read("out/x/a.md")
-
-
 def test_what_was_reviewed_or_less_is_applied_and_asked_for_again(harness: Harness) -> None:
     """An item that is made or gone by now is fine; the second run of the same ceiling has nothing to do."""
     harness.write("content/blog.yaml", blog("a", "b", "c"))
@@ -96,15 +83,6 @@ def test_what_was_reviewed_or_less_is_applied_and_asked_for_again(harness: Harne
     assert results(apply_within(harness, reviewed)) == {"b": "done"}
     assert apply_within(harness, reviewed) is None
     assert harness.api.credits == 8
-
-
-def test_a_project_may_allow_what_was_not_reviewed(tmp_path: Path) -> None:
-    """In its own file: then both go on, and the check prices the whole tree."""
-    harness = Harness(tmp_path, FakeApi(duration=30), extra="guards: {unreviewed: allow}").declared("a")
-    reviewed = review(harness)
-    harness.write("content/more.yaml", blog("b"))
-    assert check_file(harness, reviewed).credits == 8
-    assert results(apply_within(harness, reviewed)) == {"a": "done", "b": "done"}
 
 
 # --- the command line ------------------------------------------------------------------------------------------

@@ -186,25 +186,6 @@ def test_problem_is_said_in_our_words_at_its_place(
     assert bool(problem.hint) >= bool(hint)
 
 
-def test_every_problem_is_reported_in_the_order_of_the_file() -> None:
-    """Nothing hides anything else."""
-    text = """\
-        itms: 1
-        vars: {item: 1}
-        items:
-          - {template: t, foo: 1}
-          - 3
-          - {id: ok}
-          - {id: x, tags: [1, 2], mode: no}
-        moved: [{}]
-        """
-    problems = findings_of(text)
-    assert [(entry.location.line, entry.code) for entry in problems if entry.location] == [
-        (1, "unknown-key"), (2, "bad-name"), (4, "missing-key"), (4, "unknown-key"), (5, "wrong-type"),
-        (7, "wrong-type"), (7, "wrong-type"), (7, "wrong-value"), (8, "missing-key"), (8, "missing-key"),
-    ]  # fmt: skip
-
-
 @pytest.mark.parametrize("key", ["access_token", "key", "api_key", "token", "Secret"])
 def test_literal_key_is_refused_and_not_shown(key: str) -> None:
     """An API key in the file is answered with `key_env`, and shown neither here nor by a neighbour in its line."""

@@ -13,7 +13,7 @@ from contentops.model import ItemId
 from contentops.planning.guards import review
 from contentops.planning.select import MOST_SHARDS, STATES, Candidate, StatusWord, check_selectors, selected, shard_of
 from contentops.planning.sides import Choice
-from tests.fakes.api import FakeApi, on
+from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
 from tests.plans import make_change, make_plan
 from tests.reviewing import apply_file
@@ -242,28 +242,6 @@ def test_an_unknown_state_lists_those_there_are(project: Build, invoke: Run) -> 
     root = project({"contentops.yaml": SETTINGS, "content/a.yaml": _manifest(ITEMS)})
     ended = invoke("plan", "--select", "state:zzz", cwd=root)
     assert (ended.code, f"known: {', '.join(STATES)}" in ended.stderr) == (64, True)
-
-
-def test_open_work_is_shown_by_the_state_of_its_job(tmp_path: Path, invoke: Run) -> None:
-    """A job that runs, a text that is in no file, and a lost answer; `state:open` selects any open job."""
-    api = FakeApi(duration=30, request_ids="ignore", auto_save=False)
-    harness = Harness(tmp_path, api).applied("first")
-    harness.write("content/blog.yaml", blog("first", "answer", "runs") + _held("held"))
-    api.fault(on("submit", 2), "504")
-    harness.apply(deadline=20)
-    shown = _states(invoke("status", "--json", cwd=tmp_path).json)
-    assert shown == {"first": "as generated", "held": "running", "answer": "unknown", "runs": "running"}
-    harness.apply(select=("held",))
-    shown = _states(invoke("status", "--json", cwd=tmp_path).json)
-    assert shown == {"first": "as generated", "held": "blocked", "answer": "unknown", "runs": "running"}
-    assert _states(invoke("status", "--select", "state:paid", "--json", cwd=tmp_path).json) == {"held": "blocked"}
-    opened = _states(invoke("status", "--select", "state:open", "--json", cwd=tmp_path).json)
-    assert opened == {"held": "blocked", "answer": "unknown", "runs": "running"}
-
-
-def _held(item: str) -> str:
-    inputs = f"{{topic: 'All about {item}', target_audience: readers}}"
-    return f"  - {{id: {item}, inputs: {inputs}, checks: {{words: {{min: 100000}}}}}}\n"
 
 
 MANY = tuple(

@@ -11,7 +11,7 @@ import pytest
 
 from contentops.server import contents, jobs
 from contentops.server.contents import ContentChange
-from contentops.server.engines.protocol import STAGES, EngineError, ReportStage, SectionTask, WritingTask, WrittenText
+from contentops.server.engines.protocol import EngineError, ReportStage, SectionTask, WritingTask, WrittenText
 from contentops.server.jobs import GenerationRequest, StoredJob
 from contentops.server.store import Clock, Store
 from tests.fakes.asgi import Bundled, Ticks, call
@@ -152,25 +152,6 @@ def test_a_failing_engine_fails_the_job(bundled: Bundled, act: Any, error: str) 
     server = bundled(engine=Scripted(act))
     server.submit({**BODY, "request_id": "r"})
     assert (server.finished("r")["error"], server.get("/v1/credits/usage").json["used"]) == (error, 0)
-
-
-def test_every_stage_is_reported_in_order(bundled: Bundled) -> None:
-    """A standard job passes the eight stages; progress never falls; quick ones have three."""
-    engine, seen = Scripted(lambda: WrittenText(title="T", body="b")), []
-    server = bundled(engine=engine, clock=Clock(sleep=lambda _: asyncio.sleep(0)), stage_seconds=1.0)
-
-    async def polled() -> None:
-        await call(server.app, "POST", "/v1/generate", {**BODY, "request_id": "r"})
-        while (status := (await call(server.app, "GET", "/v1/generate/status/r")).json)["status"] != "completed":
-            seen.append((status.get("stage", ""), status["progress"]))
-            await asyncio.sleep(0)
-
-    server.run(polled())
-    server.submit({**BODY, "request_id": "q", "generation_mode": "quick"})
-    server.finished("q")
-    assert engine.reported == [*STAGES, "planner", "writer", "formatter"]
-    assert [stage for stage, _ in seen][1:] == list(STAGES)
-    assert seen == sorted(seen, key=lambda entry: entry[1])
 
 
 def test_a_section_that_vanished_fails_the_job(bundled: Bundled) -> None:

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from contentops.documents.word_diff import masked, names_in, runs_of, similar_pairs, words_in
 from contentops.errors import InputError
-from contentops.model import Level, Note, Similar
+from contentops.model import Note
 from contentops.operations.opening import open_project
 from contentops.operations.review import Review
 from contentops.schema_files import load_schema
-from tests.desired import declared, desired, findings
+from tests.desired import declared, findings
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, results
 from tests.running import Build, Run
@@ -79,18 +79,6 @@ ROWS = "for_each: [{slug: oslo, city: Oslo}, {slug: rome, city: Rome}]"
 def item(similar: str, more: str = "") -> str:
     """A manifest with one item for each of two rows."""
     return f'items: [{{id: "{{{{ each.slug }}}}", {ROWS}, inputs: {{topic: "{{{{ each.slug }}}}"}}, checks: {{similar: {similar}}}{more}}}]'
-
-
-def test_settings_have_defaults_and_may_be_templates(project: Build) -> None:
-    """Names are kept with items that are compared, and with no other."""
-    first, second = desired(declared(project, item("{}"))).specs
-    assert first.checks.similar == Similar(within="for_each", at_most=0.8, level=Level.BLOCK)
-    assert (first.names, second.names) == (("oslo",), ("rome",))
-    stated = item('{within: "tag:{{ each.city }}", at_most: "{{ 1 / 2 }}", level: warn}', ", tags: [Oslo, Rome]")
-    first, _ = desired(declared(project, stated)).specs
-    assert first.checks.similar == Similar(within="tag:Oslo", at_most=0.5, level=Level.WARN)
-    first, _ = desired(declared(project, item("null"))).specs
-    assert (first.checks.similar, first.names) == (None, ())
 
 
 @pytest.mark.parametrize("within", ["rows", "'tag:'", "'tag: '", "3", "'{{ each.city }}'"])
@@ -217,6 +205,17 @@ def test_the_plan_names_rows_with_one_brief(tmp_path: Path, invoke: Run) -> None
     assert (note["kind"], note["items"], note["credits"]) == ("one-brief", ["aarhus", "bergen", "cork"], 12)
     harness.write("content/a.yaml", manifest(*NAMES, similar="null"))
     assert not _notes(harness)
+
+
+def test_a_new_row_beside_texts_with_the_same_brief(tmp_path: Path) -> None:
+    """It alone is paid for; a plan without generations has no note."""
+    harness = make(tmp_path, similar='{"level": "warn"}')
+    harness.apply()
+    assert not _notes(harness)
+    harness.write("content/a.yaml", manifest(*NAMES, "Delft", similar='{"level": "warn"}'))
+    (note,) = _notes(harness)
+    assert note.message.startswith("`aarhus`, `bergen` and 2 more have one brief")
+    assert note.message.endswith(": 1 generation, 4 credits")
 
 
 def test_rows_that_say_what_is_different_have_a_brief_each(tmp_path: Path) -> None:

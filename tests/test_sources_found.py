@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from contentops.manifests.compiled import Compiled
 from contentops.manifests.sandbox import MAX_STEPS
 from contentops.manifests.values import MISSING, UNKNOWN, Lazy, TemplateError, Unknown, note_source, unclear
-from contentops.model import OnSourceChange
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness
 from tests.running import examples
@@ -149,31 +148,6 @@ def test_a_wrong_argument_is_named(harness: Harness, topic: str, said: str) -> N
     """The part is read of the text, not asked for."""
     harness.write("content/a.yaml", manifest({"a": "A", "b": topic}))
     assert any(said in line for line in refused(harness)), refused(harness)
-
-
-@pytest.mark.parametrize("topic", [
-    "{{ ref(r.s).title }}",
-    "{{ ref('a' if r.s == 'a' else 'b').title }}",
-    "{% if r.s == 'a' %}{{ ref('a').title }}{% else %}{{ ref('b').title }}{% endif %}",
-    "{{ ref('a').title }}{{ ref(r.s).title }}",
-])  # fmt: skip
-def test_a_row_that_chooses_a_source_makes_a_text_stale(harness: Harness, topic: str) -> None:
-    """It pays for nothing unasked."""
-    topic = f"{{% for r in rows('data/c.csv') %}}{topic}{{% endfor %}}"
-    harness.write("content/a.yaml", manifest({"a": "A", "b": "B", "index": topic}))
-    harness.write("data/c.csv", "s\na\n")
-    harness.apply()
-    assert harness.plan().empty
-    for table in ("s\na\nb\n", "s\nb\n"):
-        harness.write("data/c.csv", table)
-        plan = harness.plan()
-        assert (plan.changes, plan.credits_worst) == ((), 0)
-        assert [note.items for note in plan.notes if note.kind == "stale-source"] == [("index",)]
-    assert len(harness.api.generations) == 3
-    harness.apply(on_source_change=OnSourceChange.REGENERATE)
-    assert len(harness.api.generations) == 4
-    assert "On B" in harness.api.generations[-1].topic
-    assert harness.plan().empty
 
 
 def test_a_renamed_source_beside_rows_costs_nothing(harness: Harness) -> None:

@@ -245,17 +245,6 @@ def test_each_text_is_counted_by_the_environment_that_paid_for_it(tmp_path: Path
     assert "ENVIRONMENT" in invoke("report", cwd=tmp_path).stdout
 
 
-def test_a_text_is_counted_once_though_its_item_has_another_id_by_now(tmp_path: Path, invoke: Run) -> None:
-    """The environment that paid for it has not applied the rename yet, or has another text under the old id."""
-    harness, staging = two_environments(tmp_path, "a")
-    moved = "moved: [{from: a, to: b}]\n"
-    staging.write("content/blog.yaml", moved + blog("b").replace("about b", "about a"))
-    staging.apply()
-    assert (counted(invoke, tmp_path), harness.api.credits) == ([4, 0], 4)
-    harness.applied("a", year=2027)
-    assert (counted(invoke, tmp_path), harness.api.credits) == ([8, 0], 8)
-
-
 @pytest.mark.parametrize(("since", "code"), [("nowhere", "usage"), ("2026-02-30", "usage")])
 def test_a_wrong_start_is_a_mistake(spent: Harness, invoke: Run, since: str, code: str, processes: None) -> None:
     """Nothing is counted from where no one meant."""

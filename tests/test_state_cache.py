@@ -73,22 +73,6 @@ def test_texts_come_back_as_they_were(folder: Path) -> None:
         assert connection.execute("SELECT count(*) FROM Cache WHERE value LIKE '%other%'").fetchone() == (1,)
 
 
-def test_values_that_only_save_time_are_deleted_after_a_week(folder: Path) -> None:
-    """Those that no plan asks for any more do not pile up; paid texts stay."""
-    kept(folder)
-    with Cache(folder) as cache:
-        cache.put({str(number): "x" for number in range(5)})
-        keep(cache, OTHER)
-    change(folder, "UPDATE Cache SET expire_time = expire_time - ?", 7 * 24 * 3600 + 1)
-
-    with Cache(folder) as cache:
-        assert cache.get("0") is None
-        cache.put({"new": "x"})
-        assert (cache.get("new"), texts_in(cache)) == ("x", {ONE, TWO})
-    with closing(sqlite3.connect(folder / "cache.db")) as connection:
-        assert connection.execute("SELECT key FROM Cache WHERE key LIKE 'saved %'").fetchall() == [("saved new",)]
-
-
 @posix
 def test_only_the_owner_can_read_it(folder: Path) -> None:
     """The folder is 0700 and the files 0600, also while it is open and also if the folder was there before."""

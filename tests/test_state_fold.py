@@ -50,22 +50,6 @@ def test_the_lock_wins_where_it_changed(where: lock.Lock) -> None:
     assert fold(where, NEW_IN).get(A) == (THEIRS if where.records else None)
 
 
-def test_forgetting_holds_only_where_its_base_stands() -> None:
-    """`state rm` on a line that a pull has changed since forgets nothing."""
-    forget = JournalFact(fact=Forget(A), base=base(OLD))
-
-    assert (fold(locked(OLD), forget), fold(locked(THEIRS), forget)) == ({}, {"a": THEIRS})
-    assert fold(locked(), forget) == {}
-
-
-def test_a_line_that_a_merge_brought_competes_with_the_journal() -> None:
-    """The base is still there, but another branch's line stands beside it: the same rules as in the file decide."""
-    ahead, behind = facts.record(generation=3, rev=9), facts.record(generation=3, rev=1)
-
-    assert (fold(locked(OLD, ahead), NEW_IN), fold(locked(OLD, behind), NEW_IN)) == ({"a": ahead}, {"a": NEW})
-    assert fold(locked(OLD, behind), JournalFact(fact=Forget(A), base=base(OLD))) == {"a": behind}
-
-
 def noted_line(text: str) -> str:
     """A journal line of a fact without a base."""
     return store.journal_line(text, step="write", base=())

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from contentops.atomic_io import Disk
+from contentops.digest import Digest
 from contentops.errors import StateError
 from contentops.model import ItemId, Job, JobState, Record, RequestId, State
 from contentops.model.jobs import stage
@@ -179,6 +180,23 @@ def test_what_is_healed_is_written_with_the_next_change(tmp_path: Path) -> None:
 
 
 # --- someone else writes the lock meanwhile ----------------------------------------------------------------
+
+
+def test_the_body_on_disk_settles_duplicates(tmp_path: Path) -> None:
+    """The store asks for the body of the output, and only where two lines claim one id."""
+    paths = []
+
+    def body(path: str) -> Digest:
+        paths.append(path)
+        return facts.text("a 1")
+
+    one = written(tmp_path, facts.record(generation=1), facts.record("b"))
+    two = written(tmp_path, facts.record(generation=2))
+    (tmp_path / "contentops.lock").write_bytes(one + two)
+
+    store = StateStore(tmp_path, environment="", lineage=lambda: facts.LINEAGE, write=False, body_on_disk=body)
+
+    assert (store.state.records[A], set(paths)) == (facts.record(generation=1), {"out/a.md"})
 
 
 @pytest.mark.parametrize(("data", "words"), [

@@ -223,14 +223,6 @@ def test_tokens_that_cannot_be_believed_are_unknown(tmp_path: Path, said: Any) -
     assert b"tokens" not in (tmp_path / "contentops.jobs").read_bytes()
 
 
-def test_a_failed_job_keeps_its_tokens(tmp_path: Path) -> None:
-    """It costs no credits, but its model was paid."""
-    harness = site(tmp_path, fails=lambda _inputs: "the model refuses")
-    harness.apply()
-    [entry] = harness.state.open_jobs.values()
-    assert (entry.state, entry.tokens) == (JobState.FAILED, USED)
-
-
 def test_a_paid_text_that_waits_keeps_its_tokens(tmp_path: Path, processes: None) -> None:
     """The open entry has them, even where the cache is gone and the server says nothing of them any more."""
     harness = site(tmp_path)

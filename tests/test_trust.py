@@ -164,16 +164,6 @@ def test_own_settings_that_are_no_file(tmp_path: Path, home: dict[str, str]) -> 
         trust.own_config(home)
 
 
-@pytest.mark.parametrize(("environ", "path"), [
-    ({"XDG_CONFIG_HOME": "/x", "HOME": "/h"}, "/x/contentops/config.yaml"),
-    ({"XDG_CONFIG_HOME": "x", "HOME": "/h"}, "/h/.config/contentops/config.yaml"),
-    ({"APPDATA": "/roaming", "HOME": "/h"}, "/roaming/contentops/config.yaml"), ({"HOME": "h"}, None), ({}, None),
-])  # fmt: skip
-def test_where_own_settings_are(environ: dict[str, str], path: str | None) -> None:
-    """Where the system keeps such files; never relative to where one stands, which may be the repository."""
-    assert trust.config_path(environ) == (Path(path) if path else None)
-
-
 @pytest.fixture
 def remote(project: Build) -> Project:
     """A project of a server that is on no list."""

@@ -422,17 +422,3 @@ def test_a_file_of_a_time_before_1970_is_planned_each_time(applied: Path, tmp_pa
     assert last.recall() is None
     assert _plan(root, last) == plan
     assert _last(root).recall() is None
-
-
-def test_the_command_line_says_the_same(applied: Path, tmp_path: Path, invoke: Run) -> None:
-    """Whatever form is asked for, from any folder of the project; and a no-op apply too."""
-    root = _copy(applied, tmp_path / "site")
-    asked = [
-        ["plan"], ["plan", "--detailed-exitcode", "-v"], ["plan", "--json"], ["plan", "--format", "markdown"],
-        ["plan", "--max-credits", "0"], ["apply", "--yes"], ["apply", "--yes", "--json"],
-    ]  # fmt: skip
-    folders = [root, root / "content" / "deep"]
-    before = [invoke("-C", str(folder), *words) for folder in folders for words in asked]
-    _plan(root, _last(root))
-    assert _last(root).recall() is not None
-    assert [invoke("-C", str(folder), *words) for folder in folders for words in asked] == before
