@@ -18,7 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args == ["--version"] and _print_version():
         return 0
     # The default of 700 new objects makes the collector walk a growing project again and again, and frees nothing.
-    gc.set_threshold(1_000_000, 50)
+    # A server would grow in vain until so many are new.
+    gc.set_threshold(20_000 if {"review", "serve"} & {*args} else 1_000_000, 50)
     try:
         from contentops.cli.entry import run
     except (KeyboardInterrupt, RuntimeError) as error:
