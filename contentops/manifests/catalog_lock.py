@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -124,25 +124,18 @@ UNRENDERED: Final = object()
 
 def check_with_catalog(values: Mapping[str, Any], inputs: Mapping[str, Any], catalog: Catalog, report: Report) -> None:
     """Report values that the catalog does not have. `inputs` may contain UNRENDERED."""
-    _check_slug("style", values.get("style"), catalog.styles, report)
-    if catalog.verticals is not None:
-        severity = Severity.WARNING if catalog.takes_any_vertical else Severity.ERROR
-        _check_slug("vertical", values.get("vertical"), catalog.verticals, report, severity)
-    if catalog.brand_voices is not None:
-        _check_slug("brand_voice", values.get("brand_voice"), catalog.brand_voices, report)
-    _check_slug("template", values.get("template"), catalog.templates, report)
+    lists = (catalog.templates, catalog.styles, catalog.verticals, catalog.brand_voices)
+    for name, known in zip(("template", "style", "vertical", "brand_voice"), lists, strict=True):
+        value = values.get(name)
+        if value is not None and known is not None and value not in known:
+            is_warning = name == "vertical" and catalog.takes_any_vertical
+            hint = suggest(value, tuple(sorted(known))) or "`contentops catalog pull` updates the catalog"
+            core = f"names the {name.replace('_', ' ')} `{value[:80]}`, which is not in the catalog"
+            severity = Severity.WARNING if is_warning else Severity.ERROR
+            report((name,), f"unknown-{name.replace('_', '-')}", core, hint=hint, severity=severity)
     template = catalog.templates.get(values.get("template", ""))
     if template is not None and template.inputs_known:
         _check_inputs(inputs, template, report)
-
-
-def _check_slug(
-    name: str, value: str | None, names: Collection[str], report: Report, severity: Severity = Severity.ERROR
-) -> None:
-    if value is not None and value not in names:
-        hint = suggest(value, tuple(sorted(names))) or "`contentops catalog pull` updates the catalog"
-        core = f"names the {name.replace('_', ' ')} `{value[:80]}`, which is not in the catalog"
-        report((name,), f"unknown-{name.replace('_', '-')}", core, hint=hint, severity=severity)
 
 
 def _check_inputs(inputs: Mapping[str, Any], template: Template, report: Report) -> None:
@@ -153,14 +146,11 @@ def _check_inputs(inputs: Mapping[str, Any], template: Template, report: Report)
         entry = by_name.get(name)
         if entry is None:
             misspelt.add(_unknown_input(name, template, by_name, report))
-            continue
-        if entry.name in given:
+        elif given.setdefault(entry.name, name) != name:
             core = f"sets `{given[entry.name]}` and `{name}`, which set the same input of template `{template.slug}`"
             report(("inputs", name), "duplicate-input", core, key=True, hint=f"keep `{entry.name}`")
-            continue
-        given[entry.name] = name
-        if value is not UNRENDERED:
-            _check_value(name, value, entry, template, report)
+        elif value is not UNRENDERED and not _input_test(entry.kind, entry.required, *entry.options)(value):
+            _report_value(name, value, entry, template, report)
     for entry in template.inputs:
         if entry.required and entry.name not in given and entry.name not in misspelt:
             core = f"does not set `{entry.name}`, which template `{template.slug}` needs"
@@ -177,15 +167,12 @@ def _unknown_input(name: str, template: Template, by_name: Mapping[str, Template
     return name_meant
 
 
-def _check_value(name: str, value: Json, entry: TemplateInput, template: Template, report: Report) -> None:
-    if entry.required and (not value.strip() if isinstance(value, str) else isinstance(value, list) and not value):
+def _report_value(name: str, value: Json, entry: TemplateInput, template: Template, report: Report) -> None:
+    if entry.required and not test_of(_FILLED)(value):
         core = f"has an empty `{name}`, which template `{template.slug}` needs"
         report(("inputs", name), "missing-input", core, hint="fill it in")
         return
-    schema, fits = _input_schema(entry.kind, *entry.options)
-    if fits(value):
-        return
-    for each in violations(schema, value, ("inputs", name)):
+    for each in violations(_input_schema(entry.kind, *entry.options), value, ("inputs", name)):
         # Catalogs also call lists `textarea`: in the API's own example `key_points` is a list.
         doubtful = entry.kind == "textarea" and isinstance(value, list)
         severity = Severity.WARNING if doubtful else Severity.ERROR
@@ -193,6 +180,7 @@ def _check_value(name: str, value: Json, entry: TemplateInput, template: Templat
         report(("inputs", name), "wrong-input", f": {each.message}", hint=hint, severity=severity)
 
 
+_FILLED: Final = {"pattern": r"\S", "minItems": 1}
 _TEXT: Final = {"type": ["string", "number"]}
 _TYPES: Final[Mapping[str, Mapping[str, Any]]] = {
     **dict.fromkeys(("text", "textarea", "select"), _TEXT),
@@ -202,11 +190,16 @@ _TYPES: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 
 
-@functools.lru_cache(maxsize=1_000, typed=True)
-def _input_schema(kind: str, *options: Json) -> tuple[Mapping[str, Any], Callable[[Any], bool]]:
-    """Return the schema of an input of a kind with some options, and the test for its values."""
+def _input_schema(kind: str, *options: Json) -> Mapping[str, Any]:
+    """Return the schema of an input of a kind with some options."""
     schema: Mapping[str, Any] = _TYPES.get(kind, {})
-    if options:
-        stated = {"enum": list(options)}
-        schema = {**schema, "items": stated} if kind == "multiselect" else stated if kind == "select" else schema
-    return schema, test_of(schema)
+    stated = {"enum": list(options)}
+    if options and kind == "multiselect":
+        return {**schema, "items": stated}
+    return stated if options and kind == "select" else schema
+
+
+@functools.lru_cache(maxsize=1_000, typed=True)
+def _input_test(kind: str, required: bool, *options: Json) -> Callable[[Any], bool]:
+    """Return the test for the values of an input; one that is required has to be filled in."""
+    return test_of({"allOf": [_input_schema(kind, *options), _FILLED if required else {}]})

@@ -479,15 +479,21 @@ def test_of(schema: Any) -> Test:
     names = [
         key for key in schema if key not in _WORDS and not (key == "additionalProperties" and "properties" in schema)
     ]
-    tests = [_of_keyword(key, schema) for key in names]
-    return tests[0] if len(tests) == 1 else lambda value: all(test(value) for test in tests)
+    return _all_of([_of_keyword(key, schema) for key in names])
+
+
+def _all_of(tests: Sequence[Test]) -> Test:
+    return functools.reduce(lambda one, other: lambda value: one(value) and other(value), tests or [lambda _: True])
+
+
+def _any_of(tests: Sequence[Test]) -> Test:
+    return functools.reduce(lambda one, other: lambda value: one(value) or other(value), tests)
 
 
 def _of_keyword(key: str, schema: Any) -> Test:
     argument = schema[key]
     if key == "type":
-        kinds = [_TYPES[kind] for kind in ([argument] if isinstance(argument, str) else argument)]
-        return kinds[0] if len(kinds) == 1 else lambda value: any(test(value) for test in kinds)
+        return _any_of([_TYPES[kind] for kind in ([argument] if isinstance(argument, str) else argument)])
     if key in {"enum", "const"}:
         # `true` is not `1`.
         known = [(isinstance(each, bool), each) for each in (argument if key == "enum" else [argument])]
@@ -501,8 +507,10 @@ def _of_keyword(key: str, schema: Any) -> Test:
     if key in {"items", "propertyNames"}:
         inner, kind = test_of(argument), list if key == "items" else dict
         return lambda value: not isinstance(value, kind) or all(map(inner, value))
-    if key in {"anyOf", "not"}:
-        tests = [test_of(part) for part in (argument if key == "anyOf" else [argument])]
-        return lambda value: any(test(value) for test in tests) is (key == "anyOf")
+    if key in {"anyOf", "allOf"}:
+        return (_any_of if key == "anyOf" else _all_of)([test_of(part) for part in argument])
+    if key == "not":
+        refused = test_of(argument)
+        return lambda value: not refused(value)
     of_type, holds = _TYPES[_BINDING[key][0]], _BINDING[key][1]
     return lambda value: not of_type(value) or holds(value, argument)

@@ -10,7 +10,7 @@ import itertools
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -79,7 +79,7 @@ def check_item(
     """
     before = problems.errors
     report = _reporter(rendered, problems)
-    values = _checked_fields(rendered, report, rendered.declared.open if well_formed else rendered.values)
+    values = _checked_fields(rendered, report, well_formed=well_formed)
     if preset:
         _check_preset(preset, values.get("metadata", {}), report)
     inputs = _inputs(rendered, values)
@@ -169,15 +169,15 @@ def _find(declared: Declared, path: tuple[str, ...]) -> tuple[Written, bool]:
     return (declared.written, False) if written.document is None or not path else (written, exists)
 
 
-def _spec(rendered: Rendered, values: dict[str, Any], checks: Checks, approval: ApprovalRule, preset: str) -> Spec:
-    fields = {name: values[name] for name in REQUEST_FIELDS if name in values}
-    waits = bool(rendered.open) and any(name.startswith("inputs.") for name in rendered.open)
+def _spec(rendered: Rendered, values: Mapping[str, Any], checks: Checks, approval: ApprovalRule, preset: str) -> Spec:
     metadata = values.get("metadata", {})
     if "publish_on" in values:
         metadata = with_day(preset, metadata, values["publish_on"])
     if "title" in metadata:
         metadata = {**metadata, "title": clean_title(metadata["title"])}
+    fields = {name: values[name] for name in REQUEST_FIELDS if name in values}
     request = Request(**{"template": "", "style": "", "inputs": {}, **fields})
+    waits = any(name.startswith("inputs.") for name in rendered.open)
     return Spec(
         id=ItemId(values["id"]),
         request=request,
@@ -185,16 +185,9 @@ def _spec(rendered: Rendered, values: dict[str, Any], checks: Checks, approval: 
         digest=NOTHING if waits else request.digest,
         output=values.get("output", ""),
         metadata=metadata,
-        tags=tuple(values.get("tags", ())),
-        on_edit=OnEdit(values["on_edit"]) if "on_edit" in values else OnEdit.BLOCK,
-        merge=MergeRule(values["merge"]) if "merge" in values else MergeRule.LENIENT,
-        protected=values.get("protected", False),
-        save=values.get("save", True),
         checks=checks,
         names=_names_of(rendered.each.values) if checks.similar is not None and rendered.each is not None else (),
         approval=approval,
-        on_source_change=OnSourceChange(values.get("on_source_change", OnSourceChange.NOTE)),
-        publish_on=values.get("publish_on", ""),
         references=rendered.references(),
         mentions=rendered.references(of_metadata=True),
         readings=rendered.readings,
@@ -203,7 +196,20 @@ def _spec(rendered: Rendered, values: dict[str, Any], checks: Checks, approval: 
         origins=rendered.origins,
         variables=rendered.variables,
         used=rendered.used,
+        **{name: as_field(values[name]) for name, as_field in _OTHERS.items() if name in values},
     )
+
+
+_OTHERS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "tags": tuple,
+    "on_edit": OnEdit,
+    "merge": MergeRule,
+    "on_source_change": OnSourceChange,
+    "protected": bool,
+    "save": bool,
+    "publish_on": str,
+}
+"""The keys that are fields of a spec as they are, by the type there."""
 
 
 def _names_of(row: Mapping[str, Json]) -> tuple[str, ...]:
@@ -216,24 +222,23 @@ def _names_of(row: Mapping[str, Json]) -> tuple[str, ...]:
 # --- fields ----------------------------------------------------------------------------------------------
 
 
-def _checked_fields(rendered: Rendered, report: Report, doubtful: Collection[str]) -> dict[str, Any]:
-    """The valid values by field; the others are reported. `doubtful` are the fields that may not fit their schema."""
-    values: dict[str, Any] = {}
+def _checked_fields(rendered: Rendered, report: Report, *, well_formed: bool) -> dict[str, Any]:
+    """Return the valid values by field; the others are reported."""
     tests = field_tests()
-    for name, value in rendered.values.items():
-        if name not in tests:
-            continue
-        if name == "id" and isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)  # noqa: PLW2901 - a number is as good a name as its digits
-        elif name == "approval":
-            value = _with_switches(value)  # noqa: PLW2901 - the words of a person or a column
-        if name in doubtful and not tests[name](value):
-            for each in field_violations(name, value):
-                # An entry of a list that a template gave has no location.
-                path = itertools.takewhile(lambda step: isinstance(step, str), each.pointer)
-                report(tuple(map(str, path)), each.code, f": {each.message}", key=each.key, hint=each.hint)
-        elif name not in _FIELDS or _FIELDS[name](value, report):
-            values[name] = value
+    values = {name: value for name, value in rendered.values.items() if well_formed or name in tests}
+    if type(values.get("id")) is int:
+        values["id"] = str(values["id"])  # a number is as good a name as its digits
+    if "approval" in values:
+        values["approval"] = _with_switches(values["approval"])  # the words of a person or a column
+    doubtful = rendered.declared.open if well_formed else values
+    for name in [name for name in doubtful if name in values and not tests[name](values[name])]:
+        for each in field_violations(name, values.pop(name)):
+            # An entry of a list that a template gave has no location.
+            path = itertools.takewhile(lambda step: isinstance(step, str), each.pointer)
+            report(tuple(map(str, path)), each.code, f": {each.message}", key=each.key, hint=each.hint)
+    for name, is_valid in _FIELDS.items():
+        if name in values and not is_valid(values[name], report):
+            del values[name]
     _check_missing(rendered, values, report)
     return values
 
