@@ -7,7 +7,7 @@ from typing import Any
 from contentops.errors import Diagnostic, InputError
 from contentops.manifests.load import load
 from contentops.manifests.project import load_project
-from contentops.model import Catalog, Desired, Template, TemplateInput
+from contentops.model import Catalog, CatalogEntry, Desired, Template, TemplateInput
 from tests.running import Build
 
 CATALOG = Catalog(
@@ -28,8 +28,8 @@ CATALOG = Catalog(
         ),
         "bare": Template(slug="bare"),
     },
-    styles=frozenset({"general", "formal"}),
-    verticals=frozenset({"legal", "health"}),
+    styles={slug: CatalogEntry(slug=slug) for slug in ("general", "formal")},
+    verticals={slug: CatalogEntry(slug=slug) for slug in ("legal", "health")},
 )
 
 PROJECT = """

@@ -41,7 +41,7 @@ from contentops.model import (
 from contentops.model.run import KeptReport, KeptRun
 from contentops.operations import opening, runs, workspace
 from contentops.operations.opening import Runtime
-from contentops.operations.workspace import snapshot_of
+from contentops.operations.workspace import catalog_of
 from contentops.pages.app import create_app, open_port
 from contentops.pages.security import Keys
 from contentops.pages.site import Links, Site
@@ -111,7 +111,7 @@ def build(folder: Path, items: int = 150, *, declared: int = 0, now: datetime | 
             place = f"{_TOWNS[at % 10]} {_KINDS[at // 10 % 10]}" + (f" {at // 100 + 1}" if at >= 100 else "")
             rows.write(f"{place.lower().replace(' ', '-')},{place},small teams,800,desks by the day\n")
     project = opening.open_project(str(folder), "", ())
-    catalog = snapshot_of(structs.replace(project, api=structs.replace(project.api, base_url="local")))
+    catalog = catalog_of(structs.replace(project, api=structs.replace(project.api, base_url="local")))
     assert catalog is not None
     (folder / FILE).write_text(encode({SERVER: catalog}), encoding="utf-8")
     records: dict[ItemId, Record] = {}

@@ -12,7 +12,7 @@ from msgspec import structs
 from contentops.api.outcomes import RETRY
 from contentops.errors import ApiError, Check, InputError
 from contentops.manifests.catalog_lock import FILE, encode
-from contentops.model import CatalogSnapshot
+from contentops.model import Catalog
 from contentops.operations import catalog as catalogs
 from contentops.operations import doctor as doctor_operation
 from contentops.operations import plan as plan_operation
@@ -250,7 +250,7 @@ def checks(harness: Harness) -> dict[str, Check]:
 
 @pytest.mark.parametrize(("text", "ok", "words"), [
     ("{", False, "catalog.lock.json: the file is cut off or is not JSON"),
-    (encode({"https://other.example:443": CatalogSnapshot()}), None, "was made for `https://other.example:443`"),
+    (encode({"https://other.example:443": Catalog()}), None, "was made for `https://other.example:443`"),
     (encode({}), None, "names no server"),
 ])  # fmt: skip
 def test_doctor_looks_at_the_file(text: str, ok: bool | None, words: str, tmp_path: Path) -> None:

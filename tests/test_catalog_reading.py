@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from contentops.api.reading import catalog_entry, inputs_of, manner_of, slug_of, template
 from contentops.errors import InputError
 from contentops.manifests.catalog_lock import FILE, encode, parse
-from contentops.model import CatalogEntry, CatalogSnapshot, Request, Template, TemplateInput
+from contentops.model import Catalog, CatalogEntry, Request, Template, TemplateInput
 from contentops.operations.catalog import changes_between
 from contentops.schema_files import load_schema
 
@@ -85,7 +85,7 @@ descriptions = st.dictionaries(
 @given(descriptions, descriptions)
 def test_whatever_a_server_says_is_kept_and_read_back(entry: dict[str, Any], detail: dict[str, Any]) -> None:
     """Any description becomes a template that fits the schema and comes back the same from the file."""
-    snapshot = CatalogSnapshot(
+    snapshot = Catalog(
         templates={"t": template("t", entry, detail)},
         styles={"s": catalog_entry({**entry, "id": "s"})},
         verticals={"v": catalog_entry({**detail, "id": "v"})},
@@ -93,12 +93,12 @@ def test_whatever_a_server_says_is_kept_and_read_back(entry: dict[str, Any], det
     text = encode({SERVER: snapshot})
     assert (parse(text.encode()), encode(parse(text.encode()))) == ({SERVER: snapshot}, text)
     jsonschema.validate(json.loads(text), load_schema("catalog"))
-    assert snapshot.checked().templates == snapshot.templates
+    assert set(snapshot.templates) == {"t"}
 
 
 def test_the_file_is_golden() -> None:
     """Sorted, without times, and with nothing said twice."""
-    snapshot = CatalogSnapshot(
+    snapshot = Catalog(
         templates={
             "z": Template(slug="z", inputs_known=False),
             "a": Template(
@@ -109,7 +109,7 @@ def test_the_file_is_golden() -> None:
         },
         styles={"s": CatalogEntry(slug="s", tone="calm")},
     )
-    assert json.loads(encode({"b": CatalogSnapshot(), "a": snapshot})) == {
+    assert json.loads(encode({"b": Catalog(), "a": snapshot})) == {
         "format_version": "1.0",
         "servers": {
             "a": {
@@ -130,13 +130,13 @@ def test_the_file_is_golden() -> None:
             "b": {"templates": [], "styles": [], "verticals": None},
         },
     }
-    text = encode({"b": CatalogSnapshot(), "a": snapshot})
+    text = encode({"b": Catalog(), "a": snapshot})
     assert text.startswith('{\n  "format_version": "1.0",\n  "servers": {\n    "a": {')
     assert text.endswith("}\n")
     assert "Ä" in text
 
 
-GOOD = encode({SERVER: CatalogSnapshot(templates={"t": Template(slug="t", inputs_known=False)})})
+GOOD = encode({SERVER: Catalog(templates={"t": Template(slug="t", inputs_known=False)})})
 
 
 @pytest.mark.parametrize(("data", "code", "words"), [
@@ -161,7 +161,7 @@ def test_a_file_that_can_not_be_used(data: str | bytes, code: str, words: str) -
     assert first.location.file == FILE
 
 
-BEFORE = CatalogSnapshot(
+BEFORE = Catalog(
     templates={
         "gone": Template(slug="gone", inputs_known=False),
         "same": Template(slug="same", name="Old name", inputs=(TemplateInput(name="a"),)),
@@ -180,7 +180,7 @@ BEFORE = CatalogSnapshot(
     styles={"s1": CatalogEntry(slug="s1"), "s2": CatalogEntry(slug="s2")},
     verticals={"v1": CatalogEntry(slug="v1")},
 )
-AFTER = CatalogSnapshot(
+AFTER = Catalog(
     templates={
         "new": Template(slug="new", inputs_known=False),
         "same": Template(slug="same", name="New name", inputs=(TemplateInput(name="a"),)),

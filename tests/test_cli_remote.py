@@ -15,7 +15,7 @@ from msgspec import structs
 from contentops.cli.commands.catalog import pulled_text
 from contentops.cli.terminal import harmless
 from contentops.errors import ApiError
-from contentops.model import CatalogEntry, CatalogSnapshot
+from contentops.model import Catalog, CatalogEntry
 from contentops.operations import connection as remote
 from contentops.operations.catalog import CatalogChange, Pulled
 from contentops.reporting.layout import unpainted
@@ -260,7 +260,7 @@ def test_what_a_pull_says() -> None:
     items = tuple(f"i{number}" for number in range(10))
     pulled = Pulled(
         server="https://api.example.test:443",
-        snapshot=CatalogSnapshot(styles={"s": CatalogEntry(slug="s")}),
+        snapshot=Catalog(styles={"s": CatalogEntry(slug="s")}),
         written=True,
         changes=(
             CatalogChange(kind="template", how="changed", slug="a", details=("input `x` is new",), items=items),

@@ -19,7 +19,7 @@ from contentops.errors import Diagnostic, InputError, Severity, nearest, suggest
 from contentops.json_reader import load_json
 from contentops.manifests.schema import check_schema, fits_schema, test_of, violations
 from contentops.manifests.values import Report
-from contentops.model import Catalog, CatalogEntry, CatalogSnapshot, Json, Template, TemplateInput
+from contentops.model import Catalog, CatalogEntry, Json, Template, TemplateInput
 from contentops.yaml.positions import Source, finding_at
 from contentops.yaml.read import decode, read_yaml
 
@@ -32,13 +32,13 @@ _HINT: Final = "restore it from git, or run `contentops catalog pull`, which wri
 # --- writing -----------------------------------------------------------------------------------------------
 
 
-def encode(snapshots: Mapping[str, CatalogSnapshot]) -> str:
+def encode(snapshots: Mapping[str, Catalog]) -> str:
     """Return the text of the file: one snapshot per server."""
     document = {"format_version": _VERSION, "servers": {name: as_json(snapshots[name]) for name in sorted(snapshots)}}
     return json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
 
 
-def as_json(snapshot: CatalogSnapshot) -> dict[str, Json]:
+def as_json(snapshot: Catalog) -> dict[str, Json]:
     """Return one snapshot in the form of the file: without defaults, but always with the kinds of inputs."""
     voices = snapshot.brand_voices
     return {
@@ -62,7 +62,7 @@ def _template_json(template: Template) -> dict[str, Json]:
 # --- reading -----------------------------------------------------------------------------------------------
 
 
-def parse(data: bytes) -> dict[str, CatalogSnapshot]:
+def parse(data: bytes) -> dict[str, Catalog]:
     """Return the snapshots of a file, by server. Raises InputError with every finding."""
     source, findings = decode(FILE, data)
     if findings:
@@ -100,8 +100,8 @@ def _check(source: Source, data: bytes, document: Json) -> None:
     raise InputError([*findings, *check_schema(read, "catalog")] or [unknown])
 
 
-def _snapshot(document: Mapping[str, Json]) -> CatalogSnapshot:
-    return CatalogSnapshot(
+def _snapshot(document: Mapping[str, Json]) -> Catalog:
+    return Catalog(
         templates={each["slug"]: _template(each) for each in document["templates"]},
         styles=_entries(document["styles"]) or {},
         verticals=_entries(document.get("verticals")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import graphlib
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from msgspec import Struct, field, structs
@@ -15,7 +15,7 @@ from contentops.documents.paths import OWN_ENDINGS, collision_key, folders, is_o
 from contentops.errors import Diagnostic, Location, Severity, did_you_mean, nearest
 from contentops.manifests.discover import glob_matcher
 from contentops.manifests.render import Referring
-from contentops.manifests.values import counted
+from contentops.manifests.values import Written, counted
 from contentops.model import ItemId, Moved, Project, Spec
 from contentops.model.desired import Stage, stage_of
 from contentops.yaml.positions import MAX_EXCERPT, Source, YamlDocument, finding, finding_at
@@ -102,54 +102,49 @@ class OutputPaths:
     def __init__(self, results: Sequence[FileResult], sources: Sources, patterns: Sequence[str]) -> None:
         self._sources = sources
         self._patterns = [(pattern, glob_matcher(pattern.removeprefix("./"))) for pattern in patterns]
-        self._read = {collision_key(path): path for path in inputs_of(results)}
-        self._around = {folder: path for key, path in self._read.items() for folder in folders(key)}
-        """By each folder of an input file, the file."""
-        self._taken: dict[str, Spec] = {}
-        self._above: dict[str, Spec] = {}
-        """By each folder of an output, an item whose output is in it."""
+        self._taken: dict[str, Spec | str] = {collision_key(path): path for path in inputs_of(results)}
+        """By path, the item whose output it is, or the input file."""
+        self._above = {folder: path for key, path in self._taken.items() for folder in folders(key)}
+        """By each folder of such a path, one of the items or files in it."""
 
     def take(self, spec: Spec) -> Diagnostic | None:
         """Take the output of an item. Returns why it cannot be: another has it, or the project is made of it."""
         key = collision_key(spec.output)
         above = tuple(folders(key))
-        found = self._other_item(spec, key, above) or self._input(spec, key, above)
-        if found is None:
-            self._taken[key] = spec
-            for folder in above:
-                if folder in self._above:
-                    break  # so are the folders above it
-                self._above[folder] = spec
-        return found
-
-    def _other_item(self, spec: Spec, key: str, above: Sequence[str]) -> Diagnostic | None:
-        """Return the output of another item at the path, in a folder of that name, or where a folder has to be."""
-        holder = next((self._taken[folder] for folder in above if folder in self._taken), None)
-        if (other := self._taken.get(key)) is not None and other.id != spec.id:
-            conflict = f"which is `{other.output}` of item `{other.id}` if case and accents are ignored"
-            if spec.output == other.output:
-                conflict = f"which item `{other.id}` writes already"
-        elif (other := self._above.get(key)) is not None and other.id != spec.id:
-            conflict = f"but that is also the folder of `{other.output}`, the output of item `{other.id}`"
-        elif (other := holder) is not None and other.id != spec.id:
-            conflict = f"but its folder `{other.output}` is the output of item `{other.id}`"
-        else:
-            return None
-        where = "" if other.location == spec.location else f" (declared at {_stated(other) or other.location})"
-        return _collision(self._sources, spec, conflict + where)
-
-    def _input(self, spec: Spec, key: str, above: Sequence[str]) -> Diagnostic | None:
-        """Return a file that the project is made of at the path, or a path that would be taken for one."""
-        conflict = ""
-        if path := next((self._read[each] for each in (key, *above) if each in self._read), ""):
-            conflict = f"but `{path}` is an input file of the project"
-        elif key in self._around:
-            conflict = f"but that is also the folder of `{self._around[key]}`, which is an input file of the project"
-        elif any(is_own(each) for each in (key, *above) if each.endswith(OWN_ENDINGS)):
+        holder = next((self._taken[each] for each in (key, *above) if each in self._taken), None)
+        conflict = _conflict(spec, holder) or _conflict(spec, self._above.get(key), is_folder=True)
+        if not conflict and any(is_own(each) for each in (key, *above) if each.endswith(OWN_ENDINGS)):
             conflict = "a name contentops keeps for its own files"
-        elif pattern := next((pattern for pattern, matches in self._patterns if matches(spec.output)), ""):
-            conflict = f"which would then be read as a manifest: `manifests` names `{pattern}`"
-        return _collision(self._sources, spec, conflict) if conflict else None
+        elif not conflict and (named := next((name for name, matches in self._patterns if matches(spec.output)), "")):
+            conflict = f"which would then be read as a manifest: `manifests` names `{named}`"
+        if conflict:
+            return _collision(self._sources, spec, conflict)
+        self._taken[key] = spec
+        for folder in above:
+            if folder in self._above:
+                break  # so are the folders above it
+            self._above[folder] = spec
+        return None
+
+
+def _conflict(spec: Spec, other: Spec | str | None, *, is_folder: bool = False) -> str:
+    """Return what stands against the output of an item; `is_folder`: `other` is in a folder of this name."""
+    if isinstance(other, str):
+        conflict = f"but that is also the folder of `{other}`, which" if is_folder else f"but `{other}`"
+        return f"{conflict} is an input file of the project"
+    if other is None or other.id == spec.id:
+        return ""
+    if is_folder:
+        conflict = f"but that is also the folder of `{other.output}`, the output of item `{other.id}`"
+    elif spec.output == other.output:
+        conflict = f"which item `{other.id}` writes already"
+    elif collision_key(spec.output) == collision_key(other.output):
+        conflict = f"which is `{other.output}` of item `{other.id}` if case and accents are ignored"
+    else:
+        conflict = f"but its folder `{other.output}` is the output of item `{other.id}`"
+    return (
+        conflict if other.location == spec.location else f"{conflict} (declared at {_stated(other) or other.location})"
+    )
 
 
 def _check_requests(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
@@ -399,22 +394,24 @@ def _check_groups(results: Sequence[FileResult], sources: Sources) -> Iterator[D
             yield structs.replace(problem, severity=Severity.WARNING)
 
 
-class FileResult(Struct, frozen=True, kw_only=True):
+class FileResult(Struct, kw_only=True):
     """Everything that one manifest file declares, rendered and checked."""
 
     path: str
-    specs: tuple[Spec, ...] = ()
-    claims: tuple[tuple[str, Location], ...] = ()
+    specs: list[Spec] = field(default_factory=list)
+    claims: list[tuple[str, Location]] = field(default_factory=list)
     """Ids and locations of items with errors."""
-    moved: tuple[Moved, ...] = ()
-    findings: tuple[Diagnostic, ...] = ()
-    used: frozenset[str] = frozenset()
+    moved: list[Moved] = field(default_factory=list)
+    findings: list[Diagnostic] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)
     """The variables its items use."""
-    data: frozenset[str] = frozenset()
+    idle: list[tuple[Written, str]] = field(default_factory=list)
+    """Variables that a declaration has but does not use, each with the name of the declaration in messages."""
+    data: set[str] = field(default_factory=set)
     """The data files it uses."""
     complete: bool = True
     """Whether every declared id is known."""
     items: int = 0
     """The number of its declarations."""
-    referring: Mapping[ItemId, Referring] = field(default_factory=dict)
+    referring: dict[ItemId, Referring] = field(default_factory=dict)
     """Its items that use texts of others or rows."""

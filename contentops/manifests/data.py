@@ -6,7 +6,6 @@ item that is made from it.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import itertools
 import json
@@ -136,9 +135,8 @@ _DECODER: Final = json.JSONDecoder(
 )
 
 
-def _decode(source: Source, start: int) -> tuple[Any, int] | Diagnostic:
-    """Return the JSON value at an index and the index after it, or a finding."""
-    text = source.text
+def _decode(source: Source, text: str, start: int) -> tuple[Any, int] | Diagnostic:
+    """Return the JSON value at an index of a text and the index after it, or a finding."""
     try:
         value, end = _DECODER.raw_decode(text, start)
         _check_value(value, 1)
@@ -198,7 +196,7 @@ def _read_json(source: Source) -> Iterator[DataRow | Diagnostic]:
     index = _skip(text, index + 1)
     more = text[index : index + 1] != "]"
     while more:
-        decoded = _decode(source, index)
+        decoded = _decode(source, text, index)
         if isinstance(decoded, Diagnostic):
             yield decoded
             return
@@ -217,22 +215,17 @@ def _read_json(source: Source) -> Iterator[DataRow | Diagnostic]:
 
 def _read_json_lines(source: Source) -> Iterator[DataRow | Diagnostic]:
     """Yield one JSON value per line; a line with a problem does not hide problems of others."""
-    for number, text in enumerate(source.text.split("\n"), start=1):
-        index = _skip(text, 0)
-        if index < len(text):
-            row = _json_line(Source(source.path, text), index)
-            location = structs.replace(row.location or Location(source.path), line=number)
-            yield structs.replace(row, location=location)
-
-
-def _json_line(line: Source, index: int) -> DataRow | Diagnostic:
-    decoded = _decode(line, index)
-    if isinstance(decoded, Diagnostic):
-        return decoded
-    after = _skip(line.text, decoded[1])
-    if after < len(line.text):
-        return _json_error(line, "more than one value in the line", after)
-    return _row(line, decoded[0], line.mark(index))
+    text = source.text.replace("\n", "\v")  # no value goes on in the next line, as JSON has no such sign
+    stop = -1
+    for line in source.text.split("\n"):
+        start, stop = _skip(text, stop + 1), stop + 1 + len(line)
+        decoded = _decode(source, text, start) if start < stop else None
+        if isinstance(decoded, Diagnostic):
+            yield decoded
+        elif decoded is not None and (after := _skip(text, decoded[1])) < stop:
+            yield _json_error(source, "more than one value in the line", after)
+        elif decoded is not None:
+            yield _row(source, decoded[0], source.mark(start))
 
 
 # --- YAML --------------------------------------------------------------------------------------------------
@@ -317,9 +310,7 @@ def read_csv(source: Source) -> Iterator[DataRow | Diagnostic]:
                 return
             if not header:
                 header = cells
-                problems = list(
-                    itertools.islice(_check_header(source, header, start, _widths(text, separator)), MAX_FINDINGS)
-                )
+                problems = list(itertools.islice(_check_header(source, header, start), MAX_FINDINGS))
                 yield from problems
                 if problems:
                     return
@@ -335,39 +326,20 @@ def read_csv(source: Source) -> Iterator[DataRow | Diagnostic]:
         yield finding_at(source, "no-header", "the CSV file has no header", (1, 1), hint=hint)
 
 
-def _widths(text: str, separator: str) -> list[int]:
-    """Return the number of cells of the first rows."""
-    import csv
-
-    with contextlib.suppress(csv.Error):
-        rows = filter(None, csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator))
-        return [len(cells) for cells in itertools.islice(rows, 2)]
-    return []
-
-
-def _check_header(source: Source, header: list[str], line: int, widths: list[int]) -> Iterator[Diagnostic]:
-    """Yield every problem of a header; `widths`: the cells of the first rows."""
-    width = len(source.line(line))
+def _check_header(source: Source, header: list[str], line: int) -> Iterator[Diagnostic]:
+    """Yield every problem of a header."""
+    problems = [(message, hint) for _, message, hint in header_problems(dict(enumerate(header, start=1)))]
     if len(header) == 1 and "|" in header[0]:
         hint = "separate columns by commas, semicolons or tabs instead of `|`"
-        yield finding_at(source, "bad-header", "the header has only one column", (line, 1), width=width, hint=hint)
-        return
-    named = sum(bool(name.strip()) for name in header)
-    if named == 1 and (len(header) > 2 or any(len(header) < other for other in widths[1:])):
-        message = f"line {line} looks like a title: it has one cell"
-        yield finding_at(source, "bad-header", message, (line, 1), width=width, hint=TITLE_HINT)
-        return
-    for _, message, hint in header_problems(dict(enumerate(header, start=1))):
-        yield finding_at(source, "bad-header", message, (line, 1), width=width, hint=hint)
+        problems = [("the header has only one column", hint)]
+    for message, hint in problems:
+        yield finding_at(source, "bad-header", message, (line, 1), width=len(source.line(line)), hint=hint)
 
 
 def _ragged(source: Source, cells: int, expected: int, line: int) -> Diagnostic:
     message = f"the row has {plural(cells, 'cell')}, the header {expected}"
-    hint = (
-        'put cells that contain the separator in double quotes: `"a, b"`'
-        if cells > expected
-        else "add the missing cells"
-    )
+    hint = 'put cells that contain the separator in double quotes: `"a, b"`' if cells > expected else ""
+    hint = TITLE_HINT if cells > expected == 1 else hint or "add the missing cells"
     return finding_at(source, "ragged-row", message, (line, 1), width=len(source.line(line)), hint=hint)
 
 

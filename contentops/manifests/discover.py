@@ -13,23 +13,16 @@ import re
 import stat
 from collections.abc import Callable, Iterator
 from functools import cache
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from contentops.atomic_io import NotAFile, read_file
-from contentops.errors import Diagnostic, Location, Severity
+from contentops.errors import Diagnostic, Location, Severity, first_of
 from contentops.manifests.data import DataFile
 from contentops.model import PROJECT_FILE, Project
 from contentops.yaml.positions import Pointer, Source, YamlDocument, finding
 from contentops.yaml.read import MAX_BYTES
 
-MAX_NAMES: Final = 20_000
-"""Most names that are searched for manifests in other folders."""
-MAX_OPENED: Final = 50
-"""Most files that are opened to see whether they look like manifests."""
-
-_ITEMS: Final = re.compile(rb"^items:", re.MULTILINE)
 WILD: Final = re.compile(r"[*?\[]")
 """What makes a glob of a path."""
 
@@ -48,31 +41,21 @@ class FileError(Exception):
 @cache
 def glob_matcher(pattern: str) -> Callable[[str], bool]:
     """Return a test for paths: `*` and `?` stay within a name, `**` matches any folders or none."""
-    parts = [None if part == "**" else re.compile(fnmatch.translate(part)).match for part in pattern.split("/")]
+    names = re.sub(r"(?<![^/])(\*\*/)+", "**/", pattern).split("/")
+    parts = [None if name == "**" else re.compile(fnmatch.translate(name)).match for name in names]
     start = WILD.split(pattern, 1)[0]
 
     def matches(path: str) -> bool:
         if not path.startswith(start):
             return False
-        names = path.split("/")
-        part = name = tried = 0
-        after = -1
-        """The part after the last `**`, which matches the names before `tried`."""
-        while name < len(names):
-            test = parts[part] if part < len(parts) else None
-            if part < len(parts) and test is None:
-                part, tried = part + 1, name
-                after = part
-                if part == len(parts):
-                    return True
-            elif test is not None and test(names[name]):
-                part, name = part + 1, name + 1
-            elif after >= 0:
-                tried += 1
-                part, name = after, tried
-            else:
-                return False
-        return part == len(parts)
+        reached = {0}
+        """The parts that the names so far may lead to: this takes no longer for a hostile pattern."""
+        for name in path.split("/"):
+            reached |= {at + 1 for at in reached if at < len(parts) and parts[at] is None}
+            known = [(at, parts[at]) for at in reached if at < len(parts)]
+            reached = {at for at, part in known if part is None}
+            reached |= {at + 1 for at, part in known if part is None or part(name)}
+        return len(parts) in reached
 
     return matches
 
@@ -220,11 +203,10 @@ def discover(project: Project, source: Source, files: ProjectFiles) -> tuple[lis
         paths.update(matched)
         if not matched and not any(problem.severity is Severity.ERROR for problem in problems):
             idle.append((pattern, index))
-    elsewhere = _elsewhere(files) if idle and not paths else []
     written = len(pointer) > 1 or "manifests" in project.settings
     code, severity = "no-manifests", Severity.WARNING
     for pattern, index in idle:
-        message, hint = _no_match(pattern, files, elsewhere, written=written)
+        message, hint = _no_match(pattern, files, written=written)
         if written:
             findings.append(finding(settings, code, message, (*pointer, index), hint=hint, severity=severity))
         else:  # the built-in glob is in no file
@@ -241,35 +223,14 @@ def _globs_pointer(project: Project) -> Pointer:
     return ("manifests",)
 
 
-def _no_match(pattern: str, files: ProjectFiles, elsewhere: list[str], *, written: bool) -> tuple[str, str]:
-    """Message and hint for a glob without a match, with files of the other ending or manifests elsewhere."""
+def _no_match(pattern: str, files: ProjectFiles, *, written: bool) -> tuple[str, str]:
+    """Return message and hint for a glob without a match, with files of the other ending."""
     message = f"the glob `{pattern}` matches no manifest"
     stem, _, ending = pattern.rpartition(".")
     twin = {"yaml": f"{stem}.yml", "yml": f"{stem}.yaml"}.get(ending, "")
     misnamed = files.match(twin)[0] if twin else []
     if misnamed:
         change = f"add `{twin}` to `manifests`" if written else f"set `manifests: [{twin!r}]` in `{PROJECT_FILE}`"
-        return f"{message}, but there is {_listed(misnamed)}", f"rename it to end in `.{ending}`, or {change}"
+        return f"{message}, but there is {first_of(misnamed)}", f"rename it to end in `.{ending}`, or {change}"
     change = "correct `manifests`" if written else f"set `manifests` in `{PROJECT_FILE}`"
-    if elsewhere:
-        return f"{message}, but there is {_listed(elsewhere)}", f"move manifests there, or {change}"
     return message, f"add one there, or {change}"
-
-
-def _listed(paths: list[str]) -> str:
-    more = len(paths) - 1
-    return f"`{paths[0]}`" + (f" (and {more} more)" if more else "")
-
-
-def _elsewhere(files: ProjectFiles) -> list[str]:
-    """Files anywhere in the project that look like manifests, within limits."""
-    names = (path for path in islice(files.walk(), MAX_NAMES) if path.lower().endswith((".yaml", ".yml")))
-    return [path for path in islice(names, MAX_OPENED) if _looks_like_manifest(files, path)]
-
-
-def _looks_like_manifest(files: ProjectFiles, path: str) -> bool:
-    try:
-        content = files.read(path)
-    except FileError:
-        return False
-    return content is not None and _ITEMS.search(content) is not None

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from msgspec import Struct, field, structs
+from msgspec import structs
 
 from contentops.errors import Diagnostic, InputError, Location, Severity
 from contentops.manifests.cross_checks import (
@@ -48,7 +48,6 @@ from contentops.manifests.values import (
     Each,
     Problems,
     TemplateError,
-    Written,
     counted,
     in_order,
     is_template,
@@ -155,93 +154,83 @@ class Loader:
 
     # --- one manifest --------------------------------------------------------------------------------------
 
-    def _read(self, path: str) -> bytes | FileResult:
-        """Return the bytes of a manifest, or a result that says why it cannot be read."""
+    def _read(self, path: str) -> bytes | Diagnostic:
+        """Return the bytes of a manifest, or why it cannot be read."""
         try:
             content = self.drafts.get(path) or self.files.read(path)
         except FileError as error:
-            return FileResult(path=path, findings=(error.finding,), complete=False)
-        if content is None:
-            message = f"`{path}` was removed while the manifests were read"
-            gone = Diagnostic(code="unreadable-file", message=message, location=Location(path), hint="run it again")
-            return FileResult(path=path, findings=(gone,), complete=False)
-        return content
+            return error.finding
+        message = f"`{path}` was removed while the manifests were read"
+        gone = Diagnostic(code="unreadable-file", message=message, location=Location(path), hint="run it again")
+        return gone if content is None else content
 
     def _build(self, path: str) -> FileResult:
         """Return the result of one manifest, without what uses the texts of other items."""
         content = self._read(path)
-        if isinstance(content, FileResult):
-            return content
+        if isinstance(content, Diagnostic):
+            return FileResult(path=path, findings=[content], complete=False)
+        result, problems = FileResult(path=path), Problems()
         document, findings = read_yaml(path, content)
-        schema = load_schema("manifest")
         shape = check_schema(document, "manifest")
-        problems = Problems()
-        below, declared, used = self._declared(document, problems)
+        below, declared = self._declared(document, result.data, problems)
         if self.macros:
-            used |= {self.macros.path} if self.macros.exists else set()
+            result.data |= {self.macros.path} if self.macros.exists else set()
             for problem in self.macros.problems:
                 problems.add(problem)
+        root = document.root if isinstance(document.root, dict) else {}
         if shape:
+            schema = load_schema("manifest")
             declared = with_misspelt(declared, document, schema)
-        made = make_items(
+            result.complete = "items" not in misspelt(root, schema["properties"])
+        make_items(
+            result,
             declared,
             problems,
             builtin=self.builtin,
             templates=self.templates,
-            rows=lambda written: self._rows_for(written, path, used),
-            data=used,
+            rows=lambda written: self._rows_for(written, path, result.data),
             check=functools.partial(
                 check_item,
                 catalog=self.catalog,
                 preset=self.project.preset,
                 disclosure=self.project.disclosure,
-                find=lambda written: self._resolve(written, path, used),
+                find=lambda written: self._resolve(written, path, result.data),
                 well_formed=not shape,
             ),
         )
         if not problems.errors and not findings and not shape:
-            warn_unused(below, made, problems)
+            warn_unused(below, result, problems)
             _warn_empty(document, problems)
         locations = {problem.location for problem in (*findings, *shape)}
         own = [problem for problem in problems.done() if problem.location not in locations]
-        readable = not findings or document.root is not None
-        entries = document.root.get("items") if isinstance(document.root, dict) else None
-        declarations = len(entries) if isinstance(entries, list) else 0
-        hidden = bool(shape) and "items" in misspelt(document.root, schema["properties"])
-        return FileResult(
-            path=path,
-            specs=tuple(made.specs),
-            claims=tuple(made.claims),
-            moved=tuple(_moved(document)),
-            findings=tuple(in_order([*findings, *shape, *own])),
-            used=frozenset(made.used),
-            data=frozenset(used),
-            complete=made.complete and readable and not hidden and made.declarations == declarations,
-            items=made.declarations,
-            referring=made.referring,
-        )
+        entries = root.get("items")
+        result.complete &= document.root is not None or not findings
+        result.complete &= result.items == (len(entries) if isinstance(entries, list) else 0)
+        result.moved += _moved(document)
+        result.findings += in_order([*findings, *shape, *own])
+        return result
 
     def declarations(self, path: str) -> tuple[list[Declared], list[Diagnostic]]:
         """Return the entries of one manifest with the rows that each chooses, before rendering, and findings."""
         content = self._read(path)
-        if isinstance(content, FileResult):
-            return [], list(content.findings)
+        if isinstance(content, Diagnostic):
+            return [], [content]
         document, findings = read_yaml(path, content)
         problems = Problems()
-        _, declared, _ = self._declared(document, problems)
-        entries = list(declared)
+        entries = list(self._declared(document, set(), problems)[1])
         return entries, in_order([*findings, *check_schema(document, "manifest"), *problems.done()])
 
-    def _declared(self, document: YamlDocument, problems: Problems) -> tuple[Layers, Iterator[Declared], set[str]]:
-        """Return the layers below the entries of a manifest, the entries, and the data files that they name."""
-        rows, used = self._rows(document, problems)
+    def _declared(
+        self, document: YamlDocument, used: set[str], problems: Problems
+    ) -> tuple[Layers, Iterator[Declared]]:
+        """Return the layers below the entries of a manifest, and the entries; `used` gets the data files they name."""
         below = layers(self.project, self.project_source, document)
-        return below, expand(document, below, rows, self.templates, problems), used
+        rows = self._rows(document, used, problems)
+        return below, expand(document, below, rows, self.templates, problems)
 
-    def _rows(self, document: YamlDocument, problems: Problems) -> tuple[dict[Pointer, Sequence[DataRow]], set[str]]:
-        """Return the rows of data files by the pointer to each path, and the files that were read."""
+    def _rows(self, document: YamlDocument, used: set[str], problems: Problems) -> dict[Pointer, Sequence[DataRow]]:
+        """Return the rows of data files by the pointer to each path."""
         rows_by_pointer: dict[Pointer, Sequence[DataRow]] = {}
-        used: set[str] = set()
         for index, entry in entries_of(document):
             for pointer, written in data_paths(index, entry):
                 subject, hint = "`for_each`", "paths are relative to the project root, or to the manifest's folder"
@@ -257,7 +246,7 @@ class Loader:
                     )
                 if not refused:
                     rows_by_pointer[pointer] = rows
-        return rows_by_pointer, used
+        return rows_by_pointer
 
     def _rows_for(self, written: object, manifest: str, used: set[str]) -> list[Json]:
         """Return the rows of a data file that a template names. Raises TemplateError."""
@@ -322,13 +311,13 @@ class _Later:
 
     def results(self, accepted: AcceptedTexts) -> list[FileResult]:
         """Return the results of all files, with these texts."""
-        texts = self._texts(accepted)
+        texts = DeclaredTexts(self._declared, accepted)
         return [self._with_texts(result, texts) if result.referring else result for result in self._results]
 
     def again(self, item: ItemId, accepted: AcceptedTexts) -> Spec:
         """Return one item that uses texts of others, with these texts."""
         problems = Problems()
-        texts = self._texts(accepted)
+        texts = DeclaredTexts(self._declared, accepted)
         spec, _ = self._referring[item].render(self._rendered[item], texts, problems)
         return self._placed(structs.replace(spec, trouble=(*problems.done(), *spec.trouble)), texts)
 
@@ -338,12 +327,8 @@ class _Later:
             return spec
         return structs.replace(spec, output=texts.path_of(spec.id), trouble=(*spec.trouble, found))
 
-    def _texts(self, accepted: AcceptedTexts) -> DeclaredTexts:
-        return DeclaredTexts(self._declared, accepted)
-
     def _with_texts(self, result: FileResult, texts: DeclaredTexts) -> FileResult:
         problems, warnings, specs = Problems(), list[Diagnostic](), list[Spec]()
-        data = result.data
         for spec in result.specs:
             if (referring := result.referring.get(spec.id)) is None:
                 specs.append(spec)
@@ -353,9 +338,7 @@ class _Later:
             made = self._placed(made, texts)
             specs.append(made)
             warnings += [*found, *(structs.replace(one, severity=Severity.WARNING) for one in made.trouble)]
-            data |= referring.data
-        findings = (*result.findings, *problems.done(), *warnings)
-        return structs.replace(result, specs=tuple(specs), findings=findings, data=data)
+        return structs.replace(result, specs=specs, findings=[*result.findings, *problems.done(), *warnings])
 
 
 def _across_files(results: Sequence[FileResult]) -> list[Diagnostic]:
@@ -433,57 +416,38 @@ T = TypeVar("T")
 _BATCH: Final = 256
 
 
-class FileItems(Struct):
-    """The results of the declarations of one file."""
-
-    specs: list[Spec] = field(default_factory=list)
-    claims: list[tuple[str, Location]] = field(default_factory=list)
-    """The ids of items with errors, and where they are declared."""
-    used: set[str] = field(default_factory=set)
-    """The variables the declarations use."""
-    idle: list[tuple[Written, str]] = field(default_factory=list)
-    """Variables that a declaration has but does not use, each with the name of the declaration in messages."""
-    declarations: int = 0
-    complete: bool = True
-    """Whether every id is known."""
-    referring: dict[ItemId, Referring] = field(default_factory=dict)
-    """The items that use texts of others or rows, by id."""
-
-
 def make_items(
+    result: FileResult,
     declared: Iterable[Declared],
     problems: Problems,
     *,
     builtin: Mapping[str, Json],
     templates: Templates,
     rows: Callable[[str], list[Json]],
-    data: set[str],
     check: Callable[[Rendered, Problems], Spec | None],
-) -> FileItems:
-    """Render and `check` every item without texts of others; `builtin` are names that all templates have.
+) -> None:
+    """Render and `check` every item without texts of others; `result` gets the items, and what they use.
 
-    `rows` returns those of a data file; `data` gets the files that are used.
+    `builtin` are names that all templates have; `rows` returns those of a data file.
     """
     ids: dict[str, tuple[Location, Each | None]] = {}
-    made = FileItems()
-    for batch in _batches(_instances(made, declared, problems, builtin, templates, rows)):
+    for batch in _batches(_instances(result, declared, problems, builtin, templates, rows)):
         rendered = [Rendered(*instance, problems).render(problems) for instance in batch]
         specs = [check(each, problems) for each in rendered]
         for instance, each, spec in zip(batch, rendered, specs, strict=True):
-            if _sort_in(made, each, spec, ids, problems) and spec is not None and each.open:
-                made.referring[spec.id] = Referring(instance, check, data)
-    return made
+            if _sort_in(result, each, spec, ids, problems) and spec is not None and each.open:
+                result.referring[spec.id] = Referring(instance, check)
 
 
 def _instances(
-    made: FileItems,
+    result: FileResult,
     declared: Iterable[Declared],
     problems: Problems,
     builtin: Mapping[str, Json],
     templates: Templates,
     rows: Callable[[str], list[Json]],
 ) -> Iterator[Instance]:
-    """Yield every item to render; notes in `made` what its declarations use."""
+    """Yield every item to render; notes in `result` what its declarations use."""
     shared: Scope | None = None
     for entry in itertools.chain.from_iterable(_batches(declared)):
         own = entry.own_variables
@@ -492,13 +456,13 @@ def _instances(
             scope = Scope(entry.variables, builtin, templates, rows, entry.below.cli.value)
             shared = shared if own else scope
         uses = scope.uses((name, value) for name, _, value in entry.templates)
-        made.declarations += 1
-        made.used.update(uses.names)
-        made.idle += [(own.below(name), entry.label) for name in own.value if name not in uses.names] if own else []
+        result.items += 1
+        result.used.update(uses.names)
+        result.idle += [(own.below(name), entry.label) for name in own.value if name not in uses.names] if own else []
         _refuse_references(entry, uses, problems)
         may_multiply = _may_multiply(entry, uses, problems)
         if not may_multiply or (entry.each is not None and not entry.each):
-            made.complete = False
+            result.complete = False
         if may_multiply:
             for each in (None,) if entry.each is None else entry.each:
                 yield entry, each, scope, uses
@@ -515,7 +479,7 @@ def _batches(source: Iterable[T]) -> Iterator[list[T]]:
 
 
 def _sort_in(
-    made: FileItems,
+    result: FileResult,
     rendered: Rendered,
     spec: Spec | None,
     ids: dict[str, tuple[Location, Each | None]],
@@ -524,16 +488,16 @@ def _sort_in(
     """Keep a spec, or at least the id of an item with errors; of two with one id the first. Returns whether it is."""
     name = spec.id if spec else rendered.values.get("id")
     if not isinstance(name, str):
-        made.complete = False
+        result.complete = False
         return False
     use = rendered.declared.location, rendered.each
     first = ids.setdefault(name, use)
     if first is not use:
         _report_duplicate(rendered, first, name, problems)
     elif spec:
-        made.specs.append(spec)
+        result.specs.append(spec)
     else:
-        made.claims.append((name, rendered.declared.location))
+        result.claims.append((name, rendered.declared.location))
     return first is use
 
 
@@ -571,11 +535,11 @@ def _report_duplicate(rendered: Rendered, first: tuple[Location, Each | None], n
     problems.about(subject, written, "duplicate-id", "", hint="ids are unique in the whole project: rename one")
 
 
-def warn_unused(below: Layers, made: FileItems, problems: Problems) -> None:
+def warn_unused(below: Layers, result: FileResult, problems: Problems) -> None:
     """Warn about variables of the manifest that no item uses, and of an item that the item does not use."""
-    local = below.local if made.declarations else ()
-    idle = [(written, "any item") for written in local if written.pointer[-1] not in made.used]
-    for written, whom in (*idle, *made.idle):
+    local = below.local if result.items else ()
+    idle = [(written, "any item") for written in local if written.pointer[-1] not in result.used]
+    for written, whom in (*idle, *result.idle):
         core = f"variable `{written.pointer[-1]}` is not used by {whom}"
         hint = "use it or remove it"
         problems.about("", written, "unused-variable", core, key=True, hint=hint, severity=Severity.WARNING)

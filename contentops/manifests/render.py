@@ -81,8 +81,6 @@ class Referring(Struct, frozen=True):
 
     instance: Instance
     check: Callable[[Rendered, Problems], Spec | None]
-    data: set[str]
-    """The data files that its manifest has used so far."""
 
     def render(self, bare: Spec, texts: DeclaredTexts, problems: Problems) -> tuple[Spec, tuple[Diagnostic, ...]]:
         """Return the item with these texts, and warnings; `bare`: what is known without any, or was rendered before.

@@ -190,15 +190,23 @@ def _problems(schema: Schema, value: Any, name: str = "") -> Iterator[_Problem]:
 
 
 def _violations(errors: Iterable[Any]) -> Iterator[Any]:
-    """Violations; of a map that fits no alternative, those of the alternative that is a map with its own keys."""
+    """Violations; of a value that fits no alternative, those of the alternative for values of its type."""
     for error in errors:
-        keyed = None
-        if error.validator == "anyOf" and isinstance(error.instance, dict):
-            keyed = next((at for at, one in enumerate(error.validator_value) if "properties" in one), None)
-        if keyed is None:
+        chosen = _alternative(error) if error.validator == "anyOf" else None
+        if chosen is None:
             yield error
         else:
-            yield from _violations(one for one in error.context if one.relative_schema_path[0] == keyed)
+            yield from _violations(one for one in error.context if one.relative_schema_path[0] == chosen)
+
+
+def _alternative(error: Any) -> int | None:
+    """Return the index of the alternative for values of the type; None where that is not all that could be meant."""
+    value, stated = error.instance, error.validator_value
+    if not isinstance(value, dict) and ("errorMessage" in error.schema or any("enum" in one for one in stated)):
+        return None
+    expression = load_schema("manifest")["definitions"]["expression"]
+    typed = (at for at, one in enumerate(stated) if one != expression and "type" in one)
+    return next((at for at in typed if _of_keyword("type", stated[at])(value)), None)
 
 
 def _secrets(problem: _Problem) -> Iterator[str]:
@@ -386,22 +394,12 @@ def _wrong_value(problem: _Problem) -> Iterator[Violation]:
 
 
 def _no_branch(problem: _Problem) -> Iterator[Violation]:
-    """Return a value that fits none of several alternatives, checked against those of its type."""
-    from jsonschema import Draft7Validator
-
-    value = problem.value
+    """Return a value that fits none of several alternatives, of which none is for values of its type."""
     if "errorMessage" in problem.schema:
-        return _about(problem, "wrong-value", f"cannot be {_kind(value)}")
+        return _about(problem, "wrong-value", f"cannot be {_kind(problem.value)}")
     stated: list[Schema] = _without_templates(problem.argument)
     if allowed := [entry for branch in stated for entry in branch.get("enum", [])]:
         return _wrong_value(structs.replace(problem, argument=allowed))
-    for branch in stated:
-        if "type" in branch and Draft7Validator.TYPE_CHECKER.is_type(value, branch["type"]):
-            first = next(key for key in branch if key not in {"type", "description"})
-            broken = (error.validator for error in Draft7Validator(branch).iter_errors(value) if not error.path)
-            keyword = next(broken, first)
-            narrowed = structs.replace(problem, keyword=keyword, argument=branch[keyword], schema=branch)
-            return _out_of_bounds(narrowed)
     return _wrong_type(structs.replace(problem, argument=[branch["type"] for branch in stated if "type" in branch]))
 
 

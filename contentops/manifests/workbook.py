@@ -137,28 +137,20 @@ class _Sheet:
 
     def rows(self) -> Iterator[DataRow | Diagnostic]:
         """Yield every row that is not empty, and findings."""
-        header, first = 0, True
         yield from self._unstored()
         for number, cells in self._numbered():
             problems: list[Diagnostic] = []
             found = dict(self._row(number, cells, problems))
+            is_header = not self._names
+            if not problems and any(value != "" for value in found.values()):
+                if is_header:
+                    problems += [*self._read_header(number, found), *self._merged(number)]
+                else:
+                    yield self._data_row(number, found)
             yield from problems
-            filled = sum(value not in {"", None} for value in found.values())
-            if problems or not filled:
-                continue
-            if not header:
-                header = number
-                problems = list(self._read_header(number, found))
-            elif first:
-                first = False
-                is_title = filled > len(self._names) == 1
-                problems = [self._title(header, number)] if is_title else list(self._merged(header))
-            yield from problems
-            if problems:
+            if problems and is_header:
                 return
-            if number != header:
-                yield self._data_row(number, found)
-        if not header:
+        if not self._names:
             message = f"the sheet `{self._values.title}` is empty"
             yield _finding(self._path, message, "name the columns in its first row", "no-header")
 
@@ -208,14 +200,10 @@ class _Sheet:
         outside = next((column for column, value in found.items() if value != "" and column not in self._names), None)
         if outside is not None:
             message = f"cell {_letters(outside)}{number} has a value, but its column has no name"
-            return _finding(self._path, message, "name the column, or empty it", "ragged-row", (number, outside))
+            hint = TITLE_HINT if len(self._names) == 1 else "name the column, or empty it"
+            return _finding(self._path, message, hint, "ragged-row", (number, outside))
         row = {name: found.get(column, "") for column, name in self._names.items()}
         return DataRow(row, Location(self._path, number, 1))
-
-    def _title(self, header: int, number: int) -> Diagnostic:
-        """Return the finding for a row above the names of columns."""
-        message = f"row {header} looks like a title: it has one cell, and row {number} has more"
-        return _finding(self._path, message, TITLE_HINT, "bad-header", (header, 1))
 
     def _merged(self, header: int) -> Iterator[Diagnostic]:
         """Merged cells of the table, since all but the first of them are empty."""

@@ -227,33 +227,14 @@ class CatalogEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Catalog(Struct, frozen=True, kw_only=True):
-    """What manifests are checked against. `verticals` and `brand_voices` are None where they are not known."""
-
-    templates: Mapping[str, Template]
-    styles: frozenset[str]
-    verticals: frozenset[str] | None = None
-    brand_voices: frozenset[str] | None = None
-    takes_any_vertical: bool = False
-    """The server takes verticals that it does not list, too."""
-
-
-class CatalogSnapshot(Struct, frozen=True, kw_only=True):
     """Everything one server has, by slug. `verticals` and `brand_voices` are None where it does not show them."""
 
     templates: Mapping[str, Template] = field(default_factory=dict)
     styles: Mapping[str, CatalogEntry] = field(default_factory=dict)
     verticals: Mapping[str, CatalogEntry] | None = None
     brand_voices: Mapping[str, CatalogEntry] | None = None
-
-    def checked(self, *, takes_any_vertical: bool = False) -> Catalog:
-        """Return what manifests are checked against."""
-        return Catalog(
-            templates=self.templates,
-            styles=frozenset(self.styles),
-            verticals=None if self.verticals is None else frozenset(self.verticals),
-            brand_voices=None if self.brand_voices is None else frozenset(self.brand_voices),
-            takes_any_vertical=takes_any_vertical,
-        )
+    takes_any_vertical: bool = False
+    """The server takes verticals that it does not list, too."""
 
 
 class OnEdit(enum.StrEnum):

@@ -39,8 +39,8 @@ from contentops.errors import ApiError, Diagnostic, InputError, did_you_mean
 from contentops.manifests.catalog_lock import FILE, encode, parse
 from contentops.manifests.load import load
 from contentops.model import (
+    Catalog,
     CatalogEntry,
-    CatalogSnapshot,
     Json,
     Plan,
     Project,
@@ -53,7 +53,7 @@ from contentops.model import (
 )
 from contentops.operations.connection import Caller, NoTurn, converse
 from contentops.operations.opening import HERE, Runtime
-from contentops.operations.workspace import Workspace, snapshot_of
+from contentops.operations.workspace import Workspace, catalog_of
 
 if TYPE_CHECKING:
     from contentops.api.session import ApiEndpoint, Client
@@ -135,7 +135,7 @@ class CatalogChange(Struct, frozen=True, kw_only=True):
 
 
 def changes_between(
-    before: CatalogSnapshot | None, after: CatalogSnapshot, used: Iterable[tuple[str, Request]]
+    before: Catalog | None, after: Catalog, used: Iterable[tuple[str, Request]]
 ) -> tuple[CatalogChange, ...]:
     """Return what changed, templates first, each by slug; nothing without a snapshot before.
 
@@ -207,12 +207,12 @@ SILENT = 3
 """Templates without a description, before any with one, after which no more descriptions are asked for."""
 
 
-def known_catalog(project: Project) -> CatalogSnapshot:
+def known_catalog(project: Project) -> Catalog:
     """Return the catalog of the project's server as it is known here, without asking.
 
     Raises InputError where `catalog.lock.json` cannot be used, ApiError where it does not know this server.
     """
-    snapshot = snapshot_of(project)
+    snapshot = catalog_of(project)
     if snapshot is not None:
         return snapshot
     message = f"there is no catalog of `{project.api.server}`: {unknown_why(project)}"
@@ -232,7 +232,7 @@ class Pulled(Struct, frozen=True, kw_only=True):
     """The result of a pull. `first`: this server was not in the file before. `notes`: for the person."""
 
     server: str
-    snapshot: CatalogSnapshot
+    snapshot: Catalog
     first: bool = False
     written: bool = False
     changes: tuple[CatalogChange, ...] = ()
@@ -249,7 +249,7 @@ def pull(project: Project, *, runtime: Runtime = HERE) -> Pulled:
         note = "the catalog of the bundled server is built in"
         return Pulled(server=server, snapshot=known_catalog(project), notes=(note,))
     before = runtime.disk.read(path)
-    snapshots: dict[str, CatalogSnapshot] = {}
+    snapshots: dict[str, Catalog] = {}
     try:
         snapshots = parse(before) if before is not None else {}
     except InputError as error:
@@ -294,7 +294,7 @@ class _Fetch(Struct, frozen=True):
 
     notes: list[str]
 
-    async def run(self, caller: Caller) -> CatalogSnapshot:
+    async def run(self, caller: Caller) -> Catalog:
         """Fetch the whole catalog. Raises ApiError."""
         templates = await self._entries(caller, ListTemplates, "templates")
         styles = await self._entries(caller, ListStyles, "styles")
@@ -303,7 +303,7 @@ class _Fetch(Struct, frozen=True):
         described = await self._describe(caller, templates)
         if verticals is None:
             self.notes.append("the server does not list its verticals, so they are not checked")
-        return CatalogSnapshot(
+        return Catalog(
             templates=described,
             styles={slug: catalog_entry(entry) for slug, entry in styles.items()},
             verticals=_by_slug(verticals),
@@ -424,7 +424,7 @@ _LISTS: Mapping[Kind, type[Call]] = {"template": ListTemplates, "style": ListSty
 
 async def check_slugs(project: Project, plan: Plan, state: State, caller: Caller) -> None:
     """Raise InputError for items that would be paid for and have slugs that the server does not list."""
-    if snapshot_of(project) is not None:
+    if catalog_of(project) is not None:
         return
     findings: list[Diagnostic] = []
     for kind, wanted in _wanted(plan, state).items():

@@ -21,7 +21,7 @@ from contentops.operations.connection import (
     try_model,
 )
 from contentops.operations.opening import HERE, Runtime, has_ledger, is_of_another, open_cache, open_store
-from contentops.operations.workspace import shared_state, snapshot_of, validate
+from contentops.operations.workspace import catalog_of, shared_state, validate
 
 
 def doctor(project: Project, runtime: Runtime = HERE, *, online: bool = False) -> tuple[Check, ...]:
@@ -134,7 +134,7 @@ def _cache_check(project: Project) -> Check:
 def _catalog_check(project: Project) -> Iterator[Check]:
     from contentops.operations.catalog import unknown_why
 
-    snapshot = snapshot_of(project)
+    snapshot = catalog_of(project)
     if snapshot is None:
         hint = "run `contentops catalog pull` and commit the file; until then only `apply` checks slugs, and no inputs"
         yield Check(name="catalog", ok=None, message=unknown_why(project), hint=hint)

@@ -42,7 +42,6 @@ from contentops.model import (
     PROJECT_FILE,
     AcceptedTexts,
     Catalog,
-    CatalogSnapshot,
     Desired,
     ItemId,
     Job,
@@ -87,12 +86,6 @@ if TYPE_CHECKING:
 
 
 def catalog_of(project: Project) -> Catalog | None:
-    """Return the templates and styles of the project's server; None where they are not known."""
-    snapshot = snapshot_of(project)
-    return None if snapshot is None else snapshot.checked(takes_any_vertical=project.api.base_url == "local")
-
-
-def snapshot_of(project: Project) -> CatalogSnapshot | None:
     """Return the catalog of the project's server; None where it is not known.
 
     Raises InputError where `catalog.lock.json` is invalid.
@@ -106,10 +99,11 @@ def snapshot_of(project: Project) -> CatalogSnapshot | None:
     from contentops.server import catalog
 
     catalog_data = catalog.load()
-    return CatalogSnapshot(
+    return Catalog(
         templates={job["slug"]: template(job["slug"], job, None) for job in catalog_data["templates"]},
         styles={job["slug"]: catalog_entry(job) for job in catalog_data["styles"]},
         verticals={job["slug"]: catalog_entry(job) for job in catalog_data["verticals"]},
+        takes_any_vertical=True,
     )
 
 

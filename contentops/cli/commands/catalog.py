@@ -12,7 +12,7 @@ from contentops.cli.options import environment_options
 from contentops.cli.session import Session
 from contentops.errors import UsageError, did_you_mean, plural
 from contentops.manifests.catalog_lock import as_json as snapshot_json
-from contentops.model import CatalogEntry, CatalogSnapshot, Json, Template, TemplateInput
+from contentops.model import Catalog, CatalogEntry, Json, Template, TemplateInput
 from contentops.operations import catalog as operation
 from contentops.operations.catalog import CatalogChange, Pulled
 from contentops.reporting.layout import paint, table
@@ -100,7 +100,7 @@ def list_catalog(session: Session, kind: str | None) -> None:
     session.answer(values, "\n\n".join(_listing(name, snapshot) for name in kinds))
 
 
-def _entries(snapshot: CatalogSnapshot) -> dict[str, Mapping[str, Entry]]:
+def _entries(snapshot: Catalog) -> dict[str, Mapping[str, Entry]]:
     """Return the entries of each kind; brand voices only where the server lists them."""
     voices = {} if snapshot.brand_voices is None else {"brand_voices": snapshot.brand_voices}
     return {"templates": snapshot.templates, "styles": snapshot.styles, "verticals": snapshot.verticals or {}, **voices}
@@ -111,7 +111,7 @@ def _word(kind: str) -> str:
     return kind[:-1].replace("_", " ")
 
 
-def _listing(kind: str, snapshot: CatalogSnapshot) -> str:
+def _listing(kind: str, snapshot: Catalog) -> str:
     if {"verticals": snapshot.verticals, "brand_voices": snapshot.brand_voices}.get(kind, ()) is None:
         return f"The server does not list its {_word(kind)}s."
     entries = [one for _, one in sorted(_entries(snapshot)[kind].items())]
