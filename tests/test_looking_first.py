@@ -184,23 +184,3 @@ def test_a_reverted_pull_is_no_new_edit(tmp_path: Path, title: str, *, cache: bo
     assert harness.pull() == ()
     _edit(harness, "one", "New words.\n")
     assert _noted(harness, refresh=True) == ["one"]
-
-
-@pytest.mark.parametrize("way", ["refresh", "save"])
-def test_a_plan_that_was_kept_is_made_again_once_an_edit_was_seen(tmp_path: Path, way: str) -> None:
-    """No file tells of the edit, so what was said of the files alone is said no more."""
-    harness = _harness(tmp_path)
-    kept = tmp_path / ".contentops/cache/unchanged.image"
-    kept.write_text("a plan without changes")
-    harness.plan()
-    assert kept.exists()
-    _edit(harness, "one")
-    before = harness.read("out/one.md")
-    if way == "save":
-        harness.edit("out/one.md", "Closing", "MINE")
-        assert results(harness.apply()) == {"one": "blocked"}
-        harness.write("out/one.md", before)
-    else:
-        harness.plan(refresh=True)
-    assert not kept.exists()
-    assert _noted(harness) == ["one"]

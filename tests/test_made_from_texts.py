@@ -306,18 +306,6 @@ def links_of(guides: Harness, id_: str) -> dict[str, str]:
     return dict(line.strip().split(": ", 1) for line in lines)
 
 
-def test_siblings_link_to_one_another_after_one_apply(guides: Harness) -> None:
-    """The links are a free update once the last sibling has its text; then there is nothing to do."""
-    plan = guides.plan()
-    assert waiting(plan) == {"de": ["`en` has no text yet"], "fr": ["`en` has no text yet"]}
-    run = guides.apply()
-    assert (results(run), len(guides.api.generations)) == (dict.fromkeys(["en", "de", "fr"], "done"), 3)
-    for id_ in ("en", "de", "fr"):
-        assert links_of(guides, id_) == {"en": '"/en/"', "de": '"/de/"', "fr": '"/fr/"'}, id_
-    assert guides.plan().empty
-    assert not [note for note in guides.plan().notes if note.kind == "stale-source"]
-
-
 def test_a_new_sibling_changes_the_links_of_the_others(guides: Harness, invoke: Run) -> None:
     """The plan shows whose front matter will change; the old links stay until then."""
     guides.apply()

@@ -285,26 +285,6 @@ def price(number_in: int, number_out: int, currency: str = "USD") -> TokenPrice:
     return TokenPrice(input=number_in, output=number_out, currency=currency)
 
 
-@pytest.mark.parametrize(("text", "environment", "expected"), [
-    pytest.param("", "", None, id="none"),
-    pytest.param("price:\n", "", None, id="nothing"),
-    pytest.param(USD, "", price(250_000, 2_000_000), id="plain"),
-    pytest.param("price: {input: 1, output: 100000000, currency: VND}", "", price(10**6, 10**14, "VND"), id="large"),
-    pytest.param("price: {input: 0.000001, output: 0.1, currency: EUR}", "", price(1, 100_000, "EUR"), id="small"),
-    pytest.param(f"{USD}environments: {{live: {{price: {{output: 0.3}}}}}}", "live", price(250_000, 300_000), id="merged"),
-    pytest.param(
-        f"{USD}environments: {{live: {{price: {{cached: 0.025}}}}}}",
-        "live",
-        TokenPrice(input=250_000, output=2_000_000, currency="USD", cached=25_000),
-        id="cached",
-    ),
-    pytest.param(f"{USD}environments: {{live: {{}}}}", "live", price(250_000, 2_000_000), id="of-the-project"),
-])  # fmt: skip
-def test_the_price_of_an_environment(tmp_path: Path, text: str, environment: str, expected: TokenPrice | None) -> None:
-    """Merged with that of the project, in millionths, exactly."""
-    assert load(tmp_path, text, environment).price == expected
-
-
 @pytest.mark.parametrize(("text", "message"), [
     ("price: {input: 0, output: 2, currency: USD}", "`input` must be more than 0"),
     ("price: {input: -1, output: 2, currency: USD}", "`input` must be more than 0"),

@@ -81,14 +81,6 @@ def item(similar: str, more: str = "") -> str:
     return f'items: [{{id: "{{{{ each.slug }}}}", {ROWS}, inputs: {{topic: "{{{{ each.slug }}}}"}}, checks: {{similar: {similar}}}{more}}}]'
 
 
-@pytest.mark.parametrize("within", ["rows", "'tag:'", "'tag: '", "3", "'{{ each.city }}'"])
-def test_a_group_that_is_none_is_refused(project: Build, within: str) -> None:
-    """The hint names the three."""
-    (problem, *_) = findings(declared(project, item(f"{{within: {within}}}")))
-    assert problem.code in {"wrong-value", "wrong-type"}
-    assert "within" in problem.message
-
-
 def test_a_tag_that_no_other_item_has_is_a_warning(project: Build) -> None:
     """Once for each tag, with the tag that was meant."""
     root = declared(project, item("{within: tag:citys}", ", tags: [cities]"))

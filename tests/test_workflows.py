@@ -366,12 +366,6 @@ def test_the_key_goes_to_apply_and_the_token_to_what_writes(tmp_path: Path) -> N
     assert runner.action({"command": "plan", "refresh": "true", **given}).printed.strip() == "plan key=K@S token="
 
 
-def test_a_look_for_drift_writes_nothing() -> None:
-    """Its key is held by an environment, as that of an apply is."""
-    job = read(DRIFT)["jobs"]["drift"]
-    assert (job["permissions"], job["environment"]) == ({"contents": "read"}, "contentops-unattended")
-
-
 @posix
 def test_a_look_for_drift_fails_where_there_is_something_to_do(world: World, tmp_path: Path) -> None:
     """Edited by hand and committed: the job fails; put back: it does not. A plan that cannot be made fails too."""
@@ -427,10 +421,11 @@ def test_several_projects_and_environments_have_a_file_for_each_event(invoke: Ru
 
 
 def test_what_runs_unattended_waits_for_no_reviewer() -> None:
-    """The environment of the apply workflow may have required reviewers."""
-    apply = read(ROOT / "examples/ci/apply.yml")["jobs"]["apply"]["environment"]
+    """The environment of the apply workflow may have required reviewers; a look for drift may read alone."""
+    apply = read(APPLY)["jobs"]["apply"]["environment"]
     unattended = {job["environment"] for path in (DUE, DRIFT) for job in read(path)["jobs"].values()}
     assert (apply, unattended) == ("contentops", {"contentops-unattended"})
+    assert read(DRIFT)["jobs"]["drift"]["permissions"] == {"contents": "read"}
 
 
 def test_more_environments_are_added_by_hand(invoke: Run, tmp_path: Path) -> None:
