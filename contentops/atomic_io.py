@@ -145,7 +145,7 @@ class Disk:
             raise refused("read", path, error) from error
 
     def size(self, path: Path) -> int:
-        """Return its length in bytes; 0 if there is none."""
+        """Return the length of the file in bytes; 0 if it does not exist."""
         try:
             return path.stat(follow_symlinks=False).st_size
         except OSError:

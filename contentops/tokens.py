@@ -82,7 +82,7 @@ class PaidTokens(Tokens, frozen=True, kw_only=True, gc=False):
 
     @staticmethod
     def at(price: TokenPrice | None, tokens: Tokens | None) -> PaidTokens | None:
-        """Tokens at a price; None where they are not known."""
+        """Return the tokens with their price; None if the tokens are not known."""
         return (
             None
             if tokens is None

@@ -305,7 +305,7 @@ def _row(root: Schema, key: str, found: Schema, required: bool) -> str:
 
 
 def _nested(root: Schema, schema: Schema) -> Iterator[tuple[str, Schema]]:
-    """The objects with keys of their own that a value of this schema is, or holds."""
+    """Yield the objects with named keys that a value of this schema is or contains, each with its path."""
     if schema.get("properties"):
         yield "", schema
     for branch in (*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())):

@@ -208,7 +208,7 @@ class Asks(Struct, Generic[R_co], frozen=True):
 
     @property
     def repeatable(self) -> bool:
-        """Return whether it may be sent twice."""
+        """Return whether the call may be sent twice."""
         return not self.pays
 
 
@@ -262,7 +262,7 @@ class SaveContent(Asks[SavedReply], frozen=True):
 
     @property
     def repeatable(self) -> bool:
-        """Return whether it only overwrites."""
+        """Return whether the call only overwrites a content, so that it may be sent twice."""
         return bool(self.content_id)
 
 

@@ -230,7 +230,7 @@ def is_absent(failure: Failure) -> bool:
 
 
 def is_about_one(failure: Failure) -> bool:
-    """Return whether it concerns only the job, content or template of this call, not the next call."""
+    """Return whether a failure concerns only the job, content or template of this call, not the next call."""
     return failure.kind in _ABOUT_ONE
 
 

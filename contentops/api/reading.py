@@ -330,7 +330,7 @@ def _status(data: Mapping[str, Json], word: str) -> JobStatus:
 
 
 def _names(data: Mapping[str, Json], call: calls.GetStatus) -> bool:
-    """Return whether it names the job by the server's id, or by ours, which some servers return too."""
+    """Return whether a reply names the job by the server's id, or by our id, which some servers return."""
     named = {safe_id(data.get(key)).casefold() for key in _JOB_IDS} - {""}
     return not named.isdisjoint((call.job_id.casefold(), call.ours.casefold()))
 

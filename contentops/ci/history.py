@@ -179,7 +179,10 @@ def base_commit(root: str, environ: Mapping[str, str]) -> str:
 
 
 def settings_notes(project: Project, environ: Mapping[str, str]) -> tuple[Note, ...]:
-    """Return notes on settings that differ from the base of the pull request, or one on why that is not known."""
+    """Return notes on settings that differ from the base of the pull request.
+
+    If the base cannot be read, return one note that says why.
+    """
     try:
         base = base_commit(project.root, environ)
         data = file_at(project.root, base, PROJECT_FILE) if base else None

@@ -362,7 +362,7 @@ def address_of(preset: str, output: str, front: Mapping[str, Any]) -> str | None
 
 
 def _of_hugo(output: str, slug: object) -> str | None:
-    """By Hugo's rules for a site that keeps its defaults: the path below `content`, in small letters."""
+    """Return the address of a page by Hugo's default rules: the path below `content`, in small letters."""
     *folders, file = output.split("/")
     if "content" not in folders:
         return None

@@ -41,7 +41,7 @@ class Figure(NamedTuple):
 
 
 class Known:
-    """The numbers that some figures state."""
+    """The set of all numbers in some figures, to look numbers up."""
 
     def __init__(self, figures: Iterable[Figure]) -> None:
         self._numbers: set[str] = set()

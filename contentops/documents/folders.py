@@ -122,7 +122,7 @@ class DirEntry(Struct, frozen=True):
     name: str
 
     def stat(self) -> os.stat_result | None:
-        """Its status; None where there is nothing."""
+        """Return the status of the entry; None if it does not exist."""
         return self.folder.stat(self.name)
 
     def unlink(self) -> None:

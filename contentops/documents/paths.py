@@ -91,7 +91,7 @@ def _check_portable(segment: str) -> str | None:
 
 
 def collision_key(path: str) -> str:
-    """Equal for two paths that some file system takes for one: composed characters, no case."""
+    """Return a key that is equal for paths which some file system takes for one: composed characters, no case."""
     if path.isascii():
         return path.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())

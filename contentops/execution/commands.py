@@ -93,7 +93,9 @@ _GRACE: Final = 5.0
 
 
 def run_commands(commands: Listed, root: Path, output: str, *, patience: float = PATIENCE) -> tuple[Finding, ...]:
-    """The findings of the commands in the file at `output`, relative to `root`; each gets it as its last argument.
+    """Return what the commands find in the file at `output`, relative to `root`.
+
+    Each command gets the path as its last argument.
 
     A command that ends with 0 found nothing. One that cannot be run, or takes too long, counts as failed.
     """
@@ -103,7 +105,9 @@ def run_commands(commands: Listed, root: Path, output: str, *, patience: float =
 def run_on_text(
     commands: Listed, root: Path, output: str, text: str, *, patience: float = PATIENCE
 ) -> tuple[Finding, ...]:
-    """The findings of the commands in a text that is not written yet, put under its path into a temporary folder.
+    """Return what the commands find in a text that is not written yet.
+
+    The text is put into a temporary folder, under its path.
 
     Raises StateError or OSError where there can be no such folder.
     """
@@ -143,7 +147,7 @@ def _ending(code: int, said: str) -> str:
 
 
 def _run(argv: list[str], root: Path, patience: float) -> tuple[int, str]:
-    """The exit code of a command and the beginning of its output; -1 and why, where it did not run to its end."""
+    """Return the exit code of a command and the beginning of its output; -1 and the reason if it did not finish."""
     program = _program(argv[0], root)
     if not program:
         return -1, "there is no such program; install it, or put it on the path"

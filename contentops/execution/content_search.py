@@ -72,7 +72,7 @@ async def _listed(ctx: Context, draft: Draft, *, again: bool) -> ContentList | F
 
 
 async def _fetched(ctx: Context, draft: Draft, entry: ContentEntry) -> StoredContent | None:
-    """A content as it is since its last change, fetched once in a run; None: it is not for this item. Raises Ended."""
+    """Return the present content of a list entry, fetched once in a run; None: not for this item. Raises Ended."""
     index, most = ctx.index, STRANGERS + 2 * len(ctx.plan.changes)
     async with index.searching:
         if index.knows(entry) or not index.is_free(draft, entry.id):
@@ -114,7 +114,7 @@ def _likely(ctx: Context, draft: Draft, entries: Sequence[ContentEntry], beside:
 
 
 def _since(ctx: Context, item_state: ItemState) -> float | None:
-    """When the text can first have been stored: at its submit, else after the recorded save. None: unknown."""
+    """Return the earliest time at which the server can have stored the text; None if unknown."""
     record, job = item_state.record, item_state.text.job if item_state.text is not None else None
     times = [job.submitted_at] if job is not None else []
     times += [record.saved_at] if record is not None else []

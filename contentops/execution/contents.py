@@ -95,7 +95,7 @@ class StoredContent(Struct, frozen=True, kw_only=True):
         return bool(request) and self.request == request
 
     def holds(self, draft: Draft) -> bool:
-        """Return whether it has the draft's text, perhaps under another title.
+        """Return whether the content has the draft's text, perhaps under another title.
 
         Not if the server stored it for another job, and no item has saved it since.
         """
@@ -103,12 +103,15 @@ class StoredContent(Struct, frozen=True, kw_only=True):
         return self.is_of(draft) and (bool(self.lineage) or self.request in ours)
 
     def is_titled(self, draft: Draft) -> bool:
-        """Return whether it has the draft's title, or none."""
+        """Return whether the content has the draft's title, or no title."""
         return not self.title or title_digest(draft.title) in (title_digest(self.title), self.sent_title)
 
 
 def metadata_of(plan: Plan, draft: Draft) -> dict[str, Json]:
-    """The metadata that is saved with a text to recognise it later; others' keys of the content it replaces stay."""
+    """Return the metadata that is saved with a text to recognise it later.
+
+    Keys that others wrote into the replaced content stay.
+    """
     metadata: dict[str, Json] = {
         **{key: value for key, value in draft.metadata.items() if key not in _KEYS},
         ITEM_KEY: draft.item.id,
@@ -143,7 +146,7 @@ class Owner(Struct, frozen=True, kw_only=True):
 
     @property
     def is_of_others(self) -> bool:
-        """Return whether it belongs to another environment or another project."""
+        """Return whether the owner belongs to another environment or another project."""
         return bool(self.lock) or self.elsewhere
 
     @property

@@ -126,7 +126,7 @@ def undecided(ctx: Context, item: Item, lost: Lost, candidates: str = "") -> End
 
 
 def never_arrived(why: str) -> Ended:
-    """The end of an item whose submit is proven lost, and not sent again in this run; `why`: what was answered."""
+    """Return the end of an item whose submit never arrived and is not sent again in this run; `why`: the answer."""
     return Ended(Result.FAILED, f"its submit never arrived: {why}", "run `contentops apply` again")
 
 
@@ -400,7 +400,10 @@ async def poll(ctx: Context, item: Item, slot: JobSlot, sent_job: SentJob) -> Te
 
 
 def _with_tokens(ctx: Context, item: Item, sent_job: SentJob, status: JobStatus) -> SentJob:
-    """The job with the tokens of its final status, at the price of today; those it has already stay at their price."""
+    """Return the job with the tokens of its final status at today's price.
+
+    Tokens that the job has already keep their price.
+    """
     if sent_job.job.tokens is not None or not (status.tokens or status.model):
         return sent_job
     tokens, price = PaidTokens.at(ctx.project.price, status.tokens), ctx.project.price

@@ -73,7 +73,7 @@ class AccountLimiter(Protocol):
         """Return the most sends in any 60 s; 0: no limit."""
 
     def ready_at(self, now: float) -> float:
-        """When a further send may go out, as far as is known; not after `now` if one may go at once."""
+        """Return when another request may be sent, as far as is known; not after `now` if it may go at once."""
 
     def take(self, most: int, now: float) -> int:
         """Count as many sends as may go out at once, at most `most`, and return how many."""

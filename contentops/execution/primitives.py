@@ -93,7 +93,10 @@ class Durations:
 
 
 def kind_of(spec: Spec | None) -> str:
-    """The kind by which durations are learned: template and mode; jobs that no item waits for are of one kind."""
+    """Return the kind of a job, for learning how long jobs take: template and mode.
+
+    All jobs that no item waits for are of one kind.
+    """
     return f"{spec.request.template}/{spec.request.mode}" if spec is not None else "drained"
 
 
@@ -198,7 +201,7 @@ class Item(Struct, frozen=True, kw_only=True):
         return [job for job in self.jobs if job.state is JobState.FAILED]
 
     def wants(self, job: Job) -> bool:
-        """Whether the text of this job would answer the spec, at least with the words that its sources had then."""
+        """Return whether this job makes the text of the spec, from today's or earlier words of its sources."""
         spec = self.change.spec
         return spec is not None and (job.digest == spec.digest or job.frame in spec.frames)
 
@@ -226,7 +229,7 @@ class Lost(Struct, frozen=True, kw_only=True):
 
 
 class Text(Struct, frozen=True, kw_only=True):
-    """A cleaned text on its way to a file, and what its job says of it."""
+    """A cleaned text that is not written yet, with the facts that its job reports."""
 
     title: str
     body: str

@@ -94,7 +94,10 @@ async def checked(ctx: Context, item: Item, item_state: ItemState, step: Write) 
 
 
 async def _commands(ctx: Context, commands: Listed, step: Write, file: str) -> tuple[Finding, ...]:
-    """What commands find in the text of a file, by the lines of its body. Raises Ended where they cannot be run."""
+    """Return the findings of commands in the text of a file, by the lines of its body.
+
+    Raises Ended if the commands cannot be run.
+    """
     head = checked_text(file, step.target).first_line - 1
     try:
         said = await asyncio.to_thread(ctx.commands, commands, step.target, file)
@@ -149,7 +152,10 @@ async def retry(ctx: Context, item: Item, slot: JobSlot, step: RetryText, item_s
 
 
 def _is_a_persons_fault(ctx: Context, item: Item, item_state: ItemState, write: Write) -> bool:
-    """Whether only a person's words fail, so that no other text would help; findings of commands count as theirs."""
+    """Return whether only a person's words fail the checks, so that no other generated text would help.
+
+    Findings of commands count as such.
+    """
     if item_state.merged is None or item_state.text is None or item.change.section:
         return False
     body, checks = item_state.text.body, item.spec.checks

@@ -119,7 +119,10 @@ def turned_down(ctx: Context, slot: JobSlot, failure: Failure) -> Ended:
 
 
 def textless(ctx: Context, item: Item, job: Job, candidates: str) -> Ended:
-    """The end, to be raised, of an item whose job completed without a text: charged, so not paid for twice unasked."""
+    """Return the exception that ends an item whose job completed without a text.
+
+    The job was charged, so no other one is paid for unless a person asks.
+    """
     # Under the same request the next submit would have the same id, and be answered with the same job.
     hint = "run `contentops apply` again; it polls the same job; to pay for a new text, bump its `revision`"
     if not item.wants(job):
@@ -184,7 +187,7 @@ def arrived(ctx: Context, item: Item, item_state: ItemState, brought: Text | Non
 
 
 def base_record(ctx: Context, item: Item, item_state: ItemState) -> Record:
-    """The item's record with the fields that no step decides: id, server, path, protection. New where there is none.
+    """Return the item's record, or a new one, with the fields that no step sets: id, server, path, protection.
 
     The dialect stays that of the job that made its text: it proves that the server speaks it.
     """

@@ -394,12 +394,15 @@ def _programs(
 
 
 def _sources(plan: Plan) -> dict[ItemId, list[ItemId]]:
-    """By item that waits, the items whose texts it waits for."""
+    """Return, for each item that waits, the items whose texts it waits for."""
     return {change.id: [one.id for one in change.waits] for change in plan.changes if change.action is Action.WAIT}
 
 
 def _turn(item: Item, order: Mapping[ItemId, int]) -> tuple[int, int]:
-    """Return its position: those that pay for nothing, those that pay, then those that wait, after their sources."""
+    """Return the position of an item in the run: first the free ones, then those that pay, then those that wait.
+
+    An item that waits comes after its sources.
+    """
     change = item.change
     return (2, order[item.id]) if change.action is Action.WAIT else (int(change.submits_worst > 0), 0)
 

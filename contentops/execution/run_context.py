@@ -114,7 +114,10 @@ class ServerCapabilities:
 
 
 def _alters_texts(state: State, server: str, cached: bool | None) -> bool | None:
-    """Whether the server changes texts that it stores, as the cache knows or one record proves; None: not known."""
+    """Return whether the server changes texts that it stores; None: not known.
+
+    The cache knows this, or one record proves it.
+    """
     saves = (record.saved for record in state.records.values() if record.server == server)
     if cached or any(saved.server_body not in (NOTHING, saved.body) for saved in saves if saved is not None):
         return True

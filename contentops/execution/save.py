@@ -375,7 +375,7 @@ async def _arrived(
 
 
 def _may_be_stored(ctx: Context, draft: Draft) -> bool:
-    """Whether this text may be on the server already, saved earlier or stored by the server itself after its job.
+    """Return whether the server may have this text: saved earlier, or stored by the server after its job.
 
     No earlier save can have been lost where this run has paid for the text, or promoted it: an earlier run would have
     recorded it before its save. While it is unknown whether the server stores texts of jobs itself, it may.
@@ -391,7 +391,10 @@ def _is_paid_now(draft: Draft) -> bool:
 
 
 def _saved(draft: Draft, stamp: str, given_back: StoredContent | None = None) -> Saved:
-    """The record of a save, with its stamp (empty: unknown). `given_back`: the content fetched just after the save."""
+    """Return the record of a save, with its stamp (empty: unknown).
+
+    `given_back`: the content that was fetched just after the save.
+    """
     saved = Saved(title=title_digest(draft.title), body=draft.digest, stamp=stamp)
     if given_back is None or draft.digest in given_back.bodies:
         return saved

@@ -59,7 +59,7 @@ from contentops.state.codec import Drop, Forget
 
 
 def merged(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> ItemState:
-    """The state with the merged body, if a person's words stay in it. Raises Ended where they cannot be merged."""
+    """Return the state with the merged body, if a person's words stay in it. Raises Ended if they cannot be merged."""
     text = item_state.text
     assert text is not None
     if item.change.section:
@@ -222,7 +222,10 @@ def _recorded(ctx: Context, item: Item, item_state: ItemState, step: Write, reco
 
 
 def _stored_by_itself(ctx: Context, record: Record, text: Text) -> Record:
-    """The record where the server has stored a new text itself: what was merged is saved over it, also after a stop."""
+    """Return the record after the server itself stored a new text.
+
+    The merged text is saved over that content, also after a stop.
+    """
     saved = Saved(title=title_digest(text.title), body=body_digest(text.body), stamp=CREATED)
     old = dict.fromkeys((*record.superseded, record.content_id))
     superseded = tuple(each for each in old if each not in ("", text.content_id))
@@ -271,7 +274,10 @@ def _is_a_persons(
 
 
 def _replaces_values(record: Record | None, step: Write | Update, seen: Observed) -> bool:
-    """Whether a value of the front matter, or the title, is neither what was last written nor what is written now."""
+    """Return whether the write replaces a value of the front matter, or a title, that a person changed.
+
+    That is a value which is not the last written one and not the one to write now.
+    """
     written = record.metadata if record is not None else {}
     titles = (step.title, seen.title) if record is None else (step.title, "", record.title)
     return (step.title is not None and seen.title not in titles) or any(

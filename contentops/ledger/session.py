@@ -507,7 +507,7 @@ class LedgerSession:
 
 
 def taken() -> WorkTaken:
-    """Return the error of a process whose work another one has."""
+    """Return the error for a process whose work another process took over."""
     return WorkTaken(
         "this process did not respond for so long that another one took over its work; nothing more was submitted",
         hint="run `contentops apply` again; it continues where this run stopped",

@@ -279,7 +279,10 @@ def _refuse(node: nodes.Node) -> None:
 
 
 def _keep_type(tree: nodes.Template) -> bool:
-    """Whether a template is one whole expression, whose value keeps its type; it is assigned then, not written."""
+    """Return whether a template is one expression, whose value keeps its type.
+
+    The tree then assigns the value instead of writing it.
+    """
     match tree.body:
         case [nodes.Output(nodes=[nodes.Expr() as whole])] if not isinstance(whole, nodes.TemplateData):
             target = nodes.Name(_RESULT, "store", lineno=whole.lineno)
@@ -289,7 +292,10 @@ def _keep_type(tree: nodes.Template) -> bool:
 
 
 def _compile(tree: nodes.Template, filename: str) -> tuple[frozenset[str], Any]:
-    """The names that a tree looks up, for `each` and `item` with the part that is read if it is constant; its code."""
+    """Return the names that a tree looks up, and its code.
+
+    A name of `each` or `item` includes the part that is read, if that is constant.
+    """
     box = sandbox()
     box.names.clear()
     code = box.compile(tree, filename=filename)
@@ -431,7 +437,7 @@ def _tag_offset(source: str, at: int = 0) -> int:
 
 
 def _word_offset(source: str, at: int, word: str) -> int | None:
-    """The offset of a name in the tag around a character, else in the text from its first tag on; None without it."""
+    """Return the offset of a name in the tag around a character, otherwise in any tag; None: not found."""
     name = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)")
     end = next((tag.start() for tag in JINJA.finditer(source) if tag.start() > at), len(source))
     match = name.search(source, _tag_offset(source, at), end) or name.search(source, _tag_offset(source))

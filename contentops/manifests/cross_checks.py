@@ -108,7 +108,10 @@ class OutputPaths:
         """By each folder of such a path, one of the items or files in it."""
 
     def take(self, spec: Spec) -> Diagnostic | None:
-        """Take the output of an item. Returns why it cannot be: another has it, or the project is made of it."""
+        """Claim the output path of an item.
+
+        Returns an error if another item has the path, or if it is a source file of the project.
+        """
         key = collision_key(spec.output)
         above = tuple(folders(key))
         holder = next((self._taken[each] for each in (key, *above) if each in self._taken), None)
@@ -238,7 +241,7 @@ _Node = TypeVar("_Node")
 
 
 def _rings(graph: dict[_Node, set[_Node]]) -> Iterator[list[_Node]]:
-    """The rings of a graph, each from one of its nodes in the direction of what they name; takes them out of it."""
+    """Yield the cycles of a graph, each from one of its nodes along its references; removes them from the graph."""
     for _ in range(_MOST_RINGS):
         try:
             graphlib.TopologicalSorter(graph).prepare()

@@ -157,7 +157,7 @@ class _Entry:
 
     @property
     def is_kept(self) -> bool:
-        """Return whether it is an item without a template."""
+        """Return whether the entry is an item without a template."""
         return not self.text.spec or self.unfit is not None
 
     def omit_cause(self, name: str, key: str, finding: Diagnostic) -> bool:

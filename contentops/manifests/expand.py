@@ -89,7 +89,7 @@ class Declared(Struct, frozen=True, gc=False):
 
     @property
     def vars(self) -> tuple[Written, ...]:
-        """Return the maps of its variables, the highest first."""
+        """Return the maps of the item's variables; the first map has the highest rank."""
         own = () if self.own_variables is None else (self.own_variables,)
         return self.below.cli, *own, *self.below.vars
 
@@ -100,7 +100,7 @@ class Declared(Struct, frozen=True, gc=False):
 
     @property
     def location(self) -> Location:
-        """Return where it starts."""
+        """Return where the item starts in its manifest."""
         document, index = self.written.document, self.written.pointer[1]
         assert document is not None
         return Location(document.source.path, *document.root["items"].positions[index])
@@ -217,7 +217,7 @@ def expand(
 def with_misspelt(
     declared: Iterable[Declared], document: YamlDocument, schema: Mapping[str, Any]
 ) -> Iterator[Declared]:
-    """The declarations of a manifest that violates its schema, each with the fields that its misspelt keys mean."""
+    """Yield the items of a manifest that violates its schema, each with the fields that its misspelt keys mean."""
     root = document.root if isinstance(document.root, dict) else {}
     shared = misspelt(root, schema["properties"])
     defaults = _properties(schema, "defaults")

@@ -512,7 +512,7 @@ def _check_disclosure(layer: _Layer) -> Iterator[_Found]:
 
 
 def _taken(preset: str, disclosure: Disclosure) -> Mapping[str, str]:
-    """By the field of `disclosure`, why its name cannot be used."""
+    """Return the problems of `disclosure`: for each field, why its name cannot be used."""
     problems: dict[str, str] = {}
     of_preset = {rule.name for rule in PRESETS.get(preset, {}).values()}
     for field, name in (("key", disclosure.key), ("source_type", disclosure.source_type)):

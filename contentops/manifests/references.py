@@ -46,7 +46,7 @@ class ReferredText(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def title(self) -> str:
-        """Its title, without characters that cannot be sent."""
+        """Return the title of the text, without characters that cannot be sent."""
         return _UNSENDABLE.sub("", self.file.title)
 
     @functools.cached_property
@@ -60,12 +60,12 @@ class ReferredText(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def headings(self) -> list[str]:
-        """Its headings in order."""
+        """Return the headings of the text in order."""
         return list(headings(self.body))
 
     @functools.cached_property
     def plain(self) -> str:
-        """Its paragraphs and list items as one line, without marks."""
+        """Return the paragraphs and list items of the text as one line, without marks."""
         from contentops.documents.blocks import parse_blocks  # start-up: few templates ask for it
 
         texts = (block.text for block in parse_blocks(self.body) if block.kind in {"p", "plain"})

@@ -558,7 +558,10 @@ class _Explorer(Rendered):
         return self._partly(name, super().lookup, name)
 
     def _partly(self, path: str, get: Lookup, name: str) -> Any:
-        """The value at a path, which `get` returns by its name; unknown is what is made from texts, also inside it."""
+        """Return the value at a path, which `get` finds by its name.
+
+        Values that are made from texts are unknown, also inside the value.
+        """
         unknown = self._uses.made_from_texts
         if path in unknown:
             return UNKNOWN

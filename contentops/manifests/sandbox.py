@@ -165,7 +165,7 @@ class _Generator(CodeGenerator):
 
 
 def _at_characters(source: str, tokens: Iterable[tuple[int, str, str]]) -> Iterator[tuple[int, str, str]]:
-    """Tokens with the number of their first character (from 1) instead of that of their line."""
+    """Yield tokens; each has the number of its first character (from 1) instead of its line."""
     at = 0
     try:
         for _, kind, text in tokens:
@@ -178,7 +178,10 @@ def _at_characters(source: str, tokens: Iterable[tuple[int, str, str]]) -> Itera
 
 
 def _is_unknown(value: Any) -> bool:
-    """Whether a value or an entry of it is unknown, which is so only while it is found out what a template reads."""
+    """Return whether a value, or an entry of it, is unknown.
+
+    This happens only while contentops finds out what a template reads.
+    """
     if Guesses.now is None:
         return False
     return value is UNKNOWN or (isinstance(value, list | tuple) and any(map(_is_unknown, value)))
@@ -223,7 +226,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.policies["compiler.ascii_str"] = False
 
     def _tokenize(self, source: str, name: str | None, filename: str | None = None, state: str | None = None) -> Any:
-        """Tokens with the number of their character instead of their line."""
+        """Return the tokens of a template; each has the number of its first character instead of its line."""
         tokens = self.lexer.tokeniter(source, name, filename, state)
         return TokenStream(self.lexer.wrap(_at_characters(source, tokens), name, filename), name, filename)
 
@@ -434,7 +437,10 @@ def _of_text(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @pass_context
 def _finalize(_: Context, value: Any) -> str:
-    """What `{{ ... }}` writes. As it takes the context, Jinja computes nothing before the template is rendered."""
+    """Return the text that `{{ ... }}` writes.
+
+    The context is an argument, so that Jinja computes nothing before the template is rendered.
+    """
     return _text(value)
 
 

@@ -143,7 +143,7 @@ def _fits(name: str) -> Test:
 
 @functools.cache
 def field_tests() -> Mapping[str, Test]:
-    """By the name of an item's field, the test for its rendered values."""
+    """Return the test for the rendered values of each field of an item, by its name."""
     return {name: test_of(part) for name, part in _fields().items()}
 
 
@@ -159,7 +159,7 @@ def violations(schema: Schema, value: Json, at: Pointer) -> list[Violation]:
 
 
 def check_schema(document: YamlDocument, name: str) -> list[Diagnostic]:
-    """Every violation of the schema with this name, in the order of the file; none for a document without a root."""
+    """Return every violation of the named schema, in the order of the file; none for a document without a root."""
     if document.root is None or fits_schema(document.root, name):
         return []
     findings: dict[tuple[Any, ...], Diagnostic] = {}
@@ -470,7 +470,10 @@ _BINDING: Final[Mapping[str, tuple[str, Callable[[Any, Any], bool]]]] = {
 
 
 def test_of(schema: Any) -> Test:
-    """The test for values of a schema without references. Raises LookupError for a keyword that is not known here."""
+    """Return the test for values of a schema without references.
+
+    Raises LookupError for an unknown keyword.
+    """
     if isinstance(schema, bool):
         return lambda _value: schema
     # One test of an object covers both keywords.

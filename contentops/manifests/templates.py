@@ -140,7 +140,10 @@ def _names_in(paths: Paths) -> tuple[str, ...]:
 
 
 def _assemble(literals: tuple[str, ...], paths: Paths, lookup: Lookup) -> Json:
-    """Return the value of a split text; MISSING where Jinja has to render it or explain the error."""
+    """Return the value of a template that only inserts variables.
+
+    MISSING: Jinja has to render it, or to explain its error.
+    """
     if len(paths) == 1 and not literals[0] and not literals[1]:
         value = _follow(paths[0], lookup)
         return value if type(value) in {str, int, float, bool} and unsendable(value) is None else MISSING
@@ -248,7 +251,7 @@ class Scope:
         return functions.union(name for name in self.variables if not functions.isdisjoint(self.reach(name)))
 
     def reach(self, name: str) -> frozenset[str]:
-        """Every variable that a variable uses, directly or not, with itself, and the parts of `each` and `item`."""
+        """Return a variable, all variables that it uses (directly or not), and their parts of `each` and `item`."""
         if name not in self._reach:
             self._reach[name] = self.known(reachable([name], self.below))
         return self._reach[name]
@@ -263,7 +266,10 @@ class Scope:
         return frozenset(name for name in names if name in self.variables or root_of(name) in _PER_ITEM)
 
     def direct(self, value: Json) -> tuple[str, ...]:
-        """The names that the templates of a value use directly; `inputs` means that of the item, unless a variable."""
+        """Return the names that the templates of a value use directly.
+
+        `inputs` means `item.inputs`, unless a variable has that name.
+        """
         names = [name for source in templates_in(value) for name in self.templates.get(source).names]
         if INPUTS not in names or INPUTS in self.variables:
             return tuple(names)

@@ -78,7 +78,7 @@ _SAVE_AGAIN: Final = "open it in Excel or LibreOffice, and save it as .xlsx"
 
 
 def _finding(path: str, message: str, hint: str, code: str, at: tuple[int, int] = (1, 1)) -> Diagnostic:
-    """Return a finding about a workbook, or the cell at a row and column."""
+    """Return a finding about one cell (row, column) of a workbook; by default the first cell."""
     return finding_at(Source(path, ""), code, message, at, hint=hint)
 
 

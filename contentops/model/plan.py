@@ -251,7 +251,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def frame(self) -> Digest:
-        """Of an item that waits: the digest of its request without the texts; empty for others."""
+        """Return the digest of a waiting item's request without the texts of its sources; empty for other items."""
         return self.spec.frame if self.spec is not None and self.waits else NOTHING
 
     @property

@@ -245,12 +245,12 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def is_spent(self) -> bool:
-        """Return whether it was paid for, also if the server lost its text."""
+        """Return whether the job was paid for, also if the server lost its text."""
         return self.has_text or (self.state is JobState.FAILED and self.lost and bool(self.credits))
 
     @property
     def is_written(self) -> bool:
-        """Return whether its text came into a file."""
+        """Return whether the text of the job was written to a file."""
         return self.state is JobState.SETTLED and bool(self.output)
 
     @property
@@ -277,7 +277,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def may_be_paid(self) -> bool:
-        """Return whether it may have been paid for, and no one knows: its answer was lost."""
+        """Return whether the job may have been paid for: its answer was lost, so no one knows."""
         return not self.is_sure and self.state is not JobState.NEVER
 
     @property
@@ -287,7 +287,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def is_failure(self) -> bool:
-        """Return whether it finished without a text and without credits."""
+        """Return whether the job finished without a text and without credits."""
         return self.state is JobState.FAILED and not self.is_spent
 
     @property
@@ -347,7 +347,7 @@ class State(Struct, frozen=True, kw_only=True, dict=True):
 
 
 def made_by(record: Record, jobs: Iterable[Job]) -> Job | None:
-    """Of the jobs of one order, the one whose text a record has, else the last one with a text."""
+    """Return the job (of one order) whose text the record has, otherwise the last one with a text."""
     return max(jobs, key=lambda job: (job.body == record.generated, job.has_text, job.submitted_at), default=None)
 
 

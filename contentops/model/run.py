@@ -103,7 +103,7 @@ class Run(Struct, frozen=True, kw_only=True):
 
     @property
     def credits_at_most(self) -> bool:
-        """Return whether its credits are an upper bound: of some item they are."""
+        """Return whether the credits of the run are an upper bound: those of at least one item are."""
         return any(outcome.credits_at_most for outcome in self.outcomes)
 
     @property
@@ -178,7 +178,7 @@ class PaidText(Struct, frozen=True, kw_only=True):
 
     @property
     def is_local(self) -> bool:
-        """Return whether the cache or git has it."""
+        """Return whether the cache or git has the text."""
         return bool({"cache", "git"}.intersection(self.where))
 
 

@@ -316,7 +316,7 @@ class Budget(Struct, frozen=True, kw_only=True):
 
     @property
     def is_monthly(self) -> bool:
-        """Return whether it limits a month, so that the spending of the month has to be counted."""
+        """Return whether the budget limits a month, so that the spending of the month has to be counted."""
         return self.credits_per_month is not None or self.money_per_month is not None
 
     def as_json(self) -> dict[str, int | str | None]:

@@ -169,7 +169,10 @@ class Following:
         return again(spec.id, accepted)
 
     def _observe(self, path: str) -> Observed:
-        """The file at a path now; one that is the same as before is not read again, as many items may read one text."""
+        """Return the file at a path as it is now.
+
+        An unchanged file is not read again, as many items may read one text.
+        """
         known = self._seen.get(path)
         if known is None or known[1] is None or [known[1]] != [*self._outputs.stamps([path])]:
             [known] = self._outputs.observe_all([path])

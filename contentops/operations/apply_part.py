@@ -82,7 +82,7 @@ class PlanPart(Struct, frozen=True, kw_only=True):
 
     @property
     def is_of_many(self) -> bool:
-        """Return whether it is about more than one item."""
+        """Return whether the part is about more than one item."""
         return self.action in (PartAction.PLAN, PartAction.CAUSE, PartAction.FREE)
 
     def command(self, option: str, flags: tuple[str, ...] = ()) -> str:
@@ -175,7 +175,7 @@ def apply_part(
 
 
 def _with_heading(project: Project, part: PlanPart) -> PlanPart:
-    """Return the part with its heading as the text has it."""
+    """Return the part, with the heading of a section spelled as in the text."""
     if part.action is not PartAction.SECTION:
         return part
     return structs.replace(part, heading=section(project, part.item, part.heading))

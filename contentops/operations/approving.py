@@ -170,7 +170,10 @@ def is_about(block: TextBlock, quote: str) -> bool:
 
 
 def _left_for_later(inputs: PlanInputs, items: Iterable[Candidate], run: Run | None) -> str:
-    """Return which front matter follows with the next apply, as its item has other changes; empty: none."""
+    """Return a sentence on the items whose front matter the next apply updates, with their other changes.
+
+    Empty if there are none.
+    """
     done = {outcome.id for outcome in run.outcomes} if run is not None else set()
     busy = [
         f"`{item.id}`"

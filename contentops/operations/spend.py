@@ -85,7 +85,7 @@ class PaidEnvironments:
         return self._by_item.get(environment, {}).get(record.id, [])
 
     def origin(self, environment: str, record: Record, body: Digest) -> tuple[Job | None, PaidAttempts]:
-        """Return the job whose text an item's file has, or was edited from, and all attempts until that one.
+        """Return the job that made the text in an item's file (before edits), and all attempts up to that job.
 
         A promoted text is looked for in the environment that it was taken from.
         """

@@ -275,7 +275,10 @@ def stamps_of(root: str, names: Iterable[str]) -> array[int]:
 
 
 def _have_stamps(root: str, names: Sequence[str], stamps: memoryview) -> bool:
-    """Whether `_stamps` is still the same, some paths at a time: most changes are in one of the first, a manifest."""
+    """Return whether the files still have these stamps.
+
+    It looks at some paths at a time: most changes are in a manifest, which is among the first.
+    """
     size = _NUMBERS * array("Q").itemsize
     parts = ((start, names[start : start + _PART]) for start in range(0, len(names), _PART))
     return len(stamps) == len(names) * size and all(

@@ -107,7 +107,10 @@ def approval_state(inputs: PlanInputs, spec: Spec, record: Record | None, file: 
 
 
 def _words_of(file: Observed) -> Digest:
-    """The digest of a file's body, or, where its digests do not cover all of its words, of its bytes: no one's text."""
+    """Return the digest of a file's body.
+
+    If that does not cover all words of the file, return the digest of its bytes, which no record has.
+    """
     return file.file if file.hidden and file.body not in (NOTHING, NO_TEXT) else file.body
 
 
@@ -124,7 +127,7 @@ class ComputedFront(Struct, frozen=True, kw_only=True):
 
 
 def has_its_keys(inputs: PlanInputs, spec: Spec, record: Record, file: Observed) -> bool:
-    """Whether the file has its draft mark and its disclosure already, and no draft mark that it should not have."""
+    """Return whether the file has the right draft mark (or none) and the right disclosure."""
     wanted: Mapping[str, Json] = {}
     if spec.approval.required or inputs.project.disclosure is not None:
         state, source = approval_state(inputs, spec, record, file), _source_type(record.generated, [file.body])
@@ -163,7 +166,10 @@ def coming_front(item: ItemSides, body: BodyAnswer, title: str | None) -> Comput
 
 
 def _source_type(generated: Digest, bodies: Iterable[Digest]) -> str:
-    """What texts with these bodies were made of; empty where no job made them. `generated`: the one by the job."""
+    """Return the source type of texts with these bodies: generated, or generated and edited.
+
+    `generated` is the body of the job's text. If no job made the text, it is empty, and so is the result.
+    """
     return "" if not generated else GENERATED if {*bodies} <= {generated} else EDITED
 
 
@@ -264,7 +270,10 @@ def _keys(
 
 
 def same_words(items: Iterable[Candidate]) -> dict[ItemId, tuple[ItemId, ...]]:
-    """By item, the others that have exactly its title and body: a verdict on one counts for all of them."""
+    """Return, by item, the other items with the same title and body.
+
+    A verdict on one of them counts for all.
+    """
     groups: dict[tuple[str, Digest], list[ItemId]] = defaultdict(list)
     for item in items:
         if item.file is not None and item.file.body not in (NOTHING, NO_TEXT):
@@ -274,7 +283,7 @@ def same_words(items: Iterable[Candidate]) -> dict[ItemId, tuple[ItemId, ...]]:
 
 
 def new_drafts(changes: Iterable[Change], preset: str) -> Iterator[Note]:
-    """The note on pages that become drafts though no one changed them: a rule that asks for approval is new to them."""
+    """Yield a note on live pages that become drafts because they now need approval."""
     mark = draft_mark(preset)
     ids = tuple(
         change.id

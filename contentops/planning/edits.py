@@ -39,7 +39,7 @@ _SHOWN = 5
 
 
 class BodyAnswer(Struct, frozen=True, kw_only=True):
-    """The answer to the first question."""
+    """The answer to the first question: which text the item gets, and by which steps."""
 
     action: Action = Action.NONE
     steps: tuple[Step, ...] = ()
@@ -56,7 +56,7 @@ class BodyAnswer(Struct, frozen=True, kw_only=True):
 
     @property
     def is_final(self) -> bool:
-        """Return whether it is blocked or has steps, so that no other text is fetched."""
+        """Return whether the answer is blocked or has steps, so that no other text is fetched."""
         return bool(self.blocked or self.steps)
 
     @property

@@ -107,7 +107,10 @@ def _is_other_block(record: Record, made_by: Job | None, file: Observed) -> bool
 
 
 def is_block_of(record: Record, made_by: Job | None, file: Observed) -> bool:
-    """Whether a block is that of a record's text, also where a rename that was cut short left the old item in it."""
+    """Return whether the `contentops` block of a file belongs to the record's text.
+
+    It may still name the old item, if a rename was interrupted.
+    """
     block, ours = file.provenance, provenance_of(record, made_by)
     known = [key for key in ("job", "generated_at") if key in ours]
     same = all(block.get(key) == ours[key] for key in known)
@@ -171,7 +174,9 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
 def _changed_keys(
     item: ItemSides, wanted: Mapping[str, Json], computed: ComputedFront, *, is_ours: Callable[[str], bool]
 ) -> tuple[dict[str, Json], list[Reason], list[str]]:
-    """The keys whose wanted value is not the last written one: those to write, why, and those that a person changed.
+    """Return the keys to write, the reasons, and the keys that a person changed.
+
+    They are keys whose wanted value is not the last written one.
 
     `is_ours`: whether a key is written over a person's value.
     """
@@ -212,7 +217,9 @@ def _of_new_file(item: ItemSides, body: BodyAnswer, wanted: Mapping[str, Json], 
 
 
 def which_addresses(item: ItemSides, wanted: Mapping[str, Json]) -> tuple[tuple[str, ...], list[Note]]:
-    """The addresses that redirect to the page, without those of the manifest, and a note if its old one is unknown.
+    """Return the addresses that redirect to the page, and a note if its old address is unknown.
+
+    Addresses that the manifest states are not among them.
 
     Once the page moves, they include those that a person added in the file.
     """
@@ -294,7 +301,10 @@ def _drift_note(item: ItemSides, drift: Sequence[DriftedKey]) -> Note:
 
 
 def _still_a_draft(item: ItemSides, computed: ComputedFront, written: Container[str]) -> Iterator[Note]:
-    """The note on an approved text whose draft mark no apply takes away: it came back by a revert, or by a person."""
+    """Yield a note if an approved text still has a draft mark, which a revert or a person put back.
+
+    No apply removes such a mark.
+    """
     id_, file, mark = item.spec.id, item.file, draft_mark(item.inputs.project.preset)
     is_approved = item.spec.approval.required and computed.state is ApprovalState.APPROVED
     for key, value in file.front.items() if is_approved else ():

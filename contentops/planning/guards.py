@@ -188,7 +188,7 @@ _ANY_TEXTS = {f"text {number}": "\uffff" * 4_000 for number in range(4)}
 
 
 def tokens_at_most(spec: Spec, project: Project, section: str = "", *, waits: bool = False) -> PaidTokens | None:
-    """The most tokens of one submit of `spec`, or of a section of it, at the price of the settings if they have one.
+    """Return the most tokens that one submit of `spec`, or of one section, can use, with the configured price.
 
     `waits`: it is made from texts that are not known yet. None without a model here.
     """
@@ -269,7 +269,7 @@ def usual_cost(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Note]:
 
 
 def generation_words(specs: Iterable[Spec], project: Project) -> str:
-    """What one generation of each costs together, in words: `free`, `4 credits`, `at most 0.04 USD`, `no price set`."""
+    """Return the total cost of one generation of each item: `free`, `4 credits`, `at most 0.04 USD`, `no price set`."""
     specs = [*specs]
     if tokens := [found for spec in specs if (found := tokens_at_most(spec, project)) is not None]:
         money = add_money(one.money for one in tokens)

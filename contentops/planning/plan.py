@@ -348,7 +348,10 @@ def _orphan_note(record: Record, file: Observed) -> Note:
 
 
 def _removed(inputs: PlanInputs, change: Change, record: Record) -> Change:
-    """The change that removes an item's record and file; blocked where a person edited the file or its front matter."""
+    """Return the change that removes an item's record and file.
+
+    It is blocked if a person edited the file or its front matter.
+    """
     file = change.file
     is_written = title_digest(file.title) == title_digest(record.title) and is_same_json(file.front, record.metadata)
     if file.exists and (file.problem or is_edited(file, record, inputs.made) or not is_written):
@@ -604,7 +607,7 @@ DIFFERENT = 25
 
 
 def same_briefs(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Note]:
-    """A note for the items of each group of `checks.similar` whose requests are the same but for values of their rows.
+    """Yield a note for items of a `checks.similar` group if their requests differ only in values of their rows.
 
     They are known before anything is paid for; the check itself compares the texts.
     """

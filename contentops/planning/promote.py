@@ -221,7 +221,10 @@ def reasons_of(findings: Iterable[Finding]) -> tuple[Reason, ...]:
 
 
 def failed_hint(spec: Spec, job: Job | None, *, keeps_text: bool) -> str:
-    """What to do about a text that fails its checks; `keeps_text`: the file holds another text of the same request."""
+    """Return what to do about a text that fails its checks.
+
+    `keeps_text`: the file has another text of the same request.
+    """
     id_ = spec.id
     hint = f"the text is kept and not paid for again: loosen `checks`, or pay for another text with `--replace {id_}`"
     if job is not None and keeps_text:

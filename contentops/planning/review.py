@@ -252,7 +252,7 @@ def _difference(inputs: PlanInputs, file: PlanFile, reviewed: ReviewedChange, ch
 
 
 def _other_work(item: ReviewedItem) -> str:
-    """What a change writes that was not reviewed: front matter, by other steps, or another file; empty: nothing."""
+    """Return what the change does beyond its review: other front matter, steps or file; empty: nothing."""
     change, reviewed = item.change, item.reviewed
     # A new text comes with all of it, unless this plan has written a part already; an update writes what is left.
     if other := _other_front(change, reviewed, is_whole="write" in change.names and not item.is_recorded):
@@ -299,7 +299,7 @@ def _other_request(spec: Spec | None, reviewed: ReviewedChange) -> str:
 
 
 def _other_sides(item: ReviewedItem) -> str:
-    """Which side of the item changed since, but not by this plan: record, file, stored content, source; empty: none."""
+    """Return what changed since the review, but not by this plan: record, file, content or source; empty: nothing."""
     change, reviewed = item.change, item.reviewed
     remote, promotion = change.remote, change.promotion
     if not item.is_recorded and change.record_digest != reviewed.record_digest:

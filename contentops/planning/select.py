@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 def dependants_of(sources: Sources) -> dict[ItemId, list[ItemId]]:
-    """By item, the items that are made from its text, in the order of `sources`."""
+    """Return, by item, the items that are made from its text, in the order of `sources`."""
     made: dict[ItemId, list[ItemId]] = defaultdict(list)
     for id_, its_sources in sources.items():
         for source in its_sources:
@@ -169,7 +169,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def word(self) -> StatusWord:
-        """Its state in one word, as `status` shows it: of what is true of it, the first one."""
+        """Return the state of the item in one word, as `status` shows it; if several apply, the first one."""
         change, record, facts = self.change, self.record, self._facts
         if change is None and record is None:
             return StatusWord.WAITING
@@ -277,7 +277,10 @@ class Selector(Struct, frozen=True):
 
 
 def _pattern(selector: str, items: Sequence[Candidate] = ()) -> Selector:
-    """The parts of a selector. A `+` at its end belongs to the name if an item has exactly this id, tag or path."""
+    """Return a selector from its text.
+
+    A `+` at its end belongs to the name if an item has exactly this id, tag or path.
+    """
     named = selector.removeprefix("+")
     method, value = _parts(named)
     is_exact = method not in _FIXED and any(value in item.texts(method) for item in items)

@@ -206,7 +206,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def written(self) -> Mapping[Digest, tuple[Job, ...]]:
-        """By request digest, the open jobs of this server whose text may be in a file that no record has."""
+        """Return, by request digest, the open jobs of this server whose text may be in a file without a record."""
         written: dict[Digest, tuple[Job, ...]] = {}
         for job in itertools.chain.from_iterable(self.open_jobs.values()):
             key = collision_key(job.output)
@@ -271,12 +271,12 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def is_up_to_date(self) -> bool:
-        """Whether the record has a text for the declared request, made from the words that its sources have now."""
+        """Return whether the record's text answers the declared request with the present words of its sources."""
         return has_text_for(self.record, self.spec.digest, self.inputs.server)
 
     @property
     def keeps_text(self) -> bool:
-        """Whether the record's text is kept: it answers the declared request, or only its sources have changed."""
+        """Return whether the record's text is kept: it is up to date, or only its sources have changed."""
         rule = self.stale_rule
         if rule is not None:
             return rule is OnSourceChange.NOTE
@@ -285,7 +285,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def stale_rule(self) -> OnSourceChange | None:
-        """What to do about a text of which only the sources have changed, or are to change; None: that is not so."""
+        """Return the rule for a text of which only the sources changed or will change; None for any other text."""
         record, spec, choice = self.record, self.spec, self.inputs.choice
         if record is None or not record.digest or record.frame not in spec.frames or spec.id in choice.replace:
             return None
@@ -319,7 +319,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def is_edited_on_server(self) -> bool:
-        """Whether a person has edited that content in WriterzRoom since it was saved; a new section is no edit."""
+        """Return whether a person edited the stored content since it was saved; a new section is no edit."""
         if self.remote is None or self.record is None:
             return False
         section_bodies = {job.body for job in pending(self.open_jobs) if job.section}
@@ -333,7 +333,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def answered(self) -> int:
-        """The attempt at the declared request that made the recorded text; 0 if that text answers another request."""
+        """Return the number of the attempt that made the recorded text; 0 if the text is not up to date."""
         return self.attempt if self.is_up_to_date else 0
 
     @property
@@ -349,7 +349,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
         ]
 
     def _is_from_earlier_words(self, job: Job) -> bool:
-        """Whether a job makes or has made the declared text from words that its sources had when it was ordered."""
+        """Return whether a job makes or made the declared text from earlier words of its sources."""
         is_other = job.digest != self.spec.digest and not job.section
         is_failed = job.state is JobState.PAID and bool(job.error)
         # An order that may never have arrived is sent again, which is for an item that asks for a new text alone.
@@ -443,7 +443,10 @@ def honours_ids(state: State, server: str) -> bool | None:
 
 
 def price_of(spec: Spec, server: str, section: str = "") -> Price:
-    """The price of one submit of `spec`, or of a section of it; `local` and an item without a template cost nothing."""
+    """Return the price of one submit of `spec`, or of one of its sections.
+
+    `local` and an item without a template cost nothing.
+    """
     return FREE if server == "local" or not spec.request.template else spec.request.price(section)
 
 
@@ -587,7 +590,7 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
                 )
 
     def text(self, spec: Spec, observe: Callable[[str], Observed]) -> SourceText | None:
-        """Its text for the request of `spec`; it may be a draft outline."""
+        """Return the text of this environment for the request of `spec`; it may be a draft outline."""
         record = self.state.records.get(spec.id)
         if record is None or not self._answers(record, spec, observe):
             return None
@@ -598,7 +601,9 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
         return SourceText(environment=self.environment, record=record, file=file, made_by=made_by)
 
     def _answers(self, record: Record, spec: Spec, observe: Callable[[str], Observed]) -> bool:
-        """Whether a record's text is for the declared request, or for the same frame and the words of the same texts.
+        """Return whether a record's text answers the declared request.
+
+        It also does if its frame is the same and it was made from the same words of its sources.
 
         Paths and addresses of texts differ between environments.
         """
@@ -737,7 +742,7 @@ def find_rings(moves: Mapping[ItemId, Move]) -> Iterator[list[ItemId]]:
 
 
 def _blockers(moves: Mapping[ItemId, Move]) -> dict[ItemId, list[ItemId]]:
-    """For each item, those whose files are in its way: at its new path, above it or below it; in order of ids."""
+    """Return, for each item that moves, the items whose files are at its new path, above it or below it."""
     at: defaultdict[str, list[ItemId]] = defaultdict(list)
     below: defaultdict[str, list[ItemId]] = defaultdict(list)
     for item, move in sorted(moves.items()):

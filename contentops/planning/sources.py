@@ -72,7 +72,7 @@ _OPEN = frozenset({JobState.SUBMITTING, JobState.UNKNOWN, JobState.RUNNING})
 
 
 def next_attempt(item: ItemSides) -> int:
-    """One more than the highest attempt at the declared request that is known; one that never arrived is no attempt."""
+    """Return the number of the next attempt at the declared request; submits that never arrived do not count."""
     own = item.attempt if item.record is not None and item.record.digest == item.spec.digest else 0
     known = (job.attempt for job in item.inputs.jobs_of(item.spec.digest) if job.state is not JobState.NEVER)
     return 1 + max((own, *known), default=0)
@@ -96,7 +96,7 @@ _METADATA: Final = "metadata."
 
 
 def stage_coming(change: Change | None) -> Stage | None:
-    """The first stage of an item that its change brings, or would bring; None: its words stay as its file has them.
+    """Return the first stage of the item that its change replaces, or would replace; None: its text stays.
 
     A file that only moves keeps its words.
     """
@@ -114,7 +114,7 @@ def stage_coming(change: Change | None) -> Stage | None:
 
 
 def waits_of(spec: Spec, coming: Coming) -> tuple[Reference, ...]:
-    """The texts that an item's own waits for, sorted by id: those that cannot be used yet, or are still to change."""
+    """Return the sources that an item waits for, by id: their texts cannot be used yet, or will still change."""
     known = {one.id: one for one in spec.references}
     waits: dict[ItemId, Reference] = {}
     for name, readings in spec.readings.items():
@@ -127,7 +127,10 @@ def waits_of(spec: Spec, coming: Coming) -> tuple[Reference, ...]:
 
 
 def followers(specs: Iterable[Spec], coming: Coming) -> dict[ItemId, Stage]:
-    """The items whose front matter follows what comes, each with its stage, where that is earlier than is known."""
+    """Return the items whose front matter will change with their sources, each with its stage.
+
+    Items for which `coming` has the same stage already, or an earlier one, are omitted.
+    """
     found: dict[ItemId, Stage] = {}
     for spec in specs:
         if any(one.id in coming for one in spec.mentions):
@@ -145,7 +148,10 @@ def open_keys(spec: Spec, coming: Coming) -> frozenset[str]:
 
 
 def _comes(spec: Spec, name: str, coming: Coming) -> list[ItemId]:
-    """The items whose coming words or address a value reads; a new text does not change the address of an old one."""
+    """Return the items whose coming text or address a value reads.
+
+    If a source has a text already, a new text does not change its address.
+    """
     without = {one.id for one in spec.mentions if one.wait is not None}
     found = []
     for one in spec.readings[name]:
@@ -244,7 +250,9 @@ def reference_reason(item: ItemSides, steps: Iterable[Step]) -> tuple[Reason, ..
 
 
 def settle_waits(chosen: Sequence[Candidate], changes: Sequence[Change]) -> list[Change]:
-    """The changes; what waits for texts that this plan does not make has no price, and front matter follows texts.
+    """Return the changes with their waits resolved.
+
+    An item that waits for a text which this plan does not make has no price. Front matter follows the texts.
 
     Only the sources that are selected too can make a text.
     """

@@ -416,7 +416,7 @@ def _unreadable(item: ItemSides) -> BodyAnswer | None:
 
 
 def _without_template(item: ItemSides) -> BodyAnswer | None:
-    """Return an item without a template is a file that was adopted; it is never generated."""
+    """Return the answer for a new item without a template, which is never generated; None for any other."""
     if item.spec.request.template or item.record is not None or item.source_text is not None:
         return None
     path = item.spec.output
@@ -524,7 +524,7 @@ def _brought(item: ItemSides, job: Job, words: BodyAnswer) -> BodyAnswer:
 
 
 def _check_edits(item: ItemSides, job: Job) -> BodyAnswer:
-    """The answer that blocks the text of an open job over edits, or says why it is written and what it replaces."""
+    """Return the answer for the text of an open job: edits block it, or why it is written and what it replaces."""
     why = why_changed(item)
     if job.section and item.record is not None:
         answer = section_answer(item, job)
@@ -690,7 +690,7 @@ def _changed(item: ItemSides) -> BodyAnswer | None:
 
 
 def _generate(item: ItemSides, action: Action, words: BodyAnswer, section: str = "") -> BodyAnswer:
-    """The answer that pays for a text, or for one section of it; or that blocks an item for which none is paid for."""
+    """Return the answer that pays for a text or for one section, or that blocks the item."""
     is_asked_for = bool(section) or item.spec.id in item.inputs.choice.replace
     if not is_asked_for and (blocked := generation_refused(item, words.reasons)) is not None:
         return blocked

@@ -72,12 +72,12 @@ class Spend(Struct, frozen=True, kw_only=True):
 
     @property
     def credits_sure(self) -> int:
-        """With the open jobs that a server has accepted."""
+        """Return the credits spent, with the open jobs that a server has accepted."""
         return self.credits + sum(row.credits for row in self.open if row.name not in {_LOST, _GIVEN_UP})
 
     @property
     def credits_at_most(self) -> int:
-        """With every open job, also those that may not be charged."""
+        """Return the credits spent, with every open job, also those that may not be charged."""
         return self.credits + sum(row.credits for row in self.open)
 
 
@@ -430,7 +430,7 @@ def _cell(text: str) -> str:
 
 
 def approved_json(cost: ApprovedCost | None) -> dict[str, Json]:
-    """Return the cost of approved texts as a key of the spend; empty where no one approved any."""
+    """Return the key `approved` of the spend as JSON; an empty map if no text was approved."""
     if cost is None:
         return {}
     average = round(cost.credits / cost.items, 2) if cost.items else None

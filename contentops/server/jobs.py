@@ -73,7 +73,7 @@ class GenerationRequest(TextRequest, frozen=True, kw_only=True):
 
     @property
     def fingerprint(self) -> str:
-        """Equal for a repeated submit, different for another one under the same id.
+        """Return a digest of the request: equal if a submit is repeated, different for another request.
 
         Without the surface, and of a section without the request of its content, which may change in between.
         """
@@ -106,7 +106,7 @@ class StoredJob(Struct, frozen=True, kw_only=True):
 
     @property
     def open(self) -> bool:
-        """Return whether it is not finished."""
+        """Return whether the job is not finished."""
         return self.finished_at is None
 
 

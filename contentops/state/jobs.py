@@ -125,7 +125,7 @@ class KnownJobs:
         return [job for request_id in ids for job in self._jobs[request_id]]
 
     def see(self, lines: Mapping[str, Job]) -> None:
-        """Add lines that are in a file already; a line that needs no change keeps its bytes."""
+        """Add lines that were read from a file; a line that does not change keeps its bytes."""
         before = {key: line for orders in self._orders.values() for key, line in orders.items()}
         texts = {id(line): text for text, line in lines.items()}
         texts |= {id(line): self._texts[key] for key, line in before.items() if key in self._texts}

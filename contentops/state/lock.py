@@ -72,7 +72,9 @@ def read(data: bytes | str, path: str) -> Lock:
 
 
 def resolve_conflict(records: Sequence[Record], body_on_disk: Callable[[str], Digest]) -> Record:
-    """Of an id's records, the one that counts: whose body is on disk, else with the higher `rev`, else saved later.
+    """Return the record of an id that counts after a merge.
+
+    It is the one whose body is on disk, otherwise the one with the higher `rev`, otherwise the one saved later.
 
     Content ids of the same server that only another record names still exist there: they are kept as superseded.
     """

@@ -63,12 +63,12 @@ class Block(Struct, frozen=True, dict=True):
 
     @property
     def flow(self) -> bool:
-        """Return whether it is written in braces."""
+        """Return whether the mapping is written in braces."""
         return next((bool(event.flow_style) for event in self._events if hasattr(event, "flow_style")), False)
 
     @functools.cached_property
     def entries(self) -> tuple[Entry, ...]:
-        """Return its entries in order."""
+        """Return the entries of the mapping in order."""
         return tuple(_entries(iter(self._events[_LEADING_EVENTS:]), self.values, self.text)) if self.values else ()
 
 

@@ -170,7 +170,7 @@ def _mark(source: Source, mark: Any) -> Mark | None:
 
 
 def _still_open(source: Source, previous: Any, at: Mark, begun: Mark) -> _Answer | None:
-    """Return a quote that was closed by accident by one of a later line."""
+    """Return the error if a quote is not closed in its line, so that a quote of a later line closes it."""
     style = getattr(previous, "style", None)
     if style not in {"'", '"'} or previous.start_mark.line == previous.end_mark.line:
         return None
@@ -185,7 +185,7 @@ def _still_open(source: Source, previous: Any, at: Mark, begun: Mark) -> _Answer
 
 
 def _jinja(source: Source, at: Mark, begun: Mark) -> _Answer | None:
-    """Unquoted Jinja in the line of the problem or in the line where the unreadable part begins."""
+    """Return the error if the line of the problem, or the one where it begins, has Jinja without quotes."""
     for number, column in (at, begun):
         line = source.line(number)[:_SEARCHED]
         match = JINJA.search(QUOTED.sub(lambda text: " " * len(text.group()), line))
