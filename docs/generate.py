@@ -190,11 +190,13 @@ def _json(schema: Schema) -> str:
 
 
 def _with_item_keys(text: str) -> str:
-    """The schema of `contentops.yaml` with the keys of `defaults` that manifests have; `checks` has more there."""
+    """The schema of `contentops.yaml` with what `defaults` of manifests have; `checks` also has `commands` there."""
     project, manifest = json.loads(text), load_schema("manifest")["definitions"]
     shared = {name: one for name, one in manifest.items() if name not in {"id", "item"}}
-    own = {name: one for name, one in project["definitions"].items() if name == "checks" or name not in shared}
-    return _json({**project, "definitions": {**shared, **own}})
+    own = {name: one for name, one in project["definitions"].items() if name not in shared}
+    commands = project["definitions"]["checks"]["properties"]["commands"]
+    checks = {**shared["checks"], "properties": {**shared["checks"]["properties"], "commands": commands}}
+    return _json({**project, "definitions": {**shared, "checks": checks, **own}})
 
 
 def _with_mapped_keys(text: str) -> str:

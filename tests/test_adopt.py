@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contentops.documents.preset import PRESETS
 from contentops.manifests.declare import literal
 from contentops.manifests.templates import Templates
 from contentops.operations.adopt import Options, adopt
@@ -102,7 +103,7 @@ def test_an_edit_of_an_adopted_text_is_seen(project: Build, invoke: Run, process
 def test_preset_words_are_not_declared_where_they_would_come_out_otherwise(project: Build, invoke: Run) -> None:
     """A text of tags that the preset makes a list, a key that it renames, a flag that it turns."""
     text = "---\ntitle: a\\b\ntags: one two\nupdated: 2024\ndraft: true\nlayout: post\n---\nBody\n"
-    for preset in ("jekyll", "hugo", "docusaurus", "astro", "pelican"):
+    for preset in PRESETS:
         root = project({"contentops.yaml": f"{SETTINGS}preset: {preset}\n", "_posts/a.md": text}, at=preset)
         assert invoke("adopt", "_posts", "--yes", cwd=root).code == 0
         assert _is_empty(invoke, root)

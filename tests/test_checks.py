@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from contentops.documents.checks import (
+    LOOKS,
     CheckedText,
     check_text,
     compiled,
@@ -19,6 +21,8 @@ from contentops.documents.checks import (
     schema_problem,
 )
 from contentops.model import NO_CHECKS, Checks, Finding, FrontMatterSchema, Grounded, Level, Listed, WordLimits
+from contentops.reporting.diagnostics import RULES, UNAPPROVED
+from contentops.schema_files import load_schema
 from tests.desired import PROJECT, desired, findings, lines
 from tests.running import Build, Clock
 
@@ -39,6 +43,19 @@ def said(body: str, **given: Any) -> list[tuple[int, str]]:
 def listed(*values: str, level: Level = Level.BLOCK) -> Listed:
     """What a person listed."""
     return Listed(values=values, level=level)
+
+
+def test_each_check_has_all_its_parts() -> None:
+    """What finds it, its sentence for SARIF, its keys in both schemas and its row in the guide."""
+    names = set(Checks.__struct_fields__) - {"retries"}
+    assert names == {*LOOKS, "similar", "commands"}
+    assert RULES.keys() == {name.replace("_", "-") for name in names} | {UNAPPROVED}
+    manifest, settings = (
+        load_schema(one)["definitions"]["checks"]["properties"].keys() for one in ("manifest", "project")
+    )
+    assert manifest | {"commands"} == settings == names | {"retries"}
+    guide = (Path(__file__).parents[1] / "docs/how-to/check-texts.md").read_text("utf-8")
+    assert [name for name in names if f"| `{name}` |" not in guide] == []
 
 
 @pytest.mark.parametrize(("body", "count"), [

@@ -21,7 +21,7 @@ from contentops.ci.git import (
     run_git,
     try_git,
 )
-from contentops.ci.results import body_of, words_in
+from contentops.ci.results import digest_of_body, words_in
 from contentops.digest import NOTHING, Digest
 from contentops.documents.front_matter import split
 from contentops.errors import ContentopsError, UsageError, plural
@@ -81,13 +81,13 @@ def _logged(root: str, path: str, *names: str) -> dict[str, tuple[str, ...]]:
 def earlier_bodies(root: str, path: str) -> Iterator[tuple[Digest, str]]:
     """Yield the readable bodies that a file has had in git, the newest first."""
     for version in versions(root, path):
-        if digest := body_of(version.data):
+        if digest := digest_of_body(version.data):
             yield digest, split(version.data.decode()).body
 
 
 def had_text(root: str, path: str, body: Digest, title: str) -> bool:
     """Return whether a file has had a body in git with this title; an empty title fits any."""
-    past = (split(one.data.decode()) for one in versions(root, path) if body_of(one.data) == body)
+    past = (split(one.data.decode()) for one in versions(root, path) if digest_of_body(one.data) == body)
     return any(title in ("", document.title) for document in past)
 
 

@@ -33,7 +33,7 @@ from contentops.ci.git import (
 from contentops.ci.results import (
     RecordedOutputs,
     approvals_at,
-    body_of,
+    digest_of_body,
     jobs_name,
     lock_name,
     nfc,
@@ -235,7 +235,7 @@ def _edited(clone: Clone, known: RecordedOutputs, lock: Lock, paths: list[str], 
     files = Outputs(clone.root, whole=known_bodies(state_of(lock)))
     # A body that was committed before is no edit, wherever an apply moved it and whatever front matter it wrote.
     names = read_blobs(clone.root, [f"HEAD:./{path}" for path in paths if "\n" not in path], clone.extra)
-    before = {body_of(data) for data in names.values()}
+    before = {digest_of_body(data) for data in names.values()}
     for path in paths:
         file = files.observe(path)
         if file.problem or not edits:

@@ -102,7 +102,7 @@ def nfc(path: str) -> str:
     return unicodedata.normalize("NFC", path)
 
 
-def body_of(data: bytes) -> Digest:
+def digest_of_body(data: bytes) -> Digest:
     """Return the digest of the body of an output's bytes; empty where they are no text."""
     try:
         document = split(data.decode())
@@ -113,7 +113,7 @@ def body_of(data: bytes) -> Digest:
 
 def words_of(data: bytes) -> Digest:
     """Return the digest of title and body of an output's bytes; empty where they cannot be read."""
-    body = NOTHING if is_lfs_pointer(data.decode("utf-8", "replace")) else body_of(data)
+    body = NOTHING if is_lfs_pointer(data.decode("utf-8", "replace")) else digest_of_body(data)
     return text_digest(split(data.decode()).title, body) if body else NOTHING
 
 

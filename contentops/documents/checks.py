@@ -274,7 +274,7 @@ def check_text(checks: Checks, text: CheckedText, exists: Exists) -> tuple[Findi
         return (Finding(check="unreadable_file", level=Level.BLOCK, message=message, hint="flatten them"),)
     return tuple(
         finding
-        for key, look in _LOOKS.items()
+        for key, look in LOOKS.items()
         if (check := getattr(checks, key)) is not None
         for finding in _first(key, level_of(check) or Level.BLOCK, look(check, text, exists))
     )
@@ -516,7 +516,7 @@ def _each(look: Callable[[Sequence[str], CheckedText], Iterator[Hit]]) -> Look:
     return lambda listed, text, _: look(listed.values, text)
 
 
-_LOOKS: Final[Mapping[str, Look]] = {
+LOOKS: Final[Mapping[str, Look]] = {
     "words": lambda limits, text, _: _words(limits, text),
     "contains": _each(_contains),
     "excludes": _each(_excludes),

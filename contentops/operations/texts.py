@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 
 from contentops.api.calls import Content, GetContent, GetStatus, JobStatus
 from contentops.ci.history import no_history, versions
-from contentops.ci.results import body_of
+from contentops.ci.results import digest_of_body
 from contentops.digest import NOTHING, PREFIX, Digest, short
 from contentops.documents.blocks import Unusable, take_section
 from contentops.documents.clean import TITLE_LIMIT, body_digest, clean_body, clean_title
@@ -643,7 +643,7 @@ def _committed(root: str, path: str) -> Iterable[TextVersion]:
     """Return the texts that a file has had in git, the newest first."""
     read: dict[Digest, TextVersion] = {}
     for data, commit, at, author in versions(root, path):
-        if digest := body_of(data):
+        if digest := digest_of_body(data):
             document = split(data.decode())
             made = TextVersion(
                 title=document.title, body=document.body, digest=digest, commit=commit, at=at, author=author

@@ -142,10 +142,10 @@ def plan_counts(plan: AnyPlan) -> dict[Action, int]:
 
 def plan_sentence(plan: AnyPlan) -> str:
     """Return the counts and the price: `2 to create, 1 blocked, 7 unchanged. 8 credits.`."""
-    return f"{count_words(plan)}. {begin(cost_words(plan.changes))}."
+    return f"{counts_text(plan)}. {begin(cost_words(plan.changes))}."
 
 
-def count_words(plan: AnyPlan) -> str:
+def counts_text(plan: AnyPlan) -> str:
     """Return how many changes of each action: `2 to create, 1 blocked, 7 unchanged`."""
     parts = [
         f"{number:,} {words_of(action) if action in STATES else f'to {words_of(action)}'}"
