@@ -91,7 +91,7 @@ class PaidTokens(Tokens, frozen=True, kw_only=True, gc=False):
 
     @property
     def money(self) -> dict[str, int]:
-        """Return what they cost, by currency; empty without a price."""
+        """Return the cost of the tokens, by currency; empty without a price."""
         return {} if self.price is None else {self.price.currency: self.price.of(self)}
 
 

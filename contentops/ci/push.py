@@ -135,7 +135,7 @@ def branch_of(clone: Clone, branch: str, environ: Mapping[str, str]) -> str:
 
 
 def unfinished(root: str) -> str:
-    """Return what git has begun in a clone and not finished, such as `merge`; empty for nothing."""
+    """Return the unfinished operation of git in a clone, such as `merge`; empty if there is none."""
     asked = [word for name in _UNFINISHED for word in ("--git-path", name)]
     paths = run_git(root, "rev-parse", *asked).splitlines()
     begun = (kind for path, kind in zip(paths, _UNFINISHED.values(), strict=True) if Path(root, path).exists())

@@ -122,7 +122,7 @@ class AdoptionQuestion:
 
 
 def adopted_json(adoption: Adoption, *, written: bool) -> dict[str, Json]:
-    """Return what became items as JSON."""
+    """Return the result of `adopt` as JSON: the manifest, the new items and the findings."""
     return {
         "manifest": adoption.manifest,
         "added": adoption.added,

@@ -75,12 +75,15 @@ class TextBlock(Struct, frozen=True, kw_only=True):
 
     @property
     def shape(self) -> tuple[str, ...]:
-        """Return its kind and containers: blocks of different shapes are never compared word by word."""
+        """Return the kind and containers of the block.
+
+        Blocks of different shapes are never compared word by word.
+        """
         return self.kind, *(one.kind for one in self.path)
 
     @property
     def text(self) -> str:
-        """Return its words, without marks and without the info string of a fence."""
+        """Return the words of the block, without marks and without the info string of a fence."""
         return "".join(word.text for word in self.words if INFO not in word.styles)
 
 

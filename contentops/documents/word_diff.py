@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 def matched(base: tuple[T, ...], side: tuple[T, ...]) -> dict[int, int]:
-    """Return the index in `side` of the elements of `base` that both have once, and of their equal neighbours."""
+    """Return, for elements of `base`, their index in `side`: those that both have once, and their equal neighbours."""
     once = [{each for each, count in Counter(sequence).items() if count == 1} for sequence in (base, side)]
     both = once[0] & once[1]
     positions = {each: number for number, each in enumerate(base) if each in both}
@@ -245,7 +245,10 @@ def phrases(old: tuple[Word, ...], new: tuple[Word, ...]) -> Iterator[Phrase]:
 
 
 def _kept_apart(old: Sequence[Word], new: Sequence[Word], equal: list[tuple[int, int]]) -> Iterator[Run]:
-    """Yield the runs of equal words but for those that make one change of two."""
+    """Yield the runs of equal words that separate two changes.
+
+    A run that is too short to separate them is omitted, so that both are shown as one change.
+    """
     start = 0
     for number, (i, j) in enumerate(equal, start=1):
         if number == len(equal) or equal[number] != (i + 1, j + 1):
@@ -337,7 +340,10 @@ def runs_of(words: Sequence[bytes]) -> frozenset[int]:
 
 
 def similar_pairs(texts: Mapping[str, frozenset[int]], most: float) -> Iterator[tuple[str, str, float]]:
-    """Yield each two texts that have a share of more than `most` of their runs in common, and that share (up to 1)."""
+    """Yield each pair of texts that are too similar, with the share of runs that both have (up to 1).
+
+    A pair is too similar if that share is higher than `most`.
+    """
     counts = Counter(itertools.chain.from_iterable(texts.values()))
     having: defaultdict[int, list[str]] = defaultdict(list)
     for name, runs in texts.items():
@@ -427,7 +433,10 @@ def _counted(sections: Iterable[Key]) -> Counter[tuple[int, str]]:
 
 
 def _placed(frame: list[Key], now: Iterable[Key], persons: Iterable[Key]) -> list[Key]:
-    """Return `frame` with the sections of `persons` that it lacks, each after the section that it follows in `now`."""
+    """Return `frame` with the sections of `persons` added that it lacks.
+
+    Each is put after the section that it follows in `now`.
+    """
     placed, wanted, edited = set(frame), set(persons), set(now)
     behind: dict[Key | None, list[Key]] = defaultdict(list)
     # The text before the first heading stays first.

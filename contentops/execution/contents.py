@@ -207,7 +207,7 @@ class ContentOwners:
         return owner.item in {item.id, item.change.renamed_from}
 
     def take_content(self, item: Item, item_state: ItemState) -> ItemState:
-        """Return the state of an item once it owns the content that came with its text, or left it to its owner.
+        """Return the item state after the item took the content of its text, or left that content to its owner.
 
         At once, as another item may ask for the same content while this one waits.
         """

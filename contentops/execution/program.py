@@ -321,7 +321,10 @@ async def _bring(
 async def _collected(
     ctx: Context, item: Item, item_state: ItemState, step: Collect, failures: list[tuple[Job, Ended]]
 ) -> ItemState:
-    """Collect the text of a job no one waits for; `failures` gets the job, and why, where it brought none."""
+    """Collect the text of a job that no item waits for.
+
+    If the job brought no text, it is added to `failures` with the reason.
+    """
     job = step.job
     try:
         with ctx.run.slot() as slot:

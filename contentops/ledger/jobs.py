@@ -138,7 +138,7 @@ class Read(Struct, frozen=True, kw_only=True):
 
 
 def key_of(job: Job) -> JobKey:
-    """Return what names an order."""
+    """Return the key that identifies an order."""
     return JobKey(job.server, job.request_id, job.submitted_at, job.job_id)
 
 
@@ -176,14 +176,17 @@ def read(session: LedgerSession, scope: LedgerScope, known: Mapping[JobKey, JobS
 
 
 def is_further(key: JobKey, stages: Mapping[JobKey, JobStage], known: Mapping[JobKey, JobStage]) -> bool:
-    """Return whether a job is further than it is known."""
+    """Return whether a job has reached a later stage than the known one."""
     return key not in known or stages[key] > known[key]
 
 
 def _read_lines(
     session: LedgerSession, scope: LedgerScope, wanted: list[JobKey]
 ) -> tuple[dict[str, list[Job]], dict[RequestId, PendingSubmit]]:
-    """Return the jobs of these rows by environment, and what cannot be used: no one knows what was sent of it."""
+    """Return the jobs of these rows by environment, and the rows that cannot be read.
+
+    Requests of unreadable rows may have been sent.
+    """
     jobs: dict[str, list[Job]] = {}
     damaged: dict[RequestId, PendingSubmit] = {}
     if not wanted:
@@ -202,7 +205,7 @@ def _read_lines(
 def _under_way(
     claims: Mapping[RequestId, PendingSubmit], stages: Mapping[JobKey, JobStage], server: str
 ) -> dict[RequestId, PendingSubmit]:
-    """Return the claims of what has no end yet, with the state of its job."""
+    """Return the claims of requests that are not finished, with the state of their jobs."""
     found: dict[RequestId, set[JobState]] = {id_: set() for id_ in claims}
     for key, known in stages.items():
         if key.server == server and key.request_id in found:

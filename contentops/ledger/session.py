@@ -99,7 +99,7 @@ def shown(url: str) -> str:
 
 
 def misread(url: str) -> bool:
-    """Return whether an unescaped `@` or `/` in a password makes a part of it count as something else."""
+    """Return whether a part of a password is read as host, port or database, for an unescaped `@` or `/`."""
     parts = _parts(url)
     port = str(parts.get("port") or "")
     names = (parts.get("host"), parts.get("hostaddr"), parts.get("dbname"))

@@ -208,7 +208,7 @@ class Compiled:
         return error.with_traceback(None)
 
     def offset(self, trace: TracebackType) -> int:
-        """Return the character of the text that a frame of the code was at: of a word, else of the tag around it."""
+        """Return the offset in the template at which the code failed: of a word, otherwise of its tag."""
         at = self.template.get_corresponding_lineno(trace.tb_lineno) - 1
         return at if self.text[at : at + 1].isalnum() else _tag_offset(self.text, at)
 
@@ -247,7 +247,7 @@ class _Checked(NodeTransformer):
     """Refuses what manifests may not use, and adds filters that charge for work."""
 
     def visit(self, node: nodes.Node, *_: Any, **__: Any) -> Any:
-        """Return what takes the place of a node in the compiled template. Raises TemplateError."""
+        """Return the node that replaces a node in the compiled template. Raises TemplateError."""
         _refuse(node)
         self.generic_visit(node)
         part, charge = _CHARGED.get(type(node), ("", CHARGED))

@@ -60,7 +60,7 @@ def inputs_of(results: Sequence[FileResult]) -> tuple[str, ...]:
 def _at(
     sources: Sources, code: str, message: str, location: Location | None, hint: str = "", text: str = ""
 ) -> Diagnostic:
-    """Return an error at a location with its line; `text` is underlined if the line has it there."""
+    """Return an error with its location and source line; `text` is underlined if it is at that location."""
     if location is None:
         return Diagnostic(code=code, message=message, hint=hint)
     source, start = sources(location.file), location.column - 1
@@ -131,7 +131,10 @@ class OutputPaths:
 
 
 def _conflict(spec: Spec, other: Spec | str | None, *, is_folder: bool = False) -> str:
-    """Return what stands against the output of an item; `is_folder`: `other` is in a folder of this name."""
+    """Return the end of the message for an output path that is in conflict with `other`; empty: no conflict.
+
+    `is_folder`: `other` is in a folder of this name.
+    """
     if isinstance(other, str):
         conflict = f"but that is also the folder of `{other}`, which" if is_folder else f"but `{other}`"
         return f"{conflict} is an input file of the project"

@@ -251,7 +251,10 @@ _SAVE: Final = "in Excel, save it as `CSV UTF-8`; elsewhere, save it as UTF-8"
 
 
 def decode_csv(path: str, data: bytes) -> tuple[Source, list[Diagnostic]]:
-    """The text of a CSV file, also in UTF-16 as Excel saves `Unicode Text`; other encodings cannot be recognised."""
+    """Return the text of a CSV file in UTF-8, or in UTF-16 as Excel saves `Unicode Text`.
+
+    Other encodings cannot be recognised.
+    """
     if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) and len(data) <= MAX_BYTES:
         try:
             return Source(path, data.decode("utf-16")), []
@@ -266,7 +269,7 @@ def decode_csv(path: str, data: bytes) -> tuple[Source, list[Diagnostic]]:
 
 
 def _separator(text: str) -> tuple[str, bool]:
-    """What separates the cells of a CSV file, and whether its first line only says so, as Excel writes it (`sep=;`).
+    """Return the separator of a CSV file, and whether its first line only states it, as in Excel (`sep=;`).
 
     It is a comma where that gives a header without problems, else the sign that gives most columns.
     """

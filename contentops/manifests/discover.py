@@ -191,7 +191,10 @@ def _unreadable(path: str, error: OSError) -> FileError:
 
 
 def discover(project: Project, source: Source, files: ProjectFiles) -> tuple[list[str], list[Diagnostic]]:
-    """The paths of all manifests, sorted, and warnings for globs that match none; `source` is the project file."""
+    """Return the paths of all manifests, sorted, and a warning for each glob without a match.
+
+    `source` is the project file.
+    """
     settings = YamlDocument(source, project.settings)
     pointer = _globs_pointer(project)
     paths: set[str] = set()

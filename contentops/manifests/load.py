@@ -274,7 +274,10 @@ class Loader:
         return self._rows_of_file[read]
 
     def _resolve(self, written: str, manifest: str, used: set[str]) -> DataFile | str:
-        """The data file that a path names, from the project root or else from the manifest's folder; or the problem."""
+        """Return the data file at a path, or the problem.
+
+        The path is relative to the project root, otherwise to the manifest's folder.
+        """
         if problem := _data_path_problem(written):
             return problem
         candidates = dict.fromkeys(

@@ -28,7 +28,7 @@ from contentops.yaml.syntax import JINJA, UNWANTED, plain_scalar
 
 
 def load_project(root: Path, *, environment: str = "", variables: Mapping[str, Any] | None = None) -> Project:
-    """The settings of the project at `root` for one environment (empty: none chosen), with `--var` values on top.
+    """Return the settings of the project at `root` for one environment (empty: none), with the values of `--var`.
 
     Raises InputError with every finding of the file, UsageError for an environment that is not declared or a
     variable with an unusable name.
@@ -72,7 +72,7 @@ def load_project(root: Path, *, environment: str = "", variables: Mapping[str, A
 
 
 def named_default(root: str) -> str:
-    """The declared environment that the settings name as the default; empty if there is none, or no readable file."""
+    """Return the default environment of the settings; empty if there is none, or no readable file."""
     try:
         settings = read_yaml(PROJECT_FILE, _read(Path(root)))[0].root
     except InputError:
@@ -228,7 +228,7 @@ def _secrets(settings: Any) -> Iterator[str]:
 
 
 class _Found(NamedTuple):
-    """A problem of a layer; the pointer starts there."""
+    """A problem of a layer; the pointer is relative to the layer."""
 
     pointer: Pointer
     code: str
@@ -430,7 +430,7 @@ _PRICE_HINT = "such as `price: {input: 0.25, output: 2.00, currency: USD}`, for 
 
 
 def read_price(stated: Mapping[str, Any]) -> TokenPrice | None:
-    """The price in the settings of an environment, merged with those of the project; None where none is stated."""
+    """Return the price of an environment, merged with that of the project; None if there is no price."""
     if not stated:
         return None
     cached = stated.get("cached")

@@ -51,7 +51,10 @@ class ReferredText(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def body(self) -> str:
-        """Its body, without characters that cannot be sent. Raises TemplateError if the file was changed meanwhile."""
+        """Return the body of the text, without characters that cannot be sent.
+
+        Raises TemplateError if the file was changed meanwhile.
+        """
         body = split(self.read(self.file.path)).body
         if body_digest(body) != self.file.body:
             message = f"`{self.file.path}` changed while it was read"

@@ -39,7 +39,7 @@ def find_root(start: Path | str) -> str:
 
 
 def default_environment(start: Path | str) -> str:
-    """The default environment in the settings of the project around `start`; empty: none, or no readable project."""
+    """Return the default environment of the project around `start`; empty: none, or no readable project."""
     try:
         root = find_root(start)
     except InputError:

@@ -331,7 +331,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return list(numbers)
 
     def _bounded(self, value: Any) -> Any:
-        """Return the entries that a loop runs over, charged beforehand."""
+        """Return the entries that a loop runs over; they are counted against the allowance first."""
         if value is UNKNOWN:
             return [value] if value else []
         if isinstance(value, str):

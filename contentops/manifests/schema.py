@@ -87,7 +87,10 @@ class _Problem(Struct, frozen=True, kw_only=True):
 
 @functools.cache
 def _schema(name: str) -> Schema:
-    """The schema with this name, its references resolved: doing that in each check takes two thirds of the time."""
+    """Return the schema with this name.
+
+    Its references are resolved once: doing that in each check takes two thirds of the time.
+    """
     schema = load_schema(name)
     resolved: Schema = _without_references(schema, schema.get("definitions", {}))
     return resolved
@@ -328,7 +331,10 @@ def _bad_name(problem: _Problem) -> Iterator[Violation]:
 
 
 def _about(problem: _Problem, code: str, statement: str, hint: str = "") -> Iterator[Violation]:
-    """What to say about the value of a problem; `statement` follows its name, and the schema may have the hint."""
+    """Yield the violation for the value of a problem.
+
+    `statement` follows the name of the value, and the schema may have the hint.
+    """
     hint = hint or str(problem.schema.get("errorMessage", ""))
     message = f"{_subject(problem.pointer)} {statement}"
     yield Violation(code=code, message=message, pointer=problem.pointer, hint=hint)

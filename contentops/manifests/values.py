@@ -207,7 +207,7 @@ def unsendable(value: Any) -> str | None:
 
 
 def text_of(value: Any) -> str:
-    """A value inside a text: `true` for a bool, digits for a number. Raises TemplateError for null, lists and maps."""
+    """Return a value as text: `true` for a bool, digits for a number. Raises TemplateError for null, lists and maps."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str | int | float):
@@ -327,7 +327,7 @@ class Written(Struct, frozen=True, gc=False):
 
     @property
     def location(self) -> Location | None:
-        """Return where it was written."""
+        """Return the location at which the value was written."""
         return None if self.document is None else locate(self.document, self.pointer)
 
     def below(self, key: str | int) -> Written:

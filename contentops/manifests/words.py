@@ -136,7 +136,10 @@ _LAST_WORD: Final = re.compile(r"[A-Za-z]+$")
 
 
 def plural_of(word: str, count: float = 2, many: str = "") -> str:
-    """A word for this number of things: itself for 1, else `many`, or its English plural. Raises TemplateError."""
+    """Return a word for a number of things: the word itself for 1, otherwise `many` or its English plural.
+
+    Raises TemplateError.
+    """
     if isinstance(count, bool) or not isinstance(count, int | float):
         message = f"`plural` takes a number, not {kind_of(count)}"
         raise TemplateError("template-value", message, hint="convert a text with `| int`")

@@ -55,7 +55,10 @@ _BROKEN: Final = (
 
 
 def read_workbook(path: str, data: bytes, sheet: str) -> list[DataRow | Diagnostic]:
-    """The rows of a sheet, which may be left out if the workbook has one, and findings up to the limit of a file."""
+    """Return the rows of a sheet, and findings up to the limit of a file.
+
+    `sheet` may be empty if the workbook has only one.
+    """
     entries: list[DataRow | Diagnostic] = []
     problems = 0
     try:

@@ -95,7 +95,9 @@ class Approval(SaidOfText, frozen=True, kw_only=True):
 
     @property
     def order(self) -> tuple[str, ...]:
-        """Return its position among all verdicts, the oldest first; of two at one time, what takes more back is later.
+        """Return the sort key of a verdict, the oldest first.
+
+        Of two verdicts at one time, the one that withdraws more is later.
 
         Never equal for two lines that differ, so that the order of the lines in the file says nothing.
         """

@@ -211,7 +211,7 @@ class Template(Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True)
 
     @functools.cached_property
     def by_name(self) -> Mapping[str, TemplateInput]:
-        """Return its inputs by each of their names."""
+        """Return the inputs of the template by each of their names."""
         return {name: entry for entry in self.inputs for name in (entry.name, *entry.aliases)}
 
 
@@ -351,7 +351,7 @@ class Spec(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def frames(self) -> frozenset[Digest]:
-        """Return its frame, with the ids that its sources have and had; none if it uses no texts."""
+        """Return the frame of the item with the present and the earlier ids of its sources; empty without sources."""
         return frozenset({self.frame, self.earlier_frame} - {NOTHING})
 
     @property

@@ -144,7 +144,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def credits_at_most(self) -> bool:
-        """Return whether its credits are an upper bound, as a price depends on how long the text becomes."""
+        """Return whether the credits are an upper bound, because the price depends on the length of the text."""
         orders = (*self._paid, *self._retries)
         return any(order.at_most or (self.pays_later and order.credits) for order in orders)
 
@@ -160,7 +160,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def credits_worst(self) -> int:
-        """Return its price with every retry."""
+        """Return the price of the change with every retry."""
         return self.credits + sum(step.credits for step in self._retries)
 
     @property
@@ -281,12 +281,12 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def exact_money(self) -> dict[str, str]:
-        """Return its money as decimals."""
+        """Return the money of the change as decimals."""
         return exact_money(self.money)
 
     @property
     def exact_money_worst(self) -> dict[str, str]:
-        """Return its money with every retry, as decimals."""
+        """Return the money of the change with every retry, as decimals."""
         return exact_money(self.money_worst)
 
     def has(self, *kinds: type[Step]) -> bool:
@@ -481,7 +481,7 @@ class PlanFacts(Struct, frozen=True, kw_only=True):
 
     @property
     def credits_at_most(self) -> bool:
-        """Return whether its credits are an upper bound: of some change they are."""
+        """Return whether the credits of the plan are an upper bound: those of at least one change are."""
         return any(change.credits_at_most for change in self.changes)
 
     @property
@@ -491,7 +491,7 @@ class PlanFacts(Struct, frozen=True, kw_only=True):
 
     @property
     def credits_worst(self) -> int:
-        """Return its price with every retry that `checks` allow."""
+        """Return the price of the plan with every retry that `checks` allow."""
         return sum(change.credits_worst for change in self.changes)
 
     @property
@@ -537,5 +537,5 @@ class Plan(PlanFacts, frozen=True, kw_only=True):
 
     @property
     def option(self) -> str:
-        """Return what `--env` says in a command that is about the same environment; empty: nothing."""
+        """Return the value of `--env` for a command on the same environment; empty: the option is not needed."""
         return NO_ENVIRONMENT if self.beside_default else self.environment

@@ -108,7 +108,7 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def is_promoted(self) -> bool:
-        """Return whether its text was taken from another environment, so that no job here made it."""
+        """Return whether the text was promoted from another environment, so that no job of this one made it."""
         return bool(self.promoted) and not self.request_id
 
     @property
@@ -271,7 +271,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def cost(self) -> int:
-        """Return its credits, also where they may not be charged: none for what never arrived or failed."""
+        """Return the credits of the job, also if they may not be charged; 0 if it never arrived or failed."""
         is_free = self.state is JobState.NEVER or (self.state is JobState.FAILED and not self.lost)
         return 0 if is_free else self.credits
 

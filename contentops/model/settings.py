@@ -21,19 +21,19 @@ _ENVIRONMENT: Final = "it names an environment variable, in capitals, digits and
 
 
 def _variable(description: str, secret: str, *examples: str) -> Meta:
-    """What the schema says of the name of an environment variable."""
+    """Return the schema of the name of an environment variable."""
     also = {"writeOnly": True, "errorMessage": f"{_ENVIRONMENT}; the {secret} itself stays out of files"}
     shown = list(examples) or None
     return Meta(description=description, pattern=_VARIABLE, max_length=100, examples=shown, extra_json_schema=also)
 
 
 def _one_of(description: str, *words: str) -> Meta:
-    """What the schema says of one of some words."""
+    """Return the schema of a value that is one of some words."""
     return Meta(description=description, extra_json_schema={"enum": list(words)})
 
 
 def _time(description: str, default: str, *examples: str | int) -> Meta:
-    """What the schema says of a time, which is read as seconds."""
+    """Return the schema of a time, which is read as seconds."""
     forms = [
         {"type": "number", "exclusiveMinimum": 0},
         {"type": "string", "pattern": "^([0-9]+(\\.[0-9]+)?[hms])+$"},
@@ -281,7 +281,7 @@ class Checked(Struct, frozen=True, kw_only=True):
 
     @property
     def findings(self) -> tuple[Diagnostic, ...]:
-        """Return those of all files, in their order."""
+        """Return the findings of all files, in the order of the files."""
         return tuple(finding for file in self.files for finding in file.findings)
 
 
@@ -292,7 +292,7 @@ _PLACES: Final = 12
 
 
 def _limit(description: str, kind: str = "integer") -> Meta:
-    """What the schema says of a limit, which null removes."""
+    """Return the schema of a limit, which null removes."""
     most = {} if kind == "integer" else {"maximum": 1_000_000_000}
     return Meta(description=description, extra_json_schema={"type": [kind, "null"], "minimum": 0, **most})
 

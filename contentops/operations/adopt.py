@@ -246,7 +246,7 @@ def _record(
 
 
 def _record_of(project: Project, spec: Spec, text: _Text, file: Observed, started: str) -> Record:
-    """Return the record of a text that no known job made, and of which `file` is the file."""
+    """Return a new record for an adopted text, which no known job made; `file` is its file."""
     front = apply_preset(project.preset, spec.metadata)
     front.pop(TITLE_KEY, None)
     record = Record(

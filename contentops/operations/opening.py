@@ -124,7 +124,10 @@ def open_store(project: Project, runtime: Runtime = HERE, *, write: bool) -> Sta
 
 
 def open_outputs(project: Project, lineage: str, runtime: Runtime, whole: Iterable[Digest] = ()) -> Outputs:
-    """Return what writes outputs, with copies of replaced texts where no branch, clean or reset takes them away."""
+    """Return the object that writes outputs and copies replaced texts.
+
+    The copies lie where no branch, `git clean` or reset deletes them.
+    """
     root = Path(project.root)
 
     def copies() -> Path:
@@ -172,7 +175,9 @@ def kept_environments(folders: Iterable[Path]) -> set[str]:
 
 
 def first_lineage(project: Project) -> str:
-    """Return the lineage of a first lock: that of the project's other files, else of its name, first commit and folder.
+    """Return the lineage of a first lock.
+
+    It is the one in other files of the project, otherwise one from its name, first commit and folder.
 
     An apply before the first commit may have left nothing but what it ordered.
     """

@@ -200,7 +200,10 @@ def running(project: Project) -> tuple[Diagnostic, ...]:
 
 
 def gathered_or_recorded(workspace: Workspace, choice: Choice) -> tuple[PlanInputs, InputError | None]:
-    """Return what `gathered` does; where manifests have errors, the items as recorded, with these errors."""
+    """Return the same as `gathered`.
+
+    If the manifests have errors, return the items as recorded, with these errors.
+    """
     try:
         return gathered(workspace, choice), None
     except InputError as error:
@@ -212,7 +215,7 @@ def gathered_or_recorded(workspace: Workspace, choice: Choice) -> tuple[PlanInpu
 
 
 def _as_recorded(record: Record) -> Spec:
-    """Return the item as it was declared when its record was made, as far as the record has it."""
+    """Return the item as declared when its record was made, as far as the record states it."""
     said = {name: str(record.request.get(name) or "") for name in ("template", "style", "mode")}
     return Spec(
         id=record.id,
@@ -254,7 +257,10 @@ def _checks(checks: Checks) -> Json:
 
 
 def show(project: Project, item: str, runtime: Runtime = HERE) -> tuple[dict[str, Json], tuple[Diagnostic, ...]]:
-    """Return one item with its request, origins, record and open submits, and a warning without the ledger."""
+    """Return one item with its request, origins, record and open submits, and warnings.
+
+    A warning says if the ledger could not be read.
+    """
     from contentops.reporting.next_change import brief_of
 
     desired = validate(project)
@@ -416,7 +422,10 @@ def _is_exact(job: Job) -> bool:
 
 
 def _money(job: Job, price: TokenPrice | None) -> dict[str, int]:
-    """Return what the tokens of a job cost, or the most that they may have cost; at `price` where it names none."""
+    """Return the cost of the tokens of a job, or its upper bound.
+
+    `price` is used if the job has no price.
+    """
     tokens = job.tokens or job.bound
     price = (tokens.price if tokens is not None else None) or price
     return {price.currency: price.of(tokens)} if tokens is not None and price is not None else {}

@@ -167,7 +167,10 @@ def _saved_body(record: Record) -> Digest:
 
 
 def _text_of(record: Record, content: Content) -> tuple[str, tuple[str, ...]]:
-    """Return its text, and the keys of its front matter, which is a part of the text only where it was saved so."""
+    """Return the text of a content, and the keys of its front matter.
+
+    The front matter is a part of the text only if it was saved as such.
+    """
     saved = record.saved
     ours = saved.bodies if saved is not None else ()
     if content.whole and body_digest(content.whole) in ours:
@@ -179,7 +182,10 @@ def _text_of(record: Record, content: Content) -> tuple[str, tuple[str, ...]]:
 
 
 def remembered(workspace: Workspace, inputs: PlanInputs) -> PlanInputs:
-    """Return the inputs with the edits and deletions on the server that earlier looks saw and no save has answered."""
+    """Return the inputs with the edits and deletions on the server that earlier refreshes found.
+
+    Those that a save has overwritten since are omitted.
+    """
     seen = workspace.cache.seen(inputs.server)
     records = saved_records(inputs) if seen else ()
     remote = {record.id: one for record in records if (one := _remembered(workspace, record, seen)) is not None}

@@ -314,7 +314,7 @@ class _KeptReading(Generic[T]):
         self._kept: tuple[Project, Callable[[], list[str]], list[str], array[int], T] | None = None
 
     def get(self, project: Project) -> T | None:
-        """Return it; None where a file or the project is another one now, or nothing was kept."""
+        """Return the kept value; None if a file or the project has changed since, or nothing was kept."""
         if self._kept is None:
             return None
         of, named, names, stamps, value = self._kept

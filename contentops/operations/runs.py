@@ -53,7 +53,7 @@ class Task(threading.Thread):
         return not self.is_alive()
 
     def taken(self) -> tuple[str, ContentopsError | None]:
-        """Return what it came to for a page that says so: the page of the run need not say it again."""
+        """Return the result of the task once, for the page that shows it first; later calls return nothing."""
         taken = (self.said, self.error)
         self.said, self.error = "", None
         return taken

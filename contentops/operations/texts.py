@@ -590,7 +590,7 @@ class ItemTexts(Struct, frozen=True, kw_only=True):
         return next((one for one in self.earlier if self.now is not None and one.digest != self.now.digest), None)
 
     def named(self, digest: str) -> TextVersion:
-        """Return the text whose body's digest begins so. Raises UsageError where no one or several have it."""
+        """Return the earlier text whose digest begins with `digest`. Raises UsageError if none or several do."""
         found = {one.digest: one for one in self.earlier if _begins(one.digest, digest)}
         if len(found) != 1:
             hint = "; ".join(filter(None, ("choose one of its history", self.why_missing)))

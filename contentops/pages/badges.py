@@ -47,7 +47,7 @@ BADGES: Final[Mapping[str, Badge]] = {badge.key: badge for badge in _ALL}
 
 
 def badges(item: ReviewItem) -> tuple[Badge, ...]:
-    """Return the state of an item, and what else is to be known of it."""
+    """Return the badges of an item: its state, failed checks, edited, stale, protected."""
     checks = {Severity.ERROR: (FAILS,), Severity.WARNING: (WARNS,), None: ()}[item.severity]
     also = (*(_EDITED,) * item.edited, *(_STALE,) * (item.word == "stale"), *(_PROTECTED,) * item.protected)
     return (BADGES[item.state.value], *checks, *also)

@@ -145,7 +145,9 @@ def _opened(request: Request, keys: Keys) -> Response:
 
 @contextlib.contextmanager
 def private_file(folder: Path, link: str) -> Iterator[str]:
-    """Give the address of a file that leads to the link and that only its owner can read; it is deleted at the end.
+    """Write a file that opens the link and that only its owner can read; give its address.
+
+    The file is deleted at the end.
 
     Every user of a machine can read the arguments of a browser, so the link is in none of them. Raises OSError.
     """
@@ -178,7 +180,7 @@ def parsed(data: bytes) -> Mapping[str, str]:
 
 
 def typed(form: Mapping[str, str]) -> tuple[str, ...]:
-    """Return what a person typed into a form, which no answer may lose."""
+    """Return the words that a person typed into a form: every answer has to show them again."""
     return tuple(form[name] for name in ("title", "body", "note") if form.get(name))
 
 

@@ -87,7 +87,7 @@ class ItemsQuery(Struct, frozen=True, kw_only=True):
 
     @property
     def said(self) -> dict[str, str]:
-        """Return what it says, as an address has it."""
+        """Return the query as the fields of an address, without empty ones and without the default order."""
         fields = structs.asdict(self)
         return {name: value for name, value in fields.items() if value and (name, value) != ("sort", "state")}
 
@@ -546,7 +546,7 @@ def _yaml(value: Json) -> str:
 
 
 def overview(site: Site, _query: Mapping[str, str]) -> PageContent:
-    """Return what waits for whom, and what it costs."""
+    """Return the page that shows who has to act on which items, and what that costs."""
     snapshot = site.review.snapshot()
     if all(item.state is ReviewState.NO_TEXT for item in snapshot.items):
         return PageContent(template="empty.html", title="No texts yet", tab="overview", model=snapshot)

@@ -164,7 +164,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def failed(self) -> bool:
-        """Return whether its last jobs for this very request failed, by the lock."""
+        """Return whether the last jobs for the item's present request failed, according to the lock."""
         return self.spec is not None and bool(failed_attempts(self.open_jobs, self.spec.digest))
 
     @property
@@ -190,7 +190,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def states(self) -> frozenset[str]:
-        """Return the values of `state:` that match it: the one that `status` shows, and what else is true of it."""
+        """Return the values of `state:` that match the item: the one that `status` shows, and all others that apply."""
         return frozenset({_value(self.word), *(_value(name) for name, holds in self._facts.items() if holds)})
 
     @property

@@ -300,7 +300,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def is_protected(self) -> bool:
-        """Return whether it has a record, and that or the manifest protects it."""
+        """Return whether the item has a record, and the record or the manifest protects it."""
         return self.record is not None and is_protected(self.spec, self.record)
 
     @property
@@ -553,7 +553,7 @@ class SourceText(Struct, frozen=True, kw_only=True):
 
     @property
     def is_outline(self) -> bool:
-        """Return whether it is a draft outline, which is promoted with `--drafts` alone."""
+        """Return whether the text is a draft outline, which is only promoted with `--drafts`."""
         return is_outline(self.record, self.file)
 
     @property
@@ -624,7 +624,7 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
         return NOTHING if file is None or not file.exists else text_digest(file.title, file.body)
 
     def why_none(self, spec: Spec, observe: Callable[[str], Observed]) -> str:
-        """Return why it has no usable text for `spec`, in words."""
+        """Return why this environment has no usable text for `spec`, in words."""
         name = f"`{self.environment or BASE}`"
         record = self.state.records.get(spec.id)
         if record is None:

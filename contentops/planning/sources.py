@@ -142,7 +142,7 @@ def followers(specs: Iterable[Spec], coming: Coming) -> dict[ItemId, Stage]:
 
 
 def open_keys(spec: Spec, coming: Coming) -> frozenset[str]:
-    """Return the keys of metadata that stay as they are recorded, as what they read is not final."""
+    """Return the metadata keys that keep their recorded values, because the values they read are not final."""
     affected = (name for name in spec.readings if name.startswith(_METADATA) and _comes(spec, name, coming))
     return frozenset((*spec.open_metadata, *(name.split(".")[1] for name in affected)))
 

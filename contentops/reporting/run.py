@@ -372,7 +372,7 @@ class Active:
     """What the item waits for, in the word of an event."""
 
     def words(self) -> str:
-        """Return its step and progress, such as `generating: writer 60 %`."""
+        """Return the step and progress of the item, such as `generating: writer 60 %`."""
         if self.waits:
             return f"waiting for {_WAITS.get(self.waits, self.waits)}"
         share = "" if self.progress is None else f"{self.progress:.0%}"
