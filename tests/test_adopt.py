@@ -134,11 +134,11 @@ def test_a_file_that_cannot_be_taken_is_named_and_the_others_go_on(
 
 
 def test_toml_is_refused_with_the_command_that_converts_it(project: Build, invoke: Run) -> None:
-    """A new site of Hugo has nothing else; all files are named, and counted."""
+    """A new site of Hugo has nothing else; all files are named, and counted, and the command is said once."""
     files = {f"docs/{name}.md": f'+++\ntitle = "{name}"\n+++\nBody\n' for name in "abc"}
     ended = invoke("adopt", "docs", cwd=project({"contentops.yaml": SETTINGS, **files}))
     assert (ended.code, ended.stderr.count("error[not-adopted]"), "3 refused" in ended.stdout) == (3, 3, True)
-    assert ended.stderr.count("`hugo convert toYAML --unsafe` writes the front matter of the whole site") == 3
+    assert ended.stderr.count("`hugo convert toYAML --unsafe` writes the front matter of the whole site") == 1
 
 
 def test_links_strangers_and_what_is_not_there_are_named(project: Build, invoke: Run) -> None:

@@ -143,6 +143,9 @@ def test_texts_of_a_new_project_in_a_site_are_drafts(invoke: Run, project: Build
     ended = invoke("init", *bare, cwd=root)
     assert "Its texts are drafts. To publish them, delete `draft: true` in `manifests/articles.yaml`." in ended.stdout
     manifest = root / "manifests/articles.yaml"
+    assert "draft: true # delete this line to publish\n" in manifest.read_text(), (
+        "whether a site publishes it is its own"
+    )
     if bare:
         item = "items: [{id: what-we-do, template: blog_article_generator, inputs: {topic: x, target_audience: y}}]"
         manifest.write_text(manifest.read_text().replace("items: []", item))

@@ -11,6 +11,7 @@ import pytest
 from contentops.errors import Refused
 from contentops.execution.primitives import Stop
 from contentops.operations.opening import HERE, open_project
+from contentops.pages import views
 from contentops.pages.app import ROUTES, problem
 from contentops.pages.site import Links, Site, render
 from contentops.pages.views import stream
@@ -98,6 +99,21 @@ def test_a_query_narrows_and_sorts_the_list(root: Path, query: dict[str, str], f
     found = ids(page(root, "/items", **query))
     assert len(found) == count
     assert not first or found[0] == first
+
+
+def test_the_list_counts_what_plan_and_overview_count(root: Path) -> None:
+    """A blocked text is listed among those that wait for approval, and not among those to read before a choice."""
+    site = site_of(root)
+    snapshot = site.review.snapshot()
+    assert snapshot.plan is not None
+    all_, to_read = views.items(site, {}).model, views.items(site, {"state": "to-read"}).model
+    assert isinstance(all_, views.ItemsView)
+    assert isinstance(to_read, views.ItemsView)
+    chips = {badge.key: number for badge, number in all_.chips}
+    assert {state.value: chips[state.value] for state in snapshot.plan.approvals} == {
+        state.value: number for state, number in snapshot.plan.approvals.items()
+    }
+    assert {item.id for item in to_read.rows} == {item.id for item in snapshot.to_read}
 
 
 @pytest.mark.parametrize("query", [

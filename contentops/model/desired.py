@@ -44,7 +44,7 @@ class WaitReason(enum.StrEnum):
     UNREADABLE = "unreadable"
     NOT_APPROVED = "not-approved"
     CHANGES = "changes"
-    """This very plan replaces it."""
+    """This very plan changes it, or wants to as soon as a person has chosen how."""
 
     @property
     def words(self) -> str:
@@ -58,7 +58,7 @@ _WORDS = {
     WaitReason.NO_PART: "has no title, which is used",
     WaitReason.UNREADABLE: "has a file that cannot be read",
     WaitReason.NOT_APPROVED: "has a text that is not approved",
-    WaitReason.CHANGES: "gets a new text first",
+    WaitReason.CHANGES: "is to change first",
 }
 
 

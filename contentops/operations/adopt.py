@@ -429,7 +429,8 @@ def _find(workspace: Workspace, state: State, outputs: Outputs, names: Sequence[
             continue
         file = Observed(path=path) if check_output(path) else outputs.observe(path)
         if refusal := _refusal(file, owned, spellings):
-            texts.findings.append(refusal)
+            is_said = any(one.hint == refusal.hint == _CONVERT for one in texts.findings)
+            texts.findings.append(structs.replace(refusal, hint="") if is_said else refusal)
             continue
         front = {**({TITLE_KEY: file.title} if file.title else {}), **file.front}
         spec = declared.get(path)

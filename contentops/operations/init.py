@@ -181,7 +181,7 @@ _METADATA = """\
     date: "2026-01-01"
     description: "{{ inputs.topic }}"
 """
-_DRAFT = "    draft: true # the site does not publish it; delete this line to publish\n"
+_DRAFT = "    draft: true # delete this line to publish\n"
 
 
 def project_files(

@@ -8,6 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from contentops.errors import Severity
+from contentops.model import ApprovalState
 from contentops.operations.review import ReviewItem
 
 
@@ -47,7 +48,9 @@ BADGES: Final[Mapping[str, Badge]] = {badge.key: badge for badge in _ALL}
 
 
 def badges(item: ReviewItem) -> tuple[Badge, ...]:
-    """Return the badges of an item: its state, failed checks, edited, stale, protected."""
+    """Return the badges of an item: its state, approval, failed checks, edited, stale, protected."""
     checks = {Severity.ERROR: (FAILS,), Severity.WARNING: (WARNS,), None: ()}[item.severity]
     also = (*(_EDITED,) * item.edited, *(_STALE,) * (item.word == "stale"), *(_PROTECTED,) * item.protected)
-    return (BADGES[item.state.value], *checks, *also)
+    # A text that is blocked waits for approval too, and plan and status count it there.
+    approval = () if item.approval.value in (ApprovalState.NONE, item.state.value) else (BADGES[item.approval.value],)
+    return (BADGES[item.state.value], *approval, *checks, *also)

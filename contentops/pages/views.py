@@ -150,7 +150,9 @@ def items(site: Site, query: Mapping[str, str]) -> PageContent:
 def _found(narrowed: Iterable[tuple[ReviewItem, Sequence[Badge]]], asked: ItemsQuery) -> list[ReviewItem]:
     """Return the items of a list in its order; `narrowed`: those of all states, with their badges."""
     wanted = _STATES.get(asked.state, BADGES.keys())
-    found = [item for item, all_ in narrowed if any(one.key in wanted for one in all_)]
+    # What is blocked is read after a choice, though it waits for approval as well.
+    last = 1 if asked.state == "to-read" else None
+    found = [item for item, all_ in narrowed if any(one.key in wanted for one in all_[:last])]
     return sorted(found, key=_SORTS[asked.sort.removeprefix("-")], reverse=asked.sort.startswith("-"))
 
 

@@ -333,16 +333,19 @@ def _is_edited(inputs: PlanInputs, record: Record | None, file: Observed | None)
     return bool(record.generated or known) and is_edited(file, record, inputs.made, *known)
 
 
+_UNDECLARED = "is made by no manifest and no chosen row"
+
+
 def _orphan_note(record: Record, file: Observed) -> Note:
     if record.protected:
-        return Note(kind="orphan", id=record.id, message=f"`{record.id}` is not in any manifest; protected, it stays")
+        return Note(kind="orphan", id=record.id, message=f"`{record.id}` {_UNDECLARED}; protected, it stays")
     stays, removed = "its record stays", "its record"
     if file.exists:
         stays, removed = f"its file `{record.output}` stays", "its record and its file"
     return Note(
         kind="orphan",
         id=record.id,
-        message=f"`{record.id}` is not in any manifest; {stays}",
+        message=f"`{record.id}` {_UNDECLARED}; {stays}",
         hint=f"`--prune` removes {removed}, `moved` renames it",
     )
 
