@@ -116,6 +116,16 @@ def test_rows_are_shown_as_templates_get_them(project: Build, invoke: Run) -> No
     assert answer["declarations"][0]["rows"][0]["values"] == {"city": "Oslo", "people": "700"}
 
 
+def test_a_row_that_is_left_out_is_not_said_to_be_gone(project: Build, invoke: Run) -> None:
+    """Its text stays, and the note is true of a row that is gone and of one that `where` leaves out."""
+    root = project(SHOWN)
+    assert invoke("apply", "--yes", cwd=root).code == 0
+    manifest = root / "content/cities.yaml"
+    manifest.write_text(manifest.read_text().replace("> 200", "> 900"))
+    ended = invoke("plan", cwd=root)
+    assert "`oslo` is made by no manifest and no chosen row; its file `out/oslo.md` stays" in ended.stdout
+
+
 def test_what_has_no_rows_is_named(project: Build, invoke: Run) -> None:
     """A manifest without rows, one that cannot be read, a mistake in it, and an unknown item."""
     root = project({**SHOWN, "content/plain.yaml": "items: [{id: plain, inputs: {topic: x}}]\n"})
