@@ -281,7 +281,7 @@ def check_text(checks: Checks, text: CheckedText, exists: Exists) -> tuple[Findi
 
 
 def refused_words(checks: Checks, title: str, body: str) -> tuple[re.Pattern[str], ...]:
-    """Return what finds the words in a text that its checks refuse: those of `excludes`, `leftovers` and `grounded`."""
+    """Return patterns that match the refused words of a text: those of `excludes`, `leftovers` and `grounded`."""
     excluded = checks.excludes.values if checks.excludes is not None else ()
     found = claims_without_source(checks.grounded, title, body) if checks.grounded is not None else []
     return (

@@ -337,7 +337,7 @@ def _generated(ctx: Context, item: Item, item_state: ItemState, record: Record, 
 
 
 def _asked(item: Item, text: Text) -> dict[str, Any]:
-    """Return what a record says of the request that a text was made for.
+    """Return the fields of a record about the request that a text was made for.
 
     A section is for the request of the rest. A text that was made before its sources changed is for their words then.
     """

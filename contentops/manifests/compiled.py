@@ -149,7 +149,7 @@ class Compiled:
                     ways.append({**way, place: not is_true})
 
     def _guarded(self, lookup: Lookup, finish: Callable[[Any], Json], allowance: Allowance) -> Json:
-        """Return what `finish` makes of the value, within the limits. Raises TemplateError."""
+        """Run the template within its limits and return its value after `finish`. Raises TemplateError."""
         box = sandbox()
         outer, box.allowance = box.allowance, allowance
         try:

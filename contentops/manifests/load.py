@@ -318,7 +318,7 @@ class _Later:
         return [self._with_texts(result, texts) if result.referring else result for result in self._results]
 
     def again(self, item: ItemId, accepted: AcceptedTexts) -> Spec:
-        """Return one item that uses texts of others, with these texts."""
+        """Return the spec of an item that uses texts of others, rendered again with the texts in `accepted`."""
         problems = Problems()
         texts = DeclaredTexts(self._declared, accepted)
         spec, _ = self._referring[item].render(self._rendered[item], texts, problems)

@@ -130,7 +130,7 @@ class DeclaredTexts:
         return self._accepted.paths.get(name, "")
 
     def reference(self, reading: Reading) -> Reference:
-        """Return what a record keeps of a text that is read. Raises TemplateError for an unknown id or address."""
+        """Return the reference that a record keeps of a text. Raises TemplateError for an unknown id or address."""
         text = self.look(reading.id, approved=reading.approved)
         if reading.part == "url" and text.wait is not None and not self._may_have_address(reading.id):
             raise _no_address(reading.id)

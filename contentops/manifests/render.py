@@ -266,7 +266,7 @@ class Rendered:
         return [below for name in names for below in self._made(name)]
 
     def _made(self, name: str) -> list[Opened]:
-        """Return what is written for a variable or field, if it uses texts or rows."""
+        """Return the declared templates of a variable or field, if it uses texts or rows."""
         if root_of(name) == "item":
             part, fields = name.partition(".")[2], self.declared.templates
             return [own for own in fields if own[0] in self._uses.referring and root_of(own[0]) == part]

@@ -108,7 +108,7 @@ def _without_references(part: Any, definitions: Schema) -> Any:
 
 @functools.cache
 def _fields() -> Mapping[str, Schema]:
-    """Return what each field of an item may be once it is rendered: as it may be written, but for templates.
+    """Return the schema of each field of an item after rendering: as before it, but without templates.
 
     A null is no value of a field. Only settings may state the `commands` of `checks`.
     """
@@ -369,7 +369,7 @@ def _type_hint(value: Any, wanted: Sequence[str]) -> str:
 
 
 def _template_hint(value: Any, wanted: Sequence[str]) -> str:
-    """Return what to write or give instead in an item that is rendered; empty where that is not clear."""
+    """Return a hint what to write instead in a rendered item; empty if that is not clear."""
     if "boolean" in wanted:
         hint = "write true or false without quotes"
         return f'{hint}; from a data file: `{{{{ each.column == "true" }}}}`' if isinstance(value, str) else hint

@@ -48,7 +48,7 @@ class WaitReason(enum.StrEnum):
 
     @property
     def words(self) -> str:
-        """Return what is the matter with the text, as the end of a sentence."""
+        """Return why the text cannot be used yet, as the end of a sentence."""
         return _WORDS[self]
 
 

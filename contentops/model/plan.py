@@ -301,7 +301,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def _retries(self) -> list[Submit]:
-        """Return those that it pays for if a text fails its checks, each as often as it may."""
+        """Return the submits that the change may pay for again if a text fails its checks, each as often as allowed."""
         return [step.again for step in self._retry_steps for _ in range(step.times - step.certain)]
 
     @property

@@ -235,12 +235,12 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def order(self) -> Order:
-        """Return what names the order: one id may be ordered again."""
+        """Return the key of the order: request id and time, since one id may be ordered again."""
         return self.request_id, self.submitted_at
 
     @property
     def time(self) -> str:
-        """Return when its text arrived, or else when it was ordered."""
+        """Return when the text of the job arrived, otherwise when it was ordered."""
         return self.generated_at or self.submitted_at
 
     @property

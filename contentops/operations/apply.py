@@ -301,7 +301,7 @@ def apply(
 
 
 def _credentials(plan: Plan, project: Project, runtime: Runtime) -> Credentials | None:
-    """Return what the server of a plan gets; None where no step may need it."""
+    """Return the credentials for the server of a plan; None if no step can need the server."""
     if not any(change.pays_later or change.has(*NETWORK) for change in plan.changes):
         return None
     writes = any(change.pays_later or change.has(*GENERATING) for change in plan.changes)
@@ -359,7 +359,10 @@ AWAY = 15.0
 
 
 def _waiting(stop: Stop, notify: Callable[[str], None]) -> Callable[[], bool]:
-    """Return what a run calls while the ledger is away: it notifies now and then, and returns whether to stop."""
+    """Return the function that a run calls while the ledger cannot be reached.
+
+    It notifies now and then, and returns whether to stop.
+    """
     last_notice = -AWAY
 
     def stopped() -> bool:
@@ -432,7 +435,7 @@ def _carry_out(
 def _edges(
     workspace: Workspace, plan: Plan, inputs: PlanInputs, client: Client | None, emit: Callable[[Event], None]
 ) -> Edges:
-    """Return what the run of a plan uses outside of itself; `client`: None where no step needs the server."""
+    """Return the state, files, network and clock for the run of a plan; `client`: None if no step needs the server."""
     from contentops.execution.commands import run_on_text
     from contentops.execution.run_context import Edges
 

@@ -189,7 +189,10 @@ async def _embedded(project: Project, engine: OpenAIEngine | None) -> AsyncItera
 
 
 def content_owners(project: Project, state: State) -> ContentOwners:
-    """Return what finds the owner of a content, by all locks and by its metadata. `state`: the project's."""
+    """Return the object that finds the owner of a content, by all locks and by its metadata.
+
+    `state` is that of the project.
+    """
     return ContentOwners(recorded_owners(project, state), lineage=state.lineage, environment=project.environment)
 
 

@@ -170,7 +170,7 @@ def status(
 def looked_at(
     project: Project, choice: Choice, runtime: Runtime
 ) -> tuple[Callable[[Candidate], str], list[Candidate], tuple[Diagnostic, ...]]:
-    """Return what is noted about an item, every item, and findings as `status` has them."""
+    """Return what `status` shows: a function that gives the notes on an item, every item, and the findings."""
     looking = Choice(refresh=choice.refresh)
     check_selectors((*choice.select, *choice.exclude))
     with open_workspace(project, runtime, keep_stamps=choice.refresh) as workspace:

@@ -97,7 +97,7 @@ class LastPlan:
         self.started = started
 
     def recall(self) -> Plan | None:
-        """Return that plan, if it would be made again."""
+        """Return the remembered plan, if planning again would give the same."""
         try:
             if not self.root or state_dir.is_applied(self.root):
                 return None

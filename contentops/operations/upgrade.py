@@ -200,7 +200,7 @@ def _read(project: Project, disk: Disk) -> _Old:
 
 
 def _parse(text: str) -> _Line | _OldHeader:
-    """Return what a line says, an open job as its job. Raises ValueError with a message for people."""
+    """Return the content of a line; for an open job, its job. Raises ValueError with a message for people."""
     keys = parse_as(text, dict[str, Any])
     kinds: dict[str, type[Any]] = {"id": _OldRecord, "forget": Forget, "drop": _OldDrop, "checkpoint": _OldDrop}
     try:

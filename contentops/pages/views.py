@@ -172,7 +172,7 @@ def queue(snapshot: Snapshot, listed: str) -> Sequence[ReviewItem]:
 
 
 def read_query(query: Mapping[str, str], names: Mapping[str, Iterable[str]]) -> tuple[ItemsQuery, tuple[str, ...]]:
-    """Return what can be used of a query, and a sentence for each value that names nothing.
+    """Return the usable part of a query, and a sentence for each unknown value.
 
     `names`: the templates and tags that there are.
     """
@@ -519,7 +519,7 @@ def _price(one: ReviewItem, project: Project) -> str:
 
 
 def _marks(project: Project, one: ReviewItem) -> Mapping[str, object]:
-    """Return what of the front matter goes with an approval."""
+    """Return the draft mark that an approval would remove from the front matter; empty: none."""
     is_open = one.spec is not None and one.spec.approval.required and one.approval is not ApprovalState.APPROVED
     return {key: mark for key, mark in draft_mark(project.preset).items() if is_open and key in one.file.front}
 

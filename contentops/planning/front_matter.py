@@ -126,7 +126,10 @@ def provenance_of(record: Record, made_by: Job | None) -> dict[str, Json]:
 
 
 def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
-    """Return which keys and title are written, and why: those that differ from the record, without a person's edits."""
+    """Return the keys and the title to write, and why.
+
+    They are those that differ from the record. Keys that a person edited stay.
+    """
     wanted, stated = wanted_front(item.inputs, item.spec, item.open_metadata)
     record, file, id_ = item.record, item.file, item.spec.id
     title = stated if stated is not None else _promoted_title(item, body)

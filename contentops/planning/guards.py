@@ -102,7 +102,7 @@ def _priced_again(change: Change) -> Iterator[Job]:
 
 
 def _limit(name: str, number: int, changes: Sequence[Change]) -> str:
-    """Return what a limit in credits is, and whether it is less than any text of these changes costs."""
+    """Return a limit in words, with the cost of the cheapest text if that alone exceeds the limit."""
     prices = (change.submit.credits for change in changes if change.submit is not None)
     least = min(filter(None, prices), default=0)
     return f"`budget.{name}` is {number:,}" + (f", and one text costs {least:,}" if least > number else "")

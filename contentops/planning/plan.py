@@ -194,7 +194,7 @@ def change_alone(inputs: PlanInputs, spec: Spec, coming: Mapping[ItemId, Stage])
 
 
 def still_unchanged(items: Iterable[Candidate], before: PlanInputs, now: PlanInputs) -> dict[ItemId, Candidate]:
-    """Return those `items` of an earlier plan that had nothing to do, and of which no side is another one now.
+    """Return those `items` of an earlier plan that were up to date and of which no side has changed since.
 
     `items`: those without notes, since a note is made with the answer of the table. Left out is what depends on other
     items or on open jobs, so that the table is asked again.

@@ -165,7 +165,7 @@ def _check_project(today: Plan, file: PlanFile) -> None:
 
 
 def _other_writer(today: Writer, planned: Writer | None) -> str:
-    """Return what the model of the settings would do that was not planned; empty: nothing."""
+    """Return how the model in the settings differs from the planned one; empty: it does not."""
     if planned is None:
         return f"texts without a model, and `api.model` is `{today.model}` now"
     if today.model != planned.model:

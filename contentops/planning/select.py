@@ -257,7 +257,10 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
 
 
 def shard_of(item: ItemId, count: int) -> int:
-    """Return the one of `count` shards, from 1, that has an item: the same for every process, machine and release."""
+    """Return the number (1 to `count`) of the shard that an item belongs to.
+
+    It is the same for every process, machine and release.
+    """
     return int.from_bytes(hashlib.sha256(item.encode()).digest()[:8], "big") % count + 1
 
 

@@ -185,7 +185,10 @@ def waiting_change(item: ItemSides) -> Change:
 
 
 def _later(inputs: PlanInputs, spec: Spec) -> tuple[Submit | RetryText, ...]:
-    """Return what an item pays for at most once its texts are known; a text that is promoted here costs nothing."""
+    """Return the steps that an item may pay for once its sources are known.
+
+    In an environment that promotes texts, they cost nothing.
+    """
     submit = order_of(spec, inputs.project, waits=True)
     if inputs.source is not None:
         submit = structs.replace(submit, credits=0, at_most=False, tokens=None)
@@ -396,7 +399,7 @@ def stale_notes(inputs: PlanInputs, chosen: Iterable[Candidate]) -> Iterator[Not
 
 
 def source_words(inputs: PlanInputs, item: Candidate) -> str:
-    """Return what the texts that an item uses mean for it, in words; empty: nothing."""
+    """Return why an item waits or is stale because of the texts that it uses, in words; empty: it is not."""
     if item.change is not None and item.change.action is Action.WAIT:
         return "; ".join(reason.detail for reason in item.change.reasons if reason.kind == "waits")
     if not item.stale or item.spec is None or item.record is None:

@@ -716,7 +716,10 @@ def _retry(item: ItemSides, done: int, section: str) -> tuple[RetryText, ...]:
 
 
 def _order(item: ItemSides, section: str) -> Submit:
-    """Return one submit; a section is made for the request that the rest of the text answers."""
+    """Return a submit for the item or for one section.
+
+    A section is made for the same request as the rest of the text.
+    """
     spec, record = item.spec, item.record
     if section and record is not None and (request := recorded_request(record)) is not None:
         spec = structs.replace(spec, request=request, digest=record.digest)

@@ -158,7 +158,7 @@ def _added(named: Iterable[tuple[str, Row]]) -> tuple[Row, ...]:
 
 
 def _cost(job: Job, texts: int = 1) -> Row:
-    """Return what one job counts for, without a name."""
+    """Return the row of one job, without a name: its texts, credits and tokens."""
     tokens = (None,) if job.bound is not None else (job.tokens,) if job.is_by_model else ()
     return Row("", texts, job.cost, sum_tokens(tokens))
 

@@ -299,7 +299,7 @@ class _Api(Struct, frozen=True):
         return wire.paged(entries, wire.read_page(request))
 
     async def get_entry(self, kind: _Kind, request: Request) -> Json:
-        """Return one entry of a kind in full."""
+        """Return one entry of the catalog in full."""
         slug, surface = request.path_params["id"], _surface(request)
         entry = self.catalog[kind.name].get(slug)
         if entry is None:

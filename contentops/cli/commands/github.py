@@ -301,7 +301,7 @@ def _warn(done: CommitReport) -> None:
 
 
 def _lines(done: CommitReport, request: str) -> list[str]:
-    """Return what was done, and what a person may have to do."""
+    """Return lines that say what was committed, and what a person may have to do."""
     if not done.commit:
         return ["Nothing to commit: lock and outputs are unchanged."]
     if not done.files:

@@ -140,7 +140,7 @@ def _planned(session: Session, out: str, chosen: Mapping[str, Any]) -> Plan:
 
 
 def _remaining(session: Session, reviewed: str, chosen: Mapping[str, Any]) -> Plan:
-    """Return what is left of the plan in the file `reviewed`."""
+    """Return the part of the plan in the file `reviewed` that is still to do."""
     from contentops.cli.named_files import pinned, project_of
     from contentops.operations import plan as operation
     from contentops.operations.plan_files import choice_in, read_plan
