@@ -315,7 +315,7 @@ def apart(clone: Clone, base: str) -> Iterator[Clone]:
 
 
 def make_commit(clone: Clone, tree: str, parent: str, message: str) -> str:
-    """Make a commit of a tree on no branch, signed where the clone's own are. Raises GitFailed."""
+    """Make a commit that is on no branch; it is signed if git signs commits in this clone. Raises GitFailed."""
     signs = clone.attempt("config", "--type=bool", "--get", "commit.gpgsign").text == "true"
     options = [*(["-S"] if signs else []), *(["-p", parent] if parent else [])]
     return clone.run("commit-tree", tree, *options, "-F", "-", stdin=message.encode("utf-8", "replace"))

@@ -138,7 +138,10 @@ class TextDiff(Struct, frozen=True, dict=True):
 
     @functools.cached_property
     def edits(self) -> int:
-        """Return the same of all blocks. Without any, two texts may still differ in what Markdown does not show."""
+        """Return the number of edits in all blocks.
+
+        If it is 0, the texts may still differ in characters that Markdown does not show.
+        """
         return sum(block.edits for block in self.blocks if not block.is_same)
 
     def count(self, side: Side) -> int:

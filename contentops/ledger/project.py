@@ -207,7 +207,10 @@ class JobWriter:
         return fresh
 
     def _claim(self, cursor: psycopg.Cursor[Row], wanted: set[ClaimKey]) -> set[ClaimKey]:
-        """Claim requests; return those that this run may not order: of a live runner, or of a job that went on."""
+        """Claim requests; return those that this run may not order.
+
+        Another live runner has claimed them, or their job has reached a later stage.
+        """
         # A transaction may run twice: what it claimed the first time, it may have written too.
         fresh = wanted - self._held(cursor, wanted)
         cursor.execute(_CLAIM, self._values(fresh))
@@ -268,7 +271,7 @@ class ReadLedger:
         return limit_of(self._session, account, per_minute)
 
     def jobs(self) -> list[Job]:
-        """Return the jobs of all environments that the checkout lacked when it was opened, as they are now."""
+        """Return the present jobs of all environments that this checkout did not have when it was opened."""
         found = read(self._session, self._scope, self._known, but=self._number)
         return [job for jobs in found.jobs.values() for job in jobs]
 

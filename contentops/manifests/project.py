@@ -278,7 +278,7 @@ def _words(command: str) -> list[str]:
 
 
 def _check_default(layer: _Layer) -> Iterator[_Found]:
-    """Yield a default environment that is not declared."""
+    """Yield a finding if the default environment is not declared."""
     name, declared = layer.own.get("default_environment"), _map(layer.root, "environments")
     if isinstance(name, str) and name not in declared:
         names = ", ".join(f"`{one}`" for one in declared)

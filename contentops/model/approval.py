@@ -157,7 +157,7 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
         return tuple(sorted((line for text in texts for line in self.of_text(text)), key=_ORDER))
 
     def comments_on(self, text: Digest, ids: Collection[ItemId] = ()) -> tuple[Comment, ...]:
-        """Return the comments on a text and on those that had one of these ids, the oldest first."""
+        """Return the comments on a text, and on all texts of the items `ids`, the oldest first."""
         said = (one for one in self.comments if one.text == text or one.item in ids)
         return tuple(sorted(said, key=lambda one: (one.at, one.note)))
 

@@ -166,7 +166,7 @@ def apply_part(
         return True
 
     def ignore(_: Event) -> None:
-        """Drop an event: the page reads those that every apply keeps."""
+        """Ignore an event: the page reads the events that every apply stores."""
 
     part = _with_heading(project, part)
     options = ApplyOptions(stop=stop, inputs={"variables": [], "page": part.action.value, "item": part.item})

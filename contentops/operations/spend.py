@@ -236,7 +236,7 @@ class Spending(Struct, frozen=True, kw_only=True):
 
 
 def in_all_environments(project: Project) -> list[Project]:
-    """Open the project in each environment that has a lock; where none has, it stays the only one."""
+    """Open the project once for each environment that has a lock; if none has one, return only `project`."""
     root, variables = Path(project.root), project.cli_vars
     names = known_environments(project)
     return [load_project(root, environment=name, variables=variables) for name in names] or [project]

@@ -524,7 +524,10 @@ def _brought(item: ItemSides, job: Job, words: BodyAnswer) -> BodyAnswer:
 
 
 def _check_edits(item: ItemSides, job: Job) -> BodyAnswer:
-    """Return the answer for the text of an open job: edits block it, or why it is written and what it replaces."""
+    """Return the answer for the text of an open job, which a person's edits may block.
+
+    If it is not blocked, the answer has the reasons to write it, and what it replaces.
+    """
     why = why_changed(item)
     if job.section and item.record is not None:
         answer = section_answer(item, job)
