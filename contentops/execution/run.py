@@ -388,14 +388,10 @@ def _programs(
         finally:
             stages.reach(item.id, Stage.FRONT, done=False)
 
-    order = {id_: number for number, id_ in enumerate(in_order(_sources(ctx.plan)))}
+    waits = {item.id: [one.id for one in item.change.waits] for item, _ in waiting if item.change.action is Action.WAIT}
+    order = {id_: number for number, id_ in enumerate(in_order(waits))}
     for item, item_state in sorted(waiting, key=lambda each: _turn(each[0], order)):
         yield program(item, item_state)
-
-
-def _sources(plan: Plan) -> dict[ItemId, list[ItemId]]:
-    """Return, for each item that waits, the items whose texts it waits for."""
-    return {change.id: [one.id for one in change.waits] for change in plan.changes if change.action is Action.WAIT}
 
 
 def _turn(item: Item, order: Mapping[ItemId, int]) -> tuple[int, int]:

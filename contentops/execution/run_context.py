@@ -40,15 +40,12 @@ class Retrier(Protocol):
 
     def now(self) -> float:
         """Return the time now."""
-        ...
 
     def may_wait(self, failure: Failure, began: float) -> bool:
         """Return whether to wait out a 429; `began`: when the call was first answered."""
-        ...
 
     async def pause(self, failure: Failure, seconds: float) -> None:
         """Wait until a call that failed is sent again."""
-        ...
 
 
 class Attempts:

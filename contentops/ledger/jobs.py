@@ -242,24 +242,20 @@ def fill(
     ]
     # An order that has a job has no row without one.
     accepted = {key[:3] for key in stages if key.job}
-    rows = [_row(job, environment) for environment, job in lacking if job.job_id or key_of(job)[:3] not in accepted]
+    rows = [row_of(job, environment) for environment, job in lacking if job.job_id or key_of(job)[:3] not in accepted]
     if rows:
-        session.transaction(lambda cursor: _put(cursor, scope, rows))
+        session.transaction(lambda cursor: put(cursor, scope, rows))
 
 
-def write(cursor: psycopg.Cursor[Row], scope: LedgerScope, jobs: Iterable[Job]) -> set[JobKey]:
-    """Write jobs whose requests this runner has claimed, or that are done; return those that were not further there."""
-    return _put(cursor, scope, [_row(job, scope.environment) for job in jobs])
-
-
-def _row(job: Job, environment: str) -> dict[str, object]:
+def row_of(job: Job, environment: str) -> dict[str, object]:
     """Return the row of a job, without its project."""
     found = stage_of(job)
     about = {"environment": environment, "state": job.state, "stage": found.number, "rev": found.rev}
     return {**key_of(job)._asdict(), **about, "line": line_of(job)}
 
 
-def _put(cursor: psycopg.Cursor[Row], scope: LedgerScope, rows: Sequence[Mapping[str, object]]) -> set[JobKey]:
+def put(cursor: psycopg.Cursor[Row], scope: LedgerScope, rows: Sequence[Mapping[str, object]]) -> set[JobKey]:
+    """Write the rows of jobs whose requests are claimed, or that are done; return those not further there."""
     values = {"lineage": scope.lineage, "rows": json_of(rows)}
     if any(row["job"] for row in rows):
         cursor.execute(_ACCEPT, values)

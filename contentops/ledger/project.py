@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from contentops.errors import LockHeld, StateError
+from contentops.errors import LockHeld
 from contentops.ledger.jobs import (
     ALIVE,
     WORKING,
@@ -22,9 +22,10 @@ from contentops.ledger.jobs import (
     is_further,
     json_of,
     key_of,
+    put,
     read,
+    row_of,
     stage_of,
-    write,
 )
 from contentops.ledger.limiter import (
     SharedLimiter,
@@ -61,7 +62,7 @@ def applying(runner: Runner, scope: LedgerScope, *, page: str = "", shard: str =
         for number, shared in locks:
             if not session.lock(APPLYING, number, shared=shared):
                 raise _lock_held(session.run(_HOLDER, whose), scope)
-            held.callback(_unlock, session, number, shared=shared)
+            held.callback(session.unlock, APPLYING, number, shared=shared)
         session.run(
             "INSERT INTO contentops.applying (lineage, environment, who, page, since) VALUES (%s, %s, %s, %s, now())"
             " ON CONFLICT (lineage, environment) DO UPDATE SET who = excluded.who, page = excluded.page, since = now()",
@@ -85,13 +86,7 @@ def spending(session: LedgerSession, lineage: str) -> Iterator[None]:
     try:
         yield
     finally:
-        _unlock(session, number)
-
-
-def _unlock(session: LedgerSession, number: int, *, shared: bool = False) -> None:
-    # A closed session has released it already.
-    with contextlib.suppress(StateError):
-        session.unlock(APPLYING, number, shared=shared)
+        session.unlock(APPLYING, number)
 
 
 def _lock_held(rows: list[tuple[object, ...]], scope: LedgerScope) -> LockHeld:
@@ -201,7 +196,8 @@ class JobWriter:
         ours = requests & self._ours
         if ours and self._held(cursor, ours) != ours:
             raise taken()
-        written = write(cursor, self._scope, self._jobs.values())
+        rows = [row_of(job, self._scope.environment) for job in self._jobs.values()]
+        written = put(cursor, self._scope, rows)
         if any(job.state is JobState.SUBMITTING and key not in written for key, job in self._jobs.items()):
             raise taken()
         return fresh

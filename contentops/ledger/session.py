@@ -342,9 +342,10 @@ class LedgerSession:
         return locked
 
     def unlock(self, kind: int, number: int, *, shared: bool = False) -> None:
-        """Release an advisory lock."""
+        """Release an advisory lock; a closed session has released it already."""
         self._locks.remove((kind, number, shared))
-        self.run(_UNLOCK[shared], (kind, number))
+        with contextlib.suppress(StateError):
+            self.run(_UNLOCK[shared], (kind, number))
 
     def _tried(self, once: Callable[[psycopg.Connection[Row]], T]) -> T:
         """Return what `once` returns; if the connection breaks, run it again on a new one."""

@@ -67,15 +67,12 @@ class Poll(Struct, frozen=True, kw_only=True, tag="poll"):
 
 
 class Fetch(Struct, frozen=True, kw_only=True, tag="fetch"):
-    """Fetch a text that exists already.
+    """Fetch a text that exists already: of `job`, or else of the record (`restorable`).
 
-    With `job`: the text of a job. With `recorded`: a text of the record (`restorable`), from the cache, a file, git
-    or the server.
+    It is in the cache, a file or git of this machine, or on the server.
     """
 
-    digest: Digest
     job: Job | None = None
-    recorded: bool = False
 
 
 class Promote(Struct, frozen=True, kw_only=True, tag="promote"):

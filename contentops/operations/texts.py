@@ -93,7 +93,7 @@ def _new_body(inputs: PlanInputs, change: Change) -> str | None:
             return split(Outputs(inputs.project.root).read(step.path)).body
         if isinstance(step, Fetch) and step.job is not None:
             digest = step.job.body
-        elif isinstance(step, Fetch) and change.record is not None and step.recorded:
+        elif isinstance(step, Fetch) and change.record is not None:
             digest = next(iter(change.record.restorable), NOTHING)
     return inputs.text(digest) if digest else None
 

@@ -190,7 +190,7 @@ def failed_checks(item: ItemSides, job: Job | None = None, words: BodyAnswer = _
     elif isinstance(words.mode, MergeEdit):
         merged = renewed(item, words.mode, body)
         body = merged.body if merged is not None else body
-    answer = BodyAnswer(steps=(Fetch(digest=item.spec.digest),))
+    answer = BodyAnswer(steps=(Fetch(),))
     return reasons_of(_findings(item, answer, Brought(job.title, body, bool(job.section))))
 
 

@@ -500,7 +500,7 @@ def _brought(item: ItemSides, job: Job, words: BodyAnswer) -> BodyAnswer:
     if unclear or lost:
         return _look_up(item, job, why, has_job=not unclear)
     paid = job.state is JobState.PAID
-    bring = Fetch(digest=job.digest, job=job) if paid else Poll(job=job)
+    bring = Fetch(job=job) if paid else Poll(job=job)
     retry = _retry(item, job.retry, job.section)
     failed = failed_checks(item, job, words) if paid else ()
     # Where only what a person wrote fails, no other text would help.
@@ -608,8 +608,7 @@ def _missing(item: ItemSides) -> BodyAnswer:
     on_server = ours and bool(record.content_id or (made_by is not None and made_by.job_id and not record.is_promoted))
     if wanted and (on_server or is_here()):
         reason = Reason(kind="missing", detail=f"`{record.output}` is gone")
-        fetch = Fetch(digest=record.digest, recorded=True)
-        return BodyAnswer(action=Action.RESTORE, steps=(fetch,), reasons=(reason,), mode=Restore())
+        return BodyAnswer(action=Action.RESTORE, steps=(Fetch(),), reasons=(reason,), mode=Restore())
     hint = text_lost_hint(record, is_protected=item.is_protected)
     return block("text-lost", f"its text is not in the cache, in git or on the server; {hint}")
 
@@ -647,8 +646,8 @@ def _stored(item: ItemSides) -> BodyAnswer | None:
             return None  # it is paid for again already, and that job failed
         return block(FAILED, failed_hint(item.spec, None, keeps_text=False), reasons=(*words.reasons, *failed))
     reason = Reason(kind="stored", detail="a finished text for this request is paid for already")
-    fetch = Fetch(digest=item.spec.digest, job=job)
-    return structs.replace(words, action=Action.FINISH, steps=(fetch,), reasons=(*words.reasons, reason))
+    reasons = (*words.reasons, reason)
+    return structs.replace(words, action=Action.FINISH, steps=(Fetch(job=job),), reasons=reasons)
 
 
 def _elsewhere(item: ItemSides) -> BodyAnswer | None:
