@@ -264,8 +264,14 @@ def as_saved(record: Record, remote: Remote) -> Saved:
     before = record.saved or Saved()
     stored = title_digest(remote.title) if remote.title else before.title
     title = before.title if stored in before.titles else stored  # the server may have changed ours
-    saved = Saved(title=title, body=remote.body, server_title=stored, server_body=remote.body, stamp=remote.stamp)
-    return structs.replace(saved, published=before.published)
+    return Saved(
+        title=title,
+        body=remote.body,
+        server_title=stored,
+        server_body=remote.body,
+        stamp=remote.stamp,
+        published=before.published,
+    )
 
 
 def _acknowledged(body: BodyAnswer) -> Remote | None:

@@ -95,7 +95,7 @@ def plan_with_items(
     if choice.select and not chosen:
         notes.append(Note(kind="nothing-selected", message="the selection matches no item"))
     changes = [item.change for item in chosen if item.change is not None]
-    number = len(changes)
+    number_of_all = len(changes)
     if choice.only_promoted:
         changes = [change for change in changes if change.waits or is_about_promotion(change)]
     if choice.only_front:
@@ -105,7 +105,7 @@ def plan_with_items(
         changes = settle_waits(chosen, changes)
     if choice.only_promoted:
         changes = [change for change in changes if change.pays_later or is_about_promotion(change)]
-        notes += ignoring_existing(number - len(changes), "no other environment has texts for them")
+        notes += ignoring_existing(number_of_all - len(changes), "no other environment has texts for them")
     notes += stale_notes(inputs, chosen)
     declared = declared_requests(inputs.desired.specs)
     changes = sorted((block_same(inputs, change, declared) for change in changes), key=lambda change: change.id)
@@ -415,8 +415,10 @@ def _leftover_files(inputs: PlanInputs, item_paths: set[str]) -> Iterator[Note]:
     for digest, jobs in inputs.written.items():
         for job in jobs:
             file = inputs.observe(job.output)
-            ours = file.provenance.get("digest") == digest or file.body in {job.body} - {NOTHING}
-            if ours and collision_key(job.output) not in item_paths:
+            has_its_text = bool(job.body) and file.body == job.body
+            if (has_its_text or file.provenance.get("digest") == digest) and collision_key(
+                job.output
+            ) not in item_paths:
                 spec = inputs.specs.get(job.item)
                 keep = f"copy what you need to `{spec.output}`, then remove it" if spec else "remove it, or keep it"
                 message = (
@@ -467,10 +469,10 @@ def _is_taken(inputs: PlanInputs, change: Change, leaving: Counter[str]) -> bool
     occupant = inputs.observe(target)
     if source == target or not occupant.exists or leaving[collision_key(target)]:
         return False
-    # The same file: under another case of letters, or linked by an interrupted move.
-    same = bool(source) and occupant.file == change.file.file
-    inside = bool(source) and collision_key(target).startswith(f"{collision_key(source)}/")
-    return not (same or inside)
+    # Its own file is no obstacle: under another case of letters, linked by an interrupted move, or the folder there.
+    is_same_file = occupant.file == change.file.file
+    is_inside_source = collision_key(target).startswith(f"{collision_key(source)}/")
+    return not (source and (is_same_file or is_inside_source))
 
 
 def _blocked_by_file(change: Change) -> Change:
@@ -542,18 +544,18 @@ def with_claims(claimed: Mapping[RequestId, PendingSubmit], lineage: str, change
         return change
     steps = tuple(step for step in change.steps if not (isinstance(step, Collect) and step.job.request_id in claimed))
     requests = (change.job.request_id if change.job is not None else None, submit_id(lineage, change))
-    own = next((claimed[id_] for id_ in requests if id_ is not None and id_ in claimed), None)
-    if own is None and not steps and change.steps:
-        own = claimed[change.collected_jobs[0].request_id]
-    if own is None or change.blocked:
+    claim = next((claimed[id_] for id_ in requests if id_ is not None and id_ in claimed), None)
+    if claim is None and not steps and change.steps:
+        claim = claimed[change.collected_jobs[0].request_id]  # it only collects, and all of that is claimed
+    if claim is None or change.blocked:
         return structs.replace(change, steps=steps)
-    detail = f"{own.holder} is working on it ({own.state})" + (f", since {own.since}" if own.since else "")
+    detail = f"{claim.holder} is working on it ({claim.state})" + (f", since {claim.since}" if claim.since else "")
     return structs.replace(
         change,
         action=Action.PENDING,
         steps=(),
         reasons=(*change.reasons, Reason(kind=CLAIMED, detail=detail)),
-        claimed_by=own.holder,
+        claimed_by=claim.holder,
         blocked_job=change.job,
         hint="",
     )

@@ -86,19 +86,22 @@ def section_edits(item: ItemSides, heading: str, job: Job | None = None) -> Body
 
 def section_answer(item: ItemSides, job: Job) -> BodyAnswer:
     """Return the answer that blocks a paid section, or the one that writes it with the edits it replaces."""
-    path, there = item.file.path, item.is_edited_on_server
+    path, job_id = item.file.path, job.job_id
     give_up = f"`contentops state resolve {item.spec.id} --forget --request {job.short}` gives the section up"
     if not item.file.exists:
         hint = f"`{path}` is gone, and only its section `{job.section}` is on its way: restore the file, or {give_up}"
         return block("missing", hint, job=job)
-    if there:
+    if item.is_edited_on_server:
         hint = f"the text was edited in WriterzRoom while `{job.section}` was generated again; {give_up}"
         return block("edited-on-server", hint, job=job)
     new_text = taken_section(item, job)
     if isinstance(new_text, Unusable):
         return block(UNUSABLE, unusable_hint(item.spec.id, job, new_text), job=job)
-    # Written already, and only its record was lost: the text is the same, or the file names the job.
-    if body_digest(new_text[0]) == item.file.body if new_text else job.job_id == item.file.provenance.get("job") != "":
+    # It may be written already, with its record lost: the text is the same or, where it is not here, the file names it.
+    is_written = bool(job_id) and item.file.provenance.get("job") == job_id
+    if new_text is not None:
+        is_written = body_digest(new_text[0]) == item.file.body
+    if is_written:
         return BodyAnswer()
     return section_edits(item, job.section, job) or BodyAnswer()
 

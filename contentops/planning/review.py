@@ -55,7 +55,8 @@ def beyond(change: Change, confirmed: AnyChange | None) -> str:
     so is what costs nothing for an item that was confirmed, but for a removal.
     """
     is_free = not (change.submits_worst or change.money_worst)
-    if not (change.steps or change.pays_later) or (is_free and not _FETCHING.isdisjoint(change.names)):
+    does_nothing = not (change.steps or change.pays_later)
+    if does_nothing or (is_free and _FETCHING.intersection(change.names)):
         return ""
     if confirmed is None:
         # People approved the words of a text that is taken over for nothing, not only its plan.

@@ -175,10 +175,11 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
                 spec = self.specs.get(job.item)
                 is_asked = spec is not None and spec.digest == job.digest
                 record = self.records.get(job.item)
-                if job.section and is_asked and (record is None or record.digest != job.digest):
+                has_its_text = record is not None and record.digest == job.digest
+                if job.section and is_asked and not has_its_text:
                     continue
-                is_own = job.section or is_asked
-                id_ = job.item if is_own else wanted.get(job.digest, renamed.get(job.item, job.item))
+                keeps_name = job.section or is_asked
+                id_ = job.item if keeps_name else wanted.get(job.digest, renamed.get(job.item, job.item))
                 by_item[id_] = (*by_item.get(id_, ()), job)
         return by_item
 
@@ -322,8 +323,9 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
         """Return whether a person edited the stored content since it was saved; a new section is no edit."""
         if self.remote is None or self.record is None:
             return False
-        section_bodies = {job.body for job in pending(self.open_jobs) if job.section}
-        return section_bodies.isdisjoint({NOTHING, self.remote.body}) and is_edited_on_server(self.remote, self.record)
+        # As long as the answer of a section's job is not known, that job may have made the text there.
+        made = [job.body for job in pending(self.open_jobs) if job.section]
+        return not {NOTHING, self.remote.body}.intersection(made) and is_edited_on_server(self.remote, self.record)
 
     @property
     def attempt(self) -> int:
@@ -363,10 +365,9 @@ TRIES = 2
 
 def is_protected(spec: Spec, record: Record | None) -> bool:
     """Return whether an item is protected: by its manifest, or by its record until `protected: false` is applied."""
-    if spec.protected or record is None or not record.protected:
-        return spec.protected
     origin = spec.origins.get("protected")
-    return origin is None or origin.layer == "built-in"
+    is_stated = origin is not None and origin.layer != "built-in"
+    return spec.protected or (record is not None and record.protected and not is_stated)
 
 
 def is_draft(record: Record, server: str) -> bool:

@@ -121,32 +121,39 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
     )
     if body.blocked:
         return _blocked(item, body, collected), notes
-    move, moved = which_path(item)
+    move, why_moved = which_path(item)
     front = which_front_matter(item, body)
     notes += front.notes
     saving = which_save(item, body, front.title)
     if isinstance(saving, BodyAnswer):
-        others = tuple(note for note in notes if note.kind != saving.blocked)
-        return _blocked(item, structs.replace(saving, job=body.job), collected), others
-    save, saved = saving
+        # The block says it already.
+        other_notes = tuple(note for note in notes if note.kind != saving.blocked)
+        return _blocked(item, structs.replace(saving, job=body.job), collected), other_notes
+    save, why_saved = saving
     notes += edit_notes(item, body) if save is None else ()
     publish = which_status(item, front.approval, is_saved=save is not None)
     approval = "approved" if publish is not None and publish.published else "not approved"
-    status = (Reason(kind="publish", detail=f"its text is {approval}"),) if publish is not None else ()
+    why_published = (Reason(kind="publish", detail=f"its text is {approval}"),) if publish is not None else ()
     steps = _union(item, body, move, front, save, publish)
     if not steps and not collected:
         return None, notes
     if any(isinstance(step, Write | Update | Move) for step in steps) and (why := item.inputs.denied(item.spec.output)):
         # Nothing is paid for that could not be written afterwards. Protection keeps a file, but does not create one.
-        hint = f"{why}; change that" + ", or set `protected: true` to keep the item as it is" * item.file.exists
-        return _blocked(item, structs.replace(body, blocked="unwritable-file", hint=hint), collected), notes
+        keep = ", or set `protected: true` to keep the item as it is" if item.file.exists else ""
+        unwritable = structs.replace(body, blocked="unwritable-file", hint=f"{why}; change that{keep}")
+        return _blocked(item, unwritable, collected), notes
     change = Change(
         id=item.spec.id,
         action=body.action if body.action is not Action.NONE else _action(item, steps),
         file=item.file,
         reasons=(
-            *(*body.reasons, *moved, *front.reasons, *saved),
-            *(*status, *_id_reason(item), *reference_reason(item, steps)),
+            *body.reasons,
+            *why_moved,
+            *front.reasons,
+            *why_saved,
+            *why_published,
+            *_id_reason(item),
+            *reference_reason(item, steps),
         ),
         steps=(*collecting(item.inputs.project, collected), *steps),
         spec=item.spec,
@@ -237,8 +244,9 @@ def _written(inputs: PlanInputs, spec: Spec) -> Observed | None:
     """Return the file that an interrupted run wrote for this request under another path, if there is one."""
     for job in inputs.written.get(spec.digest, ()):
         file = inputs.observe(job.output)
-        ours = file.problem or file.body in {job.body} - {NOTHING} or is_ours(inputs, spec, file)
-        if file.exists and ours and (job.item == spec.id or job.item not in inputs.specs):
+        has_its_text = bool(job.body) and file.body == job.body
+        may_be_its = has_its_text or bool(file.problem) or is_ours(inputs, spec, file)
+        if file.exists and may_be_its and (job.item == spec.id or job.item not in inputs.specs):
             return file
     return None
 
@@ -264,24 +272,25 @@ def _why_saved(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[Re
     record, file, remote = item.record, item.file, item.remote
     if not item.inputs.saves(item.spec):
         return None
-    is_edited, choice = is_open_edit(item, body), item.inputs.choice.on_edit
-    needed = (is_edited and choice is OnEdit.OVERWRITE) or (remote is not None and remote.is_lost)
+    is_edited_there, choice = is_open_edit(item, body), item.inputs.choice.on_edit
+    # Even if the file has what was saved last: the server has something else now, or nothing.
+    must_save = (is_edited_there and choice is OnEdit.OVERWRITE) or (remote is not None and remote.is_lost)
     if isinstance(body.mode, Restore) and record is not None:
         saved = record.saved
         retitled = saved is not None and saved.title != title_digest(record.title if title is None else title)
-        return () if needed or retitled or not item.inputs.saved_body(record) else None
+        return () if must_save or retitled or not item.inputs.saved_body(record) else None
     if body.writes:
         return ()
-    is_kept = is_edited and not item.keeps_text and on_edit(item) is OnEdit.KEEP and not is_emptied(item)
-    if not file.exists or is_kept:
+    keeps_both = is_edited_there and not item.keeps_text and on_edit(item) is OnEdit.KEEP and not is_emptied(item)
+    if not file.exists or keeps_both:
         return None
     on_server = known_on_server(item, body)
     title_now = item.title if title is None else title
     if on_server is not None and (on_server.title, on_server.body) == (title_digest(title_now), file.body):
-        return () if needed else None
-    why = "never saved to this server" if on_server is None else "not what was last saved"
-    if on_server is not None and item.is_edited:
-        why = "edited by hand"
+        return () if must_save else None
+    why = "edited by hand" if item.is_edited else "not what was last saved"
+    if on_server is None:
+        why = "never saved to this server"
     return (Reason(kind="save", detail=why),)
 
 
@@ -305,14 +314,14 @@ def _union(
         fetches = [_with_output(step, target) for step in body.steps] if item.record is None else body.steps
         steps += [*fetches, write]
     else:
-        record = next((step for step in body.steps if isinstance(step, Acknowledge)), None)
-        if record is None and item.is_up_to_date and refers_differently(item):
-            record = Acknowledge(accepts=True)
+        acknowledge = next((step for step in body.steps if isinstance(step, Acknowledge)), None)
+        if acknowledge is None and item.is_up_to_date and refers_differently(item):
+            acknowledge = Acknowledge(accepts=True)
         if front.reasons and differs(item.file, front):
             update = Update(target=target, expects=expects, front=front.front, title=front.title)
-            steps += [update] if record is None else [record, update]
-        elif front.reasons or record is not None or (not steps and _record_lags(item)):
-            steps.append(structs.replace(record or Acknowledge(), front=front.front, title=front.title))
+            steps += [update] if acknowledge is None else [acknowledge, update]
+        elif front.reasons or acknowledge is not None or (not steps and _record_lags(item)):
+            steps.append(structs.replace(acknowledge or Acknowledge(), front=front.front, title=front.title))
     if publish is not None and not publish.published:
         steps.append(publish)  # before words that no one approved are saved
     if save is not None:
@@ -330,7 +339,7 @@ def _with_output(step: Step, target: str) -> Step:
 
 
 def _record_lags(item: ItemSides) -> bool:
-    """Return whether the record has an earlier id, or an earlier protection, of its item."""
+    """Return whether the record has an earlier id, protection or way of using texts than its item has now."""
     record = item.record
     if record is None:
         return False
@@ -426,7 +435,7 @@ def _without_template(item: ItemSides) -> BodyAnswer | None:
 
 
 def _section(item: ItemSides) -> BodyAnswer | None:
-    """Generates one section again; the text on the server must be the one in the file."""
+    """Generate one section again; the text on the server must be the one in the file."""
     heading = item.inputs.choice.sections.get(item.spec.id)
     if heading is None or item.under_way:
         return None  # one under way is finished, not paid for again
@@ -457,15 +466,16 @@ def _replace(item: ItemSides) -> BodyAnswer | None:
         return _generate(item, action, overwriting(item, (*why_changed(item), reason)))
     if own is None or any(job.attempt > item.answered for job in item.under_way):
         return None  # the replacement is under way already: it is finished, not paid for again
-    unsaved = inputs.saves(item.spec) and item.file.body == own.generated != inputs.saved_body(own)
-    if inputs.interrupted and item.keeps_text and unsaved:
+    is_as_generated = item.file.body == own.generated
+    is_unsaved = inputs.saves(item.spec) and inputs.saved_body(own) != own.generated
+    if inputs.interrupted and item.keeps_text and is_as_generated and is_unsaved:
         # Its text came just before the stop: the same command again finishes it and does not pay for another one.
         return BodyAnswer(hint=f"the text that arrived before the stop; `--replace {item.spec.id}` makes another one")
     return _generate(item, action, overwriting(item, (reason,)))
 
 
 def _protected(item: ItemSides) -> BodyAnswer | None:
-    """Return a protected item keeps its text, whatever its spec is now."""
+    """Keep the text of a protected item, whatever its spec is now."""
     if not item.is_protected or item.keeps_text:
         return None
     return BodyAnswer() if item.file.exists else _missing(item)
@@ -495,18 +505,21 @@ def _finish(item: ItemSides, job: Job) -> BodyAnswer:
 
 def _brought(item: ItemSides, job: Job, words: BodyAnswer) -> BodyAnswer:
     """Return the answer that fetches the text of an open job, or says why a paid text is not written."""
-    why, unclear = words.reasons, job.state in UNDECIDED
-    lost = item.inputs.server == "local" and not (job.body and item.inputs.text(job.body) is not None)
-    if unclear or lost:
-        return _look_up(item, job, why, has_job=not unclear)
+    why, has_job = words.reasons, job.state not in UNDECIDED
+    # Each clone has its own bundled server, so that this one may never have had the job.
+    may_be_gone = item.inputs.server == "local" and not (job.body and item.inputs.text(job.body) is not None)
+    if not has_job or may_be_gone:
+        return _look_up(item, job, why, has_job=has_job)
     paid = job.state is JobState.PAID
     bring = Fetch(job=job) if paid else Poll(job=job)
     retry = _retry(item, job.retry, job.section)
-    failed = failed_checks(item, job, words) if paid else ()
-    # Where only what a person wrote fails, no other text would help.
-    certain = bool(retry and failed and (not isinstance(words.mode, MergeEdit) or failed_checks(item, job)))
-    if failed and not certain:
-        return block(FAILED, failed_hint(item.spec, job, keeps_text=item.keeps_text), reasons=(*why, *failed), job=job)
+    if failed := failed_checks(item, job, words) if paid else ():
+        # Where only what a person wrote fails, no other text would help.
+        fails_alone = not isinstance(words.mode, MergeEdit) or failed_checks(item, job)
+        if not retry or not fails_alone:
+            hint = failed_hint(item.spec, job, keeps_text=item.keeps_text)
+            return block(FAILED, hint, reasons=(*why, *failed), job=job)
+        retry = tuple(structs.replace(step, certain=True) for step in retry)
     # A person may have named the content of a submit whose job no one knows.
     source = f"job `{job.job_id}`" if job.job_id or not job.content_id else f"content `{job.content_id}`"
     reason = Reason(kind="open-job", detail=f"{source} is {'paid for' if paid else 'running'}")
@@ -517,8 +530,6 @@ def _brought(item: ItemSides, job: Job, words: BodyAnswer) -> BodyAnswer:
         if found and not retry
         else ""
     )
-    if certain:
-        retry = tuple(structs.replace(step, certain=True) for step in retry)
     steps, reasons = (bring, *retry), (*why, reason, *failed, *found)
     return BodyAnswer(action=Action.FINISH, steps=steps, reasons=reasons, job=job, hint=hint)
 
@@ -588,7 +599,7 @@ def _recorded(item: ItemSides) -> BodyAnswer | None:
 
 
 def _missing(item: ItemSides) -> BodyAnswer:
-    """Restores a file that is gone."""
+    """Restore a file that is gone; block the item where its text is nowhere."""
     record, inputs = item.record, item.inputs
     assert record is not None
     if item.spec.output != record.output and inputs.observe(item.spec.output).exists:
@@ -627,7 +638,7 @@ def text_lost_hint(record: Record, *, is_protected: bool) -> str:
 
 
 def _stored(item: ItemSides) -> BodyAnswer | None:
-    """Writes the text that a job made for this request, without paying again."""
+    """Write the text that a job has made for this request, without paying again."""
     job = finished_job(item.inputs, item.spec.digest)
     if job is None:
         return None
@@ -651,7 +662,7 @@ def _stored(item: ItemSides) -> BodyAnswer | None:
 
 
 def _elsewhere(item: ItemSides) -> BodyAnswer | None:
-    """Waits for the job of another environment for this request, and never submits beside it."""
+    """Wait for the job of another environment for this request; never submit beside it."""
     job = ordered_elsewhere(item)
     if job is None or generation_refused(item, why_changed(item)) is not None:
         return None
@@ -705,7 +716,7 @@ def _generate(item: ItemSides, action: Action, words: BodyAnswer, section: str =
     return structs.replace(words, action=action, steps=steps, reasons=reasons)
 
 
-def _generation(item: ItemSides, attempt: int, section: str = "", retry: int = 0) -> tuple[Step, ...]:
+def _generation(item: ItemSides, attempt: int, section: str, retry: int) -> tuple[Step, ...]:
     """Return the steps that pay for a text and fetch it; `retry`: texts before it that failed their checks."""
     submit = structs.replace(_order(item, section), attempt=attempt, retry=retry)
     return submit, Poll(), *_retry(item, retry, section)
