@@ -27,13 +27,13 @@ from contentops.execution.limiter import JobSlot
 from contentops.execution.primitives import Ended, Item, ItemState, Lost, Priority, SentJob, Text, Withheld, seconds_of
 from contentops.execution.records import (
     accepted,
-    arrived,
     dated,
     failed,
     intended,
     keep_text,
     naming,
     new_job,
+    note_new_section,
     textless,
     turned_down,
     unknown,
@@ -140,11 +140,11 @@ async def _look(ctx: Context, item: Item, slot: JobSlot, lost: Lost, *, last: bo
         found = await _by_id(ctx, item, slot, lost)
         patience = (UNSEEN if last else ARRIVAL) + 1
         # One absence may be a stumble, or one instance of several that does not know the job.
-        wait = max(_still_open(ctx, lost), 0.0 if ctx.server == "local" else SECOND_LOOK)
+        wait = max(_seconds_to_proof(ctx, lost), 0.0 if ctx.server == "local" else SECOND_LOOK)
         if isinstance(found, Drop) and 0 < wait <= patience:
             await ctx.run.sleep(wait + GRAIN)
             found = await _by_id(ctx, item, slot, lost)
-        if isinstance(found, SentJob) or (found is not None and not _still_open(ctx, lost)):
+        if isinstance(found, SentJob) or (found is not None and not _seconds_to_proof(ctx, lost)):
             return found
     text, candidates = await by_content(ctx, item, SentJob(job=lost.job, sent=lost.sent if lost.ours else None))
     return text or candidates
@@ -161,7 +161,7 @@ async def _by_id(ctx: Context, item: Item, slot: JobSlot, lost: Lost) -> SentJob
     return Drop(job.request_id, never=True) if proven else None
 
 
-def _still_open(ctx: Context, lost: Lost) -> float:
+def _seconds_to_proof(ctx: Context, lost: Lost) -> float:
     """Seconds until an unknown id proves that no job came: by then, a job would show and no submit can still arrive."""
     if ctx.server == "local":
         return 0.0
@@ -191,7 +191,7 @@ async def by_content(
     near = _near(ctx, item, listed.entries, sent)
     content = await _first_of(ctx, near, ours)
     if content is not None:
-        return _taken(ctx, item, sent_job, content, lost=lost), ""
+        return _keep_stored(ctx, item, sent_job, content, lost=lost), ""
     return None, _candidates(ctx, near)
 
 
@@ -224,7 +224,7 @@ def _candidates(ctx: Context, near: Sequence[ContentEntry]) -> str:
     return f"; stored at about that time, without an item: {', '.join(unnamed[:_SHOWN])}{more}"
 
 
-def _taken(ctx: Context, item: Item, sent_job: SentJob, content: Content, *, lost: bool) -> Text:
+def _keep_stored(ctx: Context, item: Item, sent_job: SentJob, content: Content, *, lost: bool) -> Text:
     """Keep a stored text of our request."""
     job = structs.replace(sent_job.job, state=JobState.RUNNING)
     if lost:
@@ -252,7 +252,7 @@ def _near(ctx: Context, item: Item, entries: tuple[ContentEntry, ...], sent: flo
 RESENDS = 3
 """Submits of one id that are proven lost before the item gives up."""
 NOT_SENT = frozenset({FailureKind.NOT_SENT})
-_TAKEN = 409
+_ID_IN_USE = 409
 """The status of a submit whose id the server has seen before."""
 
 
@@ -280,12 +280,12 @@ async def submit(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState,
         changed = "not submitted: the texts that it is made from have changed since the plan"
         raise Ended(Result.BLOCKED, changed, "run `contentops apply` to see the new plan")
     ctx.event("progress", item.id, "submit", stage="", progress=None)
-    if admission.ask_first and await _is_known(ctx, job):
+    if admission.ask_first and await _runs_already(ctx, job):
         return accepted(ctx, item, slot, job, job.request_id, sent=None)
     return await _start(ctx, item, slot, item_state, job)
 
 
-async def _is_known(ctx: Context, job: Job) -> bool:
+async def _runs_already(ctx: Context, job: Job) -> bool:
     """Return whether another machine has started a job under this id. Raises Ended where that is unknown."""
     answer = await ctx.ask(GetStatus(job.request_id))
     if isinstance(answer, JobStatus):
@@ -340,7 +340,7 @@ async def _send(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, 
                 ctx.capabilities.honours_ids = answer.echoed and ctx.capabilities.honours_ids is not False
             sent_job = accepted(ctx, item, slot, dated(job, answer.at, ctx.project.api.job_timeout), job_id, sent=sent)
             return structs.replace(sent_job, done=answer.done)
-        if answer.status == _TAKEN or answer.kind is FailureKind.AMBIGUOUS:
+        if answer.status == _ID_IN_USE or answer.kind is FailureKind.AMBIGUOUS:
             why, now = answer.full_message, ctx.run.now()
             if answer.retry_after:
                 await ctx.run.sleep(min(answer.retry_after, RETRY.total))
@@ -614,4 +614,4 @@ async def collect(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState
         if job.state in (JobState.SUBMITTING, JobState.UNKNOWN):
             sent_job = await collect_lost(ctx, item, slot, job)
         text = await poll(ctx, item, slot, sent_job) if isinstance(sent_job, SentJob) else sent_job
-    return arrived(ctx, item, item_state, text)
+    return note_new_section(ctx, item, item_state, text)

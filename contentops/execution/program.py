@@ -15,7 +15,7 @@ from contentops.errors import OutputError, StateError, plural
 from contentops.execution.job import collect, collect_lost, fetch_paid, fetch_recorded, look_up, poll, submit
 from contentops.execution.limiter import JobSlot
 from contentops.execution.primitives import CheckedBody, Ended, Item, ItemState, SentJob, Stopped, Text
-from contentops.execution.records import arrived
+from contentops.execution.records import note_new_section
 from contentops.execution.run_context import Context
 from contentops.execution.save import publish, save
 from contentops.execution.write import (
@@ -147,7 +147,7 @@ async def retry(ctx: Context, item: Item, slot: JobSlot, step: RetryText, item_s
         ctx.run.record("retry", Drop(job.request_id))
         item_state = item_state.after(submitted)
         if isinstance(submitted, SentJob):
-            item_state = arrived(ctx, item, item_state.after(await poll(ctx, item, slot, submitted)))
+            item_state = note_new_section(ctx, item, item_state.after(await poll(ctx, item, slot, submitted)))
     return item_state
 
 
@@ -216,7 +216,7 @@ async def carry_out(ctx: Context, item: Item, item_state: ItemState) -> Outcome:
     done: list[str] = []
     failures: list[tuple[Job, Ended]] = []
     if ctx.run.halted:
-        return _ended(ctx, item, item_state, _stopped(ctx, item), done)
+        return _report_end(ctx, item, item_state, _stopped(ctx, item), done)
     try:
         ctx.event("item-started", item.id, action=change.action)
         with ctx.run.slot() as slot:
@@ -231,17 +231,17 @@ async def carry_out(ctx: Context, item: Item, item_state: ItemState) -> Outcome:
                 done.append(name)
                 if name not in _REPORT_THEMSELVES:
                     ctx.event("step-done", item.id, name)
-        end = _end(ctx, item, failures)
+        end = _end_of_steps(ctx, item, failures)
     except Ended as ended:
         end = ended
     except Stopped:
         end = _stopped(ctx, item)
     except OutputError as error:
         end = Ended(Result.FAILED, error.message, error.hint)
-    return _ended(ctx, item, item_state, end, done)
+    return _report_end(ctx, item, item_state, end, done)
 
 
-def _ended(ctx: Context, item: Item, item_state: ItemState, end: Ended, done: Sequence[str]) -> Outcome:
+def _report_end(ctx: Context, item: Item, item_state: ItemState, end: Ended, done: Sequence[str]) -> Outcome:
     if end.result is Result.LATE and ctx.spent[item.id]:
         ctx.stop_after_first(f"the canary job on this server is not done: {end.error}", end.hint)
     outcome = outcome_of(ctx, item, item_state, end, done)
@@ -267,7 +267,7 @@ async def _step(ctx: Context, item: Item, slot: JobSlot, step: Step, item_state:
     """Carry out one step; returns the state of the item after it."""
     match step:
         case LookUp() | Submit() | Poll() | Fetch() | Promote():
-            return arrived(ctx, item, item_state.after(await _bring(ctx, item, slot, step, item_state)))
+            return note_new_section(ctx, item, item_state.after(await _bring(ctx, item, slot, step, item_state)))
         case RetryText():
             return await retry(ctx, item, slot, step, item_state)
         case Write():
@@ -337,7 +337,7 @@ async def _collected(
     return item_state
 
 
-def _end(ctx: Context, item: Item, failures: list[tuple[Job, Ended]]) -> Ended:
+def _end_of_steps(ctx: Context, item: Item, failures: list[tuple[Job, Ended]]) -> Ended:
     """Return the end of an item whose steps are all carried out."""
     change = item.change
     if change.claimed_by:

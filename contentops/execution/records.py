@@ -168,7 +168,7 @@ def keep_text(
     return structs.replace(text, paid_now=sent_job.sent is not None, verbatim=verbatim)
 
 
-def arrived(ctx: Context, item: Item, item_state: ItemState, brought: Text | None = None) -> ItemState:
+def note_new_section(ctx: Context, item: Item, item_state: ItemState, brought: Text | None = None) -> ItemState:
     """Record that the server may have put a new section into the item's content, so that it counts as no one's edit.
 
     `brought`: the text; None: that of `item_state`. Until the file's text is saved, the server counts as without it.
@@ -214,8 +214,15 @@ def base_record(ctx: Context, item: Item, item_state: ItemState) -> Record:
     if old.server == ctx.server:
         return _stamped(record, item.change.remote)
     # Another server's ids mean nothing here.
-    record = structs.replace(record, server=ctx.server, dialect=ctx.dialect(), saved=None)
-    return structs.replace(record, content_id="", superseded=(), request_id=RequestId(""))
+    return structs.replace(
+        record,
+        server=ctx.server,
+        dialect=ctx.dialect(),
+        saved=None,
+        content_id="",
+        superseded=(),
+        request_id=RequestId(""),
+    )
 
 
 def _stamped(record: Record, remote: Remote | None) -> Record:

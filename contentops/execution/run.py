@@ -176,8 +176,9 @@ def _read(spec: Spec, names: Iterable[str]) -> Iterator[tuple[ItemId, Stage]]:
 def _waiting(change: Change) -> Outcome:
     """Return the outcome of an item that still waits."""
     why = "; ".join(reason.detail for reason in change.reasons if reason.kind == "waits")
-    waits = Outcome(id=change.id, action=Action.WAIT, result=Result.PENDING, output=change.target)
-    return structs.replace(waits, error=why, hint=change.hint)
+    return Outcome(
+        id=change.id, action=Action.WAIT, result=Result.PENDING, output=change.target, error=why, hint=change.hint
+    )
 
 
 # ---- Carry out a plan: renames first, then every item's steps, checkpoints between, the count at the end.

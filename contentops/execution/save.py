@@ -104,7 +104,7 @@ async def save(ctx: Context, item: Item, item_state: ItemState, step: Save) -> I
         given = _saved(draft, CREATED)
         if text.verbatim:
             given = structs.replace(given, server_title=given.title, server_body=given.body)
-        done = _recorded(ctx, draft, text.content_id, given)
+        done = _record_save(ctx, draft, text.content_id, given)
         return done.item_state if text.verbatim else await verify(ctx, done)
     if step.replaces:
         their_text = ctx.cache.body(step.replaces)
@@ -154,11 +154,11 @@ def _draft(ctx: Context, item: Item, item_state: ItemState, path: str) -> Draft:
 async def publish(ctx: Context, item: Item, item_state: ItemState, step: Publish) -> ItemState:
     """Give the content its status; first look whether it still has our text, if it is published. Raises Ended."""
     record, content_id = item_state.recorded, item_state.recorded.content_id
-    if step.published and (
-        await _may_overwrite(ctx, _draft(ctx, item, item_state, step.path), content_id, NOTHING) is None
-    ):
-        error = f"content `{content_id}`, which should be published, was deleted"
-        raise Ended(Result.BLOCKED, error, "run `contentops apply --refresh`, which saves it again")
+    if step.published:
+        draft = _draft(ctx, item, item_state, step.path)
+        if await _may_overwrite(ctx, draft, content_id, NOTHING) is None:
+            error = f"content `{content_id}`, which should be published, was deleted"
+            raise Ended(Result.BLOCKED, error, "run `contentops apply --refresh`, which saves it again")
     status = "published" if step.published else "draft"
     answer = await ctx.ask(SetStatus(content_id, status), Priority.SAVE)
     if isinstance(answer, Failure) and is_absent(answer) and not step.published:
@@ -307,11 +307,11 @@ async def _store(ctx: Context, draft: Draft, content_id: str, *, look: bool, bes
 
     began, attempts = ctx.run.now(), Attempts(ctx)
     while True:
-        earlier = await _arrived(ctx, draft, content_id, beside, again=bool(attempts.failed)) if look else None
+        earlier = await _find_saved(ctx, draft, content_id, beside, again=bool(attempts.failed)) if look else None
         if earlier is not None and earlier.is_of(draft) and earlier.is_titled(draft):
             given_back = earlier if attempts.failed and ctx.run.now() - began <= SOON else None
             saved = _saved(draft, earlier.stamp_of(draft), given_back)
-            return _stored(ctx, draft, content_id, earlier.id, saved, beside).item_state
+            return _record_reply(ctx, draft, content_id, earlier.id, saved, beside).item_state
         if earlier is not None and (owned := await _may_overwrite(ctx, draft, earlier.id, NOTHING)) is not None:
             if content_id:
                 # The save over one content made another one, so this server only creates.
@@ -321,7 +321,7 @@ async def _store(ctx: Context, draft: Draft, content_id: str, *, look: bool, bes
         answer = await ctx.run.send(call, Priority.SAVE, intend)
         if not isinstance(answer, Failure):
             saved = _saved(draft, answer.stamp or ("" if content_id else CREATED))
-            return await verify(ctx, _stored(ctx, draft, content_id, answer.content_id, saved, beside))
+            return await verify(ctx, _record_reply(ctx, draft, content_id, answer.content_id, saved, beside))
         if not await attempts.again(answer):
             raise not_saved(ctx, answer)
         look = look or answer.kind not in (FailureKind.NOT_SENT, FailureKind.THROTTLED)
@@ -330,7 +330,7 @@ async def _store(ctx: Context, draft: Draft, content_id: str, *, look: bool, bes
 async def _put(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[str]) -> ItemState:
     answer = await ctx.ask(PutContent(content_id, draft.title, draft.body, metadata_of(ctx.plan, draft)), Priority.SAVE)
     if not isinstance(answer, Failure):
-        return await verify(ctx, _recorded(ctx, draft, content_id, _saved(draft, answer.stamp), supersedes=beside))
+        return await verify(ctx, _record_save(ctx, draft, content_id, _saved(draft, answer.stamp), supersedes=beside))
     if not is_absent(answer):
         raise not_saved(ctx, answer)
     return await _store(ctx, draft, "", look=_may_be_stored(ctx, draft), beside=(*beside, content_id))
@@ -346,16 +346,18 @@ def _about_to_send(ctx: Context, draft: Draft, content_id: str) -> Draft:
     return structs.replace(draft, item_state=structs.replace(draft.item_state, record=record))
 
 
-def _stored(ctx: Context, draft: Draft, content_id: str, answered: str, saved: Saved, beside: Sequence[str]) -> Draft:
+def _record_reply(
+    ctx: Context, draft: Draft, content_id: str, answered: str, saved: Saved, beside: Sequence[str]
+) -> Draft:
     """Record a save; another id in the answer than the one that was asked for shows that the server only creates."""
     if content_id and answered != content_id:
         ctx.capabilities.creates_only = True
         beside = (*beside, content_id)
         saved = structs.replace(saved, stamp=saved.stamp or CREATED)
-    return _recorded(ctx, draft, answered, saved, supersedes=beside)
+    return _record_save(ctx, draft, answered, saved, supersedes=beside)
 
 
-async def _arrived(
+async def _find_saved(
     ctx: Context, draft: Draft, content_id: str, beside: Sequence[str], *, again: bool
 ) -> StoredContent | None:
     """Return the content that an earlier save reached: `content_id`, or another one where the server only creates."""
@@ -402,7 +404,7 @@ def _saved(draft: Draft, stamp: str, given_back: StoredContent | None = None) ->
     return structs.replace(saved, server_title=server_title, server_body=given_back.body, stamp=given_back.stamp)
 
 
-def _recorded(ctx: Context, draft: Draft, content_id: str, saved: Saved, *, supersedes: Sequence[str] = ()) -> Draft:
+def _record_save(ctx: Context, draft: Draft, content_id: str, saved: Saved, *, supersedes: Sequence[str] = ()) -> Draft:
     """Record the content as the server has it now."""
     record = draft.item_state.recorded
     ctx.index.seen.pop(content_id, None)

@@ -129,10 +129,15 @@ def move(ctx: Context, item: Item, item_state: ItemState, step: Move) -> ItemSta
     if record is None:
         return item_state  # written by a run that was cut short; what follows records it
     # The digest stays as it was: the steps that bring another text may never run.
-    protected = is_protected(item.spec, record)
-    record = structs.replace(record, id=item.id, output=step.target, protected=protected, plan_id=ctx.plan.id)
-    # The address it had follows from the output that is overwritten here.
-    record = structs.replace(record, addresses=item.change.addresses)
+    record = structs.replace(
+        record,
+        id=item.id,
+        output=step.target,
+        protected=is_protected(item.spec, record),
+        plan_id=ctx.plan.id,
+        # The address it had follows from the output that is overwritten here.
+        addresses=item.change.addresses,
+    )
     return structs.replace(item_state, record=note(ctx, item, "move", record))
 
 
@@ -176,8 +181,8 @@ def write(ctx: Context, item: Item, item_state: ItemState, step: Write) -> ItemS
     if is_written and seen.file != step.expects:
         title = seen.title or title
     else:
-        persons = seen.exists and _is_a_persons(ctx, item, item_state.record, step, seen, is_written=is_written)
-        if persons and (item_state.merged is None or item.change.section):
+        may_lose = seen.exists and _may_be_a_persons(ctx, item, item_state.record, step, seen, is_written=is_written)
+        if may_lose and (item_state.merged is None or item.change.section):
             # Its copy on the server will be saved over, and it may not be in git.
             copy = ctx.outputs.set_aside(step.target, ctx.outputs.read(step.target))
         try:
@@ -187,18 +192,18 @@ def write(ctx: Context, item: Item, item_state: ItemState, step: Write) -> ItemS
     ours = coming_title(ctx, item, item_state, step, structs.replace(seen, title=""))
     item_state = structs.replace(item_state, path=step.target, copy=copy, title=title)
     # A title of a person that stays in the file is not recorded as ours.
-    persons_title = item_state.record is not None and title == seen.title and title != ours
+    is_a_persons_title = item_state.record is not None and title == seen.title and title != ours
     record = structs.replace(
         base_record(ctx, item, item_state),
-        title=item_state.recorded.title if persons_title else title,
+        title=item_state.recorded.title if is_a_persons_title else title,
         metadata=_front_after(step, item_state.record, existed=seen.exists),
         output=step.target,
     )
-    return _recorded(ctx, item, item_state, step, record)
+    return _record_written(ctx, item, item_state, step, record)
 
 
-def _recorded(ctx: Context, item: Item, item_state: ItemState, step: Write, record: Record) -> ItemState:
-    """Record what was written."""
+def _record_written(ctx: Context, item: Item, item_state: ItemState, step: Write, record: Record) -> ItemState:
+    """Record the write, and close the jobs whose text it was."""
     text = item_state.text
     assert text is not None
     digest = body_digest(item_state.body)
@@ -209,7 +214,7 @@ def _recorded(ctx: Context, item: Item, item_state: ItemState, step: Write, reco
     # The open jobs that this text closes: its own, and failed attempts at the same digest.
     own = [text.job] if text.job is not None else []
     drops = [Drop(job.request_id) for job in (*own, *item.failed)]
-    record = _generated(ctx, item, item_state, record, text)
+    record = _record_of_text(ctx, item, item_state, record, text)
     is_own = ctx.index.owners.is_free(text.content_id, item, item_state)
     saves_merge = item_state.merged is not None and item.change.has(Save) and not item.change.section
     if text.content_id and is_own and saves_merge:
@@ -247,12 +252,13 @@ def _edited_since(item: Item, item_state: ItemState, step: Write, seen: Observed
 
     The plan cannot know that where neither cache nor job has the text: it believes the provenance block.
     """
-    job = item.change.job
-    if item.change.section and item_state.text is not None and item_state.text.job_id and not _is_over_edit(step):
-        return seen.body != digest and seen.provenance.get("job") == item_state.text.job_id
-    if job is None or job.body or not item.change.has(Poll) or seen.body == digest:
+    text, job = item_state.text, item.change.job
+    if seen.body == digest or _is_over_edit(step):
         return False
-    if _is_over_edit(step) or isinstance(step.mode, MergeEdit):
+    if item.change.section and text is not None and text.job_id:
+        return seen.provenance.get("job") == text.job_id
+    # The plan knew the text of a job with a body, and a merge keeps the person's words.
+    if job is None or job.body or not item.change.has(Poll) or isinstance(step.mode, MergeEdit):
         return False
     ours = seen.owner == item.id and seen.provenance.get("digest") == item.spec.digest
     return ours and (item_state.record is None or seen.body != item_state.record.generated)
@@ -262,15 +268,15 @@ def _is_over_edit(step: Write) -> bool:
     return isinstance(step.mode, Replace) and step.mode.over_edit
 
 
-def _is_a_persons(
+def _may_be_a_persons(
     ctx: Context, item: Item, record: Record | None, step: Write, seen: Observed, *, is_written: bool
 ) -> bool:
     """Return whether what is about to be replaced may be a person's: a body that no known job made, or front matter.
 
     The record is not asked: a merge or another program may have changed it.
     """
-    body = _is_over_edit(step) if item.change.section else seen.body not in ctx.made
-    return (body and not is_written) or _replaces_values(record, step, seen)
+    is_unknown_body = _is_over_edit(step) if item.change.section else seen.body not in ctx.made
+    return (is_unknown_body and not is_written) or _replaces_values(record, step, seen)
 
 
 def _replaces_values(record: Record | None, step: Write | Update, seen: Observed) -> bool:
@@ -294,7 +300,7 @@ def _changed(target: str) -> Ended:
     )
 
 
-def _generated(ctx: Context, item: Item, item_state: ItemState, record: Record, text: Text) -> Record:
+def _record_of_text(ctx: Context, item: Item, item_state: ItemState, record: Record, text: Text) -> Record:
     """Return the record of a text that a job made, here or in another environment."""
     before, step = item_state.record, item.change.promotion
     record = structs.replace(
@@ -419,8 +425,7 @@ def acknowledge(ctx: Context, item: Item, item_state: ItemState, step: Acknowled
         saved = as_saved(record, step.remote)
         record = structs.replace(record, saved=saved, saved_at=iso_exact(ctx.wall()))
     if isinstance(step, Acknowledge) and step.accepts:
-        record = structs.replace(record, **spec.asked)
-        record = structs.replace(record, declined=step.declined or record.declined)
+        record = structs.replace(record, **spec.asked, declined=step.declined or record.declined)
     drops: list[Drop] = []
     if before is None or (isinstance(step, Acknowledge) and step.accepts):
         # The file answers the request, so a text that was paid for it is not written.

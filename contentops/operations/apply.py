@@ -266,7 +266,7 @@ def apply(
     def notify(message: str) -> None:
         emit(Event(kind="note", at=iso(wall()), data={"message": message}))
 
-    runtime = structs.replace(runtime, notify=notify, stopped=_waiting(options.stop, notify), until=until)
+    runtime = structs.replace(runtime, notify=notify, stopped=_asking_to_stop(options.stop, notify), until=until)
     with (
         hold_lock(project, runtime),
         open_workspace(project, runtime, write=True, shard=shard_in(choice)) as workspace,
@@ -300,12 +300,34 @@ def apply(
     return planned, run
 
 
-def _credentials(plan: Plan, project: Project, runtime: Runtime) -> Credentials | None:
-    """Return the credentials for the server of a plan; None if no step can need the server."""
-    if not any(change.pays_later or change.has(*NETWORK) for change in plan.changes):
-        return None
-    writes = any(change.pays_later or change.has(*GENERATING) for change in plan.changes)
-    return read_credentials(project.api, runtime, writes=writes)
+AWAY = 15.0
+"""Seconds between two notices that a run waits for the ledger."""
+
+
+def _asking_to_stop(stop: Stop, notify: Callable[[str], None]) -> Callable[[], bool]:
+    """Return the function that a run calls while the ledger cannot be reached.
+
+    It notifies now and then, and returns whether to stop.
+    """
+    last_notice = -AWAY
+
+    def stopped() -> bool:
+        nonlocal last_notice
+        if (now := time.monotonic()) - last_notice >= AWAY:
+            last_notice = now
+            notify("the ledger cannot be reached; nothing is paid for until it is back")
+        return stop.requested
+
+    return stopped
+
+
+def _sweep(workspace: Workspace) -> None:
+    """Delete the half-written files that a killed run left beside the outputs."""
+    runtime = workspace.runtime
+    folders = {path.rpartition("/")[0] for path in paths(workspace.desired, workspace.state)}
+    Outputs(workspace.project.root, system=runtime.system).sweep(sorted(folders), before=runtime.wall())
+    # An apply of another environment may be at work.
+    state_dir.sweep(Path(workspace.project.root), before=runtime.wall() - 3600)
 
 
 def _is_refused(project: Project, options: ApplyOptions, plan: Plan) -> bool:
@@ -318,6 +340,16 @@ def _is_refused(project: Project, options: ApplyOptions, plan: Plan) -> bool:
     except Refused:
         return True
     return False
+
+
+def open_refusals(plan: Plan, overrides: Overrides) -> tuple[Refusal, ...]:
+    """Return the refusals that no flag overrides, and that of `--approve-credits` itself."""
+    too_dear = approved(plan, overrides.credits)
+    is_approved = overrides.credits is not None and too_dear is None
+    overridden = {"changed-ratio": overrides.changes, "empty": overrides.empty}
+    overridden |= dict.fromkeys(("budget-credits", "budget-items", "budget-month", "budget-unknown"), is_approved)
+    remaining = (refusal for refusal in plan.refusals if not overridden.get(refusal.guard))
+    return (*remaining, *([too_dear] if too_dear else []))
 
 
 def check_allowed(project: Project, plan: Plan, options: ApplyOptions, runtime: Runtime) -> None:
@@ -354,44 +386,12 @@ def _look_ahead(project: Project, plan: Plan, runtime: Runtime) -> None:
         check_waiting(project, CommitOptions(), runtime=runtime)
 
 
-AWAY = 15.0
-"""Seconds between two notices that a run waits for the ledger."""
-
-
-def _waiting(stop: Stop, notify: Callable[[str], None]) -> Callable[[], bool]:
-    """Return the function that a run calls while the ledger cannot be reached.
-
-    It notifies now and then, and returns whether to stop.
-    """
-    last_notice = -AWAY
-
-    def stopped() -> bool:
-        nonlocal last_notice
-        if (now := time.monotonic()) - last_notice >= AWAY:
-            last_notice = now
-            notify("the ledger cannot be reached; nothing is paid for until it is back")
-        return stop.requested
-
-    return stopped
-
-
-def _sweep(workspace: Workspace) -> None:
-    """Delete the half-written files that a killed run left beside the outputs."""
-    runtime = workspace.runtime
-    folders = {path.rpartition("/")[0] for path in paths(workspace.desired, workspace.state)}
-    Outputs(workspace.project.root, system=runtime.system).sweep(sorted(folders), before=runtime.wall())
-    # An apply of another environment may be at work.
-    state_dir.sweep(Path(workspace.project.root), before=runtime.wall() - 3600)
-
-
-def open_refusals(plan: Plan, overrides: Overrides) -> tuple[Refusal, ...]:
-    """Return the refusals that no flag overrides, and that of `--approve-credits` itself."""
-    over = approved(plan, overrides.credits)
-    paid = overrides.credits is not None and over is None
-    overridden = {"changed-ratio": overrides.changes, "empty": overrides.empty}
-    overridden |= dict.fromkeys(("budget-credits", "budget-items", "budget-month", "budget-unknown"), paid)
-    remaining = (refusal for refusal in plan.refusals if not overridden.get(refusal.guard))
-    return (*remaining, *([over] if over else []))
+def _credentials(plan: Plan, project: Project, runtime: Runtime) -> Credentials | None:
+    """Return the credentials for the server of a plan; None if no step can need the server."""
+    if not any(change.pays_later or change.has(*NETWORK) for change in plan.changes):
+        return None
+    writes = any(change.pays_later or change.has(*GENERATING) for change in plan.changes)
+    return read_credentials(project.api, runtime, writes=writes)
 
 
 def _carry_out(

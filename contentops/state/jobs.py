@@ -85,7 +85,7 @@ _KINDS: Final[Mapping[str, type[Job | JobsHeader]]] = {"id": Job, _HEADER_KEY: J
 _parse = parser(_KINDS)
 
 
-# ---- The jobs of one environment in memory: pure; `jobs_store` reads and writes them.
+# ---- The jobs of one environment in memory: pure; `JobsStore` reads and writes them.
 
 _Key = tuple["RequestId", str, str, str, str]
 """What names a line: request id, time of the intent, server, file of the bundled server, and the job of the server."""

@@ -14,7 +14,7 @@ A journal line is a line of the lock with more keys:
 `{"forget": id}` removes a record. Facts that count together or not at all are a list in one line. Lines are only
 appended; a torn last line is ignored.
 
-Invariant: after any sequence of notes, they equal what `journal.fold` makes of the lock and the noted facts. The cost
+Invariant: after any sequence of notes, they equal what `fold` makes of the lock and the noted facts. The cost
 of a note depends on its facts, that of a checkpoint on its bytes, never on the number of records.
 """
 
@@ -89,9 +89,8 @@ def parse(data: bytes, path: str) -> Journal:
     return Journal(lineage=lineage, facts=tuple(fact for _, facts in lines for fact in facts))
 
 
-def nothing_on_disk(path: str) -> Digest:
+def nothing_on_disk(_path: str) -> Digest:
     """Replaces `body_on_disk` and reads nothing, so that no file decides between two records."""
-    del path
     return NOTHING
 
 
@@ -141,7 +140,7 @@ _FACTS: Final[Mapping[str, type[Record | Forget]]] = {"id": Record, "forget": Fo
 """The type of a fact, by the first of these keys that it has."""
 
 
-# ---- The records in memory during one run: pure; `store` writes them to disk.
+# ---- The records in memory during one run: pure; `StateStore` writes them to disk.
 
 
 class WorkingState:
@@ -262,7 +261,7 @@ class StateStore:
         self.shared: SharedJobs | None = None
         """Gets every job that changes, for other checkouts."""
         self._has_noted = False
-        """Whether this run has anything to write, or wrote it already."""
+        """Whether this run noted facts, or found some in the journal: then a checkpoint has to look at the lock."""
         self._snapshot: State | None = None
 
         def body_at(path: str) -> Digest:
@@ -277,7 +276,7 @@ class StateStore:
         image = disk.read(self.journal_path) or b""
         journal = parse(image, f"{state_dir.FOLDER}/{self.journal_path.name}")
         self._image = bytearray(image[: image.rfind(b"\n") + 1])
-        """Return the bytes of the journal on disk."""
+        """The bytes of the journal on disk, up to the last whole line."""
         facts = [each for each in journal.facts if _is_unchanged(lock.records.get(each.fact.id), each.base)]
         recorded = lock.lineage or journal.lineage or jobs.lineage_in(root, environment, disk)
         self.is_first = not recorded
