@@ -43,7 +43,7 @@ from contentops.model import (
 )
 from contentops.model.approval import Comment
 from contentops.operations.apply import ApplyOptions, apply
-from contentops.operations.opening import HERE, Runtime
+from contentops.operations.opening import HERE, Runtime, open_cache
 from contentops.operations.workspace import hold_lock, no_item, open_workspace
 from contentops.planning.approval import has_its_keys, same_words
 from contentops.planning.plan import is_about_front, plan_with_items
@@ -122,6 +122,7 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
             _refuse_past(line, before)
             known.append(item.id) if _says_no_more(line, before) else lines.append(line)
         recorded = approvals.record(Path(project.root), runtime.disk, lines)
+        _keep_words(project, with_text)
     skipped = tuple(item.id for item in items if item not in with_text)
     twins, decided_ids = same_words(every), {item.id for item in with_text}
     also = tuple(sorted({other for id_ in decided_ids for other in twins.get(id_, ())} - decided_ids))
@@ -202,6 +203,14 @@ def _refuse_past(line: Approval, before: Approvals) -> None:
         message += f", and now is {line.at}"
         hint = f"set the clock, or delete that line of `{approvals.FILE}`"
         raise Refused(message, code="verdict-in-future", hint=hint)
+
+
+def _keep_words(project: Project, items: Iterable[Candidate]) -> None:
+    """Keep the texts in the cache: what changed since an approval can then be shown, also of texts not committed."""
+    outputs = Outputs(project.root)
+    with open_cache(project, write=True) as cache:
+        for document in (split(outputs.read(item.file.path)) for item in items if item.file is not None):
+            cache.keep_decided(document.title, document.body)
 
 
 def _is_id(selector: str) -> bool:

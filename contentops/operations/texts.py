@@ -616,7 +616,12 @@ def item_texts(
             for text in past.texts
             if text.job.body not in in_git and (body := cache.body(text.job.body)) is not None
         )
-        earlier = (*committed, *cached)
+        decided = (
+            TextVersion(title=kept[0], body=kept[1], digest=body_digest(kept[1]))
+            for line in past.verdicts
+            if (kept := cache.decided(line.text)) is not None
+        )
+        earlier = (*committed, *cached, *decided)
     return ItemTexts(
         now=now,
         earlier=earlier,

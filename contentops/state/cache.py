@@ -18,7 +18,7 @@ from contentops.digest import Digest, canonical
 from contentops.documents.clean import body_digest
 from contentops.errors import StateError
 from contentops.json_reader import decode_json
-from contentops.model import Json, Remote
+from contentops.model import Json, Remote, text_digest
 
 if TYPE_CHECKING:
     import diskcache
@@ -66,6 +66,15 @@ class Cache:
     def keep_body(self, digest: Digest, body: str) -> None:
         """Store a text by its body digest, as the base of a later merge."""
         self._set({f"body {digest}": body})
+
+    def decided(self, text: Digest) -> tuple[str, str] | None:
+        """Return the title and body of a text that a person approved or sent back, by the digest of both; or None."""
+        kept = self.recall(f"decided {text}", tuple[str, str])
+        return kept if kept is not None and text_digest(kept[0], body_digest(kept[1])) == text else None
+
+    def keep_decided(self, title: str, body: str) -> None:
+        """Store a text that a person approved or sent back: no commit may have its words."""
+        self.remember(f"decided {text_digest(title, body_digest(body))}", [title, body])
 
     # --- what was seen and learned -------------------------------------------------------------------------
 
