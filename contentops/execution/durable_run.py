@@ -333,7 +333,10 @@ class DurableRun:
                 handle.cancel()
 
     def _feed(self) -> None:
-        """Begin as many programs as there is room for."""
+        """Begin as many programs as there is room for.
+
+        Where none can go on, those that wait for the last look do; where none is left, the run is finished.
+        """
         while self._active < self._most and self._programs is not None:
             try:
                 program = next(self._programs)

@@ -91,28 +91,25 @@ async def resolve(ctx: Context, item: Item, slot: JobSlot, lost: Lost) -> SentJo
     slot.take()
     if ctx.run.halted:
         raise undecided(ctx, item, lost)
-    candidates = ""
-    for last in (False, True):
-        if last:
-            end, lost = undecided(ctx, item, lost, candidates), unknown(ctx, lost)
-            if lost.ours:
-                ctx.count_refusal(lost.why)
-                why = f"the outcome of the canary job on this server is unknown: {end.error}"
-                ctx.stop_after_first(why, end.hint)
-            slot.leave()
-            await ctx.run.last_look()
-        found = await _look(ctx, item, slot, lost, last=last)
-        if isinstance(found, Drop):
-            ctx.run.record("never arrived", found)
-            if lost.ours:
-                del ctx.unsettled[item.id]
-            return None
-        if not isinstance(found, str):
-            return found
-        candidates = found or candidates
-        if ctx.run.stopped:
-            break
-    raise undecided(ctx, item, lost, candidates)
+    found = await _look(ctx, item, slot, lost, last=False)
+    candidates = found if isinstance(found, str) else ""
+    if isinstance(found, str) and not ctx.run.stopped:
+        end, lost = undecided(ctx, item, lost, candidates), unknown(ctx, lost)
+        if lost.ours:
+            ctx.count_refusal(lost.why)
+            why = f"the outcome of the canary job on this server is unknown: {end.error}"
+            ctx.stop_after_first(why, end.hint)
+        slot.leave()
+        await ctx.run.last_look()
+        found = await _look(ctx, item, slot, lost, last=True)
+    if isinstance(found, Drop):
+        ctx.run.record("never arrived", found)
+        if lost.ours:
+            del ctx.unsettled[item.id]
+        return None
+    if isinstance(found, str):
+        raise undecided(ctx, item, lost, found or candidates)
+    return found
 
 
 def undecided(ctx: Context, item: Item, lost: Lost, candidates: str = "") -> Ended:

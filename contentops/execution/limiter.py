@@ -258,7 +258,7 @@ class Admission:
 class JobSlot:
     """One item's slot among the unfinished jobs. A context: it is left at the latest when the block ends.
 
-    `left` is called when it is free again: whoever leaves it may do nothing else that lets another one in.
+    `freed` is called when it is free again: whoever leaves it may do nothing else that lets another one in.
     """
 
     def __init__(

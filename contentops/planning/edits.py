@@ -86,12 +86,12 @@ def edit_choice(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None
         hint = f"`{path}` is gone and its text was not saved; `--on-edit overwrite` generates the new one"
         return block("missing", hint, reasons=reasons, job=job)
     if choice is OnEdit.MERGE:
-        return merging(item, (*why, *edit(item)), job)
+        return merging(item, reasons, job)
     hint = f"`{path}` was edited by hand; `--on-edit keep`, `merge` or `overwrite`, or `on_edit` in the manifest"
     if job is not None and item.keeps_text:
         option = "--on-edit overwrite" if job.section else f"--replace {item.spec.id}"
-        hint = f"`{path}` was edited by hand; `{option}` replaces it by the text being generated, `--on-edit keep`"
-        hint += " keeps the file"
+        ways = f"`{option}` replaces it by the text being generated, `--on-edit keep` keeps the file"
+        hint = f"`{path}` was edited by hand; {ways}"
     return block("edited", hint, reasons=reasons, job=job)
 
 
@@ -115,8 +115,7 @@ def merging(item: ItemSides, reasons: tuple[Reason, ...], job: Job | None) -> Bo
         no_text = "it was adopted, so there is no generated text"
         lost = item.inputs.why_no_text() if record.generated else no_text
         hint = f"what was generated for `{item.file.path}` is missing, so the edits cannot be determined"
-        hint += f"; {lost}" if lost else ""
-        hint += "; otherwise use `--on-edit keep` or `overwrite`"
+        hint += (f"; {lost}" if lost else "") + "; otherwise use `--on-edit keep` or `overwrite`"
         return block("no-merge-base", hint, reasons=reasons, job=job)
     edited = item.inputs.read(item.file.path)
     keys = touched(base, edited)

@@ -77,7 +77,7 @@ def _state(inputs: PlanInputs) -> Iterator[Refusal]:
 
 
 def _counts(record: Record) -> bool:
-    """Return whether a record is not of the bundled server without a model, whose texts are free at any time."""
+    """Return whether guards count a record; a text of the bundled server is free unless a model wrote it."""
     return record.server != "local" or (bool(record.generated) and not record.outline)
 
 

@@ -118,8 +118,9 @@ def plan_with_items(
     notes += [*same_briefs(inputs, changes), *usual_cost(inputs, changes)]
     notes += new_drafts(changes, inputs.project.preset)
     api = inputs.project.api
-    approvals: Counter[ApprovalState] = Counter(item.approval for item in chosen)
-    approvals.pop(ApprovalState.NONE, None)
+    approvals: Counter[ApprovalState] = Counter(
+        item.approval for item in chosen if item.approval is not ApprovalState.NONE
+    )
     plan = Plan(
         beside_default=inputs.project.beside_default,
         project=inputs.project.name,

@@ -73,6 +73,7 @@ def section_edits(item: ItemSides, heading: str, job: Job | None = None) -> Body
     if not item.is_edited or (base is not None and not is_touched(base, item.inputs.read(path), heading)):
         return None
     where = f"`{heading}` of `{path}`"
+    # Unlike for the rest of the text, the command line counts here: it is about this section.
     if (item.inputs.choice.on_edit or item.spec.on_edit) is OnEdit.OVERWRITE:
         detail = f"{where} was edited by hand, and that text is replaced"
         return BodyAnswer(reasons=(Reason(kind="edited", detail=detail),), mode=Replace(over_edit=True))
@@ -181,12 +182,15 @@ def failed_checks(item: ItemSides, job: Job | None = None, words: BodyAnswer = _
     """
     if item.spec.checks == NO_CHECKS:
         return ()
-    job = job if job is not None and job.body else finished_job(item.inputs, item.spec.digest) or job
-    body = item.inputs.text(job.body) if job is not None and job.body else None
-    if job is None or body is None:
-        if job is None or job.checks != digest_json(to_builtins(item.spec.checks)):
-            return ()
-        return (Reason(kind=FAILED, detail="its text failed these checks on the machine that has it"),)
+    if job is None or not job.body:
+        job = finished_job(item.inputs, item.spec.digest) or job
+    if job is None:
+        return ()
+    body = item.inputs.text(job.body) if job.body else None
+    if body is None:
+        has_failed = job.checks == digest_json(to_builtins(item.spec.checks))
+        detail = "its text failed these checks on the machine that has it"
+        return (Reason(kind=FAILED, detail=detail),) if has_failed else ()
     if job.section:
         new_text = taken_section(item, job)
         body = new_text[0] if isinstance(new_text, tuple) else body

@@ -155,12 +155,11 @@ def _comes(spec: Spec, name: str, coming: Coming) -> list[ItemId]:
     without = {one.id for one in spec.mentions if one.wait is not None}
     found = []
     for one in spec.readings[name]:
-        read = Stage.TEXT if one.id in without else one.stage
-        if (
-            read is not None
-            and coming.get(one.id, Stage.FRONT + 1) <= read
-            and not (one.part == "url" and one.id not in without and coming[one.id] is Stage.TEXT)
-        ):
+        read, comes = Stage.TEXT if one.id in without else one.stage, coming.get(one.id)
+        if read is None or comes is None or comes > read:
+            continue
+        keeps_address = one.part == "url" and one.id not in without and comes is Stage.TEXT
+        if not keeps_address:
             found.append(one.id)
     return found
 
@@ -237,8 +236,9 @@ def refers_differently(item: ItemSides) -> bool:
     record, spec = item.record, item.spec
     if record is None or item.waits:
         return False
-    is_same = item.is_up_to_date and record.frame not in (spec.frame, spec.earlier_frame)
-    return is_same or (record.frame == spec.earlier_frame != spec.frame)
+    has_earlier_ids = record.frame == spec.earlier_frame and spec.earlier_frame != spec.frame
+    is_another_way = item.is_up_to_date and record.frame not in (spec.frame, spec.earlier_frame)
+    return has_earlier_ids or is_another_way
 
 
 def reference_reason(item: ItemSides, steps: Iterable[Step]) -> tuple[Reason, ...]:

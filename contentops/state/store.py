@@ -389,12 +389,12 @@ class StateStore:
         self.flush()
         wrote = self._jobs.checkpoint()
         if not self._image and not self._has_noted:
-            return wrote
+            return wrote  # a run that records nothing may be overtaken by a pull
         data = self._disk.read(self.lock_path)
         if _fingerprint(data) != self._seen:
             raise self._lock_changed("removed" if data is None else "changed")
         if not self._image:
-            return wrote
+            return wrote  # what was noted is in the lock already
         target = self._working.lock_bytes()
         if target != data:
             add_rule(self._root, self._disk, locks.FORMAT)
