@@ -32,7 +32,7 @@ PUBLIC = 0o666
 
 
 def sync(handle: int) -> None:
-    """Write the data of an open file to disk, past the cache of the drive where the system can."""
+    """Write the data of an open file to disk, past the cache of the drive if the system can."""
     try:
         import fcntl
     except ImportError:
@@ -47,7 +47,7 @@ def sync(handle: int) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename or a new name in `folder` durable, where the system can."""
+    """Make a rename or a new name in `folder` durable, if the system can."""
     if os.name == "nt":
         return
     with contextlib.suppress(OSError):
@@ -95,7 +95,7 @@ class NotAFile(OSError):
 def opened(path: Path | str, *, follow: bool = True) -> Iterator[BinaryIO]:
     """Open a regular file for reading, through a link only with `follow`.
 
-    Raises NotAFile for anything else, without waiting, and OSError where it cannot be read.
+    Raises NotAFile for anything else, without waiting, and OSError if it cannot be read.
     """
     handle = os.open(path, os.O_RDONLY | _BINARY | _NONBLOCK | (0 if follow else _NOFOLLOW))
     try:

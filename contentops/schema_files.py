@@ -27,7 +27,7 @@ def schema_path(name: str) -> Path:
 def load_schema(name: str) -> dict[str, Any]:
     """Return a schema as parsed JSON, the same object every time: do not change it.
 
-    Raises KeyError for a name that is not in SCHEMA_NAMES, OSError where the installation is incomplete.
+    Raises KeyError for a name that is not in SCHEMA_NAMES, OSError if the installation is incomplete.
     """
     schema: dict[str, Any] = json.loads(schema_path(name).read_text(encoding="utf-8"))
     return schema

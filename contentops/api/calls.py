@@ -102,7 +102,7 @@ class Content(Struct, frozen=True):
 
 
 class SavedReply(Struct, frozen=True):
-    """The id of a content that was saved, changed or deleted; `stamp`: see `stamps`, empty where there is none."""
+    """The id of a content that was saved, changed or deleted; `stamp`: see `stamps`, empty if there is none."""
 
     content_id: str
     stamp: str = ""

@@ -55,7 +55,7 @@ def needs_key(settings: ApiSettings) -> bool:
 
 
 def no_key(settings: ApiSettings) -> ApiError:
-    """Return the error for a server that needs a key where there is none."""
+    """Return the error for a server that needs a key if there is none."""
     hint = f"export {settings.key_env}=..., with a key from Settings, API Access; the bundled server needs none"
     return ApiError(f"`{settings.key_env}` is not set: {settings.server} needs an API key", code="no-key", hint=hint)
 
@@ -187,7 +187,7 @@ def detected_dialect(stated: Dialect, *, enveloped: bool) -> Dialect:
 
 
 def contradiction(stated: Dialect, *, enveloped: bool) -> str:
-    """Return why a server with such lists does not speak the stated dialect; empty where it may."""
+    """Return why a server with such lists does not speak the stated dialect; empty if it may."""
     if stated.enveloped in (None, enveloped):
         return ""
     detected = _DETECTED[enveloped]

@@ -67,7 +67,7 @@ _PLAIN = re.compile(r"[+-]?\d{1,400}(\.\d{1,30})?")
 
 
 def retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
-    """Return the seconds from 0 to `LONGEST` that `Retry-After` asks to wait, or None where none can be read.
+    """Return the seconds from 0 to `LONGEST` that `Retry-After` asks to wait, or None if none can be read.
 
     `headers` have lower-case names; `wall` is now in seconds since 1970. A date is taken against the server's own
     `Date`, so that a wrong clock here does no harm.
@@ -115,7 +115,7 @@ class Damage(enum.StrEnum):
 
 
 class Answer(Struct, frozen=True):
-    """The server's answer. `headers` have lower-case names; `body` is decompressed, and empty where damaged."""
+    """The server's answer. `headers` have lower-case names; `body` is decompressed, and empty if damaged."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -351,7 +351,7 @@ def _message(case: _Case) -> str:
 
 
 def _text(case: _Case) -> str:
-    """Return the server's error text, safe for a message; empty where it sent none, or a page."""
+    """Return the server's error text, safe for a message; empty if it sent none, or a page."""
     if case.answer.damage or not _may_be_json(case.answer):
         return ""
     try:

@@ -152,7 +152,7 @@ CREATED = "created"
 
 
 def stamp_in(value: Mapping[str, Json], updated_at: str) -> str:
-    """Return the stamp of the content in a reply; empty where the reply has no time of change.
+    """Return the stamp of the content in a reply; empty if the reply has no time of change.
 
     A version alone is not a stamp: it could be the version of a format.
     """
@@ -189,7 +189,7 @@ _FINAL_STATES: Mapping[str, JobState] = {
 
 
 def read(call: calls.Call, value: Json) -> Reply:
-    """Return the reply to `call` in `value`. Raises Unreadable where there is none."""
+    """Return the reply to `call` in `value`. Raises Unreadable if there is none."""
     match call:
         case calls.Generate():
             return _accepted(value, call.request_id, _done(value))
@@ -273,7 +273,7 @@ def _accepted(value: Json, request_id: str, done: JobStatus | None) -> Accepted:
 
 
 def _done(value: Json) -> JobStatus | None:
-    """Return the finished job in the answer to a submit; None where it has to be polled."""
+    """Return the finished job in the answer to a submit; None if it has to be polled."""
     outer = _object(value)
     for data in (_map(outer.get("data")), outer):
         if isinstance(word := data.get("status"), str):
@@ -573,7 +573,7 @@ def catalog_entry(entry: Mapping[str, Json]) -> CatalogEntry:
 
 
 def manner_of(described: Mapping[str, Json]) -> str:
-    """Return the start of a digest over the `MANNER` of a description; empty where it has none.
+    """Return the start of a digest over the `MANNER` of a description; empty if it has none.
 
     The order of keys, spaces at the ends of texts and empty values do not count.
     """
@@ -593,7 +593,7 @@ def _trimmed(value: Json) -> Json:
 
 
 def inputs_of(described: Mapping[str, Json]) -> tuple[TemplateInput, ...] | None:
-    """Return the inputs in a description, sorted by name; None where it has none, or none that can be read."""
+    """Return the inputs in a description, sorted by name; None if it has none, or none that can be read."""
     inputs: dict[str, TemplateInput] = {}
     given = {key: described[key] for key in _INPUTS if isinstance(described.get(key), dict | list)}
     for key, specs in given.items():
@@ -647,7 +647,7 @@ def _is_small(value: Json) -> bool:
 
 
 def _options(given: Json) -> tuple[Json, ...]:
-    """Return the distinct values to choose from; empty where one is not a plain value, so that nothing is refused."""
+    """Return the distinct values to choose from; empty if one is not a plain value, so that nothing is refused."""
     if not isinstance(given, list) or len(given) > MOST:
         return ()
     values = [each.get("value", each.get("id")) if isinstance(each, dict) else each for each in given]

@@ -133,7 +133,7 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def cause(error: Exception) -> str:
-    """Return the message of the innermost error, or its kind where none has a message."""
+    """Return the message of the innermost error, or its kind if none has a message."""
     texts = [text for each in chain(error) if not isinstance(each, BaseExceptionGroup) and (text := _words(each))]
     name = type(error).__name__
     return texts[-1] if texts else "timed out" if name.endswith("Timeout") else name
@@ -233,7 +233,7 @@ _REDIRECT = 300
 class ApiEndpoint(Struct, frozen=True, kw_only=True):
     """The address before every path of a server's API, and whether its lists come in an envelope.
 
-    `enveloped` is None where no list could be read.
+    `enveloped` is None if no list could be read.
     """
 
     base: str
@@ -376,7 +376,7 @@ class Client:
         return self._api
 
     def contradiction(self, api: ApiEndpoint) -> Failure | None:
-        """Return the failure of a submit whose stated dialect this server does not speak; None where it may."""
+        """Return the failure of a submit whose stated dialect this server does not speak; None if it may."""
         if api.enveloped is None or not self._check:
             return None
         text = contradiction(self._stated, enveloped=api.enveloped)

@@ -44,7 +44,7 @@ class OwnConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def config_path(environ: Mapping[str, str]) -> Path | None:
-    """Return the path of a person's own settings; None where no home folder is set."""
+    """Return the path of a person's own settings; None if no home folder is set."""
     for variable, below in (("XDG_CONFIG_HOME", ""), ("APPDATA", ""), ("HOME", ".config")):
         home = Path(environ.get(variable, ""))
         if home.is_absolute():
@@ -53,7 +53,7 @@ def config_path(environ: Mapping[str, str]) -> Path | None:
 
 
 def own_config(environ: Mapping[str, str]) -> OwnConfig:
-    """Return a person's own settings. Raises InputError where the file cannot be used."""
+    """Return a person's own settings. Raises InputError if the file cannot be used."""
     path = config_path(environ)
     data = None if path is None else _read(path)
     return OwnConfig() if path is None or data is None else _parsed(path, data)
@@ -169,7 +169,7 @@ def _ledger(listed: str) -> str:
 
 
 def remember(server: str, environ: Mapping[str, str], key: str = "servers") -> str:
-    """Add a server to a list in a person's own settings; returns the path of the file, or empty where that fails.
+    """Add a server to a list in a person's own settings; returns the path of the file, or empty if that fails.
 
     The file is only changed if it then has exactly the old settings and the server.
     """

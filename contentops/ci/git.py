@@ -74,7 +74,7 @@ class GitResult(NamedTuple):
 def run_git(root: Path | str, *arguments: str, stdin: bytes = b"") -> str:
     """Return what git prints in `root`, for reading; bytes that are no UTF-8 are surrogates.
 
-    Raises UsageError where `root` is in no repository, GitFailed where git is missing or ends with an error.
+    Raises UsageError if `root` is in no repository, GitFailed if git is missing or ends with an error.
     """
     return _output(root, arguments, try_git(root, *arguments, stdin=stdin, extra=LOOK))
 
@@ -86,7 +86,7 @@ def in_repository(root: Path | str) -> bool:
 
 
 def require_repository(root: Path | str) -> None:
-    """Raise UsageError where `root` is in no repository, GitFailed as `run_git`."""
+    """Raise UsageError if `root` is in no repository, GitFailed as `run_git`."""
     if not in_repository(root):
         raise _no_repository(root)
     run_git(root, "rev-parse", "--git-dir")
@@ -128,7 +128,7 @@ def each_blob(root: Path | str, names: Iterable[str], extra: Mapping[str, str] =
 
 
 def file_at(root: Path | str, commit: str, path: str, extra: Mapping[str, str] = LOOK) -> bytes | None:
-    """Return a file below `root` as it was at a commit, None where there was none.
+    """Return a file below `root` as it was at a commit, None if there was none.
 
     Raises GitFailed, also where a partial clone lacks the file.
     """
@@ -229,7 +229,7 @@ def is_shallow(root: Path | str) -> bool:
 def first_commit(root: Path | str) -> str:
     """Return the first commit of HEAD along first parents, the same in every whole clone.
 
-    Empty where git shows none: there is no git, no commit, or the clone is shallow.
+    Empty if git shows none: there is no git, no commit, or the clone is shallow.
     """
     asked = ("--no-replace-objects", "rev-list", "--first-parent", "--max-parents=0", "HEAD")
     with contextlib.suppress(GitFailed):

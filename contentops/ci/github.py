@@ -37,7 +37,7 @@ _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}")
 
 
 class HostError(ContentopsError):
-    """GitHub cannot be reached, or refuses. `status` is 0 where there was no answer."""
+    """GitHub cannot be reached, or refuses. `status` is 0 if there was no answer."""
 
     code = "github"
 
@@ -121,7 +121,7 @@ class GitHub(Struct, frozen=True, kw_only=True):
 def connect(environ: Mapping[str, str], *, pause: Callable[[float], None], repository: str = "") -> GitHub:
     """Return the API for a job on a runner.
 
-    Raises UsageError where token, repository or address are missing, HostError where the settings of the machine allow
+    Raises UsageError if token, repository or address are missing, HostError if the settings of the machine allow
     no connection.
     """
     token = token_of(environ)
@@ -153,7 +153,7 @@ def connect(environ: Mapping[str, str], *, pause: Callable[[float], None], repos
 
 
 def _limit(reply: httpx.Response, message: str) -> float | None:
-    """Return the seconds until a rate limit allows the same call; None where no limit was reached."""
+    """Return the seconds until a rate limit allows the same call; None if no limit was reached."""
     if reply.status_code not in {403, 429}:
         return None
     wait = reply.headers.get("retry-after", "")
@@ -201,7 +201,7 @@ def is_newest(github: GitHub, origin: PlanOrigin) -> bool:
 
 
 def head_of(pull: Any) -> str:
-    """Return the last commit of a pull request; empty where its branch is deleted."""
+    """Return the last commit of a pull request; empty if its branch is deleted."""
     return as_text(as_map(as_map(pull).get("head")).get("sha"))
 
 
@@ -231,7 +231,7 @@ def open_pull_request(github: GitHub, *, branch: str, base: str, title: str, bod
 
 
 def page_of(document: Any) -> str:
-    """Return the page of a comment, an issue or a pull request; empty where the answer names none."""
+    """Return the page of a comment, an issue or a pull request; empty if the answer names none."""
     return as_text(as_map(document).get("html_url"))
 
 
@@ -247,7 +247,7 @@ def merges_of(github: GitHub, branch: str, commit: str) -> list[Mapping[str, Any
 
 
 def merged_pull(github: GitHub, branch: str, commit: str) -> int:
-    """Return the pull request whose merge into a branch made a commit; 0 where none did. Raises HostError."""
+    """Return the pull request whose merge into a branch made a commit; 0 if none did. Raises HostError."""
     return next((as_number(pull.get("number")) for pull in merges_of(github, branch, commit)), 0)
 
 
@@ -269,7 +269,7 @@ class Shown(NamedTuple):
 
     @property
     def line(self) -> str:
-        """Return the hidden second line of the comment; empty where the run or the commit is not known."""
+        """Return the hidden second line of the comment; empty if the run or the commit is not known."""
         about = f"run={self.run} commit={self.commit} plan={self.checksum or 'none'}"
         return f"<!-- contentops:shown {about} -->" if self.run and self.commit else ""
 

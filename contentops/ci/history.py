@@ -51,7 +51,7 @@ class Version(NamedTuple):
 
 
 def versions(root: str, path: str) -> Iterator[Version]:
-    """Yield the versions of a file in git, also under earlier names, newest first; none where git fails.
+    """Yield the versions of a file in git, also under earlier names, newest first; none if git fails.
 
     Git follows one name at a time: past a rename on one branch it misses what another branch had at this path.
     """
@@ -92,7 +92,7 @@ def had_text(root: str, path: str, body: Digest, title: str) -> bool:
 
 
 def no_history(root: str) -> str:
-    """Return why this clone may lack texts, and what to do; empty where it has the whole history."""
+    """Return why this clone may lack texts, and what to do; empty if it has the whole history."""
     try:
         require_repository(root)
     except (UsageError, GitFailed):
@@ -112,7 +112,7 @@ _ALL_LOG = ("-c", "--raw", "--no-abbrev", "--no-renames", "-z", "--format=commit
 def last_commits(root: str, paths: Iterable[str]) -> dict[str, str]:
     """Return the commit that last changed each of these paths, by one call of git for all of them.
 
-    Empty where the file differs from that commit, or this clone lacks it. A path that git does not know is left out.
+    Empty if the file differs from that commit, or this clone lacks it. A path that git does not know is left out.
     Raises UsageError outside a repository, GitFailed.
     """
     wanted = {path: unicodedata.normalize("NFC", path) for path in paths}
@@ -165,7 +165,7 @@ _WIDTH = 100
 
 
 def base_commit(root: str, environ: Mapping[str, str]) -> str:
-    """Return the commit that a pull request is compared with; empty where this is none.
+    """Return the commit that a pull request is compared with; empty if this is none.
 
     On GitHub the first parent of the merge that a runner checks out, on GitLab the commit that it names. Raises
     GitFailed where the clone does not have it, UsageError outside a clone.
@@ -200,7 +200,7 @@ def settings_notes(project: Project, environ: Mapping[str, str]) -> tuple[Note, 
 
 
 def changed_texts(root: str, environ: Mapping[str, str]) -> frozenset[str]:
-    """Return the paths below `root` of the files whose words a pull request changes; none where its base is not known.
+    """Return the paths below `root` of the files whose words a pull request changes; none if its base is not known.
 
     As `approve --merged` records them: not those of which only the front matter changes, or the path.
     """

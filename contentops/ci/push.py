@@ -224,7 +224,7 @@ def _adds_rules(clone: Clone) -> bool:
 
 
 def added_rules(before: bytes, after: bytes) -> tuple[str, ...]:
-    """Return the merge rules that `after` has at its end and `before` lacks; empty where anything else differs."""
+    """Return the merge rules that `after` has at its end and `before` lacks; empty if anything else differs."""
     old, new = before.splitlines(), after.splitlines()
     added = tuple(line.decode("utf-8", "replace") for line in new[len(old) :])
     return added if new[: len(old)] == old and MERGE_RULES.keys() >= set(added) else ()
@@ -338,7 +338,7 @@ def make_commits(clone: Clone, jobs: str, tree: str, parent: str, message: str) 
 def follow(clone: Clone, results: ResultTree, commit: str) -> bool:
     """Move index, folder and branch of the clone to a commit that adds the results to HEAD.
 
-    False where someone's changes are in the way; then the clone is unchanged.
+    False if someone's changes are in the way; then the clone is unchanged.
     """
     if clone.attempt("read-tree", "-m", "-i", results.base, results.tree).code:
         return False
@@ -450,7 +450,7 @@ def push(
 
 
 def _pushed(clone: Clone, target: Target, results: ResultTree, messages: Messages, *, last: bool) -> Pushed | None:
-    """Push once, and return where the results are; None where another attempt may succeed, unless it is the last."""
+    """Push once, and return where the results are; None if another attempt may succeed, unless it is the last."""
     tip, ended = _fetch(clone, target.branch)
     if ended.code:
         _give_up(ended, last=last)
@@ -519,7 +519,7 @@ def _fetch(clone: Clone, branch: str) -> tuple[str, GitResult]:
 
 
 def _rejection(ended: GitResult) -> str:
-    """Return why the server (or git, knowing its answer) rejected a push; empty where there was no answer."""
+    """Return why the server (or git, knowing its answer) rejected a push; empty if there was no answer."""
     for line in ended.stdout.decode("utf-8", "replace").splitlines():
         parts = line.split("\t")
         if line.startswith("!") and len(parts) == 3:
@@ -589,7 +589,7 @@ def look_ahead(clone: Clone, target: Target, known: frozenset[RequestId]) -> Non
 
     `known`: the requests whose results this checkout has. Raises Refused where something is staged or not pushed, for
     a lock or jobs that git ignores, and while other results are on the branch or on one of their own; NotPublished
-    where the remote lacks the branch; GitFailed where it does not answer.
+    where the remote lacks the branch; GitFailed if it does not answer.
     """
     with alone(clone):
         refuse_unfinished(clone)

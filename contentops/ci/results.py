@@ -103,7 +103,7 @@ def nfc(path: str) -> str:
 
 
 def digest_of_body(data: bytes) -> Digest:
-    """Return the digest of the body of an output's bytes; empty where they are no text."""
+    """Return the digest of the body of an output's bytes; empty if they are no text."""
     try:
         document = split(data.decode())
     except UnicodeDecodeError:
@@ -112,7 +112,7 @@ def digest_of_body(data: bytes) -> Digest:
 
 
 def words_of(data: bytes) -> Digest:
-    """Return the digest of title and body of an output's bytes; empty where they cannot be read."""
+    """Return the digest of title and body of an output's bytes; empty if they cannot be read."""
     body = NOTHING if is_lfs_pointer(data.decode("utf-8", "replace")) else digest_of_body(data)
     return text_digest(split(data.decode()).title, body) if body else NOTHING
 
@@ -143,7 +143,7 @@ _STATE = "contentops*.jobs contentops*.lock .gitattributes"
 
 
 def lock_at(root: str, commit: str, environment: str, extra: Mapping[str, str] = LOOK) -> Lock:
-    """Return the lock at a commit, below the folder of the project; an empty one where there is none.
+    """Return the lock at a commit, below the folder of the project; an empty one if there is none.
 
     `extra` is added to git's environment; by default git only reads. Raises StateError, GitFailed.
     """
@@ -164,7 +164,7 @@ def approvals_at(root: str, commit: str, extra: Mapping[str, str] = LOOK) -> App
 def _state_file(
     root: str, commit: str, name: str, read: Callable[[bytes, str], T], extra: Mapping[str, str]
 ) -> T | None:
-    """Return what a file of the state says at a commit; None where there is none."""
+    """Return what a file of the state says at a commit; None if there is none."""
     data = file_at(root, commit, name, extra) if commit else None
     try:
         return None if data is None else read(data, name)
@@ -303,7 +303,7 @@ def names_no_owner(root: str, path: str) -> bool:
 def proposed_line(top: Path, path: str) -> tuple[str, tuple[str, ...]]:
     """Return the file in which GitHub looks for owners, and lines for it that someone has to complete.
 
-    No lines where it has one for `path` (in the repository at `top`), also one that is commented out.
+    No lines if it has one for `path` (in the repository at `top`), also one that is commented out.
     """
     files = [f"{folder}/CODEOWNERS".removeprefix("/") for folder in _GITHUB_FOLDERS]
     file = next((file for file in files if (top / file).is_file()), files[0])

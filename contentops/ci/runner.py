@@ -57,7 +57,7 @@ class PlanOrigin(Struct, frozen=True, kw_only=True):
 
 
 def read_event(environ: Mapping[str, str]) -> Mapping[str, Any]:
-    """Return the event's document; empty outside a workflow. Raises UsageError where it cannot be read."""
+    """Return the event's document; empty outside a workflow. Raises UsageError if it cannot be read."""
     # Start-up: most commands run where there is no runner.
     from pathlib import Path
 
@@ -89,7 +89,7 @@ def origin_of(environ: Mapping[str, str], number: int = 0) -> PlanOrigin:
 
 
 def queued(event: Mapping[str, Any]) -> int:
-    """Return the number of the pull request that a merge queue is about to merge. Raises UsageError where it has none.
+    """Return the number of the pull request that a merge queue is about to merge. Raises UsageError if it has none.
 
     The branch of a group is named after its last pull request; each of the others has its own group.
     """
@@ -106,7 +106,7 @@ def pushed(event: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def commit_before(event: Mapping[str, Any]) -> str:
-    """Return the commit that the branch had before the push; empty where it is not known."""
+    """Return the commit that the branch had before the push; empty if it is not known."""
     stated = as_text(event.get("before"))
     return stated if re.fullmatch(_COMMIT, stated) and stated.strip("0") else ""
 

@@ -307,7 +307,7 @@ class StdoutFailed(OutputError):
 def dependable() -> Iterator[None]:
     """While open, a closed stream is an empty one, and output that stderr cannot take is lost.
 
-    A failed write to stdout raises StdoutFailed, or BrokenPipeError where its reader is gone.
+    A failed write to stdout raises StdoutFailed, or BrokenPipeError if its reader is gone.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:

@@ -74,7 +74,7 @@ def report_run(run: Run) -> None:
 
 
 def _append(variable: str, text: Callable[[], str]) -> None:
-    """Append to the file that a runner names; warn where it cannot be written."""
+    """Append to the file that a runner names; warn if it cannot be written."""
     path = os.environ.get(variable)
     if not path or not terminal.read_by_runner():
         return

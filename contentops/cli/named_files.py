@@ -37,7 +37,7 @@ _LOG = rb'\{"at": "'
 def clear_old_plan(path: Path) -> None:
     """Delete an older plan at `path`, so that none is left there if planning fails.
 
-    Raises OutputError where the file is no plan.
+    Raises OutputError if the file is no plan.
     """
     _check_file(path, "--out", "plan file", _PLAN)
     if path.exists() and not path.is_file():
@@ -49,14 +49,14 @@ def clear_old_plan(path: Path) -> None:
 
 
 def check_events_file(path: Path) -> None:
-    """Raise OutputError where writing events to `path` would overwrite another file; pipes are fine."""
+    """Raise OutputError if writing events to `path` would overwrite another file; pipes are fine."""
     _check_file(path, "--events", "file of events", _EVENTS)
 
 
 def request_log(name: str, at_end: Callable[[Callable[[], None]], object]) -> Callable[[Exchange], None]:
     """Return a function that adds each request to the log `name`; `at_end` gets the function that closes it.
 
-    Raises OutputError where that would overwrite another file or the disk refuses. A later failure ends the log alone.
+    Raises OutputError if that would overwrite another file or the disk refuses. A later failure ends the log alone.
     """
     path = Path(name)
     _check_file(path, "CONTENTOPS_DEBUG", "log of requests", _LOG)
@@ -104,7 +104,7 @@ def _in_the_way(path: Path, option: str, why: str) -> OutputError:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write `text` to `path`, whole or not at all. Raises OutputError where the disk refuses."""
+    """Write `text` to `path`, whole or not at all. Raises OutputError if the disk refuses."""
     beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(6)}.tmp")
     try:
         replace(path, text.encode(), temporary=beside)
@@ -121,13 +121,13 @@ PLAN_ENDING = ".json"
 
 
 def pinned(value: str) -> tuple[str, str]:
-    """Return the path and the checksum of `FILE@sha256:HEX`; the checksum is empty where only a file is named."""
+    """Return the path and the checksum of `FILE@sha256:HEX`; the checksum is empty if only a file is named."""
     name, at, digest = value.partition("@sha256:")
     return name, at.removeprefix("@") + digest
 
 
 def project_of(session: Session, plan: PlanFile, chosen: Mapping[str, Any]) -> Project:
-    """Return the project that the plan was made for. Raises UsageError where flags would make another plan."""
+    """Return the project that the plan was made for. Raises UsageError if flags would make another plan."""
     if session.variables or any(chosen.values()):
         raise UsageError(
             "a plan file already states what is selected, replaced and set",

@@ -280,7 +280,7 @@ def take_section(text: str, answer: str, heading: str, texts: Iterable[str]) -> 
 
 
 def put_section(text: str, new: NewSection) -> str | None:
-    """Return `text` with the section replaced; None without exactly one such section, or where it cannot have it."""
+    """Return `text` with the section replaced; None without exactly one such section, or if it cannot have it."""
     span = _only(text, new.heading)
     if span is None:
         return None
@@ -353,7 +353,7 @@ _STATED = {"hugo": "url", "jekyll": "permalink"}
 
 
 def address_of(preset: str, output: str, front: Mapping[str, Any]) -> str | None:
-    """Return the address of a page below the root of its site; None where `preset` does not say.
+    """Return the address of a page below the root of its site; None if `preset` does not say.
 
     `front` is the front matter in the words of the preset. Jekyll derives addresses by a pattern of its settings, so
     only one that front matter states is known.

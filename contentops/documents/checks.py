@@ -126,7 +126,7 @@ def schema_errors(schema: str, instance: Mapping[str, Json]) -> Iterator[tuple[t
 
 
 def schema_problem(text: str) -> str:
-    """Return the problem of a JSON Schema, given as JSON; empty where it can be used."""
+    """Return the problem of a JSON Schema, given as JSON; empty if it can be used."""
     schema = json.loads(text)
     if not isinstance(schema, dict | bool):
         return "is not a JSON Schema: it must be a map, true or false"

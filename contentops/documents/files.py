@@ -137,8 +137,8 @@ class Outputs:
 
     Paths are relative to the root, with forward slashes. `expect` is the digest of the file the plan saw, empty for no
     file; it is checked directly before the one call that changes the tree. A step that was done before does nothing.
-    Every method but `observe` and `stamps` raises FileChanged where the file is another one than expected, and
-    OutputError where the path is not allowed or the system refuses.
+    Every method but `observe` and `stamps` raises FileChanged if the file is another one than expected, and
+    OutputError if the path is not allowed or the system refuses.
     """
 
     def __init__(
@@ -176,7 +176,7 @@ class Outputs:
     def observe_all(self, paths: Iterable[str]) -> Iterator[tuple[Observed, Stamp | None]]:
         """Yield the same for several paths, each with the stamp by which that file is recognised later.
 
-        None where no file was read, or the result depends on `whole`.
+        None if no file was read, or the result depends on `whole`.
         """
         with self._tree.entries() as entry_at:
             for path in paths:
@@ -403,7 +403,7 @@ class Outputs:
     def _new_name(self, old: DirEntry, new: DirEntry) -> bool:
         """Give a file a name that must be free; return whether it keeps the old one too.
 
-        Raises FileExistsError where the new name is taken.
+        Raises FileExistsError if the new name is taken.
         """
         try:
             two_names(self._system.link, old, new)
@@ -519,7 +519,7 @@ def _encodable(row: _Row) -> dict[str, _Row]:
 
 
 def _rows(text: str | None) -> dict[str, _Row]:
-    """Return the rows of a remembered text by path; none where it is damaged or of another version."""
+    """Return the rows of a remembered text by path; none if it is damaged or of another version."""
     version, digest, rows = [*(text or "").split(" ", 2), "", ""][:3]
     if version != VERSION or digest_text(rows) != digest:
         return {}

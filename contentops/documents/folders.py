@@ -70,7 +70,7 @@ class Folder(Struct, frozen=True):
         return name if self.fd is not None else os.path.join(self.path, name)  # noqa: PTH118 - a hot path
 
     def stat(self, name: str) -> os.stat_result | None:
-        """Return the status of `name`, without following a link; None where there is nothing."""
+        """Return the status of `name`, without following a link; None if there is nothing."""
         try:
             return os.stat(self.name(name), dir_fd=self.fd, follow_symlinks=False)
         except FileNotFoundError:
@@ -105,7 +105,7 @@ class Folder(Struct, frozen=True):
         return os.listdir(self.path if self.fd is None else self.fd)  # noqa: PTH208 - takes a handle
 
     def sync(self) -> None:
-        """Make what was made, renamed or removed here survive a power cut, where the system can."""
+        """Make what was made, renamed or removed here survive a power cut, if the system can."""
         if self.fd is None:
             return
         try:
@@ -136,7 +136,7 @@ class DirEntry(Struct, frozen=True):
 
 
 def two_names(call: Callable[..., None], old: DirEntry, new: DirEntry) -> None:
-    """Call with two names, relative to their folders where the system can."""
+    """Call with two names, relative to their folders if the system can."""
     handles: dict[str, int | None] = {}
     if old.folder.fd is not None:
         handles = {"src_dir_fd": old.folder.fd, "dst_dir_fd": new.folder.fd}
@@ -154,7 +154,7 @@ class Tree:
     def folder(self, parts: Sequence[str], *, create: bool = False) -> Iterator[Folder]:
         """Enter the folder at `parts`, made on the way if `create`.
 
-        Raises FileNotFoundError where it does not exist, OutputError where it is a link or a file.
+        Raises FileNotFoundError if it does not exist, OutputError if it is a link or a file.
         """
         folder = self._enter(parts, create=create) if self._handles else self._look(parts, create=create)
         try:
@@ -165,7 +165,7 @@ class Tree:
 
     @contextlib.contextmanager
     def entries(self) -> Iterator[Callable[[Sequence[str]], DirEntry | None]]:
-        """Give a function that enters the folder of a path and returns the entry; None where there is no such folder.
+        """Give a function that enters the folder of a path and returns the entry; None if there is no such folder.
 
         Where the system has handles, a folder stays open for paths in it that follow each other. Raises like `folder`.
         """
@@ -289,7 +289,7 @@ class Spelling:
 
 
 def _if_any(folder: Folder, name: str) -> os.stat_result | None:
-    """Return the status of `name`; None also where the name is too long, as a decomposed one may be."""
+    """Return the status of `name`; None also if the name is too long, as a decomposed one may be."""
     try:
         return folder.stat(name)
     except OSError as error:

@@ -67,7 +67,7 @@ class MarkdownFile(Struct, frozen=True, kw_only=True):
 def provenance(
     *, item: str, digest: str, job: str = "", generated_at: str = "", promoted_from: str = "", model: str = ""
 ) -> dict[str, Any]:
-    """Return the `contentops` block: item, spec, job, time, environment and model of a text, where they are known."""
+    """Return the `contentops` block: item, spec, job, time, environment and model of a text, if they are known."""
     block = {
         "item": item,
         "digest": digest,
@@ -218,7 +218,7 @@ def _title_key(values: Collection[str]) -> str:
 
 
 def _loose_pairs(block: str, pair: re.Pattern[str]) -> dict[str, str]:
-    """Return the texts of a block by key; empty where a line is no key and cannot belong to one above it."""
+    """Return the texts of a block by key; empty if a line is no key and cannot belong to one above it."""
     pairs: dict[str, list[str]] = {}
     key = ""
     for line in block.removesuffix("\n").split("\n"):
@@ -247,7 +247,7 @@ def update(text: str, changes: Mapping[str, Any]) -> str:
     Every other byte stays: comments, order, unknown keys, body, line endings, byte order mark. A key whose value is
     equal already is not touched. New keys go before the `contentops` block, or to the end; a new title goes first.
     A file without front matter gets some. Front matter written in braces is written again, one key a line.
-    Raises OutputError where the front matter cannot be read, or a key cannot be changed without touching another;
+    Raises OutputError if the front matter cannot be read, or a key cannot be changed without touching another;
     TypeError and ValueError like `compose`.
     """
     parsed = parts(text)
@@ -271,7 +271,7 @@ def replace_body(text: str, body: str) -> str:
     """Return `text` with another body (cleaned, in the file's line endings); the front matter keeps its bytes.
 
     Where there is no front matter and the body looks like some, an empty block keeps the two apart.
-    Raises OutputError where the front matter cannot be read.
+    Raises OutputError if the front matter cannot be read.
     """
     parsed = parts(text)
     if parsed.problem:

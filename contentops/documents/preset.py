@@ -125,7 +125,7 @@ def with_day(preset: str, metadata: Mapping[str, Any], day: str) -> dict[str, An
 
 
 def redirects_key(preset: str) -> str:
-    """Return the key under which a page names the addresses that lead to it; empty where `preset` has none."""
+    """Return the key under which a page names the addresses that lead to it; empty if `preset` has none."""
     rule = PRESETS.get(preset, {}).get("redirects")
     return rule.name if rule is not None else ""
 

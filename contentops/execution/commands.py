@@ -109,7 +109,7 @@ def run_on_text(
 
     The text is put into a temporary folder, under its path.
 
-    Raises StateError or OSError where there can be no such folder.
+    Raises StateError or OSError if there can be no such folder.
     """
     with tempfile.TemporaryDirectory(dir=state_dir.make(root), prefix=state_dir.CHECKED) as folder:
         file = Path(folder, output)

@@ -254,7 +254,7 @@ class ContentIndex:
         return entry.id in self.seen and self.seen[entry.id][0] == entry.updated_at
 
     def known(self, entry: ContentEntry) -> StoredContent | None:
-        """Return the content as it was fetched since its last change; None where it was not, or could not be read."""
+        """Return the content as it was fetched since its last change; None if it was not, or could not be read."""
         return self.seen[entry.id][1] if self.knows(entry) else None
 
     def note(self, entry: ContentEntry, content: Content | None) -> StoredContent | None:

@@ -397,7 +397,7 @@ class Turn:
     """One call that waits or was sent; its `rank` ends with a running number, so it alone orders calls.
 
     `intend` records what it is about to do, `handed_on`: it is being sent, `unsent`: its bytes have not left yet,
-    where there is a limit.
+    if there is a limit.
     """
 
     rank: tuple[Priority, int]

@@ -74,7 +74,7 @@ def lost_earlier(ctx: Context, job: Job) -> Lost:
 
 
 async def collect_lost(ctx: Context, item: Item, slot: JobSlot, job: Job) -> SentJob | Text:
-    """Return the job of a lost submit that is not sent again. Raises Ended where there is none, or that is unknown."""
+    """Return the job of a lost submit that is not sent again. Raises Ended if there is none, or that is unknown."""
     lost = lost_earlier(ctx, job)
     found = await resolve(ctx, item, slot, lost)
     if found is None:

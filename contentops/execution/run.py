@@ -188,7 +188,7 @@ REQUESTS = 3
 
 
 def seconds_left(ctx: Context, per_minute: int, done: Container[ItemId]) -> float | None:
-    """Return seconds until all items are done, or None where that is unknown.
+    """Return seconds until all items are done, or None if that is unknown.
 
     The requests through the limit or the jobs, whichever takes longer. The first job of a server runs alone.
     """
@@ -294,7 +294,7 @@ def _not_selected(plan: Plan, outcomes: Mapping[ItemId, Outcome]) -> int:
 
 
 def _assemble(project: Project, plan: Plan, state: State, edges: Edges, stop: Stop, deadline: float | None) -> Context:
-    """Return the context of the run. Raises StateError where a paid text could not be kept."""
+    """Return the context of the run. Raises StateError if a paid text could not be kept."""
     capabilities = ServerCapabilities.load(edges.cache, state, plan.server)
     capabilities.keep(edges.cache, plan.server)
     if plan.submits_worst and edges.cache.problem:

@@ -125,7 +125,7 @@ async def save(ctx: Context, item: Item, item_state: ItemState, step: Save) -> I
 
 
 def _draft(ctx: Context, item: Item, item_state: ItemState, path: str) -> Draft:
-    """Return the text of the file. Raises Ended where it cannot be read."""
+    """Return the text of the file. Raises Ended if it cannot be read."""
     if item_state.fresh and item_state.text is not None:
         # This run wrote the file a moment ago.
         title, body, job = item_state.title, item_state.body, item_state.text.job_id

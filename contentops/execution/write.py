@@ -84,7 +84,7 @@ def merged(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: O
 
 
 def _with_section(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> ItemState:
-    """Return the state with the new section in the file's text. Raises Ended where it cannot be put there."""
+    """Return the state with the new section in the file's text. Raises Ended if it cannot be put there."""
     text, record = item_state.text, item_state.recorded
     assert text is not None
     if item_state.merged is not None:
@@ -145,7 +145,7 @@ def move(ctx: Context, item: Item, item_state: ItemState, step: Move) -> ItemSta
 
 
 def promote(ctx: Context, step: Promote) -> Text:
-    """Return the text of another environment's file, if it is the one the plan saw. Raises Ended where it is not."""
+    """Return the text of another environment's file, if it is the one the plan saw. Raises Ended if it is not."""
     try:
         text = ctx.outputs.read(step.path)
     except FileChanged:

@@ -271,7 +271,7 @@ class LedgerSession:
     ) -> None:
         """Connect; `until` is a time of `time.monotonic`.
 
-        Raises LedgerAway, StateError where the server is too old or a pooler is in front of it.
+        Raises LedgerAway, StateError if the server is too old or a pooler is in front of it.
         """
         self.url, self._name = url, name
         self._patience, self.stopped, self._until = PATIENCE if patience is None else patience, stopped, until
@@ -332,7 +332,7 @@ class LedgerSession:
         return self._tried(once)
 
     def lock(self, kind: int, number: int, *, shared: bool = False) -> bool:
-        """Take an advisory lock for as long as the session lives; False where another one has it.
+        """Take an advisory lock for as long as the session lives; False if another one has it.
 
         A `shared` one excludes only those who want it alone.
         """
@@ -594,7 +594,7 @@ def utc(column: str) -> str:
 
 
 def read_json(text: str, kind: type[T]) -> T | None:
-    """Return the JSON of a row as a `kind`; None where it does not fit."""
+    """Return the JSON of a row as a `kind`; None if it does not fit."""
     try:
         return decode_json(text, kind)
     except (msgspec.MsgspecError, ValueError):

@@ -122,7 +122,7 @@ class Compiled:
     def explore(self, lookup: Lookup) -> None:
         """Run it for each way in which a test of an unknown value can end, so that all that it reads is read.
 
-        Raises TemplateError where it fails whatever these values are, and SourceError.
+        Raises TemplateError if it fails whatever these values are, and SourceError.
         """
         ways: list[dict[Any, bool]] = [{}]
         tried: set[tuple[Any, bool]] = set()

@@ -178,13 +178,13 @@ def _collision(sources: Sources, spec: Spec, conflict: str) -> Diagnostic:
 
 
 def _stated(spec: Spec) -> Location | None:
-    """Return where the item itself states its output, or None where it has a default."""
+    """Return where the item itself states its output, or None if it has a default."""
     origin = spec.origins.get("output")
     return origin.location if origin is not None and origin.layer == "item" else None
 
 
 def check_environment(project: Project, source: Source, results: Sequence[FileResult]) -> list[Diagnostic]:
-    """Return a warning where the chosen environment would write the same files as others, which belong to the first."""
+    """Return a warning if the chosen environment would write the same files as others, which belong to the first."""
     name, settings = project.environment, YamlDocument(source, project.settings)
     if not name or project.environment_output is not None or "output" in project.environment_defaults:
         return []

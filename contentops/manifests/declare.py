@@ -77,7 +77,7 @@ class ManifestDraft(Struct, frozen=True, kw_only=True):
 def draft(project: Project, catalog: Catalog | None, manifest: Manifest, texts: Sequence[Existing]) -> ManifestDraft:
     """Return `manifest` with an entry for each of `texts`, and everything that the manifests would declare with it.
 
-    Writes no file. Raises UsageError where entries cannot be appended to the manifest, InputError where the manifests
+    Writes no file. Raises UsageError if entries cannot be appended to the manifest, InputError if the manifests
     have other errors.
     """
     pattern = _pattern(manifest, texts)
@@ -288,7 +288,7 @@ def _composed(manifest: Manifest, pattern: list[str], entries: Iterable[_Entry])
 def _indent(path: str, text: str) -> str | None:
     """Return the indentation of the entries at the end of a manifest; None for one that declares nothing yet.
 
-    Raises UsageError where nothing can be appended.
+    Raises UsageError if nothing can be appended.
     """
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     if not lines:

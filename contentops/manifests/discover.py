@@ -75,7 +75,7 @@ class ProjectFiles:
         """The folders that were searched, and the links on the way."""
 
     def read(self, path: str) -> bytes | None:
-        """Return the bytes of a file, None where there is none.
+        """Return the bytes of a file, None if there is none.
 
         Raises FileError for what is not a regular file, lies outside the root, is too large or cannot be read.
         """

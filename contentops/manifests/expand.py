@@ -365,7 +365,7 @@ def _combinations(item: _Sources, room: int) -> tuple[Each, ...]:
 
 
 def _rows_of(source: Written, data: Mapping[Pointer, Sequence[DataRow]]) -> Sequence[DataRow] | None:
-    """Return the rows of a `for_each` or the values of an axis; None where it is no list and names no file."""
+    """Return the rows of a `for_each` or the values of an axis; None if it is no list and names no file."""
     if not isinstance(source.value, list):
         return data.get(source.pointer)
     return [DataRow(value, source.below(at).location, is_inline=True) for at, value in enumerate(source.value)]

@@ -362,7 +362,7 @@ def _across_files(results: Sequence[FileResult]) -> list[Diagnostic]:
 
 
 def _unchecked(project: Project, catalog: Catalog | None, results: Sequence[FileResult]) -> list[Diagnostic]:
-    """Return a note where items are not checked against the catalog of the server, as it is unknown."""
+    """Return a note if items are not checked against the catalog of the server, as it is unknown."""
     if catalog is None and any(each.items for each in results):
         message = "templates, styles and inputs are not checked: there is no catalog for this server"
         hint = "run `contentops catalog pull` and commit `catalog.lock.json`"

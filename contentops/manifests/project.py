@@ -160,7 +160,7 @@ def _merged(settings: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, An
 
 
 def _environment(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return the settings of an environment, empty without one. Raises UsageError where it is not declared."""
+    """Return the settings of an environment, empty without one. Raises UsageError if it is not declared."""
     if not name:
         return {}
     declared = _map(settings, "environments")

@@ -119,7 +119,7 @@ class DeclaredTexts:
         return self._texts[key]
 
     def tagged(self, selector: Any) -> list[ItemId]:
-        """Return the items with a tag, by id. Raises TemplateError where the selector is not `tag:NAME`."""
+        """Return the items with a tag, by id. Raises TemplateError if the selector is not `tag:NAME`."""
         tag = selector.removeprefix(_TAG) if isinstance(selector, str) and selector.startswith(_TAG) else ""
         if not tag:
             raise TemplateError("template-value", "`texts` takes a tag", hint="write `texts('tag:NAME')`")

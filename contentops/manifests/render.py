@@ -195,7 +195,7 @@ class Rendered:
         return Origins(of_variables, self.declared, self._uses, self._scope, self.each) if self.used else {}
 
     def field(self, name: str) -> Json:
-        """Return a rendered field of the item; None where it is absent. Raises _FailedError."""
+        """Return a rendered field of the item; None if it is absent. Raises _FailedError."""
         if name not in self.declared.open:
             return self.declared.values[name]
         return self._once(f"item.{name}", self._done)
@@ -302,7 +302,7 @@ class Rendered:
     def frames(self, texts: DeclaredTexts) -> tuple[Digest, Digest]:
         """Return the digest of what the request is made from but for texts and rows, and the one before `moved`.
 
-        Both are empty where it uses none.
+        Both are empty if it uses none.
         """
         fields = self.declared.templates
         templates = [own for own in fields if own[0] in self._uses.referring and root_of(own[0]) == INPUTS]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def find_root(start: Path | str) -> str:
     """Return the nearest folder at or above `start` that holds `contentops.yaml`, as an absolute path.
 
-    Raises InputError where there is none, where `start` is no folder, or where the working directory was removed.
+    Raises InputError if there is none, if `start` is no folder, or if the working directory was removed.
     """
     try:
         start = os.path.realpath(start)

@@ -118,7 +118,7 @@ class Allowance:
         return value
 
     def room(self, size: int) -> None:
-        """Charge for a text or list of this size before it is made. Raises TemplateError where it is too long."""
+        """Charge for a text or list of this size before it is made. Raises TemplateError if it is too long."""
         if size > MAX_TEXT:
             message = f"makes a text or list longer than {MAX_TEXT} characters or entries"
             raise TemplateError("template-limit", message)
@@ -390,7 +390,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
 
 def _narrow(width: object) -> int:
-    """Return a width or count, or the length of a padding. Raises TemplateError where it is too large."""
+    """Return a width or count, or the length of a padding. Raises TemplateError if it is too large."""
     count = len(width) if isinstance(width, str) else width
     if not isinstance(count, int) or abs(count) > MAX_WIDTH:
         raise TemplateError("template-limit", f"uses a width or count above {MAX_WIDTH}")

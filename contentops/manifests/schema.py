@@ -203,7 +203,7 @@ def _violations(errors: Iterable[Any]) -> Iterator[Any]:
 
 
 def _alternative(error: Any) -> int | None:
-    """Return the index of the alternative for values of the type; None where that is not all that could be meant."""
+    """Return the index of the alternative for values of the type; None if that is not all that could be meant."""
     value, stated = error.instance, error.validator_value
     if not isinstance(value, dict) and ("errorMessage" in error.schema or any("enum" in one for one in stated)):
         return None
@@ -351,7 +351,7 @@ def _wrong_type(problem: _Problem) -> Iterator[Violation]:
 
 
 def _type_hint(value: Any, wanted: Sequence[str]) -> str:
-    """Return what to write instead; empty where that is not clear."""
+    """Return what to write instead; empty if that is not clear."""
     if value is None:
         return "give it a value, or remove the key"
     if isinstance(value, str):

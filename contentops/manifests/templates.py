@@ -54,7 +54,7 @@ class TextTemplate:
     """One text with Jinja in it.
 
     `names` are the variables that it or its macros may use, sorted: `company`, `item.id`, `each.city` if only that is
-    used. There are none where it cannot be compiled; `problem` says why.
+    used. There are none if it cannot be compiled; `problem` says why.
     """
 
     __slots__ = ("_compiled", "_macros", "_pieces", "names", "problem", "source")
@@ -79,7 +79,7 @@ class TextTemplate:
         return self.compiled().render(lookup) if value is MISSING else value
 
     def gap(self, lookup: Lookup) -> str:
-        """Return the first plain look-up between words whose value is blank; empty where there is none."""
+        """Return the first plain look-up between words whose value is blank; empty if there is none."""
         literals, paths = self._pieces or ((), ())
         for path in paths if any(map(str.strip, literals)) else ():
             value = _follow(path, lookup)
@@ -128,7 +128,7 @@ def _split(source: str) -> tuple[tuple[str, ...], Paths] | None:
 
 @functools.lru_cache(1_000)
 def _path_of(name: str) -> tuple[str, ...]:
-    """Return the steps of a look-up; none where Jinja reads its first word as something else than a variable."""
+    """Return the steps of a look-up; none if Jinja reads its first word as something else than a variable."""
     path = tuple(name.split("."))
     return () if path[0] in _KEYWORDS else path
 

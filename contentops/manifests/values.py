@@ -269,7 +269,7 @@ def kind_of(value: Any) -> str:
 
 
 def as_json(value: Any) -> Json:
-    """Return the value of a template as plain JSON types. Raises TemplateError where it is not JSON, or too large."""
+    """Return the value of a template as plain JSON types. Raises TemplateError if it is not JSON, or too large."""
     return _as_json(value, 0, itertools.count())
 
 

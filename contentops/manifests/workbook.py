@@ -158,7 +158,7 @@ class _Sheet:
             yield _finding(self._path, message, "name the columns in its first row", "no-header")
 
     def _numbered(self) -> Iterator[tuple[int, Sequence[Any]]]:
-        """Yield the number of each row, and its cells. Raises StopReading where there are too many."""
+        """Yield the number of each row, and its cells. Raises StopReading if there are too many."""
         self._values.reset_dimensions()  # a sheet may state a size that it does not have
         count = 0
         for number, cells in enumerate(self._values.iter_rows(), start=1):

@@ -227,7 +227,7 @@ class CatalogEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Catalog(Struct, frozen=True, kw_only=True):
-    """Everything one server has, by slug. `verticals` and `brand_voices` are None where it does not show them."""
+    """Everything one server has, by slug. `verticals` and `brand_voices` are None if it does not show them."""
 
     templates: Mapping[str, Template] = field(default_factory=dict)
     styles: Mapping[str, CatalogEntry] = field(default_factory=dict)

@@ -276,7 +276,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def remote_body(self) -> Digest:
-        """Return the body digest of what a refresh found on the server; empty where it did not look."""
+        """Return the body digest of what a refresh found on the server; empty if it did not look."""
         return NOTHING if self.remote is None else self.remote.body
 
     @property
@@ -410,7 +410,7 @@ def change_json(change: AnyChange) -> dict[str, Json]:
 
 
 def record_digest(record: Record | None) -> Digest:
-    """Return the digest of a record; empty where there is none."""
+    """Return the digest of a record; empty if there is none."""
     return NOTHING if record is None else digest_json(to_builtins(record, enc_hook=dict))
 
 

@@ -82,7 +82,7 @@ AnyPlan = Plan | PlanFile
 
 
 def plan_file(document: Mapping[str, Json], path: str = "plan.json") -> PlanFile:
-    """Return the plan of a document. Raises InputError where it is none; `path` is the name of its file."""
+    """Return the plan of a document. Raises InputError if it is none; `path` is the name of its file."""
     try:
         return convert(document, PlanFile)
     except ValidationError as error:

@@ -255,7 +255,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def outcome(self) -> str:
-        """Return `generated`, `unwritten`, `lost`, or its state, where it has no text.
+        """Return `generated`, `unwritten`, `lost`, or its state, if it has no text.
 
         `unwritten`: it was paid for and no file is known to have it: its item was gone, its request had changed, its
         checks failed, or its run was killed. `lost`: it was paid for, and its server lost it.

@@ -279,7 +279,7 @@ def _record_of(project: Project, spec: Spec, text: _Text, file: Observed, starte
 def _draft(workspace: Workspace, into: str, texts: Sequence[Existing], head: str, name: str) -> ManifestDraft | None:
     """Return the manifest `into`, or one called `name`, with entries for the texts; None without texts.
 
-    Raises UsageError where that manifest cannot take them, or they would change existing items.
+    Raises UsageError if that manifest cannot take them, or they would change existing items.
     """
     if not texts:
         return None
@@ -322,7 +322,7 @@ def _default_manifest(project: Project, stem: str) -> str:
 
 
 def _write_manifest(project: Project, made: ManifestDraft, disk: Disk) -> None:
-    """Write the manifest. Raises StateError and OutputError where the disk refuses, or the file was changed."""
+    """Write the manifest. Raises StateError and OutputError if the disk refuses, or the file was changed."""
     name, before = made.manifest.path, made.manifest.text
     path = Path(project.root) / name
     try:
@@ -357,7 +357,7 @@ class Options(Struct, frozen=True, kw_only=True):
     """The keys of front matter to declare; None: all."""
 
     def spec_of(self, front: Mapping[str, Json]) -> dict[str, Json]:
-        """Return the item keys of a text with this front matter; empty where neither template nor input is known."""
+        """Return the item keys of a text with this front matter; empty if neither template nor input is known."""
         keys: dict[str, Json] = {name: self.values[name] for name in REQUEST_FIELDS if name in self.values}
         keys |= {name: front[key] for name, key in self.keys.items() if name != "id" and front.get(key) is not None}
         given = self.values.get("inputs")
@@ -369,7 +369,7 @@ class Options(Struct, frozen=True, kw_only=True):
 
 
 def read_map(path: Path) -> Options:
-    """Read a mapping file. Raises InputError for one that is invalid, OutputError where it cannot be read."""
+    """Read a mapping file. Raises InputError for one that is invalid, OutputError if it cannot be read."""
     try:
         data = read_file(path, MAX_BYTES + 1)
     except OSError as error:
@@ -397,7 +397,7 @@ def adopt(
 ) -> Adoption:
     """Make items of files, folders and globs, relative to the project root, if `confirm` agrees.
 
-    Raises InputError where the manifests have errors, UsageError for a manifest that cannot take them, StateError and
+    Raises InputError if the manifests have errors, UsageError for a manifest that cannot take them, StateError and
     OutputError.
     """
     with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
@@ -545,7 +545,7 @@ def import_contents(
 ) -> Adoption:
     """Make items and files of stored contents, of all if none is named, if `confirm` agrees.
 
-    Raises ApiError where the server does not answer or the key is missing, InputError where a file is in the way, and
+    Raises ApiError if the server does not answer or the key is missing, InputError if a file is in the way, and
     what `adopt` raises.
     """
     started = iso(runtime.wall())
@@ -628,7 +628,7 @@ class _Names:
         }
 
     def add(self, content: Content, texts: _Texts) -> None:
-        """Add the text that becomes an item of a content, or a finding where it cannot become one."""
+        """Add the text that becomes an item of a content, or a finding if it cannot become one."""
         body, stored = clean_body(content.body), StoredContent.of(content)
         title = clean_title(content.title) or clean_title(main_heading(body))
         base = _slug(title.replace("/", "-")).lower().strip(".@+") or "content"
@@ -679,7 +679,7 @@ class _Names:
         return {name: request[name] for name in REQUEST_FIELDS if request.get("template") and name in request}
 
     def in_the_way(self, spec: Spec, text: _Text) -> Iterator[Diagnostic]:
-        """Yield a finding where a new item may not have its path: another item has it, or a file with another text."""
+        """Yield a finding if a new item may not have its path: another item has it, or a file with another text."""
         file = self._outputs.observe(spec.output)
         if collision_key(spec.output) in self._paths or (file.exists and file.body != text.file.body):
             why = f"would be written to `{spec.output}`, which is in use; nothing was written"

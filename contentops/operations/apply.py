@@ -254,11 +254,11 @@ def apply(
     show: Callable[[Plan], None] | None = None,
     runtime: Runtime = HERE,
 ) -> tuple[Plan, Run | None]:
-    """Plan, show the plan, ask `confirm`, and carry it out; no run where there is nothing to do or the answer is no.
+    """Plan, show the plan, ask `confirm`, and carry it out; no run if there is nothing to do or the answer is no.
 
     Raises InputError before anything is changed, LockHeld where another apply runs, Refused where a guard refuses the
-    plan, Git LFS would take the lock or results could not be pushed, ApiError where the key is missing or the server
-    speaks another dialect, StateError where nothing can be recorded.
+    plan, Git LFS would take the lock or results could not be pushed, ApiError if the key is missing or the server
+    speaks another dialect, StateError if nothing can be recorded.
     """
     until = math.inf if options.deadline is None else time.monotonic() + options.deadline
     wall = runtime.wall

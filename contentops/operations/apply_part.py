@@ -156,7 +156,7 @@ def apply_part(
 ) -> tuple[Plan, Run | None]:
     """Apply a part whose plan has the `state_of` that was `shown`, so that a form that is sent twice pays once.
 
-    Raises Refused (`plan-changed`) where it has another one by now, and what `apply` and `plan_part` raise.
+    Raises Refused (`plan-changed`) if it has another one by now, and what `apply` and `plan_part` raise.
     """
 
     def confirm(planned: Plan) -> bool:

@@ -229,7 +229,7 @@ def refuse_ci(runtime: Runtime) -> None:
 def git_identity(root: str) -> str:
     """Return the name and address of the person by git's settings, as `NAME <ADDRESS>`.
 
-    Raises UsageError where git names no one, or `root` is in no repository.
+    Raises UsageError if git names no one, or `root` is in no repository.
     """
     try:
         inside = try_git(root, "rev-parse", "--is-inside-work-tree")
@@ -295,9 +295,9 @@ def free_steps(project: Project, ids: frozenset[ItemId], runtime: Runtime) -> tu
 
 
 def approval_checks(project: Project, desired: Desired | None, runtime: Runtime) -> Iterator[Check]:
-    """Yield what is to be said of the approvals; nothing where no item needs one and no one gave any.
+    """Yield what is to be said of the approvals; nothing if no item needs one and no one gave any.
 
-    Raises StateError where they cannot be read.
+    Raises StateError if they cannot be read.
     """
     known = approvals.load(Path(project.root), runtime.disk)
     if known.lines:
@@ -334,7 +334,7 @@ def record_merged(project: Project, *, pause: Callable[[float], None], runtime: 
     """Record the approvals of the pull requests whose merge is checked out, then update the front matter of the texts.
 
     All or nothing: where GitHub does not answer, or makes no sense, nothing is recorded. `pause` waits some seconds
-    before a call is tried again. Raises UsageError where the repository, the branch or the token is not known,
+    before a call is tried again. Raises UsageError if the repository, the branch or the token is not known,
     HostError, GitFailed, InputError, LockHeld, StateError.
     """
     root, environ = Path(project.root), runtime.environ

@@ -210,7 +210,7 @@ SILENT = 3
 def known_catalog(project: Project) -> Catalog:
     """Return the catalog of the project's server as it is known here, without asking.
 
-    Raises InputError where `catalog.lock.json` cannot be used, ApiError where it does not know this server.
+    Raises InputError if `catalog.lock.json` cannot be used, ApiError if it does not know this server.
     """
     snapshot = catalog_of(project)
     if snapshot is not None:
@@ -220,7 +220,7 @@ def known_catalog(project: Project) -> Catalog:
 
 
 def unknown_why(project: Project) -> str:
-    """Return why `catalog.lock.json` does not know the project's server. Raises InputError where it cannot be used."""
+    """Return why `catalog.lock.json` does not know the project's server. Raises InputError if it cannot be used."""
     data = Disk().read(Path(project.root) / FILE)
     if data is None:
         return f"there is no `{FILE}`"
@@ -242,7 +242,7 @@ class Pulled(Struct, frozen=True, kw_only=True):
 def pull(project: Project, *, runtime: Runtime = HERE) -> Pulled:
     """Bring `catalog.lock.json` up to date with the project's server.
 
-    Raises ApiError, or StateError where the file cannot be written.
+    Raises ApiError, or StateError if the file cannot be written.
     """
     path, server, notes = Path(project.root) / FILE, project.api.server, list[str]()
     if project.api.base_url == "local":
@@ -311,7 +311,7 @@ class _Fetch(Struct, frozen=True):
         )
 
     async def _voices(self, caller: Caller) -> CatalogReply | None:
-        """Fetch the brand voices; None where the server shows none. Raises ApiError for a failure that may pass."""
+        """Fetch the brand voices; None if the server shows none. Raises ApiError for a failure that may pass."""
         answer = await caller.ask(ListBrandVoices())
         if isinstance(answer, Failure) and answer.kind in _PASSING:
             raise caller.error(answer)
@@ -357,7 +357,7 @@ class _Fetch(Struct, frozen=True):
         return described
 
     async def _detail(self, caller: Caller, slug: str) -> Mapping[str, Json] | None:
-        """Fetch the description of a template; None where the server has none."""
+        """Fetch the description of a template; None if the server has none."""
         answer = await caller.ask(GetTemplate(slug))
         if isinstance(answer, CatalogReply):
             entry = answer.entries[0]
@@ -383,7 +383,7 @@ async def look_at_server(
 ) -> None:
     """Find the server's dialect if it is unknown, and check the user id and the slugs.
 
-    Where the server does not answer, the submit fails later and says why. Raises ApiError where the server speaks
+    Where the server does not answer, the submit fails later and says why. Raises ApiError if the server speaks
     another dialect or saves no text without a user id, InputError for slugs that it does not list.
     """
     if not (plan.submits_worst or client.dialect == "auto"):

@@ -45,7 +45,7 @@ class KeptValues(Generic[T]):
     def get(self, name: str, made_from: object, make: Callable[[], T]) -> T:
         """Return the value of a name, and make it again if `made_from` differs.
 
-        `made_from`: all that the value depends on; None where that is not known, and the value is always made again.
+        `made_from`: all that the value depends on; None if that is not known, and the value is always made again.
         """
         kept = self._values.get(name)
         if kept is not None and made_from is not None and kept[0] == made_from:
@@ -117,7 +117,7 @@ def check_files(project: Project, choice: Choice, *, commands: bool = False, app
     """Check the files of the selected items. Needs no network and changes nothing.
 
     `commands`: also run the programs that settings name; `approved`: also find texts that lack an approval. Raises
-    InputError where manifests have errors, UsageError for invalid selectors and those that match nothing.
+    InputError if manifests have errors, UsageError for invalid selectors and those that match nothing.
     """
     check_selectors((*choice.select, *choice.exclude))
     with open_workspace(project) as workspace:

@@ -73,7 +73,7 @@ class CommitOptions(Struct, frozen=True, kw_only=True):
 
 
 class CommitReport(Struct, frozen=True, kw_only=True):
-    """What was committed and where it was pushed. `commit` is empty where there was nothing to commit."""
+    """What was committed and where it was pushed. `commit` is empty if there was nothing to commit."""
 
     commit: str = ""
     message: str = ""
@@ -178,7 +178,7 @@ def _commit(
 
 
 def _said(clone: Clone, results: ResultTree) -> tuple[Approval, ...]:
-    """Return the verdicts that the results add, none where those of the last commit cannot be read."""
+    """Return the verdicts that the results add, none if those of the last commit cannot be read."""
     if results.approvals not in results.changes:
         return ()
     try:
@@ -198,7 +198,7 @@ def _commit_locally(clone: Clone, results: ResultTree, report: CommitReport, mes
 
 
 def check_waiting(project: Project, options: CommitOptions, *, runtime: Runtime = HERE) -> None:
-    """Raise as `look_ahead` where results of an earlier run wait on a branch, UsageError where no branch is known."""
+    """Raise as `look_ahead` where results of an earlier run wait on a branch, UsageError if no branch is known."""
     environ = runtime.environ
     clone = _open(project, options, environ)
     target = _target(project, branch_of(clone, options.branch, environ), environ)

@@ -54,7 +54,7 @@ _UNTOUCHED = "nothing was generated; `contentops doctor --online` tries the mode
 
 
 class Credentials(NamedTuple):
-    """The key and the user id that a server gets; empty where there is none."""
+    """The key and the user id that a server gets; empty if there is none."""
 
     key: str = ""
     user: str = ""
@@ -113,7 +113,7 @@ def _confirm(server: str, variable: str, runtime: Runtime, setting: str) -> None
 
 
 def running_model(environ: Mapping[str, str]) -> tuple[str, str]:
-    """Return the first model of a server on this machine, and its address. Raises UsageError where there is none."""
+    """Return the first model of a server on this machine, and its address. Raises UsageError if there is none."""
     from contentops.server.engines.chat import OLLAMA, models_at
 
     address = environ.get("OPENAI_BASE_URL", "").strip() or OLLAMA
@@ -125,7 +125,7 @@ def running_model(environ: Mapping[str, str]) -> tuple[str, str]:
 
 
 async def try_model(engine: OpenAIEngine) -> None:
-    """Send the model one short prompt. Raises ApiError where it does not answer."""
+    """Send the model one short prompt. Raises ApiError if it does not answer."""
     from contentops.server.engines.protocol import EngineError
 
     try:
@@ -317,7 +317,7 @@ class Caller:
         return contents
 
     async def optional(self, call: Call, kind: type[T]) -> T | None:
-        """Send a free call and return the answer; None where the server has no such thing, or not for this key."""
+        """Send a free call and return the answer; None if the server has no such thing, or not for this key."""
         answer = await self.ask(call)
         if isinstance(answer, Failure) and not (is_absent(answer) or answer.kind is FailureKind.FORBIDDEN):
             raise self.error(answer)
@@ -439,7 +439,7 @@ def delete(project: Project, content_ids: Iterable[str], *, runtime: Runtime = H
 
 
 def stats(project: Project, *, runtime: Runtime = HERE) -> dict[str, Mapping[str, Json] | None]:
-    """Return the account's `dashboard` and `credits`, each by the server's names; None where it does not show them.
+    """Return the account's `dashboard` and `credits`, each by the server's names; None if it does not show them.
 
     Raises ApiError.
     """

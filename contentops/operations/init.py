@@ -39,7 +39,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def installed_action() -> str:
-    """Return the action of this contentops as `OWNER/REPO@COMMIT`; empty where that is not known."""
+    """Return the action of this contentops as `OWNER/REPO@COMMIT`; empty if that is not known."""
     try:
         return action_from(metadata.distribution("contentops").read_text("direct_url.json") or "")
     except metadata.PackageNotFoundError:
@@ -47,7 +47,7 @@ def installed_action() -> str:
 
 
 def action_from(direct_url: str) -> str:
-    """Return the action that a `direct_url.json` of an installer names (PEP 610); empty where it names none."""
+    """Return the action that a `direct_url.json` of an installer names (PEP 610); empty if it names none."""
     try:
         about: Any = json.loads(direct_url)
         found, commit = _GITHUB.fullmatch(str(about["url"])), str(about["vcs_info"]["commit_id"])
@@ -85,7 +85,7 @@ class NewFiles(Struct, frozen=True, kw_only=True):
             raise Refused(message, code="symlink", hint="nothing was written; replace it by a folder or file")
 
     def write(self) -> tuple[str, ...]:
-        """Write them; return the paths written or added to. Raises OutputError where the disk refuses."""
+        """Write them; return the paths written or added to. Raises OutputError if the disk refuses."""
         written: list[str] = []
         path = ""
         try:
@@ -395,7 +395,7 @@ class SiteLayout(Struct, frozen=True, kw_only=True):
 def find_site(folder: Path, chosen: str = "") -> SiteLayout | None:
     """Return the site in `folder`, which may not exist, with the generator `chosen` or the one it is recognised by.
 
-    Raises UsageError where it may be one of several sites, where a settings file cannot be read, and where the folder
+    Raises UsageError if it may be one of several sites, where a settings file cannot be read, and where the folder
     of its texts cannot have outputs.
     """
     files = ProjectFiles(folder)
@@ -418,7 +418,7 @@ def find_site(folder: Path, chosen: str = "") -> SiteLayout | None:
 
 
 def _read(files: ProjectFiles, path: str) -> str | None:
-    """Return the text of a settings file, None where there is none. Raises FileError for one that cannot be read."""
+    """Return the text of a settings file, None if there is none. Raises FileError for one that cannot be read."""
     data = files.read(path)
     if data is not None and len(data) > LARGEST:
         raise FileError("which-site", path, f"`{path}` is larger than {LARGEST >> 10} KiB")
@@ -464,7 +464,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _only(folder: Path, above: str) -> list[str]:
-    """Return the only folder in `above`; nothing where there are several or none."""
+    """Return the only folder in `above`; nothing if there are several or none."""
     if not above or not _is_folder(folder / above):
         return []
     names = [one.name for one in (folder / above).iterdir() if _is_folder(one) and not one.name.startswith((".", "_"))]

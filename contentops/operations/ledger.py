@@ -88,7 +88,7 @@ def working(project: Project, store: StateStore, runtime: Runtime, shard: str = 
 
     No other one may do that meanwhile. Ledger and checkout get the jobs of each other.
 
-    Raises LockHeld where another one does, Refused where the ledger is not trusted, StateError where it cannot be used.
+    Raises LockHeld where another one does, Refused where the ledger is not trusted, StateError if it cannot be used.
     """
     scope, known = _scope(project, store), jobs_by_environment(project, store.state)
     with _applying(project, scope, runtime, shard) as runner:
@@ -109,7 +109,7 @@ def working(project: Project, store: StateStore, runtime: Runtime, shard: str = 
 def limiting(project: Project, key: str, runtime: Runtime) -> Iterator[SharedLimiter | None]:
     """Open the limiter of the account of a key, for a command that pays for nothing.
 
-    None where the ledger cannot be used: then the project's limit counts alone.
+    None if the ledger cannot be used: then the project's limit counts alone.
     """
     with contextlib.ExitStack() as closing:
         limiter: SharedLimiter | None = None

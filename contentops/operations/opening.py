@@ -111,7 +111,7 @@ def read_state(project: Project) -> State:
 
 
 def open_store(project: Project, runtime: Runtime = HERE, *, write: bool) -> StateStore:
-    """Open the state of the project's environment. Raises StateError where it cannot be used."""
+    """Open the state of the project's environment. Raises StateError if it cannot be used."""
     outputs = Outputs(project.root)
     return StateStore(
         project.root,
@@ -199,7 +199,7 @@ def check_lineage(project: Project) -> None:
 
 
 def is_of_another(project: Project, lineage: str) -> bool:
-    """Return whether a lock's lineage is made of another name or first commit; False where a clone is shallow.
+    """Return whether a lock's lineage is made of another name or first commit; False if a clone is shallow.
 
     A project that was renamed, or whose history was rewritten, looks the same as one whose lock was copied.
     """

@@ -189,7 +189,7 @@ def looked_at(
 
 
 def running(project: Project) -> tuple[Diagnostic, ...]:
-    """Return the note that another command is changing the state of this environment now; nothing where none is.
+    """Return the note that another command is changing the state of this environment now; nothing if none is.
 
     Raises StateError for a folder of state that cannot be trusted.
     """
@@ -311,7 +311,7 @@ def mentions_of(spec: Spec | None) -> tuple[ItemId, ...]:
 
 
 def _kin(spec: Spec, specs: Mapping[ItemId, Spec]) -> dict[str, Json]:
-    """Return the items whose texts an item uses, those that use its text, and its mentions, where there are any."""
+    """Return the items whose texts an item uses, those that use its text, and its mentions, if there are any."""
     made = dependants_of({id_: [one.id for one in each.references] for id_, each in specs.items()})
     sources, mentions = [one.id for one in spec.references], list(mentions_of(spec))
     kin = {"sources": sources, "dependants": sorted(made.get(spec.id, ())), "mentions": mentions}
@@ -321,7 +321,7 @@ def _kin(spec: Spec, specs: Mapping[ItemId, Spec]) -> dict[str, Json]:
 def section(project: Project, item: str, heading: str) -> str:
     """Return the heading in an item's text that matches `heading`, as it is written there.
 
-    Raises UsageError where there is no such heading or item, and where several sections have it.
+    Raises UsageError if there is no such heading or item, and if several sections have it.
     """
     _, record = recorded(project, item)
     all_headings = headings(split(Outputs(project.root).read(record.output)).body)
@@ -432,7 +432,7 @@ def _money(job: Job, price: TokenPrice | None) -> dict[str, int]:
 
 
 def spent_this_month(project: Project, runtime: Runtime = HERE) -> MonthSpend | None:
-    """Count the month of the clock; None where the settings have no budget for a month. Raises StateError."""
+    """Count the month of the clock; None if the settings have no budget for a month. Raises StateError."""
     if not project.budget.is_monthly:
         return None
     with open_workspace(project, runtime) as workspace:
@@ -487,7 +487,7 @@ class ChosenRows(Struct, frozen=True, kw_only=True):
 def chosen_rows(project: Project, what: str) -> list[ChosenRows]:
     """Return the rows of an item's declaration, or of each in a manifest (a path below the root).
 
-    Raises InputError for what is wrong with the manifest, and UsageError where there are no rows.
+    Raises InputError for what is wrong with the manifest, and UsageError if there are no rows.
     """
     line, path = 0, what
     if not (what.endswith((".yaml", ".yml")) and Path(project.root, what).is_file()):

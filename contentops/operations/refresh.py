@@ -84,7 +84,7 @@ def refresh(
     `only`: the ids of the records to look at; None: all. `listed`: the server's list by content id, which the first
     look of a command fills and the later ones use.
 
-    Raises ApiError where the server does not answer, or the key is missing; Refused where the key may not go there.
+    Raises ApiError if the server does not answer, or the key is missing; Refused if the key may not go there.
     """
     project, cache = inputs.project, workspace.cache
     records = [one for one in saved_records(inputs) if only is None or one.id in only]
@@ -212,10 +212,10 @@ def plan_after_looks(
 ) -> tuple[PlanInputs, Plan]:
     """Plan what an apply does, with what the server has of the texts that it would pay for or replace.
 
-    `reviewed`: a plan file. The server is asked only where there are such texts and the plan is not
+    `reviewed`: a plan file. The server is asked only if there are such texts and the plan is not
     `refused`. Items that cannot be looked at are blocked.
 
-    Raises what planning raises, ApiError where the key is missing, and Refused where it may not go to the server.
+    Raises what planning raises, ApiError if the key is missing, and Refused where it may not go to the server.
     """
     if inputs.choice.refresh and reviewed is None:
         return inputs, make_plan(inputs)
@@ -334,7 +334,7 @@ class PulledItem(Struct, frozen=True, kw_only=True):
 def pull(project: Project, items: Sequence[str] = (), *, runtime: Runtime = HERE) -> tuple[PulledItem, ...]:
     """Pull the edits of these items, or of all. A file with words that the server does not have is left alone.
 
-    Raises UsageError for an unknown item, ApiError where the server does not answer, LockHeld, StateError.
+    Raises UsageError for an unknown item, ApiError if the server does not answer, LockHeld, StateError.
     """
     with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
         inputs = workspace.plan_inputs(Choice())

@@ -292,7 +292,7 @@ class _StampedSnapshot(Struct, frozen=True):
     """Nanoseconds since 1970 until which it may be shown, as stamps cannot show every change; None: they can."""
 
     def look(self) -> array[int] | None:
-        """Return the stamps now; None where one cannot be read."""
+        """Return the stamps now; None if one cannot be read."""
         try:
             return stamps_of(self.snapshot.project.root, self.names)
         except (OSError, ValueError):

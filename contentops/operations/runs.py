@@ -196,7 +196,7 @@ def _path(project: Project) -> Path:
 
 
 def _opened(project: Project) -> TextIO | None:
-    """Open a new file of events; None where it cannot be."""
+    """Open a new file of events; None if it cannot be."""
     path = _path(project)
     try:
         state_dir.make(Path(project.root))
@@ -312,7 +312,7 @@ _LARGEST = 64 << 20
 def keep_report(project: Project, name: str, document: bytes) -> None:
     """Write the report of a run, and delete the oldest ones.
 
-    Raises OSError, and StateError or OutputError where a link or a file is in the way of the folder.
+    Raises OSError, and StateError or OutputError if a link or a file is in the way of the folder.
     """
     folder = _folder(project)
     make_folder(folder)

@@ -111,7 +111,7 @@ def _same_item(record: Record, records: Mapping[ItemId, Record]) -> Record | Non
 def provenance(
     project: Project, choice: Choice, *, runtime: Runtime = HERE
 ) -> tuple[Provenances, tuple[Diagnostic, ...]]:
-    """Return where the text of every selected item comes from, and a warning where manifests have errors.
+    """Return where the text of every selected item comes from, and a warning if manifests have errors.
 
     Needs no network and changes nothing. Raises UsageError for invalid selectors and those that match nothing.
     """

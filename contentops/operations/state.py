@@ -26,7 +26,7 @@ from contentops.state.codec import Drop, Fact, Forget
 def move_record(project: Project, old: str, new: str) -> str:
     """Give the record and open jobs of `old` the id `new`; return `new`.
 
-    Raises UsageError where `old` is unknown, and where `new` is taken or invalid.
+    Raises UsageError if `old` is unknown, and if `new` is taken or invalid.
     """
     if problem := id_problem(new) if new else "is empty":
         shown = f"`{clip(new, 60)}`" if new else "the new id"
@@ -59,7 +59,7 @@ def forget_record(project: Project, item: str) -> None:
 def move_server(project: Project, old: str, new: str) -> str:
     """Record that the server `old` is now reached as `new`; return the server's name in records from now on.
 
-    Of an address only scheme, host and port count. Raises UsageError where no record was made by `old`, or `new` is no
+    Of an address only scheme, host and port count. Raises UsageError if no record was made by `old`, or `new` is no
     address.
     """
     if problem := url_problem(new):
@@ -89,7 +89,7 @@ class OpenSubmit(Struct, frozen=True, kw_only=True):
 def open_submits(project: Project, item: str = "") -> tuple[OpenSubmit, ...]:
     """Return the submits of an item that a person can resolve; without an item, all whose outcome is unknown.
 
-    Raises UsageError where the item has none.
+    Raises UsageError if the item has none.
     """
     jobs = shared_state(project)[0].open_jobs.values()
     if item:
@@ -121,7 +121,7 @@ def resolve(
 ) -> str:
     """Record what became of a submit whose answer was lost, as a person says; return what was done, in words.
 
-    `request`: the start of its request id. Raises UsageError where no submit or several match, for a content of another
+    `request`: the start of its request id. Raises UsageError if no submit or several match, for a content of another
     item, and for a job of another submit or one that the server does not know.
     """
     with _editing(project, runtime) as workspace:
@@ -149,7 +149,7 @@ def resolve(
 
 
 def _refuse_taken(project: Project, state: State, job: Job, content: str) -> None:
-    """Raise UsageError where a content belongs to another item than a submit does."""
+    """Raise UsageError if a content belongs to another item than a submit does."""
     owner = recorded_owners(project, state).get(content)
     if owner is None or (not owner.lock and owner.item == job.item):
         return
@@ -159,7 +159,7 @@ def _refuse_taken(project: Project, state: State, job: Job, content: str) -> Non
 
 
 def _refuse_other_job(project: Project, state: State, order: Job, job: str) -> None:
-    """Raise UsageError where a job belongs to another submit."""
+    """Raise UsageError if a job belongs to another submit."""
     for name, other_state in {**other_states(project), project.environment: state}.items() if job else ():
         for one in other_state.jobs:
             if one.lost or (one.server, one.job_id) != (order.server, job) or one.request_id == order.request_id:
@@ -171,7 +171,7 @@ def _refuse_other_job(project: Project, state: State, order: Job, job: str) -> N
 
 
 def _refuse_unknown_job(workspace: Workspace, order: Job, job: str) -> str:
-    """Raise UsageError where the server does not know a job; return why it could not be asked, or an empty text."""
+    """Raise UsageError if the server does not know a job; return why it could not be asked, or an empty text."""
     project, cache = workspace.project, workspace.cache
     if order.server != project.api.server:
         return f"it is one of `{order.server}`"
@@ -193,7 +193,7 @@ def _refuse_unknown_job(workspace: Workspace, order: Job, job: str) -> str:
 def _meant(project: Project, jobs: Collection[Job], item: str, request: str = "", *, forget: bool = False) -> list[Job]:
     """Return the submits of an item that a person may mean: under its id then, or for the request that it declares now.
 
-    Raises UsageError where there is none.
+    Raises UsageError if there is none.
     """
     wanted = NOTHING
     with contextlib.suppress(InputError):
@@ -223,7 +223,7 @@ def _is_undecided(job: Job) -> bool:
 
 
 def _note(workspace: Workspace, step: str, *facts: Fact) -> None:
-    """Record facts. Raises Refused, and records none, where another process works on their submits."""
+    """Record facts. Raises Refused, and records none, if another process works on their submits."""
     ledger, open_ones = workspace.working_ledger, workspace.store.state.open_jobs
     meant = {fact.request_id for fact in facts if isinstance(fact, Job | Drop)}
     named = {(job.server, job.request_id) for id_, job in open_ones.items() if id_ in meant}

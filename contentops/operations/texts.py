@@ -124,7 +124,7 @@ class Difference(Struct, frozen=True, kw_only=True):
 def from_generated(project: Project, item: str) -> Difference:
     """Compare the text last generated, promoted or adopted with the file, and the front matter last written with it.
 
-    Raises UsageError where there is none, OutputError for a file that cannot be read, StateError where the text is
+    Raises UsageError if there is none, OutputError for a file that cannot be read, StateError if the text is
     missing.
     """
     state, record = recorded(project, item)
@@ -151,7 +151,7 @@ def from_generated(project: Project, item: str) -> Difference:
 def from_remote(project: Project, item: str, *, runtime: Runtime = HERE) -> Difference:
     """Compare what the server has stored with the file.
 
-    Raises UsageError where nothing was saved there, OutputError for a file that cannot be read, ApiError.
+    Raises UsageError if nothing was saved there, OutputError for a file that cannot be read, ApiError.
     """
     _, record = recorded(project, item)
     if not record.content_id or record.server != project.api.server:
@@ -250,9 +250,9 @@ def restore(
 ) -> Restored:
     """Put the text whose digest begins with `to` into the file of an item; its front matter stays. Records nothing.
 
-    `overwrite`: replace a file that was edited by hand, after a copy of it was made. Raises UsageError where `to`
-    matches no text or several, Refused for an edited file or a protected item, StateError where no one has the text,
-    ApiError where the server cannot be asked for it.
+    `overwrite`: replace a file that was edited by hand, after a copy of it was made. Raises UsageError if `to`
+    matches no text or several, Refused for an edited file or a protected item, StateError if no one has the text,
+    ApiError if the server cannot be asked for it.
     """
     with hold_lock(project, runtime), open_cache(project, write=True) as cache:
         state, record = recorded(project, item)
@@ -326,7 +326,7 @@ _ELSEWHERE = "the `.contentops/cache` of the machine that applied it may have it
 
 
 async def _text_on_server(caller: Caller, job: Job) -> str:
-    """Read the text of a job from the server, by its content or itself; empty where it has another one by now."""
+    """Read the text of a job from the server, by its content or itself; empty if it has another one by now."""
     content = await caller.optional(GetContent(job.content_id), Content) if job.content_id else None
     from contentops.execution.job import with_body
 
@@ -343,7 +343,7 @@ async def _text_on_server(caller: Caller, job: Job) -> str:
 def from_previous(project: Project, item: str) -> Difference:
     """Compare the text before the last one that was generated, promoted or adopted with the file.
 
-    Raises UsageError where nothing was generated, OutputError for a file that cannot be read, StateError where there is
+    Raises UsageError if nothing was generated, OutputError for a file that cannot be read, StateError if there is
     no earlier text, or where its words are missing.
     """
     state, record = recorded(project, item)
@@ -413,7 +413,7 @@ class EditedText(Struct, frozen=True, kw_only=True):
 def edit_text(project: Project, item: str, edit: TextEdit, *, runtime: Runtime = HERE) -> EditedText:
     """Put a title and a body into the file of an item; its other front matter keeps its bytes.
 
-    Raises FileChanged where the file is another one than expected, Refused for a protected item, UsageError for words
+    Raises FileChanged if the file is another one than expected, Refused for a protected item, UsageError for words
     that no text may have, OutputError for a file that cannot be read or written, LockHeld while an apply runs.
     """
     _check(edit)
@@ -632,7 +632,7 @@ def item_texts(
 
 
 def text_of_file(project: Project, path: str) -> TextVersion | None:
-    """Return the text of a file as it is now; None where it cannot be read."""
+    """Return the text of a file as it is now; None if it cannot be read."""
     try:
         text = Outputs(project.root).read(path)
     except OutputError:

@@ -140,7 +140,7 @@ def upgrade(project: Project, runtime: Runtime) -> tuple[Upgraded, ...]:
 
 
 def _keep_texts(project: Project, jobs: Iterable[Job]) -> None:
-    """Store the texts of the cache that are in no file yet as today. Raises StateError where that cannot be done."""
+    """Store the texts of the cache that are in no file yet as today. Raises StateError if that cannot be done."""
     with open_cache(project, write=True) as cache:
         for job in jobs:
             text = cache.recall(f"text {job.server} {job.digest}", dict[str, Any]) or {}

@@ -86,9 +86,9 @@ if TYPE_CHECKING:
 
 
 def catalog_of(project: Project) -> Catalog | None:
-    """Return the catalog of the project's server; None where it is not known.
+    """Return the catalog of the project's server; None if it is not known.
 
-    Raises InputError where `catalog.lock.json` is invalid.
+    Raises InputError if `catalog.lock.json` is invalid.
     """
     if project.api.base_url != "local":
         from contentops.manifests.catalog_lock import FILE, parse
@@ -323,7 +323,7 @@ def no_item(item: str, ids: Iterable[str]) -> UsageError:
 
 
 def declared(project: Project) -> tuple[Desired | None, tuple[Diagnostic, ...]]:
-    """Return the items of the manifests; None with a warning where the manifests have errors."""
+    """Return the items of the manifests; None with a warning if the manifests have errors."""
     try:
         return validate(project), ()
     except InputError as error:
@@ -338,7 +338,7 @@ def unread(error: InputError) -> Diagnostic:
 
 
 def shared_state(project: Project, runtime: Runtime = HERE) -> tuple[State, tuple[Diagnostic, ...]]:
-    """Read the state with the open jobs of the ledger, and a warning where the ledger cannot be reached."""
+    """Read the state with the open jobs of the ledger, and a warning if the ledger cannot be reached."""
     with open_workspace(project, runtime, keep_stamps=False) as workspace:
         return workspace.state, workspace.unread
 

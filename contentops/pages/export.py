@@ -71,7 +71,7 @@ def export(site: Site, folder: Path) -> int:
     """Write the pages into a folder; return how many. `site.links` are its `FileLinks`.
 
     The folder is new, empty, or has an earlier export alone. The index is written last: a folder without one is not
-    whole. Raises OutputError for a folder with other files, and where it cannot be written.
+    whole. Raises OutputError for a folder with other files, and if it cannot be written.
     """
     assert isinstance(site.links, FileLinks)
     for item in site.review.snapshot().items:  # what that raises leaves the folder as it is
@@ -94,7 +94,7 @@ def export(site: Site, folder: Path) -> int:
 
 
 def _delete_export(folder: Path) -> None:
-    """Delete the files of an earlier export. Raises OutputError where the folder has others."""
+    """Delete the files of an earlier export. Raises OutputError if the folder has others."""
     listing = folder / LISTING
     ours = listing.read_text("utf-8").splitlines() if listing.is_file() and not listing.is_symlink() else []
     others = sorted(path.name for path in folder.iterdir() if path.name not in {*ours, LISTING} or path.is_dir())

@@ -171,7 +171,7 @@ async def body_of(request: Request) -> bytes | None:
 
 
 def parsed(data: bytes) -> Mapping[str, str]:
-    """Return the fields of a form with LF at the ends of lines; none where it cannot be read."""
+    """Return the fields of a form with LF at the ends of lines; none if it cannot be read."""
     try:
         pairs = parse_qsl(data.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_FIELDS)
     except ValueError:

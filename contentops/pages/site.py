@@ -89,7 +89,7 @@ class Recent(Generic[T]):
                 del self._values[next(iter(self._values))]
 
     def get(self, key: str) -> T | None:
-        """Return a value; None where it is not kept."""
+        """Return a value; None if it is not kept."""
         return self._values.get(key)
 
 

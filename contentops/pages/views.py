@@ -268,7 +268,7 @@ def changes_view(site: Site, one: ReviewItem, texts: ItemTexts, against: str, *,
 
 
 def _other(site: Site, one: ReviewItem, texts: ItemTexts, against: str) -> TextVersion:
-    """Return the text that this one is compared with. Raises ContentopsError where it is not to be had."""
+    """Return the text that this one is compared with. Raises ContentopsError if it is not to be had."""
     if against == "approved" and texts.approved is not None:
         return texts.approved
     if against == "server":
@@ -559,7 +559,7 @@ def overview(site: Site, _query: Mapping[str, str]) -> PageContent:
 
 
 class PlanView(Struct, frozen=True):
-    """A plan, and what is wrong in manifests; None where those have errors."""
+    """A plan, and what is wrong in manifests; None if those have errors."""
 
     plan: Plan | None
     findings: tuple[Diagnostic, ...]

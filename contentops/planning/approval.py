@@ -121,7 +121,7 @@ class ComputedFront(Struct, frozen=True, kw_only=True):
     state: ApprovalState = ApprovalState.NONE
 
     def why(self, key: str, preset: str) -> str:
-        """Return why a key is written or removed, in words; empty where it is about something else."""
+        """Return why a key is written or removed, in words; empty if it is about something else."""
         is_ours = key in self.keys or key in draft_mark(preset)
         return f"approval: {self.state.words}" if is_ours and self.state.words else ""
 

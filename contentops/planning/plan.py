@@ -144,7 +144,7 @@ def plan_with_items(
 
 
 def front_alone(change: Change) -> Change | None:
-    """Return the change without the requests that follow it; None where it is about more than front matter."""
+    """Return the change without the requests that follow it; None if it is about more than front matter."""
     steps = tuple(step for step in change.steps if not isinstance(step, Save | Publish))
     if not steps or not is_about_front(change):
         return None
@@ -655,7 +655,7 @@ def _row(spec: Spec | None) -> bool:
 
 
 def _brief(spec: Spec) -> bytes:
-    """Return the words of a request without values of its row; empty where those say much about it."""
+    """Return the words of a request without values of its row; empty if those say much about it."""
     from contentops.documents.word_diff import masked, words_in
 
     words = words_in("\n".join(_texts(spec.request.as_json())))

@@ -51,7 +51,7 @@ _ANOTHER_REQUEST = "its request has changed"
 def beyond(change: Change, confirmed: AnyChange | None) -> str:
     """Return how a change goes further than was confirmed of its item; empty: it does not.
 
-    `confirmed`: None where nothing was. A change that does less, or fetches for nothing what was paid for, is within;
+    `confirmed`: None if nothing was. A change that does less, or fetches for nothing what was paid for, is within;
     so is what costs nothing for an item that was confirmed, but for a removal.
     """
     is_free = not (change.submits_worst or change.money_worst)

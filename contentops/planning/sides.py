@@ -718,7 +718,7 @@ def missed(inputs: PlanInputs) -> Iterator[Diagnostic]:
 
 
 def order_moves(moves: Mapping[ItemId, Move]) -> tuple[ItemId, ...]:
-    """Return the items in the order in which their files move. Raises ValueError where some of them form a ring."""
+    """Return the items in the order in which their files move. Raises ValueError if some of them form a ring."""
     from graphlib import TopologicalSorter
 
     return tuple(TopologicalSorter(_blockers(moves)).static_order())

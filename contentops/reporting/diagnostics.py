@@ -55,7 +55,7 @@ def diagnostics_json(findings: Iterable[Diagnostic]) -> dict[str, Json]:
 
 
 def diagnostic_json(finding: Diagnostic) -> dict[str, Json]:
-    """Return one finding; `location` is null where it has none."""
+    """Return one finding; `location` is null if it has none."""
     location = finding.location
     return {
         "severity": finding.severity.value,

@@ -54,7 +54,7 @@ def _value(value: Json) -> str:
 
 
 def difference_text(parts: Sequence[Part], old: str, new: str, *, coloured: bool) -> Iterator[str]:
-    """Yield the lines for a terminal: signs and colours, or `[-gone-]` and `{+new+}` where there are none."""
+    """Yield the lines for a terminal: signs and colours, or `[-gone-]` and `{+new+}` if there are none."""
     for line in _lines(parts, old, new, _painted if coloured else _marked):
         yield paint(line, _STYLES.get(line[:1], "plain")) if coloured else line
 

@@ -177,6 +177,6 @@ def next_change(change: Change, option: str) -> NextChange:
 
 
 def value_diff(reason: Reason) -> Markup:
-    """Return the values of a reason before and after, as HTML; empty where it has none."""
+    """Return the values of a reason before and after, as HTML; empty if it has none."""
     before, after = ("" if value is None else value_words(value) for value in (reason.before, reason.after))
     return changed_words(before, after)

@@ -115,7 +115,7 @@ def month_json(spent: MonthSpend) -> dict[str, Json]:
 
 
 def _approvals_json(plan: AnyPlan) -> dict[str, Json]:
-    """Return `approvals` and `not_promoted`, where there is anything to say."""
+    """Return `approvals` and `not_promoted`, if there is anything to say."""
     counts = {"approvals": {state.value: number for state, number in plan.approvals.items()}} if plan.approvals else {}
     return {**counts, **({"not_promoted": plan.not_promoted} if plan.not_promoted else {})}
 

@@ -330,7 +330,7 @@ _TROUBLE = frozenset({"unauthorized", "first-contact", "refused-submits", "no-co
 
 
 def duration(start: str, end: str) -> str:
-    """Return the time between two ISO times in words such as `4m 12s`; empty where one is missing or unreadable."""
+    """Return the time between two ISO times in words such as `4m 12s`; empty if one is missing or unreadable."""
     try:
         seconds = (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
     except (ValueError, TypeError):

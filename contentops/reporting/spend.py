@@ -543,7 +543,7 @@ def _generations(made: Sequence[Job], verdicts: Sequence[Approval], width: int) 
 
 
 def _money(tokens: PaidTokens | None) -> str:
-    """Return what the model of one text cost; empty where that is not known."""
+    """Return what the model of one text cost; empty if that is not known."""
     return "" if tokens is None else money_words(sum_tokens([tokens]).money)
 
 

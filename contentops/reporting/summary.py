@@ -104,7 +104,7 @@ def _money(amount: Decimal, currency: str) -> str:
 
 
 def month_sentence(spent: MonthSpend | None, budget: Budget) -> str:
-    """Return how much of the month's budget is spent, by all environments; empty where it was not counted."""
+    """Return how much of the month's budget is spent, by all environments; empty if it was not counted."""
     if spent is None:
         return ""
     clock = f" {plural(spent.ahead, 'text')} of later months {'is' if spent.ahead == 1 else 'are'} included: "
@@ -194,7 +194,7 @@ def unsaid_hint(change: AnyChange) -> str:
 
 
 def approval_sentence(plan: AnyPlan) -> str:
-    """Return how many of the texts are in each state of approval; empty where each is approved or in none."""
+    """Return how many of the texts are in each state of approval; empty if each is approved or in none."""
     if not plan.approvals.keys() - {ApprovalState.APPROVED}:
         return ""
     return f"Approval: {', '.join(f'{number:,} {state.words}' for state, number in plan.approvals.items())}."
@@ -283,7 +283,7 @@ def who_refuses(refusal: Refusal) -> str:
 
 
 def way_on(refusal: Refusal) -> str:
-    """Return how to get past a guard: its flag, or the command to run first; empty where there is no way."""
+    """Return how to get past a guard: its flag, or the command to run first; empty if there is no way."""
     if not refusal.flag:
         return ""
     lead = "to continue anyway" if refusal.flag.startswith("--") else "first run"

@@ -350,7 +350,7 @@ class JobRunner:
                         release(self._store, number, job.runner)
 
     async def _finished(self, job: StoredJob, engine: Engine) -> bool:
-        """Finish a job; False where it pauses, with all answers kept."""
+        """Finish a job; False if it pauses, with all answers kept."""
         kept, count = _kept_answers(job), TokenCount()
 
         def keep(tokens: Tokens | None = None) -> None:

@@ -152,7 +152,7 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 def _guarded(app: ASGIApp, options: ServeOptions, *, alone: bool) -> ASGIApp:
-    """Log each answered request: time, method, path, status (`-` where none was sent), milliseconds.
+    """Log each answered request: time, method, path, status (`-` if none was sent), milliseconds.
 
     `alone`: answer only requests under a loopback name, so that a web page cannot reach the server by its own name.
     """

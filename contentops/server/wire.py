@@ -170,11 +170,11 @@ class BodyFields:
         return None
 
     def text(self, *names: str, required: bool = False) -> str | None:
-        """Return a text, or None where there is none."""
+        """Return a text, or None if there is none."""
         return self._value(names, str, required=required)
 
     def mapping(self, *names: str, required: bool = False) -> Json | None:
-        """Return an object, or None where there is none."""
+        """Return an object, or None if there is none."""
         return self._value(names, dict, required=required)
 
     def mode(self) -> str:
@@ -185,7 +185,7 @@ class BodyFields:
         return "standard" if mode is None else mode
 
     def identifier(self, *names: str, required: bool = False) -> str | None:
-        """Return an id that is safe in an URL, or None where there is none."""
+        """Return an id that is safe in an URL, or None if there is none."""
         text = self.text(*names, required=required)
         if text is not None and not _ID.fullmatch(text):
             expected = "1 to 200 letters, digits and `._:-`, the first a letter or digit"

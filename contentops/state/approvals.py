@@ -43,7 +43,7 @@ def parse(data: bytes | str) -> Approvals:
 
 
 def load(root: Path, disk: Disk) -> Approvals:
-    """Return the approvals of the project at `root`; none where there is no file. Raises StateError."""
+    """Return the approvals of the project at `root`; none if there is no file. Raises StateError."""
     data = disk.read(root / FILE)
     return NO_APPROVALS if data is None else parse(data)
 

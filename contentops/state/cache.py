@@ -125,7 +125,7 @@ class Cache:
         self.close()
 
     def _use(self, work: Callable[[diskcache.Cache], _T], *, make: bool = False) -> _T | None:
-        """Return what `work` does with the library; None where there is no cache, or where it failed: see `problem`."""
+        """Return what `work` does with the library; None if there is no cache, or if it failed: see `problem`."""
         if self._opened is None and not make and (self.problem or not os.path.lexists(self.folder)):
             return None
         from contentops.state.text_disk import ERRORS, open_library

@@ -289,7 +289,7 @@ def damaged_line(line: str, number: int, path: str, problem: str, form: Format, 
 
 
 def refuse_others(headers: Iterable[FileHeader], path: str) -> None:
-    """Raise StateError where a newer version wrote the file named `path`, or one from before `contentops.jobs`."""
+    """Raise StateError if a newer version wrote the file named `path`, or one from before `contentops.jobs`."""
     for header in headers:
         if header.version < header.oldest:
             message = f"`{path}` was written before there was `contentops.jobs`"

@@ -55,7 +55,7 @@ class JobsHeader(FileHeader, frozen=True, kw_only=True):
 
 
 class JobsFile(Struct, frozen=True, kw_only=True):
-    """The lines of a file; `lineage` is empty where it has no header, which only a file of this machine may lack."""
+    """The lines of a file; `lineage` is empty if it has no header, which only a file of this machine may lack."""
 
     lineage: str = ""
     lines: Mapping[str, Job] = field(default_factory=dict)
@@ -303,7 +303,7 @@ class JobsStore:
     """The jobs of one environment."""
 
     def __init__(self, root: Path, environment: str, lineage: str, disk: Disk) -> None:
-        """Read the files. Raises StateError where one cannot be used, or is of another project."""
+        """Read the files. Raises StateError if one cannot be used, or is of another project."""
         self._root, self._lineage, self._disk = root, lineage, disk
         self.path = root / state_dir.named("contentops", environment, "jobs")
         """The committed file."""

@@ -37,7 +37,7 @@ class LockLine(Struct, frozen=True, gc=False):
 class Lock(Struct, frozen=True, kw_only=True):
     """The lock file. A key that a union merge left more than once has more than one line.
 
-    `lineage` is empty only where there is no lock.
+    `lineage` is empty only if there is no lock.
     """
 
     lineage: str = ""
@@ -51,7 +51,7 @@ def lineage_of(project: str, first_commit: str = "", folder: str = "") -> str:
 
 
 def lineage_in(path: Path) -> str:
-    """Return the lineage in the first line of a lock; empty where there is none."""
+    """Return the lineage in the first line of a lock; empty if there is none."""
     try:
         with path.open("rb") as file:
             header = parse_line(file.readline().decode().strip("\ufeff \t\r\n"))

@@ -298,14 +298,14 @@ IN_GIT = "contentops"
 def kept_folder(root: Path, lineage: str, disk: Disk) -> Path:
     """Return the folder for what no branch, clean or reset may take away; it need not exist. Outside of git: `FOLDER`.
 
-    Raises StateError where a file of git cannot be read.
+    Raises StateError if a file of git cannot be read.
     """
     repository = repository_of(root, disk)
     return root / FOLDER if repository is None else repository.folder / IN_GIT / lineage
 
 
 def make_kept(root: Path, folder: Path) -> None:
-    """Make the folder that `kept_folder` names. Raises StateError where it is a link or cannot be made."""
+    """Make the folder that `kept_folder` names. Raises StateError if it is a link or cannot be made."""
     if folder == root / FOLDER:
         make(root)
     else:

@@ -185,7 +185,7 @@ class WorkingState:
         self._locked = {id_: (LockLine(record, self._texts[id_]),) for id_, record in self.records.items()}
 
     def _apply(self, fact: Record | Forget, text: str) -> tuple[str, Base] | None:
-        """Apply one fact, whose line is `text`, and return it with its base; None where it changes nothing."""
+        """Apply one fact, whose line is `text`, and return it with its base; None if it changes nothing."""
         current = self.records.get(fact.id)
         if isinstance(fact, Forget):
             if current is None:
@@ -380,7 +380,7 @@ class StateStore:
             self._jobs.flush()
 
     def checkpoint(self) -> bool:
-        """Write jobs and lock and empty the journal, where there is something new; returns whether a file was written.
+        """Write jobs and lock and empty the journal, if there is something new; returns whether a file was written.
 
         Raises StateError (code `lock-changed`) if a pull or a checkout changed the lock meanwhile: the lock stays
         unchanged, the journal has what this run recorded, and the jobs have what it paid for.

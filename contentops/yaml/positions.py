@@ -68,7 +68,7 @@ class Source(Struct, frozen=True, dict=True):
         return [0, *(match.end() for match in _BREAK.finditer(self.text))]
 
     def line(self, number: int) -> str:
-        """Return the line with this 1-based number, without its newline; empty where there is none."""
+        """Return the line with this 1-based number, without its newline; empty if there is none."""
         return self._lines[number - 1] if 0 < number <= len(self._lines) else ""
 
     def mark(self, index: int) -> Mark:
@@ -88,7 +88,7 @@ class Source(Struct, frozen=True, dict=True):
 
 
 class YamlDocument(Struct, frozen=True):
-    """A file that was read. `root` is a dict, a list or a scalar; None where it is empty or could not be read."""
+    """A file that was read. `root` is a dict, a list or a scalar; None if it is empty or could not be read."""
 
     source: Source
     root: Any = None
@@ -104,7 +104,7 @@ class StopReading(Exception):  # control flow: reading this file ends here
 
 
 def parser_of(source: Source) -> Any:
-    """Libyaml's parser of a text. Raises InputError where PyYAML was installed without it.
+    """Libyaml's parser of a text. Raises InputError if PyYAML was installed without it.
 
     PyYAML's parser in Python takes ten times as long, and reads some texts in another way.
     """
@@ -120,7 +120,7 @@ def parser_of(source: Source) -> Any:
 def events_of(source: Source, *, limit: int = MAX_EVENTS) -> Iterator[Any]:
     """PyYAML's events of a text.
 
-    Raises StopReading where there are more events than `limit`, and the parser's own errors (see `unparsable`).
+    Raises StopReading if there are more events than `limit`, and the parser's own errors (see `unparsable`).
     """
     parser = parser_of(source)
     return itertools.chain(itertools.islice(iter(parser.get_event, None), limit), _beyond(parser, source, limit))
@@ -153,7 +153,7 @@ class Place:
 
 
 class Places:
-    """The positions of all values of a text; `root` is None where it has none."""
+    """The positions of all values of a text; `root` is None if it has none."""
 
     def __init__(self, source: Source) -> None:
         from yaml import YAMLError, events

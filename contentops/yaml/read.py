@@ -500,7 +500,7 @@ class Builder:
         return value
 
     def _anchor(self, event: Any) -> Any:
-        """Return the value of the anchor that an alias names. Raises StopReading where there is none."""
+        """Return the value of the anchor that an alias names. Raises StopReading if there is none."""
         name, width = event.anchor, len(event.anchor) + 1
         if name not in self._anchors:
             close = nearest(name, self._anchors)
@@ -513,7 +513,7 @@ class Builder:
         return value
 
     def _repeat(self, nodes: int, event: Any, width: int = 1) -> None:
-        """Count values that aliases repeat. Raises StopReading where there are too many."""
+        """Count values that aliases repeat. Raises StopReading if there are too many."""
         self._aliased += nodes
         if self._aliased > self._max_aliased:
             message = f"the aliases in this file repeat more than {self._max_aliased:,} values"

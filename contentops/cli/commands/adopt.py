@@ -185,7 +185,7 @@ def promote(
 
 
 def _project(session: Session, source: str, target: str) -> Project:
-    """Return the project of the target environment. Raises UsageError where the source has no lock."""
+    """Return the project of the target environment. Raises UsageError if the source has no lock."""
     base = session.project()
     environments = base.settings.get("environments") or {}
     environment = "" if target == BASE and BASE not in environments else target

@@ -129,7 +129,7 @@ def _carry_out_file(
 
 
 def _ceiling(session: Session, reviewed: str) -> PlanFile | None:
-    """Read the plan that `--reviewed` names; None where there is none, which allows nothing."""
+    """Read the plan that `--reviewed` names; None if there is none, which allows nothing."""
     from contentops.cli.named_files import pinned
 
     name, checksum = pinned(reviewed)

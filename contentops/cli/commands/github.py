@@ -100,9 +100,9 @@ def _plan_at(path: Path) -> tuple[PlanFile | None, str, ContentopsError | None]:
 
 
 def _post(plan: PlanFile | None, checksum: str, mark: str, number: int | None) -> tuple[int, Posted | None]:
-    """Comment on the pull request; return its number and the comment, or 0 and None where it has moved on.
+    """Comment on the pull request; return its number and the comment, or 0 and None if it has moved on.
 
-    `mark`: the first line of the comment to update where there is no plan; empty: all our comments.
+    `mark`: the first line of the comment to update if there is no plan; empty: all our comments.
     """
     origin = origin_of(os.environ, number or 0)
     github = connect(os.environ, pause=time.sleep)
@@ -249,7 +249,7 @@ def _pause(seconds: float) -> None:
 
 
 def _open_pull_request(done: CommitReport) -> str:
-    """Open a pull request for results that could not be pushed; return its page, or empty where that failed."""
+    """Open a pull request for results that could not be pushed; return its page, or empty if that failed."""
     if not token_of(os.environ) or not os.environ.get("GITHUB_REPOSITORY"):
         return ""
     try:

@@ -135,7 +135,7 @@ def command(
 
 
 def _known(action: str) -> str:
-    """Return the action of the workflows. Raises UsageError where it is not known."""
+    """Return the action of the workflows. Raises UsageError if it is not known."""
     if known := action or installed_action():
         return known
     raise UsageError("where this contentops came from is not known, so workflows cannot install it", hint=_NAME_IT)

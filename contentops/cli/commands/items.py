@@ -78,7 +78,7 @@ def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], 
 
 
 def _environments(chosen: str, environments: Sequence[str]) -> str:
-    """Return which environment was shown and which others exist; empty where the project has none."""
+    """Return which environment was shown and which others exist; empty if the project has none."""
     if not environments:
         return ""
     shown = f"environment `{chosen}`" if chosen else "the project without an environment"

@@ -102,7 +102,7 @@ def _export(session: Session, out: str) -> ExitCode:
 
 
 def _person(project: Project) -> str:
-    """Return the name that approvals are recorded with; empty where git knows none, which the pages say."""
+    """Return the name that approvals are recorded with; empty if git knows none, which the pages say."""
     try:
         return git_identity(project.root)
     except ContentopsError:

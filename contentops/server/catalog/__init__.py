@@ -1,6 +1,6 @@
 """The templates, styles and verticals of the bundled server, as plain data.
 
-Inputs have `name`, `label`, `type`, `required` and, where known, `default`, `description`, `placeholder`, `options`
+Inputs have `name`, `label`, `type`, `required` and, if known, `default`, `description`, `placeholder`, `options`
 and `aliases` (other names of the input). A `type` of `any` accepts text, lists and maps. An input with a default is
 never required. Sections have a `heading`, what it `holds`, `sentences` to fill in, and the inputs to list as `points`.
 

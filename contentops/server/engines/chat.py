@@ -202,7 +202,7 @@ class ChatClient:
     async def ask(self, prompt: Prompt, count: TokenCount | None = None, *, attempts: int = ATTEMPTS) -> str:
         """Return the model's text without its thoughts; `count` gets the tokens of every attempt.
 
-        Raises EngineError, PausedError where no prompt is answered now, and TruncatedError for a text that was cut off.
+        Raises EngineError, PausedError if no prompt is answered now, and TruncatedError for a text that was cut off.
         """
         count = count or TokenCount()
         async with self._slots:
@@ -382,20 +382,20 @@ def _stated(status: int, body: bytes) -> int:
 
 
 def _json(body: bytes) -> Any:
-    """Return the value of a body; None where it is not JSON."""
+    """Return the value of a body; None if it is not JSON."""
     with contextlib.suppress(ValueError, RecursionError):
         return json.loads(body)
     return None
 
 
 def _usage(value: Any) -> Mapping[str, Any]:
-    """Return what an answer says of its tokens; empty where it says nothing."""
+    """Return what an answer says of its tokens; empty if it says nothing."""
     usage = value.get("usage") if isinstance(value, dict) else None
     return usage if isinstance(usage, dict) else {}
 
 
 def _tokens(status: int, body: bytes) -> Tokens | None:
-    """Return the tokens of an answer; None where it does not say them. A refused request has none by default."""
+    """Return the tokens of an answer; None if it does not say them. A refused request has none by default."""
     usage = _usage(_json(body))
     read, wrote, total = (usage.get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
     details = usage.get("prompt_tokens_details")
@@ -414,7 +414,7 @@ def _tokens(status: int, body: bytes) -> Tokens | None:
 
 
 def _without_thoughts(text: str) -> str | None:
-    """Return a message without the thoughts before its text; None where the thoughts have no end.
+    """Return a message without the thoughts before its text; None if the thoughts have no end.
 
     Some prompt templates open them, so that the message has only the closing tag. Inside a text such tags are words.
     """
@@ -433,7 +433,7 @@ def _without_thoughts(text: str) -> str | None:
 
 
 def _refusal(message: Mapping[str, Any]) -> str:
-    """Return the text of a refusal, a field or a part of the message; empty where the model does not refuse."""
+    """Return the text of a refusal, a field or a part of the message; empty if the model does not refuse."""
     content = message.get("content")
     parts = content if isinstance(content, list) else []
     refusals = [message.get("refusal"), *(part.get("refusal") for part in parts if isinstance(part, dict))]
@@ -465,7 +465,7 @@ class _Models(Struct):
 
 
 def models_at(address: str) -> list[str]:
-    """Return the models that write, as a server on this machine lists them; empty where none answers.
+    """Return the models that write, as a server on this machine lists them; empty if none answers.
 
     No key is sent, and no other machine is asked.
     """

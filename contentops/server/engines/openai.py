@@ -82,7 +82,7 @@ class OpenAIEngine:
         self.model = chat.model
 
     async def probe(self) -> None:
-        """Send the model one short prompt, and accept any answer. Raises EngineError where there is none."""
+        """Send the model one short prompt, and accept any answer. Raises EngineError if there is none."""
         # Some servers refuse fewer tokens.
         short = Prompt(system="", user="Answer with the word yes.", tokens=16, temperature=0.0, seed=1)
         with contextlib.suppress(TruncatedError):
@@ -339,7 +339,7 @@ def title(task: WritingTask, plan: str) -> str:
 
 
 def planned(task: WritingTask, plan: str) -> list[PlannedPart]:
-    """Return the sections with the headings and points of the plan; where it has none, with the template's headings."""
+    """Return the sections with the headings and points of the plan; if it has none, with the template's headings."""
     lines = {int(match[1]): match[2].strip(" \t*_") for match in _NUMBERED.finditer(plan)}
     parts: list[PlannedPart] = []
     usual_names = {sections.bare(heading) for heading, _ in parts_of(task)}
@@ -421,7 +421,7 @@ def _unwrapped(text: str) -> str:
 
 
 def whole(text: str) -> tuple[str, str]:
-    """Return the title and the body of a model's answer that is a whole text; the title is empty where it has none."""
+    """Return the title and the body of a model's answer that is a whole text; the title is empty if it has none."""
     inner = _unwrapped(text)
     first = next(sections.parse_headings(inner), None)
     title, named = "", _TITLED.match(inner)
@@ -486,7 +486,7 @@ _PARAGRAPH = 40
 
 
 def no_article(text: str, before: str, task: WritingTask) -> str:
-    """Return why an answer cannot be part of an article after the text `before`; empty where it can.
+    """Return why an answer cannot be part of an article after the text `before`; empty if it can.
 
     Small models repeat the prompt, speak to the reader as an assistant, or write the same text again.
     """

@@ -41,7 +41,7 @@ def without_controls(text: str) -> str:
 def plain(value: str, limit: int) -> str:
     """Return one clean line without controls and marks of direction, with single spaces, of at most `limit` characters.
 
-    Empty where no character is visible.
+    Empty if no character is visible.
     """
     # Cut before anything scans the text, as a value may be megabytes.
     cut = value[: limit * 4 + 64]
