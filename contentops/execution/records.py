@@ -204,8 +204,14 @@ def base_record(ctx: Context, item: Item, item_state: ItemState) -> Record:
             protected=protected,
             plan_id=plan_id,
         )
-    addresses = item.change.addresses
-    record = structs.replace(old, id=spec.id, output=output, protected=protected, plan_id=plan_id, addresses=addresses)
+    record = structs.replace(
+        old,
+        id=spec.id,
+        output=output,
+        protected=protected,
+        plan_id=plan_id,
+        addresses=item.change.addresses,
+    )
     if old.frame == spec.earlier_frame != spec.frame:
         # Its sources have other ids now, and nothing else is different.
         ids = {before: now for now, before in spec.earlier_ids.items()}

@@ -156,8 +156,13 @@ def promote(ctx: Context, step: Promote) -> Text:
     document = split(text)
     ctx.cache.keep_body(step.body, document.body)
     entries = written_entries(text, step.carries)
-    title, body = document.title, document.body
-    return Text(title=title, body=body, generated_at=step.generated_at, model=step.model, entries=entries)
+    return Text(
+        title=document.title,
+        body=document.body,
+        generated_at=step.generated_at,
+        model=step.model,
+        entries=entries,
+    )
 
 
 # --- write -----------------------------------------------------------------------------------------------------

@@ -156,10 +156,8 @@ def _comes(spec: Spec, name: str, coming: Coming) -> list[ItemId]:
     found = []
     for one in spec.readings[name]:
         read, comes = Stage.TEXT if one.id in without else one.stage, coming.get(one.id)
-        if read is None or comes is None or comes > read:
-            continue
         keeps_address = one.part == "url" and one.id not in without and comes is Stage.TEXT
-        if not keeps_address:
+        if read is not None and comes is not None and comes <= read and not keeps_address:
             found.append(one.id)
     return found
 

@@ -42,8 +42,7 @@ class FileHeader(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.version <= self.newest and self.lineage and not _UUID.fullmatch(self.lineage):
-            message = "`lineage` is not a UUID"
-            raise ValueError(message)
+            raise ValueError("`lineage` is not a UUID")
 
     @property
     def is_newer(self) -> bool:

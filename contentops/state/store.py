@@ -455,8 +455,7 @@ class StateStore:
 
     def _must_write(self) -> None:
         if not self._write:
-            message = "this store was opened for reading only"
-            raise RuntimeError(message)
+            raise RuntimeError("this store was opened for reading only")
 
     def _append(self, data: bytes) -> None:
         start = len(self._image)
