@@ -113,7 +113,7 @@ class TokenSum(Struct, frozen=True, kw_only=True):
 
 
 def sum_tokens(texts: Iterable[PaidTokens | None]) -> TokenSum:
-    """Return the sum over texts; None: a text whose tokens are not known."""
+    """Add up the tokens and their cost over `texts`; an entry is None if the tokens of that text are not known."""
     read = wrote = unknown = unpriced = 0
     money: dict[str, int] = {}
     for tokens in texts:

@@ -158,7 +158,7 @@ _DOWN = frozenset({None, 502, 503, 504})
 
 
 class Failure(Struct, frozen=True):
-    """Why a call has no reply. `message` is one clean line of at most 500 characters that never holds the key."""
+    """Says why a call has no reply. `message` is one clean line of at most 500 characters that never holds the key."""
 
     kind: FailureKind
     message: str
@@ -252,7 +252,7 @@ class GetContent(Asks[Content], frozen=True):
 
 
 class SaveContent(Asks[SavedReply], frozen=True):
-    """Store a text: over `content_id` where one is given, else as a new content."""
+    """Store a text as a new content; if `content_id` is given, overwrite that content."""
 
     name: ClassVar[str] = "save"
     title: str
@@ -303,7 +303,7 @@ class RegenerateSection(Asks[Accepted], frozen=True):
 
 
 class ListTemplates(Asks[CatalogReply], frozen=True):
-    """List the templates; where the server has pages, those of one page (from 1) of `limit` entries."""
+    """List the templates; if the server has pages, those of one page (from 1) of `limit` entries."""
 
     name: ClassVar[str] = "list templates"
     page: int = 1
@@ -326,13 +326,13 @@ class ListStyles(Asks[CatalogReply], frozen=True):
 
 
 class ListVerticals(Asks[CatalogReply], frozen=True):
-    """List the verticals, where the server has them."""
+    """List the verticals if the server has them."""
 
     name: ClassVar[str] = "list verticals"
 
 
 class ListBrandVoices(Asks[CatalogReply], frozen=True):
-    """List the brand voices, where the server shows them; no source documents that."""
+    """List the brand voices if the server shows them; no source documents that."""
 
     name: ClassVar[str] = "list brand voices"
 
@@ -344,6 +344,6 @@ class DashboardStats(Asks[Stats], frozen=True):
 
 
 class CreditsUsage(Asks[Stats], frozen=True):
-    """Ask for the account's credits, where the server shows them."""
+    """Ask for the account's credits if the server shows them."""
 
     name: ClassVar[str] = "credits usage"

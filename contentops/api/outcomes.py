@@ -37,7 +37,7 @@ from contentops.sanitize import message as plain
 
 
 class Retry(Struct, frozen=True, kw_only=True):
-    """How a call is retried after a passing failure: full jitter, bounded in total time. In seconds."""
+    """Says how a call is retried after a passing failure: with full jitter, for a limited total time. In seconds."""
 
     first: float = 1.0
     """The upper bound of the first wait; it doubles with each try."""
@@ -105,7 +105,7 @@ CHECK_ADDRESS = "check `api.base_url` and `api.dialect`"
 
 
 class Damage(enum.StrEnum):
-    """Why the body of an answer is not whole, though its status arrived."""
+    """Says why the body of an answer is not complete, though its status arrived."""
 
     NONE = ""
     CUT = "the connection broke before the answer was complete"

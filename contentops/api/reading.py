@@ -412,7 +412,7 @@ def _content_list(value: Json) -> ContentList:
 
 
 def _page_limit(value: Json) -> int:
-    """Return the most entries of a page, where the answer says that it is one; 0 for a complete list."""
+    """Return the most entries of a page if the answer says that it is one; 0 for a complete list."""
     limit = value.get("limit") if isinstance(value, dict) and value.get("page") else None
     return limit if isinstance(limit, int) and not isinstance(limit, bool) and limit > 0 else 0
 
@@ -484,7 +484,7 @@ def _catalog(call: calls.Call, value: Json) -> CatalogReply:
 
 
 def _number(value: Json, *names: str) -> int | None:
-    """Return a number about the pages of a list, under any of the known keys."""
+    """Return the number in a reply under the first of the keys `names` that has one; None if none has."""
     outer = _map(value)
     for level in (outer, _map(outer.get("data")), _map(outer.get("pagination"))):
         for name in names:

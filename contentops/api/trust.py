@@ -104,7 +104,7 @@ def secret_values(settings: ApiSettings | None, environ: Mapping[str, str]) -> f
 
 
 def check_variables(settings: ApiSettings, environ: Mapping[str, str]) -> None:
-    """Raises Refused where the settings name a variable whose value may not be sent."""
+    """Raises Refused if the settings name a variable whose value may not be sent."""
     names, prefix = ("key_env", "user_env"), PREFIX
     if settings.has_model:
         names, prefix = ("model_url_env", "model_key_env"), MODEL_PREFIX

@@ -152,7 +152,7 @@ def try_git(
 ) -> GitResult:
     """Run git, `extra` in its environment, for at most `timeout` seconds; return its result even if it failed.
 
-    Raises GitFailed where git cannot be started.
+    Raises GitFailed if git cannot be started.
     """
     environ = {name: value for name, value in git_environment(os.environ).items() if name not in _LOCAL}
     # The C locale keeps the messages we look for.

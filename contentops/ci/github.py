@@ -62,7 +62,7 @@ class GitHub(Struct, frozen=True, kw_only=True):
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Return the JSON that answers `method` on `path`, below the repository or a whole address.
 
-        Reads are tried again; a change only where it certainly did nothing (429, and 403 for too many requests).
+        Reads are tried again; a change only if it certainly did nothing (429, and 403 for too many requests).
         Raises HostError.
         """
         for attempt in range(1, TRIES + 1):
@@ -283,7 +283,7 @@ def shown_in(body: str) -> Shown:
 def post_comment(github: GitHub, number: int, marker: str, body: str, *, instead: str = "") -> Posted:
     """Write `body`, which starts with `marker`, into our comment on a pull request, or make one.
 
-    Where there is none, one of ours that starts with the line `instead` is used. Comments of others, and one that shows
+    If there is none, one of ours that starts with the line `instead` is used. Comments of others, and one that shows
     the plan of a newer run, stay as they are. Raises HostError, also where an answer is lost: the next call finds the
     comment.
     """

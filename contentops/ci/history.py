@@ -38,7 +38,7 @@ _FILE_LOG = ("--full-history", f"--max-count={VERSIONS}", "--raw", "--no-abbrev"
 
 
 class Version(NamedTuple):
-    """A file as it was in git, and the first commit that made it so, with its time and author.
+    """One version of a file in git, and the first commit that has it, with its time and author.
 
     Of one that is older than what is read: `C^`, without these.
     """
@@ -168,7 +168,7 @@ def base_commit(root: str, environ: Mapping[str, str]) -> str:
     """Return the commit that a pull request is compared with; empty if this is none.
 
     On GitHub the first parent of the merge that a runner checks out, on GitLab the commit that it names. Raises
-    GitFailed where the clone does not have it, UsageError outside a clone.
+    GitFailed if the clone does not have it, UsageError outside a clone.
     """
     if environ.get("GITHUB_BASE_REF"):
         run_git(root, "rev-parse", "--verify", "--quiet", "HEAD^2")

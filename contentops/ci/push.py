@@ -158,7 +158,7 @@ def refuse_unfinished(clone: Clone) -> None:
 
 
 def refuse_unfit_lock(root: str, environment: str, *, ignored: bool = True) -> None:
-    """Raise Refused where git would store a pointer of Git LFS for lock or jobs, or (`ignored`) ignores one of them.
+    """Raise Refused if git would store a pointer of Git LFS for lock or jobs, or (`ignored`) ignores one of them.
 
     Does nothing outside a repository, and where git cannot say.
     """
@@ -436,9 +436,9 @@ def push(
 ) -> Pushed:
     """Push one commit of the results on top of the target branch; for a review, or where that fails, to a separate one.
 
-    Where the branch has moved, git merges. If it finds a conflict, the separate branch has the results alone, and a
-    person merges. `pause` waits some seconds between two attempts. Raises Refused where the clone has commits that the
-    branch lacks, NotPublished where nothing could be pushed.
+    If the branch has moved, git merges. If it finds a conflict, the separate branch has the results alone, and a
+    person merges. `pause` waits some seconds between two attempts. Raises Refused if the clone has commits that the
+    branch lacks, NotPublished if nothing could be pushed.
     """
     for attempt in range(1, ATTEMPTS + 1):
         if attempt > 1:
@@ -587,9 +587,9 @@ def _heads(ended: GitResult) -> dict[str, str]:
 def look_ahead(clone: Clone, target: Target, known: frozenset[RequestId]) -> None:
     """Refuse an apply whose results could not be pushed, or that would pay again for what an earlier run paid for.
 
-    `known`: the requests whose results this checkout has. Raises Refused where something is staged or not pushed, for
-    a lock or jobs that git ignores, and while other results are on the branch or on one of their own; NotPublished
-    where the remote lacks the branch; GitFailed if it does not answer.
+    `known`: the requests whose results this checkout has. Raises Refused if something is staged or not pushed, git
+    ignores the lock or the jobs, or other results are not merged yet. Raises NotPublished if the remote lacks the
+    branch, and GitFailed if it does not answer.
     """
     with alone(clone):
         refuse_unfinished(clone)

@@ -62,7 +62,7 @@ def report_plan(plan: Plan) -> None:
 
 
 def report_outputs(values: Mapping[str, str]) -> None:
-    """Write values, each of one line, to the step's outputs, under a runner."""
+    """Write one-line values to the outputs of the GitHub step; outside of a workflow, do nothing."""
     _append("GITHUB_OUTPUT", lambda: "".join(f"{name}={value}\n" for name, value in values.items()))
 
 

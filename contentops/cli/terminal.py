@@ -59,14 +59,14 @@ def confirmed(question: str) -> bool:
 
 
 def need_person(action: str, hint: str) -> None:
-    """Raise Refused where no person can confirm an action."""
+    """Raise Refused if no person can confirm an action."""
     if not can_ask():
         message = f"{action} needs confirmation, and there is no terminal to ask on"
         raise Refused(message, code="not-confirmed", hint=hint)
 
 
 def need_yes(*, said: bool) -> None:
-    """Raise Refused where a person did not say yes."""
+    """Raise Refused if a person did not say yes."""
     if not said:
         raise Refused("not confirmed; nothing was done", code="not-confirmed")
 

@@ -136,7 +136,7 @@ _CONTAINERS: Final = {
 
 
 class _BlockReader:
-    """Makes blocks of the parser's tokens, which open and close one another."""
+    """Builds blocks from the parser's tokens; each block has an opening and a closing one."""
 
     def __init__(self, body: str) -> None:
         self._source = body.split("\n")
@@ -228,7 +228,7 @@ def _title(token: Token) -> str:
 
 
 class NewSection(Struct, frozen=True):
-    """The text under one heading, as a server wrote it again."""
+    """A section that a server wrote again: its heading and the text under it."""
 
     heading: str
     words: str
@@ -237,7 +237,7 @@ class NewSection(Struct, frozen=True):
 
 
 class Unusable(Struct, frozen=True):
-    """Why no section is taken from an answer."""
+    """Says why an answer gives no usable section: the answer lacks it, or it does not fit the text."""
 
     why: Literal["absent", "empty", "beside", "others", "gone", "open"]
     """The answer has no such heading; no text under it; words beside the section alone; another text in other sections.
@@ -269,7 +269,10 @@ def new_section(answer: str, heading: str, texts: Iterable[str]) -> NewSection |
 
 
 def take_section(text: str, answer: str, heading: str, texts: Iterable[str]) -> tuple[str, NewSection] | Unusable:
-    """Return `text` with the section of a server's answer in it, and that section; `texts` as in `new_section`."""
+    """Replace a section of `text` with the one in a server's answer; return the text and the new section.
+
+    `texts`: see `new_section`.
+    """
     if _only(text, heading) is None:
         return Unusable("gone")
     new = new_section(answer, heading, (text, *texts))
@@ -280,7 +283,7 @@ def take_section(text: str, answer: str, heading: str, texts: Iterable[str]) -> 
 
 
 def put_section(text: str, new: NewSection) -> str | None:
-    """Return `text` with the section replaced; None without exactly one such section, or if it cannot have it."""
+    """Return `text` with the section replaced; None if it has not exactly one such section, or others would change."""
     span = _only(text, new.heading)
     if span is None:
         return None

@@ -88,7 +88,7 @@ class _TooManyStepsError(Exception):
 
 
 class _Meter:
-    """The steps that are left."""
+    """Counts the steps that a schema may still use."""
 
     __slots__ = ("left",)
 
@@ -265,7 +265,7 @@ def checked_text(text: str, output: str) -> CheckedText:
 
 
 def check_text(checks: Checks, text: CheckedText, exists: Exists) -> tuple[Finding, ...]:
-    """Everything that the checks find, in the order of the keys and then of the lines; never raises.
+    """Return everything that the checks find, in the order of the keys and then of the lines; never raises.
 
     Commands are not run here.
     """

@@ -41,7 +41,7 @@ class Figure(NamedTuple):
 
 
 class Known:
-    """The set of all numbers in some figures, to look numbers up."""
+    """Holds all numbers of some figures, and tells whether a number is among them."""
 
     def __init__(self, figures: Iterable[Figure]) -> None:
         self._numbers: set[str] = set()
@@ -61,7 +61,7 @@ _SEEN: Final = re.compile(r"\S")
 
 
 def blank(match: re.Match[str]) -> str:
-    """Spaces of the length of a match, with its line ends."""
+    """Return as many spaces as a match is long, with its line ends."""
     return _SEEN.sub(" ", match[0])
 
 
@@ -276,7 +276,7 @@ _MARKS: Final = re.compile(r"[*~]+|(?<!\w)_+|_+(?!\w)|\d\ufe0f?\u20e3")
 
 
 def prose_of(segments: Iterable[Segment]) -> Prose:
-    """Passages without code, addresses, tags and the escapes of Markdown and HTML.
+    """Return passages without code, addresses, tags and the escapes of Markdown and HTML.
 
     They are one text, as patterns are many and passages often short.
     """
@@ -345,7 +345,7 @@ def without_addresses(text: str) -> str:
 
 
 def _normal(url: str) -> str:
-    """Host, path and query of a URL, without scheme, `www.`, fragment and the slash at its end."""
+    """Return host, path and query of a URL, without scheme, `www.`, fragment and final slash."""
     from urllib.parse import unquote  # start-up: most commands look at no address
 
     rest = url.rpartition("://")[2] if "://" in url[:8] else url
@@ -375,7 +375,7 @@ def parents(normal: str) -> Iterator[str]:
 
 
 class Unsourced(NamedTuple):
-    """What a text states and its brief does not, where it is first."""
+    """A number or address that a text states without a source in its brief, at its first location."""
 
     line: int
     """The line of the body (from 1), or 0 for the title."""
@@ -385,7 +385,7 @@ class Unsourced(NamedTuple):
 
 
 def claims_without_source(check: Grounded, title: str, body: str) -> list[Unsourced]:
-    """Return what a text states and its brief does not, by line; the same words once. Never raises."""
+    """Return the numbers and addresses of a text that its brief lacks, by line, each once. Never raises."""
     brief = _Brief(check)
     prose = prose_of([Segment(-1, title, is_heading=True), *segments(body)])
     claims: list[Claim] = []

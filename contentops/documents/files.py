@@ -1,7 +1,7 @@
 """The only code that writes outputs: whole files, replaced at once, and only if they are what the plan saw.
 
 A kill at any point leaves the old file or the new one, whole; at worst a `.contentops-*.tmp` file is left, which
-`sweep` removes. Where there was no file, the new one gets its name by a link, which fails if a person made one in
+`sweep` removes. If there was no file, the new one gets its name by a link, which fails if a person made one in
 between. Without hard links (FAT, some network shares), one made within the last microseconds is not noticed.
 
 A file with the remembered stamp (device, inode, size, times) is unchanged, if the stamp was already old when it was
@@ -133,7 +133,7 @@ class _File(Struct, frozen=True):
 
 
 class Outputs:
-    """The files below one project root.
+    """Reads and changes the files below one project root.
 
     Paths are relative to the root, with forward slashes. `expect` is the digest of the file the plan saw, empty for no
     file; it is checked directly before the one call that changes the tree. A step that was done before does nothing.
@@ -174,7 +174,7 @@ class Outputs:
         return observation
 
     def observe_all(self, paths: Iterable[str]) -> Iterator[tuple[Observed, Stamp | None]]:
-        """Yield the same for several paths, each with the stamp by which that file is recognised later.
+        """Yield for each path the result of `observe`, and the stamp by which an unchanged file is recognised later.
 
         None if no file was read, or the result depends on `whole`.
         """
@@ -483,7 +483,7 @@ def observe_by_stamp(
     *,
     now: int,
 ) -> dict[str, Observed]:
-    """Return the file at each path now, by its stamp where that is enough; remembered for the next time.
+    """Observe the file at each path, reading only those whose stamp is new; remember the result for the next call.
 
     `get` gives the text that was `put`, by name. `now` is nanoseconds since the epoch, on the clock that stamps files.
     """

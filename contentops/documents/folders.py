@@ -60,7 +60,7 @@ HAS_HANDLES: Final = (
 
 
 class Folder(Struct, frozen=True):
-    """An entered folder: its absolute path, and its handle where the system has such. Methods raise OSError."""
+    """A folder that was entered: its absolute path, and its handle if the system has handles. Methods raise OSError."""
 
     path: str
     fd: int | None
@@ -165,9 +165,9 @@ class Tree:
 
     @contextlib.contextmanager
     def entries(self) -> Iterator[Callable[[Sequence[str]], DirEntry | None]]:
-        """Give a function that enters the folder of a path and returns the entry; None if there is no such folder.
+        """Yield a function that enters the folder of a path and returns the entry; None if there is no such folder.
 
-        Where the system has handles, a folder stays open for paths in it that follow each other. Raises like `folder`.
+        If the system has handles, a folder stays open for paths in it that follow each other. Raises like `folder`.
         """
         with contextlib.ExitStack() as stack:
             last: tuple[Sequence[str], Folder] | None = None

@@ -45,7 +45,7 @@ _FRONT_BELOW: Final = re.compile(r"\ufeff?(?:[ \t]*\r?\n)+---[ \t]*\r?\n")
 
 
 class MarkdownFile(Struct, frozen=True, kw_only=True):
-    """A file taken apart. With a `problem`, `front`, `provenance` and `title` are empty.
+    """A Markdown file, split into its parts. With a `problem`, `front`, `provenance` and `title` are empty.
 
     `front` holds JSON values without `title` and `contentops`; `title` and `body` are cleaned.
     """
@@ -242,7 +242,7 @@ def fenced(lines: Iterable[str]) -> str:
 
 
 def update(text: str, changes: Mapping[str, Any]) -> str:
-    """Return `text` with the front matter keys of `changes` set, or removed where the value is None.
+    """Return `text` with the front matter keys of `changes` set, or removed if the value is None.
 
     Every other byte stays: comments, order, unknown keys, body, line endings, byte order mark. A key whose value is
     equal already is not touched. New keys go before the `contentops` block, or to the end; a new title goes first.
@@ -270,7 +270,7 @@ def update(text: str, changes: Mapping[str, Any]) -> str:
 def replace_body(text: str, body: str) -> str:
     """Return `text` with another body (cleaned, in the file's line endings); the front matter keeps its bytes.
 
-    Where there is no front matter and the body looks like some, an empty block keeps the two apart.
+    If there is no front matter and the body looks like some, an empty block keeps the two apart.
     Raises OutputError if the front matter cannot be read.
     """
     parsed = parts(text)
@@ -314,7 +314,7 @@ def _lines_of(block: str, parsed: Parts, entry: Entry) -> str:
 
 
 def carry(text: str, entries: Iterable[WrittenEntry]) -> str:
-    """Return `text` with the entries that its front matter lacks, each as it was written where that is possible.
+    """Return `text` with the entries that its front matter lacks, each as it was written if that is possible.
 
     Raises OutputError like `update`.
     """

@@ -146,7 +146,7 @@ def apply_preset(preset: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_addresses(preset: str, front: Mapping[str, Any], addresses: Sequence[str]) -> dict[str, Any]:
-    """Front matter with `addresses` beside those that it says lead to the page, where `preset` has a key for them."""
+    """Return front matter with `addresses` added to its redirects, if `preset` has a key for those."""
     key = redirects_key(preset)
     if not (key and addresses):
         return dict(front)
@@ -168,7 +168,7 @@ def title_for(preset: str, title: str) -> str:
 
 
 def backslashed(preset: str, metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the keys of `metadata` whose texts hold a backslash where the generator cannot take one."""
+    """Return the keys of `metadata` whose texts have a backslash, if the generator of `preset` cannot read one."""
     return tuple(key for key, value in metadata.items() if preset == "docusaurus" and _has_backslash([key, value]))
 
 

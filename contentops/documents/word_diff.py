@@ -83,7 +83,7 @@ _SENTENCE_ENDS: Final = frozenset(".!?\u2026\u3002\uff01\uff1f")
 
 
 class Side(enum.StrEnum):
-    """Which of two texts has some words."""
+    """Says which of two texts has some words: the old one, the new one or both."""
 
     BOTH = "both"
     GONE = "gone"
@@ -391,7 +391,7 @@ def take_new(base: str, edited: str, new: str) -> Renewed | None:
     """Return the new text with the edits that make `edited` of `base`.
 
     What a person touched, added, removed, renamed or moved stays; every other section comes from the new text, in its
-    order where the person did not move things. A kept section that the new text lacks stays behind the one it followed.
+    order if the person did not move things. A kept section that the new text lacks stays behind the one it followed.
     None: a code block or comment that one section leaves open would take in the next one.
     """
     if clean_body(edited) == clean_body(base):
@@ -471,7 +471,7 @@ def _padded(body: str) -> str:
 
 
 def _joined(texts: Iterable[str], *sources: Mapping[Key, str]) -> str:
-    """Joins sections with a blank line where one is needed: an underlined heading would take in the line before it.
+    """Join sections, with a blank line if the next heading would otherwise take in the line before it.
 
     Sections that are neighbours in one of the `sources` get none.
     """

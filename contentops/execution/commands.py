@@ -178,7 +178,7 @@ def _run(argv: list[str], root: Path, patience: float) -> tuple[int, str]:
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:
-    """Ends a command with all that it started."""
+    """End a command and every process that it started."""
     with contextlib.suppress(OSError):
         if os.name == "posix":
             os.killpg(child.pid, signal.SIGKILL)

@@ -24,8 +24,8 @@ async def find(
 ) -> StoredContent | None:
     """Return a stored content that no other item owns and whose body is ours, or None; it is ours from now on.
 
-    Where there is none, one with an earlier text of our request. `titled`: only one with our title too. `beside`:
-    contents to leave out. Without `again`, this run has sent nothing that could be it. Raises Ended where that cannot
+    If there is none, one with an earlier text of our request. `titled`: only one with our title too. `beside`:
+    contents to leave out. Without `again`, this run has sent nothing that could be it. Raises Ended if that cannot
     be decided: no answer, too many contents, or some whose id cannot be used.
     """
     index = ctx.index

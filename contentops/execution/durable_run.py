@@ -94,7 +94,7 @@ class DurableRun:
     # --- the primitives ----------------------------------------------------------------------------------
 
     def now(self) -> float:
-        """Loop time in seconds."""
+        """Return the time of the event loop, in seconds."""
         return self._loop.time()
 
     def record(self, step: str, *facts: Fact) -> None:
@@ -335,7 +335,7 @@ class DurableRun:
     def _feed(self) -> None:
         """Begin as many programs as there is room for.
 
-        Where none can go on, those that wait for the last look do; where none is left, the run is finished.
+        If none can go on, those that wait for the last look do; if none is left, the run is finished.
         """
         while self._active < self._most and self._programs is not None:
             try:

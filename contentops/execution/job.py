@@ -86,7 +86,7 @@ async def collect_lost(ctx: Context, item: Item, slot: JobSlot, job: Job) -> Sen
 async def resolve(ctx: Context, item: Item, slot: JobSlot, lost: Lost) -> SentJob | Text | None:
     """Find out what became of a submit: now, and once more when everything else is done.
 
-    None: the server has proved that it never got it, so that it may be sent again. Raises Ended where it is unknown.
+    None: the server has proved that it never got it, so that it may be sent again. Raises Ended if it is unknown.
     """
     slot.take()
     if ctx.run.halted:
@@ -159,7 +159,7 @@ async def _by_id(ctx: Context, item: Item, slot: JobSlot, lost: Lost) -> SentJob
 
 
 def _seconds_to_proof(ctx: Context, lost: Lost) -> float:
-    """Seconds until an unknown id proves that no job came: by then, a job would show and no submit can still arrive."""
+    """Return the seconds until an unknown id proves that there is no job, because no submit can still arrive."""
     if ctx.server == "local":
         return 0.0
     shows, now = ctx.capabilities.shows_after, ctx.run.now()
@@ -283,7 +283,7 @@ async def submit(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState,
 
 
 async def _runs_already(ctx: Context, job: Job) -> bool:
-    """Return whether another machine has started a job under this id. Raises Ended where that is unknown."""
+    """Return whether another machine has started a job under this id. Raises Ended if that is unknown."""
     answer = await ctx.ask(GetStatus(job.request_id))
     if isinstance(answer, JobStatus):
         ctx.admission.answered(known=True)
@@ -316,7 +316,7 @@ async def _start(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState,
 
 
 async def _send(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, job: Job) -> SentJob | Lost:
-    """Send a submit until it is accepted, or its outcome is unknown. Raises Ended where it is refused."""
+    """Send a submit until it is accepted, or its outcome is unknown. Raises Ended if it is refused."""
     attempts, sent = Attempts(ctx), ctx.run.now()
 
     def intend() -> None:

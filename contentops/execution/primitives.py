@@ -120,7 +120,7 @@ def next_poll(
 
 
 class Stop:
-    """A person's wish to end the run; may be asked for from a signal handler."""
+    """A person's request to end the run; a signal handler may make it."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -141,7 +141,7 @@ R = TypeVar("R", bound=Reply)
 
 
 class Priority(enum.IntEnum):
-    """Which call goes first when requests are scarce."""
+    """Says which call goes first when the rate limit makes calls wait."""
 
     SAVE = 0
     LOOKUP = 1
@@ -216,7 +216,7 @@ class SentJob(Struct, frozen=True, kw_only=True):
 
 
 class Lost(Struct, frozen=True, kw_only=True):
-    """A submit of which no one knows whether it arrived. Times are loop times."""
+    """A submit that may or may not have arrived. Times are loop times."""
 
     job: Job
     why: str
@@ -362,7 +362,7 @@ def iso_exact(seconds: float) -> str:
 
 
 def seconds_of(text: str) -> float | None:
-    """ISO time as seconds since the epoch; a time without a zone counts as UTC. None for anything else."""
+    """Return an ISO time as seconds since the epoch; without a zone it counts as UTC. None for anything else."""
     try:
         when = dt.datetime.fromisoformat(text)
     except ValueError:

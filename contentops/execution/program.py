@@ -69,7 +69,7 @@ from contentops.tokens import sum_tokens
 async def checked(ctx: Context, item: Item, item_state: ItemState, step: Write) -> ItemState:
     """Return the state with the findings in the text that `step` is about to write; each text is checked once.
 
-    Raises Ended where a person's words are to stay in it and cannot.
+    Raises Ended if a person's words are to stay in it and cannot.
     """
     text, checks = item_state.text, item.spec.checks
     if text is None or checks == NO_CHECKS or not step.is_new:

@@ -53,7 +53,7 @@ def intended(ctx: Context, job: Job) -> Job:
 
 
 def accepted(ctx: Context, item: Item, slot: JobSlot, job: Job, job_id: str, *, sent: float | None) -> SentJob:
-    """Record the job before anything asks for it; a submit of this very run counts as spent.
+    """Record an accepted job before its status is asked for; a submit of this run counts as spent.
 
     A job without an id cannot be polled: until its text is kept, it is a submit with an unknown outcome.
     """

@@ -50,7 +50,7 @@ _METADATA = "metadata."
 
 
 class Stages:
-    """Which stages the items of a run have reached, each with whether it is as it was planned."""
+    """Records which stages the items of a run have reached, and whether each is as planned."""
 
     def __init__(self, plan: Plan) -> None:
         loop = asyncio.get_running_loop()

@@ -303,7 +303,7 @@ class Context(Edges):
             )
 
     def stop_after_first(self, message: str, hint: str) -> None:
-        """Submit nothing more where the first job of a server failed, or its outcome is unknown."""
+        """Submit nothing more if the first job of a server failed, or its outcome is unknown."""
         if not self.admission.proven:
             self.run.stop("first-contact", message, hint, at_once=False)
 

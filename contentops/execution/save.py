@@ -180,7 +180,7 @@ async def publish(ctx: Context, item: Item, item_state: ItemState, step: Publish
 async def _may_overwrite(ctx: Context, draft: Draft, content_id: str, replaces: Digest) -> Draft | None:
     """Return the draft, if it may be saved over the stored content; None: that is gone, or belongs to another item.
 
-    Raises Ended where a person edited it in WriterzRoom.
+    Raises Ended if a person edited it in WriterzRoom.
     """
     answer = await ctx.ask(GetContent(content_id), Priority.SAVE)
     if isinstance(answer, Failure):
@@ -268,7 +268,7 @@ def _with_its_content(ctx: Context, draft: Draft, content: Content) -> Record:
 
 
 def _our_digests(draft: Draft) -> tuple[set[Digest], set[Digest]]:
-    """Digests of our titles and bodies: saved, about to be saved, given back, or made by a job."""
+    """Return the digests of titles and bodies that are ours: saved, about to be, returned, or made by a job."""
     titles, bodies = {title_digest(draft.title)}, {draft.digest}
     for record in (draft.item.change.record, draft.item_state.record):
         if record is None:

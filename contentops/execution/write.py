@@ -116,7 +116,7 @@ _AGAIN = "run `contentops plan` to see what to do"
 
 
 def move(ctx: Context, item: Item, item_state: ItemState, step: Move) -> ItemState:
-    """Rename the item's file, and record it. Raises Ended where another file is in the way, OutputError."""
+    """Rename the item's file, and record it. Raises Ended if another file is in the way, OutputError."""
     try:
         ctx.outputs.move(step.source, step.target, expect=step.expects)
     except FileChanged as error:
@@ -418,7 +418,7 @@ def update_front(ctx: Context, item: Item, item_state: ItemState, step: Update) 
 
 
 def acknowledge(ctx: Context, item: Item, item_state: ItemState, step: Acknowledge | Update) -> ItemState:
-    """Bring the record up to the manifest where no text changes: kept edits, new ids, protection."""
+    """Update the record from the manifest if no text changes: kept edits, new ids, protection."""
     before, spec = item_state.record, item.spec
     record = base_record(ctx, item, item_state)
     record = structs.replace(record, metadata=_front_after(step, before, existed=before is not None))

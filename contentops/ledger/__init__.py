@@ -1,6 +1,6 @@
 """What several machines share in PostgreSQL: jobs, claims, the apply lock, one limiter.
 
-The only room that imports psycopg, and imported only where a ledger is configured.
+The only room that imports psycopg, and imported only if a ledger is configured.
 """
 
 from contentops.errors import StateError

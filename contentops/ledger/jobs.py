@@ -98,7 +98,7 @@ RETURNING server, request_id, at, job"""
 
 
 class JobKey(NamedTuple):
-    """What names a line: an order at a server, and the server's job of it."""
+    """The key of a line: a submit at a server, and the server's job for it."""
 
     server: str
     request_id: RequestId
@@ -107,7 +107,7 @@ class JobKey(NamedTuple):
 
 
 class JobStage(NamedTuple):
-    """How far a row is: the number of its state and whether it is lost, and how often it was changed since."""
+    """The progress of a row: the number of its state, whether it is lost, and how often it changed since."""
 
     number: int
     rev: int
@@ -127,7 +127,7 @@ class LedgerScope(Struct, frozen=True, kw_only=True):
 
 
 class Read(Struct, frozen=True, kw_only=True):
-    """What a ledger has of a project that a checkout lacks."""
+    """The rows of a project that a ledger has and a checkout lacks."""
 
     stages: Mapping[JobKey, JobStage]
     """How far every job is."""

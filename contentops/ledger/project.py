@@ -75,7 +75,7 @@ def applying(runner: Runner, scope: LedgerScope, *, page: str = "", shard: str =
 def spending(session: LedgerSession, lineage: str) -> Iterator[None]:
     """Let one command of a project at a time plan and pay while the block runs, in whatever environment.
 
-    Raises LockHeld where another one does.
+    Raises LockHeld if another one does.
     """
     number = _number(lineage, "/")  # no environment has this name
     if not session.lock(APPLYING, number):
@@ -132,7 +132,7 @@ WHERE j.lineage = %(lineage)s"""
 
 
 class ClaimKey(Struct, frozen=True):
-    """A request id at a server: what is claimed."""
+    """The key of a claim: a request id at a server."""
 
     server: str
     request_id: RequestId

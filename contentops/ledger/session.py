@@ -120,7 +120,7 @@ def no_address(url: str) -> StateError:
 
 
 class Fault(Struct, frozen=True):
-    """What to do about an error of PostgreSQL."""
+    """Says what to do about an error of PostgreSQL."""
 
     passes: bool
     """Whether to wait: it may be over in a moment."""
@@ -594,7 +594,7 @@ def utc(column: str) -> str:
 
 
 def read_json(text: str, kind: type[T]) -> T | None:
-    """Return the JSON of a row as a `kind`; None if it does not fit."""
+    """Decode the JSON of a row as an object of type `kind`; None if it has another form."""
     try:
         return decode_json(text, kind)
     except (msgspec.MsgspecError, ValueError):

@@ -116,13 +116,13 @@ class Compiled:
         self.names = tuple(sorted(names.union(*read)))
 
     def render(self, lookup: Lookup) -> Json:
-        """Return the value, a text unless the template is one whole expression. Raises TemplateError."""
+        """Render the template, to a text unless it is one whole expression. Raises TemplateError."""
         return self._guarded(lookup, as_json, Allowance(self._steps))
 
     def explore(self, lookup: Lookup) -> None:
-        """Run it for each way in which a test of an unknown value can end, so that all that it reads is read.
+        """Run the template with both outcomes of each test of an unknown value, to find every text that it reads.
 
-        Raises TemplateError if it fails whatever these values are, and SourceError.
+        Raises SourceError, and TemplateError if it fails with every outcome.
         """
         ways: list[dict[Any, bool]] = [{}]
         tried: set[tuple[Any, bool]] = set()
@@ -247,7 +247,10 @@ class _Checked(NodeTransformer):
     """Refuses what manifests may not use, and adds filters that charge for work."""
 
     def visit(self, node: nodes.Node, *_: Any, **__: Any) -> Any:
-        """Return the node that replaces a node in the compiled template. Raises TemplateError."""
+        """Check a node of the template's syntax tree; return it, or a filter around it that charges for its work.
+
+        Raises TemplateError for a node that manifests may not use.
+        """
         _refuse(node)
         self.generic_visit(node)
         part, charge = _CHARGED.get(type(node), ("", CHARGED))
@@ -423,13 +426,13 @@ def _no_filter(match: re.Match[str], offset: int = 0) -> TemplateError:
 
 
 def _sentence(message: str) -> str:
-    """Return the first line of a message of Python or Jinja in our style."""
+    """Return the first line of a message from Python or Jinja, in the style of our own messages."""
     first = message.splitlines()[0].rstrip(".")[:200]
     return first[:1].lower() + first[1:]
 
 
 def _tag_offset(source: str, at: int = 0) -> int:
-    """Return the offset of the content of the tag around a character, else of the first tag."""
+    """Return the offset of the content of the tag around a character, or of the first tag if none is around it."""
     tags = [match for match in _TAG.finditer(source) if match.start() <= at] or [*_TAG.finditer(source)][:1]
     if not tags:
         return 0

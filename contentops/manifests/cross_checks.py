@@ -70,7 +70,7 @@ def _at(
 
 
 def _check_ids(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
-    """Ids that two files use; duplicates within one file were reported with the file."""
+    """Yield an error for each id that two files use; the check of each file reports its own duplicates."""
     names = [spec.id for result in results for spec in result.specs]
     names += [ItemId(item) for result in results for item, _ in result.claims]
     if len(set(names)) == len(names):
@@ -154,7 +154,7 @@ def _conflict(spec: Spec, other: Spec | str | None, *, is_folder: bool = False) 
 
 
 def _check_requests(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
-    """Items that request exactly the same text: one job would answer all of them."""
+    """Yield an error for items that request exactly the same text, since one job would answer all of them."""
     first: dict[Digest, Spec] = {}
     again: dict[tuple[Location | None, ItemId], list[str]] = {}
     for spec in (spec for result in results for spec in result.specs if spec.request.template):
@@ -203,7 +203,7 @@ def check_environment(project: Project, source: Source, results: Sequence[FileRe
 
 
 def _check_rings(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
-    """Items that refer to one another in a ring."""
+    """Yield an error for items that refer to one another in a ring."""
     specs = [spec for result in results if result.referring for spec in result.specs]
     places = {spec.id: spec.location for spec in specs}
     for nodes in _rings(_readings(specs)):
@@ -214,7 +214,7 @@ def _check_rings(results: Sequence[FileResult], sources: Sources) -> Iterator[Di
 
 
 def _check_paths(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
-    """Items that read where an item is whose own path is made from a text."""
+    """Yield an error for each item that reads the path of another item whose path is made from a text."""
     specs = [spec for result in results if result.referring for spec in result.specs]
     named = {spec.id for spec in specs if "output" in spec.readings}
     for spec in specs if named else ():
@@ -226,7 +226,7 @@ def _check_paths(results: Sequence[FileResult], sources: Sources) -> Iterator[Di
 
 
 def _readings(specs: Sequence[Spec]) -> dict[tuple[ItemId, Stage], set[tuple[ItemId, Stage]]]:
-    """Return what the stages of items wait for: their earlier ones, and those of other items that they read."""
+    """Return for each stage of an item the stages it waits for: its own earlier one, and stages of items it reads."""
     graph: dict[tuple[ItemId, Stage], set[tuple[ItemId, Stage]]] = {}
     for spec in specs:
         if spec.readings:
@@ -271,7 +271,7 @@ def _arrows(ring: Sequence[ItemId]) -> str:
 
 
 def _check_days(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
-    """Warnings for items that are due before a text that they are made from."""
+    """Yield a warning for each item that is due before a text that it is made from."""
     if not any(result.referring for result in results):
         return
     specs = {spec.id: spec for result in results for spec in result.specs}
@@ -291,7 +291,7 @@ def _check_days(results: Sequence[FileResult], sources: Sources) -> Iterator[Dia
 
 
 def _check_moved(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
-    """Pairs of `moved` that contradict each other or the items."""
+    """Yield an error for each pair of `moved` that contradicts another pair or the items."""
     moved = [entry for result in results for entry in result.moved]
     if not moved:
         return
@@ -336,7 +336,7 @@ def _hint_to_nothing(new: str, declared: Sequence[str]) -> str:
 
 
 def check_unused(project: Project, source: Source, results: Sequence[FileResult]) -> list[Diagnostic]:
-    """Warnings for variables of the project, its environment and the command line that no item uses.
+    """Yield a warning for each variable of the project, its environment or the command line that no item uses.
 
     None without items, or while a file has errors, since the variables that it uses may be unknown then.
     """

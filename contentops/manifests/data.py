@@ -271,7 +271,7 @@ def decode_csv(path: str, data: bytes) -> tuple[Source, list[Diagnostic]]:
 def _separator(text: str) -> tuple[str, bool]:
     """Return the separator of a CSV file, and whether its first line only states it, as in Excel (`sep=;`).
 
-    It is a comma where that gives a header without problems, else the sign that gives most columns.
+    It is a comma if that gives a header without problems, otherwise the sign that gives most columns.
     """
     import csv
 

@@ -152,7 +152,7 @@ class _Entry:
         return tuple(sorted(name for name in self.omitted if declared is None or name in declared))
 
     def _file_values(self) -> dict[str, Json]:
-        """Title and front matter of the file."""
+        """Return the title and the front matter of the file in one map."""
         return {**({TITLE_KEY: self.text.title} if self.text.title else {}), **self.text.front}
 
     @property
@@ -161,7 +161,7 @@ class _Entry:
         return not self.text.spec or self.unfit is not None
 
     def omit_cause(self, name: str, key: str, finding: Diagnostic) -> bool:
-        """Omit what a finding about `key` of the field `name` refers to; False if nothing can be omitted."""
+        """Omit the part of the entry that caused a finding about `key` of the field `name`; False if it must stay."""
         if name == "metadata":
             return self._leave_out({key} if key else {*self._file_values()} - self.omitted)
         if self.is_kept or name == "output" or (name == "id" and finding.code not in _UNFIT):
@@ -245,7 +245,7 @@ class _Pattern(Struct, frozen=True):
 
     @property
     def written(self) -> list[str]:
-        """Return the lines that state it in a new manifest."""
+        """Return the lines that state the pattern in a new manifest."""
         return (
             ["defaults:", *(f"  {line}" for line in write_pair("output", _BY_ID + self.ending))] if self.is_new else []
         )
@@ -255,7 +255,7 @@ _BY_ID: Final = "{{ item.id }}"
 
 
 def _pattern(manifest: Manifest, texts: Iterable[Existing]) -> _Pattern:
-    """Return the pattern of an existing manifest, else the one that fits most of the texts."""
+    """Return the pattern of an existing manifest; for a new one, the pattern that fits most of the texts."""
     if manifest.text is not None and _indent(manifest.path, manifest.text) is not None:
         stated = (read_yaml(manifest.path, manifest.text.encode())[0].root or {}).get("defaults")
         output = stated.get("output") if isinstance(stated, dict) else None

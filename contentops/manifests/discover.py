@@ -130,7 +130,7 @@ class ProjectFiles:
         return (path for path in self._walk(folder, 0, [], deep=True) if path != PROJECT_FILE)
 
     def _walk(self, folder: str, depth: int, findings: list[Diagnostic], *, deep: bool) -> Iterator[str]:
-        """Files below a folder, down to `depth` levels, or to any if `deep`."""
+        """Return the files below a folder, down to `depth` levels; with `deep`, to any depth."""
         full = f"{self._root}/{folder}"
         self.searched.add(folder)
         if folder and not self._inside(folder):

@@ -150,7 +150,7 @@ def _map(written: Written) -> Written:
 
 
 def _defaults(written: Written) -> Written:
-    """Default fields without those that only an item has."""
+    """Return the default fields without those that only an item can have."""
     value = {key: below for key, below in _map(written).value.items() if key not in _ITEM_ONLY}
     return structs.replace(written, value=value)
 
@@ -239,7 +239,7 @@ _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
 class _Sources:
-    """The `for_each` and `matrix` of one item, where their rows are read."""
+    """Reads the rows of the `for_each` and `matrix` of one item, and chooses among them."""
 
     def __init__(
         self,
@@ -258,7 +258,7 @@ class _Sources:
         """A `for_each` that is a map."""
 
     def written(self) -> dict[str, Written] | None:
-        """Return where rows and axes come from, by axis, and the rows under `_ROWS`; None if a part is missing."""
+        """Return the written values that give the rows (under `_ROWS`) and each axis; None if one is missing."""
         sources = {_ROWS: self.item.below("for_each")} if "for_each" in self.item.value else {}
         if self.query is not None:
             if "data" not in self.query.value:
@@ -272,14 +272,14 @@ class _Sources:
         return sources
 
     def warn_empty(self, source: Written, axis: str, *, chosen: bool = False) -> None:
-        """Warn about an item that makes none."""
+        """Warn about an entry whose rows make no item."""
         core = f"makes no items: {f'the axis `{axis}` of its `matrix`' if axis else 'its `for_each`'} is empty"
         if chosen:
             core = "makes no items: its `for_each` chooses none of the rows"
         self.problems.about(self.label, source, "empty-for-each", core, severity=Severity.WARNING)
 
     def choose(self, query: Written, rows: Sequence[DataRow]) -> Sequence[DataRow] | None:
-        """Return the rows that a `for_each` chooses which is a map; None after a problem."""
+        """Return the rows that a `for_each` in the form of a map chooses; None if there was a problem."""
         where, limit = query.value.get("where"), query.value.get("limit")
         chosen: Sequence[DataRow] | None = rows
         if isinstance(where, str):

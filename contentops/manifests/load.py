@@ -68,7 +68,7 @@ def load(
     drafts: Mapping[str, bytes] = MappingProxyType({}),
     accepted: AcceptedTexts | None = None,
 ) -> Desired:
-    """Everything the manifests of a project declare, rendered and checked.
+    """Load everything that the manifests of a project declare, rendered and checked.
 
     `drafts` are manifests by path that replace files or are added to them. Without a catalog, slugs and inputs are not
     checked, and a note says so. `accepted` are the texts that `ref` reads; without them, items that use any wait.
@@ -325,7 +325,7 @@ class _Later:
         return self._placed(structs.replace(spec, trouble=(*problems.done(), *spec.trouble)), texts)
 
     def _placed(self, spec: Spec, texts: DeclaredTexts) -> Spec:
-        """Return an item, or where its output cannot be written, with the path that it has and the reason."""
+        """Return the item; if its output is not free, return it with the path of its texts and the reason."""
         if self._rendered[spec.id].output or not spec.output or (found := self._outputs.take(spec)) is None:
             return spec
         return structs.replace(spec, output=texts.path_of(spec.id), trouble=(*spec.trouble, found))

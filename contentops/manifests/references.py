@@ -76,7 +76,7 @@ class ReferredText(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def reference(self) -> Reference:
-        """Return what a record stores about this text: its id and digest."""
+        """Return the reference that a record stores for this text: its id and digest."""
         text = NOTHING if self.wait is not None else text_digest(self.file.title, self.file.body)
         return Reference(id=self.id, text=text, wait=self.wait)
 

@@ -132,7 +132,7 @@ class Rendered:
         problems: Problems,
         texts: DeclaredTexts | None = None,
     ) -> None:
-        """`problems` gets what cannot be rendered whatever the texts are."""
+        """`problems` gets the values that cannot be rendered, whatever the texts are."""
         self.declared = declared
         self.each = each
         self.values = dict(declared.values)
@@ -242,7 +242,7 @@ class Rendered:
         self._leave_out(self._texts)
 
     def _found(self, problems: Problems, texts: DeclaredTexts) -> dict[str, tuple[Reading, ...]]:
-        """Return what each value reads of other items, by its name with dots. Raises _FailedError."""
+        """Return for each value, by its dotted name, the parts of other items it reads. Raises _FailedError."""
         explorer = _Explorer(self.declared, self.each, self._scope, self._uses, problems, texts)
         found: dict[str, tuple[Reading, ...]] = {}
         failed = False
@@ -300,7 +300,7 @@ class Rendered:
         return tuple(made[id_] for id_ in sorted(made))
 
     def frames(self, texts: DeclaredTexts) -> tuple[Digest, Digest]:
-        """Return the digest of what the request is made from but for texts and rows, and the one before `moved`.
+        """Return the digest of the request's own templates and variables, now and before `moved`.
 
         Both are empty if it uses none.
         """
@@ -505,7 +505,7 @@ class _Explorer(Rendered):
     """An item whose templates are run while no text is known, to find what they read."""
 
     def readings_of(self, own: Opened, texts: DeclaredTexts) -> tuple[Reading, ...]:
-        """Return what the templates of a value, and of all that they use, read of other items, in order.
+        """Return the parts of other items that a value's templates read, directly or through other values, in order.
 
         A text of which some part is read is not named without a part too.
         """
@@ -550,7 +550,7 @@ class _Explorer(Rendered):
         return named
 
     def lookup(self, name: str) -> Any:
-        """Return the value of a name, or MISSING; unknown is what is made from texts."""
+        """Return the value of a name, or MISSING; a value made from texts is an `Unknown`."""
         if name in self._scope.readers:
             return super().lookup(name)
         if name == "item":
@@ -582,7 +582,7 @@ class _Explorer(Rendered):
         return self._note(structs.replace(reading, part=name))
 
     def _note(self, reading: Reading) -> Any:
-        """Note what is read, if there is such a text or part of it."""
+        """Record that a text, or a part of it, is read. Raises TemplateError for an unknown id or address."""
         assert self._texts is not None
         self._texts.reference(reading)
         self._read[reading] = None

@@ -158,7 +158,7 @@ class _Generator(CodeGenerator):
     """Jinja's code generator; it notes the names that a template looks up outside itself."""
 
     def enter_frame(self, frame: Frame) -> None:
-        """Note what is looked up."""
+        """Record the names that the frame looks up."""
         super().enter_frame(frame)
         loads = frame.symbols.loads.values()
         sandbox().names.update(name for action, name in loads if action == "resolve" and name is not None)
@@ -244,7 +244,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return self.undefined(obj=obj, name=attribute) if value is MISSING else value
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        """Return an entry, never an attribute."""
+        """Return an entry of a list or map, never an attribute."""
         if argument is UNKNOWN or isinstance(argument, Undefined):
             return argument
         if isinstance(obj, Lazy):
@@ -273,7 +273,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     # --- what is computed ------------------------------------------------------------------------------------
 
     def call_binop(self, context: Context, sign: str, left: Any, right: Any) -> Any:  # noqa: ARG002 - Jinja's
-        """Return one of the operators, with a bound for what can be much larger than its operands."""
+        """Return the result of an operator; refuse one that would be much larger than its operands."""
         if sign == "%" and isinstance(left, str) and right is not UNKNOWN:
             return self._format(left, right)
         many, times = (left, right) if isinstance(right, int) else (right, left)
@@ -303,7 +303,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return "".join(texts)
 
     def _format(self, text: str, values: Any) -> str:
-        """Return `%` on texts, without unbounded widths."""
+        """Return the result of `%` on a text; widths are bounded."""
         for width, precision, kind in _FORMAT.findall(text):
             if kind == "(" or "*" in (width, precision) or max(len(width), len(precision)) > 3:
                 message = f"uses a format with a width above {MAX_WIDTH}, or with brackets in the NAME of `%(NAME)s`"
@@ -416,7 +416,7 @@ def _check_bits(bits: int) -> None:
 
 
 def _listed(value: Any) -> Any:
-    """Return a value, or the list of what it would give one by one."""
+    """Return a value; if it is an iterator, return its entries as a list."""
     return list(value) if isinstance(value, Iterator | KeysView | ValuesView | ItemsView) else value
 
 
@@ -426,7 +426,7 @@ def _text(value: Any) -> str:
 
 
 def _of_text(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a filter that takes what can be part of a text."""
+    """Return a filter that accepts only values that a text may contain."""
 
     @functools.wraps(function)
     def of_text(value: Any, *args: Any, **kwargs: Any) -> Any:

@@ -61,7 +61,7 @@ _BOUNDS: Final = {
 
 
 class Violation(Struct, frozen=True, kw_only=True):
-    """What does not fit a schema: the path of a value, or of a `key` or name, and what to say about it."""
+    """A violation of a schema: the path of the value, or of a `key` or name, and the words for a message."""
 
     pointer: Pointer
     code: str
@@ -193,7 +193,7 @@ def _problems(schema: Schema, value: Any, name: str = "") -> Iterator[_Problem]:
 
 
 def _violations(errors: Iterable[Any]) -> Iterator[Any]:
-    """Violations; of a value that fits no alternative, those of the alternative for values of its type."""
+    """Yield violations; if a value fits no alternative, those of the alternative for its type."""
     for error in errors:
         chosen = _alternative(error) if error.validator == "anyOf" else None
         if chosen is None:
@@ -250,7 +250,7 @@ def _short(value: Any) -> str:
 
 
 def _kind(value: Any) -> str:
-    """Return what a value is, in plain words."""
+    """Return the type of a value in plain words."""
     if value is None:
         return "nothing"
     if isinstance(value, dict):
@@ -291,7 +291,7 @@ def _unknown_keys(problem: _Problem) -> Iterator[Violation]:
 
 
 def _key_hint(key: str, allowed: Sequence[str]) -> str:
-    """Return what to write instead of an unknown key."""
+    """Return a hint that names the key to write instead of an unknown one."""
     if is_secret(key) and "key_env" in allowed:
         return "keys come from the environment: set `key_env` to the name of a variable"
     if key in _FRONT_MATTER and "metadata" in allowed:
@@ -341,7 +341,7 @@ def _about(problem: _Problem, code: str, statement: str, hint: str = "") -> Iter
 
 
 def _wrong_type(problem: _Problem) -> Iterator[Violation]:
-    """Return a value of another type than any that is asked for."""
+    """Report a value whose type is none of the expected ones."""
     value, kinds = problem.value, problem.argument
     wanted = [kind for kind in ([kinds] if isinstance(kinds, str) else kinds) if kind != "null"]
     statement = f"must be {_join([_KINDS[kind] for kind in wanted])}"
@@ -351,7 +351,7 @@ def _wrong_type(problem: _Problem) -> Iterator[Violation]:
 
 
 def _type_hint(value: Any, wanted: Sequence[str]) -> str:
-    """Return what to write instead; empty if that is not clear."""
+    """Return a hint for a value of the wrong type; empty if it is not clear what was meant."""
     if value is None:
         return "give it a value, or remove the key"
     if isinstance(value, str):
@@ -383,7 +383,7 @@ def _template_hint(value: Any, wanted: Sequence[str]) -> str:
 
 
 def _wrong_value(problem: _Problem) -> Iterator[Violation]:
-    """Return a value that is none of the known ones."""
+    """Report a value that is none of the allowed ones."""
     value = problem.value
     stated = problem.argument if isinstance(problem.argument, list) else [problem.argument]
     allowed = [entry for entry in stated if entry is not None]
@@ -400,7 +400,7 @@ def _wrong_value(problem: _Problem) -> Iterator[Violation]:
 
 
 def _no_branch(problem: _Problem) -> Iterator[Violation]:
-    """Return a value that fits none of several alternatives, of which none is for values of its type."""
+    """Report a value that fits no alternative of the schema, if none of them is for values of its type."""
     if "errorMessage" in problem.schema:
         return _about(problem, "wrong-value", f"cannot be {_kind(problem.value)}")
     stated: list[Schema] = _without_templates(problem.argument)
@@ -410,7 +410,7 @@ def _no_branch(problem: _Problem) -> Iterator[Violation]:
 
 
 def _out_of_bounds(problem: _Problem) -> Iterator[Violation]:
-    """Return a value of the right type that is too small, too large, too long, or of the wrong form."""
+    """Report a value of the right type that is too small, too large, too long, or of the wrong form."""
     secret = bool(problem.schema.get("writeOnly"))
     statement = "is not well-formed" + ("" if secret else f": `{_short(problem.value)}`")
     if problem.keyword in _BOUNDS:

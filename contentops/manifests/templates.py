@@ -112,7 +112,7 @@ Direct = tuple[str, tuple[str, ...]]
 
 
 def _split(source: str) -> tuple[tuple[str, ...], Paths] | None:
-    """Literal texts and the look-ups between them; None if the text has any other Jinja.
+    """Split a text into literal texts and the look-ups between them; None if it has any other Jinja.
 
     It is also None with a `{` directly before `{{` or a carriage return, which Jinja reads in its own way.
     """
@@ -223,7 +223,7 @@ class Scope:
         rows: Callable[[str], list[Json]] = lambda _path: [],
         cli: Mapping[str, Json] = MappingProxyType({}),
     ) -> None:
-        """`variables` are merged; those in `cli` are no templates."""
+        """`variables` are already merged; those from the command line (`cli`) are not rendered as templates."""
         self.rows = rows
         """The rows of a data file. Raises TemplateError."""
         self.variables = variables

@@ -126,7 +126,7 @@ def _check_letters(metadata: Iterable[str], names: Iterable[str], report: Report
 
 
 def _inputs(rendered: Rendered, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the inputs by name; each is UNRENDERED where some could not be rendered."""
+    """Return the inputs by name; each is UNRENDERED if some could not be rendered."""
     if "inputs" in rendered.failed and isinstance(written := rendered.declared.values.get("inputs"), dict):
         return dict.fromkeys(written, UNRENDERED)
     inputs: Mapping[str, Any] = values.get("inputs", {})
@@ -371,7 +371,7 @@ def _with_switches(approval: Json) -> Json:
 
 
 def _rule(approval: Mapping[str, Any]) -> ApprovalRule:
-    """Return the rule of a valid `approval`; without `required` the other key has nothing to say."""
+    """Return the rule of a valid `approval`; without `required` the other keys have no effect."""
     if not approval.get("required"):
         return NO_APPROVAL
     return ApprovalRule(required=True, publish=approval.get("publish") is True)
@@ -386,7 +386,7 @@ _SHORT: Final[Mapping[str, str]] = {
 
 
 def _checks(value: Mapping[str, Any], report: Report, find: FindFile, brief: Iterable[Json]) -> Checks:
-    """Valid `checks`; those that cannot be used are reported and omitted.
+    """Return the valid `checks`; those that cannot be used are reported and omitted.
 
     `brief`: inputs, metadata and data row of the item.
     """

@@ -171,7 +171,7 @@ def _place() -> object:
 
 
 def note_source(id_: str) -> None:
-    """Note what the template that is run now reads."""
+    """Record a text that the running template reads."""
     if Guesses.now is not None:
         Guesses.now.note(id_)
 

@@ -182,7 +182,7 @@ class _Sheet:
         return _finding(self._path, whole, hint, "bad-cell", (number, column))
 
     def _unstored(self) -> Iterator[Diagnostic]:
-        """Cells whose formula was never computed; a formula may give an empty text."""
+        """Yield a finding for each cell whose formula was never computed; a formula may give an empty text."""
         from openpyxl.utils import column_index_from_string
 
         for match in _UNSTORED.finditer(self._xml):
@@ -192,7 +192,7 @@ class _Sheet:
                 yield self._bad_cell(int(at[2]), column, "has a formula without a stored value", _SAVE_AGAIN)
 
     def _read_header(self, number: int, found: Mapping[int, Any]) -> Iterator[Diagnostic]:
-        """Keep the names of columns; every problem with them."""
+        """Keep the names of the columns; yield every problem with them."""
         names = {column: str(value) for column, value in found.items()}
         names |= {column: names[column].lower() for column, value in found.items() if isinstance(value, bool)}
         self._names = {column: name for column, name in names.items() if name.strip()}
@@ -209,7 +209,7 @@ class _Sheet:
         return DataRow(row, Location(self._path, number, 1))
 
     def _merged(self, header: int) -> Iterator[Diagnostic]:
-        """Merged cells of the table, since all but the first of them are empty."""
+        """Yield a finding for merged cells in the table, since all but the first of them are empty."""
         from openpyxl.utils import range_boundaries
 
         for match in _MERGED.finditer(self._xml):

@@ -28,7 +28,7 @@ class Verdict(enum.StrEnum):
 
 
 class ApprovalState(enum.StrEnum):
-    """Whether the text of an item may go out. The values are those of `--select approval:`."""
+    """Says whether the text of an item may be published. The values are those of `--select approval:`."""
 
     NONE = "none"
     """There is no text, or no approval is required and no one gave a verdict on this text."""
@@ -81,7 +81,7 @@ class SaidOfText(Struct, frozen=True, kw_only=True):
 
 
 class Comment(SaidOfText, frozen=True, kw_only=True):
-    """What a person noted beside some words of a text: a line of `contentops.approvals` that decides nothing."""
+    """A person's note beside some words of a text: a line of `contentops.approvals` that decides nothing."""
 
     verdict: Literal["comment"] = "comment"
     quote: str

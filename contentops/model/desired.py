@@ -35,7 +35,7 @@ class OnSourceChange(enum.StrEnum):
 
 
 class WaitReason(enum.StrEnum):
-    """Why the text of another item cannot be used yet."""
+    """The reason why the text of another item cannot be used yet."""
 
     NO_TEXT = "no-text"
     EMPTY = "empty"
@@ -63,7 +63,7 @@ _WORDS = {
 
 
 class Stage(enum.IntEnum):
-    """How far an item is, each stage after the one before: its text, its title and address, all of its front matter."""
+    """The progress of an item in three stages: its text, then its title and address, then all of its front matter."""
 
     TEXT = 1
     HEAD = 2
@@ -109,7 +109,7 @@ class Reference(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False)
 
 
 class AcceptedTexts(Struct, frozen=True, kw_only=True):
-    """Where the texts of items are: the path of each by the lock, the files, and who approved them."""
+    """Finds the texts of items: the path of each from the lock, the files, and who approved them."""
 
     paths: Mapping[ItemId, str] = field(default_factory=dict)
     approvals: Approvals = NO_APPROVALS
@@ -247,7 +247,7 @@ class OnEdit(enum.StrEnum):
 
 
 class MergeRule(enum.StrEnum):
-    """Whether a merge goes on where the new text says something else for a section that a person keeps."""
+    """Says whether a merge goes on if the new text differs in a section that a person keeps."""
 
     LENIENT = "lenient"
     STRICT = "strict"
@@ -289,7 +289,7 @@ REQUEST_FIELDS: Final = Request.__struct_fields__
 
 
 class Origin(Struct, frozen=True, kw_only=True, gc=False):
-    """Where a value of a spec was written, and which variables it uses.
+    """Says where a value of a spec was written, and which variables it uses.
 
     `layer` is one of: item, environment, manifest, project, data, built-in, command line.
     """

@@ -179,7 +179,7 @@ _UNIT = 10**12
 def cost_words(changes: Iterable[AnyChange]) -> str:
     """Return what changes cost together: `8 credits`, `8 credits, up to 12 with every retry`, `at most 12 credits`.
 
-    Where a model writes the texts: `at most 0.04 USD`, or `no price set`.
+    If a model writes the texts: `at most 0.04 USD`, or `no price set`.
     """
     changes = [*changes]
     if worst := add_money(change.money_worst for change in changes):
@@ -222,7 +222,7 @@ def _rounded(amount: int, *, is_bound: bool) -> str:
 
 
 def spent_words(paid: int, tokens: TokenSum, *, at_most: bool = False) -> str:
-    """Return what was spent: `4 credits`, `0.0043 USD`, or the tokens of models where the settings had no price.
+    """Return what was spent: `4 credits`, `0.0043 USD`, or the tokens of models if the settings had no price.
 
     `paid`: the credits; `at_most`: they are an upper bound.
     """

@@ -234,7 +234,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def title(self) -> str | None:
-        """Return the title that is written, where the manifest states one."""
+        """Return the title to write, if the manifest states one."""
         return next((step.title for step in self._heads()), None)
 
     @property
@@ -342,7 +342,7 @@ class ReviewedText(Struct, frozen=True, kw_only=True):
 class ReviewedChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A change as a plan file has it: each attribute is that of `Change` with the same name.
 
-    What has a default here is left out of the file where it is empty.
+    The file omits an empty attribute that has a default here.
     """
 
     id: ItemId

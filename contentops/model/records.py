@@ -161,7 +161,7 @@ class JobState(enum.StrEnum):
 class Job(Struct, frozen=True, kw_only=True):
     """One order: a line of `contentops.jobs`, whose keys are these fields. No line names an owner.
 
-    An order is named by its request id and the time of its intent: one id may be sent again where the server has proved
+    An order is named by its request id and the time of its intent: one id may be sent again if the server has proved
     that the first request never arrived.
     """
 

@@ -159,7 +159,7 @@ class KeptReport(Struct, frozen=True, kw_only=True):
 
 
 class PaidText(Struct, frozen=True, kw_only=True):
-    """A text that a job made for an item, and where it can be restored from."""
+    """A text that a job made for an item, and the location it can be restored from."""
 
     item: str
     """Its id of today."""

@@ -349,7 +349,7 @@ def as_counted(units: Decimal) -> int:
 class MonthSpend(Struct, frozen=True, kw_only=True):
     """What all environments of a project have spent in a month, at most: what is not known counts in full.
 
-    Less is sure where answers were lost, or tokens are not known.
+    Less is sure if answers were lost, or tokens are not known.
     """
 
     month: str = ""

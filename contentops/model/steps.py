@@ -26,7 +26,7 @@ class Collect(Struct, frozen=True, kw_only=True, tag="drain"):
 class LookUp(Struct, frozen=True, kw_only=True, tag="look up"):
     """Find out what became of a submit whose answer was lost.
 
-    A `Submit` after it happens only where the submit provably never arrived, or where its attempt is a higher one: then
+    A `Submit` after it happens only if the submit provably never arrived, or if its attempt is a higher one: then
     a person chose to pay again.
     """
 

@@ -139,7 +139,7 @@ _Items = Sequence[tuple[Spec, _Text]]
 def _planned(
     workspace: Workspace, texts: _Texts, into: str, head: str, name: str
 ) -> tuple[Adoption, _Items, ManifestDraft | None]:
-    """Return what becomes of texts with the manifest `into`, or one called `name`, and the manifest to write.
+    """Return how each text is adopted with the manifest `into`, or one called `name`, and the manifest to write.
 
     Raises UsageError, InputError.
     """
@@ -342,7 +342,7 @@ MARKDOWN: Final = (".md", ".markdown", ".mdx")
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """How files are adopted, and where their requests are taken from."""
+    """The options that say how files are adopted, and which source gives their requests."""
 
     into: str = ""
     """The manifest that gets the items; empty: `adopted.yaml` where the project looks for manifests."""
@@ -611,7 +611,7 @@ def _read(workspace: Workspace, content_ids: Sequence[str], texts: _Texts) -> li
 
 
 class _Names:
-    """The ids of new items: made of their titles, with the content's id where that is taken."""
+    """Makes the ids of new items from their titles; if an id is taken, with the content's id."""
 
     def __init__(self, workspace: Workspace, specs: Mapping[str, Spec], outputs: Outputs) -> None:
         self._outputs = outputs
@@ -673,7 +673,7 @@ class _Names:
         return file.body == text.body if file.exists else content.metadata.get(SPEC_KEY) == spec.digest
 
     def _request_of(self, content: Content) -> dict[str, Json]:
-        """Return the item keys of the request that a content was stored for, where some lock has it."""
+        """Return the item keys of the request that a content was stored for; empty if no lock has that request."""
         record = self._records.get(Digest(str(content.metadata.get(SPEC_KEY))))
         request = record.request if record is not None else {}
         return {name: request[name] for name in REQUEST_FIELDS if request.get("template") and name in request}

@@ -256,7 +256,7 @@ def apply(
 ) -> tuple[Plan, Run | None]:
     """Plan, show the plan, ask `confirm`, and carry it out; no run if there is nothing to do or the answer is no.
 
-    Raises InputError before anything is changed, LockHeld where another apply runs, Refused where a guard refuses the
+    Raises InputError before anything is changed, LockHeld if another apply runs, Refused if a guard refuses the
     plan, Git LFS would take the lock or results could not be pushed, ApiError if the key is missing or the server
     speaks another dialect, StateError if nothing can be recorded.
     """

@@ -103,7 +103,7 @@ class PlanPart(Struct, frozen=True, kw_only=True):
         return command("apply", option, (f"--select {item}", *filter(None, (more.get(self.action),)), *flags))
 
     def said(self, run: Run, title: str) -> str:
-        """Return what a run of this part did to the text with this `title`, and what it cost."""
+        """Return in words the result of this run for the text with this `title`, and its cost."""
         failed = next((one for one in run.outcomes if one.result is not Result.DONE), None)
         if failed is not None:
             return f"Not done: {failed.error or failed.hint or failed.result.value}"
@@ -142,7 +142,7 @@ def plan_part(project: Project, part: PlanPart, *, runtime: Runtime = HERE) -> P
 
 
 def state_of(plan: Plan) -> Digest:
-    """Return the digest of a plan, its model, its cost, and the submits that it finishes: another one after each run.
+    """Return a digest that changes with each run: over a plan, its model, its cost, and the submits it finishes.
 
     The id alone stays where the answer to a submit is lost again, and where the settings have another price or model.
     """

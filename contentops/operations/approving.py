@@ -196,7 +196,7 @@ def _says_no_more(new: Approval, before: Approvals) -> bool:
 
 
 def _refuse_past(line: Approval, before: Approvals) -> None:
-    """Raise Refused where the last verdict on the text is dated later, so that a new one would not count."""
+    """Raise Refused if the last verdict on the text is dated later, so that a new one would not count."""
     if late := [one for one in before.of_text(line.text) if one.at > line.at]:
         last = late[-1]
         message = f"`{line.item}`: the last verdict on this text, by `{last.person}`, is dated {last.at}"
@@ -219,7 +219,7 @@ def _is_id(selector: str) -> bool:
 
 
 def refuse_ci(runtime: Runtime) -> None:
-    """Raise Refused under CI, where no person reads."""
+    """Raise Refused under CI, because no person reads texts there."""
     if in_ci(runtime.environ):
         message = "only a person can approve, and this is CI"
         hint = "`contentops approve --merged` records who approved the merged change"
@@ -333,7 +333,7 @@ class MergedApprovals(Struct, frozen=True, kw_only=True):
 def record_merged(project: Project, *, pause: Callable[[float], None], runtime: Runtime = HERE) -> MergedApprovals:
     """Record the approvals of the pull requests whose merge is checked out, then update the front matter of the texts.
 
-    All or nothing: where GitHub does not answer, or makes no sense, nothing is recorded. `pause` waits some seconds
+    If GitHub does not answer, or its answer cannot be used, nothing is recorded. `pause` waits some seconds
     before a call is tried again. Raises UsageError if the repository, the branch or the token is not known,
     HostError, GitFailed, InputError, LockHeld, StateError.
     """
@@ -370,7 +370,7 @@ def _asks_for_approvals(inputs: PlanInputs) -> bool:
 
 
 def _texts(inputs: PlanInputs) -> Iterator[tuple[str, _ItemText]]:
-    """Yield what is not approved yet by path: where items are, where they move to, where they are promoted from."""
+    """Yield each path of an item (present, next, or of the source environment) with its text to approve."""
     for spec in inputs.specs.values():
         record = inputs.records.get(spec.id)
         source = inputs.source and inputs.source.text(spec, inputs.observe)

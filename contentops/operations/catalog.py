@@ -3,10 +3,10 @@
 Servers have pages of any size, and some do not state it: a list is whole once a page brings nothing new, or once it has
 as many entries as the server says. Later pages are asked for in the size of the first.
 
-The file changes only where everything was fetched. Templates are described one by one, at ten requests a minute.
+The file changes only if everything was fetched. Templates are described one by one, at ten requests a minute.
 
-Before a submit, slugs are checked only where no catalog of the server is committed, and no record of the server has
-them. Where a server has no such list, or shows a part of it, nothing is refused.
+Before a submit, slugs are checked only if no catalog of the server is committed, and no record of the server has
+them. If a server has no such list, or shows a part of it, nothing is refused.
 """
 
 from __future__ import annotations
@@ -339,7 +339,7 @@ class _Fetch(Struct, frozen=True):
         return entries
 
     async def _describe(self, caller: Caller, templates: Mapping[str, Mapping[str, Json]]) -> dict[str, Template]:
-        """Return every template with its inputs, fetched one by one where the list lacks them."""
+        """Return every template with its inputs, fetched one by one if the list lacks them."""
         described: dict[str, Template] = {}
         silent: list[str] = []
         for slug in sorted(templates):
@@ -383,7 +383,7 @@ async def look_at_server(
 ) -> None:
     """Find the server's dialect if it is unknown, and check the user id and the slugs.
 
-    Where the server does not answer, the submit fails later and says why. Raises ApiError if the server speaks
+    If the server does not answer, the submit fails later and says why. Raises ApiError if the server speaks
     another dialect or saves no text without a user id, InputError for slugs that it does not list.
     """
     if not (plan.submits_worst or client.dialect == "auto"):

@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 class KeptValues(Generic[T]):
-    """Values by name, each with what it was made from: it is made again only where that differs."""
+    """Keeps values by name, each with its sources; a value is made again only if its sources differ."""
 
     def __init__(self) -> None:
         self._values: dict[str, tuple[object, T]] = {}
@@ -62,7 +62,7 @@ _HINT = "write what is true only of this item; the values of its row are masked 
 
 
 def similar_texts(inputs: PlanInputs, specs: Iterable[Spec]) -> Mapping[ItemId, Finding]:
-    """Return what `checks.similar` finds in the files of some items, each compared with its whole group."""
+    """Return the findings of `checks.similar` in the files of some items, each compared with its whole group."""
     asked: defaultdict[GroupKey, list[Spec]] = defaultdict(list)
     for spec in specs:
         if (key := group_of(spec)) is not None:

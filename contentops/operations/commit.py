@@ -58,7 +58,7 @@ from contentops.state.lock import Lock
 
 
 class CommitOptions(Struct, frozen=True, kw_only=True):
-    """Where a commit is pushed, and what it contains. `branch` empty: the one that is checked out."""
+    """Says what a commit contains and where it is pushed. `branch` empty: the one that is checked out."""
 
     branch: str = ""
     push: bool = True
@@ -73,7 +73,7 @@ class CommitOptions(Struct, frozen=True, kw_only=True):
 
 
 class CommitReport(Struct, frozen=True, kw_only=True):
-    """What was committed and where it was pushed. `commit` is empty if there was nothing to commit."""
+    """The result of `commit`: the commit and the branch it was pushed to. `commit` is empty if nothing differed."""
 
     commit: str = ""
     message: str = ""
@@ -114,8 +114,8 @@ def commit(
 
     Raises UsageError outside a repository, on no branch, or without the remote `origin`; Refused in the middle of a
     merge, where something is staged or not pushed, and for a lock or jobs that git ignores or gives to LFS; LockHeld
-    while another command works; StateError for a lock or jobs that cannot be read; GitFailed where git refuses the
-    commit; NotPublished where it could be pushed nowhere.
+    while another command works; StateError for a lock or jobs that cannot be read; GitFailed if git refuses the
+    commit; NotPublished if it could be pushed nowhere.
     """
     with hold_lock(project, runtime):
         clone = _open(project, options, runtime.environ)
@@ -198,7 +198,7 @@ def _commit_locally(clone: Clone, results: ResultTree, report: CommitReport, mes
 
 
 def check_waiting(project: Project, options: CommitOptions, *, runtime: Runtime = HERE) -> None:
-    """Raise as `look_ahead` where results of an earlier run wait on a branch, UsageError if no branch is known."""
+    """Raise as `look_ahead` if results of an earlier run wait on a branch; UsageError if no branch is known."""
     environ = runtime.environ
     clone = _open(project, options, environ)
     target = _target(project, branch_of(clone, options.branch, environ), environ)

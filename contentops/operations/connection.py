@@ -1,6 +1,6 @@
 """Connect a command with the project's server, and ask it about stored contents and the account's numbers.
 
-Outside of a run, calls are sent one after the other, within the project's limit, and are repeated where a failure may
+Outside of a run, calls are sent one after the other, within the project's limit, and are repeated if a failure may
 pass. All of them are free.
 """
 
@@ -66,7 +66,7 @@ def read_credentials(api: ApiSettings, runtime: Runtime, *, writes: bool = False
     """Read the key and the user id for a trusted server, or with `writes` the model of `local`; else none for `local`.
 
     No other function reads them. A person is asked once about a server that is not on the trusted list. Raises ApiError
-    where the key or the model is missing, Refused where the server or a variable is not on a trusted list, InputError
+    if the key or the model is missing, Refused if the server or a variable is not on a trusted list, InputError
     where the person's settings are invalid.
     """
     environ = runtime.environ

@@ -62,7 +62,7 @@ def action_from(direct_url: str) -> str:
 class NewFiles(Struct, frozen=True, kw_only=True):
     """New files by path below `top`, and lines to add to existing files.
 
-    Making one raises Refused where a file exists already or a link is in the way.
+    Making one raises Refused if a file exists already or a link is in the way.
     """
 
     top: Path
@@ -368,7 +368,7 @@ GENERATORS: Final[Mapping[str, SiteGenerator]] = {
 
 
 class SiteLayout(Struct, frozen=True, kw_only=True):
-    """Where the texts and manifests of a project in a site go."""
+    """The folders for the texts and manifests of a project in a site."""
 
     generator: str
     """Its name in `GENERATORS`."""
@@ -489,7 +489,7 @@ _ESCAPED = r"\\\g<0>"
 def workflow_files(folder: Path, action: str, *, project: str, environments: Sequence[str]) -> NewFiles:
     """Return the workflows for the project in `folder`, which may not exist; `action`: `OWNER/REPO@COMMIT` or empty.
 
-    Raises UsageError for an action that is not pinned by a commit, Refused where a workflow exists.
+    Raises UsageError for an action that is not pinned by a commit, Refused if a workflow exists.
     """
     if action and not _ACTION.fullmatch(action):
         hint = "name the commit in full: a tag can be moved to other code"

@@ -88,7 +88,7 @@ def working(project: Project, store: StateStore, runtime: Runtime, shard: str = 
 
     No other one may do that meanwhile. Ledger and checkout get the jobs of each other.
 
-    Raises LockHeld where another one does, Refused where the ledger is not trusted, StateError if it cannot be used.
+    Raises LockHeld if another one does, Refused if the ledger is not trusted, StateError if it cannot be used.
     """
     scope, known = _scope(project, store), jobs_by_environment(project, store.state)
     with _applying(project, scope, runtime, shard) as runner:

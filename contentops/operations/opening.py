@@ -189,7 +189,7 @@ def first_lineage(project: Project) -> str:
 
 
 def check_lineage(project: Project) -> None:
-    """Raise Refused where a first lineage would differ from that of other clones, which would then pay again."""
+    """Raise Refused if a first lineage would differ from that of other clones, which would then pay again."""
     if project.api.base_url == "local" or _others(project) or not is_shallow(project.root):
         return
     hint = "run `git fetch --unshallow`; in CI, use `fetch-depth: 0` of actions/checkout"

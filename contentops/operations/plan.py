@@ -157,7 +157,7 @@ class ItemStatus(Struct, frozen=True, kw_only=True):
 def status(
     project: Project, choice: Choice, *, runtime: Runtime = HERE
 ) -> tuple[tuple[ItemStatus, ...], tuple[Diagnostic, ...]]:
-    """Return the state of every selected item; where manifests have errors, by its record and file, with a warning.
+    """Return the state of every selected item; if manifests have errors, by its record and file, with a warning.
 
     The findings begin with a note of another command that is changing the state now. Raises UsageError for invalid
     selectors and those that match nothing; with a refresh what that raises.
@@ -170,7 +170,7 @@ def status(
 def looked_at(
     project: Project, choice: Choice, runtime: Runtime
 ) -> tuple[Callable[[Candidate], str], list[Candidate], tuple[Diagnostic, ...]]:
-    """Return what `status` shows: a function that gives the notes on an item, every item, and the findings."""
+    """Return a function that gives the notes on an item, every item, and the findings, all for `status` to show."""
     looking = Choice(refresh=choice.refresh)
     check_selectors((*choice.select, *choice.exclude))
     with open_workspace(project, runtime, keep_stamps=choice.refresh) as workspace:

@@ -44,7 +44,7 @@ from contentops.state.cache import Cache
 
 
 def mark_recorded(inputs: PlanInputs, remote: Mapping[ItemId, Remote]) -> dict[ItemId, Remote]:
-    """Return what the server has, with texts that were recorded before marked so. Asks git only where needed."""
+    """Return the contents of the server; mark texts that were recorded before. Asks git only if needed."""
     records = inputs.records
     marked = {
         id_: structs.replace(one, recorded=True)
@@ -79,7 +79,7 @@ def refresh(
     only: Container[ItemId] | None = None,
     listed: dict[str, ContentEntry] | None = None,
 ) -> PlanInputs:
-    """Return the inputs with what the server has of each item, where that may differ from what was saved.
+    """Return the inputs with the server's content of each item for which it may differ from the last save.
 
     `only`: the ids of the records to look at; None: all. `listed`: the server's list by content id, which the first
     look of a command fills and the later ones use.
@@ -215,7 +215,7 @@ def plan_after_looks(
     `reviewed`: a plan file. The server is asked only if there are such texts and the plan is not
     `refused`. Items that cannot be looked at are blocked.
 
-    Raises what planning raises, ApiError if the key is missing, and Refused where it may not go to the server.
+    Raises what planning raises, ApiError if the key is missing, and Refused if it may not go to the server.
     """
     if inputs.choice.refresh and reviewed is None:
         return inputs, make_plan(inputs)
@@ -303,7 +303,7 @@ def _record_id(change: Change) -> ItemId:
 
 
 def _block_unreviewed(change: Change, remote: Remote | None) -> Change:
-    """Return a reviewed change, blocked where the content has words that no one reviewed."""
+    """Return a reviewed change; block it if the content has words that no one reviewed."""
     if remote is None or change.record is None:
         return change
     content = f"content `{remote.content_id}`"

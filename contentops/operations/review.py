@@ -132,7 +132,7 @@ class ReviewItem(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def sent_back(self) -> Approval | None:
-        """Return the latest verdict on this text, where it was sent back."""
+        """Return the latest verdict on this text if it sent the text back; None otherwise."""
         return self.verdicts[-1] if self.verdicts and self.verdicts[-1].verdict is Verdict.SENT_BACK else None
 
     @property
@@ -169,7 +169,7 @@ class Snapshot(Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def cost_of_approved(self) -> ApprovedCost | None:
-        """Return what the items whose texts are approved now have cost; None if no text has a verdict."""
+        """Return the cost of all items whose present texts are approved; None if no text has a verdict."""
         if not self.known.approvals.lines:
             return None
         approved = [
@@ -329,7 +329,7 @@ class _KeptReading(Generic[T]):
 
 
 class _KeptParts:
-    """What a new snapshot takes from the one before, where the files that it is made from are the same."""
+    """The parts that a new snapshot takes from the one before, because their files are the same."""
 
     def __init__(self) -> None:
         self.manifests: _KeptReading[Desired] = _KeptReading()

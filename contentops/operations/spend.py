@@ -138,7 +138,7 @@ def _has_text(item: Candidate) -> bool:
 
 
 def _text(item: Candidate, inputs: PlanInputs, environments: PaidEnvironments) -> tuple[TextProvenance, Digest]:
-    """Return what is known without git's history, and the body that a job made; empty: none."""
+    """Return the origin of a text as far as it is known without git's history, and the body of its job, if any."""
     record, file = item.record, item.file
     assert record is not None
     assert file is not None
@@ -166,7 +166,7 @@ def _text(item: Candidate, inputs: PlanInputs, environments: PaidEnvironments) -
 
 
 def _disclosure(project: Project, file: Observed) -> dict[str, Json]:
-    """Return what the front matter says of how the text was made, by the keys of the settings."""
+    """Return the disclosure in the front matter: how the text was made, under the keys of the settings."""
     keys = (project.disclosure.key, project.disclosure.source_type) if project.disclosure is not None else ()
     return {key: file.front[key] for key in keys if key in file.front}
 
@@ -199,7 +199,7 @@ def _with_history(
 
 
 def cost_of_approved(projects: Sequence[Project], *, runtime: Runtime = HERE) -> ApprovedCost | None:
-    """Return what the items whose texts are approved now have cost; None if no text has a verdict.
+    """Return the cost of all items whose present texts are approved; None if no text has a verdict.
 
     `projects`: environments of one project. A text that several of them have counts once. Raises StateError.
     """

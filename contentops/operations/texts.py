@@ -495,7 +495,7 @@ class ItemEvent(Struct, frozen=True, kw_only=True):
 
 
 def item_events(one: ReviewItem, texts: ItemTexts) -> tuple[ItemEvent, ...]:
-    """Return what happened to an item's text, the newest first."""
+    """Return the events of an item's text, newest first."""
     now = texts.now.digest if texts.now is not None else NOTHING
     earlier = {each.digest for each in texts.earlier} - {now}
     jobs = {each.job.request_id: each for each in texts.history.texts}

@@ -108,7 +108,7 @@ class LastPlan:
     def remember(self, plan: Plan, workspace: Workspace, watched: AskedInputs) -> None:
         """Keep a plan that has nothing to do, if it was made from files alone and their stamps can be trusted.
 
-        It is not kept where a killed run left files behind, which an apply would delete.
+        It is not kept if a killed run left files behind, which an apply would delete.
         """
         from pathlib import Path  # start-up: what is recalled loads none
 

@@ -74,7 +74,7 @@ class _OldRecord(Record, frozen=True, kw_only=True, gc=False):
 
 
 class _OldDrop(Struct, frozen=True):
-    """The fact that an open job was closed; a checkpoint, where it names none."""
+    """The fact that an open job was closed; if it names no job, a checkpoint."""
 
     drop: RequestId = RequestId("")
 

@@ -234,7 +234,7 @@ def open_workspace(
     """Open the workspace of a project. Without `write`, only the stamps of files are kept, with `keep_stamps`.
 
     `shard`: the shards whose items may be changed; empty: all items. `store`: the state, if it was read already. Raises
-    StateError for invalid state files; with `write`, Refused where `check_lineage` does.
+    StateError for invalid state files; with `write`, Refused if `check_lineage` does.
     """
     with (
         open_cache(project, write=keep_stamps) as cache,
@@ -349,7 +349,7 @@ def shared_state(project: Project, runtime: Runtime = HERE) -> tuple[State, tupl
 def hold_lock(project: Project, runtime: Runtime) -> AbstractContextManager[object]:
     """Return a block in which no other command changes a state of this project, of any environment or work tree.
 
-    Entering it raises LockHeld where one does.
+    Entering it raises LockHeld if one does.
     """
     return ApplyLock(
         Path(project.root),
@@ -363,7 +363,7 @@ def hold_lock(project: Project, runtime: Runtime) -> AbstractContextManager[obje
 def spending(workspace: Workspace) -> AbstractContextManager[None]:
     """Return a block in which no other machine with the ledger spends from the budget of the month.
 
-    Entering it raises LockHeld where one does.
+    Entering it raises LockHeld if one does.
     """
     if workspace.ledger is None or not workspace.project.budget.is_monthly:
         return contextlib.nullcontext()

@@ -4,7 +4,7 @@ How a page is added:
 
 1. A view function takes the `Site` and the query, calls an operation of `operations/`, and returns a `PageContent`: the
    name of its template, its title, the tab it belongs to, and its model: what the operation returned, in a struct of
-   the page only where that needs more.
+   the page only if that needs more.
 2. A template in `templates/` extends `base.html`, reads the model as `model` and says it in words; `macros.html` has
    what several pages draw. `links` has the addresses of the other pages; they are relative files in the static export,
    so no template spells an address. `site.static` says that there are no forms.

@@ -224,7 +224,7 @@ def waiting_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
 
 
 def which_status(item: ItemSides, state: ApprovalState, *, is_saved: bool) -> Publish | None:
-    """Return the status that the stored content gets, where the item asks for that; None: it keeps the one it has."""
+    """Return the new status of the stored content; None if the item asks for none, or the status stays."""
     rule, record = item.spec.approval, item.record
     if not (rule.publish and item.inputs.saves(item.spec)):
         return None
@@ -237,7 +237,7 @@ def which_status(item: ItemSides, state: ApprovalState, *, is_saved: bool) -> Pu
 
 
 def ids_of(inputs: PlanInputs, item: ItemId, record: Record | None) -> tuple[ItemId, ...]:
-    """Return the ids under which people read texts of an item: its own, and those its request was ordered under."""
+    """Return the ids that people may have read an item's texts under: its own, and those of its earlier jobs."""
     if record is None:
         return (item,)
     ordered = (job.item for job in inputs.jobs_of(record.digest) if job.item not in inputs.specs)

@@ -39,7 +39,7 @@ _SHOWN = 5
 
 
 class BodyAnswer(Struct, frozen=True, kw_only=True):
-    """The answer to the first question: which text the item gets, and by which steps."""
+    """Says which text an item gets and by which steps, the first question of the decision table."""
 
     action: Action = Action.NONE
     steps: tuple[Step, ...] = ()
@@ -104,7 +104,7 @@ def is_emptied(item: ItemSides) -> bool:
 
 
 def merging(item: ItemSides, reasons: tuple[Reason, ...], job: Job | None) -> BodyAnswer:
-    """Return the new text merged with the edits; blocked where the generated text before them is missing."""
+    """Merge the new text with the edits; block the item if the generated text that they changed is missing."""
     record = item.record
     assert record is not None
     if is_emptied(item):
@@ -161,9 +161,9 @@ def listed(names: Sequence[str]) -> str:
 
 
 def on_edit(item: ItemSides) -> OnEdit:
-    """Return what becomes of a person's edits: as the command line says, otherwise the manifest.
+    """Return how to treat a person's edits: the choice of the command line, otherwise of the manifest.
 
-    Of an item with a section to generate again, the command line is about that section alone.
+    If a section of the item is generated again, the command line is about that section alone.
     """
     choice = item.inputs.choice
     return (choice.on_edit if item.spec.id not in choice.sections else None) or item.spec.on_edit
@@ -259,7 +259,7 @@ def known_on_server(item: ItemSides, body: BodyAnswer) -> Saved | None:
 
 
 def as_saved(record: Record, remote: Remote) -> Saved:
-    """Return a stored text as what was saved, where the file has the same words; a later stamp means a new edit."""
+    """Return the record of a save for a stored text that equals the file; a later stamp will mean a new edit."""
     before = record.saved or Saved()
     stored = title_digest(remote.title) if remote.title else before.title
     title = before.title if stored in before.titles else stored  # the server may have changed ours
@@ -274,7 +274,7 @@ def as_saved(record: Record, remote: Remote) -> Saved:
 
 
 def _acknowledged(body: BodyAnswer) -> Remote | None:
-    """Return the server's text that the file has already."""
+    """Return the server's text that a step records because the file already has it; None if no step does."""
     return next((step.remote for step in body.steps if isinstance(step, Acknowledge)), None)
 
 
@@ -310,7 +310,7 @@ def is_open_edit(item: ItemSides, body: BodyAnswer) -> bool:
 
 
 def remote_notes(item: ItemSides) -> tuple[Note, ...]:
-    """Notes on contents that cannot be read, or begin with front matter."""
+    """Yield a note on each content that cannot be read, or that begins with front matter."""
     remote, id_ = item.remote, item.spec.id
     if remote is None:
         return ()

@@ -34,7 +34,7 @@ APPROVED_DRAFT = "approved-draft"
 
 
 class FrontAnswer(Struct, frozen=True, kw_only=True):
-    """The answer to the third question: the keys to write (None removes one), and the title if one is written."""
+    """The front matter to write, the third question of the decision table: keys (None removes one) and a title."""
 
     front: Mapping[str, Json] = field(default_factory=dict)
     title: str | None = None
@@ -247,7 +247,7 @@ def which_addresses(item: ItemSides, wanted: Mapping[str, Json]) -> tuple[tuple[
 
 
 def _merged_key(item: ItemSides, record: Record, addresses: tuple[str, ...]) -> str:
-    """Return the redirects key, where new addresses are added beside a person's; empty: there are none."""
+    """Return the redirects key if new addresses are added to a person's; otherwise an empty text."""
     key = redirects_key(item.inputs.project.preset)
     if addresses == record.addresses == ():
         return ""

@@ -81,7 +81,7 @@ def plan_with_items(
 ) -> tuple[Plan, list[Candidate]]:
     """Return the plan, as `make_plan` has it, and every item by id, with its change in this plan.
 
-    `known`: what `still_unchanged` answers, where there was an earlier plan.
+    `known`: the answer of `still_unchanged` for an earlier plan, if there was one.
     """
     choice = inputs.choice
     _check_replace(inputs)
@@ -366,7 +366,7 @@ def _removed(inputs: PlanInputs, change: Change, record: Record) -> Change:
 
 
 def _sources_first(specs: Sequence[Spec]) -> Sequence[Spec]:
-    """Return the items, each after those that its own text is made from, else in their order."""
+    """Sort items so that each comes after those its text is made from; the order stays the same otherwise."""
     referring = {spec.id: {one.id for one in spec.references} for spec in specs if spec.references}
     if not referring:
         return specs
@@ -375,7 +375,7 @@ def _sources_first(specs: Sequence[Spec]) -> Sequence[Spec]:
 
 
 def waiting_for(item: ItemSides, waits: tuple[Reference, ...]) -> ItemSides:
-    """Return the item, which waits for these texts; if its path is made from one, it stays where it is."""
+    """Return the item as waiting for these texts; if its path is made from one, its file keeps its path."""
     spec, record = item.spec, item.record
     if not waits:
         return item
@@ -412,7 +412,7 @@ def _candidate(item: ItemSides) -> tuple[Candidate, tuple[Note, ...]]:
 
 
 def _leftover_files(inputs: PlanInputs, item_paths: set[str]) -> Iterator[Note]:
-    """Notes about files that an interrupted run wrote for a request that no item declares any more."""
+    """Yield a note on files that an interrupted run wrote for a request that no item declares any more."""
     for digest, jobs in inputs.written.items():
         for job in jobs:
             file = inputs.observe(job.output)
@@ -432,7 +432,7 @@ def _leftover_files(inputs: PlanInputs, item_paths: set[str]) -> Iterator[Note]:
 
 
 def free_targets(inputs: PlanInputs, changes: list[Change]) -> list[Change]:
-    """Return the changes, those blocked whose target path stays occupied, or that move in a ring."""
+    """Return the changes, with those blocked that move in a ring or to a path that stays occupied."""
     changes = _without_rings(changes)
     leaving = Counter(collision_key(change.source) for change in changes if change.has(Move))
     todo = [change for change in changes if change.has(Move, Write)]

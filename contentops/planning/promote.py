@@ -64,9 +64,9 @@ def section_reason(item: ItemSides, heading: str) -> Reason:
 
 
 def section_edits(item: ItemSides, heading: str, job: Job | None = None) -> BodyAnswer | None:
-    """Return the answer of `on_edit` to edits in that section of the file; None: there are none.
+    """Return the answer of `on_edit` to edits in that section of the file; None if there are none.
 
-    If the generated text is missing, an edit anywhere counts. The answer of an overwrite has a reason alone.
+    If the generated text is missing, an edit anywhere counts. The answer of an overwrite has only a reason.
     """
     own, path = item.record, item.file.path
     base = item.inputs.text(own.generated) if own is not None and own.generated else None

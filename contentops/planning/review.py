@@ -49,10 +49,10 @@ _ANOTHER_REQUEST = "its request has changed"
 
 
 def beyond(change: Change, confirmed: AnyChange | None) -> str:
-    """Return how a change goes further than was confirmed of its item; empty: it does not.
+    """Return in words how a change goes further than the confirmed one of its item; empty if it does not.
 
-    `confirmed`: None if nothing was. A change that does less, or fetches for nothing what was paid for, is within;
-    so is what costs nothing for an item that was confirmed, but for a removal.
+    `confirmed`: the change that a person confirmed, if any. A change that does less does not go further. Nor does a
+    free fetch of a paid text, or any free change of a confirmed item except its removal.
     """
     is_free = not (change.submits_worst or change.money_worst)
     does_nothing = not (change.steps or change.pays_later)
@@ -229,7 +229,7 @@ def _compare(inputs: PlanInputs, reviewed: PlanFile) -> tuple[Plan, list[Change]
 
 
 def _difference(inputs: PlanInputs, file: PlanFile, reviewed: ReviewedChange, change: Change | None) -> str:
-    """Return how an item differs from the review; empty: it does not, or less is left to do."""
+    """Return in words how an item differs from its review; empty if it is equal or less is left to do."""
     is_compared = not reviewed.blocked and reviewed.action is not Action.WAIT
     if is_compared and (problem := _other_request(inputs.specs.get(reviewed.id), reviewed)):
         return problem
@@ -253,7 +253,7 @@ def _difference(inputs: PlanInputs, file: PlanFile, reviewed: ReviewedChange, ch
 
 
 def _other_work(item: ReviewedItem) -> str:
-    """Return what the change does beyond its review: other front matter, steps or file; empty: nothing."""
+    """Return in words the front matter, steps or file of the change that its review lacks; empty if there are none."""
     change, reviewed = item.change, item.reviewed
     # A new text comes with all of it, unless this plan has written a part already; an update writes what is left.
     if other := _other_front(change, reviewed, is_whole="write" in change.names and not item.is_recorded):
@@ -272,7 +272,7 @@ def _new_steps(change: Change, reviewed: ReviewedChange) -> set[str]:
 
 
 def _other_front(change: Change, reviewed: ReviewedChange, *, is_whole: bool) -> str:
-    """Return which keys of the front matter are written otherwise than was reviewed, in words; empty: none.
+    """Return in words the front matter keys whose change differs from the reviewed one; empty if there are none.
 
     `is_whole`: a key that is written no more counts too.
     """
@@ -291,7 +291,7 @@ def _front(change: AnyChange) -> dict[str, Json]:
 
 
 def _other_request(spec: Spec | None, reviewed: ReviewedChange) -> str:
-    """Return how the item is declared otherwise; empty: it is not."""
+    """Return in words how the item's declaration changed since the review; empty if it did not."""
     if (spec.digest if spec is not None else NOTHING) == reviewed.digest:
         return ""
     if spec is None:

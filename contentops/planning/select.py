@@ -275,7 +275,7 @@ class Selector(Struct, frozen=True):
         return self.around(self.named)
 
     def around(self, named: str) -> str:
-        """Return the selector with another name."""
+        """Return a selector for `named` with the same options for sources and dependants."""
         return f"{'+' * self.sources}{named}{'+' * self.dependants}"
 
 

@@ -85,7 +85,7 @@ class Choice(Struct, frozen=True, kw_only=True):
 
 
 class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
-    """The sides of the comparison, as files and servers have them."""
+    """Everything that a plan compares: manifests, records, files, jobs and stored contents."""
 
     project: Project
     desired: Desired
@@ -267,7 +267,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def title(self) -> str:
-        """Return the title of its file, or of its record where the file has none."""
+        """Return the title of the item's file; if the file has none, that of its record."""
         return self.file.title or (self.record.title if self.record is not None else "")
 
     @property
@@ -311,7 +311,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def remote(self) -> Remote | None:
-        """Return the content it is saved as, from a refresh; None: no refresh, or it is not saved here."""
+        """Return the stored content of the item, as a refresh found it; None without a refresh or a stored content."""
         own, inputs = self.record, self.inputs
         if not inputs.remote or own is None or own.server != inputs.server or not inputs.saves(self.spec):
             return None
@@ -335,7 +335,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def answered(self) -> int:
-        """Return the number of the attempt that made the recorded text; 0 if the text is not up to date."""
+        """Return the attempt that made the recorded text, if that text is up to date; otherwise 0."""
         return self.attempt if self.is_up_to_date else 0
 
     @property
@@ -559,7 +559,7 @@ class SourceText(Struct, frozen=True, kw_only=True):
 
     @property
     def step(self) -> Promote:
-        """Return the step that promotes it."""
+        """Return the step that promotes this text."""
         return Promote(
             environment=self.environment,
             path=self.file.path,
@@ -679,7 +679,7 @@ def moved_ids(desired: Desired, records: Mapping[ItemId, Record]) -> dict[ItemId
 
 
 def taken_ids(desired: Desired, records: Mapping[ItemId, Record], server: str) -> dict[ItemId, ItemId]:
-    """New items, each with a removed item of the same request; in id order on both sides."""
+    """Pair each new item with a removed item of the same request, in the order of ids on both sides."""
     gone = records.keys() - {spec.id for spec in desired.specs}
     free: dict[str, list[ItemId]] = defaultdict(list)
     for id_ in sorted(gone, reverse=True):
@@ -695,12 +695,12 @@ def taken_ids(desired: Desired, records: Mapping[ItemId, Record], server: str) -
 
 
 def _pair_key(template: Json, digest: Digest, output: str) -> str:
-    """Return the key of a removed item: its request, or its file where it was adopted."""
+    """Return the key that pairs a removed item with a new one: its request, or its file if it was adopted."""
     return digest if template else output
 
 
 def missed(inputs: PlanInputs) -> Iterator[Diagnostic]:
-    """Warnings for `moved` pairs with unknown ids that are close to the id of a removed item."""
+    """Yield a warning for each `moved` pair with unknown ids that is close to the id of a removed item."""
     known_ids = inputs.records.keys() | {job.item for job in inputs.state.open_jobs.values()}
     pairs = [pair for pair in inputs.desired.moved if known_ids.isdisjoint((pair.old, pair.new))]
     if not pairs:
@@ -725,7 +725,7 @@ def order_moves(moves: Mapping[ItemId, Move]) -> tuple[ItemId, ...]:
 
 
 def find_rings(moves: Mapping[ItemId, Move]) -> Iterator[list[ItemId]]:
-    """Rings of items, where each file moves to the path of the next item's file.
+    """Yield rings of items in which each file moves to the path of the next item's file.
 
     No item is in two rings, and the items outside of rings have an order.
     """

@@ -49,7 +49,7 @@ from contentops.planning.sides import ItemSides, PlanInputs, changed_sources, is
 def finished_job(inputs: PlanInputs, digest: Digest) -> Job | None:
     """Return the job whose text answers a request, of any environment: that of the highest attempt.
 
-    Where a model writes, an outline is no such text.
+    If a model writes the texts, an outline does not answer the request.
     """
     texts = [job for job in inputs.jobs_of(digest) if job.has_text and not (job.section or job.lost)]
     if inputs.project.api.has_model:
@@ -240,7 +240,7 @@ def refers_differently(item: ItemSides) -> bool:
 
 
 def reference_reason(item: ItemSides, steps: Iterable[Step]) -> tuple[Reason, ...]:
-    """Return why a record is brought up to date, where one of the steps does that."""
+    """Return the reason to update a record's references, if one of the steps does that."""
     if not any(isinstance(step, Acknowledge) for step in steps) or not refers_differently(item):
         return ()
     ids = ", ".join(f"`{one.id}`" for one in item.spec.references) or "none"
@@ -291,7 +291,7 @@ def _follow(items: Sequence[Candidate], by_id: dict[ItemId, Change], bringing: d
 
 
 def _brings(change: Change | None, bringing: dict[ItemId, Stage]) -> None:
-    """Note the first stage that a change reaches in this plan."""
+    """Record the first stage of an item that its change replaces in this plan."""
     if change is None or change.blocked or change.claimed_by or (change.waits and not change.pays_later):
         return
     if (stage := stage_coming(change)) is not None:
@@ -433,7 +433,7 @@ DRAFT_OUTLINE = "draft-outline"
 
 
 def not_saved_elsewhere(item: ItemSides, body: BodyAnswer) -> str:
-    """Return the hint where a draft outline would be saved to another server; empty: none would."""
+    """Return a hint if a draft outline would be saved to another server; otherwise an empty text."""
     own, inputs = item.record, item.inputs
     if own is None or body.writes or inputs.choice.drafts or own.server == inputs.server:
         return ""

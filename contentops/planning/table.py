@@ -224,7 +224,7 @@ def which_path(item: ItemSides) -> tuple[Move | None, tuple[Reason, ...]]:
 
 
 def find_file(inputs: PlanInputs, spec: Spec, record: Record | None) -> Observed:
-    """Return an item's file: at the recorded path, or where an interrupted run wrote or moved it."""
+    """Return an item's file, at the recorded path or at the path to which an interrupted run wrote or moved it."""
     if record is None:
         file = inputs.observe(spec.output)
         return file if file.exists else _written(inputs, spec) or file
@@ -504,7 +504,7 @@ def _finish(item: ItemSides, job: Job) -> BodyAnswer:
 
 
 def _brought(item: ItemSides, job: Job, words: BodyAnswer) -> BodyAnswer:
-    """Return the answer that fetches the text of an open job, or says why a paid text is not written."""
+    """Return the answer that fetches an open job's text, or the one that says why its text is not written."""
     why, has_job = words.reasons, job.state not in UNDECIDED
     # Each clone has its own bundled server, so that this one may never have had the job.
     may_be_gone = item.inputs.server == "local" and not (job.body and item.inputs.text(job.body) is not None)
@@ -556,7 +556,7 @@ def _check_edits(item: ItemSides, job: Job) -> BodyAnswer:
 def _is_text_of(item: ItemSides, job: Job) -> bool:
     """Return whether the file already has the text of the job, as after a write whose record was lost.
 
-    The provenance block decides only where that text is not known any more, since a person may have edited the body.
+    The provenance block decides only if that text is no longer known, since a person may have edited the body.
     """
     body = job.body
     if body:
@@ -588,7 +588,7 @@ def _look_up(item: ItemSides, job: Job, why: tuple[Reason, ...], *, has_job: boo
 
 
 def _edited_on_server(item: ItemSides) -> BodyAnswer | None:
-    """Return the answer to an edit in WriterzRoom where the request is unchanged."""
+    """Return the answer to an edit in WriterzRoom if the request is unchanged."""
     return edited_on_server(item, ()) if item.keeps_text else None
 
 
@@ -599,7 +599,7 @@ def _recorded(item: ItemSides) -> BodyAnswer | None:
 
 
 def _missing(item: ItemSides) -> BodyAnswer:
-    """Restore a file that is gone; block the item where its text is nowhere."""
+    """Restore a file that is gone; block the item if its text cannot be found."""
     record, inputs = item.record, item.inputs
     assert record is not None
     if item.spec.output != record.output and inputs.observe(item.spec.output).exists:

@@ -261,7 +261,7 @@ def _is_error(finding: Diagnostic) -> bool:
 
 
 def checks_json(done: Checked) -> dict[str, Json]:
-    """Return the same in the format of `schemas/diagnostics.schema.json`."""
+    """Return the result of `check` in the format of `schemas/diagnostics.schema.json`."""
     return {
         **diagnostics_json(done.findings),
         "checked": [

@@ -235,7 +235,7 @@ class _Api(Struct, frozen=True):
         return wire.accepted(job, surface)
 
     async def job_status(self, request: Request) -> Json:
-        """Return the status of a job, which is resumed if its runner has died; 402 once where its model paused it."""
+        """Return the status of a job, and resume it if its runner has died. If its model paused it, answer 402 once."""
         job = jobs.find(self.store, request.path_params["id"])
         if job is None:
             raise HTTPException(404, "Generation request not found.")
@@ -264,12 +264,12 @@ class _Api(Struct, frozen=True):
         return wire.content(self._content(request.path_params["id"]))
 
     async def save_content(self, request: Request) -> Json:
-        """Create, or update where the body names an id; 404 for an id that does not exist."""
+        """Create a content, or update the one whose id the body names; 404 if that id does not exist."""
         saved = self._save(wire.read_change(await wire.read_body(request)))
         return {"success": True, "contentId": saved.id, **wire.stamp(saved)}
 
     async def put_content(self, request: Request) -> Json:
-        """Change any field but the type."""
+        """Change any fields of a content except its type."""
         content = self._content(request.path_params["id"])
         saved = self._save(wire.read_change(await wire.read_body(request), content.id))
         entry = {"id": saved.id, "title": saved.title, "status": saved.status, **wire.stamp(saved)}
@@ -317,7 +317,7 @@ class _Api(Struct, frozen=True):
         return {**named, "generations": jobs.counts(self.store), "credits": jobs.usage(self.store)}
 
     async def credits_usage(self, _: Request) -> Json:
-        """Credits used, in all and by mode."""
+        """Return the credits used, in total and by mode."""
         return jobs.usage(self.store)
 
     async def health(self, _: Request) -> JSONResponse:

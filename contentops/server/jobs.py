@@ -68,7 +68,7 @@ class GenerationRequest(TextRequest, frozen=True, kw_only=True):
         return price_of_request(self.template, self.mode, self.inputs, is_section=self.kind == "section").credits
 
     def encoded(self) -> str:
-        """Canonical JSON: equal requests give equal text, whatever the order of keys."""
+        """Return canonical JSON: equal requests give equal text, whatever the order of keys."""
         return json.dumps(to_builtins(self), ensure_ascii=False, allow_nan=False, sort_keys=True)
 
     @property
@@ -168,7 +168,7 @@ def claim(store: Store, number: int, lock: RunnerLock) -> StoredJob | None:
 
 
 def release(store: Store, number: int, runner: str) -> None:
-    """Leave an open job to the next runner."""
+    """Release an open job, so that another runner can claim it."""
     store.run("UPDATE jobs SET runner = '' WHERE number = ? AND runner = ?", (number, runner))
 
 
@@ -225,7 +225,7 @@ def counts(store: Store) -> dict[str, int]:
 
 
 def usage(store: Store) -> dict[str, Any]:
-    """Credits used and generations, in all and by mode. A completed job is charged once, a failed one never."""
+    """Return credits and generations, in total and by mode. A completed job is charged once, a failed one never."""
     # SQLite would choose the index by status, and sort.
     rows = store.rows(
         "SELECT mode, count(*), sum(credits) FROM jobs INDEXED BY jobs_charged WHERE status = 'completed' GROUP BY mode"
@@ -242,7 +242,7 @@ def usage(store: Store) -> dict[str, Any]:
 
 
 class _KeptAnswers(Struct, frozen=True):
-    """What the row of an open job keeps of its model, so that it is never asked twice for one prompt."""
+    """The answers of a model in the row of an open job, so that no prompt is sent twice."""
 
     answers: dict[str, str] = {}
     """By the digest of the prompt."""
@@ -268,7 +268,7 @@ _SHOWN: Mapping[str, str] = {"style": "style_profile", "mode": "generation_mode"
 
 
 class JobRunner:
-    """The jobs of one store that this process works on.
+    """Runs jobs of one store in this process.
 
     `by_slug` has the catalog's `templates` and `styles`; `stage_seconds` is the duration of each stage. With
     `on_request` an unfinished job is resumed only when its status is asked for. It belongs to one event loop; on

@@ -38,7 +38,7 @@ class ServeError(EmbeddedServerError):
 
 @contextlib.asynccontextmanager
 async def running(path: Path, engine: Engine | None) -> AsyncIterator[Any]:
-    """Give the ASGI app over the store at `path`, made if absent. Without an engine no job is done.
+    """Yield the ASGI app over the store at `path`, which is made if absent. Without an engine no job is done.
 
     Another command may have left jobs of another engine, so only those that are asked for are resumed.
     """
@@ -76,7 +76,7 @@ def run(options: ServeOptions) -> None:
 
 
 async def serve(options: ServeOptions, stop: asyncio.Event) -> None:
-    """Do as `run` on the running loop, also until `stop` is set."""
+    """Serve on the running loop until SIGINT or SIGTERM, or until `stop` is set."""
     alone = is_loopback(options.host)
     if not alone and not options.key:
         raise ServeError(f"other machines can reach `{options.host}`, so requests need a key: set `{KEY_VARIABLE}`")
@@ -109,7 +109,7 @@ def _server(app: ASGIApp, started: Callable[[], object]) -> uvicorn.Server:
     import uvicorn
 
     class Server(uvicorn.Server):
-        """Calls `started` when it listens, and raises no signal again at its end."""
+        """A uvicorn server that calls `started` when it listens, and raises no signal again at its end."""
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets=sockets)

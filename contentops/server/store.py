@@ -75,7 +75,7 @@ def iso(at: float) -> str:
 
 
 class Store(contextlib.AbstractContextManager["Store"]):
-    """An open store, of one thread at a time: close it, or use it as a context manager.
+    """An open store for one thread at a time; close it, or use it as a context manager.
 
     `path` None keeps everything in memory; folder and file are made owner-only. Raises StoreError.
     """
@@ -132,7 +132,7 @@ class Store(contextlib.AbstractContextManager["Store"]):
 
     @contextlib.contextmanager
     def write(self) -> Iterator[None]:
-        """Give one transaction with the write lock of the whole file from its start; rolled back on any exception."""
+        """Yield a transaction that locks the whole file for writing from its start; any exception rolls it back."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield

@@ -101,7 +101,7 @@ class BodyRefused(HTTPException):
 def refusal(error: HTTPException, surface: Surface) -> JSONResponse:
     """Return the reply to a request that is refused.
 
-    Under `/api` problems of fields are 422 with a list, under `/v1` 400 with a sentence, or 422 where a field is
+    Under `/api` problems of fields are 422 with a list, under `/v1` 400 with a sentence, or 422 if a field is
     missing; a value that is not one of the choices is 400 in both.
     """
     status = error.status_code

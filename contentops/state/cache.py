@@ -87,7 +87,7 @@ class Cache:
         self._set({name: canonical(msgspec.to_builtins(value))})
 
     def learned(self, name: str) -> Mapping[str, Json]:
-        """Return what was remembered of durations; empty at first."""
+        """Return the durations that an earlier run remembered; empty at first."""
         return self.recall(name, dict[str, Any]) or {}
 
     def seen(self, server: str) -> dict[str, Remote]:
@@ -125,7 +125,7 @@ class Cache:
         self.close()
 
     def _use(self, work: Callable[[diskcache.Cache], _T], *, make: bool = False) -> _T | None:
-        """Return what `work` does with the library; None if there is no cache, or if it failed: see `problem`."""
+        """Call `work` with the library of the cache and return its result; None if that failed (see `problem`)."""
         if self._opened is None and not make and (self.problem or not os.path.lexists(self.folder)):
             return None
         from contentops.state.text_disk import ERRORS, open_library

@@ -197,7 +197,7 @@ class Format(Struct, frozen=True, kw_only=True):
 
     @property
     def out_of_lfs(self) -> str:
-        """Return the line for a project where another one puts the files into Git LFS, which keeps only a pointer."""
+        """Return the line of `.gitattributes` that keeps a file out of Git LFS, which would commit only a pointer."""
         return f"{self.rule} -filter"
 
 

@@ -263,7 +263,7 @@ class KnownJobs:
             self.put(closed(job, lost=drop.lost))
 
     def _end(self, job: Job, state: JobState) -> None:
-        """Note the end of an order whose answer is not known."""
+        """Record the final state of a submit whose answer was lost; a job in another state stays unchanged."""
         if job.state in UNDECIDED:
             self.put(structs.replace(_without_words(job), state=state))
 

@@ -270,7 +270,7 @@ def _unsafe(problem: str, hint: str) -> StateError:
 
 
 def inspect_folder(folder: Path) -> None:
-    """Raise StateError for a folder in `FOLDER` that is a link or no folder, or where `inspect` raises it."""
+    """Raise StateError if a folder in `FOLDER` is a link or no folder, or if `inspect` raises it."""
     if folder.parent.name == FOLDER:
         inspect(folder.parent.parent)
     if folder.is_symlink():
@@ -381,7 +381,7 @@ class ApplyLock:
 
 
 def _lock_path(root: Path) -> Path:
-    """Return the lock file of a project: where all work trees of its repository find it."""
+    """Return the lock file of a project, at a path that all work trees of its repository share."""
     repository = repository_of(root, Disk())
     if repository is None:
         return root / FOLDER / "apply.lock"
@@ -449,7 +449,7 @@ def acquire(path: Path, timeout: float = 0.0) -> BaseFileLock | None:
 
 
 def _read_note(root: Path) -> dict[str, str]:
-    """Return what the note about a holder says, as it may be shown; empty for one that cannot be read."""
+    """Return the note about the command that has the lock, safe to show; empty if it cannot be read."""
     try:
         note = load_json(Disk().read(_note_path(root)) or b"{}")
     except (StateError, ValueError):

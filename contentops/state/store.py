@@ -248,7 +248,7 @@ class StateStore:
         """Read lock and journal of `environment` (empty: the default one) below the absolute folder `root`.
 
         `lineage` gives that of a first lock. `body_on_disk` gives the body digest of the output file at a relative
-        path; it is called only where a merge left two records of one id. Without `write`, nothing is made or changed.
+        path; it is called only if a merge left two records of one id. Without `write`, nothing is made or changed.
         Raises StateError for damaged, newer or unsafe files.
         """
         root, disk = Path(root), disk or Disk()

@@ -134,7 +134,7 @@ def _beyond(parser: Any, source: Source, limit: int) -> Iterator[Any]:
 
 
 class Place:
-    """Where a value is, and where the values in it are."""
+    """The location of a value, and of the values in it."""
 
     __slots__ = ("at", "entries", "keys", "merged")
 

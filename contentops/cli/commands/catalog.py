@@ -101,7 +101,7 @@ def list_catalog(session: Session, kind: str | None) -> None:
 
 
 def _entries(snapshot: Catalog) -> dict[str, Mapping[str, Entry]]:
-    """Return the entries of each kind; brand voices only where the server lists them."""
+    """Return the entries of each kind; brand voices only if the server lists them."""
     voices = {} if snapshot.brand_voices is None else {"brand_voices": snapshot.brand_voices}
     return {"templates": snapshot.templates, "styles": snapshot.styles, "verticals": snapshot.verticals or {}, **voices}
 

@@ -92,7 +92,7 @@ def _has_display() -> bool:
 
 
 def _export(session: Session, out: str) -> ExitCode:
-    """Write the pages as files; fail where manifests have errors, which the pages show too."""
+    """Write the pages as files; fail if manifests have errors, which the pages show too."""
     site = _site(session, FileLinks())
     snapshot = site.review.snapshot()
     pages = export(site, session.path(out))

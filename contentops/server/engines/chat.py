@@ -60,7 +60,7 @@ _THOUGHT = re.compile(r"(?<!`)<(/?)(think|thinking|reasoning)>(?!`)", re.IGNOREC
 
 
 class SettingNames(Struct, frozen=True):
-    """What messages call the settings of a model: two variables, and an option or a key of a file for each other."""
+    """Names the settings of a model in messages: two variables; for the others an option or a key of a file."""
 
     address: str = "OPENAI_BASE_URL"
     key: str = "OPENAI_API_KEY"
@@ -389,7 +389,7 @@ def _json(body: bytes) -> Any:
 
 
 def _usage(value: Any) -> Mapping[str, Any]:
-    """Return what an answer says of its tokens; empty if it says nothing."""
+    """Return the part of an answer that counts its tokens; empty if it has none."""
     usage = value.get("usage") if isinstance(value, dict) else None
     return usage if isinstance(usage, dict) else {}
 

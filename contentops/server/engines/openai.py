@@ -516,7 +516,10 @@ def _is_json(text: str) -> bool:
 
 
 def _paragraphs(text: str) -> list[str]:
-    """Long paragraphs of prose in a comparable form; tables, lists, headings and code may be repeated."""
+    """Return the long paragraphs of prose in a text, to find repeated ones.
+
+    White space and case do not count. Tables, lists, headings and code are left out, since they may be repeated.
+    """
     parts = (" ".join(part.split()).casefold() for part in text.split("\n\n"))
     return [part for part in parts if len(part) >= _PARAGRAPH and part[0].isalpha()]
 

@@ -165,7 +165,7 @@ class Engine(Protocol):
         ...
 
     async def rewrite(self, task: WritingTask, section: SectionTask, report: ReportStage) -> str:
-        """New text for one section, without its heading line."""
+        """Return a new text for one section, without its heading line."""
         ...
 
 
