@@ -110,6 +110,8 @@ def case(id_: str, specs: Any, records: Any, files: Any, *expected: Any, **optio
     case("missing, saved under another title", *([X], [structs.replace(OLD, title="Another")], [], "restore", ("fetch", "write", "save"))),
     case("missing, and its text is nowhere", [X], [NOWHERE], [], "text-lost", ()),
     case("gone: prune", [], [OLD], [MADE], "remove", ("remove",), prune=True),
+    case("gone and edited: prune", [], [OLD], [HAND], "edited", (), prune=True),
+    case("gone and given another title: prune", [], [OLD], [structs.replace(MADE, title="Mine")], "edited", (), prune=True),
     case("gone with an open job", [], [], [], "drain", ("drain",), open_jobs=[a_job(X)]),
     case("protected now", [PROTECTED], [OLD], [MADE], "update", ("record",)),
     case("unreadable", [X], [OLD], [BROKEN], "unreadable-file", ()),
