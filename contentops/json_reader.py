@@ -44,7 +44,7 @@ def decode_json(data: str | bytes, kind: type[T], *, deepest: int = MAX_DEPTH) -
 
 
 def bounded(read: Callable[[D], T], data: D, *, deepest: int = MAX_DEPTH) -> T:
-    """Return what `read` makes of a JSON text. Raises what it raises, and DeepJson."""
+    """Decode a JSON text with `read`. Raises DeepJson for one that is nested too deep, and the errors of `read`."""
     try:
         value = read(data)
     except RecursionError:

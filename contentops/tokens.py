@@ -156,7 +156,7 @@ def exact(amount: int) -> str:
 
 
 def exact_money(money: Mapping[str, int]) -> dict[str, str]:
-    """Amounts by currency as decimal numbers."""
+    """Return amounts by currency as decimal numbers."""
     return {currency: exact(amount) for currency, amount in money.items()}
 
 
@@ -272,7 +272,7 @@ def largest_call(
 
 
 def estimate(text: str) -> int:
-    """Return too many rather than too few tokens: 1/2 for a byte of ASCII, 2/3 for one of other scripts."""
+    """Estimate the tokens of a text, rather too high: 1/2 for a byte of ASCII, 2/3 for one of other scripts."""
     ascii_bytes = sum(char < "\x80" for char in text)
     return ascii_bytes // 2 + 2 * (len(text.encode("utf-8", "replace")) - ascii_bytes) // 3
 

@@ -52,7 +52,7 @@ class Retry(Struct, frozen=True, kw_only=True):
         return max(drawn, min(retry_after or 0.0, self.total))
 
     def goes_on(self, began: float, now: float) -> bool:
-        """Return whether a call that failed first at `began` is tried again at `now`."""
+        """Return whether a call whose first failure was at `began` may be tried again at `now`."""
         return now - began <= self.total
 
 

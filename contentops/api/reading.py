@@ -484,7 +484,7 @@ def _catalog(call: calls.Call, value: Json) -> CatalogReply:
 
 
 def _number(value: Json, *names: str) -> int | None:
-    """Return the number in a reply under the first of the keys `names` that has one; None if none has."""
+    """Return the first number of a reply under one of the keys `names`; None if there is none."""
     outer = _map(value)
     for level in (outer, _map(outer.get("data")), _map(outer.get("pagination"))):
         for name in names:

@@ -72,7 +72,7 @@ class GitResult(NamedTuple):
 
 
 def run_git(root: Path | str, *arguments: str, stdin: bytes = b"") -> str:
-    """Return what git prints in `root`, for reading; bytes that are no UTF-8 are surrogates.
+    """Return the output of a git command that only reads, run in `root`; bytes that are no UTF-8 are surrogates.
 
     Raises UsageError if `root` is in no repository, GitFailed if git is missing or ends with an error.
     """
@@ -259,15 +259,15 @@ class Clone(Struct, frozen=True, kw_only=True):
         return self.address or REMOTE
 
     def run(self, *arguments: str, stdin: bytes = b"") -> str:
-        """Return what git prints, without space around it. Raises GitFailed."""
+        """Return the output of a git command, without space around it. Raises GitFailed."""
         return self.read(*arguments, stdin=stdin).strip()
 
     def read(self, *arguments: str, stdin: bytes = b"") -> str:
-        """Return what git prints; bytes that are no UTF-8 are surrogates. Raises GitFailed."""
+        """Return the output of a git command; bytes that are no UTF-8 are surrogates. Raises GitFailed."""
         return _output(self.root, arguments, self.attempt(*arguments, stdin=stdin))
 
     def names(self, *arguments: str) -> list[str]:
-        """Return the names that git prints with `-z`. Raises GitFailed."""
+        """Return the file names in the output of a git command with `-z`. Raises GitFailed."""
         return [name for name in self.read(*arguments).split("\0") if name]
 
     def attempt(self, *arguments: str, stdin: bytes = b"", timeout: float | None = None) -> GitResult:

@@ -106,7 +106,7 @@ def alone(clone: Clone) -> Iterator[None]:
 
 
 def _identity(root: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return git's variables for the bot of GitHub, where its runner has no identity; otherwise none."""
+    """Return git's variables for the bot of GitHub, if its runner has no identity; otherwise none."""
     # A name that git makes up from the machine's does not count.
     asked = ("-c", "user.useConfigOnly=true", "var")
     if environ.get("GITHUB_ACTIONS") != "true" or not try_git(root, *asked, "GIT_COMMITTER_IDENT").code:

@@ -164,7 +164,7 @@ def approvals_at(root: str, commit: str, extra: Mapping[str, str] = LOOK) -> App
 def _state_file(
     root: str, commit: str, name: str, read: Callable[[bytes, str], T], extra: Mapping[str, str]
 ) -> T | None:
-    """Return what a file of the state says at a commit; None if there is none."""
+    """Return the content of a state file at a commit; None if the commit has no such file."""
     data = file_at(root, commit, name, extra) if commit else None
     try:
         return None if data is None else read(data, name)

@@ -1,4 +1,4 @@
-"""Write annotations, the job's page and the step's outputs, where a command runs in a job of GitHub."""
+"""Write annotations, the job's page and the step's outputs, if a command runs in a job of GitHub."""
 
 from __future__ import annotations
 

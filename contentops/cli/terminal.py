@@ -38,7 +38,7 @@ def can_animate(stream: TextIO, environ: Mapping[str, str] | None = None) -> boo
 
 
 def width(stream: TextIO | None = None) -> int:
-    """Return how many columns a line of a stream (default: stdout) may have; 0: any, where no person reads it."""
+    """Return how many columns a line of a stream (default: stdout) may have; 0: any, because no person reads it."""
     if in_ci() or not (stream or sys.stdout).isatty():
         return 0
     import shutil

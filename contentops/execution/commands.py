@@ -93,7 +93,7 @@ _GRACE: Final = 5.0
 
 
 def run_commands(commands: Listed, root: Path, output: str, *, patience: float = PATIENCE) -> tuple[Finding, ...]:
-    """Return what the commands find in the file at `output`, relative to `root`.
+    """Run the commands of a check and return their findings in the file at `output`, relative to `root`.
 
     Each command gets the path as its last argument.
 
@@ -105,7 +105,7 @@ def run_commands(commands: Listed, root: Path, output: str, *, patience: float =
 def run_on_text(
     commands: Listed, root: Path, output: str, text: str, *, patience: float = PATIENCE
 ) -> tuple[Finding, ...]:
-    """Return what the commands find in a text that is not written yet.
+    """Run the commands of a check and return their findings in a text that is not written yet.
 
     The text is put into a temporary folder, under its path.
 

@@ -84,13 +84,13 @@ class StoredContent(Struct, frozen=True, kw_only=True):
         return draft.digest in self.bodies or (is_ours and self.sent_body == draft.digest)
 
     def stamp_of(self, draft: Draft) -> str:
-        """Return the stamp of the draft's own save, where no one can have changed the content since; else empty."""
+        """Return the stamp of the draft's own save, if no one can have changed the content since; otherwise empty."""
         if draft.digest in self.bodies and self.title in ("", clean_title(draft.title)):
             return self.stamp
         return CREATED if self.is_as_created else ""
 
     def is_from(self, draft: Draft) -> bool:
-        """Return whether the server stored it for the draft's request; either text may have been edited since."""
+        """Return whether this content was stored for the draft's request; either text may have been edited since."""
         request = draft.item_state.recorded.request_id
         return bool(request) and self.request == request
 

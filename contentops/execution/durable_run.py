@@ -98,7 +98,7 @@ class DurableRun:
         return self._loop.time()
 
     def record(self, step: str, *facts: Fact) -> None:
-        """Record the facts of a step: all or none, durable before anything else is sent, and soon in any case."""
+        """Record the facts of a step, all or none; they are on disk before anything else is sent, or soon."""
         self._state.note(step, *facts)
         if "flush" not in self._timers:
             self._set("flush", self._loop.call_later(SOON, self._guarded, self._flush))

@@ -84,7 +84,7 @@ async def collect_lost(ctx: Context, item: Item, slot: JobSlot, job: Job) -> Sen
 
 
 async def resolve(ctx: Context, item: Item, slot: JobSlot, lost: Lost) -> SentJob | Text | None:
-    """Find out what became of a submit: now, and once more when everything else is done.
+    """Find out whether a submit arrived: now, and once more when everything else is done.
 
     None: the server has proved that it never got it, so that it may be sent again. Raises Ended if it is unknown.
     """
@@ -128,7 +128,7 @@ def never_arrived(why: str) -> Ended:
 
 
 async def _look(ctx: Context, item: Item, slot: JobSlot, lost: Lost, *, last: bool) -> SentJob | Text | Drop | str:
-    """Ask for our id, and where that proves nothing, for a stored content that carries it.
+    """Ask the server for our request id; if that proves nothing, search for a stored content that has it.
 
     Returns what it brought, or the proof that it never arrived, or words on contents that may be its text. Only the
     `last` look waits longer than a few seconds for the server's silence to count.

@@ -221,7 +221,7 @@ class Admission:
         return self.in_flight < (self.max_in_flight if self.proven else 1)
 
     def enter(self, *, asks: bool = True) -> None:
-        """Count one more submit as getting ready."""
+        """Count one more submit as being prepared."""
         self.in_flight += 1
         self.asking += asks and self.ask_first
 

@@ -232,7 +232,7 @@ def base_record(ctx: Context, item: Item, item_state: ItemState) -> Record:
 
 
 def _stamped(record: Record, remote: Remote | None) -> Record:
-    """Return the record with the stamp of its content, where a refresh saw that unchanged since its save."""
+    """Return the record with the stamp of its content, if a refresh saw no change of that since its save."""
     saved = record.saved
     if saved is None or remote is None or not remote.stamp or remote.content_id != record.content_id:
         return record

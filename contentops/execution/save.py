@@ -35,7 +35,7 @@ SOON = 10.0
 
 
 async def verify(ctx: Context, draft: Draft) -> ItemState:
-    """Fetch what was just saved; record its stamp, and its text where the server changed it.
+    """Fetch the content that was just saved; record its stamp, and its text if the server changed it.
 
     A server that keeps texts unchanged and stamps them is looked at once. Nothing here makes the save fail, which is
     recorded already.
@@ -247,7 +247,7 @@ def _edited_there(ctx: Context, draft: Draft, content: Content) -> Ended:
 
 
 def _with_its_content(ctx: Context, draft: Draft, content: Content) -> Record:
-    """Return the item's record with the content that was found to be its own, where its earlier record was lost.
+    """Return the item's record with the content that was found to be its own, if its earlier record was lost.
 
     So that a refresh sees the edit. It is an edit of the text that the job made: what was saved there since, perhaps
     by another clone, has words that may be nowhere else.

@@ -152,7 +152,7 @@ class JobWriter:
         """When the last flush began."""
 
     def claim(self, requests: Iterable[tuple[str, RequestId]]) -> frozenset[RequestId]:
-        """Claim requests, each a server and an id; return those of a live runner, and those that went on meanwhile."""
+        """Claim requests (server and id); return those that a live runner has, and those that changed meanwhile."""
         wanted = {ClaimKey(*one) for one in requests}
         if not wanted:
             return frozenset()

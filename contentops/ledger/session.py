@@ -179,12 +179,12 @@ _EACH = re.compile(r"(?=connection to server at )")
 
 
 def fault_of(error: psycopg.Error) -> Fault:
-    """Return what to do about an error."""
+    """Return what a command should do about an error of PostgreSQL: wait, connect again, or stop."""
     return _fault(error.sqlstate) if error.sqlstate else _unconnected(str(error))
 
 
 def _unconnected(words: str) -> Fault:
-    """Return what to do about a failed connection, by its message: of several servers, one may come back."""
+    """Return the fault of a failed connection, from its message; with several servers, one may come back."""
     tried = [part for part in _EACH.split(words) if part.startswith("connection to")] or [words]
     faults = [next((_fault(state) for state, known in _WORDS if known.search(part)), _AWAY) for part in tried]
     return next((fault for fault in faults if fault.passes), faults[0])
@@ -348,7 +348,7 @@ class LedgerSession:
             self.run(_UNLOCK[shared], (kind, number))
 
     def _tried(self, once: Callable[[psycopg.Connection[Row]], T]) -> T:
-        """Return what `once` returns; if the connection breaks, run it again on a new one."""
+        """Call `once` and return its result; if the connection breaks, call it again on a new one."""
         began = time.monotonic()
         with self._guard:
             while True:

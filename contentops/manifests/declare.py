@@ -49,7 +49,7 @@ class Existing(Struct, frozen=True, kw_only=True):
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
-    """The file that entries go into: its path, its text (None: a new one), and the first line of a new one."""
+    """The manifest that gets the new entries: path, text (None: a new file), and the first line of a new file."""
 
     path: str
     text: str | None

@@ -256,7 +256,7 @@ def _check_paths(layer: _Layer) -> Iterator[_Found]:
 
 
 def _check_commands(layer: _Layer) -> Iterator[_Found]:
-    """Commands without a program, and commands with Jinja, which manifests could put text into."""
+    """Report commands without a program, and commands with Jinja, which manifests could put text into."""
     at: Pointer = ("defaults", "checks", "commands")
     commands = _map(_map(layer.own, "defaults"), "checks").get("commands")
     if isinstance(commands, dict):

@@ -474,7 +474,7 @@ class DataRow(Struct, frozen=True):
 
     @property
     def label(self) -> str:
-        """Return names it in messages: `data/cities.csv:2`; in a list with its column."""
+        """Return the name of the row in messages: `data/cities.csv:2`; for a list, with the column."""
         at = self.location
         return f"{at}" if self.is_inline or at is None else f"{at.file}:{at.line}"
 

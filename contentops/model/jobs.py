@@ -34,7 +34,7 @@ def stage(job: Job) -> tuple[int, bool]:
 
 
 def fold_orders(lines: Iterable[Job]) -> list[Job]:
-    """Return what a file of jobs has to say: a line for each order and job of the server, the earliest first.
+    """Combine the lines of a file of jobs into one for each submit and job of the server, the earliest first.
 
     Lines of one id, time of intent and file of a bundled server are one order, of which the furthest state counts: an
     order whose answer was lost is not closed by an order of another time. A server that has found several jobs under
@@ -177,7 +177,7 @@ _UNIT = 10**12
 
 
 def cost_words(changes: Iterable[AnyChange]) -> str:
-    """Return what changes cost together: `8 credits`, `8 credits, up to 12 with every retry`, `at most 12 credits`.
+    """Return the cost of changes in words: `8 credits`, `8 credits, up to 12 with every retry`, `at most 12 credits`.
 
     If a model writes the texts: `at most 0.04 USD`, or `no price set`.
     """
@@ -202,7 +202,7 @@ def bound_words(least: Mapping[str, int], worst: Mapping[str, int], retries: int
 
 
 def money_words(money: Mapping[str, int], *, is_bound: bool = False) -> str:
-    """Money in words, each currency separately: `1.25 USD and 3.00 EUR`; below one unit with up to six places.
+    """Return money in words, each currency separately: `1.25 USD and 3.00 EUR`; below one unit with up to six places.
 
     `is_bound`: rounded up, not to the nearest.
     """
@@ -222,7 +222,7 @@ def _rounded(amount: int, *, is_bound: bool) -> str:
 
 
 def spent_words(paid: int, tokens: TokenSum, *, at_most: bool = False) -> str:
-    """Return what was spent: `4 credits`, `0.0043 USD`, or the tokens of models if the settings had no price.
+    """Return the spending in words: `4 credits`, `0.0043 USD`, or the tokens of models if the settings had no price.
 
     `paid`: the credits; `at_most`: they are an upper bound.
     """

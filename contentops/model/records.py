@@ -347,7 +347,7 @@ class State(Struct, frozen=True, kw_only=True, dict=True):
 
 
 def made_by(record: Record, jobs: Iterable[Job]) -> Job | None:
-    """Return the job (of one order) whose text the record has, otherwise the last one with a text."""
+    """Return from the jobs of one submit the one whose text the record has, otherwise the last one with a text."""
     return max(jobs, key=lambda job: (job.body == record.generated, job.has_text, job.submitted_at), default=None)
 
 

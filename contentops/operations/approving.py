@@ -295,7 +295,7 @@ def free_steps(project: Project, ids: frozenset[ItemId], runtime: Runtime) -> tu
 
 
 def approval_checks(project: Project, desired: Desired | None, runtime: Runtime) -> Iterator[Check]:
-    """Yield what is to be said of the approvals; nothing if no item needs one and no one gave any.
+    """Yield the findings on approvals; none if no item needs an approval and no one gave one.
 
     Raises StateError if they cannot be read.
     """

@@ -137,7 +137,7 @@ class CatalogChange(Struct, frozen=True, kw_only=True):
 def changes_between(
     before: Catalog | None, after: Catalog, used: Iterable[tuple[str, Request]]
 ) -> tuple[CatalogChange, ...]:
-    """Return what changed, templates first, each by slug; nothing without a snapshot before.
+    """Return the changes between two snapshots, templates first, by slug; none without an earlier snapshot.
 
     `used`: the ids of items and their requests. Names and descriptions are not compared, since they have no effect.
     """

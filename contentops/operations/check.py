@@ -173,7 +173,7 @@ def checked_items(
 def _unapproved(
     item: Candidate, file: Observed, inputs: PlanInputs, drafts: Mapping[ItemId | None, Note]
 ) -> Iterator[Diagnostic]:
-    """Yield that a text that needs an approval has none, or that the file of an approved one is a draft."""
+    """Yield a finding if a text lacks the approval it needs, or if the file of an approved text is a draft."""
     location = Location(file.path)
     if (draft := drafts.get(item.id)) is not None:
         level, hint = Severity.WARNING, draft.hint

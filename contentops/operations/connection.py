@@ -363,7 +363,7 @@ def converse(
     cache: Cache | None = None,
     limiter: AccountLimiter | None = None,
 ) -> T:
-    """Run calls to the project's server and return the result. `limiter`: the account's, where it is known already."""
+    """Run calls to the project's server and return the result. `limiter`: the account's, if it is known already."""
     credentials = read_credentials(project.api, runtime)
 
     async def run(shared: AccountLimiter | None) -> T:

@@ -395,8 +395,8 @@ class SiteLayout(Struct, frozen=True, kw_only=True):
 def find_site(folder: Path, chosen: str = "") -> SiteLayout | None:
     """Return the site in `folder`, which may not exist, with the generator `chosen` or the one it is recognised by.
 
-    Raises UsageError if it may be one of several sites, where a settings file cannot be read, and where the folder
-    of its texts cannot have outputs.
+    Raises UsageError if it may be one of several sites, a settings file cannot be read, or the folder of its texts
+    cannot have outputs.
     """
     files = ProjectFiles(folder)
     found: dict[str, tuple[str, str]] = {}

@@ -114,7 +114,7 @@ class RunItem(Struct, frozen=True, kw_only=True):
 
 
 class LiveRun(Struct, frozen=True, kw_only=True):
-    """The last run, as far as its events say."""
+    """The last run, as far as its events describe it."""
 
     who: str = ""
     plan: str = ""

@@ -277,7 +277,7 @@ def history(
 ) -> History:
     """Return every run of this machine and every generation, or those of an item, with its texts.
 
-    With `known`, only files and texts of the item are read; `in_git`: the bodies that git has of its file, where they
+    With `known`, only files and texts of the item are read; `in_git`: the bodies that git has of its file, if they
     were read already. Raises UsageError for an unknown id, StateError for a state that cannot be read.
     """
     is_read = known is None

@@ -234,7 +234,7 @@ def state_files(project: Project) -> Iterator[str]:
 
 
 def kept_jobs(workspace: Workspace) -> Iterator[str]:
-    """Yield the files of jobs in the git folder, relative to the root; that folder itself changes all the time."""
+    """Yield the job files in the git folder, relative to the root; the folder itself changes too often to watch."""
     from pathlib import Path
 
     from contentops.operations.opening import known_environments

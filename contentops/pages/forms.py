@@ -177,7 +177,7 @@ def _copied(copy: str) -> str:
 
 
 def _committed(site: Site, project: Project, files: Iterable[str], subject: str) -> str:
-    """Commit what an action changed, where that was asked for; return a sentence about it, which begins with space.
+    """Commit the files that an action changed, if asked for; return a sentence about it, which begins with a space.
 
     The action is done by then, so a commit that fails is no error of it.
     """

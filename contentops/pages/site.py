@@ -175,7 +175,7 @@ class PageContent(Struct, frozen=True, kw_only=True):
 
 
 def explained(error: ContentopsError) -> tuple[Diagnostic, ...]:
-    """Return what a page says about an error, without the words of a terminal."""
+    """Return the words of a page about an error, without hints that only suit a terminal."""
     if isinstance(error, LockHeld):
         message = "an apply or another command is running in this project"
         return (Diagnostic(code=error.code, message=message, hint="wait until it is done, then try again"),)
@@ -199,7 +199,7 @@ def render_bare(**values: object) -> str:
 
 
 def macro(name: str, *values: object) -> Markup:
-    """Return what a macro draws."""
+    """Return the HTML of a macro."""
     drawn: Markup = getattr(templates().get_template("macros.html").module, name)(*values)
     return drawn
 

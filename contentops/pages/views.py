@@ -92,7 +92,7 @@ class ItemsQuery(Struct, frozen=True, kw_only=True):
         return {name: value for name, value in fields.items() if value and (name, value) != ("sort", "state")}
 
     def turned(self, key: str) -> str:
-        """Return what `sort` becomes after a click on the heading that sorts by `key`."""
+        """Return the new value of `sort` after a click on the heading that sorts by `key`."""
         return key if self.sort != key else key[1:] if key.startswith("-") else f"-{key}"
 
     def order(self, key: str) -> str:
@@ -225,14 +225,14 @@ class TextView(Struct, frozen=True, kw_only=True):
 
 
 def compared(old: TitleAndBody, new: TitleAndBody, notes: Notes = lambda _: (), *, fold: bool = True) -> TextView:
-    """Return what changed between two texts."""
+    """Return the changes between two texts."""
     diff = word_diff(old[1], new[1])
     title = changed_words(old[0], new[0]) if old[0] != new[0] else None
     return TextView(diff=diff, parts=prose(diff, notes=notes, fold=fold), title=title)
 
 
 def sides_of(one: ReviewItem, texts: ItemTexts, now: float) -> list[tuple[str, str]]:
-    """Return what the text can be compared with, each with its name in addresses: the first one is the default."""
+    """Return the texts to compare this one with, each with its name in addresses; the first is the default."""
     sides: list[tuple[str, str]] = []
     if texts.approved is not None and (before := one.approved_before) is not None:
         sides.append(("approved", f"approved {on_day(before.at, now)}"))
@@ -330,7 +330,7 @@ def edit(site: Site, query: Mapping[str, str]) -> PageContent:
 
 
 def edit_of(form: Mapping[str, str]) -> TextEdit:
-    """Return what a person typed."""
+    """Return the text that a person typed into the form."""
     return TextEdit(
         title=form.get("title", ""),
         body=form.get("body", ""),
@@ -566,7 +566,7 @@ class PlanView(Struct, frozen=True):
 
 
 def plan(site: Site, _query: Mapping[str, str]) -> PageContent:
-    """Return what an apply would do."""
+    """Return the page of the plan: the changes that an apply would make."""
     snapshot = site.review.snapshot()
     return plan_page(site, PlanView(snapshot.plan, snapshot.findings))
 
@@ -577,7 +577,7 @@ def plan_page(site: Site, view: PlanView) -> PageContent:
 
 
 class SpendView(Struct, frozen=True):
-    """What was spent, and how much of this month's budget; None: there is none."""
+    """The spending of the project, and the part of this month's budget it used; None without a budget."""
 
     found: Spending
     budget: Budget
@@ -585,7 +585,7 @@ class SpendView(Struct, frozen=True):
 
 
 def spend(site: Site, _query: Mapping[str, str]) -> PageContent:
-    """Return what the texts of all environments have cost."""
+    """Return the page of the costs of all texts, in all environments."""
     project, snapshot = site.project(), site.review.snapshot()
     projects = in_all_environments(project)
     if snapshot.plan is None or [one.environment for one in projects] != [project.environment]:
@@ -617,7 +617,7 @@ class RunPage(Struct, frozen=True, kw_only=True):
 
     @property
     def title(self) -> str:
-        """Return what the run does."""
+        """Return the title of the run: what it does."""
         if self.run is None:
             return "No run yet"
         if self.run.working:

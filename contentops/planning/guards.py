@@ -161,7 +161,7 @@ def _money_refusal(name: str, limit: Decimal, currency: str, changes: Sequence[C
 
 
 def month_spent(inputs: PlanInputs, changes: Sequence[Change]) -> MonthSpend | None:
-    """Return what was spent this month; None if no budget asks for it, or the changes cost nothing."""
+    """Return this month's spending; None if no budget limits it, or the changes cost nothing."""
     is_asked = inputs.project.budget.is_monthly and any(each.credits_worst or each.money_worst for each in changes)
     return inputs.spent() if is_asked else None
 

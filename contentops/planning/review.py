@@ -300,7 +300,7 @@ def _other_request(spec: Spec | None, reviewed: ReviewedChange) -> str:
 
 
 def _other_sides(item: ReviewedItem) -> str:
-    """Return what changed since the review, but not by this plan: record, file, content or source; empty: nothing."""
+    """Return in words a change since the review that this plan did not make: of record, file, content or source."""
     change, reviewed = item.change, item.reviewed
     remote, promotion = change.remote, change.promotion
     if not item.is_recorded and change.record_digest != reviewed.record_digest:

@@ -224,7 +224,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
         return facts
 
     def matches(self, selector: str) -> bool:
-        """Return whether a selector without `+` that `check_selectors` let through names it."""
+        """Return whether a valid selector without `+` names the item."""
         if due := DUE.fullmatch(selector):
             day = self.spec.publish_on if self.spec is not None else ""
             return bool(day) and _COMPARE[due[1]](day, due[2])

@@ -340,7 +340,7 @@ def words(one: Reference) -> str:
 
 
 def way(inputs: PlanInputs, one: Reference) -> str:
-    """Return what to do about a text that no step of the plan makes."""
+    """Return a hint what to do about a text that no step of the plan makes."""
     spec, record = inputs.specs.get(one.id), inputs.records.get(one.id)
     path = record.output if record is not None else spec.output if spec is not None else ""
     match one.wait:
@@ -408,7 +408,7 @@ def source_words(inputs: PlanInputs, item: Candidate) -> str:
 
 
 def _why(inputs: PlanInputs, sources: Collection[ItemId]) -> str:
-    """Return what has happened to the texts that an item uses, in words."""
+    """Return in words how the texts that an item uses have changed."""
     if not sources:
         return "the rows that it uses, or the front matter or address of a text, have changed"
     return " and ".join(_what_happened(inputs, id_) for id_ in list(sources)[:NAMED])

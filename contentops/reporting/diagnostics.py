@@ -155,7 +155,7 @@ def inert(text: str) -> str:
 
 
 def inert_json(text: str) -> str:
-    r"""Return the same for JSON, where such marks occur in strings alone."""
+    r"""Return a JSON text with such marks escaped; they occur only in its strings."""
     return re.sub(_SECTION, r"\g<start>\\u003a", re.sub(_HASHES, r"#\\u0023", text))
 
 

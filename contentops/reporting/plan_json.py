@@ -100,7 +100,7 @@ def summary_json(plan: AnyPlan) -> dict[str, Json]:
 
 
 def month_json(spent: MonthSpend) -> dict[str, Json]:
-    """Return what was spent in a month."""
+    """Return a month's spending as JSON."""
     money = {name: as_decimal(amount) for name, amount in sorted(spent.money.items())}
     unsure = {name: as_decimal(amount) for name, amount in sorted(spent.money_unsure.items())}
     return {
@@ -121,7 +121,7 @@ def _approvals_json(plan: AnyPlan) -> dict[str, Json]:
 
 
 def at_most_json(priced: AnyPlan | Change | Outcome | Run) -> dict[str, Json]:
-    """Return `credits_at_most`, where the `credits` are an upper bound; otherwise nothing."""
+    """Return `credits_at_most` if the `credits` are an upper bound; otherwise nothing."""
     return {"credits_at_most": True} if priced.credits_at_most else {}
 
 

@@ -122,7 +122,7 @@ class _Page:
 
 
 def fence(blocks: Iterable[str]) -> str:
-    """Return what opens and ends a code block that nothing in it can end."""
+    """Return a fence for a code block, longer than any fence inside it."""
     return "`" * max(3, 1 + max((len(run) for block in blocks for run in re.findall("`+", block)), default=0))
 
 

@@ -68,7 +68,7 @@ def exit_code_without_run(plan: Plan) -> ExitCode:
 
 
 def run_json(run: Run | None, plan: Plan) -> dict[str, Json]:
-    """Return what an apply did with its plan; `run` is null where nothing was done."""
+    """Return the result of an apply as JSON: its plan and its run, which is null if nothing was done."""
     return {
         "format_version": FORMAT_VERSION,
         "project": plan.project,
@@ -310,7 +310,7 @@ def _pending(run: Run) -> Iterator[str]:
 
 
 def _next(run: Run, again: str, option: str) -> str:
-    """Return what to do next: of what is true of the run, the first one decides."""
+    """Return a hint for the next step; of several that fit the run, the first one."""
     waits = any(one.action is Action.WAIT for one in run.outcomes if one.result is Result.PENDING)
     resolve = f"`{command('state resolve', option)}` shows unknown submits and what to do, then {again}"
     ways = (

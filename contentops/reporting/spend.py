@@ -124,7 +124,7 @@ def count_spend(
 
 
 def add_spends(spends: Mapping[str, Spend]) -> Spend:
-    """Return the sum over environments by their names, of which no two count one text; with a group `environment`."""
+    """Return the sum over environments by name, with a group `environment`; no text may count in two of them."""
     if len(spends) == 1:
         return next(iter(spends.values()))
     each = tuple(spends.values())
@@ -267,7 +267,7 @@ def _ending(spend: Spend, since: str) -> Iterator[str]:
 
 
 def sure_text(spend: Spend) -> Iterator[str]:
-    """Yield what was spent for sure and at most, where these differ."""
+    """Yield a sentence with the certain and the highest possible spending, if these differ."""
     if spend.credits_sure < spend.credits_at_most:
         yield f"In all, {spend.credits_sure:,} credits are sure, and at most {spend.credits_at_most:,} are charged."
 
@@ -543,7 +543,7 @@ def _generations(made: Sequence[Job], verdicts: Sequence[Approval], width: int) 
 
 
 def _money(tokens: PaidTokens | None) -> str:
-    """Return what the model of one text cost; empty if that is not known."""
+    """Return the money that the model took for one text; empty if it is not known."""
     return "" if tokens is None else money_words(sum_tokens([tokens]).money)
 
 

@@ -83,7 +83,7 @@ def words_of(code: str) -> str:
 
 
 def budget_words(plan: AnyPlan) -> str:
-    """Return what applies may spend, as the end of a sentence: `, budget 20 credits`, `, budget 90 credits a month`."""
+    """Return the budgets of applies, as the end of a sentence: `, budget 20 credits`, `, budget 90 credits a month`."""
     budget = plan.budget
     numbers = (
         (budget.credits_per_apply, "credit", ""),
@@ -122,7 +122,7 @@ def month_sentence(spent: MonthSpend | None, budget: Budget) -> str:
 
 
 def _sure(spent: MonthSpend, budget: Budget) -> str:
-    """Return how much of it is sure, where not all is."""
+    """Return the part of the spending that is certain, if not all is."""
     money, unsure = (each.get(budget.currency, Decimal(0)) for each in (spent.money, spent.money_unsure))
     parts = []
     if budget.credits_per_month is not None and spent.credits_unsure:
@@ -168,7 +168,7 @@ def change_cost(change: AnyChange) -> str:
 
 
 def spend_words(changes: Iterable[AnyChange]) -> str:
-    """Return what a button that carries out some changes says: `Spend 48 credits on 12 texts`."""
+    """Return the label of the button that carries out some changes: `Spend 48 credits on 12 texts`."""
     todo = [change for change in changes if change.names]
     paying = [change for change in todo if change.submits_worst]
     if not paying:
@@ -305,7 +305,7 @@ class CauseGroup(Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def credits(self) -> int:
-        """Return what these changes cost."""
+        """Return the credits that these changes cost."""
         return sum(change.credits for change in self.changes)
 
     @property
@@ -320,7 +320,7 @@ class CauseGroup(Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def cost(self) -> str:
-        """Return what these changes cost, in words."""
+        """Return the cost of these changes in words."""
         if self.money:
             return bound_words(self.money, self.money)
         return NO_PRICE if self.has_no_price else plural(self.credits, "credit") if self.credits else "free"

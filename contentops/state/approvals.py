@@ -49,7 +49,7 @@ def load(root: Path, disk: Disk) -> Approvals:
 
 
 def render(approvals: Approvals) -> bytes:
-    """Return the bytes of the file: header, comments, and the last word of each person on each text of each item."""
+    """Return the bytes of the file: header, comments, and each person's last verdict on each text of each item."""
     last: dict[tuple[str, str, str], Approval] = {}
     for line in sorted(approvals.lines, key=lambda line: line.order):
         last[line.item, line.text, line.person] = line

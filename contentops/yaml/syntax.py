@@ -23,7 +23,7 @@ UNWANTED: Final = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\uf
 
 
 def unwanted(text: str) -> tuple[str, str] | None:
-    """Message and hint about the first character of UNWANTED in a text, or None."""
+    """Return message and hint about the first character of UNWANTED in a text, or None."""
     match = None if text.isascii() and text.isprintable() else re.search(UNWANTED, text)
     if match is None:
         return None
@@ -74,7 +74,7 @@ _GROUPED: Final = re.compile(r"[-+]?[0-9]+(?:_[0-9]+)+(?:\.[0-9]+)?")
 
 
 def number_hint(text: str) -> str:
-    """Return what to write instead of a number whose digits are grouped, such as `1_000`; empty for any other text."""
+    """Return a hint how to write a number whose digits are grouped, such as `1_000`; empty for other texts."""
     return f"write `{text.replace('_', '')}`: with `_` it is text, not a number" if _GROUPED.fullmatch(text) else ""
 
 
@@ -289,7 +289,7 @@ def _escape(source: Source, at: Mark, _begun: Mark) -> _Answer:
 
 
 def _whole_character(halves: str) -> str:
-    """Return what to write instead of the escapes of one or two lone surrogates."""
+    """Return a hint how to write the character of one or two escaped surrogates."""
     text = halves.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
     if len(text) == 1 and text > "\uffff":
         return f"write the character itself, `{text}`, or `\\U{ord(text):08X}`"

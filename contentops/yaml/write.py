@@ -47,7 +47,7 @@ def write_pair(key: str, value: Any, *, dates: bool = False) -> list[str]:
 
 
 def write_value(value: Any, *, dates: bool = False) -> tuple[list[str], bool]:
-    """Return the lines of a key's value, and whether they go below the key, where they are already indented.
+    """Return the lines of a key's value, and whether they go below the key; such lines are already indented.
 
     Raises like `write_pair`.
     """

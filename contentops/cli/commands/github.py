@@ -119,7 +119,7 @@ def _post(plan: PlanFile | None, checksum: str, mark: str, number: int | None) -
 
 
 def _no_plan(mark: str, origin: PlanOrigin) -> str:
-    """Return the comment where no plan could be made."""
+    """Return the comment for a pull request of which no plan could be made."""
     why = f"\n<sub>[The run says why]({origin.run}).</sub>\n" if _is_plain(origin.run) else ""
     return _with_shown(no_plan_markdown(mark, origin.commit[:12]) + why, Shown(origin.run_number, origin.commit))
 
@@ -264,7 +264,7 @@ def _open_pull_request(done: CommitReport) -> str:
 
 
 def _body(done: CommitReport) -> str:
-    """Return what a pull request says: why there is one, and the new texts."""
+    """Return the text of a pull request: the reason for it, and the new texts."""
     if not done.texts:
         paragraphs = [prose(f"These results of an apply could not be pushed to the branch: {done.why}.")]
     else:
