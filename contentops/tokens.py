@@ -52,7 +52,7 @@ def read_tokens(value: Any) -> Tokens | None:
 
 
 def tokens_of(read: Any, wrote: Any, cached: Any = 0) -> Tokens | None:
-    """Return the tokens of JSON values; None unless all are numbers that can be believed."""
+    """Return the tokens that JSON values state; None unless all are plausible numbers."""
     known = [type(number) is int and 0 <= number <= MOST for number in (read, wrote, cached)]
     return Tokens(input=read, output=wrote, cached=min(cached, read)) if all(known) else None
 
@@ -70,7 +70,7 @@ class TokenPrice(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
     """Of those of the input that were cached; None: as the others."""
 
     def of(self, tokens: Tokens) -> int:
-        """Return the price of tokens, in money as it is counted here."""
+        """Return the price of tokens, in the unit of money that this module counts in."""
         cached = self.input if self.cached is None else self.cached
         return self.input * (tokens.input - tokens.cached) + cached * tokens.cached + self.output * tokens.output
 

@@ -336,7 +336,7 @@ def _names(data: Mapping[str, Json], call: calls.GetStatus) -> bool:
 
 
 def _job_text(data: Mapping[str, Json]) -> tuple[str, Mapping[str, Json], str | None]:
-    """Title, other front matter and body."""
+    """The title, the other front matter and the body of a stored text."""
     inner = _map(data.get("content"))
     whole = data.get("content") if not inner else inner.get("body", inner.get("content"))
     title = _text(inner, "title") or _text(data, "title")

@@ -499,7 +499,7 @@ _CERTIFICATE = f"; {CHECK_ADDRESS} and this machine's clock, and set `SSL_CERT_F
 
 
 def _is_final(failure: Failure) -> bool:
-    """Return whether another search of this client would fail alike; a page instead of a list may be temporary."""
+    """Return whether another search would fail in the same way; a web page instead of a list may be temporary."""
     is_page = failure.not_from_api and failure.status is not None and failure.status < _REDIRECT
     return failure.kind in _FINAL and not is_page
 

@@ -60,7 +60,7 @@ class GitHub(Struct, frozen=True, kw_only=True):
     pause: Callable[[float], None]
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Return the JSON that answers `method` on `path`, below the repository or a whole address.
+        """Send `method` to `path` (below the repository, or a whole address) and return the JSON of the answer.
 
         Reads are tried again; a change only if it certainly did nothing (429, and 403 for too many requests).
         Raises HostError.
@@ -298,7 +298,7 @@ def post_comment(github: GitHub, number: int, marker: str, body: str, *, instead
 
 
 def our_marks(github: GitHub, number: int, lead: str) -> list[str]:
-    """Return the first lines of our comments on a pull request that begin with `lead`. Raises HostError."""
+    """Return the first line of each of our comments on a pull request, if it begins with `lead`. Raises HostError."""
     return [first for first, _ in _ours(github, number, myself(github)) if first.startswith(lead)]
 
 

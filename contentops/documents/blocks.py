@@ -28,7 +28,7 @@ PARSED: Final = 100_000
 
 
 class Style(NamedTuple):
-    """How a word is set: `em`, `strong`, `s`, `code`, `link`, `image` (by its alternative text), `break` or `edge`.
+    """The style of a word: `em`, `strong`, `s`, `code`, `link`, `image` (by its alternative text), `break` or `edge`.
 
     `html`: it is HTML as written. `info`: it is the info string of a code block's fence. A link around nothing has
     an empty word.

@@ -486,7 +486,7 @@ def _front_matter(schema: FrontMatterSchema, text: CheckedText) -> Iterator[Hit]
 
 
 def _until_known(schema: str, open_: frozenset[str]) -> str:
-    """Return a schema that does not require the keys that are not known yet."""
+    """Return the schema without the requirement of keys whose values are not known yet."""
     if not open_:
         return schema
     document = json.loads(schema)

@@ -162,7 +162,7 @@ class Outputs:
 
     @functools.cached_property
     def _whole(self) -> set[Digest]:
-        """Return the same, which only a file that is read asks for."""
+        """Return the known bodies; they are computed once, when the first file is read."""
         return set(self._given)
 
     def observe(self, path: str) -> Observed:

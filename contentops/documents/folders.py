@@ -306,7 +306,7 @@ def _others(name: str) -> list[str]:
 
 
 def denial(root: Path) -> Callable[[str], str]:
-    """Return a function from an output's path, relative to `root`, to why it cannot be written; empty: it can.
+    """Return a function that says why an output at a path below `root` cannot be written; empty if it can.
 
     Asked before anything is paid for; the write itself notices later changes.
     """

@@ -36,7 +36,7 @@ _STATE = re.compile(r"contentops[^/]*\.(?:lock|jobs|approvals)")
 
 
 def check_output(path: str) -> str | None:
-    """Return the problem of an output path, as the end of a sentence that starts with the path; None if nothing."""
+    """Return the problem of an output path, as the end of a sentence that starts with the path; None if it has none."""
     return _check_whole(path) or next(filter(None, map(_check_segment, path.split("/"))), None)
 
 

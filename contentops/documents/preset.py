@@ -179,7 +179,7 @@ def _has_backslash(value: Any) -> bool:
 
 
 def no_flags(preset: str, metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the keys of `metadata` that `preset` wants as a boolean and that have another value; null is none."""
+    """Return the keys of `metadata` for which `preset` needs a boolean but that have another value (not null)."""
     rules = PRESETS.get(preset, {})
     flags = {key for key, rule in rules.items() if rule.form in _FLAGS}
     flags |= {rule.name for rule in rules.values() if rule.form in (Form.FLAG, Form.NEGATED)}

@@ -124,7 +124,7 @@ def _since(ctx: Context, item_state: ItemState) -> float | None:
 
 
 def not_saved(ctx: Context, failure: Failure) -> Ended:
-    """Return the end of an item whose save, or the look before it, failed."""
+    """Return the Ended of an item whose save, or the look before it, failed."""
     if ctx.pauses(failure):
         return Ended(Result.PENDING, failure.full_message)
     if failure.kind is FailureKind.UNNAMED:

@@ -479,7 +479,7 @@ class Outbox:
         return self._next_look(now)
 
     def _choose(self, now: float) -> tuple[list[Turn], list[Turn]]:
-        """Take from the queue the turns that only the limit may hold up, and those for which there is no room yet."""
+        """Take the turns from the queue; return those that only the limit may delay, and those without room yet."""
         chosen: list[Turn] = []
         deferred: list[Turn] = []
         room = self._room()

@@ -113,7 +113,7 @@ async def resolve(ctx: Context, item: Item, slot: JobSlot, lost: Lost) -> SentJo
 
 
 def undecided(ctx: Context, item: Item, lost: Lost, candidates: str = "") -> Ended:
-    """Record that the outcome stays unknown; returns the end of its item, to be raised.
+    """Record that the outcome stays unknown; return an Ended for the caller to raise.
 
     `candidates`: words on stored contents that may be its text, or empty.
     """
@@ -235,7 +235,7 @@ def _keep_stored(ctx: Context, item: Item, sent_job: SentJob, content: Content, 
 
 
 def _near(ctx: Context, item: Item, entries: tuple[ContentEntry, ...], sent: float) -> list[ContentEntry]:
-    """Return the contents without an owner that the job may have stored, nearest first to the time when it should have.
+    """Return the contents without an owner that the job may have stored; those nearest to its expected end come first.
 
     The server's clock may be off: only the id that a text carries proves that it is ours.
     """

@@ -215,7 +215,7 @@ class Admission:
     """Loop time at which a job was last accepted or ended."""
 
     def open(self, *, asks: bool = True) -> bool:
-        """Return whether one more submit may get ready now; one that `asks` asks for its id first."""
+        """Return whether one more submit may be prepared now; with `asks`, it first asks the server for its id."""
         if asks and self.ask_first and self.asking >= ASK_FIRST - self.strangers:
             return False
         return self.in_flight < (self.max_in_flight if self.proven else 1)

@@ -294,7 +294,7 @@ async def _step(ctx: Context, item: Item, slot: JobSlot, step: Step, item_state:
 async def _bring(
     ctx: Context, item: Item, slot: JobSlot, step: LookUp | Submit | Poll | Fetch | Promote, item_state: ItemState
 ) -> SentJob | Text:
-    """Carry out a step towards a text; returns the job or the text it brought; a text that is there already stays."""
+    """Carry out a step towards a text; return its job or its text. A text that the item has already stays."""
     if item_state.text is not None:
         return item_state.text
     match step:

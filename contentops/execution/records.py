@@ -95,7 +95,7 @@ def naming(job: Job) -> str:
 
 
 def failed(ctx: Context, item: Item, sent_job: SentJob, error: str) -> Ended:
-    """Record a failed job; returns the end of its item, to be raised."""
+    """Record a failed job; return an Ended for the caller to raise."""
     if sent_job.sent is not None:
         # Failed generations are not meant to cost (the vendor's page on reliability).
         ctx.spent[item.id] -= sent_job.job.credits

@@ -360,7 +360,7 @@ def _record_reply(
 async def _find_saved(
     ctx: Context, draft: Draft, content_id: str, beside: Sequence[str], *, again: bool
 ) -> StoredContent | None:
-    """Return the content that an earlier save reached: `content_id`, or another one where the server only creates."""
+    """Return the content of an earlier save: `content_id`, or another one if the server cannot update contents."""
     if not content_id:
         content = await find(ctx, draft, beside=beside, again=again)
         if _is_paid_now(draft) and ctx.capabilities.stores_jobs is None:

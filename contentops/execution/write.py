@@ -276,7 +276,7 @@ def _is_over_edit(step: Write) -> bool:
 def _may_be_a_persons(
     ctx: Context, item: Item, record: Record | None, step: Write, seen: Observed, *, is_written: bool
 ) -> bool:
-    """Return whether what is about to be replaced may be a person's: a body that no known job made, or front matter.
+    """Return whether a write may replace a person's words: a body that no known job made, or front matter.
 
     The record is not asked: a merge or another program may have changed it.
     """

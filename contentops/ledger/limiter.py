@@ -75,7 +75,7 @@ class SharedLimiter:
         return count
 
     def leaving(self, count: int, now: float) -> None:
-        """Set the time of the sends counted last to now, when they are really made."""
+        """Set the time of the sends that were counted last to now, because they leave only now."""
 
         def late(limiter: Limiter, clock: float) -> float:
             limiter.leaving(count, clock, taken=self._taken)

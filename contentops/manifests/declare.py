@@ -234,7 +234,7 @@ _EntryLines = dict[int, tuple[str, str, str]]
 
 
 class _Pattern(Struct, frozen=True):
-    """The ending that makes an output from an id, empty for none, and whether the manifest has yet to state it."""
+    """The ending that makes an output path from an id (or empty), and whether the manifest still lacks it."""
 
     ending: str = ""
     is_new: bool = False

@@ -260,7 +260,7 @@ class Loader:
     def _read_rows(
         self, written: str, manifest: str, used: set[str], subject: str
     ) -> tuple[list[DataRow], list[Diagnostic]]:
-        """Return the rows of a data file, read once, and what is wrong: in it, or without a location with its path."""
+        """Return the rows of a data file, which is read once, and the findings in it or about its path."""
         file, sheet = without_sheet(written)
         data = self._resolve(file, manifest, used)
         if isinstance(data, str):

@@ -195,7 +195,7 @@ def source_of(project: Project, name: str) -> str:
 
 
 class _Layer(msgspec.Struct, frozen=True):
-    """The settings of the project or of an environment: as they are stated, and over those of the project."""
+    """The settings of the project or of an environment: as stated, and merged over those of the project."""
 
     pointer: tuple[str, ...]
     own: Mapping[str, Any]
@@ -449,7 +449,7 @@ def read_budget(stated: Mapping[str, Any], price: TokenPrice | None) -> Budget:
 
 
 def _check_budget(layer: _Layer) -> Iterator[_Found]:
-    """Limits in money without a price."""
+    """Report limits in money if the settings have no price."""
     own, merged = layer.own.get("budget"), layer.merged["budget"]
     key = next((key for key in _MONEY if merged.get(key) is not None), "")
     if "budget" in layer.own and key and not layer.merged["price"]:
@@ -463,7 +463,7 @@ def _millionths(number: float) -> int:
 
 
 def _check_price(layer: _Layer) -> Iterator[_Found]:
-    """Keys that a price lacks, and numbers with more places than are counted. A price of nothing is none."""
+    """Report keys that a price lacks, and numbers with too many decimal places. A price of nothing is none."""
     if "price" not in layer.own:
         return
     own, merged = _map(layer.own, "price"), layer.merged["price"]

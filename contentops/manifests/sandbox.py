@@ -98,7 +98,7 @@ _ENTRY = 4
 
 
 class Allowance:
-    """The steps that are left to the template that is being rendered."""
+    """Counts the steps that the template being rendered may still take."""
 
     __slots__ = ("_left",)
 

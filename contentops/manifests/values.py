@@ -568,7 +568,7 @@ def counted(problem: Diagnostic, others: int, noun: str) -> Diagnostic:
 
 
 def in_order(findings: Iterable[Diagnostic]) -> list[Diagnostic]:
-    """Findings sorted by location, then code and message; those without a location come first."""
+    """Return findings by location, then code and message; those without a location come first."""
     nowhere = Location("", 0, 0)
     return sorted(findings, key=lambda problem: (problem.location or nowhere, problem.code, problem.message))
 

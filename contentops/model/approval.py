@@ -52,7 +52,7 @@ _WORDS: Final = {
 
 
 class SaidOfText(Struct, frozen=True, kw_only=True):
-    """What one person said of one text."""
+    """A person's statement about one text."""
 
     item: ItemId
     """The id that the item had then; for people, as the text alone decides."""

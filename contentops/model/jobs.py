@@ -1,4 +1,4 @@
-"""How lines of jobs become one list, and which of these jobs are open."""
+"""Combines lines of jobs into one list, and says which of these jobs are open."""
 
 from __future__ import annotations
 

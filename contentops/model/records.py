@@ -44,7 +44,7 @@ class Saved(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def titles(self) -> frozenset[Digest]:
-        """Return the titles that the server may have without an edit there."""
+        """Return the titles that the content may have on the server if no one edited it there."""
         return frozenset({self.title, self.server_title} - {NOTHING})
 
     @property

@@ -93,7 +93,7 @@ class Run(Struct, frozen=True, kw_only=True):
 
     @property
     def credits(self) -> int:
-        """Credits spent by this run."""
+        """Return the credits that this run spent."""
         return sum(outcome.credits for outcome in self.outcomes)
 
     @property
@@ -108,7 +108,7 @@ class Run(Struct, frozen=True, kw_only=True):
 
     @property
     def credits_unknown(self) -> int:
-        """Credits also spent if the server accepted every submit of this run whose answer was lost."""
+        """Return the credits also spent if the server accepted each submit of this run whose answer was lost."""
         return sum(outcome.credits_unknown for outcome in self.outcomes)
 
 

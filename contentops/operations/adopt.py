@@ -246,7 +246,7 @@ def _record(
 
 
 def _record_of(project: Project, spec: Spec, text: _Text, file: Observed, started: str) -> Record:
-    """Return a new record for an adopted text, which no known job made; `file` is its file."""
+    """Return a new record for the adopted text in `file`, which no known job made."""
     front = apply_preset(project.preset, spec.metadata)
     front.pop(TITLE_KEY, None)
     record = Record(

@@ -308,7 +308,7 @@ T = TypeVar("T")
 
 
 class _KeptReading(Generic[T]):
-    """What was read from some files of a project, for as long as their stamps are the same."""
+    """Keeps the result of reading some files of a project, for as long as their stamps stay the same."""
 
     def __init__(self) -> None:
         self._kept: tuple[Project, Callable[[], list[str]], list[str], array[int], T] | None = None
@@ -341,7 +341,7 @@ class _KeptParts:
         self._shown: tuple[PlanInputs, list[Candidate], Mapping[ItemId, ReviewItem]] | None = None
 
     def plan(self, inputs: PlanInputs) -> tuple[Plan, list[Candidate], Mapping[ItemId, ReviewItem]]:
-        """Return the plan, every item, and what was shown of those of which nothing has changed."""
+        """Return the plan, every item, and the earlier review items of those that have not changed."""
         if self._shown is None:
             return *plan_with_items(inputs), {}
         before, items, views = self._shown

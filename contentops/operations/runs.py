@@ -169,7 +169,7 @@ class EventFile:
 def keeping_events(
     project: Project, plan: Plan, emit: Callable[[Event], None], runtime: Runtime
 ) -> Iterator[Callable[[Event], None]]:
-    """Give a function that keeps each event of a run and passes it to `emit`; a full disk does not end the run."""
+    """Yield a function that stores each event of a run and passes it to `emit`; a full disk does not end the run."""
     file = EventFile(_opened(project))
 
     def keep(event: Event) -> None:

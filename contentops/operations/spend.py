@@ -71,7 +71,7 @@ class PaidEnvironments:
         self._by_item: dict[str, dict[ItemId, list[Job]]] = {}
 
     def attempts(self, environment: str, record: Record, until: str = "") -> PaidAttempts:
-        """Return the number and the credits of an item's texts that were made until a time; empty: all."""
+        """Return the number and the credits of an item's texts that were made until a time (empty: of all texts)."""
         jobs = [job for job in self._of(environment, record) if not until or job.time <= until]
         paid = [job for job in jobs if job.is_spent]
         failed = [job for job in jobs if job.is_failure and job.tokens is not None]

@@ -298,7 +298,7 @@ def _named(project: Project, texts: Sequence[PaidText], item: str, to: str) -> P
 
 
 def _begins(digest: Digest, start: str) -> bool:
-    """Return whether a digest begins as a person wrote it."""
+    """Return whether a digest begins with the letters that a person typed."""
     start = start.removeprefix(PREFIX)
     return bool(start) and digest.removeprefix(PREFIX).startswith(start)
 
@@ -369,7 +369,7 @@ def from_previous(project: Project, item: str) -> Difference:
 
 
 def _previous(record: Record, made_by: Job | None, texts: ItemTexts) -> TextVersion | None:
-    """Return the newest text that is older than the one the last apply brought; of git or of the cache."""
+    """Return from git or the cache the newest text that is older than the one of the last apply."""
     latest = record.promoted if record.is_promoted else record.generated or record.promoted or record.adopted
     until = (seconds_of(made_by.generated_at) or 0.0) if made_by is not None else 0.0
 

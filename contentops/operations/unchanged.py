@@ -298,7 +298,7 @@ def _checksum(data: bytes | memoryview) -> bytes:
 
 
 def unchanged(names: Sequence[str], stamps: array[int], now: array[int], *, before: int) -> set[str]:
-    """Return the names whose stamp is the same now, and was of no change since `before`; none if one is a link now."""
+    """Return the names of files that have not changed since `before`, by their stamps; none if one is a link now."""
     if any(map(stat.S_ISLNK, now[::_NUMBERS])):
         return set()
     ends = range(0, len(stamps), _NUMBERS)

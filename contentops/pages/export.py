@@ -25,7 +25,7 @@ _SLUG: Final = 60
 
 
 class FileLinks(Links):
-    """Relative addresses of files in one folder. It remembers which pages were linked to."""
+    """Makes relative addresses, for pages that are files in one folder. It remembers which pages were linked to."""
 
     overview = INDEX
     items = "items.html"

@@ -64,7 +64,7 @@ class Links:
 
 
 class NoLinks(Links):
-    """A page without other files: its stylesheet is in it, and nothing is linked to."""
+    """A page that needs no other file: it contains its stylesheet, and has no links to others."""
 
     overview = items = plan = spend = run = style = ""
 

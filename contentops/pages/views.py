@@ -606,7 +606,7 @@ ALIVE = 15.0
 
 
 class RunPage(Struct, frozen=True, kw_only=True):
-    """The last run, what is known of its items, and the end of what a page started where no other page said it."""
+    """The last run, its items, and the result of a task that a page started, if no other page has shown it."""
 
     run: LiveRun | None = None
     known: Mapping[str, ReviewItem] = {}

@@ -100,7 +100,7 @@ def drifted(
 
 
 def _is_other_block(record: Record, made_by: Job | None, file: Observed) -> bool:
-    """Return whether the job, its time or the item differ; what is not known of the job does not."""
+    """Return whether the job, its time or the item differ; unknown values of the job count as equal."""
     block, ours = dict(file.provenance.items()), provenance_of(record, made_by)
     other = any(key in ours and block.get(key) != ours[key] for key in ("job", "generated_at"))
     return other or (file.owner not in ("", record.id) and not is_block_of(record, made_by, file))
@@ -270,7 +270,7 @@ def _promoted_title(item: ItemSides, body: BodyAnswer) -> str | None:
 
 
 def _drift(item: ItemSides, record: Record, title: str | None) -> list[DriftedKey]:
-    """Return the drifted keys to note; a saved title that no manifest states counts as text, like the body."""
+    """Return the drifted keys to note, without a saved title that no manifest states: it counts as text."""
     keys = drifted(item.inputs.project, record, item.file, item.inputs.state.made_by(record), item.open_jobs)
     if not keys:
         return []

@@ -143,7 +143,7 @@ def unusable_words(heading: str, why: Unusable) -> str:
 
 
 def unusable_hint(id_: ItemId, job: Job, why: Unusable) -> str:
-    """Return the hint for a section that is not taken."""
+    """Return the hint for a new section that cannot be put into the text."""
     given = f"`contentops state resolve {id_} --forget --request {job.short}` gives it up"
     return f"{unusable_words(job.section, why)}; it is kept and not written; {given}"
 

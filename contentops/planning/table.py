@@ -332,7 +332,7 @@ def _union(
 
 
 def _with_output(step: Step, target: str) -> Step:
-    """Return the step with `target` as the output of its open job."""
+    """Return the step; if it collects an open job, with `target` as the output of that job."""
     if isinstance(step, LookUp | Poll | Fetch) and step.job is not None:
         return structs.replace(step, job=structs.replace(step.job, output=target))
     return step

@@ -101,7 +101,7 @@ def _span(start: int, end: int) -> str:
 
 
 def _changed(before: Sequence[str], after: Sequence[str]) -> list[list[Passage]]:
-    """Replaced lines: word by word where they are similar, otherwise those before and those after."""
+    """Yield replaced lines: word by word if they are similar, otherwise the lines before and the lines after."""
     old, new = (_WORDS.findall("".join(f"{line}\n" for line in lines)) for lines in (before, after))
     passages = passages_of(old, new) if before and after else []
     unchanged = sum(len(passage.text) for passage in passages if passage.kind == "same" and not passage.text.isspace())

@@ -17,7 +17,7 @@ _SOURCES: Final = 5
 
 
 def graph_text(graph: ItemGraph, *, width: int = 0) -> str:
-    """Return a line per item, after its sources, of at most `width` columns (0: any); the last line counts."""
+    """Return a line per item, after its sources, of at most `width` columns (0: any); the last line has the counts."""
     if not graph.items:
         return "No item uses the text of another one."
     rows = [(item.id, item.state, _some(item.sources), _some(item.mentions)) for item in graph.items[:_ROWS]]

@@ -59,7 +59,7 @@ def table(
     sparse: bool = False,
     whole: Collection[str] = (),
 ) -> str:
-    """Columns two spaces apart under their heads; sanitized, no spaces at line ends.
+    """Return columns two spaces apart under their heads; sanitized, no spaces at line ends.
 
     `sparse` leaves out columns whose cells are all empty. `width` is the most columns of a line; 0: no limit. Cells are
     cut to fit, the widest first, and the first column last; those under a head of `whole` never.

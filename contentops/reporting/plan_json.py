@@ -83,7 +83,7 @@ def _note_json(note: Note) -> dict[str, Json]:
 
 
 def summary_json(plan: AnyPlan) -> dict[str, Json]:
-    """Counts and price of a plan, and whether it has changes at all."""
+    """Return counts and price of a plan as JSON, and whether it has changes at all."""
     return {
         "changes": not plan.empty,
         "credits": plan.credits,
@@ -126,7 +126,7 @@ def at_most_json(priced: AnyPlan | Change | Outcome | Run) -> dict[str, Json]:
 
 
 def plain(value: Json) -> Json:
-    """Structs by the names of their fields, enumerations, mappings and tuples as JSON values."""
+    """Return structs (by their field names), enumerations, mappings and tuples as JSON values."""
     if isinstance(value, Struct):
         # The lines of a lock name some fields otherwise, and leave some out.
         return {name: plain(getattr(value, name)) for name in value.__struct_fields__}

@@ -1,4 +1,4 @@
-"""A plan as Markdown for a comment on a pull request.
+"""Writes a plan as Markdown for a comment on a pull request.
 
 Whatever a manifest, a file or a server says reaches the page only inside code spans, inside a fenced diff whose
 fence is longer than any within it, or with its punctuation escaped: it can break no table, close no fence, link to
@@ -92,13 +92,13 @@ class _Page:
         self.room = room
 
     def take(self, lines: Iterable[str]) -> None:
-        """Adds lines that must be there."""
+        """Add lines that must be in the comment."""
         for line in lines:
             self.lines.append(line)
             self.room -= _size(line)
 
     def fill(self, lines: Iterable[str]) -> int:
-        """Adds lines while they fit; returns how many did not."""
+        """Add lines while they fit; return the number of lines that did not."""
         waiting = list(lines)
         for at, line in enumerate(waiting):
             if _size(line) > self.room:
@@ -107,7 +107,7 @@ class _Page:
         return 0
 
     def fill_block(self, head: str, blocks: Iterable[str], tail: str, room: int | None = None) -> int:
-        """Adds a head, as many blocks as fit, and a tail, or nothing at all; returns how many blocks were added."""
+        """Add a head, as many blocks as fit, and a tail, or nothing at all; return the number of added blocks."""
         room = self.room if room is None else room
         room -= _size(head) + _size(tail)
         fitting: list[str] = []

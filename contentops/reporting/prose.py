@@ -182,7 +182,7 @@ class _Writer:
 
 
 def _boxes(runs: Iterable[Run]) -> list[list[Run]]:
-    """Runs of a bounded number of words: browsers take long to lay out a megabyte without a break."""
+    """Yield runs of a limited number of words: browsers take long to lay out a megabyte without a break."""
     boxes: list[list[Run]] = [[]]
     room = _BOX
     for side, is_marked, words in runs:

@@ -142,7 +142,7 @@ def as_typed(run: Run, again: str, option: str | None = None) -> Run:
 
 
 def run_text(run: Run, *, again: str = "", option: str | None = None) -> str:
-    """Copies of replaced edits, failures, why the run stopped, the counts, and the next command.
+    """Return the report of a run: copies of replaced edits, failures, why it stopped, counts, and the next command.
 
     `again` continues the run; empty: the apply of its environment. `option` is as in `as_typed`.
     """

@@ -457,7 +457,7 @@ _NOTE = 200
 
 
 def history_json(history: History) -> dict[str, Json]:
-    """Runs and generations as JSON, the newest first."""
+    """Return runs and generations as JSON, the newest first."""
     return {
         "format_version": FORMAT_VERSION,
         "runs": [_run_json(one) for one in history.runs],

@@ -230,7 +230,7 @@ def empty_sentence(plan: AnyPlan) -> str:
 
 
 def reason_words(reason: Reason) -> str:
-    """Return a reason that is about no field, in words."""
+    """Return in words a reason of a change that is not about a field."""
     words = visible(words_of(reason.kind))
     return f"{words}: {visible(reason.detail)}" if reason.detail else words
 

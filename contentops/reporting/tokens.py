@@ -26,7 +26,7 @@ def sum_json(total: TokenSum) -> dict[str, Json]:
 
 
 def sum_text(total: TokenSum, failed: int = 0) -> Iterator[str]:
-    """Sentences about the sum: tokens, money, the `failed` jobs in it, and the texts that are not."""
+    """Return sentences about a sum: its tokens, its money, its `failed` jobs, and the texts it does not count."""
     if not total.is_known:
         if total.unknown:
             yield f"Models: the tokens of {plural(total.unknown, 'text')} are not known, so their cost is in no sum."

@@ -152,7 +152,7 @@ def submit(store: Store, new: StoredJob) -> tuple[StoredJob, bool]:
 
 
 def claim(store: Store, number: int, lock: RunnerLock) -> StoredJob | None:
-    """Give an open job to the runner of `lock`; None if it is finished or another living runner has it.
+    """Claim an open job for the runner of `lock`; None if it is finished or another living runner has it.
 
     Raises msgspec.MsgspecError as `find` does.
     """

@@ -277,12 +277,12 @@ def _request(job: Job) -> tuple[str, Digest, str]:
 
 
 def _without_words(job: Job) -> Job:
-    """Return the job without what is needed only while it is open."""
+    """Return the job without the fields that are needed only while it is open."""
     return structs.replace(job, output="", error="")
 
 
 def _after(before: str, at: str) -> str:
-    """Return the time of an intent, later than that of the order before: no two orders of one id have the same.
+    """Return the time for an intent, later than that of the submit before, so that it is unique for its id.
 
     Both are whole seconds, so that they compare as texts.
     """

@@ -40,7 +40,7 @@ _SNIPPET: Final = re.compile(r"""[^\s'"\\]{1,24}""")
 
 
 def mark_of(mark: Any) -> Mark:
-    """Return the mark of a mark of PyYAML."""
+    """Return a mark of PyYAML as a mark of ours."""
     return mark.line + 1, mark.column + 1
 
 

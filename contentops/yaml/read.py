@@ -67,7 +67,7 @@ def masked(finding: Diagnostic, secrets: Iterable[str]) -> Diagnostic:
 
 
 def hide_secrets(source: Source, problem: Diagnostic) -> Diagnostic:
-    """Return a finding without what looks like a secret: stars in the excerpt, other words in message and hint."""
+    """Return a finding without possible secrets: with stars in the excerpt, and general words in message and hint."""
     number = problem.location.line if problem.location else 0
     line = problem.excerpt or source.line(number)  # a long line has no excerpt, but the message may repeat it
     whole = (_indent(line), len(line.rstrip()))
@@ -387,7 +387,7 @@ class Builder:
                 node.setdefault(key, entry)
 
     def _start_of_expression(self, event: Any, node: dict[str, Any]) -> int:
-        """Return the index where an unquoted `{{ expression }}` starts, which YAML reads as a map for a key.
+        """Return the index of an unquoted `{{ expression }}`, which YAML reads as a map that is used as a key.
 
         Raises StopReading for any other key that is not a scalar.
         """

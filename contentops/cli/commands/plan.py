@@ -120,7 +120,7 @@ def _say_paths(session: Session, chosen: Mapping[str, Any]) -> int:
 
 
 def _planned(session: Session, out: str, chosen: Mapping[str, Any]) -> Plan:
-    """Return the plan of what was `chosen`, after deleting an older one at `out`."""
+    """Return the plan of the `chosen` items, after deleting an older plan file at `out`."""
     last = session.last_plan()
     if out:
         from contentops.cli.named_files import clear_old_plan

@@ -153,7 +153,7 @@ class WrittenText(Struct, frozen=True, kw_only=True):
 
 
 class Engine(Protocol):
-    """Writes texts. Both methods raise EngineError."""
+    """The interface of everything that writes texts. Both methods raise EngineError."""
 
     name: str
     """Its name on the command line."""
