@@ -31,7 +31,7 @@ _LONGEST = 300
 
 
 class ExitCode(enum.IntEnum):
-    """The exit codes of the process; where several apply, the order is 130 > 1 > 4 > 5 > 3."""
+    """The exit codes of the process; if several apply, the order is 130 > 1 > 4 > 5 > 3."""
 
     DONE = 0
     ERROR = 1
@@ -54,7 +54,7 @@ _RANK = (
 
 
 def worst(codes: Iterable[ExitCode]) -> ExitCode:
-    """Return the exit code to return where all of `codes` apply."""
+    """Return the exit code of a process to which all of `codes` apply."""
     applicable = set(codes)
     return next((code for code in _RANK if code in applicable), ExitCode.DONE)
 

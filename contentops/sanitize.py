@@ -211,7 +211,7 @@ def one_line(text: str) -> str:
 
 
 def clip(text: str, width: int) -> str:
-    """Return `text` in at most `width` characters (at least 1), the last one an ellipsis where something was cut."""
+    """Return `text` in at most `width` characters (at least 1), the last one an ellipsis if something was cut."""
     return text if len(text) <= width else text[: width - 1] + ELLIPSIS
 
 

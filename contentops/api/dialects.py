@@ -108,7 +108,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 class Dialect(Struct, frozen=True, kw_only=True):
     """The names that one version of the API uses.
 
-    `names` are the names of a request's fields in a submit, where they differ from `_NAMES`; `prefix` follows the path
+    `names` are the names of a request's fields in a submit, if they differ from `_NAMES`; `prefix` follows the path
     of `api.base_url`. `enveloped`: whether lists come inside `{"success", "data"}`; None: both occur.
     """
 
@@ -329,7 +329,7 @@ _write_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(
 
 
 def _segment(name: str) -> str:
-    """Return `name` as one path segment; dots are encoded where they would change the path."""
+    """Return `name` as one path segment; dots are encoded if they would change the path."""
     if not name:
         raise Unsendable("the call names no id")
     coded = quote(name, safe="", errors="replace")

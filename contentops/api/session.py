@@ -334,7 +334,7 @@ class Client:
         return detected_dialect(self._stated, enveloped=self._api.enveloped)
 
     async def send(self, call: Call, may_leave: MayLeave = always) -> Reply | Failure:
-        """Send one request, after a search where one is needed (see the class). Raises only what cancels the task.
+        """Send one request, after a search if one is needed (see the class). Raises only what cancels the task.
 
         `may_leave` may stop a call that is not repeatable. A call that pays is sent once at most, and never in a
         dialect that the server does not speak.
@@ -505,7 +505,7 @@ def _is_final(failure: Failure) -> bool:
 
 
 def _with_hint(failure: Failure, dialect: Dialect) -> Failure:
-    """Return the failure of a submit, with a hint where the server refused one of several names for one value."""
+    """Return the failure of a submit, with a hint if the server refused one of several names for one value."""
     if failure.kind is not FailureKind.REJECTED or not names_blamed(dialect, failure.message):
         return failure
     hint = "; if it accepts only one name, set `api.dialect` to its dialect"

@@ -434,7 +434,7 @@ class Pushed(NamedTuple):
 def push(
     clone: Clone, target: Target, results: ResultTree, messages: Messages, *, pause: Callable[[float], None]
 ) -> Pushed:
-    """Push one commit of the results on top of the target branch; for a review, or where that fails, to a separate one.
+    """Push one commit of the results on top of the target branch; for a review, or if that fails, to a separate one.
 
     If the branch has moved, git merges. If it finds a conflict, the separate branch has the results alone, and a
     person merges. `pause` waits some seconds between two attempts. Raises Refused if the clone has commits that the
@@ -529,7 +529,7 @@ def _rejection(ended: GitResult) -> str:
 
 
 def _give_up(ended: GitResult, *, last: bool) -> None:
-    """Raise NotPublished after the last attempt, and where the remote did not answer at all."""
+    """Raise NotPublished after the last attempt, or if the remote did not answer at all."""
     if last or ended.late:
         hint = "nothing is lost; the results are still in this folder: run `contentops commit` again"
         raise NotPublished(f"the results could not be pushed: {reason_of(ended)}", hint=hint)

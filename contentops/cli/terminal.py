@@ -72,7 +72,7 @@ def need_yes(*, said: bool) -> None:
 
 
 def say(text: str) -> None:
-    """Print a result to stdout, in colour where wanted; nothing for an empty one."""
+    """Print a result to stdout, in colour if wanted; nothing for an empty one."""
     if text:
         sys.stdout.write(f"{for_stdout(text if wants_color() else unpainted(text))}\n")
         sys.stdout.flush()
@@ -116,7 +116,7 @@ def say_csv(text: str) -> None:
 
 
 def report(text: str) -> None:
-    """Print a message to stderr, in colour where wanted; nothing for an empty one."""
+    """Print a message to stderr, in colour if wanted; nothing for an empty one."""
     if text:
         shown = fitted(text if wants_color(sys.stderr) else unpainted(text), width(sys.stderr))
         sys.stderr.write(f"{for_log(shown)}\n")
@@ -148,7 +148,7 @@ def for_log(text: str, environ: Mapping[str, str] | None = None) -> str:
 
 
 def for_stdout(text: str) -> str:
-    """Return `text` for stdout: as `for_log`, but unchanged where stdout is a file, which no runner obeys."""
+    """Return `text` for stdout: as `for_log`, but unchanged if stdout is a file, which no runner obeys."""
     return text if in_ci() and _is_file(sys.stdout) else for_log(text)
 
 

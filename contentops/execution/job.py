@@ -411,7 +411,7 @@ def _with_tokens(ctx: Context, item: Item, sent_job: SentJob, status: JobStatus)
 
 
 async def _until_done(ctx: Context, item: Item, slot: JobSlot, sent_job: SentJob) -> JobStatus | Text:
-    """Return the final status of the job, or its stored text where the server forgot the job. Raises Ended."""
+    """Return the final status of the job, or its stored text if the server forgot the job. Raises Ended."""
     job, timeout = sent_job.job, ctx.project.api.job_timeout
     started = _started(ctx, sent_job)
     call = GetStatus(job.job_id, ours=job.request_id)

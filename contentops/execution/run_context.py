@@ -106,7 +106,7 @@ class ServerCapabilities:
         return known
 
     def keep(self, cache: Cache, server: str) -> None:
-        """Remember it for the next run; called at once where that run must know it even after a kill."""
+        """Remember this for the next run; called at once if that run must know it even after a kill."""
         cache.remember(f"facts {server}", asdict(self))
 
 
@@ -312,7 +312,7 @@ class Context(Edges):
         self.run.stop("unauthorized", failure.full_message, self.key_hint(), at_once=at_once)
 
     def pauses(self, failure: Failure) -> bool:
-        """Return whether the account can do nothing more for now; stops the run where its credits or its key end it."""
+        """Stop the run if the account has no credits or its key fails; return whether it can do nothing more for now."""
         if failure.kind is FailureKind.UNAUTHORIZED:
             self.stop_unauthorized(failure, at_once=True)
         if failure.kind is FailureKind.QUOTA:
@@ -328,7 +328,7 @@ class Context(Edges):
 async def list_all(
     ask: Callable[[ListContent], Awaitable[Reply | Failure]], since: float | None = None
 ) -> ContentList | Failure:
-    """Return the stored contents of the account, page by page where the server lists them in pages.
+    """Return the stored contents of the account, page by page if the server lists them in pages.
 
     Pages that hold only what was made before `since`, in seconds since 1970, are left out.
     """

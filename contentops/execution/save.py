@@ -295,7 +295,7 @@ async def _overwrite(ctx: Context, draft: Draft, content_id: str, *, beside: Seq
 
 
 async def _store(ctx: Context, draft: Draft, content_id: str, *, look: bool, beside: Sequence[str] = ()) -> ItemState:
-    """Save until the text is known to have arrived; search first where it may have, and again after a lost answer.
+    """Save until the text has arrived for sure; search first if it may have, and again after a lost answer.
 
     `content_id`: the content that is stored over; empty: a new one. `beside`: contents that this save has failed to
     store over.

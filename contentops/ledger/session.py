@@ -56,7 +56,7 @@ def beyond_plain(url: str) -> tuple[str, ...]:
 
 
 def with_operators_tls(url: str) -> str:
-    """Return an address from a file with this machine's `sslmode` where the file's is weaker.
+    """Return an address from a file, with this machine's `sslmode` if that of the file is weaker.
 
     This machine's is `PGSSLMODE`, else that of the service in `PGSERVICE`, else libpq's own default.
     """

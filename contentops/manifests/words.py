@@ -169,7 +169,7 @@ def _english(word: str) -> str:
 
 
 def first_words(text: str, count: int, end: str = "…") -> str:
-    """At most this many words with single spaces between them, and `end` where some are cut off."""
+    """Return at most this many words with single spaces between them, and `end` if some are cut off."""
     words = text.split(maxsplit=max(operator.index(count), 0))
     return " ".join(words[:count]) + end if len(words) > count else " ".join(words)
 

@@ -256,9 +256,9 @@ def apply(
 ) -> tuple[Plan, Run | None]:
     """Plan, show the plan, ask `confirm`, and carry it out; no run if there is nothing to do or the answer is no.
 
-    Raises InputError before anything is changed, LockHeld if another apply runs, Refused if a guard refuses the
-    plan, Git LFS would take the lock or results could not be pushed, ApiError if the key is missing or the server
-    speaks another dialect, StateError if nothing can be recorded.
+    Raises InputError before anything is changed, and LockHeld if another apply runs. Raises Refused if a guard refuses
+    the plan, Git LFS would take the lock, or results could not be pushed. Raises ApiError if the key is missing or the
+    server speaks another dialect, StateError if nothing can be recorded.
     """
     until = math.inf if options.deadline is None else time.monotonic() + options.deadline
     wall = runtime.wall

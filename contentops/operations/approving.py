@@ -137,8 +137,8 @@ def comment_on(
 ) -> Comment:
     """Record a note (the second of `comment`) beside quoted words (the first) of the text that the person saw.
 
-    `file`: the item's file now. Raises UsageError without words, without a note, for words that are in no one block of
-    the text, and what `git_identity` does; Refused under CI, and where the text is another one by now; LockHeld.
+    `file`: the item's file now. Raises UsageError if the words or the note are missing, or no single block of the
+    text has the words; Refused under CI, and if the text has changed. Also raises LockHeld, and as `git_identity`.
     """
     quote, note = " ".join(comment[0].split()), comment[1].strip()
     refuse_ci(runtime)

@@ -110,12 +110,12 @@ def commit(
     pause: Callable[[float], None],
     runtime: Runtime = HERE,
 ) -> CommitReport:
-    """Commit what applies have made, and push it. `pause` waits some seconds between two attempts.
+    """Commit the files that applies have written, and push the commit. `pause` waits some seconds between two attempts.
 
-    Raises UsageError outside a repository, on no branch, or without the remote `origin`; Refused in the middle of a
-    merge, where something is staged or not pushed, and for a lock or jobs that git ignores or gives to LFS; LockHeld
-    while another command works; StateError for a lock or jobs that cannot be read; GitFailed if git refuses the
-    commit; NotPublished if it could be pushed nowhere.
+    Raises UsageError outside a repository, on no branch, or without the remote `origin`. Raises Refused during a merge,
+    if something is staged or not pushed, or if git ignores lock or jobs or gives them to LFS. Raises LockHeld while
+    another command works, and StateError if lock or jobs cannot be read. Raises GitFailed if git refuses the commit,
+    and NotPublished if it cannot be pushed.
     """
     with hold_lock(project, runtime):
         clone = _open(project, options, runtime.environ)
@@ -231,9 +231,9 @@ def commit_files(project: Project, files: Iterable[str], subject: str) -> str:
     """Commit those of `files` (paths in the project) that differ from the last commit; return the commit.
 
     The lock of that commit gets the records of these files, and no others: a clone must not look for texts that are
-    not in git. Returns an empty text where nothing differs. What a person has staged of other files stays staged, and
-    is not committed. Files that git ignores are left out. Raises GitFailed with git's own message, such as that of a
-    hook, and during a merge; UsageError outside a repository; StateError for a lock that cannot be read.
+    not in git. Returns an empty text if nothing differs. What a person has staged of other files stays staged, and
+    is not committed. Files that git ignores are left out. Raises GitFailed during a merge, or with
+    git's own message, such as that of a hook. Raises UsageError outside a repository, StateError if the lock is damaged.
     """
     clone = Clone(root=project.root, extra=_LITERAL, patience=_PATIENCE)
     named, changed = sorted({file for file in files if file}), list[str]()

@@ -66,8 +66,8 @@ def read_credentials(api: ApiSettings, runtime: Runtime, *, writes: bool = False
     """Read the key and the user id for a trusted server, or with `writes` the model of `local`; else none for `local`.
 
     No other function reads them. A person is asked once about a server that is not on the trusted list. Raises ApiError
-    if the key or the model is missing, Refused if the server or a variable is not on a trusted list, InputError
-    where the person's settings are invalid.
+    if the key or the model is missing, and Refused if the server or a variable is not on a trusted list. Raises
+    InputError if the person's settings are invalid.
     """
     environ = runtime.environ
     if api.base_url == "local":

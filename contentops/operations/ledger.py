@@ -28,7 +28,7 @@ def address(project: Project, runtime: Runtime) -> str:
     """Return the address of a project's ledger: from the environment, else from the settings if its server is trusted.
 
     A person is asked once about a server that is not on the trusted list. Raises Refused for one that is not trusted,
-    for an address in a file that says more than where the ledger is, and for a variable that is set and empty.
+    for an address in a file that has more than the location of the ledger, and for a variable that is set and empty.
     """
     environ = runtime.environ
     if trust.LEDGER in environ:

@@ -1,4 +1,4 @@
-"""What texts have cost, by which runs, and where each text comes from: sums over jobs."""
+"""Sums over jobs: the costs of texts, the runs that caused them, and the origin of each text."""
 
 from __future__ import annotations
 
@@ -315,7 +315,7 @@ def _known_history(project: Project, item: str) -> KnownHistory:
 
 
 def texts_of(project: Project, state: State, item: str) -> tuple[PaidText, ...]:
-    """Return every text that was paid for an item, newest first, with where each is."""
+    """Return every text that was paid for an item, newest first, with its location."""
     return _texts(project, state, item, _of_item(item, state.jobs, state))
 
 

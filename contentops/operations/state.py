@@ -119,10 +119,10 @@ def resolve(
     forget: bool = False,
     runtime: Runtime = HERE,
 ) -> str:
-    """Record what became of a submit whose answer was lost, as a person says; return what was done, in words.
+    """Record the outcome of a submit whose answer was lost, as a person states it; return in words what was done.
 
-    `request`: the start of its request id. Raises UsageError if no submit or several match, for a content of another
-    item, and for a job of another submit or one that the server does not know.
+    `request`: the start of its request id. Raises UsageError if no submit or several match. It also does so for a
+    content of another item, and for a job of another submit or one that the server does not know.
     """
     with _editing(project, runtime) as workspace:
         jobs = workspace.state.open_jobs.values()

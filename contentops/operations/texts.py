@@ -251,8 +251,8 @@ def restore(
     """Put the text whose digest begins with `to` into the file of an item; its front matter stays. Records nothing.
 
     `overwrite`: replace a file that was edited by hand, after a copy of it was made. Raises UsageError if `to`
-    matches no text or several, Refused for an edited file or a protected item, StateError if no one has the text,
-    ApiError if the server cannot be asked for it.
+    matches no text or several, and Refused for an edited file or a protected item. Raises StateError if the text
+    cannot be found, ApiError if the server cannot be asked for it.
     """
     with hold_lock(project, runtime), open_cache(project, write=True) as cache:
         state, record = recorded(project, item)

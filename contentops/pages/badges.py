@@ -13,7 +13,7 @@ from contentops.operations.review import ReviewItem
 
 
 class Badge(Struct, frozen=True):
-    """A state of an item; `key` names it in addresses, and is the value of a `ReviewState` where it is one."""
+    """A state of an item; `key` names it in addresses, and is the value of a `ReviewState` if it is one."""
 
     key: str
     shape: str

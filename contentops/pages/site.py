@@ -137,7 +137,7 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
     """The titles and bodies that were shown, by digest: a reader may decide about one that has changed since."""
 
     def command(self, verb: str, *words: str) -> str:
-        """Return a command to copy into a shell, for this environment: `words` are quoted where they have to be."""
+        """Return a command to copy into a shell, for this environment: `words` are quoted if necessary."""
         return command(verb, self.option, (*map(shlex.quote, words), *self.flags))
 
     @functools.cached_property

@@ -71,7 +71,7 @@ def diagnostic_json(finding: Diagnostic) -> dict[str, Json]:
 
 
 def _hinted_once(findings: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
-    """Yield the findings; where several in a row have the same long hint, only the first keeps it."""
+    """Yield the findings; if several in a row have the same long hint, only the first keeps it."""
     before = ""
     for finding in findings:
         repeated = finding.hint == before and len(finding.hint) > _ROOM

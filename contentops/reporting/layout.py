@@ -99,7 +99,7 @@ def _narrowed(widths: Sequence[int], width: int, groups: Sequence[Sequence[int]]
 
 
 def cut(text: str, room: int) -> str:
-    """Return `text` in at most `room` columns, with an ellipsis where something was cut."""
+    """Return `text` in at most `room` columns, with an ellipsis if something was cut."""
     if columns(text) <= room:
         return text
     while text and columns(text) >= room:

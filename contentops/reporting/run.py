@@ -59,7 +59,7 @@ def exit_code_of(run: Run) -> ExitCode:
 
 
 def exit_code_without_run(plan: Plan) -> ExitCode:
-    """Return the exit code where nothing was carried out: done, unless the plan has blocked items."""
+    """Return the exit code if nothing was carried out: done, unless the plan has blocked items."""
     blocked = any(change.action is Action.BLOCKED for change in plan.changes)
     return ExitCode.INCOMPLETE if blocked else ExitCode.DONE
 
@@ -278,7 +278,7 @@ def _ending(run: Run, again: str, option: str) -> Iterator[str]:
 
 
 def _maybe_spent(run: Run) -> Iterator[str]:
-    """Yield what else was spent, if submits whose answers were lost did arrive, and where tokens are not known."""
+    """Yield a sentence on spending that is not certain: submits with lost answers, and texts without tokens."""
     if run.credits_unknown:
         lost = sum(outcome.credits_unknown > 0 for outcome in run.outcomes)
         yield f"up to {run.credits_unknown:,} more if the server took {'it' if lost == 1 else 'them'}"

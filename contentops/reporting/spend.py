@@ -1,4 +1,4 @@
-"""What was spent, by which runs, and where texts come from, as text, CSV and JSON.
+"""Writes the spending, the runs that caused it, and the origin of texts as text, CSV and JSON.
 
 Failed jobs cost no credits and are no texts; the tokens that they used are counted.
 """
@@ -553,7 +553,7 @@ def _opinion(line: Approval) -> str:
 
 
 def texts_text(texts: Sequence[PaidText], *, width: int = 0) -> str:
-    """Return a table of paid texts, each with the start of its digest and where it is kept; empty for none."""
+    """Return a table of paid texts, each with the start of its digest and its location; empty for none."""
     rows = [
         (one.short, moment(one.job.generated_at), one.job.job_id, f"{one.job.credits:,}", _where(one), _stands(one))
         for one in texts[:SHOWN]

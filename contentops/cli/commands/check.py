@@ -51,7 +51,7 @@ def doctor(session: Session, /, *, online: bool) -> int:
 
 
 def doctor_text(checks: Sequence[Check]) -> Iterator[str]:
-    """Yield a line per check, and a hint where it failed."""
+    """Yield a line per check, and a hint if it failed."""
     for one in checks:
         word, style = _SIGNS[one.ok]
         yield f"{paint(f'{word:<6}', style)}  {visible(one.name)}: {visible(one.message)}"
