@@ -92,7 +92,7 @@ def open_clone(root: str, environ: Mapping[str, str], *, push: bool, patience: f
 
 @contextlib.contextmanager
 def alone(clone: Clone) -> Iterator[None]:
-    """Hold the lock of the clone, as all its projects and environments share one index, HEAD and FETCH_HEAD.
+    """Hold the lock of the clone, because all its projects and environments share its index and HEAD.
 
     Waits as long as a call of the remote may take. Raises LockHeld.
     """

@@ -282,7 +282,7 @@ class Outputs:
         return "/".join(parts)
 
     def move(self, source: str, target: str, *, expect: Digest) -> None:
-        """Move the file `source` with digest `expect` to `target`, where nothing may be; empty folders are removed.
+        """Move the file `source` with digest `expect` to `target`, which must be free; remove folders left empty.
 
         A change of case alone takes two moves, through a temporary name.
         """

@@ -226,7 +226,7 @@ class Admission:
         self.asking += asks and self.ask_first
 
     def answered(self, *, known: bool | None) -> None:
-        """Note whether the server knew an id (None: no answer); enough unknown ones in a row end the asking."""
+        """Record whether the server knew an id (None: no answer); after enough unknown ids in a row, stop asking."""
         self.asking -= 1
         if known is None:
             return

@@ -312,7 +312,7 @@ class Context(Edges):
         self.run.stop("unauthorized", failure.full_message, self.key_hint(), at_once=at_once)
 
     def pauses(self, failure: Failure) -> bool:
-        """Stop the run if the account has no credits or its key fails; return whether it can do nothing more for now."""
+        """Stop the run if the account has no credits or its key fails; return whether it can do nothing now."""
         if failure.kind is FailureKind.UNAUTHORIZED:
             self.stop_unauthorized(failure, at_once=True)
         if failure.kind is FailureKind.QUOTA:

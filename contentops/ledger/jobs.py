@@ -255,7 +255,7 @@ def row_of(job: Job, environment: str) -> dict[str, object]:
 
 
 def put(cursor: psycopg.Cursor[Row], scope: LedgerScope, rows: Sequence[Mapping[str, object]]) -> set[JobKey]:
-    """Write the rows of jobs whose requests are claimed, or that are done; return those not further there."""
+    """Write the rows of jobs that are done or whose requests are claimed; return the keys of those written."""
     values = {"lineage": scope.lineage, "rows": json_of(rows)}
     if any(row["job"] for row in rows):
         cursor.execute(_ACCEPT, values)

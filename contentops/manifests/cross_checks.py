@@ -97,7 +97,7 @@ def _ids(result: FileResult) -> Iterator[tuple[str, Location | None]]:
 
 
 class OutputPaths:
-    """The paths of outputs and of input files, to find what an output would write over."""
+    """Collects the paths of outputs and of input files, to find outputs that would overwrite one of them."""
 
     def __init__(self, results: Sequence[FileResult], sources: Sources, patterns: Sequence[str]) -> None:
         self._sources = sources

@@ -429,7 +429,7 @@ def make_items(
     rows: Callable[[str], list[Json]],
     check: Callable[[Rendered, Problems], Spec | None],
 ) -> None:
-    """Render and `check` every item without texts of others; `result` gets the items, and what they use.
+    """Render and `check` every item without texts of others; `result` gets the items and the names they use.
 
     `builtin` are names that all templates have; `rows` returns those of a data file.
     """

@@ -98,7 +98,7 @@ class SourceError(TemplateError):
 
 
 def unclear() -> SourceError:
-    """Return the error of a template whose sources depend on texts."""
+    """Return the error for a template that chooses by a text which other text it reads."""
     message = "which text `ref` reads depends on another text"
     return SourceError("reference-unclear", message, hint="name the items: `uses: [ID, ...]`")
 

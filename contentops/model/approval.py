@@ -148,7 +148,7 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
         return by_item
 
     def of_text(self, text: Digest) -> tuple[Approval, ...]:
-        """Return the last word of each person on a text, the oldest first."""
+        """Return the last verdict of each person on a text, the oldest first."""
         return tuple(sorted(self._of_texts.get(text, {}).values(), key=_ORDER))
 
     def of_items(self, ids: Collection[ItemId]) -> tuple[Approval, ...]:

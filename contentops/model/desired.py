@@ -238,7 +238,7 @@ class Catalog(Struct, frozen=True, kw_only=True):
 
 
 class OnEdit(enum.StrEnum):
-    """What to do when the spec of a file edited by hand changes."""
+    """Says what to do when the spec of a file that a person edited changes."""
 
     BLOCK = "block"
     KEEP = "keep"

@@ -39,7 +39,7 @@ class PlanOptions(Struct, frozen=True, kw_only=True):
 
 
 class PlanCounts(Struct, frozen=True, kw_only=True):
-    """The counts of a plan file that do not follow from its changes."""
+    """The counts in a plan file that cannot be computed from its changes."""
 
     unchanged: Count
     approvals: Mapping[ApprovalState, Count] = {}

@@ -102,7 +102,7 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def bodies(self) -> tuple[Digest, ...]:
-        """Return the body digests that it names: generated, promoted, saved, or returned by a save."""
+        """Return the body digests in this record: generated, promoted, saved, or returned by a save."""
         saved = (self.saved.body, self.saved.server_body) if self.saved is not None else ()
         return tuple(filter(None, (self.generated, self.promoted, *saved)))
 

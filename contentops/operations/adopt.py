@@ -227,7 +227,7 @@ def _slug(text: str) -> str:
 def _record(
     workspace: Workspace, items: _Items, made: ManifestDraft | None, outputs: Outputs, command: str, started: str = ""
 ) -> None:
-    """Write the manifest, then the records of texts whose files are there. `started`: when the server was asked.
+    """Write the manifest, then the records of the texts whose files exist. `started`: when the server was asked.
 
     Raises StateError and OutputError.
     """

@@ -77,7 +77,7 @@ _ANOTHER = PendingSubmit(state="claimed", since="", holder="another process")
 
 
 def claim(shared: ProjectLedger, plan: Plan) -> Plan:
-    """Claim what a plan orders and polls; in the plan returned, what other processes have claimed is left to them."""
+    """Claim the submits and jobs of a plan; return the plan without the steps that other processes have claimed."""
     wanted = {(plan.server, name) for change in plan.changes if (name := submit_id(plan.lineage, change)) is not None}
     jobs = (job for change in plan.changes for job in (change.job, *change.collected_jobs))
     wanted |= {(one.server, one.request_id) for one in jobs if one is not None and one.state in _WORKING}

@@ -86,7 +86,7 @@ class PlanPart(Struct, frozen=True, kw_only=True):
         return self.action in (PartAction.PLAN, PartAction.CAUSE, PartAction.FREE)
 
     def command(self, option: str, flags: tuple[str, ...] = ()) -> str:
-        """Return the command that does the same; empty: it would be long.
+        """Return the command that applies the same part; empty if it would be too long.
 
         `option`: as in `Plan.option`, `flags`: the variables.
         """

@@ -233,7 +233,7 @@ def commit_files(project: Project, files: Iterable[str], subject: str) -> str:
     The lock of that commit gets the records of these files, and no others: a clone must not look for texts that are
     not in git. Returns an empty text if nothing differs. What a person has staged of other files stays staged, and
     is not committed. Files that git ignores are left out. Raises GitFailed during a merge, or with
-    git's own message, such as that of a hook. Raises UsageError outside a repository, StateError if the lock is damaged.
+    git's own message, such as that of a hook. Raises UsageError outside a repository, StateError for a bad lock.
     """
     clone = Clone(root=project.root, extra=_LITERAL, patience=_PATIENCE)
     named, changed = sorted({file for file in files if file}), list[str]()

@@ -199,7 +199,7 @@ def check_lineage(project: Project) -> None:
 
 
 def is_of_another(project: Project, lineage: str) -> bool:
-    """Return whether a lock's lineage is made of another name or first commit; False if a clone is shallow.
+    """Return whether a lock's lineage has another project name or first commit; False if a clone is shallow.
 
     A project that was renamed, or whose history was rewritten, looks the same as one whose lock was copied.
     """

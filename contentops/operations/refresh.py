@@ -210,7 +210,7 @@ def plan_after_looks(
     reviewed: PlanFile | None,
     refused: Callable[[Plan], object],
 ) -> tuple[PlanInputs, Plan]:
-    """Plan what an apply does, with what the server has of the texts that it would pay for or replace.
+    """Plan an apply after reading from the server the texts that it would pay for or replace.
 
     `reviewed`: a plan file. The server is asked only if there are such texts and the plan is not
     `refused`. Items that cannot be looked at are blocked.

@@ -271,7 +271,7 @@ class Review:
 
 @contextlib.contextmanager
 def _without_collection() -> Iterator[None]:
-    """Collect no garbage meanwhile: a new snapshot is none, and to look through it takes a third of the time."""
+    """Pause garbage collection while a snapshot is made; it would find nothing, and takes a third of the time."""
     gc.disable()
     try:
         yield

@@ -247,7 +247,7 @@ class RunReader:
         return run if run is not None and run.working else None
 
     def _read_on(self, handle: int) -> None:
-        """Take in what was added since the last time."""
+        """Read the events that were added since the last call."""
         info = os.fstat(handle)
         os.lseek(handle, 0, os.SEEK_SET)
         first = os.read(handle, _FIRST).partition(b"\n")[0]

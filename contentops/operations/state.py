@@ -191,7 +191,7 @@ def _refuse_unknown_job(workspace: Workspace, order: Job, job: str) -> str:
 
 
 def _meant(project: Project, jobs: Collection[Job], item: str, request: str = "", *, forget: bool = False) -> list[Job]:
-    """Return the submits of an item that a person may mean: under its id then, or for the request that it declares now.
+    """Return the submits that a person may mean by an item: those under its id, and those for its present request.
 
     Raises UsageError if there is none.
     """

@@ -86,7 +86,7 @@ def _planned_body(inputs: PlanInputs, change: Change, before: str | None) -> str
 
 
 def _new_body(inputs: PlanInputs, change: Change) -> str | None:
-    """Return the text that the change brings, as it is made, promoted or fetched."""
+    """Return the text that the change will write: a generated, promoted or fetched one."""
     digest = change.job.body if change.job is not None else NOTHING
     for step in change.steps:
         if isinstance(step, Promote):

@@ -73,7 +73,7 @@ _DECIDED: Final = {Verdict.APPROVED: ("Approved", "Approve"), Verdict.SENT_BACK:
 
 
 def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult | PageContent:
-    """Record what the person says of the text that the form names, and lead to the next one.
+    """Record the person's verdict on the text that the form names, and redirect to the next text.
 
     What cannot be recorded is shown on the page of the item, with the note.
     """

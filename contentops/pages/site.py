@@ -81,7 +81,7 @@ class Recent(Generic[T]):
         self._lock = threading.Lock()
 
     def keep(self, key: str, value: T) -> None:
-        """Keep a value; the oldest one goes."""
+        """Keep a value; the oldest one is dropped."""
         with self._lock:
             self._values.pop(key, None)
             self._values[key] = value

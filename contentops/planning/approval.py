@@ -46,7 +46,7 @@ from contentops.sections import main_heading
 
 
 class Brought(NamedTuple):
-    """A fetched text: its title (empty: none) and its body."""
+    """A text fetched from a server: its title (may be empty) and its body."""
 
     title: str
     body: str
@@ -201,7 +201,7 @@ def _stored(body: BodyAnswer) -> Job | None:
 
 
 def is_promotable(item: ItemSides, source: SourceText) -> bool:
-    """Return whether the text of another environment may come into this one: it is approved, or does not have to be."""
+    """Return whether another environment's text may be promoted here: it is approved or needs no approval."""
     spec = item.spec
     if not spec.approval.required:
         return True

@@ -378,7 +378,7 @@ def has_server_text(item: ItemSides, remote: Remote) -> bool:
 
 
 def is_saved(item: ItemSides) -> bool:
-    """Return whether title and body of the file are what the server last accepted."""
+    """Return whether title and body of the file are those that the server last accepted."""
     saved = item.record.saved if item.record is not None else None
     return saved is not None and (saved.title, saved.body) == (title_digest(item.title), item.file.body)
 

@@ -57,7 +57,7 @@ UNUSABLE = "unusable-section"
 
 
 def section_reason(item: ItemSides, heading: str) -> Reason:
-    """Return why a section is paid for, with the deeper sections that it replaces."""
+    """Return the reason to pay for a section; it names the deeper sections that are replaced too."""
     under = listed([heading_of(key) for key in deeper(item.inputs.read(item.file.path), heading)])
     detail = f"`{heading}` is generated again, as requested"
     return Reason(kind="section", detail=f"{detail}, including {under}" if under else detail)
@@ -268,7 +268,7 @@ _EDITED = ("", "edited", "no-merge-base")
 
 
 def promoted(item: ItemSides) -> BodyAnswer | None:
-    """Return the promotion of another environment's text; None: there is no new one."""
+    """Return the promotion of another environment's text; None if it has no new text."""
     theirs = item.source_text
     if theirs is None or item.is_protected or (item.keeps_text and not _is_new(item, theirs)):
         return None

@@ -183,7 +183,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def sources(self) -> tuple[ItemId, ...]:
-        """Return the items whose texts its own is made from, by its manifest or else its record; sorted."""
+        """Return the items whose texts the item's text is made from, by its manifest or else its record; sorted."""
         if self.spec is not None:
             return tuple(one.id for one in self.spec.references)
         return tuple(sorted(map(ItemId, self.record.sources))) if self.record is not None else ()

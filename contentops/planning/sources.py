@@ -148,7 +148,7 @@ def open_keys(spec: Spec, coming: Coming) -> frozenset[str]:
 
 
 def _comes(spec: Spec, name: str, coming: Coming) -> list[ItemId]:
-    """Return the items whose coming text or address a value reads.
+    """Return the items of which a value reads a text or address that this plan will change.
 
     If a source has a text already, a new text does not change its address.
     """

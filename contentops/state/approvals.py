@@ -1,4 +1,4 @@
-"""Reads and writes `contentops.approvals`, the committed record of who read which text, and said what of it.
+"""Reads and writes `contentops.approvals`, the committed record of who approved which text, or sent it back.
 
 JSON Lines like the lock: a constant header, then a line for each item, text and person, sorted. Git's union merge may
 leave lines in any order, and one person twice. An unknown verdict is refused.

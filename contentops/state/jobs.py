@@ -248,7 +248,7 @@ class KnownJobs:
         self.put(job)
 
     def _settle(self, record: Record) -> None:
-        """Note that the text of a paid job is in a file."""
+        """Record that the text of a paid job is in a file."""
         orders = self._orders.get(record.request_id, {})
         paid = (job for job in orders.values() if job.server == record.server and job.state is JobState.PAID)
         for job in [job for job in paid if job.section or job.body == record.generated]:

@@ -90,7 +90,7 @@ def parse(data: bytes, path: str) -> Journal:
 
 
 def nothing_on_disk(_path: str) -> Digest:
-    """Replaces `body_on_disk` and reads nothing, so that no file decides between two records."""
+    """Return no digest: as `body_on_disk`, this lets no file decide between two records."""
     return NOTHING
 
 
@@ -332,7 +332,7 @@ class StateStore:
         self._snapshot = None
 
     def move_server(self, old: str, new: str) -> None:
-        """Name a server by its new address in every job."""
+        """Replace the address of a server by its new one in every job."""
         self._must_write()
         self._changed(self._jobs.known.move(old, new))
 

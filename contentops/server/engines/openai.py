@@ -147,7 +147,7 @@ class OpenAIEngine:
         raise failure
 
     async def rewrite(self, task: WritingTask, section: SectionTask, report: ReportStage) -> str:
-        """Write one section again, with the editor's passes of the mode. Raises EngineError."""
+        """Write one section again, then edit it as often as the mode says. Raises EngineError."""
         length = size(section.text)
         if (tokens := estimate(section.text)) > SECTION:
             words_ = f"the section `{section.heading}` has up to {tokens:,} tokens"
