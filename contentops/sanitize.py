@@ -109,7 +109,7 @@ def visible_lines(text: str) -> str:
 
 
 def message(text: str, secret: str = "") -> str:
-    """Outside text by `Policy.MESSAGE`, of at most `MESSAGE_LIMIT` characters, without any form of `secret`."""
+    """Return text by `Policy.MESSAGE`, of at most `MESSAGE_LIMIT` characters, without any form of `secret`."""
     # Redact after cleaning, which may join parts of a secret, and before cutting, which may halve one.
     readable = MESSAGE_LIMIT * 40
     clean = _one_line(text[:readable])

@@ -314,7 +314,7 @@ def _ours(github: GitHub, number: int, author: str) -> Iterator[tuple[str, Mappi
 
 
 def reviewed_plan(github: GitHub, number: int, artifact: str, lead: str) -> tuple[Shown, int]:
-    """Return the plan that our comment shows for the last commit, if its artifact is kept (else an empty one).
+    """Return the plan that our comment shows for the last commit; an empty one if its artifact was deleted.
 
     And the newest run that keeps such an artifact, shown or not; 0: none. Any workflow can upload an artifact of this
     name, so only what was shown counts. A missing comment is waited for. `lead`: how our comments begin.

@@ -65,7 +65,7 @@ def versions(root: str, path: str) -> Iterator[Version]:
 
 
 def _logged(root: str, path: str, *names: str) -> dict[str, tuple[str, ...]]:
-    """Return the blobs of a path, the newest first, each with the commit that brought it first, its time and author."""
+    """Return the blobs of a path, the newest first, each with the first commit that has it, its time and author."""
     command = ("--literal-pathspecs", "log", "--no-show-signature", "--format=commit %H %aI %an", *names, *_FILE_LOG)
     contents: dict[str, tuple[str, ...]] = {}
     ended = try_git(root, *command, "HEAD", "--", path, extra=LOOK, timeout=PATIENCE)

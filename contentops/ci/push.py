@@ -118,7 +118,7 @@ def _identity(root: str, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def branch_of(clone: Clone, branch: str, environ: Mapping[str, str]) -> str:
-    """Return the branch that is meant: `branch`, else the one checked out, else the CI run's. Raises UsageError."""
+    """Return the branch to push to: `branch`, the one that is checked out, or the CI run's. Raises UsageError."""
     if not branch:
         ref = clone.attempt("symbolic-ref", "--quiet", "HEAD").text
         branch = ref if ref.startswith("refs/heads/") else branch_of_run(environ)

@@ -170,7 +170,7 @@ class Moving(Plain):
 
 @contextlib.contextmanager
 def recorded(show: Callable[[Event], None], path: str) -> Iterator[Callable[[Event], None]]:
-    """Give a function that writes each event to a file, one JSON object a line, and shows it.
+    """Yield a function that writes each event to a file, one JSON object a line, and shows it.
 
     `path` empty: it only shows them. Raises OutputError if the file cannot be written.
     """

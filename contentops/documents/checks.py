@@ -512,7 +512,7 @@ def _grounded(check: Grounded, text: CheckedText) -> Iterator[Hit]:
 
 
 def _each(look: Callable[[Sequence[str], CheckedText], Iterator[Hit]]) -> Look:
-    """Return a look at what a person listed."""
+    """Return a check for the entries that a person listed."""
     return lambda listed, text, _: look(listed.values, text)
 
 

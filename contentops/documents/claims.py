@@ -297,7 +297,7 @@ def prose_of(segments: Iterable[Segment]) -> Prose:
 
 
 def _without_comments(passage: str) -> str:
-    """Return a passage with spaces instead of its HTML comments; what is never closed is none."""
+    """Return a passage with spaces instead of its HTML comments; one without an end is no comment."""
     # Each search for an end finds one in this part, so that none is in vain.
     end = passage.rfind("-->") + len("-->")
     return _COMMENT.sub(blank, passage[:end]) + passage[end:]

@@ -40,7 +40,7 @@ def clean_title(text: str) -> str:
 
 
 def is_cut(title: str) -> bool:
-    """Return whether cleaning cut a title: it was longer."""
+    """Return whether cleaning shortened this title."""
     return len(title) >= TITLE_LIMIT - 1 and title.endswith("…")
 
 

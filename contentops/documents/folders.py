@@ -136,7 +136,7 @@ class DirEntry(Struct, frozen=True):
 
 
 def two_names(call: Callable[..., None], old: DirEntry, new: DirEntry) -> None:
-    """Call with two names, relative to their folders if the system can."""
+    """Call a function such as `os.rename` with two names, relative to their folders if the system can."""
     handles: dict[str, int | None] = {}
     if old.folder.fd is not None:
         handles = {"src_dir_fd": old.folder.fd, "dst_dir_fd": new.folder.fd}
@@ -227,7 +227,7 @@ class Tree:
 
 
 def _is_link(status: os.stat_result) -> bool:
-    """Return whether this is a symbolic link, or a junction, which leads elsewhere just as well."""
+    """Return whether this is a symbolic link or a junction, which both lead to another location."""
     return stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) == _MOUNT_POINT
 
 

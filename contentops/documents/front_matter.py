@@ -111,7 +111,7 @@ def line_numbers(text: str) -> tuple[int, dict[str, int]]:
 
 
 def split_loosely(text: str) -> MarkdownFile:
-    """Take apart a text that a model wrote; never raises.
+    """Split a text that a model wrote into front matter and body; never raises.
 
     Its front matter may be TOML, or no proper YAML: where each line could be part of some, the lines are read as
     texts by their keys, so that `title: AI: what next` is a title. Blank lines may stand before it.

@@ -34,7 +34,7 @@ class Rule(Struct, frozen=True):
     form: Form = Form.SAME
 
     def convert(self, value: Any) -> Any:
-        """Return the value in its form; one that cannot take it stays as it is."""
+        """Return the value in its form; a value that cannot be converted stays unchanged."""
         if self.form is Form.LIST and isinstance(value, (str, int, float)) and not isinstance(value, bool):
             return [value]
         if self.form is Form.AUTHORS and isinstance(value, (str, list)):

@@ -112,7 +112,7 @@ class BlockDiff(Struct, frozen=True, dict=True):
 
     @property
     def block(self) -> TextBlock:
-        """Return the block as it is now, or was."""
+        """Return the new block, or the old one if the block was removed."""
         block = self.new if self.new is not None else self.old
         assert block is not None
         return block
@@ -145,7 +145,7 @@ class TextDiff(Struct, frozen=True, dict=True):
         return sum(block.edits for block in self.blocks if not block.is_same)
 
     def count(self, side: Side) -> int:
-        """Return how many words one side alone has."""
+        """Return the number of words that only one of the two texts has."""
         return sum(part.count for block in self.blocks for part in block.parts if part.side == side)
 
 
@@ -383,7 +383,7 @@ class Renewed(Struct, frozen=True, kw_only=True):
 
     @property
     def overruled(self) -> tuple[KeptSection, ...]:
-        """Return the kept sections for which the new text says something else than the one before did."""
+        """Return the kept sections that differ between the new generated text and the one before it."""
         return tuple(section for section in self.kept if section.new.strip() != section.base.strip())
 
 

@@ -65,7 +65,7 @@ def check_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def git_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that git gets: also what it logs in to its own server with."""
+    """Return the variables that git gets, with those it needs to log in to its server."""
     return _allowed(environ, _EVERY | _GIT, _GIT_BEGINNINGS, GIT_VARIABLES)
 
 

@@ -176,7 +176,7 @@ class DurableRun:
                 self._active += 1
 
     async def others(self, ends: Iterable[asyncio.Future[bool]]) -> list[bool]:
-        """Wait for what other items do; meanwhile, this one does not count among those that go on."""
+        """Wait for other items; during the wait, this item does not count as active."""
         self._active -= 1
         self._feed()
         try:
@@ -448,7 +448,7 @@ class Outbox:
         return turn
 
     def resumed(self, answer: object) -> None:
-        """Note that an item took its answer: an accepted submit no longer counts as arriving."""
+        """Record that an item took its answer: an accepted submit no longer counts as arriving."""
         self._arriving -= isinstance(answer, Accepted)
 
     def dispatch(self, now: float) -> float:

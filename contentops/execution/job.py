@@ -254,7 +254,7 @@ _ID_IN_USE = 409
 
 
 async def look_up(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, job: Job) -> SentJob | Text:
-    """Find out what became of a submit of an earlier run, and send again what never arrived. Raises Ended."""
+    """Find out whether a submit of an earlier run arrived, and send it again if it did not. Raises Ended."""
     step = item.change.submit
     assert step is not None
     found = await resolve(ctx, item, slot, lost_earlier(ctx, job))

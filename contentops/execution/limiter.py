@@ -39,12 +39,12 @@ class Outage:
     """Before this, no request goes out."""
 
     def answered(self) -> None:
-        """Note that the server answered."""
+        """Record that the server answered."""
         self.reached, self.since, self.why = True, None, ""
         self.failures, self.ask_at = 0, 0.0
 
     def failed(self, why: str, now: float) -> bool:
-        """Note that a call failed; returns whether to go on trying."""
+        """Record that a call failed; return whether to try more calls."""
         self.why = why
         if self.since is None:
             self.since = now
@@ -175,7 +175,7 @@ class Limiter:
             state.shrunk_at = now
 
     def _after(self, count: int, window: float) -> float:
-        """Return the earliest time at which a further send is at most the `count`-th within `window` seconds."""
+        """Return the earliest time of the next send that keeps to at most `count` sends in any `window` seconds."""
         return self.state.sent[-count] + window + MARGIN if len(self.state.sent) >= count else 0.0
 
 

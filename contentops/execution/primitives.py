@@ -60,7 +60,7 @@ class Durations:
 
     @classmethod
     def load(cls, stored: object, server: str) -> Durations:
-        """Read the cache's JSON; what is unreadable counts as not learned. `server` is an address or `local`."""
+        """Read the cache's JSON; skip unreadable parts. `server` is an address or `local`."""
         is_local = server == "local"
         is_here = is_local or is_loopback(urlsplit(server).hostname or "")
         try:
@@ -159,7 +159,7 @@ class Withheld(Stopped):
 
 @dataclass(eq=False)
 class Ended(Exception):
-    """The item goes no further in this run."""
+    """Raised to end the work on an item in this run."""
 
     result: Result
     error: str = ""

@@ -65,7 +65,7 @@ class Stages:
                     end.set_result(True)
 
     def reach(self, item: ItemId, stage: Stage, *, done: bool) -> None:
-        """Note that an item has reached a stage, and all before it."""
+        """Record that an item has reached a stage, and all stages before it."""
         for each in Stage:
             end = self._ends.get((item, each))
             if end is not None and each <= stage and not end.done():
@@ -83,7 +83,7 @@ class Stages:
 
 
 async def follow(ctx: Context, item: Item, item_state: ItemState, stages: Stages) -> Outcome:
-    """Carry out an item to its end, stage by stage; what waits goes on once the texts that it reads are there."""
+    """Carry out an item to its end, stage by stage; a waiting item continues once the texts that it reads exist."""
     change, spec = item.change, item.change.spec
     if change.action is Action.WAIT and not change.steps:
         outcome = await _text(ctx, change, stages) if change.waits else None

@@ -127,7 +127,7 @@ NOTE_AGAIN = 60.0
 
 @dataclass(slots=True, kw_only=True)
 class Edges:
-    """What a run uses beyond the program itself: state, cache, files, network and clock."""
+    """The outside that a run uses: state, cache, files, network and clock."""
 
     store: StateStore
     cache: Cache
@@ -164,7 +164,7 @@ class Edges:
 
 @dataclass(slots=True, kw_only=True)
 class Context(Edges):
-    """One run: its plan, the primitives, the outside, and what is known of the server."""
+    """Everything that a step of a run needs: plan, primitives, the outside, and knowledge of the server."""
 
     project: Project
     plan: Plan

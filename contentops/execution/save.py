@@ -85,7 +85,7 @@ async def _look(ctx: Context, draft: Draft, saved_at: float) -> ItemState:
 
 
 def learn(ctx: Context, *, alters: bool) -> None:
-    """Remember whether the server changes what it is given."""
+    """Remember whether the server changes the texts that it stores."""
     if ctx.capabilities.alters_texts is not alters:
         ctx.capabilities.alters_texts = alters
         # A kill must not make the next run ask again, or not ask.
@@ -96,7 +96,7 @@ def learn(ctx: Context, *, alters: bool) -> None:
 
 
 async def save(ctx: Context, item: Item, item_state: ItemState, step: Save) -> ItemState:
-    """Bring the server's content up to the file's title and body. Raises Ended."""
+    """Save the title and body of the file to the server's content. Raises Ended."""
     item_state = ctx.index.owners.take_content(item, item_state)
     text, draft = item_state.text, _draft(ctx, item, item_state, step.path)
     stored = text is not None and bool(text.content_id) and not text.from_earlier_run

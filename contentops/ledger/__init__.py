@@ -1,4 +1,4 @@
-"""What several machines share in PostgreSQL: jobs, claims, the apply lock, one limiter.
+"""Shares jobs, claims, the apply lock and one limiter between machines, in PostgreSQL.
 
 The only room that imports psycopg, and imported only if a ledger is configured.
 """

@@ -149,7 +149,7 @@ def stage_of(job: Job) -> JobStage:
 
 
 def read(session: LedgerSession, scope: LedgerScope, known: Mapping[JobKey, JobStage], *, but: int = 0) -> Read:
-    """Return the jobs that the ledger knows further than the checkout (`known`), except those of the runner `but`.
+    """Return the jobs whose state in the ledger is later than in the checkout (`known`), except those of runner `but`.
 
     A database without tables has nothing. Raises StateError.
     """

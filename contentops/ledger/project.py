@@ -182,12 +182,15 @@ class JobWriter:
         self.flushed = began
 
     def fence(self) -> Callable[[], bool]:
-        """Return a check to call directly before bytes are sent: whether what was flushed last may still be sent."""
+        """Return a function to call just before bytes are sent: whether the last flush is recent enough."""
         flushed = self.flushed
         return lambda: self._runner.clock() - flushed <= FENCE
 
     def _write(self, cursor: psycopg.Cursor[Row]) -> set[ClaimKey]:
-        """Write everything; return what was claimed for that. Raises WorkTaken where another runner has a claim."""
+        """Write all collected jobs; return the requests that were claimed for that.
+
+        Raises WorkTaken if another runner has a claim.
+        """
         requests = {ClaimKey(key.server, key.request_id) for key in self._jobs}
         working = {ClaimKey(job.server, job.request_id) for job in self._jobs.values() if job.state in WORKING}
         fresh = working - self._ours
@@ -228,7 +231,7 @@ class JobWriter:
 
 
 def release(runner: Runner) -> None:
-    """Release what a runner has claimed."""
+    """Release the claims of a runner."""
     runner.session.run("UPDATE contentops.claim SET runner = NULL WHERE runner = %s", (runner.number,))
 
 
@@ -289,9 +292,9 @@ class ProjectLedger(JobWriter, ReadLedger):
         return per_minute
 
     def fill(self, known: Mapping[str, Sequence[Job]]) -> None:
-        """Store what the checkout knows by environment and the ledger lacks. Raises StateError."""
+        """Store the jobs of the checkout (by environment) that the ledger lacks. Raises StateError."""
         fill(self._session, self._scope, self._rows, known)
 
     def close(self) -> None:
-        """Release what this run has claimed."""
+        """Release the claims of this run."""
         release(self._runner)

@@ -234,7 +234,7 @@ _EntryLines = dict[int, tuple[str, str, str]]
 
 
 class _Pattern(Struct, frozen=True):
-    """The ending that makes an output path from an id (or empty), and whether the manifest still lacks it."""
+    """Makes output paths from ids by adding `ending`. `is_new`: the manifest does not state it yet."""
 
     ending: str = ""
     is_new: bool = False

@@ -108,7 +108,7 @@ TEMPLATE, MACROS = "<template>", "<macros>"
 
 
 class Unknown(str):
-    """A value that is made from a text which is not there yet; so is all that is made from it.
+    """Stands for a value that is made from a text which does not exist yet; values made from it are unknown too.
 
     It is an empty text, so that it can be written; there is only one, which is known by `is`.
     """

@@ -19,7 +19,7 @@ from contentops.model.records import ItemId
 
 
 class Verdict(enum.StrEnum):
-    """What a person decided about a text."""
+    """A person's decision about a text."""
 
     APPROVED = "approved"
     SENT_BACK = "sent-back"
@@ -105,7 +105,7 @@ class Approval(SaidOfText, frozen=True, kw_only=True):
 
 
 class ApprovalRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What `approval` of an item asks for."""
+    """The rule that `approval` of an item states."""
 
     required: bool = False
     """Whether the text is a draft, and is not promoted, until it is approved."""

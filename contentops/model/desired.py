@@ -26,7 +26,7 @@ PARTS: Final = ("id", "title", "url", "path", "body", "excerpt", "section", "hea
 
 
 class OnSourceChange(enum.StrEnum):
-    """What to do about an item when only the texts that it refers to have changed."""
+    """Says what to do about an item when only the texts that it refers to have changed."""
 
     NOTE = "note"
     """Keep its text, and say in plan and status that it is stale."""

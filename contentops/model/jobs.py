@@ -106,7 +106,7 @@ def _dated(lines: list[Job]) -> Job:
 
 
 def _furthest(lines: list[Job]) -> Job:
-    """Return the line with the furthest state, of equals the one that was written last, else the earliest order."""
+    """Return the line with the latest state; of equal ones the one written last, then the earliest submit."""
     if len(lines) == 1:
         return lines[0]
     top = max((stage(line), line.rev) for line in lines)
@@ -286,7 +286,7 @@ class Provenances(Struct, frozen=True, kw_only=True):
 
 
 class ApprovedCost(Struct, frozen=True, kw_only=True):
-    """What the items whose texts are approved now have cost, with all their attempts."""
+    """The cost of the items whose present texts are approved, with all their attempts."""
 
     items: int
     texts: int

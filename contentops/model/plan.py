@@ -48,7 +48,7 @@ _Amount = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?$", max_length=40)]
 
 
 class Action(enum.StrEnum):
-    """What a change is, in one word."""
+    """The kind of a change, in one word."""
 
     CREATE = "create"
     REGENERATE = "regenerate"
@@ -452,7 +452,7 @@ class Writer(Struct, frozen=True, kw_only=True):
 
 
 class PlanFacts(Struct, frozen=True, kw_only=True):
-    """What a plan and a plan file both have, and the sums of their changes."""
+    """The common part of a plan and a plan file, with the sums over their changes."""
 
     project: str
     environment: str

@@ -29,7 +29,7 @@ Count = Annotated[int, Meta(ge=0, le=10**12)]
 
 
 class Saved(Struct, frozen=True, kw_only=True, gc=False):
-    """What the server last accepted for an item, and what it last gave back."""
+    """The texts that the server last accepted for an item and last returned."""
 
     title: Digest = NOTHING
     body: Digest = NOTHING
@@ -54,7 +54,7 @@ class Saved(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Record(Struct, frozen=True, kw_only=True, gc=False):
-    """One line of the lock: what contentops knows it made for one item. The keys of the line are these fields."""
+    """One line of the lock: everything that contentops has made for one item. The keys of the line are these fields."""
 
     id: Annotated[ItemId, Meta(min_length=1)]
     digest: Digest
@@ -140,7 +140,7 @@ def is_day(text: str) -> bool:
 
 
 class JobState(enum.StrEnum):
-    """What is known of a job, each state further than the one before."""
+    """The state of a job; each one is later than the one before."""
 
     SUBMITTING = "submitting"
     """Written down before the request leaves."""
@@ -318,7 +318,7 @@ class PendingSubmit(Struct, frozen=True, kw_only=True):
 
 
 class State(Struct, frozen=True, kw_only=True, dict=True):
-    """What lies in the tree, by item, and what was ordered."""
+    """The recorded state: the record of each item, and its jobs."""
 
     lineage: str
     records: Mapping[ItemId, Record] = field(default_factory=dict)

@@ -113,7 +113,7 @@ class Run(Struct, frozen=True, kw_only=True):
 
 
 class Event(Struct, frozen=True, kw_only=True):
-    """What just happened to which item; feeds the progress display and `--events`.
+    """An event of a run: what just happened to an item. It feeds the progress display and `--events`.
 
     `kind`: run-started, item-started, step-started, step-done, progress, waiting, item-done, note, run-done.
     """

@@ -160,7 +160,7 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
 
 
 class Level(enum.StrEnum):
-    """What a failed check does: only warn, or block the text from being written and saved."""
+    """Says what a failed check does: only warn, or block the text from being written and saved."""
 
     WARN = "warn"
     BLOCK = "block"
@@ -200,7 +200,7 @@ class Similar(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Grounded(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a text may state only if its brief does, and the texts that are allowed beside."""
+    """The claims that a text may make only if its brief has them, and the texts that are allowed in addition."""
 
     numbers: bool = True
     urls: bool = True
@@ -298,7 +298,7 @@ def _limit(description: str, kind: str = "integer") -> Meta:
 
 
 class Budget(Struct, frozen=True, kw_only=True):
-    """What one apply may spend, and all applies of a month; None means no limit."""
+    """The most that one apply, or all applies of a month, may spend; None means no limit."""
 
     credits_per_apply: Annotated[int | None, _limit("Maximum credits per apply.")] = None
     items_per_apply: Annotated[int | None, _limit("Maximum generations per apply.")] = None
@@ -347,7 +347,7 @@ def as_counted(units: Decimal) -> int:
 
 
 class MonthSpend(Struct, frozen=True, kw_only=True):
-    """What all environments of a project have spent in a month, at most: what is not known counts in full.
+    """The most that all environments of a project can have spent in a month; unknown costs count in full.
 
     Less is sure if answers were lost, or tokens are not known.
     """

@@ -1,4 +1,4 @@
-"""The steps of a change, each with all that it takes to carry it out.
+"""The steps of a change, each with everything that is needed to carry it out.
 
 The same list of steps is explained, priced and executed; their names (`name_of`) are part of the plan's format.
 """
@@ -24,7 +24,7 @@ class Collect(Struct, frozen=True, kw_only=True, tag="drain"):
 
 
 class LookUp(Struct, frozen=True, kw_only=True, tag="look up"):
-    """Find out what became of a submit whose answer was lost.
+    """Find out whether a submit whose answer was lost has arrived.
 
     A `Submit` after it happens only if the submit provably never arrived, or if its attempt is a higher one: then
     a person chose to pay again.

@@ -74,7 +74,7 @@ class Taken(Struct, frozen=True, kw_only=True):
 
 
 class Adoption(Struct, frozen=True, kw_only=True):
-    """What becomes items, and what does not."""
+    """The texts that become items, and those that cannot."""
 
     manifest: str = ""
     """The manifest that is written, or empty."""
@@ -110,7 +110,7 @@ class _Text(Struct, frozen=True, kw_only=True):
     """The stored content that it is imported from."""
 
     def refused(self, why: str, hint: str = "") -> Diagnostic:
-        """Return the finding that it does not become an item."""
+        """Return the finding that this text does not become an item."""
         if self.content is not None:
             return _not_imported(self.content.id, why, hint)
         return _not_adopted(self.file.path, why, hint)

@@ -107,7 +107,7 @@ class Following:
         """The files that each item was last rendered from, by path."""
 
     def change(self, planned: Change, coming: Mapping[ItemId, Stage]) -> Change | None:
-        """Return the change of an item as its sources are now; None: there is nothing to do.
+        """Return the change of an item with the present texts of its sources; None if there is nothing to do.
 
         `coming`: what other items of the run have not brought yet. One that would do or cost more than was confirmed
         waits, with the reason. Raises StateError.
@@ -225,7 +225,7 @@ class Overrides(Struct, frozen=True, kw_only=True):
 
 
 class ApplyOptions(Struct, frozen=True, kw_only=True):
-    """What was approved or reviewed before an apply, and when it ends early."""
+    """The options of an apply: what a person approved or reviewed before it, and when it ends early."""
 
     overrides: Overrides = Overrides()
     reviewed: PlanFile | None = None

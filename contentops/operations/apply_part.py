@@ -32,7 +32,7 @@ FIRST = 2
 
 
 class PartAction(enum.StrEnum):
-    """What is asked for; the values are those of forms."""
+    """The action that a person asks for; the values are those of forms."""
 
     KEEP = "keep"
     """Keep an edited text though its request changed."""

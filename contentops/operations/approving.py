@@ -57,7 +57,7 @@ _SHOWN: Final = 5
 
 
 class Decision(Struct, frozen=True, kw_only=True):
-    """What a person says of the texts of some items."""
+    """A person's verdict on the texts of some items."""
 
     verdict: Verdict
     note: str = ""
@@ -68,7 +68,7 @@ class Decision(Struct, frozen=True, kw_only=True):
 
 
 class Decided(Struct, frozen=True, kw_only=True):
-    """What was recorded of a decision, and the run of the free steps after it."""
+    """The recorded verdicts of a decision, and the run of the free steps after it."""
 
     by: str
     lines: tuple[Approval, ...] = ()
@@ -253,7 +253,7 @@ def _text_of(item: Candidate) -> Digest:
 
 
 def _problems(item: Candidate, decision: Decision, choice: Choice) -> Iterator[Diagnostic]:
-    """Yield why nothing can be said of an item's text."""
+    """Yield the reasons why no verdict on an item's text can be recorded."""
     file = item.file
     assert file is not None
 
@@ -316,7 +316,7 @@ def approval_checks(project: Project, desired: Desired | None, runtime: Runtime)
 
 
 class MergedApprovals(Struct, frozen=True, kw_only=True):
-    """What was recorded of the approvals of merged pull requests, and the run of the free steps after it."""
+    """The recorded approvals of merged pull requests, and the run of the free steps after them."""
 
     asked: bool = True
     """Whether GitHub was asked: not where nothing in the project is about approvals."""

@@ -240,7 +240,7 @@ class Pulled(Struct, frozen=True, kw_only=True):
 
 
 def pull(project: Project, *, runtime: Runtime = HERE) -> Pulled:
-    """Bring `catalog.lock.json` up to date with the project's server.
+    """Update `catalog.lock.json` from the project's server.
 
     Raises ApiError, or StateError if the file cannot be written.
     """

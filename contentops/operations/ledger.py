@@ -58,7 +58,7 @@ def address(project: Project, runtime: Runtime) -> str:
 
 @contextlib.contextmanager
 def reading(project: Project, store: StateStore, runtime: Runtime) -> Iterator[OpenedLedger]:
-    """Give what others have of the project, taken into the state, in memory only.
+    """Add the jobs of other checkouts to the state, in memory only, and yield the opened ledger.
 
     A ledger that cannot be reached, or that no one has listed, is reported and left out. Raises StateError.
     """

@@ -266,7 +266,7 @@ class _Look:
         self.trouble = ""
 
     def at(self, inputs: PlanInputs, ids: AbstractSet[ItemId]) -> Mapping[ItemId, Remote]:
-        """Ask the server about these records; return what differs from what was saved."""
+        """Ask the server about these records; return the contents that differ from the last save."""
         read_credentials(inputs.project.api, self._workspace.runtime)
         try:
             return refresh(self._workspace, inputs, only=ids, listed=self._listed).remote or {}
@@ -319,7 +319,7 @@ def _block_unreviewed(change: Change, remote: Remote | None) -> Change:
 
 
 class PulledItem(Struct, frozen=True, kw_only=True):
-    """An item that was edited in WriterzRoom, and what became of that."""
+    """An item that was edited in WriterzRoom, and the result of pulling the edit."""
 
     id: ItemId
     output: str

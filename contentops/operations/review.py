@@ -322,7 +322,7 @@ class _KeptReading(Generic[T]):
         return value if is_same else None
 
     def keep(self, project: Project, named: Callable[[], list[str]], value: T, *, before: int) -> None:
-        """Keep what was read from the files that `named` names, if stamps show every change since."""
+        """Keep the result of reading the files that `named` names, if their stamps will show every later change."""
         names = named()
         stamps = stamps_of(project.root, names)
         self._kept = (project, named, names, stamps, value) if are_trusted(stamps, before=before) else None
@@ -351,7 +351,7 @@ class _KeptParts:
     def keep_views(
         self, inputs: PlanInputs, plan: Plan, items: Iterable[Candidate], views: Iterable[ReviewItem]
     ) -> None:
-        """Keep what is shown of each item, with the plan that says so."""
+        """Keep the review item of each item, and the plan it was made with."""
         noted = {note.id for note in plan.notes}
         self._shown = inputs, [item for item in items if item.id not in noted], {view.id: view for view in views}
 
@@ -416,7 +416,7 @@ def _snapshot(
 
 
 def _item(item: Candidate, inputs: PlanInputs) -> ReviewItem:
-    """Return an item without what is counted: its words, its credits and its findings."""
+    """Return an item without its counts: those of words, credits and findings."""
     spec, record, approvals = item.spec, item.record, inputs.approvals
     file = item.file if item.file is not None else inputs.observe(item.path)
     has_text = bool(file.body) and not file.problem

@@ -30,7 +30,7 @@ from contentops.state.state_dir import FOLDER, make_folder
 
 
 class Task(threading.Thread):
-    """A piece of work: `said` says what it came to; `error` is why it did not get there."""
+    """A task that a page started: `said` is its result in words, `error` the reason why it failed."""
 
     def __init__(self, work: Callable[[Stop], str]) -> None:
         # A daemon: a second Ctrl-C ends the process as it ends an apply in a terminal, which is safe.

@@ -262,7 +262,7 @@ def spending(projects: Sequence[Project], *, since: datetime | None = None) -> S
 
 
 class KnownHistory(Struct, frozen=True, kw_only=True):
-    """What the history of every item is made from: read once, it serves the pages of many items."""
+    """The sources of the history of every item, read once for the pages of many items."""
 
     state: State
     jobs: Sequence[Job]

@@ -546,7 +546,7 @@ def _one_of(bodies: Collection[Digest], body: Digest | None) -> Digest:
 
 
 class TextVersion(Struct, frozen=True, kw_only=True):
-    """A text with its words; `commit` is the one that brought them, or empty."""
+    """A text with its words; `commit` is the git commit that added them, or empty."""
 
     title: str
     body: str

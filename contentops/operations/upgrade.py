@@ -80,7 +80,7 @@ class _OldDrop(Struct, frozen=True):
 
 
 class _Line(NamedTuple):
-    """What a line says, and all of its keys."""
+    """A decoded line, with all of its keys."""
 
     value: _OldRecord | Job | Forget | _OldDrop
     keys: Mapping[str, Any]
@@ -302,7 +302,7 @@ def _write(project: Project, old: _Old, jobs: Iterable[Job], disk: Disk) -> Upgr
 
 
 def _of_today(record: Record) -> Record:
-    """Return a record without what its job says."""
+    """Return a record without the fields that its job has."""
     made = isinstance(record, _OldRecord) and record.server == "local" and record.generated_at and not record.model
     today = msgspec.convert(record, Record, from_attributes=True)
     return structs.replace(today, outline=True) if made else today

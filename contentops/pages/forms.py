@@ -127,7 +127,7 @@ def comment(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
 
 
 def withdraw(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
-    """Take back what was said of the text that the form names: nothing is erased, and it waits for a reader again."""
+    """Withdraw the verdict on the text that the form names: nothing is erased, and it waits for a reader again."""
     item, text, project = _named(form, "id"), Digest(_named(form, "text")), site.project()
     decision = Decision(verdict=Verdict.WITHDRAWN, source="page", texts={ItemId(item): text})
     try:
@@ -196,7 +196,7 @@ def _committed(site: Site, project: Project, files: Iterable[str], subject: str)
 
 
 class Confirm(Struct, frozen=True, kw_only=True):
-    """What an action would do and cost."""
+    """The plan of an action: what it would do and cost."""
 
     part: PlanPart
     plan: Plan
@@ -216,7 +216,7 @@ def confirm(site: Site, query: Mapping[str, str], problem: Sequence[Diagnostic] 
 
 
 def apply(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
-    """Start what a button asks for, and wait a moment for it."""
+    """Start the task of a button, and wait a moment for its end."""
     part, shown = _part(site, form), _named(form, "plan")
 
     def work(stop: Stop) -> str:

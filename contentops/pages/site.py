@@ -151,7 +151,7 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
         return last if last is not None and 0 <= self.runtime.wall() - last.at < UNDO else None
 
     def running(self) -> LiveRun | None:
-        """Return the apply that goes on; None: there is none, or the pages are files."""
+        """Return the apply that is running; None if there is none, or the pages are files."""
         return None if self.static else self.runs.running(self.project())
 
     @property

@@ -525,7 +525,7 @@ def _marks(project: Project, one: ReviewItem) -> Mapping[str, object]:
 
 
 def _front(one: ReviewItem, marks: Mapping[str, object]) -> Iterator[tuple[str, str, str]]:
-    """Yield the keys of the front matter, their values, and what becomes of them."""
+    """Yield the keys of the front matter, their values, and the changes of the plan to them."""
     now = {**({"title": one.file.title} if one.file.title else {}), **one.file.front}
     front = one.change.front if one.change is not None else {}
     planned = {key: value for key, value in front.items() if key != PROVENANCE_KEY}

@@ -181,7 +181,7 @@ class KnownJobs:
         return moved
 
     def put(self, job: Job) -> None:
-        """Write a line, unless nothing changes, or the line that is there is further."""
+        """Write the line of a job, unless nothing changes or the existing line has a later state."""
         orders, request_id = self._orders.get(job.request_id, {}), job.request_id
         for line in orders.values():
             same = (line.submitted_at, line.store) == (job.submitted_at, job.store)

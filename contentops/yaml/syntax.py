@@ -199,7 +199,7 @@ def _jinja(source: Source, at: Mark, begun: Mark) -> _Answer | None:
 
 
 def _started(text: str) -> str:
-    """Return how the rest of a line starts, without a comment."""
+    """Return the beginning of a text that is the rest of a line, without a comment."""
     return _cut(re.sub(r"\s+#.*$", "", text[:_SEARCHED]).rstrip())
 
 
