@@ -105,7 +105,7 @@ class Folder(Struct, frozen=True):
         return os.listdir(self.path if self.fd is None else self.fd)  # noqa: PTH208 - takes a handle
 
     def sync(self) -> None:
-        """Make what was made, renamed or removed here survive a power cut, if the system can."""
+        """Make new, renamed and removed entries of this folder survive a power cut, if the system can."""
         if self.fd is None:
             return
         try:

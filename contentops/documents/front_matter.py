@@ -466,7 +466,7 @@ def _line_end(block: str, at: int) -> int:
 
 
 def _as_wanted(before: Parts, edited: str, wanted: Mapping[str, Any], *, nulls: bool = False) -> bool:
-    """Return whether an edit set the wanted keys and changed no other; `nulls`: None is a value like others."""
+    """Return whether an edit set the wanted keys and changed no other; with `nulls`, None counts as a value."""
     after = parts(edited)
     unchanged = {entry.key: entry.value for entry in before.block.entries if entry.key not in wanted}
     asked = {key: value for key, value in wanted.items() if nulls or value is not None}

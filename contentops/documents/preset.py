@@ -115,7 +115,7 @@ PRESETS: Final[Mapping[str, Mapping[str, Rule]]] = {
 
 
 def with_day(preset: str, metadata: Mapping[str, Any], day: str) -> dict[str, Any]:
-    """Return `metadata` with the day of an item as its generator's date, unless it has one; no preset: as it is."""
+    """Return `metadata` with the item's day as the date key of `preset`, unless it has a date or there is no preset."""
     rules = PRESETS.get(preset, {})
     key = "publish_on" if "publish_on" in rules else "date"
     names = {key.casefold(), rules[key].name.casefold() if key in rules else ""}

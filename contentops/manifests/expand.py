@@ -145,7 +145,7 @@ def layers(project: Project, project_source: Source, document: YamlDocument) -> 
 
 
 def _map(written: Written) -> Written:
-    """Return a written map; an empty one instead of anything else."""
+    """Return a written value if it is a map; otherwise an empty map."""
     return written if isinstance(written.value, dict) else structs.replace(written, value={})
 
 

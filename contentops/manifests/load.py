@@ -450,7 +450,7 @@ def _instances(
     templates: Templates,
     rows: Callable[[str], list[Json]],
 ) -> Iterator[Instance]:
-    """Yield every item to render; notes in `result` what its declarations use."""
+    """Yield every item to render; record in `result` the names that its declarations use."""
     shared: Scope | None = None
     for entry in itertools.chain.from_iterable(_batches(declared)):
         own = entry.own_variables

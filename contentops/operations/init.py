@@ -387,7 +387,7 @@ class SiteLayout(Struct, frozen=True, kw_only=True):
         return self.output.rpartition("/")[0] + "/" if "/" in self.output else ""
 
     def said(self, sentence: str) -> str:
-        """Return a sentence of the generator with the folders of this site."""
+        """Return a sentence about the site generator, with the folders of this site filled in."""
         name = self.folder.rstrip("/").rpartition("/")[2]
         return sentence.format(output=self.folder, folder=name, manifests=self.manifests)
 

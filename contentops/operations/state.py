@@ -24,7 +24,7 @@ from contentops.state.codec import Drop, Fact, Forget
 
 
 def move_record(project: Project, old: str, new: str) -> str:
-    """Give the record and open jobs of `old` the id `new`; return `new`.
+    """Rename the record and open jobs of item `old` to `new`; return `new`.
 
     Raises UsageError if `old` is unknown, and if `new` is taken or invalid.
     """

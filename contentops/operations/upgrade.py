@@ -241,7 +241,7 @@ def _jobs_of(found: Sequence[tuple[Project, _Old]], ordered: Container[RequestId
 
 
 def _listed(project: Project, old: _Old, ordered: Container[RequestId]) -> Iterator[_Listed]:
-    """Yield what git says about the jobs of an environment, all of them closed, and then lock and journal."""
+    """Yield the closed jobs of an environment from git's history, then those of lock and journal."""
     for line in locks_in_history(project, old.environment):
         with contextlib.suppress(ValueError):
             match _parse(line):

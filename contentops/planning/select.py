@@ -61,7 +61,7 @@ def reached(start: Iterable[ItemId], steps: Sources) -> set[ItemId]:
 
 
 def in_order(sources: Sources) -> list[ItemId]:
-    """Return the items, each after its sources, else by id; recorded items in a ring come last."""
+    """Sort items so that each comes after its sources, and by id otherwise; recorded items in a ring come last."""
     from graphlib import CycleError, TopologicalSorter
 
     sorter = TopologicalSorter({id_: {one for one in its if one in sources} - {id_} for id_, its in sources.items()})

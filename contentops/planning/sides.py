@@ -141,7 +141,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def taken(self) -> Mapping[ItemId, ItemId]:
-        """Return the new items that ask for the text of a removed one, each with that one: it takes over its record."""
+        """Return the new items with the request of a removed item, each with that item, whose record it takes over."""
         return taken_ids(self.desired, with_new_ids(self.state.records, self.moved), self.server)
 
     @functools.cached_property
@@ -256,7 +256,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def taken_from(self) -> ItemId | None:
-        """Return the removed item whose record it takes over, as it asks for the same text; None: none."""
+        """Return the removed item with the same request, whose record this item takes over; None if there is none."""
         return self.inputs.taken.get(self.spec.id)
 
     @property
@@ -427,7 +427,7 @@ def failed_attempts(jobs: Iterable[Job], digest: Digest) -> list[Job]:
 
 
 def pending(jobs: Iterable[Job]) -> list[Job]:
-    """Return the jobs that may still lead to a text, or have brought one that is in no file."""
+    """Return the jobs that may still give a text, or whose text is in no file."""
     return [job for job in jobs if job.state is not JobState.FAILED]
 
 

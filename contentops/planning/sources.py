@@ -275,7 +275,7 @@ def settle_waits(chosen: Sequence[Candidate], changes: Sequence[Change]) -> list
 
 
 def _follow(items: Sequence[Candidate], by_id: dict[ItemId, Change], bringing: dict[ItemId, Stage]) -> None:
-    """Add to the changes the front matter that follows what comes, and note what it brings."""
+    """Add to the changes the front matter that follows from new texts, and record the stages it reaches."""
     # A text that is restored has the words that front matter was written with.
     same = frozenset(change.id for change in by_id.values() if change.action is Action.RESTORE)
     for stage in (Stage.HEAD, Stage.FRONT):
@@ -340,7 +340,7 @@ def words(one: Reference) -> str:
 
 
 def way(inputs: PlanInputs, one: Reference) -> str:
-    """Return a hint what to do about a text that no step of the plan makes."""
+    """Return a hint about a text that no step of the plan makes."""
     spec, record = inputs.specs.get(one.id), inputs.records.get(one.id)
     path = record.output if record is not None else spec.output if spec is not None else ""
     match one.wait:

@@ -19,7 +19,7 @@ _KINDS = {"created": "+", "rewritten": "~", "moved": ">", "saved": "^", "updated
 
 
 class CommitSummary(Struct, frozen=True):
-    """What changed between two states of a lock: ids by kind, jobs still open, and the credits paid in between."""
+    """The changes between two states of a lock: ids by kind, jobs still open, and the credits paid in between."""
 
     items: Mapping[str, tuple[ItemId, ...]]
     open: int

@@ -133,7 +133,7 @@ def _kind(line: Sequence[Passage]) -> str:
 
 
 def _cut(line: Sequence[Passage]) -> Iterator[Passage]:
-    """Yield the line with long unchanged passages cut to what is next to a change."""
+    """Yield the line with long unchanged passages cut down to the words next to a change."""
     for at, (kind, text) in enumerate(line):
         ahead, behind = bool(at), at < len(line) - 1
         if kind == "same" and len(text) > 2 * _ROOM:

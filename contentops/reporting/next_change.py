@@ -1,4 +1,4 @@
-"""What was asked for with an item, and what the next apply does with it, in words."""
+"""Says in words what an item's request was, and what the next apply does with the item."""
 
 from __future__ import annotations
 

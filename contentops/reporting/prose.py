@@ -1,4 +1,4 @@
-"""Texts as HTML: read from Markdown, never from HTML, with what is gone and new marked."""
+"""Shows Markdown texts as HTML, with removed and new words marked; HTML in a text is never rendered."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ProsePart(NamedTuple):
 def prose(
     diff: TextDiff, *, notes: Notes = lambda _: (), marks: Sequence[re.Pattern[str]] = (), fold: bool = True
 ) -> list[ProsePart]:
-    """Return a text with what changed in it; one that is compared with itself, as it is.
+    """Return a text as HTML with its changes marked; a text compared with itself has no marks.
 
     `notes`: the notes under a block, which is then not folded. `marks`: what is marked in the text. `fold`: whether
     blocks that are as before are folded, where any block is not.
@@ -266,7 +266,7 @@ def _is_web(address: str) -> bool:
 
 
 def _plain(text: str) -> Markup:
-    """Return words as HTML, with what no one would see made visible."""
+    """Return words as HTML, with invisible characters made visible."""
     if text.isascii() and text.isprintable():
         return escape(text)
     return escape("\n".join("\t".join(map(visible, line.split("\t"))) for line in text.split("\n")))

@@ -53,7 +53,7 @@ class Row(Struct, frozen=True):
 
 
 class Spend(Struct, frozen=True, kw_only=True):
-    """What the jobs say was spent, and what open ones may add."""
+    """The spending that the jobs record, and the most that open jobs may add."""
 
     texts: int
     credits: int
@@ -527,7 +527,7 @@ def _runs(runs: Sequence[KeptReport], width: int) -> Iterator[str]:
 
 
 def _generations(made: Sequence[Job], verdicts: Sequence[Approval], width: int) -> Iterator[str]:
-    """Yield a table of what was made and the verdicts on it, the newest first."""
+    """Yield a table of the generated texts and the verdicts on them, the newest first."""
     rows = [
         *(
             (job.time, job.item, job.job_id, f"{job.cost:,}", _money(job.tokens), job.outcome, clip(job.error, _WORDS))

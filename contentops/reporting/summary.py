@@ -1,4 +1,4 @@
-"""What text, Markdown and JSON share: signs, counts, causes and the next command."""
+"""The parts that text, Markdown and JSON share: signs, counts, causes and the next command."""
 
 from __future__ import annotations
 

@@ -205,7 +205,7 @@ def complete(store: Store, job: StoredJob, make: Callable[[], contents.ContentCh
 
 
 def _finish(store: Store, job: StoredJob, at: float, **values: Any) -> None:
-    """Finish an open job, with what wrote its text."""
+    """Finish an open job; record the engine that wrote its text."""
     _change(store, job, **values, request=job.request.encoded(), runner="", finished_at=at)
 
 

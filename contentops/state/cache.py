@@ -91,7 +91,7 @@ class Cache:
         return self.recall(name, dict[str, Any]) or {}
 
     def seen(self, server: str) -> dict[str, Remote]:
-        """Return each content that was seen on a server, as it was then, by its id."""
+        """Return by its id each content as it was last seen on a server."""
         return self.recall(f"seen {server}", dict[str, Remote]) or {}
 
     def keep_seen(self, server: str, new: Mapping[str, Remote], looked: Container[str] = ()) -> bool:

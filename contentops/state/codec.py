@@ -183,7 +183,7 @@ parse_line = parser(KINDS)
 
 
 class Format(Struct, frozen=True, kw_only=True):
-    """A kind of files: how git merges them, and what is said of a line that cannot be used."""
+    """A kind of state file: how git merges it, and the message about a line that cannot be used."""
 
     pattern: str
     """The names of the files, in `.gitattributes`."""

@@ -92,7 +92,7 @@ _Key = tuple["RequestId", str, str, str, str]
 
 
 class KnownJobs:
-    """What this checkout knows of the jobs of one environment, and what of it is not durable yet."""
+    """The jobs of one environment that this checkout knows, and those of them that are not on disk yet."""
 
     def __init__(self, lines: Mapping[str, Job]) -> None:
         """`lines`: jobs by the text of their line."""
@@ -211,7 +211,7 @@ class KnownJobs:
                 self.open_jobs.pop(each, None)
 
     def _line_for(self, job: Job) -> Job | None:
-        """Return the line that a fact is about: of its job, else the open one, else that of the last order."""
+        """Return the line that a fact is about: that of its job, otherwise the open one, otherwise the last submit."""
         orders = self._orders.get(job.request_id, {}).values()
         lines = [line for line in orders if (line.server, line.store) == (job.server, job.store)]
         # At a bundled server each order has a job under the same id.
@@ -222,7 +222,7 @@ class KnownJobs:
         return max(named or lines, key=lambda line: line.submitted_at, default=None)
 
     def _intend(self, job: Job) -> None:
-        """Note that a request is about to leave: a new order, unless this one is known already."""
+        """Record that a request is about to be sent: as a new submit, unless it is known already."""
         lines = [line for line in self._orders.get(job.request_id, {}).values() if line.server == job.server]
         before = max(lines, key=lambda line: line.submitted_at, default=None)
         if before is not None:
@@ -343,7 +343,7 @@ class JobsStore:
         return self._committed(self._data).keys() >= {*self.known.texts()}
 
     def see(self, lines: Iterable[Job]) -> None:
-        """Add jobs of another file; those that no file here has become durable with the next flush."""
+        """Add jobs of another file; the next flush writes those that no file of this checkout has."""
         self.known.see({line_of(line): line for line in lines})
         self._is_complete = False
 
@@ -368,7 +368,7 @@ class JobsStore:
         self._is_complete = True
 
     def checkpoint(self) -> bool:
-        """Add to the committed file what is known and missing there; returns whether it was written.
+        """Add to the committed file all known lines that it lacks; return whether it was written.
 
         A pull may have changed the file meanwhile: its lines stay. Raises StateError.
         """

@@ -296,7 +296,7 @@ IN_GIT = "contentops"
 
 
 def kept_folder(root: Path, lineage: str, disk: Disk) -> Path:
-    """Return the folder for what no branch, clean or reset may take away; it need not exist. Outside of git: `FOLDER`.
+    """Return the folder that no branch, clean or reset deletes; it may not exist yet. Outside of git: `FOLDER`.
 
     Raises StateError if a file of git cannot be read.
     """

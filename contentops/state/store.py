@@ -181,7 +181,7 @@ class WorkingState:
         return locks.join(self.lineage, map(self._texts.__getitem__, sorted(self.records)))
 
     def locked(self) -> None:
-        """Take `lock_bytes` as what is in the lock on disk from now on."""
+        """Treat `lock_bytes` as the present content of the lock on disk."""
         self._locked = {id_: (LockLine(record, self._texts[id_]),) for id_, record in self.records.items()}
 
     def _apply(self, fact: Record | Forget, text: str) -> tuple[str, Base] | None:
@@ -436,7 +436,7 @@ class StateStore:
             raise StateError(message, code=error.code, hint=error.hint, location=error.location) from error
 
     def try_room(self, submits: int = 1) -> None:
-        """Test that the disk has room for what so many submits add to lock and journal. Raises StateError."""
+        """Test that the disk has room for the lines of that many submits in lock and journal. Raises StateError."""
         room = min(_ROOM * submits, _MOST)
         self._disk.try_room(self.lock_path, self._disk.size(self.lock_path) + room)
         if state_dir.inspect(self._root) is not None:

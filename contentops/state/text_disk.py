@@ -25,7 +25,7 @@ _SETTINGS = {"eviction_policy": "none", "disk_min_file_size": _IN_ROWS, "sqlite_
 
 
 class _PlainText:
-    """Gives nothing but text in rows: anything else was planted, and counts as absent."""
+    """Returns only rows of text; any other row may be an attack, and counts as absent."""
 
     def get(self, key: object, raw: object) -> str:
         """Return the key of a row; empty for one that is not text."""

@@ -390,7 +390,7 @@ def writing(task: WritingTask, parts: Sequence[PlannedPart], number: int, before
 
 
 def rewriting(task: WritingTask, section: SectionTask, length: int) -> str:
-    """Return the prompt for one section of a stored text, and of what is around it the beginning."""
+    """Return the prompt for one section of a stored text, with the beginning of the text around it."""
     name = plain(section.heading, TITLE)
     parts = [f"Write the section `{name}` again, without its heading, in about {length} words unless stated otherwise."]
     if section.instructions.strip():

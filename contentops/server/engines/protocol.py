@@ -77,7 +77,7 @@ class TokenCount:
         self._begun += 1
 
     def add(self, tokens: Tokens | None, estimate: Tokens = NO_TOKENS) -> None:
-        """Add what the call that began last has used; None: not known, and for the limit as estimated."""
+        """Add the tokens of the call that began last; None: not known, and the limit counts the estimate."""
         self.used = self._before + (tokens or estimate)
         if tokens is not None:
             self._sum += tokens
