@@ -123,7 +123,7 @@ _END: Final = "<!-- End of what is made. -->"
 
 
 def _between(text: str, lines: Iterator[str]) -> str:
-    """A page with what stands between its two marks written again."""
+    """Return a page with the part between its two marks replaced."""
     before, start, rest = text.partition(_START)
     _, end, after = rest.partition(_END)
     return "".join([before, start, "\n", *(f"{line}\n" for line in lines), "\n", end, after])
@@ -153,7 +153,7 @@ def _with_presets(text: str) -> str:
 
 
 def _with_settings(text: str) -> str:
-    """The schema of `contentops.yaml` with the keys of each map of settings that is a type of the program."""
+    """Return the schema of `contentops.yaml`, with the keys of its maps taken from the program's types of settings."""
     schema = json.loads(text)
     for name, kind in _SETTINGS.items():
         schema["properties"][name]["properties"] = {
@@ -234,7 +234,7 @@ def _with_recorded_keys(text: str) -> str:
 
 
 def _with_item_names(text: str) -> str:
-    """The page of templates with the names that `item` has."""
+    """Return the page of templates with the names that `item` has."""
     names = ", ".join(f"`item.{name}`" for name in ITEM_FIELDS)
     return re.sub(r"(\| `item` \|.*, rendered: ).*( \|)", rf"\1{names}\2", text)
 

@@ -359,7 +359,7 @@ def follow(clone: Clone, results: ResultTree, commit: str) -> bool:
 def uncommitted(
     clone: Clone, known: RecordedOutputs, tree: str, edited: Iterable[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the outputs that a tree lacks, without `edited`: those on disk (ignored, of another clone), and others."""
+    """Return the recorded outputs that a commit's tree lacks, without `edited` ones: those on disk, and the others."""
     listed = {nfc(path) for path in clone.names("ls-tree", "-r", "-z", "--name-only", tree, "--", ".")}
     said = {approvals.FILE} if os.path.lexists(Path(clone.root) / approvals.FILE) else set()
     left = sorted((known.bodies.keys() | said) - listed - set(map(nfc, edited)))

@@ -150,7 +150,7 @@ class Outputs:
         handles: bool = HAS_HANDLES,
         system: System | None = None,
     ) -> None:
-        """`whole`: bodies that are no unresolved merge, whatever lines they have (see `known_bodies`).
+        """`whole`: bodies that are known texts, even if they look like an unresolved merge (see `known_bodies`).
 
         `copies`: makes and returns the folder for copies of what is replaced; `.contentops` unless given.
         """

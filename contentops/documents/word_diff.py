@@ -1,4 +1,4 @@
-"""Compare Markdown texts: as a reader sees them, by the words that stay, in groups, and merged with an edit.
+"""Compares Markdown texts by the words that a reader sees, and merges a new text with a person's edits.
 
 The time grows with the length of the texts alone, whatever they are: words that both have once are matched first, then
 their neighbours, then the same between two matches. What has no match by then counts as replaced.

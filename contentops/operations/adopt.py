@@ -414,7 +414,7 @@ def adopt(
 
 
 def _find(workspace: Workspace, state: State, outputs: Outputs, names: Sequence[str], options: Options) -> _Texts:
-    """Return the files that are named."""
+    """Return the texts in the files that `names` name, and a finding for each that cannot be adopted."""
     project, specs = workspace.project, workspace.desired.specs
     paths, missing = _paths(project, names)
     declared, declared_ids = {spec.output: spec for spec in specs}, {spec.id for spec in specs}

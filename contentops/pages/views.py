@@ -671,7 +671,7 @@ async def stream(site: Site) -> AsyncIterator[str]:
 
 
 def _moving_part(site: Site) -> tuple[str, bool]:
-    """Return the moving part as HTML, and whether the run goes on."""
+    """Return the part of the run's page that changes as HTML, and whether the run is still working."""
     try:
         view = _last_run(site)
     except ContentopsError as error:
