@@ -365,9 +365,10 @@ TRIES = 2
 
 def is_protected(spec: Spec, record: Record | None) -> bool:
     """Return whether an item is protected: by its manifest, or by its record until `protected: false` is applied."""
-    origin = spec.origins.get("protected")
-    is_stated = origin is not None and origin.layer != "built-in"
-    return spec.protected or (record is not None and record.protected and not is_stated)
+    if spec.protected or record is None or not record.protected:
+        return spec.protected
+    origin = spec.origins.get("protected")  # only now: to find out where a value was written takes long
+    return origin is None or origin.layer == "built-in"
 
 
 def is_draft(record: Record, server: str) -> bool:
