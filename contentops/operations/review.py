@@ -241,25 +241,26 @@ class Review:
             now, last = self._runtime.disk_time(), self._last
             stamps = last.look() if last is not None else None
             if last is None or stamps != last.stamps or (last.until is not None and now >= last.until):
-                files = last.unchanged_files(stamps) if last is not None and stamps is not None else {}
+                seen = (last, stamps) if last is not None and stamps is not None else None
                 self._last = None
                 with _without_collection():
-                    self._last = last = self._make(now, files)
+                    self._last = last = self._make(now, seen)
             return last.snapshot
 
-    def _make(self, started: int, files: Mapping[str, Observed]) -> _StampedSnapshot:
+    def _make(self, started: int, seen: tuple[_StampedSnapshot, array[int]] | None) -> _StampedSnapshot:
+        """Return a new snapshot; `seen`: the last one, and the stamps of its files now."""
         project = self._opened()
         store = self._kept.state.get(project)
         with open_workspace(project, self._runtime, store=store) as workspace:
             root = workspace.project.root
             # How a file is read depends on the texts that the jobs of the state know.
-            workspace.files = files if store is not None else {}
+            workspace.files = seen[0].unchanged_files(seen[1]) if seen is not None and store is not None else {}
             if (desired := self._kept.manifests.get(project)) is not None:
                 workspace.desired = desired
             inputs, error = gathered_or_recorded(workspace, Choice())
             self._kept.keep(workspace, error=error, before=started - TRUSTED_AFTER)
             names = [*with_folders(looked_at(workspace, inputs)), f"{FOLDER}/runs"]
-            stamps = stamps_of(root, names)
+            stamps = seen[1] if seen is not None and seen[0].names == names else stamps_of(root, names)
             is_old = are_trusted(stamps, before=started - TRUSTED_AFTER)
             snapshot = _snapshot(workspace, inputs, self._kept, errors=error.findings if error else ())
             # From its end on: one that takes longer than this would be made again at once, and again.
