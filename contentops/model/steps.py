@@ -16,7 +16,7 @@ from contentops.tokens import PaidTokens
 
 
 class Collect(Struct, frozen=True, kw_only=True, tag="drain"):
-    """Collect the text of an open job that no change waits for into the cache; writes nothing."""
+    """Fetch the text of an open job into the cache. No change waits for it, and no file is written."""
 
     job: Job
     tokens: PaidTokens | None = None

@@ -291,7 +291,7 @@ def _follow(items: Sequence[Candidate], by_id: dict[ItemId, Change], bringing: d
 
 
 def _brings(change: Change | None, bringing: dict[ItemId, Stage]) -> None:
-    """Record the first stage of an item that its change replaces in this plan."""
+    """Record the earliest stage of an item (text, head, front matter) that its change renews in this plan."""
     if change is None or change.blocked or change.claimed_by or (change.waits and not change.pays_later):
         return
     if (stage := stage_coming(change)) is not None:
