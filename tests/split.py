@@ -27,7 +27,7 @@ LONG_FILES = frozenset(
         "test_earlier_texts", "test_executor_faults", "test_git_branches", "test_git_child", "test_git_clones",
         "test_git_commit", "test_history", "test_review_story", "test_ledger_fault_injection", "test_lineage",
         "test_many_machines", "test_mcp", "test_merge_queue", "test_merged_branches", "test_month_budget",
-        "test_packaging", "test_pages_browser", "test_pages_forms", "test_pages_item", "test_pages_lists",
+        "test_packaging", "test_pages_acting", "test_pages_browser", "test_pages_forms", "test_pages_item", "test_pages_lists",
         "test_planfile_kills", "test_process_ends", "test_process_kill", "test_provenance",
         "test_reference_histories", "test_release", "test_selection_changed", "test_sites", "test_state_git",
         "test_two_tables", "test_workflows", "test_year",

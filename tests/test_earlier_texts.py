@@ -300,6 +300,7 @@ def test_a_text_that_the_cache_lacks_comes_from_git_or_the_server(site: Harness,
     texts = paid_texts(clone)
     assert [one.where for one in texts] == [("git", "server")] * 2 + [("server",)]
     done = put_back(clone, texts[1].job.body)
+    assert isinstance(done.text, PaidText)
     assert (done.source, done.text.generated, put_back(clone, texts[0].job.body).source) == ("git", False, "git")
     assert split(clone.read(OUT)).body == last
 

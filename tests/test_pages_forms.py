@@ -368,7 +368,7 @@ def test_an_edited_text_is_kept_by_choice(applied: Path) -> None:
 
 
 def test_an_earlier_text_is_restored(applied: Path) -> None:
-    """An edited file is replaced only by choice, and a copy of it is named."""
+    """The present text is replaced only after it was shown beside the earlier one."""
     file = applied / "out" / f"{ITEM}.md"
     made = file.read_text("utf-8")
     file.write_text(made + "\nMy words.\n", "utf-8")
@@ -378,10 +378,11 @@ def test_an_earlier_text_is_restored(applied: Path) -> None:
     digest = next(iter(record.bodies))
     refused = browser.post("/restore", id=ITEM, to=digest)
     assert refused.status_code == 409
-    assert "was edited by hand" in refused.text
-    said = browser.follow(browser.post("/restore", id=ITEM, to=digest, overwrite="yes")).text
+    assert "changed meanwhile" in refused.text
+    seen = browser.site.review.snapshot().by_id[ItemId(ITEM)].file.file
+    said = browser.follow(browser.post("/restore", id=ITEM, to=digest, file=seen)).text
     assert "nothing was paid" in said
-    assert "A copy of the file" in said
+    assert "stays in the history" in said
     assert file.read_text("utf-8") == made
 
 

@@ -106,6 +106,8 @@ def observed(path: str, data: bytes, digest: Digest, whole: Container[Digest]) -
 
 # ---- The only code that writes outputs: whole files, replaced at once, and only if they are what the plan saw.
 
+REPLACED: Final = "replaced"
+"""The folder of the copies of what was replaced."""
 MAX_FILE: Final = 16 << 20
 """The largest output that is read or written, in bytes."""
 
@@ -257,15 +259,19 @@ class Outputs:
         return digest
 
     def set_aside(self, path: str, text: str) -> str:
-        """Keep a copy of the text of `path`; return its path, relative to the root.
+        """Keep a copy of the text of `path`, once for the same text; return its path, relative to the root.
 
         Raises what `copies` raises.
         """
-        parts = ("replaced", short(digest_bytes(text.encode())), *split_path(path))
+        digest = digest_bytes(text.encode())
+        parts = (REPLACED, short(digest), *split_path(path))
         if self._copies is None:
             return self.keep(text, *parts)
         folder = self._copies()
-        Outputs(folder, system=self._system).keep_at(text, *parts)
+        kept = Outputs(folder, system=self._system)
+        # Its time says since when there is a copy.
+        if kept.observe("/".join(parts)).file != digest:
+            kept.keep_at(text, *parts)
         root = os.path.realpath(self._tree.root)
         return Path(os.path.relpath(folder.resolve(), root), *parts).as_posix()
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, structs
 
 from contentops.api.calls import Content, GetContent, GetStatus, JobStatus
+from contentops.atomic_io import Disk
 from contentops.ci.history import no_history, versions
 from contentops.ci.results import digest_of_body
 from contentops.digest import NOTHING, PREFIX, Digest, short
 from contentops.documents.blocks import Unusable, take_section
 from contentops.documents.clean import TITLE_LIMIT, body_digest, clean_body, clean_title
-from contentops.documents.files import Outputs
+from contentops.documents.files import REPLACED, Outputs
 from contentops.documents.front_matter import (
     PROVENANCE_KEY,
     TITLE_KEY,
@@ -34,7 +37,7 @@ from contentops.errors import (
     did_you_mean,
     plural,
 )
-from contentops.execution.primitives import seconds_of
+from contentops.execution.primitives import iso, seconds_of
 from contentops.model import (
     Approval,
     Change,
@@ -47,13 +50,14 @@ from contentops.model import (
     Project,
     Promote,
     Record,
+    State,
     Write,
     text_digest,
 )
 from contentops.model.jobs import made_texts
 from contentops.model.run import History, PaidText
 from contentops.operations.connection import Caller, content, converse
-from contentops.operations.opening import HERE, Runtime, open_cache, open_outputs
+from contentops.operations.opening import HERE, Runtime, open_cache, open_outputs, read_state
 from contentops.operations.plan import recorded
 from contentops.operations.spend import KnownHistory, history, texts_of
 from contentops.operations.workspace import PastTexts, hold_lock, no_item, open_workspace
@@ -64,6 +68,7 @@ from contentops.planning.sides import Choice, PlanInputs, is_edited
 from contentops.sanitize import Policy, hidden_runs, sanitize
 from contentops.sections import nests_too_deep
 from contentops.state.cache import Cache
+from contentops.state.state_dir import kept_folder
 
 if TYPE_CHECKING:
     from contentops.operations.review import ReviewItem
@@ -232,10 +237,10 @@ def _file(project: Project, record: Record) -> tuple[Observed, str]:
 class Restored(Struct, frozen=True, kw_only=True):
     """A restored text, and the file that has it now."""
 
-    text: PaidText
+    text: PaidText | TextVersion
     output: str
     source: str = ""
-    """`cache`, `git` or `server`; empty: the file had it already."""
+    """`cache`, `git`, `server` or `copy` (of a file that was replaced); empty: the file had it already."""
     copy: str = ""
     """The copy of a file that a person had edited, or empty."""
 
@@ -246,48 +251,63 @@ def restore(
     to: str,
     *,
     overwrite: bool = False,
+    expect: Digest | None = None,
     runtime: Runtime = HERE,
 ) -> Restored:
     """Put the text whose digest begins with `to` into the file of an item; its front matter stays. Records nothing.
 
-    `overwrite`: replace a file that was edited by hand, after a copy of it was made. Raises UsageError if `to`
-    matches no text or several, and Refused for an edited file or a protected item. Raises StateError if the text
-    cannot be found, ApiError if the server cannot be asked for it.
+    A text that no job made comes with its title. `overwrite`: replace a file that was edited by hand, after a copy of
+    it was made. `expect`: the digest of the file that the person saw, which is then replaced, with a copy.
+
+    Raises UsageError if `to` matches no text or several, FileChanged for another file than expected, and Refused for
+    an edited file or a protected item. Raises StateError if the text cannot be found, ApiError if the server cannot
+    be asked for it.
     """
     with hold_lock(project, runtime), open_cache(project, write=True) as cache:
         state, record = recorded(project, item)
         texts = texts_of(project, state, item)
-        text = _named(project, texts, item, to)
+        text = _named(project, texts, item, to, record.output)
         outputs = open_outputs(project, state.lineage, runtime, [one.job.body for one in texts])
         file = _usable(outputs.observe(record.output))
-        if text.stands:
+        if expect not in (None, file.file):
+            raise FileChanged(f"`{record.output}` changed meanwhile", hint="look at its present text first")
+        if isinstance(text, PaidText) and text.stands:
             return Restored(text=text, output=record.output)
         if record.protected:
             raise protected(item)
         edited = is_edited(file, record, made_texts(state)) and not any(one.stands and one.is_local for one in texts)
-        if edited and not overwrite:
+        if edited and not overwrite and expect is None:
             hint = "`--on-edit overwrite` restores the earlier text and keeps a copy of the file"
             raise Refused(f"`{record.output}` was edited by hand", code="not-restored", hint=hint)
-        source = "git" if cache.body(text.job.body) is None else "cache"
-        if (body := PastTexts(project, state, cache).text(text.job.body)) is None:
-            body, source = _from_server(project, cache, record, text, runtime), "server"
-        cache.keep_body(text.job.body, body)
+        title = record.title
+        if isinstance(text, TextVersion):
+            title, body, source = text.title, text.body, "git" if text.commit else "copy"
+        else:
+            source = "git" if cache.body(text.job.body) is None else "cache"
+            if (found := PastTexts(project, state, cache).text(text.job.body)) is None:
+                found, source = _from_server(project, cache, record, text, runtime), "server"
+            body = found
+            cache.keep_body(text.job.body, body)
         if file.exists:
             before = outputs.read(record.output)
-            copy = outputs.set_aside(record.output, before) if edited else ""
+            copy = outputs.set_aside(record.output, before) if edited or expect is not None else ""
             made = replace_body(before, body)
+            if isinstance(text, TextVersion) and title != file.title:
+                made = update(made, {TITLE_KEY: title})
         else:
             block = provenance_of(record, state.made_by(record)) if project.provenance else None
-            copy, made = "", compose(record.title, record.metadata, block, body)
+            copy, made = "", compose(title, record.metadata, block, body)
         outputs.write(record.output, made, expect=file.file)
     return Restored(text=text, output=record.output, source=source, copy=copy)
 
 
-def _named(project: Project, texts: Sequence[PaidText], item: str, to: str) -> PaidText:
-    """Return the one text whose digest begins with `to`. Raises UsageError."""
+def _named(project: Project, texts: Sequence[PaidText], item: str, to: str, path: str) -> PaidText | TextVersion:
+    """Return the one text whose digest begins with `to`; `path`: the file of the item. Raises UsageError."""
     matches = [one for one in texts if _begins(one.job.body, to.strip().lower())]
     if len(matches) == 1:
         return matches[0]
+    if not matches and (version := item_texts(project, item, path, None).find(to.strip().lower())) is not None:
+        return version
     names = ", ".join(f"`{one.short}`" for one in matches or texts) or "none"
     if matches:
         message = f"{plural(len(matches), 'text')} of `{item}` begin with `{to}`"
@@ -399,20 +419,12 @@ class TextEdit(Struct, frozen=True, kw_only=True):
     body: str
     expect: Digest
     """The digest of the file that the person saw."""
-    sets_aside: bool = False
-    """The file has another person's words: they are copied first."""
 
 
-class EditedText(Struct, frozen=True, kw_only=True):
-    """The file that was written, and the path of the copy of what it was, or empty."""
+def edit_text(project: Project, item: str, edit: TextEdit, *, runtime: Runtime = HERE) -> str:
+    """Put a title and a body into the file of an item; its other front matter keeps its bytes. Return its path.
 
-    output: str
-    copy: str = ""
-
-
-def edit_text(project: Project, item: str, edit: TextEdit, *, runtime: Runtime = HERE) -> EditedText:
-    """Put a title and a body into the file of an item; its other front matter keeps its bytes.
-
+    A copy of the file before and after it is kept: whatever replaces these words then, they can be restored.
     Raises FileChanged if the file is another one than expected, Refused for a protected item, UsageError for words
     that no text may have, OutputError for a file that cannot be read or written, LockHeld while an apply runs.
     """
@@ -433,9 +445,10 @@ def edit_text(project: Project, item: str, edit: TextEdit, *, runtime: Runtime =
         text = update(before, {TITLE_KEY: title}) if title != now.title else before
         if split(text).body != edit.body:
             text = replace_body(text, edit.body)
-        copy = outputs.set_aside(record.output, before) if edit.sets_aside and text != before else ""
+        for each in (before, text) if text != before else ():
+            outputs.set_aside(record.output, each)
         outputs.write(record.output, text, expect=file.file)
-    return EditedText(output=record.output, copy=copy)
+    return record.output
 
 
 def protected(item: str) -> Refused:
@@ -484,14 +497,12 @@ class ItemEvent(Struct, frozen=True, kw_only=True):
     credits: int = 0
     job: str = ""
     commit: str = ""
-    """Empty: of an edit, it is in the working tree alone."""
+    """Empty: of an edit, it is in the working tree or a kept copy alone."""
     note: str = ""
     outcome: str = ""
     """As of a job."""
     body: Digest = NOTHING
-    """The digest of the text after it, if its words are here; empty where they are not, or it is the present one."""
-    is_paid_text: bool = False
-    """It can be restored."""
+    """A digest of the text after it, if its words are here; empty where they are not, or it is the present one."""
 
 
 def item_events(one: ReviewItem, texts: ItemTexts) -> tuple[ItemEvent, ...]:
@@ -520,11 +531,18 @@ def item_events(one: ReviewItem, texts: ItemTexts) -> tuple[ItemEvent, ...]:
         for each in committed
         if each.digest not in made
     )
-    events += (_generation(each, jobs.get(each.request_id), now, earlier) for each in texts.history.generations)
+    listed = {text_digest(each.job.title, each.job.body) for each in jobs.values()}
+    listed |= {each.text for each in (*committed, *filter(None, [texts.now]))}
+    events += (
+        ItemEvent(kind="edited", at=each.at, body=each.text)
+        for each in texts.earlier
+        if each.is_copy and each.text not in listed
+    )
+    events += (_generation(each, jobs.get(each.request_id), earlier) for each in texts.history.generations)
     return tuple(sorted(events, key=lambda event: seconds_of(event.at) or 0.0, reverse=True))
 
 
-def _generation(job: Job, text: PaidText | None, now: Digest, earlier: Collection[Digest]) -> ItemEvent:
+def _generation(job: Job, text: PaidText | None, earlier: Collection[Digest]) -> ItemEvent:
     return ItemEvent(
         kind="generated" if job.outcome == "generated" else "open",
         at=job.time,
@@ -534,7 +552,6 @@ def _generation(job: Job, text: PaidText | None, now: Digest, earlier: Collectio
         outcome=job.outcome,
         note=job.error,
         body=_one_of(earlier, text.job.body if text is not None else None),
-        is_paid_text=text is not None and text.job.body != now and bool(text.where),
     )
 
 
@@ -554,7 +571,9 @@ class TextVersion(Struct, frozen=True, kw_only=True):
     """Of the body."""
     commit: str = ""
     at: str = ""
-    """When it was committed, ISO time."""
+    """When it was committed, or a copy of it was made, ISO time."""
+    is_copy: bool = False
+    """It was saved on the page, or replaced."""
     author: str = ""
     """Who committed it."""
     first_line: int = 1
@@ -589,13 +608,18 @@ class ItemTexts(Struct, frozen=True, kw_only=True):
         """Return the newest text that the file had before this one, if its words are here."""
         return next((one for one in self.earlier if self.now is not None and one.digest != self.now.digest), None)
 
-    def named(self, digest: str) -> TextVersion:
-        """Return the earlier text whose digest begins with `digest`. Raises UsageError if none or several do."""
+    def find(self, digest: str) -> TextVersion | None:
+        """Return the earlier text whose digest, or that of its body, begins with `digest`; None for none or several."""
+        exact = {one.text: one for one in self.earlier if _begins(one.text, digest)}
         found = {one.digest: one for one in self.earlier if _begins(one.digest, digest)}
-        if len(found) != 1:
+        return next((next(iter(each.values())) for each in (exact, found) if len(each) == 1), None)
+
+    def named(self, digest: str) -> TextVersion:
+        """Return the earlier text as `find` does. Raises UsageError for none."""
+        if (found := self.find(digest)) is None:
             hint = "; ".join(filter(None, ("choose one of its history", self.why_missing)))
             raise UsageError(f"no text `{digest[:20]}` can be shown", code="unknown-text", hint=hint)
-        return next(iter(found.values()))
+        return found
 
 
 def item_texts(
@@ -621,7 +645,8 @@ def item_texts(
             for line in past.verdicts
             if (kept := cache.decided(line.text)) is not None
         )
-        earlier = (*committed, *cached, *decided)
+        copies = _copies(project, path, past.generations, known.state if known is not None else read_state(project))
+        earlier = (*committed, *cached, *decided, *copies)
     return ItemTexts(
         now=now,
         earlier=earlier,
@@ -642,6 +667,18 @@ def text_of_file(project: Project, path: str) -> TextVersion | None:
         return None
     digest = body_digest(document.body)
     return TextVersion(title=document.title, body=document.body, digest=digest, first_line=line_numbers(text)[0])
+
+
+def _copies(project: Project, path: str, jobs: Iterable[Job], state: State) -> Iterator[TextVersion]:
+    """Yield the texts of the copies of a file, also under its earlier paths."""
+    folder = kept_folder(Path(project.root), state.lineage, Disk())
+    paths, outputs = sorted({path, *(job.output for job in jobs)} - {""}), Outputs(folder)
+    for each in sorted((folder / REPLACED).glob("*")):
+        for copy in (f"{REPLACED}/{each.name}/{one}" for one in paths if (each / one).is_file()):
+            with contextlib.suppress(OutputError):
+                document, at = split(outputs.read(copy)), iso((folder / copy).stat().st_mtime)
+                digest = body_digest(document.body)
+                yield TextVersion(title=document.title, body=document.body, digest=digest, at=at, is_copy=True)
 
 
 def _committed(root: str, path: str) -> Iterable[TextVersion]:

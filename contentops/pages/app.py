@@ -31,6 +31,7 @@ ROUTES: Mapping[str, Callable[[Site, Mapping[str, str]], PageContent]] = {
     "/items": views.items,
     "/item": views.item,
     "/edit": views.edit,
+    "/restore": views.restore,
     "/plan": views.plan,
     "/spend": views.spend,
     "/run": views.run,

@@ -6,8 +6,8 @@
 | `/send-back` | the same, and `note` | `contentops send-back ID --note NOTE` |
 | `/comment` | `id`, `text`, `quote`, `note` | a line of `contentops.approvals` |
 | `/withdraw` | `id`, `text` | `contentops approve ID --withdraw` |
-| `/edit` | `id`, `title`, `body`, `file` (its digest), `was_title`, `was`, `aside` (`yes`) | an editor |
-| `/restore` | `id`, `to` (a digest), `overwrite` (`yes`) | `contentops restore ID --to DIGEST` |
+| `/edit` | `id`, `title`, `body`, `file` (its digest), `was_title`, `was` | an editor |
+| `/restore` | `id`, `to` (a digest), `file` (its digest) | `contentops restore ID --to DIGEST --on-edit overwrite` |
 | `/resolve` | `id`, `job` (of the server) | `contentops state resolve ID --job JOB` |
 | `/apply` | `action` (`PartAction`), `id`, `heading`, `plan` | `contentops apply --select ID`, `regenerate ID` |
 | `/stop` | | Ctrl-C in the terminal of an apply that a page started |
@@ -28,7 +28,7 @@ from msgspec import Struct, structs
 from contentops.ci.push import JOBS_SUBJECT
 from contentops.ci.results import jobs_name
 from contentops.digest import Digest
-from contentops.errors import ContentopsError, Diagnostic, Refused, UsageError, plural
+from contentops.errors import ContentopsError, Diagnostic, FileChanged, Refused, UsageError, plural
 from contentops.execution.primitives import Stop
 from contentops.model import ItemId, Plan, Project, Verdict
 from contentops.operations.apply_part import PartAction, PlanPart, apply_part, part_of, plan_part, state_of
@@ -37,8 +37,9 @@ from contentops.operations.commit import commit_files
 from contentops.operations.state import resolve as resolve_submit
 from contentops.operations.texts import edit_text
 from contentops.operations.texts import restore as restore_text
-from contentops.pages.site import LastDecision, PageContent, Site
+from contentops.pages.site import LastDecision, PageContent, Site, explained
 from contentops.pages.views import after, edit_of, not_decided, not_saved, queue
+from contentops.pages.views import restore as restore_page
 from contentops.planning.sides import Choice
 from contentops.reporting.summary import cause_groups
 from contentops.state.approvals import FILE as APPROVALS
@@ -143,11 +144,15 @@ def withdraw(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
     return FormResult(to=site.links.item(item), said=said, at="title")
 
 
-def restore(site: Site, form: Mapping[str, str]) -> FormResult:
-    """Put an earlier text back."""
-    item, overwrite, project = _named(form, "id"), form.get("overwrite") == "yes", site.project()
-    done = restore_text(project, item, form.get("to", ""), overwrite=overwrite, runtime=site.runtime)
-    said = f"Restored: the text {done.text.short} is back in {done.output}; nothing was paid.{_copied(done.copy)}"
+def restore(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
+    """Put an earlier text back, in the place of the one that the person saw beside it."""
+    item, expect, project = _named(form, "id"), Digest(form.get("file", "")), site.project()
+    try:
+        done = restore_text(project, item, form.get("to", ""), expect=expect, runtime=site.runtime)
+    except FileChanged as error:
+        return restore_page(site, form, explained(error))
+    said = f"Restored: the text {done.text.short} is back in {done.output}; nothing was paid."
+    said += " The text before it stays in the history." if done.copy else ""
     said += _committed(site, project, [done.output], f"Restore an earlier text of `{item}`")
     return FormResult(to=site.links.item(item), said=said)
 
@@ -160,8 +165,8 @@ def save(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
         done = edit_text(project, item, edit, runtime=site.runtime)
     except ContentopsError as error:
         return not_saved(site, form, error)
-    said = f"Saved: {done.output} has your text.{_copied(done.copy)}"
-    said += _committed(site, project, [done.output], f"Edit the text of `{item}`")
+    said = f"Saved: {done} has your text. The text before it stays in the history."
+    said += _committed(site, project, [done], f"Edit the text of `{item}`")
     return FormResult(to=site.links.item(item), said=said)
 
 
@@ -170,10 +175,6 @@ def resolve(site: Site, form: Mapping[str, str]) -> FormResult:
     item = _named(form, "id")
     said = resolve_submit(site.project(), item, job=_named(form, "job"), runtime=site.runtime)
     return FormResult(to=site.links.item(item), said=f"Recorded: {said}.")
-
-
-def _copied(copy: str) -> str:
-    return f" A copy of the file as it was: {copy}." if copy else ""
 
 
 def _committed(site: Site, project: Project, files: Iterable[str], subject: str) -> str:

@@ -331,12 +331,7 @@ def edit(site: Site, query: Mapping[str, str]) -> PageContent:
 
 def edit_of(form: Mapping[str, str]) -> TextEdit:
     """Return the text that a person typed into the form."""
-    return TextEdit(
-        title=form.get("title", ""),
-        body=form.get("body", ""),
-        expect=Digest(form.get("file", "")),
-        sets_aside=form.get("aside") == "yes",
-    )
+    return TextEdit(title=form.get("title", ""), body=form.get("body", ""), expect=Digest(form.get("file", "")))
 
 
 def not_saved(site: Site, form: Mapping[str, str], error: ContentopsError) -> PageContent:
@@ -358,6 +353,31 @@ def not_saved(site: Site, form: Mapping[str, str], error: ContentopsError) -> Pa
 
 def _page(view: EditView, status: int = 200) -> PageContent:
     return PageContent(template="edit.html", title=f"Edit: {view.item.title}", tab="items", model=view, status=status)
+
+
+class RestoreView(Struct, frozen=True, kw_only=True):
+    """An earlier text of an item, and what changes in its file with it."""
+
+    item: ReviewItem
+    to: str
+    at: str
+    change: TextView
+    problem: Sequence[Diagnostic] = ()
+
+
+def restore(site: Site, query: Mapping[str, str], problem: Sequence[Diagnostic] = ()) -> PageContent:
+    """Return the page that shows what an earlier text changes before it is restored."""
+    snapshot = site.review.snapshot()
+    one, to = snapshot.item(query.get("id", "")), query.get("to", "")
+    texts = item_texts(snapshot.project, one.id, one.file.path, None, snapshot.known)
+    earlier, now = texts.named(to), (one.file.title, texts.now.body if texts.now is not None else "")
+    # The text of a job comes without a title.
+    is_paid = to != earlier.text and any(each.job.body == earlier.digest for each in texts.history.texts)
+    change = compared(now, (now[0] if is_paid else earlier.title, earlier.body))
+    at = next((each.at for each in item_events(one, texts) if each.body == to), earlier.at)
+    view = RestoreView(item=one, to=to, at=at, change=change, problem=problem)
+    status = 409 if problem else 200
+    return PageContent(template="restore.html", title=one.title, tab="items", model=view, status=status)
 
 
 # ---- The page of one item: its text, what changed in it, its brief, its history, and what is to be decided.

@@ -27,6 +27,7 @@ from contentops.cli.session import Session
 from contentops.errors import ContentopsError, ExitCode, UsageError, plural
 from contentops.model import Json
 from contentops.model.plan_file import no_plan_file, plan_file
+from contentops.model.run import PaidText
 from contentops.operations import plan, texts
 from contentops.operations.plan import ItemStatus, chosen_rows, recorded
 from contentops.operations.plan_files import read_document
@@ -256,7 +257,7 @@ def _difference(difference: Difference, item: str) -> Iterator[str]:
 # --- restore -----------------------------------------------------------------------------------------------
 
 
-_FROM = {"cache": "the cache", "git": "git's history", "server": "the server"}
+_FROM = {"cache": "the cache", "git": "git's history", "server": "the server", "copy": "a copy of the file"}
 
 
 @click.command("restore")
@@ -290,7 +291,13 @@ def restore(session: Session, item: str, to: str | None, on_edit: str) -> ExitCo
         return ExitCode.DONE
     done = texts.restore(project, item, to, overwrite=on_edit == "overwrite", runtime=session.runtime())
     values = {"item": item, "output": done.output, "source": done.source, "copy": done.copy}
-    session.answer({**values, "text": text_json(done.text)}, _restored(done), fit=True)
+    found = done.text
+    made: dict[str, Json] = (
+        text_json(found)
+        if isinstance(found, PaidText)
+        else {"body": found.digest, "title": found.title, "at": found.at}
+    )
+    session.answer({**values, "text": made}, _restored(done), fit=True)
     return ExitCode.DONE
 
 
@@ -301,7 +308,7 @@ def _restored(done: Restored) -> str:
     lines = [f"`{output}` has the text `{short}` again, from {_FROM[done.source]}; nothing was paid."]
     if done.copy:
         lines.append(f"A copy of the file as it was: `{visible(done.copy)}`.")
-    if done.text.generated:
+    if isinstance(done.text, PaidText) and done.text.generated:
         lines.append("It is as generated.")
     lines.append("Next: `contentops plan`")
     return "\n".join(lines)

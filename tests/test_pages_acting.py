@@ -1,0 +1,129 @@
+"""What a person does on the pages over a day: versions that are kept, drafts, and the list that she works through."""
+
+import re
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from contentops.model import ItemId
+from tests.pages import Browser
+from tests.running import Run
+from tests.test_pages_forms import git
+
+ITEM = "welcome"
+PERSON = "Ann Editor <ann@example.com>"
+
+
+@pytest.fixture
+def shop(invoke: Run, tmp_path: Path) -> Path:
+    """A project in git whose four texts are written and have to be approved."""
+    assert invoke("init", "demo").code == 0
+    root = tmp_path / "demo"
+    manifest = root / "content" / "articles.yaml"
+    manifest.write_text(
+        manifest.read_text("utf-8").replace("generator\n", "generator\n  approval: required\n", 1), "utf-8"
+    )
+    git(root, "init", "-q", "-b", "main")
+    git(root, "config", "user.name", "Ann Editor")
+    git(root, "config", "user.email", "ann@example.com")
+    assert invoke("apply", "--yes", cwd=root).code == 0
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "made")
+    return root
+
+
+def file_of(root: Path, item: str = ITEM) -> Path:
+    """The file of an item."""
+    return root / "out" / f"{item}.md"
+
+
+def fields_of(page: str) -> dict[str, str]:
+    """The hidden fields of a page, and the text of its form."""
+    fields = re.findall(r'name="(\w+)" value="(.*?)"', page)
+    fields += re.findall(r'<textarea[^>]* name="(\w+)"[^>]*>\n(.*?)</textarea>', page, re.DOTALL)
+    return {name: unescape(value) for name, value in fields if name != "form_token"}
+
+
+def save(browser: Browser, **typed: str) -> None:
+    """Open the form of the text, and save it with what is typed."""
+    done = browser.post("/edit", **{**fields_of(browser.get(f"/edit?id={ITEM}").text), **typed})
+    assert done.status_code == 303, done.text
+
+
+def history(browser: Browser) -> list[str]:
+    """The rows of the history of the item."""
+    page = browser.get(f"/item?id={ITEM}").text
+    return re.findall(r"<tr><td>.*?</tr>", page[page.index('id="history"') :], re.DOTALL)
+
+
+# --- versions ------------------------------------------------------------------------------------------------
+
+
+def test_each_saved_version_stays_in_the_history_and_comes_back(shop: Path) -> None:
+    """With its title, after its difference was shown; whoever replaced it, and though no commit has it."""
+    browser = Browser(shop, person=PERSON)
+    save(browser, title="One", body="First words.\n")
+    save(browser, title="Two", body="Second words.\n")
+    git(shop, "checkout", "--", "out")
+    git(shop, "clean", "-xfdq")
+    copies = [row for row in history(browser) if "a copy on this machine" in row]
+    assert len(copies) == 2
+    pages = [browser.get(unescape(re.search(r'href="(/restore[^"]+)"', row)[1])).text for row in copies]  # type: ignore[index]
+    page = next(each for each in pages if "Second" in each)
+    assert "Restore the text of today" in page
+    assert "Two" in page
+    done = browser.follow(browser.post("/restore", **fields_of(page))).text
+    assert "nothing was paid" in done
+    assert "The text before it stays in the history." in done
+    text = file_of(shop).read_text("utf-8")
+    assert 'title: "Two"\n' in text or "title: Two\n" in text
+    assert text.endswith("Second words.\n")
+
+
+def test_what_a_restore_replaces_can_be_restored(shop: Path) -> None:
+    """Words of another editor, which no one saved on the page, are in the history afterwards."""
+    browser = Browser(shop, person=PERSON)
+    file = file_of(shop)
+    made, edited = file.read_text("utf-8"), file.read_text("utf-8") + "\nOf another editor.\n"
+    file.write_text(edited, "utf-8")
+    record = browser.site.review.snapshot().by_id[ItemId(ITEM)].record
+    assert record is not None
+    page = browser.get(f"/restore?id={ITEM}&to={record.generated}").text
+    assert "Of another editor." in page
+    assert browser.post("/restore", **fields_of(page)).status_code == 303
+    assert file.read_text("utf-8") == made
+    (link,) = re.findall(r'href="(/restore[^"]+)"', next(row for row in history(browser) if "a copy" in row))
+    assert browser.post("/restore", **fields_of(browser.get(unescape(link)).text)).status_code == 303
+    assert file.read_text("utf-8") == edited
+
+
+def test_a_restore_replaces_only_the_text_that_was_shown(shop: Path) -> None:
+    """Words that came meanwhile are shown first, and stay until the button is pressed again."""
+    browser = Browser(shop, person=PERSON)
+    save(browser, body="First words.\n")
+    save(browser, body="Second words.\n")
+    link = next(found[1] for row in history(browser) if (found := re.search(r'href="(/restore[^"]+)"', row)))
+    page = browser.get(unescape(link)).text
+    assert file_of(shop).read_text("utf-8").endswith("Second words.\n")
+    file_of(shop).write_text(file_of(shop).read_text("utf-8") + "\nMeanwhile.\n", "utf-8")
+    late = browser.post("/restore", **fields_of(page))
+    assert late.status_code == 409
+    assert "changed meanwhile" in late.text
+    assert "Meanwhile." in late.text
+    assert file_of(shop).read_text("utf-8").endswith("Meanwhile.\n")
+    assert browser.post("/restore", **fields_of(late.text)).status_code == 303
+    assert "Meanwhile." not in file_of(shop).read_text("utf-8")
+
+
+def test_the_command_line_restores_a_kept_version(shop: Path, invoke: Run) -> None:
+    """By the digest that the page shows."""
+    browser = Browser(shop, person=PERSON)
+    save(browser, title="One", body="First words.\n")
+    git(shop, "checkout", "--", "out")
+    link = next(
+        found[1] for row in history(browser) if "a copy" in row and (found := re.search(r"to=(sha256[^&\"]+)", row))
+    )
+    done = invoke("restore", ITEM, "--to", unescape(link).replace("%3A", ":")[:19], "--json", cwd=shop)
+    assert (done.code, done.json["source"], done.json["text"]["title"]) == (0, "copy", "One")
+    assert file_of(shop).read_text("utf-8").endswith("First words.\n")
