@@ -66,7 +66,7 @@ def test_the_overview_says_what_waits_for_whom(root: Path) -> None:
         "Blocked : this text was edited, and its brief changed",
         "Outcome unknown : The outcome of a submit is unknown: its answer was lost",
         "“The sum for ten people is missing. Show the break-even month.”",
-        "Check warns : line 16 says click here",
+        "Words that the project excludes 1 text warns",
         "48 credits for 12 items",
         "New rows in data/cities.csv 6 24",
         "Total 14 48",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -45,6 +46,38 @@ _ALL: Final = (
 )
 BADGES: Final[Mapping[str, Badge]] = {badge.key: badge for badge in _ALL}
 """By key; of the states, what needs someone first."""
+
+
+CHECKS: Final[Mapping[str, str]] = {
+    "similar": "Too similar to another text",
+    "grounded": "States what its brief does not",
+    "leftovers": "Draft or placeholder words left",
+    "excludes": "Words that the project excludes",
+    "contains": "Required words are missing",
+    "words": "Longer or shorter than asked",
+    "headings": "Headings are missing",
+    "links": "Links that lead nowhere",
+    "not-matches": "An expression that is not allowed",
+    "matches": "A required expression is missing",
+    "front-matter": "Front matter against its schema",
+}
+"""What each check found, in words, by its code."""
+
+
+class CheckKind(Struct, frozen=True):
+    """A kind of check that finds something in some texts."""
+
+    key: str
+    words: str
+    severity: Severity
+    texts: int
+
+
+def kinds_of_checks(items: Iterable[ReviewItem]) -> list[CheckKind]:
+    """Return what checks find in some items, a kind each: failing ones first, then those in the most texts."""
+    counts = Counter(kind for item in items for kind in {(one.severity, one.code) for one in item.findings})
+    kinds = (CheckKind(key, CHECKS.get(key, key), severity, count) for (severity, key), count in counts.items())
+    return sorted(kinds, key=lambda kind: (kind.severity is not Severity.ERROR, -kind.texts, kind.key))
 
 
 def badges(item: ReviewItem) -> tuple[Badge, ...]:

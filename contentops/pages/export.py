@@ -19,7 +19,7 @@ INDEX: Final = "index.html"
 STYLE: Final = "style.css"
 LISTING: Final = "contentops-review.txt"
 """Lists the files of an export, each before it is written, so that the next one replaces these and no others."""
-_KEPT: Final = {"/items": ("state", "page"), "/item": ("id", "view")}
+_KEPT: Final = {"/items": ("state", "check", "page"), "/item": ("id", "view")}
 """What makes its own file: sorting and searching need a server."""
 _SLUG: Final = 60
 

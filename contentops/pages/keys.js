@@ -28,3 +28,8 @@ turn.addEventListener("click", () => {
   show();
 });
 show();
+
+// The switch for commands is remembered.
+const commands = document.getElementById("commands");
+commands.open = localStorage.getItem(commands.id) === "open";
+commands.addEventListener("toggle", () => localStorage.setItem(commands.id, commands.open ? "open" : ""));

@@ -25,7 +25,7 @@ from contentops.model.jobs import money_words
 from contentops.operations.opening import Runtime
 from contentops.operations.review import Review
 from contentops.operations.runs import BackgroundRunner, LiveRun, RunReader
-from contentops.pages.badges import badges
+from contentops.pages.badges import CHECKS, badges, kinds_of_checks
 from contentops.reporting import spend, summary
 from contentops.reporting.next_change import next_change, value_diff
 from contentops.reporting.plan_text import note_line
@@ -245,6 +245,7 @@ FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     "value_diff": value_diff,
     "next_change": next_change,
     "cause_groups": cause_groups,
+    "kinds_of_checks": kinds_of_checks,
     "last_months": last_months,
     "approved_text": approved_text,
     "sure_text": sure_text,
@@ -276,5 +277,6 @@ def templates() -> jinja2.Environment:
         "summary": summary,
         "inline_style": inline_style,
         "badges": badges,
+        "checks": CHECKS,
     }
     return made

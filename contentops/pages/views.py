@@ -40,7 +40,7 @@ from contentops.operations.texts import (
     protected,
     text_of_file,
 )
-from contentops.pages.badges import BADGES, FAILS, WARNS, Badge, badges
+from contentops.pages.badges import BADGES, CHECKS, FAILS, WARNS, Badge, badges
 from contentops.pages.site import PageContent, Site, explained, macro, render
 from contentops.planning.approval import draft_mark
 from contentops.planning.guards import generation_words
@@ -83,6 +83,7 @@ class ItemsQuery(Struct, frozen=True, kw_only=True):
     state: str = ""
     template: str = ""
     tag: str = ""
+    check: str = ""
     sort: str = "state"
 
     @property
@@ -177,7 +178,7 @@ def read_query(query: Mapping[str, str], names: Mapping[str, Iterable[str]]) -> 
     `names`: the templates and tags that there are.
     """
     said = {name: query.get(name, "").strip()[:_LONGEST] for name in ItemsQuery.__struct_fields__}
-    known = {**names, "state": _STATES, "sort": [*_SORTS, *(f"-{name}" for name in _SORTS)]}
+    known = {**names, "state": _STATES, "check": CHECKS, "sort": [*_SORTS, *(f"-{name}" for name in _SORTS)]}
     wrong = [name for name, values in known.items() if said[name] and said[name] not in set(values)]
     usable = {name: value for name, value in said.items() if value and name not in wrong}
     return ItemsQuery(**usable), tuple(f"there is no {name} `{said[name]}`, so it is ignored" for name in wrong)
@@ -196,6 +197,7 @@ def _common(names: Iterable[str]) -> tuple[str, ...]:
 def _matches(item: ReviewItem, query: ItemsQuery) -> bool:
     words = query.q.casefold()
     found = not words or words in item.title.casefold() or words in item.id.casefold()
+    found = found and (not query.check or any(one.code == query.check for one in item.findings))
     return found and query.template in ("", item.template) and (not query.tag or query.tag in item.tags)
 
 
