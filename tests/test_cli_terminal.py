@@ -19,6 +19,7 @@ from contentops.errors import OutputError
 from contentops.model import State
 from contentops.reporting.layout import outline, table, unpainted
 from contentops.reporting.run import Progress
+from tests.models import Model, shop
 from tests.plans import make_event, make_job, make_record
 from tests.running import Build
 from tests.terminals import on_a_terminal
@@ -153,6 +154,72 @@ def test_ci_is_not_asked_evenon_a_terminal(processes: None) -> None:
     seen = on_a_terminal(_ASK, b"yes\n", {"CI": "true"})
     assert "there is no terminal to ask on" in seen
     assert "Apply these changes?" not in seen
+
+
+_APPLY = "import sys; from contentops.__main__ import main; print(main(['apply', *sys.argv[1:]]))"
+
+
+@pytest.mark.parametrize(("typed", "texts", "code"), [
+    pytest.param(b"yes\nyes\n", 3, 0, id="yes"), pytest.param(b"yes\nno\n", 1, 5, id="no"),
+    pytest.param(b"no\n", 0, 4, id="not even one"),
+])  # fmt: skip
+def test_the_first_prose_of_a_project_is_read_before_the_rest(
+    project: Build, processes: None, typed: bytes, texts: int, code: int
+) -> None:
+    """A model writes one text, a person reads its beginning, and only a yes pays for the others."""
+    with Model() as model:
+        root = shop(project, "one", "two", "three")
+        seen = on_a_terminal(_APPLY, typed, model.env, cwd=root)
+        assert seen.endswith(f"\n{code}\n"), seen
+        assert len(list(root.glob("out/*.md"))) == texts
+        assert ("  The Pull of the Moon\n\n  ## " in seen and "whole text is in `out/one.md`" in seen) is bool(texts)
+        assert ("Paused: 2 texts not written. To go on: `contentops apply`" in seen) is (code == 5)
+        paid = len(model.prompts)
+        # What was read once is not asked about again, and nothing is paid for twice.
+        if texts:
+            seen = on_a_terminal(_APPLY, b"yes\n", model.env, cwd=root)
+            assert "Write the other" not in seen
+            assert seen.endswith("\n0\n")
+            assert len(list(root.glob("out/*.md"))) == 3
+            assert len(model.prompts) == 3 * (paid // texts)
+
+
+@pytest.mark.parametrize("flags", ["'--yes'", "'--select', 'one'", "'--canary', '2'"])
+def test_nothing_is_asked_about_one_text_or_with_a_yes(project: Build, processes: None, flags: str) -> None:
+    """`--yes`, a single text and a number of one's own leave nothing to ask after the first text."""
+    with Model() as model:
+        root = shop(project, "one", "two")
+        seen = on_a_terminal(_APPLY.replace("*sys.argv[1:]", flags), b"yes\n", model.env, cwd=root)
+    assert "One text is written first" not in seen
+    assert seen.endswith("\n0\n")
+
+
+def test_what_changes_while_the_first_text_is_read_is_refused(project: Build, processes: None) -> None:
+    """The yes after the first text counts for the plan that was shown, and for nothing more."""
+    script = """
+import pathlib, sys
+from contentops.cli import terminal
+from contentops.__main__ import main
+class In:
+    def __init__(self, stream):
+        self.stream, self.lines = stream, 0
+    def readline(self):
+        self.lines += 1
+        if self.lines == 2:
+            path = pathlib.Path("content/blog.yaml")
+            path.write_text(path.read_text().replace("All about two", "All about four"))
+        return self.stream.readline()
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+sys.stdin = In(sys.stdin)
+print(main(["apply"]))
+"""
+    with Model() as model:
+        root = shop(project, "one", "two")
+        seen = on_a_terminal(script, b"yes\nyes\n", model.env, cwd=root)
+    assert "error[unreviewed]" in seen
+    assert seen.endswith("\n4\n")
+    assert [path.name for path in root.glob("out/*.md")] == ["one.md"]
 
 
 _STOP = """

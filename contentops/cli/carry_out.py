@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
 import shutil
 import signal
@@ -13,20 +14,26 @@ from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
+from msgspec import structs
+
 from contentops.cli.confirmation import Confirmation, NextCommand, finish
 from contentops.cli.named_files import check_events_file
 from contentops.cli.session import Session
-from contentops.cli.terminal import can_animate, for_log, report
-from contentops.errors import ExitCode, OutputError
+from contentops.cli.terminal import can_animate, can_ask, for_log, report, show
+from contentops.errors import ExitCode, OutputError, plural
 from contentops.execution.primitives import Stop
-from contentops.model import Event, Project
+from contentops.model import Event, Plan, Project, Run
+from contentops.model.jobs import spent_words
+from contentops.model.plan_file import plan_file
 from contentops.operations import apply as operation
 from contentops.operations.apply import ApplyOptions
 from contentops.operations.runs import EventFile
+from contentops.operations.texts import text_of_file
 from contentops.planning.sides import Choice
 from contentops.reporting.layout import cut, fitted
-from contentops.reporting.run import Progress
-from contentops.sanitize import visible
+from contentops.reporting.plan_json import plan_pieces
+from contentops.reporting.run import Progress, exit_code_of
+from contentops.sanitize import ELLIPSIS, visible, visible_lines
 
 
 def carry_out(
@@ -41,21 +48,68 @@ def carry_out(
     events: str = "",
 ) -> int:
     """Plan, show, ask and apply; return the exit code. `again`: returns the command that continues a run."""
+    is_plain = not (yes or events or session.as_json or options.is_bound or choice.replace or choice.canary)
+    confirmation = Confirmation(
+        lambda: None, yes=yes, as_json=session.as_json, verbose=verbose, offers_first=is_plain and can_ask()
+    )
     with contextlib.ExitStack() as signals:
-        with watching(sys.stderr) as display, recorded(display.show, events) as emit:
-            begin = functools.partial(_begin, signals, display, options.stop)
-            confirmation = Confirmation(begin, yes=yes, as_json=session.as_json, verbose=verbose)
-            plan, run = operation.apply(
-                project,
-                choice,
-                options,
-                show=confirmation.preview,
-                confirm=confirmation,
-                emit=emit,
-                runtime=session.runtime(),
-            )
+        apply = functools.partial(_apply, session, project, confirmation, signals, events)
+        plan, run = apply(choice, options)
+        if confirmation.one_first:
+            # The same apply twice, under the plan that was confirmed: first limited to one text, then whole.
+            ceiling = plan_file(json.loads("".join(plan_pieces(plan, inputs=options.inputs))))
+            options = structs.replace(options, is_bound=True, ceiling=ceiling)
+            planned = plan.submits
+            plan, run = apply(structs.replace(choice, canary=1), options)
+            # While a person reads, Ctrl-C ends the command.
+            signals.close()
+            if run is not None and exit_code_of(run) is ExitCode.DONE:
+                others = planned - len(run.outcomes)
+                if not confirmation.go_on(_first_text(project, run), others):
+                    finish(plan, run, confirmation, again)
+                    show(f"Paused: {plural(others, 'text')} not written. To go on: `{again(run)}`")
+                    return ExitCode.PAUSED
+                plan, run = apply(choice, options)
         # The handler stays until all is printed: a second Ctrl-C must not suppress the summary.
         return finish(plan, run, confirmation, again)
+
+
+def _apply(
+    session: Session,
+    project: Project,
+    confirmation: Confirmation,
+    signals: contextlib.ExitStack,
+    events: str,
+    choice: Choice,
+    options: ApplyOptions,
+) -> tuple[Plan, Run | None]:
+    with watching(sys.stderr) as display, recorded(display.show, events) as emit:
+        confirmation.begin = functools.partial(_begin, signals, display, options.stop)
+        return operation.apply(
+            project,
+            choice,
+            options,
+            show=confirmation.preview,
+            confirm=confirmation,
+            emit=emit,
+            runtime=session.runtime(),
+        )
+
+
+_BEGINNING = 500
+"""Characters of a first text that are shown."""
+
+
+def _first_text(project: Project, run: Run) -> str:
+    """Return the beginning of the text that a run wrote, and where the whole is."""
+    (outcome,) = run.outcomes
+    text = text_of_file(project, outcome.output)
+    words = "" if text is None else "\n\n".join(filter(None, (text.title, text.body)))
+    if len(words) > _BEGINNING:
+        words = f"{words[:_BEGINNING].rpartition(' ')[0]} {ELLIPSIS}"
+    lines = "\n".join(f"  {line}".rstrip() for line in visible_lines(words).split("\n"))
+    spent = f"; {spent_words(run.credits, run.tokens)} spent" if run.tokens.is_known else ""
+    return f"\n{lines}\n\nThe whole text is in `{visible(outcome.output)}`{spent}."
 
 
 def _begin(signals: contextlib.ExitStack, display: Plain, stop: Stop) -> None:

@@ -28,22 +28,45 @@ NextCommand = Callable[[Run], str]
 
 
 class Confirmation:
-    """Shows the plan and asks a person, once, unless `yes`; remembers the answer."""
+    """Shows the plan and asks a person, once, unless `yes`; remembers the answer.
 
-    def __init__(self, begin: Callable[[], None], *, yes: bool, as_json: bool, verbose: bool = False) -> None:
-        self.shown = self.declined = False
+    `offers_first`: after a yes to the first prose of a project, nothing is carried out yet: one text comes first.
+    """
+
+    def __init__(
+        self,
+        begin: Callable[[], None],
+        *,
+        yes: bool,
+        as_json: bool,
+        verbose: bool = False,
+        offers_first: bool = False,
+    ) -> None:
+        self.shown = self.declined = self.one_first = False
         self.as_json = as_json
-        self._begin, self._yes, self._verbose = begin, yes, verbose
+        self.begin = begin
+        self._yes, self._verbose, self._offers_first = yes, verbose, offers_first
 
     def __call__(self, plan: Plan) -> bool:
         """Return whether to go on. Raises Refused without a terminal to ask on."""
         self.preview(plan)
         if not self._yes:
             terminal.need_person("apply", "`--yes` applies the plan without asking")
-            self.declined = not terminal.confirmed("Apply these changes? (yes/no) ")
+            one_first = self._offers_first and plan.first_prose
+            if one_first:
+                terminal.report("One text is written first. You can read it before you decide about the others.")
+            self._yes = terminal.confirmed("Apply these changes? (yes/no) ")
+            self.declined, self.one_first = not self._yes, self._yes and one_first
+            if self.one_first:
+                return False
         if not self.declined:
-            self._begin()
+            self.begin()
         return not self.declined
+
+    def go_on(self, begun: str, others: int) -> bool:
+        """Show the beginning of the first text, and return whether to write the `others`."""
+        terminal.report(begun)
+        return terminal.confirmed(f"Write the other {plural(others, 'text') if others > 1 else 'text'}? (yes/no) ")
 
     def preview(self, plan: Plan) -> None:
         """Show the plan, once, before anything is asked or refused."""

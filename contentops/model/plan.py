@@ -534,6 +534,8 @@ class Plan(PlanFacts, frozen=True, kw_only=True):
     """How many of its items' texts are in each state of approval; those in none are left out."""
     beside_default: bool = False
     """It is made without an environment although the settings name a default one."""
+    first_prose: bool = False
+    """A model writes several texts, and none of it was recorded before."""
 
     @property
     def option(self) -> str:

@@ -123,6 +123,7 @@ def plan_with_items(
     )
     plan = Plan(
         beside_default=inputs.project.beside_default,
+        first_prose=api.has_model and _is_first_prose(inputs, changes),
         project=inputs.project.name,
         environment=inputs.project.environment,
         server=inputs.server,
@@ -481,6 +482,13 @@ def _blocked_by_file(change: Change) -> Change:
     is_explained = any(reason.field == "output" for reason in change.reasons)
     why = () if is_explained else (Reason(kind="occupied", field="output", after=change.target),)
     return block_change(change, "foreign-file", hint, *why)
+
+
+def _is_first_prose(inputs: PlanInputs, changes: Sequence[Change]) -> bool:
+    """Return whether several texts are to be written and one can go first, and no model wrote for the project yet."""
+    orders = [change for change in changes if change.submits]
+    is_new = not any(job.model for job in (*inputs.state.jobs, *inputs.state.open_jobs.values()))
+    return is_new and len(orders) > 1 and any(not change.pays_later for change in orders)
 
 
 # --- part of it --------------------------------------------------------------------------------------------
