@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-SCHEMA_NAMES = ("project", "manifest", "lock", "jobs", "plan", "report", "event", "diagnostics", "catalog", "adopt")
+SCHEMA_NAMES = (
+    *("project", "manifest", "lock", "jobs", "approvals", "plan", "report", "event", "diagnostics", "catalog", "adopt"),
+)
 
 
 def schema_path(name: str) -> Path:

@@ -14,7 +14,7 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args
 
 import msgspec
 import yaml
@@ -25,15 +25,20 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from contentops.cli.entry import cli  # noqa: E402 - the checkout comes first on the path
+from contentops.digest import PREFIX, Digest  # noqa: E402
 from contentops.documents.preset import NEUTRAL, PRESETS, Form, Rule  # noqa: E402
 from contentops.manifests.render import ITEM_FIELDS  # noqa: E402
-from contentops.model import REQUEST_FIELDS, ApiSettings, Budget, Guards  # noqa: E402
+from contentops.model import REQUEST_FIELDS, ApiSettings, Approval, Budget, Guards, Job, Record, Saved  # noqa: E402
+from contentops.model.approval import Comment  # noqa: E402
 from contentops.schema_files import load_schema  # noqa: E402
+from contentops.state.approvals import ApprovalsHeader  # noqa: E402
+from contentops.state.codec import FileHeader, Header  # noqa: E402
+from contentops.state.jobs import JobsHeader  # noqa: E402
 from docs import command_reference, error_reference, template_reference  # noqa: E402
 from docs.command_reference import cell, prose  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     Schema = Mapping[str, Any]
 
@@ -83,7 +88,8 @@ def pages() -> dict[str, str]:
             _between(_read(REFERENCE / "templates.md"), template_reference.lines())
         ),
         "schemas/adopt.schema.json": _with_mapped_keys(_read(SCHEMAS / "adopt.schema.json")),
-        "schemas/lock.schema.json": _with_recorded_keys(_read(SCHEMAS / "lock.schema.json")),
+        "docs/reference/state.md": _between(_read(REFERENCE / "state.md"), *map(_keys_of, _FILES)),
+        **{f"schemas/{name}.schema.json": _lines(name) for name in _FILES},
         "schemas/project.schema.json": project,
     }
 
@@ -122,11 +128,14 @@ _START: Final = "<!-- Made by docs/generate.py; run `make docs`. -->\n"
 _END: Final = "<!-- End of what is made. -->"
 
 
-def _between(text: str, lines: Iterator[str]) -> str:
-    """Return a page with the part between its two marks replaced."""
-    before, start, rest = text.partition(_START)
-    _, end, after = rest.partition(_END)
-    return "".join([before, start, "\n", *(f"{line}\n" for line in lines), "\n", end, after])
+def _between(text: str, *parts: Iterable[str]) -> str:
+    """Return a page with the parts between its marks replaced, each pair of marks in turn."""
+    done = ""
+    for lines in parts:
+        before, start, rest = text.partition(_START)
+        _, end, text = rest.partition(_END)
+        done += "".join([before, start, "\n", *(f"{line}\n" for line in lines), "\n", end])
+    return done + text
 
 
 def _presets() -> Iterator[str]:
@@ -218,19 +227,96 @@ def _with_mapped_keys(text: str) -> str:
     return _json({**schema, "properties": {**first, **mapped, **last}})
 
 
-def _with_recorded_keys(text: str) -> str:
-    """The schema of the lock with each field of a request; those it has stay as they are."""
-    start, mark, rest = text.partition('          "required": ["template", "style", "mode", "inputs"],\n')
-    opening, _, rest = rest.partition("\n")
-    lines, closing, rest = rest.partition("\n          }\n")
-    known = {line.split('"')[1]: line.rstrip(",") for line in lines.splitlines()}
+# --- the state files -------------------------------------------------------------------------------------------
+
+_FILES: Final[Mapping[str, tuple[type[FileHeader], tuple[type[msgspec.Struct], ...]]]] = {
+    "jobs": (JobsHeader, (Job,)),
+    "lock": (Header, (Record,)),
+    "approvals": (ApprovalsHeader, (Approval, Comment)),
+}
+"""By the name of its schema, the types of the header and of the other lines of a state file."""
+
+
+def _lines(name: str) -> str:
+    """Return the schema of one line of a state file, from the types that read and write it."""
+    header, kinds = _FILES[name]
+    (version,) = (one.encode_name for one in structs.fields(header) if one.name == "version")
+    _, found = msgspec.json.schema_components([*kinds])
+    for kind in kinds:
+        found[kind.__name__]["not"] = {"required": [version]}
+    for kind, key in _digests(kinds):
+        found[kind.__name__]["properties"][key]["pattern"] = f"^{PREFIX}[0-9a-f]{{64}}$"
+    if name == "lock":
+        found["Record"]["properties"]["request"] |= _request()
+    definitions = {"Header": _header(header, version), **found}
+    schema = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": f"One line of contentops.{name}",
+        "description": "JSON Lines: a header, then sorted lines. Each is one JSON object with sorted keys; empty "
+        f"optionals are left out. Unknown keys are ignored; a higher `{version}` is refused.",
+        "oneOf": [{"$ref": f"#/$defs/{kind}"} for kind in ("Header", *(kind.__name__ for kind in kinds))],
+        "definitions": {kind.lower(): _without_default(one) for kind, one in definitions.items()},
+    }
+    return re.sub(r"#/\$defs/(\w+)", lambda found: f"#/definitions/{found[1].lower()}", _json(schema))
+
+
+def _header(kind: type[FileHeader], version: str) -> Schema:
+    """Return the schema of the first line of a state file."""
+    keys: dict[str, Schema] = {version: {"description": "Version of this format.", "const": kind.newest}}
+    if kind is not ApprovalsHeader:
+        keys["lineage"] = {"description": "The project whose lines these are.", "type": "string", "format": "uuid"}
+    if kind is Header:
+        keys["digest"] = {"description": "Version of the digest of requests.", "type": "integer", "minimum": 1}
+    return {
+        "type": "object",
+        "required": [*keys],
+        "properties": keys,
+        "not": {"anyOf": [{"required": [key]} for key in ("id", "item")]},
+    }
+
+
+def _digests(kinds: Iterable[type[msgspec.Struct]]) -> Iterator[tuple[type[msgspec.Struct], str]]:
+    """Yield each key that has a digest, also of `Saved`, with its type."""
+    each: list[type[msgspec.Struct]] = [*kinds, *([Saved] if Record in kinds else [])]
+    for kind in each:
+        yield from ((kind, one.encode_name) for one in structs.fields(kind) if Digest in get_args(one.type))
+
+
+def _without_default(schema: Schema) -> Schema:
+    """Return a schema without titles and defaults: a line leaves out what is empty."""
+    keys = {
+        key: {word: said for word, said in one.items() if word != "default"}
+        for key, one in schema.get("properties", {}).items()
+    }
+    said = {"description": " ".join(schema["description"].split())} if "description" in schema else {}
+    kept = {word: one for word, one in schema.items() if word != "title"}
+    return {**kept, **said, **({"properties": keys} if keys else {})}
+
+
+def _request() -> Schema:
+    """Return the schema of a rendered request: the keys of a manifest, without templates."""
     definitions = load_schema("manifest")["definitions"]
-    for name in REQUEST_FIELDS:
+    keys: dict[str, Schema] = {}
+    for name in ("inputs", *REQUEST_FIELDS):
         kinds = definitions[name].get("type", ())
         kinds = [kind for kind in ([kinds] if isinstance(kinds, str) else kinds) if kind != "null"]
-        said = json.dumps({"type": kinds[0] if len(kinds) == 1 else kinds} if kinds else {})
-        known.setdefault(name, f'            "{name}": {{ {said[1:-1]} }}')
-    return "".join([start, mark, opening, "\n", ",\n".join(known.values()), closing, rest])
+        keys[name] = {"type": kinds[0] if len(kinds) == 1 else kinds} if kinds else {}
+    keys["mode"] = {"enum": ["quick", "standard", "premium"]}
+    keys["revision"] = {"type": ["integer", "string"]}
+    return {"required": ["template", "style", "mode", "inputs"], "properties": keys}
+
+
+def _keys_of(name: str) -> Iterator[str]:
+    """Yield the table of the keys of a state file's lines."""
+    _, kinds = _FILES[name]
+    found = json.loads(_lines(name))["definitions"]
+    rows: dict[str, str] = {}
+    for kind in kinds:
+        for key, one in found[kind.__name__.lower()]["properties"].items():
+            rows.setdefault(key, f"| `{key}` | {cell(_explain(one))} |")
+    for key, one in found.get("saved", {}).get("properties", {}).items():
+        rows[f"saved.{key}"] = f"| `saved.{key}` | {cell(_explain(one))} |"
+    yield from ("| Key | Meaning |", "|---|---|", *rows.values())
 
 
 def _with_item_names(text: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from contentops.digest import Digest
 from contentops.errors import StateError, UsageError
 from contentops.model import Approval, Approvals, ItemId, Verdict
 from contentops.model.approval import NOTE_LIMIT, Comment
+from contentops.schema_files import load_schema
 from contentops.state import approvals
 from contentops.state.approvals import FILE, FORMAT, load, parse, record, render
 from contentops.state.codec import line_of
@@ -319,3 +321,15 @@ def test_comments_are_kept_beside_verdicts_and_decide_nothing(
     assert {line_of(one) for one in read.comments} == {line_of(one) for one in comments}
     assert len(read.comments) == len({line_of(one) for one in comments})
     assert render(read).decode().split("\n") == lines
+
+
+def test_lines_follow_the_schema() -> None:
+    """The published schema describes each kind of line."""
+    schema = load_schema("approvals")
+    jsonschema.Draft7Validator.check_schema(schema)
+    check = jsonschema.Draft7Validator(schema)
+    first = said()
+    comment = Comment(item=first.item, text=first.text, by=ANN, at=first.at, quote="three words here", note="no")
+    for line in (HEADER, line_of(first), line_of(comment), line_of(said("withdrawn", note="n", source="page"))):
+        check.validate(json.loads(line))
+    assert not check.is_valid(json.loads(line_of(first)) | {"text": "sha256:1"})

@@ -10,9 +10,9 @@ import enum
 import functools
 import operator
 from collections.abc import Collection, Mapping
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from contentops.digest import Digest, digest_json
 from contentops.model.records import ItemId
@@ -54,17 +54,14 @@ _WORDS: Final = {
 class SaidOfText(Struct, frozen=True, kw_only=True):
     """A person's statement about one text."""
 
-    item: ItemId
-    """The id that the item had then; for people, as the text alone decides."""
-    text: Digest
-    """See `text_digest`."""
-    by: str
-    """A name and an e-mail address as git has them, or the login of a reviewer on a host."""
-    at: str
-    """When, in UTC: `2026-11-29T14:26:41Z`."""
-    note: str = ""
-    source: str = field(name="from", default="")
-    """Where the verdict was given: `terminal`, `page`, or the address of a pull request."""
+    item: Annotated[ItemId, Meta(description="The item, as it was called then; for people, as the text alone decides.")]
+    text: Annotated[Digest, Meta(description='The SHA-256 of `{"body":BODY,"title":TITLE}`; see `text_digest`.')]
+    by: Annotated[str, Meta(description="Name and e-mail address as in git, or the login on a host.")]
+    at: Annotated[str, Meta(description="When, UTC: `2026-11-29T14:26:41Z`.")]
+    note: Annotated[str, Meta(description="What the person says of it, at most 2,000 characters.")] = ""
+    source: Annotated[str, Meta(description="`terminal`, `page`, or the address of a pull request.")] = field(
+        name="from", default=""
+    )
 
     @property
     def name(self) -> str:
@@ -84,14 +81,15 @@ class Comment(SaidOfText, frozen=True, kw_only=True):
     """A person's note beside some words of a text: a line of `contentops.approvals` that decides nothing."""
 
     verdict: Literal["comment"] = "comment"
-    quote: str
-    """The words, with single spaces; they may be in no text any more."""
+    quote: Annotated[str, Meta(description="Only of a `comment`, which decides nothing: the words that it is about.")]
 
 
 class Approval(SaidOfText, frozen=True, kw_only=True):
     """One person's verdict on one text: a line of `contentops.approvals`."""
 
-    verdict: Verdict
+    verdict: Annotated[
+        Verdict, Meta(description="`approved`, `sent-back`, or `withdrawn`: the earlier verdict counts no more.")
+    ]
 
     @property
     def order(self) -> tuple[str, ...]:

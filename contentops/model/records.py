@@ -31,16 +31,18 @@ Count = Annotated[int, Meta(ge=0, le=10**12)]
 class Saved(Struct, frozen=True, kw_only=True, gc=False):
     """The texts that the server last accepted for an item and last returned."""
 
-    title: Digest = NOTHING
-    body: Digest = NOTHING
-    server_title: Digest = NOTHING
-    server_body: Digest = NOTHING
-    sent: Digest = NOTHING
-    """Body digest of a save that was about to be sent: it may have arrived without a recorded answer."""
-    stamp: str = ""
-    """The server's name for the state of its content after this save; empty: not known. It has no order."""
-    published: bool = False
-    """Whether contentops gave the content the status `published`, as its text is approved."""
+    title: Annotated[Digest, Meta(description="Digest of the title that the server last accepted.")] = NOTHING
+    body: Annotated[Digest, Meta(description="Digest of the body that it last accepted.")] = NOTHING
+    server_title: Annotated[Digest, Meta(description="Digest of the title that it returned.")] = NOTHING
+    server_body: Annotated[Digest, Meta(description="Digest of the body that it returned.")] = NOTHING
+    sent: Annotated[
+        Digest, Meta(description="Digest of a body whose save may have arrived, as its answer was lost.")
+    ] = NOTHING
+    stamp: Annotated[
+        str,
+        Meta(description="The server's name for the state of the content after the save. Absent: unknown."),
+    ] = ""
+    published: Annotated[bool, Meta(description="Whether contentops set the status `published`.")] = False
 
     @property
     def titles(self) -> frozenset[Digest]:
@@ -56,49 +58,64 @@ class Saved(Struct, frozen=True, kw_only=True, gc=False):
 class Record(Struct, frozen=True, kw_only=True, gc=False):
     """One line of the lock: everything that contentops has made for one item. The keys of the line are these fields."""
 
-    id: Annotated[ItemId, Meta(min_length=1)]
-    digest: Digest
-    request: Mapping[str, Json]
-    server: str
-    dialect: str
-    output: str
-    title: str = ""
-    """As last written."""
-    metadata: Mapping[str, Json] = field(default_factory=dict)
-    """As last written."""
-    generated: Digest = NOTHING
-    """Body digest of the last text a job made for this item, with sections it made again; empty if adopted."""
-    adopted: Digest = NOTHING
-    """Body digest of the text that was adopted or imported; empty: none, not known, or a job made one since."""
-    promoted: Digest = NOTHING
-    """Body digest of another environment's text that was last taken; empty: none.
-
-    In locks of earlier versions it may also be one that was declined."""
-    outline: bool = False
-    """The bundled server said that its text is a draft outline."""
-    promoted_from: str = ""
-    """The environment its text was taken from, `default` for the settings without one; empty: none, or not known."""
-    declined: Digest = NOTHING
-    """Body digest of another environment's text that a person has since rejected for the file; empty: none."""
-    saved: Saved | None = None
-    content_id: str = ""
-    superseded: tuple[str, ...] = ()
-    """Content ids this item had before and that still exist on the server."""
-    request_id: RequestId = RequestId("")
-    """The order that brought its text; empty: it was adopted or promoted, or is of another server."""
-    plan_id: str = ""
-    saved_at: str = ""
-    protected: bool = False
-    used: Mapping[str, str] = field(default_factory=dict)
-    """Variables the request used and the start of their values' digests, to find the cause of a change."""
-    frame: Digest = NOTHING
-    """The digest of all that the request is made from but for the words of texts and rows; empty: it used none."""
-    sources: Mapping[str, Digest] = field(default_factory=dict)
-    """By item id, the digest of the title and body that the request used."""
-    addresses: tuple[str, ...] = ()
-    """Addresses that lead to its page and that no manifest states: those it had before, and a person's beside them."""
-    rev: Count = 0
-    """Counts the changes of this record; the higher one wins a merge."""
+    id: Annotated[ItemId, Meta(min_length=1, description="The item.")]
+    digest: Annotated[Digest, Meta(description="Digest of the request.")]
+    request: Annotated[Mapping[str, Json], Meta(description="The rendered request of the text, in no dialect.")]
+    server: Annotated[str, Meta(description="Where the text was made: scheme, host and port, or `local`.")]
+    dialect: Annotated[str, Meta(description="The dialect of the request.")]
+    output: Annotated[str, Meta(description="The file, relative to the folder of the project.")]
+    title: Annotated[str, Meta(description="As last written.")] = ""
+    metadata: Annotated[Mapping[str, Json], Meta(description="The front matter as last written.")] = field(
+        default_factory=dict
+    )
+    generated: Annotated[
+        Digest,
+        Meta(description="Body digest of the last generated text, with its regenerated sections."),
+    ] = NOTHING
+    adopted: Annotated[
+        Digest,
+        Meta(description="Body digest of the adopted or imported text, until a job makes one."),
+    ] = NOTHING
+    promoted: Annotated[
+        Digest,
+        Meta(description="Body digest of the last text promoted from another environment."),
+    ] = NOTHING
+    outline: Annotated[
+        bool,
+        Meta(description="Whether the text is a draft outline of the bundled server."),
+    ] = False
+    promoted_from: Annotated[
+        str, Meta(description="The environment of `promoted`; `default` is the project without one.")
+    ] = ""
+    declined: Annotated[Digest, Meta(description="Body digest of a text not promoted, as a person kept the file.")] = (
+        NOTHING
+    )
+    saved: Annotated[Saved | None, Meta(description="What the server last accepted and returned.")] = None
+    content_id: Annotated[str, Meta(description="The content on the server.")] = ""
+    superseded: Annotated[tuple[str, ...], Meta(description="Its older contents that still exist on the server.")] = ()
+    request_id: Annotated[
+        RequestId,
+        Meta(description="The `id` of the job that made the text. Absent: no job of this server did."),
+    ] = RequestId("")
+    plan_id: Annotated[str, Meta(description="The plan that wrote the record last.")] = ""
+    saved_at: Annotated[str, Meta(description="The time of the last save, UTC.")] = ""
+    protected: Annotated[bool, Meta(description="Whether it is, until `protected: false` is applied.")] = False
+    used: Annotated[
+        Mapping[str, str],
+        Meta(description="Variables of the request, each with the start of its value's digest."),
+    ] = field(default_factory=dict)
+    frame: Annotated[
+        Digest,
+        Meta(description="Digest of the request without words of texts and rows. Absent: it used none."),
+    ] = NOTHING
+    sources: Annotated[
+        Mapping[str, Digest], Meta(description="By item id, the digest of the title and body that it used.")
+    ] = field(default_factory=dict)
+    addresses: Annotated[
+        tuple[str, ...],
+        Meta(description="Old addresses of its page: its own, and those that a person added."),
+    ] = ()
+    rev: Annotated[Count, Meta(description="Counts the changes of the record; the higher one wins a merge.")] = 0
 
     @property
     def bodies(self) -> tuple[Digest, ...]:
@@ -165,63 +182,66 @@ class Job(Struct, frozen=True, kw_only=True):
     that the first request never arrived.
     """
 
-    request_id: Annotated[RequestId, Meta(min_length=1)] = field(name="id")
-    item: ItemId
-    """The item as it was called then, for people."""
-    digest: Digest = field(name="request")
-    attempt: Count
-    state: JobState
-    server: str
-    store: str = ""
-    """The id of the file of the bundled server that it was ordered from; empty: another server."""
-    dialect: str
-    credits: Count
-    tokens: PaidTokens | None = None
-    """What a model used for it, and the price then, once it is done; of a failed one too. None: not known."""
-    bound: PaidTokens | None = None
-    """The most that a model of the settings may use for it, at their price then; None: `tokens` is known, or none
-    writes it."""
-    job_id: str = field(name="job", default="")
-    """The server's own name for it."""
-    plan_id: str = field(name="plan", default="")
-    submitted_at: str = field(name="at", default="")
-    """The time of the intent, ISO, UTC."""
-    accepted: str = ""
-    """When the server accepted it, by the server's own clock; empty: not known."""
-    title: str = ""
-    """Of a text that is in no file yet."""
-    body: Digest = field(name="text", default=NOTHING)
-    """Body digest of its text."""
-    checks: Digest = NOTHING
-    """The digest of the checks that its text failed; empty: none that are known."""
-    generated_at: str = field(name="done", default="")
-    """When its text arrived."""
-    template: str = ""
-    style: str = ""
-    section: str = field(name="part", default="")
-    """The heading of the one section that it makes again; empty: a whole text."""
-    retry: Count = 0
-    """How many texts before it failed their checks, and were paid for as `checks.retries` allows."""
-    output: str = ""
-    """The path of its text, which is written before its record; empty: its text came into no file."""
-    content_id: str = field(name="content", default="")
-    """The content in which the server stored its text."""
-    outline: bool = False
-    """The server says of its text that it is a draft outline."""
-    model: str = ""
-    """The model that made its text, by the server's name."""
-    error: str = ""
-    """The server's words, where it failed or is unknown; of a paid text, what `checks` found when it arrived."""
-    lost: bool = False
-    """It was accepted, but its server lost it or a person let it go: it counts as no failure."""
-    frame: Digest = NOTHING
-    """Of its request, where that is made from texts of other items, as in a record."""
-    sources: Mapping[str, Digest] = field(default_factory=dict)
-    """By item id, the digest of the title and body that its request used."""
-    former_servers: tuple[str, ...] = ()
-    """The addresses of its server before `state mv --server`, the oldest first."""
-    rev: Count = 0
-    """Counts the changes of a line whose state stayed the same; the higher one wins a merge."""
+    request_id: Annotated[
+        RequestId,
+        Meta(
+            min_length=1,
+            description="The request id: uuid5 of lineage, request digest, attempt and part.",
+        ),
+    ] = field(name="id")
+    item: Annotated[ItemId, Meta(description="The item, as it was called then.")]
+    digest: Annotated[Digest, Meta(description="Digest of the request.")] = field(name="request")
+    attempt: Annotated[Count, Meta(description="The number of the attempt at this request.")]
+    state: Annotated[JobState, Meta(description="How far it is; of several lines of one order, the furthest counts.")]
+    server: Annotated[str, Meta(description="Scheme, host and port, or `local`.")]
+    store: Annotated[str, Meta(description="With `local`, the id of the `local.db` that has the job.")] = ""
+    dialect: Annotated[str, Meta(description="The dialect of the request.")]
+    credits: Annotated[Count, Meta(description="The price in credits.")]
+    tokens: Annotated[
+        PaidTokens | None, Meta(description="What a model used, and the `price` then. Absent: not known.")
+    ] = None
+    bound: Annotated[
+        PaidTokens | None,
+        Meta(description="The most that a model of the settings may use. Absent: `tokens` is known."),
+    ] = None
+    job_id: Annotated[str, Meta(description="The server's id of the job.")] = field(name="job", default="")
+    plan_id: Annotated[str, Meta(description="The plan that ordered it.")] = field(name="plan", default="")
+    submitted_at: Annotated[str, Meta(description="When the request was about to leave, UTC.")] = field(
+        name="at", default=""
+    )
+    accepted: Annotated[str, Meta(description="When the server accepted it, by the server's clock.")] = ""
+    title: Annotated[str, Meta(description="The title of its text.")] = ""
+    body: Annotated[Digest, Meta(description="Body digest of its text.")] = field(name="text", default=NOTHING)
+    checks: Annotated[
+        Digest,
+        Meta(description="Digest of the checks that its text failed."),
+    ] = NOTHING
+    generated_at: Annotated[str, Meta(description="When its text arrived, UTC.")] = field(name="done", default="")
+    template: Annotated[str, Meta(description="The template of the request.")] = ""
+    style: Annotated[str, Meta(description="The style of the request.")] = ""
+    section: Annotated[
+        str, Meta(description="The heading of the section that it makes again. Absent: all of them.")
+    ] = field(name="part", default="")
+    retry: Annotated[Count, Meta(description="How many paid texts before it failed their checks.")] = 0
+    output: Annotated[
+        str,
+        Meta(description="The file for its text, which is written before the record."),
+    ] = ""
+    content_id: Annotated[str, Meta(description="The server's id of the stored text.")] = field(
+        name="content", default=""
+    )
+    outline: Annotated[bool, Meta(description="Whether its text is a draft outline.")] = False
+    model: Annotated[str, Meta(description="The model that made its text, by the server's name.")] = ""
+    error: Annotated[str, Meta(description="The server's words; of a paid text, what `checks` found.")] = ""
+    lost: Annotated[bool, Meta(description="Whether its server lost it, or a person gave it up: no failure.")] = False
+    frame: Annotated[Digest, Meta(description="As in a record of the lock.")] = NOTHING
+    sources: Annotated[Mapping[str, Digest], Meta(description="As in a record of the lock.")] = field(
+        default_factory=dict
+    )
+    former_servers: Annotated[
+        tuple[str, ...], Meta(description="Earlier addresses of its server, the oldest first.")
+    ] = ()
+    rev: Annotated[Count, Meta(description="Counts the changes in one state; the higher one wins a merge.")] = 0
 
     @property
     def short(self) -> str:
