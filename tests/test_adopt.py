@@ -271,22 +271,19 @@ def test_check_prints_and_writes_nothing_and_without_a_yes_neither(project: Buil
 
 
 @pytest.mark.parametrize(
-    ("rule", "front", "warned"),
+    ("rule", "front", "marked"),
     [("required", "", True), ("{publish: true}", "", True), ("required", "draft: true\n", False), ("off", "", False)],
 )
-def test_texts_that_become_drafts_are_named_before_anything_is_written(
-    project: Build, invoke: Run, rule: str, front: str, warned: bool, processes: None
+def test_the_plan_names_texts_that_become_drafts(
+    project: Build, invoke: Run, rule: str, front: str, marked: bool, processes: None
 ) -> None:
     """Where the rule is there and the mark is not; approved before the next apply, they stay as they are."""
     text = HELLO.replace("---\n", f"---\n{front}", 1)
     root = project({"contentops.yaml": f"{SETTINGS}defaults: {{approval: {rule}}}\n", "docs/a.md": text})
-    words = "the next apply marks 1 text as draft, because `approval` is required and no one approved it: `docs/a`"
-    for flags in (("--check",), (), ("--yes",)):
-        said = invoke("adopt", "docs", *flags, cwd=root).stderr
-        assert said.count(f"warning[adopted-as-drafts]: {words}") == warned
-        assert (root / "contentops.lock").exists() == ("--yes" in flags)
-    assert _is_empty(invoke, root) != warned
-    if rule == "required" and warned:
+    assert invoke("adopt", "docs", "--yes", cwd=root).code == 0
+    assert _is_empty(invoke, root) != marked
+    assert ("docs/a" in invoke("plan", cwd=root).stdout) == marked
+    if rule == "required" and marked:
         in_git(root)
         assert invoke("approve", "docs/a", cwd=root).code == 0
         assert _is_empty(invoke, root)

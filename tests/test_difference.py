@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from contentops.documents.front_matter import split
 from contentops.model import OnEdit
 from contentops.operations import texts as operation
-from contentops.operations.texts import Difference, from_previous
+from contentops.operations.texts import Difference
 from contentops.reporting.difference import Part, difference_text, passages_of
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
@@ -150,30 +150,6 @@ def test_what_is_planned(site: Harness, invoke: Run) -> None:
     printed = invoke("diff", "a", "--plan", cwd=site.root).stdout
     assert "@@ request @@\n!inputs.topic: All about a in [-2027-]{+2026+}\n" in printed
     assert invoke("diff", "b", "--plan", cwd=site.root).code == 64
-
-
-def test_the_text_before_the_last_apply(site: Harness, invoke: Run, tmp_path: Path, processes: None) -> None:
-    """Of the cache; of git, with what a person had written; nothing where there is no earlier one, or none is here."""
-    none = invoke("diff", "a", "--previous", cwd=site.root)
-    assert (none.code, none.stderr.splitlines()[0].startswith("error[no-previous-text]: ")) == (1, True)
-    site.apply(replace=("a",))
-    first, second = (one.text for one in site.api.generations)
-    found = from_previous(site.project, "a")
-    assert (found.old, found.before, found.new, found.after) == ("previous", first, "file", second)
-    assert found.note.endswith(", from the cache")
-    site.edit(OUT, "## Introduction", "## Mine")
-    in_git(site, "Words of a person")
-    assert from_previous(site.project, "a").before == first
-    site.apply(replace=("a",), on_edit=OnEdit.OVERWRITE)
-    in_git(site, "A third text")
-    for harness in (site, cloned(site, tmp_path / "clone")):
-        found = from_previous(harness.project, "a")
-        assert found.before == second.replace("## Introduction", "## Mine")
-        assert (", from git, commit " in found.note, found.after) == (True, split(harness.read(OUT)).body)
-    shallow = cloned(site, tmp_path / "shallow", "--depth=1")
-    assert "shallow" in invoke("diff", "a", "--previous", cwd=shallow.root).stderr
-    printed = invoke("diff", "a", "--previous", "--json", cwd=site.root).json
-    assert (printed["previous"], printed["file"], printed["same"]) == (found.before, found.after, False)
 
 
 def test_a_paid_text_that_waits_is_shown(tmp_path: Path, invoke: Run) -> None:

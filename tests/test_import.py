@@ -200,16 +200,6 @@ def test_a_stop_anywhere_is_finished_by_the_same_command(tmp_path: Path, each_ki
         assert stopped.plan().empty, where
 
 
-def test_texts_that_become_drafts_are_named(tmp_path: Path) -> None:
-    """Before anything is written."""
-    harness = _harness(tmp_path)
-    settings = tmp_path / "contentops.yaml"
-    settings.write_text(settings.read_text().replace("general_blog}", "general_blog, approval: required}"))
-    _store(harness, "cnt_a", "A", "Words.\n")
-    (finding,) = _import(harness, confirm=lambda _: False).findings
-    assert (finding.code, finding.message.split(": ")[-1]) == ("adopted-as-drafts", "`a`")
-
-
 def test_the_command_says_what_it_did(project: Build, invoke: Run) -> None:
     """With the embedded server: what one project stored, another one imports; with `--json` the same as data."""
     settings = "version: 1\nproject: acme\napi: {base_url: local}\ndefaults: {style: general_blog}\n"

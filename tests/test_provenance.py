@@ -1,7 +1,5 @@
 """`report --provenance`: where each text comes from; and what approved texts have cost."""
 
-import csv
-import io
 import re
 import shutil
 from pathlib import Path
@@ -11,12 +9,9 @@ import pytest
 
 from contentops.atomic_io import Disk
 from contentops.ci.history import last_commits
-from contentops.digest import Digest
 from contentops.documents.files import Outputs
 from contentops.documents.word_diff import changed_share
-from contentops.model import Approval, ApprovalState, ItemId, Verdict, text_digest
-from contentops.model.jobs import PaidAttempts, Provenances, TextProvenance
-from contentops.reporting.spend import COLUMNS, provenance_csv
+from contentops.model import Approval, ItemId, Verdict, text_digest
 from contentops.state import approvals
 from tests.clones import commit, git
 from tests.fakes.api import FakeApi
@@ -91,10 +86,7 @@ def test_each_text_says_where_it_comes_from(harness: Harness, invoke: Run) -> No
     assert rows(invoke, harness, "--select", "b")["b"]["commit"] == git(harness.root, "rev-parse", "HEAD")
 
 
-@pytest.mark.parametrize("arguments", [
-    ("--select", "a"), ("--format", "csv"), ("--provenance", "--since", "30d"),
-    ("--provenance", "--format", "csv", "--since", "30d"), ("--provenance", "--format", "xml"),
-])  # fmt: skip
+@pytest.mark.parametrize("arguments", [("--select", "a"), ("--provenance", "--since", "30d")])
 def test_options_that_do_not_fit_are_refused(harness: Harness, invoke: Run, arguments: tuple[str, ...]) -> None:
     """Nothing is printed then."""
     ended = invoke("report", *arguments, cwd=harness.root)
@@ -104,7 +96,7 @@ def test_options_that_do_not_fit_are_refused(harness: Harness, invoke: Run, argu
 
 
 def test_the_text_and_the_formats(harness: Harness, invoke: Run) -> None:
-    """The same rows as a table, as CSV and as JSON."""
+    """The same rows as a table and as JSON."""
     approve(harness, "a")
     shown = invoke("report", "--provenance", cwd=harness.root)
     assert shown.stdout.splitlines()[0].split() == [
@@ -113,10 +105,9 @@ def test_the_text_and_the_formats(harness: Harness, invoke: Run) -> None:
     assert shown.stdout.splitlines()[-1] == "3 texts."
     document = invoke("report", "--provenance", "--json", cwd=harness.root).json
     assert document["format_version"].startswith("1.")
-    printed = invoke("report", "--provenance", "--format", "csv", cwd=harness.root).stdout
-    listed = list(csv.DictReader(io.StringIO(printed, newline="")))
-    assert [row["item"] for row in listed] == [one["item"] for one in document["texts"]]
-    assert (listed[0]["approved_by"], listed[0]["credits"], listed[0]["changed"]) == (ANN, "8", "0.0")
+    first = document["texts"][0]
+    assert [one["item"] for one in document["texts"]] == ["a", "b", "c"]
+    assert (first["verdicts"][0]["by"], first["credits"], first["changed"]) == (ANN, 8, 0)
 
 
 def test_a_promoted_text_is_paid_for_where_it_was_made(tmp_path: Path, invoke: Run) -> None:
@@ -182,7 +173,7 @@ def test_what_people_wrote_is_shown_harmless(harness: Harness, invoke: Run) -> N
     path = harness.root / approvals.FILE
     text = path.read_text("utf-8")
     path.write_text(text.replace("Ann", "=\u202eA\\u001b[2Jnn").replace("n" * 1_999, "n" * 100_000), "utf-8")
-    for form in ((), ("--format", "csv"), ("--json",)):
+    for form in ((), ("--json",)):
         ended = invoke("report", "--provenance", *form, cwd=harness.root)
         assert (ended.code, re.findall("[\x1b\u202e]", ended.stdout)) == (0, [])
         assert len(ended.stdout) < 10_000
@@ -220,31 +211,6 @@ def test_the_report_says_what_approved_texts_have_cost(harness: Harness, invoke:
     approve(harness, "a", BEN, Verdict.SENT_BACK)
     found = invoke("report", "--json", cwd=harness.root).json["approved"]
     assert found == {"items": 0, "texts": 0, "credits": 0, "average": None}
-
-
-def provenance_of(item: str, by: str) -> Provenances:
-    """A text with one approval."""
-    line = Approval(
-        item=ItemId(item), text=Digest(""), verdict=Verdict.APPROVED, by=by, at="2026-03-01T10:00:00Z", source="page"
-    )
-    text = TextProvenance(
-        item=ItemId(item), output="out/a.md", server="local", job_id="j", request=Digest(""), text=Digest(""),
-        generated_at="", attempts=PaidAttempts(1, 0), changed=None, approval=ApprovalState.APPROVED, verdicts=(line,),
-    )  # fmt: skip
-    return Provenances(texts=(text,))
-
-
-@pytest.mark.parametrize(("by", "cell"), [
-    ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"), ("+1", "'+1"), ("-1", "'-1"), ("@SUM(A1)", "'@SUM(A1)"),
-    (" =1", "' =1"), ("\uff1d1+1", "'\uff1d1+1"), ("\t=1", "\\t=1"), ('a "b", c', 'a "b", c'), ("a\r\nb", "a\\r\\nb"),
-    ("Zoë 中文", "Zoë 中文"),
-])  # fmt: skip
-def test_no_cell_is_a_formula(by: str, cell: str) -> None:
-    """And every cell comes back from a reader of CSV as one cell of one row."""
-    text = provenance_csv(provenance_of("a", by))
-    assert text.endswith("\r\n")
-    head, row = csv.reader(io.StringIO(text, newline=""))
-    assert (tuple(head), row[head.index("approved_by")], text.count("\n")) == (COLUMNS, cell, 2)
 
 
 @pytest.mark.parametrize(("before", "after", "share"), [

@@ -14,6 +14,7 @@ import ssl
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -58,7 +59,7 @@ from contentops.api.outcomes import (
 from contentops.api.reading import is_enveloped
 from contentops.errors import ApiError
 from contentops.loopback import is_loopback
-from contentops.model import ApiSettings
+from contentops.model import ApiSettings, Json
 from contentops.sanitize import message, redact
 
 # ---- Connections to one server: TLS, proxy, and a check before the bytes of a request leave.
@@ -163,26 +164,10 @@ def always() -> bool:
 
 # ---- The record of one request for the log of requests: the result, never the content.
 
-
-class Exchange(Struct, frozen=True, kw_only=True):
-    """One request and its result."""
-
-    at: float
-    """When it was sent, in seconds since 1970."""
-    method: str
-    path: str
-    """With its query, without the server."""
-    status: int | None
-    """None: no answer came."""
-    ms: int
-    sent: int
-    """Bytes of the body."""
-    received: int
-    """Bytes of the answer's body, once decompressed."""
-    request_id: str
-    """Our id of a submit, or empty."""
-    error: str
-    """The kind of the error where no whole answer came, or empty."""
+Exchange = Mapping[str, Json]
+"""One request and its result: its time, method and path (with its query, without the server), its status (null: no
+answer came), milliseconds, bytes sent and received (once decompressed), our id of a submit, and the kind of an error.
+"""
 
 
 async def traced(
@@ -199,17 +184,17 @@ async def traced(
         raise
     finally:
         report(
-            Exchange(
-                at=at,
-                method=wire.method,
-                path=path,
-                status=None if answer is None else answer.status,
-                ms=round((clock() - began) * 1000),
-                sent=len(wire.body or b""),
-                received=0 if answer is None else len(answer.body),
-                request_id=call.request_id if isinstance(call, Generate | RegenerateSection) else "",
-                error=error,
-            )
+            {
+                "at": datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds"),
+                "method": wire.method,
+                "path": path,
+                "status": None if answer is None else answer.status,
+                "ms": round((clock() - began) * 1000),
+                "sent": len(wire.body or b""),
+                "received": 0 if answer is None else len(answer.body),
+                "request_id": call.request_id if isinstance(call, Generate | RegenerateSection) else "",
+                "error": error,
+            }
         )
     return answer
 

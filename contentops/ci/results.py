@@ -279,25 +279,10 @@ def locks_in_history(project: Project, environment: str) -> list[str]:
     return [line.lstrip("+-") for line in reversed(log.split("\n")) if line.startswith((*_ADDED, "-{"))]
 
 
-# ---- Whether the `CODEOWNERS` of a repository names someone for a file.
+# ---- The line that `init` proposes for the `CODEOWNERS` of a repository.
 
 _GITHUB_FOLDERS: Final = (".github", "", "docs")
 _COMPLETE: Final = "# Who may say which texts are approved: replace @OWNER by people or a team, and take the # away."
-_FOLDERS: Final = (".github", ".gitlab", ".forgejo", ".gitea", "", "docs")
-
-
-def names_no_owner(root: str, path: str) -> bool:
-    """Return whether no `CODEOWNERS` names owners of a path below `root`; False outside a repository."""
-    try:
-        said = try_git(root, "rev-parse", "--show-toplevel", "--show-prefix")
-    except GitFailed:
-        return False
-    top, _, prefix = said.text.partition("\n")
-    if said.code or not top:
-        return False
-    files = (Path(top, folder, "CODEOWNERS") for folder in _FOLDERS)
-    file = next(filter(Path.is_file, files), None)
-    return file is None or not has_owner(file.read_text("utf-8", errors="replace"), prefix.strip() + path)
 
 
 def proposed_line(top: Path, path: str) -> tuple[str, tuple[str, ...]]:

@@ -124,8 +124,6 @@ class AdoptionQuestion:
         """Return whether to go on. Raises Refused without a terminal to ask on."""
         if self._check:
             return False
-        # What an apply will do to the texts is said before anything is written.
-        terminal.report_findings(adoption.drafts)
         if self._yes or not adoption.taken:
             return True
         terminal.report("\n".join(adopted_lines(adoption)))
@@ -135,8 +133,7 @@ class AdoptionQuestion:
 
     def answer(self, adoption: Adoption) -> ExitCode:
         """Print what was done, or would be done."""
-        said = () if self._check else adoption.drafts
-        terminal.report_findings([one for one in adoption.findings if one not in said])
+        terminal.report_findings(adoption.findings)
         self._session.answer(
             adopted_json(adoption, written=not self._check),
             adoption.added.rstrip("\n") if self._check and adoption.added else adopted_words(adoption, self._word),

@@ -8,7 +8,6 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,31 +52,23 @@ def check_events_file(path: Path) -> None:
     _check_file(path, "--events", "file of events", _EVENTS)
 
 
-def request_log(name: str, at_end: Callable[[Callable[[], None]], object]) -> Callable[[Exchange], None]:
-    """Return a function that adds each request to the log `name`; `at_end` gets the function that closes it.
+def request_log(name: str) -> Callable[[Exchange], None]:
+    """Return a function that adds a line for each request to the log `name`.
 
     Raises OutputError if that would overwrite another file or the disk refuses. A later failure ends the log alone.
     """
     path = Path(name)
     _check_file(path, "CONTENTOPS_DEBUG", "log of requests", _LOG)
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        file = os.fdopen(handle, "a", encoding="utf-8", newline="\n")
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
     except OSError as error:
         message = f"`{path}` cannot be written: {error.strerror or error}"
         raise OutputError(message, hint="choose another file for `CONTENTOPS_DEBUG`") from error
 
-    def close() -> None:
-        with contextlib.suppress(OSError):
-            file.close()
-
     def write(exchange: Exchange) -> None:
-        at = datetime.fromtimestamp(exchange.at, UTC).isoformat(timespec="milliseconds")
-        with contextlib.suppress(OSError, ValueError):
-            file.write(json_text({**structs.asdict(exchange), "at": at}, indent=None) + "\n")
-            file.flush()
+        with contextlib.suppress(OSError), path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(json_text(exchange, indent=None) + "\n")
 
-    at_end(close)
     return write
 
 

@@ -60,7 +60,7 @@ def _with_session(function: Callable[..., Any]) -> Callable[..., Any]:
         if name := os.environ.get(DEBUG):
             from contentops.cli.named_files import request_log
 
-            session = structs.replace(session, trace=request_log(name, context.call_on_close))
+            session = structs.replace(session, trace=request_log(name))
         return function(session, **given)
 
     return run

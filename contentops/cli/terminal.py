@@ -108,13 +108,6 @@ def harmless(text: str) -> str:
     return visible_lines(text.replace("\r\n", "\n").removesuffix("\n")) + "\n"
 
 
-def say_csv(text: str) -> None:
-    """Print CSV to stdout: UTF-8, with its own line ends, on every system."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(for_stdout(text).encode())
-    sys.stdout.buffer.flush()
-
-
 def report(text: str) -> None:
     """Print a message to stderr, in colour if wanted; nothing for an empty one."""
     if text:

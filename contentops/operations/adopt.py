@@ -10,7 +10,7 @@ import os
 import posixpath
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +26,7 @@ from contentops.documents.files import Outputs
 from contentops.documents.front_matter import TITLE_KEY, TOML, compose, provenance, split
 from contentops.documents.paths import check_output, collision_key, shown
 from contentops.documents.preset import apply_preset, title_for
-from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError, first_of, plural
+from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError
 from contentops.execution.contents import ITEM_KEY, SPEC_KEY, StoredContent
 from contentops.execution.primitives import iso
 from contentops.manifests.declare import Existing, Manifest, ManifestDraft, draft
@@ -44,15 +44,12 @@ from contentops.model import (
     Saved,
     Spec,
     State,
-    text_digest,
 )
 from contentops.operations.connection import Caller, content_owners, converse
 from contentops.operations.opening import HERE, Runtime, other_states
 from contentops.operations.workspace import Workspace, catalog_of, hold_lock, open_workspace
-from contentops.planning.approval import draft_mark
 from contentops.planning.sides import moved_ids, pending, with_new_ids
 from contentops.sections import main_heading
-from contentops.state import approvals
 from contentops.yaml.read import MAX_BYTES, read_yaml
 
 # ---- Make the manifest entries, ids and records of items for existing texts.
@@ -90,11 +87,6 @@ class Adoption(Struct, frozen=True, kw_only=True):
     def refused(self) -> int:
         """Return how many texts are refused."""
         return sum(one.code == "not-adopted" for one in self.findings)
-
-    @property
-    def drafts(self) -> tuple[Diagnostic, ...]:
-        """Return the warning of texts that the next apply makes drafts, if there are any."""
-        return tuple(one for one in self.findings if one.code == "adopted-as-drafts")
 
 
 class _Text(Struct, frozen=True, kw_only=True):
@@ -176,7 +168,6 @@ def _planned(
         )
     is_written = made is not None and not all(one.declared for one in taken)
     manifest = made.manifest.path if made is not None and is_written else ""
-    findings += _becoming_drafts(workspace, items, manifest)
     adoption = Adoption(
         manifest=manifest,
         added=made.added if made is not None and is_written else "",
@@ -185,33 +176,6 @@ def _planned(
         findings=tuple(sorted(findings, key=lambda one: one.message)),
     )
     return adoption, items, made if is_written else None
-
-
-def _becoming_drafts(workspace: Workspace, items: Iterable[tuple[Spec, _Text]], manifest: str) -> Iterator[Diagnostic]:
-    """Yield a warning if the next apply marks texts as drafts, because no one approved them.
-
-    `manifest`: the one that gets the new items, or empty.
-    """
-    project = workspace.project
-    approved = approvals.load(Path(project.root), workspace.runtime.disk)
-    mark = draft_mark(project.preset)
-    ids = [
-        spec.id
-        for spec, text in items
-        if spec.approval.required
-        and not approved.is_approved(text_digest(text.file.title, text.file.body))
-        and {**text.file.front, **mark} != text.file.front
-    ]
-    if not ids:
-        return
-    why = f"because `approval` is required and no one approved {'it' if len(ids) == 1 else 'them'}"
-    message = f"the next apply marks {plural(len(ids), 'text')} as draft, {why}: {first_of(ids)}"
-    option = f" --env {project.environment}" if project.environment else ""
-    other = (
-        f"write `approval: off` under `defaults` of `{manifest}`" if manifest else "set `approval: off` on the items"
-    )
-    hint = f"before that apply, read them and run `contentops approve ITEM{option}`, or {other}"
-    yield Diagnostic(code="adopted-as-drafts", message=message, severity=Severity.WARNING, hint=hint)
 
 
 def _slug(text: str) -> str:

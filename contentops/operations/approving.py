@@ -12,28 +12,25 @@ from msgspec import Struct, structs
 from contentops.ci.git import PATIENCE, Clone, GitFailed, try_git
 from contentops.ci.github import GitHub, MergedPull, connect, merge_base, merged_pulls
 from contentops.ci.push import branch_of, open_clone
-from contentops.ci.results import names_no_owner, nfc, words_in
+from contentops.ci.results import nfc, words_in
 from contentops.ci.runner import commit_before, in_ci, read_event
 from contentops.digest import NO_TEXT, NOTHING, Digest
 from contentops.documents.blocks import TextBlock, parse_blocks
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
 from contentops.errors import (
-    Check,
     ContentopsError,
     Diagnostic,
     InputError,
     Location,
     Refused,
     UsageError,
-    plural,
 )
 from contentops.execution.primitives import iso
 from contentops.model import (
     NO_APPROVAL,
     Approval,
     Approvals,
-    Desired,
     ItemId,
     Observed,
     Project,
@@ -289,27 +286,6 @@ def free_steps(project: Project, ids: frozenset[ItemId], runtime: Runtime) -> tu
     except ContentopsError as error:
         return None, f"the next apply updates the front matter: {error.message}"
     return run, ""
-
-
-# ---- What `doctor` says of the approvals: whether they can be read, and what protects them.
-
-
-def approval_checks(project: Project, desired: Desired | None, runtime: Runtime) -> Iterator[Check]:
-    """Yield the findings on approvals; none if no item needs an approval and no one gave one.
-
-    Raises StateError if they cannot be read.
-    """
-    known = approvals.load(Path(project.root), runtime.disk)
-    if known.lines:
-        texts, readers = ({getattr(line, name) for line in known.lines} for name in ("text", "person"))
-        message = f"of {plural(len(texts), 'text')} by {plural(len(readers), 'reader')}"
-        yield Check(name="approvals", ok=True, message=message)
-    needed = sum(spec.approval.required for spec in desired.specs) if desired is not None else 0
-    if needed and names_no_owner(project.root, approvals.FILE):
-        message = f"{plural(needed, 'item')} {'needs' if needed == 1 else 'need'} an approval"
-        message += f", and no `CODEOWNERS` line names the owners of `{approvals.FILE}`"
-        hint = f"`/{approvals.FILE} @acme/editors` in it, with a branch that asks its owners, says who may approve"
-        yield Check(name="approvals", ok=None, message=message, hint=hint)
 
 
 # ---- `approve --merged`: record who approved, on GitHub, the texts that merged pull requests changed.

@@ -10,7 +10,6 @@ from contentops.api.session import ApiEndpoint, Client
 from contentops.documents.folders import denial
 from contentops.errors import Check, ContentopsError, plural
 from contentops.model import Desired, Project
-from contentops.operations.approving import approval_checks
 from contentops.operations.connection import (
     Caller,
     Credentials,
@@ -22,6 +21,7 @@ from contentops.operations.connection import (
 )
 from contentops.operations.opening import HERE, Runtime, has_ledger, is_of_another, open_cache, open_store
 from contentops.operations.workspace import catalog_of, shared_state, validate
+from contentops.state import approvals
 
 
 def doctor(project: Project, runtime: Runtime = HERE, *, online: bool = False) -> tuple[Check, ...]:
@@ -31,7 +31,6 @@ def doctor(project: Project, runtime: Runtime = HERE, *, online: bool = False) -
 
 def _checks(project: Project, runtime: Runtime) -> Iterator[Check]:
     yield Check(name="project", ok=True, message=f"`{project.name}` at `{project.root}`")
-    desired: Desired | None = None
     try:
         desired = validate(project)
     except ContentopsError as error:
@@ -41,7 +40,7 @@ def _checks(project: Project, runtime: Runtime) -> Iterator[Check]:
         yield Check(name="manifests", ok=True, message=count)
         yield _outputs_check(project, desired)
     yield from _tried("state", _state_checks(project, runtime))
-    yield from _tried("approvals", approval_checks(project, desired, runtime))
+    yield from _tried("approvals", _approvals_check(project, runtime))
     yield from _tried("recording", _recording_check(project, runtime))
     yield _cache_check(project)
     if has_ledger(project, runtime.environ):
@@ -116,6 +115,14 @@ def _outputs_check(project: Project, desired: Desired) -> Check:
     problem = next(filter(None, (denied(spec.output) for spec in desired.specs)), "")
     hint = "fix this first: an item is not paid for if its file cannot be written" if problem else ""
     return Check(name="outputs", ok=not problem, message=problem or "can be written", hint=hint)
+
+
+def _approvals_check(project: Project, runtime: Runtime) -> Iterator[Check]:
+    known = approvals.load(Path(project.root), runtime.disk)
+    if known.lines:
+        texts, readers = ({getattr(line, name) for line in known.lines} for name in ("text", "person"))
+        message = f"of {plural(len(texts), 'text')} by {plural(len(readers), 'reader')}"
+        yield Check(name="approvals", ok=True, message=message)
 
 
 def _recording_check(project: Project, runtime: Runtime) -> Iterator[Check]:

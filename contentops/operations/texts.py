@@ -357,55 +357,6 @@ async def _text_on_server(caller: Caller, job: Job) -> str:
     return reply.body if reply else ""
 
 
-# ---- Find the text that an item had before the last apply, and compare it with the file.
-
-
-def from_previous(project: Project, item: str) -> Difference:
-    """Compare the text before the last one that was generated, promoted or adopted with the file.
-
-    Raises UsageError if nothing was generated, OutputError for a file that cannot be read, StateError if there is
-    no earlier text, or where its words are missing.
-    """
-    state, record = recorded(project, item)
-    observed, file = _file(project, record)
-    texts = item_texts(project, item, record.output, None)
-    previous = _previous(record, state.made_by(record), texts)
-    if previous is None:
-        listed = f"`contentops report --runs --select {item}` lists its texts and where each is"
-        message = f"no earlier text of `{item}` is in the cache or in git"
-        raise StateError(message, code="no-previous-text", hint="; ".join(filter(None, (listed, texts.why_missing))))
-    # The cache keeps no titles.
-    is_renamed = previous.commit and previous.title != observed.title
-    front = {TITLE_KEY: (previous.title or None, observed.title or None)} if is_renamed else {}
-    where = f"git, commit {previous.commit[:12]}" if previous.commit else "the cache"
-    return Difference(
-        old="previous",
-        new="file",
-        before=previous.body,
-        after=file,
-        front=front,
-        note=f"the text before the last apply is `{previous.short}`, from {where}",
-    )
-
-
-def _previous(record: Record, made_by: Job | None, texts: ItemTexts) -> TextVersion | None:
-    """Return from git or the cache the newest text that is older than the one of the last apply."""
-    latest = record.promoted if record.is_promoted else record.generated or record.promoted or record.adopted
-    until = (seconds_of(made_by.generated_at) or 0.0) if made_by is not None else 0.0
-
-    committed = [one for one in texts.earlier if one.commit]
-    at = next((place for place, one in enumerate(committed) if one.digest == latest), None)
-    if at is not None:
-        committed = committed[at + 1 :]
-    elif until and not record.is_promoted:
-        committed = [one for one in committed if (seconds_of(one.at) or 0.0) <= until]
-    paid = {one.job.body: seconds_of(one.job.generated_at) or 0.0 for one in texts.history.texts}
-    cached = [one for one in texts.earlier if one.digest in paid and one.digest != latest]
-    candidates = [((seconds_of(one.at) or 0.0), one) for one in committed[:1]]
-    candidates += [(paid[one.digest], one) for one in cached if not until or paid[one.digest] <= until]
-    return max(candidates, key=lambda pair: pair[0])[1] if candidates else None
-
-
 # ---- Edit the text of an item in its file, as any editor would: nothing is recorded.
 
 LONGEST: Final = 1_000_000

@@ -1,12 +1,10 @@
-"""Writes the spending, the runs that caused it, and the origin of texts as text, CSV and JSON.
+"""Writes the spending, the runs that caused it, and the origin of texts as text and JSON.
 
 Failed jobs cost no credits and are no texts; the tokens that they used are counted.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,15 +13,15 @@ from typing import Final
 from msgspec import Struct, structs
 
 from contentops.errors import plural
-from contentops.model import Approval, Desired, Job, JobState, Json, Verdict
+from contentops.model import Approval, Desired, Job, JobState, Json
 from contentops.model.approval import NOTE_LIMIT
 from contentops.model.jobs import ApprovedCost, Provenances, TextProvenance, money_words, spent_words
 from contentops.model.run import History, KeptReport, PaidText
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import moment, paint, table
 from contentops.reporting.tokens import sum_json, sum_text, tokens_json
-from contentops.sanitize import clip, columns, json_text, one_line, visible
-from contentops.tokens import PaidTokens, TokenSum, add_sums, exact, sum_tokens
+from contentops.sanitize import clip, columns, one_line, visible
+from contentops.tokens import PaidTokens, TokenSum, add_sums, sum_tokens
 
 # ---- What was spent on texts, by month, template, style, manifest, tag and server, as text and JSON.
 
@@ -280,7 +278,7 @@ def in_no_file(number: int) -> Iterator[str]:
         yield f"{number:,} of these {'is' if number == 1 else 'are'} in no known file: {why}; {where}."
 
 
-# ---- Where texts come from, as a table, CSV and JSON; and what approved texts have cost.
+# ---- Where texts come from, as a table and JSON; and what approved texts have cost.
 
 _SHORT: Final = 8
 
@@ -360,70 +358,6 @@ def _people(verdicts: Sequence[Approval]) -> str:
     *others, last = verdicts
     name = last.name
     return f"{name} and {plural(len(others), 'other')}" if others else name
-
-
-# --- CSV ---------------------------------------------------------------------------------------------------
-
-COLUMNS: Final = (
-    *("item", "output", "server", "job", "request", "text", "generated_at", "attempts", "credits", "changed"),
-    *("approval", "approved_by", "approved_at", "approved_from", "sent_back_by", "promoted_from", "disclosure"),
-    *("commit", "model"),
-    *("tokens_input", "tokens_output", "money", "tokens_unknown"),
-)
-_FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What begins a formula in a spreadsheet, in either width."""
-
-
-def provenance_csv(provenances: Provenances) -> str:
-    """Return the texts as CSV (RFC 4180) with a header; no cell is a formula or has unsafe characters."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\r\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(map(_cell, _row(one)) for one in provenances.texts)
-    return file.getvalue()
-
-
-def _row(text: TextProvenance) -> tuple[str, ...]:
-    """Return the cells of a text, in the order of `COLUMNS`."""
-    approvals = [line for line in text.verdicts if line.verdict is Verdict.APPROVED]
-    disclosed = ((key, value if isinstance(value, str) else json_text(value)) for key, value in text.disclosure.items())
-    tokens = text.attempts.tokens
-    counts = (tokens.input, tokens.output, tokens.unknown) if tokens.is_known else ("", "", "")
-    return (
-        text.item,
-        text.output,
-        text.server,
-        text.job_id,
-        text.request,
-        text.text,
-        text.generated_at,
-        str(text.attempts.number),
-        str(text.attempts.credits),
-        "" if text.changed is None else str(text.changed),
-        text.approval.value,
-        _joined(line.by for line in approvals),
-        _joined(line.at for line in approvals),
-        _joined(line.source for line in approvals),
-        _joined(line.by for line in text.verdicts if line.verdict is Verdict.SENT_BACK),
-        text.promoted_from,
-        _joined(f"{key}={value}" for key, value in disclosed),
-        text.commit,
-        text.model,
-        str(counts[0]),
-        str(counts[1]),
-        _joined(f"{exact(amount)} {name}" for name, amount in sorted(tokens.money.items())),
-        str(counts[2]),
-    )
-
-
-def _joined(values: Iterable[str]) -> str:
-    return "; ".join(values)
-
-
-def _cell(text: str) -> str:
-    """Return a cell with visible characters, and an apostrophe before what a spreadsheet would take for a formula."""
-    shown = visible(text)
-    return f"'{shown}" if shown.lstrip().startswith(_FORMULA) else shown
 
 
 # --- what approved texts have cost -------------------------------------------------------------------------

@@ -68,7 +68,7 @@ def command(
     PATH is a file, a folder or a glob. The items go into a manifest, their records into the lock. With a template
     (`--template` or `--map`), a file becomes a normal item, with the `defaults` of the project; without one, a
     protected item, which is never generated. A file that a manifest already declares only gets a record. If `approval`
-    is required, a warning lists the texts that the next apply will make drafts.
+    is required, the next apply makes drafts of these texts; `plan` lists them.
     """
     project = session.project()
     given = {"template": template, "style": style, "inputs": dict(map(parse_variable, inputs))}
@@ -99,7 +99,7 @@ def import_contents(
 
     Costs no credits: nothing is generated or saved, and the plan is empty afterwards. If a lock knows the request of a
     content, the item has that request; otherwise the item is protected. Contents of existing items are left alone. If
-    `approval` is required, a warning lists the texts that the next apply will make drafts.
+    `approval` is required, the next apply makes drafts of these texts; `plan` lists them.
     """
     if every == bool(content_ids):
         raise UsageError("`import` takes the ids of contents, or `--all`", hint="`contentops content list` lists them")

@@ -212,14 +212,13 @@ def _origin(origin: Mapping[str, Any]) -> str:
 @click.command("diff")
 @click.argument("item")
 @click.option("--remote", "side", flag_value="remote", help="Compare with the text on the server: one request.")
-@click.option("--previous", "side", flag_value="previous", help="Compare with the text before the last apply.")
 @click.option("--plan", "side", flag_value="plan", help="Compare with the planned text and request.")
 @project_options
 def diff(session: Session, item: str, side: str | None) -> None:
     """Compare the file of ITEM with its generated (or adopted) text, word by word.
 
-    `--remote` compares it with the text on the server, and `--previous` with the text before the last apply, from the
-    cache or git. `--plan` shows how the text, the front matter and the request would change.
+    `--remote` compares it with the text on the server. `--plan` shows how the text, the front matter and the request
+    would change. Earlier texts are in `git diff` and in the history of `contentops review`.
 
     Only front matter that contentops wrote is compared. Without colours, removed words are in `[-` and `-]`, new ones
     in `{+` and `+}`.
@@ -227,8 +226,6 @@ def diff(session: Session, item: str, side: str | None) -> None:
     project = session.project()
     if side == "remote":
         difference = texts.from_remote(project, item, runtime=session.runtime())
-    elif side == "previous":
-        difference = texts.from_previous(project, item)
     else:
         difference = texts.to_planned(project, item) if side == "plan" else texts.from_generated(project, item)
     if not session.as_json:

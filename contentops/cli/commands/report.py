@@ -18,7 +18,6 @@ from contentops.reporting.spend import (
     approved_text,
     history_json,
     history_text,
-    provenance_csv,
     provenance_json,
     provenance_text,
     spend_json,
@@ -39,14 +38,12 @@ _AGO = re.compile(r"[0-9]+(?:\.[0-9]+)?[smhd]", re.ASCII)
 )
 @click.option("--runs", is_flag=True, help="List runs and generations: when, job, credits, outcome.")
 @click.option("--provenance", is_flag=True, help="Show one line per text in a file: job, cost, edits, approvals.")
-@click.option("--format", "form", type=click.Choice(["csv"]), help="With `--provenance`: a table.")
 @select_option
 @environment_options
 def report(
     session: Session,
     since: str,
     select: tuple[str, ...],
-    form: str,
     *,
     runs: bool,
     provenance: bool,
@@ -62,34 +59,26 @@ def report(
     `--provenance` shows where the text of each item comes from: server, job, digests, credits of all attempts, the
     share of words that people changed, approvals, and the commit.
     """
-    if form and session.as_json:
-        raise UsageError(f"`--json` and `--format {form}` are two formats: use one of them")
     if runs:
-        if provenance or since or len(select) > 1 or form:
+        if provenance or since or len(select) > 1:
             raise UsageError("`--runs` lists all items, or one with `--select ITEM`; leave out the other options")
         _runs(session, *(select or ("",)))
         return
     if provenance:
         if since:
             raise UsageError("`--since` counts what was spent, and `--provenance` shows the texts of today: give one")
-        _provenance(session, select, form)
+        _provenance(session, select)
         return
-    if select or form:
-        message = "`--select` and `--format csv` belong to `--provenance`"
-        raise UsageError(message, hint="add `--provenance`; `--runs` takes `--select ITEM`")
+    if select:
+        raise UsageError("`--select` belongs to `--provenance`", hint="add it; `--runs` takes `--select ITEM`")
     _spend(session, since)
 
 
-def _provenance(session: Session, select: tuple[str, ...], form: str) -> None:
+def _provenance(session: Session, select: tuple[str, ...]) -> None:
     """Print where texts come from."""
     choice = choice_of(select=select)
     project = session.project()
     found, findings = operation.provenance(project, choice, runtime=session.runtime())
-    if form:
-        terminal.report_findings(findings)
-        terminal.report("\n".join(f"warning: {visible(one)}" for one in (*found.unread, *found.gaps)))
-        terminal.say_csv(provenance_csv(found))
-        return
     text = provenance_text(found, width=terminal.width())
     session.answer(provenance_json(found, project.environment), text, findings=findings)
 
