@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -318,7 +319,7 @@ def test_a_log_has_one_line_per_change_of_state() -> None:
         make_event("item-done", "b", result="failed", error="server's\nwords"),
         make_event("note", "b", message="look"), make_event("note", message="all"), make_event("run-done"),
     ]  # fmt: skip
-    assert [line for event in events for line in progress.take(event)] == [
+    assert [unpainted(line) for event in events for line in progress.take(event)] == [
         "apply: 2 items, 2 submits, 8 credits", "a: submitted", "[1/2] a: done, 4 credits -> out/a.md",
         "[2/2] b: failed: server's\\nwords", "note: b: look", "note: all",
     ]  # fmt: skip
@@ -379,17 +380,38 @@ def test_plain_lines_reach_the_stream_at_once() -> None:
 def test_a_moving_line_shows_the_totals(monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal sees the finished items, and one line that is written again, never wider than the terminal."""
     monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("NO_COLOR", "1")
     stream = Terminal()
-    display = Moving(stream)
+    display = Moving(stream, clock=lambda: datetime.fromisoformat(make_event("note", second=42).at).timestamp())
     display.show(make_event("note", message="before the start"))
     display.start()
     for event in _RUN:
         display.show(event)
     display.close()
     *drawn, last = stream.getvalue().split("\r\x1b[2K")[1:]
-    assert drawn[-1] == "[1/14] item-01: done, 4 credits -> [bold]x\n1 of 14 done, 13 running, 4 credits"
-    assert drawn[1] == "0 of 14 done, 1 running; item-00: generating"
+    assert drawn[-1] == (
+        "[1/14] item-01: done, 4 credits -> [bold]x\n1 of 14 done, 13 running, 4 credits, 42s; item-00: gener…"
+    )
+    assert drawn[1] == "0 of 14 done, 1 running, 42s; item-00: generating, 42s"
     assert (last, max(len(line) for text in drawn for line in text.splitlines()) <= 57) == ("", True)
+
+
+def test_the_line_says_what_runs_how_long_and_what_it_cost() -> None:
+    """In credits or money; an amount that is none is not counted."""
+    progress = Progress()
+    for event in (
+        make_event("run-started", items=20),
+        make_event("item-started", "oslo", second=1),
+        make_event("step-started", "oslo", "poll", second=5),
+        make_event("item-started", "rome", action="create", second=39),
+        make_event("item-done", "a", credits=4, money={"USD": "0.0125"}),
+        make_event("item-done", "b", money={"USD": "0.01", "EUR": "9e999999", "X": 7}),
+    ):
+        progress.take(event)
+    now = datetime.fromisoformat(make_event("note", second=41).at).timestamp()
+    assert progress.line(now) == (
+        "2 of 20 done, 2 running, 4 credits, 0.0225 USD, 41s; oslo: generating, 40s; rome: create, 2s"
+    )
 
 
 def test_events_are_recorded_one_a_line(tmp_path: Path) -> None:

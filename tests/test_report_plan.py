@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from msgspec import structs
 
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.model import Action, Change, ItemId, JobState, Note, Plan, Reason, Refusal, Saved
@@ -20,7 +21,7 @@ from contentops.reporting.plan_json import plan_pieces
 from contentops.reporting.plan_markdown import marker, plan_markdown, prose
 from contentops.reporting.plan_text import plan_text
 from contentops.reporting.summary import cause_groups
-from contentops.sanitize import json_text
+from contentops.sanitize import columns, json_text
 from contentops.schema_files import load_schema
 from tests.plans import (
     GENERATE,
@@ -29,6 +30,7 @@ from tests.plans import (
     make_job,
     make_plan,
     make_record,
+    make_spec,
     plan_document,
     sealed,
 )
@@ -46,6 +48,22 @@ def _regenerate(number: int, cause: str = CAUSE) -> Change:
 
 def _text(plan: Plan, *, verbose: bool = False) -> str:
     return unpainted(plan_text(plan, verbose=verbose))
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_table_fits_the_terminal(width: int) -> None:
+    """Paths are cut at their start; an id that is too long has a line for itself; wide characters count as two."""
+    names = ("a", "b" * 18, "東京/コワーキング", "c" * 60)
+    due = make_spec("a", output="out/a.md", publish_on="2026-12-24")
+    changes = [make_change(name, credits=4) for name in names]
+    changes[0] = structs.replace(changes[0], spec=due)
+    text = unpainted(plan_text(make_plan(*changes), verbose=False, width=width))
+    rows = [row for row in text.splitlines() if row.startswith("  ")]
+    assert max(map(columns, rows)) <= width
+    (alone,) = (row for row in rows if row.endswith("ccc"))
+    assert alone == f"  + {'c' * 60}"
+    assert len({columns(row.partition("create")[0]) for row in rows if row != alone}) == 1
+    assert sum(".md" in row for row in rows) == 4
 
 
 def test_nothing_is_said_twice() -> None:

@@ -9,7 +9,9 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import TextIO
@@ -19,7 +21,7 @@ from msgspec import structs
 from contentops.cli.confirmation import Confirmation, NextCommand, finish
 from contentops.cli.named_files import check_events_file
 from contentops.cli.session import Session
-from contentops.cli.terminal import can_animate, can_ask, for_log, report, show
+from contentops.cli.terminal import can_animate, can_ask, for_log, report, show, wants_color
 from contentops.errors import ExitCode, OutputError, plural
 from contentops.execution.primitives import Stop
 from contentops.model import Event, Plan, Project, Run
@@ -30,7 +32,7 @@ from contentops.operations.apply import ApplyOptions
 from contentops.operations.runs import EventFile
 from contentops.operations.texts import text_of_file
 from contentops.planning.sides import Choice
-from contentops.reporting.layout import cut, fitted
+from contentops.reporting.layout import cut, fitted, unpainted
 from contentops.reporting.plan_json import plan_pieces
 from contentops.reporting.run import Progress, exit_code_of
 from contentops.sanitize import ELLIPSIS, visible, visible_lines
@@ -176,50 +178,64 @@ class Plain:
         """Begin to draw: nothing else writes to the terminal from now on."""
 
     def show(self, event: Event) -> None:
-        """Write the lines of an event; a closed stream does not end the run."""
-        with contextlib.suppress(OSError, ValueError):
-            for line in self._progress.take(event):
-                self._stream.write(f"{for_log(line)}\n")
-            self._stream.flush()
+        """Write the lines of an event."""
+        self._write("".join(f"{for_log(line)}\n" for line in self._progress.take(event)))
 
     def close(self) -> None:
         """Restore the terminal."""
 
+    def _write(self, text: str) -> None:
+        """Write some lines; a closed stream does not end the run."""
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(text if wants_color(self._stream) else unpainted(text))
+            self._stream.flush()
+
 
 class Moving(Plain):
-    """Shows the lines of finished items, and under them one line with the totals, which is written again and again."""
+    """Shows the lines of finished items, and under them a line that is written again with each event and second.
 
-    def __init__(self, stream: TextIO) -> None:
+    It has the counts, the time, the cost so far, and what is running. `clock` returns the time in seconds.
+    """
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.time) -> None:
         super().__init__(stream)
         self._progress = Progress(silent=True)
+        self._clock = clock
         self._began = False
+        self._ended = threading.Event()
+        self._one_at_a_time = threading.Lock()
 
     def start(self) -> None:
         """Begin to draw."""
         self._began = True
+        threading.Thread(target=self._each_second, daemon=True).start()
+
+    def _each_second(self) -> None:
+        while not self._ended.wait(1):
+            self._draw()
 
     def show(self, event: Event) -> None:
         """Show the line of a finished item, and the totals after this event."""
-        lines = self._progress.take(event)
+        with self._one_at_a_time:
+            lines = self._progress.take(event)
         if self._began:
-            columns = shutil.get_terminal_size().columns
-            kept = lines if event.kind in {"item-done", "note"} else ()
-            running = [f"; {visible(item)}: {active.words()}" for item, active in self._progress.active.items()]
-            line = self._progress.totals() + (running[0] if len(running) == 1 else "")
-            # A line that reaches the edge would wrap, also with a `^C` that the terminal echoes.
-            line = cut(line, max(columns - _ECHO, 1))
-            self._write("".join(f"{fitted(each, columns)}\n" for each in kept) + line)
+            self._draw(lines if event.kind in {"item-done", "note"} else ())
 
     def close(self) -> None:
         """Remove the line of the totals."""
+        self._ended.set()
         if self._began:
-            self._write("")
+            with self._one_at_a_time:
+                self._write(_CLEAR)
 
-    def _write(self, text: str) -> None:
-        """Replace the line of the totals; a closed stream does not end the run."""
-        with contextlib.suppress(OSError, ValueError):
-            self._stream.write(f"{_CLEAR}{text}")
-            self._stream.flush()
+    def _draw(self, kept: Iterable[str] = ()) -> None:
+        columns = shutil.get_terminal_size().columns
+        lines = "".join(f"{fitted(each, columns)}\n" for each in kept)
+        with self._one_at_a_time:
+            # A line that reaches the edge would wrap, also with a `^C` that the terminal echoes.
+            line = cut(self._progress.line(self._clock()), max(columns - _ECHO, 1))
+            if not self._ended.is_set():
+                self._write(f"{_CLEAR}{lines}{line}")
 
 
 @contextlib.contextmanager

@@ -81,8 +81,8 @@ class Confirmation:
         self.shown = True
         terminal.report_findings(plan.findings, gap=True)
         stream, out = (sys.stderr, terminal.report) if aside else (sys.stdout, terminal.say)
-        text = plan_text(plan, verbose=self._verbose, advice=False)
-        text = fitted(text, terminal.width(stream))
+        width = terminal.width(stream)
+        text = fitted(plan_text(plan, verbose=self._verbose, advice=False, width=width), width)
         out(f"{text}\n" if gap else text)
 
 

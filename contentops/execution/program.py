@@ -61,7 +61,7 @@ from contentops.model import (
 from contentops.planning.promote import failed_hint, failed_promotion_hint, to_check
 from contentops.planning.sides import has_text_for, order_moves
 from contentops.state.codec import Drop
-from contentops.tokens import sum_tokens
+from contentops.tokens import exact, sum_tokens
 
 # ---- Checks a paid text before it is written, and generates it again where that is allowed.
 
@@ -253,6 +253,7 @@ def _report_end(ctx: Context, item: Item, item_state: ItemState, end: Ended, don
         output=outcome.output,
         error=outcome.error,
         credits=outcome.credits,
+        money={name: exact(amount) for name, amount in outcome.tokens.money.items()},
     )
     return outcome
 

@@ -24,7 +24,7 @@ _ROOM = 80
 """Unchanged characters shown on either side of a change."""
 _KINDS = {Side.BOTH: "same", Side.GONE: "removed", Side.NEW: "added"}
 _SIGNS = {"same": " ", "removed": "-", "added": "+", "changed": "!"}
-_STYLES = {" ": "plain", "-": "remove", "+": "add", "@": "move"}
+_STYLES = {" ": "plain", "-": "remove", "+": "add", "@": "dim"}
 
 
 class Passage(NamedTuple):

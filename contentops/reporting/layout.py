@@ -13,21 +13,21 @@ from contentops.model import Json
 from contentops.sanitize import ELLIPSIS, columns, json_text, visible
 
 _CODES = {
-    "error": "1;31",
+    "add": "32",  # green: new, or done
+    "change": "33",  # yellow: other words; bold: look at it
     "warning": "1;33",
-    "note": "1;36",
-    "hint": "36",
-    "strong": "1",
-    "dim": "2",
-    "add": "32",
-    "change": "33",
-    "move": "36",
-    "remove": "31",
+    "keep": "34",  # blue: the same words, used, moved or saved
+    "remove": "31",  # red: gone; bold: failed, or stopped until you decide
+    "error": "1;31",
     "held": "1;31",
-    "unknown": "1;35",
-    "keep": "34",
+    "unknown": "1;35",  # magenta: no one knows whether it was paid for
+    "hint": "36",  # cyan: what you can do; bold: what to know
+    "note": "1;36",
+    "dim": "2",  # grey: nothing to do, such as what waits for another item, or is free
+    "strong": "1",
     "plain": "",
 }
+"""The colour of each style. A colour has one meaning, and words say the same."""
 
 
 _PAINT = re.compile(r"\x1b\[[0-9;]*m")
@@ -98,13 +98,13 @@ def _narrowed(widths: Sequence[int], width: int, groups: Sequence[Sequence[int]]
     return narrowed
 
 
-def cut(text: str, room: int) -> str:
-    """Return `text` in at most `room` columns, with an ellipsis if something was cut."""
+def cut(text: str, room: int, *, is_start: bool = False) -> str:
+    """Return `text` in at most `room` columns, with an ellipsis where its end (or its start) was cut."""
     if columns(text) <= room:
         return text
     while text and columns(text) >= room:
-        text = text[:-1]
-    return text + ELLIPSIS
+        text = text[1:] if is_start else text[:-1]
+    return ELLIPSIS + text if is_start else text + ELLIPSIS
 
 
 def _cell(text: str, room: int) -> str:

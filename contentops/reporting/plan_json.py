@@ -76,10 +76,8 @@ def _without_changes(plan: AnyPlan, inputs: Mapping[str, Json] | None) -> dict[s
 
 
 def _note_json(note: Note) -> dict[str, Json]:
-    note_json: dict[str, Json] = {"kind": note.kind, "id": note.id, "message": note.message, "hint": note.hint}
-    return (
-        {**note_json, "items": list(note.items), "credits": note.credits} if note.items or note.credits else note_json
-    )
+    price = {"items": list(note.items), "credits": note.credits} if note.items or note.credits else {}
+    return {"kind": note.kind, "id": note.id, "message": note.message, "hint": note.hint, **price}
 
 
 def summary_json(plan: AnyPlan) -> dict[str, Json]:
@@ -93,7 +91,8 @@ def summary_json(plan: AnyPlan) -> dict[str, Json]:
         **({"money_worst": exact_money(plan.money_worst)} if plan.money_worst else {}),
         "submits": plan.submits,
         "unchanged": plan.unchanged,
-        **_approvals_json(plan),
+        **({"approvals": {each.value: number for each, number in plan.approvals.items()}} if plan.approvals else {}),
+        **({"not_promoted": plan.not_promoted} if plan.not_promoted else {}),
         "refused": bool(plan.refusals),
         "actions": {action.value: number for action, number in plan_counts(plan).items()},
     }
@@ -112,12 +111,6 @@ def month_json(spent: MonthSpend) -> dict[str, Json]:
         "ahead": spent.ahead,
         "gaps": list(spent.gaps),
     }
-
-
-def _approvals_json(plan: AnyPlan) -> dict[str, Json]:
-    """Return `approvals` and `not_promoted`, if there is anything to say."""
-    counts = {"approvals": {state.value: number for state, number in plan.approvals.items()}} if plan.approvals else {}
-    return {**counts, **({"not_promoted": plan.not_promoted} if plan.not_promoted else {})}
 
 
 def at_most_json(priced: AnyPlan | Change | Outcome | Run) -> dict[str, Json]:

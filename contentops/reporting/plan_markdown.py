@@ -74,7 +74,7 @@ def plan_markdown(plan: AnyPlan, *, limit: int = LIMIT) -> str:
         "",
         room=int(page.room * _TABLE_SHARE),
     )
-    with_reasons = [change for change in changes if _tells(change)]
+    with_reasons = [change for change in changes if change.reasons or change.hint or change.blocked]
     blocks = [_explain(change, plan.option) for change in with_reasons[:_MOST]]
     ticks = fence(blocks)
     explained = page.fill_block(
@@ -215,10 +215,6 @@ def _action(change: AnyChange) -> str:
     due = f", due {cell(change.publish_on, _NAME)}" if change.publish_on else ""
     held = f" ({cell(change.claimed_by, _NAME)})" if change.claimed_by else ""
     return f"{words_of(change.action)}{held}{due}"
-
-
-def _tells(change: AnyChange) -> bool:
-    return bool(change.reasons or change.hint or change.blocked)
 
 
 def _explain(change: AnyChange, environment: str) -> str:

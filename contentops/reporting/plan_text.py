@@ -9,7 +9,7 @@ from contentops.errors import plural
 from contentops.model import Action, AnyChange, AnyPlan, Job, Note, Reason
 from contentops.model.jobs import cost_words
 from contentops.model.plan import ReviewedJob
-from contentops.reporting.layout import paint
+from contentops.reporting.layout import cut, paint
 from contentops.reporting.summary import (
     SETTINGS,
     SIGNS,
@@ -42,6 +42,11 @@ _NOTES = 10
 _CAUSES = 10
 """Shared causes that are shown."""
 _ID_ROOM = 40
+"""The most columns of the ids."""
+_PATH_ROOM = 16
+"""The least columns of the paths."""
+_FRAME = len("  +   " + "regenerate" + "    ")
+"""The columns of a row beside its id, price and path."""
 _GENERATION = ("submit", "poll", "write")
 _IMPLIED: Mapping[Action, frozenset[tuple[str, ...]]] = {
     **dict.fromkeys(
@@ -65,15 +70,16 @@ _IMPLIED: Mapping[Action, frozenset[tuple[str, ...]]] = {
 _VALUE = 60
 
 
-def plan_text(plan: AnyPlan, *, verbose: bool, advice: bool = True, flags: Sequence[str] = ()) -> str:
+def plan_text(plan: AnyPlan, *, verbose: bool, advice: bool = True, flags: Sequence[str] = (), width: int = 0) -> str:
     """Return the plan with its reasons, costs and notes; the last lines are the counts and the price.
 
     `verbose` lists every change with its steps, and every value in full length. `advice` adds what `apply` would refuse
-    and the next command, which repeats `flags`: those the plan was made with.
+    and the next command, which repeats `flags`: those the plan was made with. `width` is the most columns of a row of
+    the table, whose paths are cut to fit; 0: any.
     """
     sections = [
         _header(plan),
-        "\n".join(_changes(plan, verbose=verbose)),
+        "\n".join(_changes(plan, width, verbose=verbose)),
         "\n".join(_causes(plan, verbose=verbose)),
         "\n".join(_notes(plan, verbose=verbose)),
         "\n".join(_ending(plan, advice=advice, flags=flags)),
@@ -101,21 +107,19 @@ def _likeness(change: AnyChange) -> Hashable:
     return (change.action, change.names, change.blocked, change.claimed_by, change.credits_at_most, reasons)
 
 
-def _changes(plan: AnyPlan, *, verbose: bool) -> Iterator[str]:
+def _changes(plan: AnyPlan, width: int, *, verbose: bool) -> Iterator[str]:
     changes: Sequence[AnyChange] = plan.changes
     likeness = [_likeness(change) for change in changes]
     alike: dict[Hashable, list[AnyChange]] = {}
     for kind, change in zip(likeness, changes, strict=True):
         alike.setdefault(kind, []).append(change)
     seen: Counter[Hashable] = Counter()
-    room = min(max((columns(visible(change.id)) for change in changes), default=0), _ID_ROOM)
-    priced = (change for change in changes if _is_priced(change))
-    price_room = max((len(change_cost(change)) for change in priced), default=0)
+    ids, prices, paths = _widths(changes, width)
     for kind, change in zip(likeness, changes, strict=True):
         folded = not verbose and len(alike[kind]) > FOLD_FROM
         seen[kind] += 1
         if not folded or seen[kind] <= FOLD_TO:
-            yield from _change(change, room, price_room, verbose=verbose)
+            yield from _change(change, ids, prices, paths, verbose=verbose)
             if change.hint:
                 hint = in_environment(unsaid_hint(change), plan.option)
                 yield f"      {paint('hint', 'hint')}: {visible(hint)}"
@@ -123,34 +127,49 @@ def _changes(plan: AnyPlan, *, verbose: bool) -> Iterator[str]:
             yield _fold(alike[kind][FOLD_TO:])
 
 
-def _is_priced(change: AnyChange) -> bool:
-    return bool(change.credits_worst or change.money_worst or change.has_no_price)
-
-
 def _fold(changes: Sequence[AnyChange]) -> str:
     action, number = changes[0].action, len(changes)
     sign, style = SIGNS[action]
-    cost = f", {cost_words(changes)}" if any(map(_is_priced, changes)) else ""
+    has_price = any(one.credits_worst or one.money_worst or one.has_no_price for one in changes)
+    cost = f", {cost_words(changes)}" if has_price else ""
     text = f"{ELLIPSIS} {number:,} more {'' if action in STATES else 'to '}{words_of(action)}"
     return f"  {paint(sign, style)} {text} for the same reasons{cost} (`--verbose` lists them)"
 
 
-def _change(change: AnyChange, room: int, price_room: int, *, verbose: bool) -> Iterator[str]:
+def _widths(changes: Sequence[AnyChange], width: int) -> tuple[int, int, int]:
+    """Return the columns of ids, prices and paths in a table that is at most `width` wide.
+
+    No column for paths: any; a table that would be too narrow is wrapped instead.
+    """
+    prices = max((len(change_cost(change)) for change in changes), default=0)
+    due = len("  due 2026-12-24") if any(change.publish_on for change in changes) else 0
+    free = width - _FRAME - prices - due
+    is_cut = free >= 2 * _PATH_ROOM
+    most = min(_ID_ROOM, free - _PATH_ROOM) if is_cut else _ID_ROOM
+    # An id that is longer has a line for itself, and makes no column wider.
+    ids = max((wide for wide in (columns(visible(change.id)) for change in changes) if wide <= most), default=most)
+    return ids, prices, free - ids if is_cut else 0
+
+
+def _change(change: AnyChange, ids: int, prices: int, room: int, *, verbose: bool) -> Iterator[str]:
     sign, style = SIGNS[change.action]
-    name = visible(change.id)
-    padded = paint(name, "strong") + " " * (room - columns(name))
-    cost = f"{change_cost(change):<{price_room}}"
-    parts = [f"{padded}  {paint(f'{action_words(change):<10}', style)}", cost, _paths(change)]
-    parts += [f"due {visible(change.publish_on)}"] if change.publish_on else []
-    yield f"  {paint(sign, style)} {'  '.join(part for part in parts if part)}".rstrip()
+    name, cost = visible(change.id), change_cost(change)
+    due = f"due {visible(change.publish_on)}" if change.publish_on else ""
+    paths = [visible(path) for path in dict.fromkeys((change.source, change.target)) if path]
+    if room and len(paths) == 1:
+        paths = [cut(paths[0], room, is_start=True)]
+    padded = f"{cost:<{prices}}"
+    parts = [paint(f"{action_words(change):<10}", style), paint(padded, "dim") if cost == "free" else padded]
+    rest = "  ".join(part for part in (*parts, " -> ".join(paths), due) if part)
+    lead = f"  {paint(sign, style)} {paint(name, 'strong')}"
+    if room and columns(name) > ids:
+        yield lead
+        lead = " " * (4 + ids)
+    else:
+        lead += " " * (ids - columns(name))
+    yield f"{lead}  {rest}".rstrip()
     for line in _details(change, verbose=verbose):
         yield f"      {line}"
-
-
-def _paths(change: AnyChange) -> str:
-    if change.source and change.target and change.source != change.target:
-        return f"{visible(change.source)} -> {visible(change.target)}"
-    return visible(change.target or change.source)
 
 
 def _details(change: AnyChange, *, verbose: bool) -> Iterator[str]:
@@ -162,17 +181,14 @@ def _details(change: AnyChange, *, verbose: bool) -> Iterator[str]:
     if change.blocked and all(reason.kind != change.blocked for reason in change.reasons):
         yield f"blocked: {visible(words_of(change.blocked))}"
     for reason in change.reasons:
-        if verbose or not _is_said(change.action, reason):
+        # The word `create` says already that the item is new.
+        is_said = change.action is Action.CREATE and reason.kind == "new"
+        if verbose or not is_said or reason.field or reason.detail or reason.cause:
             yield from _reason(reason, verbose=verbose)
     if change.job is not None and all(reason.kind != "open-job" for reason in change.reasons):
         yield f"open: {_open_job(change.job)}"
     for job in change.collected_jobs:
         yield f"collect: {_open_job(job)}"
-
-
-def _is_said(action: Action, reason: Reason) -> bool:
-    """Return whether the word `create` says the reason already: that the item is new."""
-    return action is Action.CREATE and reason.kind == "new" and not (reason.field or reason.detail or reason.cause)
 
 
 def _reason(reason: Reason, *, verbose: bool) -> Iterator[str]:

@@ -4,22 +4,25 @@ The formats are those of `schemas/report.schema.json` and `schemas/event.schema.
 
 Of an event's data these keys are read, each optional: `items`, `submits`, `credits` (run-started); `action`
 (item-started); `job` (step-done of `submit`); `stage`, `progress` from 0 to 1 (progress); `on`, `seconds`, `left`,
-`why` (waiting); `action`, `result`, `credits`, `output`, `error` (item-done); `message` (note).
+`why` (waiting); `action`, `result`, `credits`, `money`, `output`, `error` (item-done); `message` (note).
 """
 
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 
 from msgspec import structs
 
 from contentops.errors import ExitCode, plural, worst
 from contentops.model import Action, Event, Json, Level, Outcome, Plan, Result, Run
-from contentops.model.jobs import spent_words
+from contentops.model.jobs import money_words, spent_words
+from contentops.model.settings import as_counted
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import paint, unpainted
 from contentops.reporting.plan_json import at_most_json, plain, summary_json
@@ -27,6 +30,7 @@ from contentops.reporting.plan_markdown import code, fence
 from contentops.reporting.summary import begin, command, in_environment
 from contentops.reporting.tokens import sum_json
 from contentops.sanitize import ELLIPSIS, clip, short, visible
+from contentops.tokens import add_money
 
 # ---- A run and its events as text and JSON, and its exit code.
 
@@ -121,7 +125,7 @@ _SIGNS = {
     Result.BLOCKED: ("!", "held"),
     Result.UNKNOWN: ("?", "unknown"),
     Result.LATE: (ELLIPSIS, "warning"),
-    Result.PENDING: (ELLIPSIS, "held"),
+    Result.PENDING: (ELLIPSIS, "dim"),
 }
 _MINUTE, _HOUR = 60, 3600
 
@@ -335,9 +339,16 @@ def duration(start: str, end: str) -> str:
         seconds = (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
     except (ValueError, TypeError):
         return ""
+    if round(seconds) < _MINUTE:
+        return f"{seconds:.1f}s" if seconds > 0 else "under a second"
+    return span(seconds)
+
+
+def span(seconds: float) -> str:
+    """Return some seconds in words: `0s`, `40s`, `4m 12s`, `2h 5m`."""
     whole = max(round(seconds), 0)
     if whole < _MINUTE:
-        return f"{seconds:.1f}s" if seconds > 0 else "under a second"
+        return f"{whole}s"
     if whole < _HOUR:
         return f"{whole // _MINUTE}m {whole % _MINUTE}s"
     return f"{whole // _HOUR}h {whole % _HOUR // _MINUTE}m"
@@ -359,6 +370,8 @@ _WAITS = {
 _STEPS = {"poll": "generating"}
 """What a step is called for a person, where its own name says little."""
 _NOT_COUNTED = frozenset({"done", "pending"})
+_STYLES = {"done": "add", **{result.value: style for result, (_, style) in _SIGNS.items()}}
+_DECIMAL = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 
 
 @dataclass(slots=True)
@@ -370,6 +383,8 @@ class Active:
     progress: float | None = None
     waits: str = ""
     """What the item waits for, in the word of an event."""
+    since: float | None = None
+    """When it was started, in seconds."""
 
     def words(self) -> str:
         """Return the step and progress of the item, such as `generating: writer 60 %`."""
@@ -387,6 +402,8 @@ class Progress:
 
     total: int = 0
     credits: int = 0
+    money: dict[str, int] = field(default_factory=dict)
+    """What models have cost so far, by currency."""
     active: dict[str, Active] = field(default_factory=dict)
     done: Counter[str] = field(default_factory=Counter)
     """Items by result."""
@@ -394,6 +411,8 @@ class Progress:
     """What the run waits for, or empty."""
     silent: bool = False
     """Whether the totals are on display anyway, so that no sign of life is needed."""
+    began: float | None = None
+    """When the run started, in seconds."""
     _last_line: float | None = None
 
     def take(self, event: Event) -> tuple[str, ...]:
@@ -414,7 +433,7 @@ class Progress:
 
     def counts(self, *, was_killed: bool = False) -> str:
         """Return `3 of 20 done, 1 failed, 5 running, 12 credits`; nothing runs in a run that was killed."""
-        finished = self._finished()
+        finished = self.finished()
         if not (self.total or finished or self.active):
             return "starting"
         others = [f"{number:,} {name}" for name, number in sorted(self.done.items()) if name not in _NOT_COUNTED]
@@ -423,15 +442,24 @@ class Progress:
             parts.append(f"{len(self.active):,} running")
         # A model costs no credits, so that none would say that it is free.
         parts += [plural(self.credits, "credit")] if self.credits else []
+        parts += [money_words(self.money)] if self.money else []
         return ", ".join(parts)
 
-    def _finished(self) -> int:
-        return self.done.total() - self.done["pending"]
+    def line(self, now: float) -> str:
+        """Return `3 of 20 done, 2 running, 12 credits, 1m 12s; oslo: generating: writer 60%, 40s; rome: submit, 2s`.
 
-    def position(self) -> str:
-        """Return `[3/20]`."""
-        finished = self._finished()
-        return f"[{finished}/{max(self.total, finished)}]"
+        The items come in the order in which they were started. `now`: in seconds, as the times of events.
+        """
+        took = [] if self.began is None else [span(now - self.began)]
+        parts = [", ".join([self.counts(), *took]), self.waits]
+        for item, active in self.active.items():
+            runs = "" if active.since is None else f", {span(now - active.since)}"
+            parts.append(f"{visible(item)}: {active.words()}{runs}")
+        return "; ".join(filter(None, parts))
+
+    def finished(self) -> int:
+        """Return how many items have a result."""
+        return self.done.total() - self.done["pending"]
 
 
 # --- one reader per kind of event --------------------------------------------------------------------------
@@ -439,6 +467,7 @@ class Progress:
 
 def _run_started(progress: Progress, event: Event) -> tuple[str, ...]:
     items = _whole(event, "items")
+    progress.began = progress.began or _seconds(event.at)
     progress.total = progress.done.total() + items  # a run may start again
     credits_ = _whole(event, "credits")
     price = f", {plural(credits_, 'credit')}" if credits_ else ""
@@ -446,13 +475,15 @@ def _run_started(progress: Progress, event: Event) -> tuple[str, ...]:
 
 
 def _item_started(progress: Progress, event: Event) -> tuple[str, ...]:
-    progress.active[event.item] = Active(step=_text(event, "action"))
+    progress.active[event.item] = Active(step=_text(event, "action"), since=_seconds(event.at))
     return ()
 
 
 def _step_started(progress: Progress, event: Event) -> tuple[str, ...]:
     progress.waits = ""
-    progress.active[event.item] = Active(step=visible(event.step))
+    before = progress.active.get(event.item)
+    since = _seconds(event.at) if before is None else before.since
+    progress.active[event.item] = Active(step=visible(event.step), since=since)
     return ()
 
 
@@ -496,14 +527,22 @@ def _item_done(progress: Progress, event: Event) -> tuple[str, ...]:
     progress.active.pop(event.item, None)
     progress.done[result] += 1
     progress.credits += spent
+    money = event.data.get("money")
+    known = money.items() if isinstance(money, dict) else ()
+    paid = {visible(name): text for name, text in known if isinstance(text, str) and _DECIMAL.fullmatch(text)}
+    counted = {name: as_counted(Decimal(text)) for name, text in paid.items()}
+    progress.money = add_money((progress.money, counted))
     if result == "pending" or (result == "blocked" and event.data.get("action") == "blocked"):
         # The end of a run counts what it did not get to, and the plan lists what is blocked.
         return ()
     price = f", {plural(spent, 'credit')}" if spent else ""
+    price += f", {money_words(counted)}" if counted else ""
     output = _text(event, "output")
     error = _text(event, "error")
     tail = (f" -> {output}" if output and result == "done" else "") + (f": {error}" if error else "")
-    return (f"{progress.position()} {visible(event.item)}: {result}{price}{tail}",)
+    finished = progress.finished()
+    position = f"[{finished}/{max(progress.total, finished)}]"
+    return (f"{position} {visible(event.item)}: {paint(result, _STYLES.get(result, 'plain'))}{price}{tail}",)
 
 
 def _note(_progress: Progress, event: Event) -> tuple[str, ...]:

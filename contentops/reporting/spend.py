@@ -356,8 +356,7 @@ def _people(verdicts: Sequence[Approval]) -> str:
     if not verdicts:
         return ""
     *others, last = verdicts
-    name = last.name
-    return f"{name} and {plural(len(others), 'other')}" if others else name
+    return f"{last.name} and {plural(len(others), 'other')}" if others else last.name
 
 
 # --- what approved texts have cost -------------------------------------------------------------------------
@@ -489,7 +488,14 @@ def _opinion(line: Approval) -> str:
 def texts_text(texts: Sequence[PaidText], *, width: int = 0) -> str:
     """Return a table of paid texts, each with the start of its digest and its location; empty for none."""
     rows = [
-        (one.short, moment(one.job.generated_at), one.job.job_id, f"{one.job.credits:,}", _where(one), _stands(one))
+        (
+            one.short,
+            moment(one.job.generated_at),
+            one.job.job_id,
+            f"{one.job.credits:,}",
+            _where(one),
+            ", ".join([*["in the file"] * one.stands, *["last generated"] * one.generated]),
+        )
         for one in texts[:SHOWN]
     ]
     return "\n".join(_listed(("TEXT", "MADE AT", "JOB", "CREDITS", "WHERE", "NOW"), rows, len(texts), width))
@@ -500,10 +506,6 @@ _PLACES = {"cache": "in cache", "git": "in git", "server": "on server"}
 
 def _where(text: PaidText) -> str:
     return ", ".join(_PLACES[source] for source in text.where) or "nowhere"
-
-
-def _stands(text: PaidText) -> str:
-    return ", ".join([*["in the file"] * text.stands, *["last generated"] * text.generated])
 
 
 def _listed(head: Sequence[str], rows: Sequence[Sequence[str]], total: int, width: int) -> Iterator[str]:

@@ -157,7 +157,7 @@ def _show_plan(session: Session, path: str) -> None:
         terminal.report_findings(made.findings, gap=True)
         flags = flags_of(structs.asdict(made.inputs))
         with_flags = f", made with `{visible(' '.join(flags))}`" if flags else ""
-        text = plan_text(made, verbose=True, flags=[shlex.quote(path)])
+        text = plan_text(made, verbose=True, flags=[shlex.quote(path)], width=terminal.width())
         terminal.show(f"Plan file `{visible(path)}`{with_flags}\n\n{text}")
 
 

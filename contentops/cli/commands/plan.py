@@ -177,7 +177,7 @@ def _show(plan: Plan, form: str | None, flags: list[str], *, verbose: bool) -> N
         name = f"{plan.project}/{plan.environment}" if plan.environment else plan.project
         terminal.say(plan_document(plan, name, flags, HERE).rstrip("\n"))
     else:
-        terminal.show(plan_text(plan, verbose=verbose, flags=flags))
+        terminal.show(plan_text(plan, verbose=verbose, flags=flags, width=terminal.width()))
 
 
 def _report_check(session: Session, remaining: Plan) -> None:
