@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from contentops.model import ItemId
+from contentops.operations.opening import HERE
+from contentops.operations.workspace import hold_lock
 from tests.pages import Browser
 from tests.running import Run
 from tests.test_pages_forms import git
@@ -40,7 +42,7 @@ def file_of(root: Path, item: str = ITEM) -> Path:
 
 def fields_of(page: str) -> dict[str, str]:
     """The hidden fields of a page, and the text of its form."""
-    fields = re.findall(r'name="(\w+)" value="(.*?)"', page)
+    fields = re.findall(r'<input[^>]* name="(\w+)"[^>]* value="(.*?)"', page)
     fields += re.findall(r'<textarea[^>]* name="(\w+)"[^>]*>\n(.*?)</textarea>', page, re.DOTALL)
     return {name: unescape(value) for name, value in fields if name != "form_token"}
 
@@ -127,3 +129,84 @@ def test_the_command_line_restores_a_kept_version(shop: Path, invoke: Run) -> No
     done = invoke("restore", ITEM, "--to", unescape(link).replace("%3A", ":")[:19], "--json", cwd=shop)
     assert (done.code, done.json["source"], done.json["text"]["title"]) == (0, "copy", "One")
     assert file_of(shop).read_text("utf-8").endswith("First words.\n")
+
+
+# --- drafts --------------------------------------------------------------------------------------------------
+
+
+def draft_files(root: Path) -> list[Path]:
+    """The files of the drafts."""
+    return list(root.glob(".git/contentops/*/drafts/*"))
+
+
+def test_an_edit_that_was_left_comes_back(shop: Path) -> None:
+    """Also on a server that was started again; once it is saved or discarded, it is gone."""
+    browser = Browser(shop, person=PERSON)
+    form = {**fields_of(browser.get(f"/edit?id={ITEM}").text), "title": "Typed <title>", "body": "Typed words.\n"}
+    before = file_of(shop).read_bytes()
+    assert browser.post("/draft", **form, kind="edit", quiet="yes").status_code == 303
+    assert (file_of(shop).read_bytes(), len(draft_files(shop))) == (before, 1)
+    assert git(shop, "status", "--porcelain") == ""
+    again = Browser(shop, person=PERSON)
+    assert "your draft of today" in again.get(f"/item?id={ITEM}").text
+    page = again.get(f"/edit?id={ITEM}").text
+    assert "is back, not saved yet" in page
+    assert 'value="Typed &lt;title&gt;"' in page
+    assert "\nTyped words.\n</textarea>" in page
+    assert again.post("/edit", **{**form, **fields_of(page)}).status_code == 303
+    assert file_of(shop).read_text("utf-8").endswith("Typed words.\n")
+    assert draft_files(shop) == []
+    assert "is back" not in again.get(f"/edit?id={ITEM}").text
+    again.post("/draft", **form, kind="edit")
+    assert "The draft is discarded." in again.follow(again.post("/draft", id=ITEM, discard="edit")).text
+    assert draft_files(shop) == []
+
+
+def test_a_draft_of_an_edit_meets_another_text(shop: Path) -> None:
+    """Both are shown, with what changed in each, and saving over the file is her choice."""
+    browser = Browser(shop, person=PERSON)
+    form = fields_of(browser.get(f"/edit?id={ITEM}").text)
+    browser.post("/draft", **{**form, "body": form["body"] + "\nMine.\n"}, kind="edit")
+    file_of(shop).write_text(file_of(shop).read_text("utf-8") + "\nTheirs.\n", "utf-8")
+    page = browser.get(f"/edit?id={ITEM}")
+    assert page.status_code == 200
+    assert "changed after this draft" in page.text
+    assert "Mine." in page.text
+    assert "Theirs." in page.text
+    fields = fields_of(page.text)
+    assert browser.post("/edit", **fields).status_code == 303
+    assert file_of(shop).read_text("utf-8").endswith("Mine.\n")
+    assert any(
+        "Theirs." in path.read_text("utf-8") for path in shop.glob(".git/contentops/*/replaced/*/out/welcome.md")
+    )
+
+
+@pytest.mark.parametrize(("kind", "path", "typed"), [
+    ("note", "/send-back", {"note": "Shorter, & <b>kinder</b>."}),
+    ("comment", "/comment", {"quote": "words that are here", "note": "Say more."}),
+])  # fmt: skip
+def test_notes_are_kept_while_she_looks_elsewhere(shop: Path, kind: str, path: str, typed: dict[str, str]) -> None:
+    """They are in the form of the page again, until they are recorded."""
+    browser = Browser(shop, person=PERSON)
+    save(browser, body="Some words that are here.\n")
+    text = browser.site.review.snapshot().by_id[ItemId(ITEM)].text
+    said = browser.follow(browser.post("/draft", id=ITEM, text=text, kind=kind, **typed)).text
+    assert "Your draft is kept, and not saved yet." in said
+    fields = fields_of(browser.get(f"/item?id={ITEM}&view=changes").text)
+    assert typed.items() <= {**fields, **({"note": fields["note"] or "Say more."} if kind == "comment" else {})}.items()
+    done = browser.post(path, id=ITEM, text=text, **typed)
+    assert done.status_code == 303, done.text
+    assert draft_files(shop) == []
+    assert not (shop / ".contentops" / "drafts").exists()
+
+
+def test_a_draft_is_kept_while_an_apply_works_and_only_of_an_item(shop: Path) -> None:
+    """It needs no lock, and a form that names something else keeps nothing."""
+    browser = Browser(shop, person=PERSON)
+    with hold_lock(browser.site.project(), HERE):
+        assert browser.post("/draft", id=ITEM, kind="note", note="Words.").status_code == 303
+    assert len(draft_files(shop)) == 1
+    assert browser.post("/draft", id="../x", kind="note", note="Words.").status_code == 404
+    assert browser.post("/draft", id=ITEM, kind="../x", note="Words.").status_code == 404
+    assert browser.post("/draft", id=ITEM, kind="note", note="").status_code == 303
+    assert draft_files(shop) == []

@@ -310,3 +310,36 @@ def test_one_key_does_what_a_button_does(tmp_path: Path, browser: Browser) -> No
         playwright.expect(page.get_by_label("Title or id")).to_be_focused()
         assert pages.problems == []
     assert '"approved"' not in (tmp_path / "contentops.approvals").read_text("utf-8")
+
+
+def test_words_that_were_typed_stay_when_the_page_is_left(tmp_path: Path, browser: Browser) -> None:
+    """By the script a moment after they are typed; without it by a button."""
+    beside(lambda: review_project.build(tmp_path, 3))
+    review_project.commit(tmp_path)
+    with served(tmp_path) as pages:
+        page = pages.opened(browser)
+        page.goto(pages.address + item("blog/desk-booking"))
+        page.get_by_label("Send back, with a note").fill("Shorter, please.")
+        playwright.expect(page.locator("#send-back [data-kept]")).to_have_text("Draft kept, not saved yet.")
+        page.get_by_role("link", name="What changed").click()
+        playwright.expect(page.get_by_label("Send back, with a note")).to_have_value("Shorter, please.")
+        page.locator("#decision").get_by_role("link", name="Edit").click()
+        page.get_by_label("Text", exact=True).fill("Typed and left.")
+        page.get_by_role("link", name="Cancel").click()
+        page.locator("#decision").get_by_role("link", name="your draft of").click()
+        playwright.expect(page.get_by_label("Text", exact=True)).to_have_value("Typed and left.")
+        pages.check(page, "/edit?id=" + quote("blog/desk-booking"))
+        page.get_by_role("button", name="Save", exact=True).click()
+        assert "Typed and left." in page.inner_text("main")
+        page.goto(pages.address + "/edit?id=" + quote("blog/desk-booking"))
+        assert "is back" not in page.inner_text("main")
+        quiet = pages.opened(browser, java_script_enabled=False, viewport={"width": 390, "height": 800})
+        quiet.goto(pages.address + "/edit?id=" + quote("blog/hybrid-work-guide"))
+        quiet.get_by_label("Text", exact=True).fill("Without a script.")
+        quiet.get_by_role("button", name="Keep for later").click()
+        assert "Your draft is kept" in quiet.inner_text("main")
+        quiet.goto(pages.address + "/edit?id=" + quote("blog/hybrid-work-guide"))
+        assert quiet.get_by_label("Text", exact=True).input_value().strip() == "Without a script."
+        quiet.get_by_role("button", name="Discard the draft").click()
+        assert "The draft is discarded." in quiet.inner_text("main")
+        assert pages.problems == []

@@ -8,6 +8,7 @@
 | `/withdraw` | `id`, `text` | `contentops approve ID --withdraw` |
 | `/edit` | `id`, `title`, `body`, `file` (its digest), `was_title`, `was` | an editor |
 | `/restore` | `id`, `to` (a digest), `file` (its digest) | `contentops restore ID --to DIGEST --on-edit overwrite` |
+| `/draft` | `id`, the fields of the form, and `kind` (`edit`, `note`, `comment`) or `discard` (the same) | |
 | `/resolve` | `id`, `job` (of the server) | `contentops state resolve ID --job JOB` |
 | `/apply` | `action` (`PartAction`), `id`, `heading`, `plan` | `contentops apply --select ID`, `regenerate ID` |
 | `/stop` | | Ctrl-C in the terminal of an apply that a page started |
@@ -34,6 +35,7 @@ from contentops.model import ItemId, Plan, Project, Verdict
 from contentops.operations.apply_part import PartAction, PlanPart, apply_part, part_of, plan_part, state_of
 from contentops.operations.approving import Decision, comment_on, decide_texts
 from contentops.operations.commit import commit_files
+from contentops.operations.drafts import DraftKind, draft_kind, drop_draft, keep_draft
 from contentops.operations.state import resolve as resolve_submit
 from contentops.operations.texts import edit_text
 from contentops.operations.texts import restore as restore_text
@@ -93,6 +95,8 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
         decided = decide_texts(project, only, decision, runtime=site.runtime)
     except ContentopsError as error:
         return not_decided(site, form, done.lower(), error)
+    if verdict is Verdict.SENT_BACK:
+        drop_draft(project, item, DraftKind.NOTE)
     said = f"{done}: {one.title}." if not decided.skipped else f"Nothing was recorded: {one.title} has no text."
     if decided.also:
         said += f" This counts for {', '.join(decided.also)} too: the same words."
@@ -121,6 +125,7 @@ def comment(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
         comment_on(project, one.id, one.file, text, said, runtime=site.runtime)
     except ContentopsError as error:
         return not_decided(site, form, "noted", error)
+    drop_draft(project, item, DraftKind.COMMENT)
     done = "Noted. It goes with the text when you send it back."
     done += _committed(site, project, [APPROVALS, one.output], f"Comment on the text of `{item}`")
     to = site.links.item(item, list=form.get("list", ""), count=form.get("count", ""))
@@ -165,9 +170,22 @@ def save(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
         done = edit_text(project, item, edit, runtime=site.runtime)
     except ContentopsError as error:
         return not_saved(site, form, error)
+    drop_draft(project, item, DraftKind.EDIT)
     said = f"Saved: {done} has your text. The text before it stays in the history."
     said += _committed(site, project, [done], f"Edit the text of `{item}`")
     return FormResult(to=site.links.item(item), said=said)
+
+
+def draft(site: Site, form: Mapping[str, str]) -> FormResult:
+    """Keep what a person typed into a form and has not sent, or discard what was kept; `quiet`: a script asks."""
+    item, is_wanted, project = _named(form, "id"), not form.get("discard"), site.project()
+    kind, to = draft_kind(form.get("discard") or form.get("kind", "")), site.links.item(item)
+    (site.review.latest or site.review.snapshot()).item(item)
+    if not is_wanted:
+        drop_draft(project, item, kind)
+        return FormResult(to=to, said="The draft is discarded.", at="title")
+    keep_draft(project, item, kind, form, runtime=site.runtime)
+    return FormResult(to=to, said="" if form.get("quiet") else "Your draft is kept, and not saved yet.", at="title")
 
 
 def resolve(site: Site, form: Mapping[str, str]) -> FormResult:
@@ -276,6 +294,7 @@ FORMS: Final[Mapping[str, Form]] = {
     "/withdraw": withdraw,
     "/restore": restore,
     "/edit": save,
+    "/draft": draft,
     "/resolve": resolve,
     "/apply": apply,
     "/stop": stop,

@@ -46,7 +46,10 @@ HEADERS: Mapping[str, str] = {
 """The headers of every response."""
 LINK = "/open"
 """The path of the one-time link."""
-FILES: Mapping[str, str] = {"/style.css": "text/css", "/live.js": "text/javascript", "/keys.js": "text/javascript"}
+FILES: Mapping[str, str] = {
+    "/style.css": "text/css",
+    **dict.fromkeys(("/live.js", "/keys.js", "/drafts.js"), "text/javascript"),
+}
 """What is served as it is, with its type, and without a session: it is the same in every project."""
 
 MAX_BYTES = 2 * LONGEST * len("%F0%9F%98%80") + 1_000_000

@@ -25,6 +25,7 @@ from contentops.model import Action, ApprovalState, Budget, Json, MonthSpend, No
 from contentops.model.approval import Comment
 from contentops.operations.apply_part import PartAction, PlanPart
 from contentops.operations.approving import is_about
+from contentops.operations.drafts import Draft, DraftKind, draft_of
 from contentops.operations.plan import spent_this_month
 from contentops.operations.review import ReviewItem, ReviewState, Snapshot
 from contentops.operations.runs import LiveRun
@@ -310,6 +311,8 @@ class EditView(Struct, frozen=True, kw_only=True):
     typed: TextEdit
     was: tuple[str, str]
     """The title and the body as they were when the page was opened."""
+    kept: str = ""
+    """When the typed words were kept as a draft; empty: they were not."""
     problem: Sequence[Diagnostic] = ()
     """Why it was not saved."""
     mine: TextView | None = None
@@ -327,8 +330,13 @@ def edit(site: Site, query: Mapping[str, str]) -> PageContent:
     if text is None or one.record is None:
         message = one.file.problem or f"`{one.id}` has no text that can be edited"
         raise Refused(message, code="not-edited", hint="see `contentops plan`")
+    draft = draft_of(site.project(), one.id, DraftKind.EDIT)
+    if draft.at and draft.words["file"] != one.file.file:
+        error = FileChanged(f"`{one.output}` changed after this draft", hint="copy what you want from the other text")
+        return structs.replace(not_saved(site, {**draft.words, "id": one.id}, error, draft.at), status=200)
     typed = TextEdit(title=text.title, body=text.body, expect=one.file.file)
-    return _page(EditView(item=one, typed=typed, was=(text.title, text.body)))
+    typed = edit_of(draft.words) if draft.at else typed
+    return _page(EditView(item=one, typed=typed, was=(text.title, text.body), kept=draft.at))
 
 
 def edit_of(form: Mapping[str, str]) -> TextEdit:
@@ -336,11 +344,11 @@ def edit_of(form: Mapping[str, str]) -> TextEdit:
     return TextEdit(title=form.get("title", ""), body=form.get("body", ""), expect=Digest(form.get("file", "")))
 
 
-def not_saved(site: Site, form: Mapping[str, str], error: ContentopsError) -> PageContent:
+def not_saved(site: Site, form: Mapping[str, str], error: ContentopsError, kept: str = "") -> PageContent:
     """Return the form again with what was typed, beside the current file if that changed meanwhile."""
     one, typed = site.review.snapshot().item(form.get("id", "")), edit_of(form)
     was = form.get("was_title", ""), form.get("was", "")
-    view = EditView(item=one, typed=typed, was=was, problem=explained(error))
+    view = EditView(item=one, typed=typed, was=was, kept=kept, problem=explained(error))
     now = text_of_file(site.project(), one.file.path) if isinstance(error, FileChanged) else None
     if now is not None:
         view = structs.replace(
@@ -384,6 +392,7 @@ def restore(site: Site, query: Mapping[str, str], problem: Sequence[Diagnostic] 
 
 # ---- The page of one item: its text, what changed in it, its brief, its history, and what is to be decided.
 
+_NO_DRAFT: Final = Draft(words={"quote": "", "note": ""})
 _LONGEST_LIST: Final = 500
 """Characters of the query of a list."""
 _DIGITS: Final = 6
@@ -431,10 +440,12 @@ class ItemView(Struct, frozen=True, kw_only=True):
     """What it would have been, such as `approved`."""
     changed: TextView | None = None
     """What changed in the text since the person opened the page."""
-    note: str = ""
+    note: Draft
     """The note that was typed."""
-    quote: str = ""
-    """The words that a comment was to be about."""
+    remark: Draft
+    """The comment that was typed."""
+    edited_at: str
+    """When a draft of an edit was kept; empty: there is none."""
     comments: int = 0
     """How many there are on this very text."""
 
@@ -448,8 +459,9 @@ def not_decided(site: Site, form: Mapping[str, str], said: str, error: Contentop
     now = text_of_file(site.project(), one.file.path) if seen is not None and one.text != form.get("text") else None
     if seen is not None and now is not None:
         changed = compared(seen, (now.title, now.body))
-    note, quote = form.get("note", ""), form.get("quote", "")
-    model = structs.replace(page.model, problem=explained(error), said=said, changed=changed, note=note, quote=quote)
+    typed = {name: form[name] for name in ("quote", "note") if name in form}
+    drafts = {"remark" if "quote" in form else "note": Draft(words={"note": "", **typed})} if typed else {}
+    model = structs.replace(page.model, problem=explained(error), said=said, changed=changed, **drafts)
     return structs.replace(page, model=model, status=409)
 
 
@@ -476,6 +488,7 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
         shown = text_view(one, now, snapshot.known.approvals.comments_on(one.text, one.ids))
     listed = query.get("list", "")[:_LONGEST_LIST]
     place, preceding, following = _beside(snapshot, one, listed)
+    drafts = {kind: _NO_DRAFT if site.static else draft_of(project, one.id, kind) for kind in DraftKind}
     marks, change = _marks(project, one), one.change
     ways = _WAYS.get(change.blocked or change.action.value, ()) if change is not None and one.spec is not None else ()
     model = ItemView(
@@ -497,6 +510,9 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
         history=item_events(one, texts),
         marks=marks,
         front=[*_front(one, marks)],
+        note=drafts[DraftKind.NOTE],
+        remark=drafts[DraftKind.COMMENT],
+        edited_at=drafts[DraftKind.EDIT].at,
         comments=len(snapshot.known.approvals.comments_on(one.text)),
         choices=[PlanPart(action=action, item=one.id) for action in ways],
         price=_price(one, project),

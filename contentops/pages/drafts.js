@@ -1,0 +1,32 @@
+// Keeps what is typed into a form, so that leaving the page loses no word. The button "Keep for later" does the same.
+const PAUSE = 800;
+const SMALL = 60_000; // of what a browser sends from a page that is closed
+
+for (const form of document.querySelectorAll("form[data-draft]")) {
+  const said = form.querySelector("[data-kept]");
+  let timer = 0;
+  let sending = new AbortController();
+  const keep = (isLate) => {
+    if (!timer) return;
+    timer = clearTimeout(timer) ?? 0;
+    const body = new URLSearchParams(new FormData(form));
+    body.set("kind", form.dataset.draft);
+    body.set("quiet", "yes");
+    sending = new AbortController();
+    const keepalive = isLate && String(body).length < SMALL;
+    fetch("/draft", { method: "POST", body, keepalive, redirect: "manual", signal: sending.signal }).then(
+      (answer) => { said.textContent = answer.type === "opaqueredirect" ? "Draft kept, not saved yet." : "The draft could not be kept."; },
+      (error) => { if (error.name !== "AbortError") said.textContent = "The draft could not be kept: there is no answer from the server."; },
+    );
+  };
+  form.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => keep(false), PAUSE);
+  });
+  form.addEventListener("change", () => keep(false)); // whoever leaves a field may leave the page
+  form.addEventListener("submit", () => {
+    timer = clearTimeout(timer) ?? 0;
+    sending.abort();
+  });
+  addEventListener("pagehide", () => keep(true));
+}
