@@ -305,7 +305,7 @@ class _Later:
         is_complete = all(each.complete for each in results)
         moved = {pair.new: pair.old for result in results for pair in result.moved}
         self._rendered: dict[ItemId, Spec] = {}
-        """The items as they are known without texts, with what they read."""
+        """The items as they are known without texts, with what they read and their frames."""
         self._declared = DeclaredItems(bare, others if is_complete else None, project.preset, moved)
         self._outputs = OutputPaths(results, sources, project.manifests)
         for spec in bare.values():
@@ -337,7 +337,8 @@ class _Later:
                 specs.append(spec)
                 continue
             made, found = referring.render(spec, texts, problems)
-            self._rendered[spec.id] = structs.replace(spec, readings=made.readings)
+            known = {"readings": made.readings, "frame": made.frame, "earlier_frame": made.earlier_frame}
+            self._rendered[spec.id] = structs.replace(spec, **known)
             made = self._placed(made, texts)
             specs.append(made)
             warnings += [*found, *(structs.replace(one, severity=Severity.WARNING) for one in made.trouble)]

@@ -90,7 +90,8 @@ class Referring(Struct, frozen=True):
         trouble, before = Problems(), problems.errors
         rendered = Rendered(*self.instance, problems, texts).render(trouble, bare.readings)
         is_whole = problems.errors == before and not trouble.errors
-        made = self.check(rendered, trouble) if is_whole else None
+        # Without any of its texts, it is what was checked before.
+        made = self.check(rendered, trouble) if is_whole and rendered.open != rendered.about else None
         found = trouble.done()
         spec = made or structs.replace(
             bare,
@@ -99,8 +100,9 @@ class Referring(Struct, frozen=True):
             readings=rendered.readings,
             trouble=tuple(one for one in found if one.severity is Severity.ERROR),
         )
-        frame, earlier_frame = rendered.frames(texts)
         moved = texts.declared.moved
+        is_known = bare.frame != NOTHING and not rendered.failed
+        frame, earlier_frame = (bare.frame, bare.earlier_frame) if is_known else rendered.frames(moved)
         spec = structs.replace(
             spec,
             frame=frame,
@@ -299,7 +301,7 @@ class Rendered:
                 made[one.id] = reference
         return tuple(made[id_] for id_ in sorted(made))
 
-    def frames(self, texts: DeclaredTexts) -> tuple[Digest, Digest]:
+    def frames(self, moved: Mapping[ItemId, ItemId]) -> tuple[Digest, Digest]:
         """Return the digest of the request's own templates and variables, now and before `moved`.
 
         Both are empty if it uses none.
@@ -316,7 +318,8 @@ class Rendered:
         used = (name for name in sorted(self._uses.of(INPUTS)) if name not in self._uses.made_from_texts | READERS)
         variables = {name: value for name in used if (value := self._plain(name)) is not MISSING}
         named = [written, variables, self.field(USES) if USES in self.declared.values else None]
-        return digest_json([known, named]), digest_json([known, _renamed(named, texts.declared.moved)])
+        frame = digest_json([known, named])
+        return frame, digest_json([known, _renamed(named, moved)]) if moved else frame
 
     def _plain(self, name: str) -> Any:
         """Return the value of a variable, of a row or of one column of it, or MISSING."""
