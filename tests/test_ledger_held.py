@@ -13,7 +13,7 @@ from msgspec import structs
 from contentops.ledger.jobs import LedgerScope, Runner
 from contentops.ledger.project import JobWriter
 from contentops.ledger.session import LedgerSession
-from contentops.model import Action, ItemId, Job, JobState, PendingSubmit, Plan, RequestId, Spec, request_id
+from contentops.model import Action, ItemId, Job, JobState, Plan, RequestId, Spec, request_id
 from contentops.operations.apply import ApplyOptions, apply
 from contentops.planning.plan import make_plan
 from contentops.planning.sides import Choice
@@ -27,15 +27,12 @@ from tests.fakes.sides import a_file, a_job, a_record, a_situation, a_spec
 from tests.ledger_rows import write
 from tests.plans import plan_document, read_back
 
-SINCE = "2026-02-25T08:00:00Z"
+
+def _held(request: str, holder: str = "apply on build-3") -> dict[RequestId, str]:
+    return {RequestId(request): holder}
 
 
-def _held(request: str, **fields: Any) -> dict[RequestId, PendingSubmit]:
-    given = {"state": "running", "holder": "apply on build-3", "since": SINCE}
-    return {RequestId(request): PendingSubmit(**{**given, **fields})}
-
-
-def _plan(specs: list[Spec], held: dict[RequestId, PendingSubmit], **sides: Any) -> Plan:
+def _plan(specs: list[Spec], held: dict[RequestId, str], **sides: Any) -> Plan:
     found = a_situation(specs, **sides)
     state = structs.replace(found.state, lineage=lineage_of("acme"))
     return make_plan(structs.replace(found, state=state, claimed=held))
@@ -50,7 +47,7 @@ def test_an_entry_that_a_live_process_holds_makes_its_item_pending(state: JobSta
     """No step, no credit, whatever the entry came to; the other item goes on."""
     spec, other = a_spec(), a_spec("b", topic="y")
     job = a_job(spec, state)
-    plan = _plan([spec, other], _held(job.request_id, state=state.value), open_jobs=[job])
+    plan = _plan([spec, other], _held(job.request_id), open_jobs=[job])
     pending, created = plan.changes
     assert (pending.action, pending.claimed_by, pending.steps) == (Action.PENDING, "apply on build-3", ())
     assert (created.action, plan.credits, plan.submits) == (Action.CREATE, created.credits, 1)

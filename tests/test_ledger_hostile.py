@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from contentops.ledger.jobs import LedgerScope, Runner
-from contentops.ledger.project import applying
+from contentops.ledger.project import lock_apply
 from contentops.ledger.session import LedgerSession
 from contentops.state.lock import lineage_of
 from tests.ledgers import Checkout
@@ -54,7 +54,7 @@ SUBMITS: dict[str, tuple[str, ...]] = {
 """What is written into the row of an item, with its values."""
 
 SHARED: dict[str, tuple[str, ...]] = {
-    "a negative limit": ("UPDATE contentops.account SET per_minute = -1",),
+    "a limiter of no sense": ("UPDATE contentops.limiter SET state = '{\"sent\": \"x\"}'",),
     "a runner of strange words": ("INSERT INTO contentops.runner (number, who, page) VALUES (-1, %s, %s)", *(ESC,) * 2),
 }  # fmt: skip
 """What is written into the rows that all items share, with its values."""
@@ -102,6 +102,7 @@ def test_who_applies_has_a_strange_name(
     """The words of another machine are made harmless."""
     root = checkout("{} (name)", "a", "b")
     scope = LedgerScope(lineage=lineage_of("acme-blog"), environment="", server=served.base_url)
-    with LedgerSession(database) as session, applying(Runner(session, who=ESC), scope, page=ESC):
+    with LedgerSession(database) as session:
+        lock_apply(Runner(session, who=ESC, page=ESC), scope)
         ended = _harmless(invoke("apply", "--yes", cwd=root, env=env))
         assert ended.code == 4

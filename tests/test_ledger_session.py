@@ -193,15 +193,3 @@ def test_no_error_shows_a_password(url: str, words: str) -> None:
     assert SECRET not in f"{told.value} {told.value.message} {told.value.hint} {shown(url)}"
     # What a traceback would show.
     assert told.value.__suppress_context__ or told.value.__context__ is None
-
-
-def test_a_database_of_another_encoding(postgres: str, database: str) -> None:
-    """Texts would come back as they were not: refused by name."""
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE ascii ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
-        try:
-            with pytest.raises(StateError, match="stores text as SQL_ASCII") as told:
-                LedgerSession(database.rpartition("/")[0] + "/ascii")
-            assert told.value.code == "ledger-encoding"
-        finally:
-            connection.execute("DROP DATABASE ascii WITH (FORCE)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,10 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from contentops.errors import StateError
 from contentops.ledger import session as schema
 from contentops.ledger.session import LedgerSession, Row, utc
-from contentops.model import Job, JobState, PendingSubmit, RequestId
+from contentops.model import Job, JobState, RequestId
 from contentops.model.jobs import stage
 from contentops.state.codec import line_of, parse_as
 from contentops.state.state_dir import user_at_host
@@ -34,7 +34,7 @@ UNION ALL SELECT number FROM contentops.runner WHERE started_at < pg_postmaster_
 """SQL: the numbers of the runners that are alive."""
 
 
-class RunnerRow(Struct, frozen=True, kw_only=True):
+class RunnerRow(Struct, frozen=True):
     """A process that is alive."""
 
     number: int
@@ -52,29 +52,24 @@ SELECT number, who, page, {utc("started_at")}, (SELECT count(*) FROM contentops.
   USING (lineage, server, request_id) WHERE c.runner = r.number AND j.state IN ('submitting', 'running'))
 FROM contentops.runner r WHERE number IN {ALIVE} ORDER BY number"""
     )
-    return tuple(
-        RunnerRow(number=number, who=who, page=page, started_at=started_at, entries=entries)
-        for number, who, page, started_at, entries in rows
-    )
+    return tuple(RunnerRow(*row) for row in rows)
 
 
 # ---- The jobs of a project in a ledger: the same lines as in `contentops.jobs`, of all environments.
 
-STATES = tuple(JobState)
 WORKING = frozenset({JobState.SUBMITTING, JobState.UNKNOWN, JobState.RUNNING})
 """States in which a runner has more to do at the server."""
-_ENDLESS = WORKING | {JobState.NEVER, JobState.GIVEN_UP}
-"""States of an order that brought nothing yet."""
 DAMAGED = "a row of the ledger that cannot be used"
-"""The holder of a submit whose row cannot be used."""
+"""The holder of a submit whose row cannot be used: it may have been sent."""
 
-_READ = f"""
-SELECT v.number, r.* FROM (SELECT max(number) AS number FROM contentops.version) v LEFT JOIN (
-  SELECT server, request_id, at, job, stage, rev, '' AS who, '' AS since
-  FROM contentops.job WHERE lineage = %(lineage)s
-  UNION ALL SELECT c.server, c.request_id, '', '', NULL, 0, r.who, {utc("c.since")}
-  FROM contentops.claim c JOIN contentops.runner r ON r.number = c.runner
-  WHERE c.lineage = %(lineage)s AND c.runner <> %(runner)s AND c.runner IN {ALIVE}) r ON true"""
+_STAGES = "SELECT server, request_id, at, job, stage, rev FROM contentops.job WHERE lineage = %(lineage)s"
+# Not those whose jobs are all done: their texts are free for anyone.
+_CLAIMED = f"""
+SELECT c.request_id, r.who FROM contentops.claim c JOIN contentops.runner r ON r.number = c.runner
+LEFT JOIN contentops.job j USING (lineage, server, request_id)
+WHERE lineage = %(lineage)s AND server = %(server)s AND c.runner <> %(runner)s AND c.runner IN {ALIVE}
+GROUP BY c.request_id, r.who HAVING bool_or(j.state IN ('submitting', 'unknown', 'running'))
+  OR NOT coalesce(bool_or(j.state IN ('failed', 'paid', 'settled')), false)"""
 _LINES = """
 SELECT server, request_id, at, job, j.stage, j.rev, j.environment, j.line FROM contentops.job j
 JOIN jsonb_to_recordset(%(rows)s::jsonb) AS w(server text, request_id text, at text, job text)
@@ -106,16 +101,8 @@ class JobKey(NamedTuple):
     job: str
 
 
-class JobStage(NamedTuple):
-    """The progress of a row: the number of its state, whether it is lost, and how often it changed since."""
-
-    number: int
-    rev: int
-
-    @property
-    def state(self) -> JobState:
-        """Return the state of the job."""
-        return STATES[min(max(0, self.number // 2), len(STATES) - 1)]
+JobStage = tuple[int, int]
+"""The progress of a row: the number of its state, and whether it is lost; and how often it changed since."""
 
 
 class LedgerScope(Struct, frozen=True, kw_only=True):
@@ -133,8 +120,8 @@ class Read(Struct, frozen=True, kw_only=True):
     """How far every job is."""
     jobs: MutableMapping[str, list[Job]]
     """By environment, the jobs that the checkout lacks, or of which it knows an earlier state."""
-    pending: Mapping[RequestId, PendingSubmit]
-    """What others work on."""
+    pending: Mapping[RequestId, str]
+    """What others work on, with the process that does."""
 
 
 def key_of(job: Job) -> JobKey:
@@ -145,86 +132,38 @@ def key_of(job: Job) -> JobKey:
 def stage_of(job: Job) -> JobStage:
     """Return how far a job is."""
     rank, lost = stage(job)
-    return JobStage(2 * rank + lost, job.rev)
+    return 2 * rank + lost, job.rev
 
 
 def read(session: LedgerSession, scope: LedgerScope, known: Mapping[JobKey, JobStage], *, but: int = 0) -> Read:
     """Return the jobs whose state in the ledger is later than in the checkout (`known`), except those of runner `but`.
 
-    A database without tables has nothing. Raises StateError.
+    A database without tables has nothing. A row that cannot be read counts as a submit of another process.
+    Raises StateError.
     """
-    try:
-        rows = session.run(_READ, {"lineage": scope.lineage, "runner": but})
-    except StateError as error:
-        if error.code == "ledger-empty":
-            return Read(stages={}, jobs={}, pending={})
-        if error.code == "ledger-refused":
-            schema.prepare(session)  # raises where the tables are of a newer version
-        raise
-    schema.refuse_newer(rows[0][0])
-    stages: dict[JobKey, JobStage] = {}
-    claims: dict[RequestId, PendingSubmit] = {}
-    for _, server, request_id, at, job, number, rev, who, since in rows:
-        if number is not None:
-            stages[JobKey(server, request_id, at, job)] = JobStage(number, rev)
-        elif server == scope.server:
-            claims[request_id] = PendingSubmit(
-                state="claimed", since=since, holder=f"apply on {who.rpartition('@')[2]}"
-            )
-    jobs, damaged = _read_lines(session, scope, [key for key in stages if is_further(key, stages, known)])
-    return Read(stages=stages, jobs=jobs, pending=_under_way(claims, stages, scope.server) | damaged)
+    if schema.version(session) == 0:
+        return Read(stages={}, jobs={}, pending={})
+    values: dict[str, object] = {"lineage": scope.lineage, "server": scope.server, "runner": but}
+    stages = {JobKey(*key): (number, rev) for *key, number, rev in session.run(_STAGES, values)}
+    pending = {id_: f"apply on {who.rpartition('@')[2]}" for id_, who in session.run(_CLAIMED, values)}
+    jobs: dict[str, list[Job]] = {}
+    lacking = [key for key in stages if is_further(key, stages, known)]
+    values["rows"] = json_of(key._asdict() for key in lacking)
+    for *row, number, rev, environment, line in session.run(_LINES, values) if lacking else ():
+        key = JobKey(*row)
+        with contextlib.suppress(ValueError):
+            job = parse_as(line, Job)
+            if (key_of(job), stage_of(job)) == (key, (number, rev)):
+                jobs.setdefault(environment, []).append(job)
+                continue
+        if key.server == scope.server:
+            pending[key.request_id] = DAMAGED
+    return Read(stages=stages, jobs=jobs, pending=pending)
 
 
 def is_further(key: JobKey, stages: Mapping[JobKey, JobStage], known: Mapping[JobKey, JobStage]) -> bool:
     """Return whether a job has reached a later stage than the known one."""
     return key not in known or stages[key] > known[key]
-
-
-def _read_lines(
-    session: LedgerSession, scope: LedgerScope, wanted: list[JobKey]
-) -> tuple[dict[str, list[Job]], dict[RequestId, PendingSubmit]]:
-    """Return the jobs of these rows by environment, and the rows that cannot be read.
-
-    Requests of unreadable rows may have been sent.
-    """
-    jobs: dict[str, list[Job]] = {}
-    damaged: dict[RequestId, PendingSubmit] = {}
-    if not wanted:
-        return jobs, damaged
-    values = {"lineage": scope.lineage, "rows": json_of(key._asdict() for key in wanted)}
-    for *key, number, rev, environment, line in session.run(_LINES, values):
-        named, found = JobKey(*key), JobStage(number, rev)
-        job = job_in(line)
-        if job is not None and (key_of(job), stage_of(job)) == (named, found):
-            jobs.setdefault(environment, []).append(job)
-        elif named.server == scope.server:
-            damaged[named.request_id] = PendingSubmit(state=found.state.value, since=named.at, holder=DAMAGED)
-    return jobs, damaged
-
-
-def _under_way(
-    claims: Mapping[RequestId, PendingSubmit], stages: Mapping[JobKey, JobStage], server: str
-) -> dict[RequestId, PendingSubmit]:
-    """Return the claims of requests that are not finished, with the state of their jobs."""
-    found: dict[RequestId, set[JobState]] = {id_: set() for id_ in claims}
-    for key, known in stages.items():
-        if key.server == server and key.request_id in found:
-            found[key.request_id].add(known.state)
-    pending: dict[RequestId, PendingSubmit] = {}
-    for id_, claim in claims.items():
-        if working := found[id_] & WORKING:
-            pending[id_] = msgspec.structs.replace(claim, state=max(working, key=STATES.index).value)
-        elif found[id_] <= _ENDLESS:
-            pending[id_] = claim
-    return pending
-
-
-def job_in(line: str) -> Job | None:
-    """Return the job in a line of the ledger; None for a line that cannot be used."""
-    try:
-        return parse_as(line, Job)
-    except ValueError:
-        return None
 
 
 def fill(
@@ -249,8 +188,8 @@ def fill(
 
 def row_of(job: Job, environment: str) -> dict[str, object]:
     """Return the row of a job, without its project."""
-    found = stage_of(job)
-    about = {"environment": environment, "state": job.state, "stage": found.number, "rev": found.rev}
+    number, rev = stage_of(job)
+    about = {"environment": environment, "state": job.state, "stage": number, "rev": rev}
     return {**key_of(job)._asdict(), **about, "line": line_of(job)}
 
 
@@ -280,7 +219,7 @@ SELECT (SELECT count(*) FROM contentops.job WHERE state IN ('submitting', 'unkno
     WHERE c.relnamespace = 'contentops'::regnamespace AND c.relkind = 'r')"""
 
 
-class Overview(Struct, frozen=True, kw_only=True):
+class Overview(Struct, frozen=True):
     """A ledger, and who works with it. Times are UTC."""
 
     postgresql: str
@@ -300,20 +239,11 @@ class Overview(Struct, frozen=True, kw_only=True):
 def overview(session: LedgerSession) -> Overview:
     """Return the overview of a ledger. Raises as `LedgerSession.run` does, and StateError for a newer ledger."""
     version = schema.version(session)
-    schema.refuse_newer(version)
     ((postgresql, read_only),) = session.run(_SERVER)
     if version == 0:
-        return Overview(postgresql=postgresql, read_only=read_only, version=0)
+        return Overview(postgresql, read_only, version)
     ((jobs, texts, size),) = session.run(_COUNTS)
-    return Overview(
-        postgresql=postgresql,
-        read_only=read_only,
-        version=version,
-        entries=jobs,
-        texts=texts,
-        bytes=size,
-        runners=live_runners(session),
-    )
+    return Overview(postgresql, read_only, version, jobs, texts, size, live_runners(session))
 
 
 # ---- A process that works over a ledger: alive as long as its session lives.
@@ -332,7 +262,7 @@ class Runner:
     ) -> None:
         """`page`: the address of the CI run, if there is one. Raises as `LedgerSession.run` does."""
         schema.prepare(session)
-        self.session, self.clock, self.who = session, clock, who or user_at_host()
+        self.session, self.clock = session, clock
         self.number = _next_number(session)
         # A replica that was promoted may give a number twice.
         while not session.lock(RUNNER, self.number):
@@ -340,7 +270,7 @@ class Runner:
         session.run(
             "INSERT INTO contentops.runner (number, who, page) VALUES (%s, %s, %s)"
             " ON CONFLICT (number) DO UPDATE SET who = excluded.who, page = excluded.page, started_at = now()",
-            (self.number, self.who, page),
+            (self.number, who or user_at_host(), page),
         )
 
 

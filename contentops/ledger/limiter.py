@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from contentops.execution.limiter import LONGEST_PAUSE, WINDOW, Limiter, LimiterState
-from contentops.ledger.session import LedgerSession, Row, read_json
+from contentops.json_reader import decode_json
+from contentops.ledger.session import LedgerSession, Row
 from contentops.model import ApiSettings
 
 if TYPE_CHECKING:
@@ -122,7 +123,10 @@ class SharedLimiter:
 
 def _state(text: str, clock: float) -> LimiterState:
     """Return the state in a row; an unusable row counts as empty, and a time in the future as now."""
-    row = read_json(text, LimiterState) or LimiterState()
+    try:
+        row = decode_json(text, LimiterState)
+    except (msgspec.MsgspecError, ValueError):
+        row = LimiterState()
     return LimiterState(
         sent=sorted(min(each, clock) for each in row.sent if each > clock - 2 * WINDOW)[-MOST:],
         allowed=row.allowed,
@@ -140,21 +144,3 @@ _SALT = b"contentops account\n"
 def account_of(api: ApiSettings, key: str) -> str:
     """Return the name of an account: its server, and `api.account` or a digest of the key, which does not give it."""
     return f"{api.server} {api.account or hashlib.sha256(_SALT + key.encode()).hexdigest()[:16]}"
-
-
-def sign_in(session: LedgerSession, account: str, per_minute: int) -> None:
-    """Store the requests a minute of an account. Raises as `LedgerSession.run` does."""
-    session.run(
-        "INSERT INTO contentops.account AS a (id, per_minute) VALUES (%s, %s)"
-        " ON CONFLICT (id) DO UPDATE SET per_minute = excluded.per_minute WHERE a.per_minute <> excluded.per_minute",
-        (account, per_minute),
-    )
-
-
-def limit_of(session: LedgerSession, account: str, per_minute: int) -> int:
-    """Return the requests a minute of an account for a reader: the stricter of its settings and the ledger's.
-
-    Writes nothing, so that reading a branch changes nothing for runs that pay. Raises as `LedgerSession.run` does.
-    """
-    rows = session.run("SELECT per_minute FROM contentops.account WHERE id = %s", (account,))
-    return min((one for one in (per_minute, *(row[0] for row in rows)) if one > 0), default=0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -13,6 +12,7 @@ from msgspec import Struct
 from contentops.errors import LockHeld
 from contentops.ledger.jobs import (
     ALIVE,
+    RUNNER,
     WORKING,
     JobKey,
     JobStage,
@@ -27,14 +27,9 @@ from contentops.ledger.jobs import (
     row_of,
     stage_of,
 )
-from contentops.ledger.limiter import (
-    SharedLimiter,
-    account_of,
-    limit_of,
-    sign_in,
-)
+from contentops.ledger.limiter import SharedLimiter, account_of
 from contentops.ledger.session import LedgerSession, Row, taken, utc
-from contentops.model import ApiSettings, Job, JobState, PendingSubmit, RequestId
+from contentops.model import ApiSettings, Job, JobState, RequestId
 
 if TYPE_CHECKING:
     import psycopg
@@ -46,54 +41,27 @@ APPLYING = 0x636F7232
 """The class of the advisory locks of applies."""
 
 _HOLDER = f"""
-SELECT who, page, {utc("since")} FROM contentops.applying
-WHERE lineage = %s AND environment = %s"""
+SELECT r.who, r.page, {utc("r.started_at")} FROM pg_locks a JOIN pg_locks n USING (locktype, database, pid, granted)
+JOIN contentops.runner r ON r.number = n.objid::int WHERE locktype = 'advisory' AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND a.classid = {APPLYING} AND a.objid::int = %s AND n.classid = {RUNNER}"""
 
 
-@contextlib.contextmanager
-def applying(runner: Runner, scope: LedgerScope, *, page: str = "", shard: str = "") -> Iterator[None]:
-    """Hold the lock as long as the block runs. Raises LockHeld with who, where and since when.
+def lock_apply(runner: Runner, scope: LedgerScope, shard: str = "") -> None:
+    """Take the lock of an apply until the session of its runner ends.
 
-    Applies of different shards run at once; an apply of all items runs alone.
+    Applies of different shards run at once; an apply of all items runs alone. Raises LockHeld with who, where and since
+    when.
     """
-    session, whose = runner.session, (scope.lineage, scope.environment)
+    whose = (scope.lineage, scope.environment)
     locks = [(_number(*whose), bool(shard)), *([(_number(*whose, shard), False)] if shard else [])]
-    with contextlib.ExitStack() as held:
-        for number, shared in locks:
-            if not session.lock(APPLYING, number, shared=shared):
-                raise _lock_held(session.run(_HOLDER, whose), scope)
-            held.callback(session.unlock, APPLYING, number, shared=shared)
-        session.run(
-            "INSERT INTO contentops.applying (lineage, environment, who, page, since) VALUES (%s, %s, %s, %s, now())"
-            " ON CONFLICT (lineage, environment) DO UPDATE SET who = excluded.who, page = excluded.page, since = now()",
-            (*whose, runner.who, page),
-        )
-        yield
+    for number, shared in locks:
+        if not runner.session.lock(APPLYING, number, shared=shared):
+            raise _lock_held(runner.session.run(_HOLDER, (number,)), scope)
 
 
-@contextlib.contextmanager
-def spending(session: LedgerSession, lineage: str) -> Iterator[None]:
-    """Let one command of a project at a time plan and pay while the block runs, in whatever environment.
-
-    Raises LockHeld if another one does.
-    """
-    number = _number(lineage, "/")  # no environment has this name
-    if not session.lock(APPLYING, number):
-        raise LockHeld(
-            "another `contentops` command of this project spends from the budget of the month",
-            hint="wait for it to end: the budget is one for all environments",
-        )
-    try:
-        yield
-    finally:
-        session.unlock(APPLYING, number)
-
-
-def _lock_held(rows: list[tuple[object, ...]], scope: LedgerScope) -> LockHeld:
-    who = ""
-    if rows:
-        name, page, since = rows[0]
-        who = f": {name}{f' ({page})' if page else ''}, since {since}"
+def _lock_held(rows: list[Row], scope: LedgerScope) -> LockHeld:
+    who = "".join(f": {name}{f' ({page})' if page else ''}, since {since}" for name, page, since in rows[:1])
     named = f" for environment `{scope.environment}`" if scope.environment else ""
     return LockHeld(
         f"another `contentops` command works on this project{named}, on another machine or in another folder{who}",
@@ -186,6 +154,11 @@ class JobWriter:
         flushed = self.flushed
         return lambda: self._runner.clock() - flushed <= FENCE
 
+    def close(self) -> None:
+        """Release the claims of this run."""
+        number = self._runner.number
+        self._runner.session.run("UPDATE contentops.claim SET runner = NULL WHERE runner = %s", (number,))
+
     def _write(self, cursor: psycopg.Cursor[Row]) -> set[ClaimKey]:
         """Write all collected jobs; return the requests that were claimed for that.
 
@@ -215,7 +188,7 @@ class JobWriter:
         cursor.execute(_CLAIM, self._values(fresh))
         claimed = {ClaimKey(*row) for row in cursor.fetchall()}
         cursor.execute(_STATES, self._values(claimed))
-        stages = {JobKey(*key): JobStage(number, rev) for *key, number, rev in cursor.fetchall()}
+        stages = {JobKey(*key): (number, rev) for *key, number, rev in cursor.fetchall()}
         went_on = {ClaimKey(key.server, key.request_id) for key in stages if is_further(key, stages, self._seen)}
         if went_on:
             cursor.execute(_RELEASE, self._values(went_on))
@@ -228,11 +201,6 @@ class JobWriter:
 
     def _values(self, requests: Iterable[ClaimKey]) -> dict[str, object]:
         return {"lineage": self._scope.lineage, "runner": self._runner.number, "rows": json_of(requests)}
-
-
-def release(runner: Runner) -> None:
-    """Release the claims of a runner."""
-    runner.session.run("UPDATE contentops.claim SET runner = NULL WHERE runner = %s", (runner.number,))
 
 
 # ---- The ledger as one command of a project sees it: jobs, claims, the limiter of the account.
@@ -257,26 +225,34 @@ class ReadLedger:
         """The jobs of this environment that this checkout lacks, or of which it knows an earlier state."""
         self.elsewhere: Sequence[Job] = [job for jobs in found.jobs.values() for job in jobs]
         """Those of other environments."""
-        self.pending: Mapping[RequestId, PendingSubmit] = found.pending
-        """What others work on."""
+        self.pending: Mapping[RequestId, str] = found.pending
+        """What others work on, with the process that does."""
 
-    def sign_in(self, api: ApiSettings, key: str) -> SharedLimiter:
+    def limiter(self, api: ApiSettings, key: str) -> SharedLimiter:
         """Return the limiter of the account of a key."""
-        account = account_of(api, key)
-        return SharedLimiter(self._session, account, self._enter(account, api.requests_per_minute))
-
-    def _enter(self, account: str, per_minute: int) -> int:
-        """Return the requests a minute of an account, without storing them."""
-        return limit_of(self._session, account, per_minute)
+        return SharedLimiter(self._session, account_of(api, key), api.requests_per_minute)
 
     def jobs(self) -> list[Job]:
         """Return the present jobs of all environments that this checkout did not have when it was opened."""
         found = read(self._session, self._scope, self._known, but=self._number)
         return [job for jobs in found.jobs.values() for job in jobs]
 
-    def spending(self) -> AbstractContextManager[None]:
-        """Return a block in which no other command of the project spends. Entering it raises LockHeld."""
-        return spending(self._session, self._scope.lineage)
+    @contextlib.contextmanager
+    def spending(self) -> Iterator[None]:
+        """Let one command of the project at a time plan and pay while the block runs, in whatever environment.
+
+        Raises LockHeld if another one does.
+        """
+        number = _number(self._scope.lineage, "/")  # no environment has this name
+        if not self._session.lock(APPLYING, number):
+            raise LockHeld(
+                "another `contentops` command of this project spends from the budget of the month",
+                hint="wait for it to end: the budget is one for all environments",
+            )
+        try:
+            yield
+        finally:
+            self._session.unlock(APPLYING, number)
 
 
 class ProjectLedger(JobWriter, ReadLedger):
@@ -287,14 +263,6 @@ class ProjectLedger(JobWriter, ReadLedger):
         lacked = {key_of(job): stage_of(job) for job in (*self.lacking, *self.elsewhere)}
         JobWriter.__init__(self, runner, scope, self._known | lacked)
 
-    def _enter(self, account: str, per_minute: int) -> int:
-        sign_in(self._session, account, per_minute)
-        return per_minute
-
     def fill(self, known: Mapping[str, Sequence[Job]]) -> None:
         """Store the jobs of the checkout (by environment) that the ledger lacks. Raises StateError."""
         fill(self._session, self._scope, self._rows, known)
-
-    def close(self) -> None:
-        """Release the claims of this run."""
-        release(self._runner)

@@ -13,13 +13,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-import msgspec
 import psycopg
 from msgspec import Struct
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from contentops.errors import ExitCode, NotShared, StateError
-from contentops.json_reader import decode_json
 from contentops.loopback import is_loopback
 
 if TYPE_CHECKING:
@@ -29,10 +27,9 @@ if TYPE_CHECKING:
 # ---- The address of a ledger: its host and database, its form without a password, and what a file may state of it.
 
 PORT = "5432"
-_PLAIN = frozenset({"host", "hostaddr", "port", "dbname", "user", "sslmode", "service", "target_session_attrs"})
+_PLAIN = frozenset({"host", "hostaddr", "port", "dbname", "user", "service", "target_session_attrs"})
 """What an address in a file may say. Everything else is about authentication, or names files of a machine."""
-_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-"""From the weakest to the strictest."""
+STRICT = "verify-full"
 REQUIRED = "scram-sha-256,none"
 """How a server may ask for a password: not in clear text and not as MD5."""
 _KNOWS_REQUIRED = 160_000
@@ -50,22 +47,10 @@ def _parts(url: str) -> dict[str, Any]:
 
 def beyond_plain(url: str) -> tuple[str, ...]:
     """Return the settings of an address that a file of a repository may not state."""
-    stated = _parts(url).keys()
-    # A service has its own `sslmode`, which cannot be known here and would be overridden.
-    return tuple(sorted(stated - _PLAIN | (stated & {"sslmode"} if "service" in stated else set())))
-
-
-def with_operators_tls(url: str) -> str:
-    """Return an address from a file, with this machine's `sslmode` if that of the file is weaker.
-
-    This machine's is `PGSSLMODE`, else that of the service in `PGSERVICE`, else libpq's own default.
-    """
-    stated = str(_parts(url).get("sslmode") or "")
-    options = psycopg.pq.Conninfo.get_defaults()
-    own = next((option.val.decode() for option in options if option.keyword == b"sslmode" and option.val), "")
-    if {stated, own} <= {*_SSL_MODES} and _SSL_MODES.index(stated) < _SSL_MODES.index(own):
-        return make_conninfo(url, sslmode=own)
-    return url
+    parts = _parts(url)
+    # The strictest `sslmode` weakens none of this machine.
+    strict = {"sslmode"} if parts.get("sslmode") == STRICT else set()
+    return tuple(sorted(parts.keys() - _PLAIN - strict))
 
 
 def remote_servers(url: str) -> tuple[str, ...]:
@@ -135,7 +120,7 @@ _WHO = (
     "passwords are sent only with `scram-sha-256`"
 )
 _FAULTS: Mapping[str, Fault] = {
-    "08": Fault(passes=True),  # the connection broke
+    "08": Fault(passes=True, hint="check the address and that PostgreSQL is running"),  # no connection, or it broke
     "25006": Fault(
         passes=True, hint="the database is read-only: use the address of the primary, or allow writes", elsewhere=True
     ),
@@ -161,7 +146,6 @@ _FAULTS: Mapping[str, Fault] = {
 }
 """By the beginning of a SQLSTATE; the longest one counts. Any other is reported at once."""
 _UNKNOWN = Fault(passes=False)
-_AWAY = Fault(passes=True, hint="check the address and that PostgreSQL is running")
 
 _WORDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (state, re.compile(words))
@@ -175,22 +159,12 @@ _WORDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     )
 )
 """libpq reports a failed connection in words alone, in English by default; other languages count as away."""
-_EACH = re.compile(r"(?=connection to server at )")
 
 
 def fault_of(error: psycopg.Error) -> Fault:
     """Return what a command should do about an error of PostgreSQL: wait, connect again, or stop."""
-    return _fault(error.sqlstate) if error.sqlstate else _unconnected(str(error))
-
-
-def _unconnected(words: str) -> Fault:
-    """Return the fault of a failed connection, from its message; with several servers, one may come back."""
-    tried = [part for part in _EACH.split(words) if part.startswith("connection to")] or [words]
-    faults = [next((_fault(state) for state, known in _WORDS if known.search(part)), _AWAY) for part in tried]
-    return next((fault for fault in faults if fault.passes), faults[0])
-
-
-def _fault(state: str) -> Fault:
+    words = str(error)
+    state = error.sqlstate or next((state for state, known in _WORDS if known.search(words)), "08")
     known = (state[:length] for length in range(len(state), 1, -1))
     return next((_FAULTS[part] for part in known if part in _FAULTS), _UNKNOWN)
 
@@ -209,6 +183,10 @@ OVERDUE = 5.0
 """Seconds of waiting after which a stop counts; also what a client waits beyond the time limit of a statement."""
 WATCH = 0.5
 """Seconds between two looks at how long an answer takes."""
+STATEMENT = 30
+"""Seconds after which PostgreSQL ends a statement."""
+SILENCE = 15
+"""Seconds after which PostgreSQL ends a silent session with its locks."""
 UNFINISHED = 5
 """Seconds after which PostgreSQL ends an idle transaction."""
 OLDEST = 14
@@ -222,15 +200,7 @@ RETRY = 0.2
 
 
 _LOCK = ("SELECT pg_try_advisory_lock(%s, %s)", "SELECT pg_try_advisory_lock_shared(%s, %s)")
-_UNLOCK = ("SELECT pg_advisory_unlock(%s, %s)", "SELECT pg_advisory_unlock_shared(%s, %s)")
 """By whether a lock is shared."""
-
-
-class Timeouts(Struct, frozen=True, kw_only=True):
-    """Seconds after which PostgreSQL ends a statement, and a silent session with its locks."""
-
-    statement: int = 30
-    silence: int = 15
 
 
 class LedgerAway(NotShared):
@@ -267,7 +237,6 @@ class LedgerSession:
         patience: float | None = None,
         stopped: Callable[[], bool] = lambda: False,
         until: float = math.inf,
-        timeouts: Timeouts | None = None,
     ) -> None:
         """Connect; `until` is a time of `time.monotonic`.
 
@@ -275,8 +244,6 @@ class LedgerSession:
         """
         self.url, self._name = url, name
         self._patience, self.stopped, self._until = PATIENCE if patience is None else patience, stopped, until
-        timeouts = timeouts or Timeouts()
-        self._statement, self._silence = timeouts.statement, timeouts.silence
         self._locks: list[tuple[int, int, bool]] = []
         """Kind, number, and whether others may share it."""
         self._gone: StateError | None = None
@@ -341,11 +308,11 @@ class LedgerSession:
             self._locks.append((kind, number, shared))
         return locked
 
-    def unlock(self, kind: int, number: int, *, shared: bool = False) -> None:
-        """Release an advisory lock; a closed session has released it already."""
-        self._locks.remove((kind, number, shared))
+    def unlock(self, kind: int, number: int) -> None:
+        """Release an advisory lock that is not shared; a closed session has released it already."""
+        self._locks.remove((kind, number, False))
         with contextlib.suppress(StateError):
-            self.run(_UNLOCK[shared], (kind, number))
+            self.run("SELECT pg_advisory_unlock(%s, %s)", (kind, number))
 
     def _tried(self, once: Callable[[psycopg.Connection[Row]], T]) -> T:
         """Call `once` and return its result; if the connection breaks, call it again on a new one."""
@@ -354,7 +321,10 @@ class LedgerSession:
             while True:
                 if self._gone is not None:
                     raise self._gone
+                was_closed = self._connection.closed
                 try:
+                    if was_closed:
+                        self._renew()
                     with self._asking(self._connection):
                         answer = once(self._connection)
                     self._spoke = time.monotonic()
@@ -365,12 +335,10 @@ class LedgerSession:
                         raise self._refused(error) from None
                     if fault.elsewhere:
                         self._connection.close()
-                    if self._connection.closed:
-                        self._again(began, error)
-                    else:
-                        self._bear(began, error)
-                        if not isinstance(error, psycopg.errors.TransactionRollback):
-                            self._closed.wait(RETRY)
+                    self._bear(began, error, is_lost=was_closed and not fault.passes)
+                    has_broken = self._connection.closed and not was_closed
+                    if not (has_broken or isinstance(error, psycopg.errors.TransactionRollback)):
+                        self._closed.wait(RETRY)
 
     @contextlib.contextmanager
     def _asking(self, connection: psycopg.Connection[Row]) -> Iterator[None]:
@@ -402,16 +370,13 @@ class LedgerSession:
             if (version := connection.info.server_version // 10_000) < OLDEST:
                 message = f"`{shown(self.url)}` is PostgreSQL {version}, and a ledger needs {OLDEST} or newer"
                 raise StateError(message, code="ledger-server-old", hint="older versions do not end silent sessions")
-            if (encoding := connection.info.parameter_status("server_encoding")) != "UTF8":
-                message = f"the database of the ledger `{shown(self.url)}` stores text as {encoding}"
-                raise StateError(message, code="ledger-encoding", hint="create one with `ENCODING 'UTF8'`")
             (row,) = connection.execute(
                 "SELECT pg_backend_pid(), (SELECT backend_start::text FROM pg_stat_activity"
                 " WHERE pid = pg_backend_pid()), set_config('idle_session_timeout', %s, false),"
                 " set_config('idle_in_transaction_session_timeout', %s, false),"
                 " set_config('statement_timeout', %s, false), set_config('lock_timeout', '0', false),"
                 " set_config('synchronous_commit', 'on', false)",
-                (f"{self._silence}s", f"{UNFINISHED}s", f"{self._statement}s"),
+                (f"{SILENCE}s", f"{UNFINISHED}s", f"{STATEMENT}s"),
             )
             if row[0] != connection.info.backend_pid:
                 # A pooler names another process at the start than the one that answers.
@@ -421,25 +386,11 @@ class LedgerSession:
                 raise StateError(message, code="ledger-pooler", hint="use the address of PostgreSQL itself")
         return connection, row[:2]
 
-    def _again(self, began: float, error: psycopg.Error) -> None:
-        """Make a new connection with the same locks."""
-        while True:
-            self._bear(began, error)
-            try:
-                self._renew()
-            except psycopg.Error as latest:
-                error = latest
-                if not fault_of(error).passes:
-                    self._gone = self._away(error, _GONE)
-                    raise self._gone from None
-                self._closed.wait(RETRY)
-            else:
-                return
-
-    def _bear(self, began: float, error: psycopg.Error) -> None:
-        """Raise LedgerAway if a fault has lasted too long, or waiting is not wanted."""
+    def _bear(self, began: float, error: psycopg.Error, *, is_lost: bool) -> None:
+        """Raise LedgerAway if a fault has lasted too long, waiting is not wanted, or does not help (`is_lost`)."""
         now = time.monotonic()
-        if now - began > self._patience or now > self._until or self._closed.is_set() or self.stopped():
+        is_over = now - began > self._patience or now > self._until or self._closed.is_set()
+        if is_lost or is_over or self.stopped():
             self._gone = self._away(error, _GONE)
             if self.stopped():
                 self._gone.exit_code = ExitCode.INTERRUPTED
@@ -464,7 +415,7 @@ class LedgerSession:
         self._connection, self._backend, self._spoke = fresh, backend, time.monotonic()
 
     def _ping(self) -> None:
-        often = self._silence / 6
+        often = SILENCE / 6
         while not self._closed.wait(often):
             with self._guard:
                 if self._gone is None and time.monotonic() - self._spoke > often:
@@ -486,7 +437,7 @@ class LedgerSession:
                 continue
             connection, since = asked
             waited, now = time.monotonic() - since, time.monotonic()
-            if waited > self._statement + OVERDUE or (waited > OVERDUE and (now > self._until or self.stopped())):
+            if waited > STATEMENT + OVERDUE or (waited > OVERDUE and (now > self._until or self.stopped())):
                 with (
                     contextlib.suppress(psycopg.Error, OSError),
                     socket.socket(fileno=os.dup(connection.fileno())) as line,
@@ -500,11 +451,8 @@ class LedgerSession:
         return (LedgerAway if fault.passes else LedgerDenied)(f"the ledger `{shown(self.url)}` {words}", hint=hint)
 
     def _refused(self, error: psycopg.Error) -> StateError:
-        hint = fault_of(error).hint
-        if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName):
-            return StateError(f"`{shown(self.url)}` is not a ledger yet", code="ledger-empty", hint=hint)
         message = f"the ledger `{shown(self.url)}` refuses: {_words(error)}"
-        return StateError(message, code="ledger-refused", hint=hint)
+        return StateError(message, code="ledger-refused", hint=fault_of(error).hint)
 
 
 def taken() -> WorkTaken:
@@ -537,7 +485,7 @@ _SCHEMA_LOCK = 0x636F6E74
 
 
 def version(session: LedgerSession) -> int:
-    """Return the version of a ledger's tables; 0: it has none."""
+    """Return the version of a ledger's tables; 0: it has none. Raises StateError for those of a newer version."""
     return session.transaction(_version)
 
 
@@ -558,23 +506,13 @@ def migrate(session: LedgerSession) -> int:
             cursor.execute(tables.encode())
         return before
 
-    before = session.transaction(work)
-    refuse_newer(before)
-    return before
+    return session.transaction(work)
 
 
 def prepare(session: LedgerSession) -> None:
     """Create the tables in a database that has none. Raises StateError if it has those of a newer version."""
-    if (number := version(session)) == 0:
+    if version(session) == 0:
         migrate(session)
-    refuse_newer(number)
-
-
-def refuse_newer(number: int) -> None:
-    """Raise StateError for the number of a version that this program does not know."""
-    if number > VERSION:
-        message = f"the ledger has the tables of a newer version ({number}; this program knows {VERSION})"
-        raise StateError(message, code="ledger-newer", hint="update contentops on this machine")
 
 
 def _version(cursor: psycopg.Cursor[Row]) -> int:
@@ -582,20 +520,13 @@ def _version(cursor: psycopg.Cursor[Row]) -> int:
     if not (cursor.fetchone() or (False,))[0]:
         return 0
     cursor.execute("SELECT max(number) FROM contentops.version")
-    return int((cursor.fetchone() or (0,))[0] or 0)
-
-
-# ---- Reads rows of a ledger, which are not trusted: anyone who may write there may have made them.
+    number = int((cursor.fetchone() or (0,))[0] or 0)
+    if number > VERSION:
+        message = f"the ledger has the tables of a newer version ({number}; this program knows {VERSION})"
+        raise StateError(message, code="ledger-newer", hint="update contentops on this machine")
+    return number
 
 
 def utc(column: str) -> str:
     """Return an SQL expression that gives a column's time as ISO 8601."""
     return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""
-
-
-def read_json(text: str, kind: type[T]) -> T | None:
-    """Decode the JSON of a row as an object of type `kind`; None if it has another form."""
-    try:
-        return decode_json(text, kind)
-    except (msgspec.MsgspecError, ValueError):
-        return None

@@ -326,17 +326,6 @@ ACCEPTED = frozenset({JobState.RUNNING, JobState.FAILED, JobState.PAID, JobState
 """The states that only a server's answer can set."""
 
 
-class PendingSubmit(Struct, frozen=True, kw_only=True):
-    """A submit that another process works on."""
-
-    state: str
-    """As a `JobState`; `claimed`: it is not ordered yet."""
-    since: str
-    """When it was claimed, ISO time, UTC."""
-    holder: str
-    """The process that has claimed it, for people: `apply on HOST`; or that its row cannot be used."""
-
-
 class State(Struct, frozen=True, kw_only=True, dict=True):
     """The recorded state: the record of each item, and its jobs."""
 

@@ -33,7 +33,6 @@ from contentops.model import (
     Json,
     LookUp,
     Observed,
-    PendingSubmit,
     Plan,
     Poll,
     Project,
@@ -73,7 +72,6 @@ if TYPE_CHECKING:
 # ---- Claims the submits of a plan in the ledger, so that no other process pays for them.
 
 _WORKING = frozenset({JobState.SUBMITTING, JobState.UNKNOWN, JobState.RUNNING})
-_ANOTHER = PendingSubmit(state="claimed", since="", holder="another process")
 
 
 def claim(shared: ProjectLedger, plan: Plan) -> Plan:
@@ -81,7 +79,7 @@ def claim(shared: ProjectLedger, plan: Plan) -> Plan:
     wanted = {(plan.server, name) for change in plan.changes if (name := submit_id(plan.lineage, change)) is not None}
     jobs = (job for change in plan.changes for job in (change.job, *change.collected_jobs))
     wanted |= {(one.server, one.request_id) for one in jobs if one is not None and one.state in _WORKING}
-    claimed = dict.fromkeys(shared.claim(wanted), _ANOTHER)
+    claimed = dict.fromkeys(shared.claim(wanted), "another process")
     return structs.replace(plan, changes=tuple(with_claims(claimed, plan.lineage, change) for change in plan.changes))
 
 

@@ -13,9 +13,9 @@ from contentops.ci.runner import run_page
 from contentops.errors import Check, Diagnostic, NotShared, Refused, Severity, StateError, UsageError
 from contentops.ledger import session as schema
 from contentops.ledger.jobs import LedgerScope, Overview, Runner, overview
-from contentops.ledger.limiter import SharedLimiter, account_of, limit_of
-from contentops.ledger.project import ProjectLedger, ReadLedger, applying
-from contentops.ledger.session import LedgerAway, LedgerSession, beyond_plain, remote_servers, shown, with_operators_tls
+from contentops.ledger.limiter import SharedLimiter, account_of
+from contentops.ledger.project import ProjectLedger, ReadLedger, lock_apply
+from contentops.ledger.session import LedgerAway, LedgerSession, beyond_plain, remote_servers, shown
 from contentops.model import Job, Project
 from contentops.operations.opening import OpenedLedger, Runtime, jobs_by_environment
 from contentops.sanitize import visible
@@ -53,7 +53,7 @@ def address(project: Project, runtime: Runtime) -> str:
         if runtime.ask is None or not runtime.ask(question):
             raise trust.unlisted_ledger(visible(server), environ)
         trust.remember(server, environ, "ledgers")
-    return with_operators_tls(url)
+    return url
 
 
 @contextlib.contextmanager
@@ -116,22 +116,20 @@ def limiting(project: Project, key: str, runtime: Runtime) -> Iterator[SharedLim
         with contextlib.suppress(StateError, NotShared, Refused):
             url = address(project, structs.replace(runtime, ask=None))
             session = closing.enter_context(LedgerSession(url, patience=0, stopped=runtime.stopped))
-            account = account_of(project.api, key)
-            per_minute = limit_of(session, account, project.api.requests_per_minute)
-            limiter = SharedLimiter(session, account, per_minute)
+            limiter = SharedLimiter(session, account_of(project.api, key), project.api.requests_per_minute)
         yield limiter
 
 
 @contextlib.contextmanager
 def _applying(project: Project, scope: LedgerScope, runtime: Runtime, shard: str) -> Iterator[Runner]:
     """Open a runner that may apply, as the only one of its project and environment, or of its shard."""
-    page, url = run_page(runtime.environ), address(project, runtime)
+    url = address(project, runtime)
     with LedgerSession(
         url, name="contentops apply", patience=runtime.patience, stopped=runtime.stopped, until=runtime.until
     ) as session:
-        runner = Runner(session, page=page)
-        with applying(runner, scope, page=page, shard=shard):
-            yield runner
+        runner = Runner(session, page=run_page(runtime.environ))
+        lock_apply(runner, scope, shard)
+        yield runner
 
 
 def _scope(project: Project, store: StateStore) -> LedgerScope:

@@ -154,7 +154,7 @@ class Workspace:
         api = self.project.api
         if self.ledger is None:
             return Limiter(api.requests_per_minute)
-        return self.ledger.sign_in(api, self.runtime.environ.get(api.key_env, "").strip())
+        return self.ledger.limiter(api, self.runtime.environ.get(api.key_env, "").strip())
 
     @property
     def state(self) -> State:

@@ -29,7 +29,6 @@ from contentops.model import (
     Note,
     Observed,
     OnSourceChange,
-    PendingSubmit,
     Plan,
     Publish,
     Reason,
@@ -543,8 +542,8 @@ CLAIMED = "held"
 """The kind of the reason that another process has claimed an item."""
 
 
-def with_claims(claimed: Mapping[RequestId, PendingSubmit], lineage: str, change: Change) -> Change:
-    """Return the change without the steps that other processes have claimed.
+def with_claims(claimed: Mapping[RequestId, str], lineage: str, change: Change) -> Change:
+    """Return the change without the steps that other processes (the values) have claimed.
 
     If a live process has claimed the submit of its text, the whole change is left to that process; if it has claimed an
     earlier job, only that collect step is.
@@ -558,13 +557,12 @@ def with_claims(claimed: Mapping[RequestId, PendingSubmit], lineage: str, change
         claim = claimed[change.collected_jobs[0].request_id]  # it only collects, and all of that is claimed
     if claim is None or change.blocked:
         return structs.replace(change, steps=steps)
-    detail = f"{claim.holder} is working on it ({claim.state})" + (f", since {claim.since}" if claim.since else "")
     return structs.replace(
         change,
         action=Action.PENDING,
         steps=(),
-        reasons=(*change.reasons, Reason(kind=CLAIMED, detail=detail)),
-        claimed_by=claim.holder,
+        reasons=(*change.reasons, Reason(kind=CLAIMED, detail=f"{claim} is working on it")),
+        claimed_by=claim,
         blocked_job=change.job,
         hint="",
     )

@@ -33,7 +33,6 @@ from contentops.model import (
     Observed,
     OnEdit,
     OnSourceChange,
-    PendingSubmit,
     Project,
     Promote,
     Reason,
@@ -117,8 +116,8 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     """The servers that this environment paid for texts; the bundled one only where a model wrote."""
     honours_ids: bool | None = None
     """Whether the server uses our request id as its job id; None: not known yet."""
-    claimed: Mapping[RequestId, PendingSubmit] = field(default_factory=dict)
-    """The submits that other processes have claimed."""
+    claimed: Mapping[RequestId, str] = field(default_factory=dict)
+    """The submits that other processes have claimed: by request id, the process, for people."""
     approvals: Approvals = NO_APPROVALS
     """Who approved which text."""
     spent: Callable[[], MonthSpend] = MonthSpend

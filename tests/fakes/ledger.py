@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-_TABLES = ("account", "limiter", "job", "claim")
+_TABLES = ("limiter", "job", "claim")
 Rows = dict[str, list[tuple[str]]]
 
 

@@ -1,14 +1,8 @@
 -- What several machines share. Records and files stay in git.
 
--- One row per account of a server.
-CREATE TABLE contentops.account (
-    id text PRIMARY KEY,                         -- the server, and `api.account` or a digest of the key
-    per_minute int NOT NULL                      -- `api.requests_per_minute`, as the last apply said
-);
-
 -- What was sent in the last minute, and until when all hold back.
 CREATE TABLE contentops.limiter (
-    account text PRIMARY KEY,
+    account text PRIMARY KEY,                    -- the server, and `api.account` or a digest of the key
     state jsonb NOT NULL DEFAULT '{}'
 ) WITH (fillfactor = 20);
 
@@ -47,13 +41,3 @@ CREATE TABLE contentops.claim (
     PRIMARY KEY (lineage, server, request_id)
 );
 CREATE INDEX claim_runner ON contentops.claim (runner) WHERE runner IS NOT NULL;
-
--- Who applies a project's environment, for messages; the right to do so is an advisory lock.
-CREATE TABLE contentops.applying (
-    lineage text NOT NULL,
-    environment text NOT NULL,
-    who text NOT NULL,
-    page text NOT NULL DEFAULT '',
-    since timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (lineage, environment)
-);
