@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from contentops.ci.results import has_owner
+from contentops.ci.results import owners_of
 from contentops.digest import Digest
 from contentops.documents.preset import PRESETS
 from contentops.execution.primitives import iso
@@ -150,7 +150,8 @@ def test_doctor_counts_texts_and_readers(site: Path, invoke: Run, processes: Non
     ("contentops.approvals @a", True), ("site/ @a", True), ("/site @a", True), ("/site/** @a", True),
     ("/site/* @a", True), ("contentops.approvals/ @a", False),
     ("*.lock @a\n# *.approvals @b\n*.approvals c@acme.example", True), ("*.lock @a\n# *.approvals @b", False),
+    ("* @a\n*.approvals", False),
 ])  # fmt: skip
 def test_a_line_names_owners_of_the_file(text: str, named: bool) -> None:
-    """As the hosts read the file, but for a later line that takes owners away."""
-    assert has_owner(text, "site/contentops.approvals") is named
+    """As the hosts read the file: the last line that fits counts, also one that takes owners away."""
+    assert bool(owners_of(text, "site/contentops.approvals")) is named

@@ -11,7 +11,7 @@ import pytest
 from contentops.errors import Refused
 from contentops.execution.primitives import Stop
 from contentops.operations.opening import HERE, open_project
-from contentops.pages import views
+from contentops.pages import lists
 from contentops.pages.app import ROUTES, problem
 from contentops.pages.site import Links, Site, render
 from contentops.pages.views import stream
@@ -53,7 +53,7 @@ def words(html: str) -> str:
 
 def ids(html: str) -> list[str]:
     """The ids in the rows of a list."""
-    return [unescape(one) for one in re.findall(r'<span class="path" dir="auto">([^<]+)</span>', html)]
+    return [unescape(one) for one in re.findall(r'<(?:span|p) class="path" dir="auto">([^<]+)</', html)]
 
 
 def test_the_overview_says_what_waits_for_whom(root: Path) -> None:
@@ -106,9 +106,9 @@ def test_the_list_counts_what_plan_and_overview_count(root: Path) -> None:
     site = site_of(root)
     snapshot = site.review.snapshot()
     assert snapshot.plan is not None
-    all_, to_read = views.items(site, {}).model, views.items(site, {"state": "to-read"}).model
-    assert isinstance(all_, views.ItemsView)
-    assert isinstance(to_read, views.ItemsView)
+    all_, to_read = lists.items(site, {}).model, lists.items(site, {"state": "to-read"}).model
+    assert isinstance(all_, lists.ItemsView)
+    assert isinstance(to_read, lists.ItemsView)
     chips = {badge.key: number for badge, number in all_.chips}
     assert {state.value: chips[state.value] for state in snapshot.plan.approvals} == {
         state.value: number for state, number in snapshot.plan.approvals.items()

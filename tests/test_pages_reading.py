@@ -1,12 +1,15 @@
 """The reading side of the review page: what is shown where, what is found, and how a text looks to its readers."""
 
+import os
 import re
 from pathlib import Path
 
 import pytest
 
+from contentops.pages.site import is_owned_by
 from tests import review_project
 from tests.pages import Browser
+from tests.running import Clock
 from tests.test_pages_lists import ids, words
 
 
@@ -75,3 +78,93 @@ def test_nothing_that_is_empty_has_a_card(tmp_path: Path) -> None:
     assert "<h2>Checks</h2>" not in overview
     assert ">Credits</th>" not in pages.get("/spend").text
     assert "Spent" not in pages.get("/items").text
+
+
+# --- found ------------------------------------------------------------------------------------------------
+
+
+def put(root: Path, item: str, front: str, body: str = "") -> None:
+    """Add lines to the front matter of a text, and replace its body."""
+    path = root / f"out/{item}.md"
+    head, _, rest = path.read_text("utf-8").removeprefix("---\n").partition("---\n")
+    path.write_text(f"---\n{front}{head}---\n{body or rest}", "utf-8")
+    os.utime(path, (0, 0))
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Path:
+    """Ten texts: one in German that belongs to the editor, one in Hebrew, and one that `CODEOWNERS` gives to a team."""
+    review_project.build(tmp_path, 10)
+    (tmp_path / ".git").mkdir()
+    put(
+        tmp_path,
+        "blog/desk-booking",
+        "lang: de\nowner: Example Editor\n",
+        "\nEine **Tages\nkarte** gilt.\n\nWas? Nichts.\n",
+    )
+    put(tmp_path, "blog/quiet-rooms", "lang: he\n")
+    (tmp_path / "CODEOWNERS").write_text("* @all\n/out/ \n/out/docs/ @docs-team @writers\n", "utf-8")
+    return tmp_path
+
+
+def test_a_search_shows_the_sentences(shelf: Path) -> None:
+    """Words across a line and emphasis are found in any case; each sentence leads to its place in the text."""
+    pages = Browser(shelf, person=review_project.EDITOR)
+    html = pages.get("/items?q=TAGES+Karte").text
+    assert "“TAGES Karte”: 1 place in 1 text" in words(html)
+    assert '<p class="sentence" lang="de" dir="auto">' in html
+    assert 'view=text#:~:text=Tages%20karte">Eine <mark>Tages karte</mark> gilt.</a>' in html
+    many = words(pages.get("/items?q=rooms").text)
+    assert re.search(r"“rooms”: \d\d places in 9 texts", many)
+    assert "No text says “dya pass”" in words(pages.get("/items?q=dya+pass").text)
+
+
+@pytest.mark.parametrize(("query", "found"), [
+    ("owner=me", {"blog/desk-booking"}), ("lang=he", {"blog/quiet-rooms"}), ("lang=xx", None),
+    ("owner=%40docs-team%2C+%40writers", {"docs/getting-started"}), ("owner=none&lang=he", {"blog/quiet-rooms"}),
+    ("folder=out/docs", {"docs/getting-started"}), ("folder=out/none", None), ("q=karte&lang=he", set()),
+    ("q=karte&owner=me&state=waiting", {"blog/desk-booking"}), ("state=open&lang=de", {"blog/desk-booking"}),
+])  # fmt: skip
+def test_a_list_is_narrowed_by_its_address(shelf: Path, query: str, found: set[str] | None) -> None:
+    """By owner, language and folder, each with the others; an unknown value is ignored and named."""
+    html = Browser(shelf, person=review_project.EDITOR).get(f"/items?{query}").text
+    seen = {one.replace("%2F", "/") for one in re.findall(r'class="name[^>]* href="/item\?id=([^&"]+)', html)}
+    if found is None:
+        assert "so it is ignored" in html
+    elif "docs/getting-started" in found:
+        assert seen
+        assert {one.partition("/")[0] for one in seen} == {"docs"}
+    else:
+        assert seen == found
+
+
+def test_the_overview_says_whose_a_text_is_and_in_which_language(shelf: Path) -> None:
+    """Chips lead to the parts of what waits; a title is spoken in its language."""
+    html = Browser(shelf, person=review_project.EDITOR).get("/").text
+    said = words(html)
+    for chip in ("All ", "Yours 1", "German 1", "Hebrew 1"):
+        assert chip in said
+    assert "German, yours" in said
+    assert '<a href="/items?state=open&amp;owner=me">' in html
+    assert '<a class="name clip" lang="he" dir="auto"' in html
+
+
+@pytest.mark.parametrize(("name", "person", "theirs"), [
+    ("Ann Bee", "Ann Bee <ann@example.com>", True), ("ann@example.com", "A <Ann@example.com>", True),
+    ("@ann, @bob", "A <ann@example.com>", True), ("@ann", "A <12+ann@users.noreply.example>", True),
+    ("Ann", "Ann Bee <a@example.com>", False), ("", "Ann <ann@example.com>", False), ("@x", "", False),
+    ("Bob, Ann Bee", "ann bee <x@example.com>", True),
+])  # fmt: skip
+def test_an_owner_is_a_person_by_name_or_address(name: str, person: str, *, theirs: bool) -> None:
+    """The name, the address, or what stands before its @."""
+    assert is_owned_by(name, person) is theirs
+
+
+def test_a_search_of_ten_thousand_texts_takes_a_moment(tmp_path: Path, processor_time: Clock) -> None:
+    """The words are in memory, and only the files of one page are read: here a tenth of the texts in a tenth of it."""
+    review_project.build(tmp_path, 1_000)
+    pages = Browser(tmp_path)
+    pages.get("/")
+    before = processor_time()
+    assert "in 1,000 texts" in pages.get("/items?q=small+rooms+").text
+    assert processor_time() - before < 0.3

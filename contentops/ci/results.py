@@ -283,6 +283,16 @@ def locks_in_history(project: Project, environment: str) -> list[str]:
 
 _GITHUB_FOLDERS: Final = (".github", "", "docs")
 _COMPLETE: Final = "# Who may say which texts are approved: replace @OWNER by people or a team, and take the # away."
+_FOLDERS: Final = (".github", ".gitlab", ".forgejo", ".gitea", "", "docs")
+
+
+def code_owners(root: str) -> Callable[[str], tuple[str, ...]]:
+    """Return what gives the owners of a path below `root` by the `CODEOWNERS` of its repository."""
+    folder = Path(root).resolve()
+    top = next((each for each in (folder, *folder.parents) if (each / ".git").exists()), folder)
+    file = next(filter(Path.is_file, (top / each / "CODEOWNERS" for each in _FOLDERS)), None)
+    text = file.read_text("utf-8", errors="replace") if file is not None else ""
+    return lambda path: owners_of(text, (folder.relative_to(top) / path).as_posix())
 
 
 def proposed_line(top: Path, path: str) -> tuple[str, tuple[str, ...]]:
@@ -294,15 +304,15 @@ def proposed_line(top: Path, path: str) -> tuple[str, tuple[str, ...]]:
     file = next((file for file in files if (top / file).is_file()), files[0])
     text = (top / file).read_text("utf-8", errors="replace") if (top / file).is_file() else ""
     pattern = "/" + path.replace(" ", r"\ ")
-    if has_owner(text, path) or pattern in text:
+    if owners_of(text, path) or pattern in text:
         return file, ()
     return file, (_COMPLETE, f"# {pattern} @OWNER")
 
 
-def has_owner(text: str, path: str) -> bool:
-    """Return whether a line in the text of a `CODEOWNERS` names owners of a path in the repository."""
-    lines = (line.partition("#")[0].split() for line in text.splitlines())
-    return any(len(words) > 1 and _matches(words[0], path) for words in lines)
+def owners_of(text: str, path: str) -> tuple[str, ...]:
+    """Return the owners of a path in the repository by the text of a `CODEOWNERS`: the last line that fits counts."""
+    lines = (line.partition("#")[0].split() for line in reversed(text.splitlines()))
+    return next((tuple(words[1:]) for words in lines if words and _matches(words[0], path)), ())
 
 
 def _matches(pattern: str, path: str) -> bool:

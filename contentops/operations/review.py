@@ -108,6 +108,8 @@ class ReviewItem(Struct, frozen=True, kw_only=True, gc=False):
     edited: bool = False
     protected: bool = False
     words: int = 0
+    folded: str = ""
+    """The words of its text for a search, as `fold` gives them."""
     cost: PaidAttempts = PaidAttempts()
     """How many attempts there were until its text, and what they cost, as `report --provenance` counts them."""
     generated_at: str = ""
@@ -336,7 +338,7 @@ class _KeptParts:
         self.manifests: _KeptReading[Desired] = _KeptReading()
         self.state: _KeptReading[StateStore] = _KeptReading()
         self.paid: KeptValues[PaidEnvironments] = KeptValues()
-        self.words: KeptValues[int] = KeptValues()
+        self.words: KeptValues[tuple[int, str]] = KeptValues()
         self.findings: KeptValues[tuple[Diagnostic, ...]] = KeptValues()
         self.spend: KeptValues[Spend] = KeptValues()
         self._shown: tuple[PlanInputs, list[Candidate], Mapping[ItemId, ReviewItem]] | None = None
@@ -392,11 +394,13 @@ def _snapshot(
         shown = _item(item, inputs)
         record, body = item.record, shown.file.body
         cost = environments.origin(project.environment, record, body)[1] if record is not None else PaidAttempts()
+        words, folded = kept.words.get(
+            shown.file.path, shown.file.file, lambda: _counted(body_of(inputs, shown.file) or "")
+        )
         return structs.replace(
             shown,
-            words=kept.words.get(
-                shown.file.path, shown.file.file, lambda: count_words(body_of(inputs, shown.file) or "")
-            ),
+            words=words,
+            folded=folded,
             dependants=tuple(made.get(item.id, ())),
             twins=same_words_as,
             cost=cost,
@@ -445,6 +449,15 @@ def _item(item: Candidate, inputs: PlanInputs) -> ReviewItem:
         spec=spec,
         record=record,
     )
+
+
+def _counted(body: str) -> tuple[int, str]:
+    return count_words(body), fold(body)
+
+
+def fold(text: str) -> str:
+    """Return text as a search compares it: in small letters, on one line, without signs for emphasis and code."""
+    return " ".join(text.replace("*", "").replace("`", "").casefold().split())
 
 
 def _title(item: Candidate, file: Observed) -> str:

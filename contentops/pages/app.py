@@ -20,7 +20,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from contentops.errors import ContentopsError, ExitCode, UsageError
-from contentops.pages import views
+from contentops.pages import lists, views
 from contentops.pages.forms import FORMS, Form, confirm, has_token
 from contentops.pages.security import FILES, Guard, Keys, body_of, hosts_of, parsed, refusal, typed
 from contentops.pages.site import FOLDER, PageContent, Site, explained, render
@@ -28,7 +28,7 @@ from contentops.pages.views import events
 
 ROUTES: Mapping[str, Callable[[Site, Mapping[str, str]], PageContent]] = {
     "/": views.overview,
-    "/items": views.items,
+    "/items": lists.items,
     "/item": views.item,
     "/edit": views.edit,
     "/restore": views.restore,

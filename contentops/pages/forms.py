@@ -39,8 +39,9 @@ from contentops.operations.drafts import DraftKind, draft_kind, drop_draft, keep
 from contentops.operations.state import resolve as resolve_submit
 from contentops.operations.texts import edit_text
 from contentops.operations.texts import restore as restore_text
+from contentops.pages.lists import queue
 from contentops.pages.site import LastDecision, PageContent, Site, explained
-from contentops.pages.views import after, edit_of, not_decided, not_saved, queue
+from contentops.pages.views import after, edit_of, not_decided, not_saved
 from contentops.pages.views import restore as restore_page
 from contentops.planning.sides import Choice
 from contentops.reporting.summary import cause_groups
@@ -109,7 +110,7 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
     is_first = before.known.approvals.last(text) is None
     site.decided.keep("last", LastDecision(item, text, site.runtime.wall() if is_first else 0.0))
     listed, count = form.get("list", ""), form.get("count", "")[:_DIGITS]
-    others = after(queue(before, listed), item)
+    others = after(queue(site, before, listed), item)
     done_now = str(int(count) + 1 if count.isascii() and count.isdigit() else 1)
     said += f" {done_now} done, {len(others):,} left."
     to = site.links.item(others[0].id, list=listed, count=done_now) if others else site.links.overview

@@ -8,7 +8,7 @@ import hashlib
 import re
 import shlex
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 from urllib.parse import urlencode
@@ -17,13 +17,14 @@ import jinja2
 from markupsafe import Markup, escape
 from msgspec import Struct, field
 
+from contentops.ci.results import code_owners
 from contentops.digest import Digest, short
 from contentops.errors import ContentopsError, Diagnostic, LockHeld, plural
-from contentops.model import Json, Project
+from contentops.model import Project
 from contentops.model.approval import NOTE_LIMIT
 from contentops.model.jobs import money_words
 from contentops.operations.opening import Runtime
-from contentops.operations.review import Review
+from contentops.operations.review import Review, ReviewItem
 from contentops.operations.runs import BackgroundRunner, LiveRun, RunReader
 from contentops.pages.badges import CHECKS, badges, kinds_of_checks
 from contentops.reporting import spend, summary
@@ -36,6 +37,16 @@ from contentops.sanitize import one_line, visible
 FOLDER = Path(__file__).parent
 T = TypeVar("T")
 _KEPT = 20
+LANGUAGES: Final[Mapping[str, str]] = {
+    "ar": "Arabic", "bg": "Bulgarian", "bn": "Bengali", "ca": "Catalan", "cs": "Czech", "da": "Danish", "de": "German",
+    "el": "Greek", "en": "English", "es": "Spanish", "et": "Estonian", "fa": "Persian", "fi": "Finnish",
+    "fr": "French", "he": "Hebrew", "hi": "Hindi", "hr": "Croatian", "hu": "Hungarian", "id": "Indonesian",
+    "it": "Italian", "ja": "Japanese", "ko": "Korean", "lt": "Lithuanian", "lv": "Latvian", "nb": "Norwegian",
+    "nl": "Dutch", "pl": "Polish", "pt": "Portuguese", "ro": "Romanian", "ru": "Russian", "sk": "Slovak",
+    "sl": "Slovenian", "sr": "Serbian", "sv": "Swedish", "sw": "Swahili", "th": "Thai", "tr": "Turkish",
+    "uk": "Ukrainian", "ur": "Urdu", "vi": "Vietnamese", "zh": "Chinese",
+}  # fmt: skip
+"""The names of languages; another one is shown as its front matter has it."""
 _LANGUAGE: Final = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 
@@ -145,6 +156,12 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
         """Return the snapshot of the project, which every page shows: `site.review.snapshot()`."""
         return Review(self.project, self.runtime, once=self.static)
 
+    @functools.cached_property
+    def code_owner(self) -> Callable[[str], str]:
+        """Return what gives the owners of a file by `CODEOWNERS` as it is now, separated by commas."""
+        owners = code_owners(self.project().root)
+        return functools.cache(lambda path: ", ".join(owners(path)))
+
     def undoable(self) -> LastDecision | None:
         """Return the last decision, if it was made a moment ago."""
         last = self.decided.get("last")
@@ -213,12 +230,36 @@ def coded(message: str) -> Markup:
     return Markup("").join(code.format(part) if at % 2 else escape(part) for at, part in enumerate(parts))
 
 
-def spoken(front: Mapping[str, Json]) -> Markup:
-    """Return the attributes of an element with words of a text: its language and direction, as front matter says."""
-    stated = (front.get(key) for key in ("lang", "language"))
-    lang = next((one for one in stated if isinstance(one, str) and _LANGUAGE.fullmatch(one)), "")
+def language(item: ReviewItem) -> str:
+    """Return the language of a text, such as `pt-BR`, by its front matter or what is declared; empty: unknown."""
+    return next((one for one in _stated(item, "lang", "language") if _LANGUAGE.fullmatch(one)), "")
+
+
+def owner(site: Site, item: ReviewItem) -> str:
+    """Return who a text belongs to, by its front matter, what is declared, or `CODEOWNERS`; empty: no one."""
+    return next(_stated(item, "owner"), "") or site.code_owner(item.output)
+
+
+def _stated(item: ReviewItem, *keys: str) -> Iterator[str]:
+    """Yield what the front matter of a text, and what is declared for it, say under some keys."""
+    for front in (item.file.front, item.spec.metadata if item.spec is not None else {}):
+        for value in filter(None, map(front.get, keys)):
+            yield value if isinstance(value, str) else ", ".join(map(str, value)) if isinstance(value, list) else ""
+
+
+def is_owned_by(name: str, person: str) -> bool:
+    """Return whether an owner is a person: by name, address, or the part of the address that is the name on a host."""
+    own, _, address = person.casefold().rstrip(">").partition(" <")
+    own_names = {own, address, address.partition("@")[0].rpartition("+")[2]} - {""}
+    said = name.casefold()
+    return not own_names.isdisjoint({*said.split(", "), *(one.lstrip("@") for one in said.replace(",", " ").split())})
+
+
+def spoken(item: ReviewItem | None) -> Markup:
+    """Return the attributes of an element with words of a text: its language and its direction."""
+    lang = language(item) if item is not None else ""
+    side = next(_stated(item, "dir"), "") if item is not None else ""
     known = Markup('lang="{}" ').format(lang) if lang else Markup()
-    side = front.get("dir")
     return known + Markup('dir="{}"').format(side if side in ("ltr", "rtl") else "auto")
 
 
@@ -278,5 +319,9 @@ def templates() -> jinja2.Environment:
         "inline_style": inline_style,
         "badges": badges,
         "checks": CHECKS,
+        "languages": LANGUAGES,
+        "language": language,
+        "owner": owner,
+        "is_owned_by": is_owned_by,
     }
     return made

@@ -1,13 +1,11 @@
-"""The list of items: filtered, sorted and in pages as the query says."""
+"""The pages of texts, of the overview and the plan, and of a run."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Final
-from urllib.parse import parse_qsl
 
 from markupsafe import Markup
 from msgspec import Struct, structs
@@ -41,7 +39,7 @@ from contentops.operations.texts import (
     protected,
     text_of_file,
 )
-from contentops.pages.badges import BADGES, CHECKS, FAILS, WARNS, Badge, badges
+from contentops.pages.lists import Chip, queue, whose
 from contentops.pages.site import PageContent, Site, explained, macro, render
 from contentops.planning.approval import draft_mark
 from contentops.planning.guards import generation_words
@@ -49,158 +47,6 @@ from contentops.reporting.next_change import Brief, NextChange, brief_of, next_c
 from contentops.reporting.prose import Notes, ProsePart, changed_words, prose
 from contentops.reporting.spend import on_day
 from contentops.sections import headings
-
-# ---- The list of items: filtered, sorted and in pages as the query says.
-
-_ROWS: Final = 50
-_OPTIONS: Final = 200
-"""Templates or tags in the form: those of the most items."""
-_LONGEST: Final = 200
-"""Characters of a value of the query."""
-_PAGE: Final = 9
-"""Digits of the number of a page."""
-_STATES: Final[Mapping[str, frozenset[str]]] = {
-    **{key: frozenset({key}) for key in BADGES},
-    "to-read": frozenset({"changed", "waiting"}),
-    "to-choose": frozenset({"blocked", "unknown"}),
-    "checks": frozenset({FAILS.key, WARNS.key}),
-}
-"""The badges that each value of `state` asks for."""
-_ORDER: Final = {key: at for at, key in enumerate(BADGES)}
-_SORTS: Final[Mapping[str, Callable[[ReviewItem], tuple[object, ...]]]] = {
-    "state": lambda item: (_ORDER[item.state.value], not item.findings, item.since, item.id),
-    "title": lambda item: (item.title.casefold(), item.id),
-    "words": lambda item: (item.words, item.id),
-    "credits": lambda item: (item.cost.credits, item.id),
-    "made": lambda item: (item.generated_at, item.id),
-}
-"""What each value of `sort` compares; a minus before it turns the order round."""
-
-
-class ItemsQuery(Struct, frozen=True, kw_only=True):
-    """The query of a list, checked."""
-
-    q: str = ""
-    state: str = ""
-    template: str = ""
-    tag: str = ""
-    check: str = ""
-    sort: str = "state"
-
-    @property
-    def said(self) -> dict[str, str]:
-        """Return the query as the fields of an address, without empty ones and without the default order."""
-        fields = structs.asdict(self)
-        return {name: value for name, value in fields.items() if value and (name, value) != ("sort", "state")}
-
-    def turned(self, key: str) -> str:
-        """Return the new value of `sort` after a click on the heading that sorts by `key`."""
-        return key if self.sort != key else key[1:] if key.startswith("-") else f"-{key}"
-
-    def order(self, key: str) -> str:
-        """Return `aria-sort` of the heading that sorts by `key`; empty: something else sorts the list."""
-        if not key or self.sort.lstrip("-") != key.lstrip("-"):
-            return ""
-        return "descending" if self.sort.startswith("-") else "ascending"
-
-
-class ItemsView(Struct, frozen=True, kw_only=True):
-    """A page of the list."""
-
-    snapshot: Snapshot
-    query: ItemsQuery
-    ignored: Sequence[str]
-    templates: Sequence[str]
-    tags: Sequence[str]
-    narrowed: int
-    """How many items there are of all states."""
-    chips: Sequence[tuple[Badge, int]]
-    found: int
-    rows: Sequence[ReviewItem]
-    page: int
-    pages: int
-
-
-def items(site: Site, query: Mapping[str, str]) -> PageContent:
-    """Return every item with its state, a page at a time."""
-    snapshot = site.review.snapshot()
-    templates = _common(item.template for item in snapshot.items)
-    tags = _common(tag for item in snapshot.items for tag in item.tags)
-    asked, ignored = read_query(query, {"template": templates, "tag": tags})
-    narrowed = [(item, badges(item)) for item in snapshot.items if _matches(item, asked)]
-    counts = Counter(badge.key for _, all_ in narrowed for badge in all_)
-    found = _found(narrowed, asked)
-    pages = max(-(-len(found) // _ROWS), 1)
-    page = min(max(_number(query.get("page", "")), 1), pages)
-    view = ItemsView(
-        snapshot=snapshot,
-        query=asked,
-        ignored=ignored,
-        templates=templates[:_OPTIONS],
-        tags=tags[:_OPTIONS],
-        narrowed=len(narrowed),
-        chips=[(badge, counts[badge.key]) for badge in BADGES.values() if counts[badge.key]],
-        found=len(found),
-        rows=found[(page - 1) * _ROWS : page * _ROWS],
-        page=page,
-        pages=pages,
-    )
-    title = "Items" if pages == 1 else f"Items, page {page:,} of {pages:,}"
-    return PageContent(template="items.html", title=title, tab="items", model=view)
-
-
-def _found(narrowed: Iterable[tuple[ReviewItem, Sequence[Badge]]], asked: ItemsQuery) -> list[ReviewItem]:
-    """Return the items of a list in its order; `narrowed`: those of all states, with their badges."""
-    wanted = _STATES.get(asked.state, BADGES.keys())
-    # What is blocked is read after a choice, though it waits for approval as well.
-    last = 1 if asked.state == "to-read" else None
-    found = [item for item, all_ in narrowed if any(one.key in wanted for one in all_[:last])]
-    return sorted(found, key=_SORTS[asked.sort.removeprefix("-")], reverse=asked.sort.startswith("-"))
-
-
-def queue(snapshot: Snapshot, listed: str) -> Sequence[ReviewItem]:
-    """Return the items of the list whose query is `listed`, as a page of an item has it; empty: those to read.
-
-    Where some of a list wait for a reader, it is these.
-    """
-    if not listed:
-        return snapshot.to_read
-    tags = [tag for item in snapshot.items for tag in item.tags]
-    names = {"template": [item.template for item in snapshot.items], "tag": tags}
-    asked, _ = read_query(dict(parse_qsl(listed)), names)
-    found = _found(((item, badges(item)) for item in snapshot.items if _matches(item, asked)), asked)
-    waiting = {item.id for item in snapshot.to_read}
-    return [item for item in found if item.id in waiting] or found
-
-
-def read_query(query: Mapping[str, str], names: Mapping[str, Iterable[str]]) -> tuple[ItemsQuery, tuple[str, ...]]:
-    """Return the usable part of a query, and a sentence for each unknown value.
-
-    `names`: the templates and tags that there are.
-    """
-    said = {name: query.get(name, "").strip()[:_LONGEST] for name in ItemsQuery.__struct_fields__}
-    known = {**names, "state": _STATES, "check": CHECKS, "sort": [*_SORTS, *(f"-{name}" for name in _SORTS)]}
-    wrong = [name for name, values in known.items() if said[name] and said[name] not in set(values)]
-    usable = {name: value for name, value in said.items() if value and name not in wrong}
-    return ItemsQuery(**usable), tuple(f"there is no {name} `{said[name]}`, so it is ignored" for name in wrong)
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= _PAGE else 1
-
-
-def _common(names: Iterable[str]) -> tuple[str, ...]:
-    """Return names without the empty one, those of the most items first."""
-    counts = Counter(names)
-    return tuple(sorted(filter(None, counts), key=lambda name: (-counts[name], name)))
-
-
-def _matches(item: ReviewItem, query: ItemsQuery) -> bool:
-    words = query.q.casefold()
-    found = not words or words in item.title.casefold() or words in item.id.casefold()
-    found = found and (not query.check or any(one.code == query.check for one in item.findings))
-    return found and query.template in ("", item.template) and (not query.tag or query.tag in item.tags)
-
 
 # ---- Texts on pages: as they are, compared with another one, and in the form that edits them.
 
@@ -487,7 +333,7 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
     elif now is not None:
         shown = text_view(one, now, snapshot.known.approvals.comments_on(one.text, one.ids))
     listed = query.get("list", "")[:_LONGEST_LIST]
-    place, preceding, following = _beside(snapshot, one, listed)
+    place, preceding, following = _beside(site, snapshot, one, listed)
     drafts = {kind: _NO_DRAFT if site.static else draft_of(project, one.id, kind) for kind in DraftKind}
     marks, change = _marks(project, one), one.change
     ways = _WAYS.get(change.blocked or change.action.value, ()) if change is not None and one.spec is not None else ()
@@ -528,10 +374,10 @@ def after(items: Sequence[ReviewItem], id_: str) -> tuple[ReviewItem, ...]:
     return tuple(each for each in (*items[at:], *items[:at]) if each.id != id_)
 
 
-def _beside(snapshot: Snapshot, one: ReviewItem, listed: str) -> tuple[str, ReviewItem, ReviewItem]:
+def _beside(site: Site, snapshot: Snapshot, one: ReviewItem, listed: str) -> tuple[str, ReviewItem, ReviewItem]:
     """Return the place of an item in a list, and the items before and after it."""
     for items, name in (
-        (queue(snapshot, listed) if listed else (), "Text {:,} of {:,} in the list"),
+        (queue(site, snapshot, listed) if listed else (), "Text {:,} of {:,} in the list"),
         (snapshot.to_read, "Text {:,} of {:,} to read"),
         (snapshot.to_choose, "Needs a choice: {:,} of {:,}"),
     ):
@@ -585,6 +431,16 @@ def _yaml(value: Json) -> str:
 # ---- The overview: what waits for whom, and what it costs; the plan; and what was spent.
 
 
+class Overview(Struct, frozen=True):
+    """What waits for whom."""
+
+    snapshot: Snapshot
+    open: Sequence[ReviewItem]
+    """The items that wait for someone."""
+    chips: Sequence[Chip]
+    """Parts of them, by owner and language."""
+
+
 def overview(site: Site, _query: Mapping[str, str]) -> PageContent:
     """Return the page that shows who has to act on which items, and what that costs."""
     snapshot = site.review.snapshot()
@@ -593,7 +449,9 @@ def overview(site: Site, _query: Mapping[str, str]) -> PageContent:
     count = len(snapshot.to_read)
     title = f"{plural(count, 'text')} {'waits' if count == 1 else 'wait'} for a reader"
     title = title if count else "Nothing waits for a reader"
-    return PageContent(template="overview.html", title=title, tab="overview", model=snapshot)
+    open_ = (*snapshot.to_read, *snapshot.to_choose, *snapshot.sent_back)
+    view = Overview(snapshot, open_, whose(site, open_))
+    return PageContent(template="overview.html", title=title, tab="overview", model=view)
 
 
 class PlanView(Struct, frozen=True):
