@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -34,6 +35,11 @@ from contentops.sanitize import short_pair
 
 VERSIONS = 50
 """Commits of a file that are read, the newest ones."""
+_LINE_LOG = (
+    *("--literal-pathspecs", "log", "--no-show-signature", "--format=commit %at", "--first-parent", "-m"),
+    *("--follow", "--raw", "--no-abbrev", "-z"),
+)
+"""The commits of a file on the line of HEAD: what was merged counts from the merge."""
 _FILE_LOG = ("--full-history", f"--max-count={VERSIONS}", "--raw", "--no-abbrev", "-z")
 
 
@@ -83,6 +89,28 @@ def earlier_bodies(root: str, path: str) -> Iterator[tuple[Digest, str]]:
     for version in versions(root, path):
         if digest := digest_of_body(version.data):
             yield digest, split(version.data.decode()).body
+
+
+def changed_on(root: str, path: str, body: Digest) -> str:
+    """Return the day (UTC) of the commit since which the file at `path` has had this body, on the line of HEAD.
+
+    Empty if git does not say: the words are not committed, or this clone is shallow.
+    """
+    day = ""
+    with contextlib.suppress(GitFailed):
+        if not in_repository(root) or is_shallow(root):
+            return ""
+        ended = try_git(root, *_LINE_LOG, "HEAD", "--", path, extra=LOOK, timeout=PATIENCE)
+        versions = [(oid if oid.strip("0") else "", about) for about, _, _, oid in _changes(ended.stdout)]
+        blobs, bodies = each_blob(root, dict.fromkeys(oid for oid, _ in versions if oid)), {"": NOTHING}
+        for oid, at in versions:
+            # Blobs are read as they are needed: mostly the first one or two.
+            while oid not in bodies and (blob := next(blobs, None)) is not None:
+                bodies[blob[0]] = digest_of_body(blob[1])
+            if bodies.get(oid) != body:
+                break
+            day = datetime.fromtimestamp(int(at), UTC).date().isoformat()
+    return day
 
 
 def had_text(root: str, path: str, body: Digest, title: str) -> bool:

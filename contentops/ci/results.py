@@ -27,7 +27,7 @@ from contentops.ci.git import (
 from contentops.digest import NOTHING, Digest, canonical, digest_text
 from contentops.documents.clean import is_lfs_pointer
 from contentops.documents.front_matter import split
-from contentops.documents.preset import apply_preset, with_addresses
+from contentops.documents.preset import apply_preset, uses_changed_at, with_addresses
 from contentops.errors import StateError, UsageError
 from contentops.manifests.discover import glob_matcher
 from contentops.model import (
@@ -246,6 +246,8 @@ def _differs(spec: Spec | None, record: Record | None, preset: str) -> bool:
     if spec is None or record is None or (spec.digest, spec.output) != (record.digest, record.output):
         return True
     front = with_addresses(preset, apply_preset(preset, spec.metadata), record.addresses)
+    # The day of the words is no change of the manifest.
+    front = {key: record.metadata.get(key, value) if uses_changed_at(value) else value for key, value in front.items()}
     return front.pop("title", record.title) != record.title or canonical(front) != canonical(dict(record.metadata))
 
 

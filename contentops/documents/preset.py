@@ -114,6 +114,30 @@ PRESETS: Final[Mapping[str, Mapping[str, Rule]]] = {
 """By the name `preset` takes in `contentops.yaml`; the schema and the table of the reference are made from it."""
 
 
+CHANGED_AT: Final = "{{ changed_at }}"
+"""What stands in metadata for the day on which the words last changed, until that day is known."""
+
+
+def uses_changed_at(value: Any) -> bool:
+    """Return whether a value of metadata uses `changed_at`."""
+    if isinstance(value, Mapping | list):
+        return any(map(uses_changed_at, value.values() if isinstance(value, Mapping) else value))
+    return isinstance(value, str) and CHANGED_AT in value
+
+
+def with_changed_at(metadata: Mapping[str, Any], day: str) -> dict[str, Any]:
+    """Return metadata with `day` for `changed_at`; if the day is not known (empty), without the keys that use it."""
+    return {key: _dated(value, day) for key, value in metadata.items() if day or not uses_changed_at(value)}
+
+
+def _dated(value: Any, day: str) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _dated(each, day) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_dated(each, day) for each in value]
+    return value.replace(CHANGED_AT, day) if isinstance(value, str) else value
+
+
 def with_day(preset: str, metadata: Mapping[str, Any], day: str) -> dict[str, Any]:
     """Return `metadata` with the item's day as the date key of `preset`, unless it has a date or there is no preset."""
     rules = PRESETS.get(preset, {})

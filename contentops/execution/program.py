@@ -27,6 +27,7 @@ from contentops.execution.write import (
     promote,
     remove,
     update_front,
+    with_day,
     write,
 )
 from contentops.model import (
@@ -272,6 +273,7 @@ async def _step(ctx: Context, item: Item, slot: JobSlot, step: Step, item_state:
         case RetryText():
             return await retry(ctx, item, slot, step, item_state)
         case Write():
+            step = with_day(ctx, item, item_state, step)
             item_state = await checked(ctx, item, item_state, step)
             block_if_failed(ctx, item, item_state)
             return write(ctx, item, item_state, step)

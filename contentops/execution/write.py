@@ -22,6 +22,7 @@ from contentops.documents.front_matter import (
     update,
     written_entries,
 )
+from contentops.documents.preset import apply_preset, uses_changed_at, with_changed_at
 from contentops.documents.word_diff import take_new
 from contentops.errors import FileChanged
 from contentops.execution.primitives import Ended, Item, ItemState, MergedBody, Text, iso_exact
@@ -166,6 +167,28 @@ def promote(ctx: Context, step: Promote) -> Text:
 
 
 # --- write -----------------------------------------------------------------------------------------------------
+
+
+def with_day(ctx: Context, item: Item, item_state: ItemState, step: Write) -> Write:
+    """Return the step with the day of a new text for `changed_at`.
+
+    The day of words that a person wrote is that of their commit: the next plan writes it. A value that a person changed
+    stays.
+    """
+    text, promotion, metadata = item_state.text, item.change.promotion, item.spec.metadata
+    is_a_persons = promotion is not None and promotion.body != promotion.generated
+    if text is None or not text.generated_at or is_a_persons or not step.is_new or not uses_changed_at(metadata):
+        return step
+    preset, day = ctx.project.preset, text.generated_at[: len("2026-03-01")]
+    others = apply_preset(preset, with_changed_at(metadata, ""))
+    seen = ctx.outputs.observe(step.target)
+    written = item_state.record.metadata if item_state.record is not None else {}
+    ours = {
+        key: value
+        for key, value in apply_preset(preset, with_changed_at(metadata, day)).items()
+        if key not in others and (not seen.exists or is_same_json(seen.front.get(key), written.get(key)))
+    }
+    return structs.replace(step, front={**step.front, **ours})
 
 
 def write(ctx: Context, item: Item, item_state: ItemState, step: Write) -> ItemState:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct, structs
 
 from contentops.digest import NOTHING, Digest, digest_json, short
+from contentops.documents.preset import CHANGED_AT
 from contentops.errors import Diagnostic, Severity, suggest
 from contentops.manifests.expand import Declared, Origins, of_fields, of_variables
 from contentops.manifests.references import DeclaredTexts, parts_of
@@ -63,6 +64,8 @@ UNCLEAR: Final = "reference-unclear"
 _METADATA: Final = "metadata."
 """What the names of keys of metadata begin with: no text waits for them."""
 
+_CHANGED_AT: Final = "changed_at"
+_ALONE: Final = re.compile(r"\{\{-?\s*changed_at\s*-?\}\}")
 MAX_CHAIN: Final = 50
 """Longest chain of values that use one another."""
 
@@ -228,6 +231,8 @@ class Rendered:
         if name == INPUTS:
             inputs = self.ask(INPUTS)
             return _NO_INPUTS if inputs is MISSING else inputs
+        if name == _CHANGED_AT and (not self._stack or self._stack[-1] == "item.metadata"):
+            return CHANGED_AT  # while nothing is rendered, it is only looked at what templates read
         return {REF: self._ref, TEXTS: self._listed, ROWS: self._scope.rows}.get(name, MISSING)
 
     # --- texts of other items --------------------------------------------------------------------------------
@@ -428,6 +433,8 @@ class Rendered:
     def _template(self, source: str, name: str, path: Path) -> Json:
         template = self._scope.templates.get(source)
         try:
+            if _CHANGED_AT in source and _CHANGED_AT in template.names and _CHANGED_AT not in self._scope.variables:
+                _check_changed_at(source, name)
             value = template.render(self.lookup)
         except TemplateError as error:
             self._report(self._written(name, path), name, error)
@@ -590,6 +597,16 @@ class _Explorer(Rendered):
         self._texts.reference(reading)
         self._read[reading] = None
         return UNKNOWN
+
+
+def _check_changed_at(source: str, name: str) -> None:
+    """Raise TemplateError unless a template uses `changed_at` in metadata, as it is."""
+    if not name.startswith(f"item.{_METADATA}"):
+        message = f"`{_CHANGED_AT}` is known in `metadata` alone: it changes with the text"
+        raise TemplateError("template-value", message, hint="a request, a path or a variable cannot use it")
+    if _CHANGED_AT in _ALONE.sub("", source):
+        message = f"`{_CHANGED_AT}` is known when the text is, so that nothing can be done with it before"
+        raise TemplateError("template-value", message, hint=f"write `{CHANGED_AT}`, without filters")
 
 
 def _refuse_arguments(reader: str, others: Mapping[str, Any], known: tuple[str, ...]) -> None:

@@ -18,7 +18,14 @@ import msgspec
 from contentops.digest import NOTHING, canonical
 from contentops.documents.clean import clean_title
 from contentops.documents.paths import check_output
-from contentops.documents.preset import REVERSE_SOLIDUS, apply_preset, backslashed, no_flags, with_day
+from contentops.documents.preset import (
+    REVERSE_SOLIDUS,
+    apply_preset,
+    backslashed,
+    no_flags,
+    uses_changed_at,
+    with_day,
+)
 from contentops.errors import Severity
 from contentops.json_reader import DeepJson, load_json
 from contentops.manifests.catalog_lock import UNRENDERED, check_with_catalog
@@ -87,6 +94,8 @@ def check_item(
         check_with_catalog(values, inputs, catalog, report)
     if disclosure is not None:
         _check_disclosure(disclosure, values.get("metadata", {}), report)
+    if uses_changed_at(values.get("metadata", {})):
+        _check_changed_at(values, report)
     row = rendered.each.values if rendered.each is not None else {}
     brief = (inputs, values.get("metadata", {}), row)
     stated = values.get("checks")
@@ -97,6 +106,16 @@ def check_item(
     if rendered.failed or rendered.declared.misspelt or problems.errors > before:
         return None
     return _spec(rendered, values, checks, approval, preset)
+
+
+def _check_changed_at(values: Mapping[str, Any], report: Report) -> None:
+    """Report `changed_at` that came from metadata into the request, the path or the title."""
+    others: list[tuple[tuple[str, ...], Any]] = [((name,), value) for name, value in values.items()]
+    others += [(("metadata", "title"), values["metadata"].get("title"))]
+    for path, value in others:
+        if path != ("metadata",) and uses_changed_at(value):
+            core = f"uses `changed_at` in `{'.'.join(path)}`, which has to be known before the text is"
+            report(path, "template-value", core, hint="use it in other keys of `metadata` alone")
 
 
 def _check_preset(preset: str, metadata: Mapping[str, Any], report: Report) -> None:

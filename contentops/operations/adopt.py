@@ -25,7 +25,7 @@ from contentops.documents.clean import body_digest, clean_body, clean_title, kno
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import TITLE_KEY, TOML, compose, provenance, split
 from contentops.documents.paths import check_output, collision_key, shown
-from contentops.documents.preset import apply_preset, title_for
+from contentops.documents.preset import apply_preset, title_for, with_changed_at
 from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError
 from contentops.execution.contents import ITEM_KEY, SPEC_KEY, StoredContent
 from contentops.execution.primitives import iso
@@ -653,7 +653,7 @@ class _Names:
 def _composed(project: Project, spec: Spec, text: _Text) -> str:
     """Return the file of a text."""
     assert text.content is not None
-    front = {**text.content.front, **apply_preset(project.preset, spec.metadata)}
+    front = {**text.content.front, **apply_preset(project.preset, with_changed_at(spec.metadata, ""))}
     title = front.pop(TITLE_KEY, None) or text.file.title
     block = provenance(item=spec.id, digest=spec.digest) if project.provenance else None
     return compose(title, front, block, clean_body(text.content.body))

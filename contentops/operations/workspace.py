@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, structs
 
 from contentops.atomic_io import Disk
-from contentops.ci.history import earlier_bodies, no_history
+from contentops.ci.history import changed_on, earlier_bodies, no_history
 from contentops.ci.results import lock_name, narrowed
 from contentops.ci.runner import run_page
 from contentops.digest import NOTHING, Digest, digest_bytes
@@ -194,6 +194,7 @@ class Workspace:
             text=lambda digest: body if (body := cache.body(digest)) is not None else past().text(digest),
             read=lambda path: split(Outputs(project.root).read(path)).body,
             why_no_text=lambda: no_history(project.root),
+            changed_on=functools.partial(changed_on, project.root),
             exists=present(Path(project.root), outputs),
             denied=denial(Path(project.root)),
             claimed_paths={

@@ -9,7 +9,15 @@ from msgspec import Struct, field, structs
 from contentops.digest import is_same_json
 from contentops.documents.blocks import address_of
 from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, provenance
-from contentops.documents.preset import apply_preset, as_list, redirects_key, title_for, with_addresses
+from contentops.documents.preset import (
+    apply_preset,
+    as_list,
+    redirects_key,
+    title_for,
+    uses_changed_at,
+    with_addresses,
+    with_changed_at,
+)
 from contentops.model import (
     Action,
     ApprovalState,
@@ -58,6 +66,34 @@ def wanted_front(
     front = apply_preset(inputs.project.preset, metadata)
     title = front.pop(TITLE_KEY, None)
     return front, title if isinstance(title, str) else None
+
+
+def dated(item: ItemSides, body: BodyAnswer) -> ItemSides:
+    """Return the item with the day on which the words of its file last changed for `changed_at` in its metadata.
+
+    While the day is not known, its keys stay as they are recorded. With a new text they get its day when it is written.
+    """
+    keys = frozenset(key for key, value in item.spec.metadata.items() if uses_changed_at(value))
+    if not keys:
+        return item
+    if not (day := "" if body.writes else _changed_on(item)):
+        return structs.replace(item, open_metadata=item.open_metadata | keys)
+    return structs.replace(item, spec=structs.replace(item.spec, metadata=with_changed_at(item.spec.metadata, day)))
+
+
+def _changed_on(item: ItemSides) -> str:
+    """Return the day on which the words of an item's file last changed; empty: not known.
+
+    It is the day of the job that made them, otherwise that of the commit that brought them.
+    """
+    record, file, inputs = item.record, item.file, item.inputs
+    if not file.exists or file.problem:
+        return ""
+    made_by = inputs.state.made_by(record) if record is not None and file.body == record.generated else None
+    return made_by.generated_at[:_DAY] if made_by is not None else inputs.changed_on(file.path, file.body)
+
+
+_DAY = len("2026-03-01")
 
 
 class DriftedKey(Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from msgspec import structs
 from contentops.digest import NOTHING, Digest, digest_json, is_same_json
 from contentops.documents.clean import title_digest
 from contentops.documents.paths import collision_key
+from contentops.documents.preset import uses_changed_at
 from contentops.errors import Location, UsageError, did_you_mean, plural
 from contentops.model import (
     Acknowledge,
@@ -210,6 +211,7 @@ def still_unchanged(items: Iterable[Candidate], before: PlanInputs, now: PlanInp
         if spec is None or record is None or file is None or item.change is not None or item.open_jobs:
             return False
         is_alone = not (spec.references or spec.mentions or item.stale or record.is_promoted)
+        is_alone = is_alone and not uses_changed_at(spec.metadata)  # a commit may say its day
         is_read = now.records.get(item.id) == record and now.observe(record.output) == file
         return is_alone and is_read and item.id not in judged and text_digest(file.title, file.body) not in texts
 
@@ -218,7 +220,7 @@ def still_unchanged(items: Iterable[Candidate], before: PlanInputs, now: PlanInp
 
 _BY_ITEM = {"desired", "state", "observed", "approvals"}
 """The sides that are compared item by item, or by themselves."""
-_ASKED = {"cached", "text", "read", "why_no_text", "exists", "denied", "spent"}
+_ASKED = {"cached", "text", "read", "why_no_text", "exists", "denied", "spent", "changed_on"}
 """What the table asks only about items that have something to do."""
 
 

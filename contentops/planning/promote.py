@@ -45,7 +45,7 @@ from contentops.planning.edits import (
     renewed,
     why_changed,
 )
-from contentops.planning.front_matter import wanted_front, which_front_matter
+from contentops.planning.front_matter import dated, wanted_front, which_front_matter
 from contentops.planning.guards import retries_left
 from contentops.planning.sides import ItemSides, SourceText, is_edited
 from contentops.planning.sources import finished_job
@@ -214,6 +214,7 @@ def _findings(item: ItemSides, answer: BodyAnswer, text: Brought) -> tuple[Findi
     from contentops.documents.checks import check_text
 
     spec, preset = item.spec, item.inputs.project.preset
+    item = dated(item, answer)
     front = which_front_matter(item, answer)
     title = written_title(front.title, item.file, item.record, text, item=spec.id, preset=preset)
     about = to_check(title, text.body, item.file, {**text.front, **front.front}, spec.output, item.open_metadata)

@@ -59,7 +59,7 @@ from contentops.planning.edits import (
     save_over,
     why_changed,
 )
-from contentops.planning.front_matter import FrontAnswer, differs, is_block_of, marked, which_front_matter
+from contentops.planning.front_matter import FrontAnswer, dated, differs, is_block_of, marked, which_front_matter
 from contentops.planning.guards import beyond_context, collecting, order_of, retries_left
 from contentops.planning.promote import (
     FAILED,
@@ -121,6 +121,7 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
     )
     if body.blocked:
         return _blocked(item, body, collected), notes
+    item = dated(item, body)
     move, why_moved = which_path(item)
     front = which_front_matter(item, body)
     notes += front.notes
