@@ -352,8 +352,10 @@ def test_what_is_recalled_is_what_was_said(applied: Path, tmp_path: Path) -> Non
     assert _last(root, Asked(environment="draft")).recall() is None
     assert _last(root, Asked(variables=("company=Other",))).recall() is None
     assert _last(root, Asked(names_ledger=True)).recall() is None
-    # `approves` is of plans with files in review, which are not kept; `spent` and `writer` are of plans that pay.
-    assert {*Plan.__struct_fields__} - {*_Said.__struct_fields__} == {"changes", "approves", "spent", "writer"}
+    # `approves` is of plans with files in review, which are not kept; the others are of plans that pay.
+    assert {*Plan.__struct_fields__} - {*_Said.__struct_fields__} == {
+        "approves", "changes", "first_prose", "spent", "writer",
+    }  # fmt: skip
 
 
 def test_no_password_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
