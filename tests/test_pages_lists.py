@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from contextlib import AbstractContextManager
 from html import unescape
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from contentops.pages import lists
 from contentops.pages.app import ROUTES, problem
 from contentops.pages.site import Links, Site, render
 from contentops.pages.views import stream
-from contentops.state.state_dir import ApplyLock
+from contentops.state.state_dir import apply_lock
 from tests import review_project
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness
@@ -206,9 +207,9 @@ def applied(invoke: Run, tmp_path: Path) -> Path:
     return tmp_path / "demo"
 
 
-def apply_lock(root: Path) -> ApplyLock:
+def held_lock(root: Path) -> AbstractContextManager[None]:
     """The lock of an apply in another process."""
-    return ApplyLock(root, environment="", who="ann@build-1", now="2026-03-01T09:00:00Z")
+    return apply_lock(root, environment="", who="ann@build-1", now="2026-03-01T09:00:00Z")
 
 
 def end_of(root: Path, *, lines: int) -> str:
@@ -258,7 +259,7 @@ def test_other_pages_say_that_an_apply_is_running(applied: Path, path: str) -> N
     manifest.write_text(manifest.read_text("utf-8").replace("Five first steps", "Six first steps"), "utf-8")
     browser = Browser(applied)
     assert "An apply is running" not in browser.get(path).text
-    with apply_lock(applied):
+    with held_lock(applied):
         page = browser.get(path).text
     assert "An apply is running: 3 of 4 done" in page
     assert '<a href="/run">Follow it</a>' in page
@@ -271,7 +272,7 @@ def test_a_command_without_events_is_not_the_last_run(applied: Path, *, earlier:
     if not earlier:
         (applied / ".contentops/events.jsonl").unlink()
     browser = Browser(applied)
-    with apply_lock(applied):
+    with held_lock(applied):
         run, overview = (browser.get(path).text for path in ("/run", "/"))
     assert "A command is running" in run
     assert "4 of 4 done" not in run
@@ -282,7 +283,7 @@ def test_a_command_without_events_is_not_the_last_run(applied: Path, *, earlier:
 
 def test_a_run_that_goes_on_is_followed_to_its_end(applied: Path) -> None:
     """What is added appears, without the page being asked again; a torn line is read once it is whole."""
-    events, lock = applied / ".contentops" / "events.jsonl", apply_lock(applied)
+    events, lock = applied / ".contentops" / "events.jsonl", held_lock(applied)
     end, browser = end_of(applied, lines=3), Browser(applied)
     lock.__enter__()
     page = browser.get("/run").text
@@ -313,7 +314,7 @@ def test_a_server_that_ends_lets_go_of_its_browsers(applied: Path) -> None:
     end_of(applied, lines=2)
     browser = Browser(applied)
     browser.site.closing.set()
-    with apply_lock(applied):
+    with held_lock(applied):
         assert browser.get("/run/events").text == ""
 
 

@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from contentops.errors import ExitCode, LockHeld, StateError
-from contentops.state.state_dir import ApplyLock, who_runs
+from contentops.state.state_dir import apply_lock, who_runs
 from tests.clones import NOBODY
 from tests.pages import FILES
 from tests.running import Build, Run
@@ -19,17 +20,17 @@ from tests.running import Build, Run
 NOW = "2026-03-01T09:00:00Z"
 
 
-def apply_lock(root: Path, *, environment: str = "", where: str = "") -> ApplyLock:
+def held_lock(root: Path, *, environment: str = "", where: str = "") -> AbstractContextManager[None]:
     """The apply lock of someone on some machine."""
-    return ApplyLock(root, environment=environment, who="ann@build-1", now=NOW, where=where)
+    return apply_lock(root, environment=environment, who="ann@build-1", now=NOW, where=where)
 
 
 def test_the_holder_is_named(tmp_path: Path) -> None:
     """Who, which process, where and since when; and what to do."""
     with (
-        apply_lock(tmp_path, where="https://ci.example.com/run/7"),
+        held_lock(tmp_path, where="https://ci.example.com/run/7"),
         pytest.raises(LockHeld) as caught,
-        apply_lock(tmp_path),
+        held_lock(tmp_path),
     ):
         pass
 
@@ -44,7 +45,7 @@ def test_the_holder_is_named(tmp_path: Path) -> None:
 def test_it_is_known_whether_someone_has_it(tmp_path: Path) -> None:
     """The note that a killed process leaves is not enough; asking keeps no one out."""
     assert who_runs(tmp_path, "") == ""
-    with apply_lock(tmp_path):
+    with held_lock(tmp_path):
         note = (tmp_path / ".contentops/apply.json").read_bytes()
         assert who_runs(tmp_path, "").startswith(
             "another `contentops` command is running here by ann@build-1, process "
@@ -52,7 +53,7 @@ def test_it_is_known_whether_someone_has_it(tmp_path: Path) -> None:
         assert who_runs(tmp_path, "staging") == ""
     (tmp_path / ".contentops/apply.json").write_bytes(note)
     assert who_runs(tmp_path, "") == ""
-    with apply_lock(tmp_path):
+    with held_lock(tmp_path):
         pass
 
 
@@ -61,7 +62,7 @@ def test_whoever_looks_meanwhile_is_told(project: Build, invoke: Run, verb: str)
     """On stderr, with who runs it and that it is not done; the result is the same, and a killed one is no news."""
     root = project(FILES)
     quiet = invoke(verb, cwd=root)
-    with apply_lock(root):
+    with held_lock(root):
         told = invoke(verb, cwd=root)
         note = (root / ".contentops/apply.json").read_bytes()
         assert invoke(verb, "--json", cwd=root).stderr == ""
@@ -77,30 +78,23 @@ def test_leaving_lets_the_next_one_in(tmp_path: Path) -> None:
     """The lock is free after the block, whatever ended it, and the note is gone."""
 
     def broken() -> None:
-        with apply_lock(tmp_path):
+        with held_lock(tmp_path):
             message = "broken"
             raise StateError(message)
 
     with pytest.raises(StateError, match="broken"):
         broken()
 
-    with apply_lock(tmp_path):
+    with held_lock(tmp_path):
         assert json.loads((tmp_path / ".contentops/apply.json").read_text())["who"] == "ann@build-1"
     assert not (tmp_path / ".contentops/apply.json").exists()
-
-
-def test_a_lock_that_was_never_entered_can_be_left(tmp_path: Path) -> None:
-    """Leaving twice, or without entering, touches nothing."""
-    apply_lock(tmp_path).__exit__(None, None, None)
-
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_environments_wait_for_each_other(tmp_path: Path) -> None:
     """What one orders answers a request of the other; a refusal names the environment that is in the way."""
     words = "another `contentops` command for environment `staging` is running here by ann@build-1"
-    with apply_lock(tmp_path, environment="staging"), pytest.raises(LockHeld, match=words):
-        apply_lock(tmp_path).__enter__()
+    with held_lock(tmp_path, environment="staging"), pytest.raises(LockHeld, match=words):
+        held_lock(tmp_path).__enter__()
 
 
 def test_work_trees_wait_for_each_other_and_other_projects_do_not(tmp_path: Path, processes: None) -> None:
@@ -114,10 +108,10 @@ def test_work_trees_wait_for_each_other_and_other_projects_do_not(tmp_path: Path
     ):
         subprocess.run(["git", *NOBODY, *words], cwd=top, check=True, capture_output=True)
     (top / "site").mkdir()
-    with apply_lock(top), apply_lock(top / "site"), pytest.raises(LockHeld) as caught:
-        apply_lock(tree).__enter__()
+    with held_lock(top), held_lock(top / "site"), pytest.raises(LockHeld) as caught:
+        held_lock(tree).__enter__()
     assert str(caught.value).startswith(f"another `contentops` command is running in {top} by ann@build-1")
-    with apply_lock(tree):
+    with held_lock(tree):
         pass
     assert not list((top / ".git/contentops").glob("*.json"))
 
@@ -126,9 +120,9 @@ HOLD = textwrap.dedent(
     """
     import sys
     from pathlib import Path
-    from contentops.state.state_dir import ApplyLock
+    from contentops.state.state_dir import apply_lock
 
-    with ApplyLock(Path(sys.argv[1]), environment="", who="bob@build-2", now="then"):
+    with apply_lock(Path(sys.argv[1]), environment="", who="bob@build-2", now="then"):
         print("held", flush=True)
         sys.stdin.read()
     """
@@ -143,12 +137,12 @@ def test_the_lock_dies_with_its_owner(tmp_path: Path, processes: None) -> None:
         assert owner.stdout is not None
         assert owner.stdout.readline() == b"held\n"
         with pytest.raises(LockHeld, match=f"by bob@build-2, process {owner.pid}, since then"):
-            apply_lock(tmp_path).__enter__()
+            held_lock(tmp_path).__enter__()
         owner.send_signal(signal.SIGKILL)
         owner.wait()
 
     assert (tmp_path / ".contentops/apply.json").exists()
-    with apply_lock(tmp_path):
+    with held_lock(tmp_path):
         assert "ann" in (tmp_path / ".contentops/apply.json").read_text()
 
 
@@ -157,12 +151,12 @@ def test_a_place_that_can_not_be_locked_is_an_error_in_words(tmp_path: Path) -> 
     (tmp_path / ".contentops/apply.lock").mkdir(parents=True)
 
     with pytest.raises(StateError, match=r"cannot lock `\.contentops/apply\.lock`: is a directory"):
-        apply_lock(tmp_path).__enter__()
+        held_lock(tmp_path).__enter__()
 
 
 def test_a_note_that_can_not_be_written_does_not_stop_the_apply(tmp_path: Path) -> None:
     """The lock counts, not what is said about it."""
     (tmp_path / ".contentops/apply.json").mkdir(parents=True)
 
-    with apply_lock(tmp_path), pytest.raises(LockHeld, match=r"running here$"):
-        apply_lock(tmp_path).__enter__()
+    with held_lock(tmp_path), pytest.raises(LockHeld, match=r"running here$"):
+        held_lock(tmp_path).__enter__()

@@ -75,7 +75,7 @@ from contentops.planning.sides import (
 )
 from contentops.state import approvals
 from contentops.state.cache import Cache
-from contentops.state.state_dir import ApplyLock, user_at_host
+from contentops.state.state_dir import apply_lock, user_at_host
 from contentops.state.store import StateStore
 
 if TYPE_CHECKING:
@@ -352,7 +352,7 @@ def hold_lock(project: Project, runtime: Runtime) -> AbstractContextManager[obje
 
     Entering it raises LockHeld if one does.
     """
-    return ApplyLock(
+    return apply_lock(
         Path(project.root),
         environment=project.environment,
         who=user_at_host(),

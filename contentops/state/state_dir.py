@@ -4,7 +4,7 @@ And the lock of one apply at a time.
 
 What lies there is taken away by no branch, `git clean` or reset.
 
-Git's index is read directly: a child process would take longer than the rest of a plan without changes.
+Git's index is read directly where that is enough: a child process takes longer than a plan without changes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import os
 import re
 import stat
 import sys
-from typing import TYPE_CHECKING, Any, Final, Self
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -65,16 +66,10 @@ def _text(path: Path, disk: Disk) -> str:
 
 # ---- Whether git tracks the folder `.contentops`: then a branch brought its files, and none of them is used.
 
-_FIXED: Final = 40
-"""Bytes of an entry before the name of its content."""
-_OIDS: Final = (20, 32)
-"""Bytes of that name, with SHA-1 and with SHA-256."""
 _ROOM: Final = 4096
 """Bytes of a `.git` that is a file."""
 _COMPRESSED: Final = 4
-"""The version in which each path is stored as a change of the one before it."""
-_EXTENDED: Final = 0x4000
-_LENGTH: Final = 0x0FFF
+"""The version in which a path is stored as a change of the one before it."""
 _FOLDED: Final = sys.platform in ("darwin", "win32")
 """Whether file names usually ignore case on this system."""
 
@@ -86,7 +81,7 @@ def is_tracked(root: str, folder: str) -> bool:
         try:
             if index := _index(top):
                 info = os.lstat(index)
-                return _has(index, f"{below}{folder}", info.st_mtime_ns, info.st_size, info.st_ino)
+                return _has(top, index, f"{below}{folder}", info.st_mtime_ns, info.st_size, info.st_ino)
         except OSError:  # nothing was added yet, or git will say that it cannot be read
             return False
         outer, name = os.path.split(top)
@@ -110,49 +105,26 @@ def _index(folder: str) -> str:
 
 
 @functools.lru_cache(maxsize=8)
-def _has(index: str, path: str, *_: int) -> bool:
-    """Return whether an index has `path` or something below it; the numbers identify the file for the cache."""
-    data = read_file(index)
-    wanted = path.encode("utf-8", "surrogateescape")
-    if _names(data, wanted):
-        return True
-    if b"link\0\0\0" not in data:  # a split index keeps most of its entries in other files
-        return False
-    folder = index.rpartition("/")[0]
-    with os.scandir(folder) as files:
-        return any(_has(f"{folder}/{file.name}", path) for file in files if file.name.startswith("sharedindex."))
+def _has(top: str, index: str, path: str, *_: int) -> bool:
+    """Return whether an index has `path` or something below it; the numbers identify the file for the cache.
 
-
-def _names(data: bytes, wanted: bytes) -> bool:
-    """Return whether an index names a path or something below it."""
+    Git itself is asked only if the bytes of the index leave that open, as a child process takes long.
+    """
     fold = bytes.lower if _FOLDED else bytes
-    if int.from_bytes(data[4:8]) < _COMPRESSED and fold(wanted) not in fold(data):
+    data = fold(read_file(index))
+    names_it = fold(path.encode("utf-8", "surrogateescape")) in data
+    # A split index keeps most of its entries in another file.
+    if not names_it and int.from_bytes(data[4:8]) < _COMPRESSED and b"link\0\0\0" not in data:
         return False
-    paths = next(filter(None, (_paths(data, size) for size in _OIDS)), [])
-    return any((fold(path) + b"/").startswith(fold(wanted) + b"/") for path in paths)
+    import subprocess  # start-up: most indexes answer themselves
 
-
-def _paths(data: bytes, size: int) -> list[bytes]:
-    """Return the paths of an index whose object ids have `size` bytes; none if they have not, or it is unreadable."""
-    is_compressed = int.from_bytes(data[4:8]) >= _COMPRESSED
-    at, name, names = 12, b"", []
-    for _ in range(int.from_bytes(data[8:12])):
-        start, at = at, at + _FIXED + size
-        flags = int.from_bytes(data[at : at + 2])
-        at += 4 if flags & _EXTENDED else 2
-        cut, byte = 0, 0x80
-        while is_compressed and byte & 0x80 and at < len(data):
-            byte = data[at]
-            cut = (cut << 7) + (byte & 0x7F) + (1 if byte & 0x80 else 0)
-            at += 1
-        end = data.find(b"\0", at)
-        kept = name[: max(0, len(name) - cut)] if is_compressed else b""
-        name = kept + data[at:end]
-        if end < 0 or flags & _LENGTH != min(len(name), _LENGTH):
-            return []
-        names.append(name)
-        at = end + 1 if is_compressed else start + (end - start + 8) // 8 * 8
-    return names
+    command = ["git", "-C", top, "-c", "core.fsmonitor=false", "ls-files", "-z", "--"]
+    command.append(f":(literal{',icase' if _FOLDED else ''}){path}")
+    environ = {name: value for name in ("PATH", "HOME", "SYSTEMROOT") if (value := os.environ.get(name))}
+    try:
+        return bool(subprocess.run(command, env=environ, capture_output=True, check=True).stdout)  # noqa: S603 - no shell
+    except (OSError, subprocess.CalledProcessError):
+        return names_it
 
 
 # ---- The folders of a project: `.contentops` next to `contentops.yaml` (ignored by git), and one in the git folder.
@@ -168,8 +140,8 @@ _ENVIRONMENT = r"[^\W_][\w.-]{0,99}"
 def inspect(root: Path) -> Path | None:
     """Return the folder, or None if there is none yet.
 
-    Raises StateError if it is a link out of `root`, is not a folder, is tracked by git, or belongs to another user, who
-    could forge the state.
+    Raises StateError if it is a link, is not a folder, is tracked by git, or belongs to another user, who could forge
+    the state.
     """
     return None if _info(root) is None else root / FOLDER
 
@@ -178,19 +150,14 @@ def _info(root: Path) -> os.stat_result | None:
     folder = root / FOLDER
     try:
         info = folder.lstat()
-        if is_link := stat.S_ISLNK(info.st_mode):
-            info = folder.stat()
     except FileNotFoundError:
-        if folder.is_symlink():
-            raise _unsafe("is a symbolic link to nowhere", f"remove the link {folder}") from None
         return None
     except OSError as error:
         message = f"cannot look into `{FOLDER}`: {(error.strerror or str(error)).lower()}"
         raise StateError(message, code="unsafe-folder", hint=f"check {folder}") from error
     if not stat.S_ISDIR(info.st_mode):
-        raise _unsafe("is not a folder", f"move {folder} away")
-    if is_link and not folder.resolve().is_relative_to(root.resolve()):
-        raise _unsafe("is a symbolic link that points outside the project", f"replace the link {folder} by a folder")
+        problem = "is a symbolic link" if stat.S_ISLNK(info.st_mode) else "is not a folder"
+        raise _unsafe(problem, f"move {folder} away")
     if is_tracked(str(root), FOLDER):
         raise _unsafe(
             "is tracked by git, so a branch may have changed it; it is not used",
@@ -230,10 +197,7 @@ def make(root: Path) -> Path:
         if stat.S_IMODE(info.st_mode) & _OTHERS:
             folder.chmod(_PRIVATE)
         ignore = folder / ".gitignore"
-        if ignore.is_symlink():
-            message = f"`{FOLDER}/.gitignore` is a symbolic link, which git does not follow"
-            raise StateError(message, code="unsafe-folder", hint=f"remove the link {ignore}; the file is written again")
-        if not ignore.exists():
+        if ignore.is_symlink() or not ignore.exists():  # git does not follow a link
             replace(ignore, b"*\n")
     except OSError as error:
         verb, where = ("make", root) if info is None else ("write in", folder)
@@ -265,20 +229,17 @@ def named(stem: str, environment: str, suffix: str) -> str:
     return f"{stem}.{environment}.{suffix}"
 
 
-def _unsafe(problem: str, hint: str) -> StateError:
-    return StateError(f"`{FOLDER}` {problem}", code="unsafe-folder", hint=hint)
+def _unsafe(problem: str, hint: str, name: str = FOLDER) -> StateError:
+    return StateError(f"`{name}` {problem}", code="unsafe-folder", hint=hint)
 
 
 def inspect_folder(folder: Path) -> None:
     """Raise StateError if a folder in `FOLDER` is a link or no folder, or if `inspect` raises it."""
     if folder.parent.name == FOLDER:
         inspect(folder.parent.parent)
-    if folder.is_symlink():
-        message = f"`{folder.name}` is a symbolic link"
-        raise StateError(message, code="unsafe-folder", hint=f"replace the link {folder} by a folder")
-    if folder.exists() and not folder.is_dir():
-        message = f"`{folder.name}` is not a folder"
-        raise StateError(message, code="unsafe-folder", hint=f"move {folder} away")
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        problem = "is a symbolic link" if folder.is_symlink() else "is not a folder"
+        raise _unsafe(problem, f"move {folder} away", folder.name)
 
 
 def make_folder(folder: Path) -> None:
@@ -309,8 +270,8 @@ def make_kept(root: Path, folder: Path) -> None:
     if folder == root / FOLDER:
         make(root)
     else:
-        _make_in_git(folder.parent)
-        _make_in_git(folder)
+        for each in (folder.parent, folder):
+            _make_in_git(each)
 
 
 def _make_in_git(folder: Path) -> None:
@@ -339,45 +300,36 @@ def user_at_host() -> str:
 _SHOWN = 200
 
 
-class ApplyLock:
-    """A context manager that holds the apply lock of a project: one for all its environments and work trees.
+@contextlib.contextmanager
+def apply_lock(root: Path, *, environment: str, who: str, now: str, where: str = "") -> Iterator[None]:
+    """Hold the apply lock of a project while the block runs: one for all its environments and work trees.
 
     They share the list of jobs, so that each has to see what the other ordered. `who` is user@host, `now` an ISO time,
-    `where` the address of the CI run, if any. Entering raises LockHeld with the holder if another process (or another
-    part of this one) has the lock, and StateError if the file system cannot lock. The note about the holder is
-    information only: a stale one is overwritten.
+    `where` the address of the CI run, if any. Raises LockHeld with the holder if another process (or another part of
+    this one) has the lock, and StateError if the file system cannot lock. The note about the holder is information
+    only: a stale one is overwritten.
     """
-
-    def __init__(self, root: Path, *, environment: str, who: str, now: str, where: str = "") -> None:
-        self._root = root
-        about = {"who": who, "pid": os.getpid(), "since": now, "where": where, "environment": environment}
-        self._note = canonical({key: value for key, value in (about | {"folder": str(root)}).items() if value}).encode()
-        self._lock: BaseFileLock | None = None
-
-    def __enter__(self) -> Self:
-        folder, path = make(self._root), _lock_path(self._root)
-        if path.parent != folder:
-            _make_in_git(path.parent)
-        # `who_runs` may have the lock for a moment.
-        self._lock = acquire(path, timeout=_MOMENT)
-        if self._lock is None:
-            raise LockHeld(_running(self._root), hint="wait for it to end and try again; if it hangs, end that process")
-        for note in self._notes():
+    folder, path = make(root), _lock_path(root)
+    if path.parent != folder:
+        _make_in_git(path.parent)
+    # `who_runs` may have the lock for a moment.
+    lock = acquire(path, timeout=_MOMENT)
+    if lock is None:
+        raise LockHeld(_running(root), hint="wait for it to end and try again; if it hangs, end that process")
+    about = {"who": who, "pid": os.getpid(), "since": now, "where": where, "environment": environment}
+    note = canonical({key: value for key, value in (about | {"folder": str(root)}).items() if value}).encode()
+    # One that all work trees find, and one in this folder, for `is_applied`.
+    notes = {path.with_suffix(".json"), folder / "apply.json"}
+    try:
+        for each in notes:
             with contextlib.suppress(StateError):
-                Disk().replace(note, self._note, PRIVATE)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._lock is not None:
-            for note in self._notes():
-                with contextlib.suppress(OSError):
-                    note.unlink()
-            self._lock.release()
-            self._lock = None
-
-    def _notes(self) -> set[Path]:
-        """Return the notes: one that all work trees find, and one in this folder, for `is_applied`."""
-        return {_note_path(self._root), self._root / FOLDER / "apply.json"}
+                Disk().replace(each, note, PRIVATE)
+        yield
+    finally:
+        for each in notes:
+            with contextlib.suppress(OSError):
+                each.unlink()
+        lock.release()
 
 
 def _lock_path(root: Path) -> Path:
@@ -387,10 +339,6 @@ def _lock_path(root: Path) -> Path:
         return root / FOLDER / "apply.lock"
     name = f"apply-{digest_text(repository.project)[-12:]}.lock" if repository.project else "apply.lock"
     return repository.folder / IN_GIT / name
-
-
-def _note_path(root: Path) -> Path:
-    return _lock_path(root).with_suffix(".json")
 
 
 def _running(root: Path) -> str:
@@ -434,10 +382,9 @@ def acquire(path: Path, timeout: float = 0.0) -> BaseFileLock | None:
     """Return the acquired lock; None if another process has it for `timeout` seconds."""
     import filelock
 
-    # A lock that is only a file would outlive its process.
-    hard: dict[str, Any] = {"fallback_to_soft": False} if hasattr(filelock.FileLock, "fallback_to_soft") else {}
     try:
-        lock: BaseFileLock = filelock.FileLock(path, timeout=timeout, mode=PRIVATE, **hard)
+        # A lock that is only a file would outlive its process.
+        lock: BaseFileLock = filelock.FileLock(path, timeout=timeout, mode=PRIVATE, fallback_to_soft=False)
         lock.acquire()
     except filelock.Timeout:
         return None
@@ -451,7 +398,7 @@ def acquire(path: Path, timeout: float = 0.0) -> BaseFileLock | None:
 def _read_note(root: Path) -> dict[str, str]:
     """Return the note about the command that has the lock, safe to show; empty if it cannot be read."""
     try:
-        note = load_json(Disk().read(_note_path(root)) or b"{}")
+        note = load_json(Disk().read(_lock_path(root).with_suffix(".json")) or b"{}")
     except (StateError, ValueError):
         return {}
     stated = note.items() if isinstance(note, dict) else ()

@@ -4,7 +4,7 @@ The order of a checkpoint makes a kill harmless: the journal becomes durable, th
 journal is emptied. A kill before the replacement leaves the old lock and a journal that folds into it; a kill after it
 leaves a lock without the lines that the facts of the journal started from, so that none of them counts.
 
-The caller holds `state_dir.ApplyLock` while a store is open for writing, and calls it from one thread.
+The caller holds `state_dir.apply_lock` while a store is open for writing, and calls it from one thread.
 
 A journal line is a line of the lock with more keys:
 
