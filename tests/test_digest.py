@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from contentops.digest import DIGEST_VERSION, canonical, digest_json, is_same_json
+from contentops.digest import DIGEST_VERSION, canonical, digest_bytes, digest_json, is_same_json
 from contentops.model import Request
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness
@@ -79,8 +79,21 @@ def test_different_values_differ(one: Any, other: Any) -> None:
 
 
 NEAR = st.sampled_from(
-    [0, 0.0, -0.0, False, 1, 1.0, True, 10**30, 1e30, "", "\ud800", None, [], {}, [1], [True], {"a": 1}]
+    [0, 0.0, -0.0, False, 1, 1.0, True, 10**30, 1e30, 1e16, 1e-7, "", "\ud800", None, [], {}, [1], [True], {"a": 1}]
 )
+ODD = st.text('\x00\x08\x1f\x7f\x80\ud7ff\ue000\U0001f680/\\"<é.e16-', max_size=8)
+
+
+@given(value=JSON | NEAR | ODD | st.lists(NEAR | ODD) | st.dictionaries(ODD, NEAR | ODD, max_size=4))
+def test_a_digest_is_that_of_the_canonical_text(value: Any) -> None:
+    """Whichever encoder writes it."""
+    try:
+        text = canonical(value).encode()
+    except UnicodeEncodeError:
+        with pytest.raises(UnicodeEncodeError):
+            digest_json(value)
+    else:
+        assert digest_json(value) == digest_bytes(text)
 
 
 @given(one=JSON | NEAR | st.lists(NEAR, max_size=2), other=JSON | NEAR | st.lists(NEAR, max_size=2))

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from msgspec import structs
 
 from contentops.errors import Diagnostic, InputError, Location, Severity
+from contentops.manifests.catalog_lock import CatalogCheck
 from contentops.manifests.cross_checks import (
     FileResult,
     OutputPaths,
@@ -91,6 +92,7 @@ class Loader:
         self.accepted = accepted
         self.project = project
         self.catalog = catalog
+        self.catalog_check = None if catalog is None else CatalogCheck(catalog)
         self.drafts = drafts
         self.files = ProjectFiles(Path(project.root))
         self.data: dict[str, DataFile] = {}
@@ -191,7 +193,7 @@ class Loader:
             rows=lambda written: self._rows_for(written, path, result.data),
             check=functools.partial(
                 check_item,
-                catalog=self.catalog,
+                catalog=self.catalog_check,
                 preset=self.project.preset,
                 disclosure=self.project.disclosure,
                 find=lambda written: self._resolve(written, path, result.data),
@@ -494,7 +496,7 @@ def _sort_in(
     if not isinstance(name, str):
         result.complete = False
         return False
-    use = rendered.declared.location, rendered.each
+    use = spec.location if spec and spec.location else rendered.declared.location, rendered.each
     first = ids.setdefault(name, use)
     if first is not use:
         _report_duplicate(rendered, first, name, problems)

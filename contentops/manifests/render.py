@@ -98,9 +98,7 @@ class Referring(Struct, frozen=True):
         found = trouble.done()
         spec = made or structs.replace(
             bare,
-            references=rendered.references(),
-            mentions=rendered.references(of_metadata=True),
-            readings=rendered.readings,
+            **rendered.referred,
             trouble=tuple(one for one in found if one.severity is Severity.ERROR),
         )
         moved = texts.declared.moved
@@ -165,7 +163,7 @@ class Rendered:
 
         `trouble` gets what is wrong because of the texts. `readings`: what its values read, if that is known already.
         """
-        refused = {root_of(name) for name in self.open} - REFERRING  # that is reported
+        refused = {root_of(name) for name in self.open} - REFERRING if self.open else set()  # that is reported
         self.failed |= refused
         try:
             self._look(trouble, readings)
@@ -293,6 +291,15 @@ class Rendered:
         referring = self._uses.referring
         self.open = frozenset(name for name in referring if (is_open(name) if name.startswith(_METADATA) else waits))
 
+    @property
+    def referred(self) -> dict[str, Any]:
+        """Return the fields of its spec that say which texts it uses."""
+        return {
+            "references": self.references(),
+            "mentions": self.references(of_metadata=True),
+            "readings": self.readings,
+        }
+
     def references(self, *, of_metadata: bool = False) -> tuple[Reference, ...]:
         """Return the items whose texts the text uses, or those whose texts the metadata uses, sorted by id."""
         if not self.readings:
@@ -364,11 +371,10 @@ class Rendered:
 
     def _once(self, name: str, done: dict[str, Any]) -> Json:
         """Return the value of a variable or field, rendered once and kept in `done`; reports a circle."""
-        if name in self._stack:
-            self._report_circle(name)
-            raise _FailedError
         value = done.get(name, MISSING)
         if value is _FAILED:
+            if name in self._stack:
+                self._report_circle(name)
             raise _FailedError
         if value is not MISSING:
             return value
@@ -399,7 +405,11 @@ class Rendered:
         value, failed = self.declared.values[name], False
         for part, path, written in self.declared.open[name]:
             try:
-                new = None if part in self.open else self._value(written, f"item.{part}", path)
+                if part in self.open:
+                    new = None
+                else:
+                    make = self._template if isinstance(written, str) else self._value
+                    new = make(written, f"item.{part}", path)
             except _FailedError:
                 failed = True
             else:

@@ -447,22 +447,33 @@ _WORDS: Final = frozenset(
 """Keywords that every value fits."""
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-_TYPES: Final[Mapping[str, Test]] = {
-    "string": lambda value: isinstance(value, str),
-    "integer": lambda value: _is_number(value) and (isinstance(value, int) or value.is_integer()),
-    "number": _is_number,
-    "boolean": lambda value: isinstance(value, bool),
-    "array": lambda value: isinstance(value, list),
-    "object": lambda value: isinstance(value, dict),
-    "null": lambda value: value is None,
+_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "array": (list,),
+    "object": (dict,),
+    "null": (type(None),),
 }
+
+
+def _of_types(kinds: Sequence[str]) -> Test:
+    """Return the test for values of some types: a bool is no number, and `30.0` is a whole one."""
+    types = tuple(itertools.chain.from_iterable(_TYPES[kind] for kind in kinds))
+    if int not in types or bool in types:
+        return lambda value: isinstance(value, types)
+    is_whole = "integer" in kinds and "number" not in kinds
+    return lambda value: (
+        not isinstance(value, bool)
+        if isinstance(value, types)
+        else is_whole and type(value) is float and value.is_integer()
+    )
+
+
 _BINDING: Final[Mapping[str, tuple[str, Callable[[Any, Any], bool]]]] = {
     "required": ("object", lambda value, names: all(name in value for name in names)),
-    "pattern": ("string", lambda value, pattern: re.search(pattern, value) is not None),
+    "pattern": ("string", lambda value, pattern: pattern.search(value) is not None),
     "minLength": ("string", lambda value, bound: len(value) >= bound),
     "maxLength": ("string", lambda value, bound: len(value) <= bound),
     "minItems": ("array", lambda value, bound: len(value) >= bound),
@@ -500,7 +511,7 @@ def _any_of(tests: Sequence[Test]) -> Test:
 def _of_keyword(key: str, schema: Any) -> Test:
     argument = schema[key]
     if key == "type":
-        return _any_of([_TYPES[kind] for kind in ([argument] if isinstance(argument, str) else argument)])
+        return _of_types([argument] if isinstance(argument, str) else argument)
     if key in {"enum", "const"}:
         # `true` is not `1`.
         known = [(isinstance(each, bool), each) for each in (argument if key == "enum" else [argument])]
@@ -519,5 +530,6 @@ def _of_keyword(key: str, schema: Any) -> Test:
     if key == "not":
         refused = test_of(argument)
         return lambda value: not refused(value)
-    of_type, holds = _TYPES[_BINDING[key][0]], _BINDING[key][1]
-    return lambda value: not of_type(value) or holds(value, argument)
+    of_type, holds = _of_types([_BINDING[key][0]]), _BINDING[key][1]
+    bound = re.compile(argument) if key == "pattern" else argument
+    return lambda value: not of_type(value) or holds(value, bound)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from contentops.errors import Diagnostic
 from contentops.manifests.data import DataFile
@@ -22,6 +22,7 @@ from contentops.manifests.values import (
     Lazy,
     TemplateError,
     Written,
+    is_template,
     reachable,
     templates_in,
     unsendable,
@@ -66,7 +67,7 @@ class TextTemplate:
         self._pieces = _split(source)
         self._compiled: Compiled | None = None
         try:
-            self.names = _names_in(self._pieces[1]) if self._pieces else self.compiled().names
+            self.names = _names_in(self._pieces.paths) if self._pieces else self.compiled().names
         except TemplateError as error:
             self.names, self.problem = (), error
 
@@ -75,15 +76,15 @@ class TextTemplate:
 
         `lookup` returns the value of a name or MISSING. Raises TemplateError, and what `lookup` raises.
         """
-        value = _assemble(*self._pieces, lookup) if self._pieces else MISSING
+        value = _assemble(self._pieces, lookup) if self._pieces else MISSING
         return self.compiled().render(lookup) if value is MISSING else value
 
     def gap(self, lookup: Lookup) -> str:
         """Return the first plain look-up between words whose value is blank; empty if there is none."""
         literals, paths = self._pieces or ((), ())
-        for path in paths if any(map(str.strip, literals)) else ():
+        for path in paths:
             value = _follow(path, lookup)
-            if isinstance(value, str) and not value.strip():
+            if isinstance(value, str) and not value.strip() and any(map(str.strip, literals)):
                 return ".".join(path)
         return ""
 
@@ -111,7 +112,14 @@ Direct = tuple[str, tuple[str, ...]]
 """A template of an item: its name with dots, and the names that it uses directly."""
 
 
-def _split(source: str) -> tuple[tuple[str, ...], Paths] | None:
+class _Pieces(NamedTuple):
+    """The literal texts of a template, and the look-ups between them."""
+
+    literals: Sequence[str]
+    paths: Paths
+
+
+def _split(source: str) -> _Pieces | None:
     """Split a text into literal texts and the look-ups between them; None if it has any other Jinja.
 
     It is also None with a `{` directly before `{{` or a carriage return, which Jinja reads in its own way.
@@ -123,7 +131,7 @@ def _split(source: str) -> tuple[tuple[str, ...], Paths] | None:
     between = "\0".join(literals)
     if "{" in between and (JINJA.search(between) or "{\0" in between):
         return None
-    return tuple(literals), paths
+    return _Pieces(literals, paths)
 
 
 @functools.lru_cache(1_000)
@@ -139,21 +147,21 @@ def _names_in(paths: Paths) -> tuple[str, ...]:
     return tuple(sorted({".".join(path[:2]) if path[0] in {"each", "item"} else path[0] for path in paths}))
 
 
-def _assemble(literals: tuple[str, ...], paths: Paths, lookup: Lookup) -> Json:
+def _assemble(pieces: _Pieces, lookup: Lookup) -> Json:
     """Return the value of a template that only inserts variables.
 
     MISSING: Jinja has to render it, or to explain its error.
     """
+    literals, paths = pieces
     if len(paths) == 1 and not literals[0] and not literals[1]:
         value = _follow(paths[0], lookup)
         return value if type(value) in {str, int, float, bool} and unsendable(value) is None else MISSING
-    parts = [literals[0]]
-    for path, literal in zip(paths, literals[1:], strict=True):
+    text = literals[0]
+    for at, path in enumerate(paths, start=1):
         value = _follow(path, lookup)
         if type(value) not in {str, int}:
             return MISSING
-        parts += (str(value), literal)
-    text = "".join(parts)
+        text += f"{value}{literals[at]}"
     return text if unsendable(text) is None else MISSING
 
 
@@ -270,9 +278,12 @@ class Scope:
 
         `inputs` means `item.inputs`, unless a variable has that name.
         """
-        names = [name for source in templates_in(value) for name in self.templates.get(source).names]
+        if isinstance(value, str):
+            names = self.templates.get(value).names if is_template(value) else ()
+        else:
+            names = tuple(name for source in templates_in(value) for name in self.templates.get(source).names)
         if INPUTS not in names or INPUTS in self.variables:
-            return tuple(names)
+            return names
         return tuple(f"item.{INPUTS}" if name == INPUTS else name for name in names)
 
     def uses(self, templates: Iterable[tuple[str, Json]]) -> Uses:

@@ -28,7 +28,7 @@ from contentops.documents.preset import (
 )
 from contentops.errors import Severity
 from contentops.json_reader import DeepJson, load_json
-from contentops.manifests.catalog_lock import UNRENDERED, check_with_catalog
+from contentops.manifests.catalog_lock import UNRENDERED, CatalogCheck
 from contentops.manifests.data import DataFile
 from contentops.manifests.expand import Declared
 from contentops.manifests.render import Rendered, subject_of
@@ -39,7 +39,6 @@ from contentops.model import (
     NO_CHECKS,
     REQUEST_FIELDS,
     ApprovalRule,
-    Catalog,
     Checks,
     Disclosure,
     ItemId,
@@ -56,6 +55,7 @@ if TYPE_CHECKING:
     FindFile = Callable[[str], DataFile | str]
     """Returns a file by its path as written, or why there is none."""
 
+_NO_INPUTS: Final[Mapping[str, Json]] = {}
 MAX_ID: Final = 200
 """Longest item id, in characters."""
 
@@ -74,7 +74,7 @@ def check_item(
     rendered: Rendered,
     problems: Problems,
     *,
-    catalog: Catalog | None,
+    catalog: CatalogCheck | None,
     preset: str,
     disclosure: Disclosure | None,
     find: FindFile,
@@ -85,13 +85,13 @@ def check_item(
     In a manifest that is `well_formed`, only what templates gave is checked against its schema again.
     """
     before = problems.errors
-    report = _reporter(rendered, problems)
+    report = functools.partial(_report, rendered, problems)
     values = _checked_fields(rendered, report, well_formed=well_formed)
     if preset:
         _check_preset(preset, values.get("metadata", {}), report)
     inputs = _inputs(rendered, values)
     if catalog is not None:
-        check_with_catalog(values, inputs, catalog, report)
+        catalog.check(values, inputs, report)
     if disclosure is not None:
         _check_disclosure(disclosure, values.get("metadata", {}), report)
     if uses_changed_at(values.get("metadata", {})):
@@ -146,40 +146,32 @@ def _check_letters(metadata: Iterable[str], names: Iterable[str], report: Report
 
 def _inputs(rendered: Rendered, values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the inputs by name; each is UNRENDERED if some could not be rendered."""
+    inputs: Mapping[str, Any] = values.get("inputs", _NO_INPUTS)
     if "inputs" in rendered.failed and isinstance(written := rendered.declared.values.get("inputs"), dict):
         return dict.fromkeys(written, UNRENDERED)
-    inputs: Mapping[str, Any] = values.get("inputs", {})
-    names = [name.split(".")[1] for name in rendered.open if name.startswith("inputs.")]
+    names = [name.split(".")[1] for name in rendered.open if name.startswith("inputs.")] if rendered.open else ()
     return {**inputs, **dict.fromkeys(names, UNRENDERED)} if names else inputs
 
 
-def _reporter(rendered: Rendered, problems: Problems) -> Report:
-    def report(
-        path: tuple[str, ...],
-        code: str,
-        core: str,
-        *,
-        key: bool = False,
-        hint: str = "",
-        severity: Severity = Severity.ERROR,
-    ) -> None:
-        if any(code in _FOLLOWING.get(name, ()) for name in rendered.declared.misspelt):
-            return
-        names = frozenset((".".join(path), ".".join(path[:2]), *path[:1]))
-        if rendered.about is not None and rendered.about.isdisjoint(names):
-            return
-        written, exists = _find(rendered.declared, path)
-        problems.about(
-            subject_of(rendered.declared, rendered.each),
-            written,
-            code,
-            core,
-            key=key and exists,
-            hint=hint,
-            severity=severity,
-        )
-
-    return report
+def _report(
+    rendered: Rendered,
+    problems: Problems,
+    path: tuple[str, ...],
+    code: str,
+    core: str,
+    *,
+    key: bool = False,
+    hint: str = "",
+    severity: Severity = Severity.ERROR,
+) -> None:
+    if any(code in _FOLLOWING.get(name, ()) for name in rendered.declared.misspelt):
+        return
+    names = frozenset((".".join(path), ".".join(path[:2]), *path[:1]))
+    if rendered.about is not None and rendered.about.isdisjoint(names):
+        return
+    written, exists = _find(rendered.declared, path)
+    subject = subject_of(rendered.declared, rendered.each)
+    problems.about(subject, written, code, core, key=key and exists, hint=hint, severity=severity)
 
 
 def _find(declared: Declared, path: tuple[str, ...]) -> tuple[Written, bool]:
@@ -196,7 +188,8 @@ def _spec(rendered: Rendered, values: Mapping[str, Any], checks: Checks, approva
         metadata = {**metadata, "title": clean_title(metadata["title"])}
     fields = {name: values[name] for name in REQUEST_FIELDS if name in values}
     request = Request(**{"template": "", "style": "", "inputs": {}, **fields})
-    waits = any(name.startswith("inputs.") for name in rendered.open)
+    opened = [name.split(".") for name in sorted(rendered.open)]
+    waits = any(name[0] == "inputs" for name in opened)
     return Spec(
         id=ItemId(values["id"]),
         request=request,
@@ -207,15 +200,13 @@ def _spec(rendered: Rendered, values: Mapping[str, Any], checks: Checks, approva
         checks=checks,
         names=_names_of(rendered.each.values) if checks.similar is not None and rendered.each is not None else (),
         approval=approval,
-        references=rendered.references(),
-        mentions=rendered.references(of_metadata=True),
-        readings=rendered.readings,
-        open_metadata=tuple(sorted(name.split(".")[1] for name in rendered.open if name.startswith("metadata."))),
+        open_metadata=tuple(name[1] for name in opened if name[0] == "metadata"),
         location=rendered.declared.location,
         origins=rendered.origins,
         variables=rendered.variables,
         used=rendered.used,
         **{name: as_field(values[name]) for name, as_field in _OTHERS.items() if name in values},
+        **(rendered.referred if rendered.readings else {}),
     )
 
 
@@ -244,7 +235,9 @@ def _names_of(row: Mapping[str, Json]) -> tuple[str, ...]:
 def _checked_fields(rendered: Rendered, report: Report, *, well_formed: bool) -> dict[str, Any]:
     """Return the valid values by field; the others are reported."""
     tests = field_tests()
-    values = {name: value for name, value in rendered.values.items() if well_formed or name in tests}
+    values = dict(rendered.values)
+    if not well_formed:
+        values = {name: value for name, value in values.items() if name in tests}
     if type(values.get("id")) is int:
         values["id"] = str(values["id"])  # a number is as good a name as its digits
     if "approval" in values:
@@ -263,14 +256,15 @@ def _checked_fields(rendered: Rendered, report: Report, *, well_formed: bool) ->
 
 
 def _check_missing(rendered: Rendered, values: Mapping[str, Any], report: Report) -> None:
+    if rendered.values.keys() >= _MISSING.keys():
+        return
     missing = [name for name in _MISSING if name not in rendered.values and name not in rendered.open]
-    if missing:
-        stated = rendered.failed | rendered.declared.misspelt
-        # A protected item is never generated, so it needs no template.
-        adopted = values.get("protected") is True and "template" in missing and "template" not in stated
-        for name in missing:
-            if name not in stated and not (adopted and name in {"template", "style"}):
-                report((), "missing-key", f"has no `{name}`", hint=_MISSING[name])
+    stated = rendered.failed | rendered.declared.misspelt
+    # A protected item is never generated, so it needs no template.
+    adopted = values.get("protected") is True and "template" in missing and "template" not in stated
+    for name in missing:
+        if name not in stated and not (adopted and name in {"template", "style"}):
+            report((), "missing-key", f"has no `{name}`", hint=_MISSING[name])
 
 
 _MISSING: Final = {

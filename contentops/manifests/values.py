@@ -404,16 +404,18 @@ Opened = tuple[str, Path, Json]
 
 def opened(
     values: Mapping[str, Json], prefix: str = "", at: Path = (), maps: frozenset[str] | None = MERGED
-) -> Iterator[Opened]:
-    """Yield the values with templates; a list, and a map that does not merge, counts as one value."""
+) -> list[Opened]:
+    """Return the values with templates; a list, and a map that does not merge, counts as one value."""
+    found: list[Opened] = []
     for key, value in values.items():
         if isinstance(value, str):
             if "{" in value and is_template(value):
-                yield prefix + key, (*at, key), value
+                found.append((prefix + key, (*at, key), value))
         elif isinstance(value, dict) and (maps is None or key in maps):
-            yield from opened(value, f"{prefix}{key}.", (*at, key), None)
-        elif isinstance(value, list | dict) and "{" in repr(value) and any(templates_in(value)):
-            yield prefix + key, (*at, key), value
+            found += opened(value, f"{prefix}{key}.", (*at, key), None)
+        elif isinstance(value, (list, dict)) and "{" in repr(value) and any(templates_in(value)):
+            found.append((prefix + key, (*at, key), value))
+    return found
 
 
 def replaced(value: Any, path: Path, new: Json) -> Json:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import enum
 import functools
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from msgspec import Struct, field, structs
+from msgspec import Struct, field
 
 from contentops.digest import NOTHING, Digest, digest_json
 from contentops.errors import Diagnostic, Location
@@ -271,8 +272,8 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
 
     def as_json(self) -> dict[str, Json]:
         """Return the canonical mapping, without the fields that are None."""
-        fields = {name: value for name, value in structs.asdict(self).items() if value is not None}
-        return {**fields, "inputs": dict(self.inputs.items())}
+        fields = zip(REQUEST_FIELDS, _values_of(self), strict=True)
+        return {name: value for name, value in fields if value is not None} | {"inputs": dict(self.inputs)}
 
     @property
     def digest(self) -> Digest:
@@ -286,6 +287,7 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
 
 REQUEST_FIELDS: Final = Request.__struct_fields__
 """The item keys that shape a text, in the order they are written."""
+_values_of: Final = operator.attrgetter(*REQUEST_FIELDS)
 
 
 class Origin(Struct, frozen=True, kw_only=True, gc=False):
