@@ -114,13 +114,14 @@ STATES = (
     item("cities/zurich"),  # gone
     item("cities/turin"),  # no text
 )
+READING = (item("blog/quiet-rooms", view="preview"), "/edit?id=blog/quiet-rooms")
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 320)])
 def test_nothing_is_wrong_on_any_page(pages: Pages, browser: Browser, scheme: Any, width: int) -> None:
     """Axe finds nothing, the console is silent, and no page scrolls sideways, in both schemes and at a phone's width."""
     page = pages.opened(browser, color_scheme=scheme, viewport={"width": width, "height": 800})
-    for path in (*PAGES, "/items?state=approved&page=2&sort=-words", "/items?q=rooms", *STATES):
+    for path in (*PAGES, "/items?state=approved&page=2&sort=-words", "/items?q=rooms", *STATES, *READING):
         pages.check(page, path)
 
 

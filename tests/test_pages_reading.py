@@ -168,3 +168,81 @@ def test_a_search_of_ten_thousand_texts_takes_a_moment(tmp_path: Path, processor
     before = processor_time()
     assert "in 1,000 texts" in pages.get("/items?q=small+rooms+").text
     assert processor_time() - before < 0.3
+
+
+# --- as readers see it ------------------------------------------------------------------------------------
+
+SHOWN = """
+A floor[^1]. ![The floor](/img/floor.png "From above") ![far](https://a.example/x.png)
+
+- [ ] Count `[^1]`
+
+```python
+x = "[^2]"
+```
+
+[^1]: Since November. ![up](../../secret.png) ![text](plan.txt) ![gone](gone.png) ![script](bad.svg)
+"""
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Browser:
+    """A text with pictures, some of which are not to be shown."""
+    review_project.build(tmp_path, 3)
+    put(tmp_path, "blog/desk-booking", "", SHOWN)
+    for path in ("static/img/floor.png", "out/blog/other.png", "secret.png", "out/blog/plan.txt", "out/blog/bad.svg"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(b"<svg><script>1</script></svg>")
+    return Browser(tmp_path, person=review_project.EDITOR)
+
+
+def test_a_preview_shows_a_text_as_readers_see_it(gallery: Browser) -> None:
+    """Pictures of the project, footnotes and tasks; not in code, and nothing from elsewhere."""
+    html = gallery.get("/item?id=blog/desk-booking&view=preview").text
+    address = "/picture?id=blog%2Fdesk-booking&amp;name="
+    assert f'<img src="{address}%2Fimg%2Ffloor.png" alt="The floor" loading="lazy">' in html
+    assert "A floor<sup>1</sup>." in html
+    assert '<p dir="auto"><sup>1</sup> Since November.' in html
+    assert "\u2610 Count <code>[^1]</code>" in html
+    assert '<code>x = "[^2]"</code>'.replace('"', "&#34;") in html
+    assert "[image: far <code>https://a.example/x.png</code>]" in html
+    assert html.count("<img ") == 3  # the floor, the secret of the project itself, and the drawing
+    assert "<img" not in gallery.get("/item?id=blog/desk-booking&view=text").text
+
+
+@pytest.mark.parametrize(("name", "kind"), [
+    ("/img/floor.png", "image/png"), ("bad.svg", "image/svg+xml"), ("../../secret.png", "image/png"),
+    ("other.png", ""), ("plan.txt", ""), ("gone.png", ""), ("../../../secret.png", ""), ("/etc/passwd", ""),
+    ("https://a.example/x.png", ""), ("", ""),
+])  # fmt: skip
+def test_only_pictures_that_the_text_names_are_served(gallery: Browser, name: str, kind: str) -> None:
+    """From the project alone, with the type of the ending; opened for itself, one is a download without scripts."""
+    answer = gallery.send("GET", "/picture", params={"id": "blog/desk-booking", "name": name})
+    assert answer.status_code == (200 if kind else 404)
+    if kind:
+        assert answer.headers["content-type"] == kind
+        assert answer.headers["content-disposition"] == "attachment"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "script-src 'self'" in answer.headers["content-security-policy"]
+
+
+def test_a_picture_behind_a_link_is_not_served(gallery: Browser, tmp_path: Path) -> None:
+    """A link may lead out of the project."""
+    picture = tmp_path / "static/img/floor.png"
+    picture.unlink()
+    picture.symlink_to("/etc/passwd")
+    assert gallery.get("/picture?id=blog/desk-booking&name=/img/floor.png").status_code == 404
+
+
+def test_the_editor_has_the_preview_beside_it(gallery: Browser, tmp_path: Path) -> None:
+    """What is typed is shown and not saved; the form keeps it, and a later save is still bound to the text it saw."""
+    form = gallery.get("/edit?id=blog/desk-booking").text
+    assert "A floor<sup>1</sup>." in form
+    fields = dict(re.findall(r'<input type="hidden" name="(file|was_title|was)" value="([^"]*)">', form))
+    path = tmp_path / "out/blog/desk-booking.md"
+    before = path.read_bytes()
+    typed = gallery.post("/preview", id="blog/desk-booking", title="New", body="*Typed* <b>", **fields).text
+    assert "<em>Typed</em>" in typed
+    assert "*Typed* &lt;b&gt;</textarea>" in typed
+    assert f'name="file" value="{fields["file"]}"' in typed
+    assert path.read_bytes() == before

@@ -221,15 +221,19 @@ class Outputs:
 
     def read(self, path: str) -> str:
         """Return the text at `path` as it is on disk, line endings and byte order mark included."""
+        try:
+            return self.data(path).decode()
+        except UnicodeDecodeError as error:
+            message = f"{shown(path)} is not UTF-8 at byte {error.start}"
+            raise OutputError(message, hint="save the file as UTF-8") from None
+
+    def data(self, path: str) -> bytes:
+        """Return the bytes at `path`."""
         with self._tree.entries() as entry_at:
             file = self._read(path, entry_at)
         if file is None:
             raise FileChanged(f"{shown(path)} does not exist", hint=_AGAIN)
-        try:
-            return file.data.decode()
-        except UnicodeDecodeError as error:
-            message = f"{shown(path)} is not UTF-8 at byte {error.start}"
-            raise OutputError(message, hint="save the file as UTF-8") from None
+        return file.data
 
     def write(self, path: str, text: str, *, expect: Digest) -> Digest:
         """Put `text` at `path`, folders included, and return the digest of its bytes once it is safe on disk.

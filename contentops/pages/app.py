@@ -8,6 +8,7 @@ import secrets
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
@@ -19,7 +20,10 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from contentops.documents.files import Outputs
+from contentops.documents.pictures import TYPES, picture_path, pictures_in
 from contentops.errors import ContentopsError, ExitCode, UsageError
+from contentops.operations.texts import text_of_file
 from contentops.pages import lists, views
 from contentops.pages.forms import FORMS, Form, confirm, has_token
 from contentops.pages.security import FILES, Guard, Keys, body_of, hosts_of, parsed, refusal, typed
@@ -47,6 +51,7 @@ def create_app(site: Site, keys: Keys, host: str) -> ASGIApp:
         *(Route(path, _shown(site, view)) for path, view in ROUTES.items()),
         *(Route(path, _posted(site, form), methods=["POST"]) for path, form in FORMS.items()),
         Route("/run/events", functools.partial(events, site)),
+        Route("/picture", lambda request: _picture(site, request.query_params)),
     ]
     return Guard(Starlette(routes=routes, exception_handlers={404: _nothing, 500: _bug}), hosts_of(host), keys)
 
@@ -57,7 +62,20 @@ def _served(request: Request) -> Response:
     return Response((FOLDER / path.removeprefix("/")).read_text("utf-8"), media_type=FILES[path])
 
 
-def _nothing(_: Request, __: Exception) -> Response:
+def _picture(site: Site, query: Mapping[str, str]) -> Response:
+    """Serve an image file of the project that the text of an item shows; opened for itself, it is a download."""
+    project, address = site.project(), query.get("name", "")
+    try:
+        one = site.review.snapshot().item(query.get("id", ""))
+        text = text_of_file(project, one.file.path)
+        path = picture_path(project.root, one.file.path, address) if text and address in pictures_in(text.body) else ""
+        data = Outputs(project.root).data(path)
+    except ContentopsError:
+        return _nothing(None, None)
+    return Response(data, media_type=TYPES[Path(path).suffix.lower()], headers={"Content-Disposition": "attachment"})
+
+
+def _nothing(_: Request | None, __: Exception | None) -> Response:
     return refusal(404, "This page does not exist", "Check the address. Nothing was changed.")
 
 

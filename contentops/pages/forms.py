@@ -7,6 +7,7 @@
 | `/comment` | `id`, `text`, `quote`, `note` | a line of `contentops.approvals` |
 | `/withdraw` | `id`, `text` | `contentops approve ID --withdraw` |
 | `/edit` | `id`, `title`, `body`, `file` (its digest), `was_title`, `was` | an editor |
+| `/preview` | the same | |
 | `/restore` | `id`, `to` (a digest), `file` (its digest) | `contentops restore ID --to DIGEST --on-edit overwrite` |
 | `/draft` | `id`, the fields of the form, and `kind` (`edit`, `note`, `comment`) or `discard` (the same) | |
 | `/resolve` | `id`, `job` (of the server) | `contentops state resolve ID --job JOB` |
@@ -41,7 +42,7 @@ from contentops.operations.texts import edit_text
 from contentops.operations.texts import restore as restore_text
 from contentops.pages.lists import queue
 from contentops.pages.site import LastDecision, PageContent, Site, explained
-from contentops.pages.views import after, edit_of, not_decided, not_saved
+from contentops.pages.views import after, edit_of, not_decided, not_saved, preview
 from contentops.pages.views import restore as restore_page
 from contentops.planning.sides import Choice
 from contentops.reporting.summary import cause_groups
@@ -296,6 +297,7 @@ FORMS: Final[Mapping[str, Form]] = {
     "/restore": restore,
     "/edit": save,
     "/draft": draft,
+    "/preview": preview,
     "/resolve": resolve,
     "/apply": apply,
     "/stop": stop,

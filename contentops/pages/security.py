@@ -29,11 +29,12 @@ POLICY: Mapping[str, str] = {
     "style-src": "'self'",
     "script-src": "'self'",
     "connect-src": "'self'",
+    "img-src": "'self'",
     "form-action": "'self'",
     "base-uri": "'none'",
     "frame-ancestors": "'none'",
 }
-"""What a browser may load: the stylesheet, the script and the events of this server, and nothing else."""
+"""What a browser may load: the stylesheet, the scripts, the events and pictures of this server, and nothing else."""
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in POLICY.items()),
     "X-Content-Type-Options": "nosniff",

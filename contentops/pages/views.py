@@ -17,6 +17,7 @@ from contentops.digest import NOTHING, Digest
 from contentops.documents.blocks import TextBlock
 from contentops.documents.checks import refused_words
 from contentops.documents.front_matter import PROVENANCE_KEY
+from contentops.documents.pictures import picture_path, pictures_in
 from contentops.documents.word_diff import TextDiff, word_diff
 from contentops.errors import ContentopsError, Diagnostic, FileChanged, Refused, plural
 from contentops.model import Action, ApprovalState, Budget, Json, MonthSpend, Note, Plan, Project
@@ -103,6 +104,18 @@ def text_view(one: ReviewItem, now: TextVersion, comments: Sequence[Comment]) ->
     )
 
 
+def as_readers_see(site: Site, one: ReviewItem, body: str) -> Sequence[ProsePart]:
+    """Return a text as its site shows it, with the pictures that the file of the item names."""
+    saved, root = text_of_file(site.project(), one.file.path), site.project().root
+    named = pictures_in(saved.body) if saved is not None else frozenset()
+
+    def shows(address: str) -> str:
+        is_here = address in named and picture_path(root, one.file.path, address)
+        return site.links.to("/picture", id=one.id, name=address) if is_here else ""
+
+    return prose(word_diff(body, body), shows=shows)
+
+
 def changes_view(site: Site, one: ReviewItem, texts: ItemTexts, against: str, *, unfold: bool) -> TextView:
     """Return the text compared with another one; `against`: a name of `sides_of`, or the start of a digest."""
     assert texts.now is not None
@@ -161,6 +174,8 @@ class EditView(Struct, frozen=True, kw_only=True):
     """When the typed words were kept as a draft; empty: they were not."""
     problem: Sequence[Diagnostic] = ()
     """Why it was not saved."""
+    preview: Sequence[ProsePart] = ()
+    """The typed text as readers see it."""
     mine: TextView | None = None
     """Where the file changed meanwhile: what the person changed, and what changed in the file."""
     theirs: TextView | None = None
@@ -182,7 +197,16 @@ def edit(site: Site, query: Mapping[str, str]) -> PageContent:
         return structs.replace(not_saved(site, {**draft.words, "id": one.id}, error, draft.at), status=200)
     typed = TextEdit(title=text.title, body=text.body, expect=one.file.file)
     typed = edit_of(draft.words) if draft.at else typed
-    return _page(EditView(item=one, typed=typed, was=(text.title, text.body), kept=draft.at))
+    preview = as_readers_see(site, one, typed.body)
+    return _page(EditView(item=one, typed=typed, was=(text.title, text.body), kept=draft.at, preview=preview))
+
+
+def preview(site: Site, form: Mapping[str, str]) -> PageContent:
+    """Return the form again with what was typed, and with that as readers see it; nothing is saved."""
+    one, typed = site.review.snapshot().item(form.get("id", "")), edit_of(form)
+    was, kept = (form.get("was_title", ""), form.get("was", "")), draft_of(site.project(), one.id, DraftKind.EDIT).at
+    shown = as_readers_see(site, one, typed.body)
+    return _page(EditView(item=one, typed=typed, was=was, kept=kept, preview=shown))
 
 
 def edit_of(form: Mapping[str, str]) -> TextEdit:
@@ -330,6 +354,8 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
     shown = TextView()
     if now is not None and view == "changes":
         shown = changes_view(site, one, texts, against, unfold="unfold" in query)
+    elif now is not None and view == "preview":
+        shown = TextView(parts=as_readers_see(site, one, now.body))
     elif now is not None:
         shown = text_view(one, now, snapshot.known.approvals.comments_on(one.text, one.ids))
     listed = query.get("list", "")[:_LONGEST_LIST]

@@ -29,6 +29,10 @@ _SIDES: Final = {
     Side.NEW: (Markup('<ins><span class="hidden">[new: </span>'), Markup('<span class="hidden">]</span></ins>')),
     Side.BOTH: (Markup(), Markup()),
 }
+_FOOTNOTE: Final = re.compile(r"<code>.*?</code>|<[^>]*>|\[\^([\w-]{1,40})\]:?", re.DOTALL)
+"""A footnote in a block of HTML, beside what is no text."""
+_BOXES: Final = {"[ ] ": Markup("\u2610 "), "[x] ": Markup("\u2611 "), "[X] ": Markup("\u2611 ")}
+"""How a task begins, and its sign."""
 _BOX: Final = 5_000
 """Words, and the white space between them, in one box of code or plain lines."""
 _TABLE: Final = Markup('<div class="scroll" role="region" aria-label="Table" tabindex="0">')
@@ -46,12 +50,18 @@ class ProsePart(NamedTuple):
 
 
 def prose(
-    diff: TextDiff, *, notes: Notes = lambda _: (), marks: Sequence[re.Pattern[str]] = (), fold: bool = True
+    diff: TextDiff,
+    *,
+    notes: Notes = lambda _: (),
+    marks: Sequence[re.Pattern[str]] = (),
+    fold: bool = True,
+    shows: Callable[[str], str] | None = None,
 ) -> list[ProsePart]:
     """Return a text as HTML with its changes marked; a text compared with itself has no marks.
 
     `notes`: the notes under a block, which is then not folded. `marks`: what is marked in the text. `fold`: whether
-    blocks that are as before are folded, where any block is not.
+    blocks that are as before are folded, where any block is not. `shows`: the text is shown as a site shows it, with
+    pictures, footnotes and tasks; it returns where the page finds the picture of an address, or nothing.
     """
     top = min((int(one.block.kind[1]) for one in diff.blocks if one.block.kind[1:].isdigit()), default=1)
     folds = fold and any(not one.is_same for one in diff.blocks)
@@ -66,7 +76,7 @@ def prose(
     made: list[ProsePart] = []
     for quiet, run in groupby(zip(is_quiet, together, strict=True), key=lambda pair: pair[0]):
         shown = [piece for _, group in run for piece in group]
-        writer = _Writer(top, marks)
+        writer = _Writer(top, marks, shows)
         for piece in shown:
             writer.write(piece)
         made.append(ProsePart(writer.html(), _as_before([piece.diff.block for piece in shown]) if quiet else ""))
@@ -109,8 +119,8 @@ def _paths(diff: TextDiff) -> Iterator[tuple[Container, ...]]:
 class _Writer:
     """Writes blocks one after the other, and opens and closes their containers."""
 
-    def __init__(self, top: int, marks: Sequence[re.Pattern[str]]) -> None:
-        self._top, self._marks = top, marks
+    def __init__(self, top: int, marks: Sequence[re.Pattern[str]], shows: Callable[[str], str] | None) -> None:
+        self._top, self._marks, self._shows = top, marks, shows
         self._parts: list[Markup] = []
         self._open: list[Container] = []
         self._notes = Markup()
@@ -151,7 +161,7 @@ class _Writer:
         self._notes = Markup()
 
     def _runs(self, parts: Iterable[Phrase]) -> Iterator[Run]:
-        for part in parts:
+        for part in map(self._drawn, parts):
             text = "".join(word.text for word in part.words) if self._marks and part.side is not Side.GONE else ""
             is_marked = bytearray(len(text))
             for start, end in (match.span() for pattern in self._marks for match in pattern.finditer(text)):
@@ -163,6 +173,18 @@ class _Writer:
             flags = [any(is_marked[start:end]) for start, end in ends]
             for flag, run in groupby(zip(flags, part.words, strict=True), key=lambda pair: pair[0]):
                 yield part.side, flag, tuple(word for _, word in run)
+
+    def _drawn(self, part: Phrase) -> Phrase:
+        """Return words as a site shows them: with pictures, without the language of code."""
+        if self._shows is None:
+            return part
+        words: list[Word] = []
+        for word in part.words:
+            style = word.styles[-1] if word.styles else INFO
+            url = self._shows(style.address) if style.kind == "image" else ""
+            picture = Style("picture", url, style.title)
+            words += [word._replace(styles=(*word.styles[:-1], picture)) if url else word] * (INFO not in word.styles)
+        return Phrase(part.side, tuple(words))
 
     def _block(self, block: TextBlock, runs: Iterable[Run]) -> Markup:
         if block.kind == "row":
@@ -178,7 +200,21 @@ class _Writer:
             return Markup().join(box.format(_inline(each)) for each in _boxes(runs))
         level = block.kind[1:]
         tag = f"h{min(int(level) - self._top + _TOP, 6)}" if level else "p"
-        return Markup('<{0} dir="auto">{1}</{0}>\n').format(tag, _inline(runs))
+        text = _inline(runs)
+        if self._shows is not None:
+            is_task = bool(block.path) and block.path[-1].kind == "li"
+            text = _BOXES.get(text[:4], text[:4]) + text[4:] if is_task else text
+            text = _with_footnotes(text)
+        return Markup('<{0} dir="auto">{1}</{0}>\n').format(tag, text)
+
+
+def _with_footnotes(text: Markup) -> Markup:
+    parts, start = Markup(), 0
+    for found in _FOOTNOTE.finditer(text):
+        if found[1]:
+            parts += text[start : found.start()] + Markup("<sup>{}</sup>").format(found[1])
+            start = found.end()
+    return parts + text[start:]
 
 
 def _boxes(runs: Iterable[Run]) -> list[list[Run]]:
@@ -231,6 +267,9 @@ def _styled(words: Sequence[Word], depth: int = 0, *, is_changed: bool) -> Marku
             # A page loads nothing from elsewhere.
             image = Markup('<span class="mute">[image: {} <code>{}</code>{}]</span>')
             parts += (image.format(_plain(word.text), visible(style.address), _title(style)) for word in run)
+        elif style.kind == "picture":
+            picture = Markup('<img src="{}" alt="{}" loading="lazy">{}')
+            parts += (picture.format(style.address, _plain(word.text), _title(style)) for word in run)
         else:
             parts.append(_set(style, _styled(tuple(run), depth + 1, is_changed=is_changed), is_changed=is_changed))
     return Markup().join(parts)
