@@ -48,7 +48,9 @@ class Browser:
         return self.send("GET", path, headers=headers)
 
     def post(self, path: str, *, token: str | None = None, **fields: str) -> httpx.Response:
-        """Send a form, as a page of the site does."""
+        """Send a form, as a page of the site does; a decision is about a text that was opened a while ago."""
+        if path in {"/approve", "/send-back"}:
+            fields = {"shown": self.site.stamp(fields.get("text", ""), self.site.runtime.wall() - 60), **fields}
         data = {"form_token": self.keys.form_token if token is None else token, **fields}
         return self.send("POST", path, headers={"origin": ADDRESS, "sec-fetch-site": "same-origin"}, data=data)
 

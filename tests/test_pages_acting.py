@@ -131,6 +131,60 @@ def test_the_command_line_restores_a_kept_version(shop: Path, invoke: Run) -> No
     assert file_of(shop).read_text("utf-8").endswith("First words.\n")
 
 
+# --- the list that she works through -------------------------------------------------------------------------
+
+
+def test_the_time_of_a_form_can_not_be_forged(shop: Path) -> None:
+    """A decision needs the time that this server wrote, for this very text; without it nothing is recorded."""
+    browser = Browser(shop, person=PERSON)
+    items = browser.site.review.snapshot().by_id
+    text, other = items[ItemId(ITEM)].text, items[ItemId("getting-started")].text
+    now = browser.site.runtime.wall()
+    good = browser.site.stamp(text, now - 60)
+    for forged in (
+        "",
+        "0",
+        f"{round((now - 60) * 1000)}-{'0' * 64}",
+        browser.site.stamp(other, now - 60),
+        good + "\u20ac",
+    ):
+        answer = browser.post("/approve", id=ITEM, text=text, shown=forged)
+        assert (answer.status_code, "the form has no time" in answer.text) == (409, True), forged
+    assert not (shop / "contentops.approvals").exists()
+    assert browser.post("/approve", id=ITEM, text=text, shown=good).status_code == 303
+
+
+def test_the_last_text_of_a_list_leads_to_the_day(shop: Path) -> None:
+    """What was approved, sent back, edited and spent, and what waits; each verdict can be withdrawn there."""
+    browser = Browser(shop, person=PERSON)
+    assert "Nothing decided yet today" in browser.get("/today").text
+    save(browser, body="Edited words.\n")
+    page = browser.get("/today").text
+    texts = [item.id for item in browser.site.review.snapshot().to_read]
+    count = ""
+    for at, each in enumerate(texts):
+        text = browser.site.review.snapshot().item(each).text
+        path, note = ("/send-back", "Shorter.") if at == 1 else ("/approve", "")
+        done = browser.post(path, id=each, text=text, note=note, count=count)
+        count = str(at + 1)
+        said = browser.follow(done).text
+        assert f"{at + 1} done, {len(texts) - at - 1} left." in said
+        assert done.headers["location"].startswith("/today?") is (each == texts[-1])
+    page = " ".join(browser.get("/today").text.split())
+    assert f"You decided about {len(texts)} texts today" in page
+    assert f"<dt>Approved</dt><dd>{len(texts) - 1}</dd>" in page
+    assert "<dt>Sent back</dt><dd>1</dd>" in page
+    edited = page[page.index("<dt>Edited</dt>") : page.index("<dt>Spent</dt>")]
+    assert f"id={ITEM}" in edited
+    assert edited.count("<a ") == 1
+    assert "0 credits" in page
+    assert "“Shorter.”" in page
+    assert page.count('action="/withdraw"') >= len(texts)
+    gone = browser.post("/withdraw", id=ITEM, text=browser.site.review.snapshot().item(ITEM).text)
+    assert gone.status_code == 303
+    assert f"<dt>Approved</dt><dd>{len(texts) - 2}</dd>" in browser.get("/today").text
+
+
 # --- drafts --------------------------------------------------------------------------------------------------
 
 

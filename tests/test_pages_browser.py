@@ -28,7 +28,7 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-p
 pytestmark = pytest.mark.skipif(
     review_project.BROWSER is None, reason="no browser: `apt-get install chromium-headless-shell`"
 )
-PAGES = ("/", "/items", "/plan", "/run")
+PAGES = ("/", "/items", "/plan", "/run", "/today")
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ class FileLinks(Links):
     items = "items.html"
     plan = "plan.html"
     spend = "spend.html"
-    run = ""
+    run = today = ""
     style = STYLE
 
     def __init__(self) -> None:

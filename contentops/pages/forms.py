@@ -2,7 +2,7 @@
 
 | Path | Fields other than `form_token` | Does the same as |
 |---|---|---|
-| `/approve` | `id`, `text` (digest), `list` (query), `count` (of decisions), `shown` (ms) | `contentops approve ID` |
+| `/approve` | `id`, `text` (digest), `list` (query), `count`, `shown` (when, signed) | `contentops approve ID` |
 | `/send-back` | the same, and `note` | `contentops send-back ID --note NOTE` |
 | `/comment` | `id`, `text`, `quote`, `note` | a line of `contentops.approvals` |
 | `/withdraw` | `id`, `text` | `contentops approve ID --withdraw` |
@@ -90,8 +90,10 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
         note = plural(len(own), "comment")
     decision = Decision(verdict=verdict, note=note, source="page", texts={ItemId(item): text})
     try:
-        shown = form.get("shown", "")
-        if shown.isascii() and shown.isdigit() and 0 <= site.runtime.wall() - int(shown[:20]) / 1000 < TOO_SOON:
+        shown = site.shown_at(form.get("shown", ""), text)
+        if shown is None:
+            raise Refused("the form has no time", code="bad-form", hint="read the text, then press the button again")
+        if 0 <= site.runtime.wall() - shown < TOO_SOON:
             message = "this text was shown less than two seconds ago"
             raise Refused(message, code="too-soon", hint="read it, then press the button again")
         decided = decide_texts(project, only, decision, runtime=site.runtime)
@@ -114,8 +116,8 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
     others = after(queue(site, before, listed), item)
     done_now = str(int(count) + 1 if count.isascii() and count.isdigit() else 1)
     said += f" {done_now} done, {len(others):,} left."
-    to = site.links.item(others[0].id, list=listed, count=done_now) if others else site.links.overview
-    return FormResult(to=to, said=said, at="title" if others else "")
+    to = site.links.item(others[0].id, list=listed, count=done_now) if others else site.links.today
+    return FormResult(to=to, said=said, at="title")
 
 
 def comment(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import hmac
 import re
 import shlex
 import threading
@@ -47,6 +48,8 @@ LANGUAGES: Final[Mapping[str, str]] = {
     "uk": "Ukrainian", "ur": "Urdu", "vi": "Vietnamese", "zh": "Chinese",
 }  # fmt: skip
 """The names of languages; another one is shown as its front matter has it."""
+_DIGITS: Final = 15
+"""Of a time in milliseconds."""
 _LANGUAGE: Final = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 
@@ -58,6 +61,7 @@ class Links:
     plan = "/plan"
     spend = "/spend"
     run = "/run"
+    today = "/today"
     style = "/style.css"
 
     def item(self, item: str, **query: str) -> str:
@@ -77,7 +81,7 @@ class Links:
 class NoLinks(Links):
     """A page that needs no other file: it contains its stylesheet, and has no links to others."""
 
-    overview = items = plan = spend = run = style = ""
+    overview = items = plan = spend = run = today = style = ""
 
     def to(self, path: str, **query: str) -> str:
         """Return no address."""
@@ -162,6 +166,18 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
         owners = code_owners(self.project().root)
         return functools.cache(lambda path: ", ".join(owners(path)))
 
+    def stamp(self, text: str, at: float) -> str:
+        """Return when a text was shown, in milliseconds, with a signature that no one else can make."""
+        shown = str(round(at * 1000))
+        signature = hmac.new(self.form_token.encode(), f"{shown} {text}".encode(), "sha256").hexdigest()
+        return f"{shown}-{signature}"
+
+    def shown_at(self, stamp: str, text: str) -> float | None:
+        """Return when a text was shown by its `stamp`, seconds since 1970; None for one that this server never made."""
+        shown = stamp.partition("-")[0][:_DIGITS]
+        at = int(shown) / 1000 if shown.isascii() and shown.isdigit() else 0.0
+        return at if hmac.compare_digest(stamp.encode(), self.stamp(text, at).encode()) else None
+
     def undoable(self) -> LastDecision | None:
         """Return the last decision, if it was made a moment ago."""
         last = self.decided.get("last")
@@ -185,7 +201,7 @@ class PageContent(Struct, frozen=True, kw_only=True):
     model: object = None
     """The view model, which the template reads."""
     tab: str = ""
-    """The part of the navigation that it belongs to: `overview`, `items`, `plan`, `spend` or `run`."""
+    """The part of the navigation that it belongs to: `overview`, `items`, `plan`, `spend`, `run` or `today`."""
     status: int = 200
     typed: Sequence[str] = ()
     """What a person typed that nothing was done with."""
