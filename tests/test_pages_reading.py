@@ -246,3 +246,19 @@ def test_the_editor_has_the_preview_beside_it(gallery: Browser, tmp_path: Path) 
     assert "*Typed* &lt;b&gt;</textarea>" in typed
     assert f'name="file" value="{fields["file"]}"' in typed
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(("preset", "address"), [("", "out/blog/desk-booking"), ("hugo", "desk/")])
+def test_a_preview_leads_to_the_site_on_this_machine(
+    gallery: Browser, tmp_path: Path, preset: str, address: str
+) -> None:
+    """At the address that the preset says, else at the path of the file; without the setting there is no link."""
+    path = "/item?id=blog/desk-booking&view=preview"
+    assert "Open it on your site" not in gallery.get(path).text
+    settings = tmp_path / "contentops.yaml"
+    more = "review: {preview: 'http://localhost:1313/{path}'}\n" + (f"preset: {preset}\n" if preset else "")
+    settings.write_text(settings.read_text("utf-8") + more, "utf-8")
+    if preset:
+        put(tmp_path, "blog/desk-booking", "url: /desk/\n")
+    html = gallery.get(path).text
+    assert f'<a href="http://localhost:1313/{address}" target="_blank" rel="noopener noreferrer">' in html

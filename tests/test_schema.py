@@ -166,6 +166,21 @@ IN_SETTINGS = [
     ("api: {job_timeout: soon}", "wrong-value", "soon", "`job_timeout` cannot be the text `soon`", "`15m`"),
     ("api: {job_timeout: 0}", "wrong-value", "0", "`job_timeout` cannot be the number `0`", "`15m`"),
     ("manifests: []", "wrong-value", "[", "`manifests` is an empty list", ""),
+    (
+        "review: {preview: 'http://a.example/{path}'}",
+        "wrong-value",
+        "'http://a.example/{path}'",
+        "`preview`",
+        "127.0.0.1",
+    ),
+    ("review: {preview: 'http://127.0.0.1:1313/'}", "wrong-value", "'http://127.0.0.1:1313/'", "`preview`", "{path}"),
+    (
+        "review: {preview: 'http://127.0.0.1.a.example/{path}'}",
+        "wrong-value",
+        "'http://127.0.0.1.a.example/{path}'",
+        "`preview`",
+        "127",
+    ),
 ]
 """The same, of a file that is complete with `project: p`."""
 

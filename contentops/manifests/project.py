@@ -65,6 +65,7 @@ def load_project(root: Path, *, environment: str = "", variables: Mapping[str, A
         preset=merged.get("preset") or "",
         redirects=merged.get("redirects") is not False,
         disclosure=read_disclosure(merged.get("disclosure")),
+        preview=_map(settings, "review").get("preview") or "",
         settings=settings,
         text=document.source.text,
         beside_default=not environment and bool(settings.get("default_environment")),

@@ -167,6 +167,8 @@ class Project(Struct, frozen=True, kw_only=True):
     """Front matter preset, by its name in `documents.preset.PRESETS`, or empty."""
     redirects: bool = True
     """Whether an output that moves names its old address in its front matter, where the preset has a key for that."""
+    preview: str = ""
+    """The address of a text on this machine's preview of the site, with `{path}`; empty: not stated."""
     disclosure: Disclosure | None = None
     """Whether and how outputs say in their front matter that a text was generated."""
     settings: Mapping[str, Json] = field(default_factory=dict)

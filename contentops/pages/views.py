@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Final
+from urllib.parse import quote
 
 from markupsafe import Markup
 from msgspec import Struct, structs
@@ -14,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 from contentops.digest import NOTHING, Digest
-from contentops.documents.blocks import TextBlock
+from contentops.documents.blocks import TextBlock, address_of
 from contentops.documents.checks import refused_words
 from contentops.documents.front_matter import PROVENANCE_KEY
 from contentops.documents.pictures import picture_path, pictures_in
@@ -114,6 +115,12 @@ def as_readers_see(site: Site, one: ReviewItem, body: str) -> Sequence[ProsePart
         return site.links.to("/picture", id=one.id, name=address) if is_here else ""
 
     return prose(word_diff(body, body), shows=shows)
+
+
+def on_site(project: Project, one: ReviewItem) -> str:
+    """Return the address of a text on this machine's preview of its site; empty: the settings name none."""
+    path = address_of(project.preset, one.output, one.file.front) or one.output.rpartition(".")[0]
+    return project.preview.replace("{path}", quote(path.lstrip("/")))
 
 
 def changes_view(site: Site, one: ReviewItem, texts: ItemTexts, against: str, *, unfold: bool) -> TextView:
@@ -302,6 +309,8 @@ class ItemView(Struct, frozen=True, kw_only=True):
     price: str
     """Of those that are not free."""
     sections: Sequence[str]
+    on_site: str
+    """The address of the text on this machine's preview of its site, or empty."""
     notes: Sequence[Note] = ()
     """What the plan says of it beside its change."""
     problem: Sequence[Diagnostic] = ()
@@ -389,6 +398,7 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
         choices=[PlanPart(action=action, item=one.id) for action in ways],
         price=_price(one, project),
         notes=[note for note in snapshot.plan.notes if note.id == one.id] if snapshot.plan is not None else (),
+        on_site=on_site(project, one),
         sections=headings(now.body)[:100] if now is not None and one.spec and one.record else (),
     )
     return PageContent(template="item.html", title=one.title, tab="items", model=model)
