@@ -18,6 +18,7 @@ from tests.desired import PROJECT, declared, desired, findings
 from tests.running import Build, Run
 
 REQUIRED = ApprovalRule(required=True)
+NOTED = ApprovalRule(required=True, note=True)
 PUBLISHED = ApprovalRule(required=True, publish=True)
 
 
@@ -45,6 +46,8 @@ def rule_of(project: Build, item: str, layers: Mapping[str, str] | None = None) 
     ({"manifest": "required", "environment": "off"}, "", NO_APPROVAL),
     ({"project": "off", "environment": "{publish: true}"}, "", PUBLISHED),
     ({"environment": "required"}, "off", NO_APPROVAL),
+    ({"project": "{required: true, note: required}"}, "", NOTED), ({}, "{note: 'yes'}", NOTED),
+    ({"project": "{note: true}"}, "{note: off}", REQUIRED), ({"project": "{note: true}"}, "off", NO_APPROVAL),
 ])  # fmt: skip
 def test_rules_of_layers_merge_as_maps(project: Build, layers: dict[str, str], item: str, rule: ApprovalRule) -> None:
     """`required` is `{required: true}` and `off` is `{required: false}`; a key that no upper layer has stays."""

@@ -169,6 +169,25 @@ def test_a_merged_approval_is_recorded(desk: Desk, how: str) -> None:
     runner.git("cat-file", "-e", head, code=0 if how == "merge" else 1)
 
 
+def test_the_words_of_a_review_are_the_note_that_an_approval_needs(desk: Desk) -> None:
+    """Without words it does not count, and the run says so."""
+
+    def need_note(machine: Machine) -> None:
+        path = machine.root / "contentops.yaml"
+        path.write_text(path.read_text("utf-8").replace("approval: required", "approval: {note: required}"), "utf-8")
+
+    desk.propose(7, reword("one"), need_note)
+    desk.hub.review(7, "maria")
+    desk.merge(7)
+    runner = desk.runner()
+    assert "pull request 7: no review of it has a note, which `one` needs" in desk.record(runner).stdout
+    assert lines(runner) == []
+    desk.hub.review(7, "jo", body=" Read it,\nfigures are right. ")
+    desk.record(runner)
+    (line,) = approvals.load(runner.root, Disk()).lines
+    assert (line.by, line.note) == ("jo (github.example)", "Read it, figures are right.")
+
+
 def test_results_that_come_as_a_pull_request_end(desk: Desk) -> None:
     """Of a protected branch: who approves the text without its mark has approved these words before."""
     desk.propose(7, reword("one"))

@@ -65,6 +65,28 @@ def states(harness: Harness, *select: str) -> dict[str, str]:
     return {item.id: str(item.approval) for item in items}
 
 
+def test_an_approval_can_need_a_note(tmp_path: Path) -> None:
+    """One without a note is refused, one that was given before does not count, and the plan names the texts."""
+    harness = with_approval(tmp_path, extra="editor: Kim Reader\n", ids=("one", "two"))
+    decide(harness, "one", "two")
+    assert "draft" not in front(harness)
+    harness.edit("contentops.yaml", REQUIRED, "approval: {required: true, note: required}")
+    assert "2 texts can be approved only with a note: `one`, `two`" in [note.message for note in harness.plan().notes]
+    harness.apply()
+    assert (front(harness)["draft"], states(harness)) == (True, {"one": "waiting", "two": "waiting"})
+    with pytest.raises(InputError) as caught:
+        decide(harness, "one")
+    (finding,) = caught.value.diagnostics()
+    assert (finding.code, finding.hint) == (
+        "note-missing", 'say what you checked: `contentops approve one --note "..."`',
+    )  # fmt: skip
+    decide(harness, "one", note="Figures checked against the price list.")
+    assert ("draft" not in front(harness), states(harness)) == (True, {"one": "approved", "two": "waiting"})
+    assert [note.items for note in harness.plan().notes] == [("two",)]
+    # Who is responsible is in the block of each text.
+    assert split(harness.read("out/two.md")).provenance["editor"] == "Kim Reader"
+
+
 def test_a_text_is_a_draft_until_it_is_approved(tmp_path: Path) -> None:
     """The mark comes with the text, goes with the approval for nothing, and comes back with one changed letter."""
     harness = with_approval(tmp_path)

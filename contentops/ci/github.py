@@ -18,7 +18,8 @@ from contentops import __version__
 from contentops.ci.runner import PlanOrigin, as_map, as_number, as_text, is_safe, token_of
 from contentops.errors import ContentopsError, UsageError
 from contentops.json_reader import load_json
-from contentops.sanitize import redact
+from contentops.model.approval import NOTE_LIMIT
+from contentops.sanitize import clip, redact
 
 # ---- Calls the API of GitHub.
 
@@ -374,8 +375,10 @@ class MergedPull(Struct, frozen=True, kw_only=True):
     """The last commit of its branch at the merge."""
     commit: str
     """The last commit that the merge made."""
-    approvals: Mapping[str, str] = {}
-    """When each person approved, in UTC. They are named as no git identity is: `login (github.com)`."""
+    approvals: Mapping[str, tuple[str, str]] = {}
+    """When each person approved, in UTC, and with which words.
+
+    They are named as no git identity is: `login (github.com)`."""
     files: Mapping[str, tuple[str, str]] = {}
     """The object id of each file at the head commit, and its path before; empty where no one approved."""
     notes: tuple[str, ...] = ()
@@ -410,7 +413,7 @@ def merge_base(github: GitHub, base: str, head: str) -> str:
 def _reviewed(github: GitHub, pull: MergedPull) -> MergedPull:
     """Return a pull request with its approvals and files. Raises HostError."""
     path, host = f"pulls/{pull.number}/reviews", urlsplit(pull.address).hostname
-    approvals: dict[str, str] = {}
+    approvals: dict[str, tuple[str, str]] = {}
     notes: list[str] = []
     # GitHub lists them by time: the last one of a person that is more than a comment is their word.
     said = [entry for entry in github.listed(path) if entry.get("state") not in {"COMMENTED", "PENDING"}]
@@ -424,7 +427,8 @@ def _reviewed(github: GitHub, pull: MergedPull) -> MergedPull:
         elif not _may_write(github, login):
             notes.append(f"`{login}` has no write access to the repository")
         else:
-            approvals[f"{login} ({host})"] = as_text(entry.get("submitted_at"))
+            words = " ".join(as_text(entry.get("body")).split())
+            approvals[f"{login} ({host})"] = as_text(entry.get("submitted_at")), clip(words, NOTE_LIMIT)
     files = _files(github, pull.number) if approvals else {}
     if len(files) >= MOST_FILES:
         files, notes = {}, [*notes, f"GitHub lists {MOST_FILES:,} files of it at most, and there may be more"]

@@ -65,9 +65,16 @@ class MarkdownFile(Struct, frozen=True, kw_only=True):
 
 
 def provenance(
-    *, item: str, digest: str, job: str = "", generated_at: str = "", promoted_from: str = "", model: str = ""
+    *,
+    item: str,
+    digest: str,
+    job: str = "",
+    generated_at: str = "",
+    promoted_from: str = "",
+    model: str = "",
+    editor: str = "",
 ) -> dict[str, Any]:
-    """Return the `contentops` block: item, spec, job, time, environment and model of a text, if they are known."""
+    """Return the `contentops` block: item, spec, job, time, environment, model and editor of a text, if known."""
     block = {
         "item": item,
         "digest": digest,
@@ -75,6 +82,7 @@ def provenance(
         "generated_at": generated_at,
         "promoted_from": promoted_from,
         "model": model,
+        "editor": editor,
     }
     return {key: value for key, value in block.items() if value}
 

@@ -387,7 +387,7 @@ def _provenance(ctx: Context, item: Item, record: Record | None, text: Text) -> 
     if not ctx.project.provenance:
         return None
     if record is not None:
-        return provenance_of(structs.replace(record, id=item.id), ctx.made_by(record))
+        return provenance_of(structs.replace(record, id=item.id), ctx.made_by(record), ctx.project.editor)
     return provenance(
         item=item.id,
         digest=item.spec.digest,
@@ -395,6 +395,7 @@ def _provenance(ctx: Context, item: Item, record: Record | None, text: Text) -> 
         generated_at=text.generated_at,
         promoted_from=item.change.promoted_from,
         model=text.model,
+        editor=ctx.project.editor,
     )
 
 

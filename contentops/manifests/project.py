@@ -64,6 +64,7 @@ def load_project(root: Path, *, environment: str = "", variables: Mapping[str, A
         # One for all environments, since they share the cache.
         preset=merged.get("preset") or "",
         redirects=merged.get("redirects") is not False,
+        editor=merged.get("editor") or "",
         disclosure=read_disclosure(merged.get("disclosure")),
         preview=_map(settings, "review").get("preview") or "",
         settings=settings,

@@ -387,7 +387,7 @@ def _rule(approval: Mapping[str, Any]) -> ApprovalRule:
     """Return the rule of a valid `approval`; without `required` the other keys have no effect."""
     if not approval.get("required"):
         return NO_APPROVAL
-    return ApprovalRule(required=True, publish=approval.get("publish") is True)
+    return ApprovalRule(required=True, note=approval.get("note") is True, publish=approval.get("publish") is True)
 
 
 _SHORT: Final[Mapping[str, str]] = {

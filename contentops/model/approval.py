@@ -107,6 +107,8 @@ class ApprovalRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     required: bool = False
     """Whether the text is a draft, and is not promoted, until it is approved."""
+    note: bool = False
+    """Whether an approval counts only with a note."""
     publish: bool = False
     """Whether the server's own status of the content follows, where the server has one."""
 
@@ -171,6 +173,9 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
     def state(self, text: Digest, rule: ApprovalRule, ids: Collection[ItemId]) -> ApprovalState:
         """Return the state of an item's text; `ids` are those that the item has and had."""
         said = self.last(text)
+        if said is Verdict.APPROVED and rule.note:
+            noted = (one for one in self.of_text(text) if one.verdict is Verdict.APPROVED and one.note.strip())
+            return ApprovalState.APPROVED if any(noted) else ApprovalState.WAITING
         if said is not None:
             return ApprovalState.APPROVED if said is Verdict.APPROVED else ApprovalState.SENT_BACK
         earlier = {digest for id_ in ids for digest in self._of_items.get(id_, ())}

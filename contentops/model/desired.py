@@ -169,6 +169,8 @@ class Project(Struct, frozen=True, kw_only=True):
     """Whether an output that moves names its old address in its front matter, where the preset has a key for that."""
     preview: str = ""
     """The address of a text on this machine's preview of the site, with `{path}`; empty: not stated."""
+    editor: str = ""
+    """Who has editorial responsibility for its texts, or empty."""
     disclosure: Disclosure | None = None
     """Whether and how outputs say in their front matter that a text was generated."""
     settings: Mapping[str, Json] = field(default_factory=dict)

@@ -655,5 +655,5 @@ def _composed(project: Project, spec: Spec, text: _Text) -> str:
     assert text.content is not None
     front = {**text.content.front, **apply_preset(project.preset, with_changed_at(spec.metadata, ""))}
     title = front.pop(TITLE_KEY, None) or text.file.title
-    block = provenance(item=spec.id, digest=spec.digest) if project.provenance else None
+    block = provenance(item=spec.id, digest=spec.digest, editor=project.editor) if project.provenance else None
     return compose(title, front, block, clean_body(text.content.body))

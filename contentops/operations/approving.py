@@ -270,6 +270,10 @@ def _problems(item: Candidate, decision: Decision, choice: Choice) -> Iterator[D
         yield finding("hidden-characters", "its text has characters that hide or turn words, or a title too long", hint)
     if file.body == NO_TEXT:
         yield finding("empty-text", "its file has no text", "so there is nothing to approve")
+    needs_note = item.spec is not None and item.spec.approval.note
+    if needs_note and decision.verdict is Verdict.APPROVED and not decision.note.strip():
+        hint = f'say what you checked: `contentops approve {item.id} --note "..."`'
+        yield finding("note-missing", "its approval needs a note", hint)
     if file.labelled and decision.verdict is Verdict.APPROVED and item.id not in {*choice.select, *decision.texts}:
         hint = f"write the text, or approve the outline by its name: `contentops approve {item.id}`"
         yield finding("draft-outline", "its text is a draft outline of the bundled server", hint)
@@ -335,6 +339,7 @@ class _ItemText(NamedTuple):
     item: ItemId
     path: str
     digest: Digest
+    needs_note: bool
     refused: str
     """Why no review of a pull request approves it, in words; empty: one does."""
 
@@ -356,7 +361,7 @@ def _texts(inputs: PlanInputs) -> Iterator[tuple[str, _ItemText]]:
             if file.exists and not file.problem and file.body != NO_TEXT and not inputs.approvals.is_approved(text):
                 refused = "is a draft outline of the bundled server" if file.labelled else ""
                 refused = "has characters that no one sees, or a title too long" if file.hidden else refused
-                yield nfc(path), _ItemText(spec.id, file.path, text, refused)
+                yield nfc(path), _ItemText(spec.id, file.path, text, spec.approval.note, refused)
 
 
 def _pushed(clone: Clone, environ: Mapping[str, str]) -> tuple[str, list[str]]:
@@ -392,6 +397,8 @@ def _approved(
         elif words in (text.digest, NOTHING):
             why = "changed no word of" if words else "replaced a text that cannot be read,"
             notes.append(f"{about} {why} `{text.path}`; approve it with `contentops approve {text.item}` at a terminal")
+        elif not (said := {by: each for by, each in pull.approvals.items() if each[1] or not text.needs_note}):
+            notes.append(f"{about}: no review of it has a note, which `{text.item}` needs")
         else:
             approve = partial(Approval, item=text.item, text=text.digest, verdict=Verdict.APPROVED, source=pull.address)
-            yield from (approve(by=by, at=at) for by, at in pull.approvals.items())
+            yield from (approve(by=by, at=at, note=note) for by, (at, note) in said.items())

@@ -295,7 +295,7 @@ def restore(
             if isinstance(text, TextVersion) and title != file.title:
                 made = update(made, {TITLE_KEY: title})
         else:
-            block = provenance_of(record, state.made_by(record)) if project.provenance else None
+            block = provenance_of(record, state.made_by(record), project.editor) if project.provenance else None
             copy, made = "", compose(title, record.metadata, block, body)
         outputs.write(record.output, made, expect=file.file)
     return Restored(text=text, output=record.output, source=source, copy=copy)

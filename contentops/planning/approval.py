@@ -219,7 +219,8 @@ def waiting_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
     id_, path = item.spec.id, source.file.path
     option = f" --env {source.environment}" if source.environment else ""
     message = f"`{id_}`: `{path}` of `{source.name}` is waiting for approval"
-    hint = f"`contentops approve {id_}{option}`, then promote it"
+    note = ' --note "..."' if item.spec.approval.note else ""
+    hint = f"`contentops approve {id_}{option}{note}`, then promote it"
     return (Note(kind="waiting-for-approval", id=id_, message=message, hint=hint),)
 
 
@@ -298,6 +299,16 @@ def new_drafts(changes: Iterable[Change], preset: str) -> Iterator[Note]:
         message = f"{plural(len(ids), 'live page')} {verb} until someone approves the text: {names}"
         hint = "approve first what has to stay published, or set `approval: required` for new items alone"
         yield Note(kind="new-drafts", message=message, hint=hint, items=ids[:_NAMED])
+
+
+def noted_approvals(items: Iterable[Candidate]) -> Iterator[Note]:
+    """Yield a note on the texts whose approval has to say what was checked."""
+    waiting = [item for item in items if item.approval in _UNAPPROVED and item.spec and item.spec.approval.note]
+    if waiting:
+        ids = tuple(item.id for item in waiting)[:_NAMED]
+        names = ", ".join(f"`{id_}`" for id_ in ids) + ", ..." * (len(waiting) > _NAMED)
+        message = f"{plural(len(waiting), 'text')} can be approved only with a note: {names}"
+        yield Note(kind="note-required", message=message, hint='`contentops approve ITEM --note "..."`', items=ids)
 
 
 def texts_in_review(

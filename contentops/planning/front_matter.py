@@ -130,7 +130,7 @@ def drifted(
     if file.title != record.title:
         drift.insert(0, DriftedKey(key=TITLE_KEY, before=record.title, after=file.title or None))
     if project.provenance and record.generated and _is_other_block(record, made_by, file):
-        block = provenance_of(record, made_by)
+        block = provenance_of(record, made_by, project.editor)
         drift.append(DriftedKey(key=PROVENANCE_KEY, before=block, after=dict(file.provenance) or None))
     return tuple(drift)
 
@@ -153,12 +153,14 @@ def is_block_of(record: Record, made_by: Job | None, file: Observed) -> bool:
     return same and (bool(known) or block.get("digest") == record.digest or file.body in record.bodies)
 
 
-def provenance_of(record: Record, made_by: Job | None) -> dict[str, Json]:
+def provenance_of(record: Record, made_by: Job | None, editor: str = "") -> dict[str, Json]:
     """Return the `contentops` block of a record's text, which that job made; None: it is not known."""
     made = {"generated_at": made_by.generated_at, "model": made_by.model} if made_by is not None else {}
     # A promoted text has no job of this environment.
     job = made_by.job_id if made_by is not None and not record.is_promoted else ""
-    return provenance(item=record.id, digest=record.digest, job=job, promoted_from=record.promoted_from, **made)
+    return provenance(
+        item=record.id, digest=record.digest, job=job, promoted_from=record.promoted_from, editor=editor, **made
+    )
 
 
 def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:

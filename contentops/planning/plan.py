@@ -47,7 +47,7 @@ from contentops.model import (
 from contentops.model.desired import Stage
 from contentops.model.jobs import cost_words
 from contentops.model.plan import Writer
-from contentops.planning.approval import approval_state, new_drafts, texts_in_review
+from contentops.planning.approval import approval_state, new_drafts, noted_approvals, texts_in_review
 from contentops.planning.guards import collecting, month_spent, refusals, usual_cost
 from contentops.planning.promote import is_about_promotion
 from contentops.planning.select import Candidate, in_order, selected
@@ -116,7 +116,7 @@ def plan_with_items(
         changes, note = first_submits(inputs, changes, choice.canary)
         notes.append(note)
     notes += [*same_briefs(inputs, changes), *usual_cost(inputs, changes)]
-    notes += new_drafts(changes, inputs.project.preset)
+    notes += [*new_drafts(changes, inputs.project.preset), *noted_approvals(chosen)]
     api = inputs.project.api
     approvals: Counter[ApprovalState] = Counter(
         item.approval for item in chosen if item.approval is not ApprovalState.NONE

@@ -60,12 +60,20 @@ class FakeGitHub:
         pull |= {"merged_at": "2026-03-01T12:00:00Z", "merge_commit_sha": commit}
 
     def review(
-        self, number: int, login: str, state: str = "APPROVED", *, commit: str = "", minute: int = 0, kind: str = "User"
+        self,
+        number: int,
+        login: str,
+        state: str = "APPROVED",
+        *,
+        commit: str = "",
+        minute: int = 0,
+        kind: str = "User",
+        body: str = "",
     ) -> dict[str, Any]:
         """A review of a pull request, by default of its last commit."""
         head = next(pull["head"]["sha"] for pull in self.pulls if pull["number"] == number)
         made = {"state": state, "user": {"login": login, "type": kind} if login else None}
-        made |= {"commit_id": commit or head, "submitted_at": f"2026-03-01T11:{minute:02}:00Z"}
+        made |= {"commit_id": commit or head, "submitted_at": f"2026-03-01T11:{minute:02}:00Z", "body": body}
         self.reviews.setdefault(number, []).append(made)
         return made
 

@@ -80,7 +80,9 @@ def _provenance(session: Session, select: tuple[str, ...]) -> None:
     project = session.project()
     found, findings = operation.provenance(project, choice, runtime=session.runtime())
     text = provenance_text(found, width=terminal.width())
-    session.answer(provenance_json(found, project.environment), text, findings=findings)
+    text += f"\nEditor: {visible(project.editor)}." if project.editor else ""
+    values = {**provenance_json(found, project.environment), "editor": project.editor}
+    session.answer(values, text, findings=findings)
 
 
 def _spend(session: Session, since: str) -> None:
