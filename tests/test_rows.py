@@ -2,7 +2,6 @@
 
 import datetime as dt
 import io
-import json
 import sys
 import zipfile
 from collections.abc import Callable, Sequence
@@ -101,21 +100,6 @@ items:
 }
 
 
-def test_rows_are_shown_as_templates_get_them(project: Build, invoke: Run) -> None:
-    """After `where`; by an item or by its manifest; also as JSON."""
-    root = project(SHOWN)
-    shown = invoke("show", "--rows", "content/cities.yaml", cwd=root)
-    assert shown.stdout == (
-        "Item `{{ each.city | slug }}`: 2 rows\n"
-        "ROW                city  people\n"
-        "data/cities.csv:2  Oslo  700\n"
-        "data/cities.csv:4  Rome  2800\n"
-    )
-    assert invoke("show", "--rows", "oslo", cwd=root).stdout == shown.stdout
-    answer = json.loads(invoke("show", "--rows", "oslo", "--json", cwd=root).stdout)
-    assert answer["declarations"][0]["rows"][0]["values"] == {"city": "Oslo", "people": "700"}
-
-
 def test_a_row_that_is_left_out_is_not_said_to_be_gone(project: Build, invoke: Run) -> None:
     """Its text stays, and the note is true of a row that is gone and of one that `where` leaves out."""
     root = project(SHOWN)
@@ -124,26 +108,6 @@ def test_a_row_that_is_left_out_is_not_said_to_be_gone(project: Build, invoke: R
     manifest.write_text(manifest.read_text().replace("> 200", "> 900"))
     ended = invoke("plan", cwd=root)
     assert "`oslo` is made by no manifest and no chosen row; its file `out/oslo.md` stays" in ended.stdout
-
-
-def test_what_has_no_rows_is_named(project: Build, invoke: Run) -> None:
-    """A manifest without rows, one that cannot be read, a mistake in it, and an unknown item."""
-    root = project({**SHOWN, "content/plain.yaml": "items: [{id: plain, inputs: {topic: x}}]\n"})
-    for what, words in (
-        ("plain", "has no rows"),
-        ("content/plain.yaml", "has no rows"),
-        ("nope.yaml", "there is no item `nope.yaml`"),
-        ("osl", "did you mean `oslo`?"),
-    ):
-        ended = invoke("show", "--rows", what, cwd=root)
-        assert ended.code != 0
-        assert words in ended.stderr
-    project({"content/cities.yaml": SHOWN["content/cities.yaml"].replace("> 200", "> size")})
-    assert "uses `size` in `where`" in invoke("show", "--rows", "content/cities.yaml", cwd=root).stderr
-    assert (
-        "is for items"
-        in invoke("show", "--rows", "contentops.yaml.json", cwd=project({"contentops.yaml.json": ""})).stderr
-    )
 
 
 SHEET = "xl/worksheets/sheet1.xml"

@@ -212,16 +212,6 @@ class Loader:
         result.findings += in_order([*findings, *shape, *own])
         return result
 
-    def declarations(self, path: str) -> tuple[list[Declared], list[Diagnostic]]:
-        """Return the entries of one manifest with the rows that each chooses, before rendering, and findings."""
-        content = self._read(path)
-        if isinstance(content, Diagnostic):
-            return [], [content]
-        document, findings = read_yaml(path, content)
-        problems = Problems()
-        entries = list(self._declared(document, set(), problems)[1])
-        return entries, in_order([*findings, *check_schema(document, "manifest"), *problems.done()])
-
     def _declared(
         self, document: YamlDocument, used: set[str], problems: Problems
     ) -> tuple[Layers, Iterator[Declared]]:

@@ -85,7 +85,7 @@ def check_item(
     In a manifest that is `well_formed`, only what templates gave is checked against its schema again.
     """
     before = problems.errors
-    report = functools.partial(_report, rendered, problems)
+    report = _reporter(rendered, problems)
     values = _checked_fields(rendered, report, well_formed=well_formed)
     if preset:
         _check_preset(preset, values.get("metadata", {}), report)
@@ -153,25 +153,26 @@ def _inputs(rendered: Rendered, values: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**inputs, **dict.fromkeys(names, UNRENDERED)} if names else inputs
 
 
-def _report(
-    rendered: Rendered,
-    problems: Problems,
-    path: tuple[str, ...],
-    code: str,
-    core: str,
-    *,
-    key: bool = False,
-    hint: str = "",
-    severity: Severity = Severity.ERROR,
-) -> None:
-    if any(code in _FOLLOWING.get(name, ()) for name in rendered.declared.misspelt):
-        return
-    names = frozenset((".".join(path), ".".join(path[:2]), *path[:1]))
-    if rendered.about is not None and rendered.about.isdisjoint(names):
-        return
-    written, exists = _find(rendered.declared, path)
-    subject = subject_of(rendered.declared, rendered.each)
-    problems.about(subject, written, code, core, key=key and exists, hint=hint, severity=severity)
+def _reporter(rendered: Rendered, problems: Problems) -> Report:
+    def report(
+        path: tuple[str, ...],
+        code: str,
+        core: str,
+        *,
+        key: bool = False,
+        hint: str = "",
+        severity: Severity = Severity.ERROR,
+    ) -> None:
+        if any(code in _FOLLOWING.get(name, ()) for name in rendered.declared.misspelt):
+            return
+        names = frozenset((".".join(path), ".".join(path[:2]), *path[:1]))
+        if rendered.about is not None and rendered.about.isdisjoint(names):
+            return
+        written, exists = _find(rendered.declared, path)
+        subject = subject_of(rendered.declared, rendered.each)
+        problems.about(subject, written, code, core, key=key and exists, hint=hint, severity=severity)
+
+    return report
 
 
 def _find(declared: Declared, path: tuple[str, ...]) -> tuple[Written, bool]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from collections import Counter
@@ -29,7 +28,7 @@ from contentops.model import Json
 from contentops.model.plan_file import no_plan_file, plan_file
 from contentops.model.run import PaidText
 from contentops.operations import plan, texts
-from contentops.operations.plan import ItemStatus, chosen_rows, recorded
+from contentops.operations.plan import ItemStatus, recorded
 from contentops.operations.plan_files import read_document
 from contentops.operations.spend import texts_of
 from contentops.operations.texts import Difference, Restored
@@ -39,8 +38,8 @@ from contentops.reporting.layout import fitted, moment, outline, paint, table
 from contentops.reporting.plan_json import month_json
 from contentops.reporting.plan_text import plan_text
 from contentops.reporting.spend import text_json, texts_text
-from contentops.reporting.summary import begin, month_sentence
 from contentops.reporting.summary import command as command_line
+from contentops.reporting.summary import month_sentence
 from contentops.sanitize import visible
 
 # ---- `contentops status`, `show`, `diff` and `restore`.
@@ -121,12 +120,8 @@ def _state(item: ItemStatus) -> str:
 @click.command("show")
 @click.argument("what", metavar="ITEM|PLAN")
 @project_options
-@click.option("--rows", is_flag=True, help="Of an item or a manifest: show the first rows that `for_each` chooses.")
-def show(session: Session, what: str, *, rows: bool) -> None:
+def show(session: Session, what: str) -> None:
     """Show ITEM: its brief, request, digest and output, the origin of each value, and its record.
-
-    `--rows` shows what templates get as `each`, after `where` and `limit`; ITEM may also be a manifest, whose rows are
-    shown before any item is rendered.
 
     Or show every change of PLAN, a file that `plan --out` wrote, in any folder. It does not check whether the plan is
     still valid; `plan --check` does. An argument is a plan file if it ends with `.json` and the file exists.
@@ -138,11 +133,7 @@ def show(session: Session, what: str, *, rows: bool) -> None:
                 code="plan-file-and-flags",
                 hint="leave them out",
             )
-        if rows:
-            raise click.UsageError(f"`--rows` is for items, and `{what}` is a plan file")
         _show_plan(session, what)
-    elif rows:
-        _show_rows(session, what)
     else:
         _show_item(session, what)
 
@@ -176,27 +167,6 @@ def _show_item(session: Session, item: str) -> None:
     lines = outline({name: value for name, value in shown.items() if name != "brief"})
     text = "\n".join([fitted(visible(str(values["brief"])), terminal.width()), "", *lines])
     session.answer(values, text, findings=findings or None)
-
-
-def _show_rows(session: Session, what: str) -> None:
-    """Show the first rows of each declaration as a table."""
-    found = chosen_rows(session.project(), what)
-    parts = []
-    for one in found:
-        heads = tuple(dict.fromkeys(name for _, values in one.rows for name in values))
-        lines = [(label, *(_cell(values.get(name, "")) for name in heads)) for label, values in one.rows]
-        shown = f", the first {len(one.rows)}" if one.count > len(one.rows) else ""
-        grid = table(("ROW", *heads), lines, width=terminal.width(), whole=("ROW",)) if lines else ""
-        parts.append(f"{begin(visible(one.item))}: {plural(one.count, 'row')}{shown}\n{grid}".rstrip())
-    listed = [
-        {"item": one.item, "count": one.count, "rows": [{"row": label, "values": values} for label, values in one.rows]}
-        for one in found
-    ]
-    session.answer({"declarations": listed}, "\n\n".join(parts))
-
-
-def _cell(value: Json) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _origin(origin: Mapping[str, Any]) -> str:
