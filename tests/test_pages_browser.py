@@ -114,7 +114,11 @@ STATES = (
     item("cities/zurich"),  # gone
     item("cities/turin"),  # no text
 )
-READING = (item("blog/quiet-rooms", view="preview"), "/edit?id=blog/quiet-rooms")
+READING = (
+    item("blog/quiet-rooms", view="preview"),
+    item("blog/quiet-rooms", view="changes", beside="1"),
+    "/edit?id=blog/quiet-rooms",
+)
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 320)])

@@ -8,9 +8,12 @@ import pytest
 
 from contentops.pages.site import is_owned_by
 from tests import review_project
+from tests.fakes.api import FakeApi
+from tests.fakes.harness import Harness
 from tests.pages import Browser
 from tests.running import Clock
 from tests.test_pages_lists import ids, words
+from tests.test_references import items
 
 
 @pytest.fixture(scope="module")
@@ -262,3 +265,46 @@ def test_a_preview_leads_to_the_site_on_this_machine(
         put(tmp_path, "blog/desk-booking", "url: /desk/\n")
     html = gallery.get(path).text
     assert f'<a href="http://localhost:1313/{address}" target="_blank" rel="noopener noreferrer">' in html
+
+
+# --- side by side -----------------------------------------------------------------------------------------
+
+
+def cells(html: str) -> list[str]:
+    """The words of each cell of two columns, in order."""
+    return [words(one) for one in re.findall(r'(?s)<div class="cell">(.*?)</div>(?=<div class="cell">|</div>)', html)]
+
+
+def test_before_and_after_are_side_by_side(tmp_path: Path) -> None:
+    """What is gone is on the left alone and what is new on the right alone; what is as before is folded."""
+    harness = Harness(tmp_path / "project", FakeApi())
+    harness.write("content/a.yaml", items({"guide": "Guide"}))
+    harness.apply()
+    harness.edit("out/guide.md", "All about", "Most about")
+    pages = Browser(harness.root, person=review_project.EDITOR)
+    one = pages.get("/item?id=guide&view=changes").text
+    [address] = re.findall(r'href="([^"]+beside=1)">Side by side', one)
+    html = pages.get(address.replace("&amp;", "&")).text
+    assert "In one column" in html
+    pairs = zip(cells(html)[::2], cells(html)[1::2], strict=True)
+    left, right = next(pair for pair in pairs if "[gone:" in pair[0])
+    assert (left, right) == ("[gone: All ] about Guide.", "[new: Most ] about Guide.")
+    assert html.count('<details class="fold">') >= 1
+
+
+def test_a_text_is_beside_the_one_that_it_was_made_from(tmp_path: Path) -> None:
+    """What changed in the source since is marked there; a paragraph that the text lacks is named."""
+    harness = Harness(tmp_path / "project", FakeApi())
+    harness.write("content/a.yaml", items({"guide": "Guide", "news": "{{ ref('guide').body }}"}))
+    harness.apply()
+    path = "/item?id=news&view=source"
+    html = Browser(harness.root, person=review_project.EDITOR).get(path).text
+    assert "The source is as it was when this text was made." in words(html)
+    assert "Beside its source" in html
+    old = (harness.root / "out/guide.md").read_text("utf-8")
+    (harness.root / "out/guide.md").write_text(old + "\nA third house opens.\n", "utf-8")
+    html = Browser(harness.root, person=review_project.EDITOR).get(path).text
+    assert "The source has 1 edit that this text does not have yet." in words(html)
+    assert "[new: A third house opens. ]" in words(html)
+    assert "This text has nothing for it." in html
+    assert "view=source" not in Browser(harness.root).get("/item?id=guide").text

@@ -46,7 +46,7 @@ from contentops.pages.site import PageContent, Site, explained, macro, render
 from contentops.planning.approval import draft_mark
 from contentops.planning.guards import generation_words
 from contentops.reporting.next_change import Brief, NextChange, brief_of, next_change, value_words
-from contentops.reporting.prose import Notes, ProsePart, changed_words, prose
+from contentops.reporting.prose import Notes, ProsePart, SideRow, changed_words, prose, side_rows
 from contentops.reporting.spend import on_day
 from contentops.sections import headings
 
@@ -62,6 +62,8 @@ class TextView(Struct, frozen=True, kw_only=True):
     top: Sequence[Diagnostic] = ()
     """Findings that are about no line of the text."""
     diff: TextDiff | None = None
+    rows: Sequence[SideRow] = ()
+    """Both texts side by side, if that was asked for."""
     title: Markup | None = None
     """The title, if it is another one."""
     problem: str = ""
@@ -123,7 +125,24 @@ def on_site(project: Project, one: ReviewItem) -> str:
     return project.preview.replace("{path}", quote(path.lstrip("/")))
 
 
-def changes_view(site: Site, one: ReviewItem, texts: ItemTexts, against: str, *, unfold: bool) -> TextView:
+def beside_source(snapshot: Snapshot, one: ReviewItem, source: ReviewItem) -> TextView:
+    """Return a text beside the one that it was made from, with what changed there since."""
+    made_from = one.record.sources if one.record is not None else {}
+    then = next((made_from[id_] for id_ in source.ids if id_ in made_from), NOTHING)
+    texts = item_texts(snapshot.project, source.id, source.file.path, None, snapshot.known)
+    body = texts.now.body if texts.now is not None else ""
+    before = texts.find(then) if then not in (NOTHING, source.text) else texts.now
+    own = text_of_file(snapshot.project, one.file.path)
+    diff, beside = word_diff(before.body if before is not None else body, body), own.body if own is not None else ""
+    return TextView(diff=diff, rows=side_rows(diff, word_diff(beside, beside)), problem="" if before else _UNMARKED)
+
+
+_UNMARKED: Final = "the words that it was made from are not on this machine, so what changed since is not marked"
+
+
+def changes_view(
+    site: Site, one: ReviewItem, texts: ItemTexts, against: str, *, unfold: bool, beside: bool
+) -> TextView:
     """Return the text compared with another one; `against`: a name of `sides_of`, or the start of a digest."""
     assert texts.now is not None
     try:
@@ -133,7 +152,9 @@ def changes_view(site: Site, one: ReviewItem, texts: ItemTexts, against: str, *,
     notes = _Notes(one, texts.now.first_line)
     # A text without a title is compared by its body alone.
     new = (texts.now.title, texts.now.body)
-    return structs.replace(compared((old.title or new[0], old.body), new, notes.under, fold=not unfold), top=notes.rest)
+    view = compared((old.title or new[0], old.body), new, notes.under, fold=not unfold)
+    rows = side_rows(view.diff) if beside and view.diff is not None else ()
+    return structs.replace(view, top=notes.rest, rows=rows)
 
 
 def _other(site: Site, one: ReviewItem, texts: ItemTexts, against: str) -> TextVersion:
@@ -309,6 +330,8 @@ class ItemView(Struct, frozen=True, kw_only=True):
     price: str
     """Of those that are not free."""
     sections: Sequence[str]
+    made_from: Sequence[ReviewItem]
+    """The items whose texts its own is made from, as far as they have one."""
     on_site: str
     """The address of the text on this machine's preview of its site, or empty."""
     notes: Sequence[Note] = ()
@@ -360,9 +383,14 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
         # No page that is a file asks the server, and texts as they were made have no second file.
         sides = [side for side in sides if side[0] != "server" and (one.edited or before is not None)]
     against = query.get("against") or (sides[0][0] if sides else "")
+    made_from = [snapshot.by_id[id_] for id_ in one.sources if id_ in snapshot.by_id and snapshot.by_id[id_].text]
     shown = TextView()
     if now is not None and view == "changes":
-        shown = changes_view(site, one, texts, against, unfold="unfold" in query)
+        shown = changes_view(site, one, texts, against, unfold="unfold" in query, beside="beside" in query)
+    elif now is not None and view == "source" and made_from:
+        source = next((each for each in made_from if each.id == against), made_from[0])
+        sides, against = [(each.id, each.title) for each in made_from], source.id
+        shown = beside_source(snapshot, one, source)
     elif now is not None and view == "preview":
         shown = TextView(parts=as_readers_see(site, one, now.body))
     elif now is not None:
@@ -399,6 +427,7 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
         price=_price(one, project),
         notes=[note for note in snapshot.plan.notes if note.id == one.id] if snapshot.plan is not None else (),
         on_site=on_site(project, one),
+        made_from=made_from,
         sections=headings(now.body)[:100] if now is not None and one.spec and one.record else (),
     )
     return PageContent(template="item.html", title=one.title, tab="items", model=model)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 from markupsafe import Markup, escape
+from msgspec import structs
 
 from contentops.documents.blocks import EDGE, INFO, PARSED, Container, Style, TextBlock, Word, split_words
 from contentops.documents.word_diff import BlockDiff, Phrase, Side, TextDiff, phrases
@@ -63,16 +64,9 @@ def prose(
     blocks that are as before are folded, where any block is not. `shows`: the text is shown as a site shows it, with
     pictures, footnotes and tasks; it returns where the page finds the picture of an address, or nothing.
     """
-    top = min((int(one.block.kind[1]) for one in diff.blocks if one.block.kind[1:].isdigit()), default=1)
+    top, together = _top(diff), _groups(diff, notes)
     folds = fold and any(not one.is_same for one in diff.blocks)
-    pieces = [
-        _Piece(one, path, Markup().join(notes(one.new) if one.new is not None else ()))
-        for one, path in zip(diff.blocks, _paths(diff), strict=True)
-    ]
-    # Blocks of one list, quotation or table stay together.
-    groups = groupby(enumerate(pieces), key=lambda pair: pair[1].path[0].number if pair[1].path else -1 - pair[0])
-    together = [[piece for _, piece in group] for _, group in groups]
-    is_quiet = [folds and all(one.diff.is_same and not one.notes for one in group) for group in together]
+    is_quiet = [folds and _is_quiet(group) for group in together]
     made: list[ProsePart] = []
     for quiet, run in groupby(zip(is_quiet, together, strict=True), key=lambda pair: pair[0]):
         shown = [piece for _, group in run for piece in group]
@@ -81,6 +75,53 @@ def prose(
             writer.write(piece)
         made.append(ProsePart(writer.html(), _as_before([piece.diff.block for piece in shown]) if quiet else ""))
     return made
+
+
+class SideRow(NamedTuple):
+    """Some blocks of two texts side by side. `fold`: as in a `ProsePart`; `is_touched`: one is not as before."""
+
+    old: Markup
+    new: Markup
+    fold: str = ""
+    is_touched: bool = False
+
+
+def side_rows(diff: TextDiff, beside: TextDiff | None = None) -> list[SideRow]:
+    """Return the text before and after, in two columns.
+
+    `beside`: a text that was made from the one before, compared with itself, such as a translation. It has the right
+    column then, block by block, and the left one has all changes.
+    """
+    top, groups = _top(diff), _groups(diff)
+    theirs = iter(_groups(beside)) if beside is not None else iter(())
+    gone, new = (None, None) if beside is not None else (Side.NEW, Side.GONE)
+    pairs = [(group, group) for group in groups]
+    if beside is not None:
+        was = [any(one.diff.old is not None for one in group) for group in groups]
+        pairs = [(group, next(theirs, []) if had else []) for group, had in zip(groups, was, strict=True)]
+    folds = any(not one.is_same for one in diff.blocks)
+    rows: list[SideRow] = []
+    for quiet, run in groupby(pairs, key=lambda pair: folds and _is_quiet(pair[0])):
+        each = [*run]
+        columns = [(_column(top, one, gone), _column(top, other, new)) for one, other in each]
+        if quiet:
+            blocks = [piece.diff.block for one, _ in each for piece in one]
+            left, right = (Markup().join(one) for one in zip(*columns, strict=True))
+            rows.append(SideRow(left, right, _as_before(blocks)))
+        else:
+            touched = [not _is_quiet(one) for one, _ in each]
+            rows += [SideRow(*pair, is_touched=is_touched) for pair, is_touched in zip(columns, touched, strict=True)]
+    return rows + [SideRow(Markup(), _column(top, group, new)) for group in theirs]
+
+
+def _column(top: int, pieces: Iterable[_Piece], without: Side | None) -> Markup:
+    """Return some blocks as HTML, of both sides or without those and the words of one."""
+    writer = _Writer(top, (), None)
+    for piece in pieces:
+        if without is None or (piece.diff.old if without is Side.NEW else piece.diff.new) is not None:
+            parts = tuple(part for part in piece.diff.parts if part.side is not without)
+            writer.write(piece._replace(diff=structs.replace(piece.diff, parts=parts)))
+    return writer.html()
 
 
 def changed_words(old: str, new: str) -> Markup:
@@ -95,6 +136,25 @@ class _Piece(NamedTuple):
     diff: BlockDiff
     path: tuple[Container, ...]
     notes: Markup
+
+
+def _top(diff: TextDiff) -> int:
+    """Return the level of the highest headings."""
+    return min((int(one.block.kind[1]) for one in diff.blocks if one.block.kind[1:].isdigit()), default=1)
+
+
+def _groups(diff: TextDiff, notes: Notes = lambda _: ()) -> list[list[_Piece]]:
+    """Return the blocks with their notes; those of one list, quotation or table are together."""
+    pieces = [
+        _Piece(one, path, Markup().join(notes(one.new) if one.new is not None else ()))
+        for one, path in zip(diff.blocks, _paths(diff), strict=True)
+    ]
+    groups = groupby(enumerate(pieces), key=lambda pair: pair[1].path[0].number if pair[1].path else -1 - pair[0])
+    return [[piece for _, piece in group] for _, group in groups]
+
+
+def _is_quiet(group: Iterable[_Piece]) -> bool:
+    return all(one.diff.is_same and not one.notes for one in group)
 
 
 def _as_before(blocks: Sequence[TextBlock]) -> str:
