@@ -142,7 +142,7 @@ def test_the_text_on_the_server_is_read_on_request(shop: Path) -> None:
 
 
 def test_history_tells_who_did_what(shop: Path, invoke: Run) -> None:
-    """Generated, edited, approved and sent back, with what can be compared and restored."""
+    """One row a version: generated, edited, and sent back with a note; with what can be compared and restored."""
     put(shop, BODY)
     git(shop, "commit", "-qam", "edit")
     assert invoke("send-back", ITEM, "--note", "Too <b>short</b>", cwd=shop).code == 0
@@ -151,13 +151,16 @@ def test_history_tells_who_did_what(shop: Path, invoke: Run) -> None:
     history = page[page.index('id="history"') :]
     rows = re.findall(r"<tr><td>.*?</tr>", history)
     words = [re.sub(r"<[^>]+>", "", row) for row in rows]
-    assert [next(word for word in ("not committed", "Sent back", "Edited", "Generated") if word in row) for row in words] == [
-        "not committed", "Sent back", "Edited", "Generated",
+    assert [next(word for word in ("not committed", "Edited", "Generated") if word in row) for row in words] == [
+        "not committed", "Edited", "Generated",
     ]  # fmt: skip
+    assert [row.split()[0] for row in words] == ["3,", "2", "1"]
+    assert ["Sent back by The Editor" in row for row in words] == [False, True, False]
+    assert ["Committed by The Editor" in row for row in words] == [False, True, True]
     assert "Too &lt;b&gt;short&lt;/b&gt;" in rows[1]
     assert "Compare" not in rows[0]
     assert all("Compare" in row for row in rows[1:])
-    assert ["Restore" in row for row in rows] == [False, True, True, True]
+    assert ["Restore" in row for row in rows] == [False, True, True]
 
 
 def test_history_names_who_wrote_the_words(shop: Path, invoke: Run) -> None:

@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from contentops.atomic_io import Disk
+from contentops.digest import Digest
+from contentops.model import Approval, ItemId, Verdict
 from contentops.pages.site import is_owned_by
+from contentops.state import approvals
 from tests import review_project
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness
@@ -308,3 +312,26 @@ def test_a_text_is_beside_the_one_that_it_was_made_from(tmp_path: Path) -> None:
     assert "[new: A third house opens. ]" in words(html)
     assert "This text has nothing for it." in html
     assert "view=source" not in Browser(harness.root).get("/item?id=guide").text
+
+
+# --- versions ---------------------------------------------------------------------------------------------
+
+
+def test_the_history_has_one_row_a_version(tmp_path: Path) -> None:
+    """A version that was approved and then edited keeps its reader; one whose words are not here is named."""
+    harness = Harness(tmp_path / "project", FakeApi())
+    harness.write("content/a.yaml", items({"guide": "Guide"}))
+    harness.apply()
+    pages = Browser(harness.root, person=review_project.EDITOR)
+    text = pages.site.review.snapshot().item("guide").text
+    harness.edit("out/guide.md", "All about", "Most about")
+    for by, of in (("Example Editor", text), ("Ann Bee", Digest("sha256:" + "0" * 64))):
+        line = Approval(item=ItemId("guide"), text=of, verdict=Verdict.APPROVED, by=by, at="2026-03-02T09:00:00Z")
+        approvals.record(harness.root, Disk(), [line])
+    page = pages.get("/item?id=guide").text
+    rows = [words(one) for one in re.findall(r"(?s)<tr><td>.*?</tr>", page[page.index('id="history"') :])]
+    assert "3 versions" in words(page)
+    assert sum(row.startswith("3 , now Edited by hand") for row in rows) == 1
+    assert sum("Generated for 4 credits" in row and "Approved by Example Editor" in row for row in rows) == 1
+    assert sum("Its words are not on this machine" in row and "Approved by Ann Bee" in row for row in rows) == 1
+    assert ["Restore" in row for row in rows] == ["Generated" in row for row in rows]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -433,81 +433,59 @@ def _check(edit: TextEdit) -> None:
         raise UsageError("the text is empty", code="bad-text", hint="write some text, or do not save")
 
 
-# ---- What happened to the text of an item: generated, edited, approved and sent back.
+# ---- The versions of the text of an item: who wrote, read and committed each.
 
 
-class ItemEvent(Struct, frozen=True, kw_only=True):
-    """One thing that happened to the text of an item."""
+class ItemVersion(Struct, frozen=True, kw_only=True):
+    """A text that an item had, and what people and servers did with it; or a job whose text never came."""
 
-    kind: str
-    """`generated`, `open` (a job whose text did not come into the file: `outcome` says why), `edited` or a verdict."""
     at: str
-    """ISO time; empty where it is not known."""
-    by: str = ""
-    """A person, or the server that made the text."""
-    credits: int = 0
-    job: str = ""
-    commit: str = ""
-    """Empty: of an edit, it is in the working tree or a kept copy alone."""
-    note: str = ""
-    outcome: str = ""
-    """As of a job."""
-    body: Digest = NOTHING
-    """A digest of the text after it, if its words are here; empty where they are not, or it is the present one."""
+    """When it was made, ISO time; empty where it is not known."""
+    number: int = 0
+    """1 for the oldest text; 0: no text came of the job."""
+    job: Job | None = None
+    """The job that made it; None: a person wrote it, or no one knows."""
+    text: TextVersion | None = None
+    """None: its words are not here."""
+    verdicts: tuple[Approval, ...] = ()
+    """What people said of it, the newest first."""
+    named: Digest = NOTHING
+    """The digest by which it can be compared and restored; empty: it is the present text, or its words are not here."""
+    is_now: bool = False
+    is_saved: bool = False
+    """The server accepted it last."""
 
 
-def item_events(one: ReviewItem, texts: ItemTexts) -> tuple[ItemEvent, ...]:
-    """Return the events of an item's text, newest first."""
-    now = texts.now.digest if texts.now is not None else NOTHING
-    earlier = {each.digest for each in texts.earlier} - {now}
-    jobs = {each.job.request_id: each for each in texts.history.texts}
-    made, by_text = {each.job.body for each in jobs.values()}, {each.text: each.digest for each in texts.earlier}
-    committed = [each for each in texts.earlier if each.commit]
-    # Of several things in one second, a text was made first, then edited, committed and read, and then edited again.
-    events: list[ItemEvent] = []
-    if texts.now is not None and now not in made and texts.now.text not in {each.text for each in committed}:
-        events.append(ItemEvent(kind="edited", at=one.since))
-    events += (
-        ItemEvent(
-            kind=line.verdict.value,
-            at=line.at,
-            by=line.name,
-            note=line.note,
-            body=_one_of(earlier, by_text.get(line.text)),
+def item_versions(one: ReviewItem, texts: ItemTexts) -> tuple[ItemVersion, ...]:
+    """Return the versions of an item's text, the newest first."""
+    now, saved = texts.now.text if texts.now is not None else NOTHING, one.record.saved if one.record else None
+    said: dict[Digest, list[Approval]] = {}
+    for line in (*reversed(one.verdicts), *reversed(one.earlier)):
+        said.setdefault(line.text, []).append(line)
+    paid = {each.job.request_id: each.job.body for each in texts.history.texts}
+    # The oldest text with the body of a job is what it made; a person may have changed the title since.
+    made = {paid.get(job.request_id, job.body): job for job in texts.history.generations if job.outcome == "generated"}
+    versions: list[ItemVersion] = []
+    known = {each.text: each for each in reversed((*filter(None, [texts.now]), *texts.earlier))}
+    for text in known.values():
+        job = made.pop(text.digest, None)
+        version = ItemVersion(
+            at=job.time if job is not None else text.at or (one.since if text.text == now else ""),
+            job=job,
+            text=next((each for each in texts.earlier if each.text == text.text and each.commit), text),
+            verdicts=tuple(said.pop(text.text, ())),
+            named=NOTHING if text.text == now else text.digest if job is not None else text.text,
+            is_now=text.text == now,
+            is_saved=saved is not None and saved.body == text.digest,
         )
-        for line in (*reversed(one.verdicts), *reversed(one.earlier))
-    )
-    events += (
-        ItemEvent(kind="edited", at=each.at, by=each.author, commit=each.commit, body=_one_of(earlier, each.digest))
-        for each in committed
-        if each.digest not in made
-    )
-    listed = {text_digest(each.job.title, each.job.body) for each in jobs.values()}
-    listed |= {each.text for each in (*committed, *filter(None, [texts.now]))}
-    events += (
-        ItemEvent(kind="edited", at=each.at, body=each.text)
-        for each in texts.earlier
-        if each.is_copy and each.text not in listed
-    )
-    events += (_generation(each, jobs.get(each.request_id), earlier) for each in texts.history.generations)
-    return tuple(sorted(events, key=lambda event: seconds_of(event.at) or 0.0, reverse=True))
-
-
-def _generation(job: Job, text: PaidText | None, earlier: Collection[Digest]) -> ItemEvent:
-    return ItemEvent(
-        kind="generated" if job.outcome == "generated" else "open",
-        at=job.time,
-        by=job.server,
-        credits=job.cost,
-        job=job.job_id,
-        outcome=job.outcome,
-        note=job.error,
-        body=_one_of(earlier, text.job.body if text is not None else None),
-    )
-
-
-def _one_of(bodies: Collection[Digest], body: Digest | None) -> Digest:
-    return body if body is not None and body in bodies else NOTHING
+        versions.append(version)
+    versions += (ItemVersion(at=job.time, job=job) for job in made.values())
+    versions += (ItemVersion(at=lines[-1].at, verdicts=tuple(lines)) for lines in said.values())
+    # Of several things in one second, a text was made first, then edited and committed, and then edited again.
+    versions.sort(key=lambda each: (seconds_of(each.at) or 0.0, each.is_now, each.job is None))
+    numbered = [structs.replace(each, number=number) for number, each in enumerate(versions, 1)]
+    lost = (ItemVersion(at=job.time, job=job) for job in texts.history.generations if job.outcome != "generated")
+    return tuple(sorted((*reversed(numbered), *lost), key=lambda each: seconds_of(each.at) or 0.0, reverse=True))
 
 
 # ---- The texts that an item has and had, with their words: of its file, of git's history of it, and of the cache.

@@ -31,13 +31,13 @@ from contentops.operations.review import ReviewItem, ReviewState, Snapshot
 from contentops.operations.runs import LiveRun
 from contentops.operations.spend import Spending, in_all_environments, spending
 from contentops.operations.texts import (
-    ItemEvent,
     ItemTexts,
+    ItemVersion,
     TextEdit,
     TextVersion,
     from_remote,
-    item_events,
     item_texts,
+    item_versions,
     protected,
     text_of_file,
 )
@@ -282,7 +282,7 @@ def restore(site: Site, query: Mapping[str, str], problem: Sequence[Diagnostic] 
     # The text of a job comes without a title.
     is_paid = to != earlier.text and any(each.job.body == earlier.digest for each in texts.history.texts)
     change = compared(now, (now[0] if is_paid else earlier.title, earlier.body))
-    at = next((each.at for each in item_events(one, texts) if each.body == to), earlier.at)
+    at = next((each.at for each in item_versions(one, texts) if each.named == to), earlier.at)
     view = RestoreView(item=one, to=to, at=at, change=change, problem=problem)
     status = 409 if problem else 200
     return PageContent(template="restore.html", title=one.title, tab="items", model=view, status=status)
@@ -320,7 +320,7 @@ class ItemView(Struct, frozen=True, kw_only=True):
     sides: Sequence[tuple[str, str]]
     """What the text can be compared with: name and words."""
     shown: TextView
-    history: Sequence[ItemEvent]
+    history: Sequence[ItemVersion]
     marks: Mapping[str, object]
     """The draft mark, which goes with an approval."""
     front: Sequence[tuple[str, str, str]]
@@ -416,7 +416,7 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
         against=against,
         sides=sides,
         shown=shown,
-        history=item_events(one, texts),
+        history=item_versions(one, texts),
         marks=marks,
         front=[*_front(one, marks)],
         note=drafts[DraftKind.NOTE],
