@@ -496,7 +496,7 @@ def _yaml(value: Json) -> str:
 # ---- The overview: what waits for whom, and what it costs; the plan; and what was spent.
 
 
-class Overview(Struct, frozen=True):
+class OverviewPage(Struct, frozen=True):
     """What waits for whom."""
 
     snapshot: Snapshot
@@ -515,7 +515,7 @@ def overview(site: Site, _query: Mapping[str, str]) -> PageContent:
     title = f"{plural(count, 'text')} {'waits' if count == 1 else 'wait'} for a reader"
     title = title if count else "Nothing waits for a reader"
     open_ = (*snapshot.to_read, *snapshot.to_choose, *snapshot.sent_back)
-    view = Overview(snapshot, open_, whose(site, open_))
+    view = OverviewPage(snapshot, open_, whose(site, open_))
     return PageContent(template="overview.html", title=title, tab="overview", model=view)
 
 
