@@ -208,7 +208,7 @@ def queue(site: Site, snapshot: Snapshot, listed: str) -> Sequence[ReviewItem]:
     """
     if not listed:
         return snapshot.to_read
-    asked, _ = read_query(dict(parse_qsl(listed)), _names(site, snapshot))
+    asked, _ = read_query(dict(parse_qsl(listed)), {})
     found = _found(((item, badges(item)) for item in _narrowed(site, snapshot, asked)), asked)
     waiting = {item.id for item in snapshot.to_read}
     return [item for item in found if item.id in waiting] or found
@@ -217,11 +217,10 @@ def queue(site: Site, snapshot: Snapshot, listed: str) -> Sequence[ReviewItem]:
 def read_query(query: Mapping[str, str], names: Mapping[str, Iterable[str]]) -> tuple[ItemsQuery, tuple[str, ...]]:
     """Return the usable part of a query, and a sentence for each unknown value.
 
-    `names`: the values that there are, by field.
+    `names`: the values that there are, by field; those of a field that it lacks are not checked.
     """
     said = {name: query.get(name, "").strip()[:_LONGEST] for name in ItemsQuery.__struct_fields__}
     known = {**names, "state": _STATES, "check": CHECKS, "sort": [*_SORTS, *(f"-{name}" for name in _SORTS)]}
-    known["owner"] = [_MINE, _NO_ONE, *names["owner"]]
     wrong = [name for name, values in known.items() if said[name] and said[name] not in set(values)]
     usable = {name: value for name, value in said.items() if value and name not in wrong}
     return ItemsQuery(**usable), tuple(f"there is no {name} `{said[name]}`, so it is ignored" for name in wrong)
@@ -237,7 +236,7 @@ def _names(site: Site, snapshot: Snapshot) -> Mapping[str, Sequence[str]]:
         "template": _common(item.template for item in snapshot.items),
         "tag": _common(tag for item in snapshot.items for tag in item.tags),
         "lang": _common(map(language, snapshot.items)),
-        "owner": _common(owner(site, item) for item in snapshot.items),
+        "owner": (_MINE, _NO_ONE, *_common(owner(site, item) for item in snapshot.items)),
         "folder": _common(folder for item in snapshot.items for folder in _folders(item.output)),
     }
 
@@ -262,7 +261,7 @@ def _narrowed(site: Site, snapshot: Snapshot, query: ItemsQuery) -> Iterator[Rev
             continue
         fits = query.template in ("", item.template) and (not query.tag or query.tag in item.tags)
         fits = fits and (not query.check or any(one.code == query.check for one in item.findings))
-        fits = fits and query.lang in ("", language(item))
+        fits = fits and (not query.lang or query.lang == language(item))
         fits = fits and (not query.folder or query.folder in _folders(item.output))
         if fits and (not query.owner or _is_owned(owner(site, item), query.owner, site.person)):
             yield item
