@@ -129,6 +129,13 @@ def test_nothing_is_wrong_on_any_page(pages: Pages, browser: Browser, scheme: An
         pages.check(page, path)
 
 
+def test_nothing_is_wrong_in_forced_colours(pages: Pages, browser: Browser) -> None:
+    """Where a person chooses the colours, buttons, chips and tabs can still be read and told apart."""
+    page = pages.opened(browser, forced_colors="active")
+    for path in ("/", "/items?q=rooms", *READING):
+        pages.check(page, path)
+
+
 def test_a_page_needs_no_script(pages: Pages, browser: Browser) -> None:
     """Lists are narrowed, sorted and turned by links and one form."""
     page = pages.opened(browser, java_script_enabled=False)
