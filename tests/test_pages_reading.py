@@ -153,6 +153,7 @@ def test_the_overview_says_whose_a_text_is_and_in_which_language(shelf: Path) ->
         assert chip in said
     assert "German, yours" in said
     assert '<a href="/items?state=open&amp;owner=me">' in html
+    assert "German, yours" in words(Browser(shelf, person=review_project.EDITOR).get("/item?id=blog/desk-booking").text)
     assert '<a class="name clip" lang="he" dir="auto"' in html
 
 
