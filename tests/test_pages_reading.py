@@ -107,7 +107,7 @@ def shelf(tmp_path: Path) -> Path:
         tmp_path,
         "blog/desk-booking",
         "lang: de\nowner: Example Editor\n",
-        "\nEine **Tages\nkarte** gilt.\n\nWas? Nichts.\n",
+        "\nEine **Monats\nkarte** gilt.\n\nWas? Nichts.\n",
     )
     put(tmp_path, "blog/quiet-rooms", "lang: he\n")
     (tmp_path / "CODEOWNERS").write_text("* @all\n/out/ \n/out/docs/ @docs-team @writers\n", "utf-8")
@@ -117,10 +117,10 @@ def shelf(tmp_path: Path) -> Path:
 def test_a_search_shows_the_sentences(shelf: Path) -> None:
     """Words across a line and emphasis are found in any case; each sentence leads to its place in the text."""
     pages = Browser(shelf, person=review_project.EDITOR)
-    html = pages.get("/items?q=TAGES+Karte").text
-    assert "“TAGES Karte”: 1 place in 1 text" in words(html)
+    html = pages.get("/items?q=MONATS+Karte").text
+    assert "“MONATS Karte”: 1 place in 1 text" in words(html)
     assert '<p class="sentence" lang="de" dir="auto">' in html
-    assert 'view=text#:~:text=Tages%20karte">Eine <mark>Tages karte</mark> gilt.</a>' in html
+    assert 'view=text#:~:text=Monats%20karte">Eine <mark>Monats karte</mark> gilt.</a>' in html
     many = words(pages.get("/items?q=rooms").text)
     assert re.search(r"“rooms”: \d\d places in 9 texts", many)
     assert "No text says “dya pass”" in words(pages.get("/items?q=dya+pass").text)
