@@ -37,7 +37,7 @@ _FIELDS: Final = {
 """The fields that are kept of each form."""
 
 
-class Draft(Struct, frozen=True, kw_only=True):
+class TypedDraft(Struct, frozen=True, kw_only=True):
     """The words of a form by the names of its fields, and when they were kept."""
 
     words: Mapping[str, str]
@@ -64,21 +64,21 @@ def keep_draft(
     if not any(kept.values()):
         drop_draft(project, item, kind)
         return
-    path, draft = _path(project, item, kind), Draft(words=kept, at=iso(runtime.wall()))
+    path, draft = _path(project, item, kind), TypedDraft(words=kept, at=iso(runtime.wall()))
     make_kept(Path(project.root), path.parent.parent)
     Outputs(path.parent.parent, system=runtime.system).keep_at(
         msgspec.json.encode(draft).decode(), path.parent.name, path.name
     )
 
 
-def draft_of(project: Project, item: str, kind: DraftKind) -> Draft:
+def draft_of(project: Project, item: str, kind: DraftKind) -> TypedDraft:
     """Return the draft of this kind, with an empty text in each field if there is none that can be read."""
     data = Disk().read(_path(project, item, kind))
     try:
-        draft = decode_json(data or b"{}", Draft)
+        draft = decode_json(data or b"{}", TypedDraft)
     except (msgspec.MsgspecError, ValueError):
-        draft = Draft(words={})
-    return Draft(words={name: draft.words.get(name, "") for name in _FIELDS[kind]}, at=draft.at)
+        draft = TypedDraft(words={})
+    return TypedDraft(words={name: draft.words.get(name, "") for name in _FIELDS[kind]}, at=draft.at)
 
 
 def drop_draft(project: Project, item: str, kind: DraftKind) -> None:

@@ -25,7 +25,7 @@ from contentops.model import Action, ApprovalState, Budget, Json, MonthSpend, No
 from contentops.model.approval import Comment
 from contentops.operations.apply_part import PartAction, PlanPart
 from contentops.operations.approving import is_about
-from contentops.operations.drafts import Draft, DraftKind, draft_of
+from contentops.operations.drafts import DraftKind, TypedDraft, draft_of
 from contentops.operations.plan import spent_this_month
 from contentops.operations.review import ReviewItem, ReviewState, Snapshot
 from contentops.operations.runs import LiveRun
@@ -290,7 +290,7 @@ def restore(site: Site, query: Mapping[str, str], problem: Sequence[Diagnostic] 
 
 # ---- The page of one item: its text, what changed in it, its brief, its history, and what is to be decided.
 
-_NO_DRAFT: Final = Draft(words={"quote": "", "note": ""})
+_NO_DRAFT: Final = TypedDraft(words={"quote": "", "note": ""})
 _LONGEST_LIST: Final = 500
 """Characters of the query of a list."""
 _DIGITS: Final = 6
@@ -342,9 +342,9 @@ class ItemView(Struct, frozen=True, kw_only=True):
     """What it would have been, such as `approved`."""
     changed: TextView | None = None
     """What changed in the text since the person opened the page."""
-    note: Draft
+    note: TypedDraft
     """The note that was typed."""
-    remark: Draft
+    remark: TypedDraft
     """The comment that was typed."""
     edited_at: str
     """When a draft of an edit was kept; empty: there is none."""
@@ -362,7 +362,7 @@ def not_decided(site: Site, form: Mapping[str, str], said: str, error: Contentop
     if seen is not None and now is not None:
         changed = compared(seen, (now.title, now.body))
     typed = {name: form[name] for name in ("quote", "note") if name in form}
-    drafts = {"remark" if "quote" in form else "note": Draft(words={"note": "", **typed})} if typed else {}
+    drafts = {"remark" if "quote" in form else "note": TypedDraft(words={"note": "", **typed})} if typed else {}
     model = structs.replace(page.model, problem=explained(error), said=said, changed=changed, **drafts)
     return structs.replace(page, model=model, status=409)
 
