@@ -16,7 +16,7 @@ from contentops.reporting.spend import Spend, count_spend
 from contentops.state.state_dir import kept_folder
 
 
-class Day(Struct, frozen=True, kw_only=True):
+class ReviewDay(Struct, frozen=True, kw_only=True):
     """The verdicts of a person since a time, the texts that were edited since, and what was spent."""
 
     verdicts: tuple[tuple[Approval, ReviewItem | None], ...]
@@ -27,7 +27,7 @@ class Day(Struct, frozen=True, kw_only=True):
     spend: Spend
 
 
-def day_of(snapshot: Snapshot, person: str, since: datetime) -> Day:
+def review_day(snapshot: Snapshot, person: str, since: datetime) -> ReviewDay:
     """Return what a person (`NAME <ADDRESS>`) did since a time, and what all applies spent since."""
     start, known = iso(since.timestamp()), snapshot.known
     items = {id_: item for item in snapshot.items for id_ in item.ids}
@@ -38,7 +38,7 @@ def day_of(snapshot: Snapshot, person: str, since: datetime) -> Day:
         for copy in folder.rglob("*")
         if copy.is_file() and copy.stat().st_mtime >= since.timestamp()
     }
-    return Day(
+    return ReviewDay(
         verdicts=tuple((line, items.get(line.item)) for line in sorted(said, key=lambda line: line.at, reverse=True)),
         comments=sum(line.by == person and line.at >= start for line in known.approvals.comments),
         edited=tuple(item for item in snapshot.items if item.edited and item.output in saved),

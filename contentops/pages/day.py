@@ -8,7 +8,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from contentops.errors import plural
-from contentops.operations.day import Day, day_of
+from contentops.operations.day import ReviewDay, review_day
 from contentops.operations.review import Snapshot
 from contentops.pages.site import PageContent, Site
 
@@ -16,7 +16,7 @@ from contentops.pages.site import PageContent, Site
 class DayView(Struct, frozen=True, kw_only=True):
     """A person's day, and what is left of the project."""
 
-    day: Day
+    day: ReviewDay
     snapshot: Snapshot
 
 
@@ -24,7 +24,7 @@ def today(site: Site, _query: Mapping[str, str]) -> PageContent:
     """Return the page of the person's day, which is where the end of a list leads."""
     snapshot = site.review.snapshot()
     now = datetime.fromtimestamp(site.runtime.wall()).astimezone()
-    day = day_of(snapshot, site.person, now.replace(hour=0, minute=0, second=0, microsecond=0))
+    day = review_day(snapshot, site.person, now.replace(hour=0, minute=0, second=0, microsecond=0))
     count = len(day.verdicts)
     title = f"You decided about {plural(count, 'text')} today" if count else "Nothing decided yet today"
     return PageContent(template="today.html", title=title, tab="today", model=DayView(day=day, snapshot=snapshot))
