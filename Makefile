@@ -141,6 +141,7 @@ pins: $(MADE) ## Renew what the action and CI install, by hash (needs the networ
 	$(COMPILE) --extra postgres --extra xlsx --output-file action-requirements.txt pyproject.toml -
 	$(COMPILE) --extra dev --extra audit --output-file dev-requirements.txt pyproject.toml
 	echo uv | $(COMPILE) --output-file .ci/uv.txt -
+	$(RUN) .ci/locked.py
 
 .PHONY: format
 format: $(READY_DEV) ## Format the code and mend what ruff can mend

@@ -97,8 +97,17 @@ esac
 unset API_KEY TOKEN
 code=0
 "$contentops" -C "${DIRECTORY:-.}" "$COMMAND" ${arguments[@]+"${arguments[@]}"} || code=$?
+# The same plan as a page, for people. A plan changes nothing, so it can be made twice; the first one was reported.
+page=""
+if [ "$COMMAND" = plan ] && [ -f "$plan" ] && [ "$REFRESH" != true ]; then
+  page="${plan%.json}.html"
+  env -u GITHUB_ACTIONS -u GITHUB_OUTPUT -u GITHUB_STEP_SUMMARY \
+    "$contentops" -C "${DIRECTORY:-.}" plan "${arguments[@]}" --format html > "$page" 2> /dev/null || true
+  [ -s "$page" ] || { rm -f "$page"; page=""; }
+fi
 {
   echo "exit-code=$code"
   if [ "$COMMAND" = plan ] && [ -n "$plan" ]; then echo "plan-file=$plan"; fi
+  if [ -n "$page" ]; then echo "page-file=$page"; fi
 } >> "$GITHUB_OUTPUT"
 exit "$code"

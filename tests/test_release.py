@@ -15,9 +15,9 @@ from contentops import __version__
 from tests.workflows import ROOT, read, steps_of
 
 
-def _load() -> Any:
-    """The script of a release, which is in no package."""
-    spec = importlib.util.spec_from_file_location("release", ROOT / ".ci/release.py")
+def _load(name: str) -> Any:
+    """A script of `.ci`, which is in no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f".ci/{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -25,7 +25,7 @@ def _load() -> Any:
     return module
 
 
-release = _load()
+release, locked = _load("release"), _load("locked")
 RELEASE = ROOT / ".github/workflows/release.yml"
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 PINS = [ROOT / "action-requirements.txt", ROOT / "dev-requirements.txt"]
@@ -212,3 +212,16 @@ def test_the_code_and_what_it_needs_are_looked_at_every_week() -> None:
     assert all(f"$(AUDIT) --requirement {path.name}\n" in makefile for path in PINS)
     for fault in re.findall(r"--ignore-vuln (\S+)", makefile):
         assert fault in (ROOT / "SECURITY.md").read_text("utf-8")
+
+
+def test_the_extra_with_exact_versions_agrees_with_what_the_action_installs() -> None:
+    """It names everything that the program needs, at one version each, and nothing of other extras."""
+    project, pins = (ROOT / "pyproject.toml").read_text("utf-8"), PINS[0].read_text("utf-8")
+    wanted = locked.locked(project, pins)
+    assert locked.with_extra(project, wanted) == project, "run `make pins`"
+    assert PROJECT["optional-dependencies"]["locked"] == wanted
+    names = {canonicalize_name(Requirement(one).name) for one in wanted}
+    direct = {canonicalize_name(Requirement(one).name) for one in PROJECT["dependencies"]}
+    assert direct < names
+    assert names.isdisjoint({"psycopg", "openpyxl", "hatchling"})
+    assert all(str(Requirement(one).specifier).startswith("==") for one in wanted)

@@ -517,13 +517,12 @@ def workflows(
     places = [f"directory: {_word(directory)}"] if directory != "." else []
     # With several projects in the repository, the name says whose plan failed.
     about = [f"project: {_word(project)}"] if project and (environments or name != _NAME) else []
-    matrix = f"strategy: {{fail-fast: false, matrix: {{environment: [{', '.join(map(_word, environments))}]}}}}"
+    listed = f"    environment: [{', '.join(map(_word, environments))}]"
     values = {
         "@action@": action or PLACEHOLDER,
         "@inputs@": _lines(10, "", *places, *chosen),
         "@named@": _lines(10, "", *named),
         "@comment@": _lines(10, "", *about, *chosen),
-        "@matrix@": _lines(4, "", matrix) if environments else "",
         "@suffix@": " (${{ matrix.environment }})" if environments else "",
         "@paths@": "" if directory == "." else _lines(4, "", f"paths: {paths}"),
         "@name@": name,
@@ -534,8 +533,8 @@ def workflows(
     files = {}
     for kind in WORKFLOWS:
         # An environment may take its texts from the one before it.
-        in_turn = "{fail-fast" if kind == "plan" else "{max-parallel: 1, fail-fast"
-        matrix = values["@matrix@"].replace("{fail-fast", in_turn)
+        in_turn = [] if kind == "plan" else ["  max-parallel: 1"]
+        matrix = _lines(4, "", "strategy:", "  fail-fast: false", *in_turn, "  matrix:", listed) if environments else ""
         files[f".github/workflows/{name}-{kind}.yml"] = _filled(f"ci/{kind}.yml", {**values, "@matrix@": matrix})
     return files
 
