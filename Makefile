@@ -31,7 +31,7 @@ help: ## Show this list
 
 .PHONY: demo
 demo: $(READY) ## Plan and apply the quickstart in a scratch folder, offline, at no cost
-	@set -e; PATH="$$(cd $(VENV)/bin && pwd):$$PATH"; \
+	@set -e; PATH="$$(cd $(VENV)/bin && pwd):$$PATH"; article="$$(pwd)/examples/selfhosted/article.md"; \
 	scratch=$$(mktemp -d "$${TMPDIR:-/tmp}/contentops-demo.XXXXXX"); \
 	cp -R examples/quickstart/. "$$scratch"; cd "$$scratch"; \
 	say() { printf '\n$$ %s\n' "$$*"; }; \
@@ -42,10 +42,12 @@ demo: $(READY) ## Plan and apply the quickstart in a scratch folder, offline, at
 	contentops plan --detailed-exitcode || { \
 	  echo "error: the second plan should have been empty (exit code $$?)" >&2; exit 1; }; \
 	say contentops review --out pages; contentops review --out pages; \
-	printf '\n%s draft texts written, nothing paid. Read them in a browser:\n  file://%s/pages/index.html\n' \
-	  "$$(find out -type f | wc -l | tr -d ' ')" "$$scratch"; \
-	printf 'A finished text of the same program: examples/selfhosted/article.md\nChange something and plan again:\n'; \
-	printf '  cd %s && %s plan\n' "$$scratch" "$$(command -v contentops)"
+	printf '\nA text that a model wrote the same way, unedited, begins:\n\n'; \
+	sed -n -e 's/^title: "\(.*\)"$$/  # \1/p' -e '/^## Introduction/,/^## Why/{/^##/d;s/^\(.\)/  \1/;p;}' "$$article"; \
+	printf 'The whole of it: %s\n\nChange something and plan again:\n  cd %s && %s plan\n' \
+	  "$$article" "$$scratch" "$$(command -v contentops)"; \
+	printf '\n%s draft outlines written, nothing paid. Read them in a browser:\n  file://%s/pages/index.html\n' \
+	  "$$(find out -type f | wc -l | tr -d ' ')" "$$scratch"
 
 .PHONY: test
 test: lint types imports spelling quick ## Run what takes two minutes: style, types, imports, spelling, and the quick tests

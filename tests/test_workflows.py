@@ -176,7 +176,9 @@ def test_from_pull_request_to_results(world: World, hub: FakeGitHub, tmp_path: P
     outputs = plan.outputs["plan"]
     expected = {"has-changes": "true", "create": "3", "update": "0", "credits": "0", "exit-code": "0"}
     assert {key: outputs[key] for key in expected} == expected
-    assert "3 to create" in (tmp_path / "plan/summary.md").read_text()
+    assert (tmp_path / "plan/summary.md").read_text().count("3 to create") == 1
+    page = Path(outputs["page-file"])
+    assert (page.name, "<html" in page.read_text("utf-8")) == ("contentops-plan.html", True)
 
     comment = Runner(tmp_path / "comment", tmp_path, {}, {})
     artifact = comment.temp / "contentops-artifact"
