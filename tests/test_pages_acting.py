@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from contentops.model import ItemId
+from contentops.operations.commit import CommitReport, pull_request_page
 from contentops.operations.opening import HERE
 from contentops.operations.workspace import hold_lock
 from tests.pages import Browser
@@ -264,3 +265,89 @@ def test_a_draft_is_kept_while_an_apply_works_and_only_of_an_item(shop: Path) ->
     assert browser.post("/draft", id=ITEM, kind="../x", note="Words.").status_code == 404
     assert browser.post("/draft", id=ITEM, kind="note", note="").status_code == 303
     assert draft_files(shop) == []
+
+
+# --- sending -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def origin(shop: Path, tmp_path: Path) -> Path:
+    """A remote that has the commits of the project."""
+    bare = tmp_path / "origin.git"
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", str(bare))
+    git(shop, "remote", "add", "origin", str(bare))
+    git(shop, "push", "-q", "origin", "main")
+    return bare
+
+
+def a_day(shop: Path) -> Browser:
+    """An edit, an approval, and a file of someone's that is no result."""
+    browser = Browser(shop, person=PERSON)
+    save(browser, body="Edited words.\n")
+    text = browser.site.review.snapshot().item(ITEM).text
+    assert browser.post("/approve", id=ITEM, text=text).status_code == 303
+    (shop / "notes.txt").write_text("mine", "utf-8")
+    return browser
+
+
+def test_the_work_is_shown_before_it_is_pushed(shop: Path, origin: Path) -> None:
+    """Verdicts and edits, and no other file, in the person's name; then there is nothing to send."""
+    browser = a_day(shop)
+    page = browser.get("/send").text
+    assert "<dt>Approved</dt><dd>1</dd>" in page
+    assert "out/welcome.md" in page
+    assert "1 other changed file" in page
+    done = browser.follow(browser.post("/send", **fields_of(page), how="push")).text
+    assert re.search(r"Sent: \d files as <code>\w{9}</code>, on <code>main</code>\.", done), done
+    assert git(origin, "show", "-s", "--format=%an", "main") == "Ann Editor"
+    assert "Edited words." in git(origin, "show", f"main:out/{ITEM}.md")
+    assert "approved" in git(origin, "show", "main:contentops.approvals")
+    assert "notes.txt" not in git(origin, "ls-tree", "-r", "--name-only", "main")
+    assert git(shop, "status", "--porcelain") == "?? notes.txt"
+    assert "There is nothing to send" in browser.get("/send").text
+
+
+def test_for_a_pull_request_it_goes_to_a_branch(shop: Path, origin: Path) -> None:
+    """The branch of the project stays as it is; the page leads to the host, if that is GitHub."""
+    browser, before = a_day(shop), git(origin, "rev-parse", "main")
+    page = browser.get("/send").text
+    git(shop, "remote", "set-url", "--push", "origin", str(origin))
+    git(shop, "remote", "set-url", "origin", str(origin))
+    done = browser.follow(browser.post("/send", **fields_of(page), how="pull-request")).text
+    (branch,) = re.findall(r"<code>(contentops-results/[^<]+)</code>", done)
+    assert git(origin, "rev-parse", "main") == before
+    assert "Edited words." in git(origin, "show", f"{branch}:out/{ITEM}.md")
+    assert "Open a pull request for it." in done
+    report = CommitReport(target="main", branch=branch)
+    for address in ("https://github.com/acme/blog.git", "git@github.com:acme/blog.git"):
+        git(shop, "remote", "set-url", "origin", address)
+        assert pull_request_page(browser.site.project(), report).startswith(
+            "https://github.com/acme/blog/compare/main..."
+        )
+
+
+def test_only_what_was_shown_is_sent(shop: Path, origin: Path) -> None:
+    """Another edit in between is shown first; nothing was pushed or committed."""
+    browser, before = a_day(shop), git(origin, "rev-parse", "main")
+    fields = fields_of(browser.get("/send").text)
+    save(browser, body="Other words.\n")
+    late = browser.post("/send", **fields, how="push")
+    assert (late.status_code, "the files changed" in late.text) == (409, True)
+    assert git(origin, "rev-parse", "main") == before == git(shop, "rev-parse", "HEAD")
+    assert fields_of(late.text)["tree"] != fields["tree"]
+    assert browser.post("/send", **fields_of(late.text), how="push").status_code == 303
+    assert "Other words." in git(origin, "show", f"main:out/{ITEM}.md")
+
+
+def test_without_a_remote_it_is_committed(shop: Path) -> None:
+    """And the page says that others do not see it; what is staged is a person's, and stops it."""
+    browser = a_day(shop)
+    page = browser.get("/send").text
+    assert "no remote" in page
+    assert 'value="push"' not in page
+    git(shop, "add", "notes.txt")
+    assert "you have staged changes" in browser.post("/send", **fields_of(page), how="commit").text
+    git(shop, "restore", "--staged", ".")
+    done = browser.follow(browser.post("/send", **fields_of(page), how="commit")).text
+    assert "this machine alone" in done
+    assert "Edited words." in git(shop, "show", f"HEAD:out/{ITEM}.md")

@@ -7,14 +7,16 @@ these files in `.gitattributes`. Other changes in the clone, and commits of a pe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
+from urllib.parse import quote
 
 from msgspec import Struct, structs
 
 from contentops.atomic_io import Disk
-from contentops.ci.git import PATIENCE, Clone, GitFailed, failure
+from contentops.ci.git import PATIENCE, REMOTE, Clone, GitFailed, failure, run_git
 from contentops.ci.push import (
     Messages,
     ResultTree,
@@ -44,8 +46,8 @@ from contentops.ci.results import (
     state_of,
 )
 from contentops.ci.runner import run_name, run_page
-from contentops.errors import StateError
-from contentops.model import Approval, Project
+from contentops.errors import Refused, StateError, UsageError
+from contentops.model import Approval, Project, State
 from contentops.operations.opening import HERE, Runtime, open_store, read_state
 from contentops.operations.workspace import hold_lock
 from contentops.reporting.commit_message import SKIP, commit_message, new_texts
@@ -68,6 +70,10 @@ class CommitOptions(Struct, frozen=True, kw_only=True):
     """Whether outputs that a person edited or removed are committed too."""
     direct: bool = False
     """Whether new texts too are pushed to the branch itself; by default, to a separate one for a pull request."""
+    apart: bool = False
+    """Whether everything goes to a separate branch, for a pull request."""
+    shown: str = ""
+    """The tree of `CommitContents` that the person saw: another one is refused. Empty: any."""
     patience: float = PATIENCE
     """Seconds that a call of the remote may take."""
 
@@ -132,6 +138,75 @@ def commit(
             return _commit(project, clone, options, target, run_page(runtime.environ), pause)
 
 
+class CommitContents(Struct, frozen=True, kw_only=True):
+    """What a commit would have now."""
+
+    tree: str
+    """Names these files with these bytes."""
+    branch: str
+    """The branch that is checked out; empty: none."""
+    remote: bool
+    """Whether the clone has the remote `origin`."""
+    files: tuple[str, ...]
+    texts: tuple[str, ...]
+    """The outputs with a new text."""
+    said: tuple[Approval, ...]
+    """The new verdicts."""
+    message: str
+    ignored: tuple[str, ...]
+    others: int
+
+
+def contents(project: Project, options: CommitOptions, *, runtime: Runtime = HERE) -> CommitContents:
+    """Return what `commit` would commit now. Raises as `commit`, but asks no server and waits for no one."""
+    clone = _open(project, structs.replace(options, push=False), runtime.environ)
+    refuse_unfinished(clone)
+    refuse_unfit_lock(project.root, project.environment)
+    found = _found(project, clone, options)
+    try:
+        branch = branch_of(clone, options.branch, runtime.environ)
+    except UsageError:
+        branch = ""
+    return CommitContents(
+        tree=found.results.tree,
+        branch=branch,
+        remote=REMOTE in clone.run("remote").split("\n"),
+        files=found.results.files,
+        texts=new_texts(found.earlier, found.now),
+        said=found.said,
+        message=_message(project, found, ""),
+        ignored=found.report.ignored,
+        others=found.report.others + len(found.report.edited),
+    )
+
+
+class _Found(NamedTuple):
+    """The results in a clone, the states at its last commit and now, and the new verdicts."""
+
+    results: ResultTree
+    report: CommitReport
+    earlier: State
+    now: State
+    said: tuple[Approval, ...]
+
+
+def _found(project: Project, clone: Clone, options: CommitOptions) -> _Found:
+    lock, now = _lock_on_disk(project), read_state(project)
+    before = lock_at(project.root, clone.head(), project.environment, clone.extra)
+    earlier = state_of(before, jobs_at(project.root, clone.head(), project.environment, clone.extra))
+    outputs = recorded_outputs(lock, before, now.jobs)
+    changed = changed_files(clone, project.environment, outputs, lock, edits=options.edits)
+    results = result_tree(clone, project.environment, changed.results)
+    ignored, gone = uncommitted(clone, outputs, results.tree, changed.edited)
+    edited = tuple(sorted((*changed.edited, *(() if options.edits else gone))))
+    report = CommitReport(ignored=ignored, edited=edited, others=changed.others)
+    return _Found(results, report, earlier, now, _said(clone, results))
+
+
+def _message(project: Project, found: _Found, run: str) -> str:
+    return commit_message(found.earlier, found.now, environment=project.environment, run=run, said=found.said)
+
+
 def _commit(
     project: Project,
     clone: Clone,
@@ -141,27 +216,19 @@ def _commit(
     pause: Callable[[float], None],
 ) -> CommitReport:
     """Commit the results, and push them; `target` None: no push, `run`: the page of the run."""
-    lock, now = _lock_on_disk(project), read_state(project)
-    before = lock_at(project.root, clone.head(), project.environment, clone.extra)
-    earlier = state_of(before, jobs_at(project.root, clone.head(), project.environment, clone.extra))
-    outputs = recorded_outputs(lock, before, now.jobs)
-    changed = changed_files(clone, project.environment, outputs, lock, edits=options.edits)
-    results = result_tree(clone, project.environment, changed.results)
-    ignored, gone = uncommitted(clone, outputs, results.tree, changed.edited)
-    report = CommitReport(
-        target=target.branch if target else "",
-        ignored=ignored,
-        edited=tuple(sorted((*changed.edited, *(() if options.edits else gone)))),
-        others=changed.others,
-    )
+    found = _found(project, clone, options)
+    results, report = found.results, structs.replace(found.report, target=target.branch if target else "")
+    if options.shown not in ("", results.tree):
+        raise Refused("nothing was sent: the files changed", code="commit-changed", hint="look at them again")
     if not results.changes:
         return report
-    own = commit_message(earlier, now, environment=project.environment, run=run, said=_said(clone, results))
+    own = _message(project, found, run)
     if target is None:
         return _commit_locally(clone, results, report, own)
     if not options.direct:
-        texts = new_texts(earlier, now)
-        report, target = structs.replace(report, texts=texts), structs.replace(target, review=bool(texts))
+        texts = new_texts(found.earlier, found.now)
+        report = structs.replace(report, texts=texts)
+        target = structs.replace(target, review=options.apart or bool(texts))
     messages = Messages(f"{own}\n{SKIP}\n" if options.skip else own, own)
     pushed = push(clone, target, results, messages, pause=pause)
     return structs.replace(
@@ -195,6 +262,15 @@ def _commit_locally(clone: Clone, results: ResultTree, report: CommitReport, mes
             "the branch could not be moved to the commit", hint="check whether another git process is running here"
         )
     return structs.replace(report, commit=made, message=message, files=results.files)
+
+
+_GITHUB: Final = re.compile(r"(?:https://|ssh://git@|git@)github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?/?")
+
+
+def pull_request_page(project: Project, done: CommitReport) -> str:
+    """Return the page of GitHub that opens a pull request for a separate branch; empty for another host."""
+    found = _GITHUB.fullmatch(run_git(project.root, "remote", "get-url", "--", REMOTE).strip())
+    return f"https://github.com/{found[1]}/compare/{quote(f'{done.target}...{done.branch}')}?expand=1" if found else ""
 
 
 def check_waiting(project: Project, options: CommitOptions, *, runtime: Runtime = HERE) -> None:

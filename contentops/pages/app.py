@@ -40,6 +40,7 @@ ROUTES: Mapping[str, Callable[[Site, Mapping[str, str]], PageContent]] = {
     "/spend": views.spend,
     "/run": views.run,
     "/today": day.today,
+    "/send": day.send,
     "/confirm": confirm,
 }
 """The view of each page."""

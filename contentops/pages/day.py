@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 from msgspec import Struct
 
-from contentops.errors import plural
+from contentops.errors import Diagnostic, plural
+from contentops.operations.commit import CommitContents, CommitOptions, contents
 from contentops.operations.day import ReviewDay, review_day
 from contentops.operations.review import Snapshot
 from contentops.pages.site import PageContent, Site
@@ -28,3 +30,22 @@ def today(site: Site, _query: Mapping[str, str]) -> PageContent:
     count = len(day.verdicts)
     title = f"You decided about {plural(count, 'text')} today" if count else "Nothing decided yet today"
     return PageContent(template="today.html", title=title, tab="today", model=DayView(day=day, snapshot=snapshot))
+
+
+SENDING: Final = CommitOptions(edits=True, skip=False)
+"""What is sent: also the edits of people, and workflows see it."""
+
+
+class SendView(Struct, frozen=True, kw_only=True):
+    """What would be sent."""
+
+    found: CommitContents
+    problem: Sequence[Diagnostic] = ()
+    """Why nothing was sent."""
+
+
+def send(site: Site, _query: Mapping[str, str], problem: Sequence[Diagnostic] = ()) -> PageContent:
+    """Return the page that shows what is committed before it is. Raises as `contents`."""
+    view = SendView(found=contents(site.project(), SENDING, runtime=site.runtime), problem=problem)
+    status = 409 if problem else 200
+    return PageContent(template="send.html", title="Send my work", tab="today", model=view, status=status)

@@ -12,6 +12,7 @@
 | `/draft` | `id`, the fields of the form, and `kind` (`edit`, `note`, `comment`) or `discard` (the same) | |
 | `/resolve` | `id`, `job` (of the server) | `contentops state resolve ID --job JOB` |
 | `/apply` | `action` (`PartAction`), `id`, `heading`, `plan` | `contentops apply --select ID`, `regenerate ID` |
+| `/send` | `tree`, `how` (`pull-request`, `push`, `commit`) | `contentops commit --edits --no-skip-ci` |
 | `/stop` | | Ctrl-C in the terminal of an apply that a page started |
 
 `plan` is the `state_of` the plan that was shown.
@@ -22,9 +23,11 @@ A form is a `<form method="post">` with `{{ secret }}` in it.
 from __future__ import annotations
 
 import hmac
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
+from markupsafe import Markup
 from msgspec import Struct, structs
 
 from contentops.ci.push import JOBS_SUBJECT
@@ -35,11 +38,14 @@ from contentops.execution.primitives import Stop
 from contentops.model import ItemId, Plan, Project, Verdict
 from contentops.operations.apply_part import PartAction, PlanPart, apply_part, part_of, plan_part, state_of
 from contentops.operations.approving import Decision, comment_on, decide_texts
-from contentops.operations.commit import commit_files
+from contentops.operations.commit import commit as commit_results
+from contentops.operations.commit import commit_files, pull_request_page
 from contentops.operations.drafts import DraftKind, draft_kind, drop_draft, keep_draft
 from contentops.operations.state import resolve as resolve_submit
 from contentops.operations.texts import edit_text
 from contentops.operations.texts import restore as restore_text
+from contentops.pages.day import SENDING
+from contentops.pages.day import send as send_page
 from contentops.pages.lists import queue
 from contentops.pages.site import LastDecision, PageContent, Site, explained
 from contentops.pages.views import after, edit_of, not_decided, not_saved, preview
@@ -271,6 +277,30 @@ def stop(site: Site, _form: Mapping[str, str]) -> FormResult:
     return FormResult(to=site.links.run, said="Asked to stop: nothing more is submitted, and what runs is collected.")
 
 
+def send(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
+    """Commit what the person saw, and push it as the button says."""
+    how, project = _named(form, "how"), site.project()
+    options = structs.replace(
+        SENDING, shown=_named(form, "tree"), push=how != "commit", direct=how == "push", apart=how == "pull-request"
+    )
+    try:
+        done = commit_results(project, options, pause=time.sleep, runtime=site.runtime)
+    except Refused as error:
+        if error.code != "commit-changed":
+            raise
+        return send_page(site, form, error.diagnostics())
+    said = Markup("Sent: {} as <code>{}</code>, on <code>{}</code>.").format(
+        plural(len(done.files), "file"), done.commit[:9], done.branch or "this machine alone"
+    )
+    if not done.files:
+        said = Markup("There was nothing to send.")
+    elif done.why:
+        page = pull_request_page(project, done)
+        way = Markup(' <a href="{}">Open its pull request</a>') if page else Markup(" Open a pull request for it.")
+        said += way.format(page)
+    return FormResult(to=site.links.today, said=said, at="title")
+
+
 def _part(site: Site, form: Mapping[str, str]) -> PlanPart:
     """Return the part that a form names, with the items that the plan has for it now. Raises UsageError."""
     part = part_of(form.get("action", ""), form.get("id", ""), form.get("heading", ""))
@@ -303,5 +333,6 @@ FORMS: Final[Mapping[str, Form]] = {
     "/resolve": resolve,
     "/apply": apply,
     "/stop": stop,
+    "/send": send,
 }
 """What each form does."""

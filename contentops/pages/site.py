@@ -238,7 +238,9 @@ def macro(name: str, *values: object) -> Markup:
 
 
 def coded(message: str) -> Markup:
-    """Return a message of ours as HTML: text in backticks becomes code."""
+    """Return a message of ours as HTML: text in backticks becomes code. HTML stays as it is."""
+    if isinstance(message, Markup):
+        return message
     parts = visible(message).split("`")
     if len(parts) % 2 == 0:
         parts[-2:] = [f"{parts[-2]}`{parts[-1]}"]
