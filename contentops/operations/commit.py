@@ -180,7 +180,7 @@ def contents(project: Project, options: CommitOptions, *, runtime: Runtime = HER
     )
 
 
-class _Found(NamedTuple):
+class _Committable(NamedTuple):
     """The results in a clone, the states at its last commit and now, and the new verdicts."""
 
     results: ResultTree
@@ -190,7 +190,7 @@ class _Found(NamedTuple):
     said: tuple[Approval, ...]
 
 
-def _found(project: Project, clone: Clone, options: CommitOptions) -> _Found:
+def _found(project: Project, clone: Clone, options: CommitOptions) -> _Committable:
     lock, now = _lock_on_disk(project), read_state(project)
     before = lock_at(project.root, clone.head(), project.environment, clone.extra)
     earlier = state_of(before, jobs_at(project.root, clone.head(), project.environment, clone.extra))
@@ -200,10 +200,10 @@ def _found(project: Project, clone: Clone, options: CommitOptions) -> _Found:
     ignored, gone = uncommitted(clone, outputs, results.tree, changed.edited)
     edited = tuple(sorted((*changed.edited, *(() if options.edits else gone))))
     report = CommitReport(ignored=ignored, edited=edited, others=changed.others)
-    return _Found(results, report, earlier, now, _said(clone, results))
+    return _Committable(results, report, earlier, now, _said(clone, results))
 
 
-def _message(project: Project, found: _Found, run: str) -> str:
+def _message(project: Project, found: _Committable, run: str) -> str:
     return commit_message(found.earlier, found.now, environment=project.environment, run=run, said=found.said)
 
 
