@@ -8,7 +8,7 @@ these files in `.gitattributes`. Other changes in the clone, and commits of a pe
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote
@@ -16,13 +16,12 @@ from urllib.parse import quote
 from msgspec import Struct, structs
 
 from contentops.atomic_io import Disk
-from contentops.ci.git import PATIENCE, REMOTE, Clone, GitFailed, failure, run_git
+from contentops.ci.git import PATIENCE, REMOTE, Clone, GitFailed, run_git
 from contentops.ci.push import (
     Messages,
     ResultTree,
     Target,
     alone,
-    apart,
     branch_of,
     changed_files,
     follow,
@@ -34,7 +33,6 @@ from contentops.ci.push import (
     refuse_unfit_lock,
     result_tree,
     uncommitted,
-    unfinished,
 )
 from contentops.ci.results import (
     approvals_at,
@@ -51,9 +49,7 @@ from contentops.model import Approval, Project, State
 from contentops.operations.opening import HERE, Runtime, open_store, read_state
 from contentops.operations.workspace import hold_lock
 from contentops.reporting.commit_message import SKIP, commit_message, new_texts
-from contentops.sanitize import clip, visible
 from contentops.state import lock as locks
-from contentops.state.codec import line_of
 from contentops.state.lock import Lock
 
 # ---- `commit`.
@@ -293,60 +289,3 @@ def _lock_on_disk(project: Project) -> Lock:
     name = lock_name(project.environment)
     data = Disk().read(Path(project.root) / name)
     return Lock() if data is None else locks.read(data, name)
-
-
-# ---- Commit the files that one action of a person changed, in their name, and leave everything else as it is.
-
-_LITERAL: Final = {"GIT_LITERAL_PATHSPECS": "1"}
-_PATIENCE: Final = 60.0
-"""Seconds that a commit may take: a hook may run, or a key ask for its passphrase."""
-_SUBJECT: Final = 72
-
-
-def commit_files(project: Project, files: Iterable[str], subject: str) -> str:
-    """Commit those of `files` (paths in the project) that differ from the last commit; return the commit.
-
-    The lock of that commit gets the records of these files, and no others: a clone must not look for texts that are
-    not in git. Returns an empty text if nothing differs. What a person has staged of other files stays staged, and
-    is not committed. Files that git ignores are left out. Raises GitFailed during a merge, or with
-    git's own message, such as that of a hook. Raises UsageError outside a repository, StateError for a bad lock.
-    """
-    clone = Clone(root=project.root, extra=_LITERAL, patience=_PATIENCE)
-    named, changed = sorted({file for file in files if file}), list[str]()
-    if work := unfinished(clone.root):
-        # An index of our own would end it, without what it brings.
-        raise GitFailed(f"git has not done all of a {work} yet", hint="finish it first")
-    with apart(clone, clone.base()) as own:
-        for kinds in (["--others", "--exclude-standard"], ["--modified", "--deleted"]):
-            changed += own.names("ls-files", "-z", *kinds, "--", *named)
-        if changed:
-            own.run("add", "--all", "--", *changed)
-        if (data := _lock_with(project, frozenset(named))) is not None:
-            oid = own.run("hash-object", "-w", "--stdin", stdin=data)
-            path = own.read("rev-parse", "--show-prefix").rstrip("\n") + lock_name(project.environment)
-            own.run("update-index", "--add", "--cacheinfo", f"100644,{oid},{path}")
-            changed.append(lock_name(project.environment))
-        if not changed:
-            return ""
-        committing = ("commit", "--quiet", f"--message={clip(visible(subject), _SUBJECT)}")
-        if (ended := own.reach(*committing)).code:
-            raise failure(own.root, committing, ended)
-    clone.run("reset", "--quiet", "--", *dict.fromkeys(changed))
-    return clone.head()
-
-
-def _lock_with(project: Project, files: frozenset[str]) -> bytes | None:
-    """Return the lock of the last commit with the records that `files` have now; None: it has them already."""
-    now = _lock_on_disk(project)
-    before = lock_at(project.root, "HEAD", project.environment)
-    own = {id_: lines for id_, lines in now.records.items() if any(one.value.output in files for one in lines)}
-    other = {
-        id_: lines
-        for id_, lines in before.records.items()
-        if id_ not in own and not any(one.value.output in files for one in lines)
-    }
-    lines = [line_of(one.value) for _, each in sorted({**other, **own}.items()) for one in each]
-    was = [line_of(one.value) for _, each in sorted(before.records.items()) for one in each]
-    if lines == was or not now.lineage:
-        return None
-    return locks.join(now.lineage, lines)

@@ -24,22 +24,20 @@ from __future__ import annotations
 
 import hmac
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from markupsafe import Markup
 from msgspec import Struct, structs
 
-from contentops.ci.push import JOBS_SUBJECT
-from contentops.ci.results import jobs_name
 from contentops.digest import Digest
 from contentops.errors import ContentopsError, Diagnostic, FileChanged, Refused, UsageError, plural
 from contentops.execution.primitives import Stop
-from contentops.model import ItemId, Plan, Project, Verdict
+from contentops.model import ItemId, Plan, Verdict
 from contentops.operations.apply_part import PartAction, PlanPart, apply_part, part_of, plan_part, state_of
 from contentops.operations.approving import Decision, comment_on, decide_texts
 from contentops.operations.commit import commit as commit_results
-from contentops.operations.commit import commit_files, pull_request_page
+from contentops.operations.commit import pull_request_page
 from contentops.operations.drafts import DraftKind, draft_kind, drop_draft, keep_draft
 from contentops.operations.state import resolve as resolve_submit
 from contentops.operations.texts import edit_text
@@ -52,7 +50,6 @@ from contentops.pages.views import after, edit_of, not_decided, not_saved, previ
 from contentops.pages.views import restore as restore_page
 from contentops.planning.sides import Choice
 from contentops.reporting.summary import cause_groups
-from contentops.state.approvals import FILE as APPROVALS
 
 Form = Callable[[Site, Mapping[str, str]], "FormResult | PageContent"]
 
@@ -80,7 +77,7 @@ def has_token(site: Site, form: Mapping[str, str]) -> bool:
 
 # --- texts -------------------------------------------------------------------------------------------------
 
-_DECIDED: Final = {Verdict.APPROVED: ("Approved", "Approve"), Verdict.SENT_BACK: ("Sent back", "Send back")}
+_DECIDED: Final = {Verdict.APPROVED: "Approved", Verdict.SENT_BACK: "Sent back"}
 
 
 def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult | PageContent:
@@ -88,7 +85,7 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
 
     What cannot be recorded is shown on the page of the item, with the note.
     """
-    item, text, (done, subject) = _named(form, "id"), Digest(_named(form, "text")), _DECIDED[verdict]
+    item, text, done = _named(form, "id"), Digest(_named(form, "text")), _DECIDED[verdict]
     before, project = site.review.snapshot(), site.project()
     one, only = before.item(item), Choice(only=frozenset({ItemId(item)}))
     note = form.get("note", "")
@@ -112,9 +109,6 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
         said += f" This counts for {', '.join(decided.also)} too: the same words."
     if decided.warning:
         said += f" But {decided.warning}."
-    # The words that the verdict is about are committed with it, whoever wrote them.
-    files = [APPROVALS, one.output]
-    said += _committed(site, project, files, f"{subject} the text of `{item}`")
     # To withdraw it is to undo it only where no verdict counted before.
     is_first = before.known.approvals.last(text) is None
     site.decided.keep("last", LastDecision(item, text, site.runtime.wall() if is_first else 0.0))
@@ -137,7 +131,6 @@ def comment(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
         return not_decided(site, form, "noted", error)
     drop_draft(project, item, DraftKind.COMMENT)
     done = "Noted. It goes with the text when you send it back."
-    done += _committed(site, project, [APPROVALS, one.output], f"Comment on the text of `{item}`")
     to = site.links.item(item, list=form.get("list", ""), count=form.get("count", ""))
     return FormResult(to=to, said=done, at="title")
 
@@ -154,7 +147,6 @@ def withdraw(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
     said = f"Withdrawn: no verdict on {one.title} counts now." if decided.lines else f"{one.title} has no verdict."
     if decided.warning:
         said += f" But {decided.warning}."
-    said += _committed(site, project, [APPROVALS, one.output], f"Withdraw the verdict on `{item}`")
     site.decided.keep("last", LastDecision(item, text, 0.0))
     return FormResult(to=site.links.item(item), said=said, at="title")
 
@@ -168,7 +160,6 @@ def restore(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
         return restore_page(site, form, explained(error))
     said = f"Restored: the text {done.text.short} is back in {done.output}; nothing was paid."
     said += " The text before it stays in the history." if done.copy else ""
-    said += _committed(site, project, [done.output], f"Restore an earlier text of `{item}`")
     return FormResult(to=site.links.item(item), said=said)
 
 
@@ -182,7 +173,6 @@ def save(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
         return not_saved(site, form, error)
     drop_draft(project, item, DraftKind.EDIT)
     said = f"Saved: {done} has your text. The text before it stays in the history."
-    said += _committed(site, project, [done], f"Edit the text of `{item}`")
     return FormResult(to=site.links.item(item), said=said)
 
 
@@ -203,22 +193,6 @@ def resolve(site: Site, form: Mapping[str, str]) -> FormResult:
     item = _named(form, "id")
     said = resolve_submit(site.project(), item, job=_named(form, "job"), runtime=site.runtime)
     return FormResult(to=site.links.item(item), said=f"Recorded: {said}.")
-
-
-def _committed(site: Site, project: Project, files: Iterable[str], subject: str) -> str:
-    """Commit the files that an action changed, if asked for; return a sentence about it, which begins with a space.
-
-    The action is done by then, so a commit that fails is no error of it.
-    """
-    if not site.commits:
-        return ""
-    try:
-        # By itself, so that a revert of the text keeps what was paid for.
-        commit_files(project, [jobs_name(project.environment)], JOBS_SUBJECT)
-        commit = commit_files(project, [*files, ".gitattributes"], subject)
-    except ContentopsError as error:
-        return f" It is not committed: {error.message}."
-    return f" Committed as {commit[:9]}." if commit else ""
 
 
 # --- parts of the plan -------------------------------------------------------------------------------------
@@ -253,11 +227,8 @@ def apply(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
         plan, run = apply_part(project, part, shown, stop=stop, runtime=site.runtime)
         if run is None:
             return "Nothing is left to do." if plan.empty else "Nothing was done: see what the item waits for."
-        files = {path for change in plan.changes for path in (change.source, change.target)}
-        if part.is_of_many:
-            return part.said(run, "") + _committed(site, project, files, "Apply what is planned")
-        title = site.review.snapshot().item(part.item).title if part.item else ""
-        return part.said(run, title) + _committed(site, project, files, f"Apply: {part.action.value} `{part.item}`")
+        is_of_one = part.item and not part.is_of_many
+        return part.said(run, site.review.snapshot().item(part.item).title if is_of_one else "")
 
     task = site.runner.start(work)
     if not task.is_done(QUICK):

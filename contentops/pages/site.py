@@ -132,8 +132,6 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
     links: Links
     person: str = ""
     """The name and address that approvals are recorded with; empty where git knows none."""
-    commits: bool = False
-    """Each action is committed."""
     form_token: str = ""
     """What every form carries; empty where there are no forms."""
     option: str = ""

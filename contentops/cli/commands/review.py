@@ -52,8 +52,7 @@ HOST = "127.0.0.1"
     show_default=True,
     help="The port; 0 picks a free one.",
 )
-@click.option("--commit", "commits", is_flag=True, help="Commit the files of each action with git.")
-def command(session: Session, out: str, port: int, *, commits: bool) -> int:
+def command(session: Session, out: str, port: int) -> int:
     """Read, approve, send back and edit texts in a browser.
 
     Opens a browser, or that of the variable `BROWSER` (`BROWSER=true` opens none), and prints the link. The link opens
@@ -65,7 +64,7 @@ def command(session: Session, out: str, port: int, *, commits: bool) -> int:
         return _export(session, out)
     with open_port(HOST, port) as opened:
         keys = Keys(opened.number)
-        site = _site(session, Links(), form_token=keys.form_token, commits=commits)
+        site = _site(session, Links(), form_token=keys.form_token)
         link = f"{opened.address.rstrip('/')}{LINK}?token={keys.token}"
         terminal.report(f"review the texts of `{visible(site.name)}`: {link}")
         terminal.report("the link works once; Ctrl-C ends the page")
@@ -109,7 +108,7 @@ def _person(project: Project) -> str:
         return ""
 
 
-def _site(session: Session, links: Links, *, form_token: str = "", commits: bool = False) -> Site:
+def _site(session: Session, links: Links, *, form_token: str = "") -> Site:
     """Open the project once, so that a mistake in its settings is reported here."""
     project = session.project()
     return Site(
@@ -121,7 +120,6 @@ def _site(session: Session, links: Links, *, form_token: str = "", commits: bool
         links=links,
         option=session.option(),
         flags=tuple(f"--var {shlex.quote(each)}" for each in session.variables),
-        commits=commits,
         form_token=form_token,
     )
 
