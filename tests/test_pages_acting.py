@@ -1,6 +1,8 @@
 """What a person does on the pages over a day: versions that are kept, drafts, and the list that she works through."""
 
+import json
 import re
+import sys
 from html import unescape
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from tests.running import Run
 from tests.test_pages_forms import git
 
 ITEM = "welcome"
+GUIDE = Path(__file__).parents[1] / "docs/how-to/review-texts.md"
 PERSON = "Ann Editor <ann@example.com>"
 
 
@@ -351,3 +354,51 @@ def test_without_a_remote_it_is_committed(shop: Path) -> None:
     done = browser.follow(browser.post("/send", **fields_of(page), how="commit")).text
     assert "this machine alone" in done
     assert "Edited words." in git(shop, "show", f"HEAD:out/{ITEM}.md")
+
+
+def tells(shop: Path, code: str) -> None:
+    """Name a program in the settings, and commit them."""
+    with (shop / "contentops.yaml").open("a", encoding="utf-8") as file:
+        file.write(f"\nreview: {json.dumps({'notify': [sys.executable, '-c', code]})}\n")
+    git(shop, "commit", "-qam", "settings")
+
+
+def test_a_program_gets_the_day_after_it_was_sent(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the documentation shows it, and no secret; a page that is only read runs nothing."""
+    monkeypatch.setenv("WRITERZROOM_API_KEY", "planted")
+    monkeypatch.setenv("GITHUB_TOKEN", "planted")
+    tells(
+        shop, "import os, sys; open('told.json', 'w').write(sys.stdin.read()); print(os.environ, file=open('env', 'w'))"
+    )
+    browser = a_day(shop)
+    page = browser.get("/send").text
+    assert "gets a summary of your day" in page
+    assert not (shop / "told.json").exists()
+    done = browser.follow(browser.post("/send", **fields_of(page), how="commit")).text
+    assert "review.notify" not in done
+    told = json.loads((shop / "told.json").read_text("utf-8"))
+    assert "planted" not in (shop / "env").read_text("utf-8")
+    assert (told["project"], told["person"], told["commit"]) == ("demo", PERSON, git(shop, "rev-parse", "HEAD"))
+    assert [(one["id"], one["file"]) for one in told["approved"]] == [(ITEM, f"out/{ITEM}.md")]
+    assert [one["id"] for one in told["edited"]] == [ITEM]
+    assert told["waiting"] == [{"owner": "", "to_read": 3, "to_choose": 0, "sent_back": 0}]
+    shown = GUIDE.read_text("utf-8").partition("```json")[2].partition("```")[0]
+    assert json.loads(shown).keys() == told.keys()
+
+
+@pytest.mark.parametrize(("code", "said"), [
+    ("import sys; print('no one is there'); sys.exit(3)", "failed with code 3: no one is there"),
+    ("", "changes that are not committed"),
+])  # fmt: skip
+def test_a_program_that_fails_loses_nothing(shop: Path, code: str, said: str) -> None:
+    """The work is sent, and the page says what went wrong; settings that are not committed run nothing."""
+    tells(shop, code or "open('told', 'w')")
+    if not code:
+        with (shop / "contentops.yaml").open("a", encoding="utf-8") as file:
+            file.write("# changed\n")
+    browser = a_day(shop)
+    done = browser.follow(browser.post("/send", **fields_of(browser.get("/send").text), how="commit")).text
+    assert "this machine alone" in done
+    assert said in done
+    assert not (shop / "told").exists()
+    assert "approved" in git(shop, "show", "HEAD:contentops.approvals")

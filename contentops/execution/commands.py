@@ -1,4 +1,4 @@
-"""Runs the programs that the project's settings name as checks: without a shell, without secrets, within bounds.
+"""Runs the programs that the project's settings name: without a shell, without secrets, within bounds.
 
 Linters, git, and the hooks and helpers of git do not need the key, the password of the ledger, or the secrets of other
 tools.
@@ -13,7 +13,7 @@ import shlex
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Final
 
@@ -27,7 +27,7 @@ from contentops.state import state_dir
 GIT_VARIABLES: Final = "CONTENTOPS_GIT_VARIABLES"
 """The variable that lists further variables for git."""
 CHECK_VARIABLES: Final = "CONTENTOPS_CHECK_VARIABLES"
-"""The variable that lists further variables for the programs of `checks.commands`."""
+"""The variable that lists further variables for the programs of `checks.commands` and `review.notify`."""
 
 _EVERY: Final = frozenset(
     str.split(
@@ -60,7 +60,7 @@ _GIT_BEGINNINGS: Final = (*_EVERY_BEGINNINGS, "GIT_", "GCM_")
 
 
 def check_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that the programs of `checks.commands` get."""
+    """Return the variables that the programs of `checks.commands` and `review.notify` get."""
     return _allowed(environ, _EVERY, _EVERY_BEGINNINGS, CHECK_VARIABLES)
 
 
@@ -118,6 +118,12 @@ def run_on_text(
         return _run_all(commands, root, file.relative_to(root).as_posix(), output, patience)
 
 
+def run_program(words: Sequence[str], root: Path, given: bytes, *, patience: float = PATIENCE) -> str:
+    """Run a program with `given` on its standard input; return why it failed, empty if it did not."""
+    code, said = _run([*words], root, patience, given)
+    return _ending(code, said) if code else ""
+
+
 def _run_all(commands: Listed, root: Path, path: str, output: str, patience: float) -> tuple[Finding, ...]:
     findings: list[Finding] = []
     for command in commands.values:
@@ -146,18 +152,21 @@ def _ending(code: int, said: str) -> str:
     return words if code < 0 else f"failed with code {code}" + (f": {words}" if words else "")
 
 
-def _run(argv: list[str], root: Path, patience: float) -> tuple[int, str]:
+def _run(argv: list[str], root: Path, patience: float, given: bytes = b"") -> tuple[int, str]:
     """Return the exit code of a command and the beginning of its output; -1 and the reason if it did not finish."""
     program = _program(argv[0], root)
     if not program:
         return -1, "there is no such program; install it, or put it on the path"
-    with tempfile.TemporaryFile() as printed:
+    # A file, because a program that does not read would block a pipe.
+    with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as read:
+        read.write(given)
+        read.seek(0)
         try:
             child = subprocess.Popen(  # noqa: S603 - no shell; the words come from the project's own settings
                 [program, *argv[1:]],
                 cwd=root,
                 env=check_environment(os.environ),
-                stdin=subprocess.DEVNULL,
+                stdin=read,
                 stdout=printed,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

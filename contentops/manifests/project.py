@@ -19,7 +19,7 @@ from contentops.errors import Diagnostic, InputError, Location, UsageError, did_
 from contentops.loopback import is_loopback
 from contentops.manifests.discover import FileError, ProjectFiles
 from contentops.manifests.schema import check_schema
-from contentops.model import BASE, PROJECT_FILE, ApiSettings, Budget, Disclosure, Guards, Project
+from contentops.model import BASE, PROJECT_FILE, ApiSettings, Budget, Disclosure, Guards, Project, ReviewSettings
 from contentops.schema_files import load_schema
 from contentops.tokens import MILLION, TokenPrice
 from contentops.yaml.positions import Pointer, YamlDocument, finding
@@ -66,7 +66,7 @@ def load_project(root: Path, *, environment: str = "", variables: Mapping[str, A
         redirects=merged.get("redirects") is not False,
         editor=merged.get("editor") or "",
         disclosure=read_disclosure(merged.get("disclosure")),
-        preview=_map(settings, "review").get("preview") or "",
+        review=msgspec.convert(dict(_map(settings, "review")), ReviewSettings),
         settings=settings,
         text=document.source.text,
         beside_default=not environment and bool(settings.get("default_environment")),

@@ -14,7 +14,7 @@ from contentops.digest import NOTHING, Digest, digest_json
 from contentops.errors import Diagnostic, Location
 from contentops.model.approval import NO_APPROVAL, NO_APPROVALS, ApprovalRule, Approvals, Disclosure
 from contentops.model.records import ItemId, Json, Observed
-from contentops.model.settings import NO_CHECKS, ApiSettings, Budget, Checks, Guards
+from contentops.model.settings import NO_CHECKS, ApiSettings, Budget, Checks, Guards, ReviewSettings
 from contentops.pricing import Price, price_of_request
 from contentops.tokens import TokenPrice
 
@@ -167,8 +167,7 @@ class Project(Struct, frozen=True, kw_only=True):
     """Front matter preset, by its name in `documents.preset.PRESETS`, or empty."""
     redirects: bool = True
     """Whether an output that moves names its old address in its front matter, where the preset has a key for that."""
-    preview: str = ""
-    """The address of a text on this machine's preview of the site, with `{path}`; empty: not stated."""
+    review: ReviewSettings = field(default_factory=ReviewSettings)
     editor: str = ""
     """Who has editorial responsibility for its texts, or empty."""
     disclosure: Disclosure | None = None

@@ -385,3 +385,12 @@ class Guards(Struct, frozen=True, kw_only=True):
             *("refuse", "allow"),
         ),
     ] = "refuse"
+
+
+class ReviewSettings(Struct, frozen=True, kw_only=True):
+    """What the pages of `contentops review` have beside the texts."""
+
+    preview: str = ""
+    """The address of a text on this machine's preview of the site, with `{path}`; empty: not stated."""
+    notify: tuple[str, ...] = ()
+    """The program, with its arguments, that gets a summary of the day after work was sent; empty: none."""

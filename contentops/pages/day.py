@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
@@ -25,8 +24,7 @@ class DayView(Struct, frozen=True, kw_only=True):
 def today(site: Site, _query: Mapping[str, str]) -> PageContent:
     """Return the page of the person's day, which is where the end of a list leads."""
     snapshot = site.review.snapshot()
-    now = datetime.fromtimestamp(site.runtime.wall()).astimezone()
-    day = review_day(snapshot, site.person, now.replace(hour=0, minute=0, second=0, microsecond=0))
+    day = review_day(snapshot, site.person, site.runtime)
     count = len(day.verdicts)
     title = f"You decided about {plural(count, 'text')} today" if count else "Nothing decided yet today"
     return PageContent(template="today.html", title=title, tab="today", model=DayView(day=day, snapshot=snapshot))

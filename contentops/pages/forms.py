@@ -25,6 +25,7 @@ from __future__ import annotations
 import hmac
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from markupsafe import Markup
@@ -38,6 +39,7 @@ from contentops.operations.apply_part import PartAction, PlanPart, apply_part, p
 from contentops.operations.approving import Decision, comment_on, decide_texts
 from contentops.operations.commit import commit as commit_results
 from contentops.operations.commit import pull_request_page
+from contentops.operations.day import notify
 from contentops.operations.drafts import DraftKind, draft_kind, drop_draft, keep_draft
 from contentops.operations.state import resolve as resolve_submit
 from contentops.operations.texts import edit_text
@@ -45,7 +47,7 @@ from contentops.operations.texts import restore as restore_text
 from contentops.pages.day import SENDING
 from contentops.pages.day import send as send_page
 from contentops.pages.lists import queue
-from contentops.pages.site import LastDecision, PageContent, Site, explained
+from contentops.pages.site import LastDecision, PageContent, Site, coded, explained, owner
 from contentops.pages.views import after, edit_of, not_decided, not_saved, preview
 from contentops.pages.views import restore as restore_page
 from contentops.planning.sides import Choice
@@ -269,6 +271,9 @@ def send(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
         page = pull_request_page(project, done)
         way = Markup(' <a href="{}">Open its pull request</a>') if page else Markup(" Open a pull request for it.")
         said += way.format(page)
+    why = notify(site.review.snapshot(), done, site.person, partial(owner, site), site.runtime) if done.files else ""
+    if why:
+        said += Markup(" The program of <code>review.notify</code> failed: {}.").format(coded(why))
     return FormResult(to=site.links.today, said=said, at="title")
 
 

@@ -122,7 +122,7 @@ def as_readers_see(site: Site, one: ReviewItem, body: str) -> Sequence[ProsePart
 def on_site(project: Project, one: ReviewItem) -> str:
     """Return the address of a text on this machine's preview of its site; empty: the settings name none."""
     path = address_of(project.preset, one.output, one.file.front) or one.output.rpartition(".")[0]
-    return project.preview.replace("{path}", quote(path.lstrip("/")))
+    return project.review.preview.replace("{path}", quote(path.lstrip("/")))
 
 
 def beside_source(snapshot: Snapshot, one: ReviewItem, source: ReviewItem) -> TextView:
