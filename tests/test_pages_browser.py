@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import pytest
 from msgspec import structs
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Route
 
 from contentops.operations.opening import HERE
 from contentops.pages.security import Keys, private_file
@@ -335,7 +335,12 @@ def test_words_that_were_typed_stay_when_the_page_is_left(tmp_path: Path, browse
         playwright.expect(page.get_by_label("Send back, with a note")).to_have_value("Shorter, please.")
         page.locator("#decision").get_by_role("link", name="Edit").click()
         page.get_by_label("Text", exact=True).fill("Typed and left.")
-        page.get_by_role("link", name="Cancel").click()
+        held: list[Route] = []
+        page.route("**/draft", lambda route: held.append(route))  # noqa: PLW0108 - it reads the parameters
+        with page.expect_request("**/draft"):
+            page.get_by_role("link", name="Cancel").click(no_wait_after=True)
+        playwright.expect(page).to_have_url(re.compile("/edit"))
+        held[0].continue_()
         page.locator("#decision").get_by_role("link", name="your draft of").click()
         playwright.expect(page.get_by_label("Text", exact=True)).to_have_value("Typed and left.")
         pages.check(page, "/edit?id=" + quote("blog/desk-booking"))
