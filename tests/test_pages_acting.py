@@ -402,3 +402,47 @@ def test_a_program_that_fails_loses_nothing(shop: Path, code: str, said: str) ->
     assert said in done
     assert not (shop / "told").exists()
     assert "approved" in git(shop, "show", "HEAD:contentops.approvals")
+
+
+# --- generating again with the notes -------------------------------------------------------------------------
+
+
+def test_a_text_is_generated_again_with_the_notes_on_it(shop: Path) -> None:
+    """They become the input that the settings name, in the manifest; the plan says the price, and a button pays it."""
+    browser = Browser(shop, person=PERSON)
+    text = browser.site.review.snapshot().by_id[ItemId(ITEM)].text
+    assert "Generate again with" not in browser.get(f"/item?id={ITEM}").text
+    with (shop / "contentops.yaml").open("a", encoding="utf-8") as file:
+        file.write("\nreview: {notes_input: objective}\n")
+    quote = re.findall(r"(?m)^[A-Z][^\n#*`]{20,60}", file_of(shop).read_text("utf-8").rpartition("---\n")[2])[0]
+    assert browser.post("/comment", id=ITEM, text=text, quote=quote, note="Say more.").status_code == 303
+    page = browser.get(f"/item?id={ITEM}").text
+    assert 'formaction="/revise"' in page
+    assert "Generate again with these notes" in page
+    manifest = shop / "content" / "articles.yaml"
+    before = manifest.read_text("utf-8")
+    done = browser.post("/revise", id=ITEM, text=text, note="Kinder, please.")
+    asked = browser.follow(done).text
+    assert "Your notes are in <code>content/articles.yaml</code>" in asked
+    assert "for free" in asked
+    now = manifest.read_text("utf-8")
+    (added,) = set(now.splitlines()) - set(before.splitlines())
+    assert added.strip() == f'objective: "\u201c{quote}\u201d: Say more.\\nKinder, please."'
+    assert set(before.splitlines()) <= set(now.splitlines())
+    old = file_of(shop).read_text("utf-8")
+    assert browser.press(action="apply", id=ITEM).status_code == 303
+    browser.site.runner.close()
+    assert file_of(shop).read_text("utf-8") != old
+    late = browser.post("/revise", id=ITEM, text=text, note="Shorter.")
+    assert (late.status_code, "its text has changed" in late.text, "Shorter." in late.text) == (409, True, True)
+    assert manifest.read_text("utf-8") == now
+    row = browser.site.review.snapshot().by_id[ItemId("city-berlin")]
+    refused = browser.post("/revise", id=row.id, text=row.text, note="Shorter.").text
+    assert "Not written: <code>city-berlin</code> is not one entry of <code>content/articles.yaml</code>" in refused
+    assert "give the rows a column for the input <code>objective</code>" in refused
+    settings = shop / "contentops.yaml"
+    settings.write_text(settings.read_text("utf-8").replace("objective", "no_such"), "utf-8")
+    one = browser.site.review.snapshot().by_id[ItemId("getting-started")]
+    refused = browser.post("/revise", id=one.id, text=one.text, note="Shorter.").text
+    assert "sets <code>no_such</code>, which template <code>blog_article_generator</code> does not take" in refused
+    assert manifest.read_text("utf-8") == now

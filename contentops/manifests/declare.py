@@ -1,4 +1,4 @@
-"""Writes manifest entries for existing texts, with the same front matter as their files.
+"""Writes manifest entries for existing texts, with the same front matter as their files; and one input of an entry.
 
 The new manifest is loaded before it is used: a key that would not give the value of the file is omitted, and an item
 that does not fit its template is declared without one.
@@ -6,6 +6,7 @@ that does not fit its template is declared without one.
 
 from __future__ import annotations
 
+import copy
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from contentops.documents.preset import apply_preset
 from contentops.errors import Diagnostic, InputError, Severity, UsageError
 from contentops.manifests.load import load
 from contentops.model import REQUEST_FIELDS, Catalog, Desired, Json, Project, Spec
+from contentops.yaml.positions import Source, YamlDocument
 from contentops.yaml.read import read_yaml
 from contentops.yaml.syntax import JINJA
 from contentops.yaml.write import write_pair
@@ -119,6 +121,37 @@ def literal(value: Json) -> Json:
     if isinstance(value, dict):
         return {key: literal(inner) for key, inner in value.items()}
     return [literal(inner) for inner in value] if isinstance(value, list) else value
+
+
+def with_input(path: str, text: str, item: str, name: str, value: str) -> str:
+    """Return the text of a manifest in which an item has an input with a value; all else stays as it is written.
+
+    Raises UsageError for an item that is no entry by itself, and for one whose `inputs` cannot be changed in place.
+    """
+    document, _ = read_yaml(path, text.encode())
+    source, wanted = document.source, copy.deepcopy(document.root)
+    at = next((at for at, entry in enumerate(wanted["items"]) if entry.get("id") == item), None)
+    if at is None:
+        hint = f"if `for_each` makes it, give the rows a column for the input `{name}`, and write it there"
+        raise UsageError(f"`{item}` is not one entry of `{path}`", code="input-not-written", hint=hint)
+    if source.places.root is not None and wanted["items"][at].get("inputs"):
+        wanted["items"][at]["inputs"][name] = literal(value)
+        inputs = source.places.root.keys["items"][1].entries[at].keys["inputs"][1]
+        (written,) = write_pair(name, literal(value))
+        if name in inputs.keys:
+            old = inputs.keys[name]
+            start, end = source.index(old[0]), source.index(old[1].end)
+            new = text[:start] + written + text[start + len(text[start:end].rstrip()) :]
+        else:
+            first = next(mark for mark, _ in inputs.keys.values())
+            is_flow = text[source.index(inputs.at)] == "{"
+            gap = ", " if is_flow else ("\r\n" if "\r\n" in text else "\n") + " " * (first[1] - 1)
+            new = text[: source.index(first)] + written + gap + text[source.index(first) :]
+        if read_yaml(path, new.encode()) == (YamlDocument(Source(path, new), wanted), []):
+            return new
+    hint = f"write it there by hand: `{write_pair(name, literal(value))[0]}`"
+    message = f"the input `{name}` cannot be written into the entry `{item}` of `{path}`"
+    raise UsageError(message, code="input-not-written", hint=hint)
 
 
 # --- one entry ---------------------------------------------------------------------------------------------

@@ -394,3 +394,5 @@ class ReviewSettings(Struct, frozen=True, kw_only=True):
     """The address of a text on this machine's preview of the site, with `{path}`; empty: not stated."""
     notify: tuple[str, ...] = ()
     """The program, with its arguments, that gets a summary of the day after work was sent; empty: none."""
+    notes_input: str = ""
+    """The input that takes the notes on a text, so that it is generated again with them; empty: none."""

@@ -27,6 +27,7 @@ from contentops.errors import (
     UsageError,
 )
 from contentops.execution.primitives import iso
+from contentops.manifests.declare import with_input
 from contentops.model import (
     NO_APPROVAL,
     Approval,
@@ -35,13 +36,14 @@ from contentops.model import (
     Observed,
     Project,
     Run,
+    Spec,
     Verdict,
     text_digest,
 )
 from contentops.model.approval import Comment
 from contentops.operations.apply import ApplyOptions, apply
 from contentops.operations.opening import HERE, Runtime, open_cache
-from contentops.operations.workspace import hold_lock, no_item, open_workspace
+from contentops.operations.workspace import hold_lock, no_item, open_workspace, read_manifest, write_manifest
 from contentops.planning.approval import has_its_keys, same_words
 from contentops.planning.plan import is_about_front, plan_with_items
 from contentops.planning.select import Candidate, selected
@@ -142,8 +144,7 @@ def comment_on(
     if not quote or not note:
         hint = "select some words of the text, and say what to change"
         raise UsageError("a comment has words of the text and a note", code="comment-empty", hint=hint)
-    if text != text_digest(file.title, file.body):
-        raise Refused("its text has changed", code="text-changed", hint="read the present text and comment again")
+    _refuse_another(text, file)
     blocks = parse_blocks(split(Outputs(project.root).read(file.path)).body)
     if not any(is_about(block, quote) for block in blocks):
         hint = "copy words of one paragraph, as they are written there"
@@ -160,6 +161,32 @@ def comment_on(
     with hold_lock(project, runtime):
         approvals.record(Path(project.root), runtime.disk, [line])
     return line
+
+
+def write_notes(
+    project: Project, spec: Spec, file: Observed, text: Digest, note: str, *, runtime: Runtime = HERE
+) -> str:
+    """Write the comments on a text, and a note on the whole of it, into the manifest; return the manifest's path.
+
+    They are the input that `review.notes_input` names, so that the next plan generates the text again. Raises
+    UsageError without notes, and for an item that is no entry by itself; Refused if the text has changed; InputError
+    if the manifests have errors with the notes; also as `write_manifest`.
+    """
+    _refuse_another(text, file)
+    comments = approvals.load(Path(project.root), runtime.disk).comments_on(text)
+    notes = [*(f"\u201c{one.quote}\u201d: {one.note}" for one in comments), *filter(None, [note.strip()])]
+    if not notes or spec.location is None:
+        raise UsageError("there are no notes", code="note-missing", hint="say what is to change")
+    path = spec.location.file
+    before, digest = read_manifest(project, path)
+    after = with_input(path, before, spec.id, project.review.notes_input, "\n".join(notes))
+    write_manifest(project, path, after, digest, runtime)
+    return path
+
+
+def _refuse_another(text: Digest, file: Observed) -> None:
+    if text != text_digest(file.title, file.body):
+        raise Refused("its text has changed", code="text-changed", hint="read the present text and try again")
 
 
 def is_about(block: TextBlock, quote: str) -> bool:

@@ -24,7 +24,7 @@ from contentops.documents.files import Outputs
 from contentops.documents.pictures import TYPES, picture_path, pictures_in
 from contentops.errors import ContentopsError, ExitCode, UsageError
 from contentops.operations.texts import text_of_file
-from contentops.pages import day, lists, views
+from contentops.pages import lists, views
 from contentops.pages.forms import FORMS, Form, confirm, has_token
 from contentops.pages.security import FILES, Guard, Keys, body_of, hosts_of, parsed, refusal, typed
 from contentops.pages.site import FOLDER, PageContent, Site, explained, render
@@ -39,8 +39,8 @@ ROUTES: Mapping[str, Callable[[Site, Mapping[str, str]], PageContent]] = {
     "/plan": views.plan,
     "/spend": views.spend,
     "/run": views.run,
-    "/today": day.today,
-    "/send": day.send,
+    "/today": views.today,
+    "/send": views.send,
     "/confirm": confirm,
 }
 """The view of each page."""

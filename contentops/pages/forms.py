@@ -5,6 +5,7 @@
 | `/approve` | `id`, `text` (digest), `list` (query), `count`, `shown` (when, signed) | `contentops approve ID` |
 | `/send-back` | the same, and `note` | `contentops send-back ID --note NOTE` |
 | `/comment` | `id`, `text`, `quote`, `note` | a line of `contentops.approvals` |
+| `/revise` | `id`, `text`, `note` | an editor, in the manifest |
 | `/withdraw` | `id`, `text` | `contentops approve ID --withdraw` |
 | `/edit` | `id`, `title`, `body`, `file` (its digest), `was_title`, `was` | an editor |
 | `/preview` | the same | |
@@ -36,7 +37,7 @@ from contentops.errors import ContentopsError, Diagnostic, FileChanged, Refused,
 from contentops.execution.primitives import Stop
 from contentops.model import ItemId, Plan, Verdict
 from contentops.operations.apply_part import PartAction, PlanPart, apply_part, part_of, plan_part, state_of
-from contentops.operations.approving import Decision, comment_on, decide_texts
+from contentops.operations.approving import Decision, comment_on, decide_texts, write_notes
 from contentops.operations.commit import commit as commit_results
 from contentops.operations.commit import pull_request_page
 from contentops.operations.day import notify
@@ -44,12 +45,11 @@ from contentops.operations.drafts import DraftKind, draft_kind, drop_draft, keep
 from contentops.operations.state import resolve as resolve_submit
 from contentops.operations.texts import edit_text
 from contentops.operations.texts import restore as restore_text
-from contentops.pages.day import SENDING
-from contentops.pages.day import send as send_page
 from contentops.pages.lists import queue
 from contentops.pages.site import LastDecision, PageContent, Site, coded, explained, owner
-from contentops.pages.views import after, edit_of, not_decided, not_saved, preview
+from contentops.pages.views import SENDING, after, edit_of, not_decided, not_saved, preview
 from contentops.pages.views import restore as restore_page
+from contentops.pages.views import send as send_page
 from contentops.planning.sides import Choice
 from contentops.reporting.summary import cause_groups
 
@@ -135,6 +135,21 @@ def comment(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
     done = "Noted. It goes with the text when you send it back."
     to = site.links.item(item, list=form.get("list", ""), count=form.get("count", ""))
     return FormResult(to=to, said=done, at="title")
+
+
+def revise(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
+    """Write the notes on the text that the form names into the manifest, and show what a text with them would cost."""
+    item, text, project = _named(form, "id"), Digest(_named(form, "text")), site.project()
+    one = site.review.snapshot().item(item)
+    assert one.spec is not None
+    try:
+        path = write_notes(project, one.spec, one.file, text, form.get("note", ""), runtime=site.runtime)
+    except ContentopsError as error:
+        return not_decided(site, form, "written", error)
+    drop_draft(project, item, DraftKind.NOTE)
+    change = site.review.snapshot().item(item).change
+    to = site.links.item(item) if change and change.blocked else site.links.to("/confirm", action="apply", id=item)
+    return FormResult(to=to, said=f"Your notes are in `{path}`, as the input `{project.review.notes_input}`.")
 
 
 def withdraw(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
@@ -301,6 +316,7 @@ FORMS: Final[Mapping[str, Form]] = {
     "/approve": lambda site, form: decide(site, form, Verdict.APPROVED),
     "/send-back": lambda site, form: decide(site, form, Verdict.SENT_BACK),
     "/comment": comment,
+    "/revise": revise,
     "/withdraw": withdraw,
     "/restore": restore,
     "/edit": save,

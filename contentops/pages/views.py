@@ -1,4 +1,4 @@
-"""The pages of texts, of the overview and the plan, and of a run."""
+"""The pages of texts, of the overview and the plan, of the day, and of a run."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ from contentops.model import Action, ApprovalState, Budget, Json, MonthSpend, No
 from contentops.model.approval import Comment
 from contentops.operations.apply_part import PartAction, PlanPart
 from contentops.operations.approving import is_about
+from contentops.operations.commit import CommitContents, CommitOptions, contents
+from contentops.operations.day import ReviewDay, review_day
 from contentops.operations.drafts import DraftKind, TypedDraft, draft_of
 from contentops.operations.plan import spent_this_month
 from contentops.operations.review import ReviewItem, ReviewState, Snapshot
@@ -424,7 +426,7 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
         edited_at=drafts[DraftKind.EDIT].at,
         comments=len(snapshot.known.approvals.comments_on(one.text)),
         choices=[PlanPart(action=action, item=one.id) for action in ways],
-        price=_price(one, project),
+        price=generation_words([one.spec] if one.spec is not None else [], project),
         notes=[note for note in snapshot.plan.notes if note.id == one.id] if snapshot.plan is not None else (),
         on_site=on_site(project, one),
         made_from=made_from,
@@ -461,10 +463,6 @@ _WAYS: Final[Mapping[str, tuple[PartAction, ...]]] = {
     Action.RESOLVE.value: (PartAction.APPLY,),
 }
 """The ways on by what stops an item."""
-
-
-def _price(one: ReviewItem, project: Project) -> str:
-    return generation_words([one.spec] if one.spec is not None else [], project)
 
 
 def _marks(project: Project, one: ReviewItem) -> Mapping[str, object]:
@@ -556,6 +554,44 @@ def spend(site: Site, _query: Mapping[str, str]) -> PageContent:
         found = Spending(spend=snapshot.spend, approved=snapshot.cost_of_approved)
     view = SpendView(found, project.budget, spent_this_month(project, site.runtime))
     return PageContent(template="spend.html", title=f"Spend of {project.name}", tab="spend", model=view)
+
+
+# ---- The page of the day: what was decided, edited and spent today, and what is sent.
+
+
+class DayView(Struct, frozen=True, kw_only=True):
+    """A person's day, and what is left of the project."""
+
+    day: ReviewDay
+    snapshot: Snapshot
+
+
+def today(site: Site, _query: Mapping[str, str]) -> PageContent:
+    """Return the page of the person's day, which is where the end of a list leads."""
+    snapshot = site.review.snapshot()
+    day = review_day(snapshot, site.person, site.runtime)
+    count = len(day.verdicts)
+    title = f"You decided about {plural(count, 'text')} today" if count else "Nothing decided yet today"
+    return PageContent(template="today.html", title=title, tab="today", model=DayView(day=day, snapshot=snapshot))
+
+
+SENDING: Final = CommitOptions(edits=True, skip=False)
+"""What is sent: also the edits of people, and workflows see it."""
+
+
+class SendView(Struct, frozen=True, kw_only=True):
+    """What would be sent."""
+
+    found: CommitContents
+    problem: Sequence[Diagnostic] = ()
+    """Why nothing was sent."""
+
+
+def send(site: Site, _query: Mapping[str, str], problem: Sequence[Diagnostic] = ()) -> PageContent:
+    """Return the page that shows what is committed before it is. Raises as `contents`."""
+    view = SendView(found=contents(site.project(), SENDING, runtime=site.runtime), problem=problem)
+    status = 409 if problem else 200
+    return PageContent(template="send.html", title="Send my work", tab="today", model=view, status=status)
 
 
 # ---- The page of a run, which shows what happens in an apply wherever it was started.

@@ -76,6 +76,10 @@ class Source(Struct, frozen=True, dict=True):
         line = bisect_right(self._starts, index)
         return line, index - self._starts[line - 1] + 1
 
+    def index(self, mark: Mark) -> int:
+        """Return the 0-based index of the character at a position."""
+        return self._starts[mark[0] - 1] + mark[1] - 1
+
     @property
     def line_count(self) -> int:
         """Return the number of lines; at least 1."""
@@ -136,10 +140,12 @@ def _beyond(parser: Any, source: Source, limit: int) -> Iterator[Any]:
 class Place:
     """The location of a value, and of the values in it."""
 
-    __slots__ = ("at", "entries", "keys", "merged")
+    __slots__ = ("at", "end", "entries", "keys", "merged")
 
-    def __init__(self, at: Mark) -> None:
+    def __init__(self, at: Mark, end: Mark) -> None:
         self.at = at
+        self.end = end
+        """After the value, if that is no map and no list."""
         self.entries: list[Place] = []
         """Those of the entries of a list."""
         self.keys: dict[str, tuple[Mark, Place]] = {}
@@ -168,7 +174,7 @@ class Places:
             self.root = next((self._place(each) for each in self._events if isinstance(each, events.NodeEvent)), None)
 
     def _place(self, event: Any) -> Place:
-        place = Place(mark_of(event.start_mark))
+        place = Place(mark_of(event.start_mark), mark_of(event.end_mark))
         if type(event) is self._kinds.AliasEvent:
             named = self._anchors.get(event.anchor, place)
             place.entries, place.keys, place.merged = named.entries, named.keys, named.merged
@@ -183,7 +189,7 @@ class Places:
                 is_merge = name == "<<" and key.implicit[0] and key.tag is None
                 name = MERGE if is_merge else name
                 # Before its value is read, which may end in an error.
-                first, _ = place.keys.setdefault(name, (at, Place(at)))
+                first, _ = place.keys.setdefault(name, (at, Place(at, at)))
                 if first != at:
                     self.first[at] = first
                 value = self._place(next(self._events))
