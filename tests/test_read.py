@@ -8,8 +8,9 @@ from typing import Any
 import hypothesis
 import pytest
 from hypothesis import strategies as st
+from msgspec import structs
 
-from contentops.errors import Diagnostic, Severity
+from contentops.errors import Diagnostic, Location, Severity
 from contentops.yaml import read
 from contentops.yaml.positions import Seq, Source, StopReading, YamlDocument, events_of, finding
 from contentops.yaml.read import masked, read_yaml
@@ -124,11 +125,12 @@ def test_excerpts_and_messages_hold_no_terminal_escapes() -> None:
     assert all("\x1b" not in problem.message for problem in twice)
 
 
-def test_masked_hides_secrets_but_not_short_words() -> None:
-    """A secret becomes stars of the same length; a text too short to be one stays."""
-    problem = Diagnostic(code="x", message="y", excerpt="key: sk-123, a: ab")
-    assert masked(problem, ["sk-123", "ab"]).excerpt == "key: ******, a: ab"
-    assert masked(problem, ["other"]) is problem
+def test_masked_hides_secrets() -> None:
+    """A secret becomes stars of the same length; a line without one stays."""
+    problem = Diagnostic(code="x", message="y", excerpt="api_key: sk-123", location=Location("a", 1, 1))
+    assert masked(Source("a", problem.excerpt), problem).excerpt == "api_key: ******"
+    other = structs.replace(problem, excerpt="keys: sk-123")
+    assert masked(Source("a", other.excerpt), other) is other
 
 
 def test_anchors_and_merge_keys_are_read() -> None:
@@ -315,10 +317,10 @@ TRAPS: list[tuple[str, str, tuple[int, int], str, str]] = [
     ("dash-before-id", "a:\n  - id: b\n  id: c\n", (3, 3), "`- ` is missing before `id`", "`- id: ...`"),
     ("dash-of-the-first", "a:\n  id: b\n  - id: c\n", (3, 3), "indentation", "the first one too"),
     ("no-value", "a: {b: ?c}\n", (1, 8), "a value is missing before `?`", "quotes"),
-    ("question-key", "a: { ?foo: bar }\n", (1, 6), "`?` without a space", "quotes"),
-    ("question-later", "foo: 1\na: {b: c, ?foo: bar}\n", (2, 11), "`?` without a space", "quotes"),
-    ("question-in-list", "a: [b, ?foo]\n", (1, 8), "`?` without a space", "quotes"),
-    ("anchor-colon", "a: &an:chor b\n", (1, 7), "the anchor `&an` continues with `:`", "letters"),
+    ("question-key", "a: { ?foo: bar }\n", (1, 6), "start with `?`", "quotes"),
+    ("question-later", "foo: 1\na: {b: c, ?foo: bar}\n", (2, 11), "start with `?`", "quotes"),
+    ("question-in-list", "a: [b, ?foo]\n", (1, 8), "start with `?`", "quotes"),
+    ("anchor-colon", "a: &an:chor b\n", (1, 4), "start with `&`", "letters"),
     ("other", "a: ? b\n", (1, 4), "not valid YAML", ""),
 ]  # fmt: skip
 

@@ -23,7 +23,7 @@ from contentops.model import BASE, PROJECT_FILE, ApiSettings, Budget, Disclosure
 from contentops.schema_files import load_schema
 from contentops.tokens import MILLION, TokenPrice
 from contentops.yaml.positions import Pointer, YamlDocument, finding
-from contentops.yaml.read import is_secret, masked, read_yaml
+from contentops.yaml.read import masked, read_yaml
 from contentops.yaml.syntax import JINJA, UNWANTED, plain_scalar
 
 
@@ -92,9 +92,8 @@ def checked_settings(data: bytes) -> YamlDocument:
         hint = "write `project: NAME`, or start with `contentops init`"
         findings.append(finding(document, "missing-key", "the file is empty: it has no `project`", hint=hint))
     if findings:
-        secrets = list(_secrets(document.root))
         findings.sort(key=lambda problem: problem.location or Location(""))
-        raise InputError(masked(problem, secrets) for problem in findings)
+        raise InputError(findings)
     return document
 
 
@@ -216,16 +215,6 @@ def _layers(settings: Any) -> Iterator[_Layer]:
             yield _Layer(("environments", name), own, _merged(settings, own), settings)
 
 
-def _secrets(settings: Any) -> Iterator[str]:
-    """Yield values that may be API keys or passwords according to their keys; they must not be shown."""
-    for layer in _layers(settings):
-        if isinstance(ledger := layer.own.get("ledger"), str) and "@" in ledger:
-            yield ledger
-        for key, value in _map(layer.own, "api").items():
-            if isinstance(value, str) and (is_secret(key) or (key == "base_url" and ("@" in value or "?" in value))):
-                yield value
-
-
 # --- checks that a schema cannot express -------------------------------------------------------------------
 
 
@@ -243,7 +232,9 @@ def _check_settings(document: YamlDocument) -> Iterator[Diagnostic]:
     for layer in _layers(document.root):
         for check in _CHECKS:
             for pointer, code, message, hint in check(layer):
-                yield finding(document, code, message, (*layer.pointer, *pointer), hint=hint)
+                problem = finding(document, code, message, (*layer.pointer, *pointer), hint=hint)
+                # Its `key` is the name of a key of front matter.
+                yield problem if check is _check_disclosure else masked(document.source, problem)
 
 
 def _check_paths(layer: _Layer) -> Iterator[_Found]:

@@ -166,16 +166,16 @@ def check_schema(document: YamlDocument, name: str) -> list[Diagnostic]:
     if document.root is None or fits_schema(document.root, name):
         return []
     findings: dict[tuple[Any, ...], Diagnostic] = {}
-    secrets: list[str] = []
     for problem in _problems(_schema(name), document.root, name):
-        secrets += _secrets(problem)
         for each in itertools.islice(_explain(problem), MAX_FINDINGS):
             message = _item_prefix(document, each.pointer) + each.message
             entry = finding(document, each.code, message, each.pointer, key=each.key, hint=each.hint)
+            if "disclosure" not in each.pointer:  # its `key` is a key of front matter
+                entry = masked(document.source, entry)
             findings.setdefault((entry.location, entry.code, entry.message), entry)
         if len(findings) >= MAX_FINDINGS:
             break
-    return in_order(masked(entry, secrets) for entry in findings.values())
+    return in_order(findings.values())
 
 
 def _problems(schema: Schema, value: Any, name: str = "") -> Iterator[_Problem]:
@@ -210,16 +210,6 @@ def _alternative(error: Any) -> int | None:
     expression = load_schema("manifest")["definitions"]["expression"]
     typed = (at for at, one in enumerate(stated) if one != expression and "type" in one)
     return next((at for at in typed if _of_keyword("type", stated[at])(value)), None)
-
-
-def _secrets(problem: _Problem) -> Iterator[str]:
-    """Yield values that are API keys according to their schema or their key."""
-    if problem.schema.get("writeOnly") and isinstance(problem.value, str):
-        yield problem.value
-    elif problem.keyword == "additionalProperties":
-        allowed = problem.schema.get("properties", {})
-        unknown = (key for key in problem.value if key not in allowed)
-        yield from (str(problem.value[key]) for key in unknown if is_secret(key))
 
 
 # --- words -------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 from msgspec import structs
@@ -32,7 +32,6 @@ from contentops.yaml.syntax import (
     conflict,
     doubtful,
     explain,
-    may_be_doubtful,
     number_hint,
     plain_scalar,
     unwanted,
@@ -43,6 +42,7 @@ _NAME: Final = r"""["']?(?:key|key_env|user_env|user_id|(?:[\w-]*[_-])?(?:(?:api
 _ALONE: Final = rf"(?ix)\s*(?:-\s+)*{_NAME}\s*[:=]?\s*(?P<value>\S.*)?"
 _INSIDE: Final = rf"(?ix)[{{,]\s*{_NAME}\s*:\s*(?P<value>\S.*)"
 _LOGIN: Final = re.compile(r"://(?P<value>[^\s\"']*)@")
+_QUERY: Final = re.compile(r"(?i)base_url[\"']?\s*:\s*(?P<value>[^\s,}]*\?[^\s,}]*)")
 _GOES_ON: Final = re.compile(r"[|>\"'&!]|$")
 _OURS: Final = "key: value"
 """An example in hints, which reveals nothing."""
@@ -57,32 +57,31 @@ def is_secret(key: str) -> bool:
     return re.fullmatch(f"(?ix){_NAME}", key) is not None
 
 
-def masked(finding: Diagnostic, secrets: Iterable[str]) -> Diagnostic:
-    """Return a finding with stars for each of some secrets in its source line, so that columns stay."""
-    excerpt = finding.excerpt
-    for secret in secrets:
-        if len(secret) >= _PIECE:
-            excerpt = excerpt.replace(secret, "*" * len(secret))
-    return finding if excerpt == finding.excerpt else structs.replace(finding, excerpt=excerpt)
+def masked(source: Source, problem: Diagnostic) -> Diagnostic:
+    """Return a finding with stars for each possible secret in its source line, so that columns stay."""
+    excerpt = problem.excerpt
+    for start, end in _secrets(source, problem)[1] if excerpt else ():
+        excerpt = excerpt[:start] + "*" * (end - start) + excerpt[end:]
+    return problem if excerpt == problem.excerpt else structs.replace(problem, excerpt=excerpt)
 
 
 def hide_secrets(source: Source, problem: Diagnostic) -> Diagnostic:
     """Return a finding without possible secrets: with stars in the excerpt, and general words in message and hint."""
-    number = problem.location.line if problem.location else 0
-    line = problem.excerpt or source.line(number)  # a long line has no excerpt, but the message may repeat it
-    whole = (_indent(line), len(line.rstrip()))
-    spans = (whole,) if _continues_secret(source, number, line) else _spans(line)
-    if not spans:
-        return problem
-    values, excerpt = [line[start:end] for start, end in spans], problem.excerpt
-    for start, end in spans if excerpt else ():
-        excerpt = excerpt[:start] + "*" * (end - start) + excerpt[end:]
-    message, hint = problem.message, problem.hint
+    line, spans = _secrets(source, problem)
+    values, message, hint = [line[start:end] for start, end in spans], problem.message, problem.hint
     if any(_leaks(message, value) for value in values):
         message = "this line cannot be read as YAML"
     if any(_leaks(hint, value) for value in values):
         hint = "correct the line; its value is not shown, as it may be a secret"
-    return structs.replace(problem, excerpt=excerpt, message=message, hint=hint)
+    return structs.replace(masked(source, problem), message=message, hint=hint)
+
+
+def _secrets(source: Source, problem: Diagnostic) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """Return the line of a finding, with the start and end of each possible secret in it."""
+    number = problem.location.line if problem.location else 0
+    line = problem.excerpt or source.line(number)  # a long line has no excerpt, but the message may repeat it
+    whole = (_indent(line), len(line.rstrip()))
+    return line, (whole,) if _continues_secret(source, number, line) else _spans(line)
 
 
 @functools.lru_cache(maxsize=1)
@@ -92,7 +91,7 @@ def _spans(line: str) -> tuple[tuple[int, int], ...]:
     if not match or not match["value"]:
         match = re.search(_INSIDE, line)
     named = ((match.start("value"), len(line.rstrip())),) if match and match["value"] else ()
-    return (*named, *(match.span("value") for match in _LOGIN.finditer(line)))
+    return (*named, *(match.span("value") for one in (_LOGIN, _QUERY) for match in one.finditer(line)))
 
 
 def _continues_secret(source: Source, number: int, line: str) -> bool:
@@ -156,7 +155,7 @@ def read_yaml(path: str, data: bytes) -> tuple[YamlDocument, list[Diagnostic]]:
         builder = Builder(source)
         try:
             root, findings = builder.read(), builder.findings
-            if may_be_doubtful(source.text) and (problem := doubtful(source, events_of(source))):
+            if problem := doubtful(source):
                 root, findings = None, [problem]
         except StopReading as stop:
             marker = conflict(source, MIDDLE) if stop.finding.code == SYNTAX else None

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final
 
 from contentops.conflict_markers import LINE, MARKERS, MIDDLE, SPLIT
 from contentops.errors import Diagnostic
-from contentops.yaml.positions import QUOTED, Mark, Source, finding_at
+from contentops.yaml.positions import QUOTED, Mark, Source, events_of, finding_at
 
 MAX_DIGITS: Final = 300
 """The longest number; Python refuses to print far longer ones."""
@@ -81,28 +81,20 @@ def number_hint(text: str) -> str:
 _DOUBTFUL: Final = re.compile(r"[\[{,]\s*\?[^\s]|&[A-Za-z0-9_-]+[^\sA-Za-z0-9_,\[\]{}-]")
 
 
-def may_be_doubtful(text: str) -> bool:
-    """Return whether a text may contain what `doubtful` looks for; a quick test."""
-    return any(sign in text for sign in "?&") and _DOUBTFUL.search(text) is not None
-
-
-def doubtful(source: Source, events: Iterable[Any]) -> Diagnostic | None:
+def doubtful(source: Source) -> Diagnostic | None:
     """Return the first syntax that YAML parsers read in different ways, or None.
 
     It is a `?` in braces or brackets without a space after it, or an anchor whose name has other characters than
     letters, digits, `_` and `-`.
     """
     text = source.text
-    for event in events:
+    for event in events_of(source) if ("?" in text or "&" in text) and _DOUBTFUL.search(text) else ():
         start, anchor = event.start_mark.index, getattr(event, "anchor", None)
-        if start and text[start - 1] == "?":
-            message, hint = "`?` without a space after it", 'put the text in quotes: `"?..."`'
-            return finding_at(source, CODE, message, source.mark(start - 1), hint=hint)
         end = text.find(f"&{anchor}", start) + len(anchor) + 1 if anchor and text[start] != "*" else 0
-        if end and text[end : end + 1].strip(" \t\r\n,[]{}"):
-            message = f"the name of the anchor `&{anchor}` continues with `{text[end]}`"
-            hint = "name it with letters, digits, `_` and `-`, or put the text in quotes"
-            return finding_at(source, CODE, message, source.mark(end), hint=hint)
+        is_key = start > 0 and text[start - 1] == "?"
+        if is_key or text[end : end + 1 if end else 0].strip(" \t\r\n,[]{}"):
+            at, hint = start - is_key, "put it in quotes; the name of an anchor has letters, digits, `_` and `-`"
+            return finding_at(source, CODE, f"a text cannot start with `{text[at]}`", source.mark(at), hint=hint)
     return None
 
 
