@@ -312,6 +312,15 @@ def test_a_text_is_beside_the_one_that_it_was_made_from(tmp_path: Path) -> None:
     assert "The source has 1 edit that this text does not have yet." in words(html)
     assert "[new: A third house opens. ]" in words(html)
     assert "This text has nothing for it." in html
+    browser = Browser(harness.root, person=review_project.EDITOR, runtime=harness.runtime())
+    assert "Its source has changed since this text was made." in browser.get("/item?id=news").text
+    assert "--on-source-change keep" in browser.get("/confirm?action=accept&id=news").text
+    assert "Spend 4 credits" in browser.get("/confirm?action=replace&id=news").text
+    said = browser.follow(browser.press(action="accept", id="news")).text
+    assert "Kept: On" in said
+    assert "nothing was paid" in said
+    assert "Its source has changed" not in said
+    assert len(harness.api.generations) == 2
     assert "view=source" not in Browser(harness.root).get("/item?id=guide").text
 
 

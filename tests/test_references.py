@@ -231,6 +231,24 @@ def test_block_holds_a_stale_item(harness: Harness) -> None:
     assert not [one for one in harness.plan(on_source_change=OnSourceChange.NOTE).changes if one.id == "news"]
 
 
+@pytest.mark.parametrize("rule", ["note", "block", "regenerate"])
+def test_a_stale_text_is_kept_for_free(harness: Harness, rule: str) -> None:
+    """Its record then answers the present words: no plan names it, until they change again; an edit of it stays."""
+    harness.write("content/a.yaml", items(CHAIN, on_source_change=rule))
+    harness.apply()
+    harness.edit("out/guide.md", "title: On Guide", "title: On Guides")
+    harness.edit("out/news.md", "News", "Our news")
+    made, before = len(harness.api.generations), (harness.root / "out/news.md").read_text()
+    plan = harness.plan(on_source_change=OnSourceChange.KEEP)
+    assert [(one.id, one.action, one.credits) for one in plan.changes if one.id == "news"] == [("news", Action.KEEP, 0)]
+    harness.apply(select=("news",), on_source_change=OnSourceChange.KEEP)
+    assert (len(harness.api.generations), (harness.root / "out/news.md").read_text()) == (made, before)
+    plan = harness.plan(select=("news",))
+    assert (plan.empty, [one for one in plan.notes if one.kind == "stale-source"]) == (True, [])
+    harness.edit("out/guide.md", "title: On Guides", "title: On All Guides")
+    assert {"note": bool(harness.plan(select=("news",)).notes), "block": bool(harness.plan().changes)}.get(rule, True)
+
+
 # --- what a reference reads --------------------------------------------------------------------------------------
 
 

@@ -135,7 +135,7 @@ choice_options = with_options(
     ),
     click.option(
         "--on-source-change",
-        type=click.Choice(["note", "regenerate", "block"]),
+        type=click.Choice(["note", "regenerate", "block", "keep"]),
         help="What to do with texts that were made from other texts, if those have changed.",
     ),
     refresh_option,

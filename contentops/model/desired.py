@@ -33,6 +33,8 @@ class OnSourceChange(enum.StrEnum):
     """Keep its text, and say in plan and status that it is stale."""
     REGENERATE = "regenerate"
     BLOCK = "block"
+    KEEP = "keep"
+    """Record its text as the answer to the present words of its sources; only a person chooses this, for once."""
 
 
 class WaitReason(enum.StrEnum):

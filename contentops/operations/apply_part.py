@@ -15,6 +15,7 @@ from contentops.model import (
     Event,
     ItemId,
     OnEdit,
+    OnSourceChange,
     Plan,
     Project,
     Result,
@@ -40,6 +41,8 @@ class PartAction(enum.StrEnum):
     """Merge an edited text with a new one, by section."""
     TAKE = "take"
     """Replace an edited text by a new one."""
+    ACCEPT = "accept"
+    """Keep a text though the texts that it was made from changed."""
     REPLACE = "replace"
     """Generate a text again."""
     SECTION = "section"
@@ -76,6 +79,7 @@ class PlanPart(Struct, frozen=True, kw_only=True):
             select=(self.item,),
             only=frozenset({ItemId(self.item)}),  # whatever the name of the item means as a pattern
             on_edit=_ON_EDIT.get(self.action),
+            on_source_change=OnSourceChange.KEEP if self.action is PartAction.ACCEPT else None,
             replace=(self.item,) if self.action is PartAction.REPLACE else (),
             sections={self.item: self.heading} if self.action is PartAction.SECTION else {},
         )
@@ -98,7 +102,7 @@ class PlanPart(Struct, frozen=True, kw_only=True):
         if self.is_of_many:
             chosen = [f"--select {shlex.quote(id_)}" for id_ in sorted(self.ids or ())]
             return command("apply", option, (*chosen, *flags)) if len(chosen) <= _NAMED else ""
-        more = {PartAction.REPLACE: f"--replace {item}"}
+        more = {PartAction.REPLACE: f"--replace {item}", PartAction.ACCEPT: "--on-source-change keep"}
         more |= {action: f"--on-edit {choice.value}" for action, choice in _ON_EDIT.items()}
         return command("apply", option, (f"--select {item}", *filter(None, (more.get(self.action),)), *flags))
 
@@ -119,6 +123,7 @@ _NAMED = 5
 """So many items are named in a command that is shown."""
 _DONE = {
     PartAction.KEEP: ("Kept", "The edited text answers the new brief now"),
+    PartAction.ACCEPT: ("Kept", "The text answers the present words of its source now"),
     PartAction.MERGE: ("Merged", "What was edited stayed as it was"),
     PartAction.TAKE: ("Replaced", "A new text replaced the edited one"),
     PartAction.REPLACE: ("Generated again", "The earlier text is in its history"),

@@ -47,6 +47,7 @@ from contentops.pages.lists import Chip, queue, whose
 from contentops.pages.site import PageContent, Site, explained, macro, render
 from contentops.planning.approval import draft_mark
 from contentops.planning.guards import generation_words
+from contentops.planning.sources import stage_coming
 from contentops.reporting.next_change import Brief, NextChange, brief_of, next_change, value_words
 from contentops.reporting.prose import Notes, ProsePart, SideRow, changed_words, prose, side_rows
 from contentops.reporting.spend import on_day
@@ -329,8 +330,9 @@ class ItemView(Struct, frozen=True, kw_only=True):
     """Key, value, and what becomes of it."""
     choices: Sequence[PlanPart]
     """The ways on where nothing happens until someone chooses."""
+    is_stale: bool
     price: str
-    """Of those that are not free."""
+    """Of a new text."""
     sections: Sequence[str]
     made_from: Sequence[ReviewItem]
     """The items whose texts its own is made from, as far as they have one."""
@@ -426,6 +428,7 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
         edited_at=drafts[DraftKind.EDIT].at,
         comments=len(snapshot.known.approvals.comments_on(one.text)),
         choices=[PlanPart(action=action, item=one.id) for action in ways],
+        is_stale=_is_stale(one, made_from),
         price=generation_words([one.spec] if one.spec is not None else [], project),
         notes=[note for note in snapshot.plan.notes if note.id == one.id] if snapshot.plan is not None else (),
         on_site=on_site(project, one),
@@ -454,12 +457,19 @@ def _beside(site: Site, snapshot: Snapshot, one: ReviewItem, listed: str) -> tup
     return "", one, next(iter(snapshot.to_read), one)
 
 
+def _is_stale(one: ReviewItem, made_from: Sequence[ReviewItem]) -> bool:
+    """Return whether an item's text was made from earlier words of others, and the next apply changes none of them."""
+    is_known = one.word == "stale" and one.spec is not None and not one.spec.waits
+    return is_known and all(stage_coming(each.change) is None for each in (one, *made_from))
+
+
 _WAYS: Final[Mapping[str, tuple[PartAction, ...]]] = {
     "edited": (PartAction.KEEP, PartAction.MERGE, PartAction.TAKE),
     "no-merge-base": (PartAction.KEEP, PartAction.TAKE),
     "unmergeable": (PartAction.KEEP, PartAction.TAKE),
     "emptied": (PartAction.TAKE,),
     "missing": (PartAction.TAKE,),
+    "stale-source": (PartAction.ACCEPT, PartAction.REPLACE),
     Action.RESOLVE.value: (PartAction.APPLY,),
 }
 """The ways on by what stops an item."""

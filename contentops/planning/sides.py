@@ -281,7 +281,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
         """Return whether the record's text is kept: it is up to date, or only its sources have changed."""
         rule = self.stale_rule
         if rule is not None:
-            return rule is OnSourceChange.NOTE
+            return rule in (OnSourceChange.NOTE, OnSourceChange.KEEP)
         is_adopted = self.record is not None and not self.record.digest and self.record.frame in self.spec.frames
         return self.is_up_to_date or (is_adopted and bool(self.waits))
 

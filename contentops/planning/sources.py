@@ -216,7 +216,7 @@ def source_changed(item: ItemSides) -> BodyAnswer | None:
         return None
     id_ = item.spec.id
     hint = f"`contentops apply --select {id_} --on-source-change regenerate` generates it again"
-    return block("stale-source", f"{hint}; `--on-source-change note` keeps it", reasons=stale_reasons(item))
+    return block("stale-source", f"{hint}; `--on-source-change keep` keeps it", reasons=stale_reasons(item))
 
 
 def stale_reasons(item: ItemSides) -> tuple[Reason, ...]:
@@ -390,7 +390,8 @@ def stale_notes(inputs: PlanInputs, chosen: Iterable[Candidate]) -> Iterator[Not
         yield Note(
             kind="stale-source",
             message=f"{named(ids)} {verb} stale: {why}",
-            hint=f"`contentops apply {select} --on-source-change regenerate` generates {them} again ({price})",
+            hint=f"`contentops apply {select} --on-source-change regenerate` generates {them} again ({price}); "
+            f"`keep` keeps {them}, for free",
             items=tuple(ids[:LISTED]),
             credits=cost,
         )

@@ -27,6 +27,7 @@ from contentops.model import (
     Note,
     Observed,
     OnEdit,
+    OnSourceChange,
     Poll,
     Publish,
     Reason,
@@ -596,7 +597,11 @@ def _edited_on_server(item: ItemSides) -> BodyAnswer | None:
 def _recorded(item: ItemSides) -> BodyAnswer | None:
     if not item.keeps_text or item.record is None:
         return None
-    return BodyAnswer() if item.file.exists else _missing(item)
+    if not item.file.exists:
+        return _missing(item)
+    if item.stale_rule is OnSourceChange.KEEP:
+        return BodyAnswer(action=Action.KEEP, steps=(Acknowledge(accepts=True),), reasons=stale_reasons(item))
+    return BodyAnswer()
 
 
 def _missing(item: ItemSides) -> BodyAnswer:
