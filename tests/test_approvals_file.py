@@ -97,11 +97,24 @@ def test_a_union_of_two_descendants_says_what_both_say(
     ],
 )
 def test_recording_replaces_what_is_not_later(tmp_path: Path, second: Approval, counts: str) -> None:
-    """One line stays for a person, a text and an item."""
+    """One line without a note stays for a person, a text and an item."""
     record(tmp_path, Disk(), [said()])
     record(tmp_path, Disk(), [second])
 
     assert [line.verdict for line in load(tmp_path, Disk()).lines] == [counts]
+
+
+def test_a_note_stays_when_its_verdict_is_taken_back(tmp_path: Path) -> None:
+    """The words that she wrote may be nowhere else."""
+    record(tmp_path, Disk(), [said("sent-back", 1, note="The second number is wrong.")])
+    record(tmp_path, Disk(), [said("withdrawn", 2)])
+    after = record(tmp_path, Disk(), [said("approved", 3)])
+
+    kept = load(tmp_path, Disk())
+    assert {line.note for line in kept.lines} == {"The second number is wrong.", ""}
+    assert [line.verdict for line in kept.lines] == [Verdict.SENT_BACK, Verdict.APPROVED]
+    assert kept.is_approved(digest("a"))
+    assert fold(after) == fold(kept)
 
 
 @pytest.mark.parametrize(("by", "person"), [

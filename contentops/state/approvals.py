@@ -49,11 +49,11 @@ def load(root: Path, disk: Disk) -> Approvals:
 
 
 def render(approvals: Approvals) -> bytes:
-    """Return the bytes of the file: header, comments, and each person's last verdict on each text of each item."""
-    last: dict[tuple[str, str, str], Approval] = {}
+    """Return the bytes of the file: header, comments, each person's last verdict on each text, and all with a note."""
+    last: dict[tuple[str, str, str, str], Approval] = {}
     for line in sorted(approvals.lines, key=lambda line: line.order):
-        last[line.item, line.text, line.person] = line
-    said: list[Approval | Comment] = [*last.values(), *dict.fromkeys(approvals.comments)]
+        last[line.item, line.text, line.person, ""] = last[line.item, line.text, line.person, line.note] = line
+    said: list[Approval | Comment] = [*dict.fromkeys(last.values()), *dict.fromkeys(approvals.comments)]
     lines = sorted((line.item, line.text, line.by, line_of(line)) for line in said)
     return "\n".join((line_of(ApprovalsHeader()), *(line[-1] for line in lines), "")).encode()
 
@@ -61,7 +61,8 @@ def render(approvals: Approvals) -> bytes:
 def record(root: Path, disk: Disk, new: Iterable[Approval | Comment]) -> Approvals:
     """Add verdicts and comments to the file. A verdict replaces the one of that person on that text of that item.
 
-    Also adds the merge line to `.gitattributes`. The caller has the lock of the project.
+    An earlier verdict with a note stays, as only the file may have the words of the note. Also adds the merge line to
+    `.gitattributes`. The caller has the lock of the project.
     Raises StateError, and UsageError for a note that is too long or a name without a visible character.
     """
     said = [*map(_checked, new)]
@@ -78,7 +79,7 @@ def record(root: Path, disk: Disk, new: Iterable[Approval | Comment]) -> Approva
 
 def _is_replaced(line: Approval, new: Approval | None) -> bool:
     # A verdict that a host gives back late does not take away what the person said after it.
-    return new is not None and line.at <= new.at
+    return new is not None and (line.at == new.at or (line.at < new.at and not line.note))
 
 
 def _checked(line: _S) -> _S:
