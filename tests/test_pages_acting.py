@@ -220,6 +220,24 @@ def test_an_edit_that_was_left_comes_back(shop: Path) -> None:
     assert draft_files(shop) == []
 
 
+def test_a_draft_is_found_after_its_item_was_renamed(shop: Path, invoke: Run) -> None:
+    """With its new id; once it is discarded, no file of it is left."""
+    browser = Browser(shop, person=PERSON)
+    form = fields_of(browser.get(f"/edit?id={ITEM}").text)
+    browser.post("/draft", **{**form, "body": "Typed words.\n"}, kind="edit")
+    manifest = shop / "content" / "articles.yaml"
+    declared = manifest.read_text("utf-8").replace(f"id: {ITEM}\n", "id: hello\n")
+    manifest.write_text(f"moved: [{{from: {ITEM}, to: hello}}]\n{declared}", "utf-8")
+    assert "Typed words." in browser.get("/edit?id=hello").text
+    assert invoke("apply", "--yes", cwd=shop).code == 0
+    page = browser.get("/edit?id=hello").text
+    assert "Typed words." in page
+    browser.post("/draft", **fields_of(page), kind="edit")
+    assert len(draft_files(shop)) == 2
+    browser.post("/draft", id="hello", discard="edit")
+    assert draft_files(shop) == []
+
+
 def test_a_draft_of_an_edit_meets_another_text(shop: Path) -> None:
     """Both are shown, with what changed in each, and saving over the file is her choice."""
     browser = Browser(shop, person=PERSON)

@@ -334,6 +334,7 @@ def test_what_was_typed_survives_an_apply_that_works(shop: Path) -> None:
     ("body", "a\n\x07b", "line 2 of the text has the character U+0007"),
     ("body", "a \u202eb", "line 1 of the text has the character U+202E"),
     ("body", " \n", "the text is empty"),
+    ("body", "Words.\n\n<<<<<<< HEAD\nOurs.\n=======\nTheirs.\n>>>>>>> main\n", "line 3 of the text is a git conflict marker"),
     ("body", "word " * 200_001, "the text has 1,000,005 characters, more than 1,000,000"),
     ("title", "", "the title is empty"),
     ("title", "t" * 301, "the title is longer than a line of 300 characters"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -54,36 +54,41 @@ def draft_kind(name: str) -> DraftKind:
 
 
 def keep_draft(
-    project: Project, item: str, kind: DraftKind, words: Mapping[str, str], *, runtime: Runtime = HERE
+    project: Project, ids: Sequence[str], kind: DraftKind, words: Mapping[str, str], *, runtime: Runtime = HERE
 ) -> None:
     """Keep what a person typed about an item instead of an earlier draft of this kind; without words, there is none.
 
+    `ids`: its id, then those that it had, so that a draft is found after a rename.
     Raises StateError or OutputError if it cannot be written.
     """
     kept = {name: words.get(name, "") for name in _FIELDS[kind]}
     if not any(kept.values()):
-        drop_draft(project, item, kind)
+        drop_draft(project, ids, kind)
         return
-    path, draft = _path(project, item, kind), TypedDraft(words=kept, at=iso(runtime.wall()))
+    path, draft = _path(project, ids[0], kind), TypedDraft(words=kept, at=iso(runtime.wall()))
     make_kept(Path(project.root), path.parent.parent)
     Outputs(path.parent.parent, system=runtime.system).keep_at(
         msgspec.json.encode(draft).decode(), path.parent.name, path.name
     )
 
 
-def draft_of(project: Project, item: str, kind: DraftKind) -> TypedDraft:
-    """Return the draft of this kind, with an empty text in each field if there is none that can be read."""
-    data = Disk().read(_path(project, item, kind))
-    try:
-        draft = decode_json(data or b"{}", TypedDraft)
-    except (msgspec.MsgspecError, ValueError):
-        draft = TypedDraft(words={})
+def draft_of(project: Project, ids: Sequence[str], kind: DraftKind) -> TypedDraft:
+    """Return the newest draft of this kind, with an empty text in each field if there is none that can be read."""
+    draft = max((_read(_path(project, each, kind)) for each in ids), key=lambda each: each.at)
     return TypedDraft(words={name: draft.words.get(name, "") for name in _FIELDS[kind]}, at=draft.at)
 
 
-def drop_draft(project: Project, item: str, kind: DraftKind) -> None:
-    """Delete the draft of this kind, if there is one: its words are saved, or not wanted."""
-    _path(project, item, kind).unlink(missing_ok=True)
+def drop_draft(project: Project, ids: Sequence[str], kind: DraftKind) -> None:
+    """Delete the drafts of this kind, if there are any: their words are saved, or not wanted."""
+    for each in ids:
+        _path(project, each, kind).unlink(missing_ok=True)
+
+
+def _read(path: Path) -> TypedDraft:
+    try:
+        return decode_json(Disk().read(path) or b"", TypedDraft)
+    except (msgspec.MsgspecError, ValueError):
+        return TypedDraft(words={})
 
 
 def _path(project: Project, item: str, kind: DraftKind) -> Path:

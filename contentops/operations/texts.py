@@ -15,7 +15,7 @@ from contentops.ci.history import no_history, versions
 from contentops.ci.results import digest_of_body
 from contentops.digest import NOTHING, PREFIX, Digest, short
 from contentops.documents.blocks import Unusable, take_section
-from contentops.documents.clean import TITLE_LIMIT, body_digest, clean_body, clean_title
+from contentops.documents.clean import TITLE_LIMIT, body_digest, clean_body, clean_title, conflict_line
 from contentops.documents.files import REPLACED, Outputs
 from contentops.documents.front_matter import (
     PROVENANCE_KEY,
@@ -426,6 +426,9 @@ def _check(edit: TextEdit) -> None:
         for at, count in hidden_runs(text):
             message = f"line {text.count(chr(10), 0, at) + 1} of the {name} has {count:,} characters that no one sees"
             raise UsageError(message, code="bad-text", hint="delete that line, and write it again")
+    if line := conflict_line(edit.body):
+        message = f"line {line} of the text is a git conflict marker"
+        raise UsageError(message, code="bad-text", hint="write the text as it is to be, without the marks of the merge")
     if nests_too_deep(edit.body):
         message = "the text has lists or quotations that are nested too deeply"
         raise UsageError(message, code="bad-text", hint="flatten them")

@@ -105,7 +105,7 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
     except ContentopsError as error:
         return not_decided(site, form, done.lower(), error)
     if verdict is Verdict.SENT_BACK:
-        drop_draft(project, item, DraftKind.NOTE)
+        drop_draft(project, one.ids, DraftKind.NOTE)
     said = f"{done}: {one.title}." if not decided.skipped else f"Nothing was recorded: {one.title} has no text."
     if decided.also:
         said += f" This counts for {', '.join(decided.also)} too: the same words."
@@ -131,7 +131,7 @@ def comment(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
         comment_on(project, one.id, one.file, text, said, runtime=site.runtime)
     except ContentopsError as error:
         return not_decided(site, form, "noted", error)
-    drop_draft(project, item, DraftKind.COMMENT)
+    drop_draft(project, one.ids, DraftKind.COMMENT)
     done = "Noted. It goes with the text when you send it back."
     to = site.links.item(item, list=form.get("list", ""), count=form.get("count", ""))
     return FormResult(to=to, said=done, at="title")
@@ -146,7 +146,7 @@ def revise(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
         path = write_notes(project, one.spec, one.file, text, form.get("note", ""), runtime=site.runtime)
     except ContentopsError as error:
         return not_decided(site, form, "written", error)
-    drop_draft(project, item, DraftKind.NOTE)
+    drop_draft(project, one.ids, DraftKind.NOTE)
     change = site.review.snapshot().item(item).change
     to = site.links.item(item) if change and change.blocked else site.links.to("/confirm", action="apply", id=item)
     return FormResult(to=to, said=f"Your notes are in `{path}`, as the input `{project.review.notes_input}`.")
@@ -188,7 +188,7 @@ def save(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
         done = edit_text(project, item, edit, runtime=site.runtime)
     except ContentopsError as error:
         return not_saved(site, form, error)
-    drop_draft(project, item, DraftKind.EDIT)
+    drop_draft(project, _ids(site, item), DraftKind.EDIT)
     said = f"Saved: {done} has your text. The text before it stays in the history."
     return FormResult(to=site.links.item(item), said=said)
 
@@ -197,12 +197,17 @@ def draft(site: Site, form: Mapping[str, str]) -> FormResult:
     """Keep what a person typed into a form and has not sent, or discard what was kept; `quiet`: a script asks."""
     item, is_wanted, project = _named(form, "id"), not form.get("discard"), site.project()
     kind, to = draft_kind(form.get("discard") or form.get("kind", "")), site.links.item(item)
-    (site.review.latest or site.review.snapshot()).item(item)
+    ids = _ids(site, item)
     if not is_wanted:
-        drop_draft(project, item, kind)
+        drop_draft(project, ids, kind)
         return FormResult(to=to, said="The draft is discarded.", at="title")
-    keep_draft(project, item, kind, form, runtime=site.runtime)
+    keep_draft(project, ids, kind, form, runtime=site.runtime)
     return FormResult(to=to, said="" if form.get("quiet") else "Your draft is kept, and not saved yet.", at="title")
+
+
+def _ids(site: Site, item: str) -> Sequence[str]:
+    """Return the id of an item and those that it had. Raises UsageError for an unknown id."""
+    return (site.review.latest or site.review.snapshot()).item(item).ids
 
 
 def resolve(site: Site, form: Mapping[str, str]) -> FormResult:

@@ -222,7 +222,7 @@ def edit(site: Site, query: Mapping[str, str]) -> PageContent:
     if text is None or one.record is None:
         message = one.file.problem or f"`{one.id}` has no text that can be edited"
         raise Refused(message, code="not-edited", hint="see `contentops plan`")
-    draft = draft_of(site.project(), one.id, DraftKind.EDIT)
+    draft = draft_of(site.project(), one.ids, DraftKind.EDIT)
     if draft.at and draft.words["file"] != one.file.file:
         error = FileChanged(f"`{one.output}` changed after this draft", hint="copy what you want from the other text")
         return structs.replace(not_saved(site, {**draft.words, "id": one.id}, error, draft.at), status=200)
@@ -235,7 +235,7 @@ def edit(site: Site, query: Mapping[str, str]) -> PageContent:
 def preview(site: Site, form: Mapping[str, str]) -> PageContent:
     """Return the form again with what was typed, and with that as readers see it; nothing is saved."""
     one, typed = site.review.snapshot().item(form.get("id", "")), edit_of(form)
-    was, kept = (form.get("was_title", ""), form.get("was", "")), draft_of(site.project(), one.id, DraftKind.EDIT).at
+    was, kept = (form.get("was_title", ""), form.get("was", "")), draft_of(site.project(), one.ids, DraftKind.EDIT).at
     shown = as_readers_see(site, one, typed.body)
     return _page(EditView(item=one, typed=typed, was=was, kept=kept, preview=shown))
 
@@ -401,7 +401,7 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
         shown = text_view(one, now, snapshot.known.approvals.comments_on(one.text, one.ids))
     listed = query.get("list", "")[:_LONGEST_LIST]
     place, preceding, following = _beside(site, snapshot, one, listed)
-    drafts = {kind: _NO_DRAFT if site.static else draft_of(project, one.id, kind) for kind in DraftKind}
+    drafts = {kind: _NO_DRAFT if site.static else draft_of(project, one.ids, kind) for kind in DraftKind}
     marks, change = _marks(project, one), one.change
     ways = _WAYS.get(change.blocked or change.action.value, ()) if change is not None and one.spec is not None else ()
     model = ItemView(
