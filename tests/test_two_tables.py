@@ -476,7 +476,8 @@ class Histories(RuleBasedStateMachine):
         open_ = [job for job in jobs if job.state is JobState.RUNNING]
         open_ += [job for job in jobs if job.state in UNDECIDED and job.request_id not in answered]
         assert not open_, f"{open_[0].request_id} is {open_[0].state} for ever"
-        for clone in self.clones:
+        # One of them is enough for a short history: they have the same files.
+        for clone in self.clones if STEPS > 12 else [self.clones[len(self.commits) % 3]]:
             for _ in range(2):
                 was = clone.tracked(), len(self.api.generations)
                 for where in ENVIRONMENTS:
