@@ -124,6 +124,31 @@ def _broken_links(page: Path, text: str, made: Mapping[Path, str]) -> Iterator[s
             yield target
 
 
+GUIDES = {"make-city-pages": "cities", "send-a-newsletter": "newsletter", "write-release-notes": "release-notes"}
+"""The guides that quote an example, and the example; `adopt-a-blog` quotes none."""
+
+
+@pytest.mark.parametrize("guide", [*GUIDES, "adopt-a-blog"])
+def test_a_guide_is_short_has_a_picture_and_quotes_its_example(guide: str) -> None:
+    """At most 600 words; each of its blocks of YAML and HTML is a part of a file of the example."""
+    text = (ROOT / "docs/how-to" / f"{guide}.md").read_text("utf-8")
+    files = [path for path in (ROOT / "examples" / GUIDES.get(guide, "blog")).rglob("*") if path.is_file()]
+    written = ["\n".join(line.strip() for line in path.read_text("utf-8").splitlines()) for path in files]
+    quoted = ["\n".join(line.strip() for line in one.lines) for one in blocks(text) if one.tags[0] in {"yaml", "html"}]
+    assert (len(text.split()) <= 600, ".svg" in text or "<picture>" in text) == (True, True)
+    assert [one for one in quoted if not any(one in file for file in written)] == []
+
+
+def test_the_pictures_of_the_terminal_show_what_the_program_prints() -> None:
+    """Drawn again, they are the same; a clock and a folder of a test are in none of them."""
+    from docs.pictures import FOLDER, PICTURES, draw
+
+    shown = {name: draw(shown(), name) for name, shown in PICTURES.items()}
+    assert [name for name, text in shown.items() if (FOLDER / f"{name}.svg").read_text("utf-8") != text] == [], (
+        "run `make pictures ARGS=terminal`"
+    )
+
+
 def test_decisions_are_numbered_and_listed() -> None:
     """Numbers have no gaps; file, heading and list say the same of each decision."""
     folder = ROOT / "docs" / "decisions"

@@ -220,6 +220,28 @@ def test_regenerate_follows_a_change_through_the_chain(harness: Harness) -> None
     assert (len(harness.api.generations), harness.plan().empty) == (6, True)
 
 
+def test_a_column_that_a_text_does_not_use_hides_no_change_of_its_source(harness: Harness) -> None:
+    """A translation whose row has another price waits for the page with that price, and is made in the same apply."""
+    pages = {
+        "id": "en-{{ each.slug }}",
+        "for_each": "data/cities.csv",
+        "inputs": {"topic": "{{ each.slug }} for {{ each.price }}", "target_audience": "all"},
+    }
+    translations = {
+        "id": "de-{{ each.place.slug }}",
+        "matrix": {"place": "data/cities.csv"},
+        "inputs": {"topic": "German: {{ ref('en-' ~ each.place.slug).body }}", "target_audience": "all"},
+        "on_source_change": "regenerate",
+    }
+    harness.write("data/cities.csv", "slug,price\noslo,189\nrome,300\n")
+    harness.write("content/a.yaml", json.dumps({"items": [pages, translations]}))
+    harness.apply()
+    harness.write("data/cities.csv", "slug,price\noslo,195\nrome,300\n")
+    assert waiting(harness.plan()) == {"de-oslo": ["`en-oslo` is to change first"]}
+    harness.apply()
+    assert (len(harness.api.generations), harness.plan().empty) == (6, True)
+
+
 def test_block_holds_a_stale_item(harness: Harness) -> None:
     """Until a person says what to do."""
     harness.write("content/a.yaml", items(CHAIN, on_source_change="block"))

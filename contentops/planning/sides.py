@@ -289,7 +289,10 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
     def stale_rule(self) -> OnSourceChange | None:
         """Return the rule for a text of which only the sources changed or will change; None for any other text."""
         record, spec, choice = self.record, self.spec, self.inputs.choice
-        if record is None or not record.digest or record.frame not in spec.frames or spec.id in choice.replace:
+        if record is None or not record.digest or spec.id in choice.replace:
+            return None
+        # A variable that changed the frame, but not the request with the present words, changes nothing here.
+        if record.frame not in spec.frames and not (self.waits and self.is_up_to_date):
             return None
         if self.is_protected or is_draft(record, self.inputs.server):
             return None
