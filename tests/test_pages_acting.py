@@ -135,6 +135,21 @@ def test_the_command_line_restores_a_kept_version(shop: Path, invoke: Run) -> No
     assert file_of(shop).read_text("utf-8").endswith("First words.\n")
 
 
+def test_the_command_line_lists_what_people_wrote(shop: Path, invoke: Run) -> None:
+    """Each text with a digest that restores it, whether git or only a copy has it."""
+    browser = Browser(shop, person=PERSON)
+    save(browser, title="One", body="First words.\n")
+    git(shop, "commit", "-qam", "edited")
+    save(browser, title="Two", body="Second words.\n")
+    git(shop, "checkout", "HEAD^", "--", "out")
+    listed = invoke("restore", ITEM, "--json", cwd=shop).json["unpaid"]
+    assert [one["where"] for one in listed] == ["copy of the file", "in git"]
+    assert listed[0]["text"] in invoke("restore", ITEM, cwd=shop).stdout
+    for one, words in zip(listed, ("Second", "First"), strict=True):
+        assert invoke("restore", ITEM, "--to", one["text"], "--on-edit", "overwrite", cwd=shop).code == 0
+        assert file_of(shop).read_text("utf-8").endswith(f"{words} words.\n")
+
+
 # --- the list that she works through -------------------------------------------------------------------------
 
 

@@ -461,7 +461,7 @@ class ItemVersion(Struct, frozen=True, kw_only=True):
 
 def item_versions(one: ReviewItem, texts: ItemTexts) -> tuple[ItemVersion, ...]:
     """Return the versions of an item's text, the newest first."""
-    now, saved = texts.now.text if texts.now is not None else NOTHING, one.record.saved if one.record else None
+    now, saved = texts.current, one.record.saved if one.record else None
     said: dict[Digest, list[Approval]] = {}
     for line in (*reversed(one.verdicts), *reversed(one.earlier)):
         said.setdefault(line.text, []).append(line)
@@ -540,6 +540,11 @@ class ItemTexts(Struct, frozen=True, kw_only=True):
         """Return the newest text that the file had before this one, if its words are here."""
         return next((one for one in self.earlier if self.now is not None and one.digest != self.now.digest), None)
 
+    @property
+    def current(self) -> Digest:
+        """Return the digest of the text of the file, as `TextVersion.text`; empty if there is none."""
+        return self.now.text if self.now is not None else NOTHING
+
     def find(self, digest: str) -> TextVersion | None:
         """Return the earlier text whose digest, or that of its body, begins with `digest`; None for none or several."""
         exact = {one.text: one for one in self.earlier if _begins(one.text, digest)}
@@ -586,6 +591,13 @@ def item_texts(
         history=past,
         why_missing=no_history(project.root),
     )
+
+
+def unpaid_texts(project: Project, record: Record, paid: Iterable[PaidText]) -> tuple[TextVersion, ...]:
+    """Return the earlier texts of an item that no job made, the newest first: people wrote or replaced them."""
+    texts, made = item_texts(project, record.id, record.output, None), {one.job.body for one in paid}
+    known = {one.text: one for one in reversed(texts.earlier) if one.digest not in made and one.text != texts.current}
+    return tuple(sorted(known.values(), key=lambda one: one.at, reverse=True))
 
 
 def text_of_file(project: Project, path: str) -> TextVersion | None:

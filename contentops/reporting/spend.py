@@ -485,8 +485,11 @@ def _opinion(line: Approval) -> str:
     return f"{line.by}: {clip(one_line(line.note), _NOTE)}" if line.note else line.by
 
 
-def texts_text(texts: Sequence[PaidText], *, width: int = 0) -> str:
-    """Return a table of paid texts, each with the start of its digest and its location; empty for none."""
+def texts_text(texts: Sequence[PaidText], unpaid: Sequence[Sequence[str]] = (), *, width: int = 0) -> str:
+    """Return a table of texts, each with the start of its digest and its location; empty for none.
+
+    `unpaid`: the digest, time and location of each text that no job made.
+    """
     rows = [
         (
             one.short,
@@ -498,7 +501,9 @@ def texts_text(texts: Sequence[PaidText], *, width: int = 0) -> str:
         )
         for one in texts[:SHOWN]
     ]
-    return "\n".join(_listed(("TEXT", "MADE AT", "JOB", "CREDITS", "WHERE", "NOW"), rows, len(texts), width))
+    rows += ((text, moment(at), "", "", where, "") for text, at, where in unpaid[:SHOWN])
+    total = len(texts) + len(unpaid)
+    return "\n".join(_listed(("TEXT", "MADE AT", "JOB", "CREDITS", "WHERE", "NOW"), rows, total, width))
 
 
 _PLACES = {"cache": "in cache", "git": "in git", "server": "on server"}

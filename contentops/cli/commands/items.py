@@ -23,6 +23,7 @@ from contentops.cli.options import (
     selection_options,
 )
 from contentops.cli.session import Session
+from contentops.digest import short
 from contentops.errors import ContentopsError, ExitCode, UsageError, plural
 from contentops.model import Json
 from contentops.model.plan_file import no_plan_file, plan_file
@@ -238,23 +239,30 @@ _FROM = {"cache": "the cache", "git": "git's history", "server": "the server", "
 )
 @environment_options
 def restore(session: Session, item: str, to: str | None, on_edit: str) -> ExitCode:
-    """Put an earlier paid text back into the file of ITEM. It costs nothing.
+    """Put an earlier text back into the file of ITEM. It costs nothing.
 
-    Without `--to`, it lists the texts of ITEM and where each one is: in the cache, in git or on the server. Front
-    matter does not change. The next `apply` saves the restored text. Texts that a job made for ITEM are not edits, so
-    a new request replaces them; another restored text is an edit, and `on_edit` decides what a new request does.
+    Without `--to`, it lists the texts of ITEM and where each one is: in the cache, in git, on the server, or in a copy
+    of the file. Front matter does not change. The next `apply` saves the restored text. Texts that a job made for ITEM
+    are not edits, so a new request replaces them; another restored text is an edit, and `on_edit` decides what a new
+    request does.
     """
     project = session.project()
     if to is None:
-        paid = texts_of(project, recorded(project, item)[0], item)
-        listed = texts_text(paid, width=terminal.width())
+        state, record = recorded(project, item)
+        paid = texts_of(project, state, item)
+        unpaid = [
+            (short(one.text), one.at, "in git" if one.commit else "copy of the file" if one.is_copy else "in cache")
+            for one in texts.unpaid_texts(project, record, paid)
+        ]
+        listed = texts_text(paid, unpaid, width=terminal.width())
         again = command_line("restore", session.option(), [shlex.quote(visible(item)), "--to TEXT"])
         text = (
             f"{listed}\n\nNext: `{again}` puts one of them back"
             if listed
-            else f"There are no generated texts of `{item}`."
+            else f"There are no earlier texts of `{item}`."
         )
-        session.answer({"item": item, "texts": [text_json(one) for one in paid]}, text, findings=())
+        others = [{"text": one, "at": at, "where": where} for one, at, where in unpaid]
+        session.answer({"item": item, "texts": [text_json(one) for one in paid], "unpaid": others}, text, findings=())
         return ExitCode.DONE
     done = texts.restore(project, item, to, overwrite=on_edit == "overwrite", runtime=session.runtime())
     values = {"item": item, "output": done.output, "source": done.source, "copy": done.copy}
