@@ -15,7 +15,7 @@ import click
 from msgspec import structs
 
 from contentops.cli import terminal
-from contentops.cli.options import choice_of, environment_options, project_options, select_option, selection_options
+from contentops.cli.options import choice_of, environment_options, project_options, select_option
 from contentops.cli.session import Session
 from contentops.digest import short
 from contentops.errors import ContentopsError, ExitCode, plural
@@ -132,7 +132,7 @@ _items = click.argument("items", metavar="[ITEM]...", nargs=-1)
 @click.command("approve")
 @_items
 @project_options
-@selection_options
+@select_option
 @click.option("--note", metavar="TEXT", default="", help="A note for the approval.")
 @click.option("--withdraw", is_flag=True, help="Take back what was said of the texts.")
 @click.option("--merged", is_flag=True, help="Record who approved the merged pull requests on GitHub.")
@@ -140,7 +140,6 @@ def approve(
     session: Session,
     items: tuple[str, ...],
     select: tuple[str, ...],
-    exclude: tuple[str, ...],
     note: str,
     *,
     withdraw: bool,
@@ -158,12 +157,12 @@ def approve(
     It needs `GITHUB_TOKEN` with the right to read pull requests. In a project without approvals, it does nothing.
     """
     if merged:
-        if items or select or exclude or note or withdraw:
+        if items or select or note or withdraw:
             raise click.UsageError("`--merged` takes the texts of the merged pull requests: leave out the rest")
         _record_merged(session)
         return
     verdict = Verdict.WITHDRAWN if withdraw else Verdict.APPROVED
-    _decide(session, verdict, (items, select, exclude), note)
+    _decide(session, verdict, (*items, *select), note)
 
 
 @click.command("send-back")
@@ -176,14 +175,13 @@ def send_back(session: Session, items: tuple[str, ...], select: tuple[str, ...],
 
     This applies until the text changes, or until you approve it.
     """
-    _decide(session, Verdict.SENT_BACK, (items, select, ()), note)
+    _decide(session, Verdict.SENT_BACK, (*items, *select), note)
 
 
-def _decide(session: Session, verdict: Verdict, chosen: tuple[tuple[str, ...], ...], note: str) -> None:
-    items, select, exclude = chosen
-    if not (items or select):
+def _decide(session: Session, verdict: Verdict, select: tuple[str, ...], note: str) -> None:
+    if not select:
         raise click.UsageError("name items, or select some with `--select`, such as `--select approval:waiting`")
-    choice = choice_of(select=(*items, *select), exclude=exclude)
+    choice = choice_of(select=select)
     decided = decide_texts(session.project(), choice, Decision(verdict=verdict, note=note), runtime=session.runtime())
     session.answer(_as_json(verdict, decided), _as_text(verdict, decided))
 
