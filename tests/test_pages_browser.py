@@ -1,9 +1,10 @@
 """The review page in a real browser: nothing is wrong on any page for anyone, whatever texts say, and nothing runs."""
 
 import contextlib
-import itertools
 import json
 import re
+import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +15,13 @@ from urllib.parse import quote
 
 import pytest
 from msgspec import structs
-from playwright.sync_api import Browser, Page, Route
+from playwright.sync_api import Browser, Locator, Page, Route
 
-from contentops.operations.opening import HERE
+from contentops.operations.apply import ApplyOptions, apply
+from contentops.operations.opening import HERE, open_project
+from contentops.operations.plan import plan
 from contentops.pages.security import Keys, private_file
+from contentops.planning.sides import Choice
 from tests import review_project
 from tests.running import Run
 
@@ -209,28 +213,6 @@ def test_pages_as_files(tmp_path: Path, browser: Browser, invoke: Run) -> None:
     pages.check(page, "/" + page.url.rpartition("/")[2])
 
 
-def test_a_text_is_sent_back_and_approved(tmp_path: Path, browser: Browser) -> None:
-    """The buttons work without scripts: the next text comes, and the sentence says what was recorded."""
-    beside(lambda: review_project.build(tmp_path, 3))
-    review_project.commit(tmp_path)
-    slow = itertools.count(time.time(), 3.0)  # between two texts she reads
-    with served(tmp_path, wall=lambda: next(slow)) as pages:
-        page = pages.opened(browser, java_script_enabled=False)
-        page.goto(pages.address + item("blog/desk-booking"))
-        page.get_by_label("Send back, with a note").fill("Shorter.")
-        page.get_by_role("button", name="Send back with this note").click()
-        assert "sent back" in page.get_by_role("status").inner_text().lower()
-        playwright.expect(page.locator("h1")).to_be_focused()
-        page.goto(pages.address + item("blog/hybrid-work-guide"))
-        page.locator("#decision").get_by_role("button", name="Approve").click()
-        assert "approved" in page.get_by_role("status").inner_text().lower()
-        page.goto(f"{pages.address}/")
-        assert page.locator("h1").inner_text() == "1 text waits for a reader"
-        assert "“Shorter.”" in page.inner_text("main")
-        assert pages.problems == []
-    assert (tmp_path / "contentops.approvals").read_text("utf-8").count('"item"') == 2
-
-
 def test_the_file_with_the_link_opens_the_page_once(pages: Pages, browser: Browser, tmp_path: Path) -> None:
     """A browser calls a file another site, and follows it all the same, with the cookie."""
     pages.keys.used = False
@@ -295,45 +277,6 @@ def test_the_keyboard_reaches_everything(pages: Pages, browser: Browser) -> None
         assert len(reached) == wanted, path
 
 
-def test_one_key_does_what_a_button_does(tmp_path: Path, browser: Browser) -> None:
-    """Next, previous, approve, undo, the note and the search; not while she types, and not once keys are turned off."""
-    beside(lambda: review_project.build(tmp_path, 3))
-    review_project.commit(tmp_path)
-    clock = [time.time()]
-    with served(tmp_path, wall=lambda: clock[0]) as pages:
-        page = pages.opened(browser)
-        page.goto(pages.address + item("blog/desk-booking"))
-        first, title = page.url, page.locator("h1")
-        here = title.inner_text()
-        page.keyboard.press("j")
-        playwright.expect(title).not_to_have_text(here)
-        page.wait_for_load_state()
-        page.goto(first)
-        page.keyboard.press("s")
-        playwright.expect(page.get_by_label("Send back, with a note")).to_be_focused()
-        page.keyboard.type("ajk/")
-        assert page.get_by_label("Send back, with a note").input_value() == "ajk/"
-        page.keyboard.press("Escape")
-        clock[0] += 3
-        page.keyboard.press("a")
-        status = page.get_by_role("status").first
-        playwright.expect(status).to_contain_text("Approved")
-        page.wait_for_load_state()
-        page.keyboard.press("z")
-        playwright.expect(status).to_contain_text("Withdrawn")
-        page.wait_for_load_state()
-        page.keyboard.press("?")
-        page.get_by_role("button", name="Turn keys off").click()
-        page.keyboard.press("a")
-        page.keyboard.press("/")
-        assert page.get_by_role("button", name="Turn keys on").is_visible()
-        page.get_by_role("button", name="Turn keys on").click()
-        page.keyboard.press("/")
-        playwright.expect(page.get_by_label("Search all texts")).to_be_focused()
-        assert pages.problems == []
-    assert '"approved"' not in (tmp_path / "contentops.approvals").read_text("utf-8")
-
-
 def test_words_that_were_typed_stay_when_the_page_is_left(tmp_path: Path, browser: Browser) -> None:
     """By the script a moment after they are typed; without it by a button."""
     beside(lambda: review_project.build(tmp_path, 3))
@@ -370,3 +313,242 @@ def test_words_that_were_typed_stay_when_the_page_is_left(tmp_path: Path, browse
         quiet.get_by_role("button", name="Discard the draft").click()
         assert "The draft is discarded." in quiet.inner_text("main")
         assert pages.problems == []
+
+
+# --- an editor's day -----------------------------------------------------------------------------------------
+
+SETTINGS = """\
+version: 1
+project: acme
+api: {base_url: local}
+defaults: {template: blog_article_generator, style: general_blog}
+"""
+DECLARED = {
+    "desks": "{approval: required, inputs: {topic: Desks by the hour}}",
+    "rooms": "{approval: required, inputs: {topic: Small rooms}}",
+    "lights": "{approval: required, inputs: {topic: Lights}}",
+    "doors": "{approval: required, inputs: {topic: Doors}}",
+    "makatib": "{approval: required, inputs: {topic: المكاتب}, metadata: {title: المكاتب, lang: ar, dir: rtl}}",
+    "hadarim": "{approval: required, inputs: {topic: חדרים}, metadata: {title: חדרים, lang: he, dir: rtl}}",
+    "prices": "{inputs: {topic: What it costs}}",
+    "words": "{inputs: {topic: Kitchen}, checks: {excludes: [click here]}}",
+    "guide": "{inputs: {topic: The guide}, metadata: {title: The guide}}",
+    "guide-de": "{inputs: {topic: \"{{ ref('guide').body }}\"}, metadata: {title: Der Leitfaden, lang: de}}",
+    **{f"other-{number}": f"{{inputs: {{topic: Other {number}}}}}" for number in range(1, 6)},
+}
+"""15 texts: six have to be read, and two of these run from right to left."""
+
+
+def declare(root: Path, **changed: str) -> None:
+    """Write the manifest."""
+    entries = {**DECLARED, **changed}
+    text = "".join(f"  - {{id: {id_}, {keys[1:]}\n" for id_, keys in entries.items())
+    text = text.replace("topic: ", "target_audience: founders, topic: ")
+    (root / "content/all.yaml").write_text(f"items:\n{text}", "utf-8")
+
+
+@pytest.fixture(scope="module")
+def morning(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a remote: a conflict, a failing check, a stale translation, and a text that is not made yet."""
+    root = tmp_path_factory.mktemp("day") / "acme"
+    (root / "content").mkdir(parents=True)
+    (root / "contentops.yaml").write_text(SETTINGS)
+    declare(root)
+    git = ("git", "-c", "gc.auto=0", "-C", str(root))
+    for words in (
+        ("init", "-q", "-b", "main"),
+        ("config", "user.name", "Example Editor"),
+        ("config", "user.email", "editor@example.com"),
+    ):
+        subprocess.run([*git, *words], check=True)
+    project = open_project(str(root), "", ())
+    beside(lambda: apply(project, Choice(), ApplyOptions(), confirm=lambda _: True, emit=lambda _: None))
+    subprocess.run([*git, "add", "--all"], check=True)
+    subprocess.run([*git, "commit", "-qm", "All"], check=True)
+    for name, added in (("prices", "A price of ours."), ("words", "Now click here."), ("guide", "A third door.")):
+        file = root / "out" / f"{name}.md"
+        file.write_text(file.read_text("utf-8") + f"\n{added}\n", "utf-8")
+    declare(root, prices="{inputs: {topic: What a desk costs}}", **{"new-one": "{inputs: {topic: New}}"})
+    subprocess.run([*git, "commit", "-qam", "Edits"], check=True)
+    subprocess.run(["git", "clone", "-q", "--bare", str(root), str(root.parent / "origin.git")], check=True)
+    return root.parent
+
+
+@dataclass
+class Hand:
+    """Does what a person does on the page, in one of three ways: with the mouse, with the keys, or without script."""
+
+    page: Page
+    way: str
+    clock: list[float]
+
+    def press(self, name: str | re.Pattern[str], role: Any = "link", key: str = "", within: str = "body") -> None:
+        """Use a link or button: by its key if it has one; else it is reached with Tab."""
+        target = self.page.locator(within).get_by_role(role, name=name).first
+        playwright.expect(target).to_be_visible()
+        self.page.wait_for_load_state()  # the script has the keys
+        if self.way != "keys":
+            target.click()
+        elif key:
+            self.page.keyboard.press(key)
+        else:
+            self.reach(target)
+            self.page.keyboard.press("Enter")
+
+    def reach(self, target: Locator) -> None:
+        """Go to an element with Tab alone."""
+        element = target.element_handle()
+        for _ in range(150):
+            if self.page.evaluate("one => one === document.activeElement", element):
+                return
+            self.page.keyboard.press("Tab")
+        pytest.fail(f"Tab does not reach {target}")
+
+    def type(self, label: str, words: str) -> None:
+        """Replace the words of a field."""
+        field_ = self.page.get_by_label(label, exact=True)
+        if self.way == "keys":
+            self.reach(field_)
+            self.page.keyboard.press("Control+A")
+            self.page.keyboard.insert_text(words)
+        else:
+            field_.fill(words)
+
+    def said(self, *words: str) -> None:
+        """What the page says about what was done."""
+        for each in words:
+            playwright.expect(self.page.get_by_role("status").first).to_contain_text(each)
+
+    def turn_keys_off_and_on(self) -> None:
+        """No key does anything while she types, and none once keys are turned off."""
+        keys, note, here = self.page.keyboard, self.page.get_by_label("Send back, with a note"), self.page.url
+        self.page.wait_for_load_state()
+        keys.press("s")
+        playwright.expect(note).to_be_focused()
+        keys.type("ajk/")
+        playwright.expect(note).to_have_value("ajk/")
+        keys.press("Control+A")
+        keys.press("Backspace")
+        keys.press("Escape")
+        keys.press("?")
+        self.press("Turn keys off", "button")
+        keys.press("j")
+        keys.press("/")
+        playwright.expect(self.page.get_by_role("button", name="Turn keys on")).to_be_focused()
+        self.press("Turn keys on", "button")
+        keys.press("/")
+        playwright.expect(self.page.get_by_label("Search all texts")).to_be_focused()
+        keys.press("Escape")
+        keys.press("j")
+        self.page.wait_for_url(lambda url: url != here)
+        self.page.wait_for_load_state()
+        keys.press("k")
+        self.page.wait_for_url(here)
+
+    def approve(self) -> None:
+        """Approve the text of the page, after she read it."""
+        self.clock[0] += 3
+        self.press("Approve", "button", key="a", within="#decision")
+
+
+@pytest.mark.parametrize("way", ["mouse", "keys", "no script"])
+def test_an_editors_day(way: str, morning: Path, browser: Browser, tmp_path: Path) -> None:
+    """She reads, edits, comments, approves, decides, applies and sends, and never opens a terminal."""
+    shutil.copytree(morning, tmp_path / "day")
+    root, origin = tmp_path / "day/acme", tmp_path / "day/origin.git"
+    subprocess.run(["git", "-C", str(root), "remote", "add", "origin", str(origin)], check=True)
+    clock = [time.time()]
+    with served(root, wall=lambda: clock[0]) as pages:
+        page = pages.opened(browser, java_script_enabled=way != "no script")
+        hand, title = Hand(page, way, clock), page.locator("h1")
+
+        def look() -> None:
+            if way == "mouse":
+                pages.check(page, page.url.removeprefix(pages.address))
+                page.set_viewport_size({"width": 320, "height": 800})
+                pages.check(page, page.url.removeprefix(pages.address))
+                page.set_viewport_size({"width": 1280, "height": 720})
+
+        page.goto(f"{pages.address}/")
+        assert title.inner_text() == "6 texts wait for a reader"
+        assert page.locator(".rows [dir=rtl]").all_inner_texts() == ["חדרים", "المكاتب"]
+        hand.press(re.compile("Start reading"))
+        # The first text is edited, approved, taken back, and approved again.
+        page.wait_for_url("**/item?*")
+        first = page.url
+        if way == "keys":
+            hand.turn_keys_off_and_on()
+        hand.press(re.compile("^Edit"), key="e", within="#decision")
+        hand.type("Text", "Her own words.\n\nMore of them.")
+        hand.press("Save", "button")
+        hand.said("Saved")
+        hand.approve()
+        hand.said("Approved", "1 done, 5 left")
+        hand.press("Undo", "button", key="z")
+        hand.said("Withdrawn")
+        hand.approve()
+        hand.said("1 done, 5 left")
+        # Some words of the second have a comment, which goes back with it.
+        words = page.locator(".prose p").first.inner_text()[:24].strip()
+        page.wait_for_load_state()
+        page.keyboard.press("c") if way == "keys" else page.get_by_text("Comment on some words").click()
+        hand.type("Words of one paragraph", words)
+        hand.type("What to change", "Shorter.")
+        hand.press("Add the comment", "button")
+        hand.said("Noted")
+        clock[0] += 3
+        hand.press("Send back with 1 comment", "button")
+        hand.said("Sent back", "4 left")
+        for left in (3, 2, 1):
+            hand.approve()
+            hand.said(f"{left} left")
+        hand.approve()
+        playwright.expect(title).to_have_text("You decided about 6 texts today")
+        # The edited text whose brief changed.
+        hand.press("1 text", within="dt:text('Needs a choice') + dd")
+        hand.press("What it costs")
+        hand.press("Keep the edited text")
+        hand.press("Do it, for free", "button")
+        hand.said("Kept", "nothing was paid")
+        # The translation whose source changed.
+        if way == "keys":
+            page.wait_for_load_state()
+            page.keyboard.press("/")
+        hand.type("Search all texts", "Leitfaden")
+        page.keyboard.press("Enter")
+        hand.press("Der Leitfaden")
+        hand.press("See what changed there")
+        playwright.expect(page.get_by_text("The source has 1 edit")).to_be_visible()
+        hand.press("Keep it, for free…")
+        hand.press("Do it, for free", "button")
+        hand.said("Kept")
+        # The check that fails.
+        hand.press("Overview")
+        hand.press("Words that the project excludes")
+        hand.press(re.compile("Kitchen"))
+        hand.press(re.compile("^Edit"), key="e", within="#decision")
+        hand.type("Text", "Better words.")
+        hand.press("Save", "button")
+        hand.said("Saved")
+        # An earlier version of the first text.
+        page.goto(first)
+        hand.press(re.compile("^Restore…"))
+        look()
+        hand.press("Restore this text", "button")
+        hand.said("Restored")
+        # The rest of the plan.
+        hand.press("Plan")
+        hand.press(re.compile(r"…$"), within="main")
+        hand.press(re.compile("^Do it|^Spend"), "button")
+        playwright.expect(page.get_by_role("status").first).to_contain_text("Done")
+        # What she did is sent.
+        hand.press("Today")
+        hand.press("Send my work…")
+        look()
+        hand.press("Push to main", "button")
+        hand.said("Sent")
+        assert pages.problems == []
+    show = ["git", "-C", str(origin), "show", "main:contentops.approvals"]
+    sent = subprocess.run(show, check=True, capture_output=True).stdout
+    assert [sent.count(word) for word in (b'"approved"', b'"sent-back"', b'"quote"')] == [5, 1, 1]
+    assert beside(lambda: plan(open_project(str(root), "", ()), Choice())).empty
