@@ -172,7 +172,7 @@ def test_ids_used_twice_in_one_file_and_in_two(project: Build) -> None:
     root = declared(project, one + one.partition("\n")[2], {"content/b.yaml": one})
     assert [line.partition(" (hint")[0] for line in lines(findings(root))] == [
         "error[duplicate-id] content/a.yaml:3:10 <x> item `x` is declared twice: first at content/a.yaml:2:5",
-        "error[duplicate-id] content/b.yaml:2:5 <{id: x, inputs: {topic: a}}> item `x` is declared twice: first at content/a.yaml:2:5",
+        "error[duplicate-id] content/b.yaml:2:10 <x> item `x` is declared twice: first at content/a.yaml:2:5",
     ]
 
 

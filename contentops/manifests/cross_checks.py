@@ -14,8 +14,9 @@ from contentops.digest import Digest
 from contentops.documents.paths import OWN_ENDINGS, collision_key, folders, is_own
 from contentops.errors import Diagnostic, Location, Severity, did_you_mean, nearest
 from contentops.manifests.discover import glob_matcher
+from contentops.manifests.expand import Declared
 from contentops.manifests.render import Referring
-from contentops.manifests.values import Written, counted
+from contentops.manifests.values import Each, Problems, Written
 from contentops.model import ItemId, Moved, Project, Spec
 from contentops.model.desired import Stage, stage_of
 from contentops.yaml.positions import MAX_EXCERPT, Source, YamlDocument, finding, finding_at
@@ -37,7 +38,7 @@ def check_across(results: Sequence[FileResult], sources: Sources, patterns: Sequ
     # An output that a text makes is not known yet.
     placed = [spec for result in results for spec in result.specs if spec.output]
     findings = [
-        *_check_ids(results, sources),
+        *_check_ids(results),
         *filter(None, map(OutputPaths(results, sources, patterns).take, placed)),
         *_check_moved(results, sources),
         *_check_groups(results, sources),
@@ -69,28 +70,25 @@ def _at(
     return finding_at(source, code, message, (location.line, location.column), width=width, hint=hint)
 
 
-def _check_ids(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
-    """Yield an error for each id that two files use; the check of each file reports its own duplicates."""
-    names = [spec.id for result in results for spec in result.specs]
-    names += [ItemId(item) for result in results for item, _ in result.claims]
-    if len(set(names)) == len(names):
-        return
-    first: dict[str, tuple[str, Location | None]] = {}
-    again: dict[Location | None, list[str]] = {}
-    for result in results:
-        for item, location in _ids(result):
-            first_use = first.setdefault(item, (result.path, location))
-            if first_use[0] != result.path:
-                message = f"item `{item[:200]}` is declared twice: first at {first_use[1]}"
-                again.setdefault(location, []).append(message)
-    hint = "ids are unique in the whole project: rename one"
-    for location, messages in again.items():
-        yield counted(_at(sources, "duplicate-id", messages[0], location, hint), len(messages) - 1, "item")
+def _check_ids(results: Sequence[FileResult]) -> Iterator[Diagnostic]:
+    """Yield an error for each id that several items have, at the later ones."""
+    problems, first = Problems(), dict[ItemId, tuple[ItemId, Declared, Each | None]]()
+    for item in (item for result in results for item in result.ids):
+        if (earlier := first.setdefault(item[0], item)) is not item:
+            id_, declared, each = item
+            row = f" ({each.label})" if each else ""
+            # The whole message is the subject, so that duplicates with the same location are counted as one finding.
+            subject = f"item `{id_[:200]}`{row} is declared twice: first at {_first_use(*earlier)}"
+            hint = "ids are unique in the whole project: rename one"
+            problems.about(subject, declared.find(("id",))[0], "duplicate-id", "", hint=hint)
+    yield from problems.done()
 
 
-def _ids(result: FileResult) -> Iterator[tuple[str, Location | None]]:
-    yield from ((spec.id, spec.location) for spec in result.specs)
-    yield from result.claims
+def _first_use(_: ItemId, declared: Declared, each: Each | None) -> str:
+    """Return where an item is declared: its row, if that has a location."""
+    if each is None:
+        return f"{declared.location}"
+    return each.label if each.location else f"{declared.location} ({each.label})"
 
 
 # --- outputs -----------------------------------------------------------------------------------------------
@@ -156,17 +154,15 @@ def _conflict(spec: Spec, other: Spec | str | None, *, is_folder: bool = False) 
 def _check_requests(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
     """Yield an error for items that request exactly the same text, since one job would answer all of them."""
     first: dict[Digest, Spec] = {}
-    again: dict[tuple[Location | None, ItemId], list[str]] = {}
+    problems = Problems()
+    hint = "give one of them `revision: 2` for its own text, change its `inputs`, or declare one item"
     for spec in (spec for result in results for spec in result.specs if spec.request.template):
         # What is made from texts that are not there yet has the request that it will have, without their words.
         same = first.setdefault(spec.frame or spec.digest, spec)
         if same is not spec:
             message = f"item `{spec.id}` requests exactly the same text as `{same.id}` ({same.location})"
-            again.setdefault((spec.location, same.id), []).append(message)
-    hint = "give one of them `revision: 2` for its own text, change its `inputs`, or declare one item"
-    for (location, _), messages in again.items():
-        problem = _at(sources, "same-request", messages[0], location, hint)
-        yield counted(problem, len(messages) - 1, "item")
+            problems.add(_at(sources, "same-request", message, spec.location, hint), (spec.location, same.id))
+    yield from problems.done()
 
 
 def _collision(sources: Sources, spec: Spec, conflict: str) -> Diagnostic:
@@ -295,7 +291,7 @@ def _check_moved(results: Sequence[FileResult], sources: Sources) -> Iterator[Di
     moved = [entry for result in results for entry in result.moved]
     if not moved:
         return
-    declared = {item for result in results for item, _ in _ids(result)}
+    declared = {item for result in results for item, _, _ in result.ids}
     complete = all(result.complete for result in results)
     olds: dict[str, Location | None] = {}
     news: dict[str, Location | None] = {}
@@ -405,8 +401,8 @@ class FileResult(Struct, kw_only=True):
 
     path: str
     specs: list[Spec] = field(default_factory=list)
-    claims: list[tuple[str, Location]] = field(default_factory=list)
-    """Ids and locations of items with errors."""
+    ids: list[tuple[ItemId, Declared, Each | None]] = field(default_factory=list)
+    """The ids of its items, also of those with errors, with what declares them."""
     moved: list[Moved] = field(default_factory=list)
     findings: list[Diagnostic] = field(default_factory=list)
     used: set[str] = field(default_factory=set)

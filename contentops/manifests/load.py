@@ -46,7 +46,6 @@ from contentops.manifests.templates import MacroFile, Scope, Templates, Uses, ro
 from contentops.manifests.validate import check_item
 from contentops.manifests.values import (
     DataRow,
-    Each,
     Problems,
     TemplateError,
     counted,
@@ -293,7 +292,7 @@ class _Later:
         self._results = results
         self._referring = {id_: one for result in results for id_, one in result.referring.items()}
         bare = {spec.id: spec for result in results for spec in result.specs}
-        others = {ItemId(id_) for result in results for id_, _ in result.claims}
+        others = {id_ for result in results for id_, _, _ in result.ids}
         is_complete = all(each.complete for each in results)
         moved = {pair.new: pair.old for result in results for pair in result.moved}
         self._rendered: dict[ItemId, Spec] = {}
@@ -426,13 +425,18 @@ def make_items(
 
     `builtin` are names that all templates have; `rows` returns those of a data file.
     """
-    ids: dict[str, tuple[Location, Each | None]] = {}
     for batch in _batches(_instances(result, declared, problems, builtin, templates, rows)):
         rendered = [Rendered(*instance, problems).render(problems) for instance in batch]
         specs = [check(each, problems) for each in rendered]
         for instance, each, spec in zip(batch, rendered, specs, strict=True):
-            if _sort_in(result, each, spec, ids, problems) and spec is not None and each.open:
-                result.referring[spec.id] = Referring(instance, check)
+            name = spec.id if spec else each.values.get("id")
+            if isinstance(name, str):
+                result.ids.append((ItemId(name), each.declared, each.each))
+            else:
+                result.complete = False
+            if spec is not None:
+                result.specs.append(spec)
+                result.referring |= {spec.id: Referring(instance, check)} if each.open else {}
 
 
 def _instances(
@@ -474,29 +478,6 @@ def _batches(source: Iterable[T]) -> Iterator[list[T]]:
         yield batch
 
 
-def _sort_in(
-    result: FileResult,
-    rendered: Rendered,
-    spec: Spec | None,
-    ids: dict[str, tuple[Location, Each | None]],
-    problems: Problems,
-) -> bool:
-    """Keep a spec, or at least the id of an item with errors; of two with one id the first. Returns whether it is."""
-    name = spec.id if spec else rendered.values.get("id")
-    if not isinstance(name, str):
-        result.complete = False
-        return False
-    use = spec.location if spec and spec.location else rendered.declared.location, rendered.each
-    first = ids.setdefault(name, use)
-    if first is not use:
-        _report_duplicate(rendered, first, name, problems)
-    elif spec:
-        result.specs.append(spec)
-    else:
-        result.claims.append((name, rendered.declared.location))
-    return first is use
-
-
 def _refuse_references(declared: Declared, uses: Uses, problems: Problems) -> None:
     """Report `ref` in fields that have to be known before there is any text."""
     for name, path, _ in declared.templates if uses.referring else ():
@@ -517,18 +498,6 @@ def _may_multiply(declared: Declared, uses: Uses, problems: Problems) -> bool:
     core = "makes several items, so its `id` must use `each`"
     problems.about(declared.label, written, "id-without-each", core, hint=hint)
     return False
-
-
-def _report_duplicate(rendered: Rendered, first: tuple[Location, Each | None], name: str, problems: Problems) -> None:
-    written, _ = rendered.declared.find(("id",))
-    row = f" ({rendered.each.label})" if rendered.each else ""
-    location, each = first
-    first_use = each.label if each and each.location else f"{location}"
-    if each and not each.location:
-        first_use += f" ({each.label})"
-    # The whole message is the subject, so that duplicates with the same location are counted as one finding.
-    subject = f"item `{name[:200]}`{row} is declared twice: first at {first_use}"
-    problems.about(subject, written, "duplicate-id", "", hint="ids are unique in the whole project: rename one")
 
 
 def warn_unused(below: Layers, result: FileResult, problems: Problems) -> None:

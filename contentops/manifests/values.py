@@ -513,14 +513,17 @@ class Problems:
     """Findings collected so far; `done` returns them in order."""
 
     def __init__(self) -> None:
-        self._first: dict[object, Diagnostic] = {}
-        self._count: dict[object, int] = {}
+        self._groups: dict[object, list[Diagnostic]] = {}
+        """Equal findings: the first one as often as there are."""
         self.errors = 0
         """The number of errors that were added; equal ones count each time."""
 
-    def add(self, problem: Diagnostic) -> None:
-        """Add a finding that names no item."""
-        self._add(problem, (problem.code, problem.location, problem.message))
+    def add(self, problem: Diagnostic, group: object = None) -> None:
+        """Add a finding; it is counted with others of its `group`, else with equal ones."""
+        self.errors += problem.severity is Severity.ERROR
+        group = group or (problem.code, problem.location, problem.message)
+        alike = self._groups.setdefault(group, [])
+        alike.append(alike[0] if alike else problem)
 
     def about(
         self,
@@ -539,8 +542,9 @@ class Problems:
         Findings with the same location, code and core are counted as one, whatever their subjects.
         """
         group = (code, id(written.document), written.pointer, key, offset, core)
-        problem = self._first.get(group)
-        if problem is None:
+        if group in self._groups:
+            problem = self._groups[group][0]
+        else:
             message = f"{subject}{'' if core.startswith(':') else ' '}{core}".strip()
             if written.document is None:
                 problem = Diagnostic(code=code, message=message, severity=severity, hint=hint)
@@ -549,16 +553,11 @@ class Problems:
                 problem = finding(
                     written.document, code, message, at, key=key, hint=hint, severity=severity, offset=offset
                 )
-        self._add(problem, group)
-
-    def _add(self, problem: Diagnostic, group: object) -> None:
-        self.errors += problem.severity is Severity.ERROR
-        self._first.setdefault(group, problem)
-        self._count[group] = self._count.get(group, 0) + 1
+        self.add(problem, group)
 
     def done(self) -> list[Diagnostic]:
         """Return every finding once, in order of location."""
-        return in_order(counted(problem, self._count[group] - 1, "item") for group, problem in self._first.items())
+        return in_order(counted(alike[0], len(alike) - 1, "item") for alike in self._groups.values())
 
 
 def counted(problem: Diagnostic, others: int, noun: str) -> Diagnostic:
