@@ -9,20 +9,20 @@ from __future__ import annotations
 import io
 import itertools
 import json
-import math
 import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NoReturn
 
 from msgspec import Struct, structs
 
 from contentops.conflict_markers import SIDE, WHOLE
 from contentops.errors import Diagnostic, Location, plural
-from contentops.manifests.values import MAX_FINDINGS, TITLE_HINT, DataRow, header_problems
+from contentops.json_reader import DeepJson, bounded
+from contentops.manifests.values import MAX_FINDINGS, TITLE_HINT, DataRow, header_problems, texts_in
 from contentops.yaml.positions import Mark, Seq, Source, YamlDocument, finding, finding_at
 from contentops.yaml.read import MAX_BYTES, MAX_DEPTH, decode, read_yaml
-from contentops.yaml.syntax import MAX_DIGITS, UNWANTED, conflict, conflict_at
+from contentops.yaml.syntax import UNWANTED, conflict, conflict_at, plain_scalar
 
 
 class DataFile(Struct, frozen=True, kw_only=True):
@@ -105,33 +105,27 @@ class _BadValueError(ValueError):
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in values:
-            raise _BadValueError(f"the key `{key[:80]}` appears twice in one object", "duplicate-key")
-        values[key] = value
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        twice = next(key for at, (key, _) in enumerate(pairs) if any(key == other for other, _ in pairs[:at]))
+        raise _BadValueError(f"the key `{twice[:80]}` appears twice in one object", "duplicate-key")
+    _check_texts(values)
     return values
+
+
+def _check_texts(texts: Iterable[Any]) -> None:
+    """Refuse control characters, which JSON allows."""
+    if match := next(filter(None, (re.search(UNWANTED, text) for text in texts if isinstance(text, str))), None):
+        message = f"a text contains the control character U+{ord(match.group()):04X}"
+        raise _BadValueError(message, "control-character")
 
 
 def _constant(text: str) -> NoReturn:
     raise _BadValueError(f"`{text}` is not a JSON number", "bad-number")
 
 
-def _int(text: str) -> int:
-    if len(text) > MAX_DIGITS:
-        raise _BadValueError(f"the number has {len(text)} digits, more than {MAX_DIGITS}", "bad-number")
-    return int(text)
-
-
-def _float(text: str) -> float:
-    number = float(text)
-    if math.isinf(number):
-        raise _BadValueError(f"the number `{text[:40]}` is too large", "bad-number")
-    return number
-
-
 _DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=_pairs, parse_constant=_constant, parse_int=_int, parse_float=_float
+    object_pairs_hook=_pairs, parse_constant=_constant, parse_int=plain_scalar, parse_float=plain_scalar
 )
 
 
@@ -139,14 +133,16 @@ def _decode(source: Source, text: str, start: int) -> tuple[Any, int] | Diagnost
     """Return the JSON value at an index of a text and the index after it, or a finding."""
     try:
         value, end = _DECODER.raw_decode(text, start)
-        _check_value(value, 1)
+        bounded(len, text[start:end], deepest=MAX_DEPTH)
+        _check_texts(texts_in(value))
     except json.JSONDecodeError as error:
         return _json_error(source, error.msg, error.pos)
-    except _BadValueError as error:
-        return finding_at(source, error.code, str(error), source.mark(start))
-    except RecursionError:
+    except (DeepJson, RecursionError):
         message = f"lists and objects are nested more than {MAX_DEPTH} deep"
         return finding_at(source, "too-deep", message, source.mark(start))
+    except ValueError as error:
+        code = error.code if isinstance(error, _BadValueError) else "bad-number"
+        return finding_at(source, code, str(error), source.mark(start))
     return value, end
 
 
@@ -162,21 +158,6 @@ def _json_error(source: Source, problem: str, index: int) -> Diagnostic:
         hint = "JSON has no comments"
     message = f"not valid JSON: {problem[:1].lower()}{problem[1:]}"
     return finding_at(source, "json-syntax", message, source.mark(index), hint=hint)
-
-
-def _check_value(value: Any, depth: int) -> None:
-    """Refuse control characters and deep nesting, which JSON allows."""
-    if isinstance(value, str):
-        if match := re.search(UNWANTED, value):
-            message = f"a text contains the control character U+{ord(match.group()):04X}"
-            raise _BadValueError(message, "control-character")
-    elif isinstance(value, (dict, list)):
-        if depth > MAX_DEPTH:
-            raise RecursionError
-        for key in value if isinstance(value, dict) else ():
-            _check_value(key, depth + 1)
-        for entry in value.values() if isinstance(value, dict) else value:
-            _check_value(entry, depth + 1)
 
 
 def _skip(text: str, index: int) -> int:
