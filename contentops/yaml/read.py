@@ -32,7 +32,6 @@ from contentops.yaml.syntax import (
     conflict,
     doubtful,
     explain,
-    number_hint,
     plain_scalar,
     unwanted,
 )
@@ -189,12 +188,6 @@ MAX_FINDINGS: Final = 1_000
 """After so many problems reading stops."""
 
 _TAG: Final = "tag:yaml.org,2002:"
-_SCALAR_TAGS: Final[dict[str, type | tuple[type, ...]]] = {
-    f"{_TAG}int": int,
-    f"{_TAG}float": (int, float),
-    f"{_TAG}bool": bool,
-    f"{_TAG}null": type(None),
-}
 _TEXT_TAGS: Final = frozenset({None, "!", f"{_TAG}str"})
 _MAP_TAGS: Final = frozenset({None, "!", f"{_TAG}map"})
 _SEQ_TAGS: Final = frozenset({None, "!", f"{_TAG}seq"})
@@ -416,9 +409,7 @@ class Builder:
         if event.anchor:
             self._anchors[event.anchor] = text
         if not is_plain:
-            if event.tag not in _TEXT_TAGS:
-                self._refuse_tag(event)
-            self._check_text(event)
+            self._tagged(event)
         if text == "<<":
             return MERGE if is_plain and not self._lenient else text
         return self._keys.setdefault(text, text)
@@ -459,29 +450,16 @@ class Builder:
         return value
 
     def _tagged(self, event: Any) -> Any:
-        """Return the value of a scalar that is quoted, a block, or carries a tag."""
-        self._check_text(event)
-        text: str = event.value
-        tag: str | None = event.tag
-        if tag in _TEXT_TAGS:
-            return text
-        wanted = _SCALAR_TAGS.get(tag or "")
-        if wanted is None:
-            self._refuse_tag(event)
-            return text
-        value = self._plain(event)
-        if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
-            message = f"`{text[:80]}` does not fit its tag `!!{(tag or '')[len(_TAG) :]}`"
-            self._report("bad-tag", message, _at(event), hint=number_hint(text))
-        return value
-
-    def _check_text(self, event: Any) -> None:
-        """Report characters that only an escape can write."""
+        """Return the text of a scalar that is quoted, a block, or carries a tag."""
+        # Characters that only an escape can write.
         if event.style == '"' and not self._lenient and (problem := unwanted(event.value)):
             self._report("control-character", problem[0], _at(event), hint=problem[1])
+        if event.tag not in _TEXT_TAGS:
+            self._refuse_tag(event)
+        return event.value
 
     def _refuse_tag(self, event: Any) -> None:
-        """Report a tag that YAML's core schema does not have, or not for this kind of value."""
+        """Report a tag other than those of texts, lists and maps: the form of a scalar says its type."""
         tag = event.tag or ""
         written = f"!!{tag[len(_TAG) :]}" if tag.startswith(_TAG) else tag
         message, hint = f"the tag `{written[:80]}` is not supported here", "remove it, or put the text in quotes"
