@@ -204,9 +204,8 @@ def _check_rings(results: Sequence[FileResult], sources: Sources) -> Iterator[Di
     places = {spec.id: spec.location for spec in specs}
     for nodes in _rings(_readings(specs)):
         ring = _from_first([id_ for id_, _ in nodes])
-        message = f"references form a cycle: {_arrows(ring)}"
         hint = "none of them could be generated first: remove one of the references"
-        yield _at(sources, "reference-ring", message, places[ring[0]], hint)
+        yield _at(sources, "reference-ring", f"references form a cycle: {_arrows(ring)}", places[ring[0]], hint)
 
 
 def _check_paths(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
@@ -296,14 +295,14 @@ def _check_moved(results: Sequence[FileResult], sources: Sources) -> Iterator[Di
     olds: dict[str, Location | None] = {}
     news: dict[str, Location | None] = {}
     for entry in moved:
-        if entry.old in olds:
-            message = f"`moved` names `{entry.old}` twice as `from`: first at {olds[entry.old]}"
-            yield _at(sources, "bad-moved", message, entry.location, "an item can move only once: keep one pair")
-        if entry.new in news:
-            message = f"`moved` names `{entry.new}` twice as `to`: first at {news[entry.new]}"
-            yield _at(sources, "bad-moved", message, entry.location, "two items cannot become one: keep one pair")
-        olds.setdefault(entry.old, entry.location)
-        news.setdefault(entry.new, entry.location)
+        for seen, id_, key, hint in (
+            (olds, entry.old, "from", "an item can move only once: keep one pair"),
+            (news, entry.new, "to", "two items cannot become one: keep one pair"),
+        ):
+            if id_ in seen:
+                message = f"`moved` names `{id_}` twice as `{key}`: first at {seen[id_]}"
+                yield _at(sources, "bad-moved", message, entry.location, hint)
+            seen.setdefault(id_, entry.location)
     for entry in moved:
         if entry.old == entry.new:
             message = f"`moved` renames `{entry.old}` to itself"
@@ -341,28 +340,25 @@ def check_unused(project: Project, source: Source, results: Sequence[FileResult]
     if failed or not any(result.items for result in results):
         return []
     settings = YamlDocument(source, project.settings)
-    code, hint, severity = "unused-variable", "use it or remove it", Severity.WARNING
-    idle: dict[str, tuple[str, ...]] = {name: ("vars", name) for name in project.vars}
-    for name in project.environment_vars:
-        idle.setdefault(name, ("environments", project.environment, "vars", name))
-    warnings = [
-        finding(
-            settings, code, f"variable `{name}` is not used by any item", at, key=True, hint=hint, severity=severity
-        )
-        for name, at in idle.items()
-        if name not in used and name not in project.cli_vars
-    ]
-    warnings += [
-        Diagnostic(
-            code=code,
-            message=f"`--var {name}` is not used by any item",
-            hint=did_you_mean(name, sorted(used)),
-            severity=severity,
-        )
-        for name in project.cli_vars
-        if name not in used
-    ]
+    at = ("environments", project.environment, "vars")
+    stated = [Written(project.environment_vars, "environment", settings, at)]
+    stated.append(Written(project.vars, "project", settings, ("vars",)))
+    idle = {name: layer.below(name) for layer in stated for name in layer.value if name not in used}
+    warnings = [unused(written, "any item") for name, written in idle.items() if name not in project.cli_vars]
+    for name in project.cli_vars:
+        if name not in used:
+            message, hint = f"`--var {name}` is not used by any item", did_you_mean(name, sorted(used))
+            warnings.append(Diagnostic(code="unused-variable", message=message, hint=hint, severity=Severity.WARNING))
     return warnings
+
+
+def unused(written: Written, whom: str) -> Diagnostic:
+    """Return the warning about a variable that nothing uses."""
+    assert written.document is not None
+    message, hint = f"variable `{written.pointer[-1]}` is not used by {whom}", "use it or remove it"
+    return finding(
+        written.document, "unused-variable", message, written.pointer, key=True, hint=hint, severity=Severity.WARNING
+    )
 
 
 # --- groups --------------------------------------------------------------------------------------------------

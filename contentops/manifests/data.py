@@ -252,22 +252,19 @@ def decode_csv(path: str, data: bytes) -> tuple[Source, list[Diagnostic]]:
 def _separator(text: str) -> tuple[str, bool]:
     """Return the separator of a CSV file, and whether its first line only states it, as in Excel (`sep=;`).
 
-    It is a comma if that gives a header without problems, otherwise the sign that gives most columns.
+    It is the sign that gives most columns; a comma, if it gives as many.
     """
     import csv
 
-    if match := _STATED.match(text):
-        return match[1], True
-    headers: dict[str, list[str]] = {}
-    for sign in ",;\t":
+    def columns(sign: str) -> int:
         try:
             rows = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=sign)
-            headers[sign] = next(filter(None, rows), [])
+            return len(next(filter(None, rows), []))
         except csv.Error:
-            headers[sign] = []
-    named = {sign: dict(enumerate(names)) for sign, names in headers.items() if len(names) > 1}
-    plain = (sign for sign, names in named.items() if not any(header_problems(names)))
-    return next(plain, max(headers, key=lambda sign: len(headers[sign]))), False
+            return 0
+
+    stated = _STATED.match(text)
+    return (stated[1], True) if stated else (max(",;\t", key=columns), False)
 
 
 def read_csv(source: Source) -> Iterator[DataRow | Diagnostic]:

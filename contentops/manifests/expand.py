@@ -413,8 +413,7 @@ def _refuse_templates(written: Written, label: str, problems: Problems) -> bool:
     source = next(templates_in(written.value), None)
     if source is not None:
         core = f"has Jinja in its data (`{source.strip()[:40]}`), which is not rendered"
-        hint = "use the variable in the item's fields instead"
-        problems.about(label, written, "template-in-data", core, hint=hint)
+        problems.about(label, written, "template-in-data", core, hint="use the variable in the item's fields instead")
     return source is not None
 
 

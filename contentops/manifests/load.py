@@ -27,6 +27,7 @@ from contentops.manifests.cross_checks import (
     check_environment,
     check_unused,
     inputs_of,
+    unused,
 )
 from contentops.manifests.data import DataFile, read_rows, without_sheet
 from contentops.manifests.discover import FileError, ProjectFiles, discover
@@ -115,7 +116,7 @@ class Loader:
         if later is not None:
             results = later.results(self.accepted or AcceptedTexts())
         findings += _across_files(results)
-        findings += self.macros.unread if self.macros else []
+        findings += self.macros.problems if self.macros else []
         findings += check_across(results, self._source, self.project.manifests)
         findings += check_unused(self.project, self.project_source, results)
         findings += check_environment(self.project, self.project_source, results)
@@ -174,10 +175,8 @@ class Loader:
         document, findings = read_yaml(path, content)
         shape = check_schema(document, "manifest")
         below, declared = self._declared(document, result.data, problems)
-        if self.macros:
-            result.data |= {self.macros.path} if self.macros.exists else set()
-            for problem in self.macros.problems:
-                problems.add(problem)
+        if self.macros and self.macros.exists:
+            result.data.add(self.macros.path)
         root = document.root if isinstance(document.root, dict) else {}
         if shape:
             schema = load_schema("manifest")
@@ -255,8 +254,7 @@ class Loader:
         file, sheet = without_sheet(written)
         data = self._resolve(file, manifest, used)
         if isinstance(data, str):
-            message = f"{subject} names `{written[:200]}`, which {data}"
-            return [], [Diagnostic(code="no-data-file", message=message)]
+            return [], [Diagnostic(code="no-data-file", message=f"{subject} names `{written[:200]}`, which {data}")]
         if data.problem is not None:
             return [], [structs.replace(data.problem, location=None)]
         read = data.path, sheet
@@ -505,6 +503,4 @@ def warn_unused(below: Layers, result: FileResult, problems: Problems) -> None:
     local = below.local if result.items else ()
     idle = [(written, "any item") for written in local if written.pointer[-1] not in result.used]
     for written, whom in (*idle, *result.idle):
-        core = f"variable `{written.pointer[-1]}` is not used by {whom}"
-        hint = "use it or remove it"
-        problems.about("", written, "unused-variable", core, key=True, hint=hint, severity=Severity.WARNING)
+        problems.add(unused(written, whom))

@@ -506,15 +506,13 @@ def _check_disclosure(layer: _Layer) -> Iterator[_Found]:
 
 def _taken(preset: str, disclosure: Disclosure) -> Mapping[str, str]:
     """Return the problems of `disclosure`: for each field, why its name cannot be used."""
-    problems: dict[str, str] = {}
-    of_preset = {rule.name for rule in PRESETS.get(preset, {}).values()}
-    for field, name in (("key", disclosure.key), ("source_type", disclosure.source_type)):
-        if name in {"title", "contentops"}:
-            problems[field] = "which outputs use for something else"
-        elif name in of_preset:
-            problems[field] = f"which the preset `{preset}` writes"
-        elif name in NEUTRAL:
-            problems[field] = "which is one of the neutral keys of `metadata`"
+    names = {"key": disclosure.key, "source_type": disclosure.source_type}
+    reasons = {
+        **dict.fromkeys(NEUTRAL, "which is one of the neutral keys of `metadata`"),
+        **{rule.name: f"which the preset `{preset}` writes" for rule in PRESETS.get(preset, {}).values()},
+        **dict.fromkeys(("title", "contentops"), "which outputs use for something else"),
+    }
+    problems = {field: reasons[name] for field, name in names.items() if name in reasons}
     if disclosure.key == disclosure.source_type:
         problems.setdefault("source_type", "which is its `key` already")
     return problems

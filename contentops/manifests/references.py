@@ -57,8 +57,7 @@ class ReferredText(Struct, frozen=True, kw_only=True, dict=True):
         """
         body = split(self.read(self.file.path)).body
         if body_digest(body) != self.file.body:
-            message = f"`{self.file.path}` changed while it was read"
-            raise TemplateError("template-value", message, hint="run it again")
+            raise TemplateError("template-value", f"`{self.file.path}` changed while it was read", hint="run it again")
         return _UNSENDABLE.sub("", body)
 
     @functools.cached_property

@@ -361,9 +361,8 @@ class Rendered:
     def _text(self, reading: Reading) -> Lazy:
         known = any(one.id == reading.id for each in self.readings.values() for one in each)
         if not known or self._texts is None:
-            hint = f"name it: `uses: [{reading.id[:200]}]`"
             message = f"`ref` reads `{reading.id[:200]}`, which is not named where it is always read"
-            raise TemplateError(UNCLEAR, message, hint=hint)
+            raise TemplateError(UNCLEAR, message, hint=f"name it: `uses: [{reading.id[:200]}]`")
         text = self._texts.look(reading.id, approved=reading.approved)
         if text.wait is not None:
             raise TemplateError(UNCLEAR, f"`{reading.id}` {text.wait.words}")

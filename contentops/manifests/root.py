@@ -54,6 +54,5 @@ def default_environment(start: Path | str) -> str:
 
 def no_folder() -> InputError:
     """Return the error for a process whose working directory was removed."""
-    message = "the current folder no longer exists"
     hint = "change to an existing folder and run the command again"
-    return InputError([Diagnostic(code="no-folder", message=message, hint=hint)])
+    return InputError([Diagnostic(code="no-folder", message="the current folder no longer exists", hint=hint)])

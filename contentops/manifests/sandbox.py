@@ -120,8 +120,7 @@ class Allowance:
     def room(self, size: int) -> None:
         """Charge for a text or list of this size before it is made. Raises TemplateError if it is too long."""
         if size > MAX_TEXT:
-            message = f"makes a text or list longer than {MAX_TEXT} characters or entries"
-            raise TemplateError("template-limit", message)
+            raise TemplateError("template-limit", f"makes a text or list longer than {MAX_TEXT} characters or entries")
         self.spend(1 + (size >> 4))
 
 

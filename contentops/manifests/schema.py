@@ -326,8 +326,7 @@ def _about(problem: _Problem, code: str, statement: str, hint: str = "") -> Iter
     `statement` follows the name of the value, and the schema may have the hint.
     """
     hint = hint or str(problem.schema.get("errorMessage", ""))
-    message = f"{_subject(problem.pointer)} {statement}"
-    yield Violation(code=code, message=message, pointer=problem.pointer, hint=hint)
+    yield Violation(code=code, message=f"{_subject(problem.pointer)} {statement}", pointer=problem.pointer, hint=hint)
 
 
 def _wrong_type(problem: _Problem) -> Iterator[Violation]:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from contentops.errors import Diagnostic
 from contentops.manifests.data import DataFile
 from contentops.manifests.values import (
     MAX_TEXT,
@@ -185,20 +184,18 @@ class MacroFile:
         self.exists = data.exists
         self.macros: Macros | None = None
         """None where they cannot be used."""
-        self.problems: list[Diagnostic] = []
-        """Problems with the macros of the file; `unread` has those with reading it."""
-        source, self.unread = decode(data.path, data.content)
+        source, self.problems = decode(data.path, data.content)
         document = YamlDocument(source, source.text)
         self.written = Written(document.root, "macros", document)
         """The whole file as a value, for findings inside it."""
         if data.problem:
-            self.unread = [data.problem]
+            self.problems = [data.problem]
         elif not data.exists:
             message = f"`macros` names `{project.macros[:200]}`, which does not exist"
             hint = "the path is relative to the project root"
             named = YamlDocument(settings, project.settings)
-            self.unread = [finding(named, "no-macros", message, ("macros",), hint=hint)]
-        if self.unread:
+            self.problems = [finding(named, "no-macros", message, ("macros",), hint=hint)]
+        if self.problems:
             return
         try:
             taken = RESERVED | project.vars.keys() | project.environment_vars.keys() | project.cli_vars.keys()

@@ -91,8 +91,7 @@ def read_mapping(text: str, *, first_line: int = 1) -> Block:
         raise _problem(source, builder.findings[0])
     if root is not None and not isinstance(root, dict):
         start = next(itertools.islice(events_of(source), _LEADING_EVENTS - 1, None)).start_mark
-        message = "it is not a list of `key: value` lines"
-        raise _problem(source, finding_at(source, "", message, mark_of(start)))
+        raise _problem(source, finding_at(source, "", "it is not a list of `key: value` lines", mark_of(start)))
     return Block(text, {} if root is None else root)
 
 
