@@ -502,14 +502,7 @@ class Rendered:
 
     def _used(self) -> dict[str, str]:
         """Return the starts of the digests of the variables that the item uses, if no text or row is in them."""
-        names, scope = self._uses.names, self._scope
-        stored = scope.used.get(names)
-        if stored is not None:
-            return stored
-        used = {name: self._print(name) for name in self._uses.known(self.each)}
-        if all(map(scope.is_constant, names)):
-            scope.used[names] = used
-        return used
+        return {name: self._print(name) for name in self._uses.known(self.each)}
 
     def _print(self, name: str) -> str:
         digest_start = self._scope.prints.get(name)

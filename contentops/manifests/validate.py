@@ -28,7 +28,7 @@ from contentops.documents.preset import (
 )
 from contentops.errors import Severity
 from contentops.json_reader import DeepJson, load_json
-from contentops.manifests.catalog_lock import UNRENDERED, CatalogCheck
+from contentops.manifests.catalog_lock import UNRENDERED, check_catalog
 from contentops.manifests.data import DataFile
 from contentops.manifests.expand import Declared
 from contentops.manifests.render import Rendered, subject_of
@@ -39,6 +39,7 @@ from contentops.model import (
     NO_CHECKS,
     REQUEST_FIELDS,
     ApprovalRule,
+    Catalog,
     Checks,
     Disclosure,
     ItemId,
@@ -74,7 +75,7 @@ def check_item(
     rendered: Rendered,
     problems: Problems,
     *,
-    catalog: CatalogCheck | None,
+    catalog: Catalog | None,
     preset: str,
     disclosure: Disclosure | None,
     find: FindFile,
@@ -91,7 +92,7 @@ def check_item(
         _check_preset(preset, values.get("metadata", {}), report)
     inputs = _inputs(rendered, values)
     if catalog is not None:
-        catalog.check(values, inputs, report)
+        check_catalog(values, inputs, catalog, report)
     if disclosure is not None:
         _check_disclosure(disclosure, values.get("metadata", {}), report)
     if uses_changed_at(values.get("metadata", {})):
@@ -249,9 +250,12 @@ def _checked_fields(rendered: Rendered, report: Report, *, well_formed: bool) ->
             # An entry of a list that a template gave has no location.
             path = itertools.takewhile(lambda step: isinstance(step, str), each.pointer)
             report(tuple(map(str, path)), each.code, f": {each.message}", key=each.key, hint=each.hint)
-    for name, is_valid in _FIELDS.items():
-        if name in values and not is_valid(values[name], report):
-            del values[name]
+    for name, (code, problem_of, hint_for) in _FIELDS.items():
+        if name in values and (problem := problem_of(values[name])):
+            value = values.pop(name)
+            report((name,), code, f"has the {name} {_shown(value)}, which {problem}", hint=hint_for(value))
+    if "metadata" in values and not _is_metadata(values["metadata"], report):
+        del values["metadata"]
     _check_missing(rendered, values, report)
     return values
 
@@ -276,12 +280,6 @@ _MISSING: Final = {
     "output": "null removes the project's setting; leave the key out",
 }
 """Required keys, each with a hint."""
-
-
-def _is_id(value: str, report: Report) -> bool:
-    if problem := id_problem(value):
-        report(("id",), "bad-id", f"has the id {_shown(value)}, which {problem}", hint=id_hint(value))
-    return not problem
 
 
 def id_problem(value: str) -> str:
@@ -326,20 +324,6 @@ def _character(char: str) -> str:
     return "a space" if char == " " else f"`{char}`" if char.isprintable() else f"the character U+{ord(char):04X}"
 
 
-def _is_output(value: str, report: Report) -> bool:
-    if problem := check_output(value):
-        hint = "choose another `output`, or another `id` if the output uses it"
-        report(("output",), "bad-output", f"has the output {_shown(value)}, which {problem}", hint=hint)
-    return not problem
-
-
-def _is_day(value: str, report: Report) -> bool:
-    if not is_day(value):
-        core = f"has {_shown(value)} as `publish_on`"
-        report(("publish_on",), "wrong-value", core, hint="write a day as `2026-12-01`")
-    return is_day(value)
-
-
 def _is_metadata(value: Mapping[str, Json], report: Report) -> bool:
     empty = "title" in value and not clean_title(str(value["title"]))
     if empty:
@@ -350,13 +334,20 @@ def _is_metadata(value: Mapping[str, Json], report: Report) -> bool:
     return not empty and "contentops" not in value
 
 
-_FIELDS: Final[Mapping[str, Callable[[Any, Report], bool]]] = {
-    "id": _is_id,
-    "metadata": _is_metadata,
-    "publish_on": _is_day,
-    "output": _is_output,
+def _day_problem(value: str) -> str:
+    return "" if is_day(value) else "is not a day"
+
+
+_FIELDS: Final[Mapping[str, tuple[str, Callable[[str], str | None], Callable[[str], str]]]] = {
+    "id": ("bad-id", id_problem, id_hint),
+    "publish_on": ("wrong-value", _day_problem, lambda _: "write a day as `2026-12-01`"),
+    "output": (
+        "bad-output",
+        check_output,
+        lambda _: "choose another `output`, or another `id` if the output uses it",
+    ),
 }
-"""What the schema of a field cannot say."""
+"""What the schema of a field cannot say: the code, the problem of a value and its hint."""
 
 
 def _shown(value: Json) -> str:
