@@ -88,7 +88,6 @@ def pages() -> dict[str, str]:
             _between(_read(REFERENCE / "templates.md"), template_reference.lines())
         ),
         "schemas/adopt.schema.json": _with_mapped_keys(_read(SCHEMAS / "adopt.schema.json")),
-        "docs/reference/state.md": _between(_read(REFERENCE / "state.md"), *map(_keys_of, _FILES)),
         **{f"schemas/{name}.schema.json": _lines(name) for name in _FILES},
         "schemas/project.schema.json": project,
     }
@@ -304,19 +303,6 @@ def _request() -> Schema:
     keys["mode"] = {"enum": ["quick", "standard", "premium"]}
     keys["revision"] = {"type": ["integer", "string"]}
     return {"required": ["template", "style", "mode", "inputs"], "properties": keys}
-
-
-def _keys_of(name: str) -> Iterator[str]:
-    """Yield the table of the keys of a state file's lines."""
-    _, kinds = _FILES[name]
-    found = json.loads(_lines(name))["definitions"]
-    rows: dict[str, str] = {}
-    for kind in kinds:
-        for key, one in found[kind.__name__.lower()]["properties"].items():
-            rows.setdefault(key, f"| `{key}` | {cell(_explain(one))} |")
-    for key, one in found.get("saved", {}).get("properties", {}).items():
-        rows[f"saved.{key}"] = f"| `saved.{key}` | {cell(_explain(one))} |"
-    yield from ("| Key | Meaning |", "|---|---|", *rows.values())
 
 
 def _with_item_names(text: str) -> str:

@@ -58,6 +58,13 @@ def test_the_readme_quotes_the_finished_text() -> None:
     assert len(README.splitlines()) <= 130
 
 
+def test_the_documentation_can_be_read_in_an_afternoon() -> None:
+    """At most 35,000 words on 40 pages, without the decisions."""
+    pages = [page for page in DOCS.rglob("*.md") if "decisions" not in page.parts]
+    assert len(pages) <= 40
+    assert sum(len(page.read_text("utf-8").split()) for page in pages) <= 35_000
+
+
 def test_the_readme_gives_a_reason_for_each_dependency() -> None:
     """Its table names what is installed, nothing else."""
     table = README.partition("## Dependencies")[2]
