@@ -98,7 +98,7 @@ def test_an_unknown_outcome_at_first_contact_holds_the_run(root: Path, fault: An
     harness.api.fault(on("submit"), fault)
     run = harness.ran()
     assert (harness.api.count("submit"), run.stopped) == (1, "first-contact")
-    assert "the outcome of the canary job on this server is unknown" in run.message
+    assert "the outcome of the first job on this server is unknown" in run.message
     assert "state resolve i0" in run.hint
     assert results(run) == {"i0": "unknown"} | {f"i{turn}": "pending" for turn in range(1, 6)}
     assert (run.credits, run.credits_unknown, exit_code_of(run)) == (0, 4, 3)

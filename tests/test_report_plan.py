@@ -50,6 +50,15 @@ def _text(plan: Plan, *, verbose: bool = False) -> str:
     return unpainted(plan_text(plan, verbose=verbose))
 
 
+def test_what_nothing_can_be_done_about_yet_says_what_is_waited_for() -> None:
+    """Other processes are named only where one has an item."""
+    waits = make_change("news", Action.WAIT, reasons=(Reason(kind="waits", detail="`guide` has no text yet"),))
+    ending = "Nothing can be done here yet: these items wait for what is named above."
+    assert _text(make_plan(waits)).endswith(ending)
+    claimed = make_change("guide", Action.PENDING)
+    assert _text(make_plan(claimed, waits)).endswith("until the other processes are done.")
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_table_fits_the_terminal(width: int) -> None:
     """Paths are cut at their start; an id that is too long has a line for itself; wide characters count as two."""

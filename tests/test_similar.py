@@ -142,6 +142,14 @@ def test_check_finds_the_nearest_text_and_counts_the_others(cities: Path, invoke
     ]  # fmt: skip
 
 
+def test_outlines_are_not_compared(cities: Path, invoke: Run) -> None:
+    """They are alike by nature; the texts that people wrote still are."""
+    for name in ("c0", "c1"):
+        page = (cities / f"out/{name}.md").read_text("utf-8")
+        (cities / f"out/{name}.md").write_text(f"> Draft outline, made offline.\n\n{page}", encoding="utf-8")
+    assert [message[:9] for _, message in _found(invoke, cities)] == ["item `c2`", "item `c3`", "item `c4`"]
+
+
 def test_check_blocks_and_looks_at_the_whole_group(cities: Path, invoke: Run) -> None:
     """A copy of a text that has no check of its own, under a tag."""
     (cities / "out/c2.md").write_text(MOON, encoding="utf-8")

@@ -82,7 +82,8 @@ class Confirmation:
         terminal.report_findings(plan.findings, gap=True)
         stream, out = (sys.stderr, terminal.report) if aside else (sys.stdout, terminal.say)
         width = terminal.width(stream)
-        text = fitted(plan_text(plan, verbose=self._verbose, advice=False, width=width), width)
+        shown = terminal.in_folder(plan_text(plan, verbose=self._verbose, advice=False, width=width))
+        text = fitted(shown, width)
         out(f"{text}\n" if gap else text)
 
 

@@ -268,7 +268,7 @@ def _print(findings: Sequence[Diagnostic], args: Sequence[str]) -> None:
 
         terminal.say_json(diagnostics_json(findings))
     else:
-        terminal.report_findings(findings)
+        terminal.report_findings(findings, directory=_directory(args))
 
 
 def _folder_is_gone() -> bool:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import stat
 import sys
 from collections.abc import Iterable, Mapping
 from typing import TextIO
+
+import click
 
 from contentops.ci import runner
 from contentops.errors import Diagnostic, Refused
@@ -79,8 +83,28 @@ def say(text: str) -> None:
 
 
 def show(text: str) -> None:
-    """Print a result to stdout, its lines fitted to the terminal."""
-    say(fitted(text, width()))
+    """Print a result to stdout, its lines fitted to the terminal, its advice for the folder of `-C`."""
+    say(fitted(in_folder(text), width()))
+
+
+_ADVICE = re.compile(
+    r"(?:^|\. )(?: |\x1b\[[0-9;]*m)*(?:Next|hint|apply would refuse|this review refuses)\b.*", re.MULTILINE
+)
+_COMMAND = re.compile(r"`contentops (?=[a-z])|(?<=&& )contentops (?=[a-z])")
+
+
+def in_folder(text: str, directory: str | None = None) -> str:
+    """Return `text` with `-C DIR` in the commands of its advice, so that they work where they are pasted.
+
+    `directory`: the value of `-C`; None: that of the running command.
+    """
+    if directory is None:
+        context = click.get_current_context(silent=True)
+        directory = "." if context is None else getattr(context.find_root().obj, "directory", ".")
+    if directory in ("", "."):
+        return text
+    option = f"-C {shlex.quote(visible(directory))} "
+    return _ADVICE.sub(lambda line: _COMMAND.sub(lambda found: f"{found[0]}{option}", line[0]), text)
 
 
 def say_json(value: Json) -> None:
@@ -108,9 +132,10 @@ def harmless(text: str) -> str:
     return visible_lines(text.replace("\r\n", "\n").removesuffix("\n")) + "\n"
 
 
-def report(text: str) -> None:
-    """Print a message to stderr, in colour if wanted; nothing for an empty one."""
+def report(text: str, directory: str | None = None) -> None:
+    """Print a message to stderr, in colour if wanted; nothing for an empty one. `directory`: as in `in_folder`."""
     if text:
+        text = in_folder(text, directory)
         shown = fitted(text if wants_color(sys.stderr) else unpainted(text), width(sys.stderr))
         sys.stderr.write(f"{for_log(shown)}\n")
         sys.stderr.flush()
@@ -121,13 +146,13 @@ def report_line(line: str) -> None:
     report(visible(line))
 
 
-def report_findings(findings: Iterable[Diagnostic], *, gap: bool = False) -> None:
-    """Print findings to stderr, an empty line after them with `gap`."""
+def report_findings(findings: Iterable[Diagnostic], *, gap: bool = False, directory: str | None = None) -> None:
+    """Print findings to stderr, an empty line after them with `gap`. `directory`: as in `in_folder`."""
     shown = tuple(findings)
     if not shown:
         return
     text = diagnostics_text(shown)
-    report(f"{text}\n" if gap else text)
+    report(f"{text}\n" if gap else text, directory)
 
 
 def read_by_runner() -> bool:

@@ -97,7 +97,7 @@ async def resolve(ctx: Context, item: Item, slot: JobSlot, lost: Lost) -> SentJo
         end, lost = undecided(ctx, item, lost, candidates), unknown(ctx, lost)
         if lost.ours:
             ctx.count_refusal(lost.why)
-            why = f"the outcome of the canary job on this server is unknown: {end.error}"
+            why = f"the outcome of the first job on this server is unknown: {end.error}"
             ctx.stop_after_first(why, end.hint)
         slot.leave()
         await ctx.run.last_look()

@@ -244,7 +244,7 @@ async def carry_out(ctx: Context, item: Item, item_state: ItemState) -> Outcome:
 
 def _report_end(ctx: Context, item: Item, item_state: ItemState, end: Ended, done: Sequence[str]) -> Outcome:
     if end.result is Result.LATE and ctx.spent[item.id]:
-        ctx.stop_after_first(f"the canary job on this server is not done: {end.error}", end.hint)
+        ctx.stop_after_first(f"the first job on this server is not done: {end.error}", end.hint)
     outcome = outcome_of(ctx, item, item_state, end, done)
     ctx.event(
         "item-done",

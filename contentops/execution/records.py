@@ -16,7 +16,7 @@ from contentops.planning.sides import TRIES, is_edited_on_server, is_protected
 from contentops.state.codec import Drop, Forget
 
 TEXTLESS = "the job completed without a text"
-FIRST_FAILED = "the canary job on this server failed"
+FIRST_FAILED = "the first job on this server failed"
 
 # --- submits ---------------------------------------------------------------------------------------------------
 

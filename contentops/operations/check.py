@@ -74,7 +74,9 @@ def _compare(inputs: PlanInputs, key: GroupKey, asked: Sequence[Spec]) -> Iterab
     from contentops.documents.word_diff import masked, runs_of, similar_pairs, words_in
 
     members = [spec for spec in inputs.desired.specs if is_member(spec, key)]
-    bodies = ((spec, body_of(inputs, file_of(inputs, spec))) for spec in members)
+    # Outlines of one template are alike by nature, and their words are not published.
+    files = ((spec, file_of(inputs, spec)) for spec in members)
+    bodies = ((spec, body_of(inputs, file)) for spec, file in files if not file.labelled)
     texts = {str(spec.id): runs_of(masked(words_in(body), spec.names)) for spec, body in bodies if body is not None}
     limits = {spec.id: spec.checks.similar for spec in asked if spec.checks.similar is not None}
     others: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)

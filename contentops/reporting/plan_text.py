@@ -270,8 +270,10 @@ def _ending(plan: AnyPlan, *, advice: bool, flags: Sequence[str]) -> Iterator[st
     if not any(change.names for change in plan.changes):
         if any(change.blocked for change in plan.changes):
             yield "Nothing can be done before the blocked items are resolved; see the hints above."
-        else:
+        elif any(change.claimed_by or change.action is Action.PENDING for change in plan.changes):
             yield "Nothing can be done here until the other processes are done."
+        else:
+            yield "Nothing can be done here yet: these items wait for what is named above."
     elif all(is_review(refusal) for refusal in plan.refusals):
         yield f"Next: `{next_apply(plan, flags)}`"
     elif line := next_apply(plan, flags):

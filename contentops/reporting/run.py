@@ -363,7 +363,7 @@ _WAITS = {
     "limit": "the rate limit",
     "answer": "an answer",
     "retry": "the next try",
-    "first-job": "the canary job",
+    "first-job": "the first job",
     "turn": "its turn",
 }
 """What an item or a run waits for: the word of an event, and the words for a person."""
@@ -407,6 +407,8 @@ class Progress:
     active: dict[str, Active] = field(default_factory=dict)
     done: Counter[str] = field(default_factory=Counter)
     """Items by result."""
+    results: dict[str, str] = field(default_factory=dict)
+    """The last result of each item. An item ends twice if its front matter follows a text that comes later."""
     waits: str = ""
     """What the run waits for, or empty."""
     silent: bool = False
@@ -436,7 +438,7 @@ class Progress:
         finished = self.finished()
         if not (self.total or finished or self.active):
             return "starting"
-        others = [f"{number:,} {name}" for name, number in sorted(self.done.items()) if name not in _NOT_COUNTED]
+        others = [f"{number:,} {name}" for name, number in sorted((+self.done).items()) if name not in _NOT_COUNTED]
         parts = [f"{finished:,} of {max(self.total, finished):,} done", *others]
         if self.active and not was_killed:
             parts.append(f"{len(self.active):,} running")
@@ -525,6 +527,10 @@ def _item_done(progress: Progress, event: Event) -> tuple[str, ...]:
     result = _text(event, "result") or "done"
     spent = _whole(event, "credits")
     progress.active.pop(event.item, None)
+    before = progress.results.get(event.item, "pending")
+    if event.item in progress.results:
+        progress.done[before] -= 1
+    progress.results[event.item] = result
     progress.done[result] += 1
     progress.credits += spent
     money = event.data.get("money")
@@ -541,8 +547,9 @@ def _item_done(progress: Progress, event: Event) -> tuple[str, ...]:
     error = _text(event, "error")
     tail = (f" -> {output}" if output and result == "done" else "") + (f": {error}" if error else "")
     finished = progress.finished()
-    position = f"[{finished}/{max(progress.total, finished)}]"
-    return (f"{position} {visible(event.item)}: {paint(result, _STYLES.get(result, 'plain'))}{price}{tail}",)
+    position = f"[{finished}/{max(progress.total, finished)}] " if before == "pending" else ""
+    action = f"{_text(event, 'action')} " if before != "pending" else ""
+    return (f"{position}{visible(event.item)}: {action}{paint(result, _STYLES.get(result, 'plain'))}{price}{tail}",)
 
 
 def _note(_progress: Progress, event: Event) -> tuple[str, ...]:
