@@ -341,7 +341,7 @@ def test_a_kill_at_any_step_ends_the_same(guides: Harness, tmp_path: Path, each_
     """Each text is paid for once, and the links are complete."""
     guides.write("manifests/b.yaml", items({"first": "What the server does with ids"}))
     guides.apply(select=("first",))
-    kills = each_kill(guides, tmp_path / "kills", guides.apply)
+    kills = each_kill(guides, tmp_path / "kills", guides.apply, 3)
     for step, left in kills.items():
         left.settle()
         assert len(left.api.generations) == 4, step

@@ -241,7 +241,7 @@ def test_a_lost_answer_is_priced_once(tmp_path: Path) -> None:
     """Wherever an apply is killed: as a submit that was sent, or as one to send again, not as both."""
     harness = site(tmp_path, 4)
     declare(harness, "a")
-    for number in range(1, 60, 3):
+    for number in range(1, 60, 7):
         copied = harness.copied(tmp_path.parent / f"{tmp_path.name}-{number}")
         copied.death = Death(number)
         with contextlib.suppress(BaseException):

@@ -12,7 +12,7 @@ from tests.running import Build, Run
 
 ITEMS = ("one", "two", "three", "four", "five", "six")
 ENV = {"WRITERZROOM_API_KEY": KEY}
-KILLS = 4
+KILLS = 3
 
 
 @pytest.fixture(scope="module")

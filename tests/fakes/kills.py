@@ -16,6 +16,7 @@ import httpx
 from contentops.atomic_io import Disk
 from contentops.documents.files import System
 from tests.fakes.api import Killed
+from tests.running import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,35 +65,42 @@ class Death:
 
 
 class _Recorder(Death):
-    """Never comes, but copies the world before each thing that is done to it, wherever the last copy differs."""
+    """Never comes, but copies the world before each `every`th thing that changes it."""
 
-    def __init__(self, harness: Harness, folder: Path) -> None:
+    def __init__(self, harness: Harness, folder: Path, every: int) -> None:
         super().__init__(10**9)
         self.left: dict[str, Harness] = {}
-        self._harness, self._folder = harness, folder
+        self._harness, self._folder, self._every = harness, folder, every
         self._last: object = None
+        self._changes = 0
 
     def step(self, what: str) -> None:
         super().step(what)
         seen = self._harness.standing()
-        if seen != self._last:
-            self._last = seen
+        if seen == self._last:
+            return
+        self._last = seen
+        self._changes += 1
+        if (self._changes - 1) % self._every == 0:
             self.left[f"died at step {self.steps}, {what}"] = self._harness.copied(self._folder / str(self.steps))
 
 
 class EachKill(Protocol):
     """The type of `state_after_each_kill`, which tests have by the fixture `each_kill`."""
 
-    def __call__(self, harness: Harness, folder: Path, act: Callable[[], object]) -> dict[str, Harness]:
+    def __call__(self, harness: Harness, folder: Path, act: Callable[[], object], every: int = 1) -> dict[str, Harness]:
         """See `state_after_each_kill`."""
 
 
-def state_after_each_kill(harness: Harness, folder: Path, act: Callable[[], object]) -> dict[str, Harness]:
-    """What a kill at each step of `act` would have left, by what was done there: copies below `folder`.
+def state_after_each_kill(
+    harness: Harness, folder: Path, act: Callable[[], object], every: int = 1
+) -> dict[str, Harness]:
+    """What a kill at each `every`th step of `act` would have left, by what was done there: copies below `folder`.
 
-    Steps between which neither the server nor any file changed leave the same, and are told once.
+    Steps between which neither the server nor any file changed leave the same, and count once. Every week, each one is
+    tried.
     """
-    witness = harness.death = _Recorder(harness, folder)
+    witness = harness.death = _Recorder(harness, folder, examples(every, weekly=1))
     act()
     harness.death = None
     return witness.left
