@@ -385,7 +385,8 @@ def test_without_a_remote_it_is_committed(shop: Path) -> None:
     assert "you have staged changes" in browser.post("/send", **fields_of(page), how="commit").text
     git(shop, "restore", "--staged", ".")
     done = browser.follow(browser.post("/send", **fields_of(page), how="commit")).text
-    assert "this machine alone" in done
+    assert "Committed on this machine alone" in done
+    assert "Undo" not in done
     assert "Edited words." in git(shop, "show", f"HEAD:out/{ITEM}.md")
 
 
@@ -466,6 +467,11 @@ def test_a_text_is_generated_again_with_the_notes_on_it(shop: Path) -> None:
     assert browser.press(action="apply", id=ITEM).status_code == 303
     browser.site.runner.close()
     assert file_of(shop).read_text("utf-8") != old
+    new = browser.site.review.snapshot().by_id[ItemId(ITEM)].text
+    assert browser.post("/send-back", id=ITEM, text=new, note="Still too long.").status_code == 303
+    assert "Your notes are" in browser.follow(browser.post("/revise", id=ITEM, text=new, note="")).text
+    now = manifest.read_text("utf-8")
+    assert 'objective: "Still too long."' in now.replace("objective: Still too long.", 'objective: "Still too long."')
     late = browser.post("/revise", id=ITEM, text=text, note="Shorter.")
     assert (late.status_code, "its text has changed" in late.text, "Shorter." in late.text) == (409, True, True)
     assert manifest.read_text("utf-8") == now

@@ -130,6 +130,9 @@ def test_a_decision_is_undone_for_a_moment_and_withdrawn_later(in_git: Path, pat
     answer = browser.post(path, id=ITEM, text=text, note="shorter")
     page = browser.follow(answer).text
     assert (done in page, 'action="/withdraw"' in page) == (True, True)
+    other = browser.follow(browser.post("/draft", id=ITEM, kind="note", note="Words.")).text
+    assert ("Your draft is kept" in other, "Undo</button>" in other) == (True, False)
+    assert ("Generate again: free" in other) is (path == "/send-back")
     clock[0] += 11
     assert "Undo" not in browser.get(answer.headers["location"]).text
     item = browser.get(f"/item?id={ITEM}").text

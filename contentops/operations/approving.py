@@ -164,18 +164,23 @@ def comment_on(
 
 
 def write_notes(
-    project: Project, spec: Spec, file: Observed, text: Digest, note: str, *, runtime: Runtime = HERE
+    project: Project, spec: Spec | None, file: Observed, text: Digest, note: str, *, runtime: Runtime = HERE
 ) -> str:
     """Write the comments on a text, and a note on the whole of it, into the manifest; return the manifest's path.
 
-    They are the input that `review.notes_input` names, so that the next plan generates the text again. Raises
-    UsageError without notes, and for an item that is no entry by itself; Refused if the text has changed; InputError
-    if the manifests have errors with the notes; also as `write_manifest`.
+    They are the input that `review.notes_input` names, so that the next plan generates the text again. Without any,
+    it is the note with which the text was sent back. Raises UsageError without notes, and for an item that is no
+    entry by itself; Refused if the text has changed; InputError if the manifests have errors with the notes; also as
+    `write_manifest`.
     """
     _refuse_another(text, file)
-    comments = approvals.load(Path(project.root), runtime.disk).comments_on(text)
-    notes = [*(f"\u201c{one.quote}\u201d: {one.note}" for one in comments), *filter(None, [note.strip()])]
-    if not notes or spec.location is None:
+    said = approvals.load(Path(project.root), runtime.disk)
+    notes = [f"\u201c{one.quote}\u201d: {one.note}" for one in said.comments_on(text)]
+    sent_back = [one.note for one in said.of_text(text) if one.verdict is Verdict.SENT_BACK]
+    # Sent back with comments alone, it has their number as its note.
+    whole = note.strip() or ("" if notes or not sent_back else sent_back[-1])
+    notes += [whole] if whole else []
+    if not notes or spec is None or spec.location is None:
         raise UsageError("there are no notes", code="note-missing", hint="say what is to change")
     path = spec.location.file
     before, digest = read_manifest(project, path)

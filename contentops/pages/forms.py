@@ -79,15 +79,13 @@ def has_token(site: Site, form: Mapping[str, str]) -> bool:
 
 # --- texts -------------------------------------------------------------------------------------------------
 
-_DECIDED: Final = {Verdict.APPROVED: "Approved", Verdict.SENT_BACK: "Sent back"}
-
 
 def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult | PageContent:
     """Record the person's verdict on the text that the form names, and redirect to the next text.
 
     What cannot be recorded is shown on the page of the item, with the note.
     """
-    item, text, done = _named(form, "id"), Digest(_named(form, "text")), _DECIDED[verdict]
+    item, text, done = _named(form, "id"), Digest(_named(form, "text")), verdict.value.replace("-", " ").capitalize()
     before, project = site.review.snapshot(), site.project()
     one, only = before.item(item), Choice(only=frozenset({ItemId(item)}))
     note = form.get("note", "")
@@ -111,13 +109,13 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
         said += f" This counts for {', '.join(decided.also)} too: the same words."
     if decided.warning:
         said += f" But {decided.warning}."
-    # To withdraw it is to undo it only where no verdict counted before.
-    is_first = before.known.approvals.last(text) is None
-    site.decided.keep("last", LastDecision(item, text, site.runtime.wall() if is_first else 0.0))
     listed, count = form.get("list", ""), form.get("count", "")[:_DIGITS]
     others = after(queue(site, before, listed), item)
     done_now = str(int(count) + 1 if count.isascii() and count.isdigit() else 1)
     said += f" {done_now} done, {len(others):,} left."
+    # To withdraw it is to undo it only where no verdict counted before.
+    is_first = before.known.approvals.last(text) is None
+    site.decided.keep("last", LastDecision(item, text, site.runtime.wall() if is_first else 0.0, said))
     to = site.links.item(others[0].id, list=listed, count=done_now) if others else site.links.today
     return FormResult(to=to, said=said, at="title")
 
@@ -141,7 +139,6 @@ def revise(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
     """Write the notes on the text that the form names into the manifest, and show what a text with them would cost."""
     item, text, project = _named(form, "id"), Digest(_named(form, "text")), site.project()
     one = site.review.snapshot().item(item)
-    assert one.spec is not None
     try:
         path = write_notes(project, one.spec, one.file, text, form.get("note", ""), runtime=site.runtime)
     except ContentopsError as error:
@@ -282,17 +279,16 @@ def send(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
         if error.code != "commit-changed":
             raise
         return send_page(site, form, error.diagnostics())
-    said = Markup("Sent: {} as <code>{}</code>, on <code>{}</code>.").format(
-        plural(len(done.files), "file"), done.commit[:9], done.branch or "this machine alone"
-    )
+    sent = Markup("Sent: {} as <code>{}</code>, on <code>{}</code>.")
+    alone = Markup("Committed on this machine alone, so others do not see it: {} as <code>{}</code>.")
+    said = (sent if done.branch else alone).format(plural(len(done.files), "file"), done.commit[:9], done.branch)
     if not done.files:
         said = Markup("There was nothing to send.")
     elif done.why:
         page = pull_request_page(project, done)
         way = Markup(' <a href="{}">Open its pull request</a>') if page else Markup(" Open a pull request for it.")
         said += way.format(page)
-    why = notify(site.review.snapshot(), done, site.person, partial(owner, site), site.runtime) if done.files else ""
-    if why:
+    if done.files and (why := notify(site.review.snapshot(), done, site.person, partial(owner, site), site.runtime)):
         said += Markup(" The program of <code>review.notify</code> failed: {}.").format(coded(why))
     return FormResult(to=site.links.today, said=said, at="title")
 

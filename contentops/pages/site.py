@@ -115,6 +115,8 @@ class LastDecision(Struct, frozen=True):
     text: Digest
     at: float
     """Seconds since 1970."""
+    said: str = ""
+    """The sentence that says it: beside another one, no button undoes it."""
 
 
 UNDO: Final = 10.0
@@ -176,10 +178,10 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
         at = int(shown) / 1000 if shown.isascii() and shown.isdigit() else 0.0
         return at if hmac.compare_digest(stamp.encode(), self.stamp(text, at).encode()) else None
 
-    def undoable(self) -> LastDecision | None:
-        """Return the last decision, if it was made a moment ago."""
+    def undoable(self, said: str) -> LastDecision | None:
+        """Return the last decision, if it is what a page says, and was made a moment ago."""
         last = self.decided.get("last")
-        return last if last is not None and 0 <= self.runtime.wall() - last.at < UNDO else None
+        return last if last and last.said == said and 0 <= self.runtime.wall() - last.at < UNDO else None
 
     def running(self) -> LiveRun | None:
         """Return the apply that is running; None if there is none, or the pages are files."""
