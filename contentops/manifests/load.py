@@ -411,7 +411,7 @@ def make_items(
     builtin: Mapping[str, Json],
     templates: Templates,
     rows: Callable[[str], list[Json]],
-    check: Callable[[Rendered, Problems], Spec | None],
+    check: Callable[[Rendered], Spec | None],
 ) -> None:
     """Render and `check` every item without texts of others; `result` gets the items and the names they use.
 
@@ -419,7 +419,7 @@ def make_items(
     """
     for instance in _instances(result, declared, problems, builtin, templates, rows):
         rendered = Rendered(*instance, problems).render(problems)
-        spec = check(rendered, problems)
+        spec = check(rendered)
         name = spec.id if spec else rendered.values.get("id")
         if isinstance(name, str):
             result.ids.append((ItemId(name), rendered.declared, rendered.each))

@@ -286,9 +286,8 @@ def _check_source(layer: _Layer) -> Iterator[_Found]:
         return
     environment = layer.pointer[-1]
     if source not in declared and source != BASE:
-        close = nearest(source, declared)
-        others = [f"`{name}`" for name in (*declared, BASE) if name != environment]
-        hint = f"did you mean `{close}`?" if close and close != environment else f"known: {', '.join(others)}"
+        others = [name for name in (*declared, BASE) if name != environment]
+        hint = did_you_mean(source, others, f"known: {', '.join(f'`{name}`' for name in others)}")
         yield _Found(("promote_from",), "unknown-environment", f"there is no environment `{source[:60]}`", hint)
         return
     chain = [environment]

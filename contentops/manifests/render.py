@@ -83,7 +83,7 @@ class Referring(Struct, frozen=True):
     """An item that uses texts of others or rows: it is rendered when these are known."""
 
     instance: Instance
-    check: Callable[[Rendered, Problems], Spec | None]
+    check: Callable[[Rendered], Spec | None]
 
     def render(self, bare: Spec, texts: DeclaredTexts, problems: Problems) -> tuple[Spec, tuple[Diagnostic, ...]]:
         """Return the item with these texts, and warnings; `bare`: what is known without any, or was rendered before.
@@ -94,7 +94,7 @@ class Referring(Struct, frozen=True):
         rendered = Rendered(*self.instance, problems, texts).render(trouble, bare.readings)
         is_whole = problems.errors == before and not trouble.errors
         # Without any of its texts, it is what was checked before.
-        made = self.check(rendered, trouble) if is_whole and rendered.open != rendered.about else None
+        made = self.check(rendered) if is_whole and rendered.open != rendered.about else None
         found = trouble.done()
         spec = made or structs.replace(
             bare,
@@ -115,6 +115,11 @@ class Referring(Struct, frozen=True):
 
 
 _FAILED: Final = object()
+_FOLLOWING: Final[Mapping[str, tuple[str, ...]]] = {
+    "inputs": ("missing-input",),
+    "template": ("missing-input", "unknown-input", "wrong-input", "duplicate-input"),
+}
+"""By the field that a misspelt key did not set, the codes of problems that follow from that."""
 _NO_INPUTS: Final[dict[str, Json]] = {}
 _DEFINING: Final = frozenset({"vars", "for_each", "matrix"})
 """The keys of an item that define names for its templates."""
@@ -153,7 +158,7 @@ class Rendered:
         self._uses = uses
         self._texts = texts
         self._scope = scope
-        self._problems = problems
+        self.problems = problems
         self._done: dict[str, Any] = {}
         self._stack: list[str] = []
         self._lazy: Lazy | None = None
@@ -242,7 +247,7 @@ class Rendered:
         """
         if self._texts is None or not self.open:
             return
-        problems, self._problems = self._problems, trouble
+        problems, self.problems = self.problems, trouble
         self.readings = known or self._found(problems, self._texts)
         self._leave_out(self._texts)
 
@@ -380,7 +385,7 @@ class Rendered:
         if len(self._stack) >= MAX_CHAIN:
             core = f"`{self._stack[0]}` depends on a chain of more than {MAX_CHAIN} other values"
             hint = "use the last values of the chain directly"
-            self._problems.about("", self._written(name), "template-limit", core, hint=hint)
+            self.problems.about("", self._written(name), "template-limit", core, hint=hint)
             raise _FailedError
         self._stack.append(name)
         done[name] = _FAILED
@@ -454,12 +459,30 @@ class Rendered:
             if gap:  # it makes half a sentence
                 core = f"has no value for `{{{{ {gap} }}}}` inside the text of `{name[5:]}`"
                 hint = f"fill it in, or state another value: `{{{{ {gap} or ... }}}}`"
-                self._about(path, "empty-between-words", core, hint=hint, severity=Severity.WARNING)
+                self.report(path, "empty-between-words", core, hint=hint, severity=Severity.WARNING)
         return value
 
-    def _about(self, path: Path, code: str, core: str, *, hint: str, severity: Severity = Severity.ERROR) -> None:
-        subject, (written, _) = subject_of(self.declared, self.each), self.declared.find(path)
-        self._problems.about(subject, written, code, core, hint=hint, severity=severity)
+    def report(
+        self,
+        path: Path,
+        code: str,
+        core: str,
+        *,
+        key: bool = False,
+        hint: str = "",
+        severity: Severity = Severity.ERROR,
+    ) -> None:
+        """Report a problem of the field with this path; `core` follows the name of the item in the message."""
+        if any(code in _FOLLOWING.get(name, ()) for name in self.declared.misspelt):
+            return
+        names = map(".".join, itertools.accumulate([str(step)] for step in path))
+        if self.about is not None and self.about.isdisjoint(names):
+            return
+        written, exists = self.declared.find(path)
+        if written.document is None or not path:
+            written, exists = self.declared.written, False
+        subject = subject_of(self.declared, self.each)
+        self.problems.about(subject, written, code, core, key=key and exists, hint=hint, severity=severity)
 
     def _report(self, written: Written, name: str, error: TemplateError) -> None:
         macros = self._scope.templates.macros
@@ -477,7 +500,7 @@ class Rendered:
             written = macros.written
         elif written.document is None:
             written, offset = self.declared.written, 0
-        self._problems.about(subject, written, error.code, core, hint=hint, offset=offset)
+        self.problems.about(subject, written, error.code, core, hint=hint, offset=offset)
 
     def _suggest(self, name: str) -> str:
         """Return a hint for a name that is not defined."""
@@ -498,7 +521,7 @@ class Rendered:
         names = " -> ".join(f"`{step}`" for step in (*circle, circle[0]))
         hint = "put a value that several inputs use under `vars`" if circle == ["item.inputs"] else ""
         core = f"values refer to each other in a cycle: {names}"
-        self._problems.about("", self._written(circle[0]), "variable-cycle", core, hint=hint)
+        self.problems.about("", self._written(circle[0]), "variable-cycle", core, hint=hint)
 
     def _used(self) -> dict[str, str]:
         """Return the starts of the digests of the variables that the item uses, if no text or row is in them."""
@@ -544,20 +567,20 @@ class _Explorer(Rendered):
         for one in found:
             if one.id not in stated and not one.listed:
                 core = f"reads the text of `{one.id[:200]}` in `{name}`, which is not in its `uses`"
-                self._about(own[1], "reference-not-used", core, hint="add it there")
+                self.report(own[1], "reference-not-used", core, hint="add it there")
                 raise _FailedError
         return tuple(found | dict.fromkeys(self._stated(stated, texts)))
 
     def _stated(self, stated: list[Json], texts: DeclaredTexts) -> list[Reading]:
         """Return the texts that `uses` names, if there are such items."""
-        before = self._problems.errors
+        before = self.problems.errors
         named = [Reading(ItemId(id_)) for id_ in stated if isinstance(id_, str)]
         for reading in named:
             try:
                 texts.reference(reading)
             except TemplateError as error:
                 self._report(self.declared.find((USES,))[0], f"item.{USES}", error)
-        if self._problems.errors > before:
+        if self.problems.errors > before:
             raise _FailedError
         return named
 

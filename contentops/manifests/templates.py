@@ -124,20 +124,13 @@ def _split(source: str) -> _Pieces | None:
     It is also None with a `{` directly before `{{` or a carriage return, which Jinja reads in its own way.
     """
     parts = _PIECE.split(source)
-    literals, paths = parts[0::2], tuple(map(_path_of, parts[1::2]))
-    if "\r" in source or len(source) > MAX_TEXT or () in paths:
+    literals, paths = parts[0::2], tuple(tuple(name.split(".")) for name in parts[1::2])
+    if "\r" in source or len(source) > MAX_TEXT or any(path[0] in _KEYWORDS for path in paths):
         return None
     between = "\0".join(literals)
     if "{" in between and (JINJA.search(between) or "{\0" in between):
         return None
     return _Pieces(literals, paths)
-
-
-@functools.lru_cache(1_000)
-def _path_of(name: str) -> tuple[str, ...]:
-    """Return the steps of a look-up; none if Jinja reads its first word as something else than a variable."""
-    path = tuple(name.split("."))
-    return () if path[0] in _KEYWORDS else path
 
 
 @functools.lru_cache(1_000)

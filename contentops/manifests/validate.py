@@ -10,7 +10,7 @@ import itertools
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -26,14 +26,12 @@ from contentops.documents.preset import (
     uses_changed_at,
     with_day,
 )
-from contentops.errors import Severity
 from contentops.json_reader import DeepJson, load_json
 from contentops.manifests.catalog_lock import UNRENDERED, check_catalog
 from contentops.manifests.data import DataFile
-from contentops.manifests.expand import Declared
-from contentops.manifests.render import Rendered, subject_of
+from contentops.manifests.render import Rendered
 from contentops.manifests.schema import field_tests, field_violations
-from contentops.manifests.values import Problems, Report, Written, kind_of
+from contentops.manifests.values import Report, kind_of
 from contentops.model import (
     NO_APPROVAL,
     NO_CHECKS,
@@ -64,16 +62,10 @@ _ID = re.compile(r"\w[\w./@+-]*")
 # Marks that choose a variant of a letter or join letters, so that two different ids would look alike.
 _HIDDEN = "[\u034f\u17b4\u17b5\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]"
 _MAX_SHOWN: Final = 60
-_FOLLOWING: Final[Mapping[str, tuple[str, ...]]] = {
-    "inputs": ("missing-input",),
-    "template": ("missing-input", "unknown-input", "wrong-input", "duplicate-input"),
-}
-"""By the field that a misspelt key did not set, the codes of problems that follow from that."""
 
 
 def check_item(
     rendered: Rendered,
-    problems: Problems,
     *,
     catalog: Catalog | None,
     preset: str,
@@ -85,8 +77,7 @@ def check_item(
 
     In a manifest that is `well_formed`, only what templates gave is checked against its schema again.
     """
-    before = problems.errors
-    report = _reporter(rendered, problems)
+    before, report = rendered.problems.errors, rendered.report
     values = _checked_fields(rendered, report, well_formed=well_formed)
     if preset:
         _check_preset(preset, values.get("metadata", {}), report)
@@ -104,7 +95,7 @@ def check_item(
     approval = _rule(values["approval"]) if values.get("approval") else NO_APPROVAL
     marks = apply_preset(preset, {"draft": True}) if approval.required else ()
     _check_letters(values.get("metadata", {}), ("title", *marks), report)
-    if rendered.failed or rendered.declared.misspelt or problems.errors > before:
+    if rendered.failed or rendered.declared.misspelt or rendered.problems.errors > before:
         return None
     return _spec(rendered, values, checks, approval, preset)
 
@@ -152,34 +143,6 @@ def _inputs(rendered: Rendered, values: Mapping[str, Any]) -> Mapping[str, Any]:
         return dict.fromkeys(written, UNRENDERED)
     names = [name.split(".")[1] for name in rendered.open if name.startswith("inputs.")] if rendered.open else ()
     return {**inputs, **dict.fromkeys(names, UNRENDERED)} if names else inputs
-
-
-def _reporter(rendered: Rendered, problems: Problems) -> Report:
-    def report(
-        path: tuple[str, ...],
-        code: str,
-        core: str,
-        *,
-        key: bool = False,
-        hint: str = "",
-        severity: Severity = Severity.ERROR,
-    ) -> None:
-        if any(code in _FOLLOWING.get(name, ()) for name in rendered.declared.misspelt):
-            return
-        names = frozenset((".".join(path), ".".join(path[:2]), *path[:1]))
-        if rendered.about is not None and rendered.about.isdisjoint(names):
-            return
-        written, exists = _find(rendered.declared, path)
-        subject = subject_of(rendered.declared, rendered.each)
-        problems.about(subject, written, code, core, key=key and exists, hint=hint, severity=severity)
-
-    return report
-
-
-def _find(declared: Declared, path: tuple[str, ...]) -> tuple[Written, bool]:
-    """Return the written value at a path and True, or the deepest written value on the way and False."""
-    written, exists = declared.find(path)
-    return (declared.written, False) if written.document is None or not path else (written, exists)
 
 
 def _spec(rendered: Rendered, values: Mapping[str, Any], checks: Checks, approval: ApprovalRule, preset: str) -> Spec:
@@ -404,7 +367,7 @@ def _checks(value: Mapping[str, Any], report: Report, find: FindFile, brief: Ite
             checks[name] = check
     if grounded := checks.get("grounded"):
         allow = [str(entry) for entry in grounded.get("allow", ())]
-        checks["grounded"] = {**grounded, "allow": allow, "brief": _lines_of(brief)}
+        checks["grounded"] = {**grounded, "allow": allow, "brief": "\n".join(dict.fromkeys(_words_of([*brief])))}
     return msgspec.convert(checks, Checks, strict=False)
 
 
@@ -452,19 +415,13 @@ def _is_pattern(name: str, entry: str, report: Report) -> bool:
     return not isinstance(problem, str)
 
 
-def _lines_of(values: Iterable[Json]) -> str:
-    """Return every key, text and number in some values, each on a line and once."""
-    lines: dict[str, None] = {}
-    rest = list(values)[::-1]
-    while rest:
-        value = rest.pop()
-        if isinstance(value, dict):
-            rest += [each for pair in reversed(value.items()) for each in reversed(pair)]
-        elif isinstance(value, list):
-            rest += reversed(value)
-        elif value is not None and not isinstance(value, bool):
-            lines[str(value)] = None
-    return "\n".join(lines)
+def _words_of(value: Json) -> Iterator[str]:
+    """Yield every key, text and number in a value."""
+    if isinstance(value, dict | list):
+        for inner in itertools.chain.from_iterable(value.items()) if isinstance(value, dict) else value:
+            yield from _words_of(inner)
+    elif value is not None and not isinstance(value, bool):
+        yield str(value)
 
 
 @functools.lru_cache(maxsize=64)

@@ -579,7 +579,7 @@ class Report(Protocol):
 
     def __call__(
         self,
-        path: tuple[str, ...],
+        path: Path,
         code: str,
         core: str,
         *,

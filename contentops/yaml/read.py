@@ -13,7 +13,7 @@ from typing import Any, Final
 from msgspec import structs
 
 from contentops.conflict_markers import MIDDLE, SIDE
-from contentops.errors import Diagnostic, nearest
+from contentops.errors import Diagnostic, did_you_mean
 from contentops.yaml.positions import (
     MAX_EXCERPT,
     MERGE,
@@ -461,8 +461,8 @@ class Builder:
         """Return the value of the anchor that an alias names. Raises StopReading if there is none."""
         name, width = event.anchor, len(event.anchor) + 1
         if name not in self._anchors:
-            close = nearest(name, self._anchors)
-            hint = f"did you mean `*{close}`?" if close else f'put it in quotes if it is meant as text: `"*{name}"`'
+            hint = f'put it in quotes if it is meant as text: `"*{name}"`'
+            hint = did_you_mean(f"*{name}", [f"*{one}" for one in self._anchors], hint)
             message = f"the alias `*{name}` has no anchor above it"
             raise self._stop(event, "unknown-alias", message, width=width, hint=hint)
         value = self._anchors[name]
