@@ -67,7 +67,7 @@ def carry_out(
             signals.close()
             if run is not None and exit_code_of(run) is ExitCode.DONE:
                 others = planned - len(run.outcomes)
-                if not confirmation.go_on(_first_text(project, run), others):
+                if not confirmation.go_on(_first_text(session, project, run), others):
                     finish(plan, run, confirmation, again)
                     show(f"Paused: {plural(others, 'text')} not written. To go on: `{again(run)}`")
                     return ExitCode.PAUSED
@@ -102,7 +102,7 @@ _BEGINNING = 500
 """Characters of a first text that are shown."""
 
 
-def _first_text(project: Project, run: Run) -> str:
+def _first_text(session: Session, project: Project, run: Run) -> str:
     """Return the beginning of the text that a run wrote, and where the whole is."""
     (outcome,) = run.outcomes
     text = text_of_file(project, outcome.output)
@@ -111,7 +111,7 @@ def _first_text(project: Project, run: Run) -> str:
         words = f"{words[:_BEGINNING].rpartition(' ')[0]} {ELLIPSIS}"
     lines = "\n".join(f"  {line}".rstrip() for line in visible_lines(words).split("\n"))
     spent = f"; {spent_words(run.credits, run.tokens)} spent" if run.tokens.is_known else ""
-    return f"\n{lines}\n\nThe whole text is in `{visible(outcome.output)}`{spent}."
+    return f"\n{lines}\n\nThe whole text is in `{visible(str(session.path(outcome.output)))}`{spent}."
 
 
 def _begin(signals: contextlib.ExitStack, display: Plain, stop: Stop) -> None:

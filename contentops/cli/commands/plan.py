@@ -92,7 +92,7 @@ def command(
         from contentops.cli.named_files import write_whole
 
         write_whole(session.path(out), "".join((*_pieces(plan, inputs), "\n")))
-        terminal.report(f"plan file written: `{visible(out)}`")
+        terminal.report(f"plan file written: `{visible(str(session.path(out)))}`")
     if session.as_json or form == "json":
         terminal.say_json_pieces(_pieces(plan, inputs))
     else:

@@ -96,7 +96,9 @@ def _export(session: Session, out: str) -> ExitCode:
     snapshot = site.review.snapshot()
     pages = export(site, session.path(out))
     terminal.report_findings(snapshot.findings, gap=True)
-    session.answer({"folder": out, "pages": pages}, f"{plural(pages, 'page')} written: `{visible(out)}/{INDEX}`")
+    session.answer(
+        {"folder": out, "pages": pages}, f"{plural(pages, 'page')} written: `{visible(str(session.path(out)))}/{INDEX}`"
+    )
     return ExitCode.ERROR if snapshot.plan is None else ExitCode.DONE
 
 
