@@ -19,8 +19,9 @@ from __future__ import annotations
 import enum
 import functools
 from collections.abc import Iterable, Sequence
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 _COMPARED = 30
 """The most names that `near` compares with a word in full."""
@@ -62,9 +63,9 @@ def worst(codes: Iterable[ExitCode]) -> ExitCode:
 class Location(Struct, frozen=True, order=True, gc=False):
     """A location in a file: path relative to the project root, 1-based line and column."""
 
-    file: str
-    line: int = 1
-    column: int = 1
+    file: Annotated[str, Meta(description="Relative to the project root.")]
+    line: Annotated[int, Meta(ge=1, description="The line, counted from 1.")] = 1
+    column: Annotated[int, Meta(ge=1, description="The column, in characters.")] = 1
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
@@ -85,13 +86,13 @@ class Diagnostic(Struct, frozen=True, kw_only=True):
     (empty if there is none, or a very long one) and `width` how many characters the caret line underlines.
     """
 
-    code: str
-    message: str
-    severity: Severity = Severity.ERROR
-    location: Location | None = None
-    excerpt: str = ""
-    width: int = 1
-    hint: str = ""
+    code: Annotated[str, Meta(examples=["unknown-input"], description="Stable, in kebab case.")]
+    message: Annotated[str, Meta(description="What is wrong, and where.")]
+    severity: Annotated[Severity, Meta(description="Only an error stops a command.")] = Severity.ERROR
+    location: Annotated[Location | None, Meta(description="The location; null if the finding has no file.")] = None
+    excerpt: Annotated[str, Meta(description="The source line, or empty.")] = ""
+    width: Annotated[int, Meta(ge=0, description="How many characters of the line to underline.")] = 1
+    hint: Annotated[str, Meta(description="What to do next, or empty.")] = ""
 
 
 def plural(number: int, word: str) -> str:

@@ -28,10 +28,11 @@ _Price = Annotated[int, Meta(ge=0, le=HIGHEST_PRICE * MILLION)]
 class Tokens(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The tokens that a model read (`input`) and wrote (`output`) for one text, in all calls of its job."""
 
-    input: _Number
-    output: _Number
-    cached: _Number = 0
-    """Those of `input` that its server had read before, which some servers sell for less."""
+    input: Annotated[_Number, Meta(description="Tokens of prompts.")]
+    output: Annotated[_Number, Meta(description="Tokens of answers.")]
+    cached: Annotated[
+        _Number, Meta(description="Those of `input` that the server had read before, which some sell for less.")
+    ] = 0
 
     def __add__(self, other: Tokens) -> Tokens:
         return Tokens(
@@ -63,11 +64,12 @@ def tokens_of(read: Any, wrote: Any, cached: Any = 0) -> Tokens | None:
 class TokenPrice(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The price of a million tokens, in millionths of `currency`."""
 
-    input: _Price
-    output: _Price
-    currency: Currency
-    cached: _Price | None = None
-    """Of those of the input that were cached; None: as the others."""
+    input: Annotated[_Price, Meta(description="Of prompts.")]
+    output: Annotated[_Price, Meta(description="Of answers.")]
+    currency: Annotated[Currency, Meta(description="Three capital letters.")]
+    cached: Annotated[
+        _Price | None, Meta(description="Of prompts that the model has cached. Absent: as of the others.")
+    ] = None
 
     def of(self, tokens: Tokens) -> int:
         """Return the price of tokens, in the unit of money that this module counts in."""
@@ -78,7 +80,12 @@ class TokenPrice(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
 class PaidTokens(Tokens, frozen=True, kw_only=True, gc=False):
     """The tokens of a paid text, and the price of the settings when it arrived; None: there was none."""
 
-    price: TokenPrice | None = None
+    price: Annotated[
+        TokenPrice | None,
+        Meta(
+            description="The price of a million tokens, in millionths of the currency. Absent: the settings have none."
+        ),
+    ] = None
 
     @staticmethod
     def at(price: TokenPrice | None, tokens: Tokens | None) -> PaidTokens | None:

@@ -27,13 +27,35 @@ if str(ROOT) not in sys.path:
 from contentops.cli.entry import cli  # noqa: E402 - the checkout comes first on the path
 from contentops.digest import PREFIX, Digest  # noqa: E402
 from contentops.documents.preset import NEUTRAL, PRESETS, Form, Rule  # noqa: E402
+from contentops.errors import Diagnostic, Location  # noqa: E402
 from contentops.manifests.render import ITEM_FIELDS  # noqa: E402
-from contentops.model import REQUEST_FIELDS, ApiSettings, Approval, Budget, Guards, Job, Record, Saved  # noqa: E402
-from contentops.model.approval import Comment  # noqa: E402
+from contentops.model import (  # noqa: E402
+    REQUEST_FIELDS,
+    ApiSettings,
+    Approval,
+    Budget,
+    Event,
+    Finding,
+    Guards,
+    Job,
+    JobState,
+    Note,
+    Outcome,
+    Reason,
+    Record,
+    Reference,
+    Saved,
+)
+from contentops.model.approval import ApprovalState, Comment  # noqa: E402
+from contentops.model.plan import Refusal, ReviewedChange, ReviewedJob, ReviewedText, TextInReview, Writer  # noqa: E402
+from contentops.model.plan_file import PlanOptions  # noqa: E402
+from contentops.model.run import KeptWords  # noqa: E402
+from contentops.model.steps import Step, name_of  # noqa: E402
 from contentops.schema_files import load_schema  # noqa: E402
 from contentops.state.approvals import ApprovalsHeader  # noqa: E402
 from contentops.state.codec import FileHeader, Header  # noqa: E402
 from contentops.state.jobs import JobsHeader  # noqa: E402
+from contentops.tokens import PaidTokens, TokenPrice  # noqa: E402
 from docs import command_reference, error_reference, template_reference  # noqa: E402
 from docs.command_reference import cell, prose  # noqa: E402
 
@@ -89,6 +111,7 @@ def pages() -> dict[str, str]:
         ),
         "schemas/adopt.schema.json": _with_mapped_keys(_read(SCHEMAS / "adopt.schema.json")),
         **{f"schemas/{name}.schema.json": _lines(name) for name in _FILES},
+        **{f"schemas/{name}.schema.json": _document(name) for name in _WRITTEN},
         "schemas/project.schema.json": project,
     }
 
@@ -303,6 +326,102 @@ def _request() -> Schema:
     keys["mode"] = {"enum": ["quick", "standard", "premium"]}
     keys["revision"] = {"type": ["integer", "string"]}
     return {"required": ["template", "style", "mode", "inputs"], "properties": keys}
+
+
+# --- the documents that commands print -------------------------------------------------------------------------
+
+STEP_NAMES: Final = sorted({name_of(kind) for kind in get_args(Step)})
+"""The names of all steps."""
+_WRITTEN: Final[Mapping[str, Mapping[type[msgspec.Struct], tuple[str, ...]]]] = {
+    "plan": {
+        ReviewedChange: (),
+        PlanOptions: tuple(PlanOptions.__struct_fields__),
+        Note: ("items", "credits"),
+        Refusal: (),
+        TextInReview: (),
+        Writer: (),
+        Diagnostic: (),
+    },
+    "report": {Outcome: ("credits_at_most", "tokens")},
+    "event": {Event: ()},
+    "diagnostics": {Diagnostic: ()},
+}
+"""By the name of its schema, the types of the parts of a document, and the keys of each that may be absent.
+
+What is no field of these types, such as sums, is described in the schema file itself, and stays as it is there.
+"""
+_NESTED: Final[tuple[type[msgspec.Struct], ...]] = (
+    KeptWords,
+    Finding,
+    Location,
+    PaidTokens,
+    Reason,
+    Reference,
+    ReviewedJob,
+    ReviewedText,
+    TokenPrice,
+)
+"""The types that these have."""
+_CLOSED: Final = {JobState.NEVER, JobState.GIVEN_UP, JobState.SETTLED}
+_NARROWER: Final[Mapping[type[msgspec.Struct], Mapping[str, Schema]]] = {
+    Outcome: {"credits_at_most": {"const": True}, "steps": {"items": {"enum": STEP_NAMES}}},
+    ReviewedChange: {
+        "steps": {"items": {"enum": STEP_NAMES}},
+        "approval": {"enum": [state for state in ApprovalState if state is not ApprovalState.NONE]},
+        "waits": {"items": {"allOf": [{"$ref": "#/$defs/Reference"}, {"required": ["wait"]}]}},
+    },
+    ReviewedJob: {"state": {"enum": [state for state in JobState if state not in _CLOSED]}},
+}
+"""What a type cannot say of its keys."""
+
+
+def _document(name: str) -> str:
+    """Return the schema of what a command prints, with the parts that are types of the program."""
+    kinds = _WRITTEN[name]
+    schema = json.loads(_read(SCHEMAS / f"{name}.schema.json"))
+    _, found = msgspec.json.schema_components([*kinds])
+    types = {kind.__name__: kind for kind in (*_NESTED, *kinds)}
+    parts = {
+        part: _part(types[part], one, kinds.get(types[part], ())) if part in types else _without_default(one)
+        for part, one in found.items()
+    }
+    if name == "event":
+        event = parts.pop("Event")
+        first = schema["properties"]["format_version"]
+        schema |= {"required": ["format_version", *event["required"]]}
+        schema["properties"] = {"format_version": first, **event["properties"]}
+    if "Outcome" in parts:
+        # The sum of tokens is written as these keys.
+        total = {key: {"$ref": f"#/definitions/{key}"} for key in ("tokens", "money", "tokens_unknown", "unpriced")}
+        outcome = parts["Outcome"]
+        parts["Outcome"] = {**outcome, "properties": {**outcome["properties"], **total}}
+    for unused in ("TokenSum", "ApprovalState", "JobState"):
+        parts.pop(unused, None)
+    if parts:
+        schema["definitions"] |= {part.lower(): one for part, one in parts.items()}
+    return re.sub(r"#/\$defs/(\w+)", lambda found: f"#/definitions/{found[1].lower()}", _json(schema))
+
+
+def _part(kind: type[msgspec.Struct], schema: Schema, absent: tuple[str, ...]) -> Schema:
+    """Return the schema of a part of a document; `absent` may be left out, as every default of some types."""
+    omits = kind.__struct_config__.omit_defaults
+    keys: dict[str, Schema] = dict(_without_default(schema)["properties"])
+    required = []
+    for one in structs.fields(kind):
+        key = one.encode_name
+        if not omits or one.required:
+            required += [key] if key not in absent else []
+        elif one.default is None:
+            # The file leaves the key out.
+            (kept, _) = keys[key]["anyOf"]
+            keys[key] = {"description": keys[key]["description"], **kept}
+        elif one.default is False:
+            keys[key] = {"description": keys[key]["description"], "const": True}
+        if more := _NARROWER.get(kind, {}).get(key):
+            # What stands next to a `$ref` does not count.
+            keys[key] = {**{word: said for word, said in keys[key].items() if word != "$ref"}, **more}
+    sealed = {"additionalProperties": False} if kind is Writer else {}
+    return {"type": "object", **sealed, **({"required": required} if required else {}), "properties": keys}
 
 
 def _with_item_names(text: str) -> str:

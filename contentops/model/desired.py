@@ -6,9 +6,9 @@ import enum
 import functools
 import operator
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from contentops.digest import NOTHING, Digest, digest_json
 from contentops.errors import Diagnostic, Location
@@ -104,11 +104,14 @@ class Reading(Struct, frozen=True, gc=False):
 class Reference(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One item whose text was asked for."""
 
-    id: ItemId
-    text: Digest = NOTHING
-    """Of its title and body as they were read; empty: it has none that can be used, or a mention reads its address."""
-    wait: WaitReason | None = None
-    """Why it has none."""
+    id: Annotated[ItemId, Meta(description="The item.")]
+    text: Annotated[
+        Digest, Meta(description="Digest of its title and body as they were read. Absent: none is read.")
+    ] = NOTHING
+    wait: Annotated[
+        WaitReason | None,
+        Meta(description="Why its text cannot be used yet; `changes`: this plan replaces it. Absent: it can be used."),
+    ] = None
 
 
 class AcceptedTexts(Struct, frozen=True, kw_only=True):

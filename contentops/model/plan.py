@@ -74,13 +74,12 @@ class Action(enum.StrEnum):
 class Reason(Struct, frozen=True, kw_only=True):
     """Why an item changes: a kebab-case kind, the field, its values before and after, and the cause."""
 
-    kind: Word
-    field: str = ""
-    before: Json = None
-    after: Json = None
-    cause: str = ""
-    """Such as: var `year` in contentops.yaml:12:9."""
-    detail: str = ""
+    kind: Annotated[Word, Meta(description="In kebab case.")]
+    field: Annotated[str, Meta(description="Such as `inputs.topic`, or empty.")] = ""
+    before: Annotated[Json, Meta(description="Any JSON value; null where there was none.")] = None
+    after: Annotated[Json, Meta(description="Any JSON value; null where there is none.")] = None
+    cause: Annotated[str, Meta(description="The shared cause, or empty.")] = ""
+    detail: Annotated[str, Meta(description="In words, or empty.")] = ""
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -319,24 +318,31 @@ class Change(Struct, frozen=True, kw_only=True):
 class ReviewedJob(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A job, as far as a plan file has it."""
 
-    request_id: RequestId
-    job_id: str
-    state: JobState
-    digest: _FileDigest
-    error: str
-    submitted_at: str = ""
+    request_id: Annotated[RequestId, Meta(description="The id of the submit.")]
+    job_id: Annotated[str, Meta(description="The server's id for it, or empty.")]
+    state: Annotated[JobState, Meta(description="How far the job is.")]
+    digest: Annotated[_FileDigest, Meta(description="The digest of its request.")]
+    error: Annotated[str, Meta(description="The server's words, or empty.")]
+    submitted_at: Annotated[str, Meta(description="When it was ordered (UTC). Absent: not known.")] = ""
 
 
 class ReviewedText(Struct, frozen=True, kw_only=True):
     """A `Promote` step, as far as a plan file has it."""
 
-    environment: str
-    path: str
-    expects: _FileDigest
-    body: _FileDigest
-    generated: _FileDigest
-    generated_at: str
-    carries: tuple[str, ...] = ()
+    environment: Annotated[
+        str, Meta(description="The environment of the text; empty: the project without an environment.")
+    ]
+    path: Annotated[str, Meta(description="The file of the text in that environment.")]
+    expects: Annotated[_FileDigest, Meta(description="The digest of that file.")]
+    body: Annotated[_FileDigest, Meta(description="The digest of that file without its front matter.")]
+    generated: Annotated[
+        _FileDigest, Meta(description="The digest of the generated body; it differs from `body` if a person edited it.")
+    ]
+    generated_at: Annotated[str, Meta(description="When a job made it (UTC).")]
+    carries: Annotated[
+        tuple[str, ...],
+        Meta(description="Front matter keys that are promoted because no manifest sets them."),
+    ] = ()
 
 
 class ReviewedChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -345,39 +351,78 @@ class ReviewedChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
     The file omits an empty attribute that has a default here.
     """
 
-    id: ItemId
-    action: Action
-    names: tuple[_StepName, ...] = field(name="steps")
-    credits: Count
-    credits_worst: Count
-    credits_at_most: bool = False
-    exact_money: Mapping[Currency, _Amount] = field(name="money_at_most", default_factory=dict)
-    exact_money_worst: Mapping[Currency, _Amount] = field(name="money_worst", default_factory=dict)
-    tokens: PaidTokens | None = field(name="tokens_at_most", default=None)
-    submits: Count
-    retries: Count
-    attempt: Count
-    reasons: tuple[Reason, ...]
-    target: str
-    source: str
-    renamed_from: ItemId | None
-    digest: _FileDigest
-    publish_on: str = ""
-    record_digest: _FileDigest = field(name="record")
-    file_digest: _FileDigest = field(name="file")
-    body: _FileDigest
-    remote_body: _FileDigest = field(name="remote")
-    front: Mapping[str, Json]
-    title: str | None
-    job: ReviewedJob | None = field(name="entry")
-    promotion: ReviewedText | None = field(name="promotes")
-    collected_jobs: tuple[ReviewedJob, ...] = field(name="drains")
-    blocked: str
-    claimed_by: str = field(name="holder")
-    hint: str
-    approval: ApprovalState = ApprovalState.NONE
-    waits: tuple[Reference, ...] = ()
-    frame: _FileDigest = NOTHING
+    id: Annotated[ItemId, Meta(description="The item.")]
+    action: Annotated[Action, Meta(description="What the plan does with the item.")]
+    names: Annotated[tuple[_StepName, ...], Meta(description="The remaining steps, in order.")] = field(name="steps")
+    credits: Annotated[Count, Meta(description="Its cost.")]
+    credits_worst: Annotated[Count, Meta(description="Its highest cost, if every allowed retry is needed.")]
+    credits_at_most: Annotated[
+        bool,
+        Meta(
+            description="Whether the credits are an upper bound, because the inputs of a screenplay state no "
+            "pages. Absent: they are exact."
+        ),
+    ] = False
+    exact_money: Annotated[
+        Mapping[Currency, _Amount],
+        Meta(
+            description="The most that models may cost, by currency, as exact decimals. Absent: no model, or no "
+            "`price`."
+        ),
+    ] = field(name="money_at_most", default_factory=dict)
+    exact_money_worst: Annotated[
+        Mapping[Currency, _Amount], Meta(description="The same with every retry that `checks` allow.")
+    ] = field(name="money_worst", default_factory=dict)
+    tokens: Annotated[PaidTokens | None, Meta(description="The most tokens of one generation. Absent: no model.")] = (
+        field(name="tokens_at_most", default=None)
+    )
+    submits: Annotated[Count, Meta(description="How many submits it pays for.")]
+    retries: Annotated[Count, Meta(description="How many more generations it may pay for if texts fail their checks.")]
+    attempt: Annotated[Count, Meta(description="The number of the submit, if there is one.")]
+    reasons: Annotated[tuple[Reason, ...], Meta(description="Why; the kinds are in the reference.")]
+    target: Annotated[str, Meta(description="The file that will be written.")]
+    source: Annotated[str, Meta(description="The recorded file, if it differs from `target`.")]
+    renamed_from: Annotated[ItemId | None, Meta(description="The old id.")]
+    digest: Annotated[_FileDigest, Meta(description="The digest of the request; empty for an orphan.")]
+    publish_on: Annotated[str, Meta(description="The day it is due. Absent: none.")] = ""
+    record_digest: Annotated[_FileDigest, Meta(description="The digest of the record before the change, or empty.")] = (
+        field(name="record")
+    )
+    file_digest: Annotated[_FileDigest, Meta(description="The digest of the file before the change, or empty.")] = (
+        field(name="file")
+    )
+    body: Annotated[_FileDigest, Meta(description="The digest of that file without its front matter.")]
+    remote_body: Annotated[
+        _FileDigest, Meta(description="The digest of the text that a refresh found on the server, or empty.")
+    ] = field(name="remote")
+    front: Annotated[Mapping[str, Json], Meta(description="Front matter keys to write; null removes the key.")]
+    title: Annotated[str | None, Meta(description="The title to write, if the manifest sets one.")]
+    job: Annotated[ReviewedJob | None, Meta(description="The open job that answers the request.")] = field(name="entry")
+    promotion: Annotated[ReviewedText | None, Meta(description="The text to promote from another environment.")] = (
+        field(name="promotes")
+    )
+    collected_jobs: Annotated[tuple[ReviewedJob, ...], Meta(description="Other open jobs of the item.")] = field(
+        name="drains"
+    )
+    blocked: Annotated[str, Meta(description="Why the item is blocked, in kebab case, or empty.")]
+    claimed_by: Annotated[
+        str,
+        Meta(description="The process that works on a pending item, such as `apply on HOST`; otherwise empty."),
+    ] = field(name="holder")
+    hint: Annotated[str, Meta(description="What to do, or empty.")]
+    approval: Annotated[
+        ApprovalState,
+        Meta(description="The approval state of the present text; absent: no approval needed, or no text."),
+    ] = ApprovalState.NONE
+    waits: Annotated[
+        tuple[Reference, ...],
+        Meta(
+            description="The texts that the item waits for; its credits are then the maximum cost later. Absent: none."
+        ),
+    ] = ()
+    frame: Annotated[
+        _FileDigest, Meta(description="If the item waits: the digest of its request, with placeholders for the texts.")
+    ] = NOTHING
 
     @property
     def money(self) -> dict[str, int]:
@@ -417,38 +462,40 @@ def record_digest(record: Record | None) -> Digest:
 class Note(Struct, frozen=True, kw_only=True):
     """A note of a plan that is no change, such as an orphan."""
 
-    kind: Word
-    message: str
-    id: ItemId | None = None
-    hint: str = ""
-    items: tuple[ItemId, ...] = ()
-    """The first items, if it is about several."""
-    credits: Count = 0
-    """The price of these."""
+    kind: Annotated[Word, Meta(description="In kebab case.")]
+    message: Annotated[str, Meta(description="The note in words.")]
+    id: Annotated[ItemId | None, Meta(description="The item, or empty.")] = None
+    hint: Annotated[str, Meta(description="What to do, or empty.")] = ""
+    items: Annotated[
+        tuple[ItemId, ...],
+        Meta(description="The items of a note about several items, such as `same-request`; the first 20."),
+    ] = ()
+    credits: Annotated[Count, Meta(description="The cost of these items.")] = 0
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
     """A guard that refuses this plan: its numbers, and the flag that overrides it."""
 
-    guard: Word
-    message: str
-    flag: str = ""
+    guard: Annotated[Word, Meta(description="In kebab case.")]
+    message: Annotated[str, Meta(description="Why the guard refuses.")]
+    flag: Annotated[str, Meta(description="The flag that overrides it, or the command to run first, or empty.")] = ""
 
 
 class TextInReview(Struct, frozen=True, kw_only=True):
     """A text that a pull request changes and that waits for approval."""
 
-    id: ItemId
-    output: str
+    id: Annotated[ItemId, Meta(description="The item.")]
+    output: Annotated[str, Meta(description="The file with its text.")]
 
 
 class Writer(Struct, frozen=True, kw_only=True):
     """The model of the settings that writes the texts of a plan, and how, as `api` has it."""
 
-    model: str
-    passes: str
-    max_tokens: int
-    """The most tokens of one answer; 0: by the mode and the length of the text."""
+    model: Annotated[str, Meta(description="Its name on its server.")]
+    passes: Annotated[str, Meta(description="How it writes: `one` or `staged`.")]
+    max_tokens: Annotated[
+        int, Meta(ge=0, description="The most tokens of one answer; 0: by the mode and the length of the text.")
+    ]
 
 
 class PlanFacts(Struct, frozen=True, kw_only=True):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Annotated
 
-from msgspec import Struct, ValidationError, convert
+from msgspec import Meta, Struct, ValidationError, convert
 
 from contentops.digest import Digest, digest_json
 from contentops.errors import Diagnostic, InputError, Refused
@@ -25,17 +26,22 @@ CHECKSUM = "checksum"
 class PlanOptions(Struct, frozen=True, kw_only=True):
     """The options of the command line that a plan was made with."""
 
-    variables: tuple[str, ...]
-    select: tuple[str, ...]
-    exclude: tuple[str, ...]
-    replace: tuple[ItemId, ...]
-    on_edit: OnEdit | None
-    on_source_change: OnSourceChange | None
-    prune: bool
-    refresh: bool
-    drafts: bool
-    changed_from: str = ""
-    canary: int | None = None
+    variables: Annotated[tuple[str, ...], Meta(description="`--var`, as given.")]
+    select: Annotated[tuple[str, ...], Meta(description="`--select`, as given, with dates in full.")]
+    exclude: Annotated[tuple[str, ...], Meta(description="`--exclude`, the same.")]
+    replace: Annotated[tuple[ItemId, ...], Meta(description="The items to generate again.")]
+    on_edit: Annotated[OnEdit | None, Meta(description="What happens to edited texts; null: as the manifests say.")]
+    on_source_change: Annotated[
+        OnSourceChange | None,
+        Meta(description="What happens to texts whose sources changed; null: as the manifests say."),
+    ]
+    prune: Annotated[bool, Meta(description="Whether records and unedited files of items in no manifest are removed.")]
+    refresh: Annotated[bool, Meta(description="Whether the server was checked for edits.")]
+    drafts: Annotated[bool, Meta(description="Whether draft outlines are also promoted and saved to other servers.")]
+    changed_from: Annotated[str, Meta(description="The commit, or empty. Only `plan` has it.")] = ""
+    canary: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="Only the first generations, this many; null: all.")
+    ] = None
 
 
 class PlanCounts(Struct, frozen=True, kw_only=True):

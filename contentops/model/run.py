@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
+from typing import Annotated
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from contentops.digest import short
 from contentops.model.approval import Approval
@@ -31,39 +32,44 @@ class Result(enum.StrEnum):
 class KeptWords(Struct, frozen=True, kw_only=True):
     """A section whose edit was kept when a new text was merged."""
 
-    heading: str
-    """With its marks; of the text before the first heading those very words."""
-    new: str = ""
-    """What the new text has there instead; empty: nothing."""
+    heading: Annotated[str, Meta(description="The heading with its `#`.")]
+    new: Annotated[str, Meta(description="The unused new text of this section, or empty.")] = ""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
     """The outcome of one item in a run."""
 
-    id: ItemId
-    action: Action
-    result: Result
-    steps: tuple[str, ...] = ()
-    """The names of the steps that were carried out."""
-    credits: int = 0
-    """Spent on it in this run."""
-    credits_at_most: bool = False
-    """They are an upper bound, as the price depends on how long the text became."""
-    credits_unknown: int = 0
-    """Also spent if the server accepted a submit of this run whose answer was lost."""
+    id: Annotated[ItemId, Meta(description="The item.")]
+    action: Annotated[Action, Meta(description="What the plan did with the item.")]
+    result: Annotated[
+        Result, Meta(description="`late`: the job still runs; `pending`: not finished, or another process has it.")
+    ]
+    steps: Annotated[tuple[str, ...], Meta(description="The steps that were carried out.")] = ()
+    credits: Annotated[int, Meta(ge=0, description="Credits spent on it in this run.")] = 0
+    credits_at_most: Annotated[
+        bool,
+        Meta(
+            description="Whether the credits are an upper bound, because the inputs of a screenplay state no "
+            "pages. Absent: they are exact."
+        ),
+    ] = False
+    credits_unknown: Annotated[
+        int,
+        Meta(ge=0, description="Credits that are also spent on it if the server accepted a submit with a lost answer."),
+    ] = 0
     tokens: TokenSum = TokenSum()
     """Of the models whose answers arrived in this run, also of failed jobs."""
-    output: str = ""
-    copy: str = ""
-    """The path of a copy of the edited file that a new text replaced, or empty."""
-    kept: tuple[KeptWords, ...] = ()
-    """The sections whose edits were kept, with the new text that was not taken."""
-    left_out: Mapping[str, Json] = field(default_factory=dict)
-    """What the front matter said that the new text itself began with, but for its title and the manifest's own keys."""
-    findings: tuple[Finding, ...] = ()
-    """What its checks found in the text that was written, or blocked."""
-    error: str = ""
-    hint: str = ""
+    output: Annotated[str, Meta(description="The file, or empty.")] = ""
+    copy: Annotated[str, Meta(description="A copy of the edited text that was replaced, or empty.")] = ""
+    kept: Annotated[tuple[KeptWords, ...], Meta(description="Edited sections that a merge kept.")] = ()
+    left_out: Annotated[Mapping[str, Json], Meta(description="Front matter of the new text that was not written.")] = (
+        field(default_factory=dict)
+    )
+    findings: Annotated[
+        tuple[Finding, ...], Meta(description="Findings of the checks in the written or blocked text.")
+    ] = ()
+    error: Annotated[str, Meta(description="The server's words, or empty.")] = ""
+    hint: Annotated[str, Meta(description="What to do, or empty.")] = ""
 
 
 class Run(Struct, frozen=True, kw_only=True):
@@ -118,12 +124,19 @@ class Event(Struct, frozen=True, kw_only=True):
     `kind`: run-started, item-started, step-started, step-done, progress, waiting, item-done, note, run-done.
     """
 
-    kind: str
-    at: str
-    """ISO time, UTC."""
-    item: str = ""
-    step: str = ""
-    data: Mapping[str, Json] = field(default_factory=dict)
+    kind: Annotated[
+        str,
+        Meta(
+            description="run-started, item-started, step-started, step-done, progress, waiting, item-done, note or "
+            "run-done; ignore what you do not know."
+        ),
+    ]
+    at: Annotated[str, Meta(description="ISO time, UTC.")]
+    item: Annotated[str, Meta(description="The item, or empty.")] = ""
+    step: Annotated[str, Meta(description="The step, or empty.")] = ""
+    data: Annotated[Mapping[str, Json], Meta(description="More about it; keys depend on the kind.")] = field(
+        default_factory=dict
+    )
 
 
 # --- history -------------------------------------------------------------------------------------------------

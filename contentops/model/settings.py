@@ -249,13 +249,11 @@ NO_CHECKS = Checks()
 class Finding(Struct, frozen=True, kw_only=True):
     """One finding of a check in one text."""
 
-    check: str
-    """The key of the check in `checks`: `words`, `contains`, ..."""
-    level: Level
-    message: str
-    line: int = 0
-    """The line of the file (1-based), or 0 where it is about the text as a whole."""
-    hint: str = ""
+    check: Annotated[str, Meta(description="The key under `checks`.")]
+    level: Annotated[Level, Meta(description="Whether the text was written.")]
+    message: Annotated[str, Meta(description="What was found.")]
+    line: Annotated[int, Meta(ge=0, description="The line in the body; 0 means the whole text.")] = 0
+    hint: Annotated[str, Meta(description="What to do, or empty.")] = ""
 
     @property
     def words(self) -> str:
