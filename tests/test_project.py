@@ -181,9 +181,10 @@ def test_unusable_address_is_refused(tmp_path: Path, url: str, code: str) -> Non
     ("api: {base_url: 'https://me:hunter22@x.y', dialect: v9}", "hunter22"),
     ("api: {base_url: 'https://x.y?k=hunter22', dialect: v9}", "hunter22"),
     ("api: {key: hunter22, base_url: 'http://x.y'}", "hunter22"),
+    ("ledger: 'me:hunter22 is @ h'\napi: {dialect: v9}", "hunter22"),
     ("api: {key_env: hunter-22, base_url: 'http://x.y'}", "hunter-22"),
     ("environments: {a: {api: {token: hunter22, base_url: 'http://x.y'}}}", "hunter22"),
-], ids=["password", "query", "key", "key-env", "environment"])  # fmt: skip
+], ids=["password", "query", "key", "ledger", "key-env", "environment"])  # fmt: skip
 def test_secret_in_the_file_is_shown_by_no_finding(tmp_path: Path, text: str, secret: str) -> None:
     """A credential is not repeated, neither by the finding about it nor by others in its line."""
     problems = findings_of(tmp_path, f"project: x\n{text}\n")

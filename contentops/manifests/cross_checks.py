@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from msgspec import Struct, field, structs
+from msgspec import Struct, field
 
 from contentops.digest import Digest
 from contentops.documents.paths import OWN_ENDINGS, collision_key, folders, is_own
@@ -59,15 +59,22 @@ def inputs_of(results: Sequence[FileResult]) -> tuple[str, ...]:
 
 
 def _at(
-    sources: Sources, code: str, message: str, location: Location | None, hint: str = "", text: str = ""
+    sources: Sources,
+    code: str,
+    message: str,
+    location: Location | None,
+    hint: str = "",
+    text: str = "",
+    severity: Severity = Severity.ERROR,
 ) -> Diagnostic:
-    """Return an error with its location and source line; `text` is underlined if it is at that location."""
+    """Return a finding with its location and source line; `text` is underlined if it is at that location."""
     if location is None:
-        return Diagnostic(code=code, message=message, hint=hint)
+        return Diagnostic(code=code, message=message, severity=severity, hint=hint)
     source, start = sources(location.file), location.column - 1
     rest = source.line(location.line)[start : start + MAX_EXCERPT].rstrip()
     width = next((len(form) for form in (text, f'"{text}"', f"'{text}'") if text and rest.startswith(form)), len(rest))
-    return finding_at(source, code, message, (location.line, location.column), width=width, hint=hint)
+    at = (location.line, location.column)
+    return finding_at(source, code, message, at, width=width, hint=hint, severity=severity)
 
 
 def _check_ids(results: Sequence[FileResult]) -> Iterator[Diagnostic]:
@@ -278,8 +285,7 @@ def _check_days(results: Sequence[FileResult], sources: Sources) -> Iterator[Dia
                 f"item `{spec.id}` is due on {spec.publish_on}, before texts that it is made from: {', '.join(later)}"
             )
             hint = "it waits for them: give them an earlier `publish_on`, or this one a later day"
-            problem = _at(sources, "due-before-source", message, spec.location, hint)
-            yield structs.replace(problem, severity=Severity.WARNING)
+            yield _at(sources, "due-before-source", message, spec.location, hint, severity=Severity.WARNING)
 
 
 # --- moves and variables -----------------------------------------------------------------------------------
@@ -313,8 +319,7 @@ def _check_moved(results: Sequence[FileResult], sources: Sources) -> Iterator[Di
         if complete and entry.new not in declared and entry.new != entry.old:
             message = f"`moved` renames to `{entry.new}`, which is not declared"
             hint = _hint_to_nothing(entry.new, sorted(declared - news.keys()))
-            problem = _at(sources, "moved-to-nothing", message, entry.location, hint)
-            yield structs.replace(problem, severity=Severity.WARNING)
+            yield _at(sources, "moved-to-nothing", message, entry.location, hint, severity=Severity.WARNING)
     places = {entry.old: entry.location for entry in moved}
     for nodes in _rings({entry.old: {entry.new} for entry in moved if entry.new != entry.old}):
         ring = _from_first(nodes)
@@ -388,8 +393,7 @@ def _check_groups(results: Sequence[FileResult], sources: Sources) -> Iterator[D
                 f"`checks.similar` of item `{spec.id}` compares within `tag:{tag}`, but no other item has this tag"
             )
             hint = did_you_mean(tag, tagged, "give the tag to the items that it is compared with")
-            problem = _at(sources, "empty-group", message, spec.location, hint)
-            yield structs.replace(problem, severity=Severity.WARNING)
+            yield _at(sources, "empty-group", message, spec.location, hint, severity=Severity.WARNING)
 
 
 class FileResult(Struct, kw_only=True):

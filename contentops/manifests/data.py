@@ -57,7 +57,7 @@ def read_rows(path: str, data: bytes, sheet: str = "") -> tuple[list[DataRow], l
     if ending == "xlsx":
         from contentops.manifests.workbook import read_workbook  # start-up: few projects have workbooks
 
-        entries, findings = iter(read_workbook(path, data, sheet)), []
+        entries, findings = read_workbook(path, data, sheet), []
     elif ending in {"yaml", "yml"}:
         document, findings = read_yaml(path, data)
         entries = _yaml_entries(document)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct, structs
 
 from contentops.documents.preset import NEUTRAL
-from contentops.errors import Diagnostic, nearest
+from contentops.errors import Diagnostic, did_you_mean, nearest
 from contentops.manifests.values import entry_hint, in_order, misspelt
 from contentops.model import Json
 from contentops.schema_files import load_schema
@@ -376,8 +376,7 @@ def _wrong_value(problem: _Problem) -> Iterator[Violation]:
     value = problem.value
     stated = problem.argument if isinstance(problem.argument, list) else [problem.argument]
     allowed = [entry for entry in stated if entry is not None]
-    close = nearest(value.lower(), [str(entry) for entry in allowed]) if isinstance(value, str) else None
-    hint = f"did you mean `{close}`?" if close else ""
+    hint = did_you_mean(value.lower(), map(str, allowed)) if isinstance(value, str) else ""
     if isinstance(value, str) and any(not isinstance(entry, str) and str(entry) == value for entry in allowed):
         hint = "remove the quotes"
     if isinstance(value, bool) and "off" in allowed:

@@ -16,7 +16,7 @@ from io import BytesIO
 from typing import Any, Final
 
 from contentops.errors import Diagnostic, Location, did_you_mean
-from contentops.manifests.values import MAX_FINDINGS, TITLE_HINT, DataRow, header_problems
+from contentops.manifests.values import TITLE_HINT, DataRow, header_problems
 from contentops.yaml.positions import Source, StopReading, finding_at
 from contentops.yaml.read import MAX_BYTES
 from contentops.yaml.syntax import UNWANTED
@@ -54,27 +54,17 @@ _BROKEN: Final = (
 """What a damaged file makes openpyxl raise."""
 
 
-def read_workbook(path: str, data: bytes, sheet: str) -> list[DataRow | Diagnostic]:
-    """Return the rows of a sheet, and findings up to the limit of a file.
-
-    `sheet` may be empty if the workbook has only one.
-    """
-    entries: list[DataRow | Diagnostic] = []
-    problems = 0
+def read_workbook(path: str, data: bytes, sheet: str) -> Iterator[DataRow | Diagnostic]:
+    """Yield the rows of a sheet, and findings; `sheet` may be empty if the workbook has only one."""
     try:
         with warnings.catch_warnings():  # about features that we do not read
             warnings.simplefilter("ignore")
-            for entry in _Sheet(path, *_opened(path, data, sheet)).rows():
-                entries.append(entry)
-                problems += isinstance(entry, Diagnostic)
-                if problems >= MAX_FINDINGS:
-                    break
+            yield from _Sheet(path, *_opened(path, data, sheet)).rows()
     except StopReading as stop:
-        entries.append(stop.finding)
+        yield stop.finding
     except _BROKEN as error:
         reason = " ".join(str(error).split())[:80] or type(error).__name__
-        entries.append(_finding(path, f"`{path}` is not a readable workbook: {reason}", _SAVE_AGAIN, "bad-workbook"))
-    return entries
+        yield _finding(path, f"`{path}` is not a readable workbook: {reason}", _SAVE_AGAIN, "bad-workbook")
 
 
 _SAVE_AGAIN: Final = "open it in Excel or LibreOffice, and save it as .xlsx"

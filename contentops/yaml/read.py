@@ -41,7 +41,7 @@ _NAME: Final = r"""["']?(?:key|key_env|user_env|user_id|(?:[\w-]*[_-])?(?:(?:api
 _ALONE: Final = rf"(?ix)\s*(?:-\s+)*{_NAME}\s*[:=]?\s*(?P<value>\S.*)?"
 _INSIDE: Final = rf"(?ix)[{{,]\s*{_NAME}\s*:\s*(?P<value>\S.*)"
 _LOGIN: Final = re.compile(r"://(?P<value>[^\s\"']*)@")
-_QUERY: Final = re.compile(r"(?i)base_url[\"']?\s*:\s*(?P<value>[^\s,}]*\?[^\s,}]*)")
+_ADDRESS: Final = re.compile(r"(?i)(?:base_url|ledger)[\"']?\s*:\s*(?P<value>[^\s,}][^,}]*[?@][^,}]*)")
 _GOES_ON: Final = re.compile(r"[|>\"'&!]|$")
 _OURS: Final = "key: value"
 """An example in hints, which reveals nothing."""
@@ -90,7 +90,7 @@ def _spans(line: str) -> tuple[tuple[int, int], ...]:
     if not match or not match["value"]:
         match = re.search(_INSIDE, line)
     named = ((match.start("value"), len(line.rstrip())),) if match and match["value"] else ()
-    return (*named, *(match.span("value") for one in (_LOGIN, _QUERY) for match in one.finditer(line)))
+    return (*named, *(match.span("value") for one in (_LOGIN, _ADDRESS) for match in one.finditer(line)))
 
 
 def _continues_secret(source: Source, number: int, line: str) -> bool:
