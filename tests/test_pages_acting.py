@@ -139,7 +139,7 @@ def test_the_command_line_lists_what_people_wrote(shop: Path, invoke: Run) -> No
     """Each text with a digest that restores it, whether git or only a copy has it."""
     browser = Browser(shop, person=PERSON)
     save(browser, title="One", body="First words.\n")
-    git(shop, "commit", "-qam", "edited")
+    git(shop, "commit", "-qam", "edited", "--date=2026-01-01T00:00:00Z")
     save(browser, title="Two", body="Second words.\n")
     git(shop, "checkout", "HEAD^", "--", "out")
     listed = invoke("restore", ITEM, "--json", cwd=shop).json["unpaid"]
