@@ -269,14 +269,31 @@ def short(value: Json, width: int = 60) -> str:
 
 
 def short_pair(before: Json, after: Json, width: int = 60) -> tuple[str, str]:
-    """Two values as by `short`, cut so that the first difference of two long texts is visible."""
-    if isinstance(before, str) and isinstance(after, str) and max(len(before), len(after)) + 2 > width:
-        pairs = enumerate(zip(before, after, strict=False))
-        same = next((at for at, (old, new) in pairs if old != new), min(len(before), len(after)))
-        start = same - width // 3
-        if start >= 2:
-            return short(ELLIPSIS + before[start:], width), short(ELLIPSIS + after[start:], width)
+    """Two values as by `short`, cut so that the first difference of two long texts, lists or maps is visible."""
+    if isinstance(before, str) and isinstance(after, str):
+        start = _start(before, after, width)
+        return short(ELLIPSIS * bool(start) + before[start:], width), short(
+            ELLIPSIS * bool(start) + after[start:], width
+        )
+    if isinstance(before, list | dict) and isinstance(after, list | dict):
+        old, new = (visible(_literal(value, _COMPARED)) for value in (before, after))
+        start = _start(old, new, width)
+        return clip(ELLIPSIS * bool(start) + old[start:], width), clip(ELLIPSIS * bool(start) + new[start:], width)
     return short(before, width), short(after, width)
+
+
+_COMPARED: Final = 10_000
+"""Characters of a list or map in which the first difference is looked for."""
+
+
+def _start(before: str, after: str, width: int) -> int:
+    """Return where to begin to show two texts of which one is too long, so that their first difference is visible."""
+    if max(len(before), len(after)) + 2 <= width:
+        return 0
+    pairs = enumerate(zip(before, after, strict=False))
+    same = next((at for at, (old, new) in pairs if old != new), min(len(before), len(after)))
+    start = same - width // 3
+    return start if start >= 2 else 0
 
 
 @functools.cache

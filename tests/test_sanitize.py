@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.sanitize import bounded, json_text, short, visible
+from contentops.sanitize import bounded, json_text, short, short_pair, visible
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -45,6 +45,17 @@ def test_short_is_short_and_harmless(value: object, width: int) -> None:
     line = short(value, width)
     assert len(line) <= width
     assert not _OBEYED & set(line)
+
+
+def test_a_pair_shows_where_two_long_values_differ() -> None:
+    """Texts, lists and maps; what is short or of two kinds is shown from its start."""
+    begun = "a roof terrace, a kitchen for all, five minutes to the river"
+    old, new = short_pair([begun, "189 euros"], [begun, "195 euros"], 40)
+    assert (old[0], "189 euros" in old, "195 euros" in new, len(old) <= 40) == ("…", True, True, True)
+    old, new = short_pair({"a": begun, "b": 1}, {"a": begun, "b": 2}, 40)
+    assert (old[-7:], new[-7:]) == ('"b": 1}', '"b": 2}')
+    assert short_pair(["a"], ["b"]) == ('["a"]', '["b"]')
+    assert short_pair(begun * 2, [1], 20)[0] == short(begun * 2, 20)
 
 
 def test_short_stops_at_nesting_no_one_can_follow() -> None:
