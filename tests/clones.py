@@ -191,7 +191,7 @@ _MADE: dict[str, Path] = {}
 def copy_once(name: str, target: Path, make: Callable[[Path], None], factory: pytest.TempPathFactory) -> None:
     """Fills `target` with what `make` makes: once, and copied ever after."""
     if name not in _MADE:
-        template = factory.mktemp(name)
+        template = factory.mktemp("made")
         make(template)
         _MADE[name] = template
     shutil.copytree(_MADE[name], target, dirs_exist_ok=True, symlinks=True)

@@ -2,16 +2,20 @@
 
 import asyncio
 import re
+from email.utils import parseaddr
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from contentops.operations.opening import HERE, open_project
 from contentops.pages.app import create_app
 from contentops.pages.security import Keys
 from contentops.pages.site import Links, Site
+from tests.clones import copy_once, git
+from tests.running import Run
 
 ADDRESS = "http://127.0.0.1:8767"
 FILES = {
@@ -24,6 +28,31 @@ FILES = {
         """,
 }
 """A project of one item."""
+
+
+def make_demo(invoke: Run, target: Path, factory: pytest.TempPathFactory, rules: str = "", *, person: str = "") -> Path:
+    """Return a project in `target` that `init` starts, with its four texts; with a person, committed in git.
+
+    `rules`: more defaults of its items, as YAML.
+    """
+    name, email = parseaddr(person)
+
+    def make(folder: Path) -> None:
+        root = folder / "demo"
+        assert invoke("init", "demo", cwd=folder).code == 0
+        manifest = root / "content" / "articles.yaml"
+        manifest.write_text(manifest.read_text("utf-8").replace("generator\n", f"generator\n{rules}", 1), "utf-8")
+        if person:
+            git(root, "init", "--quiet", "--initial-branch=main")
+            git(root, "config", "user.name", name)
+            git(root, "config", "user.email", email)
+        assert invoke("apply", "--yes", cwd=root).code == 0
+        if person:
+            git(root, "add", "--all")
+            git(root, "-c", f"user.name={name}", "commit", "--quiet", "--message=made")
+
+    copy_once(f"demo {rules}{person}", target, make, factory)
+    return target / "demo"
 
 
 class Browser:

@@ -132,6 +132,17 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             importlib.import_module(f"tests.{name}")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> object:
+    """The garbage collector passes over what is loaded for all tests: to look at it again takes a third of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the tests of the other part."""

@@ -12,9 +12,9 @@ from contentops.model import ItemId
 from contentops.operations.commit import CommitReport, pull_request_page
 from contentops.operations.opening import HERE
 from contentops.operations.workspace import hold_lock
-from tests.pages import Browser
+from tests.clones import git
+from tests.pages import Browser, make_demo
 from tests.running import Run
-from tests.test_pages_forms import git
 
 ITEM = "welcome"
 GUIDE = Path(__file__).parents[1] / "docs/how-to/review-texts.md"
@@ -22,21 +22,9 @@ PERSON = "Ann Editor <ann@example.com>"
 
 
 @pytest.fixture
-def shop(invoke: Run, tmp_path: Path) -> Path:
+def shop(invoke: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project in git whose four texts are written and have to be approved."""
-    assert invoke("init", "demo").code == 0
-    root = tmp_path / "demo"
-    manifest = root / "content" / "articles.yaml"
-    manifest.write_text(
-        manifest.read_text("utf-8").replace("generator\n", "generator\n  approval: required\n", 1), "utf-8"
-    )
-    git(root, "init", "-q", "-b", "main")
-    git(root, "config", "user.name", "Ann Editor")
-    git(root, "config", "user.email", "ann@example.com")
-    assert invoke("apply", "--yes", cwd=root).code == 0
-    git(root, "add", "-A")
-    git(root, "commit", "-qm", "made")
-    return root
+    return make_demo(invoke, tmp_path, tmp_path_factory, "  approval: required\n", person=PERSON)
 
 
 def file_of(root: Path, item: str = ITEM) -> Path:

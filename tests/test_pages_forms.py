@@ -3,7 +3,6 @@
 import contextlib
 import json
 import re
-import subprocess
 from html import unescape
 from pathlib import Path
 
@@ -14,12 +13,14 @@ from contentops.model import ItemId, text_digest
 from contentops.operations.opening import HERE
 from contentops.operations.review import ReviewState
 from contentops.operations.workspace import hold_lock
+from tests.clones import git
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
-from tests.pages import Browser
+from tests.pages import Browser, make_demo
 from tests.running import Run
 
 ITEM = "welcome"
+PERSON = "Ann Editor <ann@example.com>"
 
 
 @pytest.fixture
@@ -30,27 +31,15 @@ def demo(invoke: Run, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def applied(demo: Path, invoke: Run) -> Path:
+def applied(invoke: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with its texts."""
-    assert invoke("apply", "--yes", cwd=demo).code == 0
-    return demo
+    return make_demo(invoke, tmp_path, tmp_path_factory)
 
 
 @pytest.fixture
-def in_git(applied: Path) -> Path:
+def in_git(invoke: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same in a repository, with a person, and committed."""
-    git(applied, "init", "--quiet")
-    git(applied, "config", "user.name", "Ann Editor")
-    git(applied, "config", "user.email", "ann@example.com")
-    git(applied, "add", "--all")
-    git(applied, "commit", "--quiet", "--message=all")
-    return applied
-
-
-def git(root: Path, *arguments: str) -> str:
-    """What git prints in a folder."""
-    ended = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True)
-    return ended.stdout.strip()
+    return make_demo(invoke, tmp_path, tmp_path_factory, person=PERSON)
 
 
 def text_of(browser: Browser, item: str = ITEM) -> str:
@@ -66,7 +55,7 @@ def test_a_text_is_approved_and_the_next_one_follows(in_git: Path) -> None:
     assert "Approved: " in browser.follow(done).text
     line = json.loads((in_git / "contentops.approvals").read_text("utf-8").splitlines()[1])
     assert line["text"] == text_of(browser)
-    assert (line["item"], line["verdict"], line["by"]) == (ITEM, "approved", "Ann Editor <ann@example.com>")
+    assert (line["item"], line["verdict"], line["by"]) == (ITEM, "approved", PERSON)
     assert line["from"] == "page"
     assert git(in_git, "status", "--porcelain") != ""  # nothing is committed by itself
 
@@ -85,9 +74,7 @@ def test_the_next_text_is_that_of_the_list_she_came_from(in_git: Path) -> None:
     """In its order, with what is done and left; a second click meets the next text, and decides nothing about it."""
     clock, settings = [1.8e9], in_git / "contentops.yaml"
     settings.write_text(settings.read_text("utf-8").replace("mode: standard", "mode: standard\n  approval: required"))
-    browser = Browser(
-        in_git, person="Ann Editor <ann@example.com>", runtime=structs.replace(HERE, wall=lambda: clock[0])
-    )
+    browser = Browser(in_git, person=PERSON, runtime=structs.replace(HERE, wall=lambda: clock[0]))
     page = browser.get("/items?state=to-read&sort=-title").text
     order = re.findall(r'href="(/item\?id=([^"&]+)[^"]*)"', unescape(page))
     ids = [id_ for _, id_ in order]
@@ -109,7 +96,7 @@ def test_the_next_text_is_that_of_the_list_she_came_from(in_git: Path) -> None:
 
 def test_a_decision_that_replaced_another_one_is_not_undone(in_git: Path) -> None:
     """To withdraw it would leave an approved text without its approval."""
-    browser = Browser(in_git, person="Ann Editor <ann@example.com>")
+    browser = Browser(in_git, person=PERSON)
     text = text_of(browser)
     assert 'action="/withdraw"' in browser.follow(browser.post("/approve", id=ITEM, text=text)).text
     git(in_git, "config", "user.email", "ben@example.com")
@@ -123,9 +110,7 @@ def test_a_decision_is_undone_for_a_moment_and_withdrawn_later(in_git: Path, pat
     """The next page offers it for ten seconds, and the page of the text as long as the verdict counts."""
     clock, settings = [1.8e9], in_git / "contentops.yaml"
     settings.write_text(settings.read_text("utf-8").replace("mode: standard", "mode: standard\n  approval: required"))
-    browser = Browser(
-        in_git, person="Ann Editor <ann@example.com>", runtime=structs.replace(HERE, wall=lambda: clock[0])
-    )
+    browser = Browser(in_git, person=PERSON, runtime=structs.replace(HERE, wall=lambda: clock[0]))
     text = text_of(browser)
     answer = browser.post(path, id=ITEM, text=text, note="shorter")
     page = browser.follow(answer).text
@@ -150,7 +135,7 @@ def test_a_decision_is_undone_for_a_moment_and_withdrawn_later(in_git: Path, pat
 
 def test_comments_stand_beside_their_words_and_go_with_the_text(in_git: Path) -> None:
     """Recorded for the words that were shown; an edit elsewhere keeps them, and words that are gone are said to be."""
-    browser = Browser(in_git, person="Ann Editor <ann@example.com>")
+    browser = Browser(in_git, person=PERSON)
     file, text = in_git / "out" / f"{ITEM}.md", text_of(browser)
     words = next(
         line for line in file.read_text("utf-8").splitlines()[8:] if len(line.split()) > 8 and line[0].isalpha()
@@ -185,7 +170,7 @@ def test_comments_stand_beside_their_words_and_go_with_the_text(in_git: Path) ->
 @pytest.mark.parametrize("path", ["/approve", "/send-back"])
 def test_a_text_that_changed_under_the_open_page_is_not_decided(in_git: Path, path: str) -> None:
     """A yes is for the words that were seen: the page shows what changed, and nothing is recorded."""
-    browser = Browser(in_git, person="Ann Editor <ann@example.com>")
+    browser = Browser(in_git, person=PERSON)
     text = text_of(browser)
     browser.get(f"/item?id={ITEM}")
     file = in_git / "out" / f"{ITEM}.md"
@@ -201,7 +186,7 @@ def test_a_text_that_changed_under_the_open_page_is_not_decided(in_git: Path, pa
 @pytest.mark.parametrize("why", ["changed", "apply", "long", "gone", "no name"])
 def test_a_note_that_is_not_recorded_is_in_the_form_again(in_git: Path, why: str) -> None:
     """Whatever stops it: a person's words are not lost."""
-    browser = Browser(in_git, person="Ann Editor <ann@example.com>")
+    browser = Browser(in_git, person=PERSON)
     text, file = text_of(browser), in_git / "out" / f"{ITEM}.md"
     note = "Shorter & <b>kinder</b>." * (100 if why == "long" else 1)
     if why == "changed":
@@ -239,7 +224,7 @@ def test_a_text_whose_approval_needs_a_note_has_a_field_for_it(in_git: Path) -> 
     manifest = in_git / "content/articles.yaml"
     noted = "approval: {note: required}"
     manifest.write_text(manifest.read_text("utf-8").replace("# approval: required", noted), "utf-8")
-    browser = Browser(in_git, person="Ann Editor")
+    browser = Browser(in_git, person=PERSON)
     assert "What you checked" in browser.get(f"/item?id={ITEM}").text
     assert "its approval needs a note" in browser.post("/approve", id=ITEM, text=text_of(browser)).text
     done = browser.post("/approve", id=ITEM, text=text_of(browser), note="Figures")
@@ -431,7 +416,7 @@ def test_a_renamed_item_keeps_its_verdicts_and_comments_on_its_page(tmp_path: Pa
     git(tmp_path, "init", "--quiet")
     git(tmp_path, "config", "user.name", "Ann Editor")
     git(tmp_path, "config", "user.email", "ann@example.com")
-    browser = Browser(tmp_path, runtime=harness.runtime(), person="Ann Editor <ann@example.com>")
+    browser = Browser(tmp_path, runtime=harness.runtime(), person=PERSON)
     assert browser.post("/approve", id="one", text=text_of(browser, "one")).status_code == 303
     harness.write("content/blog.yaml", "moved: [{from: one, to: two}]\n" + blog("one").replace("id: one", "id: two"))
     harness.apply()

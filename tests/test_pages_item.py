@@ -3,7 +3,6 @@
 import html
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,8 @@ from contentops.documents.blocks import PARSED
 from contentops.operations.opening import HERE
 from contentops.operations.workspace import hold_lock
 from tests import review_project
-from tests.pages import Browser
+from tests.clones import git
+from tests.pages import Browser, make_demo
 from tests.running import Run
 
 ITEM = "welcome"
@@ -21,25 +21,10 @@ BODY = "\n# One\n\nIt takes eight days.\n\n## Two\n\nNothing else changes, click
 
 
 @pytest.fixture
-def shop(invoke: Run, tmp_path: Path) -> Path:
+def shop(invoke: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project in git whose four texts are written; `welcome` has to be approved, and has a few words."""
-    assert invoke("init", "demo").code == 0
-    root = tmp_path / "demo"
-    manifest = root / "content" / "articles.yaml"
-    rules = "\n  approval: required\n  checks: {excludes: {values: [click here], level: warn}}\n"
-    manifest.write_text(manifest.read_text("utf-8").replace("generator\n", f"generator{rules}", 1), "utf-8")
-    git(root, "init", "-q", "-b", "main")
-    git(root, "config", "user.name", "The Editor")
-    git(root, "config", "user.email", "editor@example.com")
-    assert invoke("apply", "--yes", cwd=root).code == 0
-    git(root, "add", "-A")
-    git(root, "commit", "-qm", "made")
-    return root
-
-
-def git(root: Path, *words: str) -> None:
-    """Run git in a project."""
-    subprocess.run(["git", *words], cwd=root, check=True, capture_output=True)
+    rules = "  approval: required\n  checks: {excludes: {values: [click here], level: warn}}\n"
+    return make_demo(invoke, tmp_path, tmp_path_factory, rules, person=PERSON)
 
 
 def file_of(root: Path, item: str = ITEM) -> Path:
@@ -144,7 +129,7 @@ def test_the_text_on_the_server_is_read_on_request(shop: Path) -> None:
 def test_history_tells_who_did_what(shop: Path, invoke: Run) -> None:
     """One row a version: generated, edited, and sent back with a note; with what can be compared and restored."""
     put(shop, BODY)
-    git(shop, "commit", "-qam", "edit")
+    git(shop, "-c", "user.name=The Editor", "commit", "-qam", "edit")
     assert invoke("send-back", ITEM, "--note", "Too <b>short</b>", cwd=shop).code == 0
     put(shop, BODY.replace("eight", "seven"))
     page = shown(shop, ITEM)

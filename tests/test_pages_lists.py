@@ -20,7 +20,7 @@ from contentops.state.state_dir import apply_lock
 from tests import review_project
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness
-from tests.pages import Browser
+from tests.pages import Browser, make_demo
 from tests.running import Build, Run
 from tests.test_references import items
 
@@ -201,10 +201,9 @@ def test_an_item_links_to_its_sources_and_dependants(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def applied(invoke: Run, tmp_path: Path) -> Path:
+def applied(invoke: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project of four items with its texts."""
-    assert (invoke("init", "demo").code, invoke("apply", "--yes", cwd=tmp_path / "demo").code) == (0, 0)
-    return tmp_path / "demo"
+    return make_demo(invoke, tmp_path, tmp_path_factory)
 
 
 def held_lock(root: Path) -> AbstractContextManager[None]:
