@@ -47,7 +47,6 @@ from contentops.manifests.values import (
     DataRow,
     Problems,
     TemplateError,
-    counted,
     in_order,
     is_template,
     misspelt,
@@ -333,19 +332,14 @@ class _Later:
 
 def _across_files(results: Sequence[FileResult]) -> list[Diagnostic]:
     """Return the findings of all files; one about a location in the project file is kept from the first manifest."""
-    findings: list[Diagnostic] = []
-    others: dict[tuple[str, Location | None, str], int] = {}
+    findings, of_project = list[Diagnostic](), Problems()
     for result in results:
         for problem in result.findings:
             if problem.location is not None and problem.location.file == PROJECT_FILE:
-                key = (problem.code, problem.location, problem.hint)
-                others[key] = others.get(key, -1) + 1
-                if others[key]:
-                    continue
-            findings.append(problem)
-    return [
-        counted(problem, others.get((problem.code, problem.location, problem.hint), 0), "file") for problem in findings
-    ]
+                of_project.add(problem, (problem.code, problem.location, problem.hint))
+            else:
+                findings.append(problem)
+    return findings + of_project.done("file")
 
 
 def _unchecked(project: Project, catalog: Catalog | None, results: Sequence[FileResult]) -> list[Diagnostic]:

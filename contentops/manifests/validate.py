@@ -297,13 +297,13 @@ def _is_metadata(value: Mapping[str, Json], report: Report) -> bool:
     return not empty and "contentops" not in value
 
 
-def _day_problem(value: str) -> str:
-    return "" if is_day(value) else "is not a day"
-
-
 _FIELDS: Final[Mapping[str, tuple[str, Callable[[str], str | None], Callable[[str], str]]]] = {
     "id": ("bad-id", id_problem, id_hint),
-    "publish_on": ("wrong-value", _day_problem, lambda _: "write a day as `2026-12-01`"),
+    "publish_on": (
+        "wrong-value",
+        lambda value: None if is_day(value) else "is not a day",
+        lambda _: "write a day as `2026-12-01`",
+    ),
     "output": (
         "bad-output",
         check_output,

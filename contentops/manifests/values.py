@@ -555,9 +555,9 @@ class Problems:
                 )
         self.add(problem, group)
 
-    def done(self) -> list[Diagnostic]:
-        """Return every finding once, in order of location."""
-        return in_order(counted(alike[0], len(alike) - 1, "item") for alike in self._groups.values())
+    def done(self, noun: str = "item") -> list[Diagnostic]:
+        """Return every finding once, in order of location; a `noun` is what has one of several."""
+        return in_order(counted(alike[0], len(alike) - 1, noun) for alike in self._groups.values())
 
 
 def counted(problem: Diagnostic, others: int, noun: str) -> Diagnostic:
