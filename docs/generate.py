@@ -456,7 +456,7 @@ class _Seen:
     shapes: set[str]
 
     def from_page(self, page: str) -> _Seen:
-        """The same, as another page links to it."""
+        """Return the same rows and shapes, with links that work from another page."""
         links = {row: link.replace("(#", f"({page}#") for row, link in self.rows.items()}
         links = {row: f"[a manifest]({page})" if link == _TOP else link for row, link in links.items()}
         return _Seen(links, self.shapes)

@@ -243,7 +243,7 @@ def segments(body: str) -> Iterator[Segment]:
 
 
 class Lines:
-    """The numbers of lines (from 0) by offsets in a text."""
+    """Finds the line (from 0) of an offset in a text."""
 
     def __init__(self, text: str) -> None:
         self._ends = [match.start() for match in re.finditer("\n", text)]

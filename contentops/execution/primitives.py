@@ -283,7 +283,7 @@ class MergedBody(Struct, frozen=True):
 
 
 class CheckedBody(Struct, frozen=True):
-    """A body, and what the checks found in it."""
+    """A body with the findings of its checks."""
 
     body: str
     findings: tuple[Finding, ...]

@@ -337,7 +337,7 @@ async def _put(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[
 
 
 def _about_to_send(ctx: Context, draft: Draft, content_id: str) -> Draft:
-    """Record that the content may have this body from now on."""
+    """Record, before it is sent, that the content on the server may have this body."""
     record = draft.item_state.recorded
     if not content_id or record.saved is None or record.saved.sent == draft.digest:
         return draft

@@ -203,7 +203,7 @@ def put(cursor: psycopg.Cursor[Row], scope: LedgerScope, rows: Sequence[Mapping[
 
 
 def json_of(rows: Iterable[object]) -> str:
-    """Return rows as JSON for one statement."""
+    """Return rows as a JSON array, so that one SQL statement can take all of them."""
     return msgspec.json.encode(list(rows)).decode()
 
 

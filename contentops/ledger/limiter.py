@@ -95,7 +95,7 @@ class SharedLimiter:
         self._ready_at = now + self._change(throttle)
 
     def _look(self) -> tuple[Limiter, float]:
-        """Return the limiter in the state of its row, and the time; writes nothing if there is no limit."""
+        """Read the limiter and the time from the ledger. Without a row, the limiter is new."""
         rows = self._session.run(self._read, (self._account,))
         return self._of(rows[0]) if rows else (Limiter(self.limit), 0.0)
 

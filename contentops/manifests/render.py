@@ -164,7 +164,7 @@ class Rendered:
         self._lazy: Lazy | None = None
 
     def render(self, trouble: Problems, readings: Mapping[str, tuple[Reading, ...]] = MappingProxyType({})) -> Rendered:
-        """Render it, and return it.
+        """Render the values of the item, and return the rendered item.
 
         `trouble` gets what is wrong because of the texts. `readings`: what its values read, if that is known already.
         """

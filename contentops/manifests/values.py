@@ -501,7 +501,7 @@ class Each(Struct, frozen=True, gc=False):
 
 
 def misspelt(value: Any, allowed: Iterable[str]) -> frozenset[str]:
-    """Return the known keys that a map does not set, although one of its unknown keys is close to them."""
+    """Return the known keys that a map probably meant: each is missing, and an unknown key is spelled alike."""
     if not isinstance(value, dict):
         return frozenset()
     allowed = frozenset(allowed)

@@ -217,7 +217,7 @@ def level_of(check: object) -> Level | None:
 
 
 class Checks(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The checks of one item; None for those it does not have. Changing them costs nothing."""
+    """The checks of one item; a check that it does not have is None. Changing them costs nothing."""
 
     words: WordLimits | None = None
     contains: Listed | None = None
@@ -386,7 +386,7 @@ class Guards(Struct, frozen=True, kw_only=True):
 
 
 class ReviewSettings(Struct, frozen=True, kw_only=True):
-    """What the pages of `contentops review` have beside the texts."""
+    """The settings of the pages of `contentops review`."""
 
     preview: str = ""
     """The address of a text on this machine's preview of the site, with `{path}`; empty: not stated."""

@@ -235,7 +235,7 @@ def _refuse_past(line: Approval, before: Approvals) -> None:
 
 
 def _keep_words(project: Project, items: Iterable[Candidate]) -> None:
-    """Keep the texts in the cache: what changed since an approval can then be shown, also of texts not committed."""
+    """Keep the texts in the cache, so that changes since an approval can be shown, even if no commit has the text."""
     outputs = Outputs(project.root)
     with open_cache(project, write=True) as cache:
         for document in (split(outputs.read(item.file.path)) for item in items if item.file is not None):

@@ -65,7 +65,7 @@ PAGE = 100
 
 
 class ReadList(Struct, frozen=True):
-    """The entries of a list by slug, and how many had none. `total`: as the server says; None if it does not."""
+    """The entries of a list by slug, and how many had no slug. `total` is the server's count; None: unknown."""
 
     entries: Mapping[str, Mapping[str, Json]]
     unusable: int

@@ -212,7 +212,7 @@ class Snapshot(Struct, frozen=True, kw_only=True, dict=True):
 
 
 class Review:
-    """The snapshot of a project, made again after a change; several threads may ask for it.
+    """Makes snapshots of a project for several threads, a new one after each change.
 
     `opened` opens the project, whose settings may change too. `once`: it is made once, for pages that are written as
     files and must fit one another.

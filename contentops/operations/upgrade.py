@@ -55,7 +55,7 @@ _ENTRY = {
 
 
 class _OldHeader(Header, frozen=True, kw_only=True):
-    """The first line of a lock or a journal, of either format."""
+    """The first line of a lock or a journal, in the old or the new format."""
 
     oldest: ClassVar[int] = 1
 

@@ -528,7 +528,7 @@ def overview(site: Site, _query: Mapping[str, str]) -> PageContent:
 
 
 class PlanView(Struct, frozen=True):
-    """A plan, and what is wrong in manifests; None if those have errors."""
+    """A plan with the findings in manifests. The plan is None if the manifests have errors."""
 
     plan: Plan | None
     findings: tuple[Diagnostic, ...]
@@ -678,7 +678,7 @@ async def stream(site: Site) -> AsyncIterator[str]:
 
 
 def _moving_part(site: Site) -> tuple[str, bool]:
-    """Return the part of the run's page that changes as HTML, and whether the run is still working."""
+    """Return the HTML of the part that the run's page updates, and whether the run still works."""
     try:
         view = _last_run(site)
     except ContentopsError as error:

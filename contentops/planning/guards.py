@@ -246,7 +246,7 @@ def collecting(project: Project, jobs: Iterable[Job]) -> tuple[Collect, ...]:
 
 
 def usual_cost(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Note]:
-    """Yield a note of what the texts to generate cost on average so far, beside the most that a plan shows.
+    """Yield a note with the average cost of earlier texts of the same kind. The price in a plan is an upper bound.
 
     By the jobs of the same model and template, at the price of today; of sections, by those of sections.
     """

@@ -145,7 +145,7 @@ def plan_with_items(
 
 
 def front_alone(change: Change) -> Change | None:
-    """Return the change without the requests that follow it; None if it is about more than front matter."""
+    """Return a change of front matter without its saves; None if the change does more than that."""
     steps = tuple(step for step in change.steps if not isinstance(step, Save | Publish))
     if not steps or not is_about_front(change):
         return None
@@ -486,7 +486,7 @@ def _blocked_by_file(change: Change) -> Change:
 
 
 def _is_first_prose(inputs: PlanInputs, changes: Sequence[Change]) -> bool:
-    """Return whether several texts are to be written and one can go first, and no model wrote for the project yet."""
+    """Return whether a model writes for the project for the first time, and one of several texts can be tried first."""
     orders = [change for change in changes if change.submits]
     is_new = not any(job.model for job in (*inputs.state.jobs, *inputs.state.open_jobs.values()))
     return is_new and len(orders) > 1 and any(not change.pays_later for change in orders)

@@ -81,7 +81,7 @@ def _more(steps: Iterable[str]) -> str:
 
 
 def _again(change: Change, confirmed: AnyChange) -> str:
-    """Return in words how a change submits more often than was confirmed, without failed jobs; empty: it does not."""
+    """Return a sentence if a change submits more often than was confirmed, else empty. Failed jobs do not count."""
     failed = sum(reason.kind == "failed-before" for reason in change.reasons)
     tries = confirmed.attempt + confirmed.retries + min(failed, TRIES - 1)
     is_again = change.submits and change.attempt > tries

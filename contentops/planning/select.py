@@ -295,7 +295,7 @@ _AHEAD = re.compile(r"\+(\d{1,4})d")
 
 
 def dated(selectors: Iterable[str], today: dt.date) -> tuple[str, ...]:
-    """Return the selectors with days of the calendar for `today` and `+7d`."""
+    """Return the selectors with a date instead of `today` or `+7d`."""
 
     def day(match: re.Match[str]) -> str:
         named, ahead = match[3], _AHEAD.fullmatch(match[3])

@@ -359,7 +359,7 @@ def way(inputs: PlanInputs, one: Reference) -> str:
 
 
 def stale_notes(inputs: PlanInputs, chosen: Iterable[Candidate]) -> Iterator[Note]:
-    """Yield a note for each cause that has made items stale which keep their text."""
+    """Yield a note for each changed source, with the items that keep their text in spite of it."""
     by_cause: dict[tuple[bool, tuple[ItemId, ...], str], list[Candidate]] = {}
     for item in chosen:
         if item.keeps and item.spec is not None and item.record is not None:

@@ -19,7 +19,7 @@ _KINDS = {"created": "+", "rewritten": "~", "moved": ">", "saved": "^", "updated
 
 
 class CommitSummary(Struct, frozen=True):
-    """The changes between two states of a lock: ids by kind, jobs still open, and the credits paid in between."""
+    """What changed between two locks: the ids by kind of change, the open jobs, and the credits that were paid."""
 
     items: Mapping[str, tuple[ItemId, ...]]
     open: int

@@ -372,7 +372,7 @@ def approved_json(cost: ApprovedCost | None) -> dict[str, Json]:
 
 
 def approved_text(cost: ApprovedCost | None) -> Sequence[str]:
-    """Return the same in a sentence."""
+    """Return the cost of approved texts as a sentence; nothing if there are none."""
     if cost is None or not cost.items:
         return ()
     average = f"{cost.credits / cost.items:,.1f} credits on average"

@@ -88,7 +88,7 @@ def _closed(text: str) -> str:
 
 
 def _ends(text: str) -> bool:
-    """Return whether every block of `text` has ended, so that a heading after it is a heading."""
+    """Return whether Markdown reads a heading after `text` as a heading: no code block or HTML is left open."""
     whole = f"{text}\n\n# End"
     return any(heading.first == whole.count("\n") for heading in parse_headings(whole))
 

@@ -66,7 +66,7 @@ class Surface(enum.Enum):
 
     @classmethod
     def of(cls, path: str) -> Surface:
-        """Return the surface of a path; `/v1` for every path outside both."""
+        """Return which of the two APIs a path belongs to; `/v1` if it belongs to none."""
         return cls.API if path == "/api" or path.startswith("/api/") else cls.V1
 
 

@@ -218,7 +218,7 @@ class ChatClient:
                 attempt += 1
 
     async def _attempt(self, prompt: Prompt, count: TokenCount) -> str:
-        """Return one attempt; repeated at once without a parameter that the server refuses.
+        """Send a prompt and return the answer. If the server refuses a parameter, send it again without that parameter.
 
         The tokens of an answer that is lost stay unknown. Raises SpentError for a request that could use more than the
         limit of its job.
