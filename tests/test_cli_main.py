@@ -152,9 +152,7 @@ ACME_BLOG = {
 }
 
 
-@pytest.mark.parametrize(
-    ("command", "unbuffered"), [("--help", ""), ("plan --json", "1"), ("apply --yes", ""), ("apply --yes", "1")]
-)
+@pytest.mark.parametrize(("command", "unbuffered"), [("--help", ""), ("plan --json", "1"), ("apply --yes", "")])
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
 def test_a_full_disk_under_stdout_is_one_line(project: Build, command: str, unbuffered: str, processes: None) -> None:
     """It is an error that says why, and where nothing was paid yet, nothing is."""

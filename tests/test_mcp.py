@@ -238,7 +238,7 @@ OUTSIDE = [
 ]  # fmt: skip
 
 
-def test_only_manifests_can_be_written(root: Path) -> None:
+async def _write_where_no_manifest_is(agent: Agent, root: Path) -> None:
     """No path leads out of the project, to settings, state, approvals, data, macros, outputs or hidden files."""
     (root / "linked").symlink_to(root.parent, target_is_directory=True)
     (root / "content/inner").symlink_to(root / "content", target_is_directory=True)
@@ -246,87 +246,86 @@ def test_only_manifests_can_be_written(root: Path) -> None:
     (root / "content/link.yaml").symlink_to(root.parent / "outside.yaml")
     (root / "content/dangling.yml").symlink_to(root.parent / "new.yaml")
     before = _state(root)
-
-    async def work(agent: Agent) -> None:
-        links = ["linked/evil.yaml", "content/inner/evil.yaml", "content/link.yaml"]
-        for path in (*OUTSIDE, *links, "content/dangling.yml"):
-            for digest in ({}, {"digest": "sha256:" + "0" * 64}):
-                refused = await agent("write_manifest", path=path, text=blog("evil"), **digest)
-                assert refused.failed, path
-                assert "bug" not in refused.codes
-            assert (await agent("read_manifest", path=path)).failed == (path != "content/data.yaml"), path
-        rows = (await agent("read_manifest", path="content/data.yaml")).values["digest"]
-        for text in ("[{n: 2}]\n", blog("evil")):
-            assert (await agent("write_manifest", path="content/data.yaml", text=text, digest=rows)).failed
-        assert _state(root) == before
-        assert not (root.parent / "new.yaml").exists()
-        for link in ("linked", "content/inner", "content/link.yaml", "content/dangling.yml"):
-            (root / link).unlink()
-        for text in ("[{n: 2}]\n", blog("evil")):
-            refused = await agent("write_manifest", path="content/data.yaml", text=text, digest=rows)
-            assert "manifests name it as data" in refused.words or "content/rows.yaml:" in refused.words
-        assert not (await agent("plan")).failed
-
-    talk(root, work)
+    links = ["linked/evil.yaml", "content/inner/evil.yaml", "content/link.yaml"]
+    for path in (*OUTSIDE, *links, "content/dangling.yml"):
+        for digest in ({}, {"digest": "sha256:" + "0" * 64}):
+            refused = await agent("write_manifest", path=path, text=blog("evil"), **digest)
+            assert refused.failed, path
+            assert "bug" not in refused.codes
+        assert (await agent("read_manifest", path=path)).failed == (path != "content/data.yaml"), path
+    rows = (await agent("read_manifest", path="content/data.yaml")).values["digest"]
+    for text in ("[{n: 2}]\n", blog("evil")):
+        assert (await agent("write_manifest", path="content/data.yaml", text=text, digest=rows)).failed
+    assert _state(root) == before
+    assert not (root.parent / "new.yaml").exists()
+    for link in ("linked", "content/inner", "content/link.yaml", "content/dangling.yml"):
+        (root / link).unlink()
+    for text in ("[{n: 2}]\n", blog("evil")):
+        refused = await agent("write_manifest", path="content/data.yaml", text=text, digest=rows)
+        assert "manifests name it as data" in refused.words or "content/rows.yaml:" in refused.words
+    assert not (await agent("plan")).failed
 
 
-def test_arguments_that_fit_no_schema_change_nothing(root: Path) -> None:
-    """Wrong types, huge values, options that tools do not have, and tools that there are not."""
+async def _send_what_fits_no_schema(agent: Agent, root: Path) -> None:
+    """Wrong types, huge values, options that tools do not have, and tools that there are not: nothing changes."""
     before = _state(root)
-
-    async def work(agent: Agent) -> None:
-        calls: list[tuple[str, dict[str, Any]]] = [
-            ("plan", {"var": ["company=Evil"]}),
-            ("plan", {"variables": ["company=Evil"]}),
-            ("plan", {"select": "one"}),
-            ("plan", {"select": ["x"] * 101}),
-            ("plan", {"on_edit": "overwrite"}),
-            ("plan", {"out": "/tmp/plan.json"}),
-            ("plan", {"replace": ["x" * 1001]}),
-            ("plan", {"select": ["--yes"]}),
-            ("plan", {"select": ["state:nonsense"]}),
-            ("status", {"select": [{"a": 1}]}),
-            ("show", {}),
-            ("show", {"item": ""}),
-            ("show", {"item": 7}),
-            ("show", {"item": "../contentops"}),
-            ("show", {"item": "x" * 5_000_000}),
-            ("check", {"commands": True}),
-            ("write_manifest", {"path": "content/e.yaml", "text": ""}),
-            ("write_manifest", {"path": "content/e.yaml", "text": "# " + "x" * 60_000}),
-            ("write_manifest", {"path": "content/e.yaml", "text": ["items: []"]}),
-            ("write_manifest", {"path": "content/e.yaml", "text": blog("e"), "digest": ""}),
-            ("write_manifest", {"path": "content/e.yaml", "text": "a: &a [x]\nb: [*a, *a]\nitems: []\n"}),
-            ("write_manifest", {"path": "content/e.yaml", "text": "items: [{id: e, for_each: ../../x.csv, inputs: {}}]"}),
-            ("write_manifest", {"path": "content/e.yaml", "text": "items: [{id: e, checks: {commands: [id]}, inputs: {topic: x, target_audience: y}}]"}),
-            ("apply", {"checksum": "sha256:" + "0" * 64, "yes": True}),
-            ("approve", {"item": "one"}),
-            ("\x1b[2Jstatus", {}),
-        ]  # fmt: skip
-        for name, arguments in calls:
-            told = await agent(name, **arguments)
-            assert told.failed, (name, str(arguments)[:200])
-            assert "Traceback" not in told.words
-            assert "\x1b" not in told.words
-            assert len(str(told)) < 5_000
-        assert _state(root) == before
-
-    talk(root, work)
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("plan", {"var": ["company=Evil"]}),
+        ("plan", {"variables": ["company=Evil"]}),
+        ("plan", {"select": "one"}),
+        ("plan", {"select": ["x"] * 101}),
+        ("plan", {"on_edit": "overwrite"}),
+        ("plan", {"out": "/tmp/plan.json"}),
+        ("plan", {"replace": ["x" * 1001]}),
+        ("plan", {"select": ["--yes"]}),
+        ("plan", {"select": ["state:nonsense"]}),
+        ("status", {"select": [{"a": 1}]}),
+        ("show", {}),
+        ("show", {"item": ""}),
+        ("show", {"item": 7}),
+        ("show", {"item": "../contentops"}),
+        ("show", {"item": "x" * 5_000_000}),
+        ("check", {"commands": True}),
+        ("write_manifest", {"path": "content/e.yaml", "text": ""}),
+        ("write_manifest", {"path": "content/e.yaml", "text": "# " + "x" * 60_000}),
+        ("write_manifest", {"path": "content/e.yaml", "text": ["items: []"]}),
+        ("write_manifest", {"path": "content/e.yaml", "text": blog("e"), "digest": ""}),
+        ("write_manifest", {"path": "content/e.yaml", "text": "a: &a [x]\nb: [*a, *a]\nitems: []\n"}),
+        ("write_manifest", {"path": "content/e.yaml", "text": "items: [{id: e, for_each: ../../x.csv, inputs: {}}]"}),
+        ("write_manifest", {"path": "content/e.yaml", "text": "items: [{id: e, checks: {commands: [id]}, inputs: {topic: x, target_audience: y}}]"}),
+        ("apply", {"checksum": "sha256:" + "0" * 64, "yes": True}),
+        ("approve", {"item": "one"}),
+        ("\x1b[2Jstatus", {}),
+    ]  # fmt: skip
+    for name, arguments in calls:
+        told = await agent(name, **arguments)
+        assert told.failed, (name, str(arguments)[:200])
+        assert "Traceback" not in told.words
+        assert "\x1b" not in told.words
+        assert len(str(told)) < 5_000
+    assert _state(root) == before
 
 
-def test_no_tool_applies_or_approves(root: Path) -> None:
+async def _try_to_apply_and_approve(agent: Agent, root: Path) -> None:
     """Neither a tool, nor the approvals file, nor a manifest's front matter pays for a text or approves one."""
+    line = json.dumps({"item": "one", "text": "sha256:" + "0" * 64, "verdict": "approved", "by": "x <x@y>", "at": "2026-01-01T00:00:00Z"})  # fmt: skip
+    for path in ("contentops.approvals", "content/contentops.approvals", "content/../contentops.approvals"):
+        assert (await agent("write_manifest", path=path, text=line)).failed
+    assert not (root / "contentops.approvals").exists()
+    before = _state(root)
+    assert not (await agent("plan", select=["one"])).failed
+    for tool in ("apply", "approve", "regenerate", "restore", "commit"):
+        assert (await agent(tool, item="one")).failed
+    assert _state(root) == before
+
+
+def test_no_tool_leads_out_applies_or_approves(root: Path) -> None:
+    """Whatever an agent sends: nothing but manifests is written, and no text is paid for or approved."""
 
     async def work(agent: Agent) -> None:
-        line = json.dumps({"item": "one", "text": "sha256:" + "0" * 64, "verdict": "approved", "by": "x <x@y>", "at": "2026-01-01T00:00:00Z"})  # fmt: skip
-        for path in ("contentops.approvals", "content/contentops.approvals", "content/../contentops.approvals"):
-            assert (await agent("write_manifest", path=path, text=line)).failed
-        assert not (root / "contentops.approvals").exists()
-        before = _state(root)
-        assert not (await agent("plan", select=["one"])).failed
-        for tool in ("apply", "approve", "regenerate", "restore", "commit"):
-            assert (await agent(tool, item="one")).failed
-        assert _state(root) == before
+        await _send_what_fits_no_schema(agent, root)
+        await _try_to_apply_and_approve(agent, root)
+        await _write_where_no_manifest_is(agent, root)
 
     talk(root, work)
     assert not list(root.glob(".contentops/journal*"))
