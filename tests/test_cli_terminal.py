@@ -13,11 +13,13 @@ import pytest
 
 from contentops.cli import terminal
 from contentops.cli.carry_out import Moving, Plain, recorded, watching
+from contentops.cli.commands.items import status_text
 from contentops.cli.commands.state import listing
 from contentops.cli.named_files import write_whole
 from contentops.cli.options import duration
 from contentops.errors import OutputError
-from contentops.model import State
+from contentops.model import ItemId, State
+from contentops.operations.plan import ItemStatus
 from contentops.reporting.layout import outline, table, unpainted
 from contentops.reporting.run import Progress
 from tests.models import Model, shop
@@ -465,3 +467,23 @@ def test_a_full_disk_ends_the_events_not_the_run(capsys: pytest.CaptureFixture[s
         show(make_event("note", message="two"))
     assert stream.getvalue() == "note: one\nnote: two\n"
     assert capsys.readouterr().err.count("warning[events]: `/dev/full` cannot be written any more") == 1
+
+
+def test_a_status_in_a_narrow_terminal_keeps_the_ids() -> None:
+    """The time and the file go first; a wide one has every column."""
+    items = [
+        ItemStatus(
+            id=ItemId(f"newsletter/2027-0{number}"),
+            state="as generated",
+            output=f"content/newsletter/2027-0{number}.md",
+            generated_at="2026-12-02T16:45:00Z",
+        )
+        for number in (1, 2)
+    ]
+    heads = {width: unpainted(status_text(items, width=width)).split("\n")[0].split() for width in (0, 70, 40)}
+    assert heads == {
+        0: ["ITEM", "STATE", "OUTPUT", "GENERATED"],
+        70: ["ITEM", "STATE", "OUTPUT"],
+        40: ["ITEM", "STATE"],
+    }
+    assert "newsletter/2027-02  as generated" in status_text(items, width=40)

@@ -337,7 +337,7 @@ def test_an_approved_text_alone_counts_where_that_is_asked_for(harness: Harness)
     assert results(run) == {"guide": "done", "news": "pending"}
     change = change_of(harness.plan(), "news")
     assert [reason.detail for reason in change.reasons] == ["`guide` has a text that is not approved"]
-    assert (change.hint, change.credits) == ("read it, then `contentops approve guide`.", 0)
+    assert (change.hint, change.credits) == ("read it, then `contentops approve guide`", 0)
 
 
 def test_a_long_text_is_never_cut_and_hostile_ones_are_data(harness: Harness) -> None:

@@ -177,7 +177,7 @@ def waiting_change(item: ItemSides) -> Change:
         record=item.record,
         waits=item.waits,
         pays_later=_later(inputs, item.spec),
-        hint=" ".join(filter(None, dict.fromkeys(way(inputs, one) for one in item.waits))),
+        hint="; ".join(filter(None, dict.fromkeys(way(inputs, one).rstrip(".") for one in item.waits))),
     )
 
 

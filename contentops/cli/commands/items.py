@@ -41,7 +41,7 @@ from contentops.reporting.plan_text import plan_text
 from contentops.reporting.spend import text_json, texts_text
 from contentops.reporting.summary import command as command_line
 from contentops.reporting.summary import month_sentence
-from contentops.sanitize import visible
+from contentops.sanitize import columns, visible
 
 # ---- `contentops status`, `show`, `diff` and `restore`.
 
@@ -88,10 +88,13 @@ def _environments(chosen: str, environments: Sequence[str]) -> str:
 
 
 def status_text(items: Sequence[ItemStatus], *, width: int = 0) -> str:
-    """Return a line per item, of at most `width` columns (0: any), then how many are in each state."""
+    """Return a line per item, of at most `width` columns (0: any), then how many are in each state.
+
+    Where a line is too long, the time goes first, then the file: an item is known by its id.
+    """
     if not items:
         return "No items."
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             item.id,
             _state(item),
@@ -103,9 +106,12 @@ def status_text(items: Sequence[ItemStatus], *, width: int = 0) -> str:
         )
         for item in items
     ]
-    heads = ("ITEM", "STATE", "APPROVAL", "DUE", "OUTPUT", "GENERATED", "NOTE")
-    whole = ("STATE", "APPROVAL", "DUE", "GENERATED")
-    head, *lines = table(heads, rows, width=width, sparse=True, whole=whole).split("\n")
+    heads: tuple[str, ...] = ("ITEM", "STATE", "APPROVAL", "DUE", "OUTPUT", "GENERATED", "NOTE")
+    for name in ("GENERATED", "OUTPUT") if width else ():
+        if max(map(columns, table(heads, rows, sparse=True).split("\n"))) > width:
+            at = heads.index(name)
+            heads, rows = heads[:at] + heads[at + 1 :], [row[:at] + row[at + 1 :] for row in rows]
+    head, *lines = table(heads, rows, width=width, sparse=True, whole=("STATE", "APPROVAL", "DUE")).split("\n")
     counts = Counter(item.state for item in items)
     parts = ", ".join(f"{number:,} {state}" for state, number in sorted(counts.items()))
     return "\n".join([paint(head, "dim"), *lines, "", f"{plural(len(items), 'item')}: {parts}."])
