@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
@@ -26,7 +25,7 @@ from contentops.state.codec import Drop, Fact, add_rule, line_of
 from contentops.state.jobs import KnownJobs, kept_file
 from contentops.state.store import StateStore
 from tests import state_facts as facts
-from tests.clones import NOBODY
+from tests.clones import git
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog, results
 from tests.repositories import cloned, in_git
@@ -389,11 +388,6 @@ def test_a_server_that_moves_and_comes_back_counts_nothing_twice(tmp_path: Path)
 
 
 # --- git ---------------------------------------------------------------------------------------------------
-
-
-def git(root: Path, *words: str) -> None:
-    """Run git, with nothing of the machine's own settings."""
-    subprocess.run(["git", *NOBODY, *words], cwd=root, check=True, capture_output=True)
 
 
 def _committed(root: Path, branch: str, act: Callable[[StateStore], None]) -> None:

@@ -59,24 +59,27 @@ def _finish(invoke: Run, root: Path) -> None:
     assert invoke("plan", "--detailed-exitcode", cwd=root).code == 0
 
 
+def _kill_again_and_again(root: Path, name: str, *, clean: bool = False) -> int:
+    """Kill applies at random moments, until one ends; returns how many. `clean`: `.contentops` goes each time."""
+    chance = random.Random(name)
+    for killed in range(KILLS):
+        with applying(root) as apply:
+            # Events come in bursts: a moment later is a different moment.
+            if not apply.next(chance.randint(1, 14)) or not apply.runs_for(chance.choice([0.001, 0.01, 0.05])):
+                return killed
+            apply.kill()
+        if clean:
+            shutil.rmtree(root / ".contentops")
+    return KILLS
+
+
 @pytest.mark.parametrize("clean", [False, True], ids=["", "without .contentops"])
 def test_killed_again_and_again(project: Build, invoke: Run, server: Served, *, clean: bool) -> None:
     """Killed at random moments, and also robbed of `.contentops` each time: one charge and one content per item."""
     name = "robbed" if clean else "killed"
     expected = _undisturbed(project, invoke, name)
     root = _project(project, server, name)
-    chance = random.Random(name)
-    killed = 0
-    while killed < KILLS:
-        with applying(root) as apply:
-            # Events come in bursts: a moment later is a different moment.
-            if not apply.next(chance.randint(1, 14)) or not apply.runs_for(chance.choice([0.001, 0.01, 0.05])):
-                break
-            apply.kill()
-            killed += 1
-        if clean:
-            shutil.rmtree(root / ".contentops")
-    assert killed > 2, killed
+    assert _kill_again_and_again(root, name, clean=clean) > 2
     _finish(invoke, root)
     assert (tree(root), server.charges(f"({name})")) == (expected, _expected(name))
     assert server.contents(f"({name})") == _expected(name)
@@ -99,15 +102,7 @@ def test_killed_between_and_inside_waves(project: Build, invoke: Run, server: Se
         for at, url in enumerate(("local", server.base_url))
     )
     assert invoke("apply", "--yes", cwd=undisturbed).code == 0
-    chance = random.Random(name)
-    killed = 0
-    while killed < KILLS:
-        with applying(root) as apply:
-            if not apply.next(chance.randint(1, 14)) or not apply.runs_for(chance.choice([0.001, 0.01, 0.05])):
-                break
-            apply.kill()
-            killed += 1
-    assert killed > 1, killed
+    assert _kill_again_and_again(root, name) > 1
     _finish(invoke, root)
     assert tree(root) == tree(undisturbed)
     charges = server.charges(f"({name})")

@@ -1,6 +1,5 @@
 """From a generated text to a published one, as an editor and an author live it, by command line and page."""
 
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from contentops.operations.opening import HERE, open_project
 from contentops.operations.review import Review, ReviewState, Snapshot
 from contentops.reporting.plan_markdown import plan_markdown
 from contentops.state import approvals
-from tests.clones import Machine
+from tests.clones import Machine, git
 from tests.fakes.github import FakeGitHub
 from tests.merges import Desk, make_drafts
 from tests.pages import Browser
@@ -38,11 +37,6 @@ ITEMS = "items:\n" + "".join(
     f"  - id: {name}\n    inputs: {{topic: All about {name}, target_audience: founders}}\n"
     for name in ("guide", "pricing", "roi")
 )
-
-
-def git(root: Path, *arguments: str) -> None:
-    """Run git in a folder."""
-    subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True)
 
 
 def test_from_staging_to_prod(tmp_path: Path, invoke: Run) -> None:

@@ -18,7 +18,6 @@ from contentops.server.app import WINDOW, RequestWindow
 from contentops.server.jobs import GenerationRequest, StoredJob
 from contentops.server.store import Clock, Store, StoreError
 from tests.fakes.asgi import Bundled
-from tests.running import unmeasured
 
 
 def _mode(path: Path) -> int:
@@ -224,14 +223,3 @@ def test_contents_come_in_pages(bundled: Bundled) -> None:
     assert (len(first["content"]), first["page"], first["limit"]) == (5, 1, 1000)
     wrong = server.get("/api/content?page=x").json
     assert wrong["detail"][0]["loc"] == ["query", "page"]
-
-
-def test_the_benchmark_of_growth_runs(tmp_path: Path, processes: None) -> None:
-    """At a small size, each side gives its line with a ratio."""
-    script = Path(__file__).parents[1] / "benchmarks" / "growth.py"
-    command = [sys.executable, str(script), "--items", "2", "--before", "3"]
-    done = subprocess.run(command, cwd=tmp_path, env=unmeasured(), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    lines = [line.split() for line in done.stdout.splitlines()[1:]]
-    assert [line[0] for line in lines] == ["server", "serve", "client"]
-    assert all(float(number) > 0 for line in lines for number in line[1:])
