@@ -104,6 +104,17 @@ def test_an_edit_has_the_day_of_its_commit(site: Path, invoke: Run, tmp_path: Pa
     assert day_of(site) == "2020-01-01"
 
 
+def test_a_restored_file_has_its_day_at_once(site: Path, invoke: Run) -> None:
+    """The day is in the record, and no second apply adds it."""
+    applied(invoke, site)
+    committed(site, "2027-02-03")
+    file = site / "out/one.md"
+    before = file.read_bytes()
+    file.unlink()
+    applied(invoke, site)
+    assert file.read_bytes() == before
+
+
 def test_what_is_merged_counts_from_the_merge(site: Path, invoke: Run) -> None:
     """The day is that of the line that is published, whenever a branch was written."""
     applied(invoke, site)

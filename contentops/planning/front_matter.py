@@ -176,7 +176,8 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     addresses, notes = which_addresses(item, wanted)
     wanted = with_addresses(item.inputs.project.preset, wanted, addresses)
     if not file.exists:
-        return structs.replace(_of_new_file(item, body, wanted, title), addresses=addresses)
+        as_recorded = {key: value for key, value in record.metadata.items() if key in _open_keys(item)}
+        return structs.replace(_of_new_file(item, body, {**as_recorded, **wanted}, title), addresses=addresses)
     asserts = on_edit(item) is OnEdit.OVERWRITE and not item.is_protected
     new_title, title_reasons = _which_title(item, title, body, asserts=asserts)
     computed = coming_front(item, body, new_title)
@@ -225,9 +226,8 @@ def _changed_keys(
     in_file, preset = dict(item.file.front.items()), item.inputs.project.preset
     keys: list[str] = []
     if not is_same_json(wanted, written):
-        stays = {*item.open_metadata, *apply_preset(preset, dict.fromkeys(item.open_metadata, ""))}
         alike = {key for key in wanted.keys() & written.keys() if is_same_json(wanted[key], written[key])}
-        keys = sorted((wanted.keys() | written.keys()) - alike - stays)
+        keys = sorted((wanted.keys() | written.keys()) - alike - _open_keys(item))
     keys += [key for key, value in computed.keys.items() if not (key in keys or is_same_json(in_file.get(key), value))]
     front: dict[str, Json] = {}
     reasons: list[Reason] = []
@@ -242,6 +242,11 @@ def _changed_keys(
         else:
             kept.append(key)
     return front, reasons, kept
+
+
+def _open_keys(item: ItemSides) -> set[str]:
+    """Return the keys of front matter whose values are not known yet, and stay as they are recorded."""
+    return {*item.open_metadata, *apply_preset(item.inputs.project.preset, dict.fromkeys(item.open_metadata, ""))}
 
 
 def _has_earlier_id(item: ItemSides, record: Record) -> bool:
