@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import shutil
 import stat
 import sys
@@ -55,6 +56,30 @@ def test_a_replacement_of_an_edited_file_is_finished_by_the_same_command(state: 
 
 
 ONE = "items: [{id: a, inputs: {topic: A, target_audience: readers}}]\n"
+
+
+@pytest.mark.parametrize("deleted", ["here", "in git"])
+def test_no_machines_text_replaces_a_deleted_file_whose_words_git_has(
+    project: Build, invoke: Run, processes: None, deleted: str
+) -> None:
+    """Nothing was saved, so an apply would restore the generated text; its hint brings the words back."""
+    settings = 'version: 1\nproject: p\napi: {base_url: local, save: "off"}\ndefaults: {template: blog_article_generator, style: general_blog}\n'
+    root = project({"contentops.yaml": settings, "content/a.yaml": ONE})
+    git(root, "init", "-q")
+    assert invoke("apply", "--yes", cwd=root).code == 0
+    file = root / "out/a.md"
+    file.write_text(file.read_text("utf-8") + HAND, "utf-8")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "edited")
+    file.unlink()
+    if deleted == "in git":
+        git(root, "commit", "-qam", "deleted")
+    ended = invoke("apply", "--yes", cwd=root)
+    assert (ended.code, file.exists()) == (3, False)
+    (command,) = set(re.findall(r"`contentops (restore a --to \w+)`", ended.stdout))
+    assert invoke(*command.split(), cwd=root).code == 0
+    assert file.read_text("utf-8").endswith(HAND)
+    assert invoke("plan", "--detailed-exitcode", cwd=root).code == 0
 
 
 @pytest.mark.parametrize("changed", [False, True], ids=["replace", "overwrite"])

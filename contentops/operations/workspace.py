@@ -195,6 +195,7 @@ class Workspace:
             read=lambda path: split(Outputs(project.root).read(path)).body,
             why_no_text=lambda: no_history(project.root),
             changed_on=functools.partial(changed_on, project.root),
+            committed=lambda path: next((digest for digest, _ in earlier_bodies(project.root, path)), NOTHING),
             exists=present(Path(project.root), outputs),
             denied=denial(Path(project.root)),
             claimed_paths={

@@ -220,7 +220,7 @@ def still_unchanged(items: Iterable[Candidate], before: PlanInputs, now: PlanInp
 
 _BY_ITEM = {"desired", "state", "observed", "approvals"}
 """The sides that are compared item by item, or by themselves."""
-_ASKED = {"cached", "text", "read", "why_no_text", "exists", "denied", "spent", "changed_on"}
+_ASKED = {"cached", "text", "read", "why_no_text", "exists", "denied", "spent", "changed_on", "committed"}
 """What the table asks only about items that have something to do."""
 
 

@@ -209,7 +209,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
             facts |= {
                 "new": change.record is None and spec is not None,
                 "changed": bool(kinds & {"changed", "added", "removed", "made-by-local"}),
-                "missing": change.action is Action.RESTORE or change.blocked in ("missing", "text-lost"),
+                "missing": change.action is Action.RESTORE or change.blocked in ("missing", "text-lost", "text-in-git"),
                 "moved": change.has(Move),
                 "open": bool(jobs & OPEN),
                 "paid": JobState.PAID in jobs,

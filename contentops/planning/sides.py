@@ -105,6 +105,8 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     """Why the output at a path cannot be written; empty: it can."""
     changed_on: Callable[[str, Digest], str] = lambda _path, _body: ""
     """The day on which the file at a path got the body that it has; empty: not known. It asks git."""
+    committed: Callable[[str], Digest] = lambda _path: NOTHING
+    """The newest body that the file at a path has had in git; empty if there is none. It asks git."""
     claimed_paths: Mapping[str, str] = field(default_factory=dict)
     """The lock of another environment that owns a path, by path key."""
     claimed_contents: frozenset[str] = frozenset()

@@ -6,11 +6,12 @@ collected, and its file is removed with `--prune`. Nothing else in the program d
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 
 from msgspec import structs
 
-from contentops.digest import NOTHING
+from contentops.digest import NOTHING, short
 from contentops.documents.clean import title_digest
 from contentops.documents.paths import collision_key
 from contentops.model import (
@@ -610,6 +611,9 @@ def _missing(item: ItemSides) -> BodyAnswer:
     assert record is not None
     if item.spec.output != record.output and inputs.observe(item.spec.output).exists:
         return block("foreign-file", occupied_hint(item, item.spec.output))
+    if (committed := inputs.committed(record.output)) not in {NOTHING, *record.bodies, *inputs.made}:
+        again = f"contentops restore {shlex.quote(record.id)} --to {short(committed)}"
+        return block("text-in-git", f"`{record.output}` is gone, and git has it with words of a person: `{again}`")
     ours = record.server == inputs.server
     wanted = record.restorable
 
