@@ -35,21 +35,23 @@ def check_across(results: Sequence[FileResult], sources: Sources, patterns: Sequ
 
     `sources` returns the text of a manifest by its path; `patterns` are the project's globs for manifests.
     """
+    specs = [spec for result in results for spec in result.specs]
+    referring = specs if any(result.referring for result in results) else []
     # An output that a text makes is not known yet.
-    placed = [spec for result in results for spec in result.specs if spec.output]
+    placed = [spec for spec in specs if spec.output]
     findings = [
         *_check_ids(results),
         *filter(None, map(OutputPaths(results, sources, patterns).take, placed)),
         *_check_moved(results, sources),
-        *_check_groups(results, sources),
-        *_check_rings(results, sources),
-        *_check_paths(results, sources),
-        *_check_days(results, sources),
+        *_check_groups(specs, sources),
+        *_check_rings(referring, sources),
+        *_check_paths(referring, sources),
+        *_check_days(referring, sources),
     ]
     # Two declarations of one item would be said twice.
     known = itertools.chain(findings, *(result.findings for result in results))
     is_wrong = any(finding.severity is Severity.ERROR for finding in known)
-    return findings if is_wrong else [*findings, *_check_requests(results, sources)]
+    return findings if is_wrong else [*findings, *_check_requests(specs, sources)]
 
 
 def inputs_of(results: Sequence[FileResult]) -> tuple[str, ...]:
@@ -158,12 +160,12 @@ def _conflict(spec: Spec, other: Spec | str | None, *, is_folder: bool = False) 
     )
 
 
-def _check_requests(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
+def _check_requests(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic]:
     """Yield an error for items that request exactly the same text, since one job would answer all of them."""
     first: dict[Digest, Spec] = {}
     problems = Problems()
     hint = "give one of them `revision: 2` for its own text, change its `inputs`, or declare one item"
-    for spec in (spec for result in results for spec in result.specs if spec.request.template):
+    for spec in (spec for spec in specs if spec.request.template):
         # What is made from texts that are not there yet has the request that it will have, without their words.
         same = first.setdefault(spec.frame or spec.digest, spec)
         if same is not spec:
@@ -205,9 +207,8 @@ def check_environment(project: Project, source: Source, results: Sequence[FileRe
     return [finding(settings, "shared-output", message, at, key=True, hint=hint, severity=Severity.WARNING)]
 
 
-def _check_rings(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
+def _check_rings(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic]:
     """Yield an error for items that refer to one another in a ring."""
-    specs = [spec for result in results if result.referring for spec in result.specs]
     places = {spec.id: spec.location for spec in specs}
     for nodes in _rings(_readings(specs)):
         ring = _from_first([id_ for id_, _ in nodes])
@@ -215,9 +216,8 @@ def _check_rings(results: Sequence[FileResult], sources: Sources) -> Iterator[Di
         yield _at(sources, "reference-ring", f"references form a cycle: {_arrows(ring)}", places[ring[0]], hint)
 
 
-def _check_paths(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
+def _check_paths(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic]:
     """Yield an error for each item that reads the path of another item whose path is made from a text."""
-    specs = [spec for result in results if result.referring for spec in result.specs]
     named = {spec.id for spec in specs if "output" in spec.readings}
     for spec in specs if named else ():
         readings = (one for name in spec.readings for one in spec.readings[name])
@@ -272,13 +272,11 @@ def _arrows(ring: Sequence[ItemId]) -> str:
     return " -> ".join(f"`{id_}`" for id_ in (*ring, ring[0]))
 
 
-def _check_days(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
+def _check_days(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic]:
     """Yield a warning for each item that is due before a text that it is made from."""
-    if not any(result.referring for result in results):
-        return
-    specs = {spec.id: spec for result in results for spec in result.specs}
-    for spec in specs.values():
-        days = ((one.id, specs[one.id].publish_on) for one in spec.references if one.id in specs)
+    days_of = {spec.id: spec.publish_on for spec in specs}
+    for spec in specs:
+        days = ((one.id, days_of[one.id]) for one in spec.references if one.id in days_of)
         later = [f"`{id_}` on {day}" for id_, day in days if spec.publish_on and day > spec.publish_on]
         if later:
             message = (
@@ -369,15 +367,14 @@ def unused(written: Written, whom: str) -> Diagnostic:
 # --- groups --------------------------------------------------------------------------------------------------
 
 
-def _check_groups(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
+def _check_groups(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic]:
     """Yield the groups of `checks.similar` that are too large, and a warning for each tag that no other item has."""
     compared: dict[str | Location | None, Spec] = {}
-    for spec in (spec for result in results for spec in result.specs):
+    for spec in specs:
         if (similar := spec.checks.similar) is not None:
             compared.setdefault(spec.location if similar.within == "for_each" else similar.within, spec)
     if not compared:
         return
-    specs = [spec for result in results for spec in result.specs]
     tagged = Counter(tag for spec in specs for tag in spec.tags)
     sizes: Counter[str | Location | None] = Counter(spec.location for spec in specs)
     sizes.update({"all": len(specs), **{f"tag:{tag}": count for tag, count in tagged.items()}})
