@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import functools
 import json
+import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -17,7 +18,7 @@ from contentops.conflict_markers import SIDE
 from contentops.digest import canonical
 from contentops.errors import Diagnostic, InputError, Severity, nearest, suggest
 from contentops.json_reader import load_json
-from contentops.manifests.schema import check_schema, fits_schema, test_of, violations
+from contentops.manifests.schema import Test, check_schema, fits_schema, test_of, violations
 from contentops.manifests.values import Report
 from contentops.model import Catalog, CatalogEntry, Json, Template, TemplateInput
 from contentops.yaml.positions import Source, finding_at
@@ -122,11 +123,39 @@ UNRENDERED: Final = object()
 """The value of an input that could not be rendered; only its name is checked."""
 
 
+class CatalogCheck:
+    """Checks items against a catalog; the many that name the same values of it and the same inputs are quickly done."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self._tests: dict[tuple[str | None, ...], Sequence[Test] | None] = {}
+        """By names that items state, the tests of their inputs in order; None: the catalog lacks one of the names."""
+
+    def check(self, values: Mapping[str, Any], inputs: Mapping[str, Any], report: Report) -> None:
+        """Report values that the catalog does not have. `inputs` may contain UNRENDERED."""
+        names = (*map(values.get, _NAMED), *inputs)
+        try:
+            tests = self._tests[names]
+        except KeyError:
+            tests = self._tests[names] = self._tests_of(values, inputs)
+        if tests is None or not all(map(operator.call, tests, inputs.values())):
+            _check_with_catalog(values, inputs, self.catalog, report)
+
+    def _tests_of(self, values: Mapping[str, Any], inputs: Iterable[str]) -> Sequence[Test] | None:
+        found: list[object] = []
+        names = dict.fromkeys(inputs, UNRENDERED)
+        _check_with_catalog(values, names, self.catalog, lambda *problem, **_: found.append(problem))
+        template = self.catalog.templates.get(values.get("template", ""))
+        if found or template is None or not template.inputs_known:
+            return None if found else ()
+        entries = (template.by_name[name] for name in inputs)
+        return [_input_test(entry.kind, entry.required, *entry.options) for entry in entries]
+
+
 _NAMED: Final = ("template", "style", "vertical", "brand_voice")
 
 
-def check_catalog(values: Mapping[str, Any], inputs: Mapping[str, Any], catalog: Catalog, report: Report) -> None:
-    """Report values of an item that the catalog does not have. `inputs` may contain UNRENDERED."""
+def _check_with_catalog(values: Mapping[str, Any], inputs: Mapping[str, Any], catalog: Catalog, report: Report) -> None:
     lists = (catalog.templates, catalog.styles, catalog.verticals, catalog.brand_voices)
     for name, known in zip(_NAMED, lists, strict=True):
         value = values.get(name)

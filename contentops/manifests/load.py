@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.errors import Diagnostic, InputError, Location, Severity
+from contentops.manifests.catalog_lock import CatalogCheck
 from contentops.manifests.cross_checks import (
     FileResult,
     OutputPaths,
@@ -89,6 +90,7 @@ class Loader:
         self.accepted = accepted
         self.project = project
         self.catalog = catalog
+        self.catalog_check = None if catalog is None else CatalogCheck(catalog)
         self.drafts = drafts
         self.files = ProjectFiles(Path(project.root))
         self.data: dict[str, DataFile] = {}
@@ -187,7 +189,7 @@ class Loader:
             rows=lambda written: self._rows_for(written, path, result.data),
             check=functools.partial(
                 check_item,
-                catalog=self.catalog,
+                catalog=self.catalog_check,
                 preset=self.project.preset,
                 disclosure=self.project.disclosure,
                 find=lambda written: self._resolve(written, path, result.data),

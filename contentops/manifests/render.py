@@ -525,7 +525,14 @@ class Rendered:
 
     def _used(self) -> dict[str, str]:
         """Return the starts of the digests of the variables that the item uses, if no text or row is in them."""
-        return {name: self._print(name) for name in self._uses.known(self.each)}
+        names, scope = self._uses.names, self._scope
+        stored = scope.used.get(names)
+        if stored is not None:
+            return stored
+        used = {name: self._print(name) for name in self._uses.known(self.each)}
+        if all(map(scope.is_constant, names)):
+            scope.used[names] = used
+        return used
 
     def _print(self, name: str) -> str:
         digest_start = self._scope.prints.get(name)

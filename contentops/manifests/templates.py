@@ -230,6 +230,8 @@ class Scope:
         self.constants: dict[str, Json] = {**builtin, **{name: cli[name] for name in cli if name in variables}}
         self._cli = cli
         self.prints: dict[str, str] = {}
+        self.used: dict[tuple[str, ...], dict[str, str]] = {}
+        """By their variables, the starts of digests that are the same for every item."""
         self._uses: dict[tuple[Direct, ...], Uses] = {}
         self._reach: dict[str, frozenset[str]] = {}
         self._constant: dict[str, bool] = {}

@@ -27,7 +27,7 @@ from contentops.documents.preset import (
     with_day,
 )
 from contentops.json_reader import DeepJson, load_json
-from contentops.manifests.catalog_lock import UNRENDERED, check_catalog
+from contentops.manifests.catalog_lock import UNRENDERED, CatalogCheck
 from contentops.manifests.data import DataFile
 from contentops.manifests.render import Rendered
 from contentops.manifests.schema import field_tests, field_violations
@@ -37,7 +37,6 @@ from contentops.model import (
     NO_CHECKS,
     REQUEST_FIELDS,
     ApprovalRule,
-    Catalog,
     Checks,
     Disclosure,
     ItemId,
@@ -67,7 +66,7 @@ _MAX_SHOWN: Final = 60
 def check_item(
     rendered: Rendered,
     *,
-    catalog: Catalog | None,
+    catalog: CatalogCheck | None,
     preset: str,
     disclosure: Disclosure | None,
     find: FindFile,
@@ -83,7 +82,7 @@ def check_item(
         _check_preset(preset, values.get("metadata", {}), report)
     inputs = _inputs(rendered, values)
     if catalog is not None:
-        check_catalog(values, inputs, catalog, report)
+        catalog.check(values, inputs, report)
     if disclosure is not None:
         _check_disclosure(disclosure, values.get("metadata", {}), report)
     if uses_changed_at(values.get("metadata", {})):

@@ -313,33 +313,52 @@ class Builder:
     def _too_deep(self, event: Any, width: int = 1) -> StopReading:
         return self._stop(event, "too-deep", f"lists and maps are nested more than {MAX_DEPTH} deep", width=width)
 
+    # Most of the time of reading goes into these two loops, so that they take the usual scalar without a call.
+
     def _seq(self, depth: int) -> list[Any]:
         node = Seq() if depth <= LISTED else []
-        end = self._kinds.SequenceEndEvent
+        append, scalars, positions = node.append, self._scalars, getattr(node, "positions", None)
+        scalar, end = self._kinds.ScalarEvent, self._kinds.SequenceEndEvent
         for event in self._events:
-            if type(event) is end:
+            kind = type(event)
+            if kind is end:
                 break
-            if isinstance(node, Seq):
-                node.positions.append(_at(event))
-            node.append(self._value(event, depth))
+            if positions is not None:
+                positions.append((event.start_mark.line + 1, event.start_mark.column + 1))
+            if kind is scalar:
+                text = event.value
+                is_usual = text in scalars and event.implicit[0] and event.tag is None and not event.anchor
+                append(scalars[text] if is_usual else self._scalar(event))
+            else:
+                append(self._value(event, depth))
         return node
 
     def _map(self, depth: int) -> dict[str, Any] | str:
         node: dict[str, Any] = {}
+        events, keys, scalars = self._events, self._keys, self._scalars
         scalar, end = self._kinds.ScalarEvent, self._kinds.MappingEndEvent
         merged: tuple[Any, Any] | None = None
         expression: int | None = None
-        for event in self._events:
-            if type(event) is end:
+        for event in events:
+            kind = type(event)
+            if kind is scalar:
+                key = keys.get(event.value, "")
+                if not key or key in node or not event.implicit[0] or event.tag is not None or event.anchor:
+                    key = self._key(event)
+                    if expression is None and (key in node or not key or (key is MERGE and merged)):
+                        self._check_key(event, is_again=key in node or key is MERGE)
+            elif kind is end:
                 break
-            if type(event) is scalar:
-                key = self._key(event)
-                if expression is None and (key in node or not key or (key is MERGE and merged)):
-                    self._check_key(event, is_again=key in node or key is MERGE)
             else:
                 key, expression = "", self._start_of_expression(event, node)
                 self._value(event, depth)
-            value = self._value(next(self._events), depth)
+            written = next(events)
+            if type(written) is scalar:
+                text = written.value
+                is_usual = text in scalars and written.implicit[0] and written.tag is None and not written.anchor
+                value = scalars[text] if is_usual else self._scalar(written)
+            else:
+                value = self._value(written, depth)
             if key is MERGE:
                 merged = merged or (event, value)
             elif key not in node:
