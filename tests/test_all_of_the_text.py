@@ -182,7 +182,9 @@ def test_a_reverted_approval_agrees_with_the_file(tmp_path: Path, processes: Non
     """Union merge keeps the line and the file is a draft again: plan, status and check say both, until someone decides."""
     harness = with_approval(tmp_path, ids=("one", "two"))
     for name in ("two", "one"):  # the reverted approval stands beside a later one
-        decide(harness, name, verdict=Verdict.SENT_BACK)
+        decide(harness, name)
+        harness.timeline.now += 60
+        decide(harness, name, verdict=Verdict.WITHDRAWN)
     commit(tmp_path)
     harness.timeline.now += 60
     decide(harness, "one")
