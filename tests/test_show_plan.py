@@ -110,7 +110,8 @@ def test_neither_file_nor_item(invoke: Run, site: Path, folder: str) -> None:
     ended = invoke("-C", folder, "show", "plan.jsn.json", cwd=site.parent)
     assert ended.code == 1
     assert "error[no-plan-file]: there is not a plan file `plan.jsn.json` and no item of this name" in ended.stderr
-    assert "contentops plan --out FILE" in ended.stderr
+    at = "" if folder == "." else f"-C {folder} "
+    assert f"`contentops {at}plan --out FILE`" in ended.stderr
 
 
 def test_mistakes_in_the_manifests_are_shown_as_such(invoke: Run, site: Path) -> None:
