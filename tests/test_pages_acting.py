@@ -205,7 +205,7 @@ def test_an_edit_that_was_left_comes_back(shop: Path) -> None:
     browser = Browser(shop, person=PERSON)
     form = {**fields_of(browser.get(f"/edit?id={ITEM}").text), "title": "Typed <title>", "body": "Typed words.\n"}
     before = file_of(shop).read_bytes()
-    assert browser.post("/draft", **form, kind="edit", quiet="yes").status_code == 303
+    assert browser.post("/draft", **form, kind="edit", quiet="yes").status_code == 204
     assert (file_of(shop).read_bytes(), len(draft_files(shop))) == (before, 1)
     assert git(shop, "status", "--porcelain") == ""
     again = Browser(shop, person=PERSON)

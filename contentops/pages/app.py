@@ -115,7 +115,7 @@ def _answer(site: Site, view: Form, fields: Mapping[str, str], words: Sequence[s
         said = site.notices.get(fields.get("done", "")) or ""
         return Response(render(site, done, said), done.status, media_type="text/html")
     if not done.said:
-        return RedirectResponse(done.to, 303)
+        return RedirectResponse(done.to, 303) if done.to else Response(status_code=204)
     number = secrets.token_hex(6)
     site.notices.keep(number, done.said)
     at = f"#{done.at}" if done.at else ""

@@ -16,8 +16,8 @@ for (const form of document.querySelectorAll("form[data-draft]")) {
     body.set("quiet", "yes");
     sending = new AbortController();
     const keepalive = String(body).length < SMALL;
-    const request = fetch("/draft", { method: "POST", body, keepalive, redirect: "manual", signal: sending.signal }).then(
-      (answer) => { said.textContent = answer.type === "opaqueredirect" ? "Draft kept, not saved yet." : "The draft could not be kept."; },
+    const request = fetch("/draft", { method: "POST", body, keepalive, signal: sending.signal }).then(
+      (answer) => { said.textContent = answer.status === 204 ? "Draft kept, not saved yet." : "The draft could not be kept."; },
       (error) => { if (error.name !== "AbortError") said.textContent = "The draft could not be kept: there is no answer from the server."; },
     ).finally(() => unanswered.delete(request));
     unanswered.add(request);

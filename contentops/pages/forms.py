@@ -67,6 +67,7 @@ class FormResult(Struct, frozen=True, kw_only=True):
     """What a form did: the address that shows it, and a sentence."""
 
     to: str
+    """Empty: a script asked, which stays on its page."""
     said: str = ""
     at: str = ""
     """The id of the element that gets the focus."""
@@ -199,7 +200,8 @@ def draft(site: Site, form: Mapping[str, str]) -> FormResult:
         drop_draft(project, ids, kind)
         return FormResult(to=to, said="The draft is discarded.", at="title")
     keep_draft(project, ids, kind, form, runtime=site.runtime)
-    return FormResult(to=to, said="" if form.get("quiet") else "Your draft is kept, and not saved yet.", at="title")
+    kept = FormResult(to=to, said="Your draft is kept, and not saved yet.", at="title")
+    return kept if not form.get("quiet") else FormResult(to="")
 
 
 def _ids(site: Site, item: str) -> Sequence[str]:
