@@ -64,10 +64,9 @@ QUICK = 2.0
 
 
 class FormResult(Struct, frozen=True, kw_only=True):
-    """What a form did: the address that shows it, and a sentence."""
+    """What a form did: the address that shows it (empty: a script asked, and stays on its page), and a sentence."""
 
     to: str
-    """Empty: a script asked, which stays on its page."""
     said: str = ""
     at: str = ""
     """The id of the element that gets the focus."""
@@ -200,8 +199,11 @@ def draft(site: Site, form: Mapping[str, str]) -> FormResult:
         drop_draft(project, ids, kind)
         return FormResult(to=to, said="The draft is discarded.", at="title")
     keep_draft(project, ids, kind, form, runtime=site.runtime)
-    kept = FormResult(to=to, said="Your draft is kept, and not saved yet.", at="title")
-    return kept if not form.get("quiet") else FormResult(to="")
+    return (
+        FormResult(to="")
+        if form.get("quiet")
+        else FormResult(to=to, said="Your draft is kept, and not saved yet.", at="title")
+    )
 
 
 def _ids(site: Site, item: str) -> Sequence[str]:
