@@ -220,8 +220,9 @@ def test_regenerate_follows_a_change_through_the_chain(harness: Harness) -> None
     assert (len(harness.api.generations), harness.plan().empty) == (6, True)
 
 
-def test_a_column_that_a_text_does_not_use_hides_no_change_of_its_source(harness: Harness) -> None:
-    """A translation whose row has another price waits for the page with that price, and is made in the same apply."""
+@pytest.mark.parametrize("rule", ["regenerate", "note"])
+def test_a_column_that_a_text_does_not_use_hides_no_change_of_its_source(harness: Harness, rule: str) -> None:
+    """A translation whose row has another price waits for the page with that price, or is stale once that is made."""
     pages = {
         "id": "en-{{ each.slug }}",
         "for_each": "data/cities.csv",
@@ -231,15 +232,17 @@ def test_a_column_that_a_text_does_not_use_hides_no_change_of_its_source(harness
         "id": "de-{{ each.place.slug }}",
         "matrix": {"place": "data/cities.csv"},
         "inputs": {"topic": "German: {{ ref('en-' ~ each.place.slug).body }}", "target_audience": "all"},
-        "on_source_change": "regenerate",
+        "on_source_change": rule,
     }
     harness.write("data/cities.csv", "slug,price\noslo,189\nrome,300\n")
     harness.write("content/a.yaml", json.dumps({"items": [pages, translations]}))
     harness.apply()
     harness.write("data/cities.csv", "slug,price\noslo,195\nrome,300\n")
-    assert waiting(harness.plan()) == {"de-oslo": ["`en-oslo` is to change first"]}
+    expected = {"de-oslo": ["`en-oslo` is to change first"]} if rule == "regenerate" else {}
+    assert waiting(harness.plan()) == expected
     harness.apply()
-    assert (len(harness.api.generations), harness.plan().empty) == (6, True)
+    assert (len(harness.api.generations), harness.plan().empty) == (5 + len(expected), True)
+    assert [note.kind for note in harness.plan().notes] == ([] if expected else ["stale-source"])
 
 
 def test_block_holds_a_stale_item(harness: Harness) -> None:

@@ -134,7 +134,10 @@ def no_history(root: str) -> str:
 
 _FOLDERS = 100
 """Folders that one command line names; of more, all below the root are read."""
-_ALL_LOG = ("-c", "--raw", "--no-abbrev", "--no-renames", "-z", "--format=commit %H %P")
+_ALL_LOG = (
+    *("--literal-pathspecs", "log", "--no-show-signature", "-c", "--raw", "--no-abbrev", "--no-renames", "-z"),
+    "--format=commit %H %P",
+)
 
 
 def last_commits(root: str, paths: Iterable[str]) -> dict[str, str]:
@@ -144,11 +147,8 @@ def last_commits(root: str, paths: Iterable[str]) -> dict[str, str]:
     Raises UsageError outside a repository, GitFailed.
     """
     wanted = {path: unicodedata.normalize("NFC", path) for path in paths}
-    prefix = run_git(root, "rev-parse", "--show-prefix").strip("\n")
-    folders = sorted({str(PurePosixPath(path).parent) for path in wanted})
-    below = ("--", *(folders if len(folders) <= _FOLDERS else ["."]))
-    log = ("--literal-pathspecs", "log", "--no-show-signature", *_ALL_LOG, "HEAD", *below)
-    ended = try_git(root, *log, extra=LOOK, timeout=PATIENCE)
+    prefix, below = _prefix(root), _below(wanted)
+    ended = try_git(root, *_ALL_LOG, "HEAD", *below, extra=LOOK, timeout=PATIENCE)
     if ended.code:
         if not try_git(root, "rev-parse", "--verify", "--quiet", "HEAD", extra=LOOK).code:
             raise GitFailed(f"the history of the files cannot be read: {reason_of(ended)}")
@@ -163,6 +163,36 @@ def last_commits(root: str, paths: Iterable[str]) -> dict[str, str]:
         is_known = path not in changed and oid.strip("0") and (parents or not is_cut)
         commits.setdefault(path, commit if is_known else "")
     return {path: commits[own] for path, own in wanted.items() if own in commits}
+
+
+def newest_bodies(root: str, paths: Iterable[str]) -> dict[str, Digest]:
+    """Return the newest body that git has of each of these paths, by one call of git for all of them.
+
+    A path that git does not know, or whose file cannot be read, is left out; so are all if git fails.
+    """
+    wanted = {unicodedata.normalize("NFC", path): path for path in paths}
+    blobs: dict[str, str] = {}
+    with contextlib.suppress(GitFailed):
+        if not in_repository(root):
+            return {}
+        prefix = _prefix(root)
+        ended = try_git(root, *_ALL_LOG, "HEAD", *_below(wanted), extra=LOOK, timeout=PATIENCE)
+        for _, name, _, oid in _changes(ended.stdout):
+            if (own := _own(name, prefix)) in wanted and oid.strip("0"):
+                blobs.setdefault(wanted[own], oid)
+        bodies = {oid: digest_of_body(data) for oid, data in each_blob(root, dict.fromkeys(blobs.values()))}
+        return {path: body for path, oid in blobs.items() if (body := bodies.get(oid))}
+    return {}
+
+
+def _prefix(root: str) -> str:
+    return run_git(root, "rev-parse", "--show-prefix").strip("\n")
+
+
+def _below(paths: Iterable[str]) -> tuple[str, ...]:
+    """Return the folders of these paths as arguments of git."""
+    folders = sorted({str(PurePosixPath(path).parent) for path in paths})
+    return ("--", *(folders if len(folders) <= _FOLDERS else ["."]))
 
 
 def _changes(log: bytes) -> Iterator[tuple[str, str, str, str]]:

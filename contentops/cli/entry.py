@@ -328,7 +328,7 @@ def dependable() -> Iterator[None]:
 
 
 class _Guarded:
-    """A stream that is replaced by the null device once it fails, so that the flush at exit does not fail again."""
+    """Writes to a stream; once that fails, to the null device, so that the flush at exit does not fail again."""
 
     def __init__(self, stream: TextIO, *, needed: bool) -> None:
         self._stream = stream

@@ -377,7 +377,7 @@ async def _find_saved(
 
 
 def _may_be_stored(ctx: Context, draft: Draft) -> bool:
-    """Return whether the server may have this text: saved earlier, or stored by the server after its job.
+    """Return whether the server may have this text: a lost save sent it, or the server stored it after the job.
 
     No earlier save can have been lost where this run has paid for the text, or promoted it: an earlier run would have
     recorded it before its save. While it is unknown whether the server stores texts of jobs itself, it may.

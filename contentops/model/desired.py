@@ -192,7 +192,7 @@ class Project(Struct, frozen=True, kw_only=True):
 
 
 class TemplateInput(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One input a template takes. `kind`: text, textarea, number, select, multiselect, checkbox, list or any."""
+    """One input of a template. `kind`: text, textarea, number, select, multiselect, checkbox, list or any."""
 
     name: str
     kind: str = "any"

@@ -122,7 +122,7 @@ class Difference(Struct, frozen=True, kw_only=True):
 
     @property
     def same(self) -> bool:
-        """Return whether both sides are equal."""
+        """Return whether body, front matter and request stay as they are."""
         return self.before == self.after and not self.front and not self.request
 
 

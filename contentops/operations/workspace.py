@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, structs
 
 from contentops.atomic_io import Disk
-from contentops.ci.history import changed_on, earlier_bodies, no_history
+from contentops.ci.history import changed_on, earlier_bodies, newest_bodies, no_history
 from contentops.ci.results import lock_name, narrowed
 from contentops.ci.runner import run_page
 from contentops.digest import NOTHING, Digest, digest_bytes
@@ -188,14 +188,23 @@ class Workspace:
         theirs = structs.replace(theirs, records=records, jobs=state.jobs)
         source = None if name is None else SourceEnvironment(environment=name, state=theirs)
         inputs = PlanInputs(project=project, desired=desired, state=state, source=source)
+        observed = _observed(self, inputs)
+
+        @functools.cache
+        def committed() -> Mapping[str, Digest]:
+            paths = {record.output for record in state.records.values()}
+            return newest_bodies(
+                project.root, (path for path in paths if path not in observed or not observed[path].exists)
+            )
+
         return structs.replace(
             inputs,
-            observed=_observed(self, inputs),
+            observed=observed,
             text=lambda digest: body if (body := cache.body(digest)) is not None else past().text(digest),
             read=lambda path: split(Outputs(project.root).read(path)).body,
             why_no_text=lambda: no_history(project.root),
             changed_on=functools.partial(changed_on, project.root),
-            committed=lambda path: next((digest for digest, _ in earlier_bodies(project.root, path)), NOTHING),
+            committed=lambda path: committed().get(path, NOTHING),
             exists=present(Path(project.root), outputs),
             denied=denial(Path(project.root)),
             claimed_paths={

@@ -232,9 +232,9 @@ def refers_differently(item: ItemSides) -> bool:
     Such a record is brought up to date, or a later change of a text would look like one of the manifest.
     """
     record, spec = item.record, item.spec
-    if record is None or item.waits:
+    if record is None:
         return False
-    has_earlier_ids = record.frame == spec.earlier_frame and spec.earlier_frame != spec.frame
+    has_earlier_ids = not item.waits and record.frame == spec.earlier_frame and spec.earlier_frame != spec.frame
     is_another_way = item.is_up_to_date and record.frame not in (spec.frame, spec.earlier_frame)
     return has_earlier_ids or is_another_way
 
