@@ -142,7 +142,6 @@ def _stopped(root: Path, prompts: int) -> int:
             for _ in range(prompts + 2):
                 model.wait("POST")
             apply.signal(signal.SIGINT)
-            apply.signal(signal.SIGINT)
             apply.end()
         return len(model.prompts)
 
