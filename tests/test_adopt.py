@@ -309,7 +309,8 @@ def test_a_declared_item_takes_the_file_that_is_there(project: Build, invoke: Ru
 def test_an_item_without_a_template_is_never_generated(project: Build, invoke: Run) -> None:
     """Whatever is asked for; and lifting the protection asks for a template."""
     root = project({"contentops.yaml": SETTINGS, "docs/a.md": HELLO})
-    assert invoke("adopt", "docs", "--save", "--yes", cwd=root).code == 0
+    assert invoke("adopt", "docs", "--yes", cwd=root).code == 0
+    (root / "content/adopted.yaml").write_text(_manifest(root).replace("    save: false\n", ""))
     assert invoke("apply", "--yes", cwd=root).code == 0
     for flags in (["--replace", "docs/a"], ["--on-edit", "overwrite"], ["--prune"]):
         assert _is_empty(invoke, root, *flags)

@@ -7,7 +7,7 @@ import pytest
 
 from contentops.errors import UsageError
 from contentops.model import ItemId
-from contentops.operations.adopt import Adoption, Options, adopt, import_contents
+from contentops.operations.adopt import Adoption, import_contents
 from contentops.operations.state import resolve
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog, results
@@ -132,10 +132,7 @@ def _projects(root: Path, api: FakeApi) -> tuple[Harness, Harness]:
     theirs.timeline = ours.timeline
     for harness in (ours, theirs):
         harness.write("pages/imprint.md", IMPRINT)
-        adopted = adopt(
-            harness.project, ["pages/imprint.md"], Options(save=True), confirm=_yes, runtime=harness.runtime()
-        )
-        assert [one.id for one in adopted.taken] == ["pages/imprint"]
+        assert [one.id for one in harness.adopt("pages/imprint.md").taken] == ["pages/imprint"]
         assert results(harness.apply()) == {"pages/imprint": "done"}
     return ours, theirs
 
@@ -161,7 +158,7 @@ def test_a_text_that_the_server_stored_for_another_project_is_not_taken(tmp_path
     theirs = Harness(tmp_path / "theirs", ours.api, timeline=ours.timeline)
     theirs.edit("contentops.yaml", "acme-blog", "other-blog")
     theirs.write("pages/one.md", ours.read("out/one.md"))
-    adopt(theirs.project, ["pages/one.md"], Options(save=True), confirm=_yes, runtime=theirs.runtime())
+    theirs.adopt("pages/one.md")
     assert results(theirs.apply()) == {"pages/one": "done"}
     assert {ours.record("one").content_id, theirs.record("pages/one").content_id} == set(ours.api.contents)
     assert len(ours.api.contents) == 2

@@ -9,7 +9,6 @@ import pytest
 
 from contentops.execution.content_search import STRANGERS
 from contentops.operations import state as mending
-from contentops.operations.adopt import Options, adopt
 from tests.fakes.api import FakeApi, Generation, Killed, Stored, on
 from tests.fakes.harness import Harness, blog, results
 
@@ -263,8 +262,7 @@ def _adopted(harness: Harness, number: int) -> None:
     """Takes over as many files, to be saved."""
     for n in range(number):
         harness.write(f"pages/p-{n:02}.md", f"---\ntitle: Page {n}\n---\n\nWords of page {n}.\n")
-    options = Options(save=True)
-    adopt(harness.project, ["pages"], options, confirm=lambda _: True, runtime=harness.runtime())
+    harness.adopt("pages")
 
 
 @pytest.mark.parametrize("page", [0, 20], ids=["one list", "in pages"])

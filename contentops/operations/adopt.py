@@ -310,7 +310,6 @@ class Options(Struct, frozen=True, kw_only=True):
 
     into: str = ""
     """The manifest that gets the items; empty: `adopted.yaml` where the project looks for manifests."""
-    save: bool = False
     values: Mapping[str, Json] = field(default_factory=dict)
     """Item keys for all texts, `inputs` among them."""
     keys: Mapping[str, str] = field(default_factory=dict)
@@ -412,7 +411,7 @@ def _find(workspace: Workspace, state: State, outputs: Outputs, names: Sequence[
             title=file.title,
             front=file.front,
             declared=options.metadata,
-            save=options.save,
+            save=False,
         )
         texts.new.append(_Text(entry=entry, file=file, spec=spec))
     return texts

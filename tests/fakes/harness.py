@@ -24,6 +24,7 @@ import pytest
 
 from contentops.execution.primitives import Stop
 from contentops.model import Event, ItemId, Job, Plan, Project, Record, Run, State
+from contentops.operations import adopt as adoption
 from contentops.operations import apply as apply_operation
 from contentops.operations import opening
 from contentops.operations import plan as plan_operation
@@ -162,6 +163,12 @@ class Harness:
         text = self.read(path)
         assert old in text, f"{old!r} is not in {path}"
         self.write(path, text.replace(old, new))
+
+    def adopt(self, path: str) -> adoption.Adoption:
+        """Takes over the files at a path, and lets the next apply save them."""
+        taken = adoption.adopt(self.project, [path], adoption.Options(), confirm=lambda _: True, runtime=self.runtime())
+        self.edit(taken.manifest, "    save: false\n", "")
+        return taken
 
     @property
     def project(self) -> Project:

@@ -19,7 +19,6 @@ from contentops.cli.options import (
     flags_of,
     json_option,
     selection_options,
-    variable_option,
     with_options,
 )
 from contentops.cli.session import Session
@@ -47,7 +46,6 @@ asking_options = with_options(
 @click.option("--style", metavar="NAME", default="", help="The style of the items.")
 @click.option("--input", "inputs", metavar="NAME=VALUE", multiple=True, help="An input of all items. Repeatable.")
 @file_option("--map", "mapping", help="A YAML file that says which front matter keys to read.")
-@click.option("--save", is_flag=True, help="Let the next apply save the texts to the server; costs no credits.")
 @asking_options
 @environment_options
 def command(
@@ -59,7 +57,6 @@ def command(
     mapping: str,
     into: str,
     *,
-    save: bool,
     check: bool,
     yes: bool,
 ) -> ExitCode:
@@ -78,7 +75,6 @@ def command(
         read_map(session.path(mapping)) if mapping else Options(),
         into=_in_project(session, project, into) if into else "",
         values=values,
-        save=save,
     )
     names = [_in_project(session, project, path) for path in paths]
     confirmation = AdoptionQuestion(session, "adopted", check=check, yes=yes)
@@ -155,7 +151,6 @@ def _in_project(session: Session, project: Project, name: str) -> str:
     ),
     drafts_option,
     click.option("-y", "--yes", "--auto-approve", "yes", is_flag=True, help="Do not ask."),
-    variable_option,
     json_option,
 )
 def promote(
@@ -173,7 +168,7 @@ def promote(
     server and cache are not used. In an environment with `promote_from`, every apply does this.
     """
     project = _project(session, source, target)
-    inputs = {"variables": session.variables, **chosen}
+    inputs = {"variables": (), **chosen}
     choice = choice_of(**chosen, only_promoted=True)
 
     def again(_run: Run) -> str:

@@ -17,7 +17,6 @@ from contentops.cli.options import (
     choice_of,
     environment_options,
     flags_of,
-    project_options,
     refresh_option,
     select_option,
     selection_options,
@@ -126,7 +125,7 @@ def _state(item: ItemStatus) -> str:
 
 @click.command("show")
 @click.argument("what", metavar="ITEM|PLAN")
-@project_options
+@environment_options
 def show(session: Session, what: str) -> None:
     """Show ITEM: its brief, request, digest and output, the origin of each value, and its record.
 
@@ -134,12 +133,9 @@ def show(session: Session, what: str) -> None:
     still valid; `plan --check` does. An argument is a plan file if it ends with `.json` and the file exists.
     """
     if what.endswith(PLAN_ENDING) and os.path.lexists(session.path(what)):
-        if session.environment or session.variables:
-            raise UsageError(
-                "`--env` and `--var` are for items: a plan file already states its environment and variables",
-                code="plan-file-and-flags",
-                hint="leave them out",
-            )
+        if session.environment:
+            message = "`--env` is for items: a plan file already states its environment"
+            raise UsageError(message, code="plan-file-and-flags", hint="leave it out")
         _show_plan(session, what)
     else:
         _show_item(session, what)
@@ -190,7 +186,7 @@ def _origin(origin: Mapping[str, Any]) -> str:
 @click.argument("item")
 @click.option("--remote", "side", flag_value="remote", help="Compare with the text on the server: one request.")
 @click.option("--plan", "side", flag_value="plan", help="Compare with the planned text and request.")
-@project_options
+@environment_options
 def diff(session: Session, item: str, side: str | None) -> None:
     """Compare the file of ITEM with its generated (or adopted) text, word by word.
 
