@@ -22,7 +22,7 @@ from contentops.model import (
     text_digest,
 )
 from contentops.planning.approval import coming_front
-from contentops.planning.edits import BodyAnswer
+from contentops.planning.edits import Answer
 from contentops.planning.sides import ItemSides, PlanInputs
 from contentops.planning.table import decide
 from tests.fakes.sides import PROJECT, TEXT, a_record, a_spec
@@ -61,7 +61,7 @@ def _item(
 
 
 def _computed(item: ItemSides) -> Mapping[str, Json]:
-    return coming_front(item, BodyAnswer(), None).keys
+    return coming_front(item, Answer(), None).keys
 
 
 @given(

@@ -30,6 +30,7 @@ from contentops.model import (
     Project,
     Promote,
     Publish,
+    Reason,
     Record,
     Replace,
     Restore,
@@ -37,7 +38,7 @@ from contentops.model import (
     TextInReview,
     text_digest,
 )
-from contentops.planning.edits import BodyAnswer
+from contentops.planning.edits import Answer
 from contentops.planning.select import Candidate
 from contentops.planning.sides import ItemSides, PlanInputs, SourceText
 from contentops.sections import main_heading
@@ -142,7 +143,7 @@ def draft_mark(preset: str) -> dict[str, Json]:
     return apply_preset(preset, {"draft": True})
 
 
-def coming_front(item: ItemSides, body: BodyAnswer, title: str | None) -> ComputedFront:
+def coming_front(item: ItemSides, body: Answer, title: str | None) -> ComputedFront:
     """Return the front matter that follows from the approvals of the text which the file will have.
 
     `title`: the title that is written with that text; None: the file keeps its own.
@@ -173,7 +174,7 @@ def _source_type(generated: Digest, bodies: Iterable[Digest]) -> str:
     return "" if not generated else GENERATED if {*bodies} <= {generated} else EDITED
 
 
-def _coming_texts(item: ItemSides, body: BodyAnswer, title: str | None) -> Iterator[tuple[str, Digest]]:
+def _coming_texts(item: ItemSides, body: Answer, title: str | None) -> Iterator[tuple[str, Digest]]:
     """Yield the title and body that the file will have, one of those if several may come; none: not known yet."""
     own, mode, source = item.record, body.mode, item.source_text
 
@@ -193,7 +194,7 @@ def _coming_texts(item: ItemSides, body: BodyAnswer, title: str | None) -> Itera
         yield title or (item.file.title if is_retitled else made), stored.body
 
 
-def _stored(body: BodyAnswer) -> Job | None:
+def _stored(body: Answer) -> Job | None:
     """Return the text that a job made earlier for the declared request, if that one comes into the file as it is."""
     fetched = (step.job for step in body.steps if isinstance(step, Fetch))
     job = next((job for job in fetched if job is not None and job is not body.job), None)
@@ -211,7 +212,7 @@ def is_promotable(item: ItemSides, source: SourceText) -> bool:
     return state is ApprovalState.APPROVED
 
 
-def waiting_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
+def waiting_notes(item: ItemSides, body: Answer) -> tuple[Note, ...]:
     """Return the note on a text that is not promoted before someone approves it."""
     source = item.source_text if body.waits else None
     if source is None:
@@ -224,17 +225,18 @@ def waiting_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
     return (Note(kind="waiting-for-approval", id=id_, message=message, hint=hint),)
 
 
-def which_status(item: ItemSides, state: ApprovalState, *, is_saved: bool) -> Publish | None:
-    """Return the new status of the stored content; None if the item asks for none, or the status stays."""
+def which_status(item: ItemSides, state: ApprovalState, *, is_saved: bool) -> Answer:
+    """Return the step that sets the status of the stored content; none if the item asks for none, or it stays."""
     rule, record = item.spec.approval, item.record
-    if not (rule.publish and item.inputs.saves(item.spec)):
-        return None
     was = record is not None and record.saved is not None and record.saved.published
     is_stored = is_saved or (record is not None and bool(record.content_id) and record.server == item.inputs.server)
-    if state is ApprovalState.APPROVED:
-        # What is saved again may come back as a draft.
-        return Publish(path=item.spec.output) if is_stored and (is_saved or not was) else None
-    return Publish(path=item.spec.output, published=False) if was and is_stored else None
+    is_approved = state is ApprovalState.APPROVED
+    # What is saved again may come back as a draft.
+    is_new = is_saved or not was if is_approved else was
+    if not (rule.publish and item.inputs.saves(item.spec) and is_stored and is_new):
+        return Answer()
+    reason = Reason(kind="publish", detail=f"its text is {'approved' if is_approved else 'not approved'}")
+    return Answer(steps=(Publish(path=item.spec.output, published=is_approved),), reasons=(reason,))
 
 
 def ids_of(inputs: PlanInputs, item: ItemId, record: Record | None) -> tuple[ItemId, ...]:
@@ -246,7 +248,7 @@ def ids_of(inputs: PlanInputs, item: ItemId, record: Record | None) -> tuple[Ite
     return tuple(dict.fromkeys((item, record.id, *earlier, *ordered)))
 
 
-def _promotion(body: BodyAnswer) -> Promote | None:
+def _promotion(body: Answer) -> Promote | None:
     return next((step for step in body.steps if isinstance(step, Promote)), None)
 
 

@@ -38,8 +38,8 @@ _SHOWN = 5
 """How many sections one message names."""
 
 
-class BodyAnswer(Struct, frozen=True, kw_only=True):
-    """Says which text an item gets and by which steps, the first question of the decision table."""
+class Answer(Struct, frozen=True, kw_only=True):
+    """The answer to a question of the decision table: steps, or what blocks the item; the first says most."""
 
     action: Action = Action.NONE
     steps: tuple[Step, ...] = ()
@@ -65,7 +65,7 @@ class BodyAnswer(Struct, frozen=True, kw_only=True):
         return any(not isinstance(step, Acknowledge) for step in self.steps)
 
 
-def edit_choice(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None) -> BodyAnswer | None:
+def edit_choice(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None) -> Answer | None:
     """Return the answer of `on_edit` to an edited file; None: go on and overwrite."""
     record, path = item.record, item.file.path
     if record is not None and item.file.exists and not item.is_edited:
@@ -73,13 +73,13 @@ def edit_choice(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None
     if record is None and is_ours(item.inputs, item.spec, item.file):
         reason = Reason(kind="own-output", detail=f"`{path}` was already written for this request")
         # Its job, if it is still open, is collected: it is not this change's own.
-        return BodyAnswer(action=Action.KEEP, steps=(Acknowledge(accepts=True),), reasons=(*why, reason))
+        return Answer(action=Action.KEEP, steps=(Acknowledge(accepts=True),), reasons=(*why, reason))
     choice = on_edit(item)
     reasons = (*why, *edit(item))
     if choice is OnEdit.OVERWRITE:
         return None
     if choice is OnEdit.KEEP and item.file.exists and record is not None:
-        return BodyAnswer(action=Action.KEEP, steps=(Acknowledge(accepts=True),), reasons=reasons)
+        return Answer(action=Action.KEEP, steps=(Acknowledge(accepts=True),), reasons=reasons)
     if record is None:
         return block("foreign-file", occupied_hint(item, path), reasons=reasons, job=job)
     if not item.file.exists:
@@ -103,7 +103,7 @@ def is_emptied(item: ItemSides) -> bool:
     return bool({own.generated, own.saved.body if own.saved is not None else NOTHING} - {NOTHING, NO_TEXT})
 
 
-def merging(item: ItemSides, reasons: tuple[Reason, ...], job: Job | None) -> BodyAnswer:
+def merging(item: ItemSides, reasons: tuple[Reason, ...], job: Job | None) -> Answer:
     """Merge the new text with the edits; block the item if the generated text that they changed is missing."""
     record = item.record
     assert record is not None
@@ -127,7 +127,7 @@ def merging(item: ItemSides, reasons: tuple[Reason, ...], job: Job | None) -> Bo
     # `--on-edit merge` on the command line drops new words where it must.
     is_strict = item.spec.merge is MergeRule.STRICT and item.inputs.choice.on_edit is None
     mode = MergeEdit(base=record.generated, strict=is_strict)
-    return BodyAnswer(reasons=(*reasons, reason), mode=mode)
+    return Answer(reasons=(*reasons, reason), mode=mode)
 
 
 def why_not_merged(id_: ItemId, merged: Renewed | None, *, strict: bool) -> tuple[str, str] | None:
@@ -197,9 +197,9 @@ def why_changed(item: ItemSides) -> tuple[Reason, ...]:
     return draft + explain(item.spec, record)
 
 
-def block(kind: str, hint: str, *, reasons: tuple[Reason, ...] = (), job: Job | None = None) -> BodyAnswer:
+def block(kind: str, hint: str, *, reasons: tuple[Reason, ...] = (), job: Job | None = None) -> Answer:
     """Return the answer that blocks an item; `kind` is kebab-case and part of the plan's format."""
-    return BodyAnswer(action=Action.BLOCKED, blocked=kind, hint=hint, reasons=reasons, job=job)
+    return Answer(action=Action.BLOCKED, blocked=kind, hint=hint, reasons=reasons, job=job)
 
 
 # ---- Edits made in WriterzRoom, as a refresh found them: noted, already in the file, or blocking.
@@ -208,7 +208,7 @@ EDITED = "edited-on-server"
 """The kind of reasons, notes and blocks about an edit in WriterzRoom."""
 
 
-def edited_on_server(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
+def edited_on_server(item: ItemSides, why: tuple[Reason, ...]) -> Answer | None:
     """Return the answer to an edit in WriterzRoom; None: there is none, or nothing is paid for or saved over it.
 
     Words written there are never merged: `contentops pull` writes them into the file.
@@ -220,16 +220,16 @@ def edited_on_server(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | N
         detail = f"`{item.file.path}` has the same text as WriterzRoom"
         alike = Reason(kind="edited-alike", detail=detail)
         step = Acknowledge(accepts=not item.keeps_text, remote=remote)
-        return BodyAnswer(action=Action.KEEP, steps=(step,), reasons=(*why, alike))
+        return Answer(action=Action.KEEP, steps=(step,), reasons=(*why, alike))
     if item.keeps_text or choice is OnEdit.OVERWRITE:
         return None
     reasons = (*why, *edit(item), _server_edit(item))
     if choice is OnEdit.KEEP:
-        return BodyAnswer(action=Action.KEEP, steps=(Acknowledge(accepts=True),), reasons=reasons)
+        return Answer(action=Action.KEEP, steps=(Acknowledge(accepts=True),), reasons=reasons)
     return block(EDITED, _way(item), reasons=reasons)
 
 
-def protect_edits(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None) -> BodyAnswer | None:
+def protect_edits(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None) -> Answer | None:
     """Return the answer of `on_edit` to edits in the file or on the server; None: go on and overwrite."""
     answer = edited_on_server(item, why)
     if answer is None:
@@ -241,13 +241,13 @@ def _replaced_on_server(item: ItemSides) -> tuple[Reason, ...]:
     return (_server_edit(item, ", and that text is replaced"),) if item.is_edited_on_server else ()
 
 
-def overwriting(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer:
+def overwriting(item: ItemSides, why: tuple[Reason, ...]) -> Answer:
     """Return the answer that overwrites the file, with the edits that it replaces as reasons."""
     in_file = edit(item, "was edited by hand, and that text is replaced")
-    return BodyAnswer(reasons=(*why, *in_file, *_replaced_on_server(item)), mode=Replace(over_edit=item.is_edited))
+    return Answer(reasons=(*why, *in_file, *_replaced_on_server(item)), mode=Replace(over_edit=item.is_edited))
 
 
-def known_on_server(item: ItemSides, body: BodyAnswer) -> Saved | None:
+def known_on_server(item: ItemSides, body: Answer) -> Saved | None:
     """Return the text that the server has of an item before this change saves it; None: none."""
     record = item.record
     if record is None or record.saved is None or record.server != item.inputs.server:
@@ -273,13 +273,13 @@ def as_saved(record: Record, remote: Remote) -> Saved:
     )
 
 
-def _acknowledged(body: BodyAnswer) -> Remote | None:
+def _acknowledged(body: Answer) -> Remote | None:
     """Return the server's text that a step records because the file already has it; None if no step does."""
     return next((step.remote for step in body.steps if isinstance(step, Acknowledge)), None)
 
 
-def save_over(item: ItemSides, body: BodyAnswer) -> tuple[Save, tuple[Reason, ...]] | BodyAnswer:
-    """Return the step that saves the file, and why it replaces what is on the server; or the answer that blocks it."""
+def save_over(item: ItemSides, body: Answer) -> Answer:
+    """Return the answer that saves the file, with why it replaces what is on the server, or that blocks the item."""
     remote, path = item.remote, item.spec.output
     if is_emptied(item) and not body.writes:
         then = "remove the file, and a text is written again; a save would leave none on the server either"
@@ -291,20 +291,22 @@ def save_over(item: ItemSides, body: BodyAnswer) -> tuple[Save, tuple[Reason, ..
         if remote.taken:
             event, kind = ("belongs to another project", "taken-there")
         detail = f"content `{remote.content_id}` {event}, so the text is saved as new content"
-        return Save(path=path), (Reason(kind=kind, detail=detail),)
+        return Answer(steps=(Save(path=path),), reasons=(Reason(kind=kind, detail=detail),))
     if remote is not None and remote.recorded:
         detail = f"content `{remote.content_id}` has an earlier text, which the file replaces"
-        return Save(path=path, replaces=remote.body), (Reason(kind="recorded-before", detail=detail),)
+        step = Save(path=path, replaces=remote.body)
+        return Answer(steps=(step,), reasons=(Reason(kind="recorded-before", detail=detail),))
     if remote is None or not is_open_edit(item, body):
-        return Save(path=path), ()
+        return Answer(steps=(Save(path=path),))
     is_replaced = item.spec.id in item.inputs.choice.replace
     if not is_replaced and not has_server_text(item, remote) and on_edit(item) is not OnEdit.OVERWRITE:
         return block(EDITED, _way(item), reasons=(*body.reasons, _server_edit(item)))
     is_reported = any(reason.kind == EDITED for reason in body.reasons)
-    return Save(path=path, replaces=remote.body), () if is_reported else _replaced_on_server(item)
+    why = () if is_reported else _replaced_on_server(item)
+    return Answer(steps=(Save(path=path, replaces=remote.body),), reasons=why)
 
 
-def is_open_edit(item: ItemSides, body: BodyAnswer) -> bool:
+def is_open_edit(item: ItemSides, body: Answer) -> bool:
     """Return whether there is an edit in WriterzRoom that the answer does not record as the text of the file."""
     return item.is_edited_on_server and _acknowledged(body) is None
 
@@ -325,7 +327,7 @@ def remote_notes(item: ItemSides) -> tuple[Note, ...]:
     return ()
 
 
-def edit_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
+def edit_notes(item: ItemSides, body: Answer) -> tuple[Note, ...]:
     """Return the note on an edit in WriterzRoom that no step replaces or records."""
     if not is_open_edit(item, body):
         return ()
@@ -388,7 +390,7 @@ def renewed(item: ItemSides, mode: MergeEdit, new: str) -> Renewed | None:
     return take_new(item.inputs.text(mode.base) or "", item.inputs.read(item.file.path), new)
 
 
-def merge_trouble(item: ItemSides, words: BodyAnswer, new: Digest, job: Job | None = None) -> BodyAnswer | None:
+def merge_trouble(item: ItemSides, words: Answer, new: Digest, job: Job | None = None) -> Answer | None:
     """Return the answer that blocks a merge with an existing text; None: it may be written, or is not known."""
     mode = words.mode
     if not isinstance(mode, MergeEdit) or (text := item.inputs.text(new)) is None:

@@ -34,7 +34,7 @@ from contentops.model import (
     Update,
 )
 from contentops.planning.approval import ComputedFront, coming_front, draft_mark, which_status
-from contentops.planning.edits import BodyAnswer, on_edit
+from contentops.planning.edits import Answer, on_edit
 from contentops.planning.sides import ItemSides, PlanInputs
 
 APPROVED_DRAFT = "approved-draft"
@@ -68,7 +68,7 @@ def wanted_front(
     return front, title if isinstance(title, str) else None
 
 
-def dated(item: ItemSides, body: BodyAnswer) -> ItemSides:
+def dated(item: ItemSides, body: Answer) -> ItemSides:
     """Return the item with the day on which the words of its file last changed for `changed_at` in its metadata.
 
     While the day is not known, its keys stay as they are recorded. With a new text they get its day when it is written.
@@ -163,7 +163,7 @@ def provenance_of(record: Record, made_by: Job | None, editor: str = "") -> dict
     )
 
 
-def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
+def which_front_matter(item: ItemSides, body: Answer) -> FrontAnswer:
     """Return the keys and the title to write, and why.
 
     They are those that differ from the record. Keys that a person edited stay.
@@ -257,7 +257,7 @@ def _has_earlier_id(item: ItemSides, record: Record) -> bool:
     return owner == item.inputs.earlier_id(id_) or is_block_of(record, item.inputs.state.made_by(record), item.file)
 
 
-def _of_new_file(item: ItemSides, body: BodyAnswer, wanted: Mapping[str, Json], title: str | None) -> FrontAnswer:
+def _of_new_file(item: ItemSides, body: Answer, wanted: Mapping[str, Json], title: str | None) -> FrontAnswer:
     computed = coming_front(item, body, title)
     return FrontAnswer(front={**wanted, **computed.keys}, title=title, approval=computed.state)
 
@@ -304,7 +304,7 @@ def _no_address(item: ItemSides, key: str) -> Note:
     return Note(kind="old-address", id=item.spec.id, message=message, hint=hint)
 
 
-def _promoted_title(item: ItemSides, body: BodyAnswer) -> str | None:
+def _promoted_title(item: ItemSides, body: Answer) -> str | None:
     """Return the title in the file of the promoted text."""
     source_text = item.source_text
     if source_text is None or (body.action is not Action.PROMOTE and item.file.body != source_text.file.body):
@@ -322,7 +322,7 @@ def _drift(item: ItemSides, record: Record, title: str | None) -> list[DriftedKe
 
 
 def _which_title(
-    item: ItemSides, title: str | None, body: BodyAnswer, *, asserts: bool
+    item: ItemSides, title: str | None, body: Answer, *, asserts: bool
 ) -> tuple[str | None, tuple[Reason, ...]]:
     """Return the title to write, if the manifest states one and no person changed it in the file; and why."""
     record, file = item.record, item.file
@@ -373,26 +373,27 @@ def _asserted(name: str, before: Json, after: Json) -> Reason:
     return Reason(kind="front-matter-drift", field=name, before=before, after=after)
 
 
-def marked(item: ItemSides) -> BodyAnswer:
+def marked(item: ItemSides) -> Answer:
     """Return the steps that bring draft mark, disclosure and status up to date with the text of a file that stays."""
     record, file = item.record, item.file
     if record is None or not file.exists or file.problem or item.inputs.denied(file.path):
-        return BodyAnswer()
-    computed = coming_front(item, BodyAnswer(), None)
+        return Answer()
+    computed = coming_front(item, Answer(), None)
     stated, _ = wanted_front(item.inputs, item.spec)
     preset = item.inputs.project.preset
     is_free = item.spec.approval.required and computed.state is ApprovalState.APPROVED
     unmarked = {key: stated.get(key) for key in draft_mark(preset) if is_free and key in record.metadata}
     keys = {**unmarked, **computed.keys}
     wanted = {key: value for key, value in keys.items() if not is_same_json(file.front.get(key), value)}
-    publish = which_status(item, computed.state, is_saved=False)
     steps: list[Step] = [Update(target=file.path, expects=file.file, front=wanted)] if wanted else []
-    steps += [publish] if publish is not None and not publish.published else []
+    steps += (
+        () if computed.state is ApprovalState.APPROVED else which_status(item, computed.state, is_saved=False).steps
+    )
     reasons = (
         _rewritten(f"metadata.{key}", file.front.get(key), value, computed.why(key, preset))
         for key, value in wanted.items()
     )
-    return BodyAnswer(steps=tuple(steps), reasons=tuple(reasons))
+    return Answer(steps=tuple(steps), reasons=tuple(reasons))
 
 
 def differs(file: Observed, front: FrontAnswer) -> bool:

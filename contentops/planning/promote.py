@@ -35,7 +35,7 @@ from contentops.model import (
 )
 from contentops.planning.approval import Brought, is_promotable, written_title
 from contentops.planning.edits import (
-    BodyAnswer,
+    Answer,
     block,
     edit,
     heading_of,
@@ -63,7 +63,7 @@ def section_reason(item: ItemSides, heading: str) -> Reason:
     return Reason(kind="section", detail=f"{detail}, including {under}" if under else detail)
 
 
-def section_edits(item: ItemSides, heading: str, job: Job | None = None) -> BodyAnswer | None:
+def section_edits(item: ItemSides, heading: str, job: Job | None = None) -> Answer | None:
     """Return the answer of `on_edit` to edits in that section of the file; None if there are none.
 
     If the generated text is missing, an edit anywhere counts. The answer of an overwrite has only a reason.
@@ -76,7 +76,7 @@ def section_edits(item: ItemSides, heading: str, job: Job | None = None) -> Body
     # Unlike for the rest of the text, the command line counts here: it is about this section.
     if (item.inputs.choice.on_edit or item.spec.on_edit) is OnEdit.OVERWRITE:
         detail = f"{where} was edited by hand, and that text is replaced"
-        return BodyAnswer(reasons=(Reason(kind="edited", detail=detail),), mode=Replace(over_edit=True))
+        return Answer(reasons=(Reason(kind="edited", detail=detail),), mode=Replace(over_edit=True))
     reasons = edit(item)
     hint = f"{where} was edited by hand; `--on-edit overwrite` generates it again anyway"
     if job is not None:
@@ -85,7 +85,7 @@ def section_edits(item: ItemSides, heading: str, job: Job | None = None) -> Body
     return block("edited", hint, reasons=reasons, job=job)
 
 
-def section_answer(item: ItemSides, job: Job) -> BodyAnswer:
+def section_answer(item: ItemSides, job: Job) -> Answer:
     """Return the answer that blocks a paid section, or the one that writes it with the edits it replaces."""
     path, job_id = item.file.path, job.job_id
     give_up = f"`contentops state resolve {item.spec.id} --forget --request {job.short}` gives the section up"
@@ -103,8 +103,8 @@ def section_answer(item: ItemSides, job: Job) -> BodyAnswer:
     if new_text is not None:
         is_written = body_digest(new_text[0]) == item.file.body
     if is_written:
-        return BodyAnswer()
-    return section_edits(item, job.section, job) or BodyAnswer()
+        return Answer()
+    return section_edits(item, job.section, job) or Answer()
 
 
 def taken_section(item: ItemSides, job: Job) -> tuple[str, NewSection] | Unusable | None:
@@ -171,10 +171,10 @@ def to_check(
 # --- at plan time ----------------------------------------------------------------------------------------------
 
 
-_AS_IT_IS = BodyAnswer()
+_AS_IT_IS = Answer()
 
 
-def failed_checks(item: ItemSides, job: Job | None = None, words: BodyAnswer = _AS_IT_IS) -> tuple[Reason, ...]:
+def failed_checks(item: ItemSides, job: Job | None = None, words: Answer = _AS_IT_IS) -> tuple[Reason, ...]:
     """Return the failed checks of a paid text of the item's request; empty: none, or the text is not on this machine.
 
     It is the text of `job`, otherwise the one that answers the request. `words`: how it comes into the file, so that
@@ -197,11 +197,11 @@ def failed_checks(item: ItemSides, job: Job | None = None, words: BodyAnswer = _
     elif isinstance(words.mode, MergeEdit):
         merged = renewed(item, words.mode, body)
         body = merged.body if merged is not None else body
-    answer = BodyAnswer(steps=(Fetch(),))
+    answer = Answer(steps=(Fetch(),))
     return reasons_of(_findings(item, answer, Brought(job.title, body, bool(job.section))))
 
 
-def failed_promotion(item: ItemSides, answer: BodyAnswer, file: Observed) -> tuple[Reason, ...]:
+def failed_promotion(item: ItemSides, answer: Answer, file: Observed) -> tuple[Reason, ...]:
     """Return the failed checks of the text in another environment's `file`, which `answer` promotes."""
     if item.spec.checks == NO_CHECKS:
         return ()
@@ -210,7 +210,7 @@ def failed_promotion(item: ItemSides, answer: BodyAnswer, file: Observed) -> tup
     return reasons_of(_findings(item, answer, text))
 
 
-def _findings(item: ItemSides, answer: BodyAnswer, text: Brought) -> tuple[Finding, ...]:
+def _findings(item: ItemSides, answer: Answer, text: Brought) -> tuple[Finding, ...]:
     from contentops.documents.checks import check_text
 
     spec, preset = item.spec, item.inputs.project.preset
@@ -268,13 +268,13 @@ _EDITED = ("", "edited", "no-merge-base")
 """Blocks of an edited file that get the hint of a promotion; empty: a merge, which is for texts of jobs alone."""
 
 
-def promoted(item: ItemSides) -> BodyAnswer | None:
+def promoted(item: ItemSides) -> Answer | None:
     """Return the promotion of another environment's text; None if it has no new text."""
     theirs = item.source_text
     if theirs is None or item.is_protected or (item.keeps_text and not _is_new(item, theirs)):
         return None
     if not is_promotable(item, theirs):
-        return BodyAnswer(waits=True)
+        return Answer(waits=True)
     why = () if item.keeps_text else why_changed(item)
     detail = f"from `{theirs.file.path}` of `{theirs.name}`"
     if theirs.file.body != theirs.record.generated:
@@ -282,7 +282,7 @@ def promoted(item: ItemSides) -> BodyAnswer | None:
     if theirs.is_outline:
         detail += ", a draft outline"
     why = (*why, Reason(kind=PROMOTED, detail=detail))
-    words = BodyAnswer(reasons=why)
+    words = Answer(reasons=why)
     if _has_other_words(item, theirs):
         edits_answer = protect_edits(item, why)
         if edits_answer is not None:
@@ -301,7 +301,7 @@ def promoted(item: ItemSides) -> BodyAnswer | None:
     return answer
 
 
-def _as_promotion(answer: BodyAnswer, item: ItemSides, theirs: SourceText, why: tuple[Reason, ...]) -> BodyAnswer:
+def _as_promotion(answer: Answer, item: ItemSides, theirs: SourceText, why: tuple[Reason, ...]) -> Answer:
     """Return the answer to edits, with a hint for a promotion."""
     ours, path = item.file.path, theirs.file.path
     if answer.blocked == "missing":
@@ -351,7 +351,7 @@ def _has_other_words(item: ItemSides, theirs: SourceText) -> bool:
     return not item.keeps_text and item.inputs.saved_body(own) not in (NOTHING, own.generated, *ours)
 
 
-def replacement_refused(item: ItemSides) -> BodyAnswer | None:
+def replacement_refused(item: ItemSides) -> Answer | None:
     """Return the answer that blocks `--replace` and sections of a text that waits, or that would be promoted again."""
     choice, theirs = item.inputs.choice, item.source_text
     if not (item.spec.id in choice.replace or item.spec.id in choice.sections):
@@ -363,7 +363,7 @@ def replacement_refused(item: ItemSides) -> BodyAnswer | None:
     return block(PROMOTED, f"its text comes from `{theirs.name}`: use `--replace` there")
 
 
-def generation_refused(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
+def generation_refused(item: ItemSides, why: tuple[Reason, ...]) -> Answer | None:
     """Return the answer that blocks a generation in an environment that promotes its texts; None: it is allowed."""
     source, spec = item.inputs.source, item.spec
     if source is None:

@@ -6,7 +6,7 @@ while its label is in it, and a person who has written the text removes that lin
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
@@ -38,7 +38,7 @@ from contentops.model import (
     Write,
 )
 from contentops.model.desired import Stage, stage_of
-from contentops.planning.edits import BodyAnswer, block
+from contentops.planning.edits import Answer, block
 from contentops.planning.guards import generation_words, order_of, retries_left
 from contentops.planning.select import Candidate, in_order
 from contentops.planning.sides import ItemSides, PlanInputs, changed_sources, is_edited, is_outline, price_of
@@ -193,7 +193,7 @@ def _later(inputs: PlanInputs, spec: Spec) -> tuple[Submit | RetryText, ...]:
     return (submit, RetryText(again=submit, times=times)) if times else (submit,)
 
 
-def troubled(item: ItemSides) -> BodyAnswer | None:
+def troubled(item: ItemSides) -> Answer | None:
     """Return the answer that blocks an item whose request is wrong because of the texts that it is made from."""
     if not item.spec.trouble:
         return None
@@ -202,15 +202,15 @@ def troubled(item: ItemSides) -> BodyAnswer | None:
     return block("wrong-reference", f"{first.message}{more}" + (f"; {first.hint}" if first.hint else ""))
 
 
-def first_request(item: ItemSides) -> BodyAnswer | None:
+def first_request(item: ItemSides) -> Answer | None:
     """Return the answer that records the request of a text that was adopted before those of its sources were known."""
     record = item.record
     if record is None or record.digest or item.waits or record.frame not in item.spec.frames:
         return None
-    return BodyAnswer(action=Action.UPDATE, steps=(Acknowledge(accepts=True),)) if item.file.exists else None
+    return Answer(action=Action.UPDATE, steps=(Acknowledge(accepts=True),)) if item.file.exists else None
 
 
-def source_changed(item: ItemSides) -> BodyAnswer | None:
+def source_changed(item: ItemSides) -> Answer | None:
     """Return the answer that blocks a stale item, if the manifest demands it."""
     if item.stale_rule is not OnSourceChange.BLOCK:
         return None
@@ -251,59 +251,49 @@ def reference_reason(item: ItemSides, steps: Iterable[Step]) -> tuple[Reason, ..
 
 
 def settle_waits(chosen: Sequence[Candidate], changes: Sequence[Change]) -> list[Change]:
-    """Return the changes with their waits resolved.
+    """Return the changes with their waits resolved, and those of front matter and paths that follow new texts.
 
-    An item that waits for a text which this plan does not make has no price. Front matter follows the texts.
-
-    Only the sources that are selected too can make a text.
+    An item that waits for a text which this plan does not make has no price. Only the sources that are selected too
+    can make a text.
     """
     by_id = {change.id: change for change in changes}
+    restored = {change.id for change in changes if change.action is Action.RESTORE}
+    order = {id_: number for number, id_ in enumerate(in_order({id_: _waited(by_id[id_]) for id_ in by_id}))}
+    items = [item for item in chosen if item.id in by_id or (item.spec is not None and item.spec.readings)]
+    items.sort(key=lambda item: order.get(item.id, len(order)))
     bringing: dict[ItemId, Stage] = {}
-    order = in_order({id_: [one.id for one in change.waits] for id_, change in by_id.items()})
-    following = [item for item in chosen if item.spec is not None and item.spec.readings]
     known: Coming | None = None
     while bringing != known:
         known = {**bringing}
-        for id_ in order:
-            if all(one.id in bringing for one in by_id[id_].waits):
-                _brings(by_id[id_], bringing)
-        _follow(following, by_id, bringing)
+        for item in items:
+            change = _following(item, by_id.get(item.id), bringing, restored)
+            if change is None:
+                continue
+            by_id[item.id] = change
+            is_stuck = change.blocked or change.claimed_by or not bringing.keys() >= {*_waited(change)}
+            stage = None if is_stuck or (change.waits and not change.pays_later) else stage_coming(change)
+            if stage is not None:
+                bringing[item.id] = min(stage, bringing.get(item.id, stage))
     for change in [change for change in by_id.values() if change.action is Action.WAIT and change.waits]:
-        comes = all(one.id in bringing for one in change.waits)
+        comes = bringing.keys() >= {*_waited(change)}
         by_id[change.id] = structs.replace(change, hint="") if comes else structs.replace(change, pays_later=())
     return list(by_id.values())
 
 
-def _follow(items: Sequence[Candidate], by_id: dict[ItemId, Change], bringing: dict[ItemId, Stage]) -> None:
-    """Add to the changes the front matter that follows from new texts, and record the stages it reaches."""
-    # A text that is restored has the words that front matter was written with.
-    same = frozenset(change.id for change in by_id.values() if change.action is Action.RESTORE)
-    for stage in (Stage.HEAD, Stage.FRONT):
-        for item in items:
-            change = by_id.get(item.id)
-            is_held = change is not None and bool(change.waits or change.blocked)
-            if not is_held:
-                kept = same - {item.id} if item.record is not None else frozenset[ItemId]()
-                brought = {id_: at for id_, at in bringing.items() if id_ not in kept}
-                change = _following(item, change, brought, stage)
-                by_id |= {item.id: change} if change is not None else {}
-                _brings(change, bringing)
+def _waited(change: Change) -> list[ItemId]:
+    return [one.id for one in change.waits]
 
 
-def _brings(change: Change | None, bringing: dict[ItemId, Stage]) -> None:
-    """Record the earliest stage of an item (text, head, front matter) that its change renews in this plan."""
-    if change is None or change.blocked or change.claimed_by or (change.waits and not change.pays_later):
-        return
-    if (stage := stage_coming(change)) is not None:
-        bringing[change.id] = min(stage, bringing.get(change.id, stage))
-
-
-def _following(item: Candidate, change: Change | None, bringing: Coming, until: Stage) -> Change | None:
-    """Return the change of an item, with the path and front matter until a stage that follow the texts of this plan."""
+def _following(item: Candidate, change: Change | None, bringing: Coming, restored: Container[ItemId]) -> Change | None:
+    """Return the change of an item, with the path and front matter that follow the texts of this plan."""
     spec = item.spec
-    assert spec is not None
-    keys = [name for name in spec.readings if name.startswith((_METADATA, "output")) and stage_of(name) <= until]
-    names = {name: found for name in keys if (found := _comes(spec, name, bringing))}
+    if spec is None or (change is not None and (change.waits or change.blocked)):
+        return change
+    keys = [name for name in spec.readings if name.startswith((_METADATA, "output"))]
+    # A text that is restored has the words that front matter was written with.
+    same = restored if item.record is not None else ()
+    coming = {name: [id_ for id_ in _comes(spec, name, bringing) if id_ == item.id or id_ not in same] for name in keys}
+    names = {name: found for name, found in coming.items() if found}
     if not names:
         return change
     if change is not None:
@@ -433,7 +423,7 @@ DRAFT_OUTLINE = "draft-outline"
 """The reason an item is blocked whose outline would be saved to another server, and the note of one not promoted."""
 
 
-def not_saved_elsewhere(item: ItemSides, body: BodyAnswer) -> str:
+def not_saved_elsewhere(item: ItemSides, body: Answer) -> str:
     """Return a hint if a draft outline would be saved to another server; otherwise an empty text."""
     own, inputs = item.record, item.inputs
     if own is None or body.writes or inputs.choice.drafts or own.server == inputs.server:

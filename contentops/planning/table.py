@@ -17,6 +17,7 @@ from contentops.documents.paths import collision_key
 from contentops.model import (
     Acknowledge,
     Action,
+    ApprovalState,
     Change,
     Collect,
     Fetch,
@@ -45,7 +46,7 @@ from contentops.model import (
 from contentops.model.records import UNDECIDED
 from contentops.planning.approval import waiting_notes, which_status
 from contentops.planning.edits import (
-    BodyAnswer,
+    Answer,
     block,
     edit_notes,
     edited_on_server,
@@ -124,20 +125,18 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
     if body.blocked:
         return _blocked(item, body, collected), notes
     item = dated(item, body)
-    move, why_moved = which_path(item)
-    front = which_front_matter(item, body)
+    path, front = which_path(item), which_front_matter(item, body)
     notes += front.notes
-    saving = which_save(item, body, front.title)
-    if isinstance(saving, BodyAnswer):
+    save = which_save(item, body, front.title)
+    if save.blocked:
         # The block says it already.
-        other_notes = tuple(note for note in notes if note.kind != saving.blocked)
-        return _blocked(item, structs.replace(saving, job=body.job), collected), other_notes
-    save, why_saved = saving
-    notes += edit_notes(item, body) if save is None else ()
-    publish = which_status(item, front.approval, is_saved=save is not None)
-    approval = "approved" if publish is not None and publish.published else "not approved"
-    why_published = (Reason(kind="publish", detail=f"its text is {approval}"),) if publish is not None else ()
-    steps = _union(item, body, move, front, save, publish)
+        other_notes = tuple(note for note in notes if note.kind != save.blocked)
+        return _blocked(item, structs.replace(save, job=body.job), collected), other_notes
+    notes += edit_notes(item, body) if not save.steps else ()
+    status = which_status(item, front.approval, is_saved=bool(save.steps))
+    steps = _on_disk(item, body, path, front)
+    # Words that no one approved are saved once their content is a draft.
+    steps += save.steps + status.steps if front.approval is ApprovalState.APPROVED else status.steps + save.steps
     if not steps and not collected:
         return None, notes
     if any(isinstance(step, Write | Update | Move) for step in steps) and (why := item.inputs.denied(item.spec.output)):
@@ -151,10 +150,10 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
         file=item.file,
         reasons=(
             *body.reasons,
-            *why_moved,
+            *path.reasons,
             *front.reasons,
-            *why_saved,
-            *why_published,
+            *save.reasons,
+            *status.reasons,
             *_id_reason(item),
             *reference_reason(item, steps),
         ),
@@ -174,11 +173,11 @@ _NOT_OURS = ("owned-elsewhere", "unwritable-file")
 """Blocks of an item whose file is not to be written at all."""
 
 
-def _blocked(item: ItemSides, body: BodyAnswer, collected: Iterable[Job]) -> Change:
+def _blocked(item: ItemSides, body: Answer, collected: Iterable[Job]) -> Change:
     """Return the blocked change of an item: it collects open jobs, so that paid texts are kept, and marks its text."""
     running = body.job is not None and body.job.state is JobState.RUNNING
     own = (body.job,) if body.job is not None and running else ()
-    mark = marked(item) if body.blocked not in _NOT_OURS else BodyAnswer()
+    mark = marked(item) if body.blocked not in _NOT_OURS else Answer()
     return Change(
         id=item.spec.id,
         action=Action.BLOCKED,
@@ -215,15 +214,15 @@ def block_change(change: Change, kind: str, hint: str, *why: Reason) -> Change:
 # --- 2: which path -----------------------------------------------------------------------------------------
 
 
-def which_path(item: ItemSides) -> tuple[Move | None, tuple[Reason, ...]]:
-    """Return the move of the file, if its path changes, and why."""
+def which_path(item: ItemSides) -> Answer:
+    """Return the move of the file, if its path changes."""
     record, file, target = item.record, item.file, item.spec.output
     before = record.output if record is not None else file.path
     if not file.exists or before == file.path == target:
-        return None, ()
+        return Answer()
     via = resting_place(file.path, target, item.spec.id) if file.path != target else ""
     reason = Reason(kind="moved", field="output", before=before, after=target)
-    return Move(source=file.path, target=target, expects=file.file, via=via), (reason,)
+    return Answer(steps=(Move(source=file.path, target=target, expects=file.file, via=via),), reasons=(reason,))
 
 
 def find_file(inputs: PlanInputs, spec: Spec, record: Record | None) -> Observed:
@@ -257,20 +256,18 @@ def _written(inputs: PlanInputs, spec: Spec) -> Observed | None:
 # --- 4: which save -----------------------------------------------------------------------------------------
 
 
-def which_save(
-    item: ItemSides, body: BodyAnswer, title: str | None
-) -> tuple[Save | None, tuple[Reason, ...]] | BodyAnswer:
-    """Return the save of the file to the server (None: nothing is saved) and why, or the answer that blocks it."""
+def which_save(item: ItemSides, body: Answer, title: str | None) -> Answer:
+    """Return the save of the file to the server, if there is something to save, or the answer that blocks the item."""
     why = _why_saved(item, body, title)
     if why is None:
-        return None, ()
+        return Answer()
     if hint := not_saved_elsewhere(item, body):
         return block(DRAFT_OUTLINE, hint, reasons=body.reasons)
-    over = save_over(item, body)
-    return over if isinstance(over, BodyAnswer) else (over[0], (*why, *over[1]))
+    answer = save_over(item, body)
+    return answer if answer.blocked else structs.replace(answer, reasons=(*why, *answer.reasons))
 
 
-def _why_saved(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[Reason, ...] | None:
+def _why_saved(item: ItemSides, body: Answer, title: str | None) -> tuple[Reason, ...] | None:
     """Return the reasons to save title and body of the file to the server; None: nothing is saved."""
     record, file, remote = item.record, item.file, item.remote
     if not item.inputs.saves(item.spec):
@@ -300,11 +297,10 @@ def _why_saved(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[Re
 # --- putting it together -----------------------------------------------------------------------------------
 
 
-def _union(
-    item: ItemSides, body: BodyAnswer, move: Move | None, front: FrontAnswer, save: Save | None, publish: Publish | None
-) -> tuple[Step, ...]:
+def _on_disk(item: ItemSides, body: Answer, path: Answer, front: FrontAnswer) -> tuple[Step, ...]:
+    """Return the steps of the first three answers: what changes the file and the record."""
     expects, target = item.file.file, item.spec.output
-    steps: list[Step] = [move] if move is not None else []
+    steps = [*path.steps]
     if body.writes:
         write = Write(
             target=target,
@@ -325,12 +321,6 @@ def _union(
             steps += [update] if acknowledge is None else [acknowledge, update]
         elif front.reasons or acknowledge is not None or (not steps and _record_lags(item)):
             steps.append(structs.replace(acknowledge or Acknowledge(), front=front.front, title=front.title))
-    if publish is not None and not publish.published:
-        steps.append(publish)  # before words that no one approved are saved
-    if save is not None:
-        steps.append(save)
-    if publish is not None and publish.published:
-        steps.append(publish)
     return tuple(steps)
 
 
@@ -373,7 +363,7 @@ def _id_reason(item: ItemSides) -> tuple[Reason, ...]:
     return (Reason(kind="renamed", before=old, after=item.spec.id, detail=detail),)
 
 
-def _unknown_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
+def _unknown_notes(item: ItemSides, body: Answer) -> tuple[Note, ...]:
     return tuple(
         Note(
             kind="unknown-outcome",
@@ -403,7 +393,7 @@ def _protection_notes(item: ItemSides) -> tuple[Note, ...]:
 # ---- The first question: which body. The first row of `_TABLE` that applies to an item answers it.
 
 
-def which_body(item: ItemSides) -> BodyAnswer:
+def which_body(item: ItemSides) -> Answer:
     """Return the answer of the first row of the table that applies."""
     for row in _TABLE:
         if (answer := row(item)) is not None:
@@ -414,7 +404,7 @@ def which_body(item: ItemSides) -> BodyAnswer:
 # --- blocked, or asked for ---------------------------------------------------------------------------------
 
 
-def _other_environments(item: ItemSides) -> BodyAnswer | None:
+def _other_environments(item: ItemSides) -> Answer | None:
     claimed = item.inputs.claimed_paths
     owner = claimed.get(collision_key(item.spec.output)) if claimed else None
     if owner is None:
@@ -423,11 +413,11 @@ def _other_environments(item: ItemSides) -> BodyAnswer | None:
     return block("owned-elsewhere", hint)
 
 
-def _unreadable(item: ItemSides) -> BodyAnswer | None:
+def _unreadable(item: ItemSides) -> Answer | None:
     return block("unreadable-file", item.file.problem) if item.file.problem else None
 
 
-def _without_template(item: ItemSides) -> BodyAnswer | None:
+def _without_template(item: ItemSides) -> Answer | None:
     """Return the answer for a new item without a template, which is never generated; None for any other."""
     if item.spec.request.template or item.record is not None or item.source_text is not None:
         return None
@@ -437,7 +427,7 @@ def _without_template(item: ItemSides) -> BodyAnswer | None:
     return block("no-template", f"`{path}` does not exist, and without a `template` it cannot be generated")
 
 
-def _section(item: ItemSides) -> BodyAnswer | None:
+def _section(item: ItemSides) -> Answer | None:
     """Generate one section again; the text on the server must be the one in the file."""
     heading = item.inputs.choice.sections.get(item.spec.id)
     if heading is None or item.under_way:
@@ -452,14 +442,14 @@ def _section(item: ItemSides) -> BodyAnswer | None:
     is_saved = item.inputs.saved_body(record) == item.file.body and not is_other
     if not record.content_id or not is_saved:
         return block("not-saved", f"the text of `{item.file.path}` is not saved on the server; apply first")
-    words = section_edits(item, heading) or BodyAnswer()
+    words = section_edits(item, heading) or Answer()
     if words.is_final:
         return words
     words = structs.replace(words, reasons=(section_reason(item, heading), *words.reasons))
     return _generate(item, Action.REGENERATE, words, heading)
 
 
-def _replace(item: ItemSides) -> BodyAnswer | None:
+def _replace(item: ItemSides) -> Answer | None:
     own, inputs = item.record, item.inputs
     if item.spec.id not in inputs.choice.replace or item.is_protected:
         return None
@@ -473,21 +463,21 @@ def _replace(item: ItemSides) -> BodyAnswer | None:
     is_unsaved = inputs.saves(item.spec) and inputs.saved_body(own) != own.generated
     if inputs.interrupted and item.keeps_text and is_as_generated and is_unsaved:
         # Its text came just before the stop: the same command again finishes it and does not pay for another one.
-        return BodyAnswer(hint=f"the text that arrived before the stop; `--replace {item.spec.id}` makes another one")
+        return Answer(hint=f"the text that arrived before the stop; `--replace {item.spec.id}` makes another one")
     return _generate(item, action, overwriting(item, (reason,)))
 
 
-def _protected(item: ItemSides) -> BodyAnswer | None:
+def _protected(item: ItemSides) -> Answer | None:
     """Keep the text of a protected item, whatever its spec is now."""
     if not item.is_protected or item.keeps_text:
         return None
-    return BodyAnswer() if item.file.exists else _missing(item)
+    return Answer() if item.file.exists else _missing(item)
 
 
 # --- under way ---------------------------------------------------------------------------------------------
 
 
-def _open(item: ItemSides) -> BodyAnswer | None:
+def _open(item: ItemSides) -> Answer | None:
     """Finish an open job of the same request instead of submitting again."""
     if not item.open_jobs or not (under_way := item.under_way):
         return None
@@ -496,7 +486,7 @@ def _open(item: ItemSides) -> BodyAnswer | None:
     return _finish(item, under_way[-1])
 
 
-def _finish(item: ItemSides, job: Job) -> BodyAnswer:
+def _finish(item: ItemSides, job: Job) -> Answer:
     """Return the answer that writes the text of an open job, or says which edits are in its way."""
     words = _check_edits(item, job)
     if words.is_final:
@@ -506,7 +496,7 @@ def _finish(item: ItemSides, job: Job) -> BodyAnswer:
     return structs.replace(_brought(item, job, words), mode=words.mode)
 
 
-def _brought(item: ItemSides, job: Job, words: BodyAnswer) -> BodyAnswer:
+def _brought(item: ItemSides, job: Job, words: Answer) -> Answer:
     """Return the answer that fetches an open job's text, or the one that says why its text is not written."""
     why, has_job = words.reasons, job.state not in UNDECIDED
     # Each clone has its own bundled server, so that this one may never have had the job.
@@ -534,10 +524,10 @@ def _brought(item: ItemSides, job: Job, words: BodyAnswer) -> BodyAnswer:
         else ""
     )
     steps, reasons = (bring, *retry), (*why, reason, *failed, *found)
-    return BodyAnswer(action=Action.FINISH, steps=steps, reasons=reasons, job=job, hint=hint)
+    return Answer(action=Action.FINISH, steps=steps, reasons=reasons, job=job, hint=hint)
 
 
-def _check_edits(item: ItemSides, job: Job) -> BodyAnswer:
+def _check_edits(item: ItemSides, job: Job) -> Answer:
     """Return the answer for the text of an open job, which a person's edits may block.
 
     If it is not blocked, the answer has the reasons to write it, and what it replaces.
@@ -547,7 +537,7 @@ def _check_edits(item: ItemSides, job: Job) -> BodyAnswer:
         answer = section_answer(item, job)
         return structs.replace(answer, reasons=(*why, *answer.reasons))
     if not item.is_edited_on_server and (not item.file.exists or _is_text_of(item, job)):
-        return BodyAnswer(reasons=why)
+        return Answer(reasons=why)
     # What `--replace` asks for in this command is written even over an edited file.
     is_replacement = item.record is not None and job.attempt > item.answered
     is_asked_for = is_replacement and item.spec.id in item.inputs.choice.replace
@@ -568,7 +558,7 @@ def _is_text_of(item: ItemSides, job: Job) -> bool:
     return is_of_job and is_ours(item.inputs, item.spec, item.file)
 
 
-def _look_up(item: ItemSides, job: Job, why: tuple[Reason, ...], *, has_job: bool) -> BodyAnswer:
+def _look_up(item: ItemSides, job: Job, why: tuple[Reason, ...], *, has_job: bool) -> Answer:
     detail = f"job `{job.job_id}` is open" if has_job else job.error or "the answer to its submit was lost"
     reason = Reason(kind="open-job" if has_job else "unknown-outcome", detail=detail)
     is_asked = bool(job.section) or job.digest == item.spec.digest
@@ -578,7 +568,7 @@ def _look_up(item: ItemSides, job: Job, why: tuple[Reason, ...], *, has_job: boo
     if item.inputs.honours_ids is False:
         steps = (Poll(), *_retry(item, job.retry, job.section))
         hint = f"if it cannot be found: `contentops state resolve {item.spec.id}`"
-    return BodyAnswer(
+    return Answer(
         action=Action.FINISH if has_job else Action.RESOLVE,
         steps=(LookUp(job=job), *steps),
         reasons=(*why, reason),
@@ -590,22 +580,22 @@ def _look_up(item: ItemSides, job: Job, why: tuple[Reason, ...], *, has_job: boo
 # --- as recorded -------------------------------------------------------------------------------------------
 
 
-def _edited_on_server(item: ItemSides) -> BodyAnswer | None:
+def _edited_on_server(item: ItemSides) -> Answer | None:
     """Return the answer to an edit in WriterzRoom if the request is unchanged."""
     return edited_on_server(item, ()) if item.keeps_text else None
 
 
-def _recorded(item: ItemSides) -> BodyAnswer | None:
+def _recorded(item: ItemSides) -> Answer | None:
     if not item.keeps_text or item.record is None:
         return None
     if not item.file.exists:
         return _missing(item)
     if item.stale_rule is OnSourceChange.KEEP:
-        return BodyAnswer(action=Action.KEEP, steps=(Acknowledge(accepts=True),), reasons=stale_reasons(item))
-    return BodyAnswer()
+        return Answer(action=Action.KEEP, steps=(Acknowledge(accepts=True),), reasons=stale_reasons(item))
+    return Answer()
 
 
-def _missing(item: ItemSides) -> BodyAnswer:
+def _missing(item: ItemSides) -> Answer:
     """Restore a file that is gone; block the item if its text cannot be found."""
     record, inputs = item.record, item.inputs
     assert record is not None
@@ -624,12 +614,12 @@ def _missing(item: ItemSides) -> BodyAnswer:
     if inputs.server == "local" and generated_only and record.outline and item.keeps_text and not is_here():
         # Each clone has its own bundled server; an outline that it does not have is generated again, free.
         reason = Reason(kind="missing", detail=f"`{record.output}` is gone, and this clone's server never had it")
-        return _generate(item, Action.REGENERATE, BodyAnswer(reasons=(reason,)))
+        return _generate(item, Action.REGENERATE, Answer(reasons=(reason,)))
     made_by = inputs.state.made_by(record)
     on_server = ours and bool(record.content_id or (made_by is not None and made_by.job_id and not record.is_promoted))
     if wanted and (on_server or is_here()):
         reason = Reason(kind="missing", detail=f"`{record.output}` is gone")
-        return BodyAnswer(action=Action.RESTORE, steps=(Fetch(),), reasons=(reason,), mode=Restore())
+        return Answer(action=Action.RESTORE, steps=(Fetch(),), reasons=(reason,), mode=Restore())
     hint = text_lost_hint(record, is_protected=item.is_protected)
     return block("text-lost", f"its text is not in the cache, in git or on the server; {hint}")
 
@@ -647,7 +637,7 @@ def text_lost_hint(record: Record, *, is_protected: bool) -> str:
 # --- another text ------------------------------------------------------------------------------------------
 
 
-def _stored(item: ItemSides) -> BodyAnswer | None:
+def _stored(item: ItemSides) -> Answer | None:
     """Write the text that a job has made for this request, without paying again."""
     job = finished_job(item.inputs, item.spec.digest)
     if job is None:
@@ -655,7 +645,7 @@ def _stored(item: ItemSides) -> BodyAnswer | None:
     why = why_changed(item)
     if generation_refused(item, why) is not None:
         return None  # no one has reviewed it
-    words = BodyAnswer(reasons=why)
+    words = Answer(reasons=why)
     if item.is_edited_on_server or (item.file.exists and item.file.body != job.body):
         words = protect_edits(item, why) or overwriting(item, why)
         if words.is_final:
@@ -671,7 +661,7 @@ def _stored(item: ItemSides) -> BodyAnswer | None:
     return structs.replace(words, action=Action.FINISH, steps=(Fetch(job=job),), reasons=reasons)
 
 
-def _elsewhere(item: ItemSides) -> BodyAnswer | None:
+def _elsewhere(item: ItemSides) -> Answer | None:
     """Wait for the job of another environment for this request; never submit beside it."""
     job = ordered_elsewhere(item)
     if job is None or generation_refused(item, why_changed(item)) is not None:
@@ -682,7 +672,7 @@ def _elsewhere(item: ItemSides) -> BodyAnswer | None:
     return _finish(item, job)
 
 
-def _failed(item: ItemSides) -> BodyAnswer | None:
+def _failed(item: ItemSides) -> Answer | None:
     failed = failed_attempts(item.open_jobs, item.spec.digest)
     if len(failed) < TRIES or item.spec.id in item.inputs.choice.replace:
         return None
@@ -691,28 +681,28 @@ def _failed(item: ItemSides) -> BodyAnswer | None:
     return block("failed-twice", hint, reasons=(Reason(kind="failed", detail=error),))
 
 
-def _new(item: ItemSides) -> BodyAnswer | None:
+def _new(item: ItemSides) -> Answer | None:
     if item.record is not None:
         return None
     why = why_changed(item)
     if not item.file.exists:
-        return _generate(item, Action.CREATE, BodyAnswer(reasons=why))
-    return protect_edits(item, why) or _generate(item, Action.OVERWRITE, BodyAnswer(reasons=why))
+        return _generate(item, Action.CREATE, Answer(reasons=why))
+    return protect_edits(item, why) or _generate(item, Action.OVERWRITE, Answer(reasons=why))
 
 
-def _changed(item: ItemSides) -> BodyAnswer | None:
+def _changed(item: ItemSides) -> Answer | None:
     record, why = item.record, (*why_changed(item), *stale_reasons(item))
     assert record is not None
     has_text = item.file.exists or (record.generated and item.inputs.saved_body(record) == record.generated)
     if has_text and not item.is_edited and not item.is_edited_on_server:
-        return _generate(item, Action.REGENERATE, BodyAnswer(reasons=why))
+        return _generate(item, Action.REGENERATE, Answer(reasons=why))
     words = protect_edits(item, why)
     if words is None:
         return _generate(item, Action.OVERWRITE, overwriting(item, why))
     return words if words.is_final else _generate(item, Action.MERGE, words)
 
 
-def _generate(item: ItemSides, action: Action, words: BodyAnswer, section: str = "") -> BodyAnswer:
+def _generate(item: ItemSides, action: Action, words: Answer, section: str = "") -> Answer:
     """Return the answer that pays for a text or for one section, or that blocks the item."""
     is_asked_for = bool(section) or item.spec.id in item.inputs.choice.replace
     if not is_asked_for and (blocked := generation_refused(item, words.reasons)) is not None:
