@@ -23,7 +23,6 @@ from contentops.digest import Digest
 from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
 from contentops.execution.content_search import SLACK
 from contentops.execution.contents import StoredContent
-from contentops.execution.limiter import JobSlot
 from contentops.execution.primitives import Ended, Item, ItemState, Lost, Priority, SentJob, Text, Withheld, seconds_of
 from contentops.execution.records import (
     accepted,
@@ -73,25 +72,24 @@ def lost_earlier(ctx: Context, job: Job) -> Lost:
     return Lost(job=job, why=why, sent=sent, lost=min(now, sent + LONGEST), ours=False)
 
 
-async def collect_lost(ctx: Context, item: Item, slot: JobSlot, job: Job) -> SentJob | Text:
+async def collect_lost(ctx: Context, item: Item, job: Job) -> SentJob | Text:
     """Return the job of a lost submit that is not sent again. Raises Ended if there is none, or that is unknown."""
     lost = lost_earlier(ctx, job)
-    found = await resolve(ctx, item, slot, lost)
+    found = await resolve(ctx, item, lost)
     if found is None:
-        slot.leave()
         raise never_arrived(lost.why)
     return found
 
 
-async def resolve(ctx: Context, item: Item, slot: JobSlot, lost: Lost) -> SentJob | Text | None:
+async def resolve(ctx: Context, item: Item, lost: Lost) -> SentJob | Text | None:
     """Find out whether a submit arrived: now, and once more when everything else is done.
 
     None: the server has proved that it never got it, so that it may be sent again. Raises Ended if it is unknown.
     """
-    slot.take()
+    item.slot.take()
     if ctx.run.halted:
         raise undecided(ctx, item, lost)
-    found = await _look(ctx, item, slot, lost, last=False)
+    found = await _look(ctx, item, lost, last=False)
     candidates = found if isinstance(found, str) else ""
     if isinstance(found, str) and not ctx.run.stopped:
         end, lost = undecided(ctx, item, lost, candidates), unknown(ctx, lost)
@@ -99,9 +97,9 @@ async def resolve(ctx: Context, item: Item, slot: JobSlot, lost: Lost) -> SentJo
             ctx.count_refusal(lost.why)
             why = f"the outcome of the first job on this server is unknown: {end.error}"
             ctx.stop_after_first(why, end.hint)
-        slot.leave()
+        item.slot.leave()
         await ctx.run.last_look()
-        found = await _look(ctx, item, slot, lost, last=True)
+        found = await _look(ctx, item, lost, last=True)
     if isinstance(found, Drop):
         ctx.run.record("never arrived", found)
         if lost.ours:
@@ -127,31 +125,31 @@ def never_arrived(why: str) -> Ended:
     return Ended(Result.FAILED, f"its submit never arrived: {why}", "run `contentops apply` again")
 
 
-async def _look(ctx: Context, item: Item, slot: JobSlot, lost: Lost, *, last: bool) -> SentJob | Text | Drop | str:
+async def _look(ctx: Context, item: Item, lost: Lost, *, last: bool) -> SentJob | Text | Drop | str:
     """Ask the server for our request id; if that proves nothing, search for a stored content that has it.
 
     Returns what it brought, or the proof that it never arrived, or words on contents that may be its text. Only the
     `last` look waits longer than a few seconds for the server's silence to count.
     """
     if ctx.capabilities.honours_ids is not False:
-        found = await _by_id(ctx, item, slot, lost)
+        found = await _by_id(ctx, item, lost)
         patience = (UNSEEN if last else ARRIVAL) + 1
         # One absence may be a stumble, or one instance of several that does not know the job.
         wait = max(_seconds_to_proof(ctx, lost), 0.0 if ctx.server == "local" else SECOND_LOOK)
         if isinstance(found, Drop) and 0 < wait <= patience:
             await ctx.run.sleep(wait + GRAIN)
-            found = await _by_id(ctx, item, slot, lost)
+            found = await _by_id(ctx, item, lost)
         if isinstance(found, SentJob) or (found is not None and not _seconds_to_proof(ctx, lost)):
             return found
     text, candidates = await by_content(ctx, item, SentJob(job=lost.job, sent=lost.sent if lost.ours else None))
     return text or candidates
 
 
-async def _by_id(ctx: Context, item: Item, slot: JobSlot, lost: Lost) -> SentJob | Drop | None:
+async def _by_id(ctx: Context, item: Item, lost: Lost) -> SentJob | Drop | None:
     job = lost.job
     answer = await ctx.ask(GetStatus(job.request_id))
     if isinstance(answer, JobStatus):
-        return accepted(ctx, item, slot, job, job.request_id, sent=lost.sent if lost.ours else None)
+        return accepted(ctx, item, job, job.request_id, sent=lost.sent if lost.ours else None)
     # A 404 for our id proves, after a while, that the submit never arrived.
     is_known_by_it = ctx.capabilities.honours_ids is True and not ctx.capabilities.hides_jobs
     proven = answer.kind is FailureKind.NOT_FOUND and is_known_by_it
@@ -253,33 +251,33 @@ _ID_IN_USE = 409
 """The status of a submit whose id the server has seen before."""
 
 
-async def look_up(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, job: Job) -> SentJob | Text:
+async def look_up(ctx: Context, item: Item, item_state: ItemState, job: Job) -> SentJob | Text:
     """Find out whether a submit of an earlier run arrived, and send it again if it did not. Raises Ended."""
     step = item.change.submit
     assert step is not None
-    found = await resolve(ctx, item, slot, lost_earlier(ctx, job))
+    found = await resolve(ctx, item, lost_earlier(ctx, job))
     if found is not None:
         return found
-    if ctx.run.stopped or not await slot.enter(asks=False):
+    if ctx.run.stopped or not await item.slot.enter(asks=False):
         raise Ended(Result.PENDING)
     is_same = job.digest == step.digest
-    return await _start(ctx, item, slot, item_state, job if is_same else new_job(ctx, item, step))
+    return await _start(ctx, item, item_state, job if is_same else new_job(ctx, item, step))
 
 
-async def submit(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, step: Submit) -> SentJob | Text:
+async def submit(ctx: Context, item: Item, item_state: ItemState, step: Submit) -> SentJob | Text:
     """Start the generation this step pays for. Raises Ended if there is no job afterwards."""
     admission, job = ctx.admission, new_job(ctx, item, step)
     if not admission.proven or not admission.open():
         ctx.event("waiting", item.id, "submit", on="turn" if admission.proven else "first-job")
-    if not await slot.enter(asks=True):
+    if not await item.slot.enter(asks=True):
         raise Ended(Result.PENDING)
     if not step.section and not ctx.is_current(item.change):
         changed = "not submitted: the texts that it is made from have changed since the plan"
         raise Ended(Result.BLOCKED, changed, "run `contentops apply` to see the new plan")
     ctx.event("progress", item.id, "submit", stage="", progress=None)
     if admission.ask_first and await _runs_already(ctx, job):
-        return accepted(ctx, item, slot, job, job.request_id, sent=None)
-    return await _start(ctx, item, slot, item_state, job)
+        return accepted(ctx, item, job, job.request_id, sent=None)
+    return await _start(ctx, item, item_state, job)
 
 
 async def _runs_already(ctx: Context, job: Job) -> bool:
@@ -299,23 +297,22 @@ async def _runs_already(ctx: Context, job: Job) -> bool:
     return False
 
 
-async def _start(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, job: Job) -> SentJob | Text:
+async def _start(ctx: Context, item: Item, item_state: ItemState, job: Job) -> SentJob | Text:
     """Send a submit until it has a job; one that provably never arrived is sent again under its own id."""
     why = ""
     for resends in range(RESENDS + 1):
-        if resends and (ctx.run.stopped or not await slot.enter(asks=False)):
+        if resends and (ctx.run.stopped or not await item.slot.enter(asks=False)):
             raise Ended(Result.PENDING)
-        sent = await _send(ctx, item, slot, item_state, job)
+        sent = await _send(ctx, item, item_state, job)
         if isinstance(sent, SentJob):
             return sent
-        found, why = await resolve(ctx, item, slot, sent), sent.why
+        found, why = await resolve(ctx, item, sent), sent.why
         if found is not None:
             return found
-    slot.leave()
     raise never_arrived(why)
 
 
-async def _send(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, job: Job) -> SentJob | Lost:
+async def _send(ctx: Context, item: Item, item_state: ItemState, job: Job) -> SentJob | Lost:
     """Send a submit until it is accepted, or its outcome is unknown. Raises Ended if it is refused."""
     attempts, sent = Attempts(ctx), ctx.run.now()
 
@@ -335,7 +332,7 @@ async def _send(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, 
             job_id = "" if answer.done is not None and answer.echoed else answer.job_id
             if job_id:
                 ctx.capabilities.honours_ids = answer.echoed and ctx.capabilities.honours_ids is not False
-            sent_job = accepted(ctx, item, slot, dated(job, answer.at, ctx.project.api.job_timeout), job_id, sent=sent)
+            sent_job = accepted(ctx, item, dated(job, answer.at, ctx.project.api.job_timeout), job_id, sent=sent)
             return structs.replace(sent_job, done=answer.done)
         if answer.status == _ID_IN_USE or answer.kind is FailureKind.AMBIGUOUS:
             why, now = answer.full_message, ctx.run.now()
@@ -345,9 +342,9 @@ async def _send(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, 
         ctx.run.record("refused", Drop(job.request_id, never=True))
         del ctx.unsettled[item.id]
         if answer.kind is FailureKind.NOT_SENT and ctx.run.stopped:
-            raise turned_down(ctx, slot, answer)
+            raise turned_down(ctx, answer)
         if not await attempts.again(answer, NOT_SENT):
-            raise turned_down(ctx, slot, answer)
+            raise turned_down(ctx, answer)
 
 
 def _call(item: Item, item_state: ItemState, job: Job) -> Generate | RegenerateSection:
@@ -366,16 +363,15 @@ _LASTING = frozenset({FailureKind.FORBIDDEN, FailureKind.REJECTED, FailureKind.U
 """Failures of a poll that the next poll would only repeat."""
 
 
-async def poll(ctx: Context, item: Item, slot: JobSlot, sent_job: SentJob) -> Text:
+async def poll(ctx: Context, item: Item, sent_job: SentJob) -> Text:
     """Wait for the job and keep its text. Raises Ended if it failed or takes too long."""
-    slot.take()
-    slot.begin()
-    status = sent_job.done or await _until_done(ctx, item, slot, sent_job)
+    item.slot.take()
+    item.slot.begin()
+    status = sent_job.done or await _until_done(ctx, item, sent_job)
     if isinstance(status, Text):
         return status
     sent_job = _with_tokens(ctx, item, sent_job, status)
     if status.state == "failed":
-        slot.leave()
         raise failed(ctx, item, sent_job, status.error or "the job failed without a reason")
     found, fetched = Content(status.content_id, status.title, status.body or "", front=status.front), False
     if not clean_body(found.body) and status.content_id:
@@ -384,15 +380,14 @@ async def poll(ctx: Context, item: Item, slot: JobSlot, sent_job: SentJob) -> Te
             found, fetched = structs.replace(content, title=status.title or content.title), True
         elif content.kind is not FailureKind.NOT_FOUND or item.wants(sent_job.job):
             # The text exists and is paid for: a job whose text cannot be fetched now has not failed.
-            slot.leave()
             raise _late(item, sent_job.job, f"its text cannot be fetched: {content.full_message}", content)
     if not clean_body(found.body):
         text, candidates = await by_content(ctx, item, sent_job)
-        slot.leave()
         if text is None:
             raise textless(ctx, item, sent_job.job, candidates)
+        item.slot.leave()
         return text
-    slot.leave()
+    item.slot.leave()
     return keep_text(ctx, sent_job, found, engine=status.engine, model=status.model, verbatim=fetched)
 
 
@@ -410,7 +405,7 @@ def _with_tokens(ctx: Context, item: Item, sent_job: SentJob, status: JobStatus)
     return structs.replace(sent_job, job=structs.replace(sent_job.job, tokens=tokens, bound=bound))
 
 
-async def _until_done(ctx: Context, item: Item, slot: JobSlot, sent_job: SentJob) -> JobStatus | Text:
+async def _until_done(ctx: Context, item: Item, sent_job: SentJob) -> JobStatus | Text:
     """Return the final status of the job, or its stored text if the server forgot the job. Raises Ended."""
     job, timeout = sent_job.job, ctx.project.api.job_timeout
     started = _started(ctx, sent_job)
@@ -424,7 +419,7 @@ async def _until_done(ctx: Context, item: Item, slot: JobSlot, sent_job: SentJob
         if isinstance(answer, Failure):
             # A refused poll says nothing about the job, so the next one need not be later.
             polls += answer.kind is not FailureKind.THROTTLED
-            _check_failure(ctx, slot, sent_job, answer)
+            _check_failure(ctx, sent_job, answer)
             said = answer.full_message
         else:
             polls, attempts = polls + 1, Attempts(ctx)
@@ -438,7 +433,7 @@ async def _until_done(ctx: Context, item: Item, slot: JobSlot, sent_job: SentJob
             unfinished, said = elapsed, "the job is not done"
             ctx.event("progress", job.item, "poll", stage=answer.stage, progress=answer.progress)
         if elapsed > timeout:
-            slot.leave()
+            item.slot.leave()
             failure = answer if isinstance(answer, Failure) else None
             if failure is not None and failure.kind is FailureKind.NOT_FOUND:
                 text, candidates = await by_content(ctx, item, sent_job, forgotten=True)
@@ -468,7 +463,7 @@ def _started(ctx: Context, sent_job: SentJob) -> float:
     return ctx.run.now() - (max(0.0, ctx.wall() - submitted) if submitted is not None else 0.0)
 
 
-def _check_failure(ctx: Context, slot: JobSlot, sent_job: SentJob, failure: Failure) -> None:
+def _check_failure(ctx: Context, sent_job: SentJob, failure: Failure) -> None:
     """Raise Ended if further polls are useless; a failed poll alone is no failed job."""
     job, capabilities = sent_job.job, ctx.capabilities
     missing = failure.kind is FailureKind.NOT_FOUND
@@ -476,7 +471,6 @@ def _check_failure(ctx: Context, slot: JobSlot, sent_job: SentJob, failure: Fail
         ctx.stop_unauthorized(failure, at_once=True)
         raise Ended(Result.LATE, failure.full_message, ctx.key_hint())
     if missing and ctx.server == "local":
-        slot.leave()
         ctx.run.record("lost", Drop(job.request_id))
         why = "the bundled server no longer knows the job"
         price = "the model writes it again, at its price" if ctx.project.api.has_model else "it is free"
@@ -487,12 +481,10 @@ def _check_failure(ctx: Context, slot: JobSlot, sent_job: SentJob, failure: Fail
         capabilities.keep(ctx.cache, ctx.server)
     if failure.kind is FailureKind.QUOTA:
         # The model of the bundled server answers no prompt now; the job keeps the answers that are paid for.
-        slot.leave()
         hint = "run `contentops apply` again: paid answers are kept, and only what is missing is asked"
         ctx.run.stop("model", failure.message, hint, at_once=False)
         raise Ended(Result.PENDING, failure.message, hint)
     if failure.kind in _LASTING:
-        slot.leave()
         raise Ended(Result.LATE, failure.full_message, "the job stays open; run `contentops apply` again")
     if failure.kind is FailureKind.THROTTLED and not ctx.may_wait(failure, ctx.run.now()):
         raise Ended(Result.LATE, failure.full_message, AGAIN)
@@ -501,7 +493,7 @@ def _check_failure(ctx: Context, slot: JobSlot, sent_job: SentJob, failure: Fail
 # --- fetch -----------------------------------------------------------------------------------------------------
 
 
-async def fetch_paid(ctx: Context, item: Item, slot: JobSlot, job: Job) -> Text:
+async def fetch_paid(ctx: Context, item: Item, job: Job) -> Text:
     """Return the text of a paid job: from the cache, else from the stored content, else from its job."""
     if (local := _local(ctx, job)) is not None:
         return local
@@ -521,7 +513,7 @@ async def fetch_paid(ctx: Context, item: Item, slot: JobSlot, job: Job) -> Text:
     if not job.job_id:
         hint = f"`contentops state resolve {item.id}`, or run `contentops apply` again"
         raise Ended(Result.UNKNOWN, f"its paid text cannot be found: {why}", hint)
-    return await poll(ctx, item, slot, SentJob(job=job))
+    return await poll(ctx, item, SentJob(job=job))
 
 
 def _other_item(item: Item, job: Job, content: Content) -> str:
@@ -595,12 +587,12 @@ def with_body(answers: Sequence[Content | JobStatus | Failure], wanted: Digest) 
 # --- collect ---------------------------------------------------------------------------------------------------
 
 
-async def collect(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, step: Collect) -> ItemState:
+async def collect(ctx: Context, item: Item, item_state: ItemState, step: Collect) -> ItemState:
     """Store the text of a job that no change waits for in the cache; writes nothing. Raises Ended."""
     job, text = step.job, None
     if job.state is JobState.PAID:
         try:
-            text = await fetch_paid(ctx, item, slot, job)
+            text = await fetch_paid(ctx, item, job)
         except Ended as end:
             if end.gone:
                 # The text is lost, and no item waits for it: an open job would only repeat this.
@@ -609,6 +601,6 @@ async def collect(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState
     else:
         sent_job: SentJob | Text = SentJob(job=job)
         if job.state in (JobState.SUBMITTING, JobState.UNKNOWN):
-            sent_job = await collect_lost(ctx, item, slot, job)
-        text = await poll(ctx, item, slot, sent_job) if isinstance(sent_job, SentJob) else sent_job
+            sent_job = await collect_lost(ctx, item, job)
+        text = await poll(ctx, item, sent_job) if isinstance(sent_job, SentJob) else sent_job
     return note_new_section(ctx, item, item_state, text)

@@ -21,6 +21,7 @@ from msgspec import Struct, field, structs
 from contentops.api.calls import JobStatus, Reply
 from contentops.digest import Digest
 from contentops.documents.front_matter import WrittenEntry
+from contentops.execution.limiter import JobSlot
 from contentops.loopback import is_loopback
 from contentops.model import Change, Finding, ItemId, Job, JobState, Json, KeptWords, Record, RequestId, Result, Spec
 
@@ -173,9 +174,11 @@ class Ended(Exception):
 
 
 class Item(Struct, frozen=True, kw_only=True):
-    """One change of the plan, and the open jobs of its request."""
+    """One change of the plan, with its slot and the open jobs of its request."""
 
     change: Change
+    slot: JobSlot
+    """Its slot among the unfinished jobs."""
     jobs: tuple[Job, ...] = ()
     """Those of its request that are open, and failed attempts at it: they are closed once there is a text."""
 
@@ -282,13 +285,6 @@ class MergedBody(Struct, frozen=True):
     """Of a regenerated section: the generated text with that section in it; empty: that text is nowhere."""
 
 
-class CheckedBody(Struct, frozen=True):
-    """A body with the findings of its checks."""
-
-    body: str
-    findings: tuple[Finding, ...]
-
-
 class ItemState(Struct, frozen=True, kw_only=True):
     """The state of an item after its steps so far."""
 
@@ -307,25 +303,20 @@ class ItemState(Struct, frozen=True, kw_only=True):
     """The path of a copy of a person's words that were replaced; empty: there were none."""
     merged: MergedBody | None = None
     """The body that is written instead of the text's own; None: its own."""
-    checked: CheckedBody | None = None
-    """The body that was checked last; None: none."""
+    findings: tuple[Finding, ...] | None = None
+    """What its checks found in that text; None: they have not run."""
 
     def after(self, brought: SentJob | Text) -> ItemState:
         """Return the state with a job or a text."""
         if isinstance(brought, SentJob):
             return structs.replace(self, job=brought)
-        return structs.replace(self, text=brought, merged=None)
+        return structs.replace(self, text=brought, merged=None, findings=None)
 
     @property
     def body(self) -> str:
         """Return the body that is written."""
         assert self.text is not None
         return self.text.body if self.merged is None else self.merged.body
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """Return the findings in the body that was checked last."""
-        return self.checked.findings if self.checked is not None else ()
 
     @property
     def recorded(self) -> Record:

@@ -13,8 +13,7 @@ from contentops.digest import NOTHING, Digest, digest_json
 from contentops.documents.checks import CheckedText, blocks, check_text, checked_text
 from contentops.errors import OutputError, StateError, plural
 from contentops.execution.job import collect, collect_lost, fetch_paid, fetch_recorded, look_up, poll, submit
-from contentops.execution.limiter import JobSlot
-from contentops.execution.primitives import CheckedBody, Ended, Item, ItemState, SentJob, Stopped, Text
+from contentops.execution.primitives import Ended, Item, ItemState, SentJob, Stopped, Text
 from contentops.execution.records import note_new_section
 from contentops.execution.run_context import Context
 from contentops.execution.save import publish, save
@@ -80,7 +79,7 @@ async def checked(ctx: Context, item: Item, item_state: ItemState, step: Write) 
     seen = ctx.outputs.observe(step.target)
     item_state = merged(ctx, item, item_state, step, seen)
     body = item_state.body
-    if item_state.checked is not None and item_state.checked.body is body:
+    if item_state.findings is not None:
         return item_state
     findings = check_text(checks, _about(ctx, item, item_state, step, body), ctx.exists)
     said: tuple[Finding, ...] = ()
@@ -91,7 +90,7 @@ async def checked(ctx: Context, item: Item, item_state: ItemState, step: Write) 
         failed = digest_json(to_builtins(checks)) if body is text.body and not text.job.section else NOTHING
         error = _words(said, named=True) if blocks(said) else text.job.error
         ctx.run.record("checked", structs.replace(text.job, error=error, checks=failed))
-    return structs.replace(item_state, checked=CheckedBody(body, (*findings, *said)))
+    return structs.replace(item_state, findings=(*findings, *said))
 
 
 async def _commands(ctx: Context, commands: Listed, step: Write, file: str) -> tuple[Finding, ...]:
@@ -119,7 +118,7 @@ def _about(ctx: Context, item: Item, item_state: ItemState, step: Write, body: s
 
 def block_if_failed(ctx: Context, item: Item, item_state: ItemState) -> None:
     """Raise Ended if findings keep the text from being written; it stays paid."""
-    findings = item_state.findings
+    findings = item_state.findings or ()
     if not blocks(findings):
         return
     text = item_state.text
@@ -130,7 +129,7 @@ def block_if_failed(ctx: Context, item: Item, item_state: ItemState) -> None:
     raise Ended(Result.BLOCKED, f"its text failed its checks: {_words(findings, named=True)}", hint, findings=findings)
 
 
-async def retry(ctx: Context, item: Item, slot: JobSlot, step: RetryText, item_state: ItemState) -> ItemState:
+async def retry(ctx: Context, item: Item, step: RetryText, item_state: ItemState) -> ItemState:
     """Generate again as long as the text fails its checks. Raises Ended if that gives no text.
 
     The text before stays paid; its job is closed once the next job is recorded.
@@ -138,17 +137,17 @@ async def retry(ctx: Context, item: Item, slot: JobSlot, step: RetryText, item_s
     write = next(each for each in item.change.steps if isinstance(each, Write))
     for number in range(1, step.times + 1):
         item_state = await checked(ctx, item, item_state, write)
-        job = item_state.text.job if item_state.text is not None else None
-        if job is None or not blocks(item_state.findings) or _is_a_persons_fault(ctx, item, item_state, write):
+        job, findings = item_state.text.job if item_state.text is not None else None, item_state.findings or ()
+        if job is None or not blocks(findings) or _is_a_persons_fault(ctx, item, item_state, write):
             break
-        why = _words(item_state.findings, named=True)
+        why = _words(findings, named=True)
         ctx.event("note", item.id, message=f"`{item.id}`: {why}; generated again, {number} of {step.times}")
         again = structs.replace(step.again, attempt=job.attempt + 1, retry=job.retry + 1)
-        submitted = await submit(ctx, item, slot, item_state, again)
+        submitted = await submit(ctx, item, item_state, again)
         ctx.run.record("retry", Drop(job.request_id))
         item_state = item_state.after(submitted)
         if isinstance(submitted, SentJob):
-            item_state = note_new_section(ctx, item, item_state.after(await poll(ctx, item, slot, submitted)))
+            item_state = note_new_section(ctx, item, item_state.after(await poll(ctx, item, submitted)))
     return item_state
 
 
@@ -184,7 +183,7 @@ def begin(ctx: Context) -> list[ItemAtState]:
             jobs[job.digest] = (*jobs.get(job.digest, ()), job)
     return [
         (
-            Item(change=change, jobs=jobs.get(change.spec.digest, ()) if change.spec is not None else ()),
+            Item(change=change, slot=ctx.run.slot(), jobs=jobs.get(change.digest, ())),
             ItemState(record=change.record, path=change.source),
         )
         for change in ctx.plan.changes
@@ -220,7 +219,7 @@ async def carry_out(ctx: Context, item: Item, item_state: ItemState) -> Outcome:
         return _report_end(ctx, item, item_state, _stopped(ctx, item), done)
     try:
         ctx.event("item-started", item.id, action=change.action)
-        with ctx.run.slot() as slot:
+        with item.slot:
             for name, steps in itertools.groupby(change.steps, key=name_of):
                 if name not in _QUIET:
                     ctx.event("step-started", item.id, name)
@@ -228,7 +227,7 @@ async def carry_out(ctx: Context, item: Item, item_state: ItemState) -> Outcome:
                     if isinstance(step, Collect):
                         item_state = await _collected(ctx, item, item_state, step, failures)
                     else:
-                        item_state = await _step(ctx, item, slot, step, item_state)
+                        item_state = await _step(ctx, item, step, item_state)
                 done.append(name)
                 if name not in _REPORT_THEMSELVES:
                     ctx.event("step-done", item.id, name)
@@ -265,13 +264,13 @@ _QUIET = frozenset({"move", "retry"})
 """Steps whose start is not reported: a move was made before, and a retry is seldom needed."""
 
 
-async def _step(ctx: Context, item: Item, slot: JobSlot, step: Step, item_state: ItemState) -> ItemState:
+async def _step(ctx: Context, item: Item, step: Step, item_state: ItemState) -> ItemState:
     """Carry out one step; returns the state of the item after it."""
     match step:
         case LookUp() | Submit() | Poll() | Fetch() | Promote():
-            return note_new_section(ctx, item, item_state.after(await _bring(ctx, item, slot, step, item_state)))
+            return note_new_section(ctx, item, item_state.after(await _bring(ctx, item, step, item_state)))
         case RetryText():
-            return await retry(ctx, item, slot, step, item_state)
+            return await retry(ctx, item, step, item_state)
         case Write():
             step = with_day(ctx, item, item_state, step)
             item_state = await checked(ctx, item, item_state, step)
@@ -295,7 +294,7 @@ async def _step(ctx: Context, item: Item, slot: JobSlot, step: Step, item_state:
 
 
 async def _bring(
-    ctx: Context, item: Item, slot: JobSlot, step: LookUp | Submit | Poll | Fetch | Promote, item_state: ItemState
+    ctx: Context, item: Item, step: LookUp | Submit | Poll | Fetch | Promote, item_state: ItemState
 ) -> SentJob | Text:
     """Carry out a step towards a text; return its job or its text. A text that the item has already stays."""
     if item_state.text is not None:
@@ -303,17 +302,17 @@ async def _bring(
     match step:
         case LookUp():
             if item.change.submit is None:
-                return await collect_lost(ctx, item, slot, step.job)
-            return await look_up(ctx, item, slot, item_state, step.job)
+                return await collect_lost(ctx, item, step.job)
+            return await look_up(ctx, item, item_state, step.job)
         case Submit():
-            return item_state.job or await submit(ctx, item, slot, item_state, step)
+            return item_state.job or await submit(ctx, item, item_state, step)
         case Poll():
             sent_job = item_state.job if step.job is None else SentJob(job=step.job)
             assert sent_job is not None
-            return await poll(ctx, item, slot, sent_job)
+            return await poll(ctx, item, sent_job)
         case Fetch():
             if step.job is not None:
-                return await fetch_paid(ctx, item, slot, step.job)
+                return await fetch_paid(ctx, item, step.job)
             return await fetch_recorded(ctx, item, item_state.recorded)
         case Promote():
             return promote(ctx, step)
@@ -331,7 +330,7 @@ async def _collected(
     job = step.job
     try:
         with ctx.run.slot() as slot:
-            return await collect(ctx, item, slot, item_state, step)
+            return await collect(ctx, structs.replace(item, slot=slot), item_state, step)
     except Ended as end:
         if end.result is Result.PENDING or ctx.run.stopped:
             raise
@@ -396,7 +395,7 @@ def outcome_of(ctx: Context, item: Item, item_state: ItemState, end: Ended, done
         copy=item_state.copy,
         kept=item_state.merged.kept if item_state.merged is not None else (),
         left_out=_left_out(item, item_state),
-        findings=end.findings or item_state.findings,
+        findings=end.findings or item_state.findings or (),
         error=end.error,
         hint=end.hint,
     )

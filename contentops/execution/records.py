@@ -8,7 +8,6 @@ from contentops.api.calls import Content, Failure, FailureKind
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.documents.files import ENGINE
-from contentops.execution.limiter import JobSlot
 from contentops.execution.primitives import CLOCKS, Ended, Item, ItemState, Lost, SentJob, Text, iso, seconds_of
 from contentops.execution.run_context import Context
 from contentops.model import ItemId, Job, JobState, Record, Remote, RequestId, Result, Submit, request_id
@@ -52,7 +51,7 @@ def intended(ctx: Context, job: Job) -> Job:
     return job
 
 
-def accepted(ctx: Context, item: Item, slot: JobSlot, job: Job, job_id: str, *, sent: float | None) -> SentJob:
+def accepted(ctx: Context, item: Item, job: Job, job_id: str, *, sent: float | None) -> SentJob:
     """Record an accepted job before its status is asked for; a submit of this run counts as spent.
 
     A job without an id cannot be polled: until its text is kept, it is a submit with an unknown outcome.
@@ -60,7 +59,7 @@ def accepted(ctx: Context, item: Item, slot: JobSlot, job: Job, job_id: str, *, 
     job = structs.replace(job, state=JobState.RUNNING if job_id else job.state, job_id=job_id, error="")
     if not job.submitted_at:
         job = structs.replace(job, submitted_at=ctx.iso(), store=ctx.local_store)
-    slot.begin()
+    item.slot.begin()
     ctx.admission.refused = 0
     if sent is not None:
         ctx.spent[item.id] += job.credits
@@ -107,9 +106,8 @@ def failed(ctx: Context, item: Item, sent_job: SentJob, error: str) -> Ended:
     return Ended(Result.FAILED, error, f"change its spec, bump `revision`, or `--replace {sent_job.job.item}`")
 
 
-def turned_down(ctx: Context, slot: JobSlot, failure: Failure) -> Ended:
+def turned_down(ctx: Context, failure: Failure) -> Ended:
     """Return the end of an item whose submit was refused; stops the run if all other submits would be refused too."""
-    slot.leave()
     if ctx.pauses(failure):
         return Ended(Result.PENDING)
     if failure.kind is FailureKind.UNAUTHORIZED:

@@ -157,7 +157,10 @@ async def _carried_out(ctx: Context, change: Change) -> Outcome:
     """Carry out a change that was planned during this run, and return its outcome."""
     outcomes: dict[ItemId, Outcome] = {}
     jobs = ctx.run.jobs_of(ctx.server, change.spec.digest) if change.spec is not None else ()
-    begun = (Item(change=change, jobs=tuple(jobs)), ItemState(record=change.record, path=change.source))
+    begun = (
+        Item(change=change, slot=ctx.run.slot(), jobs=tuple(jobs)),
+        ItemState(record=change.record, path=change.source),
+    )
     ((item, item_state),) = move_files(ctx, [begun], outcomes)
     return outcomes.get(change.id) or await carry_out(ctx, item, item_state)
 

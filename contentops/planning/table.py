@@ -125,7 +125,8 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
     if body.blocked:
         return _blocked(item, body, collected), notes
     item = dated(item, body)
-    path, front = which_path(item), which_front_matter(item, body)
+    path = which_path(item)
+    front = which_front_matter(item, body)
     notes += front.notes
     save = which_save(item, body, front.title)
     if save.blocked:

@@ -126,19 +126,33 @@ class KnownJobs:
 
     def see(self, lines: Mapping[str, Job]) -> None:
         """Add lines that were read from a file; a line that does not change keeps its bytes."""
-        before = {key: line for orders in self._orders.values() for key, line in orders.items()}
-        texts = {id(line): text for text, line in lines.items()}
-        texts |= {id(line): self._texts[key] for key, line in before.items() if key in self._texts}
-        self._orders, self._texts, self._jobs, self._attempts = {}, {}, {}, {}
-        for line in fold_orders((*before.values(), *lines.values())):
-            key = _key(line)
-            self._orders.setdefault(line.request_id, {})[key] = line
-            self._attempts.setdefault(_request(line), {})[line.request_id] = None
-            if (text := texts.get(id(line))) is not None:
-                self._texts[key] = text
-        for request_id, orders in self._orders.items():
-            self._jobs[request_id] = [*orders.values()] if len(orders) == 1 else fold_jobs(orders.values())
-        self.open_jobs = open_jobs(self.jobs)
+        by_id: dict[RequestId, dict[str, Job]] = {}
+        for text, line in lines.items():
+            by_id.setdefault(line.request_id, {})[text] = line
+        for request_id, new in by_id.items():
+            known = [*self._orders.get(request_id, {}).values(), *new.values()]
+            self._replace(request_id, fold_orders(known) if len(known) > 1 else known, new)
+        self._reopen(by_id)
+
+    def _replace(self, request_id: RequestId, orders: Sequence[Job], new: Mapping[str, Job]) -> None:
+        """Replace the orders of a request id by these; those that were known, or are in `new`, keep their text."""
+        texts = {id(line): text for text, line in new.items()}
+        for key, line in self._orders.get(request_id, {}).items():
+            if key in self._texts:
+                texts[id(line)] = self._texts.pop(key)
+        self._orders[request_id] = {_key(line): line for line in orders}
+        self._texts |= {_key(line): texts[id(line)] for line in orders if id(line) in texts}
+        self._jobs[request_id] = fold_jobs(orders) if len(orders) > 1 else [*orders]
+        for line in orders:
+            self._attempts.setdefault(_request(line), {})[request_id] = None
+
+    def _reopen(self, ids: Iterable[RequestId]) -> None:
+        """Find the open jobs of all attempts at the requests of these ids."""
+        requests = {_request(line): None for id_ in ids for line in self._orders[id_].values()}
+        attempts = {id_: None for request in requests for id_ in self._attempts[request]}
+        for id_ in attempts:
+            self.open_jobs.pop(id_, None)
+        self.open_jobs |= open_jobs(itertools.chain.from_iterable(self._jobs[id_] for id_ in attempts))
 
     def made_by(self, record: Record) -> Job | None:
         """Return the job that made the text of a record."""
@@ -182,33 +196,16 @@ class KnownJobs:
 
     def put(self, job: Job) -> None:
         """Write the line of a job, unless nothing changes or the existing line has a later state."""
-        orders, request_id = self._orders.get(job.request_id, {}), job.request_id
-        for line in orders.values():
-            same = (line.submitted_at, line.store) == (job.submitted_at, job.store)
-            if same and job.server in line.former_servers:
-                job = structs.replace(job, server=line.server, former_servers=line.former_servers)
-        key = _key(job)
-        if (before := orders.get(key)) is not None:
-            job = structs.replace(job, rev=before.rev)
-            if job == before:
-                return
-            job = structs.replace(job, rev=before.rev + 1 if stage(before) == stage(job) else 0)
+        orders = self._orders.get(job.request_id, {})
+        job = _revised(job, orders)
         lines = fold_orders((*orders.values(), job))
-        if job not in lines:
+        if job not in lines or job == orders.get(_key(job)):
             return
-        self._orders[request_id] = {_key(line): line for line in lines}
-        self._texts[key] = text = line_of(job)
+        text = line_of(job)
         (self.settled if job.state is JobState.SETTLED else self.waiting).append(text)
         self._changed.append(job)
-        attempts = self._attempts.setdefault(_request(job), {})
-        attempts[request_id] = None
-        self._jobs[request_id] = fold_jobs(lines)
-        opened = open_jobs(itertools.chain.from_iterable(self._jobs[each] for each in attempts))
-        for each in attempts:
-            if each in opened:
-                self.open_jobs[each] = opened[each]
-            else:
-                self.open_jobs.pop(each, None)
+        self._replace(job.request_id, lines, {text: job})
+        self._reopen([job.request_id])
 
     def _line_for(self, job: Job) -> Job | None:
         """Return the line that a fact is about: that of its job, otherwise the open one, otherwise the last submit."""
@@ -266,6 +263,18 @@ class KnownJobs:
         """Record the final state of a submit whose answer was lost; a job in another state stays unchanged."""
         if job.state in UNDECIDED:
             self.put(structs.replace(_without_words(job), state=state))
+
+
+def _revised(job: Job, orders: Mapping[_Key, Job]) -> Job:
+    """Return a job with the present address of its server, and the next revision of its line in `orders`."""
+    for line in orders.values():
+        same = (line.submitted_at, line.store) == (job.submitted_at, job.store)
+        if same and job.server in line.former_servers:
+            job = structs.replace(job, server=line.server, former_servers=line.former_servers)
+    if (before := orders.get(_key(job))) is None:
+        return job
+    job = structs.replace(job, rev=before.rev)
+    return job if job == before else structs.replace(job, rev=before.rev + 1 if stage(before) == stage(job) else 0)
 
 
 def _key(job: Job) -> _Key:
