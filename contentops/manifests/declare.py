@@ -140,13 +140,13 @@ def with_input(path: str, text: str, item: str, name: str, value: str) -> str:
         (written,) = write_pair(name, literal(value))
         if name in inputs.keys:
             old = inputs.keys[name]
-            start, end = source.index(old[0]), source.index(old[1].end)
+            start, end = old[0].start, old[1].end if old[1].flow is None else old[0].end
             new = text[:start] + written + text[start + len(text[start:end].rstrip()) :]
         else:
-            first = next(mark for mark, _ in inputs.keys.values())
-            is_flow = text[source.index(inputs.at)] == "{"
-            gap = ", " if is_flow else ("\r\n" if "\r\n" in text else "\n") + " " * (first[1] - 1)
-            new = text[: source.index(first)] + written + gap + text[source.index(first) :]
+            first = next(key.start for key, _ in inputs.keys.values())
+            indent = "\n" + " " * (source.mark(first)[1] - 1)
+            gap = ", " if inputs.flow else indent if "\r\n" not in text else f"\r{indent}"
+            new = text[:first] + written + gap + text[first:]
         if read_yaml(path, new.encode()) == (YamlDocument(Source(path, new), wanted), []):
             return new
     hint = f"write it there by hand: `{write_pair(name, literal(value))[0]}`"

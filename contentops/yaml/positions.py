@@ -11,7 +11,8 @@ import functools
 import itertools
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from msgspec import Struct
@@ -31,17 +32,14 @@ MERGE: Final = "\0<<"
 MAX_EXCERPT: Final = 10_000
 """A longer line has no excerpt, since each finding in it would copy the whole line."""
 
+_NO_KEYS: Final[Mapping[str, Any]] = MappingProxyType({})
+_BLOCK_STYLES: Final = frozenset("|>")
 _BREAK: Final = re.compile(r"\r\n|\r|\n")
 _PROPERTIES: Final = re.compile(r"(?:[&!]\S*\s+)*")
 QUOTED: Final = re.compile(r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*\"""")
 """A text with its quotes."""
 _BARE: Final = re.compile(r"[^\s,\[\]{}]+")
 _SNIPPET: Final = re.compile(r"""[^\s'"\\]{1,24}""")
-
-
-def mark_of(mark: Any) -> Mark:
-    """Return a mark of PyYAML as a mark of ours."""
-    return mark.line + 1, mark.column + 1
 
 
 class Seq(list[Any]):
@@ -75,10 +73,6 @@ class Source(Struct, frozen=True, dict=True):
         """Return the position of the character with this 0-based index."""
         line = bisect_right(self._starts, index)
         return line, index - self._starts[line - 1] + 1
-
-    def index(self, mark: Mark) -> int:
-        """Return the 0-based index of the character at a position."""
-        return self._starts[mark[0] - 1] + mark[1] - 1
 
     @property
     def line_count(self) -> int:
@@ -138,23 +132,29 @@ def _beyond(parser: Any, source: Source, limit: int) -> Iterator[Any]:
 
 
 class Place:
-    """The location of a value, and of the values in it."""
+    """The location of a value, and of the values in it; positions are offsets in characters."""
 
-    __slots__ = ("at", "end", "entries", "keys", "merged")
+    __slots__ = ("end", "entries", "flow", "keys", "merged", "raw", "start")
 
-    def __init__(self, at: Mark, end: Mark) -> None:
-        self.at = at
-        self.end = end
-        """After the value, if that is no map and no list."""
-        self.entries: list[Place] = []
+    def __init__(self, event: Any, text: str) -> None:
+        self.start: int = event.start_mark.index
+        self.end: int = event.end_mark.index
+        """After the value, without comments and blank lines behind it."""
+        if getattr(event, "style", None) in _BLOCK_STYLES:
+            self.end = self.start + len(text[self.start : self.end].rstrip())
+        self.raw: str | None = getattr(event, "value", None)
+        """The text of a scalar as written, without quotes."""
+        self.flow: bool | None = getattr(event, "flow_style", None)
+        """Whether a map or a list is written in braces or brackets; None for other values."""
+        self.entries: Sequence[Place] = ()
         """Those of the entries of a list."""
-        self.keys: dict[str, tuple[Mark, Place]] = {}
-        """By key of a map, the mark of the key and the position of its value."""
-        self.merged: list[Place] = []
+        self.keys: Mapping[str, tuple[Place, Place]] = _NO_KEYS
+        """By key of a map, the positions of the key and of its value."""
+        self.merged: Sequence[Place] = ()
         """The maps that its `<<` merges."""
 
-    def find(self, key: str) -> tuple[Mark, Place] | None:
-        """Return the mark of a key and the position of its value; None without the key."""
+    def find(self, key: str) -> tuple[Place, Place] | None:
+        """Return the positions of a key and of its value; None without the key."""
         return self.keys.get(key) or next(filter(None, (one.find(key) for one in self.merged)), None)
 
 
@@ -165,42 +165,49 @@ class Places:
         from yaml import YAMLError, events
 
         self._kinds: Any = events
+        self._ends = (events.SequenceEndEvent, events.MappingEndEvent)
+        self._text = source.text
         self._anchors: dict[str, Place] = {}
-        self.first: dict[Mark, Mark] = {}
-        """By the mark of a key that its map has already, that of the first."""
+        self.first: dict[int, int] = {}
+        """By the offset of a key that its map has already, that of the first."""
         self.root: Place | None = None
         self._events = events_of(source)
         with contextlib.suppress(YAMLError, StopReading, OverflowError, ValueError, RecursionError):
             self.root = next((self._place(each) for each in self._events if isinstance(each, events.NodeEvent)), None)
 
     def _place(self, event: Any) -> Place:
-        place = Place(mark_of(event.start_mark), mark_of(event.end_mark))
+        place = Place(event, self._text)
         if type(event) is self._kinds.AliasEvent:
             named = self._anchors.get(event.anchor, place)
-            place.entries, place.keys, place.merged = named.entries, named.keys, named.merged
+            place.raw, place.entries, place.keys, place.merged = named.raw, named.entries, named.keys, named.merged
             return place
         if event.anchor:
             self._anchors[event.anchor] = place
-        if type(event) is self._kinds.SequenceStartEvent:
-            place.entries += map(self._place, self._until(self._kinds.SequenceEndEvent))
-        elif type(event) is self._kinds.MappingStartEvent:
-            for key in self._until(self._kinds.MappingEndEvent):
-                at, name = self._place(key).at, getattr(key, "value", "")
-                is_merge = name == "<<" and key.implicit[0] and key.tag is None
-                name = MERGE if is_merge else name
-                # Before its value is read, which may end in an error.
-                first, _ = place.keys.setdefault(name, (at, Place(at, at)))
-                if first != at:
-                    self.first[at] = first
-                value = self._place(next(self._events))
-                if is_merge:
-                    place.merged = place.merged or value.entries or [value]
-                if first == at:
-                    place.keys[name] = (at, value)
+        last, entries, keys = place, list[Place](), dict[str, tuple[Place, Place]]()
+        if place.flow is not None:
+            place.entries, place.keys = entries, keys
+        for inner in self._events if place.flow is not None else ():
+            if type(inner) in self._ends:
+                # The mark of the end of a block comes later than its last value.
+                place.end = inner.end_mark.index if place.flow else last.end
+                break
+            last = self._place(inner)
+            if type(event) is self._kinds.SequenceStartEvent:
+                entries.append(last)
+                continue
+            key, name = last, getattr(inner, "value", "")
+            is_merge = name == "<<" and inner.implicit[0] and inner.tag is None
+            name = MERGE if is_merge else name
+            # Before its value is read, which may end in an error.
+            first, _ = keys.setdefault(name, (key, key))
+            if first is not key:
+                self.first[key.start] = first.start
+            last = self._place(next(self._events))
+            if is_merge:
+                place.merged = place.merged or last.entries or [last]
+            if first is key:
+                keys[name] = (key, last)
         return place
-
-    def _until(self, end: type) -> Iterator[Any]:
-        return itertools.takewhile(lambda event: type(event) is not end, self._events)
 
 
 def finding_at(
@@ -230,8 +237,8 @@ def finding_at(
 
 def locate(document: YamlDocument, pointer: Sequence[str | int]) -> Location:
     """Return the location of the value at `pointer`, or of the deepest value on the way that exists."""
-    (line, column), _, _ = _follow(document, pointer, key=False)
-    return Location(document.source.path, line, column)
+    at, _, _ = _follow(document, pointer, key=False)
+    return Location(document.source.path, *at)
 
 
 def finding(
@@ -263,13 +270,13 @@ def _follow(document: YamlDocument, pointer: Sequence[str | int], *, key: bool) 
     for depth, step in enumerate(pointer):
         if isinstance(node, dict) and step in node and (found := place.find(str(step))):
             if key and depth == len(pointer) - 1:
-                return found[0], str(step), True
+                return document.source.mark(found[0].start), str(step), True
             place, node = found[1], node[step]
         elif isinstance(node, list) and isinstance(step, int) and 0 <= step < min(len(node), len(place.entries)):
             place, node = place.entries[step], node[step]
         else:
             break
-    return place.at, node, False
+    return document.source.mark(place.start), node, False
 
 
 def _width(line: str, start: int, node: Any, *, key: bool) -> int:

@@ -24,7 +24,6 @@ from contentops.yaml.positions import (
     YamlDocument,
     events_of,
     finding_at,
-    mark_of,
     parser_of,
 )
 from contentops.yaml.syntax import CODE as SYNTAX
@@ -420,7 +419,8 @@ class Builder:
         if not text and event.implicit[0] and event.tag is None and not self._lenient:
             self._report("empty-key", "a key is missing before the `:`", at, hint="write `key: value`")
         if is_again:
-            line, column = self._source.places.first.get(at, at)
+            first = self._source.places.first.get(event.start_mark.index, event.start_mark.index)
+            line, column = self._source.mark(first)
             message = f"the key `{text[:80]}` appears twice in the same map: first at line {line}, column {column}"
             hint = "write `- id` if a new item starts here" if text == "id" else "remove one, or rename it"
             self._report("duplicate-key", message, at, width=len(text), hint=hint)
@@ -498,4 +498,4 @@ class Builder:
 
 
 def _at(event: Any) -> Mark:
-    return mark_of(event.start_mark)
+    return event.start_mark.line + 1, event.start_mark.column + 1
