@@ -297,8 +297,7 @@ class _Sources:
             hint = "compare with `==`" if _ASSIGNED.search(_QUOTED.sub("''", text)) else ""
             self._failed(self.label, written, template.problem, hint)
             return None
-        file = self.templates.macros
-        known = FUNCTIONS | (file.macros.names if file and file.macros else frozenset())
+        known = FUNCTIONS | self.templates.names
         other = next((name for name in template.names if root_of(name) != "each" and name not in known), None)
         if other is not None:
             core = f"uses `{root_of(other)}` in `where`, which knows only `each`"

@@ -108,7 +108,7 @@ class Loader:
         results = [self._build(path) for path in sorted({*paths, *self.drafts})]
         # A YAML file that manifests name as data is not a manifest, also where a glob for manifests matches it.
         rows = {path for result in results for path in result.data}
-        rows -= {self.macros.path} if self.macros else set()  # a manifest that is named as macros is still one
+        rows -= {self.macros.data.path} if self.macros else set()  # a manifest that is named as macros is still one
         results = [result for result in results if result.path not in rows]
         later = _Later(results, self._source, self.project) if any(result.referring for result in results) else None
         if later is not None:
@@ -173,8 +173,8 @@ class Loader:
         document, findings = read_yaml(path, content)
         shape = check_schema(document, "manifest")
         below, declared = self._declared(document, result.data, problems)
-        if self.macros and self.macros.exists:
-            result.data.add(self.macros.path)
+        if self.macros and self.macros.data.exists:
+            result.data.add(self.macros.data.path)
         root = document.root if isinstance(document.root, dict) else {}
         if shape:
             schema = load_schema("manifest")

@@ -10,7 +10,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -18,7 +18,7 @@ from contentops.documents.preset import NEUTRAL, PRESETS
 from contentops.errors import Diagnostic, InputError, Location, UsageError, did_you_mean, nearest
 from contentops.loopback import is_loopback
 from contentops.manifests.discover import FileError, ProjectFiles
-from contentops.manifests.schema import check_schema
+from contentops.manifests.schema import Violation, check_schema
 from contentops.model import BASE, PROJECT_FILE, ApiSettings, Budget, Disclosure, Guards, Project, ReviewSettings
 from contentops.schema_files import load_schema
 from contentops.tokens import MILLION, TokenPrice
@@ -218,37 +218,29 @@ def _layers(settings: Any) -> Iterator[_Layer]:
 # --- checks that a schema cannot express -------------------------------------------------------------------
 
 
-class _Found(NamedTuple):
-    """A problem of a layer; the pointer is relative to the layer."""
-
-    pointer: Pointer
-    code: str
-    message: str
-    hint: str = ""
-
-
 def _check_settings(document: YamlDocument) -> Iterator[Diagnostic]:
     """Yield the problems of the project and every environment."""
     for layer in _layers(document.root):
         for check in _CHECKS:
-            for pointer, code, message, hint in check(layer):
-                problem = finding(document, code, message, (*layer.pointer, *pointer), hint=hint)
+            for found in check(layer):
+                at = (*layer.pointer, *found.pointer)
+                problem = finding(document, found.code, found.message, at, hint=found.hint)
                 # Its `key` is the name of a key of front matter.
                 yield problem if check is _check_disclosure else masked(document.source, problem)
 
 
-def _check_paths(layer: _Layer) -> Iterator[_Found]:
+def _check_paths(layer: _Layer) -> Iterator[Violation]:
     macros, manifests = layer.own.get("macros"), layer.own.get("manifests")
     hint = "write it relative to the project root, such as"
     if isinstance(macros, str) and (problem := _path_problem(macros)):
-        yield _Found(("macros",), "bad-path", f"the path `{macros[:60]}` {problem}", f"{hint} `templates/macros.j2`")
+        yield Violation(("macros",), "bad-path", f"the path `{macros[:60]}` {problem}", f"{hint} `templates/macros.j2`")
     for index, pattern in enumerate(manifests if isinstance(manifests, list) else ()):
         if isinstance(pattern, str) and (problem := _path_problem(pattern) or _glob_problem(pattern)):
             message = f"the pattern `{pattern[:60]}` {problem}"
-            yield _Found(("manifests", index), "bad-path", message, f"{hint} `content/**/*.yaml`")
+            yield Violation(("manifests", index), "bad-path", message, f"{hint} `content/**/*.yaml`")
 
 
-def _check_commands(layer: _Layer) -> Iterator[_Found]:
+def _check_commands(layer: _Layer) -> Iterator[Violation]:
     """Report commands without a program, and commands with Jinja, which manifests could put text into."""
     at: Pointer = ("defaults", "checks", "commands")
     commands = _map(_map(layer.own, "defaults"), "checks").get("commands")
@@ -257,10 +249,10 @@ def _check_commands(layer: _Layer) -> Iterator[_Found]:
     for index, command in enumerate(commands if isinstance(commands, list) else ()):
         if isinstance(command, str) and JINJA.search(command):
             message = f"the command `{command[:60]}` contains Jinja, which is not allowed in a command"
-            yield _Found((*at, index), "bad-command", message, "write the program and its arguments literally")
+            yield Violation((*at, index), "bad-command", message, "write the program and its arguments literally")
         elif isinstance(command, str) and not _words(command):
             message = f"the command `{command[:60]}` is not a program with arguments"
-            yield _Found((*at, index), "bad-command", message, "close each quote; the command runs without a shell")
+            yield Violation((*at, index), "bad-command", message, "close each quote; the command runs without a shell")
 
 
 def _words(command: str) -> list[str]:
@@ -270,16 +262,16 @@ def _words(command: str) -> list[str]:
         return []
 
 
-def _check_default(layer: _Layer) -> Iterator[_Found]:
+def _check_default(layer: _Layer) -> Iterator[Violation]:
     """Yield a finding if the default environment is not declared."""
     name, declared = layer.own.get("default_environment"), _map(layer.root, "environments")
     if isinstance(name, str) and name not in declared:
         names = ", ".join(f"`{one}`" for one in declared)
         hint = did_you_mean(name, declared, f"declared: {names}" if names else "declare it under `environments`")
-        yield _Found(("default_environment",), "unknown-environment", f"there is no environment `{name[:60]}`", hint)
+        yield Violation(("default_environment",), "unknown-environment", f"there is no environment `{name[:60]}`", hint)
 
 
-def _check_source(layer: _Layer) -> Iterator[_Found]:
+def _check_source(layer: _Layer) -> Iterator[Violation]:
     """Yield an environment that takes its texts from one that is not declared, or in a ring."""
     declared, source = _map(layer.root, "environments"), layer.own.get("promote_from")
     if not layer.pointer or not isinstance(source, str):
@@ -288,7 +280,7 @@ def _check_source(layer: _Layer) -> Iterator[_Found]:
     if source not in declared and source != BASE:
         others = [name for name in (*declared, BASE) if name != environment]
         hint = did_you_mean(source, others, f"known: {', '.join(f'`{name}`' for name in others)}")
-        yield _Found(("promote_from",), "unknown-environment", f"there is no environment `{source[:60]}`", hint)
+        yield Violation(("promote_from",), "unknown-environment", f"there is no environment `{source[:60]}`", hint)
         return
     chain = [environment]
     while source in declared and source not in chain:
@@ -299,7 +291,7 @@ def _check_source(layer: _Layer) -> Iterator[_Found]:
         message = f"`promote_from` of these environments forms a cycle: {ring}"
         if len(chain) == 1:
             message = f"environment `{source}` cannot promote texts from itself"
-        yield _Found(("promote_from",), "promotion-ring", message, "remove `promote_from` from one of them")
+        yield Violation(("promote_from",), "promotion-ring", message, "remove `promote_from` from one of them")
 
 
 def _path_problem(path: str) -> str:
@@ -358,24 +350,24 @@ def parse_duration(value: float | str) -> float:
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
-def _check_api(layer: _Layer) -> Iterator[_Found]:
+def _check_api(layer: _Layer) -> Iterator[Violation]:
     api, merged = _map(layer.own, "api"), layer.merged["api"]
     if isinstance(api.get("base_url"), str) and (refused := url_problem(api["base_url"])):
-        yield _Found(("api", "base_url"), *refused)
+        yield Violation(("api", "base_url"), *refused)
     for key in _TIMES:
         if isinstance(api.get(key), str) and _is_odd_time(api[key]):
-            yield _Found(("api", key), "wrong-value", f"`{key}` must be more than 0 and less than ten days")
+            yield Violation(("api", key), "wrong-value", f"`{key}` must be more than 0 and less than ten days")
     has_engine, is_local = merged.get("engine") == "openai", merged.get("base_url") == LOCAL
     if "engine" in api and has_engine and not is_local:
         message = "`engine: openai` is for the bundled server, and `base_url` is another one"
         hint = "set `base_url: local` beside it; `OPENAI_BASE_URL` has the address of the model"
-        yield _Found(("api", "engine"), "wrong-value", message, hint)
+        yield Violation(("api", "engine"), "wrong-value", message, hint)
     elif api.keys() & {"engine", "base_url", "model"} and has_engine and is_local and not merged.get("model"):
         hint = "add `model: NAME`, with the name that its server has for it, such as `llama3.2`"
-        yield _Found(("api",), "missing-key", "`engine: openai` needs the name of a model", hint)
+        yield Violation(("api",), "missing-key", "`engine: openai` needs the name of a model", hint)
     if "model" in api and not has_engine:
         message = "`model` has no effect without `engine: openai`"
-        yield _Found(("api", "model"), "wrong-value", message, "add `engine: openai` beside it")
+        yield Violation(("api", "model"), "wrong-value", message, "add `engine: openai` beside it")
 
 
 def _is_odd_time(value: str) -> bool:
@@ -440,37 +432,37 @@ def read_budget(stated: Mapping[str, Any], price: TokenPrice | None) -> Budget:
     return msgspec.convert({**stated, "currency": currency}, Budget, strict=False)
 
 
-def _check_budget(layer: _Layer) -> Iterator[_Found]:
+def _check_budget(layer: _Layer) -> Iterator[Violation]:
     """Report limits in money if the settings have no price."""
     own, merged = layer.own.get("budget"), layer.merged["budget"]
     key = next((key for key in _MONEY if merged.get(key) is not None), "")
     if "budget" in layer.own and key and not layer.merged["price"]:
         message = f"`budget.{key}` needs a price of tokens, which says the currency"
         at = ("budget", key) if isinstance(own, dict) and key in own else ("budget",)
-        yield _Found(at, "missing-key", message, _PRICE_HINT)
+        yield Violation(at, "missing-key", message, _PRICE_HINT)
 
 
 def _millionths(number: float) -> int:
     return round(number * MILLION)
 
 
-def _check_price(layer: _Layer) -> Iterator[_Found]:
+def _check_price(layer: _Layer) -> Iterator[Violation]:
     """Report keys that a price lacks, and numbers with too many decimal places. A price of nothing is none."""
     if "price" not in layer.own:
         return
     own, merged = _map(layer.own, "price"), layer.merged["price"]
     if missing := [key for key in _KEYS if key not in merged] if merged else []:
         words = " and ".join(f"`{key}`" for key in missing)
-        yield _Found(("price",), "missing-key", f"`price` has no {words}", _PRICE_HINT)
+        yield Violation(("price",), "missing-key", f"`price` has no {words}", _PRICE_HINT)
     cached, read = merged.get("cached"), merged.get("input")
     if isinstance(cached, int | float) and isinstance(read, int | float) and cached > read:
         message = f"`cached` is {cached}, more than `input` ({read}), so that a plan would show too little"
-        yield _Found(("price", "cached") if "cached" in own else ("price",), "wrong-value", message)
+        yield Violation(("price", "cached") if "cached" in own else ("price",), "wrong-value", message)
     for key in ("input", "output", "cached"):
         number = own.get(key)
         if isinstance(number, int | float) and 0 < number < MILLION**2 and _millionths(number) / MILLION != number:
             message = f"`{key}` has more than six decimal places: {number}"
-            yield _Found(("price", key), "wrong-value", message, "round it up")
+            yield Violation(("price", key), "wrong-value", message, "round it up")
 
 
 # --- disclosure --------------------------------------------------------------------------------------------
@@ -484,7 +476,7 @@ def read_disclosure(value: Any) -> Disclosure | None:
     return Disclosure(**{key: name for key, name in value.items() if isinstance(name, str)}, **source_type)
 
 
-def _check_disclosure(layer: _Layer) -> Iterator[_Found]:
+def _check_disclosure(layer: _Layer) -> Iterator[Violation]:
     """Yield the keys of a `disclosure` that outputs of the preset have for something else."""
     value, preset = layer.merged.get("disclosure"), layer.merged.get("preset")
     if layer.pointer and {"disclosure", "preset"}.isdisjoint(layer.own):
@@ -500,7 +492,7 @@ def _check_disclosure(layer: _Layer) -> Iterator[_Found]:
         at: Pointer = ("disclosure", key) if isinstance(value, dict) and key in value else ("disclosure",)
         message = f"`disclosure` uses the key `{getattr(disclosure, key)}`, {why}"
         hint = f"name another one: `disclosure: {{{key}: NAME}}`"
-        yield _Found(at if "disclosure" in layer.own else ("preset",), "reserved-key", message, hint)
+        yield Violation(at if "disclosure" in layer.own else ("preset",), "reserved-key", message, hint)
 
 
 def _taken(preset: str, disclosure: Disclosure) -> Mapping[str, str]:
@@ -517,7 +509,7 @@ def _taken(preset: str, disclosure: Disclosure) -> Mapping[str, str]:
     return problems
 
 
-_CHECKS: tuple[Callable[[_Layer], Iterator[_Found]], ...] = (
+_CHECKS: tuple[Callable[[_Layer], Iterator[Violation]], ...] = (
     _check_paths,
     _check_default,
     _check_api,

@@ -506,11 +506,8 @@ class Rendered:
         """Return a hint for a name that is not defined."""
         if name == "each":
             return "`each` is only known with `for_each` or `matrix`"
-        file = self._scope.templates.macros
-        macros = file.macros.names if file and file.macros else frozenset()
-        names = sorted(
-            {*self._scope.variables, *self._scope.builtin, *macros, "item", INPUTS, *(["each"] if self.each else [])}
-        )
+        own = ("item", INPUTS, *(["each"] if self.each else []))
+        names = sorted({*self._scope.variables, *self._scope.builtin, *self._scope.templates.names, *own})
         hint = suggest(name, tuple(names))
         return f"{hint}; others are declared under `vars`" if hint.startswith("there are ") else hint
 
@@ -560,7 +557,7 @@ class _Explorer(Rendered):
         is_unclear = False
         for source, (at, path, _) in sources.items():
             try:
-                self._scope.templates.get(source).compiled().explore(self.lookup)
+                self._scope.templates.get(source).compiled.explore(self.lookup)
             except TemplateError as error:
                 if error.code == UNCLEAR and stated is not None:
                     is_unclear = True

@@ -23,6 +23,7 @@ from jinja2.runtime import Context, LoopContext, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.tests import TESTS
 from markupsafe import escape
+from msgspec import Struct
 
 from contentops.digest import canonical
 from contentops.manifests.values import (
@@ -97,24 +98,21 @@ _ENTRY = 4
 """The size of an entry of a list or map, in characters."""
 
 
-class Allowance:
+class Allowance(Struct):
     """Counts the steps that the template being rendered may still take."""
 
-    __slots__ = ("_left",)
-
-    def __init__(self, steps: int = MAX_STEPS) -> None:
-        self._left = steps
+    left: int = MAX_STEPS
 
     def spend(self, steps: int) -> None:
         """Charge some steps. Raises TemplateError when they are used up."""
-        self._left -= steps
-        if self._left < 0:
+        self.left -= steps
+        if self.left < 0:
             hint = "loop over less, or prepare the list in a data file"
             raise TemplateError("template-limit", "needs too many steps", hint=hint)
 
     def charge(self, value: Any) -> Any:
         """Charge for handling a value once, by its size; returns the value."""
-        self.spend(1 + (_size(value, (self._left + 1) << 4) >> 4))
+        self.spend(1 + (_size(value, (self.left + 1) << 4) >> 4))
         return value
 
     def room(self, size: int) -> None:

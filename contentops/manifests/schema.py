@@ -60,8 +60,8 @@ _BOUNDS: Final = {
 }
 
 
-class Violation(Struct, frozen=True, kw_only=True):
-    """A violation of a schema: the path of the value, or of a `key` or name, and the words for a message."""
+class Violation(Struct, frozen=True):
+    """A value that is not allowed: its path, or that of a `key` or name, and the words for a message."""
 
     pointer: Pointer
     code: str

@@ -57,16 +57,13 @@ class TextTemplate:
     used. There are none if it cannot be compiled; `problem` says why.
     """
 
-    __slots__ = ("_compiled", "_macros", "_pieces", "names", "problem", "source")
-
     def __init__(self, source: str, macros: MacroFile | None = None) -> None:
         self.source = source
         self.problem: TemplateError | None = None
         self._macros = macros.macros if macros else None
         self._pieces = _split(source)
-        self._compiled: Compiled | None = None
         try:
-            self.names = _names_in(self._pieces.paths) if self._pieces else self.compiled().names
+            self.names = _names_in(self._pieces.paths) if self._pieces else self.compiled.names
         except TemplateError as error:
             self.names, self.problem = (), error
 
@@ -76,7 +73,7 @@ class TextTemplate:
         `lookup` returns the value of a name or MISSING. Raises TemplateError, and what `lookup` raises.
         """
         value = _assemble(self._pieces, lookup) if self._pieces else MISSING
-        return self.compiled().render(lookup) if value is MISSING else value
+        return self.compiled.render(lookup) if value is MISSING else value
 
     def gap(self, lookup: Lookup) -> str:
         """Return the first plain look-up between words whose value is blank; empty if there is none."""
@@ -87,15 +84,14 @@ class TextTemplate:
                 return ".".join(path)
         return ""
 
+    @functools.cached_property
     def compiled(self) -> Compiled:
         """Return the template in Jinja. Raises TemplateError."""
+        from contentops.manifests.compiled import Compiled
+
         if self.problem is not None:
             raise self.problem
-        if self._compiled is None:
-            from contentops.manifests.compiled import Compiled
-
-            self._compiled = Compiled(self.source, self._macros)
-        return self._compiled
+        return Compiled(self.source, self._macros)
 
 
 class Templates:
@@ -103,6 +99,8 @@ class Templates:
 
     def __init__(self, macros: MacroFile | None = None) -> None:
         self.macros = macros
+        self.names = macros.macros.names if macros and macros.macros else frozenset[str]()
+        """The names of the macros."""
         self.get = functools.lru_cache(10_000)(functools.partial(TextTemplate, macros=macros))
 
 
@@ -173,8 +171,7 @@ class MacroFile:
     def __init__(self, project: Project, settings: Source, data: DataFile) -> None:
         from contentops.manifests.compiled import Macros  # start-up: a plan from the cache needs no Jinja
 
-        self.path = data.path
-        self.exists = data.exists
+        self.data = data
         self.macros: Macros | None = None
         """None where they cannot be used."""
         source, self.problems = decode(data.path, data.content)
@@ -188,11 +185,9 @@ class MacroFile:
             hint = "the path is relative to the project root"
             named = YamlDocument(settings, project.settings)
             self.problems = [finding(named, "no-macros", message, ("macros",), hint=hint)]
-        if self.problems:
-            return
+        taken = RESERVED | project.vars.keys() | project.environment_vars.keys() | project.cli_vars.keys()
         try:
-            taken = RESERVED | project.vars.keys() | project.environment_vars.keys() | project.cli_vars.keys()
-            self.macros = Macros(source.text, taken)
+            self.macros = None if self.problems else Macros(source.text, taken)
         except TemplateError as error:
             message = f"the file of macros has an error: {error.message}"
             self.problems = [finding(document, error.code, message, hint=error.hint, offset=error.offset)]
@@ -233,8 +228,8 @@ class Scope:
         self.used: dict[tuple[str, ...], dict[str, str]] = {}
         """By their variables, the starts of digests that are the same for every item."""
         self._uses: dict[tuple[Direct, ...], Uses] = {}
-        self._reach: dict[str, frozenset[str]] = {}
-        self._constant: dict[str, bool] = {}
+        self.reach = functools.cache(self._reach)
+        self.is_constant = functools.cache(self._is_constant)
         self.readers = frozenset(READERS - variables.keys())
         """The functions that read texts and rows."""
 
@@ -248,11 +243,9 @@ class Scope:
         functions = self.readers - {ROWS}
         return functions.union(name for name in self.variables if not functions.isdisjoint(self.reach(name)))
 
-    def reach(self, name: str) -> frozenset[str]:
+    def _reach(self, name: str) -> frozenset[str]:
         """Return a variable, all variables that it uses (directly or not), and their parts of `each` and `item`."""
-        if name not in self._reach:
-            self._reach[name] = self.known(reachable([name], self.below))
-        return self._reach[name]
+        return self.known(reachable([name], self.below))
 
     def below(self, name: str) -> Iterable[str]:
         """Return the names that a variable uses directly."""
@@ -281,11 +274,9 @@ class Scope:
         key = tuple((name, self.direct(value)) for name, value in templates)
         return self._uses.get(key) or self._uses.setdefault(key, Uses(key, self))
 
-    def is_constant(self, name: str) -> bool:
+    def _is_constant(self, name: str) -> bool:
         """Return whether a variable is the same for every item."""
-        if name not in self._constant:
-            self._constant[name] = _PER_ITEM.isdisjoint(map(root_of, (name, *self.reach(name))))
-        return self._constant[name]
+        return _PER_ITEM.isdisjoint(map(root_of, (name, *self.reach(name))))
 
 
 def root_of(name: str) -> str:
