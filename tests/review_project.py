@@ -45,8 +45,9 @@ from contentops.operations.workspace import catalog_of
 from contentops.pages.app import create_app, open_port
 from contentops.pages.security import Keys
 from contentops.pages.site import Links, Site
-from contentops.state import approvals, jobs, lock
+from contentops.state import approvals, jobs
 from contentops.state.codec import line_of
+from tests.state_facts import rendered
 
 EXAMPLE: Final = Path(__file__).parents[1] / "examples" / "quickstart"
 BROWSER: Final = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
@@ -125,7 +126,7 @@ def build(folder: Path, items: int = 150, *, declared: int = 0, now: datetime | 
             file = records[spec.id]
             said = Verdict.APPROVED
             lines.append(_line(spec.id, file.title, file.generated, said, made + timedelta(days=2)))
-    (folder / "contentops.lock").write_bytes(lock.render(State(lineage=LINEAGE, records=records)))
+    (folder / "contentops.lock").write_bytes(rendered(State(lineage=LINEAGE, records=records)))
     _write_jobs(folder, LINEAGE, jobs_of_all)
     approvals.record(folder, Disk(), lines)
     ended = f"{now - timedelta(hours=5):%Y-%m-%dT%H:%M:%SZ}"
@@ -231,7 +232,7 @@ def disturb(project: Project, *, now: datetime | None = None) -> None:
         submitted_at=f"{now - timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}", error="the answer was lost",
     )  # fmt: skip
     records[guide.id] = structs.replace(guide, digest=digest_text("an earlier request"))
-    (folder / "contentops.lock").write_bytes(lock.render(State(lineage=state.lineage, records=records)))
+    (folder / "contentops.lock").write_bytes(rendered(State(lineage=state.lineage, records=records)))
     _write_jobs(folder, state.lineage, [*state.jobs, lost])
 
 

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from contentops.digest import NOTHING, Digest, digest_text
-from contentops.model import ItemId, Job, JobState, Record, Request, RequestId, Saved, request_id
+from contentops.model import ItemId, Job, JobState, Record, Request, RequestId, Saved, State, request_id
 from contentops.state import lock
 from contentops.state.codec import Drop, Forget
+from contentops.state.store import WorkingState, nothing_on_disk
 
 SERVER = "https://api.example.com:443"
 LINEAGE = lock.lineage_of("acme")
@@ -18,6 +19,13 @@ LINEAGE = lock.lineage_of("acme")
 def text(name: str) -> Digest:
     """The digest of a body called `name`."""
     return digest_text(f"{name}\n")
+
+
+def rendered(state: State) -> bytes:
+    """The lock of a state, as the program writes it."""
+    working = WorkingState(lock.Lock(), (), lineage=state.lineage, body_on_disk=nothing_on_disk, write=True)
+    working.records = dict(state.records)
+    return working.lock_bytes()
 
 
 def record(name: str = "a", generation: int = 1, **changes: Any) -> Record:

@@ -53,7 +53,7 @@ class Repository:
         """Commit a lock of these records, these jobs if there are any, and the bodies the records name."""
         lineage = lock.lineage_of(project)
         state = State(lineage=lineage, records={value.id: value for value in values if isinstance(value, Record)})
-        (self.root / "contentops.lock").write_bytes(lock.render(state))
+        (self.root / "contentops.lock").write_bytes(facts.rendered(state))
         if lines := sorted(line_of(value) for value in values if isinstance(value, Job)):
             (self.root / "contentops.jobs").write_bytes(jobs.join(lineage, lines))
         for record in state.records.values():

@@ -43,7 +43,7 @@ def test_rendering_is_golden() -> None:
     names = ("é", "b", "a", "Z")
     state = State(lineage=facts.LINEAGE, records={ItemId(name): facts.record(name) for name in names})
 
-    assert lock.render(state).decode() == joined(
+    assert facts.rendered(state).decode() == joined(
         HEADER, *(line_of(facts.record(name)) for name in ("Z", "a", "b", "é"))
     )
 
@@ -52,14 +52,14 @@ def test_rendering_is_golden() -> None:
 def test_rendered_states_round_trip(records: list[Record], random: Random) -> None:
     """Reading what was rendered, with its lines in any order, gives the state back, and it renders to the same bytes."""
     state = State(lineage=facts.LINEAGE, records={record.id: record for record in records})
-    data = lock.render(state)
+    data = facts.rendered(state)
     lines = data.decode().split("\n")
     random.shuffle(lines)
 
     read = lock.read("\n".join(lines), NAME)
 
     again = State(lineage=read.lineage, records={id_: lines[0].value for id_, lines in read.records.items()})
-    assert (again, lock.render(again)) == (state, data)
+    assert (again, facts.rendered(again)) == (state, data)
 
 
 @pytest.mark.parametrize("text", [

@@ -35,7 +35,7 @@ def opened(root: Path, *, write: bool = True, environment: str = "", disk: Disk 
 def written(root: Path, *values: Record | Job) -> bytes:
     """A lock with these records, and jobs if there are any, on disk as a pull would leave them; returns the lock."""
     state = State(lineage=facts.LINEAGE, records={value.id: value for value in values if isinstance(value, Record)})
-    data = lock.render(state)
+    data = facts.rendered(state)
     (root / "contentops.lock").write_bytes(data)
     if lines := sorted(line_of(value) for value in values if isinstance(value, Job)):
         (root / "contentops.jobs").write_bytes(jobs.join(facts.LINEAGE, lines))
@@ -95,7 +95,7 @@ def test_only_the_owner_can_read_what_is_not_committed(tmp_path: Path) -> None:
 
 def test_nothing_happened_nothing_is_touched(tmp_path: Path) -> None:
     """A no-op apply changes no byte, no time, and makes no file, also where the lock waits to be healed."""
-    once = lock.render(State(lineage=facts.LINEAGE, records={A: facts.record()}))
+    once = facts.rendered(State(lineage=facts.LINEAGE, records={A: facts.record()}))
     (tmp_path / "contentops.lock").write_bytes(once + once.replace(b"About a", b"Other a"))
     before = tree(tmp_path)
 
@@ -203,7 +203,7 @@ def test_the_body_on_disk_settles_duplicates(tmp_path: Path) -> None:
     pytest.param(None, "was removed during this apply", id="removed"),
     pytest.param(b"<<<<<<< HEAD\n", "was changed during this apply", id="merging"),
     pytest.param(b"\xff", "was changed during this apply", id="not-text"),
-    pytest.param(lock.render(State(lineage=facts.LINEAGE)), "was changed during this apply", id="other"),
+    pytest.param(facts.rendered(State(lineage=facts.LINEAGE)), "was changed during this apply", id="other"),
 ])  # fmt: skip
 def test_a_lock_that_changed_under_a_run_is_left_as_it_is(tmp_path: Path, data: bytes | None, words: str) -> None:
     """Nothing is folded into it: the journal holds everything, and the next run decides."""

@@ -242,7 +242,6 @@ async def execute(
     loop = asyncio.get_running_loop()
     ctx = _assemble(project, plan, state, edges, stop, deadline)
     run = ctx.run
-    learned = dict(edges.cache.learned("durations"))
     stop.bind(partial(loop.call_soon_threadsafe, run.wake))
     started = ctx.iso()
     outcomes: dict[ItemId, Outcome] = {}
@@ -261,6 +260,7 @@ async def execute(
         stop.bind(None)
         run.close()
         _last_checkpoint(ctx)
+        learned = edges.cache.recall("durations", dict[str, Any]) or {}
         edges.cache.remember("durations", {**learned, plan.server: ctx.durations.seen})
         ctx.capabilities.keep(edges.cache, plan.server)
     if not run.stopped and (elsewhere := _not_selected(plan, outcomes)):
@@ -313,7 +313,8 @@ def _assemble(project: Project, plan: Plan, state: State, edges: Edges, stop: St
         proven=_is_proven(state, plan, edges.dialect(), has_model=project.api.has_model),
         honours_ids=capabilities.honours_ids,
     )
-    durations = Durations.load(edges.cache.learned("durations").get(plan.server), plan.server)
+    learned = edges.cache.recall("durations", dict[str, Any]) or {}
+    durations = Durations.load(learned.get(plan.server), plan.server)
     outage = Outage(edges.random)
 
     async def deliver(call: Call, may_leave: MayLeave) -> Reply | Failure:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct, structs
 
-from contentops.digest import NO_TEXT, NOTHING, Digest
+from contentops.digest import NO_TEXT, NOTHING
 from contentops.documents.clean import title_digest
 from contentops.documents.paths import collision_key
 from contentops.documents.word_diff import Renewed, take_new, touched
@@ -390,10 +390,10 @@ def renewed(item: ItemSides, mode: MergeEdit, new: str) -> Renewed | None:
     return take_new(item.inputs.text(mode.base) or "", item.inputs.read(item.file.path), new)
 
 
-def merge_trouble(item: ItemSides, words: Answer, new: Digest, job: Job | None = None) -> Answer | None:
-    """Return the answer that blocks a merge with an existing text; None: it may be written, or is not known."""
+def merge_trouble(item: ItemSides, words: Answer, job: Job) -> Answer | None:
+    """Return the answer that blocks a merge with the text of a job; None: it may be written, or is not known."""
     mode = words.mode
-    if not isinstance(mode, MergeEdit) or (text := item.inputs.text(new)) is None:
+    if not isinstance(mode, MergeEdit) or (text := item.inputs.text(job.body)) is None:
         return None
     trouble = why_not_merged(item.spec.id, renewed(item, mode, text), strict=mode.strict)
     return None if trouble is None else block(*trouble, reasons=words.reasons, job=job)

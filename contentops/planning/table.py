@@ -488,22 +488,15 @@ def _open(item: ItemSides) -> Answer | None:
 
 
 def _finish(item: ItemSides, job: Job) -> Answer:
-    """Return the answer that writes the text of an open job, or says which edits are in its way."""
+    """Return the answer that writes the text of an open job, or says why its text is not written."""
     words = _check_edits(item, job)
     if words.is_final:
         return words
-    if blocked := merge_trouble(item, words, job.body, job):
-        return blocked
-    return structs.replace(_brought(item, job, words), mode=words.mode)
-
-
-def _brought(item: ItemSides, job: Job, words: Answer) -> Answer:
-    """Return the answer that fetches an open job's text, or the one that says why its text is not written."""
     why, has_job = words.reasons, job.state not in UNDECIDED
     # Each clone has its own bundled server, so that this one may never have had the job.
     may_be_gone = item.inputs.server == "local" and not (job.body and item.inputs.text(job.body) is not None)
     if not has_job or may_be_gone:
-        return _look_up(item, job, why, has_job=has_job)
+        return _look_up(item, job, words, has_job=has_job)
     paid = job.state is JobState.PAID
     bring = Fetch(job=job) if paid else Poll(job=job)
     retry = _retry(item, job.retry, job.section)
@@ -525,11 +518,11 @@ def _brought(item: ItemSides, job: Job, words: Answer) -> Answer:
         else ""
     )
     steps, reasons = (bring, *retry), (*why, reason, *failed, *found)
-    return Answer(action=Action.FINISH, steps=steps, reasons=reasons, job=job, hint=hint)
+    return structs.replace(words, action=Action.FINISH, steps=steps, reasons=reasons, job=job, hint=hint)
 
 
 def _check_edits(item: ItemSides, job: Job) -> Answer:
-    """Return the answer for the text of an open job, which a person's edits may block.
+    """Return the answer for the text of a job, which a person's edits may block.
 
     If it is not blocked, the answer has the reasons to write it, and what it replaces.
     """
@@ -543,7 +536,7 @@ def _check_edits(item: ItemSides, job: Job) -> Answer:
     is_replacement = item.record is not None and job.attempt > item.answered
     is_asked_for = is_replacement and item.spec.id in item.inputs.choice.replace
     if not is_asked_for and (words := protect_edits(item, why, job)) is not None:
-        return words
+        return merge_trouble(item, words, job) or words
     return overwriting(item, why)
 
 
@@ -559,7 +552,7 @@ def _is_text_of(item: ItemSides, job: Job) -> bool:
     return is_of_job and is_ours(item.inputs, item.spec, item.file)
 
 
-def _look_up(item: ItemSides, job: Job, why: tuple[Reason, ...], *, has_job: bool) -> Answer:
+def _look_up(item: ItemSides, job: Job, words: Answer, *, has_job: bool) -> Answer:
     detail = f"job `{job.job_id}` is open" if has_job else job.error or "the answer to its submit was lost"
     reason = Reason(kind="open-job" if has_job else "unknown-outcome", detail=detail)
     is_asked = bool(job.section) or job.digest == item.spec.digest
@@ -569,10 +562,11 @@ def _look_up(item: ItemSides, job: Job, why: tuple[Reason, ...], *, has_job: boo
     if item.inputs.honours_ids is False:
         steps = (Poll(), *_retry(item, job.retry, job.section))
         hint = f"if it cannot be found: `contentops state resolve {item.spec.id}`"
-    return Answer(
+    return structs.replace(
+        words,
         action=Action.FINISH if has_job else Action.RESOLVE,
         steps=(LookUp(job=job), *steps),
-        reasons=(*why, reason),
+        reasons=(*words.reasons, reason),
         job=job,
         hint="" if has_job else hint,
     )
@@ -643,16 +637,11 @@ def _stored(item: ItemSides) -> Answer | None:
     job = finished_job(item.inputs, item.spec.digest)
     if job is None:
         return None
-    why = why_changed(item)
-    if generation_refused(item, why) is not None:
+    if generation_refused(item, why_changed(item)) is not None:
         return None  # no one has reviewed it
-    words = Answer(reasons=why)
-    if item.is_edited_on_server or (item.file.exists and item.file.body != job.body):
-        words = protect_edits(item, why) or overwriting(item, why)
-        if words.is_final:
-            return words
-    if blocked := merge_trouble(item, words, job.body):
-        return blocked
+    words = structs.replace(_check_edits(item, job), job=None)
+    if words.is_final:
+        return words
     if failed := failed_checks(item, job, words):
         if any(order.retry for order in failed_attempts(item.open_jobs, item.spec.digest)):
             return None  # it is paid for again already, and that job failed

@@ -86,10 +86,6 @@ class Cache:
         """Store a value of JSON or a struct under a name."""
         self._set({name: canonical(msgspec.to_builtins(value))})
 
-    def learned(self, name: str) -> Mapping[str, Json]:
-        """Return the durations that an earlier run remembered; empty at first."""
-        return self.recall(name, dict[str, Any]) or {}
-
     def seen(self, server: str) -> dict[str, Remote]:
         """Return by its id each content as it was last seen on a server."""
         return self.recall(f"seen {server}", dict[str, Remote]) or {}

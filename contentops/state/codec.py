@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, TypeVar
 
@@ -228,7 +228,11 @@ def read_lines(
     headers: list[FileHeader] = []
     found: list[tuple[str, _T]] = []
     damaged: list[Diagnostic] = []
-    for number, line in numbered(_text(data, path, form, restore, torn=torn)):
+    # A BOM and CRLF are tolerated.
+    lines = _text(data, path, form, restore, torn=torn).removeprefix("\ufeff").split("\n")
+    for number, line in enumerate((line.strip(" \t\r") for line in lines), start=1):
+        if not line:
+            continue
         try:
             value = parse(line)
         except ValueError as error:
@@ -269,13 +273,6 @@ def _text(data: bytes | str, path: str, form: Format, restore: str, *, torn: boo
     return data
 
 
-def numbered(text: str) -> Iterator[tuple[int, str]]:
-    """Return the lines that are not blank, with their 1-based numbers; tolerates a BOM and CRLF."""
-    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
-        if stripped := line.strip(" \t\r"):
-            yield number, stripped
-
-
 def damaged_line(line: str, number: int, path: str, problem: str, form: Format, restore: str) -> Diagnostic:
     """Return the finding about a damaged line; `restore` says what to do, unless a conflict left the line."""
     code, hint = form.code, restore
@@ -298,17 +295,8 @@ def refuse_others(headers: Iterable[FileHeader], path: str) -> None:
             raise StateError(message, code="newer-state", hint="upgrade contentops", location=Location(path))
 
 
-def with_rule(data: bytes, form: Format) -> bytes:
-    """Return the bytes of `.gitattributes` with the rule of a format, unless someone has chosen one for its files."""
-    if any(line.split(maxsplit=1)[:1] == [form.pattern.encode()] for line in data.splitlines()):
-        return data
-    newline = b"\r\n" if b"\r\n" in data else b"\n"
-    gap = newline if data and not data.endswith(b"\n") else b""
-    return data + gap + form.rule.encode() + newline
-
-
 def add_rule(root: Path, disk: Disk, form: Format) -> None:
-    """Add the rule of a format to `.gitattributes` below `root`.
+    """Add the rule of a format to `.gitattributes` below `root`, unless someone has chosen one for its files.
 
     A symbolic link stays unchanged, as git does not follow it. Raises StateError if the file cannot be read or written.
     """
@@ -316,6 +304,8 @@ def add_rule(root: Path, disk: Disk, form: Format) -> None:
     if path.is_symlink():
         return
     data = disk.read(path) or b""
-    wanted = with_rule(data, form)
-    if wanted != data:
-        disk.replace(path, wanted, PUBLIC)
+    if any(line.split(maxsplit=1)[:1] == [form.pattern.encode()] for line in data.splitlines()):
+        return
+    newline = b"\r\n" if b"\r\n" in data else b"\n"
+    gap = newline if data and not data.endswith(b"\n") else b""
+    disk.replace(path, data + gap + form.rule.encode() + newline, PUBLIC)

@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import Struct, field, structs
 
 from contentops.digest import NOTHING, Digest, digest_text
-from contentops.model import ItemId, Record, State
+from contentops.model import ItemId, Record
 from contentops.state.codec import Format, Header, line_of, parse_line, read_lines
 
 # ---- Reads, writes and merges `contentops.lock`, the committed checkpoint of the state.
@@ -93,11 +93,6 @@ def resolve_conflict(records: Sequence[Record], body_on_disk: Callable[[str], Di
             ids.update(dict.fromkeys((*loser.superseded, loser.content_id)))
     superseded = tuple(id_ for id_ in ids if id_ and id_ != winner.content_id)
     return winner if superseded == winner.superseded else structs.replace(winner, superseded=superseded)
-
-
-def render(state: State) -> bytes:
-    """Return the bytes of the lock for `state`: header, then records by id."""
-    return join(state.lineage, (line_of(state.records[id_]) for id_ in sorted(state.records)))
 
 
 def join(lineage: str, records: Iterable[str]) -> bytes:

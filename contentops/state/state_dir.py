@@ -146,10 +146,10 @@ def inspect(root: Path) -> Path | None:
     return None if _info(root) is None else root / FOLDER
 
 
-def _info(root: Path) -> os.stat_result | None:
-    folder = root / FOLDER
+def _info(root: Path | str) -> os.stat_result | None:
+    folder = f"{root}/{FOLDER}"
     try:
-        info = folder.lstat()
+        info = os.lstat(folder)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -163,7 +163,7 @@ def _info(root: Path) -> os.stat_result | None:
             "is tracked by git, so a branch may have changed it; it is not used",
             f"`git rm -r {FOLDER}`, commit that, and run the command again to create the folder again",
         )
-    if not _is_ours(info):
+    if hasattr(os, "geteuid") and info.st_uid not in (os.geteuid(), 0):
         raise _unsafe(
             f"belongs to another user (uid {info.st_uid})",
             f"run as its owner, or take it over with `chown -R $(id -u) {folder}`",
@@ -172,16 +172,11 @@ def _info(root: Path) -> os.stat_result | None:
 
 
 def is_plain(root: str) -> bool:
-    """Return whether the folder exists and `inspect` would accept it; False for a link."""
+    """Return whether the folder exists and `inspect` accepts it."""
     try:
-        info = os.lstat(f"{root}/{FOLDER}")
-    except OSError:
+        return _info(root) is not None
+    except StateError:
         return False
-    return stat.S_ISDIR(info.st_mode) and _is_ours(info) and not is_tracked(root, FOLDER)
-
-
-def _is_ours(info: os.stat_result) -> bool:
-    return not hasattr(os, "geteuid") or info.st_uid in (os.geteuid(), 0)
 
 
 def make(root: Path) -> Path:
@@ -402,8 +397,5 @@ def _read_note(root: Path) -> dict[str, str]:
     except (StateError, ValueError):
         return {}
     stated = note.items() if isinstance(note, dict) else ()
-    return {key: _clean(str(value)) for key, value in stated if isinstance(value, str | int)}
-
-
-def _clean(text: str) -> str:
-    return "".join(letter for letter in text if letter.isprintable())[:_SHOWN]
+    shown = {key: filter(str.isprintable, str(value)) for key, value in stated if isinstance(value, str | int)}
+    return {key: "".join(letters)[:_SHOWN] for key, letters in shown.items()}
