@@ -37,12 +37,31 @@ if TYPE_CHECKING:
 
 FOLDER: Final = ROOT / "docs" / "how-to" / "review"
 NOW: Final = datetime(2026, 11, 29, 11, 50, tzinfo=UTC)
+ITEM: Final = "blog%2Fquiet-rooms"
 PICTURES: Final = {
-    "overview": ("/", 860),
-    "item": ("/item?id=blog%2Fquiet-rooms&view=changes", 860),
-    "plan": ("/plan", 860),
+    "overview": "/",
+    "items": "/items?state=waiting",
+    "search": "/items?q=rooms",
+    "item": f"/item?id={ITEM}&view=changes",
+    "preview": f"/item?id={ITEM}&view=preview",
+    "sides": f"/item?id={ITEM}&view=changes&beside=1",
+    "history": f"/item?id={ITEM}#history",
+    "restore": f"/item?id={ITEM}#history",
+    "edit": f"/edit?id={ITEM}",
+    "plan": "/plan",
+    "confirm": "/confirm?action=plan",
+    "spend": "/spend",
+    "run": "/run",
+    "today": "/today",
+    "send": "/send",
 }
-"""The path and the height of each."""
+"""The path of each; that of `restore` has its link, as the path names a version by its digest."""
+SIZES: Final = {
+    "light": {"width": 1200, "height": 860},
+    "dark": {"width": 1200, "height": 860},
+    "phone": {"width": 390, "height": 844},
+}
+"""The screens, in pixels."""
 LARGEST: Final = 100_000
 """Bytes of a picture."""
 FONTS: Final = """<fontconfig><include ignore_missing="yes">/etc/fonts/fonts.conf</include>
@@ -56,34 +75,38 @@ FONTS: Final = """<fontconfig><include ignore_missing="yes">/etc/fonts/fonts.con
 
 
 def shoot(folder: Path) -> None:
-    """Write each page in light and dark into a folder."""
+    """Write each page in light, in dark and as a phone shows it into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         project = Path(name)
         (project / "fonts.conf").write_text(FONTS, encoding="utf-8")
         os.environ["FONTCONFIG_FILE"] = str(project / "fonts.conf")
+        os.environ["GIT_AUTHOR_DATE"] = os.environ["GIT_COMMITTER_DATE"] = NOW.isoformat()
         review_project.in_every_state(project / "project", now=NOW)
         runtime = structs.replace(HERE, wall=NOW.timestamp)
         with review_project.served(project / "project", runtime) as (address, keys), sync_playwright() as driver:
             browser = driver.chromium.launch(executable_path=review_project.BROWSER, args=review_project.ARGUMENTS)
-            for scheme in ("light", "dark"):
+            for screen in SIZES:
                 keys.used = False
-                _shoot(browser, scheme, f"{address}/open?token={keys.token}", folder)
+                _shoot(browser, screen, f"{address}/open?token={keys.token}", folder)
             browser.close()
 
 
-def _shoot(browser: Browser, scheme: str, link: str, folder: Path) -> None:
-    page = browser.new_context(color_scheme="dark" if scheme == "dark" else "light", timezone_id="UTC").new_page()
+def _shoot(browser: Browser, screen: str, link: str, folder: Path) -> None:
+    page = browser.new_context(color_scheme="dark" if screen == "dark" else "light", timezone_id="UTC").new_page()
+    page.set_viewport_size(SIZES[screen])
     blank = browser.new_page()  # our pages may not read pictures
     page.goto(link)
-    for name, (path, height) in PICTURES.items():
-        page.set_viewport_size({"width": 1200, "height": height})
+    for name, path in PICTURES.items():
         page.goto(link.partition("/open")[0] + path)
+        if name == "restore":
+            page.get_by_role("link", name="Restore").first.click()
+        page.wait_for_timeout(500)  # what scrolls is drawn late
         picture = base64.b64encode(page.screenshot()).decode()
         wide, high, raw = blank.evaluate(PIXELS, f"data:image/png;base64,{picture}")
         data = _png(wide, high, base64.b64decode(raw))
-        (folder / f"{name}-{scheme}.png").write_bytes(data)
-        print(f"{name}-{scheme}.png: {len(data):,} bytes{', too large' if len(data) > LARGEST else ''}")
+        (folder / f"{name}-{screen}.png").write_bytes(data)
+        print(f"{name}-{screen}.png: {len(data):,} bytes{', too large' if len(data) > LARGEST else ''}")
 
 
 PIXELS: Final = """async source => {

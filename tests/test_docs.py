@@ -13,6 +13,7 @@ from typing import Any
 import click
 import pytest
 
+from contentops.pages.app import ROUTES
 from contentops.schema_files import load_schema
 from tests import warm
 from tests.console import Block, blocks, run_page
@@ -147,6 +148,21 @@ def test_the_pictures_of_the_terminal_show_what_the_program_prints() -> None:
     assert [name for name, text in shown.items() if (FOLDER / f"{name}.svg").read_text("utf-8") != text] == [], (
         "run `make pictures ARGS=terminal`"
     )
+
+
+def test_each_page_of_the_review_has_pictures() -> None:
+    """In light, in dark and on a phone: none is missing, left over or not linked, and each is as wide as its screen."""
+    pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    from docs.screenshots import FOLDER, LARGEST, PICTURES, SIZES
+
+    wanted = {f"{name}-{screen}.png": size["width"] for name in PICTURES for screen, size in SIZES.items()}
+    files = {path.name: path.read_bytes() for path in FOLDER.iterdir()}
+    assert {name: int.from_bytes(data[16:20], "big") for name, data in files.items()} == wanted
+    assert [name for name, data in files.items() if len(data) > LARGEST] == []
+    page = (ROOT / "docs/how-to/review-texts.md").read_text("utf-8")
+    assert set(re.findall(r"\(review/(.+?)\)", page)) == set(wanted)
+    shown = {path.partition("?")[0] for path in PICTURES.values()} | {f"/{name}" for name in PICTURES}
+    assert ROUTES.keys() - shown == set()
 
 
 def test_decisions_are_numbered_and_listed() -> None:

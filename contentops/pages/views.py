@@ -626,7 +626,7 @@ class RunPage(Struct, frozen=True, kw_only=True):
     def title(self) -> str:
         """Return the title of the run: what it does."""
         if self.run is None:
-            return "No run yet"
+            return "No run"
         if self.run.working:
             return "An apply is running" if self.run.started_at else "A command is running"
         return "The last run" if self.run.ended else "The last run was stopped"
