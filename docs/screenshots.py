@@ -33,7 +33,7 @@ from contentops.operations.opening import HERE  # noqa: E402
 from tests import review_project  # noqa: E402
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, ViewportSize
 
 FOLDER: Final = ROOT / "docs" / "how-to" / "review"
 NOW: Final = datetime(2026, 11, 29, 11, 50, tzinfo=UTC)
@@ -56,7 +56,7 @@ PICTURES: Final = {
     "send": "/send",
 }
 """The path of each; that of `restore` has its link, as the path names a version by its digest."""
-SIZES: Final = {
+SIZES: Final[dict[str, ViewportSize]] = {
     "light": {"width": 1200, "height": 860},
     "dark": {"width": 1200, "height": 860},
     "phone": {"width": 390, "height": 844},
