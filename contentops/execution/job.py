@@ -568,8 +568,7 @@ def _local_text(ctx: Context, record: Record, wanted: Digest) -> Text | None:
     body, made_by = ctx.text(wanted), ctx.made_by(record)
     if body is None or made_by is None or made_by.body != wanted:
         return None if body is None else Text(title=record.title, body=body)
-    text = Text.of(made_by, body, ctx.cache.front(wanted))
-    return structs.replace(text, job=None, from_earlier_run=True)
+    return Text(title=made_by.title, body=body, content_id=made_by.content_id, from_earlier_run=True)
 
 
 def with_body(answers: Sequence[Content | JobStatus | Failure], wanted: Digest) -> Text | None:

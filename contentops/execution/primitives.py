@@ -23,7 +23,7 @@ from contentops.digest import Digest
 from contentops.documents.front_matter import WrittenEntry
 from contentops.execution.limiter import JobSlot
 from contentops.loopback import is_loopback
-from contentops.model import Change, Finding, ItemId, Job, JobState, Json, KeptWords, Record, RequestId, Result, Spec
+from contentops.model import Change, Finding, ItemId, Job, JobState, Json, KeptWords, Record, Result, Spec
 
 CLOCKS = 300.0
 """Seconds by which the clock of a server may be behind ours."""
@@ -232,22 +232,15 @@ class Lost(Struct, frozen=True, kw_only=True):
 
 
 class Text(Struct, frozen=True, kw_only=True):
-    """A cleaned text that is not written yet, with the facts that its job reports."""
+    """A cleaned text that is not written yet."""
 
     title: str
     body: str
     content_id: str = ""
-    job_id: str = ""
-    request_id: RequestId = RequestId("")
-    generated_at: str = ""
-    outline: bool = False
-    """The bundled server says that it is a draft outline."""
-    model: str = ""
-    """The model that made it, by the server's name; empty: not known."""
     front: Mapping[str, Json] = field(default_factory=dict)
     """The front matter of the generated text, without its title."""
     job: Job | None = None
-    """The open job that is closed once the text is written."""
+    """The job that made it, which is closed once the text is written; None: it is promoted, or restored."""
     paid_now: bool = False
     """This very run submitted the job, so no earlier save of it can be lost."""
     entries: tuple[WrittenEntry, ...] = ()
@@ -264,15 +257,15 @@ class Text(Struct, frozen=True, kw_only=True):
             title=made_by.title,
             body=body,
             content_id=made_by.content_id,
-            job_id=made_by.job_id,
-            request_id=made_by.request_id,
-            generated_at=made_by.generated_at,
-            outline=made_by.outline,
-            model=made_by.model,
             front=front,
             job=made_by,
             from_earlier_run=made_by.state is JobState.SETTLED,
         )
+
+    @property
+    def job_id(self) -> str:
+        """Return the server's id of the job that made it; empty: none, or not known."""
+        return self.job.job_id if self.job is not None else ""
 
 
 class MergedBody(Struct, frozen=True):

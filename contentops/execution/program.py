@@ -74,7 +74,7 @@ async def checked(ctx: Context, item: Item, item_state: ItemState, step: Write) 
     text, checks = item_state.text, item.spec.checks
     if text is None or checks == NO_CHECKS or not step.is_new:
         return item_state
-    if not text.request_id and item.change.promotion is None:
+    if text.job is None and item.change.promotion is None:
         return item_state  # a person wrote it
     seen = ctx.outputs.observe(step.target)
     item_state = merged(ctx, item, item_state, step, seen)

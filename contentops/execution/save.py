@@ -79,8 +79,6 @@ async def _look(ctx: Context, draft: Draft, saved_at: float) -> ItemState:
         # Someone may have edited it already.
         ctx.index.unverifiable |= first
         return item_state
-    if now == saved:
-        return item_state
     return structs.replace(item_state, record=note(ctx, draft.item, "given back", structs.replace(record, saved=now)))
 
 
@@ -204,9 +202,8 @@ async def _may_overwrite(ctx: Context, draft: Draft, content_id: str, replaces: 
         copy = ctx.outputs.set_aside(draft.item_state.path, answer.whole or answer.body)
         item_state = draft.item_state
         return structs.replace(draft, item_state=structs.replace(item_state, copy=item_state.copy or copy))
-    if ctx.server != "local":
-        # Perhaps the server changed it: the next save is looked at again.
-        ctx.capabilities.alters_texts = ctx.capabilities.alters_texts or None
+    # Perhaps the server changed it: the next save is looked at again.
+    ctx.capabilities.alters_texts = ctx.capabilities.alters_texts or None
     raise _edited_there(ctx, draft, answer)
 
 

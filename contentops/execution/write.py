@@ -160,8 +160,6 @@ def promote(ctx: Context, step: Promote) -> Text:
     return Text(
         title=document.title,
         body=document.body,
-        generated_at=step.generated_at,
-        model=step.model,
         entries=entries,
     )
 
@@ -177,9 +175,10 @@ def with_day(ctx: Context, item: Item, item_state: ItemState, step: Write) -> Wr
     """
     text, promotion, metadata = item_state.text, item.change.promotion, item.spec.metadata
     is_a_persons = promotion is not None and promotion.body != promotion.generated
-    if text is None or not text.generated_at or is_a_persons or not step.is_new or not uses_changed_at(metadata):
+    made = promotion or (text.job if text is not None else None)
+    if made is None or not made.generated_at or is_a_persons or not step.is_new or not uses_changed_at(metadata):
         return step
-    preset, day = ctx.project.preset, text.generated_at[: len("2026-03-01")]
+    preset, day = ctx.project.preset, made.generated_at[: len("2026-03-01")]
     others = apply_preset(preset, with_changed_at(metadata, ""))
     seen = ctx.outputs.observe(step.target)
     written = item_state.record.metadata if item_state.record is not None else {}
@@ -330,12 +329,15 @@ def _changed(target: str) -> Ended:
 
 def _record_of_text(ctx: Context, item: Item, item_state: ItemState, record: Record, text: Text) -> Record:
     """Return the record of a text that a job made, here or in another environment."""
-    before, step = item_state.record, item.change.promotion
+    before, job, step = item_state.record, text.job, item.change.promotion
     record = structs.replace(
         record,
         **_asked(item, text),
         saved=record.saved if before is not None and before.server == ctx.server else None,
         plan_id=ctx.plan.id,
+        promoted=NOTHING,
+        promoted_from="",
+        declined=NOTHING,
     )
     if step is not None:
         return structs.replace(
@@ -345,11 +347,10 @@ def _record_of_text(ctx: Context, item: Item, item_state: ItemState, record: Rec
             adopted=NOTHING,
             promoted=step.body,
             promoted_from=item.change.promoted_from,
-            declined=NOTHING,
             request_id=RequestId(""),
         )
-    merged = item_state.merged
-    generated = text.job.body if text.job is not None and text.job.body else body_digest(text.body)
+    assert job is not None
+    merged, generated = item_state.merged, job.body or body_digest(text.body)
     if item.change.section:
         made = merged.generated if merged is not None else ""
         # Without the generated text, the file stays one that a person wrote in.
@@ -360,13 +361,10 @@ def _record_of_text(ctx: Context, item: Item, item_state: ItemState, record: Rec
         record,
         generated=generated,
         adopted=record.adopted if not generated else NOTHING,
-        promoted=NOTHING,
-        promoted_from="",
-        declined=NOTHING,
         # Around one new section the rest stays what it was.
-        outline=text.outline or (bool(item.change.section) and record.outline),
-        dialect=text.job.dialect if text.job else record.dialect,
-        request_id=text.request_id,
+        outline=job.outline or (bool(item.change.section) and record.outline),
+        dialect=job.dialect,
+        request_id=job.request_id,
     )
 
 
@@ -380,7 +378,7 @@ def _asked(item: Item, text: Text) -> dict[str, Any]:
         return {}
     if job is None or not job.frame or job.digest == spec.digest:
         return spec.asked
-    return {**spec.asked, "digest": job.digest, "frame": spec.frame, "sources": job.sources}
+    return {**spec.asked, "digest": job.digest, "sources": job.sources}
 
 
 def _provenance(ctx: Context, item: Item, record: Record | None, text: Text) -> dict[str, Json] | None:
@@ -388,13 +386,15 @@ def _provenance(ctx: Context, item: Item, record: Record | None, text: Text) -> 
         return None
     if record is not None:
         return provenance_of(structs.replace(record, id=item.id), ctx.made_by(record), ctx.project.editor)
+    made = item.change.promotion or text.job
+    assert made is not None
     return provenance(
         item=item.id,
         digest=item.spec.digest,
         job=text.job_id,
-        generated_at=text.generated_at,
+        generated_at=made.generated_at,
         promoted_from=item.change.promoted_from,
-        model=text.model,
+        model=made.model,
         editor=ctx.project.editor,
     )
 
