@@ -34,10 +34,12 @@ class Writing(FakeApi):
     """A server whose texts about one item are drafts until a take that is good."""
 
     good = 99
+    quoted = ""
 
     def _written(self, job: Generation) -> tuple[str, str]:
         title, text = super()._written(job)
         draft = "about one" in job.topic and job.take < self.good
+        text = f"{self.quoted}\n\n{text}" if "about one" in job.topic else text
         return title, f"Draft outline {job.take}.\n\n{text}" if draft else text
 
 
@@ -92,6 +94,29 @@ def test_a_text_that_fails_is_kept_and_never_paid_again(root: Path) -> None:
         assert "or pay for another text with `--replace one`" in change.hint
         assert results(harness.apply()) == {"one": "blocked"}
     assert harness.api.credits == 8
+
+
+@pytest.mark.parametrize("checks", ["", "checks: {words: {min: 1}}"])
+def test_a_text_that_is_nested_too_deeply_is_kept_and_not_written(root: Path, checks: str) -> None:
+    """Also where the item has no checks: in its file it would block the item, and no command would show it."""
+    harness = _harness(root, checks, good=1)
+    _nest(harness, ">" * 50_000)
+    assert results(harness.apply()) == {"one": "blocked", "two": "done"}
+    change = _one(harness)
+    assert (change.blocked, set(harness.tree()), harness.open_job("one").state) == (
+        "checks-failed", {"out/two.md"}, JobState.PAID,
+    )  # fmt: skip
+    assert ("loosen" in change.hint, "`--replace one`" in change.hint) == (bool(checks), True)
+    assert (results(harness.apply()), harness.api.credits) == ({"one": "blocked"}, 8)
+    _nest(harness, "")
+    assert results(harness.apply(replace=("one",))) == {"one": "done"}
+    assert (harness.plan().empty, harness.api.credits) == (True, 12)
+
+
+def _nest(harness: Harness, quoted: str) -> None:
+    """From now on the texts of `one` begin with these signs."""
+    assert isinstance(harness.api, Writing)
+    harness.api.quoted = quoted
 
 
 @pytest.mark.parametrize("loosened", [False, True])

@@ -30,7 +30,6 @@ from contentops.execution.write import (
     write,
 )
 from contentops.model import (
-    NO_CHECKS,
     Acknowledge,
     Action,
     Collect,
@@ -72,7 +71,7 @@ async def checked(ctx: Context, item: Item, item_state: ItemState, step: Write) 
     Raises Ended if a person's words are to stay in it and cannot.
     """
     text, checks = item_state.text, item.spec.checks
-    if text is None or checks == NO_CHECKS or not step.is_new:
+    if text is None or not step.is_new:
         return item_state
     if text.job is None and item.change.promotion is None:
         return item_state  # a person wrote it

@@ -180,8 +180,6 @@ def failed_checks(item: ItemSides, job: Job | None = None, words: Answer = _AS_I
     It is the text of `job`, otherwise the one that answers the request. `words`: how it comes into the file, so that
     a merge is checked with the edits that stay. Texts are not compared and commands not run here; an apply does that.
     """
-    if item.spec.checks == NO_CHECKS:
-        return ()
     if job is None or not job.body:
         job = finished_job(item.inputs, item.spec.digest) or job
     if job is None:
@@ -203,8 +201,6 @@ def failed_checks(item: ItemSides, job: Job | None = None, words: Answer = _AS_I
 
 def failed_promotion(item: ItemSides, answer: Answer, file: Observed) -> tuple[Reason, ...]:
     """Return the failed checks of the text in another environment's `file`, which `answer` promotes."""
-    if item.spec.checks == NO_CHECKS:
-        return ()
     carried = {key: file.front[key] for step in answer.steps if isinstance(step, Promote) for key in step.carries}
     text = Brought(file.title, item.inputs.read(file.path), of_section=False, is_known=True, front=carried)
     return reasons_of(_findings(item, answer, text))
@@ -234,7 +230,8 @@ def failed_hint(spec: Spec, job: Job | None, *, keeps_text: bool) -> str:
     `keeps_text`: the file has another text of the same request.
     """
     id_ = spec.id
-    hint = f"the text is kept and not paid for again: loosen `checks`, or pay for another text with `--replace {id_}`"
+    loosen = "" if spec.checks == NO_CHECKS else "loosen `checks`, or "
+    hint = f"the text is kept and not paid for again: {loosen}pay for another text with `--replace {id_}`"
     if job is not None and keeps_text:
         give_up = f"`contentops state resolve {id_} --forget --request {job.short}`"
         hint += f", or {give_up} gives up this text and leaves the file unchanged"
