@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -180,3 +181,12 @@ def markdown_parser() -> MarkdownIt:
 
     parser = MarkdownIt("commonmark", {"maxNesting": MAX_NESTING})
     return parser.disable("reference").enable(["table", "strikethrough"])
+
+
+def has_words(text: str) -> bool:
+    """Return whether a reader sees anything of `text`: a letter, number, sign or symbol that is not a filler."""
+    return any(each not in _FILLERS and unicodedata.category(each)[0] in "LNPS" for each in text)
+
+
+_FILLERS = "\u115f\u1160\u2800\u3164\uffa0"
+"""Letters and symbols without a form: Hangul's fillers, and braille without a dot."""

@@ -74,12 +74,13 @@ def test_an_approval_can_need_a_note(tmp_path: Path) -> None:
     assert "2 texts can be approved only with a note: `one`, `two`" in [note.message for note in harness.plan().notes]
     harness.apply()
     assert (front(harness)["draft"], states(harness)) == (True, {"one": "waiting", "two": "waiting"})
-    with pytest.raises(InputError) as caught:
-        decide(harness, "one")
-    (finding,) = caught.value.diagnostics()
-    assert (finding.code, finding.hint) == (
-        "note-missing", 'say what you checked: `contentops approve one --note "..."`',
-    )  # fmt: skip
+    for note in ("", " \u200b\u2060", "\u3164\ufe0f"):
+        with pytest.raises(InputError) as caught:
+            decide(harness, "one", note=note)
+        (finding,) = caught.value.diagnostics()
+        assert (finding.code, finding.hint) == (
+            "note-missing", 'say what you checked: `contentops approve one --note "..."`',
+        )  # fmt: skip
     decide(harness, "one", note="Figures checked against the price list.")
     assert ("draft" not in front(harness), states(harness)) == (True, {"one": "approved", "two": "waiting"})
     assert [note.items for note in harness.plan().notes] == [("two",)]

@@ -9,6 +9,8 @@ from contentops.documents.clean import clean_body, clean_title
     pytest.param("", "", id="empty"),
     pytest.param(" \n\t\r\n", "", id="only white space"),
     pytest.param("\x00\x1b\ufeff", "", id="only controls"),
+    pytest.param("\u200b \u2060\n\u3164\ufe0f\u2800", "", id="only characters that no one sees"),
+    pytest.param("\u200b!\n", "\u200b!\n", id="a sign is text"),
     pytest.param("a", "a\n", id="final newline added"),
     pytest.param("a\n\n \t\n", "a\n", id="blank lines behind dropped"),
     pytest.param("\n \n    code\n", "    code\n", id="blank lines before dropped, indent kept"),

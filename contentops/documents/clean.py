@@ -17,6 +17,7 @@ from contentops.conflict_markers import CLOSE, OPEN, ORDER
 from contentops.digest import Digest, digest_text
 from contentops.model import State
 from contentops.sanitize import Policy, hidden_runs, sanitize, without_bom
+from contentops.sections import has_words
 
 TITLE_LIMIT: Final = 300
 """The longest title, in characters; a longer one is cut and ends in an ellipsis."""
@@ -56,14 +57,14 @@ def hides_characters(text: str) -> bool:
 def clean_body(text: str) -> str:
     """Return `text` with line feeds alone, no control characters, no blank lines around it and one final newline.
 
-    A lone surrogate becomes U+FFFD. Text without anything but white space becomes the empty string.
+    A lone surrogate becomes U+FFFD. Text in which no one sees anything becomes the empty string.
     Cleaning a clean body changes nothing.
     """
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = sanitize(text, Policy.BODY)
     core = text.rstrip(_BLANK)
-    if not core or core.isspace():
+    if not has_words(core):
         return ""
     # Spaces that end the last line, or indent the first one, belong to the text; blank lines around it do not.
     end = text.find("\n", len(core))

@@ -16,6 +16,7 @@ from msgspec import Meta, Struct, field
 
 from contentops.digest import Digest, digest_json
 from contentops.model.records import ItemId
+from contentops.sections import has_words
 
 
 class Verdict(enum.StrEnum):
@@ -174,7 +175,7 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
         """Return the state of an item's text; `ids` are those that the item has and had."""
         said = self.last(text)
         if said is Verdict.APPROVED and rule.note:
-            noted = (one for one in self.of_text(text) if one.verdict is Verdict.APPROVED and one.note.strip())
+            noted = (one for one in self.of_text(text) if one.verdict is Verdict.APPROVED and has_words(one.note))
             return ApprovalState.APPROVED if any(noted) else ApprovalState.WAITING
         if said is not None:
             return ApprovalState.APPROVED if said is Verdict.APPROVED else ApprovalState.SENT_BACK

@@ -48,6 +48,7 @@ from contentops.planning.approval import has_its_keys, same_words
 from contentops.planning.plan import is_about_front, plan_with_items
 from contentops.planning.select import Candidate, selected
 from contentops.planning.sides import Choice, PlanInputs
+from contentops.sections import has_words
 from contentops.state import approvals
 
 # ---- `approve` and `send-back`.
@@ -90,7 +91,7 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
     finding for each text that cannot be decided about (then nothing is recorded), LockHeld while an apply runs,
     StateError.
     """
-    if decision.verdict is Verdict.SENT_BACK and not decision.note.strip():
+    if decision.verdict is Verdict.SENT_BACK and not has_words(decision.note):
         hint = 'say what is to change: `--note "..."`'
         raise UsageError("a text is sent back with a note", code="note-missing", hint=hint)
     refuse_ci(runtime)
@@ -303,7 +304,7 @@ def _problems(item: Candidate, decision: Decision, choice: Choice) -> Iterator[D
     if file.body == NO_TEXT:
         yield finding("empty-text", "its file has no text", "so there is nothing to approve")
     needs_note = item.spec is not None and item.spec.approval.note
-    if needs_note and decision.verdict is Verdict.APPROVED and not decision.note.strip():
+    if needs_note and decision.verdict is Verdict.APPROVED and not has_words(decision.note):
         hint = f'say what you checked: `contentops approve {item.id} --note "..."`'
         yield finding("note-missing", "its approval needs a note", hint)
     if file.labelled and decision.verdict is Verdict.APPROVED and item.id not in {*choice.select, *decision.texts}:
@@ -429,7 +430,9 @@ def _approved(
         elif words in (text.digest, NOTHING):
             why = "changed no word of" if words else "replaced a text that cannot be read,"
             notes.append(f"{about} {why} `{text.path}`; approve it with `contentops approve {text.item}` at a terminal")
-        elif not (said := {by: each for by, each in pull.approvals.items() if each[1] or not text.needs_note}):
+        elif not (
+            said := {by: each for by, each in pull.approvals.items() if has_words(each[1]) or not text.needs_note}
+        ):
             notes.append(f"{about}: no review of it has a note, which `{text.item}` needs")
         else:
             approve = partial(Approval, item=text.item, text=text.digest, verdict=Verdict.APPROVED, source=pull.address)
