@@ -195,7 +195,7 @@ def ledger_template(postgres: str) -> Iterator[str]:
 
     def make(url: str) -> None:
         with LedgerSession(url) as session:
-            schema.prepare(session)
+            schema.migrate(session)
 
     with clusters.prepared(postgres, make) as name:
         yield name

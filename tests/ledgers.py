@@ -81,7 +81,7 @@ def session(database: str) -> Iterator[LedgerSession]:
     from contentops.ledger.session import LedgerSession
 
     with LedgerSession(database, patience=0) as opened:
-        schema.prepare(opened)
+        schema.migrate(opened)
         yield opened
 
 

@@ -119,7 +119,7 @@ def test_a_database_that_takes_no_writes_is_named(
     database = session.run("SELECT current_database()")[0][0]
     session.run(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
     with LedgerSession(cluster.url(), patience=0) as opened:
-        schema.prepare(opened)
+        schema.migrate(opened)
     cluster.become_standby()
     for url in (session.url, cluster.url()):
         ok, message = _checked(invoke, site, url)

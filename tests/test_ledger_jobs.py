@@ -178,7 +178,7 @@ class Interleaving(RuleBasedStateMachine):
 def test_no_runner_orders_what_another_one_has_claimed(database: str) -> None:
     """Whatever three runners do, and however they end."""
     with LedgerSession(database) as look:
-        schema.prepare(look)
+        schema.migrate(look)
         machine = cast("type[Interleaving]", functools.partial(Interleaving, database, look))
         run_state_machine_as_test(
             machine,
@@ -195,7 +195,7 @@ def test_no_runner_orders_what_another_one_has_claimed(database: str) -> None:
 def test_who_woke_up_sends_nothing_that_another_one_went_on_with(database: str, ended: JobState) -> None:
     """It was frozen, another one took its claim, went on and is gone: neither its order nor a new one is recorded."""
     with LedgerSession(database) as first, LedgerSession(database) as second:
-        schema.prepare(first)
+        schema.migrate(first)
         order = a_job("a", JobState.SUBMITTING)
         frozen = JobWriter(Runner(first), SCOPE)
         write(frozen, order)
@@ -214,7 +214,7 @@ def test_who_woke_up_sends_nothing_that_another_one_went_on_with(database: str, 
 def test_an_order_of_an_id_that_another_one_ordered_is_not_recorded(database: str) -> None:
     """Whoever inserts the first row orders it, at whatever time: the other one takes its text later."""
     with LedgerSession(database) as first, LedgerSession(database) as second:
-        schema.prepare(first)
+        schema.migrate(first)
         quick, slow = JobWriter(Runner(first), SCOPE), JobWriter(Runner(second), SCOPE)
         write(quick, a_job("a", JobState.SUBMITTING))
         slow.note([structs.replace(a_job("a", JobState.SUBMITTING), submitted_at="2026-02-25T07:00:00Z")])
@@ -229,7 +229,7 @@ def test_an_order_of_an_id_that_another_one_ordered_is_not_recorded(database: st
 def test_the_order_of_one_that_is_gone_is_not_taken_for_ones_own(database: str) -> None:
     """Both ordered the same in the same second, so that their rows have one name: the second one looks it up first."""
     with LedgerSession(database) as first, LedgerSession(database) as second:
-        schema.prepare(first)
+        schema.migrate(first)
         quick = JobWriter(Runner(first), SCOPE)
         write(quick, a_job("a", JobState.SUBMITTING))
         quick.close()
@@ -242,7 +242,7 @@ def test_the_order_of_one_that_is_gone_is_not_taken_for_ones_own(database: str) 
 def test_what_never_arrived_may_be_ordered_again(database: str) -> None:
     """Under its own id, by whoever knows that: both orders have a row."""
     with LedgerSession(database) as session:
-        schema.prepare(session)
+        schema.migrate(session)
         never = a_job("a", JobState.NEVER)
         written_before(session, [never])
         writer = JobWriter(Runner(session), SCOPE, {key_of(never): stage_of(never)})
@@ -253,7 +253,7 @@ def test_what_never_arrived_may_be_ordered_again(database: str) -> None:
 def test_all_or_nothing_is_written(database: str) -> None:
     """One job that is another's keeps all that was noted with it out."""
     with LedgerSession(database) as session, LedgerSession(database) as second:
-        schema.prepare(session)
+        schema.migrate(session)
         write(JobWriter(Runner(session), SCOPE), a_job("a", JobState.RUNNING))
         writer = JobWriter(Runner(second), SCOPE)
         writer.note([a_job("b", JobState.PAID), a_job("a", JobState.RUNNING)])
@@ -304,7 +304,7 @@ def test_what_a_live_runner_has_claimed_is_left_to_it_until_it_is_done(
 def test_two_that_claim_at_once(database: str) -> None:
     """The second waits for the first, and gets nothing of what that one has."""
     with LedgerSession(database) as first, LedgerSession(database) as second:
-        schema.prepare(first)
+        schema.migrate(first)
         found: list[frozenset[RequestId]] = []
         writers = [JobWriter(Runner(each), SCOPE) for each in (first, second)]
         threads = [
@@ -320,7 +320,7 @@ def test_two_that_claim_at_once(database: str) -> None:
 def test_after_the_database_was_away_each_comes_back_for_its_own(processes: None) -> None:
     """Locks are gone with the database: what those who worked before have is left to them for a moment."""
     with Cluster() as cluster, LedgerSession(cluster.url()) as session, LedgerSession(cluster.url()) as second:
-        schema.prepare(session)
+        schema.migrate(session)
         writer, other = JobWriter(Runner(session), SCOPE), JobWriter(Runner(second), SCOPE)
         write(writer, a_job("a", JobState.RUNNING))
         cluster.kill()

@@ -24,7 +24,7 @@ class Row:
 
     def __init__(self, url: str, users: int = 3) -> None:
         self.sessions = [LedgerSession(url) for _ in range(users)]
-        schema.prepare(self.sessions[0])
+        schema.migrate(self.sessions[0])
         self.sessions[0].run("CREATE TABLE IF NOT EXISTS time (now float8)")
         self.sessions[0].run("INSERT INTO time VALUES (0)")
 
@@ -146,7 +146,7 @@ def test_a_429_holds_everybody(row: Row, per_minute: int) -> None:
 def test_a_crash_of_the_database_forgets_nothing(processes: None) -> None:
     """What was counted is on disk before it is granted."""
     with clusters.Cluster() as cluster, LedgerSession(cluster.url()) as session:
-        schema.prepare(session)
+        schema.migrate(session)
         with LedgerSession(session.url) as own:
             limiter = SharedLimiter(own, ACCOUNT, 5)
             assert limiter.take(3, 0.0) == 3
@@ -188,7 +188,7 @@ def test_a_row_that_anybody_may_have_written(row: Row, text: str) -> None:
 def test_who_stands_still_with_the_row_stops_others_for_a_moment(database: str) -> None:
     """The database ends its transaction; who waited gets its turn then, by the time of then, and nothing is lost."""
     with LedgerSession(database) as still, LedgerSession(database) as quick:
-        schema.prepare(still)
+        schema.migrate(still)
         limiter = SharedLimiter(quick, ACCOUNT, 10)
         holds, over = threading.Event(), threading.Event()
 

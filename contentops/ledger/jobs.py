@@ -261,7 +261,7 @@ class Runner:
         self, session: LedgerSession, *, page: str = "", clock: Callable[[], float] = awake, who: str = ""
     ) -> None:
         """`page`: the address of the CI run, if there is one. Raises as `LedgerSession.run` does."""
-        schema.prepare(session)
+        schema.migrate(session)
         self.session, self.clock = session, clock
         self.number = _next_number(session)
         # A replica that was promoted may give a number twice.

@@ -7,8 +7,6 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
 from contentops.errors import LockHeld
 from contentops.ledger.jobs import (
     ALIVE,
@@ -99,11 +97,8 @@ SELECT server, request_id, at, job, stage, rev FROM contentops.job j JOIN {_REQU
 WHERE j.lineage = %(lineage)s"""
 
 
-class ClaimKey(Struct, frozen=True):
-    """The key of a claim: a request id at a server."""
-
-    server: str
-    request_id: RequestId
+Claim = tuple[str, RequestId]
+"""What is claimed: a request id at a server."""
 
 
 class JobWriter:
@@ -114,19 +109,19 @@ class JobWriter:
         self._runner, self._scope = runner, scope
         self._seen = {} if known is None else known
         self._jobs: dict[JobKey, Job] = {}
-        self._ours: set[ClaimKey] = set()
+        self._ours: set[Claim] = set()
         """What this run has claimed."""
         self.flushed = runner.clock()
         """When the last flush began."""
 
-    def claim(self, requests: Iterable[tuple[str, RequestId]]) -> frozenset[RequestId]:
+    def claim(self, requests: Iterable[Claim]) -> frozenset[RequestId]:
         """Claim requests (server and id); return those that a live runner has, and those that changed meanwhile."""
-        wanted = {ClaimKey(*one) for one in requests}
+        wanted = {*requests}
         if not wanted:
             return frozenset()
         lost = self._runner.session.transaction(lambda cursor: self._claim(cursor, wanted))
         self._ours |= wanted - lost
-        return frozenset(one.request_id for one in lost)
+        return frozenset(request_id for _, request_id in lost)
 
     def note(self, jobs: Iterable[Job]) -> None:
         """Collect jobs that this run changed."""
@@ -159,17 +154,15 @@ class JobWriter:
         number = self._runner.number
         self._runner.session.run("UPDATE contentops.claim SET runner = NULL WHERE runner = %s", (number,))
 
-    def _write(self, cursor: psycopg.Cursor[Row]) -> set[ClaimKey]:
+    def _write(self, cursor: psycopg.Cursor[Row]) -> set[Claim]:
         """Write all collected jobs; return the requests that were claimed for that.
 
         Raises WorkTaken if another runner has a claim.
         """
-        requests = {ClaimKey(key.server, key.request_id) for key in self._jobs}
-        working = {ClaimKey(job.server, job.request_id) for job in self._jobs.values() if job.state in WORKING}
-        fresh = working - self._ours
+        fresh = {key[:2] for key, job in self._jobs.items() if job.state in WORKING} - self._ours
         if fresh and self._claim(cursor, fresh):
             raise taken()
-        ours = requests & self._ours
+        ours = {key[:2] for key in self._jobs} & self._ours
         if ours and self._held(cursor, ours) != ours:
             raise taken()
         rows = [row_of(job, self._scope.environment) for job in self._jobs.values()]
@@ -178,7 +171,7 @@ class JobWriter:
             raise taken()
         return fresh
 
-    def _claim(self, cursor: psycopg.Cursor[Row], wanted: set[ClaimKey]) -> set[ClaimKey]:
+    def _claim(self, cursor: psycopg.Cursor[Row], wanted: set[Claim]) -> set[Claim]:
         """Claim requests; return those that this run may not order.
 
         Another live runner has claimed them, or their job has reached a later stage.
@@ -186,21 +179,22 @@ class JobWriter:
         # A transaction may run twice: what it claimed the first time, it may have written too.
         fresh = wanted - self._held(cursor, wanted)
         cursor.execute(_CLAIM, self._values(fresh))
-        claimed = {ClaimKey(*row) for row in cursor.fetchall()}
+        claimed: set[Claim] = {(server, request_id) for server, request_id in cursor.fetchall()}
         cursor.execute(_STATES, self._values(claimed))
         stages = {JobKey(*key): (number, rev) for *key, number, rev in cursor.fetchall()}
-        went_on = {ClaimKey(key.server, key.request_id) for key in stages if is_further(key, stages, self._seen)}
+        went_on = {key[:2] for key in stages if is_further(key, stages, self._seen)}
         if went_on:
             cursor.execute(_RELEASE, self._values(went_on))
         return fresh - claimed | went_on
 
-    def _held(self, cursor: psycopg.Cursor[Row], requests: Iterable[ClaimKey]) -> set[ClaimKey]:
+    def _held(self, cursor: psycopg.Cursor[Row], requests: Iterable[Claim]) -> set[Claim]:
         """Return which of these requests this runner has claimed; no one else can claim them in this transaction."""
         cursor.execute(_HELD, self._values(requests))
-        return {ClaimKey(*row) for row in cursor.fetchall()}
+        return {(server, request_id) for server, request_id in cursor.fetchall()}
 
-    def _values(self, requests: Iterable[ClaimKey]) -> dict[str, object]:
-        return {"lineage": self._scope.lineage, "runner": self._runner.number, "rows": json_of(requests)}
+    def _values(self, requests: Iterable[Claim]) -> dict[str, object]:
+        rows = json_of({"server": server, "request_id": request_id} for server, request_id in requests)
+        return {"lineage": self._scope.lineage, "runner": self._runner.number, "rows": rows}
 
 
 # ---- The ledger as one command of a project sees it: jobs, claims, the limiter of the account.

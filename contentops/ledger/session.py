@@ -509,12 +509,6 @@ def migrate(session: LedgerSession) -> int:
     return session.transaction(work)
 
 
-def prepare(session: LedgerSession) -> None:
-    """Create the tables in a database that has none. Raises StateError if it has those of a newer version."""
-    if version(session) == 0:
-        migrate(session)
-
-
 def _version(cursor: psycopg.Cursor[Row]) -> int:
     cursor.execute("SELECT to_regclass('contentops.version') IS NOT NULL")
     if not (cursor.fetchone() or (False,))[0]:

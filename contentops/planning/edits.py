@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from contentops.digest import NO_TEXT, NOTHING
 from contentops.documents.clean import title_digest
@@ -208,7 +208,7 @@ EDITED = "edited-on-server"
 """The kind of reasons, notes and blocks about an edit in WriterzRoom."""
 
 
-def edited_on_server(item: ItemSides, why: tuple[Reason, ...]) -> Answer | None:
+def edited_on_server(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None) -> Answer | None:
     """Return the answer to an edit in WriterzRoom; None: there is none, or nothing is paid for or saved over it.
 
     Words written there are never merged: `contentops pull` writes them into the file.
@@ -226,15 +226,12 @@ def edited_on_server(item: ItemSides, why: tuple[Reason, ...]) -> Answer | None:
     reasons = (*why, *edit(item), _server_edit(item))
     if choice is OnEdit.KEEP:
         return Answer(action=Action.KEEP, steps=(Acknowledge(accepts=True),), reasons=reasons)
-    return block(EDITED, _way(item), reasons=reasons)
+    return block(EDITED, _way(item), reasons=reasons, job=job)
 
 
 def protect_edits(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None) -> Answer | None:
     """Return the answer of `on_edit` to edits in the file or on the server; None: go on and overwrite."""
-    answer = edited_on_server(item, why)
-    if answer is None:
-        return edit_choice(item, why, job)
-    return structs.replace(answer, job=job) if answer.blocked else answer
+    return edited_on_server(item, why, job) or edit_choice(item, why, job)
 
 
 def _replaced_on_server(item: ItemSides) -> tuple[Reason, ...]:
