@@ -94,21 +94,11 @@ def plan_with_items(
     chosen = selected(choice, candidates)
     if choice.select and not chosen:
         notes.append(Note(kind="nothing-selected", message="the selection matches no item"))
-    changes = [item.change for item in chosen if item.change is not None]
-    number_of_all = len(changes)
+    changes = _chosen_changes(inputs, chosen)
     if choice.only_promoted:
-        changes = [change for change in changes if change.waits or is_about_promotion(change)]
-    if choice.only_front:
-        changes = [alone for each in changes if (alone := front_alone(each)) is not None]
-    changes = free_targets(inputs, changes)
-    if not choice.only_front:
-        changes = settle_waits(chosen, changes)
-    if choice.only_promoted:
-        changes = [change for change in changes if change.pays_later or is_about_promotion(change)]
-        notes += ignoring_existing(number_of_all - len(changes), "no other environment has texts for them")
+        others = sum(item.change is not None for item in chosen) - len(changes)
+        notes += ignoring_existing(others, "no other environment has texts for them")
     notes += stale_notes(inputs, chosen)
-    declared = declared_requests(inputs.desired.specs)
-    changes = sorted((block_same(inputs, change, declared) for change in changes), key=lambda change: change.id)
     waiting = {note.id for note in notes if note.kind == "waiting-for-approval"}
     changing = waiting | {change.id for change in changes}
     unchanged = sum(item.spec is not None and item.change is None and item.id not in changing for item in chosen)
@@ -142,6 +132,23 @@ def plan_with_items(
     planned = {change.id: change for change in changes}
     items = [structs.replace(item, change=planned.get(item.id)) for item in candidates]
     return structs.replace(plan, id=plan_id(plan)), sorted(items, key=lambda item: item.id)
+
+
+def _chosen_changes(inputs: PlanInputs, chosen: Sequence[Candidate]) -> list[Change]:
+    """Return the changes of the chosen items that are asked for, by id, with their targets and waits resolved."""
+    choice = inputs.choice
+    changes = [item.change for item in chosen if item.change is not None]
+    if choice.only_front:
+        changes = [alone for each in changes if (alone := front_alone(each)) is not None]
+    if choice.only_promoted:
+        changes = [change for change in changes if change.waits or is_about_promotion(change)]
+    changes = free_targets(inputs, changes)
+    if not choice.only_front:
+        changes = settle_waits(chosen, changes)
+    if choice.only_promoted:
+        changes = [change for change in changes if change.pays_later or is_about_promotion(change)]
+    declared = declared_requests(inputs.desired.specs)
+    return sorted((block_same(inputs, change, declared) for change in changes), key=lambda change: change.id)
 
 
 def front_alone(change: Change) -> Change | None:

@@ -115,13 +115,8 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
     # The server may still have their texts, so that no person has to decide.
     running = [job for job in item.open_jobs if job.state in (JobState.SUBMITTING, JobState.RUNNING)]
     collected = [job for job in running if job is not body.job]
-    notes = (
-        *_unknown_notes(item, body),
-        *_protection_notes(item),
-        *remote_notes(item),
-        *outline_notes(item),
-        *waiting_notes(item, body),
-    )
+    notes = (*_unknown_notes(item, body), *_protection_notes(item), *remote_notes(item))
+    notes += (*outline_notes(item), *waiting_notes(item, body))
     if body.blocked:
         return _blocked(item, body, collected), notes
     item = dated(item, body)
@@ -140,11 +135,8 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
     steps += save.steps + status.steps if front.approval is ApprovalState.APPROVED else status.steps + save.steps
     if not steps and not collected:
         return None, notes
-    if any(isinstance(step, Write | Update | Move) for step in steps) and (why := item.inputs.denied(item.spec.output)):
-        # Nothing is paid for that could not be written afterwards. Protection keeps a file, but does not create one.
-        keep = ", or set `protected: true` to keep the item as it is" if item.file.exists else ""
-        unwritable = structs.replace(body, blocked="unwritable-file", hint=f"{why}; change that{keep}")
-        return _blocked(item, unwritable, collected), notes
+    if hint := _why_unwritable(item, steps):
+        return _blocked(item, structs.replace(body, blocked="unwritable-file", hint=hint), collected), notes
     change = Change(
         id=item.spec.id,
         action=body.action if body.action is not Action.NONE else _action(item, steps),
@@ -168,6 +160,16 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
         hint=body.hint,
     )
     return change, notes
+
+
+def _why_unwritable(item: ItemSides, steps: Iterable[Step]) -> str:
+    """Return why the file of an item cannot be written by these steps, and what to do; empty: it can."""
+    if not any(isinstance(step, Write | Update | Move) for step in steps):
+        return ""
+    # Nothing is paid for that could not be written afterwards. Protection keeps a file, but does not create one.
+    keep = ", or set `protected: true` to keep the item as it is" if item.file.exists else ""
+    why = item.inputs.denied(item.spec.output)
+    return why and f"{why}; change that{keep}"
 
 
 _NOT_OURS = ("owned-elsewhere", "unwritable-file")
