@@ -7,7 +7,6 @@ import pytest
 from msgspec import structs
 
 from contentops.errors import LockHeld, StateError
-from contentops.execution.limiter import admit
 from contentops.ledger import session as schema
 from contentops.ledger.jobs import LedgerScope, Runner
 from contentops.ledger.limiter import account_of
@@ -179,7 +178,6 @@ def _counted(session: LedgerSession) -> int:
     return sum(len(sent) for (sent,) in session.run("SELECT state -> 'sent' FROM contentops.limiter"))
 
 
-HERE = ("https://api.example.test:443", "v1")
 IDS = tuple(f"item-{number}" for number in range(8))
 
 
@@ -217,19 +215,15 @@ def test_what_another_machine_paid_for_proves_the_server(tmp_path: Path, databas
     assert second.started - first.started < 1
 
 
-def test_how_submits_begin() -> None:
-    """Without a ledger the first ones ask; a server that makes ids of its own is never asked."""
-    elsewhere = ("https://other.test:443", "v1")
-    cases = {
-        ((), None): (False, True),
-        ((HERE,), None): (True, False),
-        ((elsewhere,), None): (False, False),
-        ((), False): (False, False),
-    }
-    for (paid_at, honours), expected in cases.items():
-        made = admit(7, HERE, paid_at, honours_ids=honours)
-        assert (made.proven, made.ask_first) == expected, (paid_at, honours)
-    assert admit(7, HERE, proven=True).proven
+def test_a_server_that_makes_its_own_ids_is_not_asked(tmp_path: Path) -> None:
+    """Once a job has shown that, no submit asks for an id that the server cannot know."""
+    api = FakeApi(duration=9, request_ids="ignore")
+    harness = Harness(tmp_path, api).declared("a")
+    harness.apply()
+    before = len(api.requests)
+    harness.declared(*IDS, year=2027).apply()
+    names = [one.name for one in api.requests[before:]]
+    assert "status" not in names[: names.index("submit")]
 
 
 STAGE_SECONDS = 0.05

@@ -8,7 +8,7 @@ from __future__ import annotations
 import bisect
 import math
 import random
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -304,28 +304,3 @@ class JobSlot:
             self._taken = False
             self._admission.in_flight -= 1
             self._freed()
-
-
-# ---- The start of a run on an account: one job until its server has completed one, and whether submits ask first.
-
-
-def admit(
-    most: int,
-    endpoint: tuple[str, str],
-    paid_at: Collection[tuple[str, str]] = (),
-    *,
-    proven: bool = False,
-    honours_ids: bool | None = None,
-) -> Admission:
-    """Return the admission of submits at an endpoint, a server and a dialect: at most `most` jobs at a time.
-
-    `paid_at`: the endpoints of which the ledger knows paid texts. `proven`: a record shows that a job has completed
-    there. `honours_ids`: whether the server uses our request ids as those of its jobs; None: not known.
-    """
-    return Admission(
-        max_in_flight=most,
-        proven=proven or endpoint in paid_at,
-        # Without a ledger, or with an empty one, another machine may have paid: a journal does not show whether the run
-        # that began it has asked for all its ids.
-        ask_first=honours_ids is not False and not paid_at,
-    )

@@ -18,7 +18,7 @@ from contentops.api.session import MayLeave
 from contentops.errors import NotShared, StateError, plural
 from contentops.execution.contents import ContentIndex
 from contentops.execution.durable_run import UNSHARED, DurableRun
-from contentops.execution.limiter import Outage, admit
+from contentops.execution.limiter import Admission, Outage
 from contentops.execution.primitives import Durations, Ended, Item, ItemState, Stop, Stopped, kind_of
 from contentops.execution.program import ItemAtState, begin, carry_out, move_files, outcome_of
 from contentops.execution.run_context import Context, Edges, ServerCapabilities
@@ -306,12 +306,12 @@ def _assemble(project: Project, plan: Plan, state: State, edges: Edges, stop: St
             code="text-not-kept",
             hint="nothing was submitted; free some space or delete `.contentops/cache`, then run again",
         )
-    admission = admit(
-        project.api.max_in_flight,
-        (plan.server, edges.dialect()),
-        edges.paid_at,
+    admission = Admission(
+        max_in_flight=project.api.max_in_flight,
         proven=_is_proven(state, plan, edges.dialect(), has_model=project.api.has_model),
-        honours_ids=capabilities.honours_ids,
+        # Without a ledger, or with an empty one, another machine may have paid: a journal does not show whether the run
+        # that began it has asked for all its ids.
+        ask_first=capabilities.honours_ids is not False and not edges.knows_texts,
     )
     learned = edges.cache.recall("durations", dict[str, Any]) or {}
     durations = Durations.load(learned.get(plan.server), plan.server)

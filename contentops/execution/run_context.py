@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Container, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Protocol
 
@@ -158,8 +158,8 @@ class Edges:
     """The owners of the contents on the server."""
     requests: int = 0
     """Requests sent before the run, to find out the dialect of the server."""
-    paid_at: Collection[tuple[str, str]] = ()
-    """The servers and dialects of which the ledger knows paid texts of the account."""
+    knows_texts: bool = False
+    """The ledger knows paid texts of the project, and so those of other machines."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -212,9 +212,9 @@ class ReadLedger:
         self._known: dict[JobKey, JobStage] = {key_of(job): stage_of(job) for job in known}
         found = read(session, scope, self._known, but=runner)
         self._rows = found.stages
-        texts = [job for jobs in (known, *found.jobs.values()) for job in jobs if job.has_text]
-        self.paid_at = frozenset((job.server, job.dialect) for job in texts if key_of(job) in self._rows)
-        """The servers and dialects in which the ledger knows paid texts of the project."""
+        texts = (job for jobs in (known, *found.jobs.values()) for job in jobs if job.has_text)
+        self.has_texts = any(key_of(job) in self._rows for job in texts)
+        """Whether the ledger knows paid texts of the project."""
         self.lacking: Sequence[Job] = found.jobs.pop(scope.environment, [])
         """The jobs of this environment that this checkout lacks, or of which it knows an earlier state."""
         self.elsewhere: Sequence[Job] = [job for jobs in found.jobs.values() for job in jobs]

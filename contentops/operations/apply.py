@@ -459,7 +459,7 @@ def _edges(
         requests=client.requests if client is not None else 0,
         limiter=workspace.limiter,
         fence=(lambda: always) if shared is None else shared.fence,
-        paid_at=() if shared is None else shared.paid_at,
+        knows_texts=shared is not None and shared.has_texts,
     )
 
 
