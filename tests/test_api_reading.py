@@ -263,3 +263,15 @@ def test_a_status_may_name_the_job_by_our_request() -> None:
     for call in (GetStatus("job-1", ours="ours-2"), GetStatus("job-1")):
         with pytest.raises(Garbled, match="about job `ours-1`"):
             read(call, reply)
+
+
+@pytest.mark.parametrize("key", ["request_id", "job_id", "generation_id", "requestId"])
+@pytest.mark.parametrize("other", ["job-2", 7])
+def test_a_status_of_another_job_is_refused(key: str, other: Any) -> None:
+    """By any key that names a job alone; an absent name is no contradiction."""
+    reply: Any = {key: other, "status": "completed", "content": {"id": "c-1", "title": "T", "body": "Text.\n"}}
+    for value in (reply, {"success": True, "data": reply}):
+        with pytest.raises(Garbled, match="not `job-1`"):
+            read(GetStatus("job-1", ours="ours-1"), value)
+    for empty in (None, ""):
+        assert isinstance(read(GetStatus("job-1"), {**reply, key: empty}), JobStatus)

@@ -305,7 +305,8 @@ def _job_status(value: Json, call: calls.GetStatus) -> JobStatus:
     if not isinstance(word, str):
         raise Unreadable("the answer has no `status`")
     # The text of another job would be written into this item's file.
-    if (named := safe_id(data.get("request_id"))) and not _names(data, call):
+    named = next(filter(None, (safe_id(data.get(key)) for key in _JOB_IDS[:-1])), "")
+    if named and not _names(data, call):
         raise Garbled(f"the answer is about job `{named}`, not `{call.job_id[:200]}`")
     return _status(data, word)
 
