@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from contentops.manifests.compiled import Compiled
 from contentops.manifests.sandbox import MAX_STEPS
-from contentops.manifests.values import MISSING, UNKNOWN, Lazy, TemplateError, Unknown, note_source, unclear
+from contentops.manifests.values import MISSING, UNKNOWN, Guesses, Lazy, TemplateError, Unknown, unclear
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness
 from tests.running import examples
@@ -33,7 +33,8 @@ def found(template: str, steps: int = MAX_STEPS, **known: Any) -> set[str]:
         if name is UNKNOWN or not isinstance(name, str):
             raise unclear()
         parts = read.setdefault(name, set())
-        note_source(name)
+        assert Guesses.now is not None
+        Guesses.now.note(name)
 
         def part(part: str) -> Unknown:
             parts.add(part)

@@ -182,7 +182,7 @@ class Compiled:
             passed = self._macros is not None and not any(name in read for read in self._macros.reads.values())
             return self._placed(problem, error.__traceback__, name, passed=passed)
         roots = {each.partition(".")[0] for each in self.names}  # `inputs` may ask for this very template
-        known = next((f"`{root}`" for root in _OWNERS if root in roots and lookup(root) is owner), "")
+        known = next((f"`{root}`" for root in _OWNERS if root in roots and _is_same(lookup(root), owner)), "")
         names = tuple(owner.names if isinstance(owner, Lazy) else owner if isinstance(owner, dict) else ())
         message = f"{known} has no `{name}`" if known else f"{kind_of(owner)} has no `{name}` here"
         unset = "the item does not set it; write `default(...)` to state another value"
@@ -211,6 +211,10 @@ class Compiled:
         """Return the offset in the template at which the code failed: of a word, otherwise of its tag."""
         at = self.template.get_corresponding_lineno(trace.tb_lineno) - 1
         return at if self.text[at : at + 1].isalnum() else _tag_offset(self.text, at)
+
+
+def _is_same(value: Any, owner: Any) -> bool:
+    return value is owner or (isinstance(owner, Lazy) and value == owner)
 
 
 def _refuse_whole(value: Any) -> Json:
@@ -433,10 +437,9 @@ def _sentence(message: str) -> str:
 
 def _tag_offset(source: str, at: int = 0) -> int:
     """Return the offset of the content of the tag around a character, or of the first tag if none is around it."""
-    tags = [match for match in _TAG.finditer(source) if match.start() <= at] or [*_TAG.finditer(source)][:1]
-    if not tags:
-        return 0
-    return tags[-1].end() if tags[-1].end() < len(source) else tags[-1].start()
+    tags = [*_TAG.finditer(source)]
+    tag = ([match for match in tags if match.start() <= at] or tags[:1])[-1]
+    return tag.end() if tag.end() < len(source) else tag.start()
 
 
 def _word_offset(source: str, at: int, word: str) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import graphlib
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from msgspec import Struct, field
@@ -16,7 +16,7 @@ from contentops.errors import Diagnostic, Location, Severity, did_you_mean, near
 from contentops.manifests.discover import glob_matcher
 from contentops.manifests.expand import Declared
 from contentops.manifests.render import Referring
-from contentops.manifests.values import Each, Problems, Written
+from contentops.manifests.values import Each, Problems, Written, cycle_of
 from contentops.model import ItemId, Moved, Project, Spec
 from contentops.model.desired import Stage, stage_of
 from contentops.yaml.positions import MAX_EXCERPT, Source, YamlDocument, finding, finding_at
@@ -70,8 +70,7 @@ def _at(
     severity: Severity = Severity.ERROR,
 ) -> Diagnostic:
     """Return a finding with its location and source line; `text` is underlined if it is at that location."""
-    if location is None:
-        return Diagnostic(code=code, message=message, severity=severity, hint=hint)
+    assert location is not None
     source, start = sources(location.file), location.column - 1
     rest = source.line(location.line)[start : start + MAX_EXCERPT].rstrip()
     width = next((len(form) for form in (text, f'"{text}"', f"'{text}'") if text and rest.startswith(form)), len(rest))
@@ -211,9 +210,9 @@ def _check_rings(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic
     """Yield an error for items that refer to one another in a ring."""
     places = {spec.id: spec.location for spec in specs}
     for nodes in _rings(_readings(specs)):
-        ring = _from_first([id_ for id_, _ in nodes])
+        first, cycle = cycle_of(dict.fromkeys(id_ for id_, _ in nodes))
         hint = "none of them could be generated first: remove one of the references"
-        yield _at(sources, "reference-ring", f"references form a cycle: {_arrows(ring)}", places[ring[0]], hint)
+        yield _at(sources, "reference-ring", f"references form a cycle: {cycle}", places[first], hint)
 
 
 def _check_paths(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic]:
@@ -258,18 +257,6 @@ def _rings(graph: dict[_Node, set[_Node]]) -> Iterator[list[_Node]]:
                 graph.pop(node, None)
         else:
             return
-
-
-def _from_first(ids: Iterable[ItemId]) -> list[ItemId]:
-    """Return a ring of ids, each once, from the smallest one."""
-    ring = list(dict.fromkeys(ids))
-    first = ring.index(min(ring))
-    return [*ring[first:], *ring[:first]]
-
-
-def _arrows(ring: Sequence[ItemId]) -> str:
-    """Return a ring in a message, back to its first id."""
-    return " -> ".join(f"`{id_}`" for id_ in (*ring, ring[0]))
 
 
 def _check_days(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic]:
@@ -320,9 +307,9 @@ def _check_moved(results: Sequence[FileResult], sources: Sources) -> Iterator[Di
             yield _at(sources, "moved-to-nothing", message, entry.location, hint, severity=Severity.WARNING)
     places = {entry.old: entry.location for entry in moved}
     for nodes in _rings({entry.old: {entry.new} for entry in moved if entry.new != entry.old}):
-        ring = _from_first(nodes)
+        first, cycle = cycle_of(nodes)
         hint = "give one of them a new id; after the next apply its old id can be used again"
-        yield _at(sources, "bad-moved", f"`moved` contains a cycle: {_arrows(ring)}", places[ring[0]], hint)
+        yield _at(sources, "bad-moved", f"`moved` contains a cycle: {cycle}", places[first], hint)
 
 
 def _hint_to_nothing(new: str, declared: Sequence[str]) -> str:

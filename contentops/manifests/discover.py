@@ -72,7 +72,7 @@ class ProjectFiles:
         self._folders: dict[str, str] = {}
         """Folders without links, by path."""
         self.searched: set[str] = set()
-        """The folders that were searched, and the links on the way."""
+        """The folders that were searched, the links on the way, and the data files."""
 
     def read(self, path: str) -> bytes | None:
         """Return the bytes of a file, None if there is none.
@@ -93,6 +93,7 @@ class ProjectFiles:
 
     def read_data(self, path: str) -> DataFile:
         """Return a file that a manifest names as data."""
+        self.searched.add(path)
         try:
             content = self.read(path)
         except FileError as error:

@@ -121,15 +121,16 @@ def layers(project: Project, project_source: Source, document: YamlDocument) -> 
     settings = YamlDocument(project_source, project.settings)
     env = ("environments", project.environment)
     manifest = document.root if isinstance(document.root, dict) else {}
-    built_in = {"mode": "standard", "output": project.output}
-    fields = [Written(built_in, "built-in")]
-    if "output" in project.settings:
-        fields.append(Written({"output": project.output}, "project", settings))
-    fields.append(_defaults(Written(project.defaults, "project", settings, ("defaults",))))
-    fields.append(_defaults(Written(manifest.get("defaults"), "manifest", document, ("defaults",))))
-    if project.environment_output is not None:
-        fields.append(Written({"output": project.environment_output}, "environment", settings, env))
-    fields.append(_defaults(Written(project.environment_defaults, "environment", settings, (*env, "defaults"))))
+    output: dict[str, Json] = {"output": project.output}
+    over_output: dict[str, Json] = {"output": project.environment_output}
+    fields = (
+        Written({"mode": "standard", **output}, "built-in"),
+        Written(output if "output" in project.settings else {}, "project", settings),
+        _defaults(Written(project.defaults, "project", settings, ("defaults",))),
+        _defaults(Written(manifest.get("defaults"), "manifest", document, ("defaults",))),
+        Written({} if project.environment_output is None else over_output, "environment", settings, env),
+        _defaults(Written(project.environment_defaults, "environment", settings, (*env, "defaults"))),
+    )
     below = _map(Written(project.vars, "project", settings, ("vars",)))
     declared = _map(Written(manifest.get("vars"), "manifest", document, ("vars",)))
     over = _map(Written(project.environment_vars, "environment", settings, (*env, "vars")))
@@ -219,18 +220,12 @@ def with_misspelt(
 ) -> Iterator[Declared]:
     """Yield the items of a manifest that violates its schema, each with the fields that its misspelt keys mean."""
     root = document.root if isinstance(document.root, dict) else {}
-    shared = misspelt(root, schema["properties"])
-    defaults = _properties(schema, "defaults")
+    item, defaults = (schema["definitions"][name]["properties"] for name in ("item", "defaults"))
+    shared = misspelt(root, schema["properties"]) | misspelt(root.get("defaults"), defaults)
     if "defaults" in shared:
-        shared |= defaults
-    shared |= misspelt(root.get("defaults"), defaults)
-    item = _properties(schema, "item")
+        shared |= defaults.keys()
     for entry in declared:
         yield structs.replace(entry, misspelt=shared | misspelt(entry.written.value, item))
-
-
-def _properties(schema: Mapping[str, Any], definition: str) -> frozenset[str]:
-    return frozenset(schema["definitions"][definition]["properties"])
 
 
 _OPEN: Final = "{{ "
@@ -271,11 +266,9 @@ class _Sources:
             sources |= {axis: matrix.below(axis) for axis in matrix.value}
         return sources
 
-    def warn_empty(self, source: Written, axis: str, *, chosen: bool = False) -> None:
+    def warn_empty(self, source: Written, why: str) -> None:
         """Warn about an entry whose rows make no item."""
-        core = f"makes no items: {f'the axis `{axis}` of its `matrix`' if axis else 'its `for_each`'} is empty"
-        if chosen:
-            core = "makes no items: its `for_each` chooses none of the rows"
+        core = f"makes no items: {why}"
         self.problems.about(self.label, source, "empty-for-each", core, severity=Severity.WARNING)
 
     def choose(self, query: Written, rows: Sequence[DataRow]) -> Sequence[DataRow] | None:
@@ -348,13 +341,14 @@ def _combinations(item: _Sources, room: int) -> tuple[Each, ...]:
         return ()
     empty = next((name for name, part in parts.items() if not part), None)
     if empty is not None:
-        item.warn_empty(sources[empty], empty)
+        what = f"the axis `{empty}` of its `matrix`" if empty else "its `for_each`"
+        item.warn_empty(sources[empty], f"{what} is empty")
     if item.query is not None and parts[_ROWS]:
         chosen = item.choose(item.query, parts[_ROWS])
         if chosen is None:
             return ()
         if not chosen:
-            item.warn_empty(item.query, _ROWS, chosen=True)
+            item.warn_empty(item.query, "its `for_each` chooses none of the rows")
         parts[_ROWS] = chosen
     if not _has_room(math.prod(map(len, parts.values())), room, item) or (
         len(parts) > 1 and _clash(parts, sources, item)

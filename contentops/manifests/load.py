@@ -93,14 +93,14 @@ class Loader:
         self.catalog_check = None if catalog is None else CatalogCheck(catalog)
         self.drafts = drafts
         self.files = ProjectFiles(Path(project.root))
-        self.data: dict[str, DataFile] = {}
-        self.sources: dict[str, Source] = {}
+        self._source = functools.cache(self._text_of)
+        self._read_data = functools.cache(self.files.read_data)
+        self._rows_of = functools.cache(read_rows)
         self.project_source = Source(PROJECT_FILE, project.text)
         macros = self._read_data(posixpath.normpath(project.macros)) if project.macros else None
         self.macros = MacroFile(project, self.project_source, macros) if macros else None
         self.templates = Templates(macros=self.macros)
         self.builtin = {"project": project.name, "environment": project.environment}
-        self._rows_of_file: dict[tuple[str, str], tuple[list[DataRow], list[Diagnostic]]] = {}
 
     def run(self) -> Desired:
         """Load every file, then check them together."""
@@ -120,7 +120,7 @@ class Loader:
         findings += check_environment(self.project, self.project_source, results)
         findings += _unchecked(self.project, self.catalog, results)
         findings = in_order(dict.fromkeys(findings))
-        looked_at = tuple(sorted({*paths, *self.data, *self.files.searched}))
+        looked_at = tuple(sorted({*paths, *self.files.searched}))
         if any(problem.severity is Severity.ERROR for problem in findings):
             raise InputError(findings, looked_at)
         specs = tuple(sorted((spec for result in results for spec in result.specs), key=operator.attrgetter("id")))
@@ -139,18 +139,10 @@ class Loader:
 
     # --- files ---------------------------------------------------------------------------------------------
 
-    def _source(self, path: str) -> Source:
+    def _text_of(self, path: str) -> Source:
         """Return the text of a manifest, for the excerpt of a finding; empty if the file is gone."""
-        if path not in self.sources:
-            content = self._read(path)
-            self.sources[path] = decode(path, content if isinstance(content, bytes) else b"")[0]
-        return self.sources[path]
-
-    def _read_data(self, path: str) -> DataFile:
-        """Return a data file, read once."""
-        if path not in self.data:
-            self.data[path] = self.files.read_data(path)
-        return self.data[path]
+        content = self._read(path)
+        return decode(path, content if isinstance(content, bytes) else b"")[0]
 
     # --- one manifest --------------------------------------------------------------------------------------
 
@@ -172,7 +164,9 @@ class Loader:
         result, problems = FileResult(path=path), Problems()
         document, findings = read_yaml(path, content)
         shape = check_schema(document, "manifest")
-        below, declared = self._declared(document, result.data, problems)
+        below = layers(self.project, self.project_source, document)
+        rows = self._rows(document, result.data, problems)
+        declared = expand(document, below, rows, self.templates, problems)
         if self.macros and self.macros.data.exists:
             result.data.add(self.macros.data.path)
         root = document.root if isinstance(document.root, dict) else {}
@@ -208,16 +202,8 @@ class Loader:
         result.findings += in_order([*findings, *shape, *own])
         return result
 
-    def _declared(
-        self, document: YamlDocument, used: set[str], problems: Problems
-    ) -> tuple[Layers, Iterator[Declared]]:
-        """Return the layers below the entries of a manifest, and the entries; `used` gets the data files they name."""
-        below = layers(self.project, self.project_source, document)
-        rows = self._rows(document, used, problems)
-        return below, expand(document, below, rows, self.templates, problems)
-
     def _rows(self, document: YamlDocument, used: set[str], problems: Problems) -> dict[Pointer, Sequence[DataRow]]:
-        """Return the rows of data files by the pointer to each path."""
+        """Return the rows of data files by the pointer to each path; `used` gets the files."""
         rows_by_pointer: dict[Pointer, Sequence[DataRow]] = {}
         for index, entry in entries_of(document):
             for pointer, written in data_paths(index, entry):
@@ -255,10 +241,7 @@ class Loader:
             return [], [Diagnostic(code="no-data-file", message=f"{subject} names `{written[:200]}`, which {data}")]
         if data.problem is not None:
             return [], [structs.replace(data.problem, location=None)]
-        read = data.path, sheet
-        if read not in self._rows_of_file:
-            self._rows_of_file[read] = read_rows(data.path, data.content, sheet)
-        return self._rows_of_file[read]
+        return self._rows_of(data.path, data.content, sheet)
 
     def _resolve(self, written: str, manifest: str, used: set[str]) -> DataFile | str:
         """Return the data file at a path, or the problem.
@@ -346,18 +329,15 @@ def _across_files(results: Sequence[FileResult]) -> list[Diagnostic]:
 
 def _unchecked(project: Project, catalog: Catalog | None, results: Sequence[FileResult]) -> list[Diagnostic]:
     """Return a note if items are not checked against the catalog of the server, as it is unknown."""
-    if catalog is None and any(each.items for each in results):
-        message = "templates, styles and inputs are not checked: there is no catalog for this server"
-        hint = "run `contentops catalog pull` and commit `catalog.lock.json`"
-        return [Diagnostic(code="no-catalog", message=message, severity=Severity.NOTE, hint=hint)]
-    if catalog is None or catalog.brand_voices is not None or project.api.base_url == "local":
-        # The bundled server takes any brand voice.
-        return []
-    if not any(spec.request.brand_voice for each in results for spec in each.specs):
-        return []
-    message = "brand voices are not checked: the server does not list them"
-    hint = "`contentops catalog pull` asks again; the server rejects an unknown id"
-    return [Diagnostic(code="unchecked-brand-voice", message=message, severity=Severity.NOTE, hint=hint)]
+    code, message = "no-catalog", "templates, styles and inputs are not checked: there is no catalog for this server"
+    hint, is_unchecked = "run `contentops catalog pull` and commit `catalog.lock.json`", False
+    if catalog is None:
+        is_unchecked = any(each.items for each in results)
+    elif catalog.brand_voices is None and project.api.base_url != "local":  # the bundled server takes any brand voice
+        is_unchecked = any(spec.request.brand_voice for each in results for spec in each.specs)
+        code, message = "unchecked-brand-voice", "brand voices are not checked: the server does not list them"
+        hint = "`contentops catalog pull` asks again; the server rejects an unknown id"
+    return [Diagnostic(code=code, message=message, severity=Severity.NOTE, hint=hint)] if is_unchecked else []
 
 
 # --- one file ----------------------------------------------------------------------------------------------
@@ -466,9 +446,7 @@ def _refuse_references(declared: Declared, uses: Uses, problems: Problems) -> No
 
 def _may_multiply(declared: Declared, uses: Uses, problems: Problems) -> bool:
     """Return whether an item with `for_each` or `matrix` identifies its rows by `each`."""
-    if declared.each is None or "id" not in declared.values:
-        return True
-    if any(name.partition(".")[0] == "each" for name in uses.of("id")):
+    if declared.each is None or "id" not in declared.values or any(root_of(one) == "each" for one in uses.of("id")):
         return True
     written, _ = declared.find(("id",))
     hint = "use a column that stays the same: `{{ each.slug }}`; for plain values `{{ each.value }}`"

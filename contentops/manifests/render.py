@@ -11,7 +11,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from msgspec import Struct, structs
 
@@ -27,6 +27,7 @@ from contentops.manifests.values import (
     ROWS,
     TEXTS,
     UNKNOWN,
+    Guesses,
     Lazy,
     Opened,
     Path,
@@ -35,10 +36,10 @@ from contentops.manifests.values import (
     TemplateError,
     Unknown,
     Written,
+    cycle_of,
     find,
     is_template,
     leaves,
-    note_source,
     reachable,
     replaced,
     templates_in,
@@ -72,6 +73,24 @@ MAX_CHAIN: Final = 50
 
 class _FailedError(Exception):
     """A value that this one uses could not be rendered; that was reported there."""
+
+
+_Key = TypeVar("_Key")
+_Made = TypeVar("_Made")
+
+
+def _every(parts: Iterable[tuple[_Key, Callable[[], _Made]]]) -> dict[_Key, _Made]:
+    """Return what each function returns, by key. Raises _FailedError after all of them if one of them did."""
+    made: dict[_Key, _Made] = {}
+    failed = False
+    for key, make in parts:
+        try:
+            made[key] = make()
+        except _FailedError:
+            failed = True
+    if failed:
+        raise _FailedError
+    return made
 
 
 def subject_of(declared: Declared, each: Each | None) -> str:
@@ -161,7 +180,6 @@ class Rendered:
         self.problems = problems
         self._done: dict[str, Any] = {}
         self._stack: list[str] = []
-        self._lazy: Lazy | None = None
 
     def render(self, trouble: Problems, readings: Mapping[str, tuple[Reading, ...]] = MappingProxyType({})) -> Rendered:
         """Render the values of the item, and return the rendered item.
@@ -189,7 +207,6 @@ class Rendered:
             self.used = {} if self.failed else self._used()
         except _FailedError:
             self.failed.add("vars")
-        self._lazy = None  # breaks the reference cycle, so that no garbage collection is needed
         return self
 
     @property
@@ -222,9 +239,7 @@ class Rendered:
         if name == "each":
             return MISSING if self.each is None else self.each.values
         if name == "item":
-            if self._lazy is None:
-                self._lazy = Lazy(ITEM_FIELDS, self.ask)
-            return self._lazy
+            return Lazy(ITEM_FIELDS, self.ask)
         value = self._scope.constants.get(name, _FAILED)
         if value is not _FAILED:
             return value
@@ -247,25 +262,20 @@ class Rendered:
         """
         if self._texts is None or not self.open:
             return
-        problems, self.problems = self.problems, trouble
-        self.readings = known or self._found(problems, self._texts)
-        self._leave_out(self._texts)
+        texts, problems, self.problems = self._texts, self.problems, trouble
+        if not known:
+            explorer = _Explorer(self.declared, self.each, self._scope, self._uses, problems, texts)
+            asked = [own for own in self.declared.templates if own[0] in self.open and root_of(own[0]) in REFERRING]
+            known = _every((own[0], functools.partial(explorer.readings_of, own, texts)) for own in asked)
+        self.readings = known
 
-    def _found(self, problems: Problems, texts: DeclaredTexts) -> dict[str, tuple[Reading, ...]]:
-        """Return for each value, by its dotted name, the parts of other items it reads. Raises _FailedError."""
-        explorer = _Explorer(self.declared, self.each, self._scope, self._uses, problems, texts)
-        found: dict[str, tuple[Reading, ...]] = {}
-        failed = False
-        for own in self.declared.templates:
-            name = own[0]
-            if name in self.open and root_of(name) in REFERRING:
-                try:
-                    found[name] = explorer.readings_of(own, texts)
-                except _FailedError:
-                    failed = True
-        if failed:
-            raise _FailedError
-        return found
+        def is_open(name: str) -> bool:
+            return any(texts.reference(one).wait is not None for one in self.readings.get(name, ()))
+
+        # A request is known as a whole or not at all; each key of metadata is known or not.
+        waits = any(is_open(name) for name in self.readings if not name.startswith(_METADATA))
+        referring = self._uses.referring
+        self.open = frozenset(name for name in referring if (is_open(name) if name.startswith(_METADATA) else waits))
 
     def _below(self, own: Opened) -> list[Opened]:
         """Return the variables and other fields that use texts or rows, and that a value uses, directly or not."""
@@ -283,19 +293,6 @@ class Rendered:
         is_made = name in self._scope.variables and self._scope.refers(name)
         return [("", path, value) for path, value in leaves(self._scope.variables[name], (name,))] if is_made else []
 
-    def _leave_out(self, texts: DeclaredTexts) -> None:
-        """Leave out the values whose texts cannot be used.
-
-        A request is known as a whole or not at all; each key of metadata is known or not.
-        """
-
-        def is_open(name: str) -> bool:
-            return any(texts.reference(one).wait is not None for one in self.readings.get(name, ()))
-
-        waits = any(is_open(name) for name in self.readings if not name.startswith(_METADATA))
-        referring = self._uses.referring
-        self.open = frozenset(name for name in referring if (is_open(name) if name.startswith(_METADATA) else waits))
-
     @property
     def referred(self) -> dict[str, Any]:
         """Return the fields of its spec that say which texts it uses."""
@@ -307,15 +304,13 @@ class Rendered:
 
     def references(self, *, of_metadata: bool = False) -> tuple[Reference, ...]:
         """Return the items whose texts the text uses, or those whose texts the metadata uses, sorted by id."""
-        if not self.readings:
+        if not self.readings or self._texts is None:
             return ()
-        made: dict[ItemId, Reference] = {}
         readings = (read for name, read in self.readings.items() if name.startswith(_METADATA) is of_metadata)
-        for one in itertools.chain.from_iterable(readings):
-            assert self._texts is not None
-            reference = self._texts.reference(one)
-            if (before := made.get(one.id)) is None or before.wait is None:
-                made[one.id] = reference
+        references = [*map(self._texts.reference, itertools.chain.from_iterable(readings))]
+        # Of those to one item, the first that has to wait.
+        made = {one.id: one for one in references}
+        made |= {one.id: one for one in reversed(references) if one.wait is not None}
         return tuple(made[id_] for id_ in sorted(made))
 
     def frames(self, moved: Mapping[ItemId, ItemId]) -> tuple[Digest, Digest]:
@@ -346,9 +341,7 @@ class Rendered:
 
     def _ref(self, name: Any = None, approved: Any = False, **others: Any) -> Lazy:
         """Return the text of another item. Raises TemplateError."""
-        _refuse_arguments(REF, others, ("name", "approved"))
-        if isinstance(name, Unknown):
-            raise unclear()
+        _check_arguments(REF, name, others, ("name", "approved"))
         if not isinstance(name, str) or not name or not isinstance(approved, bool):
             hint = "write `ref('ID')` or `ref('ID', approved=true)`"
             raise TemplateError("template-value", "`ref` takes the id of an item", hint=hint)
@@ -356,9 +349,7 @@ class Rendered:
 
     def _listed(self, selector: Any = None, **others: Any) -> list[Lazy]:
         """Return the texts of the other items with a tag. Raises TemplateError."""
-        _refuse_arguments(TEXTS, others, ("selector",))
-        if isinstance(selector, Unknown):
-            raise unclear()
+        _check_arguments(TEXTS, selector, others, ("selector",))
         own = self.field("id") if "id" in self.declared.values else None
         ids = [] if self._texts is None else self._texts.tagged(selector)
         return [self._text(Reading(id_, listed=True)) for id_ in ids if id_ != own]
@@ -406,20 +397,14 @@ class Rendered:
 
     def _rendered(self, name: str) -> Json:
         """Return a field with its templates rendered. A null inside a map that merges removes its key."""
-        value, failed = self.declared.values[name], False
-        for part, path, written in self.declared.open[name]:
-            try:
-                if part in self.open:
-                    new = None
-                else:
-                    make = self._template if isinstance(written, str) else self._value
-                    new = make(written, f"item.{part}", path)
-            except _FailedError:
-                failed = True
-            else:
-                value = replaced(value, path[1:], new)
-        if failed:
-            raise _FailedError
+        value, parts = self.declared.values[name], self.declared.open[name]
+        made = _every(
+            (path, functools.partial(self._value, written, f"item.{part}", path))
+            for part, path, written in parts
+            if part not in self.open
+        )
+        for _, path, _ in parts:
+            value = replaced(value, path[1:], made.get(path))
         return value
 
     def _value(self, value: Json, name: str, path: Path, *, merges: bool = False) -> Json:
@@ -430,16 +415,11 @@ class Rendered:
             return value
         keys: Iterable[Any] = value if isinstance(value, dict) else range(len(value))
         merges = merges and isinstance(value, dict)
-        made: dict[Any, Json] = {}
-        failed = False
-        for key in keys:
-            try:
-                inner = f"{name}.{key}" if merges else name
-                made[key] = self._value(value[key], inner, (*path, key), merges=merges)
-            except _FailedError:
-                failed = True
-        if failed:
-            raise _FailedError
+        inner = functools.partial(self._value, merges=merges)
+        made = _every(
+            (key, functools.partial(inner, value[key], f"{name}.{key}" if merges else name, (*path, key)))
+            for key in keys
+        )
         if isinstance(value, list):
             return list(made.values())
         return {key: each for key, each in made.items() if each is not None} if merges else made
@@ -513,31 +493,24 @@ class Rendered:
 
     def _report_circle(self, name: str) -> None:
         circle = self._stack[self._stack.index(name) :]
-        first = circle.index(min(circle))
-        circle = circle[first:] + circle[:first]
-        names = " -> ".join(f"`{step}`" for step in (*circle, circle[0]))
+        first, cycle = cycle_of(circle)
         hint = "put a value that several inputs use under `vars`" if circle == ["item.inputs"] else ""
-        core = f"values refer to each other in a cycle: {names}"
-        self.problems.about("", self._written(circle[0]), "variable-cycle", core, hint=hint)
+        core = f"values refer to each other in a cycle: {cycle}"
+        self.problems.about("", self._written(first), "variable-cycle", core, hint=hint)
 
     def _used(self) -> dict[str, str]:
         """Return the starts of the digests of the variables that the item uses, if no text or row is in them."""
         names, scope = self._uses.names, self._scope
-        stored = scope.used.get(names)
-        if stored is not None:
-            return stored
-        used = {name: self._print(name) for name in self._uses.known(self.each)}
-        if all(map(scope.is_constant, names)):
-            scope.used[names] = used
+        used = scope.used.get(names)
+        if used is None:
+            used = {name: self._print(name) for name in self._uses.known(self.each)}
+            if all(map(scope.is_constant, names)):
+                scope.used[names] = used
         return used
 
     def _print(self, name: str) -> str:
-        digest_start = self._scope.prints.get(name)
-        if digest_start is None:
-            digest_start = short(digest_json(self._plain(name)))
-            if self._scope.is_constant(name):
-                self._scope.prints[name] = digest_start
-        return digest_start
+        prints = self._scope.prints if self._scope.is_constant(name) else {}
+        return prints.get(name) or prints.setdefault(name, short(digest_json(self._plain(name))))
 
 
 class _Explorer(Rendered):
@@ -610,8 +583,8 @@ class _Explorer(Rendered):
         return {**known, **dict.fromkeys(inside, UNKNOWN)} if inside else value
 
     def _text(self, reading: Reading) -> Lazy:
-        if not reading.listed:
-            note_source(reading.id)
+        if not reading.listed and Guesses.now is not None:
+            Guesses.now.note(reading.id)
         self._note(reading)
         return Lazy(PARTS, functools.partial(self._part, reading), is_open=True)
 
@@ -638,9 +611,11 @@ def _check_changed_at(source: str, name: str) -> None:
         raise TemplateError("template-value", message, hint=f"write `{CHANGED_AT}`, without filters")
 
 
-def _refuse_arguments(reader: str, others: Mapping[str, Any], known: tuple[str, ...]) -> None:
+def _check_arguments(reader: str, asked: Any, others: Mapping[str, Any], known: tuple[str, ...]) -> None:
     for name in others:
         raise SourceError("template-value", f"`{reader}` has no argument `{name[:60]}`", hint=suggest(name, known))
+    if isinstance(asked, Unknown):
+        raise unclear()
 
 
 _NAMED: Final = re.compile(r"""(["'])(.*?)\1""")

@@ -241,15 +241,11 @@ def _short(value: Any) -> str:
 
 def _kind(value: Any) -> str:
     """Return the type of a value in plain words."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, dict):
-        return "a map"
-    if isinstance(value, list):
-        return "a list"
     if isinstance(value, str):
         return f"the text `{_short(value)}`" if value else "an empty text"
-    return f"`{_short(value)}`" if isinstance(value, bool) else f"the number `{_short(value)}`"
+    if isinstance(value, int | float):
+        return f"`{_short(value)}`" if isinstance(value, bool) else f"the number `{_short(value)}`"
+    return "nothing" if value is None else "a map" if isinstance(value, dict) else "a list"
 
 
 def _join(words: Sequence[str]) -> str:

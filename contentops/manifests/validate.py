@@ -328,10 +328,8 @@ _SWITCH: Final[Mapping[str, bool]] = {
 """The words of a person or a column for yes and no."""
 
 
-def _with_switches(approval: Json) -> Json:
+def _with_switches(approval: Mapping[str, Json]) -> Json:
     """Return a rendered `approval` with its words for yes and no as values."""
-    if not isinstance(approval, dict):
-        return approval
     words = {key: part.strip().casefold() for key, part in approval.items() if isinstance(part, str)}
     known = {key: _SWITCH[word] for key, word in words.items() if word in _SWITCH}
     return {**approval, **known}

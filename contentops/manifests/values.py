@@ -12,7 +12,7 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar
 from unicodedata import ucd_3_2_0
 
 from msgspec import Struct, field, structs
@@ -74,6 +74,16 @@ def reachable(names: Iterable[str], direct: Callable[[str], Iterable[str]]) -> l
             seen[step] = None
             todo += direct(step)
     return [*seen]
+
+
+_Name = TypeVar("_Name", bound=str)
+
+
+def cycle_of(names: Iterable[_Name]) -> tuple[_Name, str]:
+    """Return the smallest name of a cycle, and the cycle in a message: from that name back to it."""
+    ring = [*names]
+    first = ring.index(min(ring))
+    return ring[first], " -> ".join(f"`{name}`" for name in (*ring[first:], *ring[: first + 1]))
 
 
 class TemplateError(Exception):
@@ -170,25 +180,16 @@ def _place() -> object:
     return (id(frame.f_code), frame.f_lasti) if frame is not None else None
 
 
-def note_source(id_: str) -> None:
-    """Record a text that the running template reads."""
-    if Guesses.now is not None:
-        Guesses.now.note(id_)
-
-
-class Lazy:
+class Lazy(Struct, frozen=True):
     """A map that computes a value when a template reads it, such as `item`; if `is_open`, also for other names."""
 
-    __slots__ = ("_get", "_is_open", "names")
-
-    def __init__(self, names: tuple[str, ...], get: Callable[[str], Any], *, is_open: bool = False) -> None:
-        self.names = names
-        self._get = get
-        self._is_open = is_open
+    names: tuple[str, ...]
+    compute: Callable[[str], Any]
+    is_open: bool = False
 
     def get(self, name: str, default: Any = MISSING) -> Any:
         """Return the value; `default` for a name that it does not have."""
-        return self._get(name) if self._is_open or name in self.names else default
+        return self.compute(name) if self.is_open or name in self.names else default
 
 
 def unsendable(value: Any) -> str | None:

@@ -249,7 +249,7 @@ def _number(value: float) -> int | float:
     return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded
 
 
-def _moment(value: dt.date | dt.time | dt.timedelta) -> str:
+def _moment(value: dt.datetime | dt.time | dt.timedelta) -> str:
     """Return a date, time or duration; seconds are rounded, as Excel counts days."""
     if isinstance(value, dt.timedelta):
         minutes, seconds = divmod(round(value.total_seconds()), 60)
@@ -257,6 +257,4 @@ def _moment(value: dt.date | dt.time | dt.timedelta) -> str:
     if isinstance(value, dt.datetime):
         exact = (value + dt.timedelta(milliseconds=500)).replace(microsecond=0, tzinfo=None)
         return exact.date().isoformat() if exact.time() == dt.time() else exact.isoformat()
-    if isinstance(value, dt.time):
-        return value.isoformat(timespec="seconds")
-    return value.isoformat()
+    return value.isoformat(timespec="seconds")

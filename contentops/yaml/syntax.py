@@ -27,10 +27,7 @@ def unwanted(text: str) -> tuple[str, str] | None:
     match = None if text.isascii() and text.isprintable() else re.search(UNWANTED, text)
     if match is None:
         return None
-    character = match.group()
-    if "\ud800" <= character <= "\udfff":
-        return _HALF, _whole_character(text[match.start() : match.start() + 2])
-    return f"the text contains the control character U+{ord(character):04X}", "remove the escape sequence"
+    return f"the text contains the control character U+{ord(match.group()):04X}", "remove the escape sequence"
 
 
 _WORDS: Final = {
