@@ -77,7 +77,15 @@ def parse(data: bytes) -> dict[str, Catalog]:
         finding = finding_at(source, "damaged-catalog", f"the file is not usable JSON: {error}", (1, 1), hint=_HINT)
         raise InputError([finding]) from error
     _check(source, data, document)
-    return {server: _snapshot(snapshot) for server, snapshot in document["servers"].items()}
+    return {
+        server: Catalog(
+            templates={each["slug"]: _template(each) for each in snapshot["templates"]},
+            styles=_entries(snapshot["styles"]) or {},
+            verticals=_entries(snapshot.get("verticals")),
+            brand_voices=_entries(snapshot.get("brand_voices")),
+        )
+        for server, snapshot in document["servers"].items()
+    }
 
 
 def _broken(source: Source, error: json.JSONDecodeError) -> Diagnostic:
@@ -99,15 +107,6 @@ def _check(source: Source, data: bytes, document: Json) -> None:
     read, findings = read_yaml(FILE, data)
     unknown = finding_at(source, "damaged-catalog", "the file does not have the expected keys", (1, 1), hint=_HINT)
     raise InputError([*findings, *check_schema(read, "catalog")] or [unknown])
-
-
-def _snapshot(document: Mapping[str, Json]) -> Catalog:
-    return Catalog(
-        templates={each["slug"]: _template(each) for each in document["templates"]},
-        styles=_entries(document["styles"]) or {},
-        verticals=_entries(document.get("verticals")),
-        brand_voices=_entries(document.get("brand_voices")),
-    )
 
 
 def _entries(entries: Json) -> dict[str, CatalogEntry] | None:

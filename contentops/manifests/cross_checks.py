@@ -5,7 +5,7 @@ from __future__ import annotations
 import graphlib
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from msgspec import Struct, field
@@ -22,7 +22,7 @@ from contentops.model.desired import Stage, stage_of
 from contentops.yaml.positions import MAX_EXCERPT, Source, YamlDocument, finding, finding_at
 
 if TYPE_CHECKING:
-    Sources = Callable[[str], Source]
+    Sources = Mapping[str, Source]
 
 MOST_COMPARED: Final = 1_000
 """The most items of a group of `checks.similar`: each text is compared with each other."""
@@ -30,18 +30,16 @@ _MOST_RINGS: Final = 20
 """The most rings of references that are reported."""
 
 
-def check_across(results: Sequence[FileResult], sources: Sources, patterns: Sequence[str] = ()) -> list[Diagnostic]:
-    """Return every problem between items and files.
-
-    `sources` returns the text of a manifest by its path; `patterns` are the project's globs for manifests.
-    """
+def check_across(results: Sequence[FileResult], patterns: Sequence[str] = ()) -> list[Diagnostic]:
+    """Return every problem between items and files; `patterns` are the project's globs for manifests."""
+    sources = {result.source.path: result.source for result in results}
     specs = [spec for result in results for spec in result.specs]
     referring = specs if any(result.referring for result in results) else []
     # An output that a text makes is not known yet.
     placed = [spec for spec in specs if spec.output]
     findings = [
         *_check_ids(results),
-        *filter(None, map(OutputPaths(results, sources, patterns).take, placed)),
+        *filter(None, map(OutputPaths(results, patterns).take, placed)),
         *_check_moved(results, sources),
         *_check_groups(specs, sources),
         *_check_rings(referring, sources),
@@ -57,7 +55,7 @@ def check_across(results: Sequence[FileResult], sources: Sources, patterns: Sequ
 def inputs_of(results: Sequence[FileResult]) -> tuple[str, ...]:
     """Return every file that the specs were made from, sorted: manifests and the data files that exist."""
     data = {path for result in results for path in result.data}
-    return tuple(sorted({result.path for result in results} | data))
+    return tuple(sorted({result.source.path for result in results} | data))
 
 
 def _at(
@@ -71,7 +69,7 @@ def _at(
 ) -> Diagnostic:
     """Return a finding with its location and source line; `text` is underlined if it is at that location."""
     assert location is not None
-    source, start = sources(location.file), location.column - 1
+    source, start = sources[location.file], location.column - 1
     rest = source.line(location.line)[start : start + MAX_EXCERPT].rstrip()
     width = next((len(form) for form in (text, f'"{text}"', f"'{text}'") if text and rest.startswith(form)), len(rest))
     at = (location.line, location.column)
@@ -105,8 +103,8 @@ def _first_use(_: ItemId, declared: Declared, each: Each | None) -> str:
 class OutputPaths:
     """Collects the paths of outputs and of input files, to find outputs that would overwrite one of them."""
 
-    def __init__(self, results: Sequence[FileResult], sources: Sources, patterns: Sequence[str]) -> None:
-        self._sources = sources
+    def __init__(self, results: Sequence[FileResult], patterns: Sequence[str]) -> None:
+        self._sources = {result.source.path: result.source for result in results}
         self._patterns = [(pattern, glob_matcher(pattern.removeprefix("./"))) for pattern in patterns]
         self._taken: dict[str, Spec | str] = {collision_key(path): path for path in inputs_of(results)}
         """By path, the item whose output it is, or the input file."""
@@ -127,7 +125,11 @@ class OutputPaths:
         elif not conflict and (named := next((name for name, matches in self._patterns if matches(spec.output)), "")):
             conflict = f"which would then be read as a manifest: `manifests` names `{named}`"
         if conflict:
-            return _collision(self._sources, spec, conflict)
+            stated = _stated(spec)
+            hint = "choose another `output`" if stated else "give the item its own `output`"
+            message = f"item `{spec.id}` writes `{spec.output}`, {conflict}"
+            at, text = stated or spec.location, spec.output if stated else ""
+            return _at(self._sources, "output-collision", message, at, hint, text)
         self._taken[key] = spec
         for folder in above:
             if folder in self._above:
@@ -171,14 +173,6 @@ def _check_requests(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnos
             message = f"item `{spec.id}` requests exactly the same text as `{same.id}` ({same.location})"
             problems.add(_at(sources, "same-request", message, spec.location, hint), (spec.location, same.id))
     yield from problems.done()
-
-
-def _collision(sources: Sources, spec: Spec, conflict: str) -> Diagnostic:
-    stated = _stated(spec)
-    hint = "choose another `output`" if stated else "give the item its own `output`"
-    message = f"item `{spec.id}` writes `{spec.output}`, {conflict}"
-    text = spec.output if stated else ""
-    return _at(sources, "output-collision", message, stated or spec.location, hint, text)
 
 
 def _stated(spec: Spec) -> Location | None:
@@ -383,7 +377,8 @@ def _check_groups(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnosti
 class FileResult(Struct, kw_only=True):
     """Everything that one manifest file declares, rendered and checked."""
 
-    path: str
+    source: Source
+    """Its text; empty if it cannot be read."""
     specs: list[Spec] = field(default_factory=list)
     ids: list[tuple[ItemId, Declared, Each | None]] = field(default_factory=list)
     """The ids of its items, also of those with errors, with what declares them."""

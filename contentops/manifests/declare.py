@@ -92,7 +92,8 @@ def draft(project: Project, catalog: Catalog | None, manifest: Manifest, texts: 
             desired = load(project, catalog, {manifest.path: whole.encode()} if entries else {})
         except InputError as error:
             errors = [one for one in error.findings if one.severity is Severity.ERROR]
-            blamed = [(entry, one) for one in errors if (entry := _entry_of(one, manifest.path, lines)) is not None]
+            own = [(one.location.line, one) for one in errors if one.location and one.location.file == manifest.path]
+            blamed = [(lines[line], one) for line, one in own if line in lines]
             if not blamed:
                 raise
             for (id_, name, key), finding in blamed:
@@ -332,8 +333,3 @@ def _indent(path: str, text: str) -> str | None:
         return match["indent"]
     message = f"nothing can be added to `{path}`: it does not end with a list of items"
     raise UsageError(message, code="not-extendable", hint="name a new file with `--into`, or move `items` to the end")
-
-
-def _entry_of(problem: Diagnostic, path: str, lines: _EntryLines) -> tuple[str, str, str] | None:
-    at = problem.location
-    return lines.get(at.line) if at is not None and at.file == path else None

@@ -10,7 +10,6 @@ import fnmatch
 import importlib.util
 import os
 import re
-import stat
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -112,7 +111,7 @@ class ProjectFiles:
         if folder not in self._folders:
             self._folders[folder] = os.path.realpath(f"{self._root}/{folder}")
         real = f"{self._folders[folder]}{os.sep}{name}"
-        if _is_link(real):
+        if os.path.islink(real):
             real = os.path.realpath(real)
         return real == self._real or real.startswith(self._real.rstrip(os.sep) + os.sep)
 
@@ -152,26 +151,12 @@ class ProjectFiles:
             if entry.is_dir(follow_symlinks=False):
                 if deep or depth > 0:
                     yield from self._walk(path, depth - 1, findings, deep=deep)
-            elif _is_linked_folder(entry):
+            elif entry.is_symlink() and Path(entry.path).is_dir():
                 self.searched.add(path)
                 message = f"`{path}` is a link to a folder, which is not searched for manifests"
                 findings.append(Diagnostic(code="link-not-followed", message=message, severity=Severity.WARNING))
             else:
                 yield path
-
-
-def _is_link(path: str) -> bool:
-    try:
-        return stat.S_ISLNK(os.lstat(path).st_mode)
-    except OSError:
-        return False
-
-
-def _is_linked_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_symlink() and entry.is_dir()
-    except OSError:  # a link that leads to itself
-        return False
 
 
 def _printable(path: str, findings: list[Diagnostic]) -> bool:

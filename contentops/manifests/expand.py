@@ -37,7 +37,7 @@ from contentops.manifests.values import (
     templates_in,
 )
 from contentops.model import Json, Origin, Project
-from contentops.yaml.positions import Pointer, Source, YamlDocument
+from contentops.yaml.positions import Source, YamlDocument
 
 MAX_INSTANCES: Final = 200_000
 """Most items of one file."""
@@ -165,28 +165,17 @@ def entries_of(document: YamlDocument) -> Iterator[tuple[int, Mapping[str, Any]]
             yield index, entry
 
 
-def data_paths(index: int, entry: Mapping[str, Json]) -> Iterator[tuple[Pointer, str]]:
-    """Yield the paths of data files that an entry of `items` names, each with its pointer."""
-    if "for_each" not in entry and "matrix" not in entry:
-        return
-    matrix, rows, at = entry.get("matrix"), entry.get("for_each"), ("items", index, "for_each")
-    named: dict[Pointer, Json] = {(*at, "data"): rows.get("data")} if isinstance(rows, dict) else {at: rows}
-    if isinstance(matrix, dict):
-        named |= {("items", index, "matrix", axis): values for axis, values in matrix.items()}
-    yield from ((pointer, path) for pointer, path in named.items() if isinstance(path, str))
-
-
 def expand(
     document: YamlDocument,
     below: Layers,
-    data: Mapping[Pointer, Sequence[DataRow]],
+    read: Callable[[Written, str], Sequence[DataRow] | None],
     templates: Templates,
     problems: Problems,
 ) -> Iterator[Declared]:
     """Yield every item of a manifest with its layers and combinations, one by one.
 
-    `data` has the rows of data files by their pointers (see `data_paths`); an item with a file that could not be read
-    is omitted. `templates` are those for `where`.
+    `read` returns the rows of the data file that a `for_each`, or the named axis of a `matrix`, names. It returns None
+    for a file that cannot be read, which it reports; such an item is omitted. `templates` are those for `where`.
     """
     cli = below.cli.value
     shared = merge(cli, below.variables)
@@ -195,9 +184,10 @@ def expand(
         written = Written(entry, "item", document, ("items", index))
         each = None
         if "for_each" in entry or "matrix" in entry:
-            if any(pointer not in data for pointer, _ in data_paths(index, entry)):
+            sources = _Sources(written, _label(written), read, templates, problems)
+            each = _combinations(sources, room)
+            if sources.is_unread:
                 continue
-            each = _combinations(_Sources(written, _label(written), data, templates, problems), room)
             room -= len(each)
         own = _map(written.below("vars")) if entry.get("vars") else None
         values = merged(entry, below.defaults)
@@ -240,31 +230,41 @@ class _Sources:
         self,
         item: Written,
         label: str,
-        data: Mapping[Pointer, Sequence[DataRow]],
+        read: Callable[[Written, str], Sequence[DataRow] | None],
         templates: Templates,
         problems: Problems,
     ) -> None:
         self.item = item
         self.label = label
-        self.data = data
+        self.read = read
+        self.is_unread = False
+        """Whether a data file cannot be read."""
         self.templates = templates
         self.problems = problems
         self.query = item.below("for_each") if isinstance(item.value.get("for_each"), dict) else None
         """A `for_each` that is a map."""
 
-    def written(self) -> dict[str, Written] | None:
-        """Return the written values that give the rows (under `_ROWS`) and each axis; None if one is missing."""
-        sources = {_ROWS: self.item.below("for_each")} if "for_each" in self.item.value else {}
+    def written(self) -> dict[str, Written]:
+        """Return the written values that give the rows (under `_ROWS`) and each axis."""
+        sources: dict[str, Written] = {}
+        if "for_each" in self.item.value:
+            sources[_ROWS] = self.item.below("for_each")
         if self.query is not None:
-            if "data" not in self.query.value:
-                return None
-            sources[_ROWS] = self.query.below("data")
-        if "matrix" in self.item.value:
-            matrix = self.item.below("matrix")
-            if not isinstance(matrix.value, dict) or not matrix.value:
-                return None
-            sources |= {axis: matrix.below(axis) for axis in matrix.value}
+            data = (self.query.value.get("data"), self.query.layer, self.query.document)
+            sources[_ROWS] = Written(*data, (*self.query.pointer, "data"))
+        if self.item.has("matrix"):
+            matrix = _map(self.item.below("matrix"))
+            sources |= {axis: matrix.below(axis) for axis in matrix.value} or {"matrix": matrix}
         return sources
+
+    def rows(self, axis: str, source: Written) -> Sequence[DataRow] | None:
+        """Return the rows of a `for_each` or the values of an axis; None if there are none that can be read."""
+        if isinstance(source.value, list):
+            values = enumerate(source.value)
+            return [DataRow(value, source.below(at).location, is_inline=True) for at, value in values]
+        rows = self.read(source, axis) if isinstance(source.value, str) else None
+        self.is_unread |= rows is None and isinstance(source.value, str)
+        return rows
 
     def warn_empty(self, source: Written, why: str) -> None:
         """Warn about an entry whose rows make no item."""
@@ -333,10 +333,12 @@ def _look_up(columns: Mapping[str, Json], name: str) -> Any:
 
 def _combinations(item: _Sources, room: int) -> tuple[Each, ...]:
     """Return every row with every choice from the axes, the last axis changing fastest."""
-    sources = item.written() or {}
-    rows = {name: _rows_of(source, item.data) for name, source in sources.items()}
+    sources = item.written()
+    rows = {name: item.rows(name, source) for name, source in sources.items()}
     parts = {name: part for name, part in rows.items() if part is not None}
-    refused = [_refuse_templates(source, item.label, item.problems) for source in sources.values()]
+    refused = [
+        _refuse_templates(source, item.label, item.problems) for source in sources.values() if not item.is_unread
+    ]
     if any(refused) or len(parts) < len(rows) or not rows:
         return ()
     empty = next((name for name, part in parts.items() if not part), None)
@@ -355,13 +357,6 @@ def _combinations(item: _Sources, room: int) -> tuple[Each, ...]:
     ):
         return ()
     return tuple(_each(dict(zip(parts, choice, strict=True))) for choice in itertools.product(*parts.values()))
-
-
-def _rows_of(source: Written, data: Mapping[Pointer, Sequence[DataRow]]) -> Sequence[DataRow] | None:
-    """Return the rows of a `for_each` or the values of an axis; None if it is no list and names no file."""
-    if not isinstance(source.value, list):
-        return data.get(source.pointer)
-    return [DataRow(value, source.below(at).location, is_inline=True) for at, value in enumerate(source.value)]
 
 
 def _has_room(count: int, room: int, item: _Sources) -> bool:

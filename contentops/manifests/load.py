@@ -33,8 +33,6 @@ from contentops.manifests.discover import FileError, ProjectFiles, discover
 from contentops.manifests.expand import (
     Declared,
     Layers,
-    data_paths,
-    entries_of,
     expand,
     layers,
     with_misspelt,
@@ -48,14 +46,15 @@ from contentops.manifests.values import (
     DataRow,
     Problems,
     TemplateError,
+    Written,
     in_order,
     is_template,
     misspelt,
 )
 from contentops.model import PROJECT_FILE, AcceptedTexts, Catalog, Desired, ItemId, Json, Moved, Project, Spec
 from contentops.schema_files import load_schema
-from contentops.yaml.positions import Pointer, Source, YamlDocument, finding, locate
-from contentops.yaml.read import decode, read_yaml
+from contentops.yaml.positions import Source, YamlDocument, finding, locate
+from contentops.yaml.read import read_yaml
 
 if TYPE_CHECKING:
     from contentops.manifests.render import Instance
@@ -93,7 +92,6 @@ class Loader:
         self.catalog_check = None if catalog is None else CatalogCheck(catalog)
         self.drafts = drafts
         self.files = ProjectFiles(Path(project.root))
-        self._source = functools.cache(self._text_of)
         self._read_data = functools.cache(self.files.read_data)
         self._rows_of = functools.cache(read_rows)
         self.project_source = Source(PROJECT_FILE, project.text)
@@ -109,13 +107,13 @@ class Loader:
         # A YAML file that manifests name as data is not a manifest, also where a glob for manifests matches it.
         rows = {path for result in results for path in result.data}
         rows -= {self.macros.data.path} if self.macros else set()  # a manifest that is named as macros is still one
-        results = [result for result in results if result.path not in rows]
-        later = _Later(results, self._source, self.project) if any(result.referring for result in results) else None
+        results = [result for result in results if result.source.path not in rows]
+        later = _Later(results, self.project) if any(result.referring for result in results) else None
         if later is not None:
             results = later.results(self.accepted or AcceptedTexts())
         findings += _across_files(results)
         findings += self.macros.problems if self.macros else []
-        findings += check_across(results, self._source, self.project.manifests)
+        findings += check_across(results, self.project.manifests)
         findings += check_unused(self.project, self.project_source, results)
         findings += check_environment(self.project, self.project_source, results)
         findings += _unchecked(self.project, self.catalog, results)
@@ -131,18 +129,13 @@ class Loader:
             # The pair of an item that was renamed and later removed has no effect.
             moved=tuple(entry for entry in moved if entry.new in declared),
             findings=tuple(findings),
-            manifests=tuple(result.path for result in results),
+            manifests=tuple(result.source.path for result in results),
             inputs=inputs_of(results),
             looked_at=looked_at,
             again=later.again if later is not None else None,
         )
 
     # --- files ---------------------------------------------------------------------------------------------
-
-    def _text_of(self, path: str) -> Source:
-        """Return the text of a manifest, for the excerpt of a finding; empty if the file is gone."""
-        content = self._read(path)
-        return decode(path, content if isinstance(content, bytes) else b"")[0]
 
     # --- one manifest --------------------------------------------------------------------------------------
 
@@ -160,13 +153,13 @@ class Loader:
         """Return the result of one manifest, without what uses the texts of other items."""
         content = self._read(path)
         if isinstance(content, Diagnostic):
-            return FileResult(path=path, findings=[content], complete=False)
-        result, problems = FileResult(path=path), Problems()
+            return FileResult(source=Source(path, ""), findings=[content], complete=False)
         document, findings = read_yaml(path, content)
+        result, problems = FileResult(source=document.source), Problems()
         shape = check_schema(document, "manifest")
         below = layers(self.project, self.project_source, document)
-        rows = self._rows(document, result.data, problems)
-        declared = expand(document, below, rows, self.templates, problems)
+        read = functools.partial(self._rows_at, used=result.data, problems=problems)
+        declared = expand(document, below, read, self.templates, problems)
         if self.macros and self.macros.data.exists:
             result.data.add(self.macros.data.path)
         root = document.root if isinstance(document.root, dict) else {}
@@ -202,25 +195,18 @@ class Loader:
         result.findings += in_order([*findings, *shape, *own])
         return result
 
-    def _rows(self, document: YamlDocument, used: set[str], problems: Problems) -> dict[Pointer, Sequence[DataRow]]:
-        """Return the rows of data files by the pointer to each path; `used` gets the files."""
-        rows_by_pointer: dict[Pointer, Sequence[DataRow]] = {}
-        for index, entry in entries_of(document):
-            for pointer, written in data_paths(index, entry):
-                subject, hint = "`for_each`", "paths are relative to the project root, or to the manifest's folder"
-                if pointer[2] == "matrix":
-                    subject = f"the axis `{pointer[-1]}` of `matrix`"
-                    hint += f"; an axis of one value is `[{written[:40]}]`"
-                rows, refused = self._read_rows(written, document.source.path, used, subject)
-                for problem in refused:
-                    problems.add(
-                        problem
-                        if problem.location
-                        else finding(document, problem.code, problem.message, pointer, hint=problem.hint or hint)
-                    )
-                if not refused:
-                    rows_by_pointer[pointer] = rows
-        return rows_by_pointer
+    def _rows_at(self, source: Written, axis: str, used: set[str], problems: Problems) -> list[DataRow] | None:
+        """Return the rows of the data file that a `for_each` or an axis names; None if it cannot be read."""
+        document, path = source.document, source.value
+        assert document is not None
+        subject, hint = "`for_each`", "paths are relative to the project root, or to the manifest's folder"
+        if axis:
+            subject, hint = f"the axis `{axis}` of `matrix`", f"{hint}; an axis of one value is `[{path[:40]}]`"
+        rows, refused = self._read_rows(path, document.source.path, used, subject)
+        for one in refused:
+            at = (document, one.code, one.message, source.pointer)
+            problems.add(one if one.location else finding(*at, hint=one.hint or hint))
+        return None if refused else rows
 
     def _rows_for(self, written: object, manifest: str, used: set[str]) -> list[Json]:
         """Return the rows of a data file that a template names. Raises TemplateError."""
@@ -267,7 +253,7 @@ class Loader:
 class _Later:
     """Renders the items that use texts of others, with the texts of the moment."""
 
-    def __init__(self, results: Sequence[FileResult], sources: Callable[[str], Source], project: Project) -> None:
+    def __init__(self, results: Sequence[FileResult], project: Project) -> None:
         self._results = results
         self._referring = {id_: one for result in results for id_, one in result.referring.items()}
         bare = {spec.id: spec for result in results for spec in result.specs}
@@ -277,7 +263,7 @@ class _Later:
         self._rendered: dict[ItemId, Spec] = {}
         """The items as they are known without texts, with what they read and their frames."""
         self._declared = DeclaredItems(bare, others if is_complete else None, project.preset, moved)
-        self._outputs = OutputPaths(results, sources, project.manifests)
+        self._outputs = OutputPaths(results, project.manifests)
         for spec in bare.values():
             if spec.output:
                 self._outputs.take(spec)
@@ -394,7 +380,7 @@ def make_items(
     `builtin` are names that all templates have; `rows` returns those of a data file.
     """
     for instance in _instances(result, declared, problems, builtin, templates, rows):
-        rendered = Rendered(*instance, problems).render(problems)
+        rendered = Rendered(instance, problems).render(problems)
         spec = check(rendered)
         name = spec.id if spec else rendered.values.get("id")
         if isinstance(name, str):

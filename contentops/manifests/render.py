@@ -110,7 +110,7 @@ class Referring(Struct, frozen=True):
         `problems` gets what is wrong whatever the texts are. What is wrong because of them is the item's `trouble`.
         """
         trouble, before = Problems(), problems.errors
-        rendered = Rendered(*self.instance, problems, texts).render(trouble, bare.readings)
+        rendered = Rendered(self.instance, problems, texts).render(trouble, bare.readings)
         is_whole = problems.errors == before and not trouble.errors
         # Without any of its texts, it is what was checked before.
         made = self.check(rendered) if is_whole and rendered.open != rendered.about else None
@@ -150,19 +150,10 @@ class Rendered:
     Without texts, the values that use any are left out.
     """
 
-    def __init__(
-        self,
-        declared: Declared,
-        each: Each | None,
-        scope: Scope,
-        uses: Uses,
-        problems: Problems,
-        texts: DeclaredTexts | None = None,
-    ) -> None:
+    def __init__(self, instance: Instance, problems: Problems, texts: DeclaredTexts | None = None) -> None:
         """`problems` gets the values that cannot be rendered, whatever the texts are."""
-        self.declared = declared
-        self.each = each
-        self.values = dict(declared.values)
+        self.declared, self.each, self._scope, self._uses = instance
+        self.values = dict(self.declared.values)
         """Its fields without those that could not be rendered."""
         self.failed: set[str] = set()
         """The fields that could not be rendered."""
@@ -170,13 +161,11 @@ class Rendered:
         """The starts of the digests of its variables."""
         self.readings: Mapping[str, tuple[Reading, ...]] = {}
         """What each value reads of other items, by its name with dots."""
-        self.open: frozenset[str] = uses.referring
+        self.open: frozenset[str] = self._uses.referring
         """The names, with dots, of values that use texts which cannot be used yet; `values` lacks them."""
-        self.about = None if texts is None else uses.referring
+        self.about = None if texts is None else self._uses.referring
         """The names of the values that are looked at, as the others were before; None: all."""
-        self._uses = uses
         self._texts = texts
-        self._scope = scope
         self.problems = problems
         self._done: dict[str, Any] = {}
         self._stack: list[str] = []
@@ -264,7 +253,7 @@ class Rendered:
             return
         texts, problems, self.problems = self._texts, self.problems, trouble
         if not known:
-            explorer = _Explorer(self.declared, self.each, self._scope, self._uses, problems, texts)
+            explorer = _Explorer((self.declared, self.each, self._scope, self._uses), problems, texts)
             asked = [own for own in self.declared.templates if own[0] in self.open and root_of(own[0]) in REFERRING]
             known = _every((own[0], functools.partial(explorer.readings_of, own, texts)) for own in asked)
         self.readings = known

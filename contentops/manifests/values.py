@@ -389,14 +389,11 @@ def merged(entries: Mapping[str, Json], below: Mapping[str, Json]) -> dict[str, 
     """Return the fields of a layer over those below it; only the maps in MERGED merge."""
     if not OWN_KEYS.isdisjoint(entries):
         entries = {key: value for key, value in entries.items() if key not in OWN_KEYS}
-    if entries.get(APPROVAL) is not None:
-        entries = {**entries, APPROVAL: _rule(entries[APPROVAL])}
+    if (rule := entries.get(APPROVAL)) is not None:
+        # A word is the `required` of a map, so that all forms merge.
+        rule = {"required": True, **rule} if isinstance(rule, dict) else {"required": rule}
+        entries = {**entries, APPROVAL: rule}
     return merge(entries, below, MERGED)
-
-
-def _rule(value: Json) -> Json:
-    """Return an `approval` as a map, so that all its forms merge: a word is the `required` of a map."""
-    return {"required": True, **value} if isinstance(value, dict) else {"required": value}
 
 
 Opened = tuple[str, Path, Json]

@@ -121,14 +121,10 @@ def events_of(source: Source, *, limit: int = MAX_EVENTS) -> Iterator[Any]:
     Raises StopReading if there are more events than `limit`, and the parser's own errors (see `unparsable`).
     """
     parser = parser_of(source)
-    return itertools.chain(itertools.islice(iter(parser.get_event, None), limit), _beyond(parser, source, limit))
-
-
-def _beyond(parser: Any, source: Source, limit: int) -> Iterator[Any]:
+    yield from itertools.islice(iter(parser.get_event, None), limit)
     if parser.get_event() is not None:
         message = f"the file has more than {limit:,} keys and values"
         raise StopReading(finding_at(source, "too-many-values", message, (1, 1)))
-    yield from ()
 
 
 class Place:
@@ -165,7 +161,6 @@ class Places:
         from yaml import YAMLError, events
 
         self._kinds: Any = events
-        self._ends = (events.SequenceEndEvent, events.MappingEndEvent)
         self._text = source.text
         self._anchors: dict[str, Place] = {}
         self.first: dict[int, int] = {}
@@ -187,7 +182,7 @@ class Places:
         if place.flow is not None:
             place.entries, place.keys = entries, keys
         for inner in self._events if place.flow is not None else ():
-            if type(inner) in self._ends:
+            if not isinstance(inner, self._kinds.NodeEvent):
                 # The mark of the end of a block comes later than its last value.
                 place.end = inner.end_mark.index if place.flow else last.end
                 break
