@@ -85,8 +85,6 @@ class Macros:
 class Compiled:
     """A compiled template. `names` are the variables it may use (see `templates.TextTemplate`)."""
 
-    __slots__ = ("_is_typed", "_macros", "_steps", "filename", "names", "template", "text", "tree")
-
     def __init__(
         self, text: str, macros: Macros | None = None, steps: int = MAX_STEPS, filename: str = TEMPLATE
     ) -> None:
@@ -150,10 +148,15 @@ class Compiled:
 
     def _guarded(self, lookup: Lookup, finish: Callable[[Any], Json], allowance: Allowance) -> Json:
         """Run the template within its limits and return its value after `finish`. Raises TemplateError."""
-        box = sandbox()
+        box, context = sandbox(), _Context(lookup, self._macros)
         outer, box.allowance = box.allowance, allowance
         try:
-            return finish(self._run(_Context(lookup, self._macros)))
+            value: Any = box.concat(self.template.root_render_func(context))
+            if self._is_typed:
+                value = context.vars[_RESULT]
+                # `{{ a if b }}` where b is false is null; a missing variable has another type.
+                value = None if type(value) is Undefined else box.allowance.charge(value)  # a list may repeat a text
+            return finish(value)
         except TemplateError as error:
             raise self._placed(error, error.__traceback__) from None
         except UndefinedError as error:
@@ -162,15 +165,6 @@ class Compiled:
             raise self._placed(_explain_failure(error), error.__traceback__) from None
         finally:
             box.allowance = outer
-
-    def _run(self, context: _Context) -> Any:
-        box = sandbox()
-        text = box.concat(self.template.root_render_func(context))
-        if not self._is_typed:
-            return text
-        value = context.vars[_RESULT]
-        # `{{ a if b }}` where b is false is null; a missing variable has another type. A list may have a text twice.
-        return None if type(value) is Undefined else box.allowance.charge(value)
 
     def _undefined(self, error: UndefinedError, lookup: Lookup) -> TemplateError:
         used: Any = error.args[0]
@@ -182,7 +176,10 @@ class Compiled:
             passed = self._macros is not None and not any(name in read for read in self._macros.reads.values())
             return self._placed(problem, error.__traceback__, name, passed=passed)
         roots = {each.partition(".")[0] for each in self.names}  # `inputs` may ask for this very template
-        known = next((f"`{root}`" for root in _OWNERS if root in roots and _is_same(lookup(root), owner)), "")
+        found = {root: lookup(root) for root in _OWNERS if root in roots}
+        # `item` is made again each time.
+        same = (root for root, one in found.items() if one is owner or (isinstance(owner, Lazy) and one == owner))
+        known = next((f"`{root}`" for root in same), "")
         names = tuple(owner.names if isinstance(owner, Lazy) else owner if isinstance(owner, dict) else ())
         message = f"{known} has no `{name}`" if known else f"{kind_of(owner)} has no `{name}` here"
         unset = "the item does not set it; write `default(...)` to state another value"
@@ -211,10 +208,6 @@ class Compiled:
         """Return the offset in the template at which the code failed: of a word, otherwise of its tag."""
         at = self.template.get_corresponding_lineno(trace.tb_lineno) - 1
         return at if self.text[at : at + 1].isalnum() else _tag_offset(self.text, at)
-
-
-def _is_same(value: Any, owner: Any) -> bool:
-    return value is owner or (isinstance(owner, Lazy) and value == owner)
 
 
 def _refuse_whole(value: Any) -> Json:

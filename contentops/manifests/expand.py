@@ -352,34 +352,22 @@ def _combinations(item: _Sources, room: int) -> tuple[Each, ...]:
         if not chosen:
             item.warn_empty(item.query, "its `for_each` chooses none of the rows")
         parts[_ROWS] = chosen
-    if not _has_room(math.prod(map(len, parts.values())), room, item) or (
-        len(parts) > 1 and _clash(parts, sources, item)
-    ):
-        return ()
-    return tuple(_each(dict(zip(parts, choice, strict=True))) for choice in itertools.product(*parts.values()))
-
-
-def _has_room(count: int, room: int, item: _Sources) -> bool:
-    """Return whether a file may declare `count` items, and report an error if it may not."""
+    columns = {column for row in parts.get(_ROWS, ()) for column in row.columns} if len(parts) > 1 else set()
+    twice = next((axis for axis in parts if axis and axis in columns), None)
+    count, axes = math.prod(map(len, parts.values())), "matrix" in item.item.value
     if count > room:
         others = "" if room == MAX_INSTANCES else ", with those above it"
         core = f"would become {count} items{others}, more than {MAX_INSTANCES} in one file"
-        axes = "matrix" in item.item.value
         hint = f"{'shorten an axis' if axes else 'split the data'}, or declare it in its own file"
         at = item.item.below("matrix" if axes else "for_each")
         item.problems.about(item.label, at, "too-many-items", core, key=axes, hint=hint)
-    return count <= room
-
-
-def _clash(parts: Mapping[str, Sequence[DataRow]], sources: Mapping[str, Written], item: _Sources) -> bool:
-    """Return whether an axis has the name of a column; reports it if so."""
-    columns = {column for row in parts.get(_ROWS, ()) for column in row.columns}
-    axis = next((axis for axis in parts if axis and axis in columns), None)
-    if axis is not None:
-        core = f"has `{axis}` as an axis of its `matrix` and as a column of its `for_each`"
-        hint = "rename the axis: both would be `each." + axis + "`"
-        item.problems.about(item.label, sources[axis], "each-twice", core, key=True, hint=hint)
-    return axis is not None
+    elif twice is not None:
+        core = f"has `{twice}` as an axis of its `matrix` and as a column of its `for_each`"
+        hint = f"rename the axis: both would be `each.{twice}`"
+        item.problems.about(item.label, sources[twice], "each-twice", core, key=True, hint=hint)
+    else:
+        return tuple(_each(dict(zip(parts, choice, strict=True))) for choice in itertools.product(*parts.values()))
+    return ()
 
 
 def _each(chosen: Mapping[str, DataRow]) -> Each:

@@ -8,6 +8,7 @@ makes HTML. Some filters differ from Jinja's: `int` and `float` refuse what is n
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import operator
 import re
@@ -157,8 +158,8 @@ class _Generator(CodeGenerator):
     def enter_frame(self, frame: Frame) -> None:
         """Record the names that the frame looks up."""
         super().enter_frame(frame)
-        loads = frame.symbols.loads.values()
-        sandbox().names.update(name for action, name in loads if action == "resolve" and name is not None)
+        names = (name for action, name in frame.symbols.loads.values() if action == "resolve")
+        sandbox().names.update(filter(None, names))
 
 
 def _at_characters(source: str, tokens: Iterable[tuple[int, str, str]]) -> Iterator[tuple[int, str, str]]:
@@ -247,10 +248,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if isinstance(obj, Lazy):
             return self.getattr(obj, str(argument))
         if isinstance(obj, dict | list | str | tuple | Undefined):
-            try:
+            with contextlib.suppress(TypeError, LookupError):
                 return obj[self.allowance.charge(argument)]
-            except (TypeError, LookupError):
-                pass
         return self.undefined(obj=obj, name=argument)
 
     def call(self, context: Context, called: Any, /, *args: Any, **kwargs: Any) -> Any:
