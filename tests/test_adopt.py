@@ -133,6 +133,18 @@ def test_a_file_that_cannot_be_taken_is_named_and_the_others_go_on(
     assert _is_empty(invoke, root)
 
 
+@pytest.mark.parametrize(("content", "line"), [
+    ("---\ntitle: a\na: 1\na: 2\n---\nBody\n", 4), ("---\ntitle: a\n\tb: 1\n---\nBody\n", 3),
+    ("Body\n\n<<<<<<< HEAD\na\n=======\nb\n>>>>>>> other\n", 3),
+])  # fmt: skip
+def test_a_file_that_cannot_be_taken_is_named_with_its_line(
+    project: Build, invoke: Run, content: str, line: int
+) -> None:
+    """Where an editor or a code host opens the finding."""
+    root = project({"contentops.yaml": SETTINGS, "docs/a.md": content})
+    assert f"--> docs/a.md:{line}:1" in invoke("adopt", "docs", "--yes", cwd=root).stderr
+
+
 def test_toml_is_refused_with_the_command_that_converts_it(project: Build, invoke: Run) -> None:
     """A new site of Hugo has nothing else; all files are named, and counted, and the command is said once."""
     files = {f"docs/{name}.md": f'+++\ntitle = "{name}"\n+++\nBody\n' for name in "abc"}

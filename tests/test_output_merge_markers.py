@@ -106,6 +106,7 @@ def test_a_conflict_is_a_problem(root: Path, front: str) -> None:
         path="a.md",
         file=digest_bytes(data),
         problem=f"`a.md` contains git conflict markers from line {line}; resolve the merge first",
+        problem_line=line,
     )
     assert Outputs(root).observe("a.md") == expected
     store: dict[str, str] = {}

@@ -72,8 +72,8 @@ def observed(path: str, data: bytes, digest: Digest, whole: Container[Digest]) -
     Bodies in `whole` are no unresolved merge, whatever lines they have.
     """
 
-    def unusable(why: str) -> Observed:
-        return Observed(path=path, file=digest, problem=f"{shown(path)}{why}")
+    def unusable(why: str, line: int = 1) -> Observed:
+        return Observed(path=path, file=digest, problem=f"{shown(path)}{why}", problem_line=line)
 
     try:
         text = data.decode()
@@ -85,9 +85,9 @@ def observed(path: str, data: bytes, digest: Digest, whole: Container[Digest]) -
     body = NOTHING if document.problem else digest_text(document.body)
     line = conflict_line(text)
     if line and body not in whole:
-        return unusable(f" contains git conflict markers from line {line}; resolve the merge first"), True
+        return unusable(f" contains git conflict markers from line {line}; resolve the merge first", line), True
     if document.problem:
-        return unusable(f": {document.problem}; {CORRECT}"), not line
+        return unusable(f": {document.problem}; {CORRECT}", document.problem_line), not line
     if nests_too_deep(document.body):
         return unusable(" nests lists or quotations deeper than a reader can follow; flatten them"), not line
     file = Observed(

@@ -56,6 +56,7 @@ class MarkdownFile(Struct, frozen=True, kw_only=True):
     body: str = ""
     problem: str = ""
     """Why the front matter cannot be read, or empty."""
+    problem_line: int = 1
 
     @property
     def owner(self) -> str:
@@ -102,6 +103,7 @@ def split(text: str) -> MarkdownFile:
         title=clean_title(title or ""),
         body=clean_body(text[parsed.body :]),
         problem=parsed.problem,
+        problem_line=parsed.problem_line,
     )
 
 
@@ -169,6 +171,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     end: int = 0
     body: int = 0
     problem: str = ""
+    problem_line: int = 1
 
 
 def parts(text: str) -> Parts:
@@ -187,16 +190,25 @@ def parts(text: str) -> Parts:
     start = opened.end()
     closed = FRONT_END.search(text, start)
     line = text.count("\n", 0, start)
-    block, problem = Block(), f"front matter starts on line {line} and never ends; close it with a line `---`"
+    block, problem, at = Block(), f"front matter starts on line {line} and never ends; close it with a line `---`", line
     if closed:
-        block, problem = _read(text[start : closed.start()], line + 1)
+        block, problem, at = _read(text[start : closed.start()], line + 1)
     if line > 1 and not block.values:
         return Parts(newline=newline, body=first)
     if not closed:
-        return Parts(newline=newline, body=first, problem=problem)
+        return Parts(newline=newline, body=first, problem=problem, problem_line=at)
     body = min(closed.end() + 1, len(text))
     end = closed.start()
-    return Parts(newline=newline, block=block, fenced=True, start=start, end=end, body=body, problem=problem)
+    return Parts(
+        newline=newline,
+        block=block,
+        fenced=True,
+        start=start,
+        end=end,
+        body=body,
+        problem=problem,
+        problem_line=at,
+    )
 
 
 def looks_like_front_matter(body: str) -> bool:
@@ -204,20 +216,22 @@ def looks_like_front_matter(body: str) -> bool:
     return any(sign.match(body) for sign in (FRONT, _TOML, _JSON))
 
 
-def _read(text: str, first_line: int) -> tuple[Block, str]:
+def _read(text: str, first_line: int) -> tuple[Block, str, int]:
+    """Return the block; otherwise an empty one, why it cannot be read, and on which line."""
     if len(text) > MAX_FRONT_MATTER:
-        return Block(), f"front matter is longer than {MAX_FRONT_MATTER:,} characters"
+        return Block(), f"front matter is longer than {MAX_FRONT_MATTER:,} characters", first_line
     try:
         block = read_mapping(text, first_line=first_line)
     except YamlProblem as problem:
-        return Block(), f"front matter cannot be read on line {problem.line}: {problem.message}"
+        return Block(), f"front matter cannot be read on line {problem.line}: {problem.message}", problem.line
     if isinstance(block.values.get(title_key := _title_key(block.values)), dict | list):
-        return Block(), f"the front matter key `{title_key}` is not text"
+        return Block(), f"the front matter key `{title_key}` is not text", first_line
     seen: dict[str, str] = {}
     for key in block.values:
         if (other := seen.setdefault(key.casefold(), key)) != key:
-            return Block(), f"the front matter has `{other}` and `{key}`, which sites read as one key; keep one of them"
-    return block, ""
+            why = f"the front matter has `{other}` and `{key}`, which sites read as one key; keep one of them"
+            return Block(), why, first_line
+    return block, "", 1
 
 
 def _title_key(values: Collection[str]) -> str:

@@ -374,6 +374,7 @@ class Observed(Struct, frozen=True, kw_only=True, gc=False):
     """Why the file cannot be used (not UTF-8, broken front matter, an unresolved merge, a pointer), or empty.
 
     It names the path and says what to do."""
+    problem_line: int = 1
     owner: str = ""
     """The item id its provenance block names, or empty."""
     provenance: Mapping[str, Json] = field(default_factory=dict)

@@ -479,7 +479,8 @@ def _refusal(file: Observed, owned: Mapping[str, tuple[str, str]], spellings: di
         return _not_adopted(path, "does not exist")
     if file.problem:
         hint = _CONVERT if TOML in file.problem else ""
-        return Diagnostic(code="not-adopted", message=file.problem, location=Location(path), hint=hint)
+        location = Location(path, file.problem_line)
+        return Diagnostic(code="not-adopted", message=file.problem, location=location, hint=hint)
     return None
 
 

@@ -205,7 +205,8 @@ def _findings_of(
     except OutputError as error:
         return (Diagnostic(code=error.code, message=subject + error.message, location=Location(path), hint=error.hint),)
     if file.problem:
-        return (Diagnostic(code=OutputError.code, message=subject + file.problem, location=Location(path)),)
+        location = Location(path, file.problem_line)
+        return (Diagnostic(code=OutputError.code, message=subject + file.problem, location=location),)
     findings = [*check_text(spec.checks, checked_text(text, path), exists)]
     if commands and spec.checks.commands is not None:
         from contentops.execution.commands import run_commands
