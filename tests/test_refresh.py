@@ -204,6 +204,8 @@ def test_keep_records_a_changed_request_and_leaves_both_sides(tmp_path: Path, *,
         harness.edit("out/one.md", "Closing", "MINE")
     harness.write("content/blog.yaml", blog("one", "two", year=2027))
     before, paid = harness.read("out/one.md"), harness.api.credits
+    (note,) = harness.plan(refresh=True, select=("one",), on_edit=OnEdit.KEEP).notes
+    assert ("blocks the next save" in note.hint, "leaves both" in note.hint) == (edited, not edited)
     assert results(harness.apply(refresh=True, select=("one",), on_edit=OnEdit.KEEP)) == {"one": "done"}
     assert (harness.read("out/one.md"), harness.api.credits) == (before, paid)
     assert harness.api.contents[harness.record("one").content_id].body == THEIRS

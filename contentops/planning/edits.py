@@ -354,13 +354,15 @@ def _way(item: ItemSides) -> str:
     """Return what to do about an edit in WriterzRoom."""
     id_, edited = item.spec.id, f"{_where(item)} was edited in WriterzRoom"
     way = f"`contentops pull {id_}` writes it into the file"
+    kept = "leaves both as they are and generates nothing"
     if item.file.exists and not is_saved(item):
+        kept = "generates nothing, and blocks the next save until `overwrite` saves the file over it"
         edited, way = f"`{item.file.path}` was changed, and {edited}", "put what you need into the file"
     elif protects_text(item):
         way = f"apply `protected: false`, then {way}"
     choice = "`--on-edit overwrite` saves the file over it"
     if not item.keeps_text and not item.is_protected:
-        choice = "`--on-edit keep` leaves both as they are and generates nothing, `overwrite` generates over it"
+        choice = f"`--on-edit keep` {kept}; `overwrite` generates over it"
     return f"{edited}; `contentops diff {id_} --remote` shows it; {way}; {choice}"
 
 
