@@ -86,9 +86,9 @@ class Diagnostic(Struct, frozen=True, kw_only=True):
     (empty if there is none, or a very long one) and `width` how many characters the caret line underlines.
     """
 
+    severity: Annotated[Severity, Meta(description="Only an error stops a command.")] = Severity.ERROR
     code: Annotated[str, Meta(examples=["unknown-input"], description="Stable, in kebab case.")]
     message: Annotated[str, Meta(description="What is wrong, and where.")]
-    severity: Annotated[Severity, Meta(description="Only an error stops a command.")] = Severity.ERROR
     location: Annotated[Location | None, Meta(description="The location; null if the finding has no file.")] = None
     excerpt: Annotated[str, Meta(description="The source line, or empty.")] = ""
     width: Annotated[int, Meta(ge=0, description="How many characters of the line to underline.")] = 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct, field
@@ -21,6 +22,8 @@ HIGHEST_PRICE = 10**8
 
 Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
 """Such as `EUR`."""
+Amount = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?$", max_length=40)]
+"""Money in units of its currency, a decimal as JSON has it: `0.0003085`."""
 _Number = Annotated[int, Meta(ge=0, le=MOST)]
 _Price = Annotated[int, Meta(ge=0, le=HIGHEST_PRICE * MILLION)]
 
@@ -119,6 +122,37 @@ class TokenSum(Struct, frozen=True, kw_only=True):
         return bool(self.input or self.output)
 
 
+class TokenCounts(Struct, frozen=True, kw_only=True, gc=False):
+    """The tokens of several texts."""
+
+    input: Annotated[int, Meta(ge=0, description="Tokens of prompts.")]
+    output: Annotated[int, Meta(ge=0, description="Tokens of answers.")]
+
+
+class WrittenSum(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The keys that JSON documents have for a sum of tokens."""
+
+    tokens: Annotated[
+        TokenCounts | None,
+        Meta(
+            description="The tokens of the models whose answers arrived in this run, also of failed jobs. Absent: not "
+            "known."
+        ),
+    ] = None
+    money: Annotated[
+        Mapping[Currency, Amount],
+        Meta(description="What these tokens cost, by currency, as exact decimals. Absent: no `price`."),
+    ] = {}
+    tokens_unknown: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Texts of a model that are not in `tokens`, because its server did not say them. Absent: none.",
+        ),
+    ] = 0
+    unpriced: Annotated[int, Meta(ge=1, description="Texts in `tokens` that are not in `money`. Absent: none.")] = 0
+
+
 def sum_tokens(texts: Iterable[PaidTokens | None]) -> TokenSum:
     """Add up the tokens and their cost over `texts`; an entry is None if the tokens of that text are not known."""
     read = wrote = unknown = unpriced = 0
@@ -165,6 +199,16 @@ def exact(amount: int) -> str:
 def exact_money(money: Mapping[str, int]) -> dict[str, str]:
     """Return amounts by currency as decimal numbers."""
     return {currency: exact(amount) for currency, amount in money.items()}
+
+
+def counted(amount: str) -> int:
+    """Return a decimal number as money that this module counts, without a smaller rest: the reverse of `exact`."""
+    return int(Decimal(amount).scaleb(12))
+
+
+def counted_money(money: Mapping[str, str]) -> dict[str, int]:
+    """Return decimal numbers by currency as amounts."""
+    return {currency: counted(amount) for currency, amount in money.items()}
 
 
 # --- the most tokens of a text: the bundled server keeps to it, and a plan prices it -------------------------

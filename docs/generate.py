@@ -27,7 +27,6 @@ if str(ROOT) not in sys.path:
 from contentops.cli.entry import cli  # noqa: E402 - the checkout comes first on the path
 from contentops.digest import PREFIX, Digest  # noqa: E402
 from contentops.documents.preset import NEUTRAL, PRESETS, Form, Rule  # noqa: E402
-from contentops.errors import Diagnostic, Location  # noqa: E402
 from contentops.manifests.render import ITEM_FIELDS  # noqa: E402
 from contentops.model import (  # noqa: E402
     REQUEST_FIELDS,
@@ -35,27 +34,26 @@ from contentops.model import (  # noqa: E402
     Approval,
     Budget,
     Event,
-    Finding,
     Guards,
     Job,
     JobState,
     Note,
     Outcome,
-    Reason,
     Record,
-    Reference,
     Saved,
 )
 from contentops.model.approval import ApprovalState, Comment  # noqa: E402
-from contentops.model.plan import Refusal, ReviewedChange, ReviewedJob, ReviewedText, TextInReview, Writer  # noqa: E402
-from contentops.model.plan_file import PlanOptions  # noqa: E402
-from contentops.model.run import KeptWords  # noqa: E402
+from contentops.model.plan import ReviewedChange, ReviewedJob, Writer  # noqa: E402
+from contentops.model.plan_file import PlanFile, PlanOptions, PlanSummary  # noqa: E402
+from contentops.model.records import FormatVersion  # noqa: E402
+from contentops.model.run import Report, RunReport  # noqa: E402
+from contentops.model.settings import Findings, MonthSpend  # noqa: E402
 from contentops.model.steps import Step, name_of  # noqa: E402
 from contentops.schema_files import load_schema  # noqa: E402
 from contentops.state.approvals import ApprovalsHeader  # noqa: E402
 from contentops.state.codec import FileHeader, Header  # noqa: E402
 from contentops.state.jobs import JobsHeader  # noqa: E402
-from contentops.tokens import PaidTokens, TokenPrice  # noqa: E402
+from contentops.tokens import TokenSum, WrittenSum  # noqa: E402
 from docs import command_reference, error_reference, template_reference  # noqa: E402
 from docs.command_reference import cell, prose  # noqa: E402
 
@@ -111,7 +109,7 @@ def pages() -> dict[str, str]:
         ),
         "schemas/adopt.schema.json": _with_mapped_keys(_read(SCHEMAS / "adopt.schema.json")),
         **{f"schemas/{name}.schema.json": _lines(name) for name in _FILES},
-        **{f"schemas/{name}.schema.json": _document(name) for name in _WRITTEN},
+        **{f"schemas/{name}.schema.json": _document(name) for name in _DOCUMENTS},
         "schemas/project.schema.json": project,
     }
 
@@ -209,7 +207,7 @@ def _setting(one: structs.FieldInfo) -> Schema:
     found = msgspec.json.schema(one.type)
     if not {"type", "enum", "anyOf"}.isdisjoint(also):
         found = {key: value for key, value in found.items() if key not in {"type", "enum", "anyOf"}}
-    default = {"default": one.default} if one.default else {}
+    default = {"default": one.default} if one.default and not one.required else {}
     return {**found, **default, **also}
 
 
@@ -332,42 +330,35 @@ def _request() -> Schema:
 
 STEP_NAMES: Final = sorted({name_of(kind) for kind in get_args(Step)})
 """The names of all steps."""
-_WRITTEN: Final[Mapping[str, Mapping[type[msgspec.Struct], tuple[str, ...]]]] = {
-    "plan": {
-        ReviewedChange: (),
-        PlanOptions: tuple(PlanOptions.__struct_fields__),
-        Note: ("items", "credits"),
-        Refusal: (),
-        TextInReview: (),
-        Writer: (),
-        Diagnostic: (),
-    },
-    "report": {Outcome: ("credits_at_most", "tokens")},
-    "event": {Event: ()},
-    "diagnostics": {Diagnostic: ()},
+_DOCUMENTS: Final[Mapping[str, type[msgspec.Struct]]] = {
+    "plan": PlanFile,
+    "report": Report,
+    "event": Event,
+    "diagnostics": Findings,
 }
-"""By the name of its schema, the types of the parts of a document, and the keys of each that may be absent.
-
-What is no field of these types, such as sums, is described in the schema file itself, and stays as it is there.
-"""
-_NESTED: Final[tuple[type[msgspec.Struct], ...]] = (
-    KeptWords,
-    Finding,
-    Location,
-    PaidTokens,
-    Reason,
-    Reference,
-    ReviewedJob,
-    ReviewedText,
-    TokenPrice,
-)
-"""The types that these have."""
+"""By the name of its schema, the type of a document; the schema file itself has the title and the description."""
+_ABSENT: Final[Mapping[type[msgspec.Struct], tuple[str, ...]]] = {
+    PlanFile: ("writer", "spent", "approves"),
+    PlanOptions: PlanOptions.__struct_fields__,
+    PlanSummary: ("credits_worst",),
+    Note: ("items", "credits"),
+    Outcome: ("credits_at_most",),
+    RunReport: ("credits_at_most", "credits_unknown"),
+}
+"""The keys that may be absent, beside those that a type omits."""
+_SEALED: Final = {Budget, MonthSpend, Writer}
+"""The types whose other keys are refused."""
 _CLOSED: Final = {JobState.NEVER, JobState.GIVEN_UP, JobState.SETTLED}
+_APPROVAL: Final[Schema] = {"enum": [state for state in ApprovalState if state is not ApprovalState.NONE]}
 _NARROWER: Final[Mapping[type[msgspec.Struct], Mapping[str, Schema]]] = {
+    PlanFile: {"approves": {"minItems": 1}},
+    PlanSummary: {"approvals": {"propertyNames": _APPROVAL}},
+    MonthSpend: {"credits_unsure": {"minimum": 1}},
     Outcome: {"credits_at_most": {"const": True}, "steps": {"items": {"enum": STEP_NAMES}}},
+    RunReport: {"credits_at_most": {"const": True}},
     ReviewedChange: {
         "steps": {"items": {"enum": STEP_NAMES}},
-        "approval": {"enum": [state for state in ApprovalState if state is not ApprovalState.NONE]},
+        "approval": _APPROVAL,
         "waits": {"items": {"allOf": [{"$ref": "#/$defs/Reference"}, {"required": ["wait"]}]}},
     },
     ReviewedJob: {"state": {"enum": [state for state in JobState if state not in _CLOSED]}},
@@ -376,51 +367,60 @@ _NARROWER: Final[Mapping[type[msgspec.Struct], Mapping[str, Schema]]] = {
 
 
 def _document(name: str) -> str:
-    """Return the schema of what a command prints, with the parts that are types of the program."""
-    kinds = _WRITTEN[name]
+    """Return the schema of what a command prints, from its type."""
+    kind = _DOCUMENTS[name]
     schema = json.loads(_read(SCHEMAS / f"{name}.schema.json"))
-    _, found = msgspec.json.schema_components([*kinds])
-    types = {kind.__name__: kind for kind in (*_NESTED, *kinds)}
+    head = {key: schema[key] for key in ("$schema", "$id", "title", "description")}
+    _, found = msgspec.json.schema_components([kind, *([WrittenSum] if kind is Report else [])])
+    types = {one.__name__: one for one in _structs(msgspec.inspect.type_info(kind))}
     parts = {
-        part: _part(types[part], one, kinds.get(types[part], ())) if part in types else _without_default(one)
-        for part, one in found.items()
+        part: _part(types[part], one, found) if part in types else _without_default(one) for part, one in found.items()
     }
-    if name == "event":
-        event = parts.pop("Event")
-        first = schema["properties"]["format_version"]
-        schema |= {"required": ["format_version", *event["required"]]}
-        schema["properties"] = {"format_version": first, **event["properties"]}
-    if "Outcome" in parts:
-        # The sum of tokens is written as these keys.
-        total = {key: {"$ref": f"#/definitions/{key}"} for key in ("tokens", "money", "tokens_unknown", "unpriced")}
-        outcome = parts["Outcome"]
-        parts["Outcome"] = {**outcome, "properties": {**outcome["properties"], **total}}
-    for unused in ("TokenSum", "ApprovalState", "JobState"):
-        parts.pop(unused, None)
-    if parts:
-        schema["definitions"] |= {part.lower(): one for part, one in parts.items()}
-    return re.sub(r"#/\$defs/(\w+)", lambda found: f"#/definitions/{found[1].lower()}", _json(schema))
+    top = parts.pop(kind.__name__)
+    if kind is Event:
+        version = msgspec.json.schema(FormatVersion)
+        keys = {"format_version": version, **top["properties"]}
+        top = {**top, "required": ["format_version", *top["required"]], "properties": keys}
+    definitions = {part.lower(): one for part, one in parts.items() if f'"#/$defs/{part}"' in _json({**top, **parts})}
+    whole = {**head, **top, **({"definitions": definitions} if definitions else {})}
+    return re.sub(r"#/\$defs/(\w+)", lambda found: f"#/definitions/{found[1].lower()}", _json(whole))
 
 
-def _part(kind: type[msgspec.Struct], schema: Schema, absent: tuple[str, ...]) -> Schema:
-    """Return the schema of a part of a document; `absent` may be left out, as every default of some types."""
-    omits = kind.__struct_config__.omit_defaults
+def _structs(info: Any) -> Iterator[type[msgspec.Struct]]:
+    """Yield the types of structs in a type, itself included."""
+    if isinstance(info, msgspec.inspect.StructType):
+        yield info.cls
+    for name in getattr(info, "__struct_fields__", ()):
+        value = getattr(info, name)
+        for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, msgspec.inspect.Type | msgspec.inspect.Field):
+                yield from _structs(one)
+
+
+def _part(kind: type[msgspec.Struct], schema: Schema, all_parts: Mapping[str, Schema]) -> dict[str, Any]:
+    """Return the schema of a part of a document; what its type omits may be absent, and so may keys of `_ABSENT`."""
+    omits, absent = kind.__struct_config__.omit_defaults, _ABSENT.get(kind, ())
     keys: dict[str, Schema] = dict(_without_default(schema)["properties"])
     required = []
     for one in structs.fields(kind):
         key = one.encode_name
-        if not omits or one.required:
-            required += [key] if key not in absent else []
-        elif one.default is None:
+        if one.type is TokenSum:
+            # It is written as these keys.
+            del keys[key]
+            keys |= _part(WrittenSum, all_parts["WrittenSum"], all_parts)["properties"]
+            continue
+        if key not in absent and (not omits or one.required):
+            required.append(key)
+        elif one.default is None and kind is not PlanOptions:
             # The file leaves the key out.
             (kept, _) = keys[key]["anyOf"]
             keys[key] = {"description": keys[key]["description"], **kept}
-        elif one.default is False:
+        elif one.default is False and omits:
             keys[key] = {"description": keys[key]["description"], "const": True}
         if more := _NARROWER.get(kind, {}).get(key):
             # What stands next to a `$ref` does not count.
             keys[key] = {**{word: said for word, said in keys[key].items() if word != "$ref"}, **more}
-    sealed = {"additionalProperties": False} if kind is Writer else {}
+    sealed = {"additionalProperties": False} if kind in _SEALED else {}
     return {"type": "object", **sealed, **({"required": required} if required else {}), "properties": keys}
 
 

@@ -8,6 +8,7 @@ import pytest
 from contentops.ci.git import GitFailed
 from contentops.errors import StateError, UsageError
 from contentops.model import Budget
+from contentops.model.settings import NO_BUDGET
 from contentops.operations.opening import open_project
 from contentops.operations.plan import plan
 from contentops.planning.sides import Choice
@@ -382,9 +383,9 @@ def test_the_servers_are_not_lost_among_many_settings(invoke: Run, pull: Any) ->
 
 
 @pytest.mark.parametrize(("budget", "words"), [
-    (Budget(), ", no budget"),
+    (NO_BUDGET, ", no budget"),
     (Budget(credits_per_apply=200, items_per_apply=1), ", budget 200 credits and 1 item"),
-    (Budget(items_per_apply=1000), ", budget 1,000 items"),
+    (Budget(credits_per_apply=None, items_per_apply=1000), ", budget 1,000 items"),
 ])  # fmt: skip
 def test_every_plan_names_server_environment_and_budget(budget: Budget, words: str) -> None:
     """At its top."""

@@ -27,7 +27,7 @@ from contentops.operations.workspace import read_manifest, validate, write_manif
 from contentops.planning.sides import Choice
 from contentops.reporting.diagnostics import checks_json, checks_text, diagnostics_json, diagnostics_text
 from contentops.reporting.layout import unpainted
-from contentops.reporting.plan_json import summary_json
+from contentops.reporting.plan_json import summary_of, written
 from contentops.reporting.plan_text import plan_text
 from contentops.sanitize import bounded, clip, json_text, visible_lines
 
@@ -124,7 +124,8 @@ def _plan(desk: Desk, arguments: Mapping[str, Any]) -> ToolAnswer:
     flags = [f"--{option} {shlex.quote(value)}" for option, values in chosen.items() for value in values]
     words = f"{diagnostics_text(plan.findings)}\n{plan_text(plan, verbose=False, flags=flags)}"
     changes = [{"id": one.id, "action": one.action, "credits": one.credits, "file": one.target} for one in plan.changes]
-    values: dict[str, Json] = {"summary": summary_json(plan), "total": len(changes), "changes": changes[:MOST]}
+    summary = written(summary_of(plan))
+    values: dict[str, Json] = {"summary": summary, "total": len(changes), "changes": changes[:MOST]}
     return ToolAnswer(words=f"{words}\nOnly a person applies it. {DATA}", values=values)
 
 

@@ -21,7 +21,7 @@ from contentops.manifests.discover import FileError, ProjectFiles
 from contentops.manifests.schema import Violation, check_schema
 from contentops.model import BASE, PROJECT_FILE, ApiSettings, Budget, Disclosure, Guards, Project, ReviewSettings
 from contentops.schema_files import load_schema
-from contentops.tokens import MILLION, TokenPrice
+from contentops.tokens import MILLION, TokenPrice, counted, exact
 from contentops.yaml.positions import Pointer, YamlDocument, finding
 from contentops.yaml.read import masked, read_yaml
 from contentops.yaml.syntax import JINJA, UNWANTED, plain_scalar
@@ -429,7 +429,9 @@ def read_price(stated: Mapping[str, Any]) -> TokenPrice | None:
 def read_budget(stated: Mapping[str, Any], price: TokenPrice | None) -> Budget:
     """Return the budget of an environment, its money in the currency of the price."""
     currency = price.currency if price is not None and any(stated.get(key) is not None for key in _MONEY) else ""
-    return msgspec.convert({**stated, "currency": currency}, Budget, strict=False)
+    money = {key: exact(counted(str(stated[key]))) for key in _MONEY if stated.get(key) is not None}
+    limits = {**dict.fromkeys(("credits_per_apply", "items_per_apply")), **stated, **money, "currency": currency}
+    return msgspec.convert(limits, Budget, strict=False)
 
 
 def _check_budget(layer: _Layer) -> Iterator[Violation]:

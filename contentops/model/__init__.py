@@ -70,6 +70,7 @@ from contentops.model.settings import (
     Checked,
     CheckedFile,
     Checks,
+    CountedMonth,
     Finding,
     FrontMatterSchema,
     Grounded,

@@ -14,7 +14,7 @@ from contentops.digest import NOTHING, Digest, digest_json
 from contentops.errors import Diagnostic, Location
 from contentops.model.approval import NO_APPROVAL, NO_APPROVALS, ApprovalRule, Approvals, Disclosure
 from contentops.model.records import ItemId, Json, Observed
-from contentops.model.settings import NO_CHECKS, ApiSettings, Budget, Checks, Guards, ReviewSettings
+from contentops.model.settings import NO_BUDGET, NO_CHECKS, ApiSettings, Budget, Checks, Guards, ReviewSettings
 from contentops.pricing import Price, price_of_request
 from contentops.tokens import TokenPrice
 
@@ -155,7 +155,7 @@ class Project(Struct, frozen=True, kw_only=True):
     api: ApiSettings = field(default_factory=ApiSettings)
     ledger: str = ""
     """The address of the shared PostgreSQL ledger; empty: none."""
-    budget: Budget = field(default_factory=Budget)
+    budget: Budget = NO_BUDGET
     guards: Guards = field(default_factory=Guards)
     price: TokenPrice | None = None
     """The price of a model's tokens; None: not stated."""

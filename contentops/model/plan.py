@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 from typing import Annotated
 
 from msgspec import Meta, Struct, convert, field, to_builtins
@@ -23,7 +22,7 @@ from contentops.model.desired import (
     Spec,
 )
 from contentops.model.records import Count, ItemId, Job, JobState, Json, Observed, Record, Remote, RequestId
-from contentops.model.settings import Budget, MonthSpend, as_counted
+from contentops.model.settings import NO_BUDGET, Budget, MonthSpend
 from contentops.model.steps import (
     Acknowledge,
     Collect,
@@ -38,13 +37,20 @@ from contentops.model.steps import (
     Write,
     name_of,
 )
-from contentops.tokens import Currency, PaidTokens, add_money, exact_money
+from contentops.tokens import Amount, Currency, PaidTokens, add_money, counted_money, exact_money
 
 Word = Annotated[str, Meta(pattern="^[a-z0-9-]+$")]
 """A word in kebab case."""
 _StepName = Annotated[str, Meta(pattern="^[a-z ]+$")]
-_FileDigest = Annotated[Digest, Meta(pattern="^(sha256:[0-9a-f]{64})?$")]
-_Amount = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?$", max_length=40)]
+CreditsAtMost = Annotated[
+    bool,
+    Meta(
+        description="Whether the credits are an upper bound, because the inputs of a screenplay state no pages. "
+        "Absent: they are exact."
+    ),
+]
+FileDigest = Annotated[Digest, Meta(pattern="^(sha256:[0-9a-f]{64})?$")]
+"""The digest of a file or a request, or empty."""
 
 
 class Action(enum.StrEnum):
@@ -321,7 +327,7 @@ class ReviewedJob(Struct, frozen=True, kw_only=True, omit_defaults=True):
     request_id: Annotated[RequestId, Meta(description="The id of the submit.")]
     job_id: Annotated[str, Meta(description="The server's id for it, or empty.")]
     state: Annotated[JobState, Meta(description="How far the job is.")]
-    digest: Annotated[_FileDigest, Meta(description="The digest of its request.")]
+    digest: Annotated[FileDigest, Meta(description="The digest of its request.")]
     error: Annotated[str, Meta(description="The server's words, or empty.")]
     submitted_at: Annotated[str, Meta(description="When it was ordered (UTC). Absent: not known.")] = ""
 
@@ -333,10 +339,10 @@ class ReviewedText(Struct, frozen=True, kw_only=True):
         str, Meta(description="The environment of the text; empty: the project without an environment.")
     ]
     path: Annotated[str, Meta(description="The file of the text in that environment.")]
-    expects: Annotated[_FileDigest, Meta(description="The digest of that file.")]
-    body: Annotated[_FileDigest, Meta(description="The digest of that file without its front matter.")]
+    expects: Annotated[FileDigest, Meta(description="The digest of that file.")]
+    body: Annotated[FileDigest, Meta(description="The digest of that file without its front matter.")]
     generated: Annotated[
-        _FileDigest, Meta(description="The digest of the generated body; it differs from `body` if a person edited it.")
+        FileDigest, Meta(description="The digest of the generated body; it differs from `body` if a person edited it.")
     ]
     generated_at: Annotated[str, Meta(description="When a job made it (UTC).")]
     carries: Annotated[
@@ -356,22 +362,16 @@ class ReviewedChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
     names: Annotated[tuple[_StepName, ...], Meta(description="The remaining steps, in order.")] = field(name="steps")
     credits: Annotated[Count, Meta(description="Its cost.")]
     credits_worst: Annotated[Count, Meta(description="Its highest cost, if every allowed retry is needed.")]
-    credits_at_most: Annotated[
-        bool,
-        Meta(
-            description="Whether the credits are an upper bound, because the inputs of a screenplay state no "
-            "pages. Absent: they are exact."
-        ),
-    ] = False
+    credits_at_most: CreditsAtMost = False
     exact_money: Annotated[
-        Mapping[Currency, _Amount],
+        Mapping[Currency, Amount],
         Meta(
             description="The most that models may cost, by currency, as exact decimals. Absent: no model, or no "
             "`price`."
         ),
     ] = field(name="money_at_most", default_factory=dict)
     exact_money_worst: Annotated[
-        Mapping[Currency, _Amount], Meta(description="The same with every retry that `checks` allow.")
+        Mapping[Currency, Amount], Meta(description="The same with every retry that `checks` allow.")
     ] = field(name="money_worst", default_factory=dict)
     tokens: Annotated[PaidTokens | None, Meta(description="The most tokens of one generation. Absent: no model.")] = (
         field(name="tokens_at_most", default=None)
@@ -383,17 +383,17 @@ class ReviewedChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
     target: Annotated[str, Meta(description="The file that will be written.")]
     source: Annotated[str, Meta(description="The recorded file, if it differs from `target`.")]
     renamed_from: Annotated[ItemId | None, Meta(description="The old id.")]
-    digest: Annotated[_FileDigest, Meta(description="The digest of the request; empty for an orphan.")]
+    digest: Annotated[FileDigest, Meta(description="The digest of the request; empty for an orphan.")]
     publish_on: Annotated[str, Meta(description="The day it is due. Absent: none.")] = ""
-    record_digest: Annotated[_FileDigest, Meta(description="The digest of the record before the change, or empty.")] = (
+    record_digest: Annotated[FileDigest, Meta(description="The digest of the record before the change, or empty.")] = (
         field(name="record")
     )
-    file_digest: Annotated[_FileDigest, Meta(description="The digest of the file before the change, or empty.")] = (
-        field(name="file")
+    file_digest: Annotated[FileDigest, Meta(description="The digest of the file before the change, or empty.")] = field(
+        name="file"
     )
-    body: Annotated[_FileDigest, Meta(description="The digest of that file without its front matter.")]
+    body: Annotated[FileDigest, Meta(description="The digest of that file without its front matter.")]
     remote_body: Annotated[
-        _FileDigest, Meta(description="The digest of the text that a refresh found on the server, or empty.")
+        FileDigest, Meta(description="The digest of the text that a refresh found on the server, or empty.")
     ] = field(name="remote")
     front: Annotated[Mapping[str, Json], Meta(description="Front matter keys to write; null removes the key.")]
     title: Annotated[str | None, Meta(description="The title to write, if the manifest sets one.")]
@@ -421,18 +421,18 @@ class ReviewedChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
         ),
     ] = ()
     frame: Annotated[
-        _FileDigest, Meta(description="If the item waits: the digest of its request, with placeholders for the texts.")
+        FileDigest, Meta(description="If the item waits: the digest of its request, with placeholders for the texts.")
     ] = NOTHING
 
     @property
     def money(self) -> dict[str, int]:
         """Return the same as `Change.money`."""
-        return {currency: as_counted(Decimal(amount)) for currency, amount in self.exact_money.items()}
+        return counted_money(self.exact_money)
 
     @property
     def money_worst(self) -> dict[str, int]:
         """Return the same as `Change.money_worst`."""
-        return {currency: as_counted(Decimal(amount)) for currency, amount in self.exact_money_worst.items()}
+        return counted_money(self.exact_money_worst)
 
     @property
     def has_no_price(self) -> bool:
@@ -463,8 +463,8 @@ class Note(Struct, frozen=True, kw_only=True):
     """A note of a plan that is no change, such as an orphan."""
 
     kind: Annotated[Word, Meta(description="In kebab case.")]
-    message: Annotated[str, Meta(description="The note in words.")]
     id: Annotated[ItemId | None, Meta(description="The item, or empty.")] = None
+    message: Annotated[str, Meta(description="The note in words.")]
     hint: Annotated[str, Meta(description="What to do, or empty.")] = ""
     items: Annotated[
         tuple[ItemId, ...],
@@ -501,25 +501,32 @@ class Writer(Struct, frozen=True, kw_only=True):
 class PlanFacts(Struct, frozen=True, kw_only=True):
     """The common part of a plan and a plan file, with the sums over their changes."""
 
-    project: str
-    environment: str
-    server: str
-    writer: Writer | None = None
-    """Who writes its texts; None: the server, without a model of the settings."""
-    budget: Budget = Budget()
-    """What applies may spend."""
-    spent: MonthSpend | None = None
-    """What was spent this month; None where no budget asks for it, or the plan costs nothing."""
-    lineage: str
-    changes: tuple[AnyChange, ...] = ()
-    """Sorted by id, without items that need nothing."""
-    notes: tuple[Note, ...] = ()
-    refusals: tuple[Refusal, ...] = ()
-    findings: tuple[Diagnostic, ...] = field(name="diagnostics", default=())
-    id: str = ""
-    """Digest of the changes: names the plan in records."""
-    approves: tuple[TextInReview, ...] = ()
-    """The texts that whoever approves the pull request of the plan approves with it; none elsewhere."""
+    project: Annotated[str, Meta(description="The project's name.")]
+    environment: Annotated[str, Meta(description="The environment, or empty.")]
+    server: Annotated[str, Meta(description="Scheme, host and port, or `local`.")]
+    writer: Annotated[
+        Writer | None, Meta(description="The model of the settings that writes the texts; absent without one.")
+    ] = None
+    budget: Annotated[Budget, Meta(description="Limits of what applies spend.")] = NO_BUDGET
+    spent: Annotated[
+        MonthSpend | None,
+        Meta(
+            description="What all environments have spent this month; absent if no budget limits a month, or the plan "
+            "costs nothing."
+        ),
+    ] = None
+    lineage: Annotated[str, Meta(description="Identifies the state the plan starts from.")]
+    changes: Annotated[tuple[AnyChange, ...], Meta(description="Sorted by id, without items that are up to date.")] = ()
+    notes: Annotated[tuple[Note, ...], Meta(description="Notes that are not changes.")] = ()
+    refusals: Annotated[tuple[Refusal, ...], Meta(description="The guards that would refuse an apply.")] = ()
+    findings: Annotated[tuple[Diagnostic, ...], Meta(description="Warnings and notes about the manifests.")] = field(
+        name="diagnostics", default=()
+    )
+    id: Annotated[str, Meta(description="The digest of its changes; records name the plan by it.")] = ""
+    approves: Annotated[
+        tuple[TextInReview, ...],
+        Meta(description="Changed texts of a pull request that wait for approval; absent: none."),
+    ] = ()
 
     @property
     def credits(self) -> int:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Annotated
 
-from msgspec import Meta, Struct, ValidationError, convert
+from msgspec import Meta, Struct, ValidationError, convert, field
 
 from contentops.digest import Digest, digest_json
 from contentops.errors import Diagnostic, InputError, Refused
 from contentops.model.approval import ApprovalState
 from contentops.model.desired import OnEdit, OnSourceChange
-from contentops.model.plan import Plan, PlanFacts, ReviewedChange
-from contentops.model.records import Count, ItemId, Json
-from contentops.model.settings import MonthSpend
+from contentops.model.plan import Action, CreditsAtMost, FileDigest, Plan, PlanFacts, ReviewedChange
+from contentops.model.records import Count, FormatVersion, ItemId, Json
+from contentops.tokens import Amount, Currency
 
-_MOST_MONEY = Decimal(10) ** 15
+_Some = Annotated[int, Meta(ge=1)]
 FORMAT_VERSION = "1.0"
 """Of plan files; one of another format is not read."""
 CHECKSUM = "checksum"
@@ -44,29 +43,62 @@ class PlanOptions(Struct, frozen=True, kw_only=True):
     ] = None
 
 
-class PlanCounts(Struct, frozen=True, kw_only=True):
-    """The counts in a plan file that cannot be computed from its changes."""
+class PlanSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The sums of a plan's changes, as plan files and reports have them."""
 
-    unchanged: Count
-    approvals: Mapping[ApprovalState, Count] = {}
+    has_changes: Annotated[bool, Meta(description="Whether the plan has any change.")] = field(name="changes")
+    credits: Annotated[Count, Meta(description="The cost of the plan.")]
+    credits_worst: Annotated[Count, Meta(description="The highest cost, with every retry that `checks` allow.")]
+    credits_at_most: CreditsAtMost = False
+    exact_money: Annotated[
+        Mapping[Currency, Amount],
+        Meta(description="The most that models may cost, by currency. Absent: no model, or no `price`."),
+    ] = field(name="money_at_most", default_factory=dict)
+    exact_money_worst: Annotated[
+        Mapping[Currency, Amount], Meta(description="The same with every retry that `checks` allow.")
+    ] = field(name="money_worst", default_factory=dict)
+    submits: Annotated[Count, Meta(description="How many submits it pays for.")]
+    unchanged: Annotated[Count, Meta(description="Items that are up to date.")]
+    approvals: Annotated[
+        Mapping[ApprovalState, _Some],
+        Meta(description="How many texts are in each approval state; absent without approvals."),
+    ] = {}
+    not_promoted: Annotated[
+        _Some, Meta(description="How many texts wait for approval before they are promoted; absent: none.")
+    ] = 0
+    refused: Annotated[bool, Meta(description="Whether a guard would refuse the plan.")]
+    actions: Annotated[
+        Mapping[Action, _Some],
+        Meta(description="How many changes of each action; actions that do not occur are left out."),
+    ]
+
+
+class Cause(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What several changes of a plan have in common."""
+
+    cause: Annotated[str, Meta(description="The cause, such as: var `year` in contentops.yaml:12:9.")]
+    items: Annotated[int, Meta(ge=2, description="The number of these changes.")]
+    credits: Annotated[Count, Meta(description="The cost of the changes with this cause.")]
+    exact_money: Annotated[
+        Mapping[Currency, Amount],
+        Meta(description="The most that models may cost for them, by currency. Absent as in a change."),
+    ] = field(name="money_at_most", default_factory=dict)
 
 
 class PlanFile(PlanFacts, frozen=True, kw_only=True):
-    """A plan as it was reviewed; the keys of its file are in `schemas/plan.schema.json`."""
+    """A plan as it was reviewed: what its file has. `make docs` writes `schemas/plan.schema.json` from this."""
 
-    changes: tuple[ReviewedChange, ...]
-    inputs: PlanOptions
-    summary: PlanCounts
-    checksum: Digest
-
-    def __post_init__(self) -> None:
-        """Raise ValueError for an amount of money that is none: its exponent may be larger than memory."""
-        spent = self.spent or MonthSpend()
-        amounts = (self.budget.money_per_apply, self.budget.money_per_month)
-        known = (*filter(None, amounts), *spent.money.values(), *spent.money_unsure.values())
-        if not all(amount.is_finite() and 0 <= amount < _MOST_MONEY for amount in known):
-            message = "an amount of money is too large"
-            raise ValueError(message)
+    format_version: FormatVersion
+    inputs: Annotated[
+        PlanOptions,
+        Meta(description="Variables, selection and flags of the command line. A plan file has all of them."),
+    ]
+    summary: Annotated[PlanSummary, Meta(description="The sums of the changes.")]
+    changes: Annotated[tuple[ReviewedChange, ...], Meta(description="Sorted by id, without items that are up to date.")]
+    causes: Annotated[tuple[Cause, ...], Meta(description="Causes of at least two changes, the most frequent first.")]
+    checksum: Annotated[
+        FileDigest, Meta(description="Covers all other keys; `apply` refuses a file with another checksum.")
+    ]
 
     @property
     def option(self) -> str:

@@ -26,6 +26,14 @@ RequestId = NewType("RequestId", str)
 
 Count = Annotated[int, Meta(ge=0, le=10**12)]
 """A number of things."""
+FormatVersion = Annotated[
+    str,
+    Meta(
+        pattern=r"^1\.[0-9]+$",
+        description="A new minor version adds keys, a new major version changes their meaning. Ignore unknown keys.",
+    ),
+]
+"""Of a document that a command prints."""
 
 
 class Saved(Struct, frozen=True, kw_only=True, gc=False):

@@ -10,8 +10,9 @@ from msgspec import Meta, Struct, field
 
 from contentops.digest import short
 from contentops.model.approval import Approval
-from contentops.model.plan import Action
-from contentops.model.records import ItemId, Job, Json
+from contentops.model.plan import Action, CreditsAtMost
+from contentops.model.plan_file import PlanSummary
+from contentops.model.records import FormatVersion, ItemId, Job, Json
 from contentops.model.settings import Finding
 from contentops.tokens import TokenSum, add_sums
 
@@ -46,19 +47,10 @@ class Outcome(Struct, frozen=True, kw_only=True):
     ]
     steps: Annotated[tuple[str, ...], Meta(description="The steps that were carried out.")] = ()
     credits: Annotated[int, Meta(ge=0, description="Credits spent on it in this run.")] = 0
-    credits_at_most: Annotated[
-        bool,
-        Meta(
-            description="Whether the credits are an upper bound, because the inputs of a screenplay state no "
-            "pages. Absent: they are exact."
-        ),
-    ] = False
     credits_unknown: Annotated[
         int,
         Meta(ge=0, description="Credits that are also spent on it if the server accepted a submit with a lost answer."),
     ] = 0
-    tokens: TokenSum = TokenSum()
-    """Of the models whose answers arrived in this run, also of failed jobs."""
     output: Annotated[str, Meta(description="The file, or empty.")] = ""
     copy: Annotated[str, Meta(description="A copy of the edited text that was replaced, or empty.")] = ""
     kept: Annotated[tuple[KeptWords, ...], Meta(description="Edited sections that a merge kept.")] = ()
@@ -70,6 +62,9 @@ class Outcome(Struct, frozen=True, kw_only=True):
     ] = ()
     error: Annotated[str, Meta(description="The server's words, or empty.")] = ""
     hint: Annotated[str, Meta(description="What to do, or empty.")] = ""
+    credits_at_most: CreditsAtMost = False
+    tokens: TokenSum = TokenSum()
+    """Of the models whose answers arrived in this run, also of failed jobs."""
 
 
 class Run(Struct, frozen=True, kw_only=True):
@@ -84,11 +79,7 @@ class Run(Struct, frozen=True, kw_only=True):
     outcomes: tuple[Outcome, ...] = ()
     requests: int = 0
     stopped: str = ""
-    """Why the run stopped early, or empty.
-
-    One of: interrupted, deadline, credits, throttled, unauthorized, first-contact, refused-submits,
-    no-connection, ledger, price, plan, sources.
-    """
+    """Why the run stopped early, or empty; `RunReport` has the words."""
     message: str = ""
     """What stopped it, in words."""
     hint: str = ""
@@ -96,6 +87,11 @@ class Run(Struct, frozen=True, kw_only=True):
     def count(self, result: Result) -> int:
         """Return the number of items with this result."""
         return sum(outcome.result is result for outcome in self.outcomes)
+
+    @property
+    def counts(self) -> ResultCounts:
+        """Return the number of items by result."""
+        return ResultCounts(**{result.value: self.count(result) for result in Result})
 
     @property
     def credits(self) -> int:
@@ -116,6 +112,79 @@ class Run(Struct, frozen=True, kw_only=True):
     def credits_unknown(self) -> int:
         """Return the credits also spent if the server accepted each submit of this run whose answer was lost."""
         return sum(outcome.credits_unknown for outcome in self.outcomes)
+
+
+_Number = Annotated[int, Meta(ge=0)]
+
+
+class ResultCounts(Struct, frozen=True, kw_only=True):
+    """The number of items by result."""
+
+    done: Annotated[_Number, Meta(description="Items that are done.")]
+    failed: Annotated[_Number, Meta(description="Items that failed; `error` has the server's words.")]
+    blocked: Annotated[_Number, Meta(description="Items that are blocked.")]
+    unknown: Annotated[_Number, Meta(description="Items whose submit had no answer.")]
+    late: Annotated[_Number, Meta(description="Items whose job still runs on the server.")]
+    pending: Annotated[_Number, Meta(description="Items that were not finished when the run stopped or paused.")]
+
+
+class RunReport(Struct, frozen=True, kw_only=True):
+    """A run as a report has it: each attribute is that of `Run` with the same name."""
+
+    id: Annotated[str, Meta(description="The id of the run.")]
+    started_at: Annotated[str, Meta(description="ISO time, UTC.")]
+    ended_at: Annotated[str, Meta(description="ISO time, UTC.")]
+    requests: Annotated[_Number, Meta(description="How many requests were sent.")]
+    credits: Annotated[_Number, Meta(description="Credits spent.")]
+    credits_at_most: CreditsAtMost
+    credits_unknown: Annotated[
+        _Number,
+        Meta(description="Credits that are also spent if the server accepted the submits with a lost answer."),
+    ]
+    tokens: TokenSum
+    counts: Annotated[ResultCounts, Meta(description="The number of items by result.")]
+    stopped: Annotated[
+        str,
+        Meta(
+            description="Why the run ended early: interrupted, deadline, credits, throttled (the server allows no more "
+            "requests for now), model (it answers no prompt now), unauthorized, first-contact, refused-submits, "
+            "no-connection (no request was answered for a minute), ledger (it cannot be reached), price (items that "
+            "waited cost more than was confirmed), plan (items that waited could not be planned or begun) or sources "
+            "(all that is left waits for texts of items that are not selected); else empty."
+        ),
+    ]
+    message: Annotated[str, Meta(description="Why it stopped, in words, or empty.")]
+    hint: Annotated[str, Meta(description="What to do, or empty.")]
+    outcomes: Annotated[tuple[Outcome, ...], Meta(description="One for each change that was started.")]
+
+
+class AppliedPlan(Struct, frozen=True, kw_only=True):
+    """The plan of a run."""
+
+    id: Annotated[str, Meta(description="The digest of its changes.")]
+    summary: Annotated[PlanSummary, Meta(description="The sums of its changes.")]
+
+
+class Report(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The result of an apply."""
+
+    format_version: FormatVersion
+    project: Annotated[str, Meta(description="The project's name.")]
+    environment: Annotated[str, Meta(description="The environment, or empty.")]
+    server: Annotated[str, Meta(description="Scheme, host and port, or `local`.")]
+    plan: Annotated[AppliedPlan, Meta(description="The plan that was applied, and its sums.")]
+    exit_code: Annotated[
+        int,
+        Meta(
+            description="0 done, 3 some items not done, 5 paused, 130 interrupted.",
+            extra_json_schema={"enum": [0, 3, 5, 130]},
+        ),
+    ]
+    run: Annotated[RunReport | None, Meta(description="The results; null if there was nothing to do.")]
+    inputs: Annotated[
+        Mapping[str, Json],
+        Meta(description="Variables, selection and flags of the command line. Only in `.contentops/runs/`."),
+    ] = {}
 
 
 class Event(Struct, frozen=True, kw_only=True):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct, field
 
 from contentops.errors import Diagnostic
-from contentops.model.records import ItemId, RequestId
-from contentops.tokens import Currency, exact
+from contentops.model.records import FormatVersion, ItemId, RequestId
+from contentops.tokens import Amount, Currency
+
+_Number = Annotated[int, Meta(ge=0)]
 
 # ---- The settings of the server that generates the texts.
 
@@ -283,10 +284,33 @@ class Checked(Struct, frozen=True, kw_only=True):
         return tuple(finding for file in self.files for finding in file.findings)
 
 
-# ---- The limits of a project: what it may spend, and how much one apply may change.
+class CheckedCounts(Struct, frozen=True, kw_only=True):
+    """The findings of one file as numbers."""
 
-_PLACES: Final = 12
-"""Decimal places of money as `tokens` counts it."""
+    item: Annotated[ItemId, Meta(description="The id of its item.")]
+    output: Annotated[str, Meta(description="Relative to the project root.")]
+    errors: Annotated[_Number, Meta(description="How many blocking findings the file has.")]
+    warnings: Annotated[_Number, Meta(description="How many warnings the file has.")]
+
+
+class Findings(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Findings as commands print them as JSON."""
+
+    format_version: FormatVersion
+    errors: Annotated[_Number, Meta(description="Number of errors.")]
+    warnings: Annotated[_Number, Meta(description="Number of warnings.")]
+    notes: Annotated[_Number, Meta(description="Number of notes.")]
+    diagnostics: tuple[Diagnostic, ...]
+    items: Annotated[_Number | None, Meta(description="Only from `validate`: how many items are declared.")] = None
+    manifests: Annotated[_Number | None, Meta(description="Only from `validate`: how many manifests were read.")] = None
+    checked: Annotated[
+        tuple[CheckedCounts, ...] | None, Meta(description="Only from `check`: the files that were checked.")
+    ] = None
+    missing: Annotated[_Number | None, Meta(description="Only from `check`: how many items have no file yet.")] = None
+    unchecked: Annotated[_Number | None, Meta(description="Only from `check`: how many items have no checks.")] = None
+
+
+# ---- The limits of a project: what it may spend, and how much one apply may change.
 
 
 def _limit(description: str, kind: str = "integer") -> Meta:
@@ -295,19 +319,19 @@ def _limit(description: str, kind: str = "integer") -> Meta:
     return Meta(description=description, extra_json_schema={"type": [kind, "null"], "minimum": 0, **most})
 
 
-class Budget(Struct, frozen=True, kw_only=True):
+class Budget(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The most that one apply, or all applies of a month, may spend; None means no limit."""
 
-    credits_per_apply: Annotated[int | None, _limit("Maximum credits per apply.")] = None
-    items_per_apply: Annotated[int | None, _limit("Maximum generations per apply.")] = None
+    credits_per_apply: Annotated[_Number | None, _limit("Maximum credits per apply.")]
+    items_per_apply: Annotated[_Number | None, _limit("Maximum generations per apply.")]
     credits_per_month: Annotated[
-        int | None, _limit("Maximum credits per calendar month (UTC), of all environments together.")
+        _Number | None, _limit("Maximum credits per calendar month (UTC), of all environments together.")
     ] = None
     money_per_apply: Annotated[
-        Decimal | None, _limit("Maximum money per apply, in the currency of `price`.", "number")
+        Amount | None, _limit("Maximum money per apply, in the currency of `price`.", "number")
     ] = None
     money_per_month: Annotated[
-        Decimal | None, _limit("Maximum money per calendar month (UTC), of all environments together.", "number")
+        Amount | None, _limit("Maximum money per calendar month (UTC), of all environments together.", "number")
     ] = None
     currency: Annotated[str, Meta(pattern="^([A-Z]{3})?$")] = ""
     """Of money: that of the price of tokens; empty: no limit in money."""
@@ -317,56 +341,44 @@ class Budget(Struct, frozen=True, kw_only=True):
         """Return whether the budget limits a month, so that the spending of the month has to be counted."""
         return self.credits_per_month is not None or self.money_per_month is not None
 
-    def as_json(self) -> dict[str, int | str | None]:
-        """Return the keys of a plan file; what is not stated is left out, but for limits of every plan file."""
-        values: dict[str, int | str | None] = {"credits_per_apply": self.credits_per_apply}
-        values |= {"items_per_apply": self.items_per_apply}
-        if self.credits_per_month is not None:
-            values["credits_per_month"] = self.credits_per_month
-        for name in ("money_per_apply", "money_per_month"):
-            if (amount := getattr(self, name)) is not None:
-                values |= {name: as_decimal(amount), "currency": self.currency}
-        return values
+
+NO_BUDGET = Budget(credits_per_apply=None, items_per_apply=None)
 
 
-def in_units(amount: int) -> Decimal:
-    """Money as `tokens` counts it, in units of its currency."""
-    return Decimal(amount).scaleb(-_PLACES)
-
-
-def as_decimal(units: Decimal) -> str:
-    """Money in units of its currency as JSON has it: a decimal without zeros at its end."""
-    return exact(as_counted(units))
-
-
-def as_counted(units: Decimal) -> int:
-    """Money in units of its currency, as `tokens` counts it."""
-    return int(units.scaleb(_PLACES))
-
-
-class MonthSpend(Struct, frozen=True, kw_only=True):
+class MonthSpend(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The most that all environments of a project can have spent in a month; unknown costs count in full.
 
     Less is sure if answers were lost, or tokens are not known.
     """
 
-    month: str = ""
-    """Such as `2026-11`, UTC."""
-    credits: int = 0
-    credits_unsure: int = 0
-    """The part of `credits` for orders whose answer was lost."""
-    money: Mapping[Currency, Decimal] = {}
-    """What models cost, by currency."""
-    money_unsure: Mapping[Currency, Decimal] = {}
-    """The part of `money` for these, and for jobs whose tokens are not known: the most that each may cost."""
+    month: Annotated[str, Meta(description="The month (UTC), such as 2026-11.")]
+    credits: Annotated[_Number, Meta(description="The credits spent, at most: unknown costs count in full.")]
+    credits_unsure: Annotated[
+        _Number,
+        Meta(description="The part of `credits` for orders whose answer was lost; absent where all is sure."),
+    ] = 0
+    money: Annotated[
+        Mapping[Currency, Amount],
+        Meta(description="What models cost at most, by currency; absent where none has a price."),
+    ] = {}
+    money_unsure: Annotated[
+        Mapping[Currency, Amount],
+        Meta(
+            description="The part of `money` for lost answers and for jobs whose tokens are not known; absent where "
+            "all is sure."
+        ),
+    ] = {}
+    ahead: Annotated[_Number, Meta(description="The number of these texts with a time after this month.")]
+    gaps: Annotated[tuple[str, ...], Meta(description="Reasons why more may have been spent.")]
+
+
+class CountedMonth(MonthSpend, frozen=True, kw_only=True):
+    """The spending of a month, and its parts that a plan may price again."""
+
     uncertain: Mapping[RequestId, int] = {}
-    """The part of `credits` for orders that run or whose answer was lost: a plan may price them again."""
+    """The part of `credits` for each order that runs or whose answer was lost."""
     uncertain_money: Mapping[RequestId, int] = {}
     """The same in money, as `tokens` counts it."""
-    ahead: int = 0
-    """How many of the texts have a time after this month, so that a clock is wrong."""
-    gaps: tuple[str, ...] = ()
-    """Why more may have been spent, each a sentence."""
 
 
 class Guards(Struct, frozen=True, kw_only=True):

@@ -9,7 +9,6 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 
 from msgspec import Struct, structs, to_builtins
@@ -23,6 +22,7 @@ from contentops.model import (
     NO_APPROVAL,
     ApprovalState,
     Checks,
+    CountedMonth,
     Desired,
     ItemId,
     Job,
@@ -41,7 +41,6 @@ from contentops.model.desired import GraphItem, ItemGraph
 from contentops.model.jobs import fold_jobs
 from contentops.model.plan_file import PlanFile
 from contentops.model.records import UNDECIDED
-from contentops.model.settings import in_units
 from contentops.operations.opening import HERE, Runtime, has_ledger, jobs_by_environment, read_state
 from contentops.operations.refresh import refresh, remembered
 from contentops.operations.unchanged import AskedInputs, LastPlan
@@ -55,7 +54,7 @@ from contentops.planning.sources import source_words
 from contentops.reporting.plan_json import plain
 from contentops.sections import bare, headings
 from contentops.state.state_dir import who_runs
-from contentops.tokens import TokenPrice, add_money
+from contentops.tokens import TokenPrice, add_money, exact_money
 
 # ---- `plan`, `plan --check`, `status`, `show` and `check`: look at a project without changing it.
 
@@ -361,7 +360,7 @@ _AHEAD = timedelta(days=1)
 """So much may the clocks of two machines differ."""
 
 
-def month_spend(workspace: Workspace) -> MonthSpend:
+def month_spend(workspace: Workspace) -> CountedMonth:
     """Count the month of the clock. Raises StateError."""
     project, ledger = workspace.project, workspace.ledger
     jobs = [job for each in jobs_by_environment(project, workspace.state).values() for job in each]
@@ -376,7 +375,7 @@ def month_spend(workspace: Workspace) -> MonthSpend:
 
 def count_month(
     jobs: Iterable[Job], now: datetime, timeout: float, price: TokenPrice | None, gaps: tuple[str, ...] = ()
-) -> MonthSpend:
+) -> CountedMonth:
     """Sum the jobs of the month of `now`.
 
     `timeout`: seconds in which a lost order may have been accepted; `price`: of tokens that came without one.
@@ -387,7 +386,7 @@ def count_month(
     # A plan that goes on with them has their price as well.
     unclear = [job for job in counted if job.state in UNDECIDED or job.state is JobState.RUNNING]
     late = (end + _AHEAD).timestamp()
-    return MonthSpend(
+    return CountedMonth(
         month=f"{start:%Y-%m}",
         credits=sum(job.cost for job in counted),
         credits_unsure=sum(job.cost for job in counted if job.may_be_paid),
@@ -400,9 +399,8 @@ def count_month(
     )
 
 
-def _sum(jobs: Iterable[Job], price: TokenPrice | None) -> dict[str, Decimal]:
-    amounts = add_money(_money(job, price) for job in jobs)
-    return {currency: in_units(amount) for currency, amount in amounts.items()}
+def _sum(jobs: Iterable[Job], price: TokenPrice | None) -> dict[str, str]:
+    return exact_money(dict(sorted(add_money(_money(job, price) for job in jobs).items())))
 
 
 def _is_of_month(job: Job, start: float, end: float, timeout: float) -> bool:

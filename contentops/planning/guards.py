@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from decimal import Decimal
 
 from contentops.errors import plural, price
 from contentops.model import (
@@ -11,9 +10,9 @@ from contentops.model import (
     Change,
     Checks,
     Collect,
+    CountedMonth,
     Job,
     LookUp,
-    MonthSpend,
     Note,
     Plan,
     Project,
@@ -23,9 +22,8 @@ from contentops.model import (
     Submit,
 )
 from contentops.model.jobs import NO_PRICE, bound_words, cost_words, credit_words, money_words
-from contentops.model.settings import as_counted
 from contentops.planning.sides import PlanInputs, price_of
-from contentops.tokens import PaidTokens, add_money, largest_call, section_limit, text_limit
+from contentops.tokens import PaidTokens, add_money, counted, largest_call, section_limit, text_limit
 
 # ---- The guards: why an apply refuses a plan, and what overrides that.
 
@@ -128,11 +126,11 @@ def _month(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
         message = f"{words}; {_limit('credits_per_month', limit, changes)}"
         yield Refusal(guard="budget-month", message=message, flag=_approval(most))
     if budget.money_per_month is not None:
-        paid = as_counted(spent.money.get(budget.currency, Decimal(0)))
+        paid = counted(spent.money.get(budget.currency, "0"))
         paid -= sum(spent.uncertain_money.get(name, 0) for name in again)
         # A model of another server has no bound: as soon as the month has nothing left, it is not asked.
         worst = max(_money_of(changes, budget.currency), 1)
-        if paid + worst > as_counted(budget.money_per_month):
+        if paid + worst > counted(budget.money_per_month):
             words = f"and {money_words({budget.currency: paid})} of {spent.month} are spent"
             yield _money_refusal("money_per_month", budget.money_per_month, budget.currency, changes, words)
 
@@ -140,7 +138,7 @@ def _month(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
 def _money(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
     budget = inputs.project.budget
     limit = budget.money_per_apply
-    if limit is not None and _money_of(changes, budget.currency) > as_counted(limit):
+    if limit is not None and _money_of(changes, budget.currency) > counted(limit):
         yield _money_refusal("money_per_apply", limit, budget.currency, changes)
 
 
@@ -148,19 +146,19 @@ def _money_of(changes: Iterable[Change], currency: str) -> int:
     return add_money(change.money_worst for change in changes).get(currency, 0)
 
 
-def _money_refusal(name: str, limit: Decimal, currency: str, changes: Sequence[Change], spent: str = "") -> Refusal:
+def _money_refusal(name: str, limit: str, currency: str, changes: Sequence[Change], spent: str = "") -> Refusal:
     """Return the refusal of a plan that may cost more money than the settings allow, which no option overrides."""
     least = min((worst for change in changes if (worst := _money_of([change], currency))), default=0)
-    is_below = least > as_counted(limit)
+    is_below = least > counted(limit)
     way = "raise it" if is_below else "raise it, or apply fewer items with `--select` or `--canary`"
-    stated = f"`budget.{name}` is {money_words({currency: as_counted(limit)})}"
+    stated = f"`budget.{name}` is {money_words({currency: counted(limit)})}"
     one = f", and one text may cost {money_words({currency: least}, is_bound=True)}" if is_below else ""
     words = ", ".join(filter(None, (f"it costs {cost_words(changes)}", spent)))
     guard = f"budget-{name.replace('_per_', '-').replace('-apply', '')}"
     return Refusal(guard=guard, message=f"{words}; {stated}{one}: {way}")
 
 
-def month_spent(inputs: PlanInputs, changes: Sequence[Change]) -> MonthSpend | None:
+def month_spent(inputs: PlanInputs, changes: Sequence[Change]) -> CountedMonth | None:
     """Return this month's spending; None if no budget limits it, or the changes cost nothing."""
     is_asked = inputs.project.budget.is_monthly and any(each.credits_worst or each.money_worst for each in changes)
     return inputs.spent() if is_asked else None

@@ -22,12 +22,12 @@ from contentops.model import (
     BASE,
     NO_APPROVALS,
     Approvals,
+    CountedMonth,
     Desired,
     ItemId,
     Job,
     JobState,
     Json,
-    MonthSpend,
     Move,
     Note,
     Observed,
@@ -124,7 +124,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     """The submits that other processes have claimed: by request id, the process, for people."""
     approvals: Approvals = NO_APPROVALS
     """Who approved which text."""
-    spent: Callable[[], MonthSpend] = MonthSpend
+    spent: Callable[[], CountedMonth] = lambda: CountedMonth(month="", credits=0, ahead=0, gaps=())
     """What was spent in the month of the clock; it asks git, so ask only for a plan that costs something."""
 
     @functools.cached_property

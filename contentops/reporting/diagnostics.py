@@ -12,8 +12,10 @@ from msgspec import structs
 from contentops import __version__
 from contentops.errors import Diagnostic, Severity, plural
 from contentops.model import Checked, Json, Plan
+from contentops.model.settings import CheckedCounts, Findings
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import paint
+from contentops.reporting.plan_json import written
 from contentops.reporting.summary import plan_counts
 from contentops.sanitize import ELLIPSIS, clip, columns, visible
 
@@ -44,30 +46,17 @@ def diagnostics_text(findings: Iterable[Diagnostic], *, limit: int = _LIMIT) -> 
 
 def diagnostics_json(findings: Iterable[Diagnostic]) -> dict[str, Json]:
     """Return the findings in the format of `schemas/diagnostics.schema.json`."""
-    every = tuple(findings)
-    return {
-        "format_version": FORMAT_VERSION,
-        "errors": _number(every, Severity.ERROR),
-        "warnings": _number(every, Severity.WARNING),
-        "notes": _number(every, Severity.NOTE),
-        "diagnostics": [diagnostic_json(finding) for finding in every],
-    }
+    return written(_counted(tuple(findings)))
 
 
-def diagnostic_json(finding: Diagnostic) -> dict[str, Json]:
-    """Return one finding; `location` is null if it has none."""
-    location = finding.location
-    return {
-        "severity": finding.severity.value,
-        "code": finding.code,
-        "message": finding.message,
-        "location": None
-        if location is None
-        else {"file": location.file, "line": location.line, "column": location.column},
-        "excerpt": finding.excerpt,
-        "width": finding.width,
-        "hint": finding.hint,
-    }
+def _counted(findings: tuple[Diagnostic, ...]) -> Findings:
+    return Findings(
+        format_version=FORMAT_VERSION,
+        errors=_number(findings, Severity.ERROR),
+        warnings=_number(findings, Severity.WARNING),
+        notes=_number(findings, Severity.NOTE),
+        diagnostics=findings,
+    )
 
 
 def _hinted_once(findings: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
@@ -262,20 +251,19 @@ def _is_error(finding: Diagnostic) -> bool:
 
 def checks_json(done: Checked) -> dict[str, Json]:
     """Return the result of `check` in the format of `schemas/diagnostics.schema.json`."""
-    return {
-        **diagnostics_json(done.findings),
-        "checked": [
-            {
-                "item": file.item,
-                "output": file.output,
-                "errors": sum(map(_is_error, file.findings)),
-                "warnings": sum(not _is_error(finding) for finding in file.findings),
-            }
-            for file in done.files
-        ],
-        "missing": done.missing,
-        "unchecked": done.unchecked,
-    }
+    files = [
+        CheckedCounts(
+            item=file.item,
+            output=file.output,
+            errors=(errors := _number(file.findings, Severity.ERROR)),
+            warnings=len(file.findings) - errors,
+        )
+        for file in done.files
+    ]
+    found = structs.replace(
+        _counted(done.findings), checked=tuple(files), missing=done.missing, unchecked=done.unchecked
+    )
+    return written(found)
 
 
 # --- SARIF -----------------------------------------------------------------------------------------------------

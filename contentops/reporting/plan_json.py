@@ -7,14 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, convert, to_builtins
 
 from contentops.digest import canonical
-from contentops.model import AnyChange, AnyPlan, Change, Json, MonthSpend, Note, Outcome, Run
+from contentops.model import AnyChange, AnyPlan, Json, MonthSpend, Note
 from contentops.model.plan import change_json
-from contentops.model.plan_file import CHECKSUM, FORMAT_VERSION
-from contentops.model.settings import as_decimal
-from contentops.reporting.diagnostics import diagnostic_json
+from contentops.model.plan_file import CHECKSUM, FORMAT_VERSION, Cause, PlanSummary
 from contentops.reporting.summary import plan_counts, shared_causes
 from contentops.sanitize import json_text
 from contentops.tokens import exact_money
@@ -33,9 +31,9 @@ def plan_pieces(plan: AnyPlan, *, inputs: Mapping[str, Json] | None = None) -> I
     yield f'{head}\n  "changes": ['
     changes: Sequence[AnyChange] = plan.changes
     for number, change in enumerate(changes):
-        written, comma = change_json(change), "," if number else ""
-        digest.update(f"{comma}{canonical(written)}".encode())
-        yield f"{comma}\n    " + json_text(written).replace("\n", "\n    ")
+        found, comma = change_json(change), "," if number else ""
+        digest.update(f"{comma}{canonical(found)}".encode())
+        yield f"{comma}\n    " + json_text(found).replace("\n", "\n    ")
     digest.update(f"],{below[1:]}".encode())
     end = ("\n  ]" if plan.changes else "]") + tail.removesuffix("\n}")
     yield f'{end},\n  "{CHECKSUM}": "sha256:{digest.hexdigest()}"\n}}'
@@ -53,69 +51,57 @@ def _without_changes(plan: AnyPlan, inputs: Mapping[str, Json] | None) -> dict[s
         "environment": plan.environment,
         "server": plan.server,
         **({"writer": plain(plan.writer)} if plan.writer is not None else {}),
-        "budget": plan.budget.as_json(),
+        "budget": written(plan.budget),
         "lineage": plan.lineage,
         "inputs": plain(inputs or {}),
         **({"approves": plain(plan.approves)} if plan.approves else {}),
         **({"spent": month_json(plan.spent)} if plan.spent is not None else {}),
-        "summary": summary_json(plan),
+        "summary": written(summary_of(plan)),
         "changes": [],
         "causes": [
-            {
-                "cause": one.title,
-                "items": len(one.changes),
-                "credits": one.credits,
-                **({"money_at_most": exact_money(one.money)} if one.money else {}),
-            }
+            written(
+                Cause(cause=one.title, items=len(one.changes), credits=one.credits, exact_money=exact_money(one.money))
+            )
             for one in shared_causes(plan)
         ],
         "notes": [_note_json(note) for note in plan.notes],
         "refusals": plain(plan.refusals),
-        "diagnostics": [diagnostic_json(finding) for finding in plan.findings],
+        "diagnostics": plain(plan.findings),
     }
 
 
 def _note_json(note: Note) -> dict[str, Json]:
-    price = {"items": list(note.items), "credits": note.credits} if note.items or note.credits else {}
-    return {"kind": note.kind, "id": note.id, "message": note.message, "hint": note.hint, **price}
+    hidden = () if note.items or note.credits else ("items", "credits")
+    return {key: each for key, each in plain(note).items() if key not in hidden}
 
 
-def summary_json(plan: AnyPlan) -> dict[str, Json]:
-    """Return counts and price of a plan as JSON, and whether it has changes at all."""
-    return {
-        "changes": not plan.empty,
-        "credits": plan.credits,
-        "credits_worst": plan.credits_worst,
-        **at_most_json(plan),
-        **({"money_at_most": exact_money(plan.money)} if plan.money else {}),
-        **({"money_worst": exact_money(plan.money_worst)} if plan.money_worst else {}),
-        "submits": plan.submits,
-        "unchanged": plan.unchanged,
-        **({"approvals": {each.value: number for each, number in plan.approvals.items()}} if plan.approvals else {}),
-        **({"not_promoted": plan.not_promoted} if plan.not_promoted else {}),
-        "refused": bool(plan.refusals),
-        "actions": {action.value: number for action, number in plan_counts(plan).items()},
-    }
+def summary_of(plan: AnyPlan) -> PlanSummary:
+    """Return counts and price of a plan, and whether it has changes at all."""
+    return PlanSummary(
+        has_changes=not plan.empty,
+        credits=plan.credits,
+        credits_worst=plan.credits_worst,
+        credits_at_most=plan.credits_at_most,
+        exact_money=exact_money(plan.money),
+        exact_money_worst=exact_money(plan.money_worst),
+        submits=plan.submits,
+        unchanged=plan.unchanged,
+        approvals=plan.approvals,
+        not_promoted=plan.not_promoted,
+        refused=bool(plan.refusals),
+        actions=plan_counts(plan),
+    )
 
 
 def month_json(spent: MonthSpend) -> dict[str, Json]:
     """Return a month's spending as JSON."""
-    money = {name: as_decimal(amount) for name, amount in sorted(spent.money.items())}
-    unsure = {name: as_decimal(amount) for name, amount in sorted(spent.money_unsure.items())}
-    return {
-        "month": spent.month,
-        "credits": spent.credits,
-        **({"credits_unsure": spent.credits_unsure} if spent.credits_unsure else {}),
-        **({"money": money} if money else {}),
-        **({"money_unsure": unsure} if unsure else {}),
-        "ahead": spent.ahead,
-        "gaps": list(spent.gaps),
-    }
+    return written(convert(spent, MonthSpend, from_attributes=True))
 
 
-def at_most_json(priced: AnyPlan | Change | Outcome | Run) -> dict[str, Json]:
-    """Return `credits_at_most` if the `credits` are an upper bound; otherwise nothing."""
-    return {"credits_at_most": True} if priced.credits_at_most else {}
+def written(part: Struct) -> dict[str, Json]:
+    """Return a part of a document as its schema says: with the keys of its type, without what the type omits."""
+    found: dict[str, Json] = plain(to_builtins(part))
+    return found
 
 
 def plain(value: Json) -> Json:

@@ -15,22 +15,21 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 
-from msgspec import structs
+from msgspec import convert, structs
 
 from contentops.errors import ExitCode, plural, worst
 from contentops.model import Action, Event, Json, Level, Outcome, Plan, Result, Run
 from contentops.model.jobs import money_words, spent_words
-from contentops.model.settings import as_counted
+from contentops.model.run import AppliedPlan, Report, RunReport
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import paint, unpainted
-from contentops.reporting.plan_json import at_most_json, plain, summary_json
+from contentops.reporting.plan_json import plain, summary_of, written
 from contentops.reporting.plan_markdown import code, fence
 from contentops.reporting.summary import begin, command, in_environment
 from contentops.reporting.tokens import sum_json
 from contentops.sanitize import ELLIPSIS, clip, short, visible
-from contentops.tokens import add_money
+from contentops.tokens import TokenSum, add_money, counted_money
 
 # ---- A run and its events as text and JSON, and its exit code.
 
@@ -73,15 +72,17 @@ def exit_code_without_run(plan: Plan) -> ExitCode:
 
 def run_json(run: Run | None, plan: Plan) -> dict[str, Json]:
     """Return the result of an apply as JSON: its plan and its run, which is null if nothing was done."""
-    return {
-        "format_version": FORMAT_VERSION,
-        "project": plan.project,
-        "environment": plan.environment,
-        "server": plan.server,
-        "plan": {"id": plan.id, "summary": summary_json(plan)},
-        "exit_code": int(exit_code_without_run(plan) if run is None else exit_code_of(run)),
-        "run": None if run is None else _run_json(run),
-    }
+    report = Report(
+        format_version=FORMAT_VERSION,
+        project=plan.project,
+        environment=plan.environment,
+        server=plan.server,
+        plan=AppliedPlan(id=plan.id, summary=summary_of(plan)),
+        exit_code=exit_code_without_run(plan) if run is None else exit_code_of(run),
+        run=None,
+    )
+    done = None if run is None else _written(convert(run, RunReport, from_attributes=True))
+    return {**written(report), "run": done}
 
 
 def event_json(event: Event) -> dict[str, Json]:
@@ -89,28 +90,17 @@ def event_json(event: Event) -> dict[str, Json]:
     return {"format_version": FORMAT_VERSION, **plain(event)}
 
 
-def _run_json(run: Run) -> dict[str, Json]:
-    return {
-        "id": run.id,
-        "started_at": run.started_at,
-        "ended_at": run.ended_at,
-        "requests": run.requests,
-        "credits": run.credits,
-        **at_most_json(run),
-        "credits_unknown": run.credits_unknown,
-        **sum_json(run.tokens),
-        "counts": {result.value: run.count(result) for result in Result},
-        "stopped": run.stopped,
-        "message": run.message,
-        "hint": run.hint,
-        "outcomes": [_outcome_json(outcome) for outcome in run.outcomes],
-    }
-
-
-def _outcome_json(outcome: Outcome) -> dict[str, Json]:
-    document = plain(structs.asdict(outcome))
-    del document["credits_at_most"], document["tokens"]
-    return {**document, **at_most_json(outcome), **sum_json(outcome.tokens)}
+def _written(part: RunReport | Outcome) -> dict[str, Json]:
+    """Return a part of a report as JSON: a sum of tokens as its keys, and `credits_at_most` only if it is true."""
+    found: dict[str, Json] = {}
+    for name, value in structs.asdict(part).items():
+        if isinstance(value, TokenSum):
+            found |= sum_json(value)
+        elif name == "outcomes":
+            found[name] = [_written(outcome) for outcome in value]
+        elif name != "credits_at_most" or value:
+            found[name] = plain(value)
+    return found
 
 
 # --- text --------------------------------------------------------------------------------------------------
@@ -536,13 +526,13 @@ def _item_done(progress: Progress, event: Event) -> tuple[str, ...]:
     money = event.data.get("money")
     known = money.items() if isinstance(money, dict) else ()
     paid = {visible(name): text for name, text in known if isinstance(text, str) and _DECIMAL.fullmatch(text)}
-    counted = {name: as_counted(Decimal(text)) for name, text in paid.items()}
-    progress.money = add_money((progress.money, counted))
+    spent_money = counted_money(paid)
+    progress.money = add_money((progress.money, spent_money))
     if result == "pending" or (result == "blocked" and event.data.get("action") == "blocked"):
         # The end of a run counts what it did not get to, and the plan lists what is blocked.
         return ()
     price = f", {plural(spent, 'credit')}" if spent else ""
-    price += f", {money_words(counted)}" if counted else ""
+    price += f", {money_words(spent_money)}" if spent_money else ""
     output = _text(event, "output")
     error = _text(event, "error")
     tail = (f" -> {output}" if output and result == "done" else "") + (f": {error}" if error else "")

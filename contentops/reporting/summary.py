@@ -7,7 +7,6 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
 from typing import Final
 
 from msgspec import Struct
@@ -26,9 +25,8 @@ from contentops.model import (
     Refusal,
 )
 from contentops.model.jobs import NO_PRICE, bound_words, cost_words, money_words
-from contentops.model.settings import as_counted
 from contentops.sanitize import ELLIPSIS, visible
-from contentops.tokens import add_money
+from contentops.tokens import add_money, counted, counted_money
 
 # ---- What text, Markdown and JSON share: signs, counts, causes and the next command.
 
@@ -99,8 +97,8 @@ def budget_words(plan: AnyPlan) -> str:
     return f", budget {', '.join(first)}{' and ' if first else ''}{last}"
 
 
-def _money(amount: Decimal, currency: str) -> str:
-    return money_words({currency: as_counted(amount)})
+def _money(amount: str, currency: str) -> str:
+    return money_words({currency: counted(amount)})
 
 
 def month_sentence(spent: MonthSpend | None, budget: Budget) -> str:
@@ -113,9 +111,9 @@ def month_sentence(spent: MonthSpend | None, budget: Budget) -> str:
     if budget.credits_per_month is not None:
         parts.append(f"{spent.credits:,} of {plural(budget.credits_per_month, 'credit')}")
     if budget.money_per_month is not None:
-        paid = spent.money.get(budget.currency, Decimal(0))
+        paid = spent.money.get(budget.currency, "0")
         parts.append(f"{_money(paid, budget.currency)} of {_money(budget.money_per_month, budget.currency)}")
-    others = {name: as_counted(amount) for name, amount in spent.money.items() if name != budget.currency and amount}
+    others = {name: amount for name, amount in counted_money(spent.money).items() if name != budget.currency and amount}
     beside = f", and {money_words(others)}, which this budget does not count" if others else ""
     words = f"{' and '.join(parts)} of this month ({spent.month}, all environments)"
     return f"Spent: {words}{beside}.{_sure(spent, budget)}{clock if spent.ahead else ''}"
@@ -123,12 +121,12 @@ def month_sentence(spent: MonthSpend | None, budget: Budget) -> str:
 
 def _sure(spent: MonthSpend, budget: Budget) -> str:
     """Return the part of the spending that is certain, if not all is."""
-    money, unsure = (each.get(budget.currency, Decimal(0)) for each in (spent.money, spent.money_unsure))
+    money, unsure = (counted_money(each).get(budget.currency, 0) for each in (spent.money, spent.money_unsure))
     parts = []
     if budget.credits_per_month is not None and spent.credits_unsure:
         parts.append(plural(spent.credits - spent.credits_unsure, "credit"))
     if budget.money_per_month is not None and unsure:
-        parts.append(_money(money - unsure, budget.currency))
+        parts.append(money_words({budget.currency: money - unsure}))
     if not parts:
         return ""
     return f" Sure: {' and '.join(parts)}; the rest is for lost answers, and for jobs without token counts or a price."

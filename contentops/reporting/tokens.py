@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contentops.errors import plural
 from contentops.model import Json
 from contentops.model.jobs import money_words
-from contentops.tokens import PaidTokens, TokenSum, exact, sum_tokens
+from contentops.reporting.plan_json import written
+from contentops.tokens import PaidTokens, TokenCounts, TokenSum, WrittenSum, exact_money, sum_tokens
 
 
 def tokens_json(tokens: PaidTokens | None) -> dict[str, Json]:
@@ -17,12 +18,13 @@ def tokens_json(tokens: PaidTokens | None) -> dict[str, Json]:
 
 def sum_json(total: TokenSum) -> dict[str, Json]:
     """Return `tokens` and `money` (exact decimals by currency) of several texts, and how many texts lack either."""
-    return {
-        **({"tokens": {"input": total.input, "output": total.output}} if total.is_known else {}),
-        **({"money": {name: exact(amount) for name, amount in sorted(total.money.items())}} if total.money else {}),
-        **({"tokens_unknown": total.unknown} if total.unknown else {}),
-        **({"unpriced": total.unpriced} if total.money and total.unpriced else {}),
-    }
+    found = WrittenSum(
+        tokens=TokenCounts(input=total.input, output=total.output) if total.is_known else None,
+        money=exact_money(dict(sorted(total.money.items()))),
+        tokens_unknown=total.unknown,
+        unpriced=total.unpriced if total.money else 0,
+    )
+    return written(found)
 
 
 def sum_text(total: TokenSum, failed: int = 0) -> Iterator[str]:

@@ -35,7 +35,7 @@ from contentops.operations.texts import Difference, Restored
 from contentops.reporting.difference import Part, difference_text, fields
 from contentops.reporting.graph import graph_json, graph_text
 from contentops.reporting.layout import fitted, moment, outline, paint, table
-from contentops.reporting.plan_json import month_json
+from contentops.reporting.plan_json import month_json, written
 from contentops.reporting.plan_text import plan_text
 from contentops.reporting.spend import text_json, texts_text
 from contentops.reporting.summary import command as command_line
@@ -72,7 +72,7 @@ def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], 
     about: dict[str, Json] = {"environment": project.environment, "environments": list(others)} if others else {}
     if spent is not None:
         text += "".join(f"\nThere may be more: {visible(gap)}." for gap in spent.gaps)
-        about |= {"budget": project.budget.as_json(), "spent": month_json(spent)}
+        about |= {"budget": written(project.budget), "spent": month_json(spent)}
     listed = [structs.asdict(item) for item in items]
     session.answer({**about, "items": listed}, text, findings=findings)
 
