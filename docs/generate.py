@@ -46,7 +46,7 @@ from contentops.model.approval import ApprovalState, Comment  # noqa: E402
 from contentops.model.plan import ReviewedChange, ReviewedJob, Writer  # noqa: E402
 from contentops.model.plan_file import PlanFile, PlanOptions, PlanSummary  # noqa: E402
 from contentops.model.records import FormatVersion  # noqa: E402
-from contentops.model.run import Report, RunReport  # noqa: E402
+from contentops.model.run import ApplyReport, RunReport  # noqa: E402
 from contentops.model.settings import Findings, MonthSpend  # noqa: E402
 from contentops.model.steps import Step, name_of  # noqa: E402
 from contentops.schema_files import load_schema  # noqa: E402
@@ -332,7 +332,7 @@ STEP_NAMES: Final = sorted({name_of(kind) for kind in get_args(Step)})
 """The names of all steps."""
 _DOCUMENTS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "plan": PlanFile,
-    "report": Report,
+    "report": ApplyReport,
     "event": Event,
     "diagnostics": Findings,
 }
@@ -352,7 +352,12 @@ _CLOSED: Final = {JobState.NEVER, JobState.GIVEN_UP, JobState.SETTLED}
 _APPROVAL: Final[Schema] = {"enum": [state for state in ApprovalState if state is not ApprovalState.NONE]}
 _NARROWER: Final[Mapping[type[msgspec.Struct], Mapping[str, Schema]]] = {
     PlanFile: {"approves": {"minItems": 1}},
-    PlanSummary: {"approvals": {"propertyNames": _APPROVAL}},
+    PlanSummary: {
+        "approvals": {"propertyNames": _APPROVAL},
+        "actions": {"propertyNames": {"$ref": "#/$defs/Action"}},
+    },
+    # In the settings, the price has the currency.
+    Budget: {"currency": {"description": "Of the limits in money."}},
     MonthSpend: {"credits_unsure": {"minimum": 1}},
     Outcome: {"credits_at_most": {"const": True}, "steps": {"items": {"enum": STEP_NAMES}}},
     RunReport: {"credits_at_most": {"const": True}},
@@ -371,7 +376,7 @@ def _document(name: str) -> str:
     kind = _DOCUMENTS[name]
     schema = json.loads(_read(SCHEMAS / f"{name}.schema.json"))
     head = {key: schema[key] for key in ("$schema", "$id", "title", "description")}
-    _, found = msgspec.json.schema_components([kind, *([WrittenSum] if kind is Report else [])])
+    _, found = msgspec.json.schema_components([kind, *([WrittenSum] if kind is ApplyReport else [])])
     types = {one.__name__: one for one in _structs(msgspec.inspect.type_info(kind))}
     parts = {
         part: _part(types[part], one, found) if part in types else _without_default(one) for part, one in found.items()

@@ -177,6 +177,7 @@ def test_the_first_prose_of_a_project_is_read_before_the_rest(
         assert len(list(root.glob("out/*.md"))) == texts
         assert ("  The Pull of the Moon\n\n  ## " in seen and "whole text is in `out/one.md`" in seen) is bool(texts)
         assert ("Paused: 2 texts not written. To go on: `contentops apply`" in seen) is (code == 5)
+        assert (f"Apply: {texts} done. An unknown number of tokens spent" in seen) is bool(texts), seen
         paid = len(model.prompts)
         # What was read once is not asked about again, and nothing is paid for twice.
         if texts:

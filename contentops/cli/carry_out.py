@@ -71,7 +71,8 @@ def carry_out(
                     finish(plan, run, confirmation, again)
                     show(f"Paused: {plural(others, 'text')} not written. To go on: `{again(run)}`")
                     return ExitCode.PAUSED
-                plan, run = apply(choice, options)
+                plan, rest = apply(choice, options)
+                run = run if rest is None else rest.after(run)
         # The handler stays until all is printed: a second Ctrl-C must not suppress the summary.
         return finish(plan, run, confirmation, again)
 

@@ -398,8 +398,9 @@ def _with_tokens(ctx: Context, item: Item, sent_job: SentJob, status: JobStatus)
     """
     if sent_job.job.tokens is not None or not (status.tokens or status.model):
         return sent_job
-    tokens, price = PaidTokens.at(ctx.project.price, status.tokens), ctx.project.price
-    if tokens is not None or price is not None:
+    project = ctx.project
+    tokens = PaidTokens.at(project.price, status.tokens)
+    if tokens is not None or project.price is not None or project.api.has_model:
         ctx.used.setdefault(item.id, []).append(tokens)
     bound = sent_job.job.bound if tokens is None else None
     return structs.replace(sent_job, job=structs.replace(sent_job.job, tokens=tokens, bound=bound))

@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping
 from typing import Annotated
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct, field, structs
 
 from contentops.digest import short
 from contentops.model.approval import Approval
@@ -67,6 +67,14 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """Of the models whose answers arrived in this run, also of failed jobs."""
 
 
+def _both(first: Outcome | None, later: Outcome) -> Outcome:
+    """Return the later outcome of an item, with the cost of the first one."""
+    if first is None:
+        return later
+    tokens = add_sums((first.tokens, later.tokens))
+    return structs.replace(later, credits=first.credits + later.credits, tokens=tokens)
+
+
 class Run(Struct, frozen=True, kw_only=True):
     """One apply and its outcomes."""
 
@@ -83,6 +91,17 @@ class Run(Struct, frozen=True, kw_only=True):
     message: str = ""
     """What stopped it, in words."""
     hint: str = ""
+
+    def after(self, first: Run) -> Run:
+        """Return this run and the one before it in the same apply as one; an item of both has its later outcome."""
+        begun = {outcome.id: outcome for outcome in first.outcomes}
+        later = [_both(begun.pop(outcome.id, None), outcome) for outcome in self.outcomes]
+        return structs.replace(
+            self,
+            started_at=first.started_at,
+            requests=first.requests + self.requests,
+            outcomes=(*begun.values(), *later),
+        )
 
     def count(self, result: Result) -> int:
         """Return the number of items with this result."""
@@ -165,7 +184,7 @@ class AppliedPlan(Struct, frozen=True, kw_only=True):
     summary: Annotated[PlanSummary, Meta(description="The sums of its changes.")]
 
 
-class Report(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ApplyReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The result of an apply."""
 
     format_version: FormatVersion

@@ -21,7 +21,7 @@ from msgspec import convert, structs
 from contentops.errors import ExitCode, plural, worst
 from contentops.model import Action, Event, Json, Level, Outcome, Plan, Result, Run
 from contentops.model.jobs import money_words, spent_words
-from contentops.model.run import AppliedPlan, Report, RunReport
+from contentops.model.run import AppliedPlan, ApplyReport, RunReport
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import paint, unpainted
 from contentops.reporting.plan_json import plain, summary_of, written
@@ -72,7 +72,7 @@ def exit_code_without_run(plan: Plan) -> ExitCode:
 
 def run_json(run: Run | None, plan: Plan) -> dict[str, Json]:
     """Return the result of an apply as JSON: its plan and its run, which is null if nothing was done."""
-    report = Report(
+    report = ApplyReport(
         format_version=FORMAT_VERSION,
         project=plan.project,
         environment=plan.environment,
