@@ -179,13 +179,6 @@ def test_damaged_answers(damage: Damage, status: int, call: Call, kind: str) -> 
     assert str(damage) in failure.message if status == 200 else failure.message
 
 
-def test_waits_are_carried() -> None:
-    """Retry-After comes with throttling and with trouble, whatever the call."""
-    for status in (429, 503):
-        assert failed(SUBMIT, status, DETAIL, {**JSON, "retry-after": "7"}).retry_after == 7
-    assert failed(SUBMIT, 429, DETAIL).retry_after is None
-
-
 def test_the_key_is_never_said() -> None:
     """Whatever repeats the key - error, job, redirect, media type, cut text - no message holds it."""
     key = "sk-live-0123456789"

@@ -1,6 +1,5 @@
 """Files beside the outputs: locks, leftovers of a killed apply, and the files that a command is told to write."""
 
-import json
 import os
 from pathlib import Path
 
@@ -137,14 +136,6 @@ def test_nothing_else_is_written_over(invoke: Run, site: Path, option: str, targ
     assert (ended.code, "error[in-the-way]" in ended.stderr, target in ended.stderr) == (1, True, True), ended.stderr
     assert {path: path.read_bytes() for path in before} == before
     assert not (site / "contentops.staging.lock").exists()
-
-
-def test_a_plan_takes_the_place_of_a_plan(invoke: Run, site: Path) -> None:
-    """And of an empty file, as `mktemp` makes one."""
-    (site / "plan.json").touch()
-    for year in ("2026", "2027"):
-        assert invoke("plan", "--out", "plan.json", "--var", f"year={year}", cwd=site).code == 0
-        assert json.loads((site / "plan.json").read_text())["inputs"]["variables"] == [f"year={year}"]
 
 
 @posix

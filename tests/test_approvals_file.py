@@ -164,13 +164,6 @@ def test_what_would_lose_a_verdict_is_refused(tmp_path: Path, text: str, code: s
     assert not (tmp_path / ".gitattributes").exists()
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
-    """With the place of the first one."""
-    (tmp_path / FILE).write_bytes(f"{HEADER}\n".encode() + b"\xff\xfe")
-    with pytest.raises(StateError, match=r"is not UTF-8 \(byte 28\)"):
-        load(tmp_path, Disk())
-
-
 @pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("elsewhere")], ids=["folder", "link"])
 def test_what_is_no_file_is_refused(tmp_path: Path, make: Callable[[Path], None]) -> None:
     """A link could lead out of the project."""

@@ -218,19 +218,6 @@ def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
     assert harness.read(FILE) == '{"format_version": "2.0", "servers": {}}'
 
 
-def test_a_change_upstream_names_its_items_and_regenerates_nothing(tmp_path: Path) -> None:
-    """The plan is the same before and after; the pull says who is concerned."""
-    shop = Shop({"blog_article_generator": {"topic": {}, "target_audience": {}}})
-    harness = harness_of(tmp_path, shop)
-    pull(harness)
-    before = {change.id: change.steps for change in harness.plan().changes}
-    shop.templates = {"blog_article_generator": {"topic": {"required": True}, "target_audience": {}}}
-    (changed,) = pull(harness).changes
-    assert changed.details == ("input `topic` is now required",)
-    assert changed.items == ("coffee", "tea")
-    assert {change.id: change.steps for change in harness.plan().changes} == before
-
-
 def test_broken_manifests_do_not_stop_a_pull(tmp_path: Path) -> None:
     """What changed is told all the same."""
     shop = Shop(many(1))

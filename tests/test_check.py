@@ -166,16 +166,6 @@ def test_required_fields(project: Build) -> None:
     assert any("`id`" in line for line in problems[2:])
 
 
-def test_ids_used_twice_in_one_file_and_in_two(project: Build) -> None:
-    """The later one is the error; it names the place of the first."""
-    one = "items:\n  - {id: x, inputs: {topic: a}}\n"
-    root = declared(project, one + one.partition("\n")[2], {"content/b.yaml": one})
-    assert [line.partition(" (hint")[0] for line in lines(findings(root))] == [
-        "error[duplicate-id] content/a.yaml:3:10 <x> item `x` is declared twice: first at content/a.yaml:2:5",
-        "error[duplicate-id] content/b.yaml:2:10 <x> item `x` is declared twice: first at content/a.yaml:2:5",
-    ]
-
-
 @pytest.mark.parametrize(("topic", "said"), [
     ("Coworking in {{ each.city }}", "each.city"), ("{{ each.city }}: a guide", "each.city"),
     ("Coworking in {{ city }}", "city"), ("{{ each.city }}", ""), ("{{ each.city }} {{ each.city }}", ""),
@@ -225,18 +215,6 @@ def test_against_the_catalog(project: Build, keys: str, expected: str) -> None:
     severity, _, rest = problem.partition(" ")
     words = re.sub("item `one`:? ", "", rest.partition(" ")[2])
     assert f"{severity} {words}".startswith(expected)
-
-
-def test_a_list_where_the_catalog_says_textarea_is_a_warning(project: Build) -> None:
-    """Catalogs call lists so, as for `key_points` of the API's own example: the list is sent, and nothing blocks."""
-    root = single(project, "inputs: {topic: x, target_audience: [a, b]}")
-    loaded = desired(root)
-    assert loaded.specs[0].request.inputs["target_audience"] == ["a", "b"]
-    [line] = lines(loaded.findings)
-    assert line.startswith(
-        "warning[wrong-input] content/a.yaml:2:51 <[> item `one`: `target_audience` must be a text or a number"
-    )
-    assert "it is sent as a list; if the server refuses it, write one text" in line
 
 
 @pytest.mark.parametrize(("settings", "item", "warned"), [

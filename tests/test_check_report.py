@@ -95,19 +95,6 @@ def test_check_holds_what_is_there_against_its_checks(site: Path, invoke: Run) -
     assert not (site / "contentops.lock").exists()
 
 
-def test_findings_as_json_fit_the_schema_of_diagnostics(site: Path, invoke: Run) -> None:
-    """With the files that were looked at."""
-    ended = invoke("check", "--json", cwd=site)
-    assert (ended.code, found_in(ended.json)) == (1, BAD)
-    assert [(one["item"], one["errors"], one["warnings"]) for one in ended.json["checked"]] == [
-        ("bad", 2, 0),
-        ("good", 0, 0),
-        ("told", 0, 1),
-    ]
-    assert (ended.json["missing"], ended.json["unchecked"]) == (1, 1)
-    jsonschema.validate(ended.json, load_schema("diagnostics"))
-
-
 def test_findings_as_sarif_name_files_from_the_repository(site: Path, invoke: Run) -> None:
     """Code scanning shows them where they are, also where the project is a folder of its repository."""
     ended = invoke("-C", str(site), "check", "--format", "sarif", cwd=site.parent)
@@ -288,13 +275,6 @@ def test_sarif_has_them_too(site_approved: Path, invoke: Run) -> None:
     is_sarif(ended.json)
     results = [one for one in ended.json["runs"][0]["results"] if one["ruleId"] == "not-approved"]
     assert len(results) == len(UNAPPROVED)
-
-
-def test_the_hint_names_the_environment(site_approved: Path, invoke: Run) -> None:
-    """So that the command can be copied."""
-    ended = invoke("check", "--approved", "--select", "waiting", "--env", "prod", "--json", cwd=site_approved)
-    (found,) = ended.json["diagnostics"]
-    assert found["hint"] == "read it, then `contentops approve waiting --env prod`"
 
 
 def test_a_damaged_file_of_approvals_stops_the_check(site_approved: Path, invoke: Run) -> None:

@@ -53,14 +53,6 @@ def test_the_command_that_goes_on_pays_nothing_again(given: dict[str, Any], expe
     assert sorted(going_on("x", ("y=1",), every | given)(run).split()) == sorted(expected.split())
 
 
-def test_validate_counts_what_is_declared(invoke: Run, demo: Path) -> None:
-    """Text for people, the diagnostics format for programs."""
-    assert invoke("validate", cwd=demo).stdout == "Valid: 4 items in 1 manifest.\n"
-    found = invoke("-C", str(demo), "validate", "--json").json
-    jsonschema.validate(found, strict(load_schema("diagnostics")) | {"required": []})
-    assert (found["items"], found["manifests"], found["errors"]) == (4, 1, 0)
-
-
 def test_a_plan_file_that_can_not_be_written_is_an_error(invoke: Run, demo: Path) -> None:
     """The plan is not shown as if all had gone well."""
     ended = invoke("plan", "--out", "no/such/folder.json", cwd=demo)

@@ -8,7 +8,6 @@ import pytest
 
 from contentops.errors import OutputError, Refused
 from contentops.operations.init import project_files
-from contentops.schema_files import load_schema
 from tests.running import Run
 
 FILES = [
@@ -31,14 +30,6 @@ def test_init_writes_a_project(invoke: Run, tmp_path: Path) -> None:
     assert all((root / name).is_file() for name in FILES)
     assert 'project: "blog"\n' in (root / "contentops.yaml").read_text()
     assert (root / ".gitattributes").read_text() == RULES
-
-
-def test_the_next_command_can_be_typed_wherever_the_project_is(invoke: Run, tmp_path: Path) -> None:
-    """Here it is the short one, and a name with spaces stays one word; `--json` lists the files."""
-    assert invoke("init", "--name", "x").stdout.endswith("Next: `contentops plan`, then `contentops apply`\n")
-    assert "Next: `contentops -C 'my blog' plan`, then" in invoke("init", "my blog").stdout
-    assert invoke("-C", "sub", "init", "--json", "--name", "x").json["files"] == FILES
-    assert (tmp_path / "sub" / "contentops.yaml").is_file()
 
 
 def test_init_keeps_what_is_there(invoke: Run, tmp_path: Path) -> None:
@@ -103,18 +94,6 @@ def test_a_disk_that_refuses_is_a_clear_error(tmp_path: Path) -> None:
         match=r"cities\.csv` cannot be written: `data` is a file, .*; written before that: `contentops\.yaml`, ",
     ):
         project_files(tmp_path, name="x").write()
-
-
-def test_the_schemas_in_a_project_are_ours(tmp_path: Path) -> None:
-    """Editors see the very schemas the program checks with."""
-    import json
-
-    project_files(tmp_path, name="x").write()
-    found = json.loads((tmp_path / "schemas" / "manifest.schema.json").read_text())
-    assert found == load_schema("manifest")
-    first = (tmp_path / "content" / "articles.yaml").read_text().split("\n")[0]
-    named = first.removeprefix("# yaml-language-server: $schema=")
-    assert (Path(tmp_path) / "content" / named).resolve() == tmp_path / "schemas" / "manifest.schema.json"
 
 
 MODELS = b'{"object": "list", "data": [{"id": "nomic-embed-text"}, {"id": "llama3.2"}, {"id": "qwen"}]}'

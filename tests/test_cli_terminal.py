@@ -328,19 +328,6 @@ def test_a_log_has_one_line_per_change_of_state() -> None:
     ]  # fmt: skip
 
 
-def test_an_item_that_ends_twice_counts_once() -> None:
-    """Its front matter follows a text that comes later; a run that starts again goes on counting."""
-    progress = Progress()
-    events = [
-        make_event("run-started", items=2), make_event("item-done", "a", result="pending", action="create"),
-        make_event("run-started", items=2), make_event("item-done", "a", result="done", action="create"),
-        make_event("item-done", "a", result="done", action="update"),
-        make_event("item-done", "b", result="done", action="create"),
-    ]  # fmt: skip
-    lines = [unpainted(line) for event in events for line in progress.take(event) if "started" not in event.kind]
-    assert lines == ["[1/3] a: done", "a: update done", "[2/3] b: done"]
-
-
 def test_advice_works_in_the_folder_where_it_is_read() -> None:
     """Only the advice has `-C`: a text may quote any command."""
     plan = "  topic: `contentops plan`\n  hint: `contentops show a`, `--prune`\nNext: `contentops apply`"

@@ -1,17 +1,14 @@
 """`diff`: by words, harmless in a terminal and in Markdown, quick for long texts; and the sides that it compares."""
 
-import itertools
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from contentops.documents.front_matter import split
 from contentops.model import OnEdit
 from contentops.operations import texts as operation
 from contentops.operations.texts import Difference
-from contentops.reporting.difference import Part, difference_text, passages_of
+from contentops.reporting.difference import Part, difference_text
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
 from tests.repositories import cloned, in_git
@@ -70,18 +67,6 @@ def test_what_is_far_from_a_change_is_cut() -> None:
     lines = [f"line {n}" for n in range(100)]
     found = shown("\n".join(lines), "\n".join([*lines[:50], "more", *lines[50:]]))
     assert found == [" line 47", " line 48", " line 49", "+more", " line 50", " line 51", " line 52"]
-
-
-TOKENS = st.lists(st.sampled_from(["a", "b", "c", " ", ".", "\n", "d"]), max_size=25)
-
-
-@given(TOKENS, TOKENS)
-def test_no_word_is_missing_on_either_side(old: list[str], new: list[str]) -> None:
-    """What stays and what goes is the first text; what stays and what comes is the second."""
-    found = passages_of(old, new)
-    assert "".join(text for kind, text in found if kind != "added") == "".join(old)
-    assert "".join(text for kind, text in found if kind != "removed") == "".join(new)
-    assert all(one.kind != other.kind for one, other in itertools.pairwise(found))
 
 
 def test_a_text_of_half_a_megabyte_takes_a_moment(processor_time: Clock) -> None:

@@ -124,13 +124,6 @@ def test_no_line_of_a_person_is_lost_to_a_new_text(texts: tuple[str, str, str]) 
         assert any(sign in mine + new for sign in ("```", "~~~", "<"))
 
 
-@given(edits(1))
-def test_a_new_text_beside_an_unchanged_one(texts: tuple[str, str]) -> None:
-    """Merging with an unchanged side gives the other one."""
-    base, other = texts
-    assert (renewed_from(base, base, other).body, renewed_from(base, other, base).body) == (other, other)
-
-
 def test_long_texts_take_time_as_they_have_length(processor_time: Clock) -> None:
     """A merge of many sections, of which a person changed every second one.
 

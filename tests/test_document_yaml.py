@@ -130,15 +130,6 @@ def test_problems_have_their_line(text: str, words: str, line: int) -> None:
     assert caught.value.line == line
 
 
-def test_aliases_and_tags_of_texts_are_read() -> None:
-    """Aliases stand for their value, and a tag can make a text of a scalar."""
-    text = "a: &x {k: [1]}\nb: *x\nc: !!str 1\n&k e: f\n'1': ! 2\n~: g\n*k : h\n"
-    with pytest.raises(YamlProblem, match="an alias cannot be a key"):
-        read_mapping(text)
-    value = read(text.removesuffix("*k : h\n"))
-    assert value == {"a": {"k": [1]}, "b": {"k": [1]}, "c": "1", "e": "f", "1": "2", "~": "g"}
-
-
 @pytest.mark.parametrize(
     "text", ["2026-02-30", "2026-13-01", "2026-1-2", "2026", "10:30", "2026-01-02T25:00:00", "1e5"]
 )

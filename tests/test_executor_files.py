@@ -10,10 +10,7 @@ from typing import Any
 import pytest
 
 from contentops.model import ItemId, JobState, OnEdit
-from contentops.operations import apply as apply_operation
-from contentops.operations.apply import ApplyOptions, Overrides
-from contentops.operations.opening import Runtime
-from contentops.planning.sides import Choice
+from contentops.operations.apply import Overrides
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.harness import Harness, before, blog, results
@@ -45,16 +42,6 @@ def test_a_file_edited_between_plan_and_write(root: Path) -> None:
     assert results(harness.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
     assert "2027" in harness.read("out/one.md")
     assert (harness.api.credits, harness.plan().empty) == (8, True)
-
-
-def test_a_file_that_appears_between_plan_and_write(root: Path) -> None:
-    """Someone's new file at the target is not overwritten; once it is gone the kept text is written for free."""
-    harness = _harness(root)
-    run = harness.apply(emit=before("write", lambda: harness.write("out/one.md", "Mine\n")))
-    assert (results(run), harness.read("out/one.md")) == ({"one": "blocked"}, "Mine\n")
-    (harness.root / "out/one.md").unlink()
-    assert (harness.actions(), results(harness.apply())) == ({"one": "finish"}, {"one": "done"})
-    assert harness.api.credits == 4
 
 
 def test_a_file_that_holds_the_text_already_is_only_recorded(root: Path) -> None:
@@ -298,18 +285,3 @@ def test_a_name_that_only_another_spelling_makes_too_long_is_fine(root: Path, na
     assert harness.plan().empty
     harness.edit(f"out/{name}.md", "Closing", "MINE")
     assert (results(harness.apply()), harness.plan().empty) == ({name: "done"}, True)
-
-
-def test_moves_need_no_key(root: Path) -> None:
-    """A plan without network steps is applied without a key."""
-    harness = _placed(root, a="out/a.md")
-    _place(harness, a="new/a.md")
-    _, run = apply_operation.apply(
-        harness.project,
-        Choice(),
-        ApplyOptions(),
-        confirm=lambda _: True,
-        emit=lambda _: None,
-        runtime=Runtime(environ={}, transport=harness.api, run=harness.runtime().run, wall=harness.timeline.wall),
-    )
-    assert results(run) == {"a": "done"}

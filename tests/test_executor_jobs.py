@@ -43,22 +43,6 @@ def test_a_failed_poll_is_no_failed_job(root: Path, fault: Any) -> None:
     assert (results(run), harness.api.credits, harness.plan().empty) == ({"one": "done"}, 4, True)
 
 
-LASTING: dict[str, Any] = {"403": 403, "a page": "html", "redirect": _answer(302, None, headers={"location": "/login"})}
-
-
-@pytest.mark.parametrize("fault", LASTING.values(), ids=LASTING)
-def test_a_poll_that_is_turned_down_leaves_the_job_open(root: Path, fault: Any) -> None:
-    """The job is not failed and not paid for again: it stays open, exit is 3, and the next apply polls it."""
-    harness = _harness(root)
-    harness.api.fault(lambda name, n: name == "status" and n > 1, fault)
-    run = harness.ran()
-    assert results(run)["one"] in {"late", "pending"}
-    assert exit_code_of(run) in {3, 5}
-    assert harness.open_job("one").state is JobState.RUNNING
-    harness.api.heal()
-    assert (results(harness.apply()), harness.api.credits) == ({"one": "done"}, 4)
-
-
 def _restarting(harness: Harness) -> Any:
     def answer() -> httpx.Response:
         harness.api.restart()
@@ -147,32 +131,6 @@ def test_a_server_that_dies_while_jobs_are_polled(root: Path, what: Any, words: 
     assert harness.api.credits == 4 * len(harness.api.generations) == 4 * (1 + len(run.outcomes))
 
 
-@pytest.mark.parametrize(("what", "rpm"), [("refuse", 10), (500, 0), ("slow", 10)])
-def test_a_server_that_dies_under_its_first_job(root: Path, rpm: int, what: Any) -> None:
-    """Its status is not asked for until `job_timeout`: a run that hears nothing for a minute ends, the job is kept."""
-    harness = _harness(root, "one", "two", rpm=rpm, duration=100)
-    harness.api.fault(lambda name, n: name == "status" and n > 1, what)
-    run = harness.ran()
-    assert (run.stopped, exit_code_of(run)) == (_stopped(what), 3)
-    assert results(run) == {"one": "pending", "two": "pending"}
-    assert harness.timeline.now < 130
-    harness.api.heal()
-    assert (results(harness.apply()), harness.api.credits) == ({"one": "done", "two": "done"}, 8)
-
-
-@pytest.mark.parametrize(("what", "rpm"), [("refuse", 0), (500, 120), ("slow", 120)])
-def test_an_outage_of_less_than_a_minute_ends_nothing(root: Path, rpm: int, what: Any) -> None:
-    """Jobs that could not be asked for are requested again soon after."""
-    harness = _polling(root, rpm)
-    since = harness.timeline.now + 50
-    times = _tried(harness, since, since + 25, what)
-    run = harness.ran()
-    assert (run.stopped, set(results(run).values())) == ("", {"done"})
-    assert times
-    assert harness.api.credits == 4 * 21
-    assert harness.timeline.now < since + 25 + (90 if not rpm else 150)
-
-
 # --- what a completed job may lack ---------------------------------------------------------------------------
 
 EMPTY: dict[str, Any] = {
@@ -221,15 +179,6 @@ def test_a_completed_job_of_the_servers_own_id_is_found_in_the_store(root: Path)
     """Where the server makes its own ids, the content names the job by that."""
     harness = _harness(root, request_ids="ignore", status_body="absent", names_content=False)
     assert (results(harness.apply()), harness.api.credits) == ({"one": "done"}, 4)
-
-
-@pytest.mark.parametrize("body", ["absent", "empty"])
-def test_a_text_that_is_only_stored_is_fetched(root: Path, body: str) -> None:
-    """A completed status that only names a content id is as good as its text."""
-    harness = _harness(root, status_body=body)
-    assert results(harness.apply()) == {"one": "done"}
-    assert "All about one" in harness.read("out/one.md")
-    assert (harness.api.count("save"), harness.api.count("get content")) == (0, 1)
 
 
 @pytest.mark.parametrize("fault", [503, 404, 403, "reset"], ids=["503", "404", "403", "reset"])

@@ -98,17 +98,6 @@ def test_edits_by_hand_are_saved_again_and_again(root: Path, tidy: Callable[[str
     assert len(harness.api.contents) == 1
 
 
-@ANY
-def test_a_text_the_server_stored_itself_is_saved_over(root: Path, tidy: Callable[[str], str]) -> None:
-    """The status gives the text and names the content, but the store has its own version of it."""
-    harness = _done(root, TidyApi(tidy, auto_save=True))
-    assert harness.api.count("save") == 0
-    shutil.rmtree(harness.root / ".contentops")
-    _by_hand(harness, "By hand...")
-    assert (results(harness.apply()), "By hand" in _stored(harness)) == ({"one": "done"}, True)
-    assert len(harness.api.contents) == 1
-
-
 def test_a_new_text_the_server_stored_itself_gets_our_title(root: Path) -> None:
     """The manifest's title goes over the content that the server made of a new text, long after the last save."""
     harness = Harness(root, TidyApi(auto_save=True))

@@ -87,24 +87,6 @@ def test_someone_else_eats_half_of_the_quota(root: Path, hint: str) -> None:
     assert harness.timeline.now <= 60 * (len(api.requests) / 5 + 10)
 
 
-@pytest.mark.parametrize(
-    ("every", "since", "until", "minutes"),
-    [(12, 0, 600, 20), (3, 100, 700, 25), (6, 0, 1200, 35)],
-    ids=["half, for ten minutes", "all, for ten minutes", "all, for twenty minutes from the start"],
-)
-def test_others_that_come_and_go(root: Path, every: float, since: float, until: float, minutes: float) -> None:
-    """The run slows down while others use the account, and gets its speed back once they are gone."""
-    api = Shared(every=every, since=since, until=until, per_minute=10, **HABITS)
-    harness = harness_of(root, api)
-    assert all_done(harness.apply())
-    assert_whole(harness, *ITEMS)
-    assert most_in_a_minute(api) <= 10
-    # Refused requests grow with the minutes that others take all, the other ones with the items.
-    assert 0 < turned_away(api) <= 2 * (until - since) / 60
-    assert len(api.requests) - turned_away(api) <= 4.2 * len(ITEMS)
-    assert harness.timeline.now <= 60 * minutes
-
-
 # --- what a 429 may ask for --------------------------------------------------------------------------------
 
 
@@ -303,16 +285,3 @@ def test_a_server_that_takes_few_jobs_is_kept_busy(tmp_path: Path) -> None:
     at_once = sum(time - refused[0] < 1.0 for time in refused)
     assert at_once <= AT_ONCE
     assert len(refused) - at_once <= 40 - 4
-
-
-@pytest.mark.parametrize("retry_after", ["none", "seconds"])
-def test_a_server_slower_than_ever_is_not_stormed(tmp_path: Path, retry_after: str) -> None:
-    """A refused submit says that nothing has ended: the next one waits until something may have."""
-    slow = iter([10.0] * 4 + [900.0] * 99)
-    api = FakeApi(duration=lambda _: next(slow), max_active=2, auto_save=False, retry_after=retry_after)
-    harness = _learned(tmp_path, api, rpm=0)
-    harness.write("content/batch.yaml", blog(*(f"i{n}" for n in range(6))))
-    before = len(api.requests)
-    harness.apply()
-    assert api.credits == 4 * len(api.generations) == 4 * 9
-    assert _statuses(api, "submit", before)[429] < 60

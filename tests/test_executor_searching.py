@@ -57,32 +57,6 @@ def test_a_list_in_pages_is_read_as_far_as_it_may_matter(root: Path) -> None:
     assert max(int(query.split("&")[0].removeprefix("page=") or 1) for query in pages) <= len(ITEMS) // 5 + 2
 
 
-@pytest.mark.parametrize("fault", ["reset", "500-after", "truncated"])
-def test_saves_whose_answers_are_all_lost(root: Path, fault: Any) -> None:
-    """Every save arrives and no answer comes: a dozen texts with one title are stored once each."""
-    harness = _harness(root, OneTitle(duration=30, auto_save=False))
-    harness.api.fault(on("save", *range(1, 60)), fault)
-    for _ in range(3):
-        harness.apply()
-    assert len(harness.api.contents) == len(ITEMS)
-    assert {harness.record(item).content_id for item in ITEMS} == set(harness.api.contents)
-    assert harness.plan().empty
-
-
-def test_saves_of_a_run_that_died(root: Path) -> None:
-    """Killed when a dozen texts were stored and none of it was on record: found, each fetched once."""
-    harness = _harness(root, OneTitle(duration=30, auto_save=False), "zero")
-    harness.apply()
-    harness.write("content/blog.yaml", blog("zero", *ITEMS))
-    harness.api.fault(lambda name, n: name == "save" and 1 < n < len(ITEMS), "504")
-    harness.api.fault(on("save", len(ITEMS)), "kill-after")
-    harness.killed()
-    fetched = sum(_fetches(harness.api).values())
-    assert (set(results(harness.apply()).values()), len(harness.api.contents)) == ({"done"}, len(ITEMS) + 1)
-    assert sum(_fetches(harness.api).values()) - fetched <= len(ITEMS)
-    assert harness.plan().empty
-
-
 def test_what_was_stored_soonest_after_the_submit_is_fetched_first(root: Path) -> None:
     """Of contents under other titles, the one nearest in time is fetched first: here it is the text."""
     harness = Harness(root, OneTitle(duration=30, names_content=False))

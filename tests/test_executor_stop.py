@@ -66,16 +66,6 @@ def test_an_interrupt_at_any_moment_loses_nothing(
         pytest.fail("the events never ended")
 
 
-def test_an_interrupt_before_anything_submits_nothing(root: Path) -> None:
-    """A stop that was asked for before the start sends no request at all."""
-    harness = _harness(root)
-    stop = Stop()
-    stop.request()
-    run = harness.ran(stop=stop)
-    assert not harness.api.requests
-    assert (run.count(Result.PENDING), exit_code_of(run)) == (3, 130)
-
-
 def test_an_interrupt_brings_the_answer_of_a_submit_home(root: Path) -> None:
     """A submit under way when the stop comes is recorded with its job id."""
     harness = _harness(root, latency=16.0)

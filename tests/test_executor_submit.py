@@ -217,31 +217,6 @@ def test_a_person_may_pay_again(root: Path, request_ids: str) -> None:
     assert harness.plan().empty
 
 
-def test_a_person_names_the_job(root: Path) -> None:
-    """`state resolve --job` makes the next apply poll that job; it costs nothing."""
-    harness = _proven(root, "one", request_ids="ignore", auto_save=False)
-    harness.api.fault(on("submit", 2), "reset")
-    harness.apply()
-    mending.resolve(harness.project, "one", job=harness.api.generations[1].job_id)
-    assert (harness.actions(), results(harness.apply())) == ({"one": "finish"}, {"one": "done"})
-    assert (harness.api.charged("All about one in 2026"), harness.plan().empty) == (1, True)
-
-
-def test_a_person_names_the_content(root: Path) -> None:
-    """`state resolve --content` makes the next apply take that text and own that content."""
-    harness = _proven(root, "one", request_ids="ignore", names_request=False)
-    harness.api.fault(on("submit", 2), "reset")
-    for _ in range(2):
-        harness.apply()
-        harness.timeline.now += 100
-    (lost,) = [each for each in harness.api.contents.values() if each.id != harness.record("zero").content_id]
-    mending.resolve(harness.project, "one", content=lost.id)
-    assert (results(harness.apply()), harness.api.charged("All about one in 2026")) == ({"one": "done"}, 1)
-    assert harness.record("one").content_id == lost.id
-    assert "All about one" in harness.read("out/one.md")
-    assert (len(harness.api.contents), harness.plan().empty) == (2, True)
-
-
 def test_an_unknown_submit_of_an_earlier_spec_holds_no_one(root: Path) -> None:
     """The item goes on with its new spec; the old submit stays a note until a person resolves it."""
     harness = _proven(root, "one", request_ids="ignore", auto_save=False)
@@ -285,15 +260,6 @@ def test_a_failing_first_job_stops_before_the_second_submit(root: Path) -> None:
     assert (results(run), exit_code_of(run)) == ({"a": "failed", "b": "pending", "c": "pending"}, 3)
 
 
-def test_first_contact_is_over_once_the_lock_has_a_completed_job(root: Path) -> None:
-    """On another machine, with the lock alone, the server is known: all go at once."""
-    harness = _proven(root, "a", "b", "c", duration=100)
-    other = _clone(harness, root / "other")
-    other.apply()
-    starts = [each.started for each in harness.api.generations[1:]]
-    assert max(starts) - min(starts) < 5
-
-
 def _clone(harness: Harness, root: Path, **kwargs: Any) -> Harness:
     """The same project on another machine: what git has, without `.contentops`."""
     other = Harness(root, harness.api, timeline=harness.timeline, **kwargs)
@@ -311,14 +277,6 @@ def test_five_refusals_in_a_row_stop_the_run(root: Path) -> None:
     run = harness.ran()
     assert (run.stopped, harness.api.count("submit"), run.count(Result.FAILED)) == ("refused-submits", 5, 5)
     assert (run.count(Result.PENDING), exit_code_of(run)) == (15, 3)
-
-
-def test_refusals_with_an_acceptance_between_do_not_stop(root: Path) -> None:
-    """Four refusals, a job, four more: the run goes on."""
-    harness = _harness(root, *[f"i{turn:02}" for turn in range(10)])
-    harness.api.fault(lambda name, n: name == "submit" and n != 5, 422)
-    run = harness.ran()
-    assert (run.stopped in ("", "refused-submits"), harness.api.count("submit")) == (True, 10)
 
 
 def test_five_lost_answers_in_a_row_stop_the_run(root: Path) -> None:
@@ -456,15 +414,6 @@ def test_a_blocked_item_is_freed(root: Path, way: str) -> None:
     if way != "replace":
         harness.write("content/blog.yaml", failing)
         assert harness.actions() == {"zero": "blocked"}
-
-
-def test_replace_pays_once_for_one_choice(root: Path) -> None:
-    """`--replace` generates another text of the same spec under a new id, and a repeat of the apply is empty."""
-    harness = _proven(root)
-    assert results(harness.apply(replace=("zero",))) == {"zero": "done"}
-    assert harness.api.charged("All about zero in 2026") == 2
-    assert "Take 2." in harness.read("out/zero.md")
-    assert (harness.made_by("zero").attempt, harness.plan().empty) == (2, True)
 
 
 # --- what a lost machine may have started is asked for before it is paid, whatever became of the runs since ---------

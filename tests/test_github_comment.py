@@ -58,15 +58,6 @@ def test_a_plan_is_commented_once_and_updated_in_place(hub: FakeGitHub, invoke: 
     assert "Plan of commit `1234567890ab`." in hub.comments[1]["body"]
 
 
-def test_each_environment_has_its_own_comment(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
-    """The mark names project and environment."""
-    for environment in ("", "staging"):
-        path = plan_file(tmp_path, make_plan(make_change(), environment=environment))
-        ended = invoke("comment", "--plan", str(path), "--pr", "7", "--json", env=hub.env())
-        assert ended.json == {"format_version": "1.0", "pull_request": 7, "comment": "https://gh/c", "new": True}
-    assert len(hub.comments) == 2
-
-
 def test_a_plan_that_was_overtaken_is_not_posted(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
     """A newer push has its own plan coming; this one says nothing and is no failure."""
     env = hub.env(GITHUB_EVENT_PATH=event_file(tmp_path, pull_event(head={"sha": "0" * 40})))
@@ -188,16 +179,6 @@ def shown(run: int, commit: str = SHA, words: str = "plan") -> str:
     return f"<!-- mark -->\n<!-- contentops:shown run={run} commit={commit} plan=sha256:{'c' * 64} -->\n{words} {run}"
 
 
-def test_a_late_comment_does_not_replace_a_newer_one(hub: FakeGitHub) -> None:
-    """Jobs may come in another order than the runs that they are about."""
-    hub.comment(shown(6))
-    assert not post_comment(client(hub), 7, MARK, shown(5)).new
-    assert [comment["body"] for comment in hub.comments] == [shown(6)]
-    hub.comments[0]["body"] = shown(4)
-    post_comment(client(hub), 7, MARK, shown(5))
-    assert [comment["body"] for comment in hub.comments] == [shown(5)]
-
-
 def test_a_comment_names_the_plan_that_it_shows(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
     """By the run and the commit of the event, and by the checksum of the file."""
     env = hub.env(GITHUB_EVENT_PATH=event_file(tmp_path, pull_event()), **RUN)
@@ -271,12 +252,6 @@ def test_a_list_that_is_none(hub: FakeGitHub, answer: Any) -> None:
     assert hub.comments == []
 
 
-def test_comments_may_hold_anything(hub: FakeGitHub) -> None:
-    """Such ones are passed over."""
-    hub.faults.append(("GET .*comments", lambda: (200, [{"user": 3, "body": None}, {"id": "x"}], {})))
-    assert post_comment(client(hub), 7, MARK, f"{MARK}\nnew").new
-
-
 def test_a_pull_request_is_opened_once(hub: FakeGitHub) -> None:
     """The one that is open already is found."""
     asked = {"branch": "contentops/5-1", "base": "main", "title": "content", "body": "text"}
@@ -334,16 +309,6 @@ def thousand() -> Plan:
         else:
             changes.append(make_change(name, reasons=(Reason(kind="new", detail=hostile),)))
     return make_plan(*changes, unchanged=12)
-
-
-def test_the_comment_of_a_thousand_items() -> None:
-    """The page as it is posted: within the limit of a comment, and how much is hidden at its end."""
-    body = page(thousand(), PlanOrigin(number=7, commit=SHA, run="https://github.example/acme/blog/actions/runs/5"))
-    assert GOLDEN.read_text("utf-8") == body
-    assert len(body) < 65_536
-    assert len(body.encode()) < 65_536
-    assert "var `year` in contentops.yaml:12:9: 6" in body
-    assert "hidden" in body.splitlines()[-3]
 
 
 @pytest.mark.parametrize("run", ["javascript:alert(1)", "https://x/) [evil](http://y", "https://" + "x" * 400, ""])

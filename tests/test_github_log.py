@@ -137,16 +137,6 @@ def finding(line: int, severity: Severity = Severity.ERROR, **fields: Any) -> Di
     return Diagnostic(severity=severity, **{**stated, **fields})
 
 
-def test_an_annotation_names_the_place() -> None:
-    """File from the top of the repository, line, column, code, message and hint."""
-    assert annotation_lines([finding(4, hint="do this")], folder="site") == [
-        "::error file=site/content/a.yaml,line=4,col=3,title=unknown-input::on line 4 (do this)"
-    ]
-    assert annotation_lines([finding(1, Severity.WARNING, location=None)]) == [
-        "::warning title=unknown-input::on line 1"
-    ]
-
-
 def test_ten_of_a_kind() -> None:
     """GitHub shows no more; the last says how many are left."""
     findings = [*(finding(line) for line in range(1, 31)), finding(1, Severity.NOTE)]

@@ -62,7 +62,7 @@ KEY: tuple[Callable[[], httpx.Response], list[str]] = (
     answer(401, '{"error": {"code": "unauthorized", "message": "Invalid API key"}}'),
     ["(401)", "Invalid API key"],
 )
-REPLIED = {**SOME, "wrong key": KEY}
+REPLIED = {**SOME, "wrong key": KEY, "forbidden": (answer(403, '{"detail": "no"}'), ["(403)", "no"])}
 
 
 class Spoilt(FakeApi):
@@ -218,29 +218,6 @@ def test_a_submit_that_is_answered_badly(
         assert f"`POST {API}/generate`" in text
         assert ([word for word in words if word not in text], exit_code_of(run)) == ([], 3)
     finished(harness, api)
-
-
-@pytest.mark.parametrize(("bad", "words"), SOME.values(), ids=SOME)
-def test_a_submit_on_a_server_that_ignores_our_ids(
-    root: Path, bad: Callable[[], httpx.Response], words: list[str]
-) -> None:
-    """No one can say what became of it, so it waits for a person, who finds the endpoint and the status."""
-    api = Spoilt(bad, "submit", first=2, after=True, request_ids="ignore", names_request=False)
-    harness = harness_of(root, api, "one").declared("one", "two")
-    harness.api.habits.duration = 5
-    run = harness.ran()
-    text = said(run)
-    assert results(run)["one"] == "done"
-    assert results(run)["two"] in ("unknown", "failed")
-    assert f"`POST {API}/generate`" in text
-    assert ([word for word in words if word not in text], api.count("submit")) == ([], 2)
-    paid = len(api.generations)
-    api.well = True
-    again = harness.apply()
-    if results(run)["two"] == "unknown":
-        assert set(results(again).values()) == {"unknown"}, "never sent again unasked"
-        assert len(api.generations) == paid
-        assert "state resolve two" in said(again)
 
 
 @pytest.mark.parametrize(("bad", "words"), REPLIED.values(), ids=REPLIED)

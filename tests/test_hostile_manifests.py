@@ -70,20 +70,6 @@ def test_hostile_yaml(project: Build, invoke: Run, text: str | bytes, says: str)
     assert says in _refused(project, invoke, {"content/blog.yaml": text}).stderr
 
 
-def test_a_link_does_not_lead_out(project: Build, invoke: Run) -> None:
-    """An output folder that is a link out of the project takes nothing; the other items are written."""
-    root = project(
-        {"contentops.yaml": SETTINGS, "content/blog.yaml": _item(output="linked/one.md")}, at="outer/project"
-    )
-    outside = root.parent / "elsewhere"
-    outside.mkdir()
-    (root / "linked").symlink_to(outside)
-    ended = invoke("apply", "--yes", cwd=root)
-    assert ended.code in {1, 3}, ended.stdout
-    assert "link" in ended.stdout + ended.stderr
-    assert list(outside.iterdir()) == []
-
-
 @pytest.mark.parametrize(("find", "put", "codes"), [
     ("out/one.md", "../outside.txt", {1, 3}), ("out/one.md", "/tmp/outside.txt", {1, 3}),
     ("out/one.md", ".git/config", {1, 3}), ('"one"', '"o\\u001b[2Jne"', {0, 1}),

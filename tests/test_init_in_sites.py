@@ -155,24 +155,3 @@ def test_texts_of_a_new_project_in_a_site_are_drafts(invoke: Run, project: Build
     manifest.write_text(re.sub(r" *draft: true.*\n", "", manifest.read_text()))
     assert invoke("apply", "--yes", cwd=root).code == 0
     assert "draft:" not in text.read_text()
-
-
-@pytest.mark.parametrize(("files", "manifest"), [({}, "content"), ({"hugo.toml": ""}, "manifests")])
-def test_a_bare_project_says_what_to_do_next(invoke: Run, project: Build, files: dict[str, str], manifest: str) -> None:
-    """No items, no warning; the example in the manifest is one once its marks are taken off."""
-    root = project(files)
-    ended = invoke("init", "--bare", cwd=root)
-    path = f"{manifest}/articles.yaml"
-    assert f"Declare items in `{path}`: a comment there shows how." in " ".join(ended.stdout.split())
-    assert not list(root.rglob("cities.csv"))
-    planned = invoke("plan", cwd=root)
-    assert (planned.code, planned.stderr) == (0, "")
-    assert planned.stdout.endswith(
-        "No changes. No items are declared. "
-        "Next: add items to a manifest, or run `contentops adopt DIR` for texts that you have.\n"
-    )
-    head, *lines = (root / path).read_text().splitlines()
-    example = [line.removeprefix("# ") for line in lines if line.startswith("# ") and "Replace" not in line]
-    (root / path).write_text("\n".join([head, *example, ""]))
-    planned = invoke("plan", cwd=root)
-    assert (planned.code, planned.stderr, "Plan: 1 to create" in planned.stdout) == (0, "", True)

@@ -29,7 +29,7 @@ from tests.clones import git
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog, results
 from tests.repositories import cloned, in_git
-from tests.running import Build, Run
+from tests.running import Run
 
 NAME = "contentops.jobs"
 HEADER = line_of(jobs.JobsHeader(lineage=facts.LINEAGE))
@@ -585,21 +585,3 @@ def test_the_list_is_shown_with_what_it_cost(invoke: Run, tmp_path: Path) -> Non
     assert " one " in shown.splitlines()[-1]
     assert [each["item"] for each in invoke("state", "show", "uno", "--json", cwd=tmp_path).json["jobs"]] == ["one"]
     assert invoke("state", "show", "three", cwd=tmp_path).stdout.startswith("open ")
-
-
-def test_each_clone_s_bundled_server_has_a_line_of_its_own(project: Build, invoke: Run) -> None:
-    """Two clones make the same item, here even in the same second; after a merge both lines stay, and both are paid."""
-    settings = "version: 1\nproject: acme\napi: {base_url: local}\ndefaults: {template: blog_article_generator, style: general_blog}\n"
-    files = {"contentops.yaml": settings, "content/blog.yaml": blog("one")}
-    one, two = project(files, at="one"), project(files, at="two")
-    for clone in (one, two):
-        assert invoke("apply", "--yes", cwd=clone).code == 0
-    (made,), (other,) = ([*jobs.read((clone / NAME).read_bytes(), NAME).lines.values()] for clone in (one, two))
-    other = structs.replace(other, submitted_at=made.submitted_at)
-
-    assert made.request_id == other.request_id
-    assert "" != made.store != other.store != ""
-    assert len(fold_jobs([made, other])) == len(known(made, other).jobs) == 2
-    (one / NAME).write_text((one / NAME).read_text() + line_of(other) + "\n")
-    assert invoke("apply", "--yes", cwd=one).code == 0
-    assert len(read((one / NAME).read_text().splitlines()[1:])) == 2

@@ -1,12 +1,10 @@
 """What others work on: such an item is pending, costs nothing and is not touched; all else goes on."""
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 from msgspec import structs
 
@@ -19,13 +17,11 @@ from contentops.planning.plan import make_plan
 from contentops.planning.sides import Choice
 from contentops.reporting.plan_markdown import plan_markdown
 from contentops.reporting.plan_text import plan_text
-from contentops.schema_files import load_schema
 from contentops.state.lock import lineage_of
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
 from tests.fakes.sides import a_file, a_job, a_record, a_situation, a_spec
 from tests.ledger_rows import write
-from tests.plans import plan_document, read_back
 
 
 def _held(request: str, holder: str = "apply on build-3") -> dict[RequestId, str]:
@@ -62,18 +58,6 @@ def test_the_job_of_an_earlier_request_is_left_to_its_holder() -> None:
     assert (change.action, change.names) == (Action.CREATE, ("submit", "poll", "write", "save"))
     (left,) = _plan([new], held, open_jobs=[job], records=[a_record(new)], files=[a_file(new.output)]).changes
     assert (left.action, left.names) == (Action.PENDING, ())
-
-
-def test_a_pending_item_is_told_in_every_form() -> None:
-    """Text, Markdown, JSON and back."""
-    spec = a_spec()
-    plan = _plan([spec], _held(_submit_id(spec)))
-    assert "pending (apply on build-3)" in plan_text(plan, verbose=False)
-    assert "1 pending, 0 unchanged. 0 credits." in plan_text(plan, verbose=False)
-    assert "pending (`apply on build-3`)" in plan_markdown(plan)
-    document = plan_document(plan)
-    jsonschema.validate(document | {"checksum": ""}, load_schema("plan"))
-    assert read_back(json.loads(json.dumps(document))).changes[0].claimed_by == "apply on build-3"
 
 
 def test_a_holder_cannot_break_out_of_a_page() -> None:

@@ -368,17 +368,6 @@ def test_a_ring_of_values_that_would_never_settle_is_refused(guides: Harness, ke
     assert any("reference-ring" in line for line in refused(guides))
 
 
-def test_a_mistake_in_one_key_is_reported_while_another_waits(guides: Harness) -> None:
-    """No placeholder is ever written."""
-    guides.apply(select=("en",))
-    assert "hreflang" not in guides.read("content/en.md")
-    guides.write("manifests/a.yaml", site(["en", "de", "fr"], part="url", other="{{ ref('en').section('None') }}"))
-    assert any(line.startswith("unknown-section: item `en`") for line in refused(guides))
-    guides.write("manifests/a.yaml", site(["en", "de", "fr"], original="{{ ref('en').path }}"))
-    change = change_of(guides.plan(), "en")
-    assert (change.action, dict(change.front)) == (Action.UPDATE, {"original": "content/en.md"})
-
-
 def test_the_graph_shows_mentions_apart(guides: Harness, invoke: Run) -> None:
     """They are no sources: a selector does not follow them."""
     shown = invoke("graph", "--json", cwd=guides.root).json["items"]

@@ -1,7 +1,6 @@
 """A section made again: taken out of whatever a server answers, and no one's other words changed by it."""
 
 import contextlib
-import re
 import sqlite3
 from pathlib import Path
 
@@ -204,14 +203,6 @@ def test_an_edit_elsewhere_stays_a_persons(tmp_path: Path) -> None:
     harness.apply(on_edit=OnEdit.MERGE)
     text = harness.read("out/one.md")
     assert ("MINE about" in text, "Section 2." in text, "Take 1." in text) == (True, False, True)
-
-
-def test_a_text_that_is_all_a_jobs_stays_that(tmp_path: Path) -> None:
-    """No edit, no block: the request changes, and the text with it."""
-    harness = _harness(tmp_path, section_answer="alone")
-    _again(harness)
-    harness.edit("content/blog.yaml", "2026", "2027")
-    assert harness.actions() == {"one": "regenerate"}
 
 
 def test_a_lost_generated_text_leaves_the_file_edited(tmp_path: Path, processes: None) -> None:
@@ -423,21 +414,6 @@ def _jobs(harness: Harness) -> int:
     with contextlib.closing(sqlite3.connect(harness.root / ".contentops" / "local.db")) as store:
         (count,) = store.execute("SELECT count(*) FROM jobs").fetchone()
         return int(count)
-
-
-def _rest(text: str) -> str:
-    """The body without the section and without what every generation changes."""
-    return re.sub(rf"## {HEADING}\n.*?(?=\n## )", "", text.split("---\n", 2)[2], flags=re.DOTALL)
-
-
-def test_the_rest_of_the_text_stays(tmp_path: Path) -> None:
-    """The section is written again by the server; everything else is byte for byte the same, and nothing is left to do."""
-    harness = _with_texts(tmp_path)
-    before = harness.read("out/one.md")
-    run = harness.ran(select=("one",), sections={"one": HEADING})
-    assert [outcome.result for outcome in run.outcomes] == ["done"]
-    assert (_rest(harness.read("out/one.md")), _jobs(harness)) == (_rest(before), 3)
-    assert harness.plan().empty
 
 
 def test_a_stop_anywhere_pays_for_one_section(tmp_path: Path, each_kill: EachKill) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.digest import digest_bytes, digest_text
@@ -80,20 +79,6 @@ def test_pointers_of_lfs(text: str, *, is_pointer: bool) -> None:
 LINES = st.sampled_from(
     ["<<<<<<< a", "=======", ">>>>>>> b", "```", "~~~", "---", "...", "title: T", "text", "", "    ```", "||||||| c"]
 )
-
-
-@given(st.lists(LINES, max_size=12), st.sampled_from(["\n", "\r\n"]))
-def test_a_found_conflict_is_there(lines: list[str], newline: str) -> None:
-    """For any text: the line found opens a conflict that a middle and an end follow; without such lines there is none."""
-    number = conflict_line(newline.join(lines))
-    if number:
-        assert lines[number - 1] == "<<<<<<< a"
-        rest = lines[number:]
-        assert ">>>>>>> b" in rest[rest.index("=======") :]
-    elif "```" not in lines and "~~~" not in lines:
-        starts = [at for at, line in enumerate(lines) if line == "<<<<<<< a"]
-        rest = lines[starts[0] :] if starts else []
-        assert "=======" not in rest or ">>>>>>> b" not in rest[rest.index("=======") :]
 
 
 @pytest.mark.parametrize("front", [FRONT, "", "---\ntitle: [\n---\n"], ids=["front", "none", "broken front"])

@@ -103,16 +103,6 @@ def test_what_would_write_is_blocked(spec: Spec, kept: bool) -> None:
 HOUR = 3_600_000_000_000
 
 
-def test_protection_is_named_where_it_helps() -> None:
-    """It keeps a file as it is; an item that has none yet would be held back all the same."""
-    changed, new, before = a_spec(topic="new"), a_spec("two"), a_spec()
-    s = a_situation([changed, new], [a_record(before)], [a_file(before.output)])
-    plan = make_plan(structs.replace(s, denied=lambda path: f"no file can be written for `{path}`"))
-    hints = {change.id: change.hint for change in plan.changes}
-    assert hints[changed.id].endswith("; change that, or set `protected: true` to keep the item as it is")
-    assert hints[new.id].endswith("; change that")
-
-
 def _write(root: Path, name: str, body: str, *, age: int = HOUR) -> None:
     path = root / name
     path.write_text(compose("T", {"tags": ["a"]}, {"item": name, "digest": "d"}, body), encoding="utf-8")

@@ -133,16 +133,6 @@ GONE, NEW, END = (
 )
 
 
-@pytest.mark.parametrize(("old", "new", "shown"), [
-    ("It *takes **eight** days* now", "It *takes **seven** days* now", f"It <em>takes </em>{GONE}<em><strong>eight</strong></em>{END}</del>{NEW}<em><strong>seven</strong></em>{END}</ins><em> days</em> now"),
-    ("see `a b` for more", "see `a c` for more", f"see <code>a </code>{GONE}<code>b</code>{END}</del>{NEW}<code>c</code>{END}</ins> for more"),
-    ("see [it](/b) for more", "see [it](/c) for more", f'see {GONE}<span class="link" title="/b">it <code>(/b)</code></span>{END}</del>{NEW}<span class="link" title="/c">it <code>(/c)</code></span>{END}</ins> for more'),
-])  # fmt: skip
-def test_changes_are_marked_inside_of_styles(old: str, new: str, shown: str) -> None:
-    """What is gone and new keeps its emphasis, code and links; an address that changed is shown."""
-    assert html(old, new) == f'<p dir="auto">{shown}</p>\n'
-
-
 def test_blocks_as_before_are_folded() -> None:
     """Blocks that are as before are folded and named, but for those with a finding; without a change, none are."""
     old = "# Start\n\nOne.\n\n## What people look for\n\nTwo.\n\nThree is here.\n\n- x\n\nFour.\n"

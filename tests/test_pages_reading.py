@@ -48,18 +48,6 @@ def test_commands_are_behind_one_switch(pages: Browser, path: str) -> None:
     assert "body:has(#commands:not([open])) .command { display: none }" in pages.get("/style.css").text
 
 
-def test_digests_jobs_and_commits_are_in_the_history_alone(pages: Browser) -> None:
-    """The head of a text and the plan have none; on a narrow page the decision is above history and front matter."""
-    html = pages.get("/item?id=blog/quiet-rooms").text
-    head, _, history = html.partition('id="history"')
-    assert "text <code>" not in head
-    assert "job " not in words(head)
-    assert re.search(r"job [0-9a-f]{8}", words(history))
-    assert html.index('id="decision"') < html.index('id="history"') < html.index("Front matter</h2>")
-    assert "plan <code>" not in pages.get("/plan").text
-    assert '<a class="button" href="/item?' in html.partition('<div class="acts">')[2]
-
-
 def test_each_kind_of_check_has_one_line(pages: Browser) -> None:
     """The overview counts texts by what their checks find, and each count leads to these texts."""
     html = pages.get("/").text

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from contentops.digest import NOTHING, digest_text
+from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest
 from contentops.errors import Severity, UsageError
 from contentops.model import (
@@ -148,17 +148,6 @@ def test_what_is_only_a_note(sides: dict[str, Any], actions: list[str], notes: l
     """An unknown submit blocks only its own request; nothing is deleted silently; a protected text stays."""
     plan = plan_of(**sides)
     assert ([change.action for change in plan.changes], [note.kind for note in plan.notes]) == (actions, notes)
-
-
-def test_a_file_that_cannot_be_read_is_no_text_left_behind() -> None:
-    """Nothing says that it was written for a request, so nothing is said of it; of a text that is known, there is."""
-    before, now = a_spec(topic="x", output="out/one.md"), a_spec(topic="y", output="new/one.md")
-    broken = Observed(path="out/one.md", file=digest_text("---"), problem="broken front matter")
-    words = a_file("out/one.md", body="Paid for.\n")
-    running = a_job(before, output="out/one.md")
-    paid = a_job(before, JobState.PAID, output="out/one.md", body=body_digest("Paid for.\n"))
-    assert plan_of([now], files=[broken], open_jobs=[running]).notes == ()
-    assert [note.kind for note in plan_of([now], files=[words], open_jobs=[paid]).notes] == ["left-behind"]
 
 
 def test_which_file_left_behind_is_an_items_does_not_hang_on_the_order_of_entries() -> None:

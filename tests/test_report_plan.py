@@ -75,21 +75,6 @@ def test_the_table_fits_the_terminal(width: int) -> None:
     assert sum(".md" in row for row in rows) == 4
 
 
-def test_nothing_is_said_twice() -> None:
-    """A hint leaves out what its reason says, and a reason that names the open job stands for it."""
-    job = Reason(kind="open-job", detail="job `j` is running")
-    change = make_change("a", Action.FINISH, steps=("poll",), job=make_job(job_id="j"), reasons=(job,))
-    assert _text(make_plan(change)).count("`j`") == 1
-    reason = Reason(kind="edited", detail="`out/a.md` was edited by hand")
-    edited = make_change(
-        "a", Action.BLOCKED, blocked="edited", hint="`out/a.md` was edited by hand; `--on-edit keep` or `overwrite`",
-        reasons=(reason,),
-    )  # fmt: skip
-    text = _text(make_plan(edited))
-    assert text.count("was edited by hand") == 1
-    assert "      edited: `out/a.md` was edited by hand\n      hint: `--on-edit keep` or `overwrite`\n" in text
-
-
 def test_a_plan_tells_what_why_and_how_much() -> None:
     """Every kind of change with its unusual steps, values, cause, price, note and next command."""
     plan = make_plan(
@@ -176,14 +161,6 @@ def test_changes_alike_are_folded_unless_verbose() -> None:
     assert all(f"city-{number:02}" in _text(plan, verbose=True) for number in range(20))
 
 
-def test_long_values_are_cut_unless_verbose() -> None:
-    """A long value is shown whole only when asked for."""
-    reason = Reason(kind="changed", field="inputs.topic", before="a" * 500, after="b")
-    plan = make_plan(make_change("x", Action.REGENERATE, steps=GENERATE, reasons=(reason,)))
-    assert "a" * 100 not in _text(plan)
-    assert "a" * 500 in _text(plan, verbose=True)
-
-
 def test_many_notes_and_causes_are_counted() -> None:
     """Notes of one kind and causes beyond ten are folded."""
     notes = [Note(kind="orphan", message=f"note {number}") for number in range(15)]
@@ -236,14 +213,6 @@ def test_no_plan_can_command_the_terminal(name: str, words: str, value: object) 
         text = _text(plan, verbose=verbose)
         assert all(character == "\n" or (character >= " " and character != "\x7f") for character in text)
         text.encode()
-
-
-def test_hints_name_the_environment() -> None:
-    """A command that is copied from a plan goes to the environment the plan is for."""
-    hint = "`contentops state resolve a`, or see `contentops init`"
-    note = Note(kind="x", message="m", hint=hint)
-    plan = make_plan(make_change(hint=hint), notes=(note,), environment="staging")
-    assert _text(plan).count("hint: `contentops state resolve --env staging a`, or see `contentops init`\n") == 2
 
 
 def strict(schema: Any) -> Any:

@@ -18,12 +18,12 @@ from contentops.reporting import spend
 from contentops.reporting.commit_message import commit_message, summarize
 from contentops.reporting.diagnostics import diagnostics_json, diagnostics_text, window
 from contentops.reporting.layout import fitted, unpainted
-from contentops.reporting.run import Progress, as_typed, duration, event_json, exit_code_of, run_json, run_text
+from contentops.reporting.run import Progress, duration, exit_code_of, run_json, run_text
 from contentops.sanitize import json_text
 from contentops.schema_files import load_schema
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
-from tests.plans import make_change, make_event, make_job, make_outcome, make_plan, make_record, make_run
+from tests.plans import make_change, make_job, make_outcome, make_plan, make_record, make_run
 from tests.test_report_plan import strict
 
 DONE = make_outcome("done", credits=4)
@@ -92,17 +92,6 @@ def test_a_run_that_stopped_says_why_and_how_to_go_on() -> None:
     )
 
 
-@pytest.mark.parametrize(("run", "line"), [
-    (make_run(stopped="unauthorized"), "Next: fix what stopped the run, then `contentops apply`; paid texts are kept"),
-    (make_run(make_outcome(result=Result.FAILED)), "Next: fix what made it fail (see above), then `contentops apply`, which tries again"),
-    (make_run(make_outcome(result=Result.LATE)), "Next: see the hints for late items, then `contentops apply`"),
-    (make_run(make_outcome(result=Result.BLOCKED)), "Next: resolve the blocked items (see the hints), then `contentops apply`"),
-], ids=["unauthorized", "failed", "late", "blocked"])  # fmt: skip
-def test_the_next_command_fits_the_end(run: Run, line: str) -> None:
-    """Each end has its way on."""
-    assert _text(run).split("\n")[-1] == line
-
-
 def test_many_failures_are_counted() -> None:
     """Beyond fifty of a kind the rest is a number."""
     text = _text(make_run(*[make_outcome(f"i{number}", Result.FAILED) for number in range(60)]))
@@ -149,25 +138,6 @@ def test_a_report_counts_what_happened() -> None:
     assert (found["exit_code"], found["run"]["credits"]) == (5, 4)
     assert found["run"]["counts"] == {"done": 1, "failed": 1, "blocked": 0, "unknown": 0, "late": 0, "pending": 0}
     assert [one["error"] for one in found["run"]["outcomes"]] == ["", "words"]
-
-
-def test_an_event_fits_its_schema_exactly() -> None:
-    """One event is one flat object with free data."""
-    found = event_json(make_event("item-done", "a", "save", result="done"))
-    jsonschema.validate(found, strict(load_schema("event")))
-    assert found["data"] == {"result": "done"}
-
-
-def test_hints_are_typed_as_the_run_was() -> None:
-    """What goes on with a run has its environment and its choice; other commands of a hint have the environment."""
-    outcome = make_outcome("u", Result.UNKNOWN, hint="`contentops state resolve u`, or run `contentops apply` again")
-    run = make_run(outcome, stopped="interrupted", hint="run `contentops apply` again", environment="staging")
-    again = "contentops apply --env staging --var year=2027"
-    text = unpainted(run_text(as_typed(run, again), again=again))
-    assert f"hint: `contentops state resolve --env staging u`, or run `{again}` again\n" in text
-    assert f"hint: run `{again}` again\n" in text
-    assert "Next:" not in text
-    assert as_typed(run, "contentops apply plan.json").hint == "run `contentops apply plan.json` again"
 
 
 def _finding(**fields: Any) -> Diagnostic:

@@ -16,7 +16,7 @@ from contentops.manifests import workbook
 from contentops.manifests.data import read_rows
 from contentops.manifests.values import MAX_FINDINGS, DataRow
 from tests.desired import declared, desired, findings, lines
-from tests.running import Build, Run
+from tests.running import Build
 
 FILES = {"cities.csv": "city,people\nOslo,700\nRome,2800\nBern,\nkyiv,2900\nYork,1e3\nLima,10000\n"}
 
@@ -98,16 +98,6 @@ items:
     inputs: {topic: "{{ each.city }} for {{ each.people }}"}
 """,
 }
-
-
-def test_a_row_that_is_left_out_is_not_said_to_be_gone(project: Build, invoke: Run) -> None:
-    """Its text stays, and the note is true of a row that is gone and of one that `where` leaves out."""
-    root = project(SHOWN)
-    assert invoke("apply", "--yes", cwd=root).code == 0
-    manifest = root / "content/cities.yaml"
-    manifest.write_text(manifest.read_text().replace("> 200", "> 900"))
-    ended = invoke("plan", cwd=root)
-    assert "`oslo` is made by no manifest and no chosen row; its file `out/oslo.md` stays" in ended.stdout
 
 
 SHEET = "xl/worksheets/sheet1.xml"

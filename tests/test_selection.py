@@ -10,12 +10,10 @@ from hypothesis import strategies as st
 
 from contentops.errors import ExitCode, UsageError, nearest
 from contentops.model import ItemId
-from contentops.planning.guards import review
 from contentops.planning.select import MOST_SHARDS, STATES, Candidate, StatusWord, check_selectors, selected, shard_of
 from contentops.planning.sides import Choice
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
-from tests.plans import make_change, make_plan
 from tests.reviewing import apply_file
 from tests.running import Build, Run
 
@@ -37,14 +35,6 @@ def harness(tmp_path: Path) -> Harness:
 def _canary(harness: Harness, **choice: Any) -> str:
     (note,) = [note for note in harness.plan(**choice).notes if note.kind == "canary"]
     return note.message
-
-
-@pytest.mark.parametrize(("number", "ids"), [(1, "a"), (3, "abc"), (4, "abcd"), (9, "abcd")])
-def test_a_canary_is_the_first_of_the_plan(harness: Harness, number: int, ids: str) -> None:
-    """In plan order, with the credits of those alone; the note counts what waits."""
-    plan = harness.plan(canary=number)
-    assert ("".join(change.id for change in plan.changes), plan.credits) == (ids, 4 * len(ids))
-    assert _canary(harness, canary=number) == f"canary: {len(ids)} of 4 generations; {4 - len(ids)} wait"
 
 
 def test_a_target_that_another_change_frees_is_not_free(harness: Harness) -> None:
@@ -104,16 +94,6 @@ def test_status_refuses_a_selector_there_is_none_of(harness: Harness, invoke: Ru
     """Like `plan`: a misspelt one is no empty answer."""
     ended = invoke("status", "--select", "reslut:failed", cwd=harness.root)
     assert (ended.code, "did you mean `result:`?" in ended.stderr) == (64, True)
-
-
-@pytest.mark.parametrize(("limit", "refused"), [(8, False), (7, True), (0, True)])
-def test_a_review_lets_pass_what_is_within(limit: int, *, refused: bool) -> None:
-    """Its flag is the number that would let it pass."""
-    plan = make_plan(make_change("a"), make_change("b"))
-    found = review(plan, limit)
-    assert (found is not None) is refused
-    if found:
-        assert (found.guard, found.flag) == ("review-credits", "--max-credits 8")
 
 
 @pytest.fixture
@@ -235,13 +215,6 @@ def _states(answer: dict[str, list[dict[str, str]]]) -> dict[str, str]:
 def test_every_state_is_a_selector(state: str) -> None:
     """Also those that an item is seldom in, and the value that was one before."""
     assert state.replace(" ", "-") in STATES
-
-
-def test_an_unknown_state_lists_those_there_are(project: Build, invoke: Run) -> None:
-    """The words of `status`, as they are typed."""
-    root = project({"contentops.yaml": SETTINGS, "content/a.yaml": _manifest(ITEMS)})
-    ended = invoke("plan", "--select", "state:zzz", cwd=root)
-    assert (ended.code, f"known: {', '.join(STATES)}" in ended.stderr) == (64, True)
 
 
 MANY = tuple(

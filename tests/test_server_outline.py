@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 from contentops.sections import bare, cut, spans
 from contentops.server import catalog, contents
 from contentops.server.engines import named
-from contentops.server.engines.outline import LABEL, escape, inline, plain, points
+from contentops.server.engines.outline import LABEL, inline, points
 from contentops.server.engines.protocol import TextRequest, WritingTask, WrittenText
 from tests.fakes.chat import unreported
 
@@ -86,20 +86,6 @@ def test_each_template_makes_a_proper_text_of_its_required_inputs(slug: str, mod
     assert "\n\n\n" not in draft.body
 
 
-@pytest.mark.parametrize(("template", "inputs", "title"), [
-    ("email_newsletter", {"newsletter_type": "weekly", "topic": "Tea"}, "weekly: Tea"),
-    ("email_newsletter", {"newsletter_type": "weekly"}, "weekly"),
-    ("business_proposal", {"client_name": "A & B <Ltd>", "project_type": ["x*", "y"]}, "x* and y for A & B <Ltd>"),
-    ("data_driven_template", {"topic": "Only a topic"}, "Only a topic"),
-    ("blog_article_generator", {"topic": "\x00\u200b "}, "Blog article"),
-    ("blog_article_generator", {"topic": "line\none\x1b[31m"}, "line one [31m"),
-    ("blog_article_generator", {"topic": "w" * 1_000_000}, "w" * 199 + "…"),
-])  # fmt: skip
-def test_titles(template: str, inputs: dict[str, Any], title: str) -> None:
-    """A title is one clean line of plain text, from the first pattern that has its words."""
-    assert write(template, inputs=inputs).title == title
-
-
 @pytest.mark.parametrize(("value", "shown"), [
     ("R&D snake_case 3 < 4 (ok) – fine!", "R&D snake_case 3 &lt; 4 (ok) – fine!"),
     ("*b* _i_ `c` [l](u) <b> {{x}}", "\\*b\\* \\_i\\_ \\`c\\` \\[l\\](u) &lt;b> &#123;&#123;x&#125;&#125;"),
@@ -159,15 +145,6 @@ def test_hostile_inputs_give_an_inert_text(inputs: dict[str, Any]) -> None:
     assert headings == allowed[: len(headings)]
     # Liquid and Nunjucks look before any Markdown is read, and not every Markdown knows `\\{`, `\\<` and `\\~`.
     assert not re.search(r"[{}<~]", draft.body)
-
-
-@given(st.text(max_size=60))
-def test_escaped_text_reads_as_it_was(value: str) -> None:
-    """A reader of the Markdown sees exactly the cleaned text."""
-    line = plain(value, 200)
-    tokens = MarkdownIt("commonmark").parse(escape(line))
-    seen = "".join(child.content for token in tokens for child in token.children or [])
-    assert seen == line
 
 
 PRICES = "## Prices\n\nTen.\n\n## Refunds\n\nNone.\n"
@@ -242,18 +219,3 @@ def test_server_and_client_cut_alike(text: str, new: str) -> None:
 def test_texts_are_made_to_fit_under_a_heading(text: str, level: int, nested: str) -> None:
     """Headings go below the one above them, in their own order; what would reach beyond the section is closed."""
     assert contents.nested(text, level) == nested
-
-
-@given(st.text(st.sampled_from("#`~=-+>* \n\tab1.<!"), max_size=40) | MARKDOWN, st.integers(1, 6))
-def test_no_text_breaks_out_of_its_section(text: str, level: int) -> None:
-    """Whatever is put into a section, the sections around it are found with their texts as they were."""
-    marks = "#" * level
-    whole = f"{marks} First\n\none\n\n{marks} Second\n\ntwo\n\n{marks} Third\n\nthree\n"
-    second = contents.find_section(whole, "Second")
-    assert second is not None
-    assert second.level == level
-    after = contents.replace_section(whole, second, contents.nested(text, level))
-    for heading, body in (("First", "one"), ("Third", "three")):
-        span = contents.find_section(after, heading)
-        assert span is not None
-        assert contents.body(after, span) == body

@@ -9,12 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from starlette.exceptions import HTTPException
 
 from contentops.server import EmbeddedServerError, contents, jobs
-from contentops.server.app import WINDOW, RequestWindow
 from contentops.server.jobs import GenerationRequest, StoredJob
 from contentops.server.store import Clock, Store, StoreError
 from tests.fakes.asgi import Bundled
@@ -191,24 +187,6 @@ def test_the_eleventh_request_in_a_minute_is_refused_in_both_shapes(bundled: Bun
     hand.at += 51
     assert server.get("/v1/content", headers).status == 200
     assert server.get("/v1/content", headers).status == 429
-
-
-@given(steps=st.lists(st.floats(0, 40, allow_nan=False), max_size=60), most=st.integers(1, 5))
-def test_no_minute_holds_more_than_the_limit(steps: list[float], most: int) -> None:
-    """Whatever the times of requests, any 60 s hold at most N; who waits as told is let in."""
-    hand = Hand()
-    window = RequestWindow(hand.now)
-    taken: list[float] = []
-    for step in steps:
-        hand.at += step
-        try:
-            window.take(most)
-        except HTTPException as refusal:
-            hand.at += float((refusal.headers or {})["Retry-After"])
-            window.take(most)
-        taken.append(hand.at)
-    for first, last in zip(taken, taken[most:], strict=False):
-        assert last - first >= WINDOW
 
 
 def test_contents_come_in_pages(bundled: Bundled) -> None:

@@ -92,18 +92,6 @@ def test_nothing_of_a_plan_is_lost_in_the_file(verbose: bool) -> None:
     assert again.findings == plan.findings
 
 
-def test_a_plan_file_is_shown_whole(invoke: Run, tmp_path: Path) -> None:
-    """Every change, and every value in full length; warnings are on stderr."""
-    name = write(tmp_path / "plan.json", document_of(everything()))
-    shown = invoke("show", name)
-    assert "n11" in shown.stdout
-    assert "x" * 200 in shown.stdout
-    assert "warning[unused-variable]: `x` is used nowhere" in shown.stderr
-    assert (
-        "Next, if all of it is meant: `contentops apply --env staging plan.json --approve-credits 52`" in shown.stdout
-    )
-
-
 @pytest.mark.parametrize("folder", ["site", "."])
 def test_neither_file_nor_item(invoke: Run, site: Path, folder: str) -> None:
     """In a project and outside of one, what ends like a file is missed as one."""

@@ -150,14 +150,6 @@ def test_outlines_are_not_compared(cities: Path, invoke: Run) -> None:
     assert [message[:9] for _, message in _found(invoke, cities)] == ["item `c2`", "item `c3`", "item `c4`"]
 
 
-def test_check_blocks_and_looks_at_the_whole_group(cities: Path, invoke: Run) -> None:
-    """A copy of a text that has no check of its own, under a tag."""
-    (cities / "out/c2.md").write_text(MOON, encoding="utf-8")
-    found = _found(invoke, cities)
-    assert ("error", "item `moon`: is too similar to `c2`: 1.00, at most 0.8") in found
-    assert invoke("check", cwd=cities).code == 1
-
-
 def test_the_review_page_shows_what_check_finds(cities: Path, processes: None) -> None:
     """And finds it again after an edit."""
     review = Review(lambda: open_project(str(cities), "", ()))
@@ -227,18 +219,6 @@ def test_rows_that_say_what_is_different_have_a_brief_each(tmp_path: Path) -> No
     fact = " ".join(f"{{{{ each.city }}}}{number}" for number in range(40))
     harness.write("content/a.yaml", manifest(*NAMES, brief=fact))
     assert not _notes(harness)
-
-
-def test_an_apply_writes_similar_texts(tmp_path: Path, invoke: Run) -> None:
-    """`check` finds them afterwards, and no text is paid for again because of them."""
-    harness = Harness(tmp_path, FakeApi(duration=30))
-    page = "Desks, rooms and a locker, by the hour in the app, or for two days a week at the front desk of {}."
-    harness.api.__dict__["_written"] = lambda job: (job.title, page.format(job.topic.split()[-1]))
-    harness.write("content/a.yaml", manifest(*NAMES).replace('"similar": {}', '"similar": {}, "retries": 1'))
-    assert harness.plan().credits_worst == 12
-    assert results(harness.apply()) == dict.fromkeys(map(str.lower, NAMES), "done")
-    assert harness.plan().empty
-    assert "is too similar to `bergen` and 1 more text: 1.00" in invoke("check", cwd=harness.root).stdout
 
 
 def _items(*, revision: int = 0, **topics: str) -> str:

@@ -1,7 +1,6 @@
 """Which texts a template reads is found before they exist, whatever its branches, scopes and rows are."""
 
 import contextlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -149,20 +148,6 @@ def test_a_wrong_argument_is_named(harness: Harness, topic: str, said: str) -> N
     """The part is read of the text, not asked for."""
     harness.write("content/a.yaml", manifest({"a": "A", "b": topic}))
     assert any(said in line for line in refused(harness)), refused(harness)
-
-
-def test_a_renamed_source_beside_rows_costs_nothing(harness: Harness) -> None:
-    """Its id is left out of what the request is made from, as without rows."""
-    topic = "{{ ref('a').title }}{% for r in rows('data/c.csv') %}{{ r.s }}{% endfor %}"
-    harness.write("data/c.csv", "s\nx\n")
-    harness.write("content/a.yaml", manifest({"a": "A", "index": topic}))
-    harness.apply()
-    harness.edit("out/a.md", "title: On A", "title: On B")
-    made = json.loads(manifest({"b": "A", "index": topic.replace("'a'", "'b'")}))
-    harness.write("content/a.yaml", json.dumps({**made, "moved": [{"from": "a", "to": "b"}]}))
-    assert harness.plan().credits_worst == 0
-    harness.apply()
-    assert (list(harness.record("index").sources), len(harness.api.generations)) == (["b"], 2)
 
 
 # --- what is read is what was found ------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from contentops.errors import ExitCode, LockHeld, StateError
-from contentops.state.state_dir import apply_lock, who_runs
+from contentops.state.state_dir import apply_lock
 from tests.clones import NOBODY
 from tests.pages import FILES
 from tests.running import Build, Run
@@ -40,21 +40,6 @@ def test_the_holder_is_named(tmp_path: Path) -> None:
     )
     assert caught.value.exit_code is ExitCode.REFUSED
     assert "end that process" in caught.value.hint
-
-
-def test_it_is_known_whether_someone_has_it(tmp_path: Path) -> None:
-    """The note that a killed process leaves is not enough; asking keeps no one out."""
-    assert who_runs(tmp_path, "") == ""
-    with held_lock(tmp_path):
-        note = (tmp_path / ".contentops/apply.json").read_bytes()
-        assert who_runs(tmp_path, "").startswith(
-            "another `contentops` command is running here by ann@build-1, process "
-        )
-        assert who_runs(tmp_path, "staging") == ""
-    (tmp_path / ".contentops/apply.json").write_bytes(note)
-    assert who_runs(tmp_path, "") == ""
-    with held_lock(tmp_path):
-        pass
 
 
 @pytest.mark.parametrize("verb", ["plan", "status"])

@@ -180,16 +180,6 @@ def test_a_full_disk_is_said_when_a_text_is_paid(folder: Path) -> None:
     assert texts(folder) == {ONE, TWO}
 
 
-@pytest.mark.parametrize("stored", ["", "{", "[]", "null", "1", "[" * 99999])
-def test_a_value_of_another_shape_is_none(folder: Path, stored: str) -> None:
-    """A row that is not ours in shape counts as absent."""
-    kept(folder)
-    change(folder, "UPDATE Cache SET value = ?", stored)
-
-    with Cache(folder, write=False) as cache:
-        assert (cache.body(ONE), cache.front(ONE)) == (None, {})
-
-
 @posix
 def test_links_are_refused(folder: Path, tmp_path: Path) -> None:
     """Neither the cache nor its parent may lead elsewhere."""

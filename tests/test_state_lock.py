@@ -150,15 +150,6 @@ def test_a_newer_lock_is_refused(header: Header) -> None:
     assert caught.value.code == "newer-state"
 
 
-def test_a_lock_from_before_the_jobs_is_refused() -> None:
-    """Its open entries would be lost: it names the command that writes the jobs."""
-    header = Header(lineage=facts.LINEAGE, version=1)
-    with pytest.raises(StateError, match=r"was written before there was `contentops\.jobs`") as caught:
-        lock.read(joined(line_of(header), '{"open":"x"}'), NAME)
-
-    assert (caught.value.code, caught.value.hint) == ("old-state", "run `contentops state upgrade`")
-
-
 OLD = facts.record(generation=1, rev=7)
 NEW = facts.record(generation=2, rev=3)
 

@@ -252,15 +252,6 @@ def test_a_server_no_project_could_name_is_refused(invoke: Run, site: Path, new:
     assert (site / "contentops.lock").read_bytes() == before
 
 
-@pytest.mark.parametrize("new", ["https://Example.test/v1", "https://example.test:443", "https://example.test/"])
-def test_of_a_server_scheme_host_and_port_are_kept(invoke: Run, site: Path, new: str) -> None:
-    """So that records name it as plans do."""
-    result = invoke("state", "mv", "--server", "local", new, cwd=site)
-    assert (result.code, result.stdout) == (0, "server `local` is now `https://example.test:443`\n"), result.stderr
-    (record,) = invoke("state", "list", "--json", cwd=site).json["records"]
-    assert record["server"] == "https://example.test:443"
-
-
 @pytest.mark.parametrize("fact", [record(id=ItemId("")), job(request_id="")], ids=["record", "entry"])
 def test_a_line_that_could_not_be_read_again_is_never_noted(tmp_path: Path, fact: Any) -> None:
     """Whoever asks for it: the lock would be lost with that line."""

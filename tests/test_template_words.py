@@ -7,8 +7,6 @@ import pytest
 from contentops.manifests.compiled import Compiled
 from contentops.manifests.values import MISSING, TemplateError
 from contentops.manifests.words import _DAYS, _MONTHS
-from tests.desired import declared, desired, findings, lines
-from tests.running import Build
 
 
 def rendered(template: str, **values: Any) -> Any:
@@ -85,15 +83,3 @@ def test_each_language_has_every_name() -> None:
     """Twelve months and seven days."""
     assert {name: len(months.split()) for name, months in _MONTHS.items()} == dict.fromkeys(_DAYS, 12)
     assert {len(days.split()) for days in _DAYS.values()} == {7}
-
-
-def test_a_variable_named_date_stays_a_variable(project: Build) -> None:
-    """It hides the function, is traced as used, and may be chosen by the command line; `where` has the function."""
-    text = "items: [{id: '{{ each.d }}', for_each: {data: [{d: a, on: 2026-03-01}, {d: b, on: 2026-05-01}], where: date(each.on) < date('2026-04-01')}, inputs: {topic: '{{ date }} x'}}]\n"
-    root = declared(project, text, settings="vars: {date: today}\n")
-    assert [(spec.request.inputs["topic"], list(spec.variables)) for spec in desired(root).specs] == [
-        ("today x", ["date", "each.d"])
-    ]
-    assert findings(root) == ()
-    root = declared(project, text.replace("{{ date }}", '{{ date(each.on) | format("%A") }}'))
-    assert [spec.request.inputs["topic"] for spec in desired(root).specs] == ["Sunday x"], lines(findings(root))

@@ -395,25 +395,6 @@ def test_a_file_that_changed_just_now_is_not_trusted(applied: Path, tmp_path: Pa
     assert [*root.rglob("*.image")]
 
 
-def test_what_a_killed_run_left_is_put_away(applied: Path, tmp_path: Path, invoke: Run) -> None:
-    """A plan beside it is not remembered, so the next apply looks for itself; one that was is good for apply, too."""
-    root = _copy(applied, tmp_path / "site")
-    left = root / "out" / ".contentops-0123456789abcdef.tmp"
-    left.write_text("Half")
-    plan = _plan(root, _last(root))
-    assert not plan.changes
-    assert _last(root).recall() is None
-    left.unlink()
-    _plan(root, _last(root))
-    assert _last(root).recall() == plan
-    _tick(root)
-    left.write_text("Half")
-    assert _plan(root, _last(root)) == plan
-    assert _last(root).recall() is None
-    assert "No changes" in invoke("apply", "--yes", cwd=root).stdout
-    assert not left.exists()
-
-
 def test_a_file_of_a_time_before_1970_is_planned_each_time(applied: Path, tmp_path: Path) -> None:
     """Archives and clocks that were reset give such times, also after a plan was remembered."""
     root = _copy(applied, tmp_path / "site")

@@ -104,15 +104,6 @@ def test_doctor_tells_of_a_lock_that_git_ignores(invoke: Run, site: Path, proces
     assert "ok      state: 0 records, 0 open\n" in invoke("doctor", cwd=site).stdout
 
 
-def test_a_misspelt_variable_of_the_command_line_is_told_the_nearest(invoke: Run, site: Path) -> None:
-    """Else the plan would go on with the value of the manifests, and only say that this one is not used."""
-    manifest = site / "content/a.yaml"
-    manifest.write_text("vars: {company: A}\n" + manifest.read_text().replace("topic: T", 'topic: "{{ company }}"'))
-    said = invoke("plan", "--var", "companyy=B", cwd=site).stderr
-    assert "`--var companyy` is not used by any item\nhint: did you mean `company`?\n" in said
-    assert "hint" not in invoke("plan", "--var", "zzz=B", cwd=site).stderr
-
-
 USAGE = "`contentops {} --help` shows the usage"
 MISTAKES = {
     "plna": "did you mean `plan`?",
