@@ -9,9 +9,10 @@ from contentops.api.calls import ContentEntry, ContentList, Failure, FailureKind
 from contentops.api.outcomes import is_about_one
 from contentops.documents.clean import title_digest
 from contentops.execution.contents import StoredContent
-from contentops.execution.primitives import Draft, Ended, ItemState, Priority, seconds_of
+from contentops.execution.primitives import Draft, Ended, ItemState, Priority
 from contentops.execution.run_context import Context
 from contentops.model import Result
+from contentops.model.records import seconds_of
 
 SLACK = 900.0
 """Seconds our clock and the server's may differ when contents are matched by time."""

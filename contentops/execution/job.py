@@ -23,7 +23,7 @@ from contentops.digest import Digest
 from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
 from contentops.execution.content_search import SLACK
 from contentops.execution.contents import StoredContent
-from contentops.execution.primitives import Ended, Item, ItemState, Lost, Priority, SentJob, Text, Withheld, seconds_of
+from contentops.execution.primitives import Ended, Item, ItemState, Lost, Priority, SentJob, Text, Withheld
 from contentops.execution.records import (
     accepted,
     dated,
@@ -39,6 +39,7 @@ from contentops.execution.records import (
 )
 from contentops.execution.run_context import Attempts, Context
 from contentops.model import Collect, Job, JobState, Record, Result, Saved, Submit
+from contentops.model.records import seconds_of
 from contentops.planning.sides import is_protected
 from contentops.planning.table import text_lost_hint
 from contentops.state.codec import Drop

@@ -343,14 +343,3 @@ def iso(seconds: float) -> str:
 def iso_exact(seconds: float) -> str:
     """Return seconds since the epoch as ISO time, UTC, to the microsecond, to compare with times of a server."""
     return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def seconds_of(text: str) -> float | None:
-    """Return an ISO time as seconds since the epoch; without a zone it counts as UTC. None for anything else."""
-    try:
-        when = dt.datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=dt.UTC)
-    return when.timestamp()

@@ -19,9 +19,10 @@ from contentops.documents.files import Outputs
 from contentops.execution.contents import ContentIndex, ContentOwners
 from contentops.execution.durable_run import DurableRun
 from contentops.execution.limiter import REFUSALS, AccountLimiter, Admission, Outage
-from contentops.execution.primitives import Durations, Priority, R, iso, seconds_of
+from contentops.execution.primitives import Durations, Priority, R, iso
 from contentops.model import Change, Event, Finding, ItemId, Job, Json, Listed, Plan, Project, Record, RequestId, State
 from contentops.model.desired import Stage
+from contentops.model.records import seconds_of
 from contentops.planning.sides import honours_ids
 from contentops.state.cache import Cache
 from contentops.state.store import StateStore

@@ -164,6 +164,17 @@ def is_day(text: str) -> bool:
         return False
 
 
+def seconds_of(text: str) -> float | None:
+    """Return an ISO time as seconds since the epoch; without a zone it counts as UTC. None for anything else."""
+    try:
+        when = dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=dt.UTC)
+    return when.timestamp()
+
+
 class JobState(enum.StrEnum):
     """The state of a job; each one is later than the one before."""
 

@@ -17,7 +17,7 @@ from contentops.digest import Digest
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
 from contentops.errors import Diagnostic, InputError, OutputError, Severity, UsageError, did_you_mean
-from contentops.execution.primitives import CLOCKS, seconds_of
+from contentops.execution.primitives import CLOCKS
 from contentops.model import (
     NO_APPROVAL,
     ApprovalState,
@@ -40,7 +40,7 @@ from contentops.model import (
 from contentops.model.desired import GraphItem, ItemGraph
 from contentops.model.jobs import fold_jobs
 from contentops.model.plan_file import PlanFile
-from contentops.model.records import UNDECIDED
+from contentops.model.records import UNDECIDED, seconds_of
 from contentops.operations.opening import HERE, Runtime, has_ledger, jobs_by_environment, read_state
 from contentops.operations.refresh import refresh, remembered
 from contentops.operations.unchanged import AskedInputs, LastPlan

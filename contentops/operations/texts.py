@@ -37,7 +37,7 @@ from contentops.errors import (
     did_you_mean,
     plural,
 )
-from contentops.execution.primitives import iso, seconds_of
+from contentops.execution.primitives import iso
 from contentops.model import (
     Approval,
     Change,
@@ -55,6 +55,7 @@ from contentops.model import (
     text_digest,
 )
 from contentops.model.jobs import made_texts
+from contentops.model.records import seconds_of
 from contentops.model.run import History, PaidText
 from contentops.operations.connection import Caller, content, converse
 from contentops.operations.opening import HERE, Runtime, open_cache, open_outputs, read_state

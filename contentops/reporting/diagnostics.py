@@ -40,7 +40,8 @@ def diagnostics_text(findings: Iterable[Diagnostic], *, limit: int = _LIMIT) -> 
     if len(every) > len(shown):
         blocks.append(f"{ELLIPSIS} and {len(every) - len(shown)} more; `--json` lists them all")
     if len(every) > 1:
-        blocks.append(_count(every))
+        counted = ((_number(every, severity), severity.value) for severity in Severity)
+        blocks.append(", ".join(plural(number, word) for number, word in counted if number))
     return "\n\n".join(blocks)
 
 
@@ -70,11 +71,6 @@ def _hinted_once(findings: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
 
 def _number(findings: Iterable[Diagnostic], severity: Severity) -> int:
     return sum(finding.severity is severity for finding in findings)
-
-
-def _count(findings: Sequence[Diagnostic]) -> str:
-    counted = ((_number(findings, severity), severity.value) for severity in Severity)
-    return ", ".join(plural(number, word) for number, word in counted if number)
 
 
 def _block(finding: Diagnostic) -> str:
@@ -173,17 +169,14 @@ def _annotation(kind: str, finding: Diagnostic, folder: str) -> str:
         file = f"{folder}/{location.file}" if folder else location.file
         properties = {"file": file, "line": str(location.line), "col": str(location.column), **properties}
     hint = f" ({finding.hint})" if finding.hint else ""
-    stated = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
+    escaped = {name: data(value).replace(":", "%3A").replace(",", "%2C") for name, value in properties.items()}
+    stated = ",".join(f"{name}={value}" for name, value in escaped.items())
     return f"::{kind} {stated}::{data(clip(finding.message + hint, _WORDS))}"
 
 
 def data(text: str) -> str:
     """Return a message as a workflow command takes it."""
     return visible(text.replace("\n", " ")).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return data(text).replace(":", "%3A").replace(",", "%2C")
 
 
 # --- outputs -----------------------------------------------------------------------------------------------
@@ -228,7 +221,7 @@ _LEVELS: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity
 def checks_text(done: Checked) -> str:
     """Return every finding with its line, then the counts."""
     checked = [[one for one in file.findings if one.code != UNAPPROVED] for file in done.files]
-    blocked = sum(any(map(_is_error, findings)) for findings in checked)
+    blocked = sum(_number(findings, Severity.ERROR) > 0 for findings in checked)
     warned = sum(map(bool, checked)) - blocked
     unapproved = sum(any(one.code == UNAPPROVED for one in file.findings) for file in done.files)
     more = f" {plural(unapproved, 'text')} not approved." if unapproved else ""
@@ -243,10 +236,6 @@ def checks_text(done: Checked) -> str:
 
 def _have(number: int) -> str:
     return "has" if number == 1 else "have"
-
-
-def _is_error(finding: Diagnostic) -> bool:
-    return finding.severity is Severity.ERROR
 
 
 def checks_json(done: Checked) -> dict[str, Json]:

@@ -22,15 +22,14 @@ _ALIKE = 0.4
 """The least share of words in common at which two passages are shown as one that was changed."""
 _ROOM = 80
 """Unchanged characters shown on either side of a change."""
-_KINDS = {Side.BOTH: "same", Side.GONE: "removed", Side.NEW: "added"}
-_SIGNS = {"same": " ", "removed": "-", "added": "+", "changed": "!"}
+_SIGNS = {Side.BOTH: " ", Side.GONE: "-", Side.NEW: "+", None: "!"}
 _STYLES = {" ": "plain", "-": "remove", "+": "add", "@": "dim"}
 
 
 class Passage(NamedTuple):
-    """Words of both texts (`same`), of the first alone (`removed`) or of the second alone (`added`)."""
+    """Words of both texts, of the first alone or of the second alone."""
 
-    kind: str
+    side: Side
     text: str
 
 
@@ -77,7 +76,7 @@ def _hunks(before: list[str], after: list[str]) -> Iterator[tuple[str, list[list
         lines: list[list[Passage]] = []
         for tag, i, j, k, other in group:
             if tag == "equal":
-                lines += ([Passage("same", line)] for line in before[i:j])
+                lines += ([Passage(Side.BOTH, line)] for line in before[i:j])
             else:
                 lines += _changed(before[i:j], after[k:other])
         yield f"-{_span(first, last)} +{_span(other_start, end)}", lines
@@ -104,72 +103,74 @@ def _changed(before: Sequence[str], after: Sequence[str]) -> list[list[Passage]]
     """Yield replaced lines: word by word if they are similar, otherwise the lines before and the lines after."""
     old, new = (_WORDS.findall("".join(f"{line}\n" for line in lines)) for lines in (before, after))
     passages = passages_of(old, new) if before and after else []
-    unchanged = sum(len(passage.text) for passage in passages if passage.kind == "same" and not passage.text.isspace())
+    unchanged = sum(
+        len(passage.text) for passage in passages if passage.side is Side.BOTH and not passage.text.isspace()
+    )
     if unchanged < _ALIKE * max(sum(map(len, before)), sum(map(len, after))) or not passages:
-        return [*([Passage("removed", line)] for line in before), *([Passage("added", line)] for line in after)]
+        return [*([Passage(Side.GONE, line)] for line in before), *([Passage(Side.NEW, line)] for line in after)]
     lines: list[list[Passage]] = [[]]
-    for kind, text in passages:
+    for side, text in passages:
         *whole, rest = text.split("\n")
         for line in whole:
-            lines[-1].append(Passage(kind, line))
+            lines[-1].append(Passage(side, line))
             lines.append([])
         if rest:
-            lines[-1].append(Passage(kind, rest))
+            lines[-1].append(Passage(side, rest))
     return [line for line in lines if line]
 
 
 def passages_of(old: Sequence[str], new: Sequence[str]) -> list[Passage]:
     """Return the words of two texts as passages, in order; no two of one kind follow each other."""
     parts = phrases(tuple(map(Word, old)), tuple(map(Word, new)))
-    return [Passage(_KINDS[part.side], "".join(word.text for word in part.words)) for part in parts]
+    return [Passage(part.side, "".join(word.text for word in part.words)) for part in parts]
 
 
 # --- one line ----------------------------------------------------------------------------------------------
 
 
-def _kind(line: Sequence[Passage]) -> str:
-    kinds = {passage.kind for passage in line}
-    return kinds.pop() if len(kinds) == 1 else "changed"
+def _side(line: Sequence[Passage]) -> Side | None:
+    """Return the side of all words of a line; None: of several."""
+    sides = {passage.side for passage in line}
+    return sides.pop() if len(sides) == 1 else None
 
 
 def _cut(line: Sequence[Passage]) -> Iterator[Passage]:
     """Yield the line with long unchanged passages cut down to the words next to a change."""
-    for at, (kind, text) in enumerate(line):
+    for at, (side, text) in enumerate(line):
         ahead, behind = bool(at), at < len(line) - 1
-        if kind == "same" and len(text) > 2 * _ROOM:
+        if side is Side.BOTH and len(text) > 2 * _ROOM:
             start, end = text[:_ROOM] if ahead or not behind else "", text[-_ROOM:] if behind else ""
-            yield Passage(kind, f"{start}{ELLIPSIS}{end}")
+            yield Passage(side, f"{start}{ELLIPSIS}{end}")
         else:
-            yield Passage(kind, text)
+            yield Passage(side, text)
 
 
 def _marked(line: Sequence[Passage]) -> str:
-    kind = _kind(line)
-    return _SIGNS[kind] + "".join(_with_marks(kind, passage) for passage in _cut(line))
+    whole = _side(line)
+    return _SIGNS[whole] + "".join(_with_marks(whole, passage) for passage in _cut(line))
 
 
-def _with_marks(whole: str, passage: Passage) -> str:
-    kind, text = passage.kind, visible(passage.text)
-    if whole != "changed" or kind == "same" or not text:
+def _with_marks(whole: Side | None, passage: Passage) -> str:
+    text = visible(passage.text)
+    if whole is not None or passage.side is Side.BOTH or not text:
         return text
-    return f"[-{text}-]" if kind == "removed" else f"{{+{text}+}}"
+    return f"[-{text}-]" if passage.side is Side.GONE else f"{{+{text}+}}"
 
 
 def _painted(line: Sequence[Passage]) -> str:
-    kind = _kind(line)
-    if kind != "changed":
+    if _side(line) is not None:
         return _marked(line)
     words = (_in_colour(passage) for passage in _cut(line))
-    return paint(_SIGNS[kind], "change") + "".join(words)
+    return paint(_SIGNS[None], "change") + "".join(words)
 
 
 def _in_colour(passage: Passage) -> str:
-    kind, text = passage.kind, visible(passage.text)
-    if kind == "same":
+    text = visible(passage.text)
+    if passage.side is Side.BOTH:
         return text
     # Spaces have no colour.
-    text = text if text.strip() else _with_marks("changed", passage)
-    return paint(text, "remove" if kind == "removed" else "add")
+    text = text if text.strip() else _with_marks(None, passage)
+    return paint(text, "remove" if passage.side is Side.GONE else "add")
 
 
 # --- what both texts have ----------------------------------------------------------------------------------

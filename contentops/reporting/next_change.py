@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from markupsafe import Markup
@@ -63,16 +63,12 @@ def brief_of(request: Mapping[str, Json]) -> Brief:
         ("in the mode", "" if mode == "standard" else mode),
     )
     few = (template, style, f"for {reader}" if reader else "")
+    fields = {**{key: value for key, value in request.items() if key != "inputs"}, **inputs}
     return Brief(
         sentence=tuple(piece for piece in pieces if piece[1]),
         line=", ".join(filter(None, few)),
-        values=tuple(_values(request, inputs)),
+        values=tuple((key.replace("_", " "), value_words(value)) for key, value in fields.items()),
     )
-
-
-def _values(request: Mapping[str, Json], inputs: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
-    for key, value in {**{key: value for key, value in request.items() if key != "inputs"}, **inputs}.items():
-        yield key.replace("_", " "), value_words(value)
 
 
 def _name(slug: Json) -> str:

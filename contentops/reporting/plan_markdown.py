@@ -234,12 +234,8 @@ def _reason_lines(reason: Reason) -> Sequence[str]:
     if not reason.field:
         return [f"  {clip(reason_words(reason), _WORDS)}"]
     name = clip(visible(reason.field), _NAME)
-    before, after = short_pair(reason.before, reason.after, _VALUE)
-    lines = []
-    if reason.before is not None:
-        lines.append(f"- {name}: {before}")
-    if reason.after is not None:
-        lines.append(f"+ {name}: {after}")
+    sides = zip("-+", (reason.before, reason.after), short_pair(reason.before, reason.after, _VALUE), strict=True)
+    lines = [f"{sign} {name}: {words}" for sign, value, words in sides if value is not None]
     lines = lines or [f"  {name}: {visible(words_of(reason.kind))}"]
     extra = ", ".join(part for part in (reason.detail, reason.cause) if part)
     return [*lines, f"  because of {clip(visible(extra), _WORDS)}"] if extra else lines
@@ -247,15 +243,13 @@ def _reason_lines(reason: Reason) -> Sequence[str]:
 
 def _hidden(rows: int, reasons: int, words: int, environment: str) -> Iterator[str]:
     """Yield the honest last line."""
-    parts = []
-    if rows:
-        parts.append(f"{plural(rows, 'more item')} hidden")
-    if reasons:
-        parts.append(f"the reasons of {plural(reasons, 'item')} hidden")
-    if words:
-        parts.append(f"{plural(words, 'more line')} of causes and notes hidden")
-    if parts:
-        yield f"\n_{'; '.join(parts)}: {code(command('plan', environment))} shows all of it._"
+    parts = (
+        f"{plural(rows, 'more item')} hidden" if rows else "",
+        f"the reasons of {plural(reasons, 'item')} hidden" if reasons else "",
+        f"{plural(words, 'more line')} of causes and notes hidden" if words else "",
+    )
+    if any(parts):
+        yield f"\n_{'; '.join(filter(None, parts))}: {code(command('plan', environment))} shows all of it._"
 
 
 # --- escaping ----------------------------------------------------------------------------------------------

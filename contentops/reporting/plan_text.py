@@ -90,12 +90,14 @@ def plan_text(plan: AnyPlan, *, verbose: bool, advice: bool = True, flags: Seque
 def _header(plan: AnyPlan) -> str:
     environment = f", environment `{visible(plan.environment)}`" if plan.environment else ""
     text = f"Project `{visible(plan.project)}`{environment}, server `{visible(plan.server)}`{budget_words(plan)}"
-    changed = (f"  {paint('!', 'warning')} {_setting(note)}" for note in plan.notes if note.kind == SETTINGS)
+    settings = ((note.message, note.hint) for note in plan.notes if note.kind == SETTINGS)
+    changed = (f"  {paint('!', 'warning')} {_with_way(message, hint)}" for message, hint in settings)
     return "\n".join([paint(text, "strong"), *changed])
 
 
-def _setting(note: Note) -> str:
-    return f"{visible(note.message)} ({visible(note.hint)})" if note.hint else visible(note.message)
+def _with_way(message: str, way: str) -> str:
+    """Return a message, and what to do in parentheses."""
+    return f"{visible(message)} ({visible(way)})" if way else visible(message)
 
 
 # --- changes -----------------------------------------------------------------------------------------------
@@ -262,9 +264,7 @@ def _ending(plan: AnyPlan, *, advice: bool, flags: Sequence[str]) -> Iterator[st
     if not advice:
         return
     for refusal in plan.refusals:
-        way = way_on(refusal)
-        text = f"{visible(refusal.message)} ({way})" if way else visible(refusal.message)
-        yield f"{paint(who_refuses(refusal), 'warning')}: {text}"
+        yield f"{paint(who_refuses(refusal), 'warning')}: {_with_way(refusal.message, way_on(refusal))}"
     if plan.empty:
         return
     if not any(change.names for change in plan.changes):

@@ -21,6 +21,7 @@ from msgspec import convert, structs
 from contentops.errors import ExitCode, plural, worst
 from contentops.model import Action, Event, Json, Level, Outcome, Plan, Result, Run
 from contentops.model.jobs import money_words, spent_words
+from contentops.model.records import seconds_of
 from contentops.model.run import AppliedPlan, ApplyReport, RunReport
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import paint, unpainted
@@ -411,7 +412,7 @@ class Progress:
         """Take an event in; return the lines that a log shows for it, the totals at least every 30 s."""
         reader = _READERS.get(event.kind)
         lines = reader(self, event) if reader else ()
-        at = _seconds(event.at)
+        at = seconds_of(event.at)
         if at is not None:
             quiet_since = at if self._last_line is None else self._last_line
             if not lines and not self.silent and at - quiet_since >= HEARTBEAT:
@@ -459,7 +460,7 @@ class Progress:
 
 def _run_started(progress: Progress, event: Event) -> tuple[str, ...]:
     items = _whole(event, "items")
-    progress.began = progress.began or _seconds(event.at)
+    progress.began = progress.began or seconds_of(event.at)
     progress.total = progress.done.total() + items  # a run may start again
     credits_ = _whole(event, "credits")
     price = f", {plural(credits_, 'credit')}" if credits_ else ""
@@ -467,14 +468,14 @@ def _run_started(progress: Progress, event: Event) -> tuple[str, ...]:
 
 
 def _item_started(progress: Progress, event: Event) -> tuple[str, ...]:
-    progress.active[event.item] = Active(step=_text(event, "action"), since=_seconds(event.at))
+    progress.active[event.item] = Active(step=_text(event, "action"), since=seconds_of(event.at))
     return ()
 
 
 def _step_started(progress: Progress, event: Event) -> tuple[str, ...]:
     progress.waits = ""
     before = progress.active.get(event.item)
-    since = _seconds(event.at) if before is None else before.since
+    since = seconds_of(event.at) if before is None else before.since
     progress.active[event.item] = Active(step=visible(event.step), since=since)
     return ()
 
@@ -572,10 +573,3 @@ def _whole(event: Event, key: str) -> int:
 def _number(event: Event, key: str) -> float | None:
     value: Json = event.data.get(key)
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-
-
-def _seconds(at: str) -> float | None:
-    try:
-        return datetime.fromisoformat(at).timestamp()
-    except ValueError:
-        return None

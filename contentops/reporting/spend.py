@@ -16,12 +16,13 @@ from contentops.errors import plural
 from contentops.model import Approval, Desired, Job, JobState, Json
 from contentops.model.approval import NOTE_LIMIT
 from contentops.model.jobs import ApprovedCost, Provenances, TextProvenance, money_words, spent_words
+from contentops.model.records import seconds_of
 from contentops.model.run import History, KeptReport, PaidText
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import moment, paint, table
 from contentops.reporting.tokens import sum_json, sum_text, tokens_json
 from contentops.sanitize import clip, columns, one_line, visible
-from contentops.tokens import PaidTokens, TokenSum, add_sums, sum_tokens
+from contentops.tokens import TokenSum, add_sums, sum_tokens
 
 # ---- What was spent on texts, by month, template, style, manifest, tag and server, as text and JSON.
 
@@ -93,7 +94,7 @@ def count_spend(
     made = [job for job in every if job.is_spent]
     counted = [job for job in made if _is_since(job, since)]
     failed = [job for job in every if job.is_failure and (job.tokens or job.bound) and _is_since(job, since)]
-    undated = sum(since is not None and _time(job.since) is None for job in made)
+    undated = sum(since is not None and seconds_of(job.since) is None for job in made)
     specs = desired.specs if desired else ()
     gone = GONE if desired else UNKNOWN
     manifests = {spec.id: spec.location.file if spec.location else UNKNOWN for spec in specs}
@@ -107,12 +108,10 @@ def count_spend(
         "server": lambda one: (one.server,),
     }
     costs = [*((one, _cost(one)) for one in counted), *((one, _cost(one, texts=0)) for one in failed)]
-    groups = {group: _added((name, cost) for one, cost in costs for name in names[group](one)) for group in GROUPS}
-    groups["month"] = tuple(sorted(groups["month"], key=_by_name))
     return Spend(
         texts=len(counted),
         credits=sum(one.cost for one in counted),
-        groups=groups,
+        groups=_grouped(lambda group: ((name, cost) for one, cost in costs for name in names[group](one))),
         open=_added((_OPEN[job.state], _cost(job)) for job in every if job.state in _OPEN and _is_since(job, since)),
         unwritten=sum(not one.is_written for one in counted),
         undated=undated,
@@ -127,8 +126,7 @@ def add_spends(spends: Mapping[str, Spend]) -> Spend:
         return next(iter(spends.values()))
     each = tuple(spends.values())
     by_environment = [Row(name, one.texts, one.credits, one.tokens) for name, one in spends.items()]
-    groups = {group: _added((row.name, row) for one in each for row in one.groups[group]) for group in GROUPS}
-    groups["month"] = tuple(sorted(groups["month"], key=_by_name))
+    groups = _grouped(lambda group: ((row.name, row) for one in each for row in one.groups[group]))
     return Spend(
         texts=sum(one.texts for one in each),
         credits=sum(one.credits for one in each),
@@ -139,6 +137,12 @@ def add_spends(spends: Mapping[str, Spend]) -> Spend:
         tokens=add_sums(one.tokens for one in each),
         failed=sum(one.failed for one in each),
     )
+
+
+def _grouped(named: Callable[[str], Iterable[tuple[str, Row]]]) -> dict[str, tuple[Row, ...]]:
+    """Return the rows of each of `GROUPS`, those that cost most first, and months in their order."""
+    groups = {group: _added(named(group)) for group in GROUPS}
+    return groups | {"month": tuple(sorted(groups["month"], key=lambda row: row.name))}
 
 
 def _added(named: Iterable[tuple[str, Row]]) -> tuple[Row, ...]:
@@ -174,33 +178,21 @@ def last_months(rows: Sequence[Row], now: float, number: int = 6) -> list[Row]:
     return months
 
 
-def _by_name(row: Row) -> tuple[object, ...]:
-    return (row.name,)
-
-
 def _by_credits(row: Row) -> tuple[object, ...]:
     return (-row.credits, -row.texts, row.name)
 
 
-def _time(text: str) -> datetime | None:
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return when.replace(tzinfo=UTC) if when.tzinfo is None else when
-
-
 def _month(text: str) -> str:
-    when = _time(text)
+    when = seconds_of(text)
     try:
-        return UNKNOWN if when is None else when.astimezone(UTC).strftime("%Y-%m")
-    except OverflowError:
+        return UNKNOWN if when is None else f"{datetime.fromtimestamp(when, UTC):%Y-%m}"
+    except (OverflowError, ValueError):
         return UNKNOWN
 
 
 def _is_since(job: Job, since: datetime | None) -> bool:
-    when = _time(job.since)
-    return since is None or (when is not None and when >= since)
+    when = seconds_of(job.since)
+    return since is None or (when is not None and when >= since.timestamp())
 
 
 # --- shown -------------------------------------------------------------------------------------------------
@@ -391,9 +383,10 @@ _NOTE = 200
 
 def history_json(history: History) -> dict[str, Json]:
     """Return runs and generations as JSON, the newest first."""
+    runs = [structs.asdict(one.run) | {"exit_code": one.exit_code} for one in history.runs]
     return {
         "format_version": FORMAT_VERSION,
-        "runs": [_run_json(one) for one in history.runs],
+        "runs": [{key: value for key, value in one.items() if key != "outcomes"} for one in runs],
         "generations": [_generation_json(one) for one in history.generations],
         "texts": [text_json(one) for one in history.texts],
         "verdicts": [verdict_json(one) for one in history.verdicts],
@@ -412,12 +405,6 @@ def text_json(text: PaidText) -> dict[str, Json]:
     job, found = text.job, {"where": list(text.where), "stands": text.stands, "generated": text.generated}
     same = {name: getattr(job, name) for name in ("body", "job_id", "request_id", "content_id", "server", "credits")}
     return {"item": text.item, "at": job.generated_at, **same, **found, **tokens_json(job.tokens)}
-
-
-def _run_json(report: KeptReport) -> dict[str, Json]:
-    run = structs.asdict(report.run)
-    del run["outcomes"]
-    return {**run, "exit_code": report.exit_code}
 
 
 def history_text(history: History, *, width: int = 0) -> str:
@@ -463,8 +450,9 @@ def _generations(made: Sequence[Job], verdicts: Sequence[Approval], width: int) 
     """Yield a table of the generated texts and the verdicts on them, the newest first."""
     rows = [
         *(
-            (job.time, job.item, job.job_id, f"{job.cost:,}", _money(job.tokens), job.outcome, clip(job.error, _WORDS))
+            (job.time, job.item, job.job_id, f"{job.cost:,}", money, job.outcome, clip(job.error, _WORDS))
             for job in made
+            for money in (money_words(sum_tokens([job.tokens]).money),)
         ),
         *((one.at, one.item, "", "", "", one.verdict.replace("-", " "), _opinion(one)) for one in verdicts),
     ]
@@ -473,11 +461,6 @@ def _generations(made: Sequence[Job], verdicts: Sequence[Approval], width: int) 
     shown = [(moment(at), *cells) for at, *cells in rows[:SHOWN]]
     head = ("MADE AT", "ITEM", "JOB", "CREDITS", "MONEY", "OUTCOME", "WHY")
     yield from _listed(head, shown, len(rows), width)
-
-
-def _money(tokens: PaidTokens | None) -> str:
-    """Return the money that the model took for one text; empty if it is not known."""
-    return "" if tokens is None else money_words(sum_tokens([tokens]).money)
 
 
 def _opinion(line: Approval) -> str:
@@ -496,7 +479,7 @@ def texts_text(texts: Sequence[PaidText], unpaid: Sequence[Sequence[str]] = (), 
             moment(one.job.generated_at),
             one.job.job_id,
             f"{one.job.credits:,}",
-            _where(one),
+            ", ".join(_PLACES[source] for source in one.where) or "nowhere",
             ", ".join([*["in the file"] * one.stands, *["last generated"] * one.generated]),
         )
         for one in texts[:SHOWN]
@@ -507,10 +490,6 @@ def texts_text(texts: Sequence[PaidText], unpaid: Sequence[Sequence[str]] = (), 
 
 
 _PLACES = {"cache": "in cache", "git": "in git", "server": "on server"}
-
-
-def _where(text: PaidText) -> str:
-    return ", ".join(_PLACES[source] for source in text.where) or "nowhere"
 
 
 def _listed(head: Sequence[str], rows: Sequence[Sequence[str]], total: int, width: int) -> Iterator[str]:
