@@ -289,12 +289,11 @@ def _check_moved(results: Sequence[FileResult], sources: Sources) -> Iterator[Di
                 yield _at(sources, "bad-moved", message, entry.location, hint)
             seen.setdefault(id_, entry.location)
     for entry in moved:
-        if entry.old == entry.new:
-            message = f"`moved` renames `{entry.old}` to itself"
-            yield _at(sources, "bad-moved", message, entry.location, "remove the pair")
-        elif entry.old in declared and entry.old not in news:
-            message = f"`moved` renames `{entry.old}`, which is still declared"
-            yield _at(sources, "bad-moved", message, entry.location, "rename the item, or remove the pair")
+        is_same = entry.old == entry.new
+        if is_same or (entry.old in declared and entry.old not in news):
+            message = f"`moved` renames `{entry.old}`{' to itself' if is_same else ', which is still declared'}"
+            hint = "remove the pair" if is_same else "rename the item, or remove the pair"
+            yield _at(sources, "bad-moved", message, entry.location, hint)
         if complete and entry.new not in declared and entry.new != entry.old:
             message = f"`moved` renames to `{entry.new}`, which is not declared"
             hint = _hint_to_nothing(entry.new, sorted(declared - news.keys()))

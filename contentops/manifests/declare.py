@@ -205,16 +205,13 @@ class _Entry:
 
     def corrected(self, spec: Spec, preset: str) -> bool:
         """Omit keys that would not give the value of the file; returns whether there were any."""
-        file_values = self._file_values()
-        other = set()
         if self.by_pattern and spec.output != self.text.output:
             self.by_pattern = False
             return True
-        for name, value in spec.metadata.items():
-            [(key, wanted)] = apply_preset(preset, {name: value}).items()
-            if key not in file_values or not is_same_json(file_values[key], wanted):
-                other.add(name)
-        return self._leave_out(other)
+        file_values = self._file_values()
+        written = {name: apply_preset(preset, {name: value}) for name, value in spec.metadata.items()}
+        given = {name: {key: file_values[key] for key in pair if key in file_values} for name, pair in written.items()}
+        return self._leave_out({name for name in written if not is_same_json(given[name], written[name])})
 
     def _leave_out(self, names: set[str]) -> bool:
         new = names - self.nulled
@@ -226,12 +223,9 @@ class _Entry:
     def lines(self) -> Iterator[tuple[str, str, str]]:
         """Yield the lines of the entry, each with its field and the key below that."""
         for name, value in self._fields().items():
-            nested = isinstance(value, dict) and name in ("metadata", "inputs")
-            if not nested or not value:
-                yield from ((line, name, "") for line in write_pair(name, value))
-                continue
-            yield f"{name}:", name, ""
-            for key, inner in value.items():
+            nested = value if isinstance(value, dict) and name in ("metadata", "inputs") else {}
+            yield from ((line, name, "") for line in ([f"{name}:"] if nested else write_pair(name, value)))
+            for key, inner in nested.items():
                 yield from ((f"  {line}", name, key) for line in write_pair(key, inner))
 
     def _fields(self) -> dict[str, Json]:

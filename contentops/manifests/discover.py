@@ -19,7 +19,7 @@ from contentops.atomic_io import NotAFile, read_file
 from contentops.errors import Diagnostic, Location, Severity, first_of
 from contentops.manifests.data import DataFile
 from contentops.model import PROJECT_FILE, Project
-from contentops.yaml.positions import Pointer, Source, YamlDocument, finding
+from contentops.yaml.positions import Source, YamlDocument, finding
 from contentops.yaml.read import MAX_BYTES
 
 WILD: Final = re.compile(r"[*?\[]")
@@ -181,35 +181,24 @@ def discover(project: Project, source: Source, files: ProjectFiles) -> tuple[lis
 
     `source` is the project file.
     """
-    settings = YamlDocument(source, project.settings)
-    pointer = _globs_pointer(project)
+    settings, environments = YamlDocument(source, project.settings), project.settings.get("environments") or {}
+    own = "manifests" in (environments.get(project.environment) or {})
+    pointer = ("environments", project.environment, "manifests") if own else ("manifests",)
+    written = own or "manifests" in project.settings
     paths: set[str] = set()
     findings: list[Diagnostic] = []
-    idle: list[tuple[str, int]] = []
     for index, pattern in enumerate(project.manifests):
         matched, problems = files.match(pattern)
         findings += problems
         paths.update(matched)
         if not matched and not any(problem.severity is Severity.ERROR for problem in problems):
-            idle.append((pattern, index))
-    written = len(pointer) > 1 or "manifests" in project.settings
-    code, severity = "no-manifests", Severity.WARNING
-    for pattern, index in idle:
-        message, hint = _no_match(pattern, files, written=written)
-        if written:
-            findings.append(finding(settings, code, message, (*pointer, index), hint=hint, severity=severity))
-        else:  # the built-in glob is in no file
-            findings.append(Diagnostic(code=code, message=message, hint=hint, severity=severity))
+            message, hint = _no_match(pattern, files, written=written)
+            code, severity, at = "no-manifests", Severity.WARNING, (*pointer, index)
+            # The built-in glob is in no file.
+            built_in = Diagnostic(code=code, message=message, hint=hint, severity=severity)
+            found = finding(settings, code, message, at, hint=hint, severity=severity) if written else built_in
+            findings.append(found)
     return sorted(paths), findings
-
-
-def _globs_pointer(project: Project) -> Pointer:
-    """Return the pointer of the globs for manifests in the project file, also if it has none."""
-    environments = project.settings.get("environments")
-    own = environments.get(project.environment) if isinstance(environments, dict) else None
-    if isinstance(own, dict) and "manifests" in own:
-        return ("environments", project.environment, "manifests")
-    return ("manifests",)
 
 
 def _no_match(pattern: str, files: ProjectFiles, *, written: bool) -> tuple[str, str]:

@@ -73,7 +73,7 @@ def load(
     Raises InputError with every finding of every file if one of them is an error; else `Desired.findings` has the
     warnings and notes.
     """
-    return Loader(project, catalog, drafts, accepted).run()
+    return Loader(project, catalog, drafts).run(accepted)
 
 
 class Loader:
@@ -83,10 +83,8 @@ class Loader:
         self,
         project: Project,
         catalog: Catalog | None,
-        drafts: Mapping[str, bytes] = MappingProxyType({}),
-        accepted: AcceptedTexts | None = None,
+        drafts: Mapping[str, bytes],
     ) -> None:
-        self.accepted = accepted
         self.project = project
         self.catalog = catalog
         self.catalog_check = None if catalog is None else CatalogCheck(catalog)
@@ -98,9 +96,8 @@ class Loader:
         macros = self._read_data(posixpath.normpath(project.macros)) if project.macros else None
         self.macros = MacroFile(project, self.project_source, macros) if macros else None
         self.templates = Templates(macros=self.macros)
-        self.builtin = {"project": project.name, "environment": project.environment}
 
-    def run(self) -> Desired:
+    def run(self, accepted: AcceptedTexts | None) -> Desired:
         """Load every file, then check them together."""
         paths, findings = discover(self.project, self.project_source, self.files)
         results = [self._build(path) for path in sorted({*paths, *self.drafts})]
@@ -110,7 +107,7 @@ class Loader:
         results = [result for result in results if result.source.path not in rows]
         later = _Later(results, self.project) if any(result.referring for result in results) else None
         if later is not None:
-            results = later.results(self.accepted or AcceptedTexts())
+            results = later.results(accepted or AcceptedTexts())
         findings += _across_files(results)
         findings += self.macros.problems if self.macros else []
         findings += check_across(results, self.project.manifests)
@@ -171,7 +168,7 @@ class Loader:
             result,
             declared,
             problems,
-            builtin=self.builtin,
+            builtin={"project": self.project.name, "environment": self.project.environment},
             templates=self.templates,
             rows=lambda written: self._rows_for(written, path, result.data),
             check=functools.partial(
@@ -432,7 +429,11 @@ def _refuse_references(declared: Declared, uses: Uses, problems: Problems) -> No
 
 def _may_multiply(declared: Declared, uses: Uses, problems: Problems) -> bool:
     """Return whether an item with `for_each` or `matrix` identifies its rows by `each`."""
-    if declared.each is None or "id" not in declared.values or any(root_of(one) == "each" for one in uses.of("id")):
+    if (
+        declared.each is None
+        or "id" not in declared.values
+        or any(root_of(one) == "each" for one in uses.reach(["item.id"]))
+    ):
         return True
     written, _ = declared.find(("id",))
     hint = "use a column that stays the same: `{{ each.slug }}`; for plain values `{{ each.value }}`"

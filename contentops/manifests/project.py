@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -105,26 +105,27 @@ def parse_variable(text: str) -> tuple[str, Any]:
     """
     name, equals, written = text.partition("=")
     if not equals:
-        message = f"`--var {text}` has no `=`"
-        raise UsageError(message, code="bad-variable", hint="write `--var NAME=VALUE`")
+        raise _bad_variable(f"`--var {text}` has no `=`", "write `--var NAME=VALUE`")
     check_variable_name(name)
     if re.search(UNWANTED, written):
-        message = f"the value of variable `{name}` holds a control character"
-        raise UsageError(message, code="bad-variable")
+        raise _bad_variable(f"the value of variable `{name}` holds a control character")
     if not written.strip():
         return name, written
     if written[0] in "\"'":
         document, findings = read_yaml("--var", written.encode())
         if findings or not isinstance(document.root, str):
-            message = f"the value of variable `{name}` is not a quoted text"
-            raise UsageError(message, code="bad-variable", hint="close the quote, or quote the whole value")
+            hint = "close the quote, or quote the whole value"
+            raise _bad_variable(f"the value of variable `{name}` is not a quoted text", hint)
         return name, document.root
     try:
         return name, plain_scalar(written)
     except ValueError as error:
-        message = f"variable `{name}`: {error}"
         hint = f"to pass it as text, quote it: `--var '{name}=\"{written[:40]}\"'`"
-        raise UsageError(message, code="bad-variable", hint=hint) from None
+        raise _bad_variable(f"variable `{name}`: {error}", hint) from None
+
+
+def _bad_variable(message: str, hint: str = "") -> UsageError:
+    return UsageError(message, code="bad-variable", hint=hint)
 
 
 def check_variable_name(name: str) -> None:
@@ -132,8 +133,7 @@ def check_variable_name(name: str) -> None:
     names = load_schema("project")["definitions"]["vars"]["propertyNames"]
     if not re.fullmatch(names["pattern"], name) or name in names["not"]["enum"]:
         shown = re.sub(UNWANTED, "\ufffd", name[:60])
-        message = f"`{shown}` cannot be the name of a variable"
-        raise UsageError(message, code="bad-variable", hint=names["errorMessage"])
+        raise _bad_variable(f"`{shown}` cannot be the name of a variable", names["errorMessage"])
 
 
 def _read(root: Path) -> bytes:
@@ -170,11 +170,14 @@ def _environment(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     shown = re.sub(UNWANTED, "\ufffd", name[:60])
     message = f"`{PROJECT_FILE}` declares no environment `{shown}`"
     close = nearest(name, declared)
-    names = ", ".join(f"`{entry}`" for entry in declared)
     example = f"environments: {{{name if re.fullmatch(r'[a-z][a-z0-9-]{0,39}', name) else 'draft'}: {{}}}}"
-    hint = f"declared: {names}" if declared else f"to declare one: `{example}` in `{PROJECT_FILE}`"
+    hint = f"declared: {_quoted(declared)}" if declared else f"to declare one: `{example}` in `{PROJECT_FILE}`"
     hint = f"did you mean `{close}`? {hint}" if close else hint
     raise UsageError(message, code="unknown-environment", hint=hint)
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _source(settings: Mapping[str, Any], name: str | None) -> str | None:
@@ -209,9 +212,9 @@ def _layers(settings: Any) -> Iterator[_Layer]:
     """Yield the layers of a project file, which may have values of wrong types."""
     if isinstance(settings, dict):
         yield _Layer((), settings, _merged(settings, {}), settings)
-        for name, own in (
-            (name, _map(_map(settings, "environments"), name)) for name in _map(settings, "environments")
-        ):
+        environments = _map(settings, "environments")
+        for name in environments:
+            own = _map(environments, name)
             yield _Layer(("environments", name), own, _merged(settings, own), settings)
 
 
@@ -266,8 +269,8 @@ def _check_default(layer: _Layer) -> Iterator[Violation]:
     """Yield a finding if the default environment is not declared."""
     name, declared = layer.own.get("default_environment"), _map(layer.root, "environments")
     if isinstance(name, str) and name not in declared:
-        names = ", ".join(f"`{one}`" for one in declared)
-        hint = did_you_mean(name, declared, f"declared: {names}" if names else "declare it under `environments`")
+        known = f"declared: {_quoted(declared)}" if declared else "declare it under `environments`"
+        hint = did_you_mean(name, declared, known)
         yield Violation(("default_environment",), "unknown-environment", f"there is no environment `{name[:60]}`", hint)
 
 
@@ -279,7 +282,7 @@ def _check_source(layer: _Layer) -> Iterator[Violation]:
     environment = layer.pointer[-1]
     if source not in declared and source != BASE:
         others = [name for name in (*declared, BASE) if name != environment]
-        hint = did_you_mean(source, others, f"known: {', '.join(f'`{name}`' for name in others)}")
+        hint = did_you_mean(source, others, f"known: {_quoted(others)}")
         yield Violation(("promote_from",), "unknown-environment", f"there is no environment `{source[:60]}`", hint)
         return
     chain = [environment]

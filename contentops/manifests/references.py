@@ -19,9 +19,9 @@ from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
 from contentops.documents.preset import apply_preset
 from contentops.errors import suggest
-from contentops.manifests.values import MAX_TEXT, Lazy, SourceError, TemplateError
+from contentops.manifests.values import MAX_TEXT, SourceError, TemplateError
 from contentops.model import AcceptedTexts, ItemId, Observed, Reference, Spec, WaitReason, text_digest
-from contentops.model.desired import PARTS, Reading
+from contentops.model.desired import Reading
 from contentops.sections import headings, spans
 
 _MOST_EXCERPT: Final = 10_000
@@ -183,12 +183,8 @@ class DeclaredTexts:
 # --- what templates see --------------------------------------------------------------------------------------
 
 
-def parts_of(text: ReferredText) -> Lazy:
-    """Return the value of `ref(...)`: the parts of a text."""
-    return Lazy(PARTS, functools.partial(_part, text))
-
-
-def _part(text: ReferredText, name: str) -> Any:
+def part_of(text: ReferredText, name: str) -> Any:
+    """Return the value of one part of a text in templates. Raises TemplateError if the text lacks it."""
     match name:
         case "excerpt":
             return lambda length=200: _excerpt(text, length)

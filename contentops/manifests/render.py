@@ -19,7 +19,7 @@ from contentops.digest import NOTHING, Digest, digest_json, short
 from contentops.documents.preset import CHANGED_AT
 from contentops.errors import Diagnostic, Severity, suggest
 from contentops.manifests.expand import Declared, Origins, of_fields, of_variables
-from contentops.manifests.references import DeclaredTexts, parts_of
+from contentops.manifests.references import DeclaredTexts, part_of
 from contentops.manifests.templates import INPUTS, Scope, Uses, root_of
 from contentops.manifests.values import (
     MISSING,
@@ -316,7 +316,11 @@ class Rendered:
         known[INPUTS] = {key: value for key, value in (self.values.get(INPUTS) or {}).items() if key not in keys}
         written = [(name, value) for name, _, value in templates]
         written += [(own[0], value) for own in templates for _, _, value in self._below(own) if value != {}]
-        used = (name for name in sorted(self._uses.of(INPUTS)) if name not in self._uses.made_from_texts | READERS)
+        used = (
+            name
+            for name in sorted(self._uses.reach([f"item.{INPUTS}"]))
+            if name not in self._uses.made_from_texts | READERS
+        )
         variables = {name: value for name in used if (value := self._plain(name)) is not MISSING}
         named = [written, variables, self.field(USES) if USES in self.declared.values else None]
         frame = digest_json([known, named])
@@ -351,7 +355,7 @@ class Rendered:
         text = self._texts.look(reading.id, approved=reading.approved)
         if text.wait is not None:
             raise TemplateError(UNCLEAR, f"`{reading.id}` {text.wait.words}")
-        return parts_of(text)
+        return Lazy(PARTS, functools.partial(part_of, text))
 
     def _once(self, name: str, done: dict[str, Any]) -> Json:
         """Return the value of a variable or field, rendered once and kept in `done`; reports a circle."""

@@ -228,8 +228,8 @@ class Scope:
         self.used: dict[tuple[str, ...], dict[str, str]] = {}
         """By their variables, the starts of digests that are the same for every item."""
         self._uses: dict[tuple[Direct, ...], Uses] = {}
-        self.reach = functools.cache(self._reach)
-        self.is_constant = functools.cache(self._is_constant)
+        self._reach: dict[str, frozenset[str]] = {}
+        self._constant: dict[str, bool] = {}
         self.readers = frozenset(READERS - variables.keys())
         """The functions that read texts and rows."""
 
@@ -243,9 +243,11 @@ class Scope:
         functions = self.readers - {ROWS}
         return functions.union(name for name in self.variables if not functions.isdisjoint(self.reach(name)))
 
-    def _reach(self, name: str) -> frozenset[str]:
+    def reach(self, name: str) -> frozenset[str]:
         """Return a variable, all variables that it uses (directly or not), and their parts of `each` and `item`."""
-        return self.known(reachable([name], self.below))
+        if name not in self._reach:
+            self._reach[name] = self.known(reachable([name], self.below))
+        return self._reach[name]
 
     def below(self, name: str) -> Iterable[str]:
         """Return the names that a variable uses directly."""
@@ -274,9 +276,11 @@ class Scope:
         key = tuple((name, self.direct(value)) for name, value in templates)
         return self._uses.get(key) or self._uses.setdefault(key, Uses(key, self))
 
-    def _is_constant(self, name: str) -> bool:
+    def is_constant(self, name: str) -> bool:
         """Return whether a variable is the same for every item."""
-        return _PER_ITEM.isdisjoint(map(root_of, (name, *self.reach(name))))
+        if name not in self._constant:
+            self._constant[name] = _PER_ITEM.isdisjoint(map(root_of, (name, *self.reach(name))))
+        return self._constant[name]
 
 
 def root_of(name: str) -> str:
@@ -290,7 +294,7 @@ class Uses:
     def __init__(self, templates: tuple[Direct, ...], scope: Scope) -> None:
         self._templates = templates
         self._scope = scope
-        self.variables = {name: tuple(sorted(self._reach(direct))) for name, direct in templates}
+        self.variables = {name: tuple(sorted(self.reach(direct))) for name, direct in templates}
         """By the name of a template with dots, the variables that it uses, directly or not."""
         used = self.variables.items()
         self.names = tuple(sorted({name for _, names in used for name in names} - scope.readers))
@@ -309,12 +313,8 @@ class Uses:
             if is_of_row if root == "each" else not self._scope.refers(name):
                 yield name
 
-    def of(self, name: str) -> frozenset[str]:
-        """Return the variables that one field uses, directly or not."""
-        return self._reach([f"item.{name}"])
-
-    def _reach(self, names: Iterable[str]) -> frozenset[str]:
-        """Return the variables that are used, directly or through fields of the item."""
+    def reach(self, names: Iterable[str]) -> frozenset[str]:
+        """Return the variables that variables or fields of the item use (`item.id`), directly or not."""
         return frozenset(name for name in self._scope.known(reachable(names, self._below)) if root_of(name) != "item")
 
     def _below(self, name: str) -> Iterable[str]:
