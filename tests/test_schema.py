@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
 from contentops.errors import Diagnostic
-from contentops.manifests import schema as schema_module
 from contentops.manifests.schema import check_schema, field_tests, fits_schema
 from contentops.manifests.values import RESERVED
 from contentops.schema_files import SCHEMA_NAMES, load_schema, schema_path
 from contentops.yaml.positions import Source, YamlDocument
-from contentops.yaml.read import read_yaml
+from contentops.yaml.read import MAX_FINDINGS, read_yaml
 
 MANIFEST, PROJECT = "manifest", "project"
 
@@ -214,9 +213,9 @@ def test_literal_key_is_refused_and_not_shown(key: str) -> None:
 def test_flood_of_problems_is_capped() -> None:
     """A file with endless problems does not give endless findings."""
     text = "items: [" + "3, " * 3000 + "]"
-    assert schema_module.MAX_FINDINGS <= len(findings_of(text)) <= schema_module.MAX_FINDINGS + 1
+    assert MAX_FINDINGS <= len(findings_of(text)) <= MAX_FINDINGS + 1
     keys = "{" + "".join(f"k{number}: 1, " for number in range(3000)) + "}"
-    assert len(findings_of(keys)) == schema_module.MAX_FINDINGS
+    assert len(findings_of(keys)) == MAX_FINDINGS
 
 
 NAMES = [

@@ -19,7 +19,7 @@ from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
 from contentops.documents.preset import apply_preset
 from contentops.errors import suggest
-from contentops.manifests.values import MAX_TEXT, SourceError, TemplateError
+from contentops.manifests.values import MAX_TEXT, UNSENDABLE, SourceError, TemplateError
 from contentops.model import AcceptedTexts, ItemId, Observed, Reference, Spec, WaitReason, text_digest
 from contentops.model.desired import Reading
 from contentops.sections import headings, spans
@@ -28,7 +28,6 @@ _MOST_EXCERPT: Final = 10_000
 _TAG: Final = "tag:"
 _ADDRESS: Final = frozenset({"slug", "url", "permalink"})
 """The keys of metadata that an address may follow from."""
-_UNSENDABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 class ReferredText(Struct, frozen=True, kw_only=True, dict=True):
@@ -47,7 +46,7 @@ class ReferredText(Struct, frozen=True, kw_only=True, dict=True):
     @functools.cached_property
     def title(self) -> str:
         """Return the title of the text, without characters that cannot be sent."""
-        return _UNSENDABLE.sub("", self.file.title)
+        return re.sub(UNSENDABLE, "", self.file.title)
 
     @functools.cached_property
     def body(self) -> str:
@@ -58,7 +57,7 @@ class ReferredText(Struct, frozen=True, kw_only=True, dict=True):
         body = split(self.read(self.file.path)).body
         if body_digest(body) != self.file.body:
             raise TemplateError("template-value", f"`{self.file.path}` changed while it was read", hint="run it again")
-        return _UNSENDABLE.sub("", body)
+        return re.sub(UNSENDABLE, "", body)
 
     @functools.cached_property
     def headings(self) -> list[str]:

@@ -30,7 +30,6 @@ from contentops.manifests.values import (
     Guesses,
     Lazy,
     Opened,
-    Path,
     Problems,
     SourceError,
     TemplateError,
@@ -47,6 +46,7 @@ from contentops.manifests.values import (
 )
 from contentops.model import REQUEST_FIELDS, ItemId, Json, Origin, Reference, Spec
 from contentops.model.desired import PARTS, READERS, Reading
+from contentops.yaml.positions import Pointer
 
 if TYPE_CHECKING:
     from contentops.manifests.values import Each, Lookup
@@ -139,7 +139,7 @@ _FOLLOWING: Final[Mapping[str, tuple[str, ...]]] = {
     "template": ("missing-input", "unknown-input", "wrong-input", "duplicate-input"),
 }
 """By the field that a misspelt key did not set, the codes of problems that follow from that."""
-_NO_INPUTS: Final[dict[str, Json]] = {}
+NO_INPUTS: Final[Mapping[str, Json]] = {}
 _DEFINING: Final = frozenset({"vars", "for_each", "matrix"})
 """The keys of an item that define names for its templates."""
 
@@ -237,7 +237,7 @@ class Rendered:
             return self._once(name, done)
         if name == INPUTS:
             inputs = self.ask(INPUTS)
-            return _NO_INPUTS if inputs is MISSING else inputs
+            return NO_INPUTS if inputs is MISSING else inputs
         if name == _CHANGED_AT and (not self._stack or self._stack[-1] == "item.metadata"):
             return CHANGED_AT  # while nothing is rendered, it is only looked at what templates read
         return {REF: self._ref, TEXTS: self._listed, ROWS: self._scope.rows}.get(name, MISSING)
@@ -382,7 +382,7 @@ class Rendered:
             self._stack.pop()
         return done[name]
 
-    def _written(self, name: str, path: Path = ()) -> Written:
+    def _written(self, name: str, path: Pointer = ()) -> Written:
         """Return a variable or field as written, or the part of it with a path."""
         if name.startswith("item."):
             return self.declared.find(path or (name[5:],))[0]
@@ -400,7 +400,7 @@ class Rendered:
             value = replaced(value, path[1:], made.get(path))
         return value
 
-    def _value(self, value: Json, name: str, path: Path, *, merges: bool = False) -> Json:
+    def _value(self, value: Json, name: str, path: Pointer, *, merges: bool = False) -> Json:
         """Return a value with its templates rendered; in a map that merges, a null removes its key."""
         if isinstance(value, str):
             return self._template(value, name, path) if is_template(value) else value
@@ -417,7 +417,7 @@ class Rendered:
             return list(made.values())
         return {key: each for key, each in made.items() if each is not None} if merges else made
 
-    def _template(self, source: str, name: str, path: Path) -> Json:
+    def _template(self, source: str, name: str, path: Pointer) -> Json:
         template = self._scope.templates.get(source)
         try:
             if _CHANGED_AT in source and _CHANGED_AT in template.names and _CHANGED_AT not in self._scope.variables:
@@ -437,7 +437,7 @@ class Rendered:
 
     def report(
         self,
-        path: Path,
+        path: Pointer,
         code: str,
         core: str,
         *,

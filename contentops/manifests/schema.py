@@ -21,14 +21,11 @@ from contentops.manifests.values import entry_hint, in_order, misspelt
 from contentops.model import Json
 from contentops.schema_files import load_schema
 from contentops.yaml.positions import Pointer, YamlDocument, finding
-from contentops.yaml.read import is_secret, masked
+from contentops.yaml.read import MAX_FINDINGS, is_secret, masked
 from contentops.yaml.syntax import number_hint
 
 if TYPE_CHECKING:
     Schema = Mapping[str, Any]
-
-MAX_FINDINGS: Final = 1_000
-"""After so many problems the check stops."""
 
 _SHOWN: Final = 60
 _LISTED: Final = 10

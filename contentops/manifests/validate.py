@@ -29,7 +29,7 @@ from contentops.documents.preset import (
 from contentops.json_reader import DeepJson, load_json
 from contentops.manifests.catalog_lock import UNRENDERED, CatalogCheck
 from contentops.manifests.data import DataFile
-from contentops.manifests.render import Rendered
+from contentops.manifests.render import NO_INPUTS, Rendered
 from contentops.manifests.schema import field_tests, field_violations
 from contentops.manifests.values import Report, kind_of
 from contentops.model import (
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     FindFile = Callable[[str], DataFile | str]
     """Returns a file by its path as written, or why there is none."""
 
-_NO_INPUTS: Final[Mapping[str, Json]] = {}
 MAX_ID: Final = 200
 """Longest item id, in characters."""
 
@@ -137,7 +136,7 @@ def _check_letters(metadata: Iterable[str], names: Iterable[str], report: Report
 
 def _inputs(rendered: Rendered, values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the inputs by name; each is UNRENDERED if some could not be rendered."""
-    inputs: Mapping[str, Any] = values.get("inputs", _NO_INPUTS)
+    inputs: Mapping[str, Any] = values.get("inputs", NO_INPUTS)
     if "inputs" in rendered.failed and isinstance(written := rendered.declared.values.get("inputs"), dict):
         return dict.fromkeys(written, UNRENDERED)
     names = [name.split(".")[1] for name in rendered.open if name.startswith("inputs.")] if rendered.open else ()

@@ -20,6 +20,7 @@ from msgspec import Struct, field, structs
 from contentops.errors import Diagnostic, Location, Severity, nearest
 from contentops.model import Json
 from contentops.yaml.positions import Pointer, YamlDocument, finding, locate
+from contentops.yaml.read import MAX_DEPTH
 from contentops.yaml.syntax import JINJA
 
 if TYPE_CHECKING:
@@ -32,9 +33,6 @@ MAX_TEXT: Final = 1024 * 1024
 MAX_NUMBER_BITS: Final = 64
 """Widest whole number a template may give."""
 
-MAX_DEPTH: Final = 100
-"""Deepest nesting of lists and maps a template may give."""
-
 MAX_VALUES: Final = 100_000
 """Most entries of lists and maps a template may give."""
 
@@ -42,7 +40,8 @@ MAX_VALUES: Final = 100_000
 MISSING: Final[Any] = object()
 """The result of a look-up for a name that is not defined."""
 
-_UNSENDABLE = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]"
+UNSENDABLE: Final = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]"
+"""The pattern of characters that no request can have."""
 
 
 def is_template(text: str) -> bool:
@@ -197,7 +196,7 @@ def unsendable(value: Any) -> str | None:
     if isinstance(value, str):
         if len(value) > MAX_TEXT:
             return f"gives a text longer than {MAX_TEXT} characters"
-        if not (value.isascii() and value.isprintable()) and (match := re.search(_UNSENDABLE, value)):
+        if not (value.isascii() and value.isprintable()) and (match := re.search(UNSENDABLE, value)):
             return f"gives a text with the character U+{ord(match.group()):04X}"
     elif isinstance(value, float):
         if not math.isfinite(value):
@@ -381,9 +380,6 @@ def find(layers: Sequence[Written], path: Iterable[str | int]) -> tuple[Written,
 OWN_KEYS: Final = frozenset({"vars", "for_each", "matrix"})
 """The keys of an item that are not fields."""
 
-Path = tuple[str | int, ...]
-"""The keys and indexes from the fields of an item, or from the variables, to a value."""
-
 
 def merged(entries: Mapping[str, Json], below: Mapping[str, Json]) -> dict[str, Json]:
     """Return the fields of a layer over those below it; only the maps in MERGED merge."""
@@ -396,12 +392,12 @@ def merged(entries: Mapping[str, Json], below: Mapping[str, Json]) -> dict[str, 
     return merge(entries, below, MERGED)
 
 
-Opened = tuple[str, Path, Json]
+Opened = tuple[str, Pointer, Json]
 """A value with templates: its name with dots, its path, and itself as it is written."""
 
 
 def opened(
-    values: Mapping[str, Json], prefix: str = "", at: Path = (), maps: frozenset[str] | None = MERGED
+    values: Mapping[str, Json], prefix: str = "", at: Pointer = (), maps: frozenset[str] | None = MERGED
 ) -> list[Opened]:
     """Return the values with templates; a list, and a map that does not merge, counts as one value."""
     found: list[Opened] = []
@@ -416,7 +412,7 @@ def opened(
     return found
 
 
-def replaced(value: Any, path: Path, new: Json) -> Json:
+def replaced(value: Any, path: Pointer, new: Json) -> Json:
     """Return a copy of a value with another one at a path; None removes that key."""
     if not path:
         return new
@@ -426,7 +422,7 @@ def replaced(value: Any, path: Path, new: Json) -> Json:
     return copy
 
 
-def leaves(value: Json, at: Path = ()) -> Iterator[tuple[Path, Json]]:
+def leaves(value: Json, at: Pointer = ()) -> Iterator[tuple[Pointer, Json]]:
     """Yield every value in a map and the maps in it, with its path; an empty map is a value."""
     if isinstance(value, dict) and value:
         for key, inner in value.items():
@@ -435,7 +431,7 @@ def leaves(value: Json, at: Path = ()) -> Iterator[tuple[Path, Json]]:
         yield at, value
 
 
-def paths(fields: Mapping[str, Json]) -> Iterator[Path]:
+def paths(fields: Mapping[str, Json]) -> Iterator[Pointer]:
     """Yield the path of every field; that of a map that merges is the paths of its entries, if it has any."""
     for name, value in fields.items():
         yield from [path for path, _ in leaves(value, (name,))] if name in MERGED else [(name,)]
@@ -577,7 +573,7 @@ class Report(Protocol):
 
     def __call__(
         self,
-        path: Path,
+        path: Pointer,
         code: str,
         core: str,
         *,
