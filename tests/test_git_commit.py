@@ -255,6 +255,15 @@ def merging(machine: Machine) -> None:
     machine.git("add", "notes.md")
 
 
+def rebasing(machine: Machine) -> None:
+    """Stops half-way through a rebase, during which no branch is checked out."""
+    merging(machine)
+    machine.git("merge", "--abort")
+    command = ["git", "rebase", "side"]
+    ended = subprocess.run(command, cwd=machine.root, env={**os.environ, **WHO}, capture_output=True, check=False)
+    assert ended.returncode
+
+
 def unmerged(machine: Machine) -> None:
     """A stash that does not fit."""
     path = "content/blog.yaml"
@@ -278,6 +287,7 @@ def work(machine: Machine) -> None:
 
 @pytest.mark.parametrize(("begin", "arguments", "expected"), [
     (merging, (), (4, "unmerged", "`git merge --abort`")),
+    (rebasing, (), (4, "unmerged", "`git rebase --abort`")),
     (unmerged, (), (4, "unmerged", "merged `content/blog.yaml`")),
     (stage, (), (4, "staged-changes", "`notes.md` and 1 more")),
     (work, (), (4, "unpushed-commits", "`git push origin HEAD:main`")),
@@ -289,7 +299,7 @@ def work(machine: Machine) -> None:
     (lambda _: None, ("--branch=--upload-pack=touch pwned",), (64, "no-branch", "cannot be the name of a branch")),
     (lambda _: None, ("--branch=+main",), (1, "not-published", "`+main` does not exist at `origin`")),
 ], ids=[
-    *("merge", "unmerged", "staged", "unpushed", "a branch of no one", "no branch", "ignored lock", "lock in LFS"),
+    *("merge", "rebase", "unmerged", "staged", "unpushed", "a branch of no one", "no branch", "ignored lock", "lock in LFS"),
     *("no remote", "an option", "a forced branch"),
 ])  # fmt: skip
 def test_what_is_refused_and_touches_nothing(
@@ -307,6 +317,15 @@ def test_what_is_refused_and_touches_nothing(
     assert hint in ended.stderr
     assert (standing(first), world.tip(), world.branches()) == (before, tip, ["main"])
     assert not list(first.root.rglob("pwned"))
+
+
+def test_a_lock_that_a_person_removed_is_named_and_not_committed(world: World, done: Machine) -> None:
+    """No apply removes it: without it the next clone would know none of its files."""
+    tip = world.tip()
+    (done.root / "contentops.lock").unlink()
+    ended = done.commit()
+    assert "edited or removed by hand: `contentops.lock`" in ended.stderr
+    assert (world.tip(), ended.stdout) == (tip, "Nothing to commit: lock and outputs are unchanged.\n")
 
 
 def test_a_lock_in_lfs_is_refused_before_anything_is_made(world: World, invoke: Run) -> None:

@@ -123,7 +123,9 @@ def branch_of(clone: Clone, branch: str, environ: Mapping[str, str]) -> str:
         ref = clone.attempt("symbolic-ref", "--quiet", "HEAD").text
         branch = ref if ref.startswith("refs/heads/") else branch_of_run(environ)
     if not branch:
-        hint = "check out a branch, or name one in `BRANCH_NAME`; a pull request and a tag have none"
+        hint = (
+            "check out a branch, pass `--branch` to `commit`, or set `BRANCH_NAME`; a pull request and a tag have none"
+        )
         raise UsageError("no branch is checked out", code="no-branch", hint=hint)
     branch = branch.removeprefix("refs/heads/")
     if branch == "HEAD" or branch.startswith("-") or clone.attempt("check-ref-format", f"refs/heads/{branch}").code:
@@ -189,14 +191,15 @@ class ChangedFiles(NamedTuple):
 
 def changed_files(clone: Clone, environment: str, known: RecordedOutputs, lock: Lock, *, edits: bool) -> ChangedFiles:
     """Return the changed files of a clone that has nothing staged; `edits`: a person's edits are results too."""
-    own = {lock_name(environment), jobs_name(environment)}
     folder = clone.read("rev-parse", "--show-prefix").rstrip("\n")
     options = ("--porcelain=v1", "-z", "--untracked-files=all", "--no-renames")
     lines = clone.names("--no-optional-locks", "status", *options, "--", ".")
     paths = [line[3:].removeprefix(folder) for line in lines]
     outputs = [path for path in paths if nfc(path) in known.owned]
-    edited = set(_edited(clone, known, lock, outputs, edits=edits))
-    results = {path for path in outputs if path not in edited} | (own & set(paths))
+    own = {lock_name(environment), jobs_name(environment)}.intersection(paths)
+    removed = {name for name in own if not Path(clone.root, name).exists()}
+    edited = removed.union(_edited(clone, known, lock, outputs, edits=edits))
+    results = own.union(outputs) - edited
     if approvals.FILE in paths:
         (results if _has_approvals(clone.root) else edited).add(approvals.FILE)
     # The rules for merges are not committed by themselves: they come with the first results.

@@ -121,10 +121,10 @@ def commit(
     """
     with hold_lock(project, runtime):
         clone = _open(project, options, runtime.environ)
-        branch = branch_of(clone, options.branch, runtime.environ) if options.push else ""
-        target = _target(project, branch, runtime.environ) if options.push else None
         with alone(clone):
             refuse_unfinished(clone)
+            branch = branch_of(clone, options.branch, runtime.environ) if options.push else ""
+            target = _target(project, branch, runtime.environ) if options.push else None
             with open_store(project, runtime, write=True) as store:
                 # Whatever became of the file since, no order that the last commit has is taken out of it.
                 store.see_jobs(jobs_at(project.root, clone.head(), project.environment, clone.extra))
