@@ -117,18 +117,14 @@ def error_text(value: Json) -> str:
     for key in ("error", "detail", "message", "msg", "title", "data"):
         inner = value.get(key)
         # A chain of `error` in `error` is no known shape, so one level is enough.
-        text = _leaf(inner) if isinstance(inner, dict) else error_text(inner)
+        text = _text(inner, *_LEAVES) if isinstance(inner, dict) else error_text(inner)
         if text:
             return text
     return ""
 
 
-def _leaf(value: dict[str, Json]) -> str:
-    for key in ("message", "detail", "error", "msg", "code"):
-        inner = value.get(key)
-        if isinstance(inner, str) and inner:
-            return inner
-    return ""
+_LEAVES = ("message", "detail", "error", "msg", "code")
+"""The keys of an error in an error reply, the most telling first."""
 
 
 def _field_error(value: Json) -> str:
@@ -136,13 +132,10 @@ def _field_error(value: Json) -> str:
         return value
     if not isinstance(value, dict):
         return ""
-    text = value.get("msg") or value.get("message")
-    if not isinstance(text, str):
-        return ""
-    location = value.get("loc")
+    text, location = _text(value, "msg", "message"), value.get("loc")
     parts = location if isinstance(location, list) else [location] if isinstance(location, str) else []
     where = ".".join(str(part) for part in parts if isinstance(part, (str, int)) and part != "body")
-    return f"{where}: {text}" if where else text
+    return f"{where}: {text}" if where and text else text
 
 
 # ---- Stamps: the time of a content's last change as the server wrote it, with the version where it gives one.
@@ -305,9 +298,12 @@ def _job_status(value: Json, call: calls.GetStatus) -> JobStatus:
     if not isinstance(word, str):
         raise Unreadable("the answer has no `status`")
     # The text of another job would be written into this item's file.
-    named = next(filter(None, (safe_id(data.get(key)) for key in _JOB_IDS[:-1])), "")
-    if named and not _names(data, call):
-        raise Garbled(f"the answer is about job `{named}`, not `{call.job_id[:200]}`")
+    *named, plain_id = (safe_id(data.get(key)) for key in _JOB_IDS)
+    other = next(filter(None, named), "")
+    # Some servers return our id.
+    ours = {call.job_id.casefold(), call.ours.casefold()} - {""}
+    if other and ours.isdisjoint(map(str.casefold, (*named, plain_id))):
+        raise Garbled(f"the answer is about job `{other}`, not `{call.job_id[:200]}`")
     return _status(data, word)
 
 
@@ -315,6 +311,8 @@ def _status(data: Mapping[str, Json], word: str) -> JobStatus:
     """Return the status of the job in `data`."""
     state = _FINAL_STATES.get(word.strip().lower(), "running")
     title, front, body = _job_text(data)
+    metadata = _map(data.get("metadata"))
+    error = error_text({key: data.get(key) for key in ("error", "message")}) or f"the job finished as `{word}`"
     return JobStatus(
         state=state,
         progress=_progress(data.get("progress")),
@@ -323,17 +321,11 @@ def _status(data: Mapping[str, Json], word: str) -> JobStatus:
         body=body,
         front=front,
         content_id=_job_content_id(data),
-        error=_job_error(data, word) if state == "failed" else "",
-        engine=_text(_map(data.get("metadata")), "engine"),
-        tokens=read_tokens(_map(data.get("metadata")).get("tokens")),
-        model=_text(_map(data.get("metadata")), "model"),
+        error=error if state == "failed" else "",
+        engine=_text(metadata, "engine"),
+        tokens=read_tokens(metadata.get("tokens")),
+        model=_text(metadata, "model"),
     )
-
-
-def _names(data: Mapping[str, Json], call: calls.GetStatus) -> bool:
-    """Return whether a reply names the job by the server's id, or by our id, which some servers return."""
-    named = {safe_id(data.get(key)).casefold() for key in _JOB_IDS} - {""}
-    return not named.isdisjoint((call.job_id.casefold(), call.ours.casefold()))
 
 
 def _job_text(data: Mapping[str, Json]) -> tuple[str, Mapping[str, Json], str | None]:
@@ -368,10 +360,6 @@ def _job_content_id(data: Mapping[str, Json]) -> str:
     content, metadata = _map(data.get("content")), _map(data.get("metadata"))
     given = (content.get("id"), data.get("content_id"), data.get("contentId"), metadata.get("content_id"))
     return next(filter(None, map(safe_id, given)), "")
-
-
-def _job_error(data: Mapping[str, Json], word: str) -> str:
-    return error_text({"error": data.get("error"), "message": data.get("message")}) or f"the job finished as `{word}`"
 
 
 def _progress(value: Json) -> float | None:

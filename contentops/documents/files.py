@@ -246,8 +246,7 @@ class Outputs:
         if conflict_line(text):
             self._whole.add(digest_text(split(text).body))
         with explained(path, "written"), contextlib.ExitStack() as stack:
-            entry = self._enter(stack, parts)
-            existing = self._load(entry, path) if entry else None
+            entry, existing = self._found(stack, path, parts)
             if existing is not None and existing.digest == digest:
                 return digest
             _check(path, existing, expect)
@@ -298,11 +297,9 @@ class Outputs:
         """
         ours, theirs = split_path(source), split_path(target)
         with explained(source, "moved"), contextlib.ExitStack() as stack:
-            old = self._enter(stack, ours)
-            file = self._load(old, source) if old else None
+            old, file = self._found(stack, source, ours)
             if old is None or file is None:
-                new = self._enter(stack, theirs)
-                existing = self._load(new, target) if new else None
+                _, existing = self._found(stack, target, theirs)
                 if existing is None or existing.digest != expect:
                     raise _changed(source, None)
                 return
@@ -325,8 +322,7 @@ class Outputs:
         """
         parts = split_path(path)
         with explained(path, "removed"), contextlib.ExitStack() as stack:
-            entry = self._enter(stack, parts)
-            file = self._load(entry, path) if entry else None
+            entry, file = self._found(stack, path, parts)
             if entry is None or file is None:
                 return
             _check(path, file, expect)
@@ -347,8 +343,12 @@ class Outputs:
                     swept += bool(TEMPORARY.fullmatch(name)) and folder.remove_old(name, before)
         return swept
 
-    def _enter(self, stack: contextlib.ExitStack, parts: Sequence[str]) -> DirEntry | None:
-        return stack.enter_context(self._tree.entries())(parts)
+    def _found(
+        self, stack: contextlib.ExitStack, path: str, parts: Sequence[str]
+    ) -> tuple[DirEntry | None, _File | None]:
+        """Return the entry of a path, if its folder exists, and its file, if that exists."""
+        entry = stack.enter_context(self._tree.entries())(parts)
+        return entry, self._load(entry, path) if entry else None
 
     def _made(self, stack: contextlib.ExitStack, parts: Sequence[str]) -> DirEntry:
         return DirEntry(stack.enter_context(self._tree.folder(parts[:-1], create=True)), parts[-1])

@@ -197,15 +197,13 @@ def parts(text: str) -> Parts:
         return Parts(newline=newline, body=first)
     if not closed:
         return Parts(newline=newline, body=first, problem=problem, problem_line=at)
-    body = min(closed.end() + 1, len(text))
-    end = closed.start()
     return Parts(
         newline=newline,
         block=block,
         fenced=True,
         start=start,
-        end=end,
-        body=body,
+        end=closed.start(),
+        body=min(closed.end() + 1, len(text)),
         problem=problem,
         problem_line=at,
     )
@@ -400,10 +398,11 @@ def _edited_block(block: str, parsed: Parts, wanted: Mapping[str, Any]) -> str:
     entries = parsed.block.entries
     edits: list[tuple[int, int, str]] = []
     for entry in entries:
-        if entry.key in wanted:
-            value = wanted[entry.key]
-            removes = value is None
-            edits.append(_removal(block, entry) if removes else _replacement(block, entry, value, parsed.newline))
+        value = wanted.get(entry.key)
+        if value is not None:
+            edits.append(_replacement(block, entry, value, parsed.newline))
+        elif entry.key in wanted:
+            edits.append(_removal(block, entry))
     present = {entry.key for entry in entries}
     indent = _indent(block, entries[0]) if entries else ""
     for key in sorted(wanted.keys() - present, key=_rank(wanted)):

@@ -102,7 +102,8 @@ def _span(start: int, end: int) -> str:
 def _changed(before: Sequence[str], after: Sequence[str]) -> list[list[Passage]]:
     """Yield replaced lines: word by word if they are similar, otherwise the lines before and the lines after."""
     old, new = (_WORDS.findall("".join(f"{line}\n" for line in lines)) for lines in (before, after))
-    passages = passages_of(old, new) if before and after else []
+    parts = phrases(tuple(map(Word, old)), tuple(map(Word, new))) if before and after else ()
+    passages = [Passage(part.side, "".join(word.text for word in part.words)) for part in parts]
     unchanged = sum(
         len(passage.text) for passage in passages if passage.side is Side.BOTH and not passage.text.isspace()
     )
@@ -117,12 +118,6 @@ def _changed(before: Sequence[str], after: Sequence[str]) -> list[list[Passage]]
         if rest:
             lines[-1].append(Passage(side, rest))
     return [line for line in lines if line]
-
-
-def passages_of(old: Sequence[str], new: Sequence[str]) -> list[Passage]:
-    """Return the words of two texts as passages, in order; no two of one kind follow each other."""
-    parts = phrases(tuple(map(Word, old)), tuple(map(Word, new)))
-    return [Passage(part.side, "".join(word.text for word in part.words)) for part in parts]
 
 
 # --- one line ----------------------------------------------------------------------------------------------

@@ -221,11 +221,7 @@ class _Api(Struct, frozen=True):
     def _submit(self, request: Request, wanted: GenerationRequest, request_id: str | None) -> Json:
         surface = _surface(request)
         fresh = f"req_{uuid.uuid4().hex}" if surface is Surface.V1 else str(uuid.uuid4())
-        new = jobs.StoredJob(
-            id=request_id or fresh,
-            request=wanted,
-            created_at=self.clock.now(),
-        )
+        new = jobs.StoredJob(id=request_id or fresh, request=wanted, created_at=self.clock.now())
         try:
             job, is_new = jobs.submit(self.store, new)
         except jobs.JobConflictError as conflict:

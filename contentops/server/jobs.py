@@ -366,7 +366,6 @@ class JobRunner:
         if kept.tokens is not None:
             # If this process is killed, what the next call has used is not known.
             keep()
-        error: str | None = None
         try:
             task = WritingTask(
                 id=job.id,
@@ -384,15 +383,13 @@ class JobRunner:
             self._paused[job.number] = str(paused)
             return False
         except EngineError as refused:
-            error = str(refused)
+            fail(self._store, used(), str(refused), self._clock.now())
         except (sqlite3.Error, JobLostError):
             raise
         except Exception:  # noqa: BLE001 - an engine may fail in any way, and its job must end
             # The error of an engine may name secrets, so it goes to the log, not into the reply.
             _LOG.exception("engine `%s` failed on job `%s`", engine.name, job.id)
-            error = f"internal error in engine `{engine.name}`"
-        if error is not None:
-            fail(self._store, used(), error, self._clock.now())
+            fail(self._store, used(), f"internal error in engine `{engine.name}`", self._clock.now())
         return True
 
     async def _write(self, job: StoredJob, engine: Engine, task: WritingTask) -> Callable[[], contents.ContentChange]:
