@@ -13,11 +13,9 @@ from typing import Any, TypeVar
 
 from contentops.api.calls import Accepted, Asks, Call, Failure, FailureKind, GetStatus, JobStatus, Reply
 from contentops.api.session import MayLeave, Send, always
-from contentops.digest import Digest
 from contentops.errors import NotShared
 from contentops.execution.limiter import WINDOW, AccountLimiter, Admission, JobSlot, Outage
 from contentops.execution.primitives import Durations, Priority, R, Stopped, Withheld, next_poll
-from contentops.model import Job
 from contentops.state.codec import Fact
 from contentops.state.store import StateStore
 
@@ -107,11 +105,6 @@ class DurableRun:
         """Make everything recorded durable."""
         self._set("flush", None)
         self._state.flush()
-
-    def jobs_of(self, server: str, digest: Digest) -> list[Job]:
-        """Return the open jobs of a request, and failed attempts at it."""
-        known = (self._state.open_job(job.request_id) for job in self._state.jobs_of(server, digest))
-        return list({job.request_id: job for job in known if job is not None}.values())
 
     async def send(self, call: Asks[R], priority: Priority, intend: Callable[[], None] | None = None) -> R | Failure:
         """Send one call when its turn has come: nothing else sends anything.

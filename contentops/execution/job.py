@@ -90,24 +90,25 @@ async def resolve(ctx: Context, item: Item, lost: Lost) -> SentJob | Text | None
     item.slot.take()
     if ctx.run.halted:
         raise undecided(ctx, item, lost)
-    found = await _look(ctx, item, lost, last=False)
-    candidates = found if isinstance(found, str) else ""
-    if isinstance(found, str) and not ctx.run.stopped:
-        end, lost = undecided(ctx, item, lost, candidates), unknown(ctx, lost)
+    found, candidates = await _look(ctx, item, lost, last=False)
+    if found is None and not ctx.run.stopped:
+        lost = unknown(ctx, lost)
         if lost.ours:
+            end = undecided(ctx, item, lost, candidates)
             ctx.count_refusal(lost.why)
             why = f"the outcome of the first job on this server is unknown: {end.error}"
             ctx.stop_after_first(why, end.hint)
         item.slot.leave()
         await ctx.run.last_look()
-        found = await _look(ctx, item, lost, last=True)
+        found, others = await _look(ctx, item, lost, last=True)
+        candidates = others or candidates
     if isinstance(found, Drop):
         ctx.run.record("never arrived", found)
         if lost.ours:
             del ctx.unsettled[item.id]
         return None
-    if isinstance(found, str):
-        raise undecided(ctx, item, lost, found or candidates)
+    if found is None:
+        raise undecided(ctx, item, lost, candidates)
     return found
 
 
@@ -126,11 +127,11 @@ def never_arrived(why: str) -> Ended:
     return Ended(Result.FAILED, f"its submit never arrived: {why}", "run `contentops apply` again")
 
 
-async def _look(ctx: Context, item: Item, lost: Lost, *, last: bool) -> SentJob | Text | Drop | str:
+async def _look(ctx: Context, item: Item, lost: Lost, *, last: bool) -> tuple[SentJob | Text | Drop | None, str]:
     """Ask the server for our request id; if that proves nothing, search for a stored content that has it.
 
-    Returns what it brought, or the proof that it never arrived, or words on contents that may be its text. Only the
-    `last` look waits longer than a few seconds for the server's silence to count.
+    Returns what it brought, or the proof that it never arrived, or None with words on contents that may be its text.
+    Only the `last` look waits longer than a few seconds for the server's silence to count.
     """
     if ctx.capabilities.honours_ids is not False:
         found = await _by_id(ctx, item, lost)
@@ -141,9 +142,8 @@ async def _look(ctx: Context, item: Item, lost: Lost, *, last: bool) -> SentJob 
             await ctx.run.sleep(wait + GRAIN)
             found = await _by_id(ctx, item, lost)
         if isinstance(found, SentJob) or (found is not None and not _seconds_to_proof(ctx, lost)):
-            return found
-    text, candidates = await by_content(ctx, item, SentJob(job=lost.job, sent=lost.sent if lost.ours else None))
-    return text or candidates
+            return found, ""
+    return await by_content(ctx, item, SentJob(job=lost.job, sent=lost.sent if lost.ours else None))
 
 
 async def _by_id(ctx: Context, item: Item, lost: Lost) -> SentJob | Drop | None:

@@ -9,7 +9,7 @@ from typing import assert_never
 
 from msgspec import structs, to_builtins
 
-from contentops.digest import NOTHING, Digest, digest_json
+from contentops.digest import NOTHING, digest_json
 from contentops.documents.checks import CheckedText, blocks, check_text, checked_text
 from contentops.errors import OutputError, StateError, plural
 from contentops.execution.job import collect, collect_lost, fetch_paid, fetch_recorded, look_up, poll, submit
@@ -32,6 +32,7 @@ from contentops.execution.write import (
 from contentops.model import (
     Acknowledge,
     Action,
+    Change,
     Collect,
     Fetch,
     Finding,
@@ -174,19 +175,10 @@ def _words(findings: Iterable[Finding], *, named: bool = False) -> str:
 ItemAtState = tuple[Item, ItemState]
 
 
-def begin(ctx: Context) -> list[ItemAtState]:
-    """Return every change of the plan as an item with its state before the first step."""
-    jobs: dict[Digest, tuple[Job, ...]] = {}
-    for job in ctx.state.open_jobs.values():
-        if job.server == ctx.server:
-            jobs[job.digest] = (*jobs.get(job.digest, ()), job)
-    return [
-        (
-            Item(change=change, slot=ctx.run.slot(), jobs=jobs.get(change.digest, ())),
-            ItemState(record=change.record, path=change.source),
-        )
-        for change in ctx.plan.changes
-    ]
+def begin(ctx: Context, change: Change) -> ItemAtState:
+    """Return a change as an item with its state before the first step."""
+    item = Item(change=change, slot=ctx.run.slot(), jobs=tuple(ctx.open_jobs.get(change.digest, ())))
+    return item, ItemState(record=change.record, path=change.source)
 
 
 def move_files(ctx: Context, begun: Iterable[ItemAtState], outcomes: dict[ItemId, Outcome]) -> list[ItemAtState]:

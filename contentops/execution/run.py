@@ -15,6 +15,7 @@ from msgspec import structs
 
 from contentops.api.calls import Call, Failure, Reply
 from contentops.api.session import MayLeave
+from contentops.digest import Digest
 from contentops.errors import NotShared, StateError, plural
 from contentops.execution.contents import ContentIndex
 from contentops.execution.durable_run import UNSHARED, DurableRun
@@ -26,6 +27,7 @@ from contentops.model import (
     Action,
     Change,
     ItemId,
+    Job,
     Outcome,
     Plan,
     Poll,
@@ -156,12 +158,7 @@ async def _front(
 async def _carried_out(ctx: Context, change: Change) -> Outcome:
     """Carry out a change that was planned during this run, and return its outcome."""
     outcomes: dict[ItemId, Outcome] = {}
-    jobs = ctx.run.jobs_of(ctx.server, change.spec.digest) if change.spec is not None else ()
-    begun = (
-        Item(change=change, slot=ctx.run.slot(), jobs=tuple(jobs)),
-        ItemState(record=change.record, path=change.source),
-    )
-    ((item, item_state),) = move_files(ctx, [begun], outcomes)
+    ((item, item_state),) = move_files(ctx, [begin(ctx, change)], outcomes)
     return outcomes.get(change.id) or await carry_out(ctx, item, item_state)
 
 
@@ -249,7 +246,7 @@ async def execute(
     try:
         _write_renamed_ids(ctx, renamed)
         _write_targets(ctx)
-        items = move_files(ctx, begin(ctx), outcomes)
+        items = move_files(ctx, [begin(ctx, change) for change in plan.changes], outcomes)
         run.every(CHECKPOINT_EVERY, edges.store.checkpoint)
         run.every(HEARTBEAT, lambda: _heartbeat(ctx, outcomes))
         if ctx.deadline is not None:
@@ -343,9 +340,18 @@ def _assemble(project: Project, plan: Plan, state: State, edges: Edges, stop: St
         index=ContentIndex(owners=edges.owners),
         outage=outage,
         made=made_texts(state),
+        open_jobs=_by_request(state, plan.server),
         deadline=None if deadline is None else run.now() + deadline,
     )
     return ctx
+
+
+def _by_request(state: State, server: str) -> Mapping[Digest, list[Job]]:
+    by_request: dict[Digest, list[Job]] = {}
+    for job in state.open_jobs.values():
+        if job.server == server:
+            by_request.setdefault(job.digest, []).append(job)
+    return by_request
 
 
 def _last_checkpoint(ctx: Context) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Container, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Protocol
 
@@ -178,6 +178,8 @@ class Context(Edges):
     outage: Outage
     made: frozenset[Digest]
     """The body digests of all texts that known jobs made: every other body is a person's."""
+    open_jobs: Mapping[Digest, Sequence[Job]]
+    """Those of the server when the run began, by request."""
     deadline: float | None = None
     """Loop time after which nothing new is started."""
     spent: Counter[ItemId] = field(default_factory=Counter)

@@ -238,9 +238,8 @@ def _record_written(ctx: Context, item: Item, item_state: ItemState, step: Write
         if record.saved is not None and digest == record.saved.server_body:
             record = structs.replace(record, saved=structs.replace(record.saved, body=digest))
         return structs.replace(item_state, record=note(ctx, item, "write", record))
-    # The open jobs that this text closes: its own, and failed attempts at the same digest.
-    own = [text.job] if text.job is not None else []
-    drops = [Drop(job.request_id) for job in (*own, *item.failed)]
+    # The record settles the job of its text; failed attempts at the request are closed with it.
+    drops = [Drop(job.request_id) for job in item.failed]
     record = _record_of_text(ctx, item, item_state, record, text)
     is_own = ctx.index.owners.is_free(text.content_id, item, item_state)
     saves_merge = item_state.merged is not None and item.change.has(Save) and not item.change.section

@@ -203,13 +203,8 @@ def _stored(body: Answer) -> Job | None:
 
 def is_promotable(item: ItemSides, source: SourceText) -> bool:
     """Return whether another environment's text may be promoted here: it is approved or needs no approval."""
-    spec = item.spec
-    if not spec.approval.required:
-        return True
-    state = _state(
-        item.inputs, spec, ids_of(item.inputs, spec.id, source.record), source.file.title, _words_of(source.file)
-    )
-    return state is ApprovalState.APPROVED
+    state = approval_state(item.inputs, item.spec, source.record, source.file)
+    return state is ApprovalState.APPROVED or not item.spec.approval.required
 
 
 def waiting_notes(item: ItemSides, body: Answer) -> tuple[Note, ...]:

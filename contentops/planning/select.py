@@ -362,8 +362,6 @@ def selected(choice: Choice, items: Sequence[Candidate]) -> list[Candidate]:
     others = [selector for selector in choice.select if not _is_shard(selector)]
     wanted, in_shards = _matched("--select", others, items), _matched("--select", shards, items)
     unwanted = _matched("--exclude", choice.exclude, items)
-    if choice.only is None and not (choice.select or choice.exclude):
-        return list(items)
     return [
         item
         for item in items
