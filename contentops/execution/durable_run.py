@@ -534,13 +534,15 @@ class Outbox:
 
     def _throttled(self, call: Call, retry_after: float | None, now: float) -> None:
         """Slow down after a 429: only submits if only they are refused, everything if the account is at its limit."""
-        running = self._admission.running + self._arriving
+        admission = self._admission
+        running = admission.running + self._arriving
         if not call.pays:
             self._limited_at = now
         if call.pays and running and now - self._limited_at > WINDOW:
-            self._admission.crowded(running, now, now + (retry_after or 0.0))
+            admission.room, admission.crowded_at = running, now
+            admission.opens_at = max(admission.opens_at, now + (retry_after or 0.0))
         else:
-            self._admission.room = math.inf
+            admission.room = math.inf
             self._limiter.throttled(now, retry_after)
 
     def _next_look(self, now: float) -> float:

@@ -239,21 +239,6 @@ class Admission:
         room = self.room + max(0.0, now - self.crowded_at) // WINDOW if self.room < math.inf else math.inf
         return now >= self.opens_at and self.running + flying < room
 
-    def began(self, now: float) -> None:
-        """Count an accepted job."""
-        self.running += 1
-        self.progress_at = now
-
-    def ended(self, now: float) -> None:
-        """Count a job as ended: it brought its text, or is not waited for any more."""
-        self.running -= 1
-        self.progress_at = now
-
-    def crowded(self, running: int, now: float, until: float) -> None:
-        """Set the cap to the running jobs, after the server refused a submit; none leaves before `until`."""
-        self.room, self.crowded_at = running, now
-        self.opens_at = max(self.opens_at, until)
-
 
 class JobSlot:
     """One item's slot among the unfinished jobs. A context: it is left at the latest when the block ends.
@@ -293,14 +278,18 @@ class JobSlot:
         """Count the job as running, as it is known to be on the server."""
         if not self._running:
             self._running = True
-            self._admission.began(self._now())
+            self._count(1)
 
     def leave(self) -> None:
         """Free the slot."""
         if self._running:
             self._running = False
-            self._admission.ended(self._now())
+            self._count(-1)
         if self._taken:
             self._taken = False
             self._admission.in_flight -= 1
             self._freed()
+
+    def _count(self, jobs: int) -> None:
+        self._admission.running += jobs
+        self._admission.progress_at = self._now()

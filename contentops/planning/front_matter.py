@@ -192,7 +192,9 @@ def which_front_matter(item: ItemSides, body: Answer) -> FrontAnswer:
         reasons.append(_rewritten("contentops.item", file.owner, id_))
     again = [one for one in drift if asserts and one.key not in {TITLE_KEY, *front, *kept}]
     front |= {one.key: one.before for one in again}
-    reasons += [*(_asserted(_field(one.key), one.after, one.before) for one in again), *title_reasons]
+    fields = [one.key if one.key == PROVENANCE_KEY else f"metadata.{one.key}" for one in again]
+    reasons += [_asserted(name, one.after, one.before) for name, one in zip(fields, again, strict=True)]
+    reasons += title_reasons
     if new_title is None and title not in (None, record.title, file.title):
         kept.append(TITLE_KEY)
     notes += [
@@ -358,10 +360,6 @@ def _still_a_draft(item: ItemSides, computed: ComputedFront, written: Container[
             message = f"`{id_}`: approved, but its file is still a draft: a person or git put `{key}` there"
             hint = f"delete `{key}` from `{file.path}`, or take the approval back with `contentops send-back {id_}`"
             yield Note(kind=APPROVED_DRAFT, id=id_, message=message, hint=hint)
-
-
-def _field(key: str) -> str:
-    return key if key == PROVENANCE_KEY else f"metadata.{key}"
 
 
 def _rewritten(name: str, before: Json, after: Json, detail: str = "") -> Reason:

@@ -5,6 +5,7 @@ Also items that no manifest declares any more, claims of other processes, and re
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -504,14 +505,10 @@ def _is_first_prose(inputs: PlanInputs, changes: Sequence[Change]) -> bool:
 
 def first_submits(inputs: PlanInputs, changes: Sequence[Change], number: int) -> tuple[list[Change], Note]:
     """Return the first `number` submitting changes that can go without the rest, and a note of what waits."""
-    submits = [change for change in changes if change.submits_worst and not change.pays_later]
-    while True:
-        first = submits[:number]
-        # A target stays occupied while the change that would free it waits.
-        blocked = {change.id for change in free_targets(inputs, first) if not change.submits_worst}
-        if not blocked:
-            break
-        submits = [change for change in submits if change.id not in blocked]
+    submits = (change for change in changes if change.submits_worst and not change.pays_later)
+    # A target stays occupied while the change that would free it waits.
+    alone = (change for change in submits if free_targets(inputs, [change])[0].submits_worst)
+    first = list(itertools.islice(alone, number))
     total = sum(bool(change.submits_worst) for change in changes)
     message = f"canary: {len(first)} of {plural(total, 'generation')}; {total - len(first)} wait"
     others = len(changes) - total

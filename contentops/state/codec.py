@@ -44,11 +44,6 @@ class FileHeader(Struct, frozen=True, kw_only=True):
         if self.version <= self.newest and self.lineage and not _UUID.fullmatch(self.lineage):
             raise ValueError("`lineage` is not a UUID")
 
-    @property
-    def is_newer(self) -> bool:
-        """Return whether a newer version of contentops wrote the file."""
-        return self.version > self.newest
-
 
 Lineage = Annotated[str, Meta(min_length=1)]
 
@@ -61,11 +56,6 @@ class Header(FileHeader, frozen=True, kw_only=True):
     lineage: Lineage
     version: Count = field(default=2, name="contentops_lock")
     digest: Count = DIGEST_VERSION
-
-    @property
-    def is_newer(self) -> bool:
-        """Return whether a newer version wrote the file, or made its digests."""
-        return self.version > self.newest or self.digest > DIGEST_VERSION
 
 
 class Forget(Struct, frozen=True):
@@ -290,7 +280,7 @@ def refuse_others(headers: Iterable[FileHeader], path: str) -> None:
         if header.version < header.oldest:
             message = f"`{path}` was written before there was `contentops.jobs`"
             raise StateError(message, code="old-state", hint="run `contentops state upgrade`", location=Location(path))
-        if header.is_newer:
+        if header.version > header.newest or (isinstance(header, Header) and header.digest > DIGEST_VERSION):
             message = f"`{path}` was written by a newer version of contentops"
             raise StateError(message, code="newer-state", hint="upgrade contentops", location=Location(path))
 
