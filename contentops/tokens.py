@@ -155,16 +155,12 @@ class WrittenSum(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def sum_tokens(texts: Iterable[PaidTokens | None]) -> TokenSum:
     """Add up the tokens and their cost over `texts`; an entry is None if the tokens of that text are not known."""
-    read = wrote = unknown = unpriced = 0
-    money: dict[str, int] = {}
-    for tokens in texts:
-        if tokens is None:
-            unknown += 1
-            continue
-        read, wrote = read + tokens.input, wrote + tokens.output
-        unpriced += tokens.price is None
-        money = add_money((money, tokens.money))
-    return TokenSum(input=read, output=wrote, money=money, unknown=unknown, unpriced=unpriced)
+    return add_sums(
+        TokenSum(unknown=1)
+        if one is None
+        else TokenSum(input=one.input, output=one.output, money=one.money, unpriced=int(one.price is None))
+        for one in texts
+    )
 
 
 def add_money(amounts: Iterable[Mapping[str, int]]) -> dict[str, int]:

@@ -145,12 +145,12 @@ def judge(call: Call, answer: Answer, *, wall: float, clean: Callable[[str], str
     if not _OK <= status < _REDIRECT:
         return _by_status(case)
     if damage is Damage.LARGE:
-        return case.failure(_unexpected(call), f"{damage}; {CHECK_ADDRESS}", not_from_api=True)
+        return case.failure(_if_repeatable(call, Kind.UNUSABLE), f"{damage}; {CHECK_ADDRESS}", not_from_api=True)
     if damage:
         return case.failure(lost(call), str(damage))
     if not _may_be_json(answer):
         message = f"{_status_of(answer)} {_body_kind(case)} instead of JSON; {CHECK_ADDRESS}"
-        return case.failure(_unexpected(call), message, not_from_api=True)
+        return case.failure(_if_repeatable(call, Kind.UNUSABLE), message, not_from_api=True)
     return _by_body(case)
 
 
@@ -178,15 +178,17 @@ def _by_body(case: _Case) -> Reply | Failure:
     except Unreadable as error:
         text = case.clean(error_text(value))
         if text and _says_no(value):
-            return case.failure(_refused(call), text)
+            return case.failure(_if_repeatable(call, Kind.REJECTED), text)
         message = f"{error} ({text[:_QUOTED]})" if text else str(error)
         if isinstance(error, Unnamed) and isinstance(call, SaveContent):
             return case.failure(Kind.UNNAMED, case.clean(message))
-        return case.failure(_unexpected(call), f"{message}; {CHECK_ADDRESS}")
+        return case.failure(_if_repeatable(call, Kind.UNUSABLE), f"{message}; {CHECK_ADDRESS}")
     if isinstance(reply, JobStatus):
         return case.cleaned(reply)
     if _says_no(value):
-        return case.failure(_refused(call), case.clean(error_text(value)) or "the server says that it failed")
+        return case.failure(
+            _if_repeatable(call, Kind.REJECTED), case.clean(error_text(value)) or "the server says that it failed"
+        )
     if isinstance(reply, Accepted) and reply.done is not None:
         return structs.replace(reply, done=case.cleaned(reply.done))
     return reply
@@ -252,12 +254,12 @@ def _by_status(case: _Case) -> Failure:
         return _client_error(case)
     if _SERVER <= status < _BEYOND:
         return _server_error(case)
-    return case.failure(_unexpected(call), f"{_status_of(case.answer)}; {CHECK_ADDRESS}")
+    return case.failure(_if_repeatable(call, Kind.UNUSABLE), f"{_status_of(case.answer)}; {CHECK_ADDRESS}")
 
 
 def _redirected(case: _Case) -> Failure:
     # 303 means that the POST was carried out and its result is at another address.
-    kind = _unexpected(case.call) if case.answer.status == HTTPStatus.SEE_OTHER else Kind.UNUSABLE
+    kind = _if_repeatable(case.call, Kind.UNUSABLE) if case.answer.status == HTTPStatus.SEE_OTHER else Kind.UNUSABLE
     target = _origin(case.clean(case.answer.headers.get("location", "")))
     where = f" to `{target}`" if target else ""
     return case.failure(
@@ -329,17 +331,12 @@ def _names(text: str, slug: str) -> bool:
 
 def lost(call: Call) -> FailureKind:
     """Return the kind of a call whose answer was lost, or whose server failed."""
-    return Kind.UNAVAILABLE if call.repeatable else Kind.AMBIGUOUS
+    return _if_repeatable(call, Kind.UNAVAILABLE)
 
 
-def _unexpected(call: Call) -> FailureKind:
-    """Return the kind of a success that does not have a form of the API."""
-    return Kind.UNUSABLE if call.repeatable else Kind.AMBIGUOUS
-
-
-def _refused(call: Call) -> FailureKind:
-    """Return the kind of a failure with a success status: whether the server did something is unknown."""
-    return Kind.REJECTED if call.repeatable else Kind.AMBIGUOUS
+def _if_repeatable(call: Call, kind: FailureKind) -> FailureKind:
+    """Return `kind`; of a call that may not be sent twice, no one knows whether the server did something."""
+    return kind if call.repeatable else Kind.AMBIGUOUS
 
 
 def _status_of(answer: Answer) -> str:
