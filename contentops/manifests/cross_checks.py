@@ -184,10 +184,9 @@ def _stated(spec: Spec) -> Location | None:
 def check_environment(project: Project, source: Source, results: Sequence[FileResult]) -> list[Diagnostic]:
     """Return a warning if the chosen environment would write the same files as others, which belong to the first."""
     name, settings = project.environment, YamlDocument(source, project.settings)
-    if not name or project.environment_output is not None or "output" in project.environment_defaults:
-        return []
-    at = ("environments", name)
-    if "manifests" in (project.settings["environments"][name] or ()):
+    at, environments = ("environments", name), project.settings.get("environments") or {}
+    has_own = "output" in project.environment_defaults or "manifests" in (environments.get(name) or ())
+    if not name or has_own or project.environment_output is not None:
         return []
     specs = (spec for result in results for spec in result.specs if name not in spec.output)
     origins = (spec.origins["output"] for spec in specs)

@@ -156,15 +156,6 @@ def _defaults(written: Written) -> Written:
     return structs.replace(written, value=value)
 
 
-def entries_of(document: YamlDocument) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Yield the entries of `items` that are maps, with their indexes in the list."""
-    root = document.root
-    items = root.get("items") if isinstance(root, dict) else None
-    for index, entry in enumerate(items if isinstance(items, list) else ()):
-        if isinstance(entry, dict):
-            yield index, entry
-
-
 def expand(
     document: YamlDocument,
     below: Layers,
@@ -179,8 +170,11 @@ def expand(
     """
     cli = below.cli.value
     shared = merge(cli, below.variables)
-    room = MAX_INSTANCES
-    for index, entry in entries_of(document):
+    room, root = MAX_INSTANCES, document.root
+    items = root.get("items") if isinstance(root, dict) else None
+    for index, entry in enumerate(items if isinstance(items, list) else ()):
+        if not isinstance(entry, dict):
+            continue
         written = Written(entry, "item", document, ("items", index))
         each = None
         if "for_each" in entry or "matrix" in entry:

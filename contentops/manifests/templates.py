@@ -10,7 +10,7 @@ import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from contentops.manifests.data import DataFile
 from contentops.manifests.values import (
@@ -61,9 +61,9 @@ class TextTemplate:
         self.source = source
         self.problem: TemplateError | None = None
         self._macros = macros.macros if macros else None
-        self._pieces = _split(source)
+        self._literals, self._paths = _split(source)
         try:
-            self.names = _names_in(self._pieces.paths) if self._pieces else self.compiled.names
+            self.names = _names_in(self._paths) if self._literals else self.compiled.names
         except TemplateError as error:
             self.names, self.problem = (), error
 
@@ -72,15 +72,14 @@ class TextTemplate:
 
         `lookup` returns the value of a name or MISSING. Raises TemplateError, and what `lookup` raises.
         """
-        value = _assemble(self._pieces, lookup) if self._pieces else MISSING
+        value = _assemble(self._literals, self._paths, lookup) if self._literals else MISSING
         return self.compiled.render(lookup) if value is MISSING else value
 
     def gap(self, lookup: Lookup) -> str:
         """Return the first plain look-up between words whose value is blank; empty if there is none."""
-        literals, paths = self._pieces or ((), ())
-        for path in paths:
+        for path in self._paths:
             value = _follow(path, lookup)
-            if isinstance(value, str) and not value.strip() and any(map(str.strip, literals)):
+            if isinstance(value, str) and not value.strip() and any(map(str.strip, self._literals)):
                 return ".".join(path)
         return ""
 
@@ -109,26 +108,19 @@ Direct = tuple[str, tuple[str, ...]]
 """A template of an item: its name with dots, and the names that it uses directly."""
 
 
-class _Pieces(NamedTuple):
-    """The literal texts of a template, and the look-ups between them."""
+def _split(source: str) -> tuple[Sequence[str], Paths]:
+    """Return the literal texts of a template and the look-ups between them; nothing if it has any other Jinja.
 
-    literals: Sequence[str]
-    paths: Paths
-
-
-def _split(source: str) -> _Pieces | None:
-    """Split a text into literal texts and the look-ups between them; None if it has any other Jinja.
-
-    It is also None with a `{` directly before `{{` or a carriage return, which Jinja reads in its own way.
+    Nothing also with a `{` directly before `{{` or a carriage return, which Jinja reads in its own way.
     """
     parts = _PIECE.split(source)
     literals, paths = parts[0::2], tuple(tuple(name.split(".")) for name in parts[1::2])
     if "\r" in source or len(source) > MAX_TEXT or any(path[0] in _KEYWORDS for path in paths):
-        return None
+        return (), ()
     between = "\0".join(literals)
     if "{" in between and (JINJA.search(between) or "{\0" in between):
-        return None
-    return _Pieces(literals, paths)
+        return (), ()
+    return literals, paths
 
 
 @functools.lru_cache(1_000)
@@ -137,12 +129,11 @@ def _names_in(paths: Paths) -> tuple[str, ...]:
     return tuple(sorted({".".join(path[:2]) if path[0] in {"each", "item"} else path[0] for path in paths}))
 
 
-def _assemble(pieces: _Pieces, lookup: Lookup) -> Json:
+def _assemble(literals: Sequence[str], paths: Paths, lookup: Lookup) -> Json:
     """Return the value of a template that only inserts variables.
 
     MISSING: Jinja has to render it, or to explain its error.
     """
-    literals, paths = pieces
     if len(paths) == 1 and not literals[0] and not literals[1]:
         value = _follow(paths[0], lookup)
         return value if type(value) in {str, int, float, bool} and unsendable(value) is None else MISSING

@@ -121,10 +121,15 @@ def events_of(source: Source, *, limit: int = MAX_EVENTS) -> Iterator[Any]:
     Raises StopReading if there are more events than `limit`, and the parser's own errors (see `unparsable`).
     """
     parser = parser_of(source)
-    yield from itertools.islice(iter(parser.get_event, None), limit)
+    # The loop over the events stays in C.
+    return itertools.chain(itertools.islice(iter(parser.get_event, None), limit), _beyond(parser, source, limit))
+
+
+def _beyond(parser: Any, source: Source, limit: int) -> Iterator[Any]:
     if parser.get_event() is not None:
         message = f"the file has more than {limit:,} keys and values"
         raise StopReading(finding_at(source, "too-many-values", message, (1, 1)))
+    yield from ()
 
 
 class Place:
