@@ -18,9 +18,11 @@ from tests.fakes.kills import EachKill
 from tests.fakes.tidy import TidyApi, curl, keep, rewrite, strip
 from tests.plans import a_digest, make_record
 
-TIDY = pytest.mark.parametrize("tidy", [strip, curl, rewrite], ids=["strips", "curls", "rewrites"])
-ANY = pytest.mark.parametrize("tidy", [keep, strip, curl, rewrite], ids=["keeps", "strips", "curls", "rewrites"])
-DATES = pytest.mark.parametrize("dates", [True, False], ids=["dates edits", "dates nothing"])
+ANY = pytest.mark.parametrize("tidy", [keep, curl, rewrite], ids=["keeps", "curls", "rewrites"])
+EDITED = pytest.mark.parametrize(
+    ("tidy", "edited"), [(strip, True), (strip, False), (curl, False), (rewrite, True)],
+    ids=["edited-strips", "-strips", "-curls", "edited-rewrites"],
+)  # fmt: skip
 
 
 def _done(root: Path, api: TidyApi, *items: str) -> Harness:
@@ -110,8 +112,7 @@ def test_a_new_text_the_server_stored_itself_gets_our_title(root: Path) -> None:
     assert harness.plan().empty
 
 
-@TIDY
-@pytest.mark.parametrize("edited", [False, True], ids=["", "edited"])
+@EDITED
 def test_what_the_server_stored_by_itself_is_saved_over_as_it_was_created(
     root: Path, tidy: Callable[[str], str], *, edited: bool
 ) -> None:
@@ -235,8 +236,7 @@ def test_a_pull_takes_their_words_and_not_the_changes_of_the_server(root: Path, 
     assert (plan.empty, plan.notes) == (True, ())
 
 
-@TIDY
-@DATES
+@pytest.mark.parametrize(("tidy", "dates"), [(strip, True), (strip, False), (curl, True), (rewrite, False)])
 def test_a_look_that_comes_late_does_not_take_an_edit_for_the_servers_doing(
     root: Path, tidy: Callable[[str], str], *, dates: bool
 ) -> None:
@@ -263,8 +263,7 @@ def test_a_look_that_comes_late_does_not_take_an_edit_for_the_servers_doing(
 # --- cut off ---------------------------------------------------------------------------------------------------
 
 
-@TIDY
-@pytest.mark.parametrize("edited", [False, True], ids=["", "edited"])
+@EDITED
 def test_killed_between_a_save_and_the_look_after_it(root: Path, tidy: Callable[[str], str], *, edited: bool) -> None:
     """What the server made of the text is not on record; the stamp says whether anyone else changed it since."""
     harness = Harness(root, TidyApi(tidy)).declared("one")
