@@ -18,9 +18,9 @@ from msgspec import Struct, field, structs
 
 from contentops.api.calls import Content, ContentEntry, Failure, GetContent
 from contentops.api.outcomes import is_about_one
-from contentops.atomic_io import PUBLIC, Disk, read_file
+from contentops.atomic_io import read_file
 from contentops.ci.results import lock_name
-from contentops.digest import NOTHING, Digest, is_same_json
+from contentops.digest import NOTHING, Digest, digest_bytes, is_same_json
 from contentops.documents.clean import body_digest, clean_body, clean_title, known_bodies, title_digest
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import TITLE_KEY, TOML, compose, provenance, split
@@ -195,8 +195,13 @@ def _record(
 
     Raises StateError and OutputError.
     """
+    runtime, paths = workspace.runtime, [*workspace.desired.manifests, *([made.manifest.path] if made else [])]
+    manifests = Outputs(workspace.project.root, system=runtime.system)
+    manifests.sweep({path.rpartition("/")[0] for path in paths}, before=runtime.wall())
     if made is not None:
-        _write_manifest(workspace.project, made, workspace.runtime.disk)
+        before = made.manifest.text
+        expect = NOTHING if before is None else digest_bytes(before.encode())
+        manifests.write(made.manifest.path, made.text, expect=expect)
     records = []
     for spec, text in items:
         file = outputs.observe(spec.output)
@@ -283,20 +288,6 @@ def _default_manifest(project: Project, stem: str) -> str:
             if glob_matcher("/".join(parts))(path := "/".join([*fixed, name])):
                 return path
     raise UsageError("no manifest is named", code="no-manifest-place", hint="name one with `--into`")
-
-
-def _write_manifest(project: Project, made: ManifestDraft, disk: Disk) -> None:
-    """Write the manifest. Raises StateError and OutputError if the disk refuses, or the file was changed."""
-    name, before = made.manifest.path, made.manifest.text
-    path = Path(project.root) / name
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        hint = "`--into` another file, or check who may write there"
-        raise OutputError(f"`{name}` cannot be written: {error.strerror or error}", hint=hint) from error
-    if disk.read(path) != (None if before is None else before.encode()):
-        raise OutputError(f"`{name}` was changed in the meantime", hint="run the command again")
-    disk.replace(path, made.text.encode(), PUBLIC)
 
 
 # ---- `adopt`: make items of existing files. No byte of a file changes, and nothing is generated.
@@ -397,7 +388,9 @@ def _find(workspace: Workspace, state: State, outputs: Outputs, names: Sequence[
             continue
         front = {**({TITLE_KEY: file.title} if file.title else {}), **file.front}
         spec = declared.get(path)
-        id_ = spec.id if spec is not None else _id(path, front.get(options.keys.get("id", "")))
+        stated = front.get(options.keys.get("id", ""))
+        is_name = isinstance(stated, str | int) and not isinstance(stated, bool) and stated != ""
+        id_ = spec.id if spec is not None else _slug(str(stated) if is_name else posixpath.splitext(path)[0])
         problem = id_problem(id_) if id_ else "is empty"
         if spec is None and (problem := problem or ("another item has" if id_ in ids else "")):
             hint = "rename the file, or let `--map` name a key of front matter that has another id"
@@ -482,12 +475,6 @@ def _refusal(file: Observed, owned: Mapping[str, tuple[str, str]], spellings: di
         location = Location(path, file.problem_line)
         return Diagnostic(code="not-adopted", message=file.problem, location=location, hint=hint)
     return None
-
-
-def _id(path: str, stated: Json) -> str:
-    """Return the id of a file: what its front matter states, else its path without the ending."""
-    source = str(stated) if isinstance(stated, str | int) and not isinstance(stated, bool) else ""
-    return _slug(source or posixpath.splitext(path)[0])
 
 
 # ---- `import`: make items and files of texts that are stored on the server.

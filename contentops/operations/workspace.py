@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
@@ -77,10 +76,6 @@ from contentops.state import approvals
 from contentops.state.cache import Cache
 from contentops.state.state_dir import apply_lock, user_at_host
 from contentops.state.store import StateStore
-
-if TYPE_CHECKING:
-    pass
-
 
 # ---- Read the catalog of a project's server: the built-in one for `local`, else the committed one.
 
