@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import math
@@ -14,11 +15,14 @@ from msgspec import Struct, field, structs
 
 from contentops.api.calls import Call, Failure
 from contentops.api.session import Client, MayLeave, always
+from contentops.ci.git import REMOTE, in_repository, run_git
+from contentops.ci.push import refuse_unfit_lock
 from contentops.ci.runner import for_pull_request, in_ci
 from contentops.digest import NOTHING
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs, Stamp
 from contentops.errors import OutputError, Refused, StateError
+from contentops.execution.commands import run_on_text
 from contentops.execution.primitives import Stop, iso
 from contentops.model import (
     NO_APPROVALS,
@@ -47,6 +51,8 @@ from contentops.model import (
 )
 from contentops.model.desired import Stage
 from contentops.model.plan_file import PlanFile
+from contentops.operations.catalog import look_at_server
+from contentops.operations.commit import CommitOptions, check_waiting
 from contentops.operations.connection import Credentials, connected, content_owners, read_credentials, try_model
 from contentops.operations.opening import HERE, Runtime, open_outputs
 from contentops.operations.plan import gathered
@@ -362,8 +368,6 @@ def check_allowed(project: Project, plan: Plan, options: ApplyOptions, runtime: 
         hint = f"if that is meant: {', '.join(f'`{flag}`' for flag in flags)}" if is_open else ""
         raise Refused(message, code=plan.refusals[0].guard, hint=hint)
     if plan.submits_worst:
-        from contentops.ci.push import refuse_unfit_lock
-
         # Only lock and jobs keep in git what was paid for.
         refuse_unfit_lock(project.root, project.environment, ignored=False)
         _look_ahead(project, plan, runtime)
@@ -371,9 +375,6 @@ def check_allowed(project: Project, plan: Plan, options: ApplyOptions, runtime: 
 
 def _look_ahead(project: Project, plan: Plan, runtime: Runtime) -> None:
     """Under CI, check that the results can be pushed. Raises what `check_waiting` raises."""
-    from contentops.ci.git import REMOTE, in_repository, run_git
-    from contentops.operations.commit import CommitOptions, check_waiting
-
     environ = runtime.environ
     # The results of a preview that costs nothing are not pushed.
     has_model = bool(plan.money_worst) or plan.has_no_price
@@ -400,10 +401,7 @@ def _carry_out(
     options: ApplyOptions,
     emit: Callable[[Event], None],
 ) -> Run:
-    import asyncio
-
-    from contentops.execution.run import execute
-    from contentops.operations.catalog import look_at_server
+    from contentops.execution.run import execute  # start-up: an apply with nothing to do runs nothing
 
     project, shared, runtime = workspace.project, workspace.working_ledger, workspace.runtime
     plan = plan if shared is None else claim(shared, plan)
@@ -434,7 +432,6 @@ def _edges(
     workspace: Workspace, plan: Plan, inputs: PlanInputs, client: Client | None, emit: Callable[[Event], None]
 ) -> Edges:
     """Return the state, files, network and clock for the run of a plan; `client`: None if no step needs the server."""
-    from contentops.execution.commands import run_on_text
     from contentops.execution.run_context import Edges
 
     project, shared, runtime = workspace.project, workspace.working_ledger, workspace.runtime

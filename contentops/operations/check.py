@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from contentops.documents.checks import check_text, checked_text
 from contentops.documents.files import Outputs
+from contentops.documents.word_diff import masked, runs_of, similar_pairs, words_in
 from contentops.errors import Diagnostic, Location, OutputError, Severity, plural
+from contentops.execution.commands import run_commands
 from contentops.model import (
     NO_CHECKS,
     ApprovalState,
@@ -71,8 +74,6 @@ def similar_texts(inputs: PlanInputs, specs: Iterable[Spec]) -> Mapping[ItemId, 
 
 
 def _compare(inputs: PlanInputs, key: GroupKey, asked: Sequence[Spec]) -> Iterable[tuple[ItemId, Finding]]:
-    from contentops.documents.word_diff import masked, runs_of, similar_pairs, words_in
-
     members = [spec for spec in inputs.desired.specs if is_member(spec, key)]
     # Outlines of one template are alike by nature, and their words are not published.
     files = ((spec, file_of(inputs, spec)) for spec in members)
@@ -197,8 +198,6 @@ def _unapproved(
 def _findings_of(
     project: Project, outputs: Outputs, spec: Spec, file: Observed, exists: Callable[[str], bool], *, commands: bool
 ) -> tuple[Diagnostic, ...]:
-    from contentops.documents.checks import check_text, checked_text
-
     path, subject = file.path, f"item `{spec.id}`: "
     try:
         text = outputs.read(path)
@@ -209,8 +208,6 @@ def _findings_of(
         return (Diagnostic(code=OutputError.code, message=subject + file.problem, location=location),)
     findings = [*check_text(spec.checks, checked_text(text, path), exists)]
     if commands and spec.checks.commands is not None:
-        from contentops.execution.commands import run_commands
-
         findings += run_commands(spec.checks.commands, Path(project.root), path)
     lines = text.split("\n") if findings else []
     return tuple(_diagnostic(one, subject, path, lines) for one in findings)

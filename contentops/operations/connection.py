@@ -38,6 +38,8 @@ from contentops.execution.limiter import WINDOW, AccountLimiter, Limiter
 from contentops.model import ApiSettings, Json, Project, State
 from contentops.operations.opening import HERE, Runtime, has_ledger, open_cache, other_states, read_state
 from contentops.sanitize import visible
+from contentops.server import EmbeddedServerError
+from contentops.server.engines.protocol import EngineError
 from contentops.state import state_dir
 from contentops.state.cache import Cache
 from contentops.state.state_dir import FOLDER
@@ -85,7 +87,6 @@ def read_model(api: ApiSettings, runtime: Runtime) -> OpenAIEngine:
     """Return the engine that calls the model of the settings. Raises what `read_credentials` raises."""
     from contentops.server.engines.chat import ChatClient, SettingNames, endpoint
     from contentops.server.engines.openai import OpenAIEngine
-    from contentops.server.engines.protocol import EngineError
 
     environ, keys = runtime.environ, ("api.max_tokens", "api.call_timeout")
     trust.check_variables(api, environ)
@@ -126,8 +127,6 @@ def running_model(environ: Mapping[str, str]) -> tuple[str, str]:
 
 async def try_model(engine: OpenAIEngine) -> None:
     """Send the model one short prompt. Raises ApiError if it does not answer."""
-    from contentops.server.engines.protocol import EngineError
-
     try:
         await engine.probe()
     except EngineError as error:
@@ -173,7 +172,6 @@ async def connected(
 
 @contextlib.asynccontextmanager
 async def _embedded(project: Project, engine: OpenAIEngine | None) -> AsyncIterator[Any]:
-    from contentops.server import EmbeddedServerError
     from contentops.server.engines.outline import OutlineEngine
     from contentops.server.serve import running
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 from contentops.api.calls import CatalogReply, Failure, ListTemplates
 from contentops.api.session import ApiEndpoint, Client
+from contentops.ci.push import refuse_unfit_lock
 from contentops.documents.folders import denial
 from contentops.errors import Check, ContentopsError, plural
 from contentops.model import Desired, Project
+from contentops.operations.catalog import check_user, unknown_why
 from contentops.operations.connection import (
     Caller,
     Credentials,
@@ -44,7 +47,7 @@ def _checks(project: Project, runtime: Runtime) -> Iterator[Check]:
     yield from _tried("recording", _recording_check(project, runtime))
     yield _cache_check(project)
     if has_ledger(project, runtime.environ):
-        from contentops.operations.ledger import ledger_check
+        from contentops.operations.ledger import ledger_check  # start-up: loads the driver of PostgreSQL
 
         yield ledger_check(project, runtime)
 
@@ -75,8 +78,6 @@ def _tried(name: str, checks: Iterator[Check]) -> Iterator[Check]:
 
 
 def _state_checks(project: Project, runtime: Runtime) -> Iterator[Check]:
-    from contentops.ci.push import refuse_unfit_lock
-
     state, _ = shared_state(project, runtime)
     refuse_unfit_lock(project.root, project.environment, ignored=False)
     message = f"{plural(len(state.records), 'record')}, {len(state.open_jobs):,} open"
@@ -99,8 +100,6 @@ def _key_checks(project: Project, runtime: Runtime) -> Iterator[Check]:
 
 def _model_check(project: Project, runtime: Runtime, *, online: bool) -> Iterator[Check]:
     """Check address and key of the model, and with `online` that it answers."""
-    import asyncio
-
     engine, model = read_model(project.api, runtime), project.api.model
     if online:
         (runtime.run or asyncio.run)(try_model(engine))
@@ -139,8 +138,6 @@ def _cache_check(project: Project) -> Check:
 
 
 def _catalog_check(project: Project) -> Iterator[Check]:
-    from contentops.operations.catalog import unknown_why
-
     snapshot = catalog_of(project)
     if snapshot is None:
         hint = "run `contentops catalog pull` and commit the file; until then only `apply` checks slugs, and no inputs"
@@ -151,8 +148,6 @@ def _catalog_check(project: Project) -> Iterator[Check]:
 
 
 def _server_check(project: Project, credentials: Credentials, runtime: Runtime) -> Iterator[Check]:
-    from contentops.operations.catalog import check_user
-
     where = f"`{project.api.base_url}` ({project.api.dialect})"
 
     async def story(caller: Caller) -> Check:

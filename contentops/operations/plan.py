@@ -13,6 +13,7 @@ from pathlib import Path
 
 from msgspec import Struct, structs, to_builtins
 
+from contentops.ci.results import resolve, words_in, words_of
 from contentops.digest import Digest
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
@@ -48,9 +49,11 @@ from contentops.operations.workspace import Workspace, no_item, open_workspace, 
 from contentops.planning.approval import same_words
 from contentops.planning.front_matter import APPROVED_DRAFT
 from contentops.planning.plan import make_plan, plan_with_items
+from contentops.planning.review import check_file
 from contentops.planning.select import Candidate, check_selectors, dependants_of, in_order, selected
 from contentops.planning.sides import Choice, PlanInputs, price_of, specs_by_id
 from contentops.planning.sources import source_words
+from contentops.reporting.next_change import brief_of
 from contentops.reporting.plan_json import plain
 from contentops.sections import bare, headings
 from contentops.state.state_dir import who_runs
@@ -96,8 +99,6 @@ def check(
     runtime: Runtime = HERE,
 ) -> Plan:
     """Plan what an apply would do today. Raises Refused if that is more than the reviewed plan says."""
-    from contentops.planning.review import check_file
-
     with open_workspace(project, runtime) as workspace:
         return check_file(gathered(workspace, choice), reviewed)
 
@@ -107,8 +108,6 @@ def changed_outputs(project: Project, ref: str) -> tuple[str, ...]:
 
     Raises UsageError for an unknown ref or outside a repository, GitFailed, StateError.
     """
-    from contentops.ci.results import resolve, words_in, words_of
-
     commit, outputs = resolve(project.root, ref), Outputs(project.root)
     now: dict[str, Digest] = {}
     for path in sorted(record.output for record in read_state(project).records.values()):
@@ -259,8 +258,6 @@ def show(project: Project, item: str, runtime: Runtime = HERE) -> tuple[dict[str
 
     A warning says if the ledger could not be read.
     """
-    from contentops.reporting.next_change import brief_of
-
     desired = validate(project)
     specs = specs_by_id(desired)
     state, away = shared_state(project, runtime)

@@ -36,6 +36,7 @@ from contentops.operations.unchanged import forget_plan
 from contentops.operations.workspace import Workspace, hold_lock, no_item, open_workspace
 from contentops.planning.edits import as_saved, has_server_text, is_saved, protects_text, saved_records
 from contentops.planning.plan import declared_sides, make_plan
+from contentops.planning.review import compare_file
 from contentops.planning.sides import Choice, ItemSides, PlanInputs, is_edited_on_server
 from contentops.planning.table import block_change
 from contentops.state.cache import Cache
@@ -237,8 +238,6 @@ def _plan_of_file(
     look: _Look, inputs: PlanInputs, reviewed: PlanFile, refused: Callable[[Plan], object]
 ) -> tuple[PlanInputs, Plan]:
     """Plan a plan file. An edit on the server that no one reviewed blocks its item alone."""
-    from contentops.planning.review import compare_file  # start-up: a plan compares none
-
     if inputs.choice.refresh:
         return inputs, compare_file(inputs, reviewed)
     reviewed_edits = {change.id for change in reviewed.changes if change.remote_body}

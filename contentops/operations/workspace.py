@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from msgspec import Struct, structs
 
+from contentops.api.reading import catalog_entry, template
 from contentops.atomic_io import Disk
 from contentops.ci.history import changed_on, earlier_bodies, newest_bodies, no_history
 from contentops.ci.results import lock_name, narrowed
@@ -35,6 +36,7 @@ from contentops.errors import (
 )
 from contentops.execution.limiter import AccountLimiter, Limiter
 from contentops.execution.primitives import iso
+from contentops.manifests.catalog_lock import FILE, parse
 from contentops.manifests.discover import glob_matcher
 from contentops.manifests.load import load
 from contentops.model import (
@@ -72,6 +74,7 @@ from contentops.planning.sides import (
     specs_by_id,
     with_new_ids,
 )
+from contentops.server import catalog
 from contentops.state import approvals
 from contentops.state.cache import Cache
 from contentops.state.state_dir import apply_lock, user_at_host
@@ -86,13 +89,8 @@ def catalog_of(project: Project) -> Catalog | None:
     Raises InputError if `catalog.lock.json` is invalid.
     """
     if project.api.base_url != "local":
-        from contentops.manifests.catalog_lock import FILE, parse
-
         data = Disk().read(Path(project.root) / FILE)
         return None if data is None else parse(data).get(project.api.server)
-    from contentops.api.reading import catalog_entry, template
-    from contentops.server import catalog
-
     catalog_data = catalog.load()
     return Catalog(
         templates={job["slug"]: template(job["slug"], job, None) for job in catalog_data["templates"]},
@@ -262,7 +260,7 @@ def _ledger(
     """
     if not has_ledger(project, runtime.environ):
         return contextlib.nullcontext(OpenedLedger())
-    from contentops.operations import ledger
+    from contentops.operations import ledger  # start-up: loads the driver of PostgreSQL
 
     return ledger.working(project, store, runtime, shard) if write else ledger.reading(project, store, runtime)
 
