@@ -15,7 +15,7 @@ from contentops.errors import StateError
 from contentops.model import JobState
 from contentops.operations.opening import HERE, open_project
 from contentops.operations.plan import plan
-from contentops.operations.upgrade import Upgraded, upgrade
+from contentops.operations.state import Upgraded, upgrade
 from contentops.planning.sides import Choice
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, results

@@ -14,7 +14,7 @@ from contentops.errors import plural, price
 from contentops.model.approval import Approval, ApprovalState
 from contentops.model.plan import AnyChange
 from contentops.model.records import OPEN, ItemId, Job, JobState, Json, RequestId, State
-from contentops.tokens import TokenSum, add_money
+from contentops.tokens import TokenSum, add_money, add_sums
 
 # ---- How lines of jobs become one list, and which of these jobs are open.
 
@@ -293,3 +293,13 @@ class ApprovedCost(Struct, frozen=True, kw_only=True):
     """That were paid for."""
     credits: int
     tokens: TokenSum = TokenSum()
+
+
+def approved_cost(attempts: Sequence[PaidAttempts]) -> ApprovedCost:
+    """Return the cost of approved items, each with its attempts."""
+    return ApprovedCost(
+        items=len(attempts),
+        texts=sum(one.number for one in attempts),
+        credits=sum(one.credits for one in attempts),
+        tokens=add_sums(one.tokens for one in attempts),
+    )

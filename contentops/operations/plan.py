@@ -388,7 +388,10 @@ def count_month(
         credits=sum(job.cost for job in counted),
         credits_unsure=sum(job.cost for job in counted if job.may_be_paid),
         money=_sum(counted, price),
-        money_unsure=_sum((job for job in counted if not _is_exact(job)), price),
+        # A report counts the same money for the others.
+        money_unsure=_sum(
+            (job for job in counted if job.may_be_paid or job.tokens is None or job.tokens.price is None), price
+        ),
         uncertain={job.request_id: job.cost for job in unclear},
         uncertain_money={job.request_id: sum(_money(job, price).values()) for job in unclear},
         ahead=sum((seconds_of(job.since) or 0) >= late for job in counted),
@@ -408,11 +411,6 @@ def _is_of_month(job: Job, start: float, end: float, timeout: float) -> bool:
     if when is None:
         return True
     return when + timeout >= start and when - CLOCKS < end if job.may_be_paid else when >= start
-
-
-def _is_exact(job: Job) -> bool:
-    """Return whether a report counts the same money for a job."""
-    return not job.may_be_paid and job.tokens is not None and job.tokens.price is not None
 
 
 def _money(job: Job, price: TokenPrice | None) -> dict[str, int]:

@@ -12,16 +12,22 @@ import functools
 import gc
 import threading
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
+import msgspec
 from msgspec import Struct, structs
 
-from contentops.atomic_io import TRUSTED_AFTER
+from contentops.atomic_io import TRUSTED_AFTER, Disk
+from contentops.ci.git import try_git
 from contentops.digest import NOTHING, Digest
 from contentops.documents.checks import count_words
+from contentops.documents.files import REPLACED
 from contentops.errors import Diagnostic, InputError, Severity
+from contentops.execution.commands import run_program
 from contentops.execution.primitives import iso
 from contentops.manifests.catalog_lock import FILE as CATALOG
 from contentops.model import (
@@ -33,6 +39,7 @@ from contentops.model import (
     Desired,
     ItemId,
     Job,
+    Json,
     Observed,
     Plan,
     Project,
@@ -41,8 +48,9 @@ from contentops.model import (
     Verdict,
     text_digest,
 )
-from contentops.model.jobs import ApprovedCost, PaidAttempts
+from contentops.model.jobs import ApprovedCost, PaidAttempts, approved_cost, money_words
 from contentops.operations.check import KeptValues, body_of, checked_items, similar_texts
+from contentops.operations.commit import CommitReport, pull_request_page
 from contentops.operations.opening import HERE, Runtime
 from contentops.operations.plan import gathered_or_recorded
 from contentops.operations.runs import kept_reports
@@ -62,9 +70,8 @@ from contentops.planning.plan import plan_with_items, still_unchanged
 from contentops.planning.select import Candidate, dependants_of
 from contentops.planning.sides import Choice, PlanInputs
 from contentops.reporting.spend import Spend, count_spend
-from contentops.state.state_dir import FOLDER
+from contentops.state.state_dir import FOLDER, kept_folder
 from contentops.state.store import StateStore
-from contentops.tokens import add_sums
 
 _BESIDE_OTHERS: Final = 5_000_000_000
 """Nanoseconds for which a snapshot holds where other machines share the ledger: their work is in no file."""
@@ -174,15 +181,8 @@ class Snapshot(Struct, frozen=True, kw_only=True, dict=True):
         """Return the cost of all items whose present texts are approved; None if no text has a verdict."""
         if not self.known.approvals.lines:
             return None
-        approved = [
-            item for item in self.items if item.approval is ApprovalState.APPROVED and item.record and item.text
-        ]
-        return ApprovedCost(
-            items=len(approved),
-            texts=sum(item.cost.number for item in approved),
-            credits=sum(item.cost.credits for item in approved),
-            tokens=add_sums(item.cost.tokens for item in approved),
-        )
+        approved = (each for each in self.items if each.approval is ApprovalState.APPROVED)
+        return approved_cost([item.cost for item in approved if item.record and item.text])
 
     @functools.cached_property
     def to_read(self) -> tuple[ReviewItem, ...]:
@@ -495,3 +495,102 @@ def _since(project: Project, file: Observed, made_by: Job | None) -> str:
         return iso(Path(project.root, file.path).stat().st_mtime)
     except OSError:
         return ""
+
+
+# ---- What a person did with the texts of a project on one day, and the program that gets it as a summary.
+
+
+class ReviewDay(Struct, frozen=True, kw_only=True):
+    """The verdicts of a person since midnight, the texts that were edited since, and what was spent."""
+
+    since: str
+    """ISO time, UTC."""
+    verdicts: tuple[tuple[Approval, ReviewItem | None], ...]
+    """The newest first, each with the item that it is about; None: it is not declared any more."""
+    comments: int
+    edited: tuple[ReviewItem, ...]
+    """Of those that are edited, the ones of which a version was saved or replaced."""
+    spend: Spend
+
+
+def review_day(snapshot: Snapshot, person: str, runtime: Runtime) -> ReviewDay:
+    """Return what a person (`NAME <ADDRESS>`) did today, and what all applies spent today."""
+    now = datetime.fromtimestamp(runtime.wall()).astimezone()
+    since, known = now.replace(hour=0, minute=0, second=0, microsecond=0), snapshot.known
+    start = iso(since.timestamp())
+    items = {id_: item for item in snapshot.items for id_ in item.ids}
+    said = [line for line in known.approvals.lines if line.by == person and line.at >= start]
+    folder = kept_folder(Path(snapshot.project.root), known.state.lineage, Disk()) / REPLACED
+    saved = {
+        copy.relative_to(folder).as_posix().partition("/")[2]
+        for copy in folder.rglob("*")
+        if copy.is_file() and copy.stat().st_mtime >= since.timestamp()
+    }
+    return ReviewDay(
+        since=start,
+        verdicts=tuple((line, items.get(line.item)) for line in sorted(said, key=lambda line: line.at, reverse=True)),
+        comments=sum(line.by == person and line.at >= start for line in known.approvals.comments),
+        edited=tuple(item for item in snapshot.items if item.edited and item.output in saved),
+        spend=count_spend(known.jobs, None, since=since),
+    )
+
+
+_PATIENCE: Final = 20.0
+"""Seconds for which a person waits for the program."""
+
+
+def notify(
+    snapshot: Snapshot, sent: CommitReport, person: str, owner: Callable[[ReviewItem], str], runtime: Runtime
+) -> str:
+    """Give the program of `review.notify` the day of a person that was sent; return why that failed, or empty.
+
+    It does not run where the settings are not those of the last commit, or none is named. `owner`: whom a text
+    belongs to.
+    """
+    project = snapshot.project
+    if not project.review.notify:
+        return ""
+    asked = (("rev-parse", f"HEAD:./{PROJECT_FILE}"), ("hash-object", "--", PROJECT_FILE))
+    committed, now = (try_git(project.root, *words) for words in asked)
+    if committed.code or now.code or committed.text != now.text:
+        return f"`{PROJECT_FILE}` has changes that are not committed, so the program did not run"
+    day = review_day(snapshot, person, runtime)
+    given = msgspec.json.encode({"person": person, **_summary(snapshot, day, sent, owner)})
+    return run_program(project.review.notify, Path(project.root), given, patience=_PATIENCE)
+
+
+def _summary(
+    snapshot: Snapshot, day: ReviewDay, sent: CommitReport, owner: Callable[[ReviewItem], str]
+) -> Mapping[str, Json]:
+    project, said = snapshot.project, dict[Verdict, list[Json]]()
+    for line, item in day.verdicts:
+        said.setdefault(line.verdict, []).append(_named(line, item))
+    waiting = {"to_read": snapshot.to_read, "to_choose": snapshot.to_choose, "sent_back": snapshot.sent_back}
+    counts = {name: Counter(map(owner, items)) for name, items in waiting.items()}
+    return {
+        "project": project.name,
+        "environment": project.environment,
+        "since": day.since,
+        "commit": sent.commit,
+        "branch": sent.branch,
+        "pull_request": pull_request_page(project, sent) if sent.why else "",
+        "approved": said.get(Verdict.APPROVED, []),
+        "sent_back": said.get(Verdict.SENT_BACK, []),
+        "withdrawn": said.get(Verdict.WITHDRAWN, []),
+        "comments": day.comments,
+        "edited": [{"id": item.id, "title": item.title, "file": item.output} for item in day.edited],
+        "spent": {
+            "credits": day.spend.credits,
+            "texts": day.spend.texts,
+            "money": money_words(day.spend.tokens.money),
+        },
+        "waiting": [
+            {"owner": name, **{kind: count[name] for kind, count in counts.items()}}
+            for name in sorted({name for count in counts.values() for name in count})
+        ],
+    }
+
+
+def _named(line: Approval, item: ReviewItem | None) -> Json:
+    title, file = (item.title, item.output) if item is not None else ("", "")
+    return {"id": line.item, "title": title, "file": file, "note": line.note, "at": line.at}

@@ -33,7 +33,7 @@ from contentops.model import (
     State,
     text_digest,
 )
-from contentops.model.jobs import ApprovedCost, PaidAttempts, Provenances, TextProvenance
+from contentops.model.jobs import ApprovedCost, PaidAttempts, Provenances, TextProvenance, approved_cost
 from contentops.model.run import History, KeptReport, PaidText
 from contentops.operations.opening import (
     HERE,
@@ -55,7 +55,7 @@ from contentops.planning.sides import Choice, PlanInputs
 from contentops.reporting.spend import Spend, add_spends, count_spend
 from contentops.state import approvals
 from contentops.state.cache import Cache
-from contentops.tokens import add_sums, sum_tokens
+from contentops.tokens import sum_tokens
 
 # ---- Say of every text that is in a file: who made it, what it cost, who changed and approved it, and its commit.
 
@@ -95,17 +95,13 @@ class PaidEnvironments:
         if own is not None or not record.is_promoted:
             return own, self.attempts(environment, record, own.time if own is not None else "")
         source = "" if record.promoted_from == BASE else record.promoted_from
-        state = self._states.get(source)
-        theirs = _same_item(record, state.records) if state is not None else None
+        records = self._states[source].records if source in self._states else {}
+        # The item may have another id there.
+        theirs = records.get(record.id) or next((one for one in records.values() if one.digest == record.digest), None)
         if theirs is None or source == environment:
             return None, PaidAttempts()
         # That environment may have another text by now.
         return self.origin(source, structs.replace(theirs, generated=record.generated), record.generated)
-
-
-def _same_item(record: Record, records: Mapping[ItemId, Record]) -> Record | None:
-    """Return the record of another environment for the same item, which may have another id there."""
-    return records.get(record.id) or next((one for one in records.values() if one.digest == record.digest), None)
 
 
 def provenance(
@@ -214,12 +210,7 @@ def cost_of_approved(projects: Sequence[Project], *, runtime: Runtime = HERE) ->
         rows = [_text(item, inputs, paid)[0] for item in items if _has_text(item)]
         counted = {row.text for row in approved}
         approved += [row for row in rows if row.approval is ApprovalState.APPROVED and row.text not in counted]
-    return ApprovedCost(
-        items=len(approved),
-        texts=sum(row.attempts.number for row in approved),
-        credits=sum(row.attempts.credits for row in approved),
-        tokens=add_sums(row.attempts.tokens for row in approved),
-    )
+    return approved_cost([row.attempts for row in approved])
 
 
 # ---- Sum what the texts of a project have cost, in one environment or in all of them.

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from msgspec import Struct, structs
 
 from contentops.api.calls import Content, GetContent, GetStatus, JobStatus
 from contentops.atomic_io import Disk
 from contentops.ci.history import no_history, versions
 from contentops.ci.results import digest_of_body
-from contentops.digest import NOTHING, PREFIX, Digest, short
+from contentops.digest import NOTHING, PREFIX, Digest, digest_json, short
 from contentops.documents.blocks import Unusable, take_section
 from contentops.documents.clean import TITLE_LIMIT, body_digest, clean_body, clean_title, conflict_line
 from contentops.documents.files import REPLACED, Outputs
@@ -38,6 +40,7 @@ from contentops.errors import (
     plural,
 )
 from contentops.execution.primitives import iso
+from contentops.json_reader import decode_json
 from contentops.model import (
     Approval,
     Change,
@@ -58,7 +61,7 @@ from contentops.model.jobs import made_texts
 from contentops.model.records import seconds_of
 from contentops.model.run import History, PaidText
 from contentops.operations.connection import Caller, content, converse
-from contentops.operations.opening import HERE, Runtime, open_cache, open_outputs, read_state
+from contentops.operations.opening import HERE, Runtime, first_lineage, open_cache, open_outputs, read_state
 from contentops.operations.plan import recorded
 from contentops.operations.spend import KnownHistory, history, texts_of
 from contentops.operations.workspace import PastTexts, hold_lock, no_item, open_workspace
@@ -69,11 +72,10 @@ from contentops.planning.sides import Choice, PlanInputs, is_edited
 from contentops.sanitize import Policy, hidden_runs, sanitize
 from contentops.sections import nests_too_deep
 from contentops.state.cache import Cache
-from contentops.state.state_dir import kept_folder
+from contentops.state.state_dir import kept_folder, make_kept
 
 if TYPE_CHECKING:
     from contentops.operations.review import ReviewItem
-
 # ---- The text that an apply would write for an item, as far as it is here.
 
 
@@ -646,3 +648,81 @@ def _approved(approval: Approval, earlier: Iterable[TextVersion], titles: Iterab
             if text_digest(title, one.digest) == approval.text:
                 return structs.replace(one, title=title)
     return None
+
+
+# ---- Drafts: what a person typed on a page and has not saved, one file each beside the kept copies of texts.
+
+
+class DraftKind(enum.StrEnum):
+    """The form that a draft is of."""
+
+    EDIT = "edit"
+    NOTE = "note"
+    COMMENT = "comment"
+
+
+_FIELDS: Final = {
+    DraftKind.EDIT: ("title", "body", "file", "was_title", "was"),
+    DraftKind.NOTE: ("note",),
+    DraftKind.COMMENT: ("quote", "note"),
+}
+"""The fields that are kept of each form."""
+
+
+class TypedDraft(Struct, frozen=True, kw_only=True):
+    """The words of a form by the names of its fields, and when they were kept."""
+
+    words: Mapping[str, str]
+    at: str = ""
+    """ISO time; empty: there is no draft."""
+
+
+def draft_kind(name: str) -> DraftKind:
+    """Return the kind with a name. Raises UsageError."""
+    try:
+        return DraftKind(name)
+    except ValueError:
+        raise UsageError(f"there is no draft `{name}`", code="bad-form", hint="go back, and try again") from None
+
+
+def keep_draft(
+    project: Project, ids: Sequence[str], kind: DraftKind, words: Mapping[str, str], *, runtime: Runtime = HERE
+) -> None:
+    """Keep what a person typed about an item instead of an earlier draft of this kind; without words, there is none.
+
+    `ids`: its id, then those that it had, so that a draft is found after a rename.
+    Raises StateError or OutputError if it cannot be written.
+    """
+    kept = {name: words.get(name, "") for name in _FIELDS[kind]}
+    if not any(kept.values()):
+        drop_draft(project, ids, kind)
+        return
+    path, draft = _path(project, ids[0], kind), TypedDraft(words=kept, at=iso(runtime.wall()))
+    make_kept(Path(project.root), path.parent.parent)
+    Outputs(path.parent.parent, system=runtime.system).keep_at(
+        msgspec.json.encode(draft).decode(), path.parent.name, path.name
+    )
+
+
+def draft_of(project: Project, ids: Sequence[str], kind: DraftKind) -> TypedDraft:
+    """Return the newest draft of this kind, with an empty text in each field if there is none that can be read."""
+    draft = max((_read(_path(project, each, kind)) for each in ids), key=lambda each: each.at)
+    return TypedDraft(words={name: draft.words.get(name, "") for name in _FIELDS[kind]}, at=draft.at)
+
+
+def drop_draft(project: Project, ids: Sequence[str], kind: DraftKind) -> None:
+    """Delete the drafts of this kind, if there are any: their words are saved, or not wanted."""
+    for each in ids:
+        _path(project, each, kind).unlink(missing_ok=True)
+
+
+def _read(path: Path) -> TypedDraft:
+    try:
+        return decode_json(Disk().read(path) or b"", TypedDraft)
+    except (msgspec.MsgspecError, ValueError):
+        return TypedDraft(words={})
+
+
+def _path(project: Project, item: str, kind: DraftKind) -> Path:
+    name = short(digest_json([project.environment, item, kind.value]))
+    return kept_folder(Path(project.root), first_lineage(project), Disk()) / "drafts" / f"{name}.json"

@@ -126,20 +126,14 @@ class Workspace:
     @functools.cached_property
     def desired(self) -> Desired:
         """Return all items of the manifests. Raises InputError with every finding of every file."""
-        return load(
-            self.project,
-            catalog_of(self.project),
-            accepted=_accepted_texts(self.project, self.state, self.runtime, self._recorded_file),
-        )
+        project, files = self.project, lambda path: self.recorded_files.get(path) or Observed(path=path)
+        return load(project, catalog_of(project), accepted=_accepted_texts(project, self.state, self.runtime, files))
 
     @functools.cached_property
     def recorded_files(self) -> dict[str, Observed]:
         """Return the files of all records and open jobs, by path."""
         outputs = Outputs(self.project.root, whole=known_bodies(self.state))
         return _observe_all(self, outputs, paths(Desired(), self.state))
-
-    def _recorded_file(self, path: str) -> Observed:
-        return self.recorded_files.get(path) or Observed(path=path)
 
     @functools.cached_property
     def limiter(self) -> AccountLimiter:

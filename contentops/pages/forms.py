@@ -36,14 +36,13 @@ from contentops.digest import Digest
 from contentops.errors import ContentopsError, Diagnostic, FileChanged, Refused, UsageError, plural
 from contentops.execution.primitives import Stop
 from contentops.model import ItemId, Plan, Verdict
-from contentops.operations.apply_part import PartAction, PlanPart, apply_part, part_of, plan_part, state_of
+from contentops.operations.apply import PartAction, PlanPart, apply_part, part_of, plan_part, state_of
 from contentops.operations.approving import Decision, comment_on, decide_texts, write_notes
 from contentops.operations.commit import commit as commit_results
 from contentops.operations.commit import pull_request_page
-from contentops.operations.day import notify
-from contentops.operations.drafts import DraftKind, draft_kind, drop_draft, keep_draft
+from contentops.operations.review import notify
 from contentops.operations.state import resolve as resolve_submit
-from contentops.operations.texts import edit_text
+from contentops.operations.texts import DraftKind, draft_kind, drop_draft, edit_text, keep_draft
 from contentops.operations.texts import restore as restore_text
 from contentops.pages.lists import queue
 from contentops.pages.site import LastDecision, PageContent, Site, coded, explained, owner

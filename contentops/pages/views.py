@@ -23,20 +23,21 @@ from contentops.documents.word_diff import TextDiff, word_diff
 from contentops.errors import ContentopsError, Diagnostic, FileChanged, Refused, plural
 from contentops.model import Action, ApprovalState, Budget, Json, MonthSpend, Note, Plan, Project
 from contentops.model.approval import Comment
-from contentops.operations.apply_part import PartAction, PlanPart
+from contentops.operations.apply import PartAction, PlanPart
 from contentops.operations.approving import is_about
 from contentops.operations.commit import CommitContents, CommitOptions, contents
-from contentops.operations.day import ReviewDay, review_day
-from contentops.operations.drafts import DraftKind, TypedDraft, draft_of
 from contentops.operations.plan import spent_this_month
-from contentops.operations.review import ReviewItem, ReviewState, Snapshot
+from contentops.operations.review import ReviewDay, ReviewItem, ReviewState, Snapshot, review_day
 from contentops.operations.runs import LiveRun
 from contentops.operations.spend import Spending, in_all_environments, spending
 from contentops.operations.texts import (
+    DraftKind,
     ItemTexts,
     ItemVersion,
     TextEdit,
     TextVersion,
+    TypedDraft,
+    draft_of,
     from_remote,
     item_texts,
     item_versions,

@@ -14,7 +14,7 @@ from contentops.cli.session import Session
 from contentops.errors import ContentopsError, ExitCode, UsageError, did_you_mean, plural
 from contentops.model import ItemId, Job, Record, State
 from contentops.model.jobs import fold_jobs
-from contentops.operations import state, upgrade, workspace
+from contentops.operations import state, workspace
 from contentops.reporting.layout import outline, table
 from contentops.reporting.plan_json import plain
 from contentops.reporting.summary import command as command_line
@@ -212,7 +212,7 @@ def upgrade_state(session: Session) -> None:
 
     It reads the locks of all environments, their history in git, the journal, the reports of runs, and the cache.
     """
-    done = upgrade.upgrade(session.project(), session.runtime())
+    done = state.upgrade(session.project(), session.runtime())
     lines = [
         f"{visible(one.environment or 'default')}: {plural(one.records, 'record')}, {plural(one.jobs, 'job')}"
         for one in done
