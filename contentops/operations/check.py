@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import functools
 import shlex
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from contentops.documents.checks import check_text, checked_text
 from contentops.documents.files import Outputs
-from contentops.documents.word_diff import masked, runs_of, similar_pairs, words_in
-from contentops.errors import Diagnostic, Location, OutputError, Severity, plural
+from contentops.errors import Diagnostic, Location, OutputError, Severity
 from contentops.execution.commands import run_commands
 from contentops.model import (
     NO_CHECKS,
@@ -30,9 +28,10 @@ from contentops.model import (
 )
 from contentops.operations.workspace import open_workspace
 from contentops.planning.front_matter import APPROVED_DRAFT
-from contentops.planning.plan import GroupKey, group_of, is_member, plan_with_items
+from contentops.planning.plan import plan_with_items
 from contentops.planning.select import Candidate, check_selectors, selected
 from contentops.planning.sides import Choice, PlanInputs
+from contentops.planning.similar import similar_texts
 
 # ---- Keeps values that were made from equal inputs.
 
@@ -57,57 +56,6 @@ class KeptValues(Generic[T]):
         if made_from is not None:
             self._values[name] = (made_from, value)
         return value
-
-
-# ---- Compare the files of each group of `checks.similar`.
-
-_HINT = "write what is true only of this item; the values of its row are masked before texts are compared"
-
-
-def similar_texts(inputs: PlanInputs, specs: Iterable[Spec]) -> Mapping[ItemId, Finding]:
-    """Return the findings of `checks.similar` in the files of some items, each compared with its whole group."""
-    asked: defaultdict[GroupKey, list[Spec]] = defaultdict(list)
-    for spec in specs:
-        if (key := group_of(spec)) is not None:
-            asked[key].append(spec)
-    return {id_: finding for key, group in asked.items() for id_, finding in _compare(inputs, key, group)}
-
-
-def _compare(inputs: PlanInputs, key: GroupKey, asked: Sequence[Spec]) -> Iterable[tuple[ItemId, Finding]]:
-    members = [spec for spec in inputs.desired.specs if is_member(spec, key)]
-    # Outlines of one template are alike by nature, and their words are not published.
-    files = ((spec, file_of(inputs, spec)) for spec in members)
-    bodies = ((spec, body_of(inputs, file)) for spec, file in files if not file.labelled)
-    texts = {str(spec.id): runs_of(masked(words_in(body), spec.names)) for spec, body in bodies if body is not None}
-    limits = {spec.id: spec.checks.similar for spec in asked if spec.checks.similar is not None}
-    others: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
-    for one, other, share in similar_pairs(texts, min(limit.at_most for limit in limits.values())):
-        others[one].append((share, other))
-        others[other].append((share, one))
-    for id_, limit in limits.items():
-        above = [(share, other) for share, other in others[id_] if share > limit.at_most]
-        if above:
-            share, nearest = min(above, key=lambda each: (-each[0], each[1]))
-            more = f" and {plural(len(above) - 1, 'more text')}" if len(above) > 1 else ""
-            # Rounded down, so that what is not the same is never shown as 1.
-            message = f"is too similar to `{nearest}`{more}: {int(share * 100) / 100:.2f}, at most {limit.at_most:g}"
-            yield id_, Finding(check="similar", level=limit.level, message=message, hint=_HINT)
-
-
-def file_of(inputs: PlanInputs, spec: Spec) -> Observed:
-    """Return the file of a declared item as it is now: at its recorded path, else at the desired one."""
-    record = inputs.records.get(spec.id)
-    return inputs.observe(record.output if record is not None else spec.output)
-
-
-def body_of(inputs: PlanInputs, file: Observed) -> str | None:
-    """Return the body of a file as it is now; None: there is none, or it cannot be read."""
-    if file.problem or not file.exists:
-        return None
-    try:
-        return inputs.read(file.path)
-    except OutputError:
-        return None
 
 
 # ---- Check the files of items, as they are now.
@@ -152,7 +100,7 @@ def checked_items(
     files: list[CheckedFile] = []
     missing = unchecked = 0
     for item, spec in ((item, item.spec) for item in items if item.spec is not None):
-        observed = file_of(inputs, spec)
+        observed = inputs.file_of(spec)
         is_asked = drafts is not None and spec.approval.required
         if spec.checks == NO_CHECKS and not is_asked:
             unchecked += 1

@@ -49,7 +49,7 @@ from contentops.model import (
     text_digest,
 )
 from contentops.model.jobs import ApprovedCost, PaidAttempts, approved_cost, money_words
-from contentops.operations.check import KeptValues, body_of, checked_items, similar_texts
+from contentops.operations.check import KeptValues, checked_items
 from contentops.operations.commit import CommitReport, pull_request_page
 from contentops.operations.opening import HERE, Runtime
 from contentops.operations.plan import gathered_or_recorded
@@ -69,6 +69,7 @@ from contentops.planning.approval import ids_of, same_words
 from contentops.planning.plan import plan_with_items, still_unchanged
 from contentops.planning.select import Candidate, dependants_of
 from contentops.planning.sides import Choice, PlanInputs
+from contentops.planning.similar import similar_texts
 from contentops.reporting.spend import Spend, count_spend
 from contentops.state.state_dir import FOLDER, kept_folder
 from contentops.state.store import StateStore
@@ -395,7 +396,7 @@ def _snapshot(
         record, body = item.record, shown.file.body
         cost = environments.origin(project.environment, record, body)[1] if record is not None else PaidAttempts()
         words, folded = kept.words.get(
-            shown.file.path, shown.file.file, lambda: _counted(body_of(inputs, shown.file) or "")
+            shown.file.path, shown.file.file, lambda: _counted(inputs.body_of(shown.file) or "")
         )
         return structs.replace(
             shown,

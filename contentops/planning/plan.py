@@ -16,7 +16,7 @@ from contentops.digest import NOTHING, Digest, digest_json, is_same_json
 from contentops.documents.clean import title_digest
 from contentops.documents.paths import collision_key
 from contentops.documents.preset import uses_changed_at
-from contentops.errors import Location, UsageError, did_you_mean, plural
+from contentops.errors import UsageError, did_you_mean, plural
 from contentops.model import (
     Acknowledge,
     Action,
@@ -26,7 +26,6 @@ from contentops.model import (
     Fetch,
     ItemId,
     JobState,
-    Json,
     Move,
     Note,
     Observed,
@@ -46,15 +45,14 @@ from contentops.model import (
     text_digest,
 )
 from contentops.model.desired import Stage
-from contentops.model.jobs import cost_words
 from contentops.model.plan import Writer
 from contentops.planning.approval import approval_state, new_drafts, noted_approvals, texts_in_review
 from contentops.planning.guards import collecting, month_spent, refusals, usual_cost
 from contentops.planning.promote import is_about_promotion
 from contentops.planning.select import Candidate, in_order, selected
 from contentops.planning.sides import ItemSides, PlanInputs, find_rings, is_edited, missed, pending
+from contentops.planning.similar import same_briefs
 from contentops.planning.sources import (
-    LISTED,
     draft_notes,
     followers,
     named,
@@ -583,7 +581,6 @@ def submit_id(lineage: str, change: Change) -> RequestId | None:
 # ---- Items that declare the same request, and notes on requests that differ in names alone.
 
 KIND = "same-request"
-ONE_BRIEF = "one-brief"
 
 
 def declared_requests(specs: Iterable[Spec]) -> dict[Digest, list[ItemId]]:
@@ -616,94 +613,3 @@ def _takes_text(inputs: PlanInputs, change: Change) -> bool:
 
 
 _HINT = "give one of them `revision: 2`, change their `inputs`, or declare one item"
-
-
-# --- requests that differ in names alone -------------------------------------------------------------------------
-
-DIFFERENT = 25
-"""Words of its row that make a request another brief than those of the other rows."""
-
-
-def same_briefs(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Note]:
-    """Yield a note for items of a `checks.similar` group if their requests differ only in values of their rows.
-
-    They are known before anything is paid for; the check itself compares the texts.
-    """
-    paying = {
-        change.id: change
-        for change in changes
-        if change.submit is not None and not change.submit.section and _row(change.spec)
-    }
-    if not paying:
-        return
-
-    groups = {group_of(change.spec) for change in paying.values() if change.spec is not None}
-    briefs: defaultdict[tuple[GroupKey | None, bytes], list[Spec]] = defaultdict(list)
-    for spec in inputs.desired.specs:
-        if _row(spec) and (key := group_of(spec)) in groups and (brief := _brief(spec)):
-            briefs[key, brief].append(spec)
-    for specs in briefs.values():
-        ids, location = [spec.id for spec in specs], specs[0].location
-        payments = [paying[id_] for id_ in ids if id_ in paying]
-        if not payments or len({spec.digest for spec in specs}) < 2:
-            continue
-        at = f" ({location.file}:{location.line})" if location is not None else ""
-        is_free = not any(change.credits or change.money or change.has_no_price for change in payments)
-        cost = f"{plural(len(payments), 'generation')}, {'free' if is_free else cost_words(payments)}"
-        yield Note(
-            kind=ONE_BRIEF,
-            message=f"{named(ids)} have one brief, and differ only in values of their rows{at}: {cost}",
-            hint=_ADD,
-            items=tuple(ids[:LISTED]),
-            credits=sum(change.credits for change in payments),
-        )
-
-
-_ADD = "add what is different about each, such as a column of facts that `inputs` use"
-
-
-def _row(spec: Spec | None) -> bool:
-    return spec is not None and spec.checks.similar is not None and bool(spec.names)
-
-
-def _brief(spec: Spec) -> bytes:
-    """Return the words of a request without values of its row; empty if those say much about it."""
-    from contentops.documents.word_diff import masked, words_in
-
-    words = words_in("\n".join(_texts(spec.request.as_json())))
-    brief = masked(words, spec.names)
-    return b"" if len(set(words) - set(brief)) > DIFFERENT else b" ".join(brief)
-
-
-def _texts(value: Json) -> Iterator[str]:
-    """Yield every text of a request, keys included, in an order that is the same for equal requests."""
-    if isinstance(value, dict):
-        for key in sorted(value):
-            yield key
-            yield from _texts(value[key])
-    elif isinstance(value, list):
-        for each in value:
-            yield from _texts(each)
-    else:
-        yield str(value)
-
-
-# ---- The groups in which `checks.similar` compares texts.
-
-GroupKey = Location | str
-"""What the items of a group have in common: the location of their declaration, `tag:NAME` or `all`."""
-
-
-def group_of(spec: Spec) -> GroupKey | None:
-    """Return the group in which an item's text is compared; None: it is not."""
-    similar = spec.checks.similar
-    if similar is None:
-        return None
-    return spec.location if similar.within == "for_each" else similar.within
-
-
-def is_member(spec: Spec, key: GroupKey) -> bool:
-    """Return whether texts of a group are compared with this item's."""
-    if isinstance(key, Location):
-        return spec.location == key
-    return key == "all" or key.removeprefix("tag:") in spec.tags

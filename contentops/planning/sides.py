@@ -17,7 +17,7 @@ from msgspec import Struct, ValidationError, convert, field, structs
 from contentops.digest import NO_TEXT, NOTHING, Digest, is_same_json
 from contentops.documents.clean import title_digest
 from contentops.documents.paths import collision_key, folders
-from contentops.errors import Diagnostic, Severity, nearest
+from contentops.errors import Diagnostic, OutputError, Severity, nearest
 from contentops.model import (
     BASE,
     NO_APPROVALS,
@@ -232,6 +232,20 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     def observe(self, path: str) -> Observed:
         """Return the file at `path`; one that was not read counts as absent."""
         return self.observed.get(path) or Observed(path=path)
+
+    def file_of(self, spec: Spec) -> Observed:
+        """Return the file of a declared item as it is now: at its recorded path, else at the desired one."""
+        record = self.records.get(spec.id)
+        return self.observe(record.output if record is not None else spec.output)
+
+    def body_of(self, file: Observed) -> str | None:
+        """Return the body of a file as it is now; None: there is none, or it cannot be read."""
+        if file.problem or not file.exists:
+            return None
+        try:
+            return self.read(file.path)
+        except OutputError:
+            return None
 
     def saves(self, spec: Spec) -> bool:
         """Return whether the item's text is saved to the server."""
