@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from contentops.api.reading import catalog_entry, inputs_of, manner_of, slug_of, template
 from contentops.errors import InputError
-from contentops.manifests.catalog_lock import FILE, encode, parse
+from contentops.manifests.catalog_lock import FILE, changes_between, encode, parse
 from contentops.model import Catalog, CatalogEntry, Request, Template, TemplateInput
-from contentops.operations.catalog import changes_between
 from contentops.schema_files import load_schema
 
 SERVER = "https://api.example.test:443"

@@ -15,9 +15,10 @@ from msgspec import structs
 from contentops.cli.commands.catalog import pulled_text
 from contentops.cli.terminal import harmless
 from contentops.errors import ApiError
+from contentops.manifests.catalog_lock import CatalogChange
 from contentops.model import Catalog, CatalogEntry
 from contentops.operations import connection as remote
-from contentops.operations.catalog import CatalogChange, Pulled
+from contentops.operations.catalog import Pulled
 from contentops.reporting.layout import unpainted
 from contentops.schema_files import load_schema
 from contentops.server import contents

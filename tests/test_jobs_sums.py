@@ -16,8 +16,7 @@ from msgspec import Struct, structs
 from contentops.digest import digest_text
 from contentops.execution.primitives import iso
 from contentops.model import Desired, ItemId, Job, JobState, RequestId
-from contentops.model.jobs import fold_jobs
-from contentops.operations.opening import assigned
+from contentops.model.jobs import assigned, fold_jobs
 from contentops.operations.plan import count_month, spent_this_month
 from contentops.reporting.spend import add_spends, count_spend
 from contentops.tokens import PaidTokens, TokenPrice

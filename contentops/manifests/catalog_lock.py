@@ -1,4 +1,4 @@
-"""Reads and writes `catalog.lock.json`, the catalogs of a project's remote servers, and checks items against one.
+"""Reads and writes `catalog.lock.json`, the catalogs of remote servers; checks items against one, and compares two.
 
 The file is sorted and has no time, so that the same catalog always gives the same bytes.
 """
@@ -9,10 +9,12 @@ import functools
 import json
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Literal
 
 import msgspec
+from msgspec import Struct, structs
 
 from contentops.conflict_markers import SIDE
 from contentops.digest import canonical
@@ -20,7 +22,7 @@ from contentops.errors import Diagnostic, InputError, Severity, nearest, suggest
 from contentops.json_reader import load_json
 from contentops.manifests.schema import Test, check_schema, fits_schema, test_of, violations
 from contentops.manifests.values import Report
-from contentops.model import Catalog, CatalogEntry, Json, Template, TemplateInput
+from contentops.model import Catalog, CatalogEntry, Json, Request, Template, TemplateInput
 from contentops.yaml.positions import Source, finding_at
 from contentops.yaml.read import decode, read_yaml
 
@@ -55,7 +57,7 @@ def _entries_json(entries: Mapping[str, CatalogEntry]) -> list[Json]:
 
 
 def _template_json(template: Template) -> dict[str, Json]:
-    document: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(template, inputs=(), inputs_known=True))
+    document: dict[str, Any] = msgspec.to_builtins(structs.replace(template, inputs=(), inputs_known=True))
     inputs = [{"name": each.name, "kind": each.kind, **msgspec.to_builtins(each)} for each in template.inputs]
     return {**document, "inputs": inputs if template.inputs_known else None}
 
@@ -234,3 +236,87 @@ def _input_schema(kind: str, *options: Json) -> Mapping[str, Any]:
 def _input_test(kind: str, required: bool, *options: Json) -> Callable[[Any], bool]:
     """Return the test for the values of an input; one that is required has to be filled in."""
     return test_of({**_input_schema(kind, *options), **(_FILLED if required else {})})
+
+
+# --- what a new catalog changes ----------------------------------------------------------------------------
+
+Kind = Literal["template", "style", "vertical", "brand_voice"]
+_KINDS: tuple[Kind, ...] = ("template", "style", "vertical", "brand_voice")
+"""A snapshot has the entries of each under its plural."""
+
+
+class CatalogChange(Struct, frozen=True, kw_only=True):
+    """An entry that was added, removed or changed. `details` say what changed; `items` use it."""
+
+    kind: Kind
+    how: Literal["added", "removed", "changed"]
+    slug: str
+    details: tuple[str, ...] = ()
+    items: tuple[str, ...] = ()
+
+
+def changes_between(
+    before: Catalog | None, after: Catalog, used: Iterable[tuple[str, Request]]
+) -> tuple[CatalogChange, ...]:
+    """Return the changes between two snapshots, templates first, by slug; none without an earlier snapshot.
+
+    `used`: the ids of items and their requests. Names and descriptions are not compared, since they have no effect.
+    """
+    if before is None:
+        return ()
+    users: defaultdict[tuple[Kind, str | None], set[str]] = defaultdict(set)
+    for item, request in used:
+        for kind in _KINDS:
+            users[kind, getattr(request, kind)].add(item)
+    changes: list[CatalogChange] = []
+    for kind in _KINDS:
+        old, new = getattr(before, f"{kind}s"), getattr(after, f"{kind}s")
+        # What a server does not show is unknown, which is not the same as gone.
+        changes += _compare(kind, old, new) if old is not None and new is not None else ()
+    return tuple(structs.replace(each, items=tuple(sorted(users[each.kind, each.slug]))) for each in changes)
+
+
+def _compare(
+    kind: Kind, before: Mapping[str, Template | CatalogEntry], after: Mapping[str, Template | CatalogEntry]
+) -> Iterator[CatalogChange]:
+    for slug in sorted({*before, *after}):
+        old, new = before.get(slug), after.get(slug)
+        if old is None or new is None:
+            yield CatalogChange(kind=kind, how="added" if old is None else "removed", slug=slug)
+        elif details := tuple(_details(old, new)):
+            yield CatalogChange(kind=kind, how="changed", slug=slug, details=details)
+
+
+def _details(old: Template | CatalogEntry, new: Template | CatalogEntry) -> Iterator[str]:
+    if isinstance(old, Template) and isinstance(new, Template):
+        yield from _inputs(old, new)
+    # A manner that is shown for the first time, or no more, is no change of it.
+    if old.manner and new.manner and old.manner != new.manner:
+        yield "its way of writing changed"
+
+
+def _inputs(before: Template, after: Template) -> Iterator[str]:
+    if not (before.inputs_known and after.inputs_known):
+        if before.inputs_known != after.inputs_known:
+            yield "its inputs are known now" if after.inputs_known else "its inputs are no longer listed"
+        return
+    old, new = {each.name: each for each in before.inputs}, {each.name: each for each in after.inputs}
+    for name in sorted({*old, *new}):
+        if name not in old:
+            yield f"input `{name}` is new{', and required' if new[name].required else ''}"
+        elif name not in new:
+            yield f"input `{name}` is gone"
+        else:
+            yield from _input(old[name], new[name])
+
+
+def _input(old: TemplateInput, new: TemplateInput) -> Iterator[str]:
+    if old.required != new.required:
+        yield f"input `{old.name}` is {'now required' if new.required else 'no longer required'}"
+    if old.kind != new.kind:
+        yield f"input `{old.name}` takes `{new.kind}` instead of `{old.kind}`"
+    # Options are a set to choose from; `1`, `1.0` and `true` are three of them, so they are compared as written.
+    if set(map(repr, old.options)) != set(map(repr, new.options)):
+        yield f"input `{old.name}` has other options"
+    if old.default != new.default:
+        yield f"input `{old.name}` has another default"

@@ -13,7 +13,7 @@ from contentops.digest import Digest
 from contentops.errors import plural, price
 from contentops.model.approval import Approval, ApprovalState
 from contentops.model.plan import AnyChange
-from contentops.model.records import OPEN, ItemId, Job, JobState, Json, RequestId, State
+from contentops.model.records import OPEN, ItemId, Job, JobState, Json, Record, RequestId, State
 from contentops.tokens import TokenSum, add_money, add_sums
 
 # ---- How lines of jobs become one list, and which of these jobs are open.
@@ -232,6 +232,36 @@ def spent_words(paid: int, tokens: TokenSum, *, at_most: bool = False) -> str:
         return "an unknown number of tokens"
     words = [price(paid, paid, at_most=at_most)] if paid or not tokens.money else []
     return " and ".join((*words, *([money_words(tokens.money)] if tokens.money else [])))
+
+
+# ---- Whose jobs they are: of which environment, and of which item.
+
+
+def assigned(known: Mapping[str, Sequence[Job]]) -> dict[str, list[Job]]:
+    """Return the jobs of each environment, each job once: in the first environment by name that knows its order."""
+    owners = {(job.request_id, job.submitted_at): name for name in sorted(known, reverse=True) for job in known[name]}
+    jobs: dict[str, list[Job]] = {name: [] for name in sorted(known)}
+    for job in fold_jobs(job for each in known.values() for job in each):
+        jobs[owners[job.request_id, job.submitted_at]].append(job)
+    return jobs
+
+
+def jobs_of_items(jobs: Iterable[Job], records: Iterable[Record]) -> dict[ItemId, list[Job]]:
+    """Return each job under one item: the one whose record has its request or its text, else as it was called then.
+
+    An item that was renamed has the jobs of its old id too, unless another item has that id.
+    """
+    jobs, records = [*jobs], [*records]
+    names: dict[Digest, ItemId] = {}
+    for record in records:
+        names |= dict.fromkeys(record.bodies, record.id) | {record.digest: record.id}
+    by_id = {job.item: id_ for job in jobs if (id_ := names.get(job.digest)) is not None}
+    by_id |= {record.id: record.id for record in records}
+    by_item: dict[ItemId, list[Job]] = {}
+    for job in jobs:
+        id_ = names.get(job.digest) or names.get(job.body) or by_id.get(job.item, job.item)
+        by_item.setdefault(id_, []).append(job)
+    return by_item
 
 
 # ---- Where the text of a file comes from: who made it, what it cost, who changed and who approved it.

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from contentops.api.calls import (
     Call,
@@ -36,7 +36,7 @@ from contentops.api.outcomes import is_about_one, is_absent
 from contentops.api.reading import catalog_entry, inputs_of, slug_of, template
 from contentops.atomic_io import PUBLIC, Disk
 from contentops.errors import ApiError, Diagnostic, InputError, did_you_mean
-from contentops.manifests.catalog_lock import FILE, encode, parse
+from contentops.manifests.catalog_lock import FILE, CatalogChange, Kind, changes_between, encode, parse
 from contentops.manifests.load import load
 from contentops.model import (
     Catalog,
@@ -49,7 +49,6 @@ from contentops.model import (
     Spec,
     State,
     Template,
-    TemplateInput,
 )
 from contentops.operations.connection import Caller, NoTurn, converse
 from contentops.operations.opening import HERE, Runtime
@@ -118,88 +117,6 @@ async def read_list(
 
 
 # ---- `catalog pull`: fetch the server's catalog into `catalog.lock.json`, and list what changed.
-
-Kind = Literal["template", "style", "vertical", "brand_voice"]
-_KINDS: tuple[Kind, ...] = ("template", "style", "vertical", "brand_voice")
-"""A snapshot has the entries of each under its plural."""
-
-
-class CatalogChange(Struct, frozen=True, kw_only=True):
-    """An entry that was added, removed or changed. `details` say what changed; `items` use it."""
-
-    kind: Kind
-    how: Literal["added", "removed", "changed"]
-    slug: str
-    details: tuple[str, ...] = ()
-    items: tuple[str, ...] = ()
-
-
-def changes_between(
-    before: Catalog | None, after: Catalog, used: Iterable[tuple[str, Request]]
-) -> tuple[CatalogChange, ...]:
-    """Return the changes between two snapshots, templates first, by slug; none without an earlier snapshot.
-
-    `used`: the ids of items and their requests. Names and descriptions are not compared, since they have no effect.
-    """
-    if before is None:
-        return ()
-    users: defaultdict[tuple[Kind, str | None], set[str]] = defaultdict(set)
-    for item, request in used:
-        for kind in _KINDS:
-            users[kind, getattr(request, kind)].add(item)
-    changes: list[CatalogChange] = []
-    for kind in _KINDS:
-        old, new = getattr(before, f"{kind}s"), getattr(after, f"{kind}s")
-        # What a server does not show is unknown, which is not the same as gone.
-        changes += _compare(kind, old, new) if old is not None and new is not None else ()
-    return tuple(structs.replace(each, items=tuple(sorted(users[each.kind, each.slug]))) for each in changes)
-
-
-def _compare(
-    kind: Kind, before: Mapping[str, Template | CatalogEntry], after: Mapping[str, Template | CatalogEntry]
-) -> Iterator[CatalogChange]:
-    for slug in sorted({*before, *after}):
-        old, new = before.get(slug), after.get(slug)
-        if old is None or new is None:
-            yield CatalogChange(kind=kind, how="added" if old is None else "removed", slug=slug)
-        elif details := tuple(_details(old, new)):
-            yield CatalogChange(kind=kind, how="changed", slug=slug, details=details)
-
-
-def _details(old: Template | CatalogEntry, new: Template | CatalogEntry) -> Iterator[str]:
-    if isinstance(old, Template) and isinstance(new, Template):
-        yield from _inputs(old, new)
-    # A manner that is shown for the first time, or no more, is no change of it.
-    if old.manner and new.manner and old.manner != new.manner:
-        yield "its way of writing changed"
-
-
-def _inputs(before: Template, after: Template) -> Iterator[str]:
-    if not (before.inputs_known and after.inputs_known):
-        if before.inputs_known != after.inputs_known:
-            yield "its inputs are known now" if after.inputs_known else "its inputs are no longer listed"
-        return
-    old, new = {each.name: each for each in before.inputs}, {each.name: each for each in after.inputs}
-    for name in sorted({*old, *new}):
-        if name not in old:
-            yield f"input `{name}` is new{', and required' if new[name].required else ''}"
-        elif name not in new:
-            yield f"input `{name}` is gone"
-        else:
-            yield from _input(old[name], new[name])
-
-
-def _input(old: TemplateInput, new: TemplateInput) -> Iterator[str]:
-    if old.required != new.required:
-        yield f"input `{old.name}` is {'now required' if new.required else 'no longer required'}"
-    if old.kind != new.kind:
-        yield f"input `{old.name}` takes `{new.kind}` instead of `{old.kind}`"
-    # Options are a set to choose from; `1`, `1.0` and `true` are three of them, so they are compared as written.
-    if set(map(repr, old.options)) != set(map(repr, new.options)):
-        yield f"input `{old.name}` has other options"
-    if old.default != new.default:
-        yield f"input `{old.name}` has another default"
-
 
 MOST_PAGES = 50
 """Pages of one list that are asked for."""

@@ -22,8 +22,8 @@ from contentops.documents.files import Outputs, System
 from contentops.errors import Diagnostic, Refused, StateError
 from contentops.manifests.project import load_project, parse_variable
 from contentops.manifests.root import find_root
-from contentops.model import ItemId, Job, Project, Record, State
-from contentops.model.jobs import fold_jobs
+from contentops.model import Job, Project, State
+from contentops.model.jobs import assigned
 from contentops.state import jobs, state_dir
 from contentops.state.cache import Cache
 from contentops.state.jobs import kept_file
@@ -276,30 +276,3 @@ def jobs_by_environment(project: Project, state: State) -> dict[str, list[Job]]:
     """
     states = {**other_states(project), project.environment: state}
     return assigned({name: one.jobs for name, one in states.items()})
-
-
-def assigned(known: Mapping[str, Sequence[Job]]) -> dict[str, list[Job]]:
-    """Return the jobs of each environment, each job once: in the first environment by name that knows its order."""
-    owners = {(job.request_id, job.submitted_at): name for name in sorted(known, reverse=True) for job in known[name]}
-    jobs: dict[str, list[Job]] = {name: [] for name in sorted(known)}
-    for job in fold_jobs(job for each in known.values() for job in each):
-        jobs[owners[job.request_id, job.submitted_at]].append(job)
-    return jobs
-
-
-def jobs_of_items(jobs: Iterable[Job], records: Iterable[Record]) -> dict[ItemId, list[Job]]:
-    """Return each job under one item: the one whose record has its request or its text, else as it was called then.
-
-    An item that was renamed has the jobs of its old id too, unless another item has that id.
-    """
-    jobs, records = [*jobs], [*records]
-    names: dict[Digest, ItemId] = {}
-    for record in records:
-        names |= dict.fromkeys(record.bodies, record.id) | {record.digest: record.id}
-    by_id = {job.item: id_ for job in jobs if (id_ := names.get(job.digest)) is not None}
-    by_id |= {record.id: record.id for record in records}
-    by_item: dict[ItemId, list[Job]] = {}
-    for job in jobs:
-        id_ = names.get(job.digest) or names.get(job.body) or by_id.get(job.item, job.item)
-        by_item.setdefault(id_, []).append(job)
-    return by_item

@@ -33,14 +33,20 @@ from contentops.model import (
     State,
     text_digest,
 )
-from contentops.model.jobs import ApprovedCost, PaidAttempts, Provenances, TextProvenance, approved_cost
+from contentops.model.jobs import (
+    ApprovedCost,
+    PaidAttempts,
+    Provenances,
+    TextProvenance,
+    approved_cost,
+    assigned,
+    jobs_of_items,
+)
 from contentops.model.run import History, KeptReport, PaidText
 from contentops.operations.opening import (
     HERE,
     Runtime,
-    assigned,
     jobs_by_environment,
-    jobs_of_items,
     known_environments,
     open_cache,
     other_states,

@@ -11,10 +11,11 @@ from contentops.cli import terminal
 from contentops.cli.options import environment_options
 from contentops.cli.session import Session
 from contentops.errors import UsageError, did_you_mean, plural
+from contentops.manifests.catalog_lock import CatalogChange
 from contentops.manifests.catalog_lock import as_json as snapshot_json
 from contentops.model import Catalog, CatalogEntry, Json, Template, TemplateInput
 from contentops.operations import catalog as operation
-from contentops.operations.catalog import CatalogChange, Pulled
+from contentops.operations.catalog import Pulled
 from contentops.reporting.layout import paint, table
 from contentops.reporting.plan_json import plain
 from contentops.sanitize import json_text, short, visible
