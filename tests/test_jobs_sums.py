@@ -16,8 +16,8 @@ from msgspec import Struct, structs
 from contentops.digest import digest_text
 from contentops.execution.primitives import iso
 from contentops.model import Desired, ItemId, Job, JobState, RequestId
-from contentops.model.jobs import assigned, fold_jobs
-from contentops.operations.plan import count_month, spent_this_month
+from contentops.model.jobs import assigned, count_month, fold_jobs
+from contentops.operations.plan import spent_this_month
 from contentops.reporting.spend import add_spends, count_spend
 from contentops.tokens import PaidTokens, TokenPrice
 from tests.clones import NOBODY, WHO, git

@@ -26,10 +26,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from contentops.errors import ContentopsError, InputError
 from contentops.model import ItemId, Job, JobState, OnEdit, Project, Record
-from contentops.model.jobs import fold_jobs
+from contentops.model.jobs import count_month, fold_jobs
 from contentops.model.records import UNDECIDED
 from contentops.operations import opening, state
-from contentops.operations.plan import count_month
 from contentops.state import jobs as files
 from tests.fakes.api import FakeApi, Generation, Killed, Stored
 from tests.fakes.clock import EPOCH, Timeline

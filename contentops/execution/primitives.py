@@ -25,9 +25,6 @@ from contentops.execution.limiter import JobSlot
 from contentops.loopback import is_loopback
 from contentops.model import Change, Finding, ItemId, Job, JobState, Json, KeptWords, Record, Result, Spec
 
-CLOCKS = 300.0
-"""Seconds by which the clock of a server may be behind ours."""
-
 # ---- Learns from polls how long jobs take on one server, and says when to poll a job next.
 
 KEEP = 50

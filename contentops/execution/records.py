@@ -8,10 +8,10 @@ from contentops.api.calls import Content, Failure, FailureKind
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.documents.files import ENGINE
-from contentops.execution.primitives import CLOCKS, Ended, Item, ItemState, Lost, SentJob, Text, iso
+from contentops.execution.primitives import Ended, Item, ItemState, Lost, SentJob, Text, iso
 from contentops.execution.run_context import Context
 from contentops.model import ItemId, Job, JobState, Record, Remote, RequestId, Result, Submit, request_id
-from contentops.model.records import seconds_of
+from contentops.model.records import CLOCKS, seconds_of
 from contentops.planning.sides import TRIES, is_edited_on_server, is_protected
 from contentops.state.codec import Drop, Forget
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct, structs
 from msgspec.json import encode
@@ -13,8 +14,21 @@ from contentops.digest import Digest
 from contentops.errors import plural, price
 from contentops.model.approval import Approval, ApprovalState
 from contentops.model.plan import AnyChange
-from contentops.model.records import OPEN, ItemId, Job, JobState, Json, Record, RequestId, State
-from contentops.tokens import TokenSum, add_money, add_sums
+from contentops.model.records import (
+    CLOCKS,
+    OPEN,
+    UNDECIDED,
+    ItemId,
+    Job,
+    JobState,
+    Json,
+    Record,
+    RequestId,
+    State,
+    seconds_of,
+)
+from contentops.model.settings import CountedMonth
+from contentops.tokens import TokenPrice, TokenSum, add_money, add_sums, exact_money
 
 # ---- How lines of jobs become one list, and which of these jobs are open.
 
@@ -232,6 +246,65 @@ def spent_words(paid: int, tokens: TokenSum, *, at_most: bool = False) -> str:
         return "an unknown number of tokens"
     words = [price(paid, paid, at_most=at_most)] if paid or not tokens.money else []
     return " and ".join((*words, *([money_words(tokens.money)] if tokens.money else [])))
+
+
+# ---- What was spent in a month.
+
+_AHEAD = timedelta(days=1)
+"""So much may the clocks of two machines differ."""
+
+
+def count_month(
+    jobs: Iterable[Job], now: datetime, timeout: float, price: TokenPrice | None, gaps: tuple[str, ...] = ()
+) -> CountedMonth:
+    """Sum the jobs of the month of `now`.
+
+    `timeout`: seconds in which a lost order may have been accepted; `price`: of tokens that came without one.
+    """
+    start = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    end = (start + timedelta(days=32)).replace(day=1)
+    counted = [job for job in jobs if _is_of_month(job, start.timestamp(), end.timestamp(), timeout)]
+    # A plan that goes on with them has their price as well.
+    unclear = [job for job in counted if job.state in UNDECIDED or job.state is JobState.RUNNING]
+    late = (end + _AHEAD).timestamp()
+    return CountedMonth(
+        month=f"{start:%Y-%m}",
+        credits=sum(job.cost for job in counted),
+        credits_unsure=sum(job.cost for job in counted if job.may_be_paid),
+        money=_sum(counted, price),
+        # A report counts the same money for the others.
+        money_unsure=_sum(
+            (job for job in counted if job.may_be_paid or job.tokens is None or job.tokens.price is None), price
+        ),
+        uncertain={job.request_id: job.cost for job in unclear},
+        uncertain_money={job.request_id: sum(_money(job, price).values()) for job in unclear},
+        ahead=sum((seconds_of(job.since) or 0) >= late for job in counted),
+        gaps=gaps,
+    )
+
+
+def _sum(jobs: Iterable[Job], price: TokenPrice | None) -> dict[str, str]:
+    return exact_money(dict(sorted(add_money(_money(job, price) for job in jobs).items())))
+
+
+def _is_of_month(job: Job, start: float, end: float, timeout: float) -> bool:
+    """Return whether a job was or may have been accepted in a month. A time that is unreadable or later counts."""
+    if job.state is JobState.NEVER:
+        return False
+    when = seconds_of(job.since)
+    if when is None:
+        return True
+    return when + timeout >= start and when - CLOCKS < end if job.may_be_paid else when >= start
+
+
+def _money(job: Job, price: TokenPrice | None) -> dict[str, int]:
+    """Return the cost of the tokens of a job, or its upper bound.
+
+    `price` is used if the job has no price.
+    """
+    tokens = job.tokens or job.bound
+    price = (tokens.price if tokens is not None else None) or price
+    return {price.currency: price.of(tokens)} if tokens is not None and price is not None else {}
 
 
 # ---- Whose jobs they are: of which environment, and of which item.

@@ -14,6 +14,10 @@ from msgspec import Meta, Struct, field
 from contentops.digest import NOTHING, Digest
 from contentops.tokens import PaidTokens
 
+CLOCKS = 300.0
+"""Seconds by which the clock of a server may be behind ours."""
+
+
 Json = Any
 """Any JSON value: None, bool, int, float, str, list or dict with string keys."""
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from msgspec import Struct, structs, to_builtins
@@ -18,7 +18,6 @@ from contentops.digest import Digest
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
 from contentops.errors import Diagnostic, InputError, OutputError, Severity, UsageError, did_you_mean
-from contentops.execution.primitives import CLOCKS
 from contentops.model import (
     NO_APPROVAL,
     ApprovalState,
@@ -26,8 +25,6 @@ from contentops.model import (
     CountedMonth,
     Desired,
     ItemId,
-    Job,
-    JobState,
     Json,
     MonthSpend,
     Plan,
@@ -39,9 +36,8 @@ from contentops.model import (
     State,
 )
 from contentops.model.desired import GraphItem, ItemGraph
-from contentops.model.jobs import fold_jobs
+from contentops.model.jobs import count_month, fold_jobs
 from contentops.model.plan_file import PlanFile
-from contentops.model.records import UNDECIDED, seconds_of
 from contentops.operations.opening import HERE, Runtime, has_ledger, jobs_by_environment, read_state
 from contentops.operations.refresh import refresh, remembered
 from contentops.operations.unchanged import AskedInputs, LastPlan
@@ -57,7 +53,6 @@ from contentops.reporting.next_change import brief_of
 from contentops.reporting.plan_json import plain
 from contentops.sections import bare, headings
 from contentops.state.state_dir import who_runs
-from contentops.tokens import TokenPrice, add_money, exact_money
 
 # ---- `plan`, `plan --check`, `status`, `show` and `check`: look at a project without changing it.
 
@@ -353,9 +348,6 @@ def known_ids(project: Project) -> set[str]:
 
 # ---- Count what all environments of a project have spent in the calendar month of the clock: a sum over their jobs.
 
-_AHEAD = timedelta(days=1)
-"""So much may the clocks of two machines differ."""
-
 
 def month_spend(workspace: Workspace) -> CountedMonth:
     """Count the month of the clock. Raises StateError."""
@@ -368,59 +360,6 @@ def month_spend(workspace: Workspace) -> CountedMonth:
         gaps = ("the ledger cannot be read",)
     now = datetime.fromtimestamp(workspace.runtime.wall(), UTC)
     return count_month(jobs, now, project.api.job_timeout, project.price, gaps)
-
-
-def count_month(
-    jobs: Iterable[Job], now: datetime, timeout: float, price: TokenPrice | None, gaps: tuple[str, ...] = ()
-) -> CountedMonth:
-    """Sum the jobs of the month of `now`.
-
-    `timeout`: seconds in which a lost order may have been accepted; `price`: of tokens that came without one.
-    """
-    start = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    end = (start + timedelta(days=32)).replace(day=1)
-    counted = [job for job in jobs if _is_of_month(job, start.timestamp(), end.timestamp(), timeout)]
-    # A plan that goes on with them has their price as well.
-    unclear = [job for job in counted if job.state in UNDECIDED or job.state is JobState.RUNNING]
-    late = (end + _AHEAD).timestamp()
-    return CountedMonth(
-        month=f"{start:%Y-%m}",
-        credits=sum(job.cost for job in counted),
-        credits_unsure=sum(job.cost for job in counted if job.may_be_paid),
-        money=_sum(counted, price),
-        # A report counts the same money for the others.
-        money_unsure=_sum(
-            (job for job in counted if job.may_be_paid or job.tokens is None or job.tokens.price is None), price
-        ),
-        uncertain={job.request_id: job.cost for job in unclear},
-        uncertain_money={job.request_id: sum(_money(job, price).values()) for job in unclear},
-        ahead=sum((seconds_of(job.since) or 0) >= late for job in counted),
-        gaps=gaps,
-    )
-
-
-def _sum(jobs: Iterable[Job], price: TokenPrice | None) -> dict[str, str]:
-    return exact_money(dict(sorted(add_money(_money(job, price) for job in jobs).items())))
-
-
-def _is_of_month(job: Job, start: float, end: float, timeout: float) -> bool:
-    """Return whether a job was or may have been accepted in a month. A time that is unreadable or later counts."""
-    if job.state is JobState.NEVER:
-        return False
-    when = seconds_of(job.since)
-    if when is None:
-        return True
-    return when + timeout >= start and when - CLOCKS < end if job.may_be_paid else when >= start
-
-
-def _money(job: Job, price: TokenPrice | None) -> dict[str, int]:
-    """Return the cost of the tokens of a job, or its upper bound.
-
-    `price` is used if the job has no price.
-    """
-    tokens = job.tokens or job.bound
-    price = (tokens.price if tokens is not None else None) or price
-    return {price.currency: price.of(tokens)} if tokens is not None and price is not None else {}
 
 
 def spent_this_month(project: Project, runtime: Runtime = HERE) -> MonthSpend | None:
