@@ -7,9 +7,10 @@ from contentops.model import Plan, Run
 from contentops.model.plan_file import check_seal, plan_file
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
-from contentops.operations.apply import ApplyOptions, Overrides
+from contentops.operations.apply import ApplyOptions
 from contentops.operations.plan_files import choice_in
 from contentops.operations.workspace import open_workspace
+from contentops.planning.guards import Overrides
 from contentops.planning.review import compare_file
 from contentops.planning.sides import Choice
 from tests.fakes.harness import Harness

@@ -13,10 +13,10 @@ from contentops.errors import Refused
 from contentops.execution.primitives import Stop
 from contentops.model import Action, Change, JobState, Plan, Run
 from contentops.model.plan_file import PlanFile, plan_file
-from contentops.operations.apply import Overrides
 from contentops.operations.spend import history
 from contentops.operations.state import resolve
 from contentops.operations.workspace import open_workspace
+from contentops.planning.guards import Overrides
 from contentops.planning.review import check_ceiling, compare_file
 from contentops.planning.sides import Choice
 from contentops.reporting.plan_markdown import plan_markdown

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from contentops.model import ItemId, JobState, OnEdit
-from contentops.operations.apply import Overrides
+from contentops.planning.guards import Overrides
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.harness import Harness, before, blog, results

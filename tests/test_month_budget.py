@@ -11,9 +11,9 @@ import pytest
 
 from contentops.errors import LockHeld, Refused
 from contentops.model import MonthSpend, Plan
-from contentops.operations.apply import Overrides
 from contentops.operations.plan import spent_this_month
 from contentops.operations.workspace import hold_lock
+from contentops.planning.guards import Overrides
 from contentops.reporting.summary import month_sentence
 from tests.clones import git
 from tests.fakes.api import FakeApi, on

@@ -11,7 +11,7 @@ import pytest
 from contentops.errors import InputError, Refused
 from contentops.model import OnEdit
 from contentops.model.plan_file import check_seal, plan_file
-from contentops.operations.apply import Overrides
+from contentops.planning.guards import Overrides
 from contentops.planning.review import check_ceiling
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.harness import Harness, results

@@ -46,7 +46,6 @@ from contentops.model import (
     Project,
     Publish,
     Reason,
-    Refusal,
     Result,
     RetryText,
     Run,
@@ -66,7 +65,7 @@ from contentops.operations.refresh import plan_after_looks
 from contentops.operations.runs import keep_report, keeping_events
 from contentops.operations.unchanged import AskedInputs, LastPlan, forget_plan
 from contentops.operations.workspace import Workspace, hold_lock, open_workspace, spending
-from contentops.planning.guards import approved
+from contentops.planning.guards import Overrides, check_guards, overridden
 from contentops.planning.plan import block_same, change_alone, declared_requests, submit_id, with_claims
 from contentops.planning.review import beyond, check_ceiling
 from contentops.planning.select import shard_in
@@ -220,14 +219,6 @@ NETWORK = (*GENERATING, Fetch, Save, Publish)
 """Steps that may need the server."""
 
 
-class Overrides(Struct, frozen=True, kw_only=True):
-    """Which guards a person overrides. `credits`: up to how many; a plan that costs more is refused in any case."""
-
-    credits: int | None = None
-    changes: bool = False
-    empty: bool = False
-
-
 class ApplyOptions(Struct, frozen=True, kw_only=True):
     """The options of an apply: what a person approved or reviewed before it, and when it ends early."""
 
@@ -280,7 +271,7 @@ def apply(
         watched = AskedInputs(gathered(workspace, choice))
         refused = functools.partial(_is_refused, project, options)
         inputs, plan = plan_after_looks(workspace, watched.inputs, options.reviewed, refused)
-        planned = structs.replace(plan, refusals=open_refusals(plan, options.overrides))
+        planned = overridden(plan, options.overrides)
         if planned.empty and not planned.refusals:
             workspace.store.checkpoint()
             if options.last is not None and options.reviewed is None:
@@ -336,37 +327,22 @@ def _sweep(workspace: Workspace) -> None:
 
 def _is_refused(project: Project, options: ApplyOptions, plan: Plan) -> bool:
     """Return whether a guard or a review refuses a plan, so that the server need not be asked for it."""
-    if open_refusals(plan, options.overrides):
-        return True
     try:
-        if options.is_bound:
-            check_ceiling(plan, project.guards, options.ceiling)
+        _check_refusals(project, options, overridden(plan, options.overrides))
     except Refused:
         return True
     return False
 
 
-def open_refusals(plan: Plan, overrides: Overrides) -> tuple[Refusal, ...]:
-    """Return the refusals that no flag overrides, and that of `--approve-credits` itself."""
-    too_dear = approved(plan, overrides.credits)
-    is_approved = overrides.credits is not None and too_dear is None
-    overridden = {"changed-ratio": overrides.changes, "empty": overrides.empty}
-    overridden |= dict.fromkeys(("budget-credits", "budget-items", "budget-month", "budget-unknown"), is_approved)
-    remaining = (refusal for refusal in plan.refusals if not overridden.get(refusal.guard))
-    return (*remaining, *([too_dear] if too_dear else []))
+def _check_refusals(project: Project, options: ApplyOptions, plan: Plan) -> None:
+    if options.is_bound:
+        check_ceiling(plan, project.guards, options.ceiling)
+    check_guards(plan)
 
 
 def check_allowed(project: Project, plan: Plan, options: ApplyOptions, runtime: Runtime) -> None:
     """Raise Refused for a guard, a review that allows less, or a lock in Git LFS, and what `check_waiting` raises."""
-    if options.is_bound:
-        check_ceiling(plan, project.guards, options.ceiling)
-    if plan.refusals:
-        message = "apply refuses this plan: " + "; ".join(refusal.message for refusal in plan.refusals)
-        flags = dict.fromkeys(refusal.flag for refusal in plan.refusals if refusal.flag)
-        # A flag beside a refusal that has none would only be refused again.
-        is_open = all(refusal.flag for refusal in plan.refusals)
-        hint = f"if that is meant: {', '.join(f'`{flag}`' for flag in flags)}" if is_open else ""
-        raise Refused(message, code=plan.refusals[0].guard, hint=hint)
+    _check_refusals(project, options, plan)
     if plan.submits_worst:
         # Only lock and jobs keep in git what was paid for.
         refuse_unfit_lock(project.root, project.environment, ignored=False)

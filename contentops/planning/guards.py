@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from contentops.errors import plural, price
+from msgspec import Struct, structs
+
+from contentops.errors import Refused, plural, price
 from contentops.model import (
     Action,
     Change,
@@ -48,13 +50,37 @@ def review(plan: Plan, limit: int) -> Refusal | None:
     return Refusal(guard="review-credits", message=message, flag=f"--max-credits {most}") if most > limit else None
 
 
-def approved(plan: Plan, limit: int | None) -> Refusal | None:
-    """Return the refusal of a plan that costs more credits than `limit`, which a person approved; None: no limit."""
-    most = plan.credits_worst
-    if limit is None or most <= limit:
-        return None
-    message = f"it costs {cost_words(plan.changes)}, and {limit} were approved"
-    return Refusal(guard="approved-credits", message=message, flag=_approval(most))
+class Overrides(Struct, frozen=True, kw_only=True):
+    """Which guards a person overrides. `credits`: up to how many; a plan that costs more is refused in any case."""
+
+    credits: int | None = None
+    changes: bool = False
+    empty: bool = False
+
+
+def overridden(plan: Plan, overrides: Overrides) -> Plan:
+    """Return the plan with the refusals that are not overridden, and that of `--approve-credits` itself."""
+    most, limit = plan.credits_worst, overrides.credits
+    is_approved = limit is not None and most <= limit
+    allowed = {"changed-ratio": overrides.changes, "empty": overrides.empty}
+    allowed |= dict.fromkeys(("budget-credits", "budget-items", "budget-month", "budget-unknown"), is_approved)
+    remaining = [refusal for refusal in plan.refusals if not allowed.get(refusal.guard)]
+    if limit is not None and not is_approved:
+        message = f"it costs {cost_words(plan.changes)}, and {limit} were approved"
+        remaining.append(Refusal(guard="approved-credits", message=message, flag=_approval(most)))
+    return structs.replace(plan, refusals=tuple(remaining))
+
+
+def check_guards(plan: Plan) -> None:
+    """Raise Refused if a guard refuses the plan, with the flags that override all of them, if there are such."""
+    if not plan.refusals:
+        return
+    message = "apply refuses this plan: " + "; ".join(refusal.message for refusal in plan.refusals)
+    flags = dict.fromkeys(refusal.flag for refusal in plan.refusals if refusal.flag)
+    # A flag beside a refusal that has none would only be refused again.
+    is_open = all(refusal.flag for refusal in plan.refusals)
+    hint = f"if that is meant: {', '.join(f'`{flag}`' for flag in flags)}" if is_open else ""
+    raise Refused(message, code=plan.refusals[0].guard, hint=hint)
 
 
 def _approval(most: int) -> str:

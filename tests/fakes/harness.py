@@ -28,9 +28,10 @@ from contentops.operations import adopt as adoption
 from contentops.operations import apply as apply_operation
 from contentops.operations import opening
 from contentops.operations import plan as plan_operation
-from contentops.operations.apply import ApplyOptions, Overrides
+from contentops.operations.apply import ApplyOptions
 from contentops.operations.opening import Runtime
 from contentops.operations.refresh import PulledItem
+from contentops.planning.guards import Overrides
 from contentops.planning.sides import Choice
 from contentops.state.cache import Cache
 from tests.fakes.api import FakeApi, Killed

@@ -88,7 +88,8 @@ def command(
     if plain and (plan := last.recall()) is not None and not plan.refusals:
         return finish(plan, None, Confirmation(lambda: None, yes=yes, as_json=session.as_json), lambda _: "")
     from contentops.cli.carry_out import carry_out
-    from contentops.operations.apply import ApplyOptions, Overrides
+    from contentops.operations.apply import ApplyOptions
+    from contentops.planning.guards import Overrides
 
     overrides = Overrides(credits=approve_credits, changes=approve_changes, empty=approve_empty)
     options = ApplyOptions(overrides=overrides, deadline=deadline, last=last)
@@ -188,8 +189,9 @@ def regenerate(
     the service may refuse it.
     """
     from contentops.cli.carry_out import carry_out
-    from contentops.operations.apply import ApplyOptions, Overrides
+    from contentops.operations.apply import ApplyOptions
     from contentops.operations.plan import section
+    from contentops.planning.guards import Overrides
 
     if not heading:
         whole = command_line("apply", session.option(), [f"--replace {shlex.quote(item)}"])
