@@ -11,17 +11,16 @@ from pathlib import Path
 from typing import Final, TextIO
 
 import msgspec
-from msgspec import Struct, structs
 
 from contentops.atomic_io import PRIVATE, read_file
 from contentops.documents.folders import Tree
 from contentops.errors import ContentopsError, LockHeld, StateError
 from contentops.execution.primitives import Stop, iso
 from contentops.json_reader import DeepJson, decode_json
-from contentops.model import Event, Plan, Project, Result
+from contentops.model import Event, Plan, Project
 from contentops.model.run import KeptReport
 from contentops.operations.opening import Runtime
-from contentops.reporting.run import Progress, event_json
+from contentops.reporting.run import LiveRun, Progress, event_json
 from contentops.sanitize import json_text
 from contentops.state import state_dir
 from contentops.state.state_dir import FOLDER, make_folder
@@ -95,48 +94,8 @@ class BackgroundRunner:
 
 # ---- The events of the last run, kept in `.contentops`, so that a page shows a run wherever it was started.
 
-_SHOWN: Final = 200
-"""Items of a run that are listed."""
 _FIRST: Final = 4096
 """Bytes of the first line that are compared."""
-_ORDER: Final = ("failed", "blocked", "unknown", "late", "stopped", "running", "waiting", "pending", "done")
-_RANK: Final = {state: rank for rank, state in enumerate(_ORDER)}
-
-
-class RunItem(Struct, frozen=True, kw_only=True):
-    """An item of a run. `state`: a `Result`, `running`, `waiting`, or `stopped`: the run was killed meanwhile."""
-
-    id: str
-    state: str
-    words: str = ""
-    """What it does, waits for, or why it failed."""
-    credits: int = 0
-
-
-class LiveRun(Struct, frozen=True, kw_only=True):
-    """The last run, as far as its events describe it."""
-
-    who: str = ""
-    plan: str = ""
-    started_at: str = ""
-    last_at: str = ""
-    """The time of its last event."""
-    working: bool = False
-    """Whether it goes on: a process that was killed says no end."""
-    ended: bool = False
-    """Whether it came to its end."""
-    error: str = ""
-    """Why it stopped early, or empty."""
-    total: int = 0
-    finished: int = 0
-    counts: str = ""
-    """`3 of 20 done, 1 failed, 5 running, 12 credits`."""
-    waits: str = ""
-    """What the run waits for, or empty."""
-    items: tuple[RunItem, ...] = ()
-    """Failed ones first, then running, waiting and finished ones."""
-    more: int = 0
-    """Items that are not listed."""
 
 
 class EventFile:
@@ -219,9 +178,6 @@ class RunReader:
     def _start_over(self) -> None:
         self._at = 0
         self._progress = Progress(silent=True)
-        self._done: dict[str, RunItem] = {}
-        self._run = LiveRun()
-        """What the events say of the run as a whole."""
 
     def read(self, project: Project) -> LiveRun | None:
         """Return the last run of this environment, or the command that works now; None: there is neither."""
@@ -236,10 +192,10 @@ class RunReader:
             except OSError as error:
                 raise StateError(f"the events of the last run cannot be read: {error.strerror or error}") from error
             runs = bool(state_dir.who_runs(Path(project.root), project.environment))
-            if runs and (not self._first or self._run.ended):
+            if runs and (not self._first or self._progress.run.ended):
                 # It has no events yet: those that are there are of a run before it.
                 return LiveRun(working=True, counts="it has begun with no item yet")
-            return self._seen(runs=runs) if self._first else None
+            return self._progress.live(goes_on=runs) if self._first else None
 
     def running(self, project: Project) -> LiveRun | None:
         """Return the apply of this environment that goes on now; None: there is none."""
@@ -261,44 +217,7 @@ class RunReader:
         self._at += len(whole)
         for line in whole.splitlines():
             with contextlib.suppress(msgspec.MsgspecError, DeepJson):
-                self._take(decode_json(line, Event))
-
-    def _take(self, event: Event) -> None:
-        self._progress.take(event)
-        self._run = structs.replace(self._run, last_at=event.at)
-        said = {key: str(value) for key, value in event.data.items()}
-        if event.kind == "run-planned":
-            who, plan = said.get("who", ""), said.get("plan", "")
-            self._run = structs.replace(self._run, who=who, plan=plan, started_at=event.at)
-        elif event.kind == "run-ended":
-            self._run = structs.replace(self._run, ended=True, error=said.get("error", ""))
-        elif event.kind == "item-done":
-            state, credits_ = said.get("result", Result.DONE.value), event.data.get("credits")
-            self._done[event.item] = RunItem(
-                id=event.item,
-                state=state,
-                words=said.get("error", ""),
-                credits=credits_ if isinstance(credits_, int) else 0,
-            )
-
-    def _seen(self, *, runs: bool) -> LiveRun:
-        working = runs and not self._run.ended
-        was_killed = not (working or self._run.ended)
-        items = [*self._done.values()]
-        for id_, active in self._progress.active.items():
-            state = "stopped" if was_killed else "waiting" if active.waits else "running"
-            items.append(RunItem(id=id_, state=state, words="" if was_killed else active.words()))
-        items.sort(key=lambda item: (_RANK.get(item.state, 0), item.id))
-        return structs.replace(
-            self._run,
-            working=working,
-            total=self._progress.total,
-            finished=sum(item.state not in {"running", "waiting", "pending", "stopped"} for item in items),
-            counts=self._progress.counts(was_killed=was_killed),
-            waits=self._progress.waits if working else "",
-            items=tuple(items[:_SHOWN]),
-            more=max(self._progress.total - min(len(items), _SHOWN), 0),
-        )
+                self._progress.take(decode_json(line, Event))
 
 
 # ---- Keep and read the reports of the runs of this machine, in `.contentops/runs/`.

@@ -26,11 +26,12 @@ from contentops.model.approval import NOTE_LIMIT
 from contentops.model.jobs import money_words
 from contentops.operations.opening import Runtime
 from contentops.operations.review import Review, ReviewItem
-from contentops.operations.runs import BackgroundRunner, LiveRun, RunReader
+from contentops.operations.runs import BackgroundRunner, RunReader
 from contentops.pages.badges import CHECKS, badges, kinds_of_checks
 from contentops.reporting import spend, summary
 from contentops.reporting.next_change import next_change, value_diff
 from contentops.reporting.plan_text import note_line
+from contentops.reporting.run import LiveRun
 from contentops.reporting.spend import approved_text, last_months, sure_text
 from contentops.reporting.summary import cause_groups, command
 from contentops.sanitize import one_line, visible

@@ -28,7 +28,6 @@ from contentops.operations.approving import is_about
 from contentops.operations.commit import CommitContents, CommitOptions, contents
 from contentops.operations.plan import spent_this_month
 from contentops.operations.review import ReviewDay, ReviewItem, ReviewState, Snapshot, review_day
-from contentops.operations.runs import LiveRun
 from contentops.operations.spend import Spending, in_all_environments, spending
 from contentops.operations.texts import (
     DraftKind,
@@ -51,6 +50,7 @@ from contentops.planning.guards import generation_words
 from contentops.planning.sources import stage_coming
 from contentops.reporting.next_change import Brief, NextChange, brief_of, next_change, value_words
 from contentops.reporting.prose import Notes, ProsePart, SideRow, changed_words, prose, side_rows
+from contentops.reporting.run import LiveRun
 from contentops.reporting.spend import on_day
 from contentops.sections import headings
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from msgspec import convert, structs
+from msgspec import Struct, convert, structs
 
 from contentops.errors import ExitCode, plural, worst
 from contentops.model import Action, Event, Json, Level, Outcome, Plan, Result, Run
@@ -360,9 +360,49 @@ _WAITS = {
 """What an item or a run waits for: the word of an event, and the words for a person."""
 _STEPS = {"poll": "generating"}
 """What a step is called for a person, where its own name says little."""
+_FOLLOWED = 200
+"""Items of a run that are listed."""
+_ORDER = ("failed", "blocked", "unknown", "late", "stopped", "running", "waiting", "pending", "done")
+_RANK = {state: rank for rank, state in enumerate(_ORDER)}
 _NOT_COUNTED = frozenset({"done", "pending"})
 _STYLES = {"done": "add", **{result.value: style for result, (_, style) in _SIGNS.items()}}
 _DECIMAL = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
+
+
+class RunItem(Struct, frozen=True, kw_only=True):
+    """An item of a run. `state`: a `Result`, `running`, `waiting`, or `stopped`: the run was killed meanwhile."""
+
+    id: str
+    state: str
+    words: str = ""
+    """What it does, waits for, or why it failed."""
+    credits: int = 0
+
+
+class LiveRun(Struct, frozen=True, kw_only=True):
+    """The last run, as far as its events describe it."""
+
+    who: str = ""
+    plan: str = ""
+    started_at: str = ""
+    last_at: str = ""
+    """The time of its last event."""
+    working: bool = False
+    """Whether it goes on: a process that was killed says no end."""
+    ended: bool = False
+    """Whether it came to its end."""
+    error: str = ""
+    """Why it stopped early, or empty."""
+    total: int = 0
+    finished: int = 0
+    counts: str = ""
+    """`3 of 20 done, 1 failed, 5 running, 12 credits`."""
+    waits: str = ""
+    """What the run waits for, or empty."""
+    items: tuple[RunItem, ...] = ()
+    """Failed ones first, then running, waiting and finished ones."""
+    more: int = 0
+    """Items that are not listed."""
 
 
 @dataclass(slots=True)
@@ -398,8 +438,10 @@ class Progress:
     active: dict[str, Active] = field(default_factory=dict)
     done: Counter[str] = field(default_factory=Counter)
     """Items by result."""
-    results: dict[str, str] = field(default_factory=dict)
+    results: dict[str, RunItem] = field(default_factory=dict)
     """The last result of each item. An item ends twice if its front matter follows a text that comes later."""
+    run: LiveRun = field(default_factory=LiveRun)
+    """What the events say of the run as a whole."""
     waits: str = ""
     """What the run waits for, or empty."""
     silent: bool = False
@@ -410,6 +452,7 @@ class Progress:
 
     def take(self, event: Event) -> tuple[str, ...]:
         """Take an event in; return the lines that a log shows for it, the totals at least every 30 s."""
+        self.run = structs.replace(self.run, last_at=event.at)
         reader = _READERS.get(event.kind)
         lines = reader(self, event) if reader else ()
         at = seconds_of(event.at)
@@ -454,8 +497,39 @@ class Progress:
         """Return how many items have a result."""
         return self.done.total() - self.done["pending"]
 
+    def live(self, *, goes_on: bool) -> LiveRun:
+        """Return the run as its events describe it; `goes_on`: its process works."""
+        working = goes_on and not self.run.ended
+        was_killed = not (working or self.run.ended)
+        items = [*self.results.values()]
+        for id_, active in self.active.items():
+            state = "stopped" if was_killed else "waiting" if active.waits else "running"
+            items.append(RunItem(id=id_, state=state, words="" if was_killed else active.words()))
+        items.sort(key=lambda item: (_RANK.get(item.state, 0), item.id))
+        return structs.replace(
+            self.run,
+            working=working,
+            total=self.total,
+            finished=self.finished(),
+            counts=self.counts(was_killed=was_killed),
+            waits=self.waits if working else "",
+            items=tuple(items[:_FOLLOWED]),
+            more=max(self.total - min(len(items), _FOLLOWED), 0),
+        )
+
 
 # --- one reader per kind of event --------------------------------------------------------------------------
+
+
+def _run_planned(progress: Progress, event: Event) -> tuple[str, ...]:
+    who, plan = (str(event.data.get(name, "")) for name in ("who", "plan"))
+    progress.run = structs.replace(progress.run, who=who, plan=plan, started_at=event.at)
+    return ()
+
+
+def _run_ended(progress: Progress, event: Event) -> tuple[str, ...]:
+    progress.run = structs.replace(progress.run, ended=True, error=str(event.data.get("error", "")))
+    return ()
 
 
 def _run_started(progress: Progress, event: Event) -> tuple[str, ...]:
@@ -518,10 +592,12 @@ def _item_done(progress: Progress, event: Event) -> tuple[str, ...]:
     result = _text(event, "result") or "done"
     spent = _whole(event, "credits")
     progress.active.pop(event.item, None)
-    before = progress.results.get(event.item, "pending")
-    if event.item in progress.results:
+    last = progress.results.get(event.item)
+    before = "pending" if last is None else last.state
+    if last is not None:
         progress.done[before] -= 1
-    progress.results[event.item] = result
+    words = str(event.data.get("error", ""))
+    progress.results[event.item] = RunItem(id=event.item, state=result, words=words, credits=spent)
     progress.done[result] += 1
     progress.credits += spent
     money = event.data.get("money")
@@ -549,6 +625,8 @@ def _note(_progress: Progress, event: Event) -> tuple[str, ...]:
 
 
 _READERS = {
+    "run-planned": _run_planned,
+    "run-ended": _run_ended,
     "run-started": _run_started,
     "item-started": _item_started,
     "step-started": _step_started,
