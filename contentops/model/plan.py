@@ -498,28 +498,16 @@ class Writer(Struct, frozen=True, kw_only=True):
     ]
 
 
-class PlanHead(Struct, frozen=True, kw_only=True):
-    """What a plan says besides its changes, also if it has none."""
+class PlanFacts(Struct, frozen=True, kw_only=True):
+    """The common part of a plan and a plan file, with the sums over their changes."""
 
     project: Annotated[str, Meta(description="The project's name.")]
     environment: Annotated[str, Meta(description="The environment, or empty.")]
     server: Annotated[str, Meta(description="Scheme, host and port, or `local`.")]
-    budget: Annotated[Budget, Meta(description="Limits of what applies spend.")] = NO_BUDGET
-    lineage: Annotated[str, Meta(description="Identifies the state the plan starts from.")]
-    notes: Annotated[tuple[Note, ...], Meta(description="Notes that are not changes.")] = ()
-    refusals: Annotated[tuple[Refusal, ...], Meta(description="The guards that would refuse an apply.")] = ()
-    findings: Annotated[tuple[Diagnostic, ...], Meta(description="Warnings and notes about the manifests.")] = field(
-        name="diagnostics", default=()
-    )
-    id: Annotated[str, Meta(description="The digest of its changes; records name the plan by it.")] = ""
-
-
-class PlanFacts(PlanHead, frozen=True, kw_only=True):
-    """The common part of a plan and a plan file, with the sums over their changes."""
-
     writer: Annotated[
         Writer | None, Meta(description="The model of the settings that writes the texts; absent without one.")
     ] = None
+    budget: Annotated[Budget, Meta(description="Limits of what applies spend.")] = NO_BUDGET
     spent: Annotated[
         MonthSpend | None,
         Meta(
@@ -527,7 +515,14 @@ class PlanFacts(PlanHead, frozen=True, kw_only=True):
             "costs nothing."
         ),
     ] = None
+    lineage: Annotated[str, Meta(description="Identifies the state the plan starts from.")]
     changes: Annotated[tuple[AnyChange, ...], Meta(description="Sorted by id, without items that are up to date.")] = ()
+    notes: Annotated[tuple[Note, ...], Meta(description="Notes that are not changes.")] = ()
+    refusals: Annotated[tuple[Refusal, ...], Meta(description="The guards that would refuse an apply.")] = ()
+    findings: Annotated[tuple[Diagnostic, ...], Meta(description="Warnings and notes about the manifests.")] = field(
+        name="diagnostics", default=()
+    )
+    id: Annotated[str, Meta(description="The digest of its changes; records name the plan by it.")] = ""
     approves: Annotated[
         tuple[TextInReview, ...],
         Meta(description="Changed texts of a pull request that wait for approval; absent: none."),

@@ -18,7 +18,7 @@ import operator
 import os
 import stat
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -26,17 +26,16 @@ from msgspec import Struct, structs
 
 from contentops import __version__
 from contentops.atomic_io import PRIVATE, TRUSTED_AFTER, read_file, replace
-from contentops.errors import ContentopsError
+from contentops.errors import ContentopsError, Diagnostic
 from contentops.manifests.root import find_root
-from contentops.model import PROJECT_FILE, ApprovalState, Plan, Project
-from contentops.model.plan import PlanHead
+from contentops.model import PROJECT_FILE, ApprovalState, Budget, Note, Plan, Project, Refusal
 from contentops.state import state_dir
 
 if TYPE_CHECKING:
     from contentops.operations.workspace import Workspace
     from contentops.planning.sides import PlanInputs
 
-FORMAT: Final = 4
+FORMAT: Final = 3
 """Raised with the format of the copy; the version of contentops counts too."""
 _stamp: Final = operator.attrgetter("st_mode", "st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
 _NUMBERS: Final = 6
@@ -56,12 +55,21 @@ class Asked(Struct, frozen=True, kw_only=True):
     """Whether `CONTENTOPS_LEDGER` is set; its value may have a password, which is kept nowhere."""
 
 
-class _Said(PlanHead, frozen=True, kw_only=True):
+class _Said(Struct, frozen=True, kw_only=True):
     """A plan without changes; the fields are those of `Plan`."""
 
+    project: str
+    environment: str
+    server: str
+    budget: Budget | None
+    lineage: str
+    notes: tuple[Note, ...]
+    refusals: tuple[Refusal, ...]
     unchanged: int
+    findings: tuple[Diagnostic, ...]
+    id: str
     beside_default: bool = False
-    approvals: Mapping[ApprovalState, int] = {}
+    approvals: dict[ApprovalState, int] = {}
 
 
 class _Image(Struct, frozen=True, kw_only=True):
