@@ -167,6 +167,14 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
         said = self.of_text(text)
         return said[-1].verdict if said and said[-1].verdict is not Verdict.WITHDRAWN else None
 
+    def has(self, line: Approval) -> bool:
+        """Return whether a verdict changes nothing: it counts already, with this note or without one."""
+        counts = self.last(line.text)
+        if counts is None or counts is not line.verdict:
+            return counts is None and line.verdict is Verdict.WITHDRAWN
+        said = (one for one in self.of_text(line.text) if (one.person, one.verdict) == (line.person, line.verdict))
+        return any(line.note in ("", one.note) for one in said)
+
     def is_approved(self, text: Digest) -> bool:
         """Return whether the latest verdict on the text is an approval."""
         return self.last(text) is Verdict.APPROVED

@@ -599,13 +599,10 @@ def apply_part(
             raise Refused(message, code="plan-changed", hint="look at the price again")
         return True
 
-    def ignore(_: Event) -> None:
-        """Ignore an event: the page reads the events that every apply stores."""
-
     part = _with_heading(project, part)
     options = ApplyOptions(stop=stop, inputs={"variables": [], "page": part.action.value, "item": part.item})
-    emit: Callable[[Event], None] = ignore
-    return apply(project, part.choice(), options, confirm=confirm, emit=emit, runtime=runtime)
+    # The page reads the events that every apply stores.
+    return apply(project, part.choice(), options, confirm=confirm, emit=lambda _: None, runtime=runtime)
 
 
 def _with_heading(project: Project, part: PlanPart) -> PlanPart:

@@ -120,7 +120,7 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
                 source=decision.source,
             )
             _refuse_past(line, before)
-            known.append(item.id) if _says_no_more(line, before) else lines.append(line)
+            known.append(item.id) if before.has(line) else lines.append(line)
         recorded = approvals.record(Path(project.root), runtime.disk, lines)
         _keep_words(project, with_text)
     skipped = tuple(item.id for item in items if item not in with_text)
@@ -214,15 +214,6 @@ def _left_for_later(inputs: PlanInputs, items: Iterable[Candidate], run: Run | N
     ]
     shown = ", ".join(busy[:_SHOWN]) + (f" and {len(busy) - _SHOWN:,} more" if len(busy) > _SHOWN else "")
     return f"other changes of {shown} are planned; the front matter follows with `contentops apply`" if busy else ""
-
-
-def _says_no_more(new: Approval, before: Approvals) -> bool:
-    """Return whether a verdict changes nothing: it counts already, and the person said it with this note, or any."""
-    counts = before.last(new.text)
-    if counts is None or counts is not new.verdict:
-        return counts is None and new.verdict is Verdict.WITHDRAWN
-    said = (one for one in before.of_text(new.text) if (one.person, one.verdict) == (new.person, new.verdict))
-    return any(new.note in ("", one.note) for one in said)
 
 
 def _refuse_past(line: Approval, before: Approvals) -> None:
@@ -354,7 +345,8 @@ def record_merged(project: Project, *, pause: Callable[[float], None], runtime: 
     with hold_lock(project, runtime):
         with open_workspace(project, runtime) as workspace:
             inputs = workspace.plan_inputs(Choice())
-            if not _asks_for_approvals(inputs):
+            stated = any(spec.approval != NO_APPROVAL for spec in inputs.specs.values())
+            if not (stated or inputs.approvals.lines or project.disclosure is not None):
                 return MergedApprovals(asked=False)
             texts = dict(_texts(inputs))
         clone = open_clone(project.root, environ, push=False, patience=PATIENCE)
@@ -375,12 +367,6 @@ class _ItemText(NamedTuple):
     needs_note: bool
     refused: str
     """Why no review of a pull request approves it, in words; empty: one does."""
-
-
-def _asks_for_approvals(inputs: PlanInputs) -> bool:
-    """Return whether anything in the project depends on approvals."""
-    stated = any(spec.approval != NO_APPROVAL for spec in inputs.specs.values())
-    return stated or bool(inputs.approvals.lines) or inputs.project.disclosure is not None
 
 
 def _texts(inputs: PlanInputs) -> Iterator[tuple[str, _ItemText]]:

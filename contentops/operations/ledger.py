@@ -68,18 +68,17 @@ def reading(project: Project, store: StateStore, runtime: Runtime) -> Iterator[O
             session = closing.enter_context(LedgerSession(url, name="contentops plan", patience=0))
             ledger = ReadLedger(session, _scope(project, store), _all(jobs_by_environment(project, store.state)))
         except (LedgerAway, Refused) as error:
-            opened = OpenedLedger(warnings=(_unread(error),))
+            message, hint = (
+                f"{error.message}; this shows only the lock and the files",
+                "the work of other machines is missing",
+            )
+            hint = f"{error.hint}; {hint}" if isinstance(error, Refused) else hint
+            unread = Diagnostic(code=error.code, message=message, severity=Severity.WARNING, hint=hint)
+            opened = OpenedLedger(warnings=(unread,))
         else:
             store.see_jobs(ledger.lacking)
             opened = OpenedLedger(ledger)
         yield opened
-
-
-def _unread(error: LedgerAway | Refused) -> Diagnostic:
-    message = f"{error.message}; this shows only the lock and the files"
-    hint = "the work of other machines is missing"
-    hint = f"{error.hint}; {hint}" if isinstance(error, Refused) else hint
-    return Diagnostic(code=error.code, message=message, severity=Severity.WARNING, hint=hint)
 
 
 @contextlib.contextmanager
@@ -91,7 +90,13 @@ def working(project: Project, store: StateStore, runtime: Runtime, shard: str = 
     Raises LockHeld if another one does, Refused if the ledger is not trusted, StateError if it cannot be used.
     """
     scope, known = _scope(project, store), jobs_by_environment(project, store.state)
-    with _applying(project, scope, runtime, shard) as runner:
+    url, stopped = address(project, runtime), runtime.stopped
+    with LedgerSession(
+        url, name="contentops apply", patience=runtime.patience, stopped=stopped, until=runtime.until
+    ) as session:
+        runner = Runner(session, page=run_page(runtime.environ))
+        # It is the only one of its project and environment, or of its shard.
+        lock_apply(runner, scope, shard)
         ledger = ProjectLedger(runner, scope, _all(known))
         store.see_jobs(ledger.lacking)
         ledger.fill(known | {project.environment: store.state.jobs})
@@ -118,18 +123,6 @@ def limiting(project: Project, key: str, runtime: Runtime) -> Iterator[SharedLim
             session = closing.enter_context(LedgerSession(url, patience=0, stopped=runtime.stopped))
             limiter = SharedLimiter(session, account_of(project.api, key), project.api.requests_per_minute)
         yield limiter
-
-
-@contextlib.contextmanager
-def _applying(project: Project, scope: LedgerScope, runtime: Runtime, shard: str) -> Iterator[Runner]:
-    """Open a runner that may apply, as the only one of its project and environment, or of its shard."""
-    url = address(project, runtime)
-    with LedgerSession(
-        url, name="contentops apply", patience=runtime.patience, stopped=runtime.stopped, until=runtime.until
-    ) as session:
-        runner = Runner(session, page=run_page(runtime.environ))
-        lock_apply(runner, scope, shard)
-        yield runner
 
 
 def _scope(project: Project, store: StateStore) -> LedgerScope:

@@ -161,16 +161,6 @@ def committed_environments(project: Project) -> list[str]:
     return [name for name in sorted(names) if any(file.exists() for file in files[name])]
 
 
-def kept_environments(folders: Iterable[Path]) -> set[str]:
-    """Return the environments of the copies of jobs in these folders, declared or not."""
-    names = {
-        path.name.removeprefix("jobs").removesuffix(".jsonl")[1:]
-        for each in folders
-        for path in each.glob("jobs*.jsonl")
-    }
-    return {name for name in names if not name or _NAME.fullmatch(name)}
-
-
 # ---- Name a project before it has a lock: the same in every clone, and different in other repositories.
 
 
@@ -259,7 +249,9 @@ def known_environments(project: Project) -> list[str]:
     # Projects in one repository share the folder above: only the lineage says whose file it is.
     folder = kept_file(root, "", "x", disk).parent
     folders = [folder] if folder.name != "x" else [*folder.parent.glob("*/")]
-    if others := kept_environments(folders) - found:
+    copies = (path.name for each in folders for path in each.glob("jobs*.jsonl"))
+    names = {name.removeprefix("jobs").removesuffix(".jsonl")[1:] for name in copies}
+    if others := {name for name in names if not name or _NAME.fullmatch(name)} - found:
         lineage = first_lineage(project)
         found |= {name for name in others if kept_file(root, name, lineage, disk).exists()}
     return sorted(found)

@@ -341,11 +341,6 @@ def recorded(project: Project, item: str) -> tuple[State, Record]:
     raise UsageError(message, code="not-generated", hint="`contentops apply` generates it")
 
 
-def known_ids(project: Project) -> set[str]:
-    """Return the ids of all items of manifests and lock. Raises InputError, StateError."""
-    return {*read_state(project).records, *specs_by_id(validate(project))}
-
-
 # ---- Count what all environments of a project have spent in the calendar month of the clock: a sum over their jobs.
 
 

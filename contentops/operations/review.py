@@ -54,7 +54,7 @@ from contentops.operations.commit import CommitReport, pull_request_page
 from contentops.operations.opening import HERE, Runtime
 from contentops.operations.plan import gathered_or_recorded
 from contentops.operations.runs import kept_reports
-from contentops.operations.spend import KnownHistory, PaidEnvironments, renamed
+from contentops.operations.spend import KnownHistory, PaidEnvironments
 from contentops.operations.unchanged import (
     are_trusted,
     kept_jobs,
@@ -384,8 +384,10 @@ def _snapshot(
     checked = checked_items(project, items, inputs, similar, commands=False, kept=kept.findings)
     findings = {file.item: file.findings for file in checked.files if file.findings}
     desired = None if errors else workspace.desired
-    own = renamed(state, inputs)
-    environments = kept.paid.get("", (workspace.store, own), lambda: PaidEnvironments(project, own))
+    records = inputs.records
+    environments = kept.paid.get(
+        "", (workspace.store, state, records), lambda: PaidEnvironments(project, state, records)
+    )
     jobs = environments.jobs[project.environment]
 
     def seen(item: Candidate) -> ReviewItem:
@@ -428,10 +430,11 @@ def _item(item: Candidate, inputs: PlanInputs) -> ReviewItem:
     has_text = bool(file.body) and not file.problem
     text, asked = text_digest(file.title, file.body), record.request if record is not None else {}
     ids = ids_of(inputs, item.id, record)
+    declared = spec.metadata.get("title") if spec is not None else None
     return ReviewItem(
         id=item.id,
         ids=ids,
-        title=_title(item, file),
+        title=file.title or (record.title if record is not None else "") or str(declared or item.id),
         state=_state(item, has_text=has_text),
         approval=item.approval,
         word=item.word.value,
@@ -459,13 +462,6 @@ def _counted(body: str) -> tuple[int, str]:
 def fold(text: str) -> str:
     """Return text as a search compares it: in small letters, on one line, without signs for emphasis and code."""
     return " ".join(text.replace("*", "").replace("`", "").casefold().split())
-
-
-def _title(item: Candidate, file: Observed) -> str:
-    """Return the title of the text, else the one that is declared, else the id."""
-    declared = item.spec.metadata.get("title") if item.spec is not None else None
-    recorded = item.record.title if item.record is not None else ""
-    return file.title or recorded or (str(declared) if declared else item.id)
 
 
 def _state(item: Candidate, *, has_text: bool) -> ReviewState:
@@ -565,7 +561,9 @@ def _summary(
 ) -> Mapping[str, Json]:
     project, said = snapshot.project, dict[Verdict, list[Json]]()
     for line, item in day.verdicts:
-        said.setdefault(line.verdict, []).append(_named(line, item))
+        title, file = (item.title, item.output) if item is not None else ("", "")
+        about: Json = {"id": line.item, "title": title, "file": file, "note": line.note, "at": line.at}
+        said.setdefault(line.verdict, []).append(about)
     waiting = {"to_read": snapshot.to_read, "to_choose": snapshot.to_choose, "sent_back": snapshot.sent_back}
     counts = {name: Counter(map(owner, items)) for name, items in waiting.items()}
     return {
@@ -590,8 +588,3 @@ def _summary(
             for name in sorted({name for count in counts.values() for name in count})
         ],
     }
-
-
-def _named(line: Approval, item: ReviewItem | None) -> Json:
-    title, file = (item.title, item.output) if item is not None else ("", "")
-    return {"id": line.item, "title": title, "file": file, "note": line.note, "at": line.at}

@@ -26,8 +26,6 @@ from contentops.model import (
     ItemId,
     Job,
     JobState,
-    Json,
-    Observed,
     Project,
     Record,
     State,
@@ -52,9 +50,9 @@ from contentops.operations.opening import (
     other_states,
     read_state,
 )
-from contentops.operations.plan import gathered_or_recorded, known_ids
+from contentops.operations.plan import gathered_or_recorded
 from contentops.operations.runs import kept_reports
-from contentops.operations.workspace import declared, no_item, open_workspace, shared_state, unread
+from contentops.operations.workspace import declared, no_item, open_workspace, shared_state, unread, validate
 from contentops.planning.plan import plan_with_items
 from contentops.planning.select import Candidate, check_selectors, selected
 from contentops.planning.sides import Choice, PlanInputs
@@ -69,9 +67,12 @@ from contentops.tokens import sum_tokens
 class PaidEnvironments:
     """What each environment paid for."""
 
-    def __init__(self, project: Project, state: State) -> None:
-        """`state`: that of the project's own environment. Raises StateError."""
-        self._states = {**other_states(project), project.environment: state}
+    def __init__(self, project: Project, state: State, records: Mapping[ItemId, Record]) -> None:
+        """`state`: that of the project's own environment; `records`: its items under their ids of today.
+
+        Raises StateError.
+        """
+        self._states = {**other_states(project), project.environment: structs.replace(state, records=records)}
         self.jobs = assigned({name: one.jobs for name, one in self._states.items()})
         """The jobs by environment."""
         self._by_item: dict[str, dict[ItemId, list[Job]]] = {}
@@ -121,18 +122,13 @@ def provenance(
     with open_workspace(project, runtime, keep_stamps=False) as workspace:
         inputs, error = gathered_or_recorded(workspace, Choice())
         items = selected(choice, plan_with_items(inputs)[1])
-        environments = PaidEnvironments(workspace.project, renamed(workspace.state, inputs))
+        environments = PaidEnvironments(workspace.project, workspace.state, inputs.records)
         rows = [_text(item, inputs, environments) for item in items if _has_text(item)]
         problems = tuple(item.file.problem for item in items if item.file is not None and item.file.problem)
         gaps: list[str] = []
         finished = _with_history(project, rows, workspace.cache, inputs.read, gaps)
         findings = (*workspace.unread, *([unread(error)] if error is not None else []))
     return Provenances(texts=tuple(finished), unread=problems, gaps=tuple(gaps)), findings
-
-
-def renamed(state: State, inputs: PlanInputs) -> State:
-    """Return a state with its items under their ids of today."""
-    return structs.replace(state, records=inputs.records)
 
 
 def _has_text(item: Candidate) -> bool:
@@ -147,7 +143,8 @@ def _text(item: Candidate, inputs: PlanInputs, environments: PaidEnvironments) -
     own, attempts = environments.origin(inputs.project.environment, record, file.body)
     made_body = own.body if own is not None else record.generated
     made_by = own if own is not None or not made_body else inputs.state.made_by(record)
-    text = text_digest(file.title, file.body)
+    text, said = text_digest(file.title, file.body), inputs.project.disclosure
+    keys = (said.key, said.source_type) if said is not None else ()
     row = TextProvenance(
         item=item.id,
         output=record.output,
@@ -162,15 +159,9 @@ def _text(item: Candidate, inputs: PlanInputs, environments: PaidEnvironments) -
         approval=item.approval,
         verdicts=inputs.approvals.of_text(text),
         promoted_from=record.promoted_from,
-        disclosure=_disclosure(inputs.project, file),
+        disclosure={key: file.front[key] for key in keys if key in file.front},
     )
     return row, made_body
-
-
-def _disclosure(project: Project, file: Observed) -> dict[str, Json]:
-    """Return the disclosure in the front matter: how the text was made, under the keys of the settings."""
-    keys = (project.disclosure.key, project.disclosure.source_type) if project.disclosure is not None else ()
-    return {key: file.front[key] for key in keys if key in file.front}
 
 
 def _with_history(
@@ -211,7 +202,7 @@ def cost_of_approved(projects: Sequence[Project], *, runtime: Runtime = HERE) ->
     for project in projects:
         with open_workspace(project, runtime, keep_stamps=False) as workspace:
             inputs, _ = gathered_or_recorded(workspace, Choice())
-            paid = PaidEnvironments(workspace.project, renamed(workspace.state, inputs))
+            paid = PaidEnvironments(workspace.project, workspace.state, inputs.records)
         items = plan_with_items(inputs)[1]
         rows = [_text(item, inputs, paid)[0] for item in items if _has_text(item)]
         counted = {row.text for row in approved}
@@ -287,7 +278,11 @@ def history(
     if item:
         runs = tuple(run for one in runs if (run := _about(one, item)) is not None)
         if is_read and not generations and not runs:
-            _check_item(project, item, {job.item for job in known.jobs})
+            with contextlib.suppress(InputError):
+                declared_ids = (spec.id for spec in validate(project).specs)
+                ids = {*state.records, *(job.item for job in known.jobs), *declared_ids}
+                if item not in ids:
+                    raise no_item(item, ids)
         texts = _texts(project, state, item, jobs, in_git)
         verdicts = known.approvals.of_items([ItemId(item)])
     generations.sort(key=lambda job: (job.time, job.item, job.request_id), reverse=True)
@@ -362,10 +357,3 @@ def _about(report: KeptReport, item: str) -> KeptReport | None:
     counts = {one.result: sum(other.result == one.result for other in outcomes) for one in outcomes}
     run = structs.replace(report.run, outcomes=outcomes, counts=counts, credits=sum(one.credits for one in outcomes))
     return structs.replace(report, run=run)
-
-
-def _check_item(project: Project, item: str, ids: set[str]) -> None:
-    with contextlib.suppress(InputError):
-        ids = {*ids, *known_ids(project)}
-        if item not in ids:
-            raise no_item(item, ids)

@@ -112,6 +112,8 @@ class LastPlan:
         """
         from pathlib import Path  # start-up: what is recalled loads none
 
+        from contentops.documents.paths import TEMPORARY  # start-up: the same
+
         try:
             # Before there is a lock, the plan has a lineage that commits change too.
             if not self.root or plan.changes or workspace.store.is_first or not _is_of_files(workspace, watched):
@@ -120,7 +122,12 @@ class LastPlan:
             names = sorted({*with_folders(looked_at(workspace, watched.inputs)), *kept_jobs(workspace)})
             stamps = stamps_of(self.root, names)
             folders = (name for at, name in enumerate(names) if stat.S_ISDIR(stamps[at * _NUMBERS]))
-            if not are_trusted(stamps, before=self.started - TRUSTED_AFTER) or _hold_leftovers(self.root, folders):
+            if not are_trusted(stamps, before=self.started - TRUSTED_AFTER) or any(
+                # Left half-written by a run that was killed.
+                TEMPORARY.fullmatch(name)
+                for folder in folders
+                for name in os.listdir(f"{self.root}/{folder}")
+            ):
                 return
             self._write(plan, "\0".join(names).encode(), stamps)
         except (OSError, ValueError, ContentopsError):
@@ -284,13 +291,6 @@ def _have_stamps(root: str, names: Sequence[str], stamps: memoryview) -> bool:
     return len(stamps) == len(names) * size and all(
         stamps_of(root, part).tobytes() == stamps[start * size : (start + len(part)) * size] for start, part in parts
     )
-
-
-def _hold_leftovers(root: str, folders: Iterable[str]) -> bool:
-    """Return whether a killed run left a half-written file in any of the folders below `root`."""
-    from contentops.documents.paths import TEMPORARY
-
-    return any(TEMPORARY.fullmatch(name) for folder in folders for name in os.listdir(f"{root}/{folder}"))
 
 
 def _checksum(data: bytes | memoryview) -> bytes:

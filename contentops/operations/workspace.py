@@ -6,7 +6,7 @@ import contextlib
 import functools
 import itertools
 import posixpath
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import MappingProxyType
@@ -45,7 +45,6 @@ from contentops.model import (
     Catalog,
     Desired,
     ItemId,
-    Job,
     Observed,
     Project,
     Record,
@@ -156,7 +155,9 @@ class Workspace:
         states = other_states(project)
         others = {lock_name(environment): other for environment, other in states.items()}
         shared = self.ledger.elsewhere if self.ledger is not None else ()
-        state = with_jobs(store.state, others.values(), shared)
+        # Any environment's job answers a request. A file of another one may be older than the ledger.
+        jobs = (*store.state.jobs, *(job for other in others.values() for job in other.jobs))
+        state = structs.replace(store.state, jobs=fold_jobs((*jobs, *shared)) if shared else jobs)
 
         if choice.changed_from:
             choice = narrowed(project, desired, choice)
@@ -257,16 +258,6 @@ def _ledger(
     from contentops.operations import ledger  # start-up: loads the driver of PostgreSQL
 
     return ledger.working(project, store, runtime, shard) if write else ledger.reading(project, store, runtime)
-
-
-def with_jobs(state: State, others: Iterable[State], shared: Sequence[Job] = ()) -> State:
-    """Return the state with the jobs of all environments, as any of them answers a request.
-
-    `shared`: those of other environments that only a ledger knows.
-    """
-    jobs = (*state.jobs, *(job for other in others for job in other.jobs))
-    # A file of another environment may be older than the ledger.
-    return structs.replace(state, jobs=fold_jobs((*jobs, *shared)) if shared else jobs)
 
 
 def _observed(workspace: Workspace, inputs: PlanInputs) -> Mapping[str, Observed]:
@@ -428,21 +419,14 @@ def _refused(path: str, why: str) -> OutputError:
 # ---- Find texts of earlier runs: in the cache, else in git's history of lock and files.
 
 
-class PastTexts:
+class PastTexts(Struct, frozen=True, dict=True):
     """Earlier texts of a project."""
 
-    def __init__(
-        self,
-        project: Project,
-        state: State,
-        cache: Cache,
-        declared: Mapping[ItemId, Spec] = MappingProxyType({}),
-    ) -> None:
-        """`declared`: the declared items."""
-        self._project = project
-        self._state = state
-        self._cache = cache
-        self._declared = declared
+    project: Project
+    state: State
+    cache: Cache
+    declared: Mapping[ItemId, Spec] = MappingProxyType({})
+    """The declared items."""
 
     def text(self, digest: Digest) -> str | None:
         """Find a text of a record of any environment or an open job, in the cache, in git or in a file."""
@@ -451,34 +435,34 @@ class PastTexts:
 
     def _files(self, digest: Digest) -> Iterator[str]:
         """Yield the files that may have, or have had, the text, each at its path of today."""
-        yield from (one.output for one in self._state.records.values() if digest in (*one.bodies, one.adopted))
-        for job in (*self._state.jobs, *self._state.open_jobs.values()):
+        yield from (one.output for one in self.state.records.values() if digest in (*one.bodies, one.adopted))
+        for job in (*self.state.jobs, *self.state.open_jobs.values()):
             if job.body == digest:
-                now = self._state.records.get(job.item)
-                asking = (spec.output for spec in self._declared.values() if spec.digest == job.digest)
+                now = self.state.records.get(job.item)
+                asking = (spec.output for spec in self.declared.values() if spec.digest == job.digest)
                 yield from filter(None, (now.output if now is not None else "", job.output, *asking))
         yield from self._files_elsewhere(digest)
 
     def _files_elsewhere(self, digest: Digest) -> Iterator[str]:
         """Yield the files of other environments that a text may have been promoted from."""
         # Only the environment that promoted an edit which was not saved has recorded it.
-        taken = {one.id for one in self._state.records.values() if one.promoted == digest}
+        taken = {one.id for one in self.state.records.values() if one.promoted == digest}
         yield from (one.output for one in self._elsewhere if digest in one.bodies or one.id in taken)
 
     @functools.cached_property
     def _elsewhere(self) -> tuple[Record, ...]:
-        return tuple(one for state in other_states(self._project).values() for one in state.records.values())
+        return tuple(one for state in other_states(self.project).values() for one in state.records.values())
 
     def _body(self, digest: Digest, files: Iterable[str]) -> str | None:
-        body = self._cache.body(digest)
+        body = self.cache.body(digest)
         if body is None:
-            past = (each for path in files for each in earlier_bodies(self._project.root, path))
+            past = (each for path in files for each in earlier_bodies(self.project.root, path))
             body = next((text for each_digest, text in past if each_digest == digest), None)
         return body
 
     def _in_files_elsewhere(self, digest: Digest) -> str | None:
         """Find a promoted text in a file of another environment."""
-        outputs, files = Outputs(self._project.root), self._files_elsewhere(digest)
+        outputs, files = Outputs(self.project.root), self._files_elsewhere(digest)
         with contextlib.suppress(OutputError):
             path = next((path for path in files if outputs.observe(path).body == digest), None)
             return None if path is None else split(outputs.read(path)).body
