@@ -223,6 +223,24 @@ def test_a_submit_that_is_answered_badly(root: Path, name: str, *, after: bool) 
     finished(harness, api)
 
 
+@pytest.mark.parametrize("request_ids", ["replay", "ignore"])
+def test_a_submit_that_is_answered_with_the_job_of_another_item(root: Path, request_ids: str) -> None:
+    """As by a cache on the way: no text is written into two files, and nothing is paid for twice."""
+
+    def of_the_first() -> httpx.Response:
+        return httpx.Response(202, json={"request_id": api.generations[0].job_id, "status": "pending"})
+
+    api = Spoilt(of_the_first, "submit", first=2, after=True, auto_save=True, request_ids=request_ids)
+    harness = harness_of(root, api)
+    harness.ran()
+    assert all(f"about {path[4:-3]}" in text for path, text in harness.tree().items())
+    if request_ids == "replay":
+        finished(harness, api)
+    else:
+        assert set(results(harness.ran()).values()) == {"unknown"}
+    assert len(api.generations) == len(ITEMS)
+
+
 @pytest.mark.parametrize(("bad", "words"), REPLIED.values(), ids=REPLIED)
 def test_a_poll_that_is_answered_badly(root: Path, bad: Callable[[], httpx.Response], words: list[str]) -> None:
     """No job is lost or paid for again: each stays open under its id, and the next apply brings its text."""

@@ -329,12 +329,7 @@ async def _send(ctx: Context, item: Item, item_state: ItemState, job: Job) -> Se
             del ctx.unsettled[item.id]
             raise
         if isinstance(answer, Accepted):
-            # Of a job that finished at once no one knows whether it can be asked for: our id on it proves nothing.
-            job_id = "" if answer.done is not None and answer.echoed else answer.job_id
-            if job_id:
-                ctx.capabilities.honours_ids = answer.echoed and ctx.capabilities.honours_ids is not False
-            sent_job = accepted(ctx, item, dated(job, answer.at, ctx.project.api.job_timeout), job_id, sent=sent)
-            return structs.replace(sent_job, done=answer.done)
+            return _begun(ctx, item, job, answer, sent)
         if answer.status == _ID_IN_USE or answer.kind is FailureKind.AMBIGUOUS:
             why, now = answer.full_message, ctx.run.now()
             if answer.retry_after:
@@ -346,6 +341,20 @@ async def _send(ctx: Context, item: Item, item_state: ItemState, job: Job) -> Se
             raise turned_down(ctx, answer)
         if not await attempts.again(answer, NOT_SENT):
             raise turned_down(ctx, answer)
+
+
+def _begun(ctx: Context, item: Item, job: Job, answer: Accepted, sent: float) -> SentJob | Lost:
+    """Return the job of an accepted submit; the submit as lost if the answer is about the job of another item."""
+    # Of a job that finished at once no one knows whether it can be asked for: our id on it proves nothing.
+    job_id = "" if answer.done is not None and answer.echoed else answer.job_id
+    if job_id and (other := ctx.orders.get(job_id, job.item)) != job.item:
+        # A mixed-up reply: that job's text would be written into two files.
+        why = f"the answer to its submit names job `{job_id}`, which is the job of `{other}`"
+        return Lost(job=job, why=why, sent=sent, lost=ctx.run.now(), ours=True)
+    if job_id:
+        ctx.capabilities.honours_ids = answer.echoed and ctx.capabilities.honours_ids is not False
+    sent_job = accepted(ctx, item, dated(job, answer.at, ctx.project.api.job_timeout), job_id, sent=sent)
+    return structs.replace(sent_job, done=answer.done)
 
 
 def _call(item: Item, item_state: ItemState, job: Job) -> Generate | RegenerateSection:

@@ -48,6 +48,7 @@ def intended(ctx: Context, job: Job) -> Job:
     """Record that a submit is about to leave."""
     job = structs.replace(job, state=JobState.SUBMITTING, submitted_at=ctx.iso(), store=ctx.local_store, error="")
     ctx.unsettled[job.item], ctx.latest[job.item] = job.credits, job.request_id
+    ctx.orders[job.request_id] = job.item
     ctx.run.record("submit", job)
     return job
 
@@ -68,6 +69,7 @@ def accepted(ctx: Context, item: Item, job: Job, job_id: str, *, sent: float | N
         # The first submit may have gone out before anyone knew how the server is spoken to.
         job = structs.replace(job, dialect=ctx.dialect())
     ctx.latest[item.id] = job.request_id
+    ctx.orders[job_id] = job.item
     ctx.run.record("accepted", job)
     ctx.event("step-done", item.id, "submit", job=job_id)
     return SentJob(job=job, sent=sent)

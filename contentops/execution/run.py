@@ -341,6 +341,12 @@ def _assemble(project: Project, plan: Plan, state: State, edges: Edges, stop: St
         outage=outage,
         made=made_texts(state),
         open_jobs=_by_request(state, plan.server),
+        orders={
+            name: job.item
+            for job in state.open_jobs.values()
+            if job.server == plan.server
+            for name in (job.request_id, job.job_id)
+        },
         deadline=None if deadline is None else run.now() + deadline,
     )
     return ctx

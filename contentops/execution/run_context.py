@@ -190,6 +190,8 @@ class Context(Edges):
     """Credits of submits of this run of which no one knows yet whether the server took them, by item."""
     latest: dict[ItemId, RequestId] = field(default_factory=dict)
     """The request of each item that was submitted or found in this run last."""
+    orders: dict[str, ItemId] = field(default_factory=dict)
+    """The item of each order that is open or of this run, by its request id and by its job id."""
     _noted_at: float = -math.inf
 
     @property
