@@ -35,7 +35,7 @@ UNION ALL SELECT number FROM contentops.runner WHERE started_at < pg_postmaster_
 
 
 class RunnerRow(Struct, frozen=True):
-    """A process that is alive."""
+    """A runner whose process is alive."""
 
     number: int
     who: str
@@ -45,7 +45,7 @@ class RunnerRow(Struct, frozen=True):
 
 
 def live_runners(session: LedgerSession) -> tuple[RunnerRow, ...]:
-    """Return the processes that are alive."""
+    """Return the runners whose processes are alive."""
     rows = session.run(
         f"""
 SELECT number, who, page, {utc("started_at")}, (SELECT count(*) FROM contentops.claim c JOIN contentops.job j
@@ -93,7 +93,7 @@ RETURNING server, request_id, at, job"""
 
 
 class JobKey(NamedTuple):
-    """The key of a line: a submit at a server, and the server's job for it."""
+    """The key of a row: the submit at a server, and the job that the server made of it."""
 
     server: str
     request_id: RequestId
@@ -106,7 +106,7 @@ JobStage = tuple[int, int]
 
 
 class LedgerScope(Struct, frozen=True, kw_only=True):
-    """The part of a ledger that a command works on: a project's environment, and its server."""
+    """The part of a ledger that a command uses: one environment of a project, and its server."""
 
     lineage: str
     environment: str
@@ -114,7 +114,7 @@ class LedgerScope(Struct, frozen=True, kw_only=True):
 
 
 class Read(Struct, frozen=True, kw_only=True):
-    """The rows of a project that a ledger has and a checkout lacks."""
+    """What a command read from a ledger, with the jobs that the checkout lacks."""
 
     stages: Mapping[JobKey, JobStage]
     """How far every job is."""
@@ -125,18 +125,18 @@ class Read(Struct, frozen=True, kw_only=True):
 
 
 def key_of(job: Job) -> JobKey:
-    """Return the key that identifies an order."""
+    """Return the key of a job in the ledger."""
     return JobKey(job.server, job.request_id, job.submitted_at, job.job_id)
 
 
 def stage_of(job: Job) -> JobStage:
-    """Return how far a job is."""
+    """Return a number for the progress of a job."""
     rank, lost = stage(job)
     return 2 * rank + lost, job.rev
 
 
 def read(session: LedgerSession, scope: LedgerScope, known: Mapping[JobKey, JobStage], *, but: int = 0) -> Read:
-    """Return the jobs whose state in the ledger is later than in the checkout (`known`), except those of runner `but`.
+    """Return the jobs that are further in the ledger than in the checkout (`known`), without those of runner `but`.
 
     A database without tables has nothing. A row that cannot be read counts as a submit of another process.
     Raises StateError.
@@ -162,7 +162,7 @@ def read(session: LedgerSession, scope: LedgerScope, known: Mapping[JobKey, JobS
 
 
 def is_further(key: JobKey, stages: Mapping[JobKey, JobStage], known: Mapping[JobKey, JobStage]) -> bool:
-    """Return whether a job has reached a later stage than the known one."""
+    """Return whether a job has reached a later stage than `known` says."""
     return key not in known or stages[key] > known[key]
 
 
@@ -172,7 +172,7 @@ def fill(
     stages: Mapping[JobKey, JobStage],
     known: Mapping[str, Sequence[Job]],
 ) -> None:
-    """Store the jobs of all environments of which a ledger lacks the row or has an earlier one. Raises StateError."""
+    """Store the jobs that the ledger lacks or has in an earlier stage. Raises StateError. Raises StateError."""
     lacking = [
         (environment, job)
         for environment, jobs in known.items()
@@ -194,7 +194,7 @@ def row_of(job: Job, environment: str) -> dict[str, object]:
 
 
 def put(cursor: psycopg.Cursor[Row], scope: LedgerScope, rows: Sequence[Mapping[str, object]]) -> set[JobKey]:
-    """Write the rows of jobs that are done or whose requests are claimed; return the keys of those written."""
+    """Write rows of finished jobs and of jobs whose requests are claimed, and return the keys of the rows written."""
     values = {"lineage": scope.lineage, "rows": json_of(rows)}
     if any(row["job"] for row in rows):
         cursor.execute(_ACCEPT, values)
@@ -203,7 +203,7 @@ def put(cursor: psycopg.Cursor[Row], scope: LedgerScope, rows: Sequence[Mapping[
 
 
 def json_of(rows: Iterable[object]) -> str:
-    """Return rows as a JSON array, so that one SQL statement can take all of them."""
+    """Return rows as a JSON array, so that one SQL statement takes all of them."""
     return msgspec.json.encode(list(rows)).decode()
 
 
@@ -220,7 +220,7 @@ SELECT (SELECT count(*) FROM contentops.job WHERE state IN ('submitting', 'unkno
 
 
 class Overview(Struct, frozen=True):
-    """A ledger, and who works with it. Times are UTC."""
+    """A ledger, and the runners that use it. Times are UTC."""
 
     postgresql: str
     """The version of the server."""
@@ -250,12 +250,12 @@ def overview(session: LedgerSession) -> Overview:
 
 
 def awake() -> float:
-    """Return seconds of a clock that also counts while the process is stopped or the machine sleeps."""
+    """Return the seconds of a clock that runs on while the process is stopped or the machine sleeps."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class Runner:
-    """One process that applies, known by the number of an advisory lock that ends with its session."""
+    """A process that applies; its number is an advisory lock that ends with its session."""
 
     def __init__(
         self, session: LedgerSession, *, page: str = "", clock: Callable[[], float] = awake, who: str = ""

@@ -1,4 +1,4 @@
-"""One limiter for all processes of an account: a row keeps its state, and its rules are those of `Limiter`.
+"""One request limit for all processes of an account; a row of the ledger keeps its state.
 
 Every decision is one transaction that locks the row, by the clock of the database. It is on disk before a request is
 sent, so that a crash of the database forgets no request.
@@ -40,10 +40,10 @@ _MAKE = "INSERT INTO contentops.limiter (account) VALUES (%s) ON CONFLICT DO NOT
 
 
 class SharedLimiter:
-    """The `AccountLimiter` of an account of a ledger. Times are loop times; the row's are seconds since 1970."""
+    """The limiter of an account, shared through a ledger. Times are loop times; the row's are seconds since 1970."""
 
     def __init__(self, session: LedgerSession, account: str, per_minute: int, *, clock: str = CLOCK) -> None:
-        """`clock`: in SQL."""
+        """Create the limiter; `clock` is an SQL expression."""
         self.limit = per_minute
         self._session, self._account = session, account
         self._ready_at = -math.inf
@@ -59,11 +59,11 @@ class SharedLimiter:
         session.run(_MAKE, (account,))
 
     def ready_at(self, now: float) -> float:
-        """Return when another send may be made, by what this process knows; `take` asks the row."""
+        """Return when the next send may be possible, as far as this process knows; `take` asks the ledger."""
         return max(self._ready_at, now - WINDOW)
 
     def take(self, most: int, now: float) -> int:
-        """Count as many sends as may be made now, at most `most`, and return how many."""
+        """Count as many sends as the limit allows now, at most `most`, and return their number."""
 
         def taken(limiter: Limiter, clock: float) -> tuple[int, float]:
             count = limiter.take(most, clock)
@@ -76,7 +76,7 @@ class SharedLimiter:
         return count
 
     def leaving(self, count: int, now: float) -> None:
-        """Set the time of the sends that were counted last to now, because they leave only now."""
+        """Set the time of the last counted sends to now, because they leave the process only now."""
 
         def late(limiter: Limiter, clock: float) -> float:
             limiter.leaving(count, clock, taken=self._taken)
@@ -86,7 +86,7 @@ class SharedLimiter:
             self._taken = self._change(late)
 
     def throttled(self, now: float, retry_after: float | None) -> None:
-        """Lower the send rate of all processes of the account after a 429."""
+        """Lower the send rate of all processes of the account after an HTTP 429."""
 
         def throttle(limiter: Limiter, clock: float) -> float:
             limiter.throttled(clock, retry_after)
@@ -122,7 +122,7 @@ class SharedLimiter:
 
 
 def _state(text: str, clock: float) -> LimiterState:
-    """Return the state in a row; an unusable row counts as empty, and a time in the future as now."""
+    """Return the limiter state of a row; an unusable row counts as empty, and future times count as now."""
     try:
         row = decode_json(text, LimiterState)
     except (msgspec.MsgspecError, ValueError):
@@ -142,5 +142,5 @@ _SALT = b"contentops account\n"
 
 
 def account_of(api: ApiSettings, key: str) -> str:
-    """Return the name of an account: its server, and `api.account` or a digest of the key, which does not give it."""
+    """Return the account name: its server with `api.account`, or with a digest that does not reveal the key."""
     return f"{api.server} {api.account or hashlib.sha256(_SALT + key.encode()).hexdigest()[:16]}"

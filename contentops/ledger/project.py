@@ -1,4 +1,4 @@
-"""The ledger as one command of a project sees it: jobs, claims, the limiter of the account."""
+"""The ledger of a project for one command: its jobs, claims and the request limit of the account."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ JOIN contentops.runner r ON r.number = n.objid::int WHERE locktype = 'advisory' 
 
 
 def lock_apply(runner: Runner, scope: LedgerScope, shard: str = "") -> None:
-    """Take the lock of an apply until the session of its runner ends.
+    """Lock other applies out until the session of the runner ends.
 
     Applies of different shards run at once; an apply of all items runs alone. Raises LockHeld with who, where and since
     when.
@@ -105,7 +105,7 @@ class JobWriter:
     """Collects jobs of one runner. `flush` writes them in one transaction, if it still has their claims."""
 
     def __init__(self, runner: Runner, scope: LedgerScope, known: dict[JobKey, JobStage] | None = None) -> None:
-        """`known`: how far this checkout knows jobs; it is kept up to date here."""
+        """Create the writer; `known` says how far this checkout knows each job, and is kept up to date."""
         self._runner, self._scope = runner, scope
         self._seen = {} if known is None else known
         self._jobs: dict[JobKey, Job] = {}
@@ -115,7 +115,7 @@ class JobWriter:
         """When the last flush began."""
 
     def claim(self, requests: Iterable[Claim]) -> frozenset[RequestId]:
-        """Claim requests (server and id); return those that a live runner has, and those that changed meanwhile."""
+        """Claim requests, and return those that could not be claimed: another runner has or changed them."""
         wanted = {*requests}
         if not wanted:
             return frozenset()
@@ -124,11 +124,11 @@ class JobWriter:
         return frozenset(request_id for _, request_id in lost)
 
     def note(self, jobs: Iterable[Job]) -> None:
-        """Collect jobs that this run changed."""
+        """Collect jobs that this run has changed."""
         self._jobs.update((key_of(job), job) for job in jobs)
 
     def flush(self) -> None:
-        """Write what was collected in one transaction; if there is nothing, check now and then that the session lives.
+        """Write all collected jobs in one transaction; without jobs, check from time to time that the session works.
 
         Raises WorkTaken, LedgerAway, StateError, and keeps what was collected for the next flush.
         """
@@ -145,7 +145,7 @@ class JobWriter:
         self.flushed = began
 
     def fence(self) -> Callable[[], bool]:
-        """Return a function to call just before bytes are sent: whether the last flush is recent enough."""
+        """Return a function that says, just before bytes are sent, whether the last flush is recent enough."""
         flushed = self.flushed
         return lambda: self._runner.clock() - flushed <= FENCE
 
@@ -155,7 +155,7 @@ class JobWriter:
         self._runner.session.run("UPDATE contentops.claim SET runner = NULL WHERE runner = %s", (number,))
 
     def _write(self, cursor: psycopg.Cursor[Row]) -> set[Claim]:
-        """Write all collected jobs; return the requests that were claimed for that.
+        """Write all collected jobs, and return the requests that had to be claimed first.
 
         Raises WorkTaken if another runner has a claim.
         """
@@ -172,7 +172,7 @@ class JobWriter:
         return fresh
 
     def _claim(self, cursor: psycopg.Cursor[Row], wanted: set[Claim]) -> set[Claim]:
-        """Claim requests; return those that this run may not order.
+        """Claim requests, and return those that this run must not submit.
 
         Another live runner has claimed them, or their job has reached a later stage.
         """
@@ -188,7 +188,7 @@ class JobWriter:
         return fresh - claimed | went_on
 
     def _held(self, cursor: psycopg.Cursor[Row], requests: Iterable[Claim]) -> set[Claim]:
-        """Return which of these requests this runner has claimed; no one else can claim them in this transaction."""
+        """Return the requests among these that this runner has claimed; locks them until the transaction ends."""
         cursor.execute(_HELD, self._values(requests))
         return {(server, request_id) for server, request_id in cursor.fetchall()}
 
@@ -206,7 +206,7 @@ class ReadLedger:
     def __init__(
         self, session: LedgerSession, scope: LedgerScope, known: Iterable[Job] = (), *, runner: int = 0
     ) -> None:
-        """`known`: the jobs of all environments in this checkout; `runner`: one's own number. Raises StateError."""
+        """Open the ledger; `known`: jobs of this checkout; `runner`: the number of this process. Raises StateError."""
         self._session, self._scope, self._number = session, scope, runner
         known = list(known)
         self._known: dict[JobKey, JobStage] = {key_of(job): stage_of(job) for job in known}
@@ -223,17 +223,17 @@ class ReadLedger:
         """What others work on, with the process that does."""
 
     def limiter(self, api: ApiSettings, key: str) -> SharedLimiter:
-        """Return the limiter of the account of a key."""
+        """Return the limiter of the account that the key belongs to."""
         return SharedLimiter(self._session, account_of(api, key), api.requests_per_minute)
 
     def jobs(self) -> list[Job]:
-        """Return the present jobs of all environments that this checkout did not have when it was opened."""
+        """Return the jobs, of all environments, that this checkout lacks."""
         found = read(self._session, self._scope, self._known, but=self._number)
         return [job for jobs in found.jobs.values() for job in jobs]
 
     @contextlib.contextmanager
     def spending(self) -> Iterator[None]:
-        """Let one command of the project at a time plan and pay while the block runs, in whatever environment.
+        """Lock the budget: only one command of the project plans and pays at a time, in any environment.
 
         Raises LockHeld if another one does.
         """
@@ -250,7 +250,7 @@ class ReadLedger:
 
 
 class ProjectLedger(JobWriter, ReadLedger):
-    """The ledger of a command that works on a project's environment, as one runner."""
+    """The ledger of a project for a command that works as a runner."""
 
     def __init__(self, runner: Runner, scope: LedgerScope, known: Iterable[Job] = ()) -> None:
         ReadLedger.__init__(self, runner.session, scope, known, runner=runner.number)

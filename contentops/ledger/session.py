@@ -1,4 +1,4 @@
-"""One session with PostgreSQL: transactions, locks that end with it, and new connections after a break."""
+"""One PostgreSQL session: transactions, locks that end with the session, and reconnects."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _UNREADABLE = "postgresql://..."
 
 
 def _parts(url: str) -> dict[str, Any]:
-    """Return the settings of an address; none for text that is no address."""
+    """Return the settings in an address; empty for text that is no address."""
     try:
         return conninfo_to_dict(url)
     except (UnicodeError, psycopg.ProgrammingError):
@@ -46,7 +46,7 @@ def _parts(url: str) -> dict[str, Any]:
 
 
 def beyond_plain(url: str) -> tuple[str, ...]:
-    """Return the settings of an address that a file of a repository may not state."""
+    """Return the settings that an address in a repository must not contain."""
     parts = _parts(url)
     # The strictest `sslmode` weakens none of this machine.
     strict = {"sslmode"} if parts.get("sslmode") == STRICT else set()
@@ -54,7 +54,7 @@ def beyond_plain(url: str) -> tuple[str, ...]:
 
 
 def remote_servers(url: str) -> tuple[str, ...]:
-    """Return the servers of an address beyond this machine, as `postgresql://HOST:PORT`; none if it names no host."""
+    """Return the servers of an address that are not this machine, as `postgresql://HOST:PORT`; empty: none."""
     parts = _parts(url)
     named = [*str(parts.get("host") or "").split(","), *str(parts.get("hostaddr") or "").split(",")]
     ports = str(parts.get("port") or PORT).split(",")
@@ -63,7 +63,7 @@ def remote_servers(url: str) -> tuple[str, ...]:
 
 
 def with_safe_password(url: str) -> str:
-    """Return the address with `require_auth` added, unless that is stated already or this libpq does not know it.
+    """Return the address with `require_auth` added, if libpq knows that setting and it is not stated yet.
 
     Raises psycopg.ProgrammingError if it is none.
     """
@@ -74,7 +74,7 @@ def with_safe_password(url: str) -> str:
 
 
 def shown(url: str) -> str:
-    """Return an address without its password, as it may be printed."""
+    """Return an address without its password, for messages."""
     parts = _parts(url)
     if not parts or misread(url):
         return _UNREADABLE
@@ -84,7 +84,7 @@ def shown(url: str) -> str:
 
 
 def misread(url: str) -> bool:
-    """Return whether a part of a password is read as host, port or database, for an unescaped `@` or `/`."""
+    """Return whether an unescaped `@` or `/` makes part of a password count as host, port or database."""
     parts = _parts(url)
     port = str(parts.get("port") or "")
     names = (parts.get("host"), parts.get("hostaddr"), parts.get("dbname"))
@@ -92,7 +92,7 @@ def misread(url: str) -> bool:
 
 
 def no_address(url: str) -> StateError:
-    """Return the error for text that is no address, or is misread as another one."""
+    """Return the error for text that is no address, or that would be read as another address."""
     base, _, _ = url.rpartition("?")
     if base and shown(base) != _UNREADABLE:
         hint = "after `?`, a name is not a parameter of PostgreSQL such as `sslmode`, or it has no value"
@@ -105,7 +105,7 @@ def no_address(url: str) -> StateError:
 
 
 class Fault(Struct, frozen=True):
-    """Says what to do about an error of PostgreSQL."""
+    """What to do about a PostgreSQL error."""
 
     passes: bool
     """Whether to wait: it may be over in a moment."""
@@ -210,20 +210,20 @@ class LedgerAway(NotShared):
 
 
 class LedgerDenied(LedgerAway):
-    """The ledger refuses this address or role, and waiting does not help."""
+    """The ledger refuses this address or role; waiting does not help."""
 
     code = "ledger-denied"
     exit_code = ExitCode.ERROR
 
 
 class WorkTaken(NotShared):
-    """This process was silent for so long that another one has its work."""
+    """This process was silent for so long that another one took over its work."""
 
     code = "work-taken"
 
 
 class LedgerSession:
-    """A connection with its advisory locks, kept alive by a ping. For one thread.
+    """A connection with its advisory locks; a regular ping keeps it alive. For one thread.
 
     A broken connection is made again with the same locks, at the next ping or use. A fault that may pass is waited
     for: for `patience` seconds, not beyond `until`, and not once `stopped` is true.
@@ -238,7 +238,7 @@ class LedgerSession:
         stopped: Callable[[], bool] = lambda: False,
         until: float = math.inf,
     ) -> None:
-        """Connect; `until` is a time of `time.monotonic`.
+        """Connect to the database, at the latest at `until` (a time of `time.monotonic`).
 
         Raises LedgerAway, StateError if the server is too old or a pooler is in front of it.
         """
@@ -268,7 +268,7 @@ class LedgerSession:
         self.close()
 
     def close(self) -> None:
-        """End the session, and release its locks."""
+        """End the session, which releases its locks."""
         self._closed.set()
         with self._guard, contextlib.suppress(psycopg.Error):
             if self._locks:
@@ -286,7 +286,7 @@ class LedgerSession:
         return self._tried(once)
 
     def transaction(self, work: Callable[[psycopg.Cursor[Row]], T]) -> T:
-        """Run `work` in a transaction; it must do no harm when it runs twice, since a commit's answer may be lost.
+        """Run `work` in a transaction. It may run twice, because the answer to a commit can be lost.
 
         Raises LedgerAway after `patience`, WorkTaken where another session has one of the locks, StateError for
         whatever else PostgreSQL refuses.
@@ -299,7 +299,7 @@ class LedgerSession:
         return self._tried(once)
 
     def lock(self, kind: int, number: int, *, shared: bool = False) -> bool:
-        """Take an advisory lock for as long as the session lives; False if another one has it.
+        """Take an advisory lock for the rest of the session; False if another session has it.
 
         A `shared` one excludes only those who want it alone.
         """
@@ -309,13 +309,13 @@ class LedgerSession:
         return locked
 
     def unlock(self, kind: int, number: int) -> None:
-        """Release an advisory lock that is not shared; a closed session has released it already."""
+        """Release an advisory lock that is not shared; does nothing if the session is closed."""
         self._locks.remove((kind, number, False))
         with contextlib.suppress(StateError):
             self.run("SELECT pg_advisory_unlock(%s, %s)", (kind, number))
 
     def _tried(self, once: Callable[[psycopg.Connection[Row]], T]) -> T:
-        """Call `once` and return its result; if the connection breaks, call it again on a new one."""
+        """Return the result of `once`; after a broken connection, reconnect and call it again."""
         began = time.monotonic()
         with self._guard:
             while True:
@@ -387,7 +387,7 @@ class LedgerSession:
         return connection, row[:2]
 
     def _bear(self, began: float, error: psycopg.Error, *, is_lost: bool) -> None:
-        """Raise LedgerAway if a fault has lasted too long, waiting is not wanted, or does not help (`is_lost`)."""
+        """Raise LedgerAway unless the session may wait and try again; `is_lost`: another try cannot help."""
         now = time.monotonic()
         is_over = now - began > self._patience or now > self._until or self._closed.is_set()
         if is_lost or is_over or self.stopped():
@@ -456,7 +456,7 @@ class LedgerSession:
 
 
 def taken() -> WorkTaken:
-    """Return the error for a process whose work another process took over."""
+    """Return the error for a process whose work another process has taken over."""
     return WorkTaken(
         "this process did not respond for so long that another one took over its work; nothing more was submitted",
         hint="run `contentops apply` again; it continues where this run stopped",
@@ -485,12 +485,12 @@ _SCHEMA_LOCK = 0x636F6E74
 
 
 def version(session: LedgerSession) -> int:
-    """Return the version of a ledger's tables; 0: it has none. Raises StateError for those of a newer version."""
+    """Return the version of a ledger's tables; 0: it has no tables. Raises StateError for those of a newer version."""
     return session.transaction(_version)
 
 
 def migrate(session: LedgerSession) -> int:
-    """Create the tables in one transaction, if there are none; return the version before (0: none).
+    """Create the tables in one transaction if there are none; return the earlier version (0: none).
 
     Raises StateError for a newer ledger or a role without the right.
     """

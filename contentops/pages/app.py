@@ -1,4 +1,4 @@
-"""The application of `contentops review`: its routes, what becomes of an error, and the port that serves it."""
+"""The application of `contentops review`: its routes, its error pages, and the port that serves it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ ROUTES: Mapping[str, Callable[[Site, Mapping[str, str]], PageContent]] = {
 
 
 def create_app(site: Site, keys: Keys, host: str) -> ASGIApp:
-    """Return the application; `host` is where it listens, the only name in addition to those of this machine."""
+    """Return the application. It answers requests for this machine's own names and for `host`."""
     routes = [
         *(Route(path, _served) for path in FILES),
         *(Route(path, _shown(site, view)) for path, view in ROUTES.items()),
@@ -65,7 +65,7 @@ def _served(request: Request) -> Response:
 
 
 def _picture(site: Site, query: Mapping[str, str]) -> Response:
-    """Serve an image file of the project that the text of an item shows; opened for itself, it is a download."""
+    """Serve an image file that the text of an item shows; a browser that opens it directly downloads it."""
     project, address = site.project(), query.get("name", "")
     try:
         one = site.review.snapshot().item(query.get("id", ""))
@@ -106,7 +106,7 @@ def _posted(site: Site, form: Form) -> Callable[[Request], Awaitable[Response]]:
 
 
 def _answer(site: Site, view: Form, fields: Mapping[str, str], words: Sequence[str] = ()) -> Response:
-    """Return a page, or lead to the one that shows what a form did; `words`: what a person typed."""
+    """Return the page that a form gives, or a redirect to it; `words`: what the person typed, for an error page."""
     try:
         done = view(site, fields)
     except ContentopsError as error:
@@ -155,7 +155,7 @@ def open_port(host: str, port: int) -> Iterator[OpenPort]:
 
 
 def serve(app: ASGIApp, port: OpenPort, closing: Callable[[], object] = lambda: None) -> None:
-    """Serve until Ctrl-C or SIGTERM; `closing` is called at once then, before open requests are waited for."""
+    """Serve until Ctrl-C or SIGTERM, which calls `closing` at once and then waits for open requests."""
     import uvicorn
 
     class PageServer(uvicorn.Server):

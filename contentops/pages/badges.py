@@ -1,4 +1,4 @@
-"""The states of an item as the pages draw them: a shape, a word, and a hue that says who must act."""
+"""The states of an item as pages show them: a shape, a word, and a colour that says who must act."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class CheckKind(Struct, frozen=True):
 
 
 def kinds_of_checks(items: Iterable[ReviewItem]) -> list[CheckKind]:
-    """Return what checks find in some items, a kind each: failing ones first, then those in the most texts."""
+    """Return each kind of check that found something in these items: failed kinds first, then the most frequent."""
     counts = Counter(kind for item in items for kind in {(one.severity, one.code) for one in item.findings})
     kinds = (CheckKind(key, CHECKS.get(key, key), severity, count) for (severity, key), count in counts.items())
     return sorted(kinds, key=lambda kind: (kind.severity is not Severity.ERROR, -kind.texts, kind.key))

@@ -25,7 +25,7 @@ _SLUG: Final = 60
 
 
 class FileLinks(Links):
-    """Makes relative addresses, for pages that are files in one folder. It remembers which pages were linked to."""
+    """Makes relative addresses for pages that are files in one folder. It remembers which pages were linked to."""
 
     overview = INDEX
     items = "items.html"
@@ -44,7 +44,7 @@ class FileLinks(Links):
         """The view path and the query of each file, in the order in which they were linked to."""
 
     def to(self, path: str, **query: str) -> str:
-        """Return the file of a page; a query that makes no file is left out."""
+        """Return the file name of a page; queries that no exported file shows are left out."""
         said = {name: query[name] for name in _KEPT.get(path, ()) if query.get(name)}
         if path == "/items" and said.get("page") == "1":
             del said["page"]
@@ -54,7 +54,7 @@ class FileLinks(Links):
 
 
 def file_name(stem: str, query: Mapping[str, str]) -> str:
-    """Return a safe name of a file: small letters, digits and dashes, and of an id the start of its digest.
+    """Return a safe file name: small letters, digits and dashes; for an id, also the start of its digest.
 
     Two ids that differ only in the case of letters, or in what is no letter, have names of their own.
     """
@@ -68,7 +68,7 @@ def file_name(stem: str, query: Mapping[str, str]) -> str:
 
 
 def export(site: Site, folder: Path) -> int:
-    """Write the pages into a folder; return how many. `site.links` are its `FileLinks`.
+    """Write the pages into a folder, and return the number of pages. `site.links` are its `FileLinks`.
 
     The folder is new, empty, or has an earlier export alone. The index is written last: a folder without one is not
     whole. Raises OutputError for a folder with other files, and if it cannot be written.
@@ -107,7 +107,7 @@ def _delete_export(folder: Path) -> None:
 
 
 def _write(folder: Path, name: str, text: str) -> None:
-    """Write a new file, and its name into the listing."""
+    """Write a new file, and add its name to the list of exported files."""
     with (folder / LISTING).open("a", encoding="utf-8", newline="\n") as listing:
         listing.write(f"{name}\n")
     with (folder / name).open("x", encoding="utf-8", newline="\n") as file:
@@ -120,7 +120,7 @@ def _rendered(links: FileLinks, site: Site, name: str) -> str:
 
 
 def plan_document(plan: Plan, name: str, flags: Sequence[str], runtime: Runtime) -> str:
-    """Return the page of a plan as one document; `flags` are those that it was made with."""
+    """Return the page of a plan as one document; `flags` are the options that the plan was made with."""
 
     def unopened() -> Project:
         raise AssertionError(name)

@@ -1,4 +1,4 @@
-"""The forms: what each one posts, and the operation that it calls.
+"""The forms of the pages: what each form sends, and the operation that it calls.
 
 | Path | Fields other than `form_token` | Does the same as |
 |---|---|---|
@@ -72,7 +72,7 @@ class FormResult(Struct, frozen=True, kw_only=True):
 
 
 def has_token(site: Site, form: Mapping[str, str]) -> bool:
-    """Return whether a form is from a page of this server."""
+    """Return whether a form comes from a page of this server."""
     return bool(site.form_token) and hmac.compare_digest(form.get("form_token", "").encode(), site.form_token.encode())
 
 
@@ -120,7 +120,7 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
 
 
 def comment(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
-    """Record a note beside words of the text that the form names; it decides nothing."""
+    """Record a note on some words of the text that the form names; a note is no verdict."""
     item, text, project = _named(form, "id"), Digest(_named(form, "text")), site.project()
     one = site.review.snapshot().item(item)
     said = form.get("quote", ""), form.get("note", "")
@@ -135,7 +135,7 @@ def comment(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
 
 
 def revise(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
-    """Write the notes on the text that the form names into the manifest, and show what a text with them would cost."""
+    """Write the notes on the text that the form names into the manifest, and show what a new text would cost."""
     item, text, project = _named(form, "id"), Digest(_named(form, "text")), site.project()
     one = site.review.snapshot().item(item)
     try:
@@ -149,7 +149,7 @@ def revise(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
 
 
 def withdraw(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
-    """Withdraw the verdict on the text that the form names: nothing is erased, and it waits for a reader again."""
+    """Withdraw the verdict on the text that the form names: it stays in the history, and the text waits again."""
     item, text, project = _named(form, "id"), Digest(_named(form, "text")), site.project()
     decision = Decision(verdict=Verdict.WITHDRAWN, source="page", texts={ItemId(item): text})
     try:
@@ -165,7 +165,7 @@ def withdraw(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
 
 
 def restore(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
-    """Put an earlier text back, in the place of the one that the person saw beside it."""
+    """Restore an earlier text, if the file still has the text that the person saw beside it."""
     item, expect, project = _named(form, "id"), Digest(form.get("file", "")), site.project()
     try:
         done = restore_text(project, item, form.get("to", ""), expect=expect, runtime=site.runtime)
@@ -190,7 +190,7 @@ def save(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
 
 
 def draft(site: Site, form: Mapping[str, str]) -> FormResult:
-    """Keep what a person typed into a form and has not sent, or discard what was kept; `quiet`: a script asks."""
+    """Keep what a person typed but did not send, or discard it; with `quiet`, a script asked and no page changes."""
     item, is_wanted, project = _named(form, "id"), not form.get("discard"), site.project()
     kind, to = draft_kind(form.get("discard") or form.get("kind", "")), site.links.item(item)
     ids = _ids(site, item)
@@ -206,12 +206,12 @@ def draft(site: Site, form: Mapping[str, str]) -> FormResult:
 
 
 def _ids(site: Site, item: str) -> Sequence[str]:
-    """Return the id of an item and those that it had. Raises UsageError for an unknown id."""
+    """Return the present and earlier ids of an item. Raises UsageError for an unknown id."""
     return (site.review.latest or site.review.snapshot()).item(item).ids
 
 
 def resolve(site: Site, form: Mapping[str, str]) -> FormResult:
-    """Record which job a lost answer was about; what is planned then finishes it for nothing."""
+    """Record which job belongs to a submit whose answer was lost; its text can then be fetched at no cost."""
     item = _named(form, "id")
     said = resolve_submit(site.project(), item, job=_named(form, "job"), runtime=site.runtime)
     return FormResult(to=site.links.item(item), said=f"Recorded: {said}.")
@@ -221,7 +221,7 @@ def resolve(site: Site, form: Mapping[str, str]) -> FormResult:
 
 
 class Confirm(Struct, frozen=True, kw_only=True):
-    """The plan of an action: what it would do and cost."""
+    """The plan of an action: what the action would do and cost."""
 
     part: PlanPart
     plan: Plan
@@ -232,7 +232,7 @@ class Confirm(Struct, frozen=True, kw_only=True):
 
 
 def confirm(site: Site, query: Mapping[str, str], problem: Sequence[Diagnostic] = ()) -> PageContent:
-    """Return the page that shows the price of an action before it is paid."""
+    """Return the page that shows the price of an action before a person agrees to pay."""
     part = _part(site, query)
     plan = plan_part(site.project(), part, runtime=site.runtime)
     title = site.review.snapshot().item(part.item).title if part.item and not part.is_of_many else ""
@@ -241,7 +241,7 @@ def confirm(site: Site, query: Mapping[str, str], problem: Sequence[Diagnostic] 
 
 
 def apply(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
-    """Start the task of a button, and wait a moment for its end."""
+    """Start the task of a button, and wait briefly for its end."""
     part, shown = _part(site, form), _named(form, "plan")
 
     def work(stop: Stop) -> str:
@@ -271,7 +271,7 @@ def stop(site: Site, _form: Mapping[str, str]) -> FormResult:
 
 
 def send(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
-    """Commit what the person saw, and push it as the button says."""
+    """Commit the changes that the person saw, and push them as the button says."""
     how, project = _named(form, "how"), site.project()
     options = structs.replace(
         SENDING, shown=_named(form, "tree"), push=how != "commit", direct=how == "push", apart=how == "pull-request"
@@ -297,7 +297,7 @@ def send(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
 
 
 def _part(site: Site, form: Mapping[str, str]) -> PlanPart:
-    """Return the part that a form names, with the items that the plan has for it now. Raises UsageError."""
+    """Return the part of the plan that a form names, with the items that this part has now. Raises UsageError."""
     part = part_of(form.get("action", ""), form.get("id", ""), form.get("heading", ""))
     if part.action not in (PartAction.CAUSE, PartAction.FREE):
         return part
@@ -310,7 +310,7 @@ def _part(site: Site, form: Mapping[str, str]) -> PlanPart:
 
 
 def _named(form: Mapping[str, str], field: str) -> str:
-    """Return a field that a form must have."""
+    """Return the value of a field that a form must have."""
     if not (value := form.get(field, "").strip()):
         raise UsageError(f"the form has no `{field}`", code="bad-form", hint="go back, and try again")
     return value

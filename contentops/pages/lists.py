@@ -1,4 +1,4 @@
-"""The list of items: searched, filtered, sorted and in pages as the query says; each list has an address."""
+"""The list of items: the query of its address says how to search, filter, sort and divide it into pages."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _NO_ONE: Final = "none"
 
 
 class ItemsQuery(Struct, frozen=True, kw_only=True):
-    """The query of a list, checked."""
+    """The checked query of a list."""
 
     q: str = ""
     state: str = ""
@@ -71,7 +71,7 @@ class ItemsQuery(Struct, frozen=True, kw_only=True):
 
     @property
     def said(self) -> dict[str, str]:
-        """Return the query as the fields of an address, without empty ones and without the default order."""
+        """Return the query as the fields of an address; empty fields and the default order are left out."""
         fields = structs.asdict(self)
         return {name: value for name, value in fields.items() if value and (name, value) != ("sort", "state")}
 
@@ -87,7 +87,7 @@ class ItemsQuery(Struct, frozen=True, kw_only=True):
 
 
 class Sentence(NamedTuple):
-    """A sentence with the words that were found."""
+    """A sentence with the words that a search found."""
 
     before: str
     words: str
@@ -95,7 +95,7 @@ class Sentence(NamedTuple):
 
 
 class Hit(NamedTuple):
-    """A text in which words were found."""
+    """A text in which a search found words."""
 
     item: ReviewItem
     sentences: Sequence[Sentence]
@@ -104,7 +104,7 @@ class Hit(NamedTuple):
 
 
 class ItemsView(Struct, frozen=True, kw_only=True):
-    """A page of the list."""
+    """One page of the list."""
 
     snapshot: Snapshot
     query: ItemsQuery
@@ -123,7 +123,7 @@ class ItemsView(Struct, frozen=True, kw_only=True):
 
 
 def items(site: Site, query: Mapping[str, str]) -> PageContent:
-    """Return every item with its state, a page at a time; or the sentences in which words were found."""
+    """Return all items with their states, one page at a time; for a search, the sentences with the words."""
     snapshot = site.review.snapshot()
     names = _names(site, snapshot)
     asked, ignored = read_query(query, names)
@@ -157,7 +157,7 @@ def items(site: Site, query: Mapping[str, str]) -> PageContent:
 
 
 def _hit(snapshot: Snapshot, item: ReviewItem, needle: str) -> Hit:
-    """Return a text with the first sentences in which the words were found; its file is read again for them."""
+    """Return a text with the first sentences in which a search found words; reads the file again."""
     text = text_of_file(snapshot.project, item.file.path) if needle in item.folded else None
     found = [each for each in _END.split(text.body) if each and needle in fold(each)] if text is not None else []
     return Hit(item, [_sentence(each, needle) for each in found[:_SENTENCES]], len(found[_SENTENCES:]))
@@ -174,7 +174,7 @@ def _sentence(markdown: str, needle: str) -> Sentence:
 
 
 def _found(narrowed: Iterable[tuple[ReviewItem, Sequence[Badge]]], asked: ItemsQuery) -> list[ReviewItem]:
-    """Return the items of a list in its order; `narrowed`: those of all states, with their badges."""
+    """Return the items of a list in its order; `narrowed` has the items of all states with their badges."""
     wanted = _STATES.get(asked.state, BADGES.keys())
     # What is blocked is read after a choice, though it waits for approval as well.
     last = 1 if asked.state == "to-read" else None
@@ -183,7 +183,7 @@ def _found(narrowed: Iterable[tuple[ReviewItem, Sequence[Badge]]], asked: ItemsQ
 
 
 class Chip(NamedTuple):
-    """Some of the texts that wait for someone, and the query of their list."""
+    """A filter for some of the waiting texts: its label, the number of texts, and the query of their list."""
 
     words: str
     texts: int
@@ -191,7 +191,7 @@ class Chip(NamedTuple):
 
 
 def whose(site: Site, open_: Sequence[ReviewItem]) -> Sequence[Chip]:
-    """Return the parts of the texts that wait, by owner and language; none where these say nothing."""
+    """Return filters for the waiting texts by owner and by language; empty if the texts state neither."""
     owners, languages = (Counter(values) for values in ((owner(site, item) for item in open_), map(language, open_)))
     mine = sum(count for name, count in owners.items() if is_owned_by(name, site.person))
     chips = [Chip("Yours", mine, {"owner": _MINE}), Chip("No owner", owners.pop("", 0), {"owner": _NO_ONE})]
@@ -202,7 +202,7 @@ def whose(site: Site, open_: Sequence[ReviewItem]) -> Sequence[Chip]:
 
 
 def queue(site: Site, snapshot: Snapshot, listed: str) -> Sequence[ReviewItem]:
-    """Return the items of the list whose query is `listed`, as a page of an item has it; empty: those to read.
+    """Return the items of the list with the query `listed`; if the query is empty, the items that wait for a reader.
 
     Where some of a list wait for a reader, it is these.
     """
@@ -215,7 +215,7 @@ def queue(site: Site, snapshot: Snapshot, listed: str) -> Sequence[ReviewItem]:
 
 
 def read_query(query: Mapping[str, str], names: Mapping[str, Iterable[str]]) -> tuple[ItemsQuery, tuple[str, ...]]:
-    """Return the usable part of a query, and a sentence for each unknown value.
+    """Return the usable part of a query, and a sentence for each value that is unknown.
 
     `names`: the values that there are, by field; those of a field that it lacks are not checked.
     """
@@ -231,7 +231,7 @@ def _number(text: str) -> int:
 
 
 def _names(site: Site, snapshot: Snapshot) -> Mapping[str, Sequence[str]]:
-    """Return the values of some fields that there are, those of the most items first."""
+    """Return the values by which the list can be filtered, for each field the most frequent first."""
     return {
         "template": _common(item.template for item in snapshot.items),
         "tag": _common(tag for item in snapshot.items for tag in item.tags),
@@ -242,19 +242,19 @@ def _names(site: Site, snapshot: Snapshot) -> Mapping[str, Sequence[str]]:
 
 
 def _folders(path: str) -> Iterator[str]:
-    """Yield the folders above a file, the deepest first."""
+    """Yield the folders that contain a file, the deepest first."""
     while path := path.rpartition("/")[0]:
         yield path
 
 
 def _common(names: Iterable[str]) -> tuple[str, ...]:
-    """Return names without the empty one, those of the most items first."""
+    """Return the distinct names, the most frequent first; the empty name is left out."""
     counts = Counter(names)
     return tuple(sorted(filter(None, counts), key=lambda name: (-counts[name], name)))
 
 
 def _narrowed(site: Site, snapshot: Snapshot, query: ItemsQuery) -> Iterator[ReviewItem]:
-    """Yield the items of all states that a query asks for."""
+    """Yield the items that fit the query, whatever their state."""
     needle = fold(query.q)
     for item in snapshot.items:
         if needle and not (needle in item.folded or needle in fold(item.title) or needle in item.id.casefold()):

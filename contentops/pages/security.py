@@ -1,4 +1,4 @@
-"""Who may see the pages: the browser that opened the one-time link, from pages of this server alone.
+"""Decides who may see the pages: only the browser that opened the one-time link, and only from these pages.
 
 The link carries a token that works once and gives the browser a session cookie. Without the cookie every request gets
 a bare page that names neither the project nor a person.
@@ -63,7 +63,7 @@ _LEADS_ON = Markup(
 
 
 class Keys:
-    """The secrets of one server: the token of its link, which works once, and the cookie that it gives."""
+    """The secrets of one server: the token of its one-time link, and the session cookie."""
 
     def __init__(self, port: int) -> None:
         self.token = secrets.token_urlsafe(32)
@@ -74,15 +74,15 @@ class Keys:
         self.used = False
 
     def has_session(self, request: Request) -> bool:
-        """Return whether a request carries the cookie."""
+        """Return whether a request has the session cookie."""
         return _same(request.cookies.get(self.cookie, ""), self._session)
 
     def opens(self, token: str) -> bool:
-        """Return whether a token is that of the link, used or not."""
+        """Return whether a token is the token of the link, used or not."""
         return _same(token, self.token)
 
     def open(self, response: Response) -> None:
-        """Give a browser the cookie; the link does not work again."""
+        """Give a browser the session cookie; the link does not work again."""
         self.used = True
         response.set_cookie(self.cookie, self._session, httponly=True, samesite="strict", path="/")
 
@@ -92,13 +92,13 @@ def _same(one: str, other: str) -> bool:
 
 
 class Guard:
-    """Answers requests that may not reach the pages, and puts the headers on every response."""
+    """Refuses requests that may not see the pages, and adds security headers to every response."""
 
     def __init__(self, app: ASGIApp, hosts: frozenset[str], keys: Keys) -> None:
         self._app, self._hosts, self._keys = app, hosts, keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or answer it."""
+        """Pass a request on to the application, or answer it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -112,7 +112,7 @@ class Guard:
         await (answer or self._app)(scope, receive, sent)
 
     async def _answer(self, request: Request) -> Response | None:
-        """Return the response to a request that may not pass, and to the link; None lets it through."""
+        """Return the response to the one-time link or to a request that is refused; None: the request may pass."""
         if _host_of(request.headers) not in self._hosts:
             return refusal(400, "This is another address", "The page is served to this machine only.")
         if request.url.path == LINK:
@@ -149,7 +149,7 @@ def _opened(request: Request, keys: Keys) -> Response:
 
 @contextlib.contextmanager
 def private_file(folder: Path, link: str) -> Iterator[str]:
-    """Write a file that opens the link and that only its owner can read; give its address.
+    """Write a file that opens the link and that only its owner can read, and return its address.
 
     The file is deleted at the end.
 
@@ -165,7 +165,7 @@ def private_file(folder: Path, link: str) -> Iterator[str]:
 
 
 async def body_of(request: Request) -> bytes | None:
-    """Return the body of a request; None: it is longer than a form may be."""
+    """Return the body of a request; None: the body is longer than a form may be."""
     data = bytearray()
     async for part in request.stream():
         data += part
@@ -175,7 +175,7 @@ async def body_of(request: Request) -> bytes | None:
 
 
 def parsed(data: bytes) -> Mapping[str, str]:
-    """Return the fields of a form with LF at the ends of lines; none if it cannot be read."""
+    """Return the fields of a form with LF line ends; empty if the form cannot be read."""
     try:
         pairs = parse_qsl(data.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_FIELDS)
     except ValueError:
@@ -184,7 +184,7 @@ def parsed(data: bytes) -> Mapping[str, str]:
 
 
 def typed(form: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the words that a person typed into a form: every answer has to show them again."""
+    """Return the words that a person typed into a form, so that an error page can show them again."""
     return tuple(form[name] for name in ("title", "body", "note") if form.get(name))
 
 
@@ -197,7 +197,7 @@ def _closed(
 
 
 def refusal(status: int, title: str, message: str, words: Sequence[str] = ()) -> Response:
-    """Return a bare page: no project, no navigation, no person; `words`: those of the request, to copy."""
+    """Return an error page without project, navigation and person; `words`: what was typed, to copy."""
     page = render_bare(typed=words, status=status, title=title, message=message)
     return Response(page, status, media_type="text/html")
 
@@ -222,5 +222,5 @@ def _same_site(request: Request) -> bool:
 
 
 def hosts_of(host: str) -> frozenset[str]:
-    """Return the names by which this machine may be asked: `host`, and those of the loopback."""
+    """Return the names under which this server may be addressed: `host` and the loopback names."""
     return frozenset({f"[{host}]" if ":" in host else host.lower(), "localhost", "127.0.0.1", "[::1]"})

@@ -1,4 +1,4 @@
-"""What every page gets, what it returns, and how it becomes HTML; and its addresses."""
+"""What every page gets and returns, how it becomes HTML, and the addresses of the pages."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _LANGUAGE: Final = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 
 class Links:
-    """The addresses on the server. An item is named in the query, so that no id can change the path."""
+    """The addresses of the pages on the server. An item is named in the query, so that no id can change the path."""
 
     overview = "/"
     items = "/items"
@@ -66,11 +66,11 @@ class Links:
     style = "/style.css"
 
     def item(self, item: str, **query: str) -> str:
-        """Return the address of an item's page, such as with `view="changes"`."""
+        """Return the address of an item's page; more fields, such as `view="changes"`, form its query."""
         return self.to("/item", id=item, **query)
 
     def of_items(self, query: Mapping[str, str], **changed: str) -> str:
-        """Return the address of the list of items: `query` with what is `changed`; an empty value removes a key."""
+        """Return the address of the list of items with `query` and its `changed` values; empty values remove a key."""
         return self.to("/items", **{**query, **changed})
 
     def to(self, path: str, **query: str) -> str:
@@ -80,17 +80,17 @@ class Links:
 
 
 class NoLinks(Links):
-    """A page that needs no other file: it contains its stylesheet, and has no links to others."""
+    """The addresses in a page of one file: it contains its stylesheet, and links to no other page."""
 
     overview = items = plan = spend = run = today = style = ""
 
     def to(self, path: str, **query: str) -> str:
-        """Return no address."""
+        """Return an empty address."""
         return ""
 
 
 class Recent(Generic[T]):
-    """The last values that pages kept, each under its key."""
+    """A small store that keeps the latest values of pages, each under a key."""
 
     def __init__(self) -> None:
         self._values: dict[str, T] = {}
@@ -105,12 +105,12 @@ class Recent(Generic[T]):
                 del self._values[next(iter(self._values))]
 
     def get(self, key: str) -> T | None:
-        """Return a value; None if it is not kept."""
+        """Return the value of a key; None if the value was dropped."""
         return self._values.get(key)
 
 
 class LastDecision(Struct, frozen=True):
-    """A decision of this page, which can be undone for a moment."""
+    """The last decision of a person, which can be undone for a short time."""
 
     item: str
     text: Digest
@@ -125,7 +125,7 @@ UNDO: Final = 10.0
 
 
 class Site(Struct, frozen=True, kw_only=True, dict=True):
-    """The project whose pages are shown, and for whom."""
+    """The project whose pages are shown, and the person who sees them."""
 
     name: str
     """The name of the project, and of its environment if there is one."""
@@ -153,34 +153,34 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
     """The titles and bodies that were shown, by digest: a reader may decide about one that has changed since."""
 
     def command(self, verb: str, *words: str) -> str:
-        """Return a command to copy into a shell, for this environment: `words` are quoted if necessary."""
+        """Return a shell command for this environment that a person can copy; `words` are quoted if necessary."""
         return command(verb, self.option, (*map(shlex.quote, words), *self.flags))
 
     @functools.cached_property
     def review(self) -> Review:
-        """Return the snapshot of the project, which every page shows: `site.review.snapshot()`."""
+        """Return the review, which gives every page its snapshot of the project."""
         return Review(self.project, self.runtime, once=self.static)
 
     @functools.cached_property
     def code_owner(self) -> Callable[[str], str]:
-        """Return what gives the owners of a file by `CODEOWNERS` as it is now, separated by commas."""
+        """Return a function that gives the owners of a file by the current `CODEOWNERS`, separated by commas."""
         owners = code_owners(self.project().root)
         return functools.cache(lambda path: ", ".join(owners(path)))
 
     def stamp(self, text: str, at: float) -> str:
-        """Return when a text was shown, in milliseconds, with a signature that no one else can make."""
+        """Return the time at which a text was shown, in milliseconds, with a signature that no one else can make."""
         shown = str(round(at * 1000))
         signature = hmac.new(self.form_token.encode(), f"{shown} {text}".encode(), "sha256").hexdigest()
         return f"{shown}-{signature}"
 
     def shown_at(self, stamp: str, text: str) -> float | None:
-        """Return when a text was shown by its `stamp`, seconds since 1970; None for one that this server never made."""
+        """Return the time in a `stamp`, in seconds since 1970; None if this server did not make the stamp."""
         shown = stamp.partition("-")[0][:_DIGITS]
         at = int(shown) / 1000 if shown.isascii() and shown.isdigit() else 0.0
         return at if hmac.compare_digest(stamp.encode(), self.stamp(text, at).encode()) else None
 
     def undoable(self, said: str) -> LastDecision | None:
-        """Return the last decision, if it is what a page says, and was made a moment ago."""
+        """Return the last decision, if the page shows it and it is recent enough to undo."""
         last = self.decided.get("last")
         return last if last and last.said == said and 0 <= self.runtime.wall() - last.at < UNDO else None
 
@@ -209,7 +209,7 @@ class PageContent(Struct, frozen=True, kw_only=True):
 
 
 def explained(error: ContentopsError) -> tuple[Diagnostic, ...]:
-    """Return the words of a page about an error, without hints that only suit a terminal."""
+    """Return the text of an error page, without hints that make sense only in a terminal."""
     if isinstance(error, LockHeld):
         message = "an apply or another command is running in this project"
         return (Diagnostic(code=error.code, message=message, hint="wait until it is done, then try again"),)
@@ -217,7 +217,7 @@ def explained(error: ContentopsError) -> tuple[Diagnostic, ...]:
 
 
 def render(site: Site, page: PageContent, said: str = "", *, block: str = "") -> str:
-    """Return a page as HTML, or one block of it; `said`: the sentence about what was just done."""
+    """Return a page as HTML, or one block of it; `said` is a sentence about what the last form did."""
     # The token is random letters and digits of our own.
     secret = Markup('<input type="hidden" name="form_token" value="{}">').format(site.form_token)
     template, now = templates().get_template(page.template), site.runtime.wall()
@@ -228,18 +228,18 @@ def render(site: Site, page: PageContent, said: str = "", *, block: str = "") ->
 
 
 def render_bare(**values: object) -> str:
-    """Return a page that shows nothing of a project: no name, no navigation, no person."""
+    """Return a page without project name, navigation and person."""
     return templates().get_template("bare.html").render(values)
 
 
 def macro(name: str, *values: object) -> Markup:
-    """Return the HTML of a macro."""
+    """Return the HTML that a template macro makes."""
     drawn: Markup = getattr(templates().get_template("macros.html").module, name)(*values)
     return drawn
 
 
 def coded(message: str) -> Markup:
-    """Return a message of ours as HTML: text in backticks becomes code. HTML stays as it is."""
+    """Return a message of contentops as HTML: text in backticks becomes code. HTML stays as it is."""
     if isinstance(message, Markup):
         return message
     parts = visible(message).split("`")
@@ -250,24 +250,24 @@ def coded(message: str) -> Markup:
 
 
 def language(item: ReviewItem) -> str:
-    """Return the language of a text, such as `pt-BR`, by its front matter or what is declared; empty: unknown."""
+    """Return the language of a text, such as `pt-BR`, from its front matter or its manifest; empty: unknown."""
     return next((one for one in _stated(item, "lang", "language") if _LANGUAGE.fullmatch(one)), "")
 
 
 def owner(site: Site, item: ReviewItem) -> str:
-    """Return who a text belongs to, by its front matter, what is declared, or `CODEOWNERS`; empty: no one."""
+    """Return the owner of a text by its front matter, its manifest or `CODEOWNERS`; empty: no one."""
     return next(_stated(item, "owner"), "") or site.code_owner(item.output)
 
 
 def _stated(item: ReviewItem, *keys: str) -> Iterator[str]:
-    """Yield what the front matter of a text, and what is declared for it, say under some keys."""
+    """Yield the values of some keys in the front matter of a text, then in the metadata of its manifest."""
     for front in (item.file.front, item.spec.metadata if item.spec is not None else {}):
         for value in filter(None, map(front.get, keys)):
             yield value if isinstance(value, str) else ", ".join(map(str, value)) if isinstance(value, list) else ""
 
 
 def is_owned_by(name: str, person: str) -> bool:
-    """Return whether an owner is a person: by name, address, or the part of the address that is the name on a host."""
+    """Return whether the owner is this person: by name, e-mail address, or the user name in the address."""
     own, _, address = person.casefold().rstrip(">").partition(" <")
     own_names = {own, address, address.partition("@")[0].rpartition("+")[2]} - {""}
     said = name.casefold()
@@ -275,7 +275,7 @@ def is_owned_by(name: str, person: str) -> bool:
 
 
 def spoken(item: ReviewItem | None) -> Markup:
-    """Return the attributes of an element with words of a text: its language and its direction."""
+    """Return the HTML attributes `lang` and `dir` for an element that shows words of an item."""
     lang = language(item) if item is not None else ""
     side = next(_stated(item, "dir"), "") if item is not None else ""
     known = Markup('lang="{}" ').format(lang) if lang else Markup()
@@ -315,14 +315,14 @@ FILTERS: Final[Mapping[str, Callable[..., object]]] = {
 
 @functools.cache
 def inline_style() -> tuple[str, str]:
-    """Return the stylesheet for a page without other files, and the hash by which its policy allows it."""
+    """Return the stylesheet for a page of one file, and the hash that its security policy allows."""
     text = (FOLDER / "style.css").read_text("utf-8")
     return text, base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 @functools.cache
 def templates() -> jinja2.Environment:
-    """Return the templates. A name that is missing in a view model is an error, not an empty text."""
+    """Return the Jinja environment. A name that is missing in a view model is an error, not an empty text."""
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER / "templates"),
         autoescape=True,

@@ -1,4 +1,4 @@
-"""The pages of texts, of the overview and the plan, of the day, and of a run."""
+"""The pages of texts, the overview, the plan, a person's day, and a run."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ TitleAndBody = tuple[str, str]
 
 
 class TextView(Struct, frozen=True, kw_only=True):
-    """A text as it is, or compared with another one."""
+    """A text alone, or compared with another one."""
 
     parts: Sequence[ProsePart] = ()
     top: Sequence[Diagnostic] = ()
@@ -77,7 +77,7 @@ class TextView(Struct, frozen=True, kw_only=True):
 
     @property
     def edits(self) -> int:
-        """Return how many edits a reader sees, the title's among them."""
+        """Return the number of changes that a reader sees, including those of the title."""
         return (self.diff.edits if self.diff is not None else 0) + (self.title is not None)
 
 
@@ -89,7 +89,7 @@ def compared(old: TitleAndBody, new: TitleAndBody, notes: Notes = lambda _: (), 
 
 
 def sides_of(one: ReviewItem, texts: ItemTexts, now: float) -> list[tuple[str, str]]:
-    """Return the texts to compare this one with, each with its name in addresses; the first is the default."""
+    """Return the texts that a text can be compared with, by their names in addresses; the first is the default."""
     sides: list[tuple[str, str]] = []
     if texts.approved is not None and (before := one.approved_before) is not None:
         sides.append(("approved", f"approved {on_day(before.at, now)}"))
@@ -103,7 +103,7 @@ def sides_of(one: ReviewItem, texts: ItemTexts, now: float) -> list[tuple[str, s
 
 
 def text_view(one: ReviewItem, now: TextVersion, comments: Sequence[Comment]) -> TextView:
-    """Return the text as it is, with what its checks refuse marked, and each comment under its words."""
+    """Return the text with its failed passages marked, and each comment below the words that it is about."""
     notes = _Notes(one, now.first_line, comments)
     marks = refused_words(one.spec.checks, now.title, now.body) if one.spec is not None and one.findings else ()
     return TextView(
@@ -124,13 +124,13 @@ def as_readers_see(site: Site, one: ReviewItem, body: str) -> Sequence[ProsePart
 
 
 def on_site(project: Project, one: ReviewItem) -> str:
-    """Return the address of a text on this machine's preview of its site; empty: the settings name none."""
+    """Return the address of a text in the site's preview; empty: the settings name no preview."""
     path = address_of(project.preset, one.output, one.file.front) or one.output.rpartition(".")[0]
     return project.review.preview.replace("{path}", quote(path.lstrip("/")))
 
 
 def beside_source(snapshot: Snapshot, one: ReviewItem, source: ReviewItem) -> TextView:
-    """Return a text beside the one that it was made from, with what changed there since."""
+    """Return a text beside the text that it was made from, with what changed in that one since."""
     made_from = one.record.sources if one.record is not None else {}
     then = next((made_from[id_] for id_ in source.ids if id_ in made_from), NOTHING)
     texts = item_texts(snapshot.project, source.id, source.file.path, None, snapshot.known)
@@ -162,7 +162,7 @@ def changes_view(
 
 
 def _other(site: Site, one: ReviewItem, texts: ItemTexts, against: str) -> TextVersion:
-    """Return the text that this one is compared with. Raises ContentopsError if it is not to be had."""
+    """Return the text to compare with. Raises ContentopsError if it is not to be had."""
     if against == "approved" and texts.approved is not None:
         return texts.approved
     if against == "server":
@@ -173,7 +173,7 @@ def _other(site: Site, one: ReviewItem, texts: ItemTexts, against: str) -> TextV
 
 
 class _Notes:
-    """The findings of checks under the block with their line, and comments under that with their words.
+    """The findings below the blocks with their lines, and the comments below the blocks with their words.
 
     The rest is shown above the text, and below it.
     """
@@ -234,7 +234,7 @@ def edit(site: Site, query: Mapping[str, str]) -> PageContent:
 
 
 def preview(site: Site, form: Mapping[str, str]) -> PageContent:
-    """Return the form again with what was typed, and with that as readers see it; nothing is saved."""
+    """Return the form with what the person typed and a preview of it; saves nothing."""
     one, typed = site.review.snapshot().item(form.get("id", "")), edit_of(form)
     was, kept = (form.get("was_title", ""), form.get("was", "")), draft_of(site.project(), one.ids, DraftKind.EDIT).at
     shown = as_readers_see(site, one, typed.body)
@@ -247,7 +247,7 @@ def edit_of(form: Mapping[str, str]) -> TextEdit:
 
 
 def not_saved(site: Site, form: Mapping[str, str], error: ContentopsError, kept: str = "") -> PageContent:
-    """Return the form again with what was typed, beside the current file if that changed meanwhile."""
+    """Return the form with what the person typed, beside the file if that has changed meanwhile."""
     one, typed = site.review.snapshot().item(form.get("id", "")), edit_of(form)
     was = form.get("was_title", ""), form.get("was", "")
     view = EditView(item=one, typed=typed, was=was, kept=kept, problem=explained(error))
@@ -268,7 +268,7 @@ def _page(view: EditView, status: int = 200) -> PageContent:
 
 
 class RestoreView(Struct, frozen=True, kw_only=True):
-    """An earlier text of an item, and what changes in its file with it."""
+    """An earlier text of an item, and what would change in the file if it is restored."""
 
     item: ReviewItem
     to: str
@@ -278,7 +278,7 @@ class RestoreView(Struct, frozen=True, kw_only=True):
 
 
 def restore(site: Site, query: Mapping[str, str], problem: Sequence[Diagnostic] = ()) -> PageContent:
-    """Return the page that shows what an earlier text changes before it is restored."""
+    """Return the page that shows what restoring an earlier text would change."""
     snapshot = site.review.snapshot()
     one, to = snapshot.item(query.get("id", "")), query.get("to", "")
     texts = item_texts(snapshot.project, one.id, one.file.path, None, snapshot.known)
@@ -358,7 +358,7 @@ class ItemView(Struct, frozen=True, kw_only=True):
 
 
 def not_decided(site: Site, form: Mapping[str, str], said: str, error: ContentopsError) -> PageContent:
-    """Return the page of the item as it is now, with the note that was typed and why nothing was recorded."""
+    """Return the page of the item with the note that was typed, and the reason why nothing was recorded."""
     seen = site.seen.get(form.get("text", ""))
     page = item(site, {name: form.get(name, "") for name in ("id", "list", "count")})
     assert isinstance(page.model, ItemView)
@@ -373,7 +373,7 @@ def not_decided(site: Site, form: Mapping[str, str], said: str, error: Contentop
 
 
 def item(site: Site, query: Mapping[str, str]) -> PageContent:
-    """Return one item; `view`, `against` and `unfold` say what is shown of its text."""
+    """Return the page of one item; `view`, `against` and `unfold` say how its text is shown."""
     snapshot = site.review.snapshot()
     project, one = snapshot.project, snapshot.item(query.get("id", ""))
     texts = item_texts(project, one.id, one.file.path, one.approved_before, snapshot.known)
@@ -440,13 +440,13 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
 
 
 def after(items: Sequence[ReviewItem], id_: str) -> tuple[ReviewItem, ...]:
-    """Return the other items of a list: those after an item, then those before it."""
+    """Return the other items of a list, starting behind the given item; those before it come last."""
     at = next((at for at, each in enumerate(items) if each.id == id_), 0)
     return tuple(each for each in (*items[at:], *items[:at]) if each.id != id_)
 
 
 def _beside(site: Site, snapshot: Snapshot, one: ReviewItem, listed: str) -> tuple[str, ReviewItem, ReviewItem]:
-    """Return the place of an item in a list, and the items before and after it."""
+    """Return the position of an item in a list, and the items before and after it."""
     for items, name in (
         (queue(site, snapshot, listed) if listed else (), "Text {:,} of {:,} in the list"),
         (snapshot.to_read, "Text {:,} of {:,} to read"),
@@ -459,7 +459,7 @@ def _beside(site: Site, snapshot: Snapshot, one: ReviewItem, listed: str) -> tup
 
 
 def _is_stale(one: ReviewItem, made_from: Sequence[ReviewItem]) -> bool:
-    """Return whether an item's text was made from earlier words of others, and the next apply changes none of them."""
+    """Return whether a text was made from outdated sources, and the next apply changes neither it nor them."""
     is_known = one.word == "stale" and one.spec is not None and not one.spec.waits
     return is_known and all(stage_coming(each.change) is None for each in (one, *made_from))
 
@@ -477,13 +477,13 @@ _WAYS: Final[Mapping[str, tuple[PartAction, ...]]] = {
 
 
 def _marks(project: Project, one: ReviewItem) -> Mapping[str, object]:
-    """Return the draft mark that an approval would remove from the front matter; empty: none."""
+    """Return the draft mark that an approval would remove from the front matter; empty: there is none."""
     is_open = one.spec is not None and one.spec.approval.required and one.approval is not ApprovalState.APPROVED
     return {key: mark for key, mark in draft_mark(project.preset).items() if is_open and key in one.file.front}
 
 
 def _front(one: ReviewItem, marks: Mapping[str, object]) -> Iterator[tuple[str, str, str]]:
-    """Yield the keys of the front matter, their values, and the changes of the plan to them."""
+    """Yield the front matter keys, their values, and the changes that the plan makes to them."""
     now = {**({"title": one.file.title} if one.file.title else {}), **one.file.front}
     front = one.change.front if one.change is not None else {}
     planned = {key: value for key, value in front.items() if key != PROVENANCE_KEY}
@@ -498,7 +498,7 @@ def _front(one: ReviewItem, marks: Mapping[str, object]) -> Iterator[tuple[str, 
 
 
 def _yaml(value: Json) -> str:
-    """Return a value of front matter in a few words, as a person would write it there."""
+    """Return a front matter value in a few words, in the way a person would write it."""
     return str(value).lower() if isinstance(value, bool) else value_words(value)
 
 
@@ -506,7 +506,7 @@ def _yaml(value: Json) -> str:
 
 
 class OverviewPage(Struct, frozen=True):
-    """What waits for whom."""
+    """The items that wait, and for whom."""
 
     snapshot: Snapshot
     open: Sequence[ReviewItem]
@@ -516,7 +516,7 @@ class OverviewPage(Struct, frozen=True):
 
 
 def overview(site: Site, _query: Mapping[str, str]) -> PageContent:
-    """Return the page that shows who has to act on which items, and what that costs."""
+    """Return the page that shows who has to act on which items, and the cost."""
     snapshot = site.review.snapshot()
     if all(item.state is ReviewState.NO_TEXT for item in snapshot.items):
         return PageContent(template="empty.html", title="No texts yet", tab="overview", model=snapshot)
@@ -555,7 +555,7 @@ class SpendView(Struct, frozen=True):
 
 
 def spend(site: Site, _query: Mapping[str, str]) -> PageContent:
-    """Return the page of the costs of all texts, in all environments."""
+    """Return the page with the cost of all texts in all environments."""
     project, snapshot = site.project(), site.review.snapshot()
     projects = in_all_environments(project)
     if snapshot.plan is None or [one.environment for one in projects] != [project.environment]:
@@ -571,14 +571,14 @@ def spend(site: Site, _query: Mapping[str, str]) -> PageContent:
 
 
 class DayView(Struct, frozen=True, kw_only=True):
-    """A person's day, and what is left of the project."""
+    """What a person decided today, and what is left to do."""
 
     day: ReviewDay
     snapshot: Snapshot
 
 
 def today(site: Site, _query: Mapping[str, str]) -> PageContent:
-    """Return the page of the person's day, which is where the end of a list leads."""
+    """Return the page of the person's day, which also ends each list of texts to read."""
     snapshot = site.review.snapshot()
     day = review_day(snapshot, site.person, site.runtime)
     count = len(day.verdicts)
@@ -591,7 +591,7 @@ SENDING: Final = CommitOptions(edits=True, skip=False)
 
 
 class SendView(Struct, frozen=True, kw_only=True):
-    """What would be sent."""
+    """What a commit would publish."""
 
     found: CommitContents
     problem: Sequence[Diagnostic] = ()
@@ -599,7 +599,7 @@ class SendView(Struct, frozen=True, kw_only=True):
 
 
 def send(site: Site, _query: Mapping[str, str], problem: Sequence[Diagnostic] = ()) -> PageContent:
-    """Return the page that shows what is committed before it is. Raises as `contents`."""
+    """Return the page that shows what will be committed. Raises as `contents`."""
     view = SendView(found=contents(site.project(), SENDING, runtime=site.runtime), problem=problem)
     status = 409 if problem else 200
     return PageContent(template="send.html", title="Send my work", tab="today", model=view, status=status)
@@ -614,7 +614,7 @@ ALIVE = 15.0
 
 
 class RunPage(Struct, frozen=True, kw_only=True):
-    """The last run, its items, and the result of a task that a page started, if no other page has shown it."""
+    """The last run, its items, and the result of a task that a page started and no page has shown."""
 
     run: LiveRun | None = None
     known: Mapping[str, ReviewItem] = {}
@@ -625,7 +625,7 @@ class RunPage(Struct, frozen=True, kw_only=True):
 
     @property
     def title(self) -> str:
-        """Return the title of the run: what it does."""
+        """Return the title of the run, which says what it does."""
         if self.run is None:
             return "No run"
         if self.run.working:
@@ -634,7 +634,7 @@ class RunPage(Struct, frozen=True, kw_only=True):
 
 
 def run(site: Site, _query: Mapping[str, str]) -> PageContent:
-    """Return the apply that works now, or the last one."""
+    """Return the page of the running apply, or of the last one."""
     return _content(_last_run(site))
 
 
@@ -655,12 +655,12 @@ def _content(view: RunPage) -> PageContent:
 
 
 async def events(site: Site, _: Request) -> StreamingResponse:
-    """Send the moving part of the run page whenever it changes, until the run ends or the browser leaves."""
+    """Send the changing part of the run page after each change, until the run ends or the browser disconnects."""
     return StreamingResponse(stream(site), media_type="text/event-stream")
 
 
 async def stream(site: Site) -> AsyncIterator[str]:
-    """Give the events of a stream: the moving part as JSON, then `end`."""
+    """Yield the events of a stream: the changing part of the page as JSON, then `end`."""
     sent, quiet = "", 0.0
     while not site.closing.is_set():
         html, working = await run_in_threadpool(_moving_part, site)
@@ -679,7 +679,7 @@ async def stream(site: Site) -> AsyncIterator[str]:
 
 
 def _moving_part(site: Site) -> tuple[str, bool]:
-    """Return the HTML of the part that the run's page updates, and whether the run still works."""
+    """Return the HTML of the part that changes on the run page, and whether the run continues."""
     try:
         view = _last_run(site)
     except ContentopsError as error:
