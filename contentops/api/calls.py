@@ -79,14 +79,14 @@ class ContentList(Struct, frozen=True):
         return ListContent(call.page + 1, self.limit) if 0 < self.limit <= self.size else None
 
     def joined(self, page: ContentList) -> ContentList:
-        """Return the entries of both pages, each content once: a list may change between two pages."""
+        """Return the entries of both pages without duplicates: the list may change between two calls."""
         ids = {entry.id for entry in self.entries}
         new = tuple(entry for entry in page.entries if entry.id not in ids)
         return ContentList((*self.entries, *new), tuple(dict.fromkeys((*self.unnamed, *page.unnamed))))
 
 
 class Content(Struct, frozen=True):
-    """One stored text; `body` is without front matter; `stamp`: see `stamps`."""
+    """One stored text. `body` has no front matter; for `stamp` see `stamps`."""
 
     id: str
     title: str = ""
@@ -102,14 +102,14 @@ class Content(Struct, frozen=True):
 
 
 class SavedReply(Struct, frozen=True):
-    """The id of a content that was saved, changed or deleted; `stamp`: see `stamps`, empty if there is none."""
+    """The id of a content that was saved, changed or deleted, and its stamp (see `stamps`; empty without one)."""
 
     content_id: str
     stamp: str = ""
 
 
 class CatalogReply(Struct, frozen=True):
-    """The server's descriptions of templates, styles, verticals or brand voices; one for a detail call."""
+    """Templates, styles, verticals or brand voices as the server describes them; a detail call has one."""
 
     entries: tuple[Mapping[str, Json], ...] = ()
     total: int | None = None
@@ -125,7 +125,7 @@ class Stats(Struct, frozen=True):
 
 
 class FailureKind(enum.StrEnum):
-    """What a failed call means for its caller."""
+    """What a failed call means for the caller."""
 
     NOT_SENT = "not-sent"
     """The call certainly never arrived: no address, no connection, no TLS session."""
@@ -175,20 +175,20 @@ class Failure(Struct, frozen=True):
 
     @property
     def server_failed(self) -> bool:
-        """Return whether the server was not reached, failed or did not answer, so that it refused nothing."""
+        """Return whether the server was unreachable, failed or gave no answer; then it refused nothing."""
         if self.kind is FailureKind.AMBIGUOUS:
             return self.status is None or self.status >= _SERVER_ERROR or self.status == _TIMED_OUT
         return self.kind in (FailureKind.NOT_SENT, FailureKind.UNAVAILABLE)
 
     @property
     def is_inconclusive(self) -> bool:
-        """Return whether the server may still know the id: a success that cannot be read may be the job."""
+        """Return whether the server may know the id although the call failed: an unreadable success may be a job."""
         passing = self.kind in (FailureKind.NOT_SENT, FailureKind.UNAVAILABLE)
         return self.not_from_api or (passing and (self.status in _DOWN or self.status in range(200, 300)))
 
     @property
     def full_message(self) -> str:
-        """Endpoint, status and message, for people."""
+        """Return endpoint, status and message, for people."""
         where = self.endpoint or self.call
         status = f" ({self.status})" if self.status is not None else ""
         return f"`{where}`{status}: {self.message}" if where else self.message
@@ -201,7 +201,7 @@ R_co = TypeVar("R_co", bound=Reply, covariant=True)
 
 
 class Asks(Struct, Generic[R_co], frozen=True):
-    """A call of the API, by the type of its reply."""
+    """A call of the API; the type parameter is the type of its reply."""
 
     name: ClassVar[str]
     pays: ClassVar[bool] = False
@@ -332,7 +332,7 @@ class ListVerticals(Asks[CatalogReply], frozen=True):
 
 
 class ListBrandVoices(Asks[CatalogReply], frozen=True):
-    """List the brand voices if the server shows them; no source documents that."""
+    """List the brand voices, if the server shows them; no documentation describes this call."""
 
     name: ClassVar[str] = "list brand voices"
 

@@ -1,4 +1,4 @@
-"""Dialects as data: the addresses, headers and calls of each version of the API, and which one a server speaks. Pure.
+"""Dialects as data: addresses, headers and calls of each API version, and how the version is recognised. Pure.
 
 The dialect decides only what is sent; replies of every dialect are read alike (see `reading`).
 """
@@ -55,7 +55,7 @@ def needs_key(settings: ApiSettings) -> bool:
 
 
 def no_key(settings: ApiSettings) -> ApiError:
-    """Return the error for a server that needs a key if there is none."""
+    """Return the error for a server that needs a key when there is no key."""
     hint = f"export {settings.key_env}=..., with a key from Settings, API Access; the bundled server needs none"
     return ApiError(f"`{settings.key_env}` is not set: {settings.server} needs an API key", code="no-key", hint=hint)
 
@@ -106,7 +106,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 class Dialect(Struct, frozen=True, kw_only=True):
-    """The names that one version of the API uses.
+    """The names that one version of the API uses for paths and fields.
 
     `names` are the names of a request's fields in a submit, if they differ from `_NAMES`; `prefix` follows the path
     of `api.base_url`. `enveloped`: whether lists come inside `{"success", "data"}`; None: both occur.
@@ -120,7 +120,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """Whether a remote server refuses calls without `X-User-ID`."""
 
     def names_of(self, field_name: str) -> tuple[str, ...]:
-        """Return the names of a request's field in a submit."""
+        """Return the names under which a submit sends a field of a request."""
         return self.names.get(field_name, _NAMES.get(field_name, (field_name,)))
 
 
@@ -182,12 +182,12 @@ def dialect_named(name: str) -> Dialect:
 
 
 def detected_dialect(stated: Dialect, *, enveloped: bool) -> Dialect:
-    """Return the stated dialect, or for `auto` that of a server whose lists come in an envelope or bare."""
+    """Return the stated dialect; for `auto`, the dialect that matches the form of the server's lists."""
     return _DETECTED[enveloped] if stated.name == AUTO else stated
 
 
 def contradiction(stated: Dialect, *, enveloped: bool) -> str:
-    """Return why a server with such lists does not speak the stated dialect; empty if it may."""
+    """Return why the server cannot speak the stated dialect, judged by the form of its lists; empty if it can."""
     if stated.enveloped in (None, enveloped):
         return ""
     detected = _DETECTED[enveloped]
@@ -200,12 +200,12 @@ def contradiction(stated: Dialect, *, enveloped: bool) -> str:
 
 
 def names_blamed(dialect: Dialect, text: str) -> bool:
-    """Return whether a refusal mentions a second name that a submit has for one value."""
+    """Return whether a refusal mentions the second name of a value that a submit sends under two names."""
     return any(name in text for names in dialect.names.values() for name in names[1:])
 
 
 def candidates(base: str) -> tuple[str, ...]:
-    """Return the addresses to try for the API, in order: `base`, then its host and path with each known prefix."""
+    """Return the addresses where the API may be: `base`, then its host and path with each known prefix."""
     stem = next((base.removesuffix(prefix) for prefix in PREFIXES if base.endswith(prefix)), base)
     return tuple(dict.fromkeys((base, *(stem + prefix for prefix in PREFIXES))))
 
@@ -214,7 +214,7 @@ def candidates(base: str) -> tuple[str, ...]:
 
 
 class Unsendable(ValueError):
-    """A call cannot be written as a request; the message says why."""
+    """A call cannot become a valid request; the message says why."""
 
 
 _JSON: Mapping[str, str] = MappingProxyType({"Content-Type": "application/json"})

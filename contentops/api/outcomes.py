@@ -1,4 +1,4 @@
-"""Turns an `Answer`, or none, into a reply or a `Failure`. Pure.
+"""Turns an `Answer`, or the lack of one, into a reply or a `Failure`. Pure.
 
 The only module that decides whether a paid call may be sent again: a call that pays or creates is `AMBIGUOUS` unless
 it certainly never arrived or was refused.
@@ -37,7 +37,7 @@ from contentops.sanitize import message as plain
 
 
 class Retry(Struct, frozen=True, kw_only=True):
-    """Says how a call is retried after a passing failure: with full jitter, for a limited total time. In seconds."""
+    """Says how often and how long a temporary failure is retried (with full jitter). In seconds."""
 
     first: float = 1.0
     """The upper bound of the first wait; it doubles with each try."""
@@ -47,12 +47,12 @@ class Retry(Struct, frozen=True, kw_only=True):
     """The time over which one call is retried; also the longest `retry_after` of a server that is honoured."""
 
     def wait(self, chance: random.Random, tries: int, retry_after: float | None = None) -> float:
-        """Return seconds to wait after so many tries (from 1), at least those that the server asked for."""
+        """Return the seconds to wait after a number of tries (from 1), at least as many as the server asked for."""
         drawn = chance.uniform(0.0, min(self.longest, self.first * 2 ** min(tries, 10)))
         return max(drawn, min(retry_after or 0.0, self.total))
 
     def goes_on(self, began: float, now: float) -> bool:
-        """Return whether a call whose first failure was at `began` may be tried again at `now`."""
+        """Return whether a call that first failed at `began` may be tried again at `now`."""
         return now - began <= self.total
 
 
@@ -67,7 +67,7 @@ _PLAIN = re.compile(r"[+-]?\d{1,400}(\.\d{1,30})?")
 
 
 def retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
-    """Return the seconds from 0 to `LONGEST` that `Retry-After` asks to wait, or None if none can be read.
+    """Return the seconds that `Retry-After` asks for, from 0 to `LONGEST`; None if it is missing or unreadable.
 
     `headers` have lower-case names; `wall` is now in seconds since 1970. A date is taken against the server's own
     `Date`, so that a wrong clock here does no harm.
@@ -105,7 +105,7 @@ CHECK_ADDRESS = "check `api.base_url` and `api.dialect`"
 
 
 class Damage(enum.StrEnum):
-    """Says why the body of an answer is not complete, though its status arrived."""
+    """Says why the body of an answer is incomplete although its status arrived."""
 
     NONE = ""
     CUT = "the connection broke before the answer was complete"
@@ -130,7 +130,7 @@ _QUOTED = 300
 def unanswered(
     call: Call, kind: FailureKind, detail: str, hint: str = "", *, clean: Callable[[str], str] = plain
 ) -> Failure:
-    """Return the failure of a call without an answer; `detail` is the reason, for the message.
+    """Return the failure of a call that got no answer; `detail` is the reason for the message.
 
     `clean` makes outside text safe for a message: one line, at most 500 characters, no secret.
     """
@@ -227,12 +227,12 @@ _KNOWN_KEY = re.compile(
 
 
 def is_absent(failure: Failure) -> bool:
-    """Return whether the server has no such route, or nothing under this name."""
+    """Return whether the server lacks this route, or has nothing under this name."""
     return failure.kind is Kind.NOT_FOUND or failure.status in _ABSENT
 
 
 def is_about_one(failure: Failure) -> bool:
-    """Return whether a failure concerns only the job, content or template of this call, not the next call."""
+    """Return whether a failure concerns only the job, content or template of this call, so other calls may succeed."""
     return failure.kind in _ABOUT_ONE
 
 
@@ -268,7 +268,7 @@ def _redirected(case: _Case) -> Failure:
 
 
 def _origin(location: str) -> str:
-    """Scheme and host of a redirect; its path and query may hold tokens and are left out."""
+    """Return scheme and host of a redirect; path and query are left out because they may contain tokens."""
     try:
         parts = urlsplit(location)
         port = f":{parts.port}" if parts.port else ""
@@ -330,12 +330,12 @@ def _names(text: str, slug: str) -> bool:
 
 
 def lost(call: Call) -> FailureKind:
-    """Return the kind of a call whose answer was lost, or whose server failed."""
+    """Return the failure kind of a call whose answer was lost, or whose server failed."""
     return _if_repeatable(call, Kind.UNAVAILABLE)
 
 
 def _if_repeatable(call: Call, kind: FailureKind) -> FailureKind:
-    """Return `kind`; of a call that may not be sent twice, no one knows whether the server did something."""
+    """Return `kind`, or AMBIGUOUS for a call that may not be sent twice."""
     return kind if call.repeatable else Kind.AMBIGUOUS
 
 
@@ -348,7 +348,7 @@ def _message(case: _Case) -> str:
 
 
 def _text(case: _Case) -> str:
-    """Return the server's error text, safe for a message; empty if it sent none, or a page."""
+    """Return the server's error text, made safe for a message; empty if the server sent none or a web page."""
     if case.answer.damage or not _may_be_json(case.answer):
         return ""
     try:
@@ -393,12 +393,12 @@ def _body_kind(case: _Case) -> str:
 
 
 def ends_search(failure: Failure) -> bool:
-    """Return whether other addresses of the host would fail alike: no answer, or a refusal for now."""
+    """Return whether trying other addresses of the host is useless: it did not answer, or refuses for now."""
     return failure.status is None or failure.kind in {Kind.THROTTLED, Kind.QUOTA}
 
 
 def no_api(tried: Sequence[tuple[str, Failure]]) -> Failure:
-    """Return the failure of a search for the API, from each address that was tried (at least one) and its failure."""
+    """Return the failure that explains best why none of the tried addresses (at least one) is the API."""
     last = tried[-1][1]
     if ends_search(last):
         return last
@@ -419,7 +419,7 @@ def _briefly(failure: Failure) -> str:
 
 
 def not_sent(failure: Failure, call: Call) -> Failure:
-    """Return the failure of a call that was not sent, because the search before it failed."""
+    """Return the failure of a call that was not sent because the API was not found."""
     passing = failure.kind in {Kind.UNAVAILABLE, Kind.NOT_SENT}
     kind = Kind.NOT_SENT if passing and not call.repeatable else failure.kind
     return structs.replace(failure, kind=kind, call=call.name)

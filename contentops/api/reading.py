@@ -1,4 +1,4 @@
-"""Reads replies from JSON: every known form of them, in any dialect, and nothing else.
+"""Reads replies from JSON, in every known form and any dialect.
 
 The sources of the API disagree: an answer may be flat or inside `{"success", "data"}`, content an object or a text,
 progress 0 to 1 or 0 to 100, a list under one of several names.
@@ -44,15 +44,15 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class Unreadable(ValueError):
-    """A reply does not fit the call; the message says why."""
+    """A reply does not fit its call; the message says why."""
 
 
 class Unnamed(Unreadable):
-    """The job or content of a reply has an id that cannot be used."""
+    """A reply has a job or content id that cannot be used."""
 
 
 class Garbled(Unreadable):
-    """A reply is not JSON, is cut off, or is about another job."""
+    """A reply is no JSON, is cut off, or belongs to another job."""
 
 
 def decode(data: bytes) -> Json:
@@ -157,12 +157,12 @@ def stamp_in(value: Mapping[str, Json], updated_at: str) -> str:
 
 
 def has_stamp(content: Content | ContentEntry, stamp: str) -> bool:
-    """Return whether a content has this stamp; False for an empty stamp."""
+    """Return whether a content has this stamp; False if the stamp is empty."""
     return stamp != "" and (content.stamp == stamp or (stamp == CREATED and is_as_created(content)))
 
 
 def is_as_created(content: Content | ContentEntry) -> bool:
-    """Return whether a content was not changed since it was created, according to the server."""
+    """Return whether the server says that a content has not changed since its creation."""
     at = content.created_at
     return at != "" and at == content.updated_at and content.stamp in (at, f"{at} 1")
 
@@ -182,7 +182,7 @@ _FINAL_STATES: Mapping[str, JobState] = {
 
 
 def read(call: calls.Call, value: Json) -> Reply:
-    """Return the reply to `call` in `value`. Raises Unreadable if there is none."""
+    """Return the reply to `call` that a JSON value contains. Raises Unreadable if there is none."""
     match call:
         case calls.Generate():
             return _accepted(value, call.request_id, _done(value))
@@ -212,7 +212,7 @@ def _object(value: Json) -> dict[str, Json]:
 
 
 def _unwrap(value: Json) -> dict[str, Json]:
-    """Return the object, or the `data` of its envelope `{"success", "data"}`."""
+    """Return the object, or the object in `data` of an envelope `{"success", "data"}`."""
     outer = _object(value)
     if "data" in outer and ("success" in outer or len(outer) == 1):
         return _object(outer["data"])
@@ -220,12 +220,12 @@ def _unwrap(value: Json) -> dict[str, Json]:
 
 
 def is_enveloped(data: bytes) -> bool:
-    """Return whether a readable reply comes inside `{"success", "data"}`."""
+    """Return whether a usable reply is inside an envelope `{"success", "data"}`."""
     return "data" in _map(decode(data))
 
 
 def safe_id(value: Json) -> str:
-    """Return `value` as an id that is safe in a path, a file and a message; empty if it is not one."""
+    """Return `value` if it is an id that is safe in paths, files and messages; otherwise an empty text."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**18:
         return str(value)
     return value if isinstance(value, str) and _ID.fullmatch(value) else ""
@@ -241,7 +241,7 @@ def _first_id(value: Mapping[str, Json], *keys: str) -> str:
 
 
 def _text(value: Mapping[str, Json], *keys: str) -> str:
-    """Return the first text under `keys` that is not empty; other values count as absent."""
+    """Return the first non-empty text under `keys`; values of other types are ignored."""
     return next((text for key in keys if isinstance(text := value.get(key), str) and text), "")
 
 
@@ -266,7 +266,7 @@ def _accepted(value: Json, request_id: str, done: JobStatus | None) -> Accepted:
 
 
 def _done(value: Json) -> JobStatus | None:
-    """Return the finished job in the answer to a submit; None if it has to be polled."""
+    """Return the finished job if the answer to a submit has one; None: the job must be polled."""
     outer = _object(value)
     for data in (_map(outer.get("data")), outer):
         if isinstance(word := data.get("status"), str):
@@ -278,7 +278,7 @@ def _done(value: Json) -> JobStatus | None:
 
 
 def _section(call: calls.RegenerateSection, value: Json) -> JobStatus | None:
-    """Return the content with its new section in the answer to the call; no source documents that."""
+    """Return the content with its new section from an answer; no documentation describes this form."""
     try:
         content = _content(value, call.content_id)
     except Unreadable:
@@ -329,7 +329,7 @@ def _status(data: Mapping[str, Json], word: str) -> JobStatus:
 
 
 def _job_text(data: Mapping[str, Json]) -> tuple[str, Mapping[str, Json], str | None]:
-    """The title, the other front matter and the body of a stored text."""
+    """Return the title, the other front matter and the body of a stored text."""
     inner = _map(data.get("content"))
     whole = data.get("content") if not inner else inner.get("body", inner.get("content"))
     title = _text(inner, "title") or _text(data, "title")
@@ -342,7 +342,7 @@ def _job_text(data: Mapping[str, Json]) -> tuple[str, Mapping[str, Json], str | 
 
 
 def _without_front_matter(body: str) -> tuple[str, Mapping[str, Json], str]:
-    """Title, other front matter and body of a text; a thematic break at its start stays in the body."""
+    """Return title, other front matter and body of a text; a leading thematic break stays in the body."""
     from contentops.documents.front_matter import split_loosely
 
     if not _FENCE.match(body):
@@ -363,7 +363,7 @@ def _job_content_id(data: Mapping[str, Json]) -> str:
 
 
 def _progress(value: Json) -> float | None:
-    """Return the progress from 0.0 to 1.0; a float up to 1.0 is a share of 1, any other number one of 100."""
+    """Return the progress from 0.0 to 1.0; numbers are percentages, except floats up to 1.0."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     share = value if isinstance(value, float) and value <= 1 else min(value, 100) / 100
@@ -374,7 +374,7 @@ def _progress(value: Json) -> float | None:
 
 
 def _list(value: Json, *keys: str) -> Sequence[Json]:
-    """Return the list in a reply: bare, under one of `keys`, or either of these under `data`."""
+    """Return the list in a reply, which is the reply itself, or under one of `keys`, or under `data`."""
     for _ in range(2):
         if isinstance(value, list):
             return value
@@ -401,13 +401,13 @@ def _content_list(value: Json) -> ContentList:
 
 
 def _page_limit(value: Json) -> int:
-    """Return the most entries of a page if the answer says that it is one; 0 for a complete list."""
+    """Return the maximum entries of a page if the answer is one page of a list; 0 for a complete list."""
     limit = value.get("limit") if isinstance(value, dict) and value.get("page") else None
     return limit if isinstance(limit, int) and not isinstance(limit, bool) and limit > 0 else 0
 
 
 def _stamped(value: Mapping[str, Json]) -> tuple[str, str, str]:
-    """Return the times of creation and of the last change, and the stamp."""
+    """Return the time of creation, the time of the last change, and the stamp."""
     updated_at = _text(value, "updated_at", "updatedAt")
     return _text(value, "created_at", "createdAt"), updated_at, stamp_in(value, updated_at)
 
@@ -473,7 +473,7 @@ def _catalog(call: calls.Call, value: Json) -> CatalogReply:
 
 
 def _number(value: Json, *names: str) -> int | None:
-    """Return the first number of a reply under one of the keys `names`; None if there is none."""
+    """Return the first number under one of the keys `names`; None if there is none."""
     outer = _map(value)
     for level in (outer, _map(outer.get("data")), _map(outer.get("pagination"))):
         for name in names:
@@ -521,7 +521,7 @@ _INPUTS = ("parameters", "inputs", "input_fields", "required_inputs")
 
 
 def slug_of(entry: Mapping[str, Json]) -> str:
-    """Return the slug for requests and manifests; empty if there is none that is safe.
+    """Return the slug that requests and manifests use; empty if no safe one exists.
 
     The server looks templates up by `id`, which for some differs from their `slug`.
     """
@@ -535,7 +535,7 @@ def slug_of(entry: Mapping[str, Json]) -> str:
 
 
 def template(slug: str, entry: Mapping[str, Json], detail: Mapping[str, Json] | None) -> Template:
-    """Return a template from its entry in the list and its detailed description, if there is one."""
+    """Return a template, made from its list entry and, if available, its detailed description."""
     described = {**entry, **(detail or {})}
     inputs = inputs_of(described)
     return Template(
@@ -550,7 +550,7 @@ def template(slug: str, entry: Mapping[str, Json], detail: Mapping[str, Json] | 
 
 
 def catalog_entry(entry: Mapping[str, Json]) -> CatalogEntry:
-    """Return a style profile, a vertical or a brand voice from its entry in the list, which has a slug."""
+    """Return a style profile, vertical or brand voice, made from its list entry with a slug."""
     return CatalogEntry(
         slug=slug_of(entry),
         name=_catalog_text(entry, "name", "title", "label"),
@@ -562,7 +562,7 @@ def catalog_entry(entry: Mapping[str, Json]) -> CatalogEntry:
 
 
 def manner_of(described: Mapping[str, Json]) -> str:
-    """Return the start of a digest over the `MANNER` of a description; empty if it has none.
+    """Return a short digest of the `MANNER` fields of a description; empty if it has none of them.
 
     The order of keys, spaces at the ends of texts and empty values do not count.
     """
@@ -582,7 +582,7 @@ def _trimmed(value: Json) -> Json:
 
 
 def inputs_of(described: Mapping[str, Json]) -> tuple[TemplateInput, ...] | None:
-    """Return the inputs in a description, sorted by name; None if it has none, or none that can be read."""
+    """Return the inputs in a description, sorted by name; None if there are none that can be read."""
     inputs: dict[str, TemplateInput] = {}
     given = {key: described[key] for key in _INPUTS if isinstance(described.get(key), dict | list)}
     for key, specs in given.items():
@@ -595,7 +595,7 @@ def inputs_of(described: Mapping[str, Json]) -> tuple[TemplateInput, ...] | None
 
 
 def _specs(given: dict[str, Json] | list[Json], *, required: bool) -> Iterator[tuple[str, Mapping[str, Json]]]:
-    """Yield names and descriptions of inputs, from a map, a list of maps, or a list of names."""
+    """Yield the names and descriptions of inputs from a map, a list of maps, or a list of names."""
     base = {"required": required}
     if isinstance(given, dict):
         for name, spec in given.items():
@@ -636,7 +636,7 @@ def _is_small(value: Json) -> bool:
 
 
 def _options(given: Json) -> tuple[Json, ...]:
-    """Return the distinct values to choose from; empty if one is not a plain value, so that nothing is refused."""
+    """Return the distinct allowed values; empty if any is no plain value, so that no value is refused."""
     if not isinstance(given, list) or len(given) > MOST:
         return ()
     values = [each.get("value", each.get("id")) if isinstance(each, dict) else each for each in given]
@@ -651,6 +651,6 @@ def _aliases(given: Json) -> tuple[str, ...]:
 
 
 def _catalog_text(described: Mapping[str, Json], *keys: str) -> str:
-    """Return the first text that is not empty, as one clean line of at most 300 characters."""
+    """Return the first non-empty text as one clean line of at most 300 characters."""
     texts = (clean_title(described[key]) for key in keys if isinstance(described.get(key), str))
     return next(filter(None, texts), "")

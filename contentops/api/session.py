@@ -1,4 +1,4 @@
-"""The one transport: sends a call and returns the reply or the failure; errors of network and server raise nothing.
+"""Sends a call and returns its reply or failure; errors of network and server are returned, never raised.
 
 Only this module imports httpx. It retries nothing and follows no redirect: the caller decides when to send again, with
 the policy `RETRY`.
@@ -73,11 +73,11 @@ _LEAVING = (".send_request_headers.started", ".send_request_body.started")
 
 
 class BlockedByFence(Exception):
-    """The fence did not let the bytes of a request leave."""
+    """The fence stopped a request before its bytes left."""
 
 
 def fenced(may_leave: MayLeave, *, stops: bool) -> Callable[[str, Mapping[str, object]], Awaitable[None]]:
-    """Return a trace for httpcore that asks `may_leave` before the bytes of a request leave.
+    """Return a trace function for httpcore that asks `may_leave` just before the bytes of a request leave.
 
     It raises BlockedByFence where they may not leave any more, if the fence `stops` this request.
     """
@@ -90,12 +90,12 @@ def fenced(may_leave: MayLeave, *, stops: bool) -> Callable[[str, Mapping[str, o
 
 
 def transport_in(app: Callable[..., Any]) -> httpx.AsyncBaseTransport:
-    """Return the transport to a server in this process."""
+    """Return the transport to a server inside this process."""
     return httpx.ASGITransport(app)
 
 
 def transport_to(base: str) -> httpx.AsyncHTTPTransport:
-    """Return the transport to a server, with the certificates and the proxy of the environment.
+    """Return the transport to a server; certificates and proxy come from the environment.
 
     Raises ApiError for settings of the environment that cannot be used.
     """
@@ -125,7 +125,7 @@ def _proxy(host: str, context: ssl.SSLContext) -> httpx.Proxy | None:
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and its causes, the innermost last."""
+    """Yield an error and its causes; the innermost comes last."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -134,14 +134,14 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def cause(error: Exception) -> str:
-    """Return the message of the innermost error, or its kind if none has a message."""
+    """Return the message of the innermost error with a message, or the name of its type."""
     texts = [text for each in chain(error) if not isinstance(each, BaseExceptionGroup) and (text := _words(each))]
     name = type(error).__name__
     return texts[-1] if texts else "timed out" if name.endswith("Timeout") else name
 
 
 def _words(error: BaseException) -> str:
-    """Return the message of the system, without its number and without the address that asyncio adds."""
+    """Return the system's error message without its number and without the address that asyncio adds."""
     if isinstance(error, OSError) and (type(error) is OSError or isinstance(error, ConnectionError | TimeoutError)):
         return os.strerror(error.errno).lower() if error.errno else str(error)
     if isinstance(error, socket.gaierror) and error.strerror:
@@ -158,7 +158,7 @@ Send = Callable[["Call", MayLeave], Awaitable["Reply | Failure"]]
 
 
 def always() -> bool:
-    """Return the check of a call that always may leave."""
+    """Return True: the check for calls that may leave at any time."""
     return True
 
 
@@ -173,7 +173,7 @@ answer came), milliseconds, bytes sent and received (once decompressed), our id 
 async def traced(
     exchange: Awaitable[Answer], report: Callable[[Exchange], None], call: Call, wire: Wire, path: str, *, at: float
 ) -> Answer:
-    """Return the answer of `exchange`; answer and error are reported. `path` has no secret in it."""
+    """Return the answer of `exchange`, and report the answer or the error. `path` has no secret in it."""
     clock = asyncio.get_running_loop().time
     began, answer, error = clock(), None, ""
     try:
@@ -216,7 +216,7 @@ _REDIRECT = 300
 
 
 class ApiEndpoint(Struct, frozen=True, kw_only=True):
-    """The address before every path of a server's API, and whether its lists come in an envelope.
+    """The base address of an API, and whether its lists are inside an envelope.
 
     `enveloped` is None if no list could be read.
     """
@@ -233,11 +233,11 @@ class Patience(Struct, frozen=True, kw_only=True):
     other: float = 30.0
 
     def read(self, call: Call) -> float:
-        """Return the longest wait for the next bytes of an answer."""
+        """Return the longest wait for more bytes of an answer."""
         return self.other if call.repeatable else self.submit
 
     def total(self, call: Call) -> float:
-        """Return the longest a whole call may take."""
+        """Return the longest time that a whole call may take."""
         return self.connect + 2 * self.read(call)
 
 
@@ -267,7 +267,7 @@ class Client:
         learned: Callable[[ApiEndpoint | None], None] = lambda _: None,
         trace: Callable[[Exchange], None] | None = None,
     ) -> None:
-        """Raises ApiError for a dialect, address, key or user id that cannot work."""
+        """Create the client; raises ApiError for a dialect, address, key or user id that cannot work."""
         local = settings.base_url == "local"
         self._send_mode = settings.send_mode
         self._stated = dialect_named(settings.dialect)
@@ -304,12 +304,12 @@ class Client:
 
     @property
     def dialect(self) -> str:
-        """Return the name of the dialect of requests; `auto` until it is found."""
+        """Return the name of the dialect; `auto` until the API is found."""
         return self._spoken.name
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """Return the names of the inputs in a submit."""
+        """Return the names under which a submit sends the inputs."""
         return self._spoken.names_of("inputs")
 
     @property
@@ -319,7 +319,7 @@ class Client:
         return detected_dialect(self._stated, enveloped=self._api.enveloped)
 
     async def send(self, call: Call, may_leave: MayLeave = always) -> Reply | Failure:
-        """Send one request, after a search if one is needed (see the class). Raises only what cancels the task.
+        """Send one request, after finding the API if necessary (see the class). Raises only what cancels the task.
 
         `may_leave` may stop a call that is not repeatable. A call that pays is sent once at most, and never in a
         dialect that the server does not speak.
@@ -342,11 +342,11 @@ class Client:
 
     @property
     def is_found(self) -> bool:
-        """Return whether `find` would send no request."""
+        """Return whether the API is found already, so that `find` sends no request."""
         return isinstance(self._api, ApiEndpoint) or (self._api is not None and _is_final(self._api))
 
     async def find(self, *, again: bool = False, turn: Turn | None = None) -> ApiEndpoint | Failure:
-        """Find the API by free requests. Callers share the result of a search that is running.
+        """Find the API by requests that cost nothing. Callers share the result of a search that is running.
 
         `again` searches even if the endpoint is known; each request but the first waits for `turn`. With a stated
         dialect only its own address is tried, and an answer that is not a list contradicts nothing.
@@ -361,7 +361,7 @@ class Client:
         return self._api
 
     def contradiction(self, api: ApiEndpoint) -> Failure | None:
-        """Return the failure of a submit whose stated dialect this server does not speak; None if it may."""
+        """Return the failure of a submit if the server cannot speak the stated dialect; None if it can."""
         if api.enveloped is None or not self._check:
             return None
         text = contradiction(self._stated, enveloped=api.enveloped)
@@ -443,7 +443,7 @@ class Client:
         return Answer(response.status_code, dict(response.headers.items()), body, damage)
 
     async def _collect(self, response: httpx.Response) -> tuple[bytes, Damage]:
-        """Return the body, or why there is none: an error after the status must not replace the status."""
+        """Return the body or, if it is incomplete, the reason: a late error must not replace the status."""
         stream: Any = response.stream
         try:
             return await _gather(stream, response.headers.get("content-encoding", "").strip().lower())
@@ -484,13 +484,13 @@ _CERTIFICATE = f"; {CHECK_ADDRESS} and this machine's clock, and set `SSL_CERT_F
 
 
 def _is_final(failure: Failure) -> bool:
-    """Return whether another search would fail in the same way; a web page instead of a list may be temporary."""
+    """Return whether searching again would fail too; a web page instead of a list may be temporary."""
     is_page = failure.not_from_api and failure.status is not None and failure.status < _REDIRECT
     return failure.kind in _FINAL and not is_page
 
 
 def _with_hint(failure: Failure, dialect: Dialect) -> Failure:
-    """Return the failure of a submit, with a hint if the server refused one of several names for one value."""
+    """Return the failure of a submit, with a hint if the server refused the second name of a value."""
     if failure.kind is not FailureKind.REJECTED or not names_blamed(dialect, failure.message):
         return failure
     hint = "; if it accepts only one name, set `api.dialect` to its dialect"

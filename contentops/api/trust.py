@@ -36,7 +36,7 @@ MODEL_VENDOR = "https://api.openai.com:443"
 
 
 class OwnConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A person's own `config.yaml`: servers that may get the key, variables that may be sent, servers of ledgers."""
+    """A person's own `config.yaml`: trusted API servers, variables that may be sent, trusted ledger servers."""
 
     servers: tuple[str, ...] = ()
     key_variables: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ class OwnConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def config_path(environ: Mapping[str, str]) -> Path | None:
-    """Return the path of a person's own settings; None if no home folder is set."""
+    """Return the path of a person's own settings; None without a home folder."""
     for variable, below in (("XDG_CONFIG_HOME", ""), ("APPDATA", ""), ("HOME", ".config")):
         home = Path(environ.get(variable, ""))
         if home.is_absolute():
@@ -87,7 +87,7 @@ def _unusable(path: Path, why: str) -> InputError:
 
 
 def secret_variables(environ: Mapping[str, str]) -> frozenset[str]:
-    """Return the names of variables whose values are for the server alone."""
+    """Return the names of variables whose values only the server may get."""
     try:
         own = own_config(environ).key_variables
     except InputError:  # commands that need the file report it
@@ -97,14 +97,14 @@ def secret_variables(environ: Mapping[str, str]) -> frozenset[str]:
 
 
 def secret_values(settings: ApiSettings | None, environ: Mapping[str, str]) -> frozenset[str]:
-    """Return the values in the environment that nothing may show; without settings, those of known names."""
+    """Return the values in the environment that must never be shown; without settings, by known names only."""
     names = {LEDGER, *secret_variables(environ), *(name for name in environ if name.startswith(MODEL_PREFIX))}
     names |= set() if settings is None else {settings.key_env, settings.model_key_env}
     return frozenset(filter(None, (environ.get(name, "").strip() for name in names)))
 
 
 def check_variables(settings: ApiSettings, environ: Mapping[str, str]) -> None:
-    """Raises Refused if the settings name a variable whose value may not be sent."""
+    """Raise Refused if the settings name a variable whose value may not be sent."""
     names, prefix = ("key_env", "user_env"), PREFIX
     if settings.has_model:
         names, prefix = ("model_url_env", "model_key_env"), MODEL_PREFIX
@@ -134,7 +134,7 @@ def may_have_key(server: str, environ: Mapping[str, str], *, vendor: str = VENDO
 
 
 def is_stated(environ: Mapping[str, str]) -> bool:
-    """Return whether the environment lists the servers, so that no other list counts."""
+    """Return whether the environment has the list of trusted servers, which then replaces all other lists."""
     return bool(environ.get(SERVERS, "").strip())
 
 
@@ -169,7 +169,7 @@ def _ledger(listed: str) -> str:
 
 
 def remember(server: str, environ: Mapping[str, str], key: str = "servers") -> str:
-    """Add a server to a list in a person's own settings; returns the path of the file, or empty if that fails.
+    """Add a server to a person's own trusted list; return the path of the file, or empty if that fails.
 
     The file is only changed if it then has exactly the old settings and the server.
     """
@@ -204,7 +204,7 @@ def _listed(text: str) -> tuple[str, ...]:
 
 
 def server_of(address: str) -> str:
-    """Return the server of an address, in the form of records; empty: it has none."""
+    """Return the server of an address in the form that records have; empty if the address has none."""
     try:
         if "://" not in address:
             scheme = "http" if is_loopback(urlsplit(f"//{address}").hostname or "") else "https"

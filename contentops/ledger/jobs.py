@@ -172,7 +172,7 @@ def fill(
     stages: Mapping[JobKey, JobStage],
     known: Mapping[str, Sequence[Job]],
 ) -> None:
-    """Store the jobs that the ledger lacks or has in an earlier stage. Raises StateError. Raises StateError."""
+    """Store the jobs that the ledger lacks or has in an earlier stage. Raises StateError."""
     lacking = [
         (environment, job)
         for environment, jobs in known.items()

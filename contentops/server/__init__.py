@@ -11,4 +11,4 @@ It runs in process (no port, no key) or over HTTP (`serve`). It imports only `js
 
 
 class EmbeddedServerError(Exception):
-    """The base of the server's errors; the message says what is wrong, where, and what to do."""
+    """The base class of the server's errors; a message says what is wrong, where, and what to do."""

@@ -45,7 +45,7 @@ def create_app(
     stage_seconds: float = 0.0,
     on_request: bool = False,
 ) -> Starlette:
-    """Return the bundled server over an open store, which it closes with `await app.state.close()`.
+    """Return the app of the bundled server for an open store; `await app.state.close()` closes that store too.
 
     With an empty `key` no request needs one; 0 `requests_per_minute` sets no limit. `stage_seconds` is the duration of
     each stage of a job; with 0 a job is done a few turns of the event loop after its submit. With `on_request`
@@ -95,7 +95,7 @@ class RequestWindow:
         self._taken: deque[float] = deque()
 
     def take(self, most: int) -> None:
-        """Count one request; a refused one does not count. Raises HTTPException (429) after `most` in a minute."""
+        """Count one request, unless it is refused. Raises HTTPException (429) after `most` in a minute."""
         now, taken = self._now(), self._taken
         # A wall clock may be set back: requests in the future do not count.
         while taken and not 0 <= now - taken[0] < WINDOW:
@@ -107,7 +107,7 @@ class RequestWindow:
 
 
 class _Kind(Struct, frozen=True):
-    """A part of the catalog: its path, its name in messages, and its shapes in a list and in full."""
+    """A part of the catalog: its path, its name in messages, and its JSON shapes in lists and details."""
 
     name: str
     path: str
@@ -125,7 +125,7 @@ _KINDS = (
 
 
 class _Api(Struct, frozen=True):
-    """The endpoints; each takes an admitted request and returns the reply's JSON, or raises HTTPException.
+    """The endpoints; each takes an admitted request, and returns JSON or raises HTTPException.
 
     An `X-User-ID` header, which the SDK sends, changes nothing.
     """
@@ -140,7 +140,7 @@ class _Api(Struct, frozen=True):
     """Counts a request; None: there is no limit."""
 
     def routes(self) -> list[Route]:
-        """Return every route, under both prefixes."""
+        """Return every route under both prefixes (`/v1` and `/api`)."""
         table: dict[str, dict[str, Endpoint]] = {
             "/generate": {"POST": self.submit},
             "/generate/status/{id}": {"GET": self.job_status},
@@ -172,7 +172,7 @@ class _Api(Struct, frozen=True):
         return respond
 
     def _admit(self, request: Request) -> None:
-        """Count a request with the right key. Raises HTTPException: 401 for the key, 429 for the limit."""
+        """Check the key of a request and count it. Raises HTTPException: 401 for the key, 429 for the limit."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         has_key = scheme.lower() == "bearer" and secrets.compare_digest(token.strip().encode(), self.key)
         if self.key and not has_key:
@@ -195,12 +195,12 @@ class _Api(Struct, frozen=True):
     # --- generations ---------------------------------------------------------------------------------------
 
     async def submit(self, request: Request) -> Json:
-        """Accept a job; a repeated request id gets the first answer."""
+        """Accept a job; a repeated request id gets the same answer as the first."""
         fields = await wire.read_body(request)
         return self._submit(request, *wire.read_generation(fields, _surface(request), self.catalog))
 
     async def regenerate_section(self, request: Request) -> Json:
-        """Accept a job that writes one section of a stored content again.
+        """Accept a job that generates one section of a stored content again.
 
         The service documents neither request nor reply; this mapping is the bundled server's own (see
         `wire.read_section`). The text of the completed job is the whole body with that section replaced.
@@ -250,7 +250,7 @@ class _Api(Struct, frozen=True):
         return content
 
     async def list_content(self, request: Request) -> Json:
-        """Return the newest contents, or the requested page of them, without texts."""
+        """Return the newest contents without texts, or one page of them."""
         page = wire.read_page(request, limit=1000)
         rows = contents.entries(self.store, skip=page.skip, limit=page.limit)
         return wire.content_list(rows, contents.counts(self.store), page)
@@ -260,19 +260,19 @@ class _Api(Struct, frozen=True):
         return wire.content(self._content(request.path_params["id"]))
 
     async def save_content(self, request: Request) -> Json:
-        """Create a content, or update the one whose id the body names; 404 if that id does not exist."""
+        """Create a content, or update the one whose id the body has; an unknown id gives 404."""
         saved = self._save(wire.read_change(await wire.read_body(request)))
         return {"success": True, "contentId": saved.id, **wire.stamp(saved)}
 
     async def put_content(self, request: Request) -> Json:
-        """Change any fields of a content except its type."""
+        """Change fields of a content; its type cannot change."""
         content = self._content(request.path_params["id"])
         saved = self._save(wire.read_change(await wire.read_body(request), content.id))
         entry = {"id": saved.id, "title": saved.title, "status": saved.status, **wire.stamp(saved)}
         return {"success": True, "content": entry}
 
     def _save(self, change: contents.ContentChange) -> contents.ContentRow:
-        """Save in one transaction, and return the content after this save."""
+        """Save in one transaction, and return the saved content."""
         with self.store.write():
             if change.id:
                 self._content(change.id)
@@ -287,7 +287,7 @@ class _Api(Struct, frozen=True):
     # --- catalog -------------------------------------------------------------------------------------------
 
     async def list_entries(self, kind: _Kind, request: Request) -> Json:
-        """Return the entries of a kind; under `/api` in pages if the kind has pages there."""
+        """Return all entries of a catalog kind, or one page of them under `/api` if the kind has pages there."""
         surface = _surface(request)
         entries = [kind.entry(entry, surface) for entry in self.catalog[kind.name].values()]
         if surface is Surface.V1 or not kind.paged:
@@ -307,7 +307,7 @@ class _Api(Struct, frozen=True):
     # --- numbers -------------------------------------------------------------------------------------------
 
     async def dashboard_stats(self, _: Request) -> Json:
-        """Return the numbers of contents and generations, and the credits of these."""
+        """Return the numbers of contents and generations, and the credits that these cost."""
         stats = contents.counts(self.store)
         named = {"total_content": stats["total"], "drafts": stats["drafts"], "published": stats["published"]}
         return {**named, "generations": jobs.counts(self.store), "credits": jobs.usage(self.store)}
@@ -317,7 +317,7 @@ class _Api(Struct, frozen=True):
         return jobs.usage(self.store)
 
     async def health(self, _: Request) -> JSONResponse:
-        """Return whether the store can be read; needs no key."""
+        """Return whether the store can be read; no key is needed."""
         try:
             self.store.row("SELECT 1 FROM jobs LIMIT 1")
             state = "healthy"

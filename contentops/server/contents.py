@@ -45,7 +45,7 @@ def replace_section(text: str, section: Span, new: str) -> str:
 
 
 def nested(text: str, level: int) -> str:
-    """Return `text` changed to fit under a heading of `level`: deeper headings, and closed code blocks.
+    """Return `text` adapted to stand under a heading of `level`: with deeper headings and closed code blocks.
 
     Headings keep their relative depth; those that would be too deep become bold lines.
     """
@@ -80,7 +80,7 @@ def _deeper(heading: Heading, level: int, before: list[str], after: list[str]) -
 
 
 def _closed(text: str) -> str:
-    """Return `text` with an end for an open code block, which would include what follows."""
+    """Return `text` with an end for an open code block, so that it cannot swallow what follows."""
     marks = sorted(_FENCE.findall(text), key=len, reverse=True)
     fences = [next((mark for mark in marks if mark[0] == kind), "") for kind in "`~"]
     ends = [f"\n{mark}" for mark in fences if mark]
@@ -88,7 +88,7 @@ def _closed(text: str) -> str:
 
 
 def _ends(text: str) -> bool:
-    """Return whether Markdown reads a heading after `text` as a heading: no code block or HTML is left open."""
+    """Return whether `text` leaves no code block or HTML open that would hide a heading after it."""
     whole = f"{text}\n\n# End"
     return any(heading.first == whole.count("\n") for heading in parse_headings(whole))
 
@@ -97,7 +97,7 @@ def _ends(text: str) -> bool:
 
 
 class _OpenTags(HTMLParser):
-    """Notes the elements of HTML that have no end yet, and whether a tag is torn."""
+    """Finds HTML elements without an end, and an incomplete tag."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=False)
@@ -120,7 +120,7 @@ class _OpenTags(HTMLParser):
 
 
 def _leaves_open(text: str) -> bool:
-    """Return whether an element, a tag or a comment of a Markdown text has no end."""
+    """Return whether a Markdown text has an HTML element, tag or comment without an end."""
     parser = _OpenTags()
     parser.feed(raw_html(text))
     return bool(parser.open or parser.rawdata)
@@ -168,7 +168,7 @@ def find(store: Store, content_id: str) -> ContentRow | None:
 
 
 def entries(store: Store, *, skip: int = 0, limit: int = -1) -> list[sqlite3.Row]:
-    """Return the contents without bodies, newest first: at most `limit` (-1: all) after the first `skip`."""
+    """Return the contents without bodies, newest first: skips `skip` of them, then at most `limit` (-1: all)."""
     return store.rows(
         "SELECT id, title, status, type, version, created_at, updated_at FROM contents"
         " ORDER BY created_at DESC, number DESC LIMIT ? OFFSET ?",
@@ -193,7 +193,7 @@ _SAVE = (
 
 
 def save(store: Store, change: ContentChange, *, at: float) -> str:
-    """Create or update a content, inside the caller's transaction; gives the content's id.
+    """Create or update a content inside the caller's transaction, and return its id.
 
     An update that changes nothing leaves version and time alone. Raises LookupError for an unknown id.
     """

@@ -1,4 +1,4 @@
-"""Generation jobs: stored, claimed by a runner, written by an engine stage by stage, finished exactly once.
+"""Generation jobs: stored, claimed by a runner, written in stages by an engine, and finished exactly once.
 
 All state is in the store, so a runner may die at any point, and the next one resumes its jobs.
 """
@@ -44,7 +44,7 @@ _CHANGE = "UPDATE jobs SET {} WHERE number = ? AND runner = ? AND finished_at IS
 
 
 class GenerationRequest(TextRequest, frozen=True, kw_only=True):
-    """A submit in the form in which jobs are stored and compared, independent of the names of its keys.
+    """A submit in one form for storing and comparing, whatever names its keys had.
 
     A text to generate (`kind` content), or a section of a stored one to write again (`kind` section). With
     `topic_alone` a topic is enough, even if the template requires more.
@@ -64,16 +64,16 @@ class GenerationRequest(TextRequest, frozen=True, kw_only=True):
 
     @property
     def credits(self) -> int:
-        """Return the price of the completed job."""
+        """Return the price of the job when it completes."""
         return price_of_request(self.template, self.mode, self.inputs, is_section=self.kind == "section").credits
 
     def encoded(self) -> str:
-        """Return canonical JSON: equal requests give equal text, whatever the order of keys."""
+        """Return canonical JSON: equal requests give equal JSON in any key order."""
         return json.dumps(to_builtins(self), ensure_ascii=False, allow_nan=False, sort_keys=True)
 
     @property
     def fingerprint(self) -> str:
-        """Return a digest of the request: equal if a submit is repeated, different for another request.
+        """Return a digest of the request, by which a repeated submit is recognised.
 
         Without the surface, and of a section without the request of its content, which may change in between.
         """
@@ -111,15 +111,15 @@ class StoredJob(Struct, frozen=True, kw_only=True):
 
 
 class JobConflictError(Exception):
-    """The id was used before, for another request; the message says which."""
+    """The request id belongs to another request; the message names the id."""
 
 
 class JobLostError(Exception):
-    """The job is finished or has another runner, so that this runner must not write."""
+    """The job is finished, or another runner has it; this runner must not write."""
 
 
 def find(store: Store, job_id: str | int) -> StoredJob | None:
-    """Return the job of that id or number, or None. Raises msgspec.MsgspecError for a row of another program."""
+    """Return the job with that id or number, or None. Raises msgspec.MsgspecError for a row of another program."""
     by_id, by_number = "SELECT * FROM jobs WHERE id = ?", "SELECT * FROM jobs WHERE number = ?"
     row = store.row(by_id if isinstance(job_id, str) else by_number, (job_id,))
     return None if row is None else convert({**dict(row), "request": msgspec.json.decode(row["request"])}, StoredJob)
@@ -133,7 +133,7 @@ def unfinished(store: Store) -> list[int]:
 
 
 def submit(store: Store, new: StoredJob) -> tuple[StoredJob, bool]:
-    """Store a job, or find the one this submit repeats; the second value says whether it is new.
+    """Store a job, or return the job of an earlier equal submit; the second value says whether it is new.
 
     Raises JobConflictError if the id belongs to another request.
     """
@@ -152,7 +152,7 @@ def submit(store: Store, new: StoredJob) -> tuple[StoredJob, bool]:
 
 
 def claim(store: Store, number: int, lock: RunnerLock) -> StoredJob | None:
-    """Claim an open job for the runner of `lock`; None if it is finished or another living runner has it.
+    """Claim an open job for the runner of `lock`; None if it is finished or another live runner has it.
 
     Raises msgspec.MsgspecError as `find` does.
     """
@@ -183,7 +183,7 @@ def fail(store: Store, job: StoredJob, error: str, at: float) -> None:
 
 
 def drop(store: Store, number: int, at: float) -> None:
-    """End an open job whose row cannot be read."""
+    """End an open job whose row is unreadable."""
     store.run(
         "UPDATE jobs SET status = 'failed', error = 'the stored job cannot be read', runner = '', finished_at = ?"
         " WHERE number = ? AND finished_at IS NULL",
@@ -192,7 +192,7 @@ def drop(store: Store, number: int, at: float) -> None:
 
 
 def complete(store: Store, job: StoredJob, make: Callable[[], contents.ContentChange], at: float) -> None:
-    """Complete a job with the text of an engine: content and job in one transaction.
+    """Complete a job: store its text as a content, and update the job, in one transaction.
 
     `make` builds the text inside the transaction; its `id` names the content to update, else one is created. Raises
     JobLostError, and changes nothing, if the job is finished or no longer that of its runner.
@@ -205,7 +205,7 @@ def complete(store: Store, job: StoredJob, make: Callable[[], contents.ContentCh
 
 
 def _finish(store: Store, job: StoredJob, at: float, **values: Any) -> None:
-    """Finish an open job; record the engine that wrote its text."""
+    """Finish an open job, and record the engine that wrote its text."""
     _change(store, job, **values, request=job.request.encoded(), runner="", finished_at=at)
 
 
@@ -217,7 +217,7 @@ def _change(store: Store, job: StoredJob, **values: Any) -> None:
 
 
 def counts(store: Store) -> dict[str, int]:
-    """Return the numbers of generations by result."""
+    """Return how many generations have each result."""
     by_status = {status: int(number) for status, number in store.rows("SELECT status, count(*) FROM jobs GROUP BY 1")}
     ended = {status: by_status.pop(status, 0) for status in ("completed", "failed")}
     under_way = sum(by_status.values())
@@ -242,7 +242,7 @@ def usage(store: Store) -> dict[str, Any]:
 
 
 class _KeptAnswers(Struct, frozen=True):
-    """The answers of a model in the row of an open job, so that no prompt is sent twice."""
+    """Answers of a model, kept in the row of an open job so that no prompt is sent twice."""
 
     answers: dict[str, str] = {}
     """By the digest of the prompt."""
@@ -268,7 +268,7 @@ _SHOWN: Mapping[str, str] = {"style": "style_profile", "mode": "generation_mode"
 
 
 class JobRunner:
-    """Runs jobs of one store in this process.
+    """Runs the jobs of a store in this process.
 
     `by_slug` has the catalog's `templates` and `styles`; `stage_seconds` is the duration of each stage. With
     `on_request` an unfinished job is resumed only when its status is asked for. It belongs to one event loop; on
@@ -298,7 +298,7 @@ class JobRunner:
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     def wake(self) -> None:
-        """Resume unfinished jobs; cheap after the first call on this loop. Needs a running loop."""
+        """Resume unfinished jobs; only the first call on an event loop does much. Needs a running loop."""
         loop = asyncio.get_running_loop()
         if loop is self._loop or self._engine is None:
             return
@@ -307,7 +307,7 @@ class JobRunner:
             self.start(number)
 
     def start(self, number: int) -> None:
-        """Work on the open job of that number, unless this or another living process does."""
+        """Work on an open job, unless this or another live process already does."""
         if self._engine is None or number in self._tasks:
             return
         tasks = self._tasks
@@ -319,7 +319,7 @@ class JobRunner:
         return self._paused.pop(number, "")
 
     async def close(self) -> None:
-        """Stop working; the next runner resumes unfinished jobs."""
+        """Stop working; the next runner resumes the unfinished jobs."""
         self._engine = None
         if self._loop is asyncio.get_running_loop():
             for task in self._tasks.values():
@@ -350,7 +350,7 @@ class JobRunner:
                         release(self._store, number, job.runner)
 
     async def _finished(self, job: StoredJob, engine: Engine) -> bool:
-        """Finish a job; False if it pauses, with all answers kept."""
+        """Finish a job; False if the job pauses and keeps all answers."""
         kept, count = _kept_answers(job), TokenCount()
 
         def keep(tokens: Tokens | None = None) -> None:
@@ -358,7 +358,7 @@ class JobRunner:
             _change(self._store, job, body=msgspec.json.encode(now).decode())
 
         def used(**by: str) -> StoredJob:
-            """Return the job with the tokens of its calls, and what wrote its text."""
+            """Return the job with the tokens of its calls, and the engine and model given in `by`."""
             return replace(job, request=replace(job.request, tokens=count.tokens, **by))
 
         if job.stage:
@@ -393,7 +393,7 @@ class JobRunner:
         return True
 
     async def _write(self, job: StoredJob, engine: Engine, task: WritingTask) -> Callable[[], contents.ContentChange]:
-        """Let the engine write; returns the function that builds the text to store, inside the transaction."""
+        """Let the engine write, and return a function that builds the content inside the transaction."""
         request, report = job.request, self._reporting(job, task.stages, is_slow=bool(engine.model))
         await report(task.stages[0])
         if request.kind == "section":
@@ -443,7 +443,7 @@ class JobRunner:
         return span, content
 
     def _reporting(self, job: StoredJob, stages: tuple[str, ...], *, is_slow: bool) -> ReportStage:
-        """Return a function that reports each stage once, and skips those finished before a restart.
+        """Return a function that reports each stage once, without stages finished before a restart.
 
         `is_slow`: a model writes each stage.
         """

@@ -1,4 +1,4 @@
-"""Runs the bundled server: in process, or on a port with a key, signals, a log of requests, and shutdown."""
+"""Runs the bundled server inside the process, or on a port with a key, signals, a request log and a shutdown."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _server(app: ASGIApp, started: Callable[[], object]) -> uvicorn.Server:
     import uvicorn
 
     class Server(uvicorn.Server):
-        """A uvicorn server that calls `started` when it listens, and raises no signal again at its end."""
+        """A uvicorn server that calls `started` once it listens, and does not raise a signal again when it ends."""
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets=sockets)

@@ -59,23 +59,23 @@ BUSY_SECONDS = 10.0
 
 
 class StoreError(EmbeddedServerError):
-    """The store cannot be opened: the message says which one, why, and what to do."""
+    """The store cannot be opened; the message says which store, why, and what to do."""
 
 
 class Clock(Struct, frozen=True):
-    """`now` gives seconds since 1970 (UTC); `sleep` waits that many seconds on the running loop."""
+    """The clock: `now` returns seconds since 1970 (UTC), and `sleep` waits on the running loop."""
 
     now: Callable[[], float] = time.time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
 def iso(at: float) -> str:
-    """Return a time in the API's form: ISO 8601, UTC, with microseconds so that two saves keep their order."""
+    """Return a time as the API writes it: ISO 8601 in UTC, with microseconds to keep the order of saves."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class Store(contextlib.AbstractContextManager["Store"]):
-    """An open store for one thread at a time; close it, or use it as a context manager.
+    """An open store, for one thread at a time; close it, or use it as a context manager.
 
     `path` None keeps everything in memory; folder and file are made owner-only. Raises StoreError.
     """
@@ -132,7 +132,7 @@ class Store(contextlib.AbstractContextManager["Store"]):
 
     @contextlib.contextmanager
     def write(self) -> Iterator[None]:
-        """Yield a transaction that locks the whole file for writing from its start; any exception rolls it back."""
+        """Yield a write transaction that locks the whole file; an exception rolls it back."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -144,23 +144,23 @@ class Store(contextlib.AbstractContextManager["Store"]):
             raise
 
     def run(self, statement: str, values: Values = ()) -> int:
-        """Run a statement; gives the number of rows it changed."""
+        """Run a statement, and return the number of rows that it changed."""
         return self._db.execute(statement, values).rowcount
 
     def rows(self, statement: str, values: Values = ()) -> list[sqlite3.Row]:
-        """Return every row a statement gives."""
+        """Return every row of a statement."""
         return self._db.execute(statement, values).fetchall()
 
     def row(self, statement: str, values: Values = ()) -> sqlite3.Row | None:
-        """Return the first row a SELECT gives, or None."""
+        """Return the first row of a SELECT, or None."""
         return next(iter(self.rows(statement, values)), None)
 
     def runner_lock(self) -> RunnerLock:
-        """Return the lock of one more runner, not acquired yet, in a folder next to the file."""
+        """Return a new runner lock, not yet acquired, in a folder next to the file."""
         return RunnerLock(self.path)
 
     def close(self) -> None:
-        """Close the file; a second call does nothing."""
+        """Close the file; further calls do nothing."""
         self._db.close()
 
     def __exit__(self, *_: object) -> None:
@@ -183,7 +183,7 @@ def _prepare(path: Path) -> None:
 
 
 class RunnerLock:
-    """A lock next to the store's file that shows that a runner is alive; the end of its process frees it.
+    """A lock next to the store's file that shows that a runner is alive; it ends with the process.
 
     A store in memory has only its own runner.
     """
@@ -199,13 +199,13 @@ class RunnerLock:
         return FileLock(self._folder / runner, mode=0o600, thread_local=False, blocking=False)
 
     def acquire(self) -> None:
-        """Count as alive until `release` or the end of the process; a second call does nothing."""
+        """Count as alive until `release` or the end of the process; further calls do nothing."""
         if self._own is not None and not self._own.is_locked:
             Path(self._own.lock_file).parent.mkdir(mode=0o700, exist_ok=True)
             self._own.acquire()
 
     def alive(self, runner: str) -> bool:
-        """Return whether the runner of that id is alive."""
+        """Return whether the runner with that id is alive."""
         lock = self._lock_of(runner)
         if runner == self.id or lock is None:
             return runner == self.id
@@ -219,7 +219,7 @@ class RunnerLock:
         return False
 
     def release(self) -> None:
-        """Count as dead; a second call does nothing."""
+        """Stop counting as alive; further calls do nothing."""
         if self._own is not None and self._own.is_locked:
             _free(self._own)
 

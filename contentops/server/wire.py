@@ -1,4 +1,4 @@
-"""Reads requests and writes answers: the documented shapes under `/v1`, the service's own under `/api`."""
+"""Reads requests and writes answers, in the documented shapes of `/v1` and the service's own shapes of `/api`."""
 
 from __future__ import annotations
 
@@ -59,26 +59,26 @@ _CODES = {
 
 
 class Surface(enum.Enum):
-    """The two families of shapes: the documented `/v1`, and the `/api` of the service's server and SDK."""
+    """The two families of shapes: the documented `/v1`, and `/api` as the service's own SDK uses it."""
 
     V1 = "/v1"
     API = "/api"
 
     @classmethod
     def of(cls, path: str) -> Surface:
-        """Return which of the two APIs a path belongs to; `/v1` if it belongs to none."""
+        """Return which of the two APIs a path belongs to; `/v1` for all other paths."""
         return cls.API if path == "/api" or path.startswith("/api/") else cls.V1
 
 
 class Page(Struct, frozen=True):
-    """A part of a list: the page, from 1, and the number of entries on a page."""
+    """One page of a list: its number (from 1), and the entries per page."""
 
     page: int = 1
     limit: int = 100
 
     @property
     def skip(self) -> int:
-        """Return the number of entries on the pages before."""
+        """Return the number of entries on earlier pages."""
         return (self.page - 1) * self.limit
 
 
@@ -86,12 +86,12 @@ class Page(Struct, frozen=True):
 
 
 def problem(message: str, *location: str, kind: str = "value_error") -> Json:
-    """Return one problem of a request as the service writes it: its kind, where it is, and a sentence."""
+    """Return a problem of a request as the service writes it: its kind, its location and a sentence."""
     return {"type": kind, "loc": list(location), "msg": message}
 
 
 class BodyRefused(HTTPException):
-    """A request that cannot be used, with all its problems."""
+    """A request cannot be used; has all its problems."""
 
     def __init__(self, *problems: Json) -> None:
         super().__init__(400, "; ".join(each["msg"] for each in problems))
@@ -99,7 +99,7 @@ class BodyRefused(HTTPException):
 
 
 def refusal(error: HTTPException, surface: Surface) -> JSONResponse:
-    """Return the reply to a request that is refused.
+    """Return the response to a refused request.
 
     Under `/api` problems of fields are 422 with a list, under `/v1` 400 with a sentence, or 422 if a field is
     missing; a value that is not one of the choices is 400 in both.
@@ -148,14 +148,14 @@ async def read_body(request: Request) -> BodyFields:
 
 
 class BodyFields:
-    """Reads the fields of a body under any of their names; `done` raises every problem at once."""
+    """Reads the fields of a body under each of their names; `done` raises all problems at once."""
 
     def __init__(self, body: Json) -> None:
         self._body = body
         self._problems: list[Json] = []
 
     def _value(self, names: tuple[str, ...], kind: type[T], *, required: bool) -> T | None:
-        """Return the value under the first of `names` that has one; values under several names must be equal."""
+        """Return the first value under `names`; if several names have values, these must be equal."""
         given = [name for name in names if self._body.get(name) is not None]
         value = self._body[given[0]] if given else None
         if required and not given:
@@ -185,7 +185,7 @@ class BodyFields:
         return "standard" if mode is None else mode
 
     def identifier(self, *names: str, required: bool = False) -> str | None:
-        """Return an id that is safe in an URL, or None if there is none."""
+        """Return an id that is safe in an URL, or None."""
         text = self.text(*names, required=required)
         if text is not None and not _ID.fullmatch(text):
             expected = "1 to 200 letters, digits and `._:-`, the first a letter or digit"
@@ -196,13 +196,13 @@ class BodyFields:
         self._problems.append(problem(message, "body", field, kind=kind))
 
     def done(self) -> None:
-        """Raise HTTPException with every problem, if there is one."""
+        """Raise HTTPException with all problems, if there are any."""
         if self._problems:
             raise BodyRefused(*self._problems)
 
 
 def read_page(request: Request, limit: int = 100) -> Page:
-    """Return the page of a list that `page` and `limit` of the query name. Raises HTTPException."""
+    """Return the page that `page` and `limit` of the query ask for. Raises HTTPException."""
     numbers, problems = {"page": 1, "limit": limit}, []
     for name, usual in numbers.items():
         text = request.query_params.get(name, str(usual))
@@ -242,7 +242,7 @@ def read_generation(
 
 
 def read_section(fields: BodyFields) -> tuple[GenerationRequest, str | None]:
-    """Return a section to write again, and the client's request id, if any. Raises HTTPException.
+    """Return a section to write again, and the client's request id (if given). Raises HTTPException.
 
     No source documents this call; this server reads `content_id`, `section` (the text of the heading), `instructions`
     and `generation_mode`.
@@ -260,7 +260,7 @@ def read_section(fields: BodyFields) -> tuple[GenerationRequest, str | None]:
 
 
 def read_change(fields: BodyFields, content_id: str = "") -> ContentChange:
-    """Return a text to store, or to update if it names an id; with `content_id`, of that text, whose type stays.
+    """Return a text to store, or to update if the body or `content_id` names an id.
 
     Raises HTTPException.
     """
@@ -281,14 +281,14 @@ def read_change(fields: BodyFields, content_id: str = "") -> ContentChange:
 
 
 def accepted(job: StoredJob, surface: Surface) -> Json:
-    """Return the answer to a submit; the same for a repeated one, whatever the job's status."""
+    """Return the answer to a submit, which is the same for a repeated one."""
     more = {"message": "Generation started", "links": {"status": f"/api/generate/status/{job.id}"}}
     answer = {"request_id": job.id, "status": "pending", "created_at": iso(job.created_at)}
     return answer if surface is Surface.V1 else {**answer, **more}
 
 
 def status(job: StoredJob, surface: Surface) -> Json:
-    """Return the status of a job, with the text of a completed one."""
+    """Return the status of a job; a completed job includes its text."""
     return {"success": True, "data": _status_api(job)} if surface is Surface.API else _status_v1(job)
 
 
@@ -330,7 +330,7 @@ def _status_api(job: StoredJob) -> Json:
 
 
 def _written(job: StoredJob) -> Json:
-    """Return the engine that wrote the text (a client can recognise an outline), its model and tokens."""
+    """Return the engine, the model and the tokens of a job."""
     request = job.request
     tokens = None if request.tokens is None else to_builtins(request.tokens)
     return {
@@ -344,7 +344,7 @@ def _written(job: StoredJob) -> Json:
 
 
 def content_list(rows: Iterable[sqlite3.Row], stats: Mapping[str, int], page: Page) -> Json:
-    """Return a page of stored contents, without their texts; `stats` are of all pages."""
+    """Return one page of stored contents without their texts; `stats` counts the contents of all pages."""
     listed = [
         {
             **{name: row[name] for name in ("id", "title", "status", "type", "version")},
@@ -372,7 +372,7 @@ def content(row: ContentRow) -> Json:
 
 
 def stamp(row: ContentRow) -> Json:
-    """Return the time and the version of a content, which identify its state."""
+    """Return the time and version that identify the state of a content."""
     return {"updatedAt": iso(row.updated_at), "version": row.version}
 
 
@@ -383,7 +383,7 @@ _UNSTATED = {"default": None, "description": "", "placeholder": "", "options": N
 
 
 def paged(items: list[Json], page: Page) -> Json:
-    """Return one page of a list in the envelope of `/api`; `count` is the number on all pages."""
+    """Return one page of a list in the envelope of `/api`; `count` is the total number of entries."""
     data = {"items": items[page.skip : page.skip + page.limit], "count": len(items), **asdict(page)}
     return {"success": True, "data": data}
 
@@ -417,7 +417,7 @@ def style_entry(source: Mapping[str, Any], surface: Surface) -> Json:
 
 
 def style(source: Mapping[str, Any], surface: Surface) -> Json:
-    """Return a style in full."""
+    """Return a style with all its details."""
     tone, readers = source["tone"], source["audience"]
     entry = {"id": source["slug"], **source, "description": f"{tone.capitalize()}, for {readers}"}
     if surface is Surface.V1:
@@ -427,5 +427,5 @@ def style(source: Mapping[str, Any], surface: Surface) -> Json:
 
 
 def vertical(source: Mapping[str, Any], _surface: Surface) -> Json:
-    """Return a vertical; lists and details show the same."""
+    """Return a vertical, which has the same shape in lists and details."""
     return {"id": source["slug"], "name": source["name"], "description": source["description"]}

@@ -39,7 +39,7 @@ _LANGUAGE = {
 
 
 def value_of(spec: Mapping[str, Any], inputs: Mapping[str, Any]) -> Any:
-    """Return the value of the input `spec` in `inputs`, under its name or an alias, else its default, else None.
+    """Return the value that `inputs` has for an input, by its name or an alias, else its default, else None.
 
     Empty text, lists and maps count as absent.
     """
@@ -59,7 +59,7 @@ def has_topic(inputs: Mapping[str, Any]) -> bool:
 
 
 def missing(template: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[str]:
-    """Return the required inputs that are absent, in the template's order, by the names in the service's documentation.
+    """Return the required inputs that are absent, in template order, by their documented names.
 
     An input with an alias is documented under the alias.
     """

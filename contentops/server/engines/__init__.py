@@ -1,4 +1,4 @@
-"""The engines by name."""
+"""Creates the engines by their names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def named(
     passes: str = "staged",
     call_seconds: float = CALL_SECONDS,
 ) -> Engine:
-    """Return the engine of that name; the other parameters are for engines that call a model.
+    """Return the engine with a name; the other parameters are only for engines that call a model.
 
     Raises EngineError for an unknown name, and for settings that cannot work.
     """

@@ -60,7 +60,7 @@ _THOUGHT = re.compile(r"(?<!`)<(/?)(think|thinking|reasoning)>(?!`)", re.IGNOREC
 
 
 class SettingNames(Struct, frozen=True):
-    """Names the settings of a model in messages: two variables; for the others an option or a key of a file."""
+    """The names of a model's settings in messages: variables, options or keys of a file."""
 
     address: str = "OPENAI_BASE_URL"
     key: str = "OPENAI_API_KEY"
@@ -83,13 +83,13 @@ class ModelEndpoint:
 
     @property
     def server(self) -> str:
-        """Return scheme, host and port, which is all that anyone is shown: user, path and query may have a secret."""
+        """Return scheme, host and port; the rest is never shown because it may contain a secret."""
         parts = urlsplit(self.base_url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def endpoint(environ: Mapping[str, str], model: str = "", names: SettingNames = OPTIONS) -> ModelEndpoint:
-    """Return the endpoint from the variables of the address and the key, and `model` or else `OPENAI_MODEL`.
+    """Return the endpoint from the address and key variables, and from `model` or else `OPENAI_MODEL`.
 
     Raises EngineError for settings that cannot work.
     """
@@ -131,7 +131,7 @@ def _is_token(text: str) -> bool:
 
 
 class Prompt(Struct, frozen=True, kw_only=True):
-    """A prompt: `system` describes the role of the model, `user` the text to write, in at most `tokens` tokens."""
+    """A prompt: `system` is the role of the model, `user` the task, and `tokens` the limit of the answer."""
 
     system: str
     user: str
@@ -141,18 +141,18 @@ class Prompt(Struct, frozen=True, kw_only=True):
 
     @property
     def most(self) -> Tokens:
-        """Return the most tokens of a call: each byte of the prompt may be one."""
+        """Return the most tokens that a call can use; each byte of the prompt may be a token."""
         size = sum(len(text.encode("utf-8", "replace")) for text in (self.system, self.user))
         return Tokens(input=OVERHEAD + size, output=self.tokens)
 
     @property
     def estimate(self) -> Tokens:
-        """Return the tokens of a call of which the server does not say them, rather too many."""
+        """Return an estimate, rather too high, of the tokens of a call if the server does not count them."""
         return Tokens(input=OVERHEAD + estimate(self.system) + estimate(self.user), output=self.tokens)
 
 
 class TruncatedError(EngineError):
-    """The answer was cut off; `text` is its beginning, `reason` the word of the server, empty at the token limit."""
+    """The answer was cut off. `text` is its beginning; `reason` is the server's, empty at the token limit."""
 
     def __init__(self, text: str, reason: str = "", setting: str = OPTIONS.max_tokens) -> None:
         at_limit = f"at the token limit; raise it with `{setting}`"
@@ -161,7 +161,7 @@ class TruncatedError(EngineError):
 
 
 class _PassingError(Exception):
-    """This attempt failed, and another may succeed. `wait` is the server's `Retry-After` in seconds, or None.
+    """This attempt failed, but another one may succeed. `wait` is the server's `Retry-After` in seconds, or None.
 
     `sent`: the server may have received the prompt.
     """
@@ -173,7 +173,7 @@ class _PassingError(Exception):
 
 
 class ChatClient:
-    """Sends prompts to one endpoint, and remembers which parameters its server accepts."""
+    """Sends prompts to one endpoint, and remembers the parameters that its server accepts."""
 
     def __init__(
         self,
@@ -200,7 +200,7 @@ class ChatClient:
         self._left_out: set[str] = set()
 
     async def ask(self, prompt: Prompt, count: TokenCount | None = None, *, attempts: int = ATTEMPTS) -> str:
-        """Return the model's text without its thoughts; `count` gets the tokens of every attempt.
+        """Return the text of the model without its thoughts; `count` adds up the tokens of every attempt.
 
         Raises EngineError, PausedError if no prompt is answered now, and TruncatedError for a text that was cut off.
         """
@@ -241,7 +241,7 @@ class ChatClient:
                 return self._read(prompt, status, headers, answer)
 
     def _body(self, prompt: Prompt) -> dict[str, Any]:
-        """Return the request with the parameters that the server accepts, as far as known."""
+        """Return the request with all parameters that the server is known to accept."""
         body = {
             "model": self.model,
             "messages": [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}],
@@ -253,7 +253,7 @@ class ChatClient:
         return {name: value for name, value in body.items() if name not in self._left_out}
 
     def _learn(self, sent: Mapping[str, Any], complaint: str) -> None:
-        """Remember to rename or leave out a parameter of a refused request."""
+        """Remember to rename or omit a parameter because of a refused request."""
         if "max_tokens" in sent and "max_completion_tokens" in complaint:
             self._limit_name = "max_completion_tokens"
         elif name := next((name for name in ("temperature", "seed") if name in sent and name in complaint), ""):
@@ -355,7 +355,7 @@ class ChatClient:
         return _clean(text)
 
     def _quoted(self, text: str) -> str:
-        """Return a server's text as the end of a message, without anything like a key; empty if there is none."""
+        """Return a server's text, without secrets, as the end of a message; empty if there is no text."""
         for secret in self._secrets:
             text = text.replace(secret, "***")
         quoted = plain(_SECRETS.sub("***", text[:2000]), 200)
@@ -374,7 +374,7 @@ def _complaint(value: Any) -> str:
 
 
 def _stated(status: int, body: bytes) -> int:
-    """Return the status of an answer; some gateways say 200 before they know, and put an outage into the body."""
+    """Return the status of an answer, from its body if a gateway reports an outage with HTTP 200."""
     value = _json(body)
     error = value.get("error") if isinstance(value, dict) else None
     code = error.get("code") if isinstance(error, dict) else None
@@ -389,13 +389,13 @@ def _json(body: bytes) -> Any:
 
 
 def _usage(value: Any) -> Mapping[str, Any]:
-    """Return the part of an answer that counts its tokens; empty if it has none."""
+    """Return the token counts of an answer as sent; empty if it has none."""
     usage = value.get("usage") if isinstance(value, dict) else None
     return usage if isinstance(usage, dict) else {}
 
 
 def _tokens(status: int, body: bytes) -> Tokens | None:
-    """Return the tokens of an answer; None if it does not say them. A refused request has none by default."""
+    """Return the tokens of an answer; None if the server does not count them. A refused request has none by default."""
     usage = _usage(_json(body))
     read, wrote, total = (usage.get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
     details = usage.get("prompt_tokens_details")
@@ -414,7 +414,7 @@ def _tokens(status: int, body: bytes) -> Tokens | None:
 
 
 def _without_thoughts(text: str) -> str | None:
-    """Return a message without the thoughts before its text; None if the thoughts have no end.
+    """Return a message without the thoughts at its start; None if the thoughts do not end.
 
     Some prompt templates open them, so that the message has only the closing tag. Inside a text such tags are words.
     """
@@ -433,7 +433,7 @@ def _without_thoughts(text: str) -> str | None:
 
 
 def _refusal(message: Mapping[str, Any]) -> str:
-    """Return the text of a refusal, a field or a part of the message; empty if the model does not refuse."""
+    """Return the text with which the model refuses; empty if it does not refuse."""
     content = message.get("content")
     parts = content if isinstance(content, list) else []
     refusals = [message.get("refusal"), *(part.get("refusal") for part in parts if isinstance(part, dict))]
@@ -441,7 +441,7 @@ def _refusal(message: Mapping[str, Any]) -> str:
 
 
 def _content(content: Any) -> str:
-    """Return the text of a message, plain or in parts."""
+    """Return the text of a message, whether it is one text or a list of parts."""
     if isinstance(content, list):
         parts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"]
         return "".join(part for part in parts if isinstance(part, str))
@@ -465,7 +465,7 @@ class _Models(Struct):
 
 
 def models_at(address: str) -> list[str]:
-    """Return the models that write, as a server on this machine lists them; empty if none answers.
+    """Return the text models that a server on this machine lists; empty if no server answers.
 
     No key is sent, and no other machine is asked.
     """

@@ -1,4 +1,4 @@
-"""The `openai` engine: prose from any OpenAI-compatible model, in one call for each text, or in stages.
+"""The `openai` engine: writes with any OpenAI-compatible model, in one call per text or in stages.
 
 In stages, the planner gives the title and for each section of the template a heading and a point, the writer writes one
 section after the other, the editor edits each (not in quick mode, twice in premium), and the formatter joins them.
@@ -66,7 +66,7 @@ _SHARE = 5
 
 
 class OpenAIEngine:
-    """Writes with the model behind `chat`. `max_tokens` is the limit of one call; 0 derives it from the mode.
+    """Writes texts with the model that `chat` calls. `max_tokens` is the limit of one call; 0 derives it from the mode.
 
     `passes` is `one` for a call for each text, or `staged`. `context` is the most tokens of a prompt and its answer
     together; 0: not known.
@@ -82,7 +82,7 @@ class OpenAIEngine:
         self.model = chat.model
 
     async def probe(self) -> None:
-        """Send the model one short prompt, and accept any answer. Raises EngineError if there is none."""
+        """Check that the model answers a short prompt. Raises EngineError if there is none."""
         # Some servers refuse fewer tokens.
         short = Prompt(system="", user="Answer with the word yes.", tokens=16, temperature=0.0, seed=1)
         with contextlib.suppress(TruncatedError):
@@ -125,7 +125,7 @@ class OpenAIEngine:
         return WrittenText(title=title(task, plan), body=assembled([part.heading for part in parts], texts))
 
     async def _whole(self, task: WritingTask, length: int, report: ReportStage) -> WrittenText:
-        """Return a text of about `length` words in one call, with the title and the headings of the model."""
+        """Return a text of about `length` words from one call; the model chooses title and headings."""
         room = whole_answer(task.request.mode, length, self._max_tokens)
         await report("writer")
         failure = EngineError("the model wrote nothing for the text")
@@ -147,7 +147,7 @@ class OpenAIEngine:
         raise failure
 
     async def rewrite(self, task: WritingTask, section: SectionTask, report: ReportStage) -> str:
-        """Write one section again, then edit it as often as the mode says. Raises EngineError."""
+        """Write one section again, then edit it as many times as the mode says. Raises EngineError."""
         length = size(section.text)
         if (tokens := estimate(section.text)) > SECTION:
             words_ = f"the section `{section.heading}` has up to {tokens:,} tokens"
@@ -179,7 +179,7 @@ class OpenAIEngine:
         heading: str,
         level: int,
     ) -> str:
-        """Return a complete section that does not repeat the text `before`.
+        """Return a complete section that does not repeat the text `before` it.
 
         `ask` makes the prompt for a number of words, which is smaller after an answer that was cut off.
         """
@@ -199,7 +199,7 @@ class OpenAIEngine:
         raise failure
 
     async def _edited(self, task: WritingTask, text: str, heading: str, level: int, room: int) -> str:
-        """Return `text` after the passes of the editor; an edit that is cut off or not a text is ignored."""
+        """Return `text` after the editing passes; an edit that is cut off or no text is ignored."""
         for edit in _EDITS[: EDITS[task.request.mode]]:
             prompt = "\n\n".join([f"{edit} Answer with the edited text alone.", brief(task), f"Text to edit:\n{text}"])
             try:
@@ -250,7 +250,7 @@ _NUMBERED = re.compile(r"(?m)^[ \t#*_>-]*(\d{1,3})[.):](.*)$")
 
 
 class PlannedPart(NamedTuple):
-    """One section of a text: its heading, what belongs into it, and the point that the plan makes; empty: none."""
+    """A section to write: its heading, its content, and its point in the plan (empty if there is none)."""
 
     heading: str
     holds: str
@@ -258,18 +258,18 @@ class PlannedPart(NamedTuple):
 
 
 def parts_of(task: WritingTask) -> list[tuple[str, str]]:
-    """Return the headings of the text and their contents; one empty heading for a template without sections."""
+    """Return the headings of the text with their contents; a template without sections gives one empty heading."""
     parts = [(str(section["heading"]), str(section["holds"])) for section in task.template.get("sections", ())]
     return parts or [("", "what the brief asks for")]
 
 
 def words(task: WritingTask, parts: int) -> int:
-    """Return the number of words of each of `parts` sections."""
+    """Return the number of words for each of `parts` sections."""
     return section_words(task.request.mode, task.request.inputs, parts)
 
 
 def system(task: WritingTask, *, is_whole: bool = False) -> str:
-    """Return the role of the model: the kind of text, the style's tone and voice, the readers, and the rules.
+    """Return the system prompt: the kind of text, the tone and voice of the style, the readers, and the rules.
 
     `is_whole`: it writes the headings too.
     """
@@ -298,7 +298,7 @@ def _language(task: WritingTask) -> str:
 
 
 def brief(task: WritingTask) -> str:
-    """Return the inputs, a line for each, whole: `largest_call` is what a plan checks them against."""
+    """Return all inputs in full, one per line."""
     labels = {spec["name"]: spec["label"] for spec in task.template.get("inputs", ())}
     named = ((labels.get(name) or name.replace("_", " "), value) for name, value in inputs_of(task).items())
     return "\n".join(["Brief:", *(f"{plain(label, 80)}: {shown(value)}" for label, value in named)])
@@ -316,7 +316,7 @@ def one_line(value: Any) -> str:
 
 
 def planning(task: WritingTask) -> str:
-    """Return the prompt for the plan of a text."""
+    """Return the prompt that asks for a plan of the text."""
     parts = [f"{number}. {heading or 'Text'}: {holds}" for number, (heading, holds) in enumerate(parts_of(task), 1)]
     order = (
         f"Plan a text with {len(parts)} sections. First write one line that starts with `Title:` and gives the title. "
@@ -328,7 +328,7 @@ def planning(task: WritingTask) -> str:
 
 
 def title(task: WritingTask, plan: str) -> str:
-    """Return the title from the inputs, else from the plan, else by the template's pattern."""
+    """Return the title from the inputs, else from the plan, else from the template's title pattern."""
     given = task.request.inputs.get("title")
     if isinstance(given, str) and plain(given, TITLE):
         return plain(given, TITLE)
@@ -339,7 +339,7 @@ def title(task: WritingTask, plan: str) -> str:
 
 
 def planned(task: WritingTask, plan: str) -> list[PlannedPart]:
-    """Return the sections with the headings and points of the plan; if it has none, with the template's headings."""
+    """Return the sections with headings and points from the plan; without those, with the template's headings."""
     lines = {int(match[1]): match[2].strip(" \t*_") for match in _NUMBERED.finditer(plan)}
     parts: list[PlannedPart] = []
     usual_names = {sections.bare(heading) for heading, _ in parts_of(task)}
@@ -356,7 +356,7 @@ def planned(task: WritingTask, plan: str) -> list[PlannedPart]:
 
 
 def composing(task: WritingTask, length: int) -> str:
-    """Return the prompt for a whole text of so many words, with title and headings."""
+    """Return the prompt for a whole text with title and headings."""
     parts = parts_of(task)
     order = (
         f"Write a complete text of about {length} words on this topic: {title_of(task)}. "
@@ -411,7 +411,7 @@ _WRAPPED = re.compile(
 
 
 def size(text: str) -> int:
-    """Return the number of words; in a script without spaces, the number that the same text has about in English."""
+    """Return the number of words; for scripts without spaces, about the number of words in English."""
     return max(len(text.split()), len(text) // _LETTERS)
 
 
@@ -421,7 +421,7 @@ def _unwrapped(text: str) -> str:
 
 
 def whole(text: str) -> tuple[str, str]:
-    """Return the title and the body of a model's answer that is a whole text; the title is empty if it has none."""
+    """Return title and body of a whole text from a model; the title is empty if the text has none."""
     inner = _unwrapped(text)
     first = next(sections.parse_headings(inner), None)
     title, named = "", _TITLED.match(inner)
@@ -433,7 +433,7 @@ def whole(text: str) -> tuple[str, str]:
 
 
 def tidy(text: str, heading: str, level: int) -> str:
-    """Return a model's answer as the text under `heading`: unwrapped, without the heading, with every block closed."""
+    """Return the answer of a model as the text under `heading`: no wrapper, no heading, every block closed."""
     inner = _unwrapped(text)
     lines = inner.split("\n")
     first = next(sections.parse_headings(inner), None)
@@ -516,7 +516,7 @@ def _is_json(text: str) -> bool:
 
 
 def _paragraphs(text: str) -> list[str]:
-    """Return the long paragraphs of prose in a text, to find repeated ones.
+    """Return the long paragraphs of a text, to find repeated ones.
 
     White space and case do not count. Tables, lists, headings and code are left out, since they may be repeated.
     """
@@ -525,12 +525,12 @@ def _paragraphs(text: str) -> list[str]:
 
 
 def _loops(text: str) -> bool:
-    """Return whether most lines of a text repeat others."""
+    """Return whether most lines of a text are repetitions."""
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     return len(lines) >= 6 and 2 * len(set(lines)) < len(lines)
 
 
 def assembled(headings: Sequence[str], texts: Sequence[str]) -> str:
-    """Return the body: each section under its heading."""
+    """Return the body with each section under its heading."""
     titled = zip(headings, texts, strict=True)
     return "\n\n".join(f"## {escape(heading)}\n\n{text}" if heading else text for heading, text in titled) + "\n"

@@ -1,4 +1,4 @@
-"""The outline engine: a plan of the text in Markdown, from the template's sections and the inputs.
+"""The outline engine: makes an outline in Markdown from the template's sections and the inputs, without a model.
 
 The same task always gives the same bytes; the order of keys in the inputs does not matter.
 """
@@ -39,7 +39,7 @@ def without_controls(text: str) -> str:
 
 
 def plain(value: str, limit: int) -> str:
-    """Return one clean line without controls and marks of direction, with single spaces, of at most `limit` characters.
+    """Return one line of at most `limit` characters, without controls, direction marks and repeated spaces.
 
     Empty if no character is visible.
     """
@@ -62,7 +62,7 @@ def escape(line: str) -> str:
 
 
 def _reference(match: re.Match[str]) -> str:
-    """Return a character as an HTML reference."""
+    """Return a character as an HTML character reference."""
     return {"<": "&lt;", "&": "&amp;"}.get(match[0]) or f"&#{ord(match[0])};"
 
 
@@ -72,7 +72,7 @@ def _literal_start(match: re.Match[str]) -> str:
 
 
 def inline(value: Any, limit: int = INLINE) -> str:
-    """Return a value as a part of a sentence: text, lists as `a, b and c`, maps as `key: value`."""
+    """Return a value for use in a sentence: texts, lists as `a, b and c`, maps as `key: value`."""
     return escape(_line(value, limit))
 
 
@@ -98,12 +98,12 @@ def _joined(parts: list[str], depth: int) -> str:
 
 
 def ordered(value: Mapping[str, Any]) -> list[str]:
-    """Return the keys to show, sorted, so that key order in a request never changes a text."""
+    """Return the keys to show in sorted order, so that the key order of a request does not matter."""
     return sorted(value, key=str)[:POINTS]
 
 
 def points(value: Any) -> list[str]:
-    """Return a value as list items: one per entry of a list or map, one per line of text."""
+    """Return a value as list items: one per list entry, map entry or line of text."""
     if isinstance(value, Mapping):
         shown = [f"**{escape(plain(str(key), 60))}**: {inline(value[key], POINT)}" for key in ordered(value)]
         return _counted(shown, len(value))
@@ -135,7 +135,7 @@ _CHECKLIST = (
 
 
 class OutlineEngine:
-    """Writes deterministic outlines; never fails."""
+    """Writes outlines that depend only on the request; it never fails."""
 
     name = "outline"
     model = ""
@@ -155,7 +155,7 @@ class OutlineEngine:
         return WrittenText(title=title_of(task), body="\n\n".join(block for block in blocks if block) + "\n")
 
     async def rewrite(self, task: WritingTask, section: SectionTask, report: ReportStage) -> str:
-        """Return the plan of one section, with the instructions and the beginning of the earlier text."""
+        """Return the outline of one section, with the instructions and the beginning of the earlier text."""
         for stage in task.stages:
             await report(stage)
         heading = inline(section.heading, _TITLE)
@@ -173,7 +173,7 @@ class OutlineEngine:
 
 
 def inputs_of(task: WritingTask) -> dict[str, Any]:
-    """Return every input by its own name, with defaults; first the template's, then others in the order of names."""
+    """Return every input by name, with defaults: first those of the template, then the others sorted by name."""
     inputs = dict(task.request.inputs)
     values: dict[str, Any] = {}
     for spec in task.template.get("inputs", ()):
@@ -191,7 +191,7 @@ def _patterns(task: WritingTask) -> list[str]:
 
 
 def title_of(task: WritingTask) -> str:
-    """Return a title made of the inputs by the template's pattern; never empty."""
+    """Return a title made from the inputs by the template's title pattern; never empty."""
     values = inputs_of(task)
     for pattern in (*_patterns(task), *(f"{{{name}}}" for name in _TITLES)):
         if all(name in values for name in _SLOT.findall(pattern)):
@@ -258,7 +258,7 @@ def _label(task: WritingTask, name: str) -> str:
 
 
 def _rest(task: WritingTask, values: Mapping[str, Any], used: set[str]) -> list[str]:
-    """Return a list of the inputs that no section used."""
+    """Return a list of the inputs that no section has used."""
     shown = used | {"title", "target_audience", "article_tone", "language", "word_count_target"}
     flags = {spec["name"] for spec in task.template.get("inputs", ()) if spec["type"] == "checkbox"}
     unused = [name for name in values if name not in shown and name not in flags]

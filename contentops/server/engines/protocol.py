@@ -1,4 +1,4 @@
-"""The protocol of engines, which write the texts.
+"""The interface of engines, which write the texts.
 
 An engine reports each stage before it works on it. The runner records the stage and waits for its duration, and returns
 at once for a stage that was finished before a restart, so an engine always starts from the first stage.
@@ -22,7 +22,7 @@ QUICK_STAGES = ("planner", "writer", "formatter")
 
 
 class EngineError(EmbeddedServerError):
-    """The text cannot be written; the message goes to the client, so it has no secret."""
+    """The text cannot be written; the message goes to the client, so it contains no secret."""
 
 
 class PausedError(EngineError):
@@ -30,11 +30,11 @@ class PausedError(EngineError):
 
 
 class SpentError(EngineError):
-    """The next call could use more tokens than one text may use."""
+    """The next call might exceed the token limit of one text."""
 
 
 class TokenCount:
-    """Adds up the tokens of a job's calls, and keeps them within a limit.
+    """Adds up the tokens of a job's calls, and enforces their limit.
 
     One call that does not say its tokens makes their sum unknown; for the limit it counts by an estimate.
     """
@@ -51,12 +51,12 @@ class TokenCount:
         self._known = 0
 
     def keep_to(self, limit: Tokens) -> None:
-        """Set the most tokens of all calls together; a lower limit that the job had before stays."""
+        """Set the token limit of all calls together; an earlier lower limit of the job stays."""
         low = self.limit or limit
         self.limit = Tokens(input=min(low.input, limit.input), output=min(low.output, limit.output))
 
     def resume(self, used: Tokens, tokens: Tokens | None, limit: Tokens | None = None) -> None:
-        """Count what the job has used before: `used` for the limit, and `tokens`; None: their sum is not known.
+        """Continue with the tokens that the job used before: `used` counts for the limit, `tokens` for the sum.
 
         `limit`: the one that it had then.
         """
@@ -65,7 +65,7 @@ class TokenCount:
             self._sum, self._known = tokens, 1
 
     def begin(self, most: Tokens = NO_TOKENS) -> None:
-        """Count a call that is about to be sent and uses at most `most`; until `add`, its tokens are unknown.
+        """Count a call of at most `most` tokens before it is sent; its real tokens are unknown until `add`.
 
         Raises SpentError for a call that must not be sent.
         """
@@ -77,7 +77,7 @@ class TokenCount:
         self._begun += 1
 
     def add(self, tokens: Tokens | None, estimate: Tokens = NO_TOKENS) -> None:
-        """Add the tokens of the call that began last; None: not known, and the limit counts the estimate."""
+        """Add the tokens of the last call; None: unknown, and the estimate counts for the limit."""
         self.used = self._before + (tokens or estimate)
         if tokens is not None:
             self._sum += tokens
@@ -85,12 +85,12 @@ class TokenCount:
 
     @property
     def tokens(self) -> Tokens | None:
-        """Return the sum; None: not known, or no model was called."""
+        """Return the sum; None if it is not known or no model was called."""
         return self._sum if 0 < self._begun == self._known else None
 
 
 class TextRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The fields of a request that decide what is written: stored with the job, and shown with its content.
+    """The fields of a request that decide what is written; they are stored with the job and shown with its content.
 
     `wire.NAMES` has the keys of a submit that differ from the field's name.
     """
@@ -104,13 +104,13 @@ class TextRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def context(self) -> dict[str, Any]:
-        """Return the stated fields beside template, style, mode and inputs, which every text of the request follows."""
+        """Return the stated fields other than template, style, mode and inputs."""
         names = [name for name in TextRequest.__struct_fields__ if name not in {"template", "style", "mode", "inputs"}]
         return {name: value for name in names if (value := getattr(self, name))}
 
 
 class WritingTask(Struct, frozen=True, kw_only=True):
-    """One text to write: the request as it was sent, and its entries of the catalog."""
+    """One text to write: the request, and the catalog entries that it names."""
 
     id: str
     request: TextRequest
@@ -124,7 +124,7 @@ class WritingTask(Struct, frozen=True, kw_only=True):
     """Keeps these answers, which are durable when it returns."""
 
     def keep_to(self, limit: Tokens) -> None:
-        """Keep all calls of the job within a limit, also after a restart with other settings."""
+        """Limit the tokens of all calls of the job, even after a restart with other settings."""
         self.count.keep_to(limit)
         if self.keep is not None:
             self.keep()
@@ -136,7 +136,7 @@ class WritingTask(Struct, frozen=True, kw_only=True):
 
 
 class SectionTask(Struct, frozen=True, kw_only=True):
-    """One section to write again: heading, text, the document around it, and the instructions."""
+    """One section to write again: its heading and text, the document around it, and the instructions."""
 
     heading: str
     level: int = 2
@@ -146,7 +146,7 @@ class SectionTask(Struct, frozen=True, kw_only=True):
 
 
 class WrittenText(Struct, frozen=True, kw_only=True):
-    """A finished text: plain title, Markdown body without front matter and without the title as a heading."""
+    """A finished text: a plain title, and a Markdown body without front matter and title heading."""
 
     title: str
     body: str
