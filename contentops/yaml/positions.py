@@ -132,27 +132,22 @@ def _beyond(parser: Any, source: Source, limit: int) -> Iterator[Any]:
     yield from ()
 
 
-class Place:
+class Place(Struct):
     """The location of a value, and of the values in it; positions are offsets in characters."""
 
-    __slots__ = ("end", "entries", "flow", "keys", "merged", "raw", "start")
-
-    def __init__(self, event: Any, text: str) -> None:
-        self.start: int = event.start_mark.index
-        self.end: int = event.end_mark.index
-        """After the value, without comments and blank lines behind it."""
-        if getattr(event, "style", None) in _BLOCK_STYLES:
-            self.end = self.start + len(text[self.start : self.end].rstrip())
-        self.raw: str | None = getattr(event, "value", None)
-        """The text of a scalar as written, without quotes."""
-        self.flow: bool | None = getattr(event, "flow_style", None)
-        """Whether a map or a list is written in braces or brackets; None for other values."""
-        self.entries: Sequence[Place] = ()
-        """Those of the entries of a list."""
-        self.keys: Mapping[str, tuple[Place, Place]] = _NO_KEYS
-        """By key of a map, the positions of the key and of its value."""
-        self.merged: Sequence[Place] = ()
-        """The maps that its `<<` merges."""
+    start: int
+    end: int
+    """After the value, without comments and blank lines behind it."""
+    raw: str | None
+    """The text of a scalar as written, without quotes."""
+    flow: bool | None
+    """Whether a map or a list is written in braces or brackets; None for other values."""
+    entries: Sequence[Place] = ()
+    """Those of the entries of a list."""
+    keys: Mapping[str, tuple[Place, Place]] = _NO_KEYS
+    """By key of a map, the positions of the key and of its value."""
+    merged: Sequence[Place] = ()
+    """The maps that its `<<` merges."""
 
     def find(self, key: str) -> tuple[Place, Place] | None:
         """Return the positions of a key and of its value; None without the key."""
@@ -167,7 +162,7 @@ class Places:
 
         self._kinds: Any = events
         self._text = source.text
-        self._anchors: dict[str, Place] = {}
+        self._anchors: dict[str | None, Place] = {}
         self.first: dict[int, int] = {}
         """By the offset of a key that its map has already, that of the first."""
         self.root: Place | None = None
@@ -176,13 +171,15 @@ class Places:
             self.root = next((self._place(each) for each in self._events if isinstance(each, events.NodeEvent)), None)
 
     def _place(self, event: Any) -> Place:
-        place = Place(event, self._text)
+        start, end = event.start_mark.index, event.end_mark.index
+        if getattr(event, "style", None) in _BLOCK_STYLES:
+            end = start + len(self._text[start:end].rstrip())
+        place = Place(start, end, getattr(event, "value", None), getattr(event, "flow_style", None))
         if type(event) is self._kinds.AliasEvent:
             named = self._anchors.get(event.anchor, place)
             place.raw, place.entries, place.keys, place.merged = named.raw, named.entries, named.keys, named.merged
             return place
-        if event.anchor:
-            self._anchors[event.anchor] = place
+        self._anchors[event.anchor] = place
         last, entries, keys = place, list[Place](), dict[str, tuple[Place, Place]]()
         if place.flow is not None:
             place.entries, place.keys = entries, keys

@@ -8,11 +8,12 @@ of date.
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+
+from contentops.model import is_day
 
 _LETTERS: Final = "A-Za-z\u00c0-\u024f\u0370-\u03ff\u0400-\u04ff\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3"
 _INNER: Final = _LETTERS + "0-9 _./,()'+&!?\\-\u2013\u2014\u2018\u2019\u201c\u201d\u2026"
@@ -24,7 +25,7 @@ _RESERVED: Final = frozenset(
 # Some readers of YAML 1.1 take an exponent without digits before it for a number.
 _EXPONENT: Final = r"[eE][0-9]+"
 _DATE: Final = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"(?:[T ](?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,9})?)?"
     r"(?: ?(?:Z|[+-](?:[01][0-9]|2[0-3]):?[0-5][0-9]))?)?"
 )
@@ -81,13 +82,7 @@ def write_scalar(value: Any, *, dates: bool = False) -> str:
 def _is_date(text: str) -> bool:
     """Return whether a text is a valid date, or a date with a time, in the form of ISO 8601."""
     match = _DATE.fullmatch(text)
-    if match is None:
-        return False
-    try:
-        dt.date(int(match[1]), int(match[2]), int(match[3]))
-    except ValueError:
-        return False
-    return True
+    return match is not None and is_day(match[1])
 
 
 def _lines(value: Any, *, dates: bool) -> list[str]:
