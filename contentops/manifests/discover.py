@@ -68,8 +68,7 @@ class ProjectFiles:
     def __init__(self, root: Path) -> None:
         self._root = str(root)
         self._real = os.path.realpath(root)
-        self._folders: dict[str, str] = {}
-        """Folders without links, by path."""
+        self._realpath = cache(os.path.realpath)  # most files share their folder
         self.searched: set[str] = set()
         """The folders that were searched, the links on the way, and the data files."""
 
@@ -108,9 +107,7 @@ class ProjectFiles:
     def _inside(self, path: str) -> bool:
         """Return whether a path is inside the root after links are followed."""
         folder, name = os.path.split(path)
-        if folder not in self._folders:
-            self._folders[folder] = os.path.realpath(f"{self._root}/{folder}")
-        real = f"{self._folders[folder]}{os.sep}{name}"
+        real = f"{self._realpath(f'{self._root}/{folder}')}{os.sep}{name}"
         if os.path.islink(real):
             real = os.path.realpath(real)
         return real == self._real or real.startswith(self._real.rstrip(os.sep) + os.sep)

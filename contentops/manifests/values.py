@@ -551,15 +551,11 @@ class Problems:
 
     def done(self, noun: str = "item") -> list[Diagnostic]:
         """Return every finding once, in order of location; a `noun` is what has one of several."""
-        return in_order(counted(alike[0], len(alike) - 1, noun) for alike in self._groups.values())
-
-
-def counted(problem: Diagnostic, others: int, noun: str) -> Diagnostic:
-    """Return a finding that says how many other items or files have it too."""
-    if not others:
-        return problem
-    more = f"; {others} more {noun}{'s have' if others > 1 else ' has'} the same problem"
-    return structs.replace(problem, message=problem.message + more)
+        found: list[Diagnostic] = []
+        for first, *others in self._groups.values():
+            more = f"; {len(others)} more {noun}{'s have' if others[1:] else ' has'} the same problem" if others else ""
+            found.append(structs.replace(first, message=first.message + more))
+        return in_order(found)
 
 
 def in_order(findings: Iterable[Diagnostic]) -> list[Diagnostic]:

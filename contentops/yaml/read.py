@@ -236,8 +236,8 @@ class Builder:
         self._max_aliased = max_aliased
         self._kinds: Any = events
         self._events: Iterator[Any] = iter(())
-        self._anchors: dict[str, Any] = {}
-        """The values that aliases may repeat; _NOT_READ while one is being read."""
+        self._anchors: dict[str | None, Any] = {}
+        """The values that aliases may repeat, by anchor; _NOT_READ while one is being read."""
         self._scalars: dict[str, Any] = {}
         """The values of unquoted scalars so far."""
         self._keys: dict[str, str] = {}
@@ -302,11 +302,9 @@ class Builder:
             self._refuse_tag(event)
         if depth >= MAX_DEPTH:
             raise self._too_deep(event)
-        if event.anchor:
-            self._anchors[event.anchor] = _NOT_READ
+        self._anchors[event.anchor] = _NOT_READ
         value = self._map(depth + 1) if is_map else self._seq(depth + 1)
-        if event.anchor:
-            self._anchors[event.anchor] = value
+        self._anchors[event.anchor] = value
         return value
 
     def _too_deep(self, event: Any, width: int = 1) -> StopReading:
@@ -405,8 +403,7 @@ class Builder:
     def _key(self, event: Any) -> str:
         text: str = event.value
         is_plain = event.implicit[0] and event.tag is None
-        if event.anchor:
-            self._anchors[event.anchor] = text
+        self._anchors[event.anchor] = text
         if not is_plain:
             self._tagged(event)
         if text == "<<":
@@ -433,8 +430,7 @@ class Builder:
                 value = self._plain(event)
         else:
             value = self._tagged(event)
-        if event.anchor:
-            self._anchors[event.anchor] = value
+        self._anchors[event.anchor] = value
         return value
 
     def _plain(self, event: Any) -> Any:
@@ -481,7 +477,7 @@ class Builder:
         name, width = event.anchor, len(event.anchor) + 1
         if name not in self._anchors:
             hint = f'put it in quotes if it is meant as text: `"*{name}"`'
-            hint = did_you_mean(f"*{name}", [f"*{one}" for one in self._anchors], hint)
+            hint = did_you_mean(f"*{name}", [f"*{one}" for one in self._anchors if one], hint)
             message = f"the alias `*{name}` has no anchor above it"
             raise self._stop(event, "unknown-alias", message, width=width, hint=hint)
         value = self._anchors[name]
