@@ -135,23 +135,19 @@ class AdoptionQuestion:
     def answer(self, adoption: Adoption) -> ExitCode:
         """Print what was done, or would be done."""
         terminal.report_findings(adoption.findings)
+        values: dict[str, Json] = {
+            "manifest": adoption.manifest,
+            "added": adoption.added,
+            "taken": [structs.asdict(one) for one in adoption.taken],
+            "known": [structs.asdict(one) for one in adoption.known],
+            "findings": diagnostics_json(adoption.findings)["diagnostics"],
+            "written": bool(adoption.taken) and not self._check,
+        }
         self._session.answer(
-            adopted_json(adoption, written=not self._check),
+            values,
             adoption.added.rstrip("\n") if self._check and adoption.added else adopted_words(adoption, self._word),
         )
         return ExitCode.INCOMPLETE if adoption.refused else ExitCode.DONE
-
-
-def adopted_json(adoption: Adoption, *, written: bool) -> dict[str, Json]:
-    """Return the result of `adopt` as JSON: the manifest, the new items and the findings."""
-    return {
-        "manifest": adoption.manifest,
-        "added": adoption.added,
-        "taken": [structs.asdict(one) for one in adoption.taken],
-        "known": [structs.asdict(one) for one in adoption.known],
-        "findings": diagnostics_json(adoption.findings)["diagnostics"],
-        "written": bool(adoption.taken) and written,
-    }
 
 
 def adopted_lines(adoption: Adoption) -> list[str]:

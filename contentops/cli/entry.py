@@ -127,21 +127,13 @@ class LazyGroup(click.Group):
                 formatter.write_dl(rows)
 
 
-def _version(ctx: click.Context, _param: click.Parameter, value: Any) -> None:
-    if value and not ctx.resilient_parsing:
-        click.echo(f"contentops {__version__}")
-        ctx.exit()
-
-
 @click.command(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Start with `contentops init`, then `contentops apply`. `contentops COMMAND --help` explains a command.",
 )
 @click.option("-C", "directory", metavar="DIR", default=".", help="Run as if started in DIR.")
-@click.option(
-    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Print the version."
-)
+@click.version_option(__version__, message=f"contentops {__version__}", help="Print the version.")
 @click.pass_context
 def cli(ctx: click.Context, directory: str) -> None:
     """Terraform for AI-written content.

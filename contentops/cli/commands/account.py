@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 import click
 from msgspec import structs
 
-from contentops.api.calls import ContentEntry
 from contentops.cli import terminal
 from contentops.cli.options import environment_options
 from contentops.cli.session import Session
@@ -36,16 +35,11 @@ def list_contents(session: Session) -> None:
 
 
 def _values(project: Project, contents: Sequence[Owned]) -> dict[str, Json]:
-    listed: list[Json] = [
-        {**_listed(one.entry), "item": one.item, "superseded": one.superseded, "lock": one.lock} for one in contents
-    ]
+    listed: list[Json] = []
+    for one in contents:
+        entry = {name: value for name, value in structs.asdict(one.entry).items() if name != "stamp"}
+        listed.append({**entry, "item": one.item, "superseded": one.superseded, "lock": one.lock})
     return {"server": project.api.server, "contents": listed}
-
-
-def _listed(entry: ContentEntry) -> dict[str, Json]:
-    values: dict[str, Json] = structs.asdict(entry)
-    del values["stamp"]
-    return values
 
 
 def listing(contents: Sequence[Owned], *, width: int = 0) -> str:

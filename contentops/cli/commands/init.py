@@ -117,7 +117,7 @@ def command(
 
         model, address = running_model(os.environ)
     # All files are checked before any is written.
-    name = name or _name_of(folder)
+    name = name or re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("-._")[:100] or "content"
     site = None if exists else find_site(folder, preset or "")
     wanted = [] if exists else [project_files(folder, name=name, site=site, bare=bare, model=model)]
     wanted += [workflow_files(folder, action, project=name, environments=environments)] if ci else []
@@ -166,7 +166,7 @@ def _ready(
     folder: Path, files: NewFiles, *, bare: bool, site: SiteLayout | None, model: str, address: str
 ) -> Iterator[str]:
     where = "" if folder == Path() else f" in `{visible(str(folder))}`"
-    prefix = _prefix(folder)
+    prefix = "contentops" if folder == Path() else f"contentops -C {shlex.quote(visible(str(folder)))}"
     _, manifest, *_ = files.files
     if bare:
         yield f"A project without items is ready{where}. Declare items in `{manifest}`: a comment there shows how."
@@ -185,16 +185,6 @@ def _ready(
         yield f"Next: `{prefix} plan`"
     else:
         yield f"Next: `{prefix} plan`, then `{prefix} apply`"
-
-
-def _prefix(folder: Path) -> str:
-    """Return how the commands for the new project begin."""
-    return "contentops" if folder == Path() else f"contentops -C {shlex.quote(visible(str(folder)))}"
-
-
-def _name_of(folder: Path) -> str:
-    words = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("-._")
-    return words[:100] or "content"
 
 
 @click.command("schema")

@@ -96,7 +96,7 @@ def status_text(items: Sequence[ItemStatus], *, width: int = 0) -> str:
     rows: list[tuple[str, ...]] = [
         (
             item.id,
-            _state(item),
+            f"{item.state} ({item.holder})" if item.holder else item.state,
             item.approval.words,
             item.publish_on,
             item.output,
@@ -114,10 +114,6 @@ def status_text(items: Sequence[ItemStatus], *, width: int = 0) -> str:
     counts = Counter(item.state for item in items)
     parts = ", ".join(f"{number:,} {state}" for state, number in sorted(counts.items()))
     return "\n".join([paint(head, "dim"), *lines, "", f"{plural(len(items), 'item')}: {parts}."])
-
-
-def _state(item: ItemStatus) -> str:
-    return f"{item.state} ({item.holder})" if item.holder else item.state
 
 
 # --- show --------------------------------------------------------------------------------------------------

@@ -68,7 +68,9 @@ def command(session: Session, out: str, port: int) -> int:
         terminal.report(f"review the texts of `{visible(site.name)}`: {link}")
         terminal.report("the link works once; Ctrl-C ends the page")
         with contextlib.ExitStack() as ending:
-            if terminal.can_ask() and _has_display():
+            # Without a window, a browser may take over the terminal.
+            has_window = sys.platform in {"darwin", "win32"} or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
+            if has_window and terminal.can_ask():
                 _open_browser(session, link, ending)
             serve(create_app(site, keys, HOST), opened, site.closing.set)
         if not site.runner.is_idle:
@@ -82,11 +84,6 @@ def _open_browser(session: Session, link: str, ending: contextlib.ExitStack) -> 
     with contextlib.suppress(OSError, ContentopsError):
         folder = state_dir.make(Path(session.project().root))
         webbrowser.open(ending.enter_context(private_file(folder, link)))
-
-
-def _has_display() -> bool:
-    """Return whether a browser would open in a window: without one, it may take over the terminal."""
-    return sys.platform in {"darwin", "win32"} or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
 
 
 def _export(session: Session, out: str) -> ExitCode:
