@@ -23,7 +23,7 @@ from contentops.api.calls import (
     Reply,
     SaveContent,
 )
-from contentops.api.outcomes import Answer, Damage, judge, unanswered
+from contentops.api.outcomes import Damage, HttpAnswer, judge, unanswered
 from contentops.sanitize import MESSAGE_LIMIT as LIMIT
 from contentops.sanitize import message as plain
 from tests.test_api_reading import CALLS, json_values
@@ -41,7 +41,7 @@ PAGE = b"<!doctype html><title>Oops</title>"
 def answered(call: Call, status: int, body: Any = None, headers: dict[str, str] | None = None) -> Any:
     """What a JSON (or raw) body with this status means."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return judge(call, Answer(status, JSON if headers is None else headers, data), wall=0)
+    return judge(call, HttpAnswer(status, JSON if headers is None else headers, data), wall=0)
 
 
 def failed(call: Call, status: int, body: Any = None, headers: dict[str, str] | None = None) -> Failure:
@@ -173,7 +173,7 @@ LOST += [(damage, 200, STATUS, "unavailable") for damage in (Damage.CUT, Damage.
 ])  # fmt: skip
 def test_damaged_answers(damage: Damage, status: int, call: Call, kind: str) -> None:
     """A success whose body is not whole is lost, and says how; an error keeps its status, but a torn 404 proves nothing."""
-    failure = judge(call, Answer(status, JSON, b"", damage), wall=0)
+    failure = judge(call, HttpAnswer(status, JSON, b"", damage), wall=0)
     assert isinstance(failure, Failure)
     assert failure.kind == kind
     assert str(damage) in failure.message if status == 200 else failure.message
@@ -187,13 +187,13 @@ def test_the_key_is_never_said() -> None:
         return plain(text, key)
 
     answers = [
-        Answer(400, JSON, json.dumps({"detail": f"bad {key}"}).encode()),
-        Answer(400, JSON, json.dumps({"detail": "x" * (LIMIT - 5) + key}).encode()),
-        Answer(200, JSON, json.dumps({"error": "x " * 145 + key}).encode()),
-        Answer(200, JSON, json.dumps({"status": "failed", "error": key, "stage": key}).encode()),
-        Answer(200, JSON, f'{{"{key}": 1, "{key}": 2}}'.encode()),
-        Answer(302, {"location": f"https://{key}.example.com/{key}"}),
-        Answer(400, {"content-type": f"x/{key}"}, b"?"),
+        HttpAnswer(400, JSON, json.dumps({"detail": f"bad {key}"}).encode()),
+        HttpAnswer(400, JSON, json.dumps({"detail": "x" * (LIMIT - 5) + key}).encode()),
+        HttpAnswer(200, JSON, json.dumps({"error": "x " * 145 + key}).encode()),
+        HttpAnswer(200, JSON, json.dumps({"status": "failed", "error": key, "stage": key}).encode()),
+        HttpAnswer(200, JSON, f'{{"{key}": 1, "{key}": 2}}'.encode()),
+        HttpAnswer(302, {"location": f"https://{key}.example.com/{key}"}),
+        HttpAnswer(400, {"content-type": f"x/{key}"}, b"?"),
     ]
     for call in (SUBMIT, STATUS):
         for answer in answers:
@@ -205,7 +205,7 @@ def test_the_key_is_never_said() -> None:
 @given(st.sampled_from(CALLS), st.integers(100, 999), json_values, st.sampled_from([JSON, HTML, {}]))
 def test_any_answer_has_a_meaning(call: Call, status: int, value: Any, headers: dict[str, str]) -> None:
     """Any JSON with any status is a reply or a failure with a short message; a paid call is never called repeatable."""
-    reply = judge(call, Answer(status, headers, json.dumps(value).encode()), wall=0)
+    reply = judge(call, HttpAnswer(status, headers, json.dumps(value).encode()), wall=0)
     if not isinstance(reply, Failure):
         assert 200 <= status < 300
         return
@@ -217,4 +217,4 @@ def test_any_answer_has_a_meaning(call: Call, status: int, value: Any, headers: 
 @given(st.sampled_from(CALLS), st.integers(200, 599), st.binary(max_size=100), st.text(max_size=30))
 def test_any_bytes_have_a_meaning(call: Call, status: int, body: bytes, media: str) -> None:
     """So have any bytes with any media type."""
-    assert isinstance(judge(call, Answer(status, {"content-type": media}, body), wall=0), Reply | Failure)
+    assert isinstance(judge(call, HttpAnswer(status, {"content-type": media}, body), wall=0), Reply | Failure)

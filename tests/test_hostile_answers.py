@@ -15,7 +15,7 @@ import pytest
 from msgspec import structs
 
 from contentops.api.calls import GetStatus
-from contentops.api.outcomes import Answer, Damage, judge
+from contentops.api.outcomes import Damage, HttpAnswer, judge
 from contentops.model import ItemId
 from contentops.model import Run as RunOf
 from contentops.operations.opening import Runtime
@@ -325,16 +325,16 @@ def test_a_lost_submit_by_a_wrong_clock_is_never_paid_twice(root: Path, hours: f
 
 
 @pytest.mark.parametrize(("found", "not_from_api"), [
-    (Answer(200, {"content-type": "text/html"}, b"<html>"), True),
-    (Answer(200, {"content-type": "text/csv"}, b"a"), True), (Answer(200, {}, b"", Damage.LARGE), True),
-    (Answer(302, {}, b""), True), (Answer(407, {}, b""), True), (Answer(511, {}, b""), True),
-    (Answer(200, {}, b"{"), False), (Answer(200, {}, b'{"success": true, "data": null}'), False),
-    (Answer(200, {}, b"", Damage.CUT), False), (Answer(404, {"content-type": "text/html"}, b"<html>"), False),
-    (Answer(404, {}, b'{"detail": "Not Found"}'), False),
-    (Answer(401, {"content-type": "text/html"}, b"<html>"), False), (Answer(500, {}, b"{}"), False),
-    (Answer(503, {"content-type": "text/html"}, b"<html>"), False),
+    (HttpAnswer(200, {"content-type": "text/html"}, b"<html>"), True),
+    (HttpAnswer(200, {"content-type": "text/csv"}, b"a"), True), (HttpAnswer(200, {}, b"", Damage.LARGE), True),
+    (HttpAnswer(302, {}, b""), True), (HttpAnswer(407, {}, b""), True), (HttpAnswer(511, {}, b""), True),
+    (HttpAnswer(200, {}, b"{"), False), (HttpAnswer(200, {}, b'{"success": true, "data": null}'), False),
+    (HttpAnswer(200, {}, b"", Damage.CUT), False), (HttpAnswer(404, {"content-type": "text/html"}, b"<html>"), False),
+    (HttpAnswer(404, {}, b'{"detail": "Not Found"}'), False),
+    (HttpAnswer(401, {"content-type": "text/html"}, b"<html>"), False), (HttpAnswer(500, {}, b"{}"), False),
+    (HttpAnswer(503, {"content-type": "text/html"}, b"<html>"), False),
 ])  # fmt: skip
-def test_only_what_is_surely_not_the_api_is_foreign(found: Answer, not_from_api: bool) -> None:
+def test_only_what_is_surely_not_the_api_is_foreign(found: HttpAnswer, not_from_api: bool) -> None:
     """A server may answer an unknown id with a page and 404, or with an empty success: that forbids nothing."""
     failure: Any = judge(GetStatus("r1"), found, wall=0.0)
     assert failure.not_from_api is not_from_api

@@ -1,4 +1,4 @@
-"""Turns an `Answer`, or the lack of one, into a reply or a `Failure`. Pure.
+"""Turns an `HttpAnswer`, or the lack of one, into a reply or a `Failure`. Pure.
 
 The only module that decides whether a paid call may be sent again: a call that pays or creates is `AMBIGUOUS` unless
 it certainly never arrived or was refused.
@@ -97,7 +97,7 @@ def _date(text: str) -> float | None:
         return None
 
 
-# ---- Turns an `Answer`, or none, into a reply or a `Failure`. Pure.
+# ---- Turns an `HttpAnswer`, or none, into a reply or a `Failure`. Pure.
 
 Kind = FailureKind
 
@@ -114,7 +114,7 @@ class Damage(enum.StrEnum):
     CODING = "the answer is compressed in a way that cannot be read"
 
 
-class Answer(Struct, frozen=True):
+class HttpAnswer(Struct, frozen=True):
     """The server's answer. `headers` have lower-case names; `body` is decompressed, and empty if damaged."""
 
     status: int
@@ -138,7 +138,7 @@ def unanswered(
     return Failure(kind, message, call=call.name, not_from_api=kind is Kind.UNUSABLE)
 
 
-def judge(call: Call, answer: Answer, *, wall: float, clean: Callable[[str], str] = plain) -> Reply | Failure:
+def judge(call: Call, answer: HttpAnswer, *, wall: float, clean: Callable[[str], str] = plain) -> Reply | Failure:
     """Return the reply in `answer`, or the failure. `wall` is now (seconds since 1970); `clean` as in `unanswered`."""
     case = _Case(call, answer, wall, clean)
     status, damage = answer.status, answer.damage
@@ -156,7 +156,7 @@ def judge(call: Call, answer: Answer, *, wall: float, clean: Callable[[str], str
 
 class _Case(Struct, frozen=True):
     call: Call
-    answer: Answer
+    answer: HttpAnswer
     wall: float
     clean: Callable[[str], str]
 
@@ -339,7 +339,7 @@ def _if_repeatable(call: Call, kind: FailureKind) -> FailureKind:
     return kind if call.repeatable else Kind.AMBIGUOUS
 
 
-def _status_of(answer: Answer) -> str:
+def _status_of(answer: HttpAnswer) -> str:
     return f"the server answered {answer.status} {_PHRASES.get(answer.status, '')}".rstrip()
 
 
@@ -357,20 +357,20 @@ def _text(case: _Case) -> str:
         return ""
 
 
-def _media(answer: Answer) -> str:
+def _media(answer: HttpAnswer) -> str:
     return answer.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _is_page(answer: Answer) -> bool:
+def _is_page(answer: HttpAnswer) -> bool:
     return "html" in _media(answer) or answer.body[:512].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
 
 
-def _may_be_json(answer: Answer) -> bool:
+def _may_be_json(answer: HttpAnswer) -> bool:
     media = _media(answer)
     return not _is_page(answer) and ("json" in media or media in {"", "text/plain"})
 
 
-def _holds_json(answer: Answer) -> bool:
+def _holds_json(answer: HttpAnswer) -> bool:
     if not _may_be_json(answer):
         return False
     try:

@@ -47,8 +47,8 @@ from contentops.api.dialects import (
 )
 from contentops.api.outcomes import (
     CHECK_ADDRESS,
-    Answer,
     Damage,
+    HttpAnswer,
     ends_search,
     judge,
     lost,
@@ -171,8 +171,8 @@ answer came), milliseconds, bytes sent and received (once decompressed), our id 
 
 
 async def traced(
-    exchange: Awaitable[Answer], report: Callable[[Exchange], None], call: Call, wire: Wire, path: str, *, at: float
-) -> Answer:
+    exchange: Awaitable[HttpAnswer], report: Callable[[Exchange], None], call: Call, wire: Wire, path: str, *, at: float
+) -> HttpAnswer:
     """Return the answer of `exchange`, and report the answer or the error. `path` has no secret in it."""
     clock = asyncio.get_running_loop().time
     began, answer, error = clock(), None, ""
@@ -420,7 +420,7 @@ class Client:
         """Close every connection."""
         await self._transport.aclose()
 
-    async def _exchange(self, call: Call, wire: Wire, base: str, may_leave: MayLeave) -> Answer:
+    async def _exchange(self, call: Call, wire: Wire, base: str, may_leave: MayLeave) -> HttpAnswer:
         patience = self._patience
         read = patience.read(call)
         timeout = {"connect": patience.connect, "read": read, "write": read, "pool": patience.connect}
@@ -440,7 +440,7 @@ class Client:
             if response is None:
                 raise
             body, damage = b"", Damage.LATE
-        return Answer(response.status_code, dict(response.headers.items()), body, damage)
+        return HttpAnswer(response.status_code, dict(response.headers.items()), body, damage)
 
     async def _collect(self, response: httpx.Response) -> tuple[bytes, Damage]:
         """Return the body or, if it is incomplete, the reason: a late error must not replace the status."""
