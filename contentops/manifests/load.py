@@ -281,7 +281,7 @@ class _Later:
         """Return the item; if its output is not free, return it with the path of its texts and the reason."""
         if self._rendered[spec.id].output or not spec.output or (found := self._outputs.take(spec)) is None:
             return spec
-        return structs.replace(spec, output=texts.path_of(spec.id), trouble=(*spec.trouble, found))
+        return structs.replace(spec, output=texts.paths.get(spec.id, ""), trouble=(*spec.trouble, found))
 
     def _with_texts(self, result: FileResult, texts: DeclaredTexts) -> FileResult:
         problems, warnings, specs = Problems(), list[Diagnostic](), list[Spec]()

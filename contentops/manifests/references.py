@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Container, Mapping
 from typing import Any, Final
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from contentops.digest import NO_TEXT, NOTHING
 from contentops.documents.blocks import address_of
@@ -105,8 +105,10 @@ class DeclaredTexts:
     def __init__(self, declared: DeclaredItems, accepted: AcceptedTexts) -> None:
         self.declared = declared
         # An item that has no text under its own id has that of the old one.
-        paths = {new: accepted.paths[old] for new, old in declared.moved.items() if old in accepted.paths}
-        self._accepted = structs.replace(accepted, paths={**paths, **accepted.paths}) if paths else accepted
+        moved = {new: accepted.paths[old] for new, old in declared.moved.items() if old in accepted.paths}
+        self.paths = {**moved, **accepted.paths} if moved else accepted.paths
+        """The paths of the items' texts by the lock."""
+        self._accepted = accepted
         self._texts: dict[tuple[ItemId, bool], ReferredText] = {}
 
     def look(self, name: ItemId, *, approved: bool) -> ReferredText:
@@ -122,10 +124,6 @@ class DeclaredTexts:
         if not tag:
             raise TemplateError("template-value", "`texts` takes a tag", hint="write `texts('tag:NAME')`")
         return self.declared.tagged.get(tag, [])
-
-    def path_of(self, name: ItemId) -> str:
-        """Return the path of an item's text by the lock; empty: it has none."""
-        return self._accepted.paths.get(name, "")
 
     def reference(self, reading: Reading) -> Reference:
         """Return the reference that a record keeps of a text. Raises TemplateError for an unknown id or address."""
@@ -148,7 +146,7 @@ class DeclaredTexts:
         if spec is None:
             if self.declared.others is None or name in self.declared.others:
                 return ReferredText(id=name, wait=WaitReason.NO_TEXT)
-            recorded = "it was removed from the manifests: declare it again" if name in self._accepted.paths else ""
+            recorded = "it was removed from the manifests: declare it again" if name in self.paths else ""
             hint = recorded or suggest(name, tuple(self.declared.specs)) or "`contentops status` lists the items"
             raise SourceError("unknown-reference", f"there is no item `{name[:200]}`", hint=hint)
         text = self._file(spec)
@@ -160,7 +158,7 @@ class DeclaredTexts:
         return text
 
     def _file(self, spec: Spec) -> ReferredText:
-        name, path = spec.id, self._accepted.paths.get(spec.id)
+        name, path = spec.id, self.paths.get(spec.id)
         if path is None:
             return ReferredText(id=name, wait=WaitReason.NO_TEXT)
         file = self._accepted.observe(path)

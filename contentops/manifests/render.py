@@ -128,7 +128,7 @@ class Referring(Struct, frozen=True):
             frame=frame,
             earlier_frame=earlier_frame,
             earlier_ids={one.id: moved[one.id] for one in spec.references if one.id in moved},
-            output=spec.output or texts.path_of(spec.id),
+            output=spec.output or texts.paths.get(spec.id, ""),
         )
         return spec, tuple(one for one in found if one.severity is not Severity.ERROR)
 
