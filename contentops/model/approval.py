@@ -41,7 +41,7 @@ class ApprovalState(enum.StrEnum):
 
     @property
     def words(self) -> str:
-        """Return the state in words; empty for none."""
+        """Return the state in words; empty for `none`."""
         return _WORDS.get(self, self.value)
 
 
@@ -53,7 +53,7 @@ _WORDS: Final = {
 
 
 class SaidOfText(Struct, frozen=True, kw_only=True):
-    """A person's statement about one text."""
+    """What a person said about one text."""
 
     item: Annotated[ItemId, Meta(description="The item, as it was called then; for people, as the text alone decides.")]
     text: Annotated[Digest, Meta(description='The SHA-256 of `{"body":BODY,"title":TITLE}`; see `text_digest`.')]
@@ -71,7 +71,7 @@ class SaidOfText(Struct, frozen=True, kw_only=True):
 
     @property
     def person(self) -> str:
-        """Return who gave the verdict, in one form: the e-mail address in small letters, else the name."""
+        """Return an id of the person who gave the verdict: the lower-case e-mail address, else the name."""
         name, sign, address = self.by.strip().rpartition("<")
         if sign and address.endswith(">"):
             return (address[:-1].strip() or name.strip()).casefold()
@@ -118,7 +118,7 @@ NO_APPROVAL: Final = ApprovalRule()
 
 
 class Disclosure(Struct, frozen=True, kw_only=True):
-    """The front matter keys that say how a text was made; an empty one is not written."""
+    """The front matter keys that say how a text was made; a key without a name is not written."""
 
     key: str = "ai_disclosure"
     source_type: str = "digital_source_type"
@@ -128,7 +128,7 @@ _ORDER: Final = operator.attrgetter("order")
 
 
 class Approvals(Struct, frozen=True, kw_only=True, dict=True):
-    """All lines of `contentops.approvals`, in any order; of two by one person on one text the later one counts."""
+    """All lines of `contentops.approvals` in any order; a person's later line on a text replaces the earlier one."""
 
     lines: tuple[Approval, ...] = ()
     comments: tuple[Comment, ...] = ()
@@ -153,17 +153,17 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
         return tuple(sorted(self._of_texts.get(text, {}).values(), key=_ORDER))
 
     def of_items(self, ids: Collection[ItemId]) -> tuple[Approval, ...]:
-        """Return the last word of each person on each text that had one of these ids, the oldest first."""
+        """Return each person's last line on each text that an item with these ids had, the oldest first."""
         texts = {text for id_ in ids for text in self._of_items.get(id_, ())}
         return tuple(sorted((line for text in texts for line in self.of_text(text)), key=_ORDER))
 
     def comments_on(self, text: Digest, ids: Collection[ItemId] = ()) -> tuple[Comment, ...]:
-        """Return the comments on a text, and on all texts of the items `ids`, the oldest first."""
+        """Return the comments on a text, and those on all texts of the items `ids`, the oldest first."""
         said = (one for one in self.comments if one.text == text or one.item in ids)
         return tuple(sorted(said, key=lambda one: (one.at, one.note)))
 
     def last(self, text: Digest) -> Verdict | None:
-        """Return the latest verdict on a text, whoever gave it; None if there is none, or it was withdrawn."""
+        """Return the latest verdict on a text, from any person; None if there is none or it was withdrawn."""
         said = self.of_text(text)
         return said[-1].verdict if said and said[-1].verdict is not Verdict.WITHDRAWN else None
 
@@ -180,7 +180,7 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
         return self.last(text) is Verdict.APPROVED
 
     def state(self, text: Digest, rule: ApprovalRule, ids: Collection[ItemId]) -> ApprovalState:
-        """Return the state of an item's text; `ids` are those that the item has and had."""
+        """Return the approval state of an item's text; `ids` are its present and earlier ids."""
         said = self.last(text)
         if said is Verdict.APPROVED and rule.note:
             noted = (one for one in self.of_text(text) if one.verdict is Verdict.APPROVED and has_words(one.note))
@@ -200,5 +200,5 @@ NOTE_LIMIT: Final = 2_000
 
 @functools.lru_cache(maxsize=1 << 15)  # asked for several times of each item in one plan
 def text_digest(title: str, body: Digest) -> Digest:
-    """Return the digest that an approval is bound to: of a cleaned title and the digest of a cleaned body."""
+    """Return the digest of a text that approvals name: of its cleaned title and its body digest."""
     return digest_json({"body": body, "title": title})

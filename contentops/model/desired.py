@@ -1,4 +1,4 @@
-"""What the project declares: its settings for one environment, its items, and the catalog they are checked against."""
+"""What the project declares: its settings for one environment, its items, and the server's catalog."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ _WORDS = {
 
 
 class Stage(enum.IntEnum):
-    """The progress of an item in three stages: its text, then its title and address, then all of its front matter."""
+    """The order in which parts of an item become final: its text, then title and address, then other front matter."""
 
     TEXT = 1
     HEAD = 2
@@ -80,14 +80,14 @@ _READ_AT: Final = {"title": Stage.HEAD, "url": Stage.HEAD, "metadata": Stage.FRO
 
 
 def stage_of(name: str) -> Stage:
-    """Return the stage at which a value is written, by its name: `inputs.topic`, `output`, `metadata.title`."""
+    """Return the stage of a field by its name, such as `inputs.topic`, `output` or `metadata.title`."""
     if not name.startswith("metadata."):
         return Stage.TEXT
     return Stage.HEAD if ".".join(name.split(".")[:2]) in _HEAD else Stage.FRONT
 
 
 class Reading(Struct, frozen=True, gc=False):
-    """One call that reads a text: of which item, which part (empty: any), and whether only an approved one."""
+    """One call in a template that reads a text: the item, the part (empty: any), and whether it must be approved."""
 
     id: ItemId
     part: str = ""
@@ -97,12 +97,12 @@ class Reading(Struct, frozen=True, gc=False):
 
     @property
     def stage(self) -> Stage | None:
-        """Return the stage after which what it reads stays as it is; None: it does not depend on a text."""
+        """Return the stage after which the part that is read stays the same; None: no text can change it."""
         return None if self.part in _FIXED else _READ_AT.get(self.part, Stage.TEXT)
 
 
 class Reference(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """One item whose text was asked for."""
+    """An item whose text another item's templates use."""
 
     id: Annotated[ItemId, Meta(description="The item.")]
     text: Annotated[
@@ -115,7 +115,7 @@ class Reference(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False)
 
 
 class AcceptedTexts(Struct, frozen=True, kw_only=True):
-    """Finds the texts of items: the path of each from the lock, the files, and who approved them."""
+    """Gives templates the texts of items: their paths by the lock, their files and their approvals."""
 
     paths: Mapping[ItemId, str] = field(default_factory=dict)
     approvals: Approvals = NO_APPROVALS
@@ -187,7 +187,7 @@ class Project(Struct, frozen=True, kw_only=True):
 
     @property
     def option(self) -> str:
-        """Return the value of `--env` in a command for the same environment; empty: no option."""
+        """Return the value of `--env` for commands in this environment; empty: the option is not needed."""
         return NO_ENVIRONMENT if self.beside_default else self.environment
 
 
@@ -206,7 +206,7 @@ class TemplateInput(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Template(Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
-    """A kind of content of the API. `inputs` are sorted by name."""
+    """A template of the API: a kind of content. `inputs` are sorted by name."""
 
     slug: str
     name: str = ""
@@ -220,7 +220,7 @@ class Template(Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True)
 
     @functools.cached_property
     def by_name(self) -> Mapping[str, TemplateInput]:
-        """Return the inputs of the template by each of their names."""
+        """Return the inputs of the template by all of their names."""
         return {name: entry for entry in self.inputs for name in (entry.name, *entry.aliases)}
 
 
@@ -236,7 +236,7 @@ class CatalogEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Catalog(Struct, frozen=True, kw_only=True):
-    """Everything one server has, by slug. `verticals` and `brand_voices` are None if it does not show them."""
+    """Everything that one server offers, by slug. `verticals` and `brand_voices` are None if it does not show them."""
 
     templates: Mapping[str, Template] = field(default_factory=dict)
     styles: Mapping[str, CatalogEntry] = field(default_factory=dict)
@@ -256,14 +256,14 @@ class OnEdit(enum.StrEnum):
 
 
 class MergeRule(enum.StrEnum):
-    """Says whether a merge goes on if the new text differs in a section that a person keeps."""
+    """Says whether a merge goes on if the new text changes a section that a person edited."""
 
     LENIENT = "lenient"
     STRICT = "strict"
 
 
 class Request(Struct, frozen=True, kw_only=True, gc=False):
-    """The rendered request: exactly what shapes a text, independent of dialect.
+    """The rendered request: exactly what shapes a text, the same in every dialect.
 
     Digest, lock, submits, templates, `adopt` and `import` use its fields. A new field is None by
     default, so that the digests of items without it stay.
@@ -279,13 +279,13 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
     revision: int | str | None = None
 
     def as_json(self) -> dict[str, Json]:
-        """Return the canonical mapping, without the fields that are None."""
+        """Return the canonical mapping; fields that are None are left out."""
         fields = zip(REQUEST_FIELDS, _values_of(self), strict=True)
         return {name: value for name, value in fields if value is not None} | {"inputs": dict(self.inputs)}
 
     @property
     def digest(self) -> Digest:
-        """Return the fingerprint that decides whether money is spent."""
+        """Return the digest of the request: a new one means that a new text must be paid for."""
         return digest_json(self.as_json())
 
     def price(self, section: str = "") -> Price:
@@ -310,7 +310,7 @@ class Origin(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Spec(Struct, frozen=True, kw_only=True, gc=False):
-    """An item after rendering: what will be sent, and where the result goes."""
+    """An item after rendering: the request to send, and where its text goes."""
 
     id: ItemId
     request: Request
@@ -356,17 +356,17 @@ class Spec(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def waits(self) -> tuple[Reference, ...]:
-        """Return the references without a text that can be used: until they have one, the request is not known."""
+        """Return the references whose texts cannot be used yet; as long as there are any, the request is unknown."""
         return tuple(one for one in self.references if one.wait is not None)
 
     @property
     def frames(self) -> frozenset[Digest]:
-        """Return the frame of the item with the present and the earlier ids of its sources; empty without sources."""
+        """Return the frames of the item, with present and with earlier ids of its sources; empty without sources."""
         return frozenset({self.frame, self.earlier_frame} - {NOTHING})
 
     @property
     def asked(self) -> dict[str, Any]:
-        """Return the fields of a record that say what was asked for."""
+        """Return the fields of a record that describe the request."""
         return {
             "digest": self.digest,
             "request": self.request.as_json(),
@@ -377,7 +377,7 @@ class Spec(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Moved(Struct, frozen=True, kw_only=True):
-    """A `moved` pair: an item changed its id."""
+    """A `moved` pair: the old and the new id of an item."""
 
     old: ItemId
     new: ItemId
@@ -404,7 +404,7 @@ class Desired(Struct, frozen=True, kw_only=True):
 
 
 class GraphItem(Struct, frozen=True, kw_only=True):
-    """An item, and the items whose texts its own is made from, sorted."""
+    """An item, and the items whose texts it uses, sorted."""
 
     id: ItemId
     state: str
@@ -416,7 +416,7 @@ class GraphItem(Struct, frozen=True, kw_only=True):
 
 
 class ItemGraph(Struct, frozen=True, kw_only=True):
-    """Items in the order in which their texts are made; sources that are no items of it are not selected."""
+    """Selected items in the order in which their texts are made; their sources may be outside the selection."""
 
     items: tuple[GraphItem, ...]
     alone: int = 0

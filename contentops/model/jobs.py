@@ -1,4 +1,4 @@
-"""Combines lines of jobs into one list, and says which of these jobs are open."""
+"""Combines lines of jobs into one list, and finds the open jobs in it."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ _UNIQUE = 16
 
 
 def stage(job: Job) -> tuple[int, bool]:
-    """Return how far a job is: its state, and whether its text was given up."""
+    """Return the progress of a job for comparisons: its state, and whether its text was given up."""
     # A text that a person named and no one has seen yet may turn out to be another one's.
     state = JobState.RUNNING if job.state is JobState.PAID and not job.body else job.state
     return _RANK[state], job.lost
 
 
 def fold_orders(lines: Iterable[Job]) -> list[Job]:
-    """Combine the lines of a file of jobs into one for each submit and job of the server, the earliest first.
+    """Combine the lines of job files into one line for each submit and job of a server, the earliest first.
 
     Lines of one id, time of intent and file of a bundled server are one order, of which the furthest state counts: an
     order whose answer was lost is not closed by an order of another time. A server that has found several jobs under
@@ -71,7 +71,7 @@ def fold_orders(lines: Iterable[Job]) -> list[Job]:
 
 
 def _by_server(lines: Iterable[Job]) -> Iterator[list[Job]]:
-    """Yield the lines of one order for each server: under all addresses that it had, with its address of today."""
+    """Yield the lines of one submit by server; all lines of a server get its current address."""
     groups: list[tuple[set[str], list[Job]]] = []
     for line in lines:
         names, same = {line.server, *line.former_servers}, [line]
@@ -90,7 +90,7 @@ def _by_server(lines: Iterable[Job]) -> Iterator[list[Job]]:
 
 
 def fold_jobs(lines: Iterable[Job]) -> list[Job]:
-    """Return the jobs of these lines, each once, the earliest first: what a sum counts.
+    """Return every job in these lines once, the earliest first, so that sums count it once.
 
     Lines that name one job of the server for one request are one job, whatever order they are of. The bundled server of
     each clone has its own jobs, under the same ids.
@@ -110,7 +110,7 @@ def fold_jobs(lines: Iterable[Job]) -> list[Job]:
 
 
 def _dated(lines: list[Job]) -> Job:
-    """Return the furthest line of a job, with the time at which the first order of it was accepted.
+    """Return the line of a job that is furthest, with the time at which the server first accepted the job.
 
     An order that names no such time may have found a job that another one brought, long after it.
     """
@@ -120,7 +120,7 @@ def _dated(lines: list[Job]) -> Job:
 
 
 def _furthest(lines: list[Job]) -> Job:
-    """Return the line with the latest state; of equal ones the one written last, then the earliest submit."""
+    """Return the line with the latest state; among equals the last written one, then the earliest submit."""
     if len(lines) == 1:
         return lines[0]
     top = max((stage(line), line.rev) for line in lines)
@@ -138,7 +138,7 @@ _CLOSED = {
 
 
 def closed(job: Job, *, lost: bool = False) -> Job:
-    """Return a job that is closed without a record of its text. `lost`: its text answers no request from then on.
+    """Return a job as closed, although no record has its text. `lost`: its text answers no request from then on.
 
     It keeps its cost, unless the server itself reported it as failed.
     """
@@ -149,13 +149,13 @@ def closed(job: Job, *, lost: bool = False) -> Job:
 
 
 def made_texts(state: State) -> frozenset[Digest]:
-    """Return the body digests of all whole texts that known jobs made, of every environment."""
+    """Return the body digests of all whole texts that jobs have made, in every environment."""
     jobs = (*state.jobs, *state.open_jobs.values())
     return frozenset(job.body for job in jobs if job.body and not job.section)
 
 
 def open_jobs(jobs: Iterable[Job]) -> dict[RequestId, Job]:
-    """Return the jobs that wait for something, by request id; `jobs` has the earliest first.
+    """Return the open jobs by request id; `jobs` must be sorted, the earliest first.
 
     Of several orders of one id, one with a text or a running job comes first, else the last one. A failed job, and a
     text that was paid for, wait until a later attempt at their request has brought a text.

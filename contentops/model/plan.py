@@ -1,4 +1,4 @@
-"""A plan: what is to be done, and why; and the same as a plan file has it.
+"""A plan: what will be done and why; and the same data as a plan file has it.
 
 A `Change` and a `ReviewedChange` have the same attributes, and so have a `Plan` and a `PlanFile`: what shows one, or
 compares it, works with both.
@@ -78,7 +78,7 @@ class Action(enum.StrEnum):
 
 
 class Reason(Struct, frozen=True, kw_only=True):
-    """Why an item changes: a kebab-case kind, the field, its values before and after, and the cause."""
+    """Why an item changes: a kind in kebab case, the field, its old and new value, and the cause."""
 
     kind: Annotated[Word, Meta(description="In kebab case.")]
     field: Annotated[str, Meta(description="Such as `inputs.topic`, or empty.")] = ""
@@ -89,7 +89,7 @@ class Reason(Struct, frozen=True, kw_only=True):
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """One item's difference and the steps that remain.
+    """The difference of one item, and the steps that will remove it.
 
     The steps are in order: collects, move, those of its text, update or record, save.
     """
@@ -129,12 +129,12 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return the names of the steps in order, each once, also if several jobs are collected."""
+        """Return the names of the steps in order, each once."""
         return tuple(dict.fromkeys(name_of(step) for step in self.steps))
 
     @property
     def submit(self) -> Submit | None:
-        """Return the generation this change pays for, if any."""
+        """Return the submit step that this change pays for, if any."""
         return next((step for step in self.steps if isinstance(step, Submit)), None)
 
     @property
@@ -144,23 +144,23 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def credits(self) -> int:
-        """Return its price."""
+        """Return the price of the change in credits."""
         return sum(step.credits for step in self._paid)
 
     @property
     def credits_at_most(self) -> bool:
-        """Return whether the credits are an upper bound, because the price depends on the length of the text."""
+        """Return whether the price in credits is an upper limit, because it depends on the text's length."""
         orders = (*self._paid, *self._retries)
         return any(order.at_most or (self.pays_later and order.credits) for order in orders)
 
     @property
     def retries(self) -> int:
-        """Return how many more generations it may pay for, if the text fails its checks each time."""
+        """Return how many more generations the change may pay for if its text fails checks each time."""
         return len(self._retries)
 
     @property
     def submits_worst(self) -> int:
-        """Return how many generations this change pays for at most."""
+        """Return the most generations that this change may pay for."""
         return self.submits + self.retries
 
     @property
@@ -170,29 +170,29 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def tokens(self) -> PaidTokens | None:
-        """Return the most tokens of each of its generations, at the price of the settings; None: not known."""
+        """Return the most tokens of one generation, with the price from the settings; None: not known."""
         own = [order.tokens for order in (*self._paid, *self._retries)]
         return next(iter(own or filter(None, (step.tokens for step in self._collects))), None)
 
     @property
     def has_no_price(self) -> bool:
-        """Return whether a model of the settings writes its text, and these do not say what its tokens cost."""
+        """Return whether a model writes the text and the settings do not state the price of its tokens."""
         return self.tokens is not None and self.tokens.price is None
 
     @property
     def money(self) -> dict[str, int]:
-        """Return the most that its models may cost, by currency; empty: not known, or without a price."""
+        """Return the most that models may cost, by currency; empty: not known, or no price is stated."""
         bounds = [*(order.tokens for order in self._paid), *(step.tokens for step in self._collects)]
         return add_money(bound.money for bound in bounds if bound is not None)
 
     @property
     def money_worst(self) -> dict[str, int]:
-        """Return the same with every retry."""
+        """Return the most that models may cost, by currency, with every retry."""
         return add_money((self.money, *(step.tokens.money for step in self._retries if step.tokens is not None)))
 
     @property
     def job(self) -> Job | None:
-        """Return the open job that answers the spec."""
+        """Return the open job whose text this change uses or waits for, if any."""
         jobs = (step.job for step in self.steps if isinstance(step, LookUp | Poll | Fetch))
         open_ = (job for job in jobs if job is not None and job.state is not JobState.SETTLED)
         return next(open_, self.blocked_job)
@@ -204,18 +204,18 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def promoted_from(self) -> str:
-        """Return the environment that its text is taken from; empty: none."""
+        """Return the environment from which the text is promoted; empty: none."""
         step = self.promotion
         return (step.environment or BASE) if step is not None else ""
 
     @property
     def collected_jobs(self) -> tuple[Job, ...]:
-        """Return the open jobs whose texts are only collected."""
+        """Return the open jobs whose texts only go to the cache."""
         return tuple(step.job for step in self._collects)
 
     @property
     def attempt(self) -> int:
-        """Return the attempt number of the submit, or of the job that is finished; 0: no job made it here."""
+        """Return the attempt number of the submit or of the job; 0: the text is promoted."""
         if self.submit is not None:
             return self.submit.attempt
         if self.promotion is not None:
@@ -234,7 +234,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def front(self) -> Mapping[str, Json]:
-        """Front matter keys that are written; a value of None removes the key."""
+        """Return the front matter keys to write; a value of None removes the key."""
         return next((step.front for step in self._heads()), {})
 
     @property
@@ -244,7 +244,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def section(self) -> str:
-        """Return the heading of the one section that is generated again, or empty: the whole text."""
+        """Return the heading of the section that is generated again; empty: the whole text."""
         if self.job is not None:
             return self.job.section
         return self.submit.section if self.submit is not None else ""
@@ -256,17 +256,17 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def frame(self) -> Digest:
-        """Return the digest of a waiting item's request without the texts of its sources; empty for other items."""
+        """Return the frame of a waiting item, as its request is not known yet; empty for other items."""
         return self.spec.frame if self.spec is not None and self.waits else NOTHING
 
     @property
     def publish_on(self) -> str:
-        """Return the day the item is due; empty: none."""
+        """Return the day on which the item is due; empty: none."""
         return "" if self.spec is None else self.spec.publish_on
 
     @property
     def record_digest(self) -> Digest:
-        """Return the digest of the record that it starts from; empty: it is new."""
+        """Return the digest of the record that the plan saw; empty: there was no record."""
         return record_digest(self.record)
 
     @property
@@ -281,7 +281,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def remote_body(self) -> Digest:
-        """Return the body digest of what a refresh found on the server; empty if it did not look."""
+        """Return the body digest that a refresh found on the server; empty if there was no refresh."""
         return NOTHING if self.remote is None else self.remote.body
 
     @property
@@ -300,13 +300,13 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def _paid(self) -> list[Submit]:
-        """Return the orders that it pays for in any case, now or later."""
+        """Return the submits that the change pays for in any case, now or later."""
         retries = (step.again for step in self._retry_steps if step.certain)
         return [*(step for step in (*self.steps, *self.pays_later) if isinstance(step, Submit)), *retries]
 
     @property
     def _retries(self) -> list[Submit]:
-        """Return the submits that the change may pay for again if a text fails its checks, each as often as allowed."""
+        """Return the submits that may be repeated if a text fails its checks, as often as allowed."""
         return [step.again for step in self._retry_steps for _ in range(step.times - step.certain)]
 
     @property
@@ -322,7 +322,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 class ReviewedJob(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A job, as far as a plan file has it."""
+    """The part of a job that a plan file has."""
 
     request_id: Annotated[RequestId, Meta(description="The id of the submit.")]
     job_id: Annotated[str, Meta(description="The server's id for it, or empty.")]
@@ -333,7 +333,7 @@ class ReviewedJob(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ReviewedText(Struct, frozen=True, kw_only=True):
-    """A `Promote` step, as far as a plan file has it."""
+    """The part of a `Promote` step that a plan file has."""
 
     environment: Annotated[
         str, Meta(description="The environment of the text; empty: the project without an environment.")
@@ -352,7 +352,7 @@ class ReviewedText(Struct, frozen=True, kw_only=True):
 
 
 class ReviewedChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A change as a plan file has it: each attribute is that of `Change` with the same name.
+    """A change in a plan file; its attributes are those of `Change` with the same names.
 
     The file omits an empty attribute that has a default here.
     """
@@ -426,22 +426,22 @@ class ReviewedChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def money(self) -> dict[str, int]:
-        """Return the same as `Change.money`."""
+        """Return the most that models may cost, by currency (see `Change.money`)."""
         return counted_money(self.exact_money)
 
     @property
     def money_worst(self) -> dict[str, int]:
-        """Return the same as `Change.money_worst`."""
+        """Return the most that models may cost with every retry (see `Change.money_worst`)."""
         return counted_money(self.exact_money_worst)
 
     @property
     def has_no_price(self) -> bool:
-        """Return the same as `Change.has_no_price`."""
+        """Return whether the settings state no price for the model (see `Change.has_no_price`)."""
         return self.tokens is not None and self.tokens.price is None
 
     @property
     def submits_worst(self) -> int:
-        """Return the same as `Change.submits_worst`."""
+        """Return the most generations that the change may pay for (see `Change.submits_worst`)."""
         return self.submits + self.retries
 
 
@@ -449,7 +449,7 @@ AnyChange = Change | ReviewedChange
 
 
 def change_json(change: AnyChange) -> dict[str, Json]:
-    """Return a change as a plan file has it."""
+    """Return a change as JSON for a plan file."""
     found: dict[str, Json] = to_builtins(convert(change, ReviewedChange, from_attributes=True), enc_hook=dict)
     return found
 
@@ -460,7 +460,7 @@ def record_digest(record: Record | None) -> Digest:
 
 
 class Note(Struct, frozen=True, kw_only=True):
-    """A note of a plan that is no change, such as an orphan."""
+    """A note in a plan about something that is no change, such as an orphan."""
 
     kind: Annotated[Word, Meta(description="In kebab case.")]
     id: Annotated[ItemId | None, Meta(description="The item, or empty.")] = None
@@ -489,7 +489,7 @@ class TextInReview(Struct, frozen=True, kw_only=True):
 
 
 class Writer(Struct, frozen=True, kw_only=True):
-    """The model of the settings that writes the texts of a plan, and how, as `api` has it."""
+    """The model that writes the texts of a plan, and its settings from `api`."""
 
     model: Annotated[str, Meta(description="Its name on its server.")]
     passes: Annotated[str, Meta(description="How it writes: `one` or `staged`.")]
@@ -499,7 +499,7 @@ class Writer(Struct, frozen=True, kw_only=True):
 
 
 class PlanFacts(Struct, frozen=True, kw_only=True):
-    """The common part of a plan and a plan file, with the sums over their changes."""
+    """The part that a plan and a plan file have in common, with the sums over their changes."""
 
     project: Annotated[str, Meta(description="The project's name.")]
     environment: Annotated[str, Meta(description="The environment, or empty.")]
@@ -530,17 +530,17 @@ class PlanFacts(Struct, frozen=True, kw_only=True):
 
     @property
     def credits(self) -> int:
-        """Return its price."""
+        """Return the price of the plan in credits."""
         return sum(change.credits for change in self.changes)
 
     @property
     def credits_at_most(self) -> bool:
-        """Return whether the credits of the plan are an upper bound: those of at least one change are."""
+        """Return whether the price is an upper limit, because that of a change is one."""
         return any(change.credits_at_most for change in self.changes)
 
     @property
     def submits(self) -> int:
-        """Return how many generations it pays for."""
+        """Return how many generations the plan pays for."""
         return sum(change.submits for change in self.changes)
 
     @property
@@ -550,27 +550,27 @@ class PlanFacts(Struct, frozen=True, kw_only=True):
 
     @property
     def money(self) -> dict[str, int]:
-        """Return the most that its models may cost, by currency; empty: not known, or without a price."""
+        """Return the most that models may cost, by currency; empty: not known, or no price is stated."""
         return add_money(change.money for change in self.changes)
 
     @property
     def money_worst(self) -> dict[str, int]:
-        """Return the same with every retry that `checks` allow."""
+        """Return the most that models may cost, by currency, with every retry that `checks` allow."""
         return add_money(change.money_worst for change in self.changes)
 
     @property
     def has_no_price(self) -> bool:
-        """Return whether a model writes any of its texts, and the settings do not say what its tokens cost."""
+        """Return whether a model writes texts of the plan and the settings do not state its price."""
         return any(change.has_no_price for change in self.changes)
 
     @property
     def submits_worst(self) -> int:
-        """Return how many generations it pays for at most."""
+        """Return the most generations that the plan may pay for."""
         return sum(change.submits_worst for change in self.changes)
 
     @property
     def not_promoted(self) -> int:
-        """Return how many texts of another environment are not promoted, as they are waiting for approval."""
+        """Return how many texts of another environment are not promoted because they wait for approval."""
         return sum(note.kind == "waiting-for-approval" for note in self.notes)
 
     @property

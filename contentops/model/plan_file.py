@@ -1,4 +1,4 @@
-"""Plan files as documents: their format, their seal, and the plan in them."""
+"""Plan files: their format, their checksum, and the plan in them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHECKSUM = "checksum"
 
 
 class PlanOptions(Struct, frozen=True, kw_only=True):
-    """The options of the command line that a plan was made with."""
+    """The command-line options of a plan."""
 
     variables: Annotated[tuple[str, ...], Meta(description="`--var`, as given.")]
     select: Annotated[tuple[str, ...], Meta(description="`--select`, as given, with dates in full.")]
@@ -74,7 +74,7 @@ class PlanSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Cause(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What several changes of a plan have in common."""
+    """A cause that several changes of a plan share."""
 
     cause: Annotated[str, Meta(description="The cause, such as: var `year` in contentops.yaml:12:9.")]
     items: Annotated[int, Meta(ge=2, description="The number of these changes.")]
@@ -86,7 +86,7 @@ class Cause(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PlanFile(PlanFacts, frozen=True, kw_only=True):
-    """A plan as it was reviewed: what its file has. `make docs` writes `schemas/plan.schema.json` from this."""
+    """A reviewed plan, as its file has it. `make docs` writes `schemas/plan.schema.json` from this."""
 
     format_version: FormatVersion
     inputs: Annotated[
@@ -102,17 +102,17 @@ class PlanFile(PlanFacts, frozen=True, kw_only=True):
 
     @property
     def option(self) -> str:
-        """Return the same as `Plan.option`."""
+        """Return the value of `--env` for commands in the plan's environment (see `Plan.option`)."""
         return self.environment
 
     @property
     def unchanged(self) -> int:
-        """Return the same as `Plan.unchanged`."""
+        """Return the number of items without a change (see `Plan.unchanged`)."""
         return self.summary.unchanged
 
     @property
     def approvals(self) -> Mapping[ApprovalState, int]:
-        """Return the same as `Plan.approvals`."""
+        """Return the number of texts in each approval state (see `Plan.approvals`)."""
         return self.summary.approvals
 
 
@@ -120,7 +120,7 @@ AnyPlan = Plan | PlanFile
 
 
 def plan_file(document: Mapping[str, Json], path: str = "plan.json") -> PlanFile:
-    """Return the plan of a document. Raises InputError if it is none; `path` is the name of its file."""
+    """Return the plan in a document. Raises InputError if it is none; `path` is the name of its file."""
     try:
         return convert(document, PlanFile)
     except ValidationError as error:
@@ -133,12 +133,12 @@ def no_plan_file(message: str, hint: str = "make one with `contentops plan --out
 
 
 def checksum(document: Mapping[str, Json]) -> Digest:
-    """Return the digest of everything but the checksum itself."""
+    """Return the digest of a document without its checksum."""
     return digest_json({key: value for key, value in document.items() if key != CHECKSUM})
 
 
 def check_seal(document: Mapping[str, Json], path: str) -> None:
-    """Check that a document is a plan file of this format that was not edited. Raises InputError or Refused."""
+    """Check that a document is a plan file of this format and that no one edited it. Raises InputError or Refused."""
     version = document.get("format_version")
     if not isinstance(version, str) or not isinstance(document.get("changes"), list) or CHECKSUM not in document:
         raise no_plan_file(f"`{path}` is no plan file")

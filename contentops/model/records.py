@@ -1,4 +1,4 @@
-"""Records, open jobs, files and stored contents, and the names that they are made of."""
+"""Records, jobs, files and stored contents, and the types of their names."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ class Saved(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def titles(self) -> frozenset[Digest]:
-        """Return the titles that the content may have on the server if no one edited it there."""
+        """Return the digests that the title on the server may have if no one edited it there."""
         return frozenset({self.title, self.server_title} - {NOTHING})
 
     @property
     def bodies(self) -> frozenset[Digest]:
-        """Return the bodies that the server may have without an edit there."""
+        """Return the digests that the body on the server may have if no one edited it there."""
         return frozenset({self.body, self.server_body, self.sent} - {NOTHING})
 
 
@@ -137,12 +137,12 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def is_promoted(self) -> bool:
-        """Return whether the text was promoted from another environment, so that no job of this one made it."""
+        """Return whether the text was promoted, so no job of this environment made it."""
         return bool(self.promoted) and not self.request_id
 
     @property
     def restorable(self) -> tuple[Digest, ...]:
-        """Return the body digests that may restore a file that is gone, the preferred one first.
+        """Return the digests of the bodies that can restore a missing file, the preferred one first.
 
         A promoted text is never restored from the generated one, which may have been edited before the promotion.
         """
@@ -152,7 +152,7 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
 
 
 def request_id(lineage: str, digest: Digest, attempt: int, part: str = "") -> RequestId:
-    """Return the id of one order: the same on every machine, so that it can be found again without any file.
+    """Return the id of a request: every machine computes the same id, so no file is needed to find it again.
 
     `part`: the heading of the one section that it makes again; empty: a whole text. Raises ValueError if `lineage` is
     no UUID.
@@ -268,7 +268,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def short(self) -> str:
-        """Return the start of its request id, by which a person names it among those of its item."""
+        """Return the start of the request id, by which people tell the jobs of an item apart."""
         return self.request_id[:8]
 
     @property
@@ -278,17 +278,17 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def order(self) -> Order:
-        """Return the key of the order: request id and time, since one id may be ordered again."""
+        """Return the key of a submit: request id and time, because the same id may be submitted again."""
         return self.request_id, self.submitted_at
 
     @property
     def time(self) -> str:
-        """Return when the text of the job arrived, otherwise when it was ordered."""
+        """Return when the text of the job arrived; without a text, when it was submitted."""
         return self.generated_at or self.submitted_at
 
     @property
     def is_spent(self) -> bool:
-        """Return whether the job was paid for, also if the server lost its text."""
+        """Return whether the job was paid for, even if the server lost its text."""
         return self.has_text or (self.state is JobState.FAILED and self.lost and bool(self.credits))
 
     @property
@@ -298,7 +298,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def outcome(self) -> str:
-        """Return `generated`, `unwritten`, `lost`, or its state, if it has no text.
+        """Return `generated`, `unwritten` or `lost` for a job with a text, otherwise its state.
 
         `unwritten`: it was paid for and no file is known to have it: its item was gone, its request had changed, its
         checks failed, or its run was killed. `lost`: it was paid for, and its server lost it.
@@ -309,23 +309,23 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def since(self) -> str:
-        """Return when the server accepted it, or else when it was ordered."""
+        """Return when the server accepted the job; if that is unknown, when it was submitted."""
         return self.accepted or self.submitted_at
 
     @property
     def cost(self) -> int:
-        """Return the credits of the job, also if they may not be charged; 0 if it never arrived or failed."""
+        """Return the credits that the job may cost; 0 if it never arrived or failed."""
         is_free = self.state is JobState.NEVER or (self.state is JobState.FAILED and not self.lost)
         return 0 if is_free else self.credits
 
     @property
     def may_be_paid(self) -> bool:
-        """Return whether the job may have been paid for: its answer was lost, so no one knows."""
+        """Return whether no one knows if the job was paid for, because the answer to its submit was lost."""
         return not self.is_sure and self.state is not JobState.NEVER
 
     @property
     def is_by_model(self) -> bool:
-        """Return whether a model made its text, as far as that is known."""
+        """Return whether the job is known to have its text from a model."""
         return bool(self.model) or self.tokens is not None
 
     @property
@@ -361,7 +361,7 @@ class State(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def _by_order(self) -> Mapping[tuple[str, str], list[Job]]:
-        """Return the jobs by their request id, and those with a text by the digests of request and text."""
+        """Return the jobs by request id, and jobs with a text also by the digests of request and text."""
         found: dict[tuple[str, str], list[Job]] = {}
         for job in (*self.jobs, *self.open_jobs.values()):
             found.setdefault((job.server, job.request_id), []).append(job)
@@ -370,7 +370,7 @@ class State(Struct, frozen=True, kw_only=True, dict=True):
         return found
 
     def made_by(self, record: Record) -> Job | None:
-        """Return the job that made the text of a record; None: none that is known, as for an adopted text.
+        """Return the job that made the text of a record; None if no known job did, as for an adopted text.
 
         A promoted text was made in another environment.
         """
@@ -379,12 +379,12 @@ class State(Struct, frozen=True, kw_only=True, dict=True):
 
 
 def made_by(record: Record, jobs: Iterable[Job]) -> Job | None:
-    """Return from the jobs of one submit the one whose text the record has, otherwise the last one with a text."""
+    """Return the job whose text the record has; without one, the last job with a text."""
     return max(jobs, key=lambda job: (job.body == record.generated, job.has_text, job.submitted_at), default=None)
 
 
 class Observed(Struct, frozen=True, kw_only=True, gc=False):
-    """The file at a path as it is on disk now. A file that is not there has `file` empty."""
+    """A file as it is on disk now; it may be missing. A file that is not there has `file` empty."""
 
     path: str
     file: Digest = NOTHING
@@ -414,7 +414,7 @@ class Observed(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Remote(Struct, frozen=True, kw_only=True):
-    """The content that the server has stored for an item, from a refresh. Its body is in the cache by its digest."""
+    """An item's stored content on the server, as a refresh found it. Its body is in the cache by its digest."""
 
     content_id: str
     title: str = ""
@@ -438,5 +438,5 @@ class Remote(Struct, frozen=True, kw_only=True):
 
     @property
     def is_lost(self) -> bool:
-        """Return whether the item has no content any more, so that its text is to be saved as new."""
+        """Return whether the item's content is gone, so that its text must be saved as a new content."""
         return self.deleted or self.taken

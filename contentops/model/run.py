@@ -31,7 +31,7 @@ class Result(enum.StrEnum):
 
 
 class KeptWords(Struct, frozen=True, kw_only=True):
-    """A section whose edit was kept when a new text was merged."""
+    """A section that kept a person's edit when a new text was merged."""
 
     heading: Annotated[str, Meta(description="The heading with its `#`.")]
     new: Annotated[str, Meta(description="The unused new text of this section, or empty.")] = ""
@@ -68,7 +68,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 def _both(first: Outcome | None, later: Outcome) -> Outcome:
-    """Return the later outcome of an item, with the cost of the first one."""
+    """Return the later of two outcomes of an item, with the costs of both."""
     if first is None:
         return later
     tokens = add_sums((first.tokens, later.tokens))
@@ -93,7 +93,7 @@ class Run(Struct, frozen=True, kw_only=True):
     hint: str = ""
 
     def after(self, first: Run) -> Run:
-        """Return this run and the one before it in the same apply as one; an item of both has its later outcome."""
+        """Combine this run with the earlier one of the same apply; the later outcome of each item counts."""
         begun = {outcome.id: outcome for outcome in first.outcomes}
         later = [_both(begun.pop(outcome.id, None), outcome) for outcome in self.outcomes]
         return structs.replace(
@@ -124,12 +124,12 @@ class Run(Struct, frozen=True, kw_only=True):
 
     @property
     def credits_at_most(self) -> bool:
-        """Return whether the credits of the run are an upper bound: those of at least one item are."""
+        """Return whether the credits are an upper limit, because those of an item are."""
         return any(outcome.credits_at_most for outcome in self.outcomes)
 
     @property
     def credits_unknown(self) -> int:
-        """Return the credits also spent if the server accepted each submit of this run whose answer was lost."""
+        """Return the credits that submits with lost answers have cost if the server accepted them."""
         return sum(outcome.credits_unknown for outcome in self.outcomes)
 
 
@@ -148,7 +148,7 @@ class ResultCounts(Struct, frozen=True, kw_only=True):
 
 
 class RunReport(Struct, frozen=True, kw_only=True):
-    """A run as a report has it: each attribute is that of `Run` with the same name."""
+    """A run as reports have it; its attributes are those of `Run` with the same names."""
 
     id: Annotated[str, Meta(description="The id of the run.")]
     started_at: Annotated[str, Meta(description="ISO time, UTC.")]
@@ -178,14 +178,14 @@ class RunReport(Struct, frozen=True, kw_only=True):
 
 
 class AppliedPlan(Struct, frozen=True, kw_only=True):
-    """The plan of a run."""
+    """The plan that a run carried out."""
 
     id: Annotated[str, Meta(description="The digest of its changes.")]
     summary: Annotated[PlanSummary, Meta(description="The sums of its changes.")]
 
 
 class ApplyReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The result of an apply."""
+    """The result of an apply as reports have it."""
 
     format_version: FormatVersion
     project: Annotated[str, Meta(description="The project's name.")]
@@ -231,7 +231,7 @@ class Event(Struct, frozen=True, kw_only=True):
 
 
 class KeptOutcome(Struct, frozen=True):
-    """One item of an earlier run."""
+    """The outcome of an item in an earlier run."""
 
     id: str
     result: str
@@ -239,7 +239,7 @@ class KeptOutcome(Struct, frozen=True):
 
 
 class KeptRun(Struct, frozen=True, kw_only=True):
-    """One run of this machine."""
+    """An earlier run on this machine."""
 
     id: str
     started_at: str
@@ -252,7 +252,7 @@ class KeptRun(Struct, frozen=True, kw_only=True):
 
 
 class KeptReport(Struct, frozen=True, kw_only=True):
-    """A file in `.contentops/runs/`."""
+    """The content of a file in `.contentops/runs/`."""
 
     environment: str
     exit_code: int
@@ -260,7 +260,7 @@ class KeptReport(Struct, frozen=True, kw_only=True):
 
 
 class PaidText(Struct, frozen=True, kw_only=True):
-    """A text that a job made for an item, and the location it can be restored from."""
+    """A text that a job made for an item, and where it can be restored from."""
 
     item: str
     """Its id of today."""
@@ -274,7 +274,7 @@ class PaidText(Struct, frozen=True, kw_only=True):
 
     @property
     def short(self) -> str:
-        """Return the start of its digest, by which a person names it."""
+        """Return the start of the text's digest, by which people name it."""
         return short(self.job.body)
 
     @property
@@ -284,7 +284,7 @@ class PaidText(Struct, frozen=True, kw_only=True):
 
 
 class History(Struct, frozen=True, kw_only=True):
-    """Runs, generations and texts, the newest first."""
+    """The runs, generations and texts of a project or item, the newest first."""
 
     runs: tuple[KeptReport, ...]
     generations: tuple[Job, ...]

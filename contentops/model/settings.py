@@ -29,12 +29,12 @@ def _variable(description: str, secret: str, *examples: str) -> Meta:
 
 
 def _one_of(description: str, *words: str) -> Meta:
-    """Return the schema of a value that is one of some words."""
+    """Return the schema of a value that must be one of some words."""
     return Meta(description=description, extra_json_schema={"enum": list(words)})
 
 
 def _time(description: str, default: str, *examples: str | int) -> Meta:
-    """Return the schema of a time, which is read as seconds."""
+    """Return the schema of a duration, which is read as seconds."""
     forms = [
         {"type": "number", "exclusiveMinimum": 0},
         {"type": "string", "pattern": "^([0-9]+(\\.[0-9]+)?[hms])+$"},
@@ -141,12 +141,12 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
 
     @property
     def has_model(self) -> bool:
-        """Return whether a model behind the bundled server writes the texts."""
+        """Return whether the bundled server writes the texts with a model."""
         return self.base_url == "local" and self.engine == "openai"
 
     @property
     def server(self) -> str:
-        """Return the name records carry: scheme, host and port, or `local`."""
+        """Return the server's name in records: scheme, host and port, or `local`."""
         from urllib.parse import urlsplit
 
         if self.base_url == "local":
@@ -168,7 +168,7 @@ class Level(enum.StrEnum):
 
 
 class WordLimits(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Fewest and most words of a body; None: no limit."""
+    """The minimum and maximum number of words in a body; None means no limit."""
 
     min: int | None = None
     max: int | None = None
@@ -176,14 +176,14 @@ class WordLimits(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Listed(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The texts, expressions, headings or commands of one check, as a person listed them."""
+    """What a person listed for one check: texts, expressions, headings or commands."""
 
     values: tuple[str, ...]
     level: Level = Level.BLOCK
 
 
 class FrontMatterSchema(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The JSON Schema that front matter must fit: its path, and its text as canonical JSON."""
+    """The JSON Schema for front matter: its path, and its content as canonical JSON."""
 
     path: str = field(name="schema")
     text: str
@@ -212,7 +212,7 @@ class Grounded(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def level_of(check: object) -> Level | None:
-    """Return the level of the value of one check: the value itself, or its `level`; None for what is no check."""
+    """Return the level of a check setting: the setting itself or its `level`; None if it is no check."""
     level = getattr(check, "level", check)
     return level if isinstance(level, Level) else None
 
@@ -314,7 +314,7 @@ class Findings(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def _limit(description: str, kind: str = "integer") -> Meta:
-    """Return the schema of a limit, which null removes."""
+    """Return the schema of a limit; null removes the limit."""
     most = {} if kind == "integer" else {"maximum": 1_000_000_000}
     return Meta(description=description, extra_json_schema={"type": [kind, "null"], "minimum": 0, **most})
 
@@ -373,7 +373,7 @@ class MonthSpend(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class CountedMonth(MonthSpend, frozen=True, kw_only=True):
-    """The spending of a month, and its parts that a plan may price again."""
+    """The spending of a month, and the parts that a plan may price in another way."""
 
     uncertain: Mapping[RequestId, int] = {}
     """The part of `credits` for each order that runs or whose answer was lost."""
@@ -382,7 +382,7 @@ class CountedMonth(MonthSpend, frozen=True, kw_only=True):
 
 
 class Guards(Struct, frozen=True, kw_only=True):
-    """When a plan is refused because it rewrites too much, or more than was reviewed."""
+    """The limits above which a plan is refused, because it rewrites too much or more than was reviewed."""
 
     max_changed_ratio: Annotated[
         float, Meta(description="Maximum share of the recorded items that may change.", ge=0, le=1)

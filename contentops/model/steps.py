@@ -1,4 +1,4 @@
-"""The steps of a change, each with everything that is needed to carry it out.
+"""The steps of a change; each step has all data that is needed to carry it out.
 
 The same list of steps is explained, priced and executed; their names (`name_of`) are part of the plan's format.
 """
@@ -24,7 +24,7 @@ class Collect(Struct, frozen=True, kw_only=True, tag="drain"):
 
 
 class LookUp(Struct, frozen=True, kw_only=True, tag="look up"):
-    """Find out whether a submit whose answer was lost has arrived.
+    """Find out whether a submit whose answer was lost reached the server.
 
     A `Submit` after it happens only if the submit provably never arrived, or if its attempt is a higher one: then
     a person chose to pay again.
@@ -51,7 +51,7 @@ class Submit(Struct, frozen=True, kw_only=True, tag="submit"):
 
 
 class RetryText(Struct, frozen=True, kw_only=True, tag="retry"):
-    """Generate again, and pay for it, while the text fails its checks; at most `times` times."""
+    """Generate the text again, and pay again, while it fails its checks; at most `times` times."""
 
     again: Submit
     """What is paid for each time; the text before it says which attempt it is."""
@@ -61,13 +61,13 @@ class RetryText(Struct, frozen=True, kw_only=True, tag="retry"):
 
 
 class Poll(Struct, frozen=True, kw_only=True, tag="poll"):
-    """Wait for a job and keep its text: of `job`, or of the submit or look-up before it."""
+    """Wait for a job, and keep its text; the job is `job`, or that of the submit or look-up before this step."""
 
     job: Job | None = None
 
 
 class Fetch(Struct, frozen=True, kw_only=True, tag="fetch"):
-    """Fetch a text that exists already: of `job`, or else of the record (`restorable`).
+    """Fetch a text that exists already: that of `job`, otherwise one that the record can restore.
 
     It is in the cache, a file or git of this machine, or on the server.
     """
@@ -76,7 +76,7 @@ class Fetch(Struct, frozen=True, kw_only=True, tag="fetch"):
 
 
 class Promote(Struct, frozen=True, kw_only=True, tag="promote"):
-    """Take the text of the same request from another environment's file at `path`."""
+    """Take the text of the same request from the file of another environment at `path`."""
 
     environment: str
     """Empty: the settings without an environment."""
@@ -156,7 +156,7 @@ class Update(Struct, frozen=True, kw_only=True, tag="update"):
 
 
 class Acknowledge(Struct, frozen=True, kw_only=True, tag="record"):
-    """Update only the record.
+    """Update only the record; the file stays the same.
 
     `accepts`: the file counts as the text of the declared request. `remote`: the content on the server, which is the
     text of the file too. `declined`: body digest of a text that was not promoted, or empty. `front` and `title` are in
@@ -171,7 +171,7 @@ class Acknowledge(Struct, frozen=True, kw_only=True, tag="record"):
 
 
 class Save(Struct, frozen=True, kw_only=True, tag="save"):
-    """Save the title and body of the file at `path`, as the steps before left it."""
+    """Save the title and body that the file at `path` has after the earlier steps."""
 
     path: str
     replaces: Digest = NOTHING
@@ -179,14 +179,14 @@ class Save(Struct, frozen=True, kw_only=True, tag="save"):
 
 
 class Publish(Struct, frozen=True, kw_only=True, tag="publish"):
-    """Give the content that the file at `path` is saved as the status `published`, or `draft`."""
+    """Set the status of an item's saved content to `published` or `draft`."""
 
     path: str
     published: bool = True
 
 
 class Remove(Struct, frozen=True, kw_only=True, tag="remove"):
-    """Remove an orphan's record and the file at `target`, if it is the one the plan saw; empty: no file."""
+    """Remove the record of an orphan, and its file at `target` if the file is unchanged; empty: no file."""
 
     target: str = ""
     expects: Digest = NOTHING

@@ -48,7 +48,7 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 
 class Block(Struct, frozen=True, dict=True):
-    """The top-level mapping of a text: its values by key, in order. Extents are only computed when read."""
+    """The top-level mapping of a text: its keys and values in order. Extents are only computed when read."""
 
     text: str = ""
     values: Mapping[str, Any] = {}
@@ -71,7 +71,7 @@ class Block(Struct, frozen=True, dict=True):
 
 
 def read_mapping(text: str, *, first_line: int = 1) -> Block:
-    """Read `text` as one YAML mapping; text without any content is an empty one.
+    """Read `text` as one YAML mapping; a text without content gives an empty mapping.
 
     `first_line` is the file's line that `text` starts on, for messages.
     Raises YamlProblem for what is not one safe mapping with unique text keys.

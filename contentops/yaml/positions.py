@@ -1,4 +1,4 @@
-"""Where values were written, and findings that point there.
+"""Locations of values in YAML files, and findings that point to them.
 
 Reading keeps the values alone, as most files have no problem. The positions come from parsing the text again, once one
 is asked for.
@@ -43,7 +43,7 @@ _SNIPPET: Final = re.compile(r"""[^\s'"\\]{1,24}""")
 
 
 class Seq(list[Any]):
-    """A list with the positions of its entries, which most projects ask for."""
+    """A list that also knows the positions of its entries."""
 
     __slots__ = ("positions",)
 
@@ -81,19 +81,19 @@ class Source(Struct, frozen=True, dict=True):
 
     @functools.cached_property
     def places(self) -> Places:
-        """Return where the values of the YAML document in it are; of a text that is no YAML those before the error."""
+        """Return the locations of all values of the YAML document; after a syntax error, of those before it."""
         return Places(self)
 
 
 class YamlDocument(Struct, frozen=True):
-    """A file that was read. `root` is a dict, a list or a scalar; None if it is empty or could not be read."""
+    """A YAML file that was read. `root` is a dict, a list or a scalar; None if it is empty or could not be read."""
 
     source: Source
     root: Any = None
 
 
 class StopReading(Exception):  # control flow: reading this file ends here
-    """Reading cannot go on; `unquoted_jinja` says whether that is the cause."""
+    """The file cannot be read further; `unquoted_jinja` says whether Jinja without quotes is the cause."""
 
     def __init__(self, finding: Diagnostic, *, unquoted_jinja: bool = False) -> None:
         super().__init__(finding.message)
@@ -102,7 +102,7 @@ class StopReading(Exception):  # control flow: reading this file ends here
 
 
 def parser_of(source: Source) -> Any:
-    """Libyaml's parser of a text. Raises InputError if PyYAML was installed without it.
+    """Return a Libyaml parser for a text. Raises InputError if PyYAML was installed without it.
 
     PyYAML's parser in Python takes ten times as long, and reads some texts in another way.
     """
@@ -116,7 +116,7 @@ def parser_of(source: Source) -> Any:
 
 
 def events_of(source: Source, *, limit: int = MAX_EVENTS) -> Iterator[Any]:
-    """PyYAML's events of a text.
+    """Return PyYAML's events for a text.
 
     Raises StopReading if there are more events than `limit`, and the parser's own errors (see `unparsable`).
     """
@@ -217,7 +217,7 @@ def finding_at(
     hint: str = "",
     severity: Severity = Severity.ERROR,
 ) -> Diagnostic:
-    """Return a finding at a known position of a file; `width` is kept within the line."""
+    """Return a finding at a known position in a file; the marked `width` ends with the line at the latest."""
     line, column = at
     written = source.line(line)
     excerpt = sanitize(written, Policy.EXCERPT) if len(written) <= MAX_EXCERPT else ""
@@ -259,7 +259,7 @@ def finding(
 
 
 def _follow(document: YamlDocument, pointer: Sequence[str | int], *, key: bool) -> tuple[Mark, Any, bool]:
-    """Position and value of the deepest part of a pointer that exists, and whether that is a key."""
+    """Return position and value of the deepest existing part of a pointer, and whether it is a key."""
     node = document.root
     place = document.source.places.root if isinstance(node, dict | list) else None
     if place is None:
@@ -277,7 +277,7 @@ def _follow(document: YamlDocument, pointer: Sequence[str | int], *, key: bool) 
 
 
 def _width(line: str, start: int, node: Any, *, key: bool) -> int:
-    """Return how many characters of `line` from `start` the scalar `node` takes; 1 for lists and maps."""
+    """Return how many characters a scalar takes in `line` from `start`; 1 for lists and maps."""
     begin = _PROPERTIES.match(line, start)
     skipped = begin.end() - start if begin else 0
     start += skipped
@@ -296,7 +296,7 @@ def _width(line: str, start: int, node: Any, *, key: bool) -> int:
 
 
 def _inside(source: Source, at: Mark, text: str, offset: int) -> tuple[Mark, int]:
-    """Return the position of character `offset` of a text written at `at`, and how many characters to underline.
+    """Return the position in the file of character `offset` of a text, and how many characters to underline.
 
     Escapes, folding and indentation make the written form differ from the value. So the n-th occurrence of the word
     in the value is its n-th occurrence in the file from `at` on.

@@ -56,7 +56,7 @@ def is_secret(key: str) -> bool:
 
 
 def masked(source: Source, problem: Diagnostic) -> Diagnostic:
-    """Return a finding with stars for each possible secret in its source line, so that columns stay."""
+    """Return a finding whose source line shows stars instead of possible secrets; columns stay the same."""
     excerpt = problem.excerpt
     for start, end in _secrets(source, problem)[1] if excerpt else ():
         excerpt = excerpt[:start] + "*" * (end - start) + excerpt[end:]
@@ -64,7 +64,7 @@ def masked(source: Source, problem: Diagnostic) -> Diagnostic:
 
 
 def hide_secrets(source: Source, problem: Diagnostic) -> Diagnostic:
-    """Return a finding without possible secrets: with stars in the excerpt, and general words in message and hint."""
+    """Return a finding without possible secrets: stars in the excerpt, general words in message and hint."""
     line, spans = _secrets(source, problem)
     values, message, hint = [line[start:end] for start, end in spans], problem.message, problem.hint
     if any(_leaks(message, value) for value in values):
@@ -84,7 +84,7 @@ def _secrets(source: Source, problem: Diagnostic) -> tuple[str, tuple[tuple[int,
 
 @functools.lru_cache(maxsize=1)
 def _spans(line: str) -> tuple[tuple[int, int], ...]:
-    """Start and end of each secret in a line; cached, as many findings may be in one long line."""
+    """Return start and end of each secret in a line; cached, because a long line may have many findings."""
     match = re.match(_ALONE, line)
     if not match or not match["value"]:
         match = re.search(_INSIDE, line)
@@ -93,7 +93,7 @@ def _spans(line: str) -> tuple[tuple[int, int], ...]:
 
 
 def _continues_secret(source: Source, number: int, line: str) -> bool:
-    """Return whether a line belongs to the value of a secret that begins above it."""
+    """Return whether a line continues the value of a secret that starts above it."""
     indent = _indent(line.expandtabs())
     for above in map(source.line, range(number - 1, max(0, number - _LONGEST), -1)):
         if above.strip() and _indent(above.expandtabs()) < indent:
@@ -122,7 +122,7 @@ BREAKS: Final = "\x85\u2028\u2029"
 
 
 def decode(path: str, data: bytes) -> tuple[Source, list[Diagnostic]]:
-    """Return the text of a file without a byte order mark, empty if it cannot be read, and findings."""
+    """Return the text of a file without byte order mark (empty if unreadable), and the findings."""
     empty = Source(path, "")
     if len(data) > MAX_BYTES:
         message = f"the file is larger than {MAX_BYTES // (1024 * 1024)} MiB"
@@ -162,7 +162,7 @@ def read_yaml(path: str, data: bytes) -> tuple[YamlDocument, list[Diagnostic]]:
 
 
 def unreadable(source: Source, *, but: str = "") -> Diagnostic | None:
-    """Return a finding for the first character that is not allowed in a YAML file, except those in `but`."""
+    """Return a finding for the first forbidden character of a YAML file; `but` lists further allowed ones."""
     if source.text.isascii() and not source.text.encode().translate(None, _USUAL):
         return None  # the pattern takes eight times as long
     match = next((match for match in _UNREADABLE.finditer(source.text) if match.group() not in but), None)
@@ -194,7 +194,7 @@ _NOT_READ: Final = object()
 
 
 def _measured(value: Any, most: int) -> tuple[int, int]:
-    """Return how many values a value is, with itself, and how deep it is nested; counting stops above `most`."""
+    """Return the number of values inside a value, itself included, and its depth; counting stops above `most`."""
     if not isinstance(value, dict | list):
         return 1, 0
     nodes, height = 1, 1
@@ -207,7 +207,7 @@ def _measured(value: Any, most: int) -> tuple[int, int]:
 
 
 def unparsable(source: Source) -> StopReading | None:
-    """Return the syntax error of a text (parsed again to know the event before it); None: there is none."""
+    """Return the syntax error of a text; None if there is none."""
     from yaml import YAMLError
 
     parser, event = parser_of(source), None
@@ -221,7 +221,7 @@ def unparsable(source: Source) -> StopReading | None:
 
 
 class Builder:
-    """Turns events into dicts, Seqs and scalars within limits; `findings` are the problems after which reading goes on.
+    """Turns YAML events into dicts, Seqs and scalars within limits; `findings` has problems that do not stop it.
 
     With `lenient`, for text of other programs, numbers that JSON cannot hold stay text, control characters may be
     written as escapes, and `<<` is a key like any other.
@@ -275,20 +275,20 @@ class Builder:
         return root
 
     def _report(self, code: str, message: str, at: Mark, *, width: int = 1, hint: str = "") -> None:
-        """Add a problem after which reading goes on."""
+        """Add a finding that does not stop the reading."""
         if len(self.findings) >= MAX_FINDINGS:
             message = f"the file has more than {MAX_FINDINGS:,} such problems"
             raise StopReading(finding_at(self._source, "too-many-findings", message, at))
         self.findings.append(finding_at(self._source, code, message, at, width=width, hint=hint))
 
     def _stop(self, event: Any, code: str, message: str, *, width: int = 1, hint: str = "") -> StopReading:
-        """Return the exception for a problem at an event after which reading cannot go on."""
+        """Return the exception for a problem that stops the reading at an event."""
         return StopReading(finding_at(self._source, code, message, _at(event), width=width, hint=hint))
 
     # --- lists and maps ------------------------------------------------------------------------------------
 
     def _value(self, event: Any, depth: int) -> Any:
-        """Return the value that starts with an event, `depth` lists and maps below the root.
+        """Return the value that starts with an event, at `depth` below the root.
 
         The value of an unquoted `{{ expression }}` is its text.
         """
@@ -365,7 +365,7 @@ class Builder:
         return node if expression is None else self._expression(expression, event.end_mark.index)
 
     def _merge(self, node: dict[str, Any], event: Any, value: Any) -> None:
-        """Fill a map from its `<<` key: its own keys win, then the earlier of several sources."""
+        """Add the keys of `<<` to a map: the map's own keys win, then the first of several sources."""
         for source in value if isinstance(value, list) else (value,):
             if not isinstance(source, dict):
                 hint = "write `<<: *name`, where `&name` marks a map"
@@ -411,7 +411,7 @@ class Builder:
         return self._keys.setdefault(text, text)
 
     def _check_key(self, event: Any, *, is_again: bool) -> None:
-        """Report an empty key, or one that its map has already."""
+        """Report an empty or repeated key."""
         text, at = event.value, _at(event)
         if not text and event.implicit[0] and event.tag is None and not self._lenient:
             self._report("empty-key", "a key is missing before the `:`", at, hint="write `key: value`")
@@ -446,7 +446,7 @@ class Builder:
         return value
 
     def _tagged(self, event: Any) -> Any:
-        """Return the text of a scalar that is quoted, a block, or carries a tag."""
+        """Return the text of a scalar that is quoted, a block, or has a tag."""
         # Characters that only an escape can write.
         if event.style == '"' and not self._lenient and (problem := unwanted(event.value)):
             self._report("control-character", problem[0], _at(event), hint=problem[1])
@@ -455,7 +455,7 @@ class Builder:
         return event.value
 
     def _refuse_tag(self, event: Any) -> None:
-        """Report a tag other than those of texts, lists and maps: the form of a scalar says its type."""
+        """Report a tag that is not the standard one of texts, lists or maps."""
         tag = event.tag or ""
         written = f"!!{tag[len(_TAG) :]}" if tag.startswith(_TAG) else tag
         message, hint = f"the tag `{written[:80]}` is not supported here", "remove it, or put the text in quotes"
@@ -464,7 +464,7 @@ class Builder:
     # --- aliases -------------------------------------------------------------------------------------------
 
     def _alias(self, event: Any, depth: int) -> Any:
-        """Return the value of the anchor that an alias names."""
+        """Return the value that an alias refers to."""
         value, width = self._anchor(event), len(event.anchor) + 1
         nodes, height = _measured(value, self._max_aliased - self._aliased)
         self._repeat(nodes, event, width)
@@ -486,7 +486,7 @@ class Builder:
         return value
 
     def _repeat(self, nodes: int, event: Any, width: int = 1) -> None:
-        """Count values that aliases repeat. Raises StopReading if there are too many."""
+        """Count the values that aliases repeat, for the limit. Raises StopReading if there are too many."""
         self._aliased += nodes
         if self._aliased > self._max_aliased:
             message = f"the aliases in this file repeat more than {self._max_aliased:,} values"

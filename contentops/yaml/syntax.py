@@ -23,7 +23,7 @@ UNWANTED: Final = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\uf
 
 
 def unwanted(text: str) -> tuple[str, str] | None:
-    """Return message and hint about the first character of UNWANTED in a text, or None."""
+    """Return message and hint for the first unwanted character of a text, or None."""
     match = None if text.isascii() and text.isprintable() else re.search(UNWANTED, text)
     if match is None:
         return None
@@ -71,7 +71,7 @@ _GROUPED: Final = re.compile(r"[-+]?[0-9]+(?:_[0-9]+)+(?:\.[0-9]+)?")
 
 
 def number_hint(text: str) -> str:
-    """Return a hint how to write a number whose digits are grouped, such as `1_000`; empty for other texts."""
+    """Return a hint for writing a number with grouped digits, such as `1_000`; empty for other texts."""
     return f"write `{text.replace('_', '')}`: with `_` it is text, not a number" if _GROUPED.fullmatch(text) else ""
 
 
@@ -79,7 +79,7 @@ _DOUBTFUL: Final = re.compile(r"[\[{,]\s*\?[^\s]|&[A-Za-z0-9_-]+[^\sA-Za-z0-9_,\
 
 
 def doubtful(source: Source) -> Diagnostic | None:
-    """Return the first syntax that YAML parsers read in different ways, or None.
+    """Return the first syntax that different YAML parsers read in different ways, or None.
 
     It is a `?` in braces or brackets without a space after it, or an anchor whose name has other characters than
     letters, digits, `_` and `-`.
@@ -96,7 +96,7 @@ def doubtful(source: Source) -> Diagnostic | None:
 
 
 def conflict(source: Source, kind: re.Pattern[str]) -> Diagnostic | None:
-    """Return a finding for the first conflict marker of a kind, or None."""
+    """Return a finding for the first conflict marker of this kind, or None."""
     if kind is not MIDDLE and not any(marker in source.text for marker in MARKERS if marker != SPLIT):
         return None
     match = kind.search(source.text)
@@ -104,7 +104,7 @@ def conflict(source: Source, kind: re.Pattern[str]) -> Diagnostic | None:
 
 
 def conflict_at(source: Source, line: int) -> Diagnostic | None:
-    """Return the finding for a line (1-based) that is a conflict marker, or None for any other line."""
+    """Return a finding if the line with this number (from 1) is a conflict marker, otherwise None."""
     text = source.line(line)
     return _conflict_marker(source, line) if text[:1] in "<|=>" and LINE.fullmatch(text) else None
 
@@ -146,7 +146,7 @@ def explain(source: Source, error: Any, previous: Any) -> tuple[Diagnostic, bool
 
 
 def _mark(source: Source, mark: Any) -> Mark | None:
-    """Return a parser's mark, moved back from beyond the end of the file to the last line with something on it."""
+    """Return the position of a parser's mark; a mark beyond the end moves to the last line with content."""
     if mark is None:
         return None
     line, column = mark.line + 1, mark.column + 1
@@ -159,7 +159,7 @@ def _mark(source: Source, mark: Any) -> Mark | None:
 
 
 def _still_open(source: Source, previous: Any, at: Mark, begun: Mark) -> _Answer | None:
-    """Return the error if a quote is not closed in its line, so that a quote of a later line closes it."""
+    """Return the error for a quote that is not closed in its line but by a quote in a later line."""
     style = getattr(previous, "style", None)
     if style not in {"'", '"'} or previous.start_mark.line == previous.end_mark.line:
         return None
@@ -174,7 +174,7 @@ def _still_open(source: Source, previous: Any, at: Mark, begun: Mark) -> _Answer
 
 
 def _jinja(source: Source, at: Mark, begun: Mark) -> _Answer | None:
-    """Return the error if the line of the problem, or the one where it begins, has Jinja without quotes."""
+    """Return the error for unquoted Jinja, in the line of the problem or in the line where it starts."""
     for number, column in (at, begun):
         line = source.line(number)[:_SEARCHED]
         match = JINJA.search(QUOTED.sub(lambda text: " " * len(text.group()), line))
@@ -188,7 +188,7 @@ def _jinja(source: Source, at: Mark, begun: Mark) -> _Answer | None:
 
 
 def _started(text: str) -> str:
-    """Return the beginning of a text that is the rest of a line, without a comment."""
+    """Return the beginning of the rest of a line, without a comment."""
     return _cut(re.sub(r"\s+#.*$", "", text[:_SEARCHED]).rstrip())
 
 
@@ -197,13 +197,13 @@ def _cut(text: str) -> str:
 
 
 def _in_quotes(text: str) -> str:
-    """Return the text in YAML quotes: single quotes if it has a double quote or a backslash, else double quotes."""
+    """Return the text in YAML quotes: single if it has double quotes or backslashes, otherwise double."""
     doubled = text.replace("'", "''")
     return f"`'{doubled}'`" if {'"', "\\"} & set(text) else f'`"{text}"`'
 
 
 def _known(source: Source, problem: str, at: Mark, begun: Mark) -> _Answer:
-    """Return the answer for the first pattern that matches the parser's problem, else the problem itself."""
+    """Return the explanation of a known parser problem, otherwise the problem itself."""
     for pattern, mark, message, hint in _SAYINGS:
         if re.search(pattern, problem):
             return message.format(line=begun[0], column=begun[1]), begun if mark == "begun" else at, hint
@@ -249,7 +249,7 @@ def _indentation(at: Mark, line: str = "") -> _Answer:
 
 
 def _mixed(source: Source, at: Mark, begun: Mark) -> _Answer:
-    """Return a key where the next entry of a list should start."""
+    """Return the error for a line that should start the next entry of a list."""
     if re.match(r"\s*id\s*:", source.line(at[0])):
         return (
             "`- ` is missing before `id`, which starts an item",
@@ -268,7 +268,7 @@ def _no_value(source: Source, at: Mark, _begun: Mark) -> _Answer:
 
 
 def _escape(source: Source, at: Mark, _begun: Mark) -> _Answer:
-    """Return an escape that YAML does not have, or half of a character."""
+    """Return the error for an escape that YAML lacks, or that is half of a character."""
     line = source.line(at[0])
     start = line.rfind("\\", 0, at[1])
     if match := re.match(_HALVES, line[max(start, 0) :]):
@@ -278,7 +278,7 @@ def _escape(source: Source, at: Mark, _begun: Mark) -> _Answer:
 
 
 def _whole_character(halves: str) -> str:
-    """Return a hint how to write the character of one or two escaped surrogates."""
+    """Return a hint for writing a character that is given as one or two escaped surrogates."""
     text = halves.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
     if len(text) == 1 and text > "\uffff":
         return f"write the character itself, `{text}`, or `\\U{ord(text):08X}`"

@@ -1,4 +1,4 @@
-"""Writes front matter that Hugo (Go), Jekyll (Ruby), Astro, Docusaurus (JavaScript) and contentops read alike.
+"""Writes front matter that contentops and all site generators (in Go, Ruby and JavaScript) read in the same way.
 
 The same value always gives the same bytes. Jekyll reads YAML 1.1, contentops 1.2. A text is written plain only if every
 reader takes it for that text; every other text is written in double quotes, on one line, with escapes that all of them
@@ -48,7 +48,7 @@ def write_pair(key: str, value: Any, *, dates: bool = False) -> list[str]:
 
 
 def write_value(value: Any, *, dates: bool = False) -> tuple[list[str], bool]:
-    """Return the lines of a key's value, and whether they go below the key; such lines are already indented.
+    """Return the lines of a value, and whether they go below the key (then they are indented already).
 
     Raises like `write_pair`.
     """
