@@ -154,7 +154,7 @@ class Outputs:
     ) -> None:
         """`whole`: bodies that are known texts, even if they look like an unresolved merge (see `known_bodies`).
 
-        `copies`: makes and returns the folder for copies of what is replaced; `.contentops` unless given.
+        `copies`: makes and returns the folder for copies of what is replaced; only `set_aside` needs it.
         """
         self._given = whole
         self._copies = copies
@@ -268,8 +268,7 @@ class Outputs:
         """
         digest = digest_bytes(text.encode())
         parts = (REPLACED, short(digest), *split_path(path))
-        if self._copies is None:
-            return self.keep(text, *parts)
+        assert self._copies is not None
         folder = self._copies()
         kept = Outputs(folder, system=self._system)
         # Its time says since when there is a copy.
@@ -278,17 +277,12 @@ class Outputs:
         root = os.path.realpath(self._tree.root)
         return Path(os.path.relpath(folder.resolve(), root), *parts).as_posix()
 
-    def keep(self, text: str, *parts: str) -> str:
-        """Write a text into `.contentops`, readable by its owner alone, over an earlier one; return its path."""
-        return self.keep_at(text, ".contentops", *parts)
-
-    def keep_at(self, text: str, *parts: str) -> str:
-        """Write a text to a path, readable by its owner alone, over an earlier one; return the path."""
+    def keep_at(self, text: str, *parts: str) -> None:
+        """Write a text to a path, readable by its owner alone, over an earlier one."""
         with explained("/".join(parts), "written"), contextlib.ExitStack() as stack:
             entry = self._made(stack, parts)
             two_names(self._system.replace, self._half_written(stack, entry, text.encode(), PRIVATE), entry)
             entry.folder.sync()
-        return "/".join(parts)
 
     def move(self, source: str, target: str, *, expect: Digest) -> None:
         """Move the file `source` with digest `expect` to `target`, which must be free; remove folders left empty.
