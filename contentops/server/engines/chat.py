@@ -320,11 +320,10 @@ class ChatClient:
 
     def _text(self, prompt: Prompt, value: dict[str, Any]) -> str:
         choices = value.get("choices")
-        choice = choices[0] if isinstance(choices, list) and choices else None
-        message = choice.get("message") if isinstance(choice, dict) else None
-        given = choice.get("finish_reason") if isinstance(choice, dict) else None
+        choice = _map(choices[0] if isinstance(choices, list) and choices else None)
+        message, given = choice.get("message"), choice.get("finish_reason")
         reason = "" if given is None else given.strip().lower() if isinstance(given, str) else type(given).__name__
-        if not isinstance(choice, dict) or not isinstance(message, dict):
+        if not isinstance(message, dict):
             raise EngineError(f"{self._server} gave no text")
         if choice.get("error"):
             # Some servers put an error in the middle of a text here.
@@ -375,9 +374,7 @@ def _complaint(value: Any) -> str:
 
 def _stated(status: int, body: bytes) -> int:
     """Return the status of an answer, from its body if a gateway reports an outage with HTTP 200."""
-    value = _json(body)
-    error = value.get("error") if isinstance(value, dict) else None
-    code = error.get("code") if isinstance(error, dict) else None
+    code = _map(_map(_json(body)).get("error")).get("code")
     return code if status < 300 and type(code) is int and code in {401, 402, *_PASSING} else status
 
 
@@ -388,10 +385,14 @@ def _json(body: bytes) -> Any:
     return None
 
 
+def _map(value: Any) -> Mapping[str, Any]:
+    """Return a map; an empty one for any other value."""
+    return value if isinstance(value, dict) else {}
+
+
 def _usage(value: Any) -> Mapping[str, Any]:
     """Return the token counts of an answer as sent; empty if it has none."""
-    usage = value.get("usage") if isinstance(value, dict) else None
-    return usage if isinstance(usage, dict) else {}
+    return _map(_map(value).get("usage"))
 
 
 def _tokens(status: int, body: bytes) -> Tokens | None:
