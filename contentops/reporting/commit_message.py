@@ -19,7 +19,7 @@ _KINDS = {"created": "+", "rewritten": "~", "moved": ">", "saved": "^", "updated
 
 
 class CommitSummary(Struct, frozen=True):
-    """What changed between two locks: the ids by kind of change, the open jobs, and the credits that were paid."""
+    """The difference between two locks: ids by kind of change, open jobs, and paid credits."""
 
     items: Mapping[str, tuple[ItemId, ...]]
     open: int
@@ -50,7 +50,7 @@ def summarize(before: State, after: State) -> CommitSummary:
 
 
 def new_texts(before: State, after: State) -> tuple[str, ...]:
-    """Return the outputs whose text is new or another one, by path."""
+    """Return the output paths with a new or changed text."""
     items = summarize(before, after).items
     ids = (*items.get("created", ()), *items.get("rewritten", ()))
     return tuple(sorted(after.records[id_].output for id_ in ids))
@@ -68,7 +68,7 @@ def _kind(old: Record | None, new: Record) -> str:
 
 
 def commit_message(before: State, after: State, *, environment: str, run: str, said: Sequence[Approval] = ()) -> str:
-    """Subject, at most 50 ids, and the environment and run of a commit.
+    """Return the message of a commit: a subject, at most 50 ids, and the environment and run.
 
     `run` is the address of the page of its run, or empty; `said`: the new verdicts on texts.
     """

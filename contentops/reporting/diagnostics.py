@@ -1,4 +1,4 @@
-"""Findings as text, as JSON, and as annotations for GitHub; and text that a CI runner takes for no command."""
+"""Findings as text, JSON and annotations for GitHub; and text made safe for CI runners."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LIMIT = 100
 
 
 def diagnostics_text(findings: Iterable[Diagnostic], *, limit: int = _LIMIT) -> str:
-    """Return the findings with their source lines and hints, and their number if there is more than one.
+    """Return the findings with source lines and hints; several findings are followed by their number.
 
     Beyond `limit`, errors come first and the rest is counted.
     """
@@ -61,7 +61,7 @@ def _counted(findings: tuple[Diagnostic, ...]) -> Findings:
 
 
 def _hinted_once(findings: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
-    """Yield the findings; if several in a row have the same long hint, only the first keeps it."""
+    """Yield the findings; if findings in a row share a long hint, only the first one keeps it."""
     before = ""
     for finding in findings:
         repeated = finding.hint == before and len(finding.hint) > _ROOM
@@ -134,13 +134,13 @@ _SECTION = r"(?P<start>section_(?:start|end)):(?=[0-9])"
 
 
 def inert(text: str) -> str:
-    r"""Return `text` with the commands for a CI runner escaped, so that it prints them: `\x3a:` instead of `::`."""
+    r"""Return `text` without commands for a CI runner: `::` becomes `\x3a:`, so the runner prints it."""
     text = re.sub(_HASHES, r"#\\x23", re.sub(_ORDER, r"\g<start>\\x3a:", text))
     return re.sub(_SECTION, r"\g<start>\\x3a", text)
 
 
 def inert_json(text: str) -> str:
-    r"""Return a JSON text with such marks escaped; they occur only in its strings."""
+    r"""Return a JSON text without commands for a CI runner; they can occur only in its strings."""
     return re.sub(_SECTION, r"\g<start>\\u003a", re.sub(_HASHES, r"#\\u0023", text))
 
 
@@ -148,7 +148,7 @@ def inert_json(text: str) -> str:
 
 
 def annotation_lines(findings: Sequence[Diagnostic], *, folder: str = "") -> list[str]:
-    """Return workflow commands for the findings, at most 10 of a kind; then how many more.
+    """Return workflow commands for the findings, at most 10 of each kind, and the number of the others.
 
     `folder` is where the project lies in the repository.
     """
@@ -175,7 +175,7 @@ def _annotation(kind: str, finding: Diagnostic, folder: str) -> str:
 
 
 def data(text: str) -> str:
-    """Return a message as a workflow command takes it."""
+    """Return a message, escaped for use in a workflow command."""
     return visible(text.replace("\n", " ")).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
@@ -219,7 +219,7 @@ _LEVELS: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity
 
 
 def checks_text(done: Checked) -> str:
-    """Return every finding with its line, then the counts."""
+    """Return every finding with its line, followed by the counts."""
     checked = [[one for one in file.findings if one.code != UNAPPROVED] for file in done.files]
     blocked = sum(_number(findings, Severity.ERROR) > 0 for findings in checked)
     warned = sum(map(bool, checked)) - blocked
@@ -259,7 +259,7 @@ def checks_json(done: Checked) -> dict[str, Json]:
 
 
 def sarif(done: Checked, *, folder: str = "") -> dict[str, Json]:
-    """Return a log of SARIF 2.1.0; `folder` is where the project lies in its repository."""
+    """Return the findings as a SARIF 2.1.0 log; `folder` is the project's folder in its repository."""
     codes = [*RULES, *sorted({finding.code for finding in done.findings} - RULES.keys())]
     rules: list[Json] = [
         {"id": code, "shortDescription": {"text": RULES.get(code, "The file can be read.")}} for code in codes

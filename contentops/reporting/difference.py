@@ -1,4 +1,4 @@
-"""A diff of two texts by words, for a terminal and for a plain stream; sanitized.
+"""Shows the words that differ between two texts, for a terminal or a plain stream; sanitized.
 
 Lines of one text alone are shown whole. In changed lines, removed and added words are marked.
 """
@@ -27,14 +27,14 @@ _STYLES = {" ": "plain", "-": "remove", "+": "add", "@": "dim"}
 
 
 class Passage(NamedTuple):
-    """Words of both texts, of the first alone or of the second alone."""
+    """A run of words that both texts have, or only one of them."""
 
     side: Side
     text: str
 
 
 class Part(NamedTuple):
-    """Two versions of one part of an item; `name` is empty for the text itself."""
+    """The old and new version of one part of an item; `name` is empty for the text itself."""
 
     name: str
     before: str
@@ -42,7 +42,7 @@ class Part(NamedTuple):
 
 
 def fields(name: str, pairs: Mapping[str, tuple[Json, Json]]) -> Part:
-    """Return a part of values before and after, by their keys: a line for each key that a side has."""
+    """Return a part that compares old and new values, with a line for each key of either side."""
     sides = ([f"{key}: {_value(pair[at])}" for key, pair in pairs.items() if pair[at] is not None] for at in (0, 1))
     before, after = map("\n".join, sides)
     return Part(name, before, after)
@@ -53,7 +53,7 @@ def _value(value: Json) -> str:
 
 
 def difference_text(parts: Sequence[Part], old: str, new: str, *, coloured: bool) -> Iterator[str]:
-    """Yield the lines for a terminal: signs and colours, or `[-gone-]` and `{+new+}` if there are none."""
+    """Yield the lines for a terminal: with signs and colours, or with `[-gone-]` and `{+new+}` without colours."""
     for line in _lines(parts, old, new, _painted if coloured else _marked):
         yield paint(line, _STYLES.get(line[:1], "plain")) if coloured else line
 
@@ -70,7 +70,7 @@ def _lines(parts: Sequence[Part], old: str, new: str, show: Callable[[Sequence[P
 
 
 def _hunks(before: list[str], after: list[str]) -> Iterator[tuple[str, list[list[Passage]]]]:
-    """Yield the hunks in which two texts differ, each with its head and its lines."""
+    """Yield the places where two texts differ, each with a heading and its lines."""
     for group in _Comparison(before, after).get_grouped_opcodes():
         (_, first, _, other_start, _), (_, _, last, _, end) = group[0], group[-1]
         lines: list[list[Passage]] = []
@@ -83,7 +83,7 @@ def _hunks(before: list[str], after: list[str]) -> Iterator[tuple[str, list[list
 
 
 class _Comparison(difflib.SequenceMatcher[str]):
-    """A matcher over `shared`: the one of difflib takes minutes for a long text that was edited all over."""
+    """A matcher that uses `shared`, because difflib takes minutes for a long and much edited text."""
 
     def __init__(self, before: list[str], after: list[str]) -> None:
         super().__init__()
@@ -94,13 +94,13 @@ class _Comparison(difflib.SequenceMatcher[str]):
 
 
 def _span(start: int, end: int) -> str:
-    """Return a range of lines as a unified diff writes it; an empty range names the line before it."""
+    """Return a range of lines in the notation of a unified diff."""
     size = end - start
     return f"{start + 1}" if size == 1 else f"{start + bool(size)},{size}"
 
 
 def _changed(before: Sequence[str], after: Sequence[str]) -> list[list[Passage]]:
-    """Yield replaced lines: word by word if they are similar, otherwise the lines before and the lines after."""
+    """Yield replaced lines: similar lines word by word, otherwise first the old lines and then the new ones."""
     old, new = (_WORDS.findall("".join(f"{line}\n" for line in lines)) for lines in (before, after))
     parts = phrases(tuple(map(Word, old)), tuple(map(Word, new))) if before and after else ()
     passages = [Passage(part.side, "".join(word.text for word in part.words)) for part in parts]
@@ -124,13 +124,13 @@ def _changed(before: Sequence[str], after: Sequence[str]) -> list[list[Passage]]
 
 
 def _side(line: Sequence[Passage]) -> Side | None:
-    """Return the side of all words of a line; None: of several."""
+    """Return the side that all words of a line belong to; None if they belong to several."""
     sides = {passage.side for passage in line}
     return sides.pop() if len(sides) == 1 else None
 
 
 def _cut(line: Sequence[Passage]) -> Iterator[Passage]:
-    """Yield the line with long unchanged passages cut down to the words next to a change."""
+    """Yield the line with long unchanged passages shortened to the words next to changes."""
     for at, (side, text) in enumerate(line):
         ahead, behind = bool(at), at < len(line) - 1
         if side is Side.BOTH and len(text) > 2 * _ROOM:
@@ -172,7 +172,7 @@ def _in_colour(passage: Passage) -> str:
 
 
 def shared(before: Sequence[str], after: Sequence[str]) -> list[difflib.Match]:
-    """Return the runs of elements that both sides have, in order, and an empty one at the end."""
+    """Return the runs of equal elements in order; the last run is empty, as difflib expects."""
     pairs = enumerate(equal_pairs(tuple(before), tuple(after)))
     # In a run, both positions grow with the number of the pair.
     runs = itertools.groupby(pairs, key=lambda pair: (pair[1][0] - pair[0], pair[1][1] - pair[0]))

@@ -1,4 +1,4 @@
-"""Print the graph of items as text and JSON."""
+"""The graph of items as text and JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SOURCES: Final = 5
 
 
 def graph_text(graph: ItemGraph, *, width: int = 0) -> str:
-    """Return a line per item, after its sources, of at most `width` columns (0: any); the last line has the counts."""
+    """Return a line per item, sources first, of at most `width` columns (0: any), and a line with the counts."""
     if not graph.items:
         return "No item uses the text of another one."
     rows = [(item.id, item.state, _some(item.sources), _some(item.mentions)) for item in graph.items[:_ROWS]]
@@ -38,7 +38,7 @@ def _some(ids: Sequence[ItemId]) -> str:
 
 
 def graph_json(graph: ItemGraph) -> dict[str, Json]:
-    """Return the items with their sources, and how many are left out because they have no references."""
+    """Return the items with their sources, and the number of items left out because they have no references."""
     items = [
         {
             "id": item.id,

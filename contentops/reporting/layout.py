@@ -1,4 +1,4 @@
-"""Text laid out for a terminal: colours, tables, nested values and wrapped lines.
+"""Lays out text for a terminal: colours, tables, nested values and wrapped lines.
 
 Every tag is written here, around words that were escaped; nothing of a text can open, close or break one.
 """
@@ -34,7 +34,7 @@ _PAINT = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def unpainted(text: str) -> str:
-    """Return `text` without its colours."""
+    """Return `text` without colour codes."""
     return _PAINT.sub("", text)
 
 
@@ -77,7 +77,7 @@ def table(
 
 
 def moment(time: str) -> str:
-    """Return an ISO time to the minute, such as `2026-03-01T10:00Z`; anything else as it is."""
+    """Return an ISO time to the minute, such as `2026-03-01T10:00Z`; other text stays unchanged."""
     try:
         when = datetime.fromisoformat(time)
     except ValueError:
@@ -99,7 +99,7 @@ def _narrowed(widths: Sequence[int], width: int, groups: Sequence[Sequence[int]]
 
 
 def cut(text: str, room: int, *, is_start: bool = False) -> str:
-    """Return `text` in at most `room` columns, with an ellipsis where its end (or its start) was cut."""
+    """Return `text` in at most `room` columns; an ellipsis replaces the end (or the start) that does not fit."""
     if columns(text) <= room:
         return text
     while text and columns(text) >= room:
@@ -116,7 +116,7 @@ def _cell(text: str, room: int) -> str:
 
 
 def outline(values: Mapping[str, Json], *, indent: str = "") -> Iterator[str]:
-    """Nested values as indented lines; texts keep their line breaks, other values are JSON."""
+    """Return nested values as indented lines; texts keep their line breaks, other values are JSON."""
     for key, value in values.items():
         name = f"{indent}{paint(visible(key), 'strong' if not indent else 'plain')}:"
         if isinstance(value, dict) and value:
@@ -140,7 +140,7 @@ _LEAD = re.compile(r" *(?:(?<= )\S (?=\S))?")
 
 
 def fitted(text: str, width: int) -> str:
-    """Return `text` with lines wider than `width` columns wrapped between words; 0 leaves them.
+    """Return `text` with lines wider than `width` columns wrapped between words; 0 wraps nothing.
 
     Wrapped lines are indented to the first word, or to the one after a sign such as `+`. Text in backticks is wrapped
     only if it is wider than a line, and a word never is.
@@ -168,7 +168,7 @@ def _fit(line: str, width: int) -> str:
 
 
 def _pieces(line: str, width: int) -> Iterator[tuple[int, int]]:
-    """Start and end of each piece that is not wrapped."""
+    """Yield start and end of each piece that must not be wrapped."""
     for piece in _PIECES.finditer(line):
         if _columns(piece[0]) <= width:
             yield piece.span()

@@ -1,4 +1,4 @@
-"""Says in words what an item's request was, and what the next apply does with the item."""
+"""Describes an item's request, and what the next apply does with the item, in words."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ROOM: Final = 2_000
 
 
 class Brief(Struct, frozen=True, kw_only=True):
-    """A request in words."""
+    """A request, described in words."""
 
     sentence: tuple[tuple[str, str], ...]
     """Its pieces: the words that lead to a value, and the value."""
@@ -76,7 +76,7 @@ def _name(slug: Json) -> str:
 
 
 def value_words(value: Json) -> str:
-    """Return a value as a person writes it, cut at some length; a list as its parts."""
+    """Return a value in words, shortened if it is long; a list becomes its parts."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
@@ -88,7 +88,7 @@ def value_words(value: Json) -> str:
 
 
 class ChangeKind(enum.StrEnum):
-    """Who has to act on a change."""
+    """Says who has to act on a change."""
 
     HELD = "held"
     """A person has to choose."""
@@ -100,7 +100,7 @@ class ChangeKind(enum.StrEnum):
 
 
 class NextChange(Struct, frozen=True, kw_only=True):
-    """A change in words."""
+    """A change, described in words."""
 
     kind: ChangeKind
     lead: str
@@ -112,7 +112,7 @@ class NextChange(Struct, frozen=True, kw_only=True):
 
     @property
     def needs_choice(self) -> bool:
-        """Return whether nothing happens until a person chooses."""
+        """Return whether nothing happens until a person decides."""
         return self.kind in (ChangeKind.HELD, ChangeKind.UNKNOWN)
 
 
@@ -149,7 +149,7 @@ _HEADS: Final[Mapping[str, str]] = {
 
 
 def next_change(change: Change, option: str) -> NextChange:
-    """Return a change in words; `option`: as in `Plan.option`."""
+    """Return a description of a change; for `option` see `Plan.option`."""
     kind = _KINDS.get(change.action, ChangeKind.PAID if change.submits_worst else ChangeKind.FREE)
     lead = f"The next apply {_DOES[change.action]}" if change.action in _DOES else _UNKNOWN
     if change.action is Action.WAIT:
@@ -173,6 +173,6 @@ def next_change(change: Change, option: str) -> NextChange:
 
 
 def value_diff(reason: Reason) -> Markup:
-    """Return the values of a reason before and after, as HTML; empty if it has none."""
+    """Return the old and new value of a reason as HTML; empty if the reason has none."""
     before, after = ("" if value is None else value_words(value) for value in (reason.before, reason.after))
     return changed_words(before, after)

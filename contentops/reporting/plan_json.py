@@ -19,7 +19,7 @@ from contentops.tokens import exact_money
 
 
 def plan_pieces(plan: AnyPlan, *, inputs: Mapping[str, Json] | None = None) -> Iterator[str]:
-    """Yield the sealed plan as JSON text, change by change, so that no second copy of all is in memory.
+    """Yield the plan file as JSON text, one change at a time to save memory.
 
     The same plan always gives the same text. `inputs` are the options that a later apply needs: variables, selection,
     flags.
@@ -76,7 +76,7 @@ def _note_json(note: Note) -> dict[str, Json]:
 
 
 def summary_of(plan: AnyPlan) -> PlanSummary:
-    """Return counts and price of a plan, and whether it has changes at all."""
+    """Return the counts and the price of a plan, and whether it has any changes."""
     return PlanSummary(
         has_changes=not plan.empty,
         credits=plan.credits,
@@ -99,13 +99,13 @@ def month_json(spent: MonthSpend) -> dict[str, Json]:
 
 
 def written(part: Struct) -> dict[str, Json]:
-    """Return a part of a document as its schema says: with the keys of its type, without what the type omits."""
+    """Return a part of a document as its schema wants it: its keys, without values that its type omits."""
     found: dict[str, Json] = plain(to_builtins(part))
     return found
 
 
 def plain(value: Json) -> Json:
-    """Return structs (by their field names), enumerations, mappings and tuples as JSON values."""
+    """Return structs, enumerations, mappings and tuples as plain JSON values."""
     if isinstance(value, Struct):
         # The lines of a lock name some fields otherwise, and leave some out.
         return {name: plain(getattr(value, name)) for name in value.__struct_fields__}

@@ -56,7 +56,7 @@ _ATTENTION = (Action.BLOCKED, Action.RESOLVE)
 
 
 def plan_markdown(plan: AnyPlan, *, limit: int = LIMIT) -> str:
-    """Summary, refusals, shared causes, a table of the changes, and their reasons folded away.
+    """Return the plan as Markdown: summary, refusals, shared causes, a table of changes, and folded reasons.
 
     At most `limit` bytes of UTF-8 (at least 4,000, else ValueError): whole items are left off, and the last line says
     how many. What needs a person comes first.
@@ -85,20 +85,20 @@ def plan_markdown(plan: AnyPlan, *, limit: int = LIMIT) -> str:
 
 
 class _Page:
-    """Lines that fit into a number of bytes."""
+    """Lines of a comment, limited to a number of bytes."""
 
     def __init__(self, room: int) -> None:
         self.lines: list[str] = []
         self.room = room
 
     def take(self, lines: Iterable[str]) -> None:
-        """Add lines that must be in the comment."""
+        """Add lines that the comment must have."""
         for line in lines:
             self.lines.append(line)
             self.room -= _size(line)
 
     def fill(self, lines: Iterable[str]) -> int:
-        """Add lines while they fit; return the number of lines that did not."""
+        """Add lines as long as they fit, and return the number of lines left out."""
         waiting = list(lines)
         for at, line in enumerate(waiting):
             if _size(line) > self.room:
@@ -107,7 +107,7 @@ class _Page:
         return 0
 
     def fill_block(self, head: str, blocks: Iterable[str], tail: str, room: int | None = None) -> int:
-        """Add a head, as many blocks as fit, and a tail, or nothing at all; return the number of added blocks."""
+        """Add a head, the blocks that fit, and a tail, or nothing; return the number of added blocks."""
         room = self.room if room is None else room
         room -= _size(head) + _size(tail)
         fitting: list[str] = []
@@ -134,12 +134,12 @@ def _size(line: str) -> int:
 
 
 def marker(plan: AnyPlan) -> str:
-    """Return the hidden first line by which the comment of this project and environment is found again."""
+    """Return the hidden first line that identifies the comment of this project and environment."""
     return marker_of(plan.project, plan.environment)
 
 
 def marker_of(project: str, environment: str) -> str:
-    """Return the same by their names."""
+    """Return the marker for the names of a project and an environment."""
     return f"<!-- contentops:plan:{plain_name(project)}:{plain_name(environment)} -->"
 
 
@@ -150,7 +150,7 @@ MARKED = NO_PLAN.removesuffix(" -->")
 
 
 def no_plan_markdown(mark: str, commit: str) -> str:
-    """Return the comment about a plan that could not be made, under the first line of the comment before it."""
+    """Return the comment that says that no plan could be made; it begins with the marker `mark`."""
     about = f"commit {code(commit)}" if commit else "what is there now"
     return f"{mark}\n### contentops plan: none\n\n**There is no plan for {about}, so its cost is unknown.**\n"
 
@@ -242,7 +242,7 @@ def _reason_lines(reason: Reason) -> Sequence[str]:
 
 
 def _hidden(rows: int, reasons: int, words: int, environment: str) -> Iterator[str]:
-    """Yield the honest last line."""
+    """Yield a last line that says how much is left out, if anything is."""
     parts = (
         f"{plural(rows, 'more item')} hidden" if rows else "",
         f"the reasons of {plural(reasons, 'item')} hidden" if reasons else "",
@@ -256,7 +256,7 @@ def _hidden(rows: int, reasons: int, words: int, environment: str) -> Iterator[s
 
 
 def code(text: str, width: int = _WORDS) -> str:
-    """Return `text` as a code span that nothing in it can end."""
+    """Return `text` as a code span; nothing in the text can end the span."""
     safe = clip(visible(text), width)
     ticks = "`" * (max((len(run) for run in re.findall("`+", safe)), default=0) + 1)
     pad = " " if safe.startswith("`") or safe.endswith("`") or not safe.strip() else ""
@@ -271,7 +271,7 @@ def cell(text: str, width: int) -> str:
 
 
 def prose(message: str) -> str:
-    """Return a message of ours: its literals in backticks become code spans, the rest plain words."""
+    """Return a message of contentops as Markdown: literals in backticks become code, the rest plain words."""
     parts = clip(visible(message), _WORDS).split("`")
     whole = parts if len(parts) % 2 else [*parts[:-2], f"{parts[-2]}`{parts[-1]}"]
     return "".join(code(part) if at % 2 and part else _words(part) for at, part in enumerate(whole))

@@ -71,7 +71,7 @@ _VALUE = 60
 
 
 def plan_text(plan: AnyPlan, *, verbose: bool, advice: bool = True, flags: Sequence[str] = (), width: int = 0) -> str:
-    """Return the plan with its reasons, costs and notes; the last lines are the counts and the price.
+    """Return the plan with reasons, costs and notes; it ends with the counts and the price.
 
     `verbose` lists every change with its steps, and every value in full length. `advice` adds what `apply` would refuse
     and the next command, which repeats `flags`: those the plan was made with. `width` is the most columns of a row of
@@ -96,7 +96,7 @@ def _header(plan: AnyPlan) -> str:
 
 
 def _with_way(message: str, way: str) -> str:
-    """Return a message, and what to do in parentheses."""
+    """Return a message, followed by what to do in parentheses."""
     return f"{visible(message)} ({visible(way)})" if way else visible(message)
 
 
@@ -104,7 +104,7 @@ def _with_way(message: str, way: str) -> str:
 
 
 def _likeness(change: AnyChange) -> Hashable:
-    """Return the key by which similar changes are folded into one line."""
+    """Return a key that is equal for similar changes, which one line can show together."""
     reasons = tuple((reason.kind, reason.field, reason.cause) for reason in change.reasons)
     return (change.action, change.names, change.blocked, change.claimed_by, change.credits_at_most, reasons)
 
@@ -139,7 +139,7 @@ def _fold(changes: Sequence[AnyChange]) -> str:
 
 
 def _widths(changes: Sequence[AnyChange], width: int) -> tuple[int, int, int]:
-    """Return the columns of ids, prices and paths in a table that is at most `width` wide.
+    """Return the widths of ids, prices and paths in a table of at most `width` columns.
 
     No column for paths: any; a table that would be too narrow is wrapped instead.
     """

@@ -1,4 +1,4 @@
-"""Shows Markdown texts as HTML, with removed and new words marked; HTML in a text is never rendered."""
+"""Shows Markdown texts as HTML with removed and new words marked; HTML inside a text stays plain text."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def prose(
     fold: bool = True,
     shows: Callable[[str], str] | None = None,
 ) -> list[ProsePart]:
-    """Return a text as HTML with its changes marked; a text compared with itself has no marks.
+    """Return a text as HTML with its changes marked; without changes it has no marks.
 
     `notes`: the notes under a block, which is then not folded. `marks`: what is marked in the text. `fold`: whether
     blocks that are as before are folded, where any block is not. `shows`: the text is shown as a site shows it, with
@@ -87,7 +87,7 @@ class SideRow(NamedTuple):
 
 
 def side_rows(diff: TextDiff, beside: TextDiff | None = None) -> list[SideRow]:
-    """Return the text before and after, in two columns.
+    """Return rows with the old text in one column and the new text in the other.
 
     `beside`: a text that was made from the one before, compared with itself, such as a translation. It has the right
     column then, block by block, and the left one has all changes.
@@ -115,7 +115,7 @@ def side_rows(diff: TextDiff, beside: TextDiff | None = None) -> list[SideRow]:
 
 
 def _column(top: int, pieces: Iterable[_Piece], without: Side | None) -> Markup:
-    """Return some blocks as HTML, of both sides or without those and the words of one."""
+    """Return blocks as HTML; `without` names the side whose own words are left out."""
     writer = _Writer(top, (), None)
     for piece in pieces:
         if without is None or (piece.diff.old if without is Side.NEW else piece.diff.new) is not None:
@@ -125,13 +125,13 @@ def _column(top: int, pieces: Iterable[_Piece], without: Side | None) -> Markup:
 
 
 def changed_words(old: str, new: str) -> Markup:
-    """Return one line that became another one, such as a title."""
+    """Return a changed line, such as a title, with its changes marked."""
     words = (tuple(map(Word, split_words(text))) for text in (old, new))
     return _inline((part.side, False, part.words) for part in phrases(*words))
 
 
 class _Piece(NamedTuple):
-    """A block, its containers, and the notes under it."""
+    """A block with its containers and the notes under it."""
 
     diff: BlockDiff
     path: tuple[Container, ...]
@@ -139,12 +139,12 @@ class _Piece(NamedTuple):
 
 
 def _top(diff: TextDiff) -> int:
-    """Return the level of the highest headings."""
+    """Return the lowest level number among the headings."""
     return min((int(one.block.kind[1]) for one in diff.blocks if one.block.kind[1:].isdigit()), default=1)
 
 
 def _groups(diff: TextDiff, notes: Notes = lambda _: ()) -> list[list[_Piece]]:
-    """Return the blocks with their notes; those of one list, quotation or table are together."""
+    """Return the blocks with their notes; blocks of one list, quotation or table stay together."""
     pieces = [
         _Piece(one, path, Markup().join(notes(one.new) if one.new is not None else ()))
         for one, path in zip(diff.blocks, _paths(diff), strict=True)
@@ -164,7 +164,7 @@ def _as_before(blocks: Sequence[TextBlock]) -> str:
 
 
 def _paths(diff: TextDiff) -> Iterator[tuple[Container, ...]]:
-    """Yield the containers of each block, in one text of both: what is gone is in the lists that still exist."""
+    """Yield the containers of each block; a removed block appears in the list that still exists."""
     now = {
         before: after
         for one in diff.blocks
@@ -177,7 +177,7 @@ def _paths(diff: TextDiff) -> Iterator[tuple[Container, ...]]:
 
 
 class _Writer:
-    """Writes blocks one after the other, and opens and closes their containers."""
+    """Writes blocks in order, and opens and closes their containers."""
 
     def __init__(self, top: int, marks: Sequence[re.Pattern[str]], shows: Callable[[str], str] | None) -> None:
         self._top, self._marks, self._shows = top, marks, shows
@@ -235,7 +235,7 @@ class _Writer:
                 yield part.side, flag, tuple(word for _, word in run)
 
     def _drawn(self, part: Phrase) -> Phrase:
-        """Return words as a site shows them: with pictures, without the language of code."""
+        """Return words as a site shows them, with pictures."""
         if self._shows is None:
             return part
         words: list[Word] = []
@@ -278,7 +278,7 @@ def _with_footnotes(text: Markup) -> Markup:
 
 
 def _boxes(runs: Iterable[Run]) -> list[list[Run]]:
-    """Yield runs of a limited number of words: browsers take long to lay out a megabyte without a break."""
+    """Yield groups of words of limited size, because browsers are slow with a megabyte without a break."""
     boxes: list[list[Run]] = [[]]
     room = _BOX
     for side, is_marked, words in runs:
@@ -316,7 +316,7 @@ def _inline(runs: Iterable[Run]) -> Markup:
 
 
 def _styled(words: Sequence[Word], depth: int = 0, *, is_changed: bool) -> Markup:
-    """Return the words with their styles from `depth` on."""
+    """Return the words with their styles, from nesting level `depth` on."""
     parts: list[Markup] = []
     for style, run in groupby(words, key=lambda word: word.styles[depth] if len(word.styles) > depth else None):
         if style is None:
@@ -353,7 +353,7 @@ def _set(style: Style, inner: Markup, *, is_changed: bool) -> Markup:
 
 
 def _title(style: Style) -> Markup:
-    """Return the title of a link or an image, which a site shows to who points at it."""
+    """Return the title of a link or image, which a site shows when someone points at it."""
     return Markup(' <span class="mute">\u201c{}\u201d</span>').format(visible(style.title)) if style.title else Markup()
 
 
@@ -365,7 +365,7 @@ def _is_web(address: str) -> bool:
 
 
 def _plain(text: str) -> Markup:
-    """Return words as HTML, with invisible characters made visible."""
+    """Return words as HTML; invisible characters become visible."""
     if text.isascii() and text.isprintable():
         return escape(text)
     return escape("\n".join("\t".join(map(visible, line.split("\t"))) for line in text.split("\n")))

@@ -51,7 +51,7 @@ STOPPED = {
 
 
 def exit_code_of(run: Run) -> ExitCode:
-    """Return the exit code of a run: done only if every item is; an unknown reason to stop counts as incomplete."""
+    """Return the exit code of a run: 0 only if every item is done; unknown reasons to stop count as incomplete."""
     codes = {STOPPED.get(run.stopped, ExitCode.INCOMPLETE)}
     if any(outcome.result not in {Result.DONE, Result.PENDING} for outcome in run.outcomes):
         codes.add(ExitCode.INCOMPLETE)
@@ -63,7 +63,7 @@ def exit_code_of(run: Run) -> ExitCode:
 
 
 def exit_code_without_run(plan: Plan) -> ExitCode:
-    """Return the exit code if nothing was carried out: done, unless the plan has blocked items."""
+    """Return the exit code if nothing was carried out: 0 unless the plan has blocked items."""
     blocked = any(change.action is Action.BLOCKED for change in plan.changes)
     return ExitCode.INCOMPLETE if blocked else ExitCode.DONE
 
@@ -72,7 +72,7 @@ def exit_code_without_run(plan: Plan) -> ExitCode:
 
 
 def run_json(run: Run | None, plan: Plan) -> dict[str, Json]:
-    """Return the result of an apply as JSON: its plan and its run, which is null if nothing was done."""
+    """Return the result of an apply as JSON; its run is null if nothing was carried out."""
     report = ApplyReport(
         format_version=FORMAT_VERSION,
         project=plan.project,
@@ -87,12 +87,12 @@ def run_json(run: Run | None, plan: Plan) -> dict[str, Json]:
 
 
 def event_json(event: Event) -> dict[str, Json]:
-    """Return one line of `--events`."""
+    """Return an event as one line of `--events`."""
     return {"format_version": FORMAT_VERSION, **plain(event)}
 
 
 def _written(part: RunReport | Outcome) -> dict[str, Json]:
-    """Return a part of a report as JSON: a sum of tokens as its keys, and `credits_at_most` only if it is true."""
+    """Return a part of a report as JSON; sums of tokens become keys, and a false `credits_at_most` is left out."""
     found: dict[str, Json] = {}
     for name, value in structs.asdict(part).items():
         if isinstance(value, TokenSum):
@@ -122,7 +122,7 @@ _MINUTE, _HOUR = 60, 3600
 
 
 def as_typed(run: Run, again: str, option: str | None = None) -> Run:
-    """Return the run with `--env` in the commands of its hints, and `again` instead of a plain `contentops apply`.
+    """Return the run with hints that a person can copy: with `--env`, and `again` instead of `contentops apply`.
 
     `option` is as in `Plan.option`; None: the environment of the run.
     """
@@ -137,7 +137,7 @@ def as_typed(run: Run, again: str, option: str | None = None) -> Run:
 
 
 def run_text(run: Run, *, again: str = "", option: str | None = None) -> str:
-    """Return the report of a run: copies of replaced edits, failures, why it stopped, counts, and the next command.
+    """Return the report of a run: kept copies of edits, failures, why it stopped, counts, and the next command.
 
     `again` continues the run; empty: the apply of its environment. `option` is as in `as_typed`.
     """
@@ -162,7 +162,7 @@ def run_text(run: Run, *, again: str = "", option: str | None = None) -> str:
 
 
 def run_markdown(run: Run) -> str:
-    """Return the text of a run as a fenced block of Markdown, for the page of its job."""
+    """Return the report of a run as a code block in Markdown, for the page of a CI job."""
     environment = f", environment {code(run.environment)}" if run.environment else ""
     text = unpainted(run_text(run))
     ticks = fence([text])
@@ -176,7 +176,7 @@ def _listed(
     more: str,
     hint: str = "",
 ) -> str:
-    """Return the lines of the first outcomes, how many more there are, and a hint about all of them."""
+    """Return the lines of the first outcomes, the number of the others, and a hint about all of them."""
     shown = [line for outcome in outcomes[:_SHOWN] for line in lines(outcome)]
     if len(outcomes) > _SHOWN:
         shown.append(f"  {sign} {ELLIPSIS} {len(outcomes) - _SHOWN:,} more {more}")
@@ -273,7 +273,7 @@ def _ending(run: Run, again: str, option: str) -> Iterator[str]:
 
 
 def _maybe_spent(run: Run) -> Iterator[str]:
-    """Yield a sentence on spending that is not certain: submits with lost answers, and texts without tokens."""
+    """Yield a sentence about uncertain costs: submits with lost answers, and texts without token counts."""
     if run.credits_unknown:
         lost = sum(outcome.credits_unknown > 0 for outcome in run.outcomes)
         yield f"up to {run.credits_unknown:,} more if the server took {'it' if lost == 1 else 'them'}"
@@ -282,7 +282,7 @@ def _maybe_spent(run: Run) -> Iterator[str]:
 
 
 def _pending(run: Run) -> Iterator[str]:
-    """Yield the counts of unfinished items; a pending outcome with a hint has a job that still runs."""
+    """Yield the numbers of unfinished items; those with a hint have a job that still runs."""
     pending = [outcome for outcome in run.outcomes if outcome.result is Result.PENDING]
     waiting = sum(outcome.action is Action.WAIT for outcome in pending)
     pending = [outcome for outcome in pending if outcome.action is not Action.WAIT]
@@ -305,7 +305,7 @@ def _pending(run: Run) -> Iterator[str]:
 
 
 def _next(run: Run, again: str, option: str) -> str:
-    """Return a hint for the next step; of several that fit the run, the first one."""
+    """Return a hint for the next step; if several apply, the most important one."""
     waits = any(one.action is Action.WAIT for one in run.outcomes if one.result is Result.PENDING)
     resolve = f"`{command('state resolve', option)}` shows unknown submits and what to do, then {again}"
     ways = (
@@ -325,7 +325,7 @@ _TROUBLE = frozenset({"unauthorized", "first-contact", "refused-submits", "no-co
 
 
 def duration(start: str, end: str) -> str:
-    """Return the time between two ISO times in words such as `4m 12s`; empty if one is missing or unreadable."""
+    """Return the time between two ISO times, such as `4m 12s`; empty if one is missing or unreadable."""
     try:
         seconds = (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
     except (ValueError, TypeError):
@@ -336,7 +336,7 @@ def duration(start: str, end: str) -> str:
 
 
 def span(seconds: float) -> str:
-    """Return some seconds in words: `0s`, `40s`, `4m 12s`, `2h 5m`."""
+    """Return seconds in words: `0s`, `40s`, `4m 12s`, `2h 5m`."""
     whole = max(round(seconds), 0)
     if whole < _MINUTE:
         return f"{whole}s"
@@ -451,7 +451,7 @@ class Progress:
     _last_line: float | None = None
 
     def take(self, event: Event) -> tuple[str, ...]:
-        """Take an event in; return the lines that a log shows for it, the totals at least every 30 s."""
+        """Count an event, and return the lines that a log shows for it; the totals come at least every 30 s."""
         self.run = structs.replace(self.run, last_at=event.at)
         reader = _READERS.get(event.kind)
         lines = reader(self, event) if reader else ()
@@ -468,7 +468,7 @@ class Progress:
         return "; ".join(part for part in (self.counts(), self.waits) if part)
 
     def counts(self, *, was_killed: bool = False) -> str:
-        """Return `3 of 20 done, 1 failed, 5 running, 12 credits`; nothing runs in a run that was killed."""
+        """Return `3 of 20 done, 1 failed, 5 running, 12 credits`; after a kill, nothing counts as running."""
         finished = self.finished()
         if not (self.total or finished or self.active):
             return "starting"

@@ -1,4 +1,4 @@
-"""Writes the spending, the runs that caused it, and the origin of texts as text and JSON.
+"""Spending, the runs that caused it, and the origin of texts, as text and JSON.
 
 Failed jobs cost no credits and are no texts; the tokens that they used are counted.
 """
@@ -42,7 +42,7 @@ _OPEN = {
 
 
 class Row(Struct, frozen=True):
-    """The number of texts under one name, and their cost in credits."""
+    """A row of a table: a name, the number of its texts, and their cost in credits."""
 
     name: str
     texts: int
@@ -71,12 +71,12 @@ class Spend(Struct, frozen=True, kw_only=True):
 
     @property
     def credits_sure(self) -> int:
-        """Return the credits spent, with the open jobs that a server has accepted."""
+        """Return the credits spent, including open jobs that a server has accepted."""
         return self.credits + sum(row.credits for row in self.open if row.name not in {_LOST, _GIVEN_UP})
 
     @property
     def credits_at_most(self) -> int:
-        """Return the credits spent, with every open job, also those that may not be charged."""
+        """Return the most credits that can be spent: with every open job, even if it may be free."""
         return self.credits + sum(row.credits for row in self.open)
 
 
@@ -86,7 +86,7 @@ def count_spend(
     *,
     since: datetime | None = None,
 ) -> Spend:
-    """Return the spend on jobs accepted at or after `since` (with a time zone).
+    """Return the spending on jobs that were accepted at or after `since` (with a time zone).
 
     `desired` gives the manifest and the tags of an item; None: not known.
     """
@@ -121,7 +121,7 @@ def count_spend(
 
 
 def add_spends(spends: Mapping[str, Spend]) -> Spend:
-    """Return the sum over environments by name, with a group `environment`; no text may count in two of them."""
+    """Return the sum over environments, with a group `environment`; each text must count in only one of them."""
     if len(spends) == 1:
         return next(iter(spends.values()))
     each = tuple(spends.values())
@@ -140,13 +140,13 @@ def add_spends(spends: Mapping[str, Spend]) -> Spend:
 
 
 def _grouped(named: Callable[[str], Iterable[tuple[str, Row]]]) -> dict[str, tuple[Row, ...]]:
-    """Return the rows of each of `GROUPS`, those that cost most first, and months in their order."""
+    """Return the rows of each of `GROUPS`, the most expensive first; months come in their order."""
     groups = {group: _added(named(group)) for group in GROUPS}
     return groups | {"month": tuple(sorted(groups["month"], key=lambda row: row.name))}
 
 
 def _added(named: Iterable[tuple[str, Row]]) -> tuple[Row, ...]:
-    """Return one row for each name, those that cost most first."""
+    """Return one row per name with the sums of its rows, the most expensive first."""
     by_name: dict[str, list[Row]] = defaultdict(list)
     for name, row in named:
         by_name[name].append(row)
@@ -160,13 +160,13 @@ def _added(named: Iterable[tuple[str, Row]]) -> tuple[Row, ...]:
 
 
 def _cost(job: Job, texts: int = 1) -> Row:
-    """Return the row of one job, without a name: its texts, credits and tokens."""
+    """Return the texts, credits and tokens of one job as a row without a name."""
     tokens = (None,) if job.bound is not None else (job.tokens,) if job.is_by_model else ()
     return Row("", texts, job.cost, sum_tokens(tokens))
 
 
 def last_months(rows: Sequence[Row], now: float, number: int = 6) -> list[Row]:
-    """Return the last months with their short names, those without a text too; the last one is that of the clock."""
+    """Return a row for each of the last months with its short name, the current month last."""
     by_name = {row.name: row for row in rows}
     today = datetime.fromtimestamp(now, UTC)
     months = []
@@ -221,7 +221,7 @@ def _row_json(row: Row) -> dict[str, Json]:
 
 
 def spend_text(spend: Spend, *, since: str) -> str:
-    """Return a table for each of `GROUPS`, then the total; sanitized."""
+    """Return a table for each of `GROUPS`, followed by the total; sanitized."""
     sections = [
         "\n".join(_table(group, rows))
         for group, rows in spend.groups.items()
@@ -257,13 +257,13 @@ def _ending(spend: Spend, since: str) -> Iterator[str]:
 
 
 def sure_text(spend: Spend) -> Iterator[str]:
-    """Yield a sentence with the certain and the highest possible spending, if these differ."""
+    """Yield a sentence with the certain and the highest possible spending, if they differ."""
     if spend.credits_sure < spend.credits_at_most:
         yield f"In all, {spend.credits_sure:,} credits are sure, and at most {spend.credits_at_most:,} are charged."
 
 
 def in_no_file(number: int) -> Iterator[str]:
-    """Yield the number of paid texts that are in no file, and why."""
+    """Yield a sentence about paid texts that are in no file, with the reasons."""
     if number:
         why = "the item was removed, its request changed, its checks failed, or the run was killed"
         where = "`contentops report --runs --select ITEM` shows where the text is"
@@ -301,7 +301,7 @@ def _text_json(text: TextProvenance) -> dict[str, Json]:
 
 
 def verdict_json(line: Approval) -> dict[str, Json]:
-    """Return a verdict with the keys of its line in `contentops.approvals`; a long note is cut."""
+    """Return a verdict as JSON, with the keys of `contentops.approvals`; a long note is shortened."""
     return {
         "item": line.item,
         "text": line.text,
@@ -317,7 +317,7 @@ def verdict_json(line: Approval) -> dict[str, Json]:
 
 
 def provenance_text(provenances: Provenances, *, width: int = 0) -> str:
-    """Return a line for each text, then their number, and what may be missing."""
+    """Return a line per text, then the number of texts, and what may be missing."""
     head = ("ITEM", "SERVER", "MODEL", "JOB", "MADE AT", "CREDITS", "MONEY", "CHANGED", "APPROVAL", "BY", "COMMIT")
     rows = [
         (
@@ -344,7 +344,7 @@ def provenance_text(provenances: Provenances, *, width: int = 0) -> str:
 
 
 def _people(verdicts: Sequence[Approval]) -> str:
-    """Return who gave a verdict on a text, without addresses: the last one, and how many others."""
+    """Return who gave the last verdict on a text, without the address, and how many others gave one."""
     if not verdicts:
         return ""
     *others, last = verdicts
@@ -355,7 +355,7 @@ def _people(verdicts: Sequence[Approval]) -> str:
 
 
 def approved_json(cost: ApprovedCost | None) -> dict[str, Json]:
-    """Return the key `approved` of the spend as JSON; an empty map if no text was approved."""
+    """Return the JSON of the key `approved`; an empty map if no text was approved."""
     if cost is None:
         return {}
     average = round(cost.credits / cost.items, 2) if cost.items else None
@@ -364,7 +364,7 @@ def approved_json(cost: ApprovedCost | None) -> dict[str, Json]:
 
 
 def approved_text(cost: ApprovedCost | None) -> Sequence[str]:
-    """Return the cost of approved texts as a sentence; nothing if there are none."""
+    """Return a sentence about the cost of approved texts; empty if there are none."""
     if cost is None or not cost.items:
         return ()
     average = f"{cost.credits / cost.items:,.1f} credits on average"
@@ -408,7 +408,7 @@ def text_json(text: PaidText) -> dict[str, Json]:
 
 
 def history_text(history: History, *, width: int = 0) -> str:
-    """Return a table of the runs, one of the generations, the sums, and what may be missing."""
+    """Return tables of the runs and of the generations, the sums, and what may be missing."""
     blocks = ["\n".join(_runs(history.runs, width))]
     blocks.append("\n".join(_generations(history.generations, history.verdicts, width)))
     blocks.append(texts_text(history.texts, width=width))
@@ -428,7 +428,7 @@ _PAID = frozenset({"generated", "unwritten", "lost"})
 
 
 def _other_sum(runs: int, spent: int) -> Iterator[str]:
-    """Yield why the credits of the runs differ from those of the texts."""
+    """Yield the reason why the credits of the runs and those of the texts differ."""
     if 0 < spent < runs:
         why = "for jobs that are still open, failed later, or were given up"
         yield f"The runs count {plural(runs - spent, 'credit')} more: {why}."
@@ -464,12 +464,12 @@ def _generations(made: Sequence[Job], verdicts: Sequence[Approval], width: int) 
 
 
 def _opinion(line: Approval) -> str:
-    """Return who gave the verdict, and the note."""
+    """Return a verdict in words: its person and its note."""
     return f"{line.by}: {clip(one_line(line.note), _NOTE)}" if line.note else line.by
 
 
 def texts_text(texts: Sequence[PaidText], unpaid: Sequence[Sequence[str]] = (), *, width: int = 0) -> str:
-    """Return a table of texts, each with the start of its digest and its location; empty for none.
+    """Return a table of texts with the starts of their digests and their locations; empty without texts.
 
     `unpaid`: the digest, time and location of each text that no job made.
     """
@@ -508,12 +508,12 @@ _DAY: Final = 86_400
 
 
 def minutes(words: int) -> str:
-    """Return how long a text takes to read: `2 minutes`."""
+    """Return how long it takes to read a text, such as `2 minutes`."""
     return plural(max(round(words / _WORDS_A_MINUTE), 1), "minute")
 
 
 def day(at: str, now: float) -> str:
-    """Return the day of an ISO time in the time zone of this machine: `today`, `12 November`, with another year.
+    """Return the local day of an ISO time: `today` or `12 November`; days of other years have the year.
 
     `now` is seconds since 1970. What is no time is shown as it is, here and below.
     """
@@ -526,25 +526,25 @@ def day(at: str, now: float) -> str:
 
 
 def on_day(at: str, now: float) -> str:
-    """Return the day as the end of a sentence: `today`, `on 12 November`."""
+    """Return the day for the end of a sentence: `today` or `on 12 November`."""
     name = day(at, now)
     return name if name == "today" else f"on {name}"
 
 
 def short_date(at: str) -> str:
-    """Return the day for a column: `12 Nov 26`."""
+    """Return the day in a short form for columns: `12 Nov 26`."""
     when = _local(at)
     return visible(at) if when is None else f"{when.day} {when:%b %y}"
 
 
 def day_and_time(at: str, now: float) -> str:
-    """Return the day with the time: `today at 06:44`."""
+    """Return day and time, such as `today at 06:44`."""
     when = _local(at)
     return visible(at) if when is None else f"{day(at, now)} at {when:%H:%M}"
 
 
 def age(at: str, now: float) -> str:
-    """Return how long ago it was: `2 days`; `since today` for less than one."""
+    """Return how old something is, such as `2 days`; `since today` if it is younger than a day."""
     when = _local(at)
     days = 0 if when is None else int((now - when.timestamp()) // _DAY)
     return plural(days, "day") if days > 0 else "since today"

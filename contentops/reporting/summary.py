@@ -76,12 +76,12 @@ _WORDS: Final = {
 
 
 def words_of(code: str) -> str:
-    """Return an action, a step or a kind of reason, as people read it."""
+    """Return the words that people read for an action, a step or a kind of reason."""
     return _WORDS.get(code, code.replace("-", " "))
 
 
 def budget_words(plan: AnyPlan) -> str:
-    """Return the budgets of applies, as the end of a sentence: `, budget 20 credits`, `, budget 90 credits a month`."""
+    """Return the budget as the end of a sentence: `, budget 20 credits`, `, budget 90 credits a month`."""
     budget = plan.budget
     numbers = (
         (budget.credits_per_apply, "credit", ""),
@@ -102,7 +102,7 @@ def _money(amount: str, currency: str) -> str:
 
 
 def month_sentence(spent: MonthSpend | None, budget: Budget) -> str:
-    """Return how much of the month's budget is spent, by all environments; empty if it was not counted."""
+    """Return how much of the month's budget all environments have used; empty if it was not counted."""
     if spent is None:
         return ""
     clock = f" {plural(spent.ahead, 'text')} of later months {'is' if spent.ahead == 1 else 'are'} included: "
@@ -120,7 +120,7 @@ def month_sentence(spent: MonthSpend | None, budget: Budget) -> str:
 
 
 def _sure(spent: MonthSpend, budget: Budget) -> str:
-    """Return the part of the spending that is certain, if not all is."""
+    """Return a sentence with the certain part of the spending; empty if all of it is certain."""
     money, unsure = (counted_money(each).get(budget.currency, 0) for each in (spent.money, spent.money_unsure))
     parts = []
     if budget.credits_per_month is not None and spent.credits_unsure:
@@ -133,7 +133,7 @@ def _sure(spent: MonthSpend, budget: Budget) -> str:
 
 
 def plan_counts(plan: AnyPlan) -> dict[Action, int]:
-    """Return how many changes of each action, in the order of `Action`; actions that do not occur are left out."""
+    """Return the number of changes per action, in the order of `Action`; unused actions are left out."""
     counted = Counter(change.action for change in plan.changes)
     return {action: counted[action] for action in Action if counted[action]}
 
@@ -144,7 +144,7 @@ def plan_sentence(plan: AnyPlan) -> str:
 
 
 def counts_text(plan: AnyPlan) -> str:
-    """Return how many changes of each action: `2 to create, 1 blocked, 7 unchanged`."""
+    """Return the number of changes per action: `2 to create, 1 blocked, 7 unchanged`."""
     parts = [
         f"{number:,} {words_of(action) if action in STATES else f'to {words_of(action)}'}"
         for action, number in plan_counts(plan).items()
@@ -155,7 +155,7 @@ def counts_text(plan: AnyPlan) -> str:
 
 
 def change_cost(change: AnyChange) -> str:
-    """Return the price of a change; empty: it has none."""
+    """Return the price of a change in words; empty if it costs nothing."""
     if change.money_worst:
         return bound_words(change.money, change.money_worst, change.retries)
     if change.has_no_price:
@@ -166,7 +166,7 @@ def change_cost(change: AnyChange) -> str:
 
 
 def spend_words(changes: Iterable[AnyChange]) -> str:
-    """Return the label of the button that carries out some changes: `Spend 48 credits on 12 texts`."""
+    """Return the label of a button that carries out changes, such as `Spend 48 credits on 12 texts`."""
     todo = [change for change in changes if change.names]
     paying = [change for change in todo if change.submits_worst]
     if not paying:
@@ -184,7 +184,7 @@ def spend_words(changes: Iterable[AnyChange]) -> str:
 
 
 def unsaid_hint(change: AnyChange) -> str:
-    """Return the hint without a reason that is shown beside it already."""
+    """Return the hint of a change without the reasons that are shown beside it."""
     hint = change.hint
     for reason in change.reasons:
         hint = hint.removeprefix(f"{reason.detail}; ")
@@ -192,25 +192,25 @@ def unsaid_hint(change: AnyChange) -> str:
 
 
 def approval_sentence(plan: AnyPlan) -> str:
-    """Return how many of the texts are in each state of approval; empty if each is approved or in none."""
+    """Return the number of texts per approval state; empty if every text is approved or needs no approval."""
     if not plan.approvals.keys() - {ApprovalState.APPROVED}:
         return ""
     return f"Approval: {', '.join(f'{number:,} {state.words}' for state, number in plan.approvals.items())}."
 
 
 def begin(sentence: str) -> str:
-    """Return a sentence with its first letter in upper case."""
+    """Return a sentence with a capital first letter."""
     return f"{sentence[:1].upper()}{sentence[1:]}"
 
 
 def action_words(change: AnyChange) -> str:
-    """Return the action, with the process that has claimed the item: `pending (apply on HOST)`."""
+    """Return the action; for a claimed item also the process: `pending (apply on HOST)`."""
     word = words_of(change.action)
     return f"{word} ({visible(change.claimed_by)})" if change.claimed_by else word
 
 
 def empty_sentence(plan: AnyPlan) -> str:
-    """Return the sentence of a plan without changes."""
+    """Return the sentence that says that a plan has no changes."""
     waiting = plan.not_promoted
     if waiting:
         verb = "waits" if waiting == 1 else "wait"
@@ -228,7 +228,7 @@ def empty_sentence(plan: AnyPlan) -> str:
 
 
 def reason_words(reason: Reason) -> str:
-    """Return in words a reason of a change that is not about a field."""
+    """Return a reason that is not about a field in words."""
     words = visible(words_of(reason.kind))
     return f"{words}: {visible(reason.detail)}" if reason.detail else words
 
@@ -256,7 +256,7 @@ def _option(environment: str) -> str:
 
 
 def next_apply(plan: AnyPlan, flags: Iterable[str] = ()) -> str:
-    """Return the apply command with `flags` and those that its guards need; empty: no flag gets past them.
+    """Return the apply command with `flags` and the flags that its guards need; empty if no flag helps.
 
     Only `plan` has `--changed-from`: the apply of such a plan needs a plan file.
     """
@@ -271,7 +271,7 @@ def next_apply(plan: AnyPlan, flags: Iterable[str] = ()) -> str:
 
 
 def is_review(refusal: Refusal) -> bool:
-    """Return whether `plan --max-credits` refuses, not the apply."""
+    """Return whether a limit of `plan`, such as `--max-credits`, refuses the plan."""
     return refusal.guard.startswith("review-")
 
 
@@ -281,7 +281,7 @@ def who_refuses(refusal: Refusal) -> str:
 
 
 def way_on(refusal: Refusal) -> str:
-    """Return how to get past a guard: its flag, or the command to run first; empty if there is no way."""
+    """Return how to pass a guard: its flag, or the command to run first; empty if nothing helps."""
     if not refusal.flag:
         return ""
     lead = "to continue anyway" if refusal.flag.startswith("--") else "first run"
@@ -294,7 +294,7 @@ _LOCATION: Final = re.compile(r" in ([^ `]+:\d+:\d+)$")
 
 
 class CauseGroup(Struct, frozen=True, kw_only=True, dict=True):
-    """The changes of one cause; a change with several causes is in several groups."""
+    """The changes that share a cause; a change with several causes is in several groups."""
 
     title: str
     changes: tuple[AnyChange, ...]
@@ -313,7 +313,7 @@ class CauseGroup(Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def has_no_price(self) -> bool:
-        """Return whether a model writes any of these texts, and the settings do not say what its tokens cost."""
+        """Return whether a model writes any of the texts and the settings do not state its price."""
         return any(change.has_no_price for change in self.changes)
 
     @property
@@ -325,18 +325,18 @@ class CauseGroup(Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def heading(self) -> str:
-        """Return the title as a heading, with the location of a variable or a default as code."""
+        """Return the title as a heading; the location of a variable or default is shown as code."""
         title = _LOCATION.sub(r" in `\1`", self.title)
         return f"Variable{title.removeprefix('var')}" if title.startswith("var `") else begin(title)
 
     @functools.cached_property
     def shared(self) -> tuple[Reason, ...]:
-        """Return the reasons of its changes if there are several changes and all have the same reasons."""
+        """Return the reasons that all changes have in common, if there are several with equal reasons."""
         first, *others = (self.reasons_of(change) for change in self.changes)
         return first if others and all(each == first for each in others) else ()
 
     def reasons_of(self, change: AnyChange) -> tuple[Reason, ...]:
-        """Return the reasons of a change that belong to this cause, but for the plain one that the item is new."""
+        """Return the reasons of a change that belong to this cause, without the reason that the item is new."""
         reasons = (one for one in change.reasons if not self.is_cause or one.cause == self.title)
         return tuple(one for one in reasons if one.kind != "new" or one.field or one.detail)
 
@@ -375,7 +375,7 @@ def _title(change: AnyChange) -> str:
 
 
 def _origin(change: AnyChange) -> str:
-    """Return where a new item comes from: a file with its data, else a manifest."""
+    """Return where a new item comes from: the data file, otherwise the manifest."""
     spec = change.spec if isinstance(change, Change) else None
     files = () if spec is None else (one.location for one in spec.variables.values() if one.layer == "data")
     for location in filter(None, files):

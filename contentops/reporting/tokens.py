@@ -12,12 +12,12 @@ from contentops.tokens import PaidTokens, TokenCounts, TokenSum, WrittenSum, exa
 
 
 def tokens_json(tokens: PaidTokens | None) -> dict[str, Json]:
-    """Return the keys of one text: `tokens` and `money`."""
+    """Return the JSON keys `tokens` and `money` of one text."""
     return {} if tokens is None else sum_json(sum_tokens([tokens]))
 
 
 def sum_json(total: TokenSum) -> dict[str, Json]:
-    """Return `tokens` and `money` (exact decimals by currency) of several texts, and how many texts lack either."""
+    """Return the sum of `tokens` and `money` (exact decimals by currency), and how many texts lack either."""
     found = WrittenSum(
         tokens=TokenCounts(input=total.input, output=total.output) if total.is_known else None,
         money=exact_money(dict(sorted(total.money.items()))),
@@ -28,7 +28,7 @@ def sum_json(total: TokenSum) -> dict[str, Json]:
 
 
 def sum_text(total: TokenSum, failed: int = 0) -> Iterator[str]:
-    """Return sentences about a sum: its tokens, its money, its `failed` jobs, and the texts it does not count."""
+    """Return sentences about a sum: tokens, money, `failed` jobs, and the texts that are not counted."""
     if not total.is_known:
         if total.unknown:
             yield f"Models: the tokens of {plural(total.unknown, 'text')} are not known, so their cost is in no sum."
