@@ -1,4 +1,4 @@
-"""Runs git: a child process without a shell, without prompts, and with its own messages in our errors."""
+"""Runs git without a shell or prompts, and puts its messages into contentops errors."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ class GitResult(NamedTuple):
 
     @property
     def text(self) -> str:
-        """Return the output without space around it; bytes that are no UTF-8 are surrogates."""
+        """Return the output without outer white space; invalid UTF-8 becomes surrogates."""
         return self.stdout.decode("utf-8", "surrogateescape").strip()
 
 
 def run_git(root: Path | str, *arguments: str, stdin: bytes = b"") -> str:
-    """Return the output of a git command that only reads, run in `root`; bytes that are no UTF-8 are surrogates.
+    """Return the output of a read-only git command in `root`; invalid UTF-8 becomes surrogates.
 
     Raises UsageError if `root` is in no repository, GitFailed if git is missing or ends with an error.
     """
@@ -80,13 +80,13 @@ def run_git(root: Path | str, *arguments: str, stdin: bytes = b"") -> str:
 
 
 def in_repository(root: Path | str) -> bool:
-    """Return whether `root` seems to be in a repository, without running git."""
+    """Return whether `root` seems to be in a repository; does not run git."""
     folder = Path(root).resolve()
     return any(os.access(place / ".git", os.F_OK) for place in (folder, *folder.parents))
 
 
 def require_repository(root: Path | str) -> None:
-    """Raise UsageError if `root` is in no repository, GitFailed as `run_git`."""
+    """Raise UsageError if `root` is in no repository; raises GitFailed like `run_git`."""
     if not in_repository(root):
         raise _no_repository(root)
     run_git(root, "rev-parse", "--git-dir")
@@ -98,7 +98,7 @@ def _no_repository(root: Path | str) -> UsageError:
 
 
 def read_blobs(root: Path | str, names: Iterable[str], extra: Mapping[str, str] = LOOK) -> dict[str, bytes]:
-    """Return files in git's store by their names: an object id, or `COMMIT:./PATH` with a path below `root`.
+    """Return contents from git by their names: an object id, or `COMMIT:./PATH` with a path below `root`.
 
     Missing ones are left out. `extra` is added to git's environment. Raises GitFailed.
     """
@@ -121,14 +121,14 @@ def read_blobs(root: Path | str, names: Iterable[str], extra: Mapping[str, str] 
 
 
 def each_blob(root: Path | str, names: Iterable[str], extra: Mapping[str, str] = LOOK) -> Iterator[tuple[str, bytes]]:
-    """Yield the same files one by one; only a few are read together, to save memory. Raises GitFailed."""
+    """Yield contents from git one by one, to save memory (see `read_blobs`). Raises GitFailed."""
     asked = list(names)
     for start in range(0, len(asked), _AT_ONCE):
         yield from read_blobs(root, asked[start : start + _AT_ONCE], extra).items()
 
 
 def file_at(root: Path | str, commit: str, path: str, extra: Mapping[str, str] = LOOK) -> bytes | None:
-    """Return a file below `root` as it was at a commit, None if there was none.
+    """Return the content of a file at a commit; None if it did not exist there.
 
     Raises GitFailed, also where a partial clone lacks the file.
     """
@@ -150,7 +150,7 @@ def try_git(
     extra: Mapping[str, str] | None = None,
     timeout: float | None = None,
 ) -> GitResult:
-    """Run git, `extra` in its environment, for at most `timeout` seconds; return its result even if it failed.
+    """Run git with `extra` variables for at most `timeout` seconds, and return its result, even a failure.
 
     Raises GitFailed if git cannot be started.
     """
@@ -185,7 +185,7 @@ def try_git(
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:
-    """Stop git: terminate it first, so that it removes its lock files and ends its children."""
+    """Terminate git so that it removes its lock files and ends its children."""
     child.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(_GRACE)
@@ -200,7 +200,7 @@ def masked(text: str) -> str:
 
 
 def failure(root: Path | str, arguments: Sequence[str], ended: GitResult) -> ContentopsError:
-    """Return the error for a git command that failed, with git's own message."""
+    """Return the error for a failed git command, with git's own message."""
     if "not a git repository" in ended.errors:
         return _no_repository(root)
     verb = next((word for word in arguments if not word.startswith("-") and "=" not in word), "")
@@ -214,12 +214,12 @@ def _output(root: Path | str, arguments: Sequence[str], ended: GitResult) -> str
 
 
 def reason_of(ended: GitResult) -> str:
-    """Return git's own message of why it failed, on one line and shortened."""
+    """Return git's own message about a failure on one line, shortened."""
     return " ".join(ended.errors.split())[:_ROOM].rstrip(".") or f"it ended with {ended.code}"
 
 
 def is_shallow(root: Path | str) -> bool:
-    """Return whether `root` is in a clone that lacks earlier commits."""
+    """Return whether the clone of `root` lacks earlier commits."""
     with contextlib.suppress(GitFailed):
         asked = ("rev-parse", "--is-shallow-repository")
         return in_repository(root) and try_git(root, *asked, extra=LOOK).text == "true"
@@ -227,7 +227,7 @@ def is_shallow(root: Path | str) -> bool:
 
 
 def first_commit(root: Path | str) -> str:
-    """Return the first commit of HEAD along first parents, the same in every whole clone.
+    """Return the first commit of HEAD along first parents; every complete clone gives the same.
 
     Empty if git shows none: there is no git, no commit, or the clone is shallow.
     """
@@ -244,7 +244,7 @@ REMOTE = "origin"
 
 
 class Clone(Struct, frozen=True, kw_only=True):
-    """A clone, and the variables that its git commands get in addition to those of the process."""
+    """A clone of a repository, and additional variables for its git commands."""
 
     root: str
     extra: Mapping[str, str] = field(default_factory=dict)
@@ -255,33 +255,33 @@ class Clone(Struct, frozen=True, kw_only=True):
 
     @property
     def source(self) -> str:
-        """Return the repository to fetch from, which is the one that is pushed to."""
+        """Return the remote repository for fetch and push."""
         return self.address or REMOTE
 
     def run(self, *arguments: str, stdin: bytes = b"") -> str:
-        """Return the output of a git command, without space around it. Raises GitFailed."""
+        """Return the output of a git command without outer white space. Raises GitFailed."""
         return self.read(*arguments, stdin=stdin).strip()
 
     def read(self, *arguments: str, stdin: bytes = b"") -> str:
-        """Return the output of a git command; bytes that are no UTF-8 are surrogates. Raises GitFailed."""
+        """Return the output of a git command; invalid UTF-8 becomes surrogates. Raises GitFailed."""
         return _output(self.root, arguments, self.attempt(*arguments, stdin=stdin))
 
     def names(self, *arguments: str) -> list[str]:
-        """Return the file names in the output of a git command with `-z`. Raises GitFailed."""
+        """Return the file names that a git command with `-z` prints. Raises GitFailed."""
         return [name for name in self.read(*arguments).split("\0") if name]
 
     def attempt(self, *arguments: str, stdin: bytes = b"", timeout: float | None = None) -> GitResult:
-        """Run git and return its result even if it failed."""
+        """Run git and return its result, even a failure."""
         return try_git(self.root, *arguments, stdin=stdin, extra=self.extra, timeout=timeout)
 
     def reach(self, *arguments: str) -> GitResult:
-        """Run git for at most `patience` seconds and return its result even if it failed."""
+        """Run git for at most `patience` seconds, and return its result, even a failure."""
         return self.attempt(*arguments, timeout=self.patience)
 
     def head(self) -> str:
-        """Return the commit that is checked out, or empty before the first."""
+        """Return the checked-out commit; empty before the first commit."""
         return self.attempt("rev-parse", "--verify", "--quiet", "HEAD").text
 
     def base(self) -> str:
-        """Return the commit that is checked out, or the empty tree before the first. Raises GitFailed."""
+        """Return the checked-out commit; the empty tree before the first commit. Raises GitFailed."""
         return self.head() or self.run("hash-object", "-t", "tree", "--stdin")

@@ -1,4 +1,4 @@
-"""The calls of GitHub's API that we need: comments, pull requests, who approved, and which run keeps a plan.
+"""Calls GitHub's API for comments, pull requests, approvals, and the run that keeps a plan.
 
 Redirects are not followed, so the token goes to its own server alone. Answers are not trusted.
 """
@@ -50,7 +50,7 @@ class HostError(ContentopsError):
 
 
 class GitHub(Struct, frozen=True, kw_only=True):
-    """One repository of GitHub, and the token to reach it with. Make one with `github.connect`."""
+    """A repository on GitHub, and the token for it. Make one with `github.connect`."""
 
     repository: str
     graphql: str
@@ -77,7 +77,7 @@ class GitHub(Struct, frozen=True, kw_only=True):
         raise AssertionError("the last try raises")
 
     def listed(self, path: str) -> list[Mapping[str, Any]]:
-        """Return a list that is known to be whole. Raises HostError for other answers, and for one without an end."""
+        """Return a list, which must be complete. Raises HostError for other answers, and for one without an end."""
         found: list[Mapping[str, Any]] = []
         for page in range(1, _PAGES + 1):
             entries = self.call("GET", f"{path}{'&' if '?' in path else '?'}per_page={PAGE}&page={page}")
@@ -89,7 +89,7 @@ class GitHub(Struct, frozen=True, kw_only=True):
         raise self.nonsense(path, f"has more than {_PAGES * PAGE:,} entries")
 
     def nonsense(self, path: str, problem: str) -> HostError:
-        """Return the error for an answer that cannot be used."""
+        """Return the error for an unusable answer."""
         return HostError(f"{_shown(self.http.build_request('GET', path))} {problem}")
 
     def _call_once(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
@@ -120,7 +120,7 @@ class GitHub(Struct, frozen=True, kw_only=True):
 
 
 def connect(environ: Mapping[str, str], *, pause: Callable[[float], None], repository: str = "") -> GitHub:
-    """Return the API for a job on a runner.
+    """Return the API client for a GitHub job.
 
     Raises UsageError if token, repository or address are missing, HostError if the settings of the machine allow
     no connection.
@@ -154,7 +154,7 @@ def connect(environ: Mapping[str, str], *, pause: Callable[[float], None], repos
 
 
 def _limit(reply: httpx.Response, message: str) -> float | None:
-    """Return the seconds until a rate limit allows the same call; None if no limit was reached."""
+    """Return the seconds until a rate limit allows the call again; None if no limit was reached."""
     if reply.status_code not in {403, 429}:
         return None
     wait = reply.headers.get("retry-after", "")
@@ -196,18 +196,18 @@ class Posted(NamedTuple):
 
 
 def is_newest(github: GitHub, origin: PlanOrigin) -> bool:
-    """Return whether a plan is that of the last commit of its pull request, as far as its commit is known."""
+    """Return whether a plan is for the last commit of its pull request, or for an unknown commit."""
     pull = github.call("GET", f"pulls/{origin.number}")
     return not origin.commit or head_of(pull) == origin.commit
 
 
 def head_of(pull: Any) -> str:
-    """Return the last commit of a pull request; empty if its branch is deleted."""
+    """Return the last commit of a pull request; empty if the branch was deleted."""
     return as_text(as_map(as_map(pull).get("head")).get("sha"))
 
 
 def myself(github: GitHub) -> str:
-    """Return the login under which we comment; empty: a bot that GitHub does not name."""
+    """Return the login of our comments; empty for a bot that GitHub does not name."""
     # Only GraphQL names the owner of the tokens of workflows and apps.
     try:
         answer = as_map(github.call("POST", github.graphql, {"query": "query { viewer { login } }"}))
@@ -232,12 +232,12 @@ def open_pull_request(github: GitHub, *, branch: str, base: str, title: str, bod
 
 
 def page_of(document: Any) -> str:
-    """Return the page of a comment, an issue or a pull request; empty if the answer names none."""
+    """Return the web page of a comment, issue or pull request; empty if the answer has none."""
     return as_text(as_map(document).get("html_url"))
 
 
 def merges_of(github: GitHub, branch: str, commit: str) -> list[Mapping[str, Any]]:
-    """Return the pull requests whose merge into a branch made a commit: a merge commit, a squash or a rebase."""
+    """Return the pull requests that a commit merged into a branch, by merge, squash or rebase."""
     return [
         pull
         for pull in github.listed(f"commits/{commit}/pulls")
@@ -248,7 +248,7 @@ def merges_of(github: GitHub, branch: str, commit: str) -> list[Mapping[str, Any
 
 
 def merged_pull(github: GitHub, branch: str, commit: str) -> int:
-    """Return the pull request whose merge into a branch made a commit; 0 if none did. Raises HostError."""
+    """Return the pull request that a commit merged into a branch; 0: none. Raises HostError."""
     return next((as_number(pull.get("number")) for pull in merges_of(github, branch, commit)), 0)
 
 
@@ -262,7 +262,7 @@ _UNTIL_SHOWN = (5.0, 10.0, 15.0, 30.0, 30.0, 30.0)
 
 
 class Shown(NamedTuple):
-    """The plan that a comment shows: its run, its commit, and its checksum; empty: none."""
+    """The plan in a comment: its run, commit and checksum (empty: none)."""
 
     run: int = 0
     commit: str = ""
@@ -276,13 +276,13 @@ class Shown(NamedTuple):
 
 
 def shown_in(body: str) -> Shown:
-    """Return the plan that the second line of one of our comments names."""
+    """Return the plan that the second line of a comment names."""
     match = _SHOWN.fullmatch([*body.splitlines()[:2], "", ""][1])
     return Shown(int(match[1]), match[2], match[3].replace("none", "")) if match else Shown()
 
 
 def post_comment(github: GitHub, number: int, marker: str, body: str, *, instead: str = "") -> Posted:
-    """Write `body`, which starts with `marker`, into our comment on a pull request, or make one.
+    """Write `body`, which starts with `marker`, into our comment on a pull request; create it if missing.
 
     If there is none, one of ours that starts with the line `instead` is used. Comments of others, and one that shows
     the plan of a newer run, stay as they are. Raises HostError, also where an answer is lost: the next call finds the
@@ -304,7 +304,7 @@ def our_marks(github: GitHub, number: int, lead: str) -> list[str]:
 
 
 def _ours(github: GitHub, number: int, author: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield our comments on a pull request, newest first, each with its first line; `author` as `myself` returns it."""
+    """Yield our comments on a pull request with their first lines, newest first; for `author` see `myself`."""
     for comment in reversed(github.listed(f"issues/{number}/comments?sort=created")):
         login = as_text(as_map(comment.get("user")).get("login"))
         first = as_text(comment.get("body")).partition("\n")[0].strip()
@@ -315,7 +315,7 @@ def _ours(github: GitHub, number: int, author: str) -> Iterator[tuple[str, Mappi
 
 
 def reviewed_plan(github: GitHub, number: int, artifact: str, lead: str) -> tuple[Shown, int]:
-    """Return the plan that our comment shows for the last commit; an empty one if its artifact was deleted.
+    """Return the plan that our comment shows for the last commit; empty if its artifact was deleted.
 
     And the newest run that keeps such an artifact, shown or not; 0: none. Any workflow can upload an artifact of this
     name, so only what was shown counts. A missing comment is waited for. `lead`: how our comments begin.
@@ -335,7 +335,7 @@ def reviewed_plan(github: GitHub, number: int, artifact: str, lead: str) -> tupl
 
 
 def _runs_with(github: GitHub, commit: str, artifact: str) -> list[int]:
-    """Return the runs on a commit of a pull request that keep an artifact of this name which has not expired."""
+    """Return the runs for a commit that have an unexpired artifact with this name."""
     query = f"event=pull_request&head_sha={quote(commit, safe='')}&per_page={PAGE}"
     runs = _entries(github.call("GET", f"actions/runs?{query}"), "workflow_runs")
     # Whatever the answer holds, it is about this commit and this event.
@@ -351,7 +351,7 @@ def _runs_with(github: GitHub, commit: str, artifact: str) -> list[int]:
 
 
 def _entries(answer: Any, key: str) -> list[Mapping[str, Any]]:
-    """Return the maps in the list that an answer has under a key."""
+    """Return the maps in a list of an answer; `key` names the list."""
     entries = as_map(answer).get(key)
     return [each for each in entries if isinstance(each, dict)] if isinstance(entries, list) else []
 
@@ -386,7 +386,7 @@ class MergedPull(Struct, frozen=True, kw_only=True):
 
 
 def merged_pulls(github: GitHub, server: str, branch: str, commits: Sequence[str]) -> tuple[MergedPull, ...]:
-    """Return the pull requests whose merges into a branch made these commits, in their order. Raises HostError.
+    """Return the pull requests that these commits merged into a branch, in order. Raises HostError.
 
     `server` is the address of GitHub's pages.
     """
@@ -402,7 +402,7 @@ def merged_pulls(github: GitHub, server: str, branch: str, commits: Sequence[str
 
 
 def merge_base(github: GitHub, base: str, head: str) -> str:
-    """Return the commit of the branch at `base` that a pull request's branch began with, or took over last."""
+    """Return the last commit of the base branch that a pull request's branch contains."""
     path = f"compare/{base}...{quote(head, safe='')}"
     found = as_text(as_map(as_map(github.call("GET", f"{path}?per_page=1")).get("merge_base_commit")).get("sha"))
     if not _COMMIT.fullmatch(found):
@@ -436,7 +436,7 @@ def _reviewed(github: GitHub, pull: MergedPull) -> MergedPull:
 
 
 def _may_write(github: GitHub, login: str) -> bool:
-    """Return whether a person may write to the repository: anyone may approve a pull request of a public one."""
+    """Return whether a person has write access; on a public repository, anyone may approve."""
     try:
         answer = github.call("GET", f"collaborators/{quote(login, safe='')}/permission")
     except HostError as error:

@@ -1,4 +1,4 @@
-"""Read earlier versions of files from git, and compare settings with the base of a pull request."""
+"""Reads earlier versions of files from git, and compares settings with the base of a pull request."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _FILE_LOG = ("--full-history", f"--max-count={VERSIONS}", "--raw", "--no-abbrev"
 
 
 class Version(NamedTuple):
-    """One version of a file in git, and the first commit that has it, with its time and author.
+    """A version of a file, and the first commit with it, its time and its author.
 
     Of one that is older than what is read: `C^`, without these.
     """
@@ -57,7 +57,7 @@ class Version(NamedTuple):
 
 
 def versions(root: str, path: str) -> Iterator[Version]:
-    """Yield the versions of a file in git, also under earlier names, newest first; none if git fails.
+    """Yield the versions of a file in git, newest first, also under earlier names; none if git fails.
 
     Git follows one name at a time: past a rename on one branch it misses what another branch had at this path.
     """
@@ -71,7 +71,7 @@ def versions(root: str, path: str) -> Iterator[Version]:
 
 
 def _logged(root: str, path: str, *names: str) -> dict[str, tuple[str, ...]]:
-    """Return the blobs of a path, the newest first, each with the first commit that has it, its time and author."""
+    """Return the versions of a path in git, newest first, each with its first commit, time and author."""
     command = ("--literal-pathspecs", "log", "--no-show-signature", "--format=commit %H %aI %an", *names, *_FILE_LOG)
     contents: dict[str, tuple[str, ...]] = {}
     ended = try_git(root, *command, "HEAD", "--", path, extra=LOOK, timeout=PATIENCE)
@@ -85,14 +85,14 @@ def _logged(root: str, path: str, *names: str) -> dict[str, tuple[str, ...]]:
 
 
 def earlier_bodies(root: str, path: str) -> Iterator[tuple[Digest, str]]:
-    """Yield the readable bodies that a file has had in git, the newest first."""
+    """Yield the readable bodies that a file had in git, newest first."""
     for version in versions(root, path):
         if digest := digest_of_body(version.data):
             yield digest, split(version.data.decode()).body
 
 
 def changed_on(root: str, path: str, body: Digest) -> str:
-    """Return the day (UTC) of the commit since which the file at `path` has had this body, on the line of HEAD.
+    """Return the day (UTC) on which a commit gave the file at `path` this body, on the line of HEAD.
 
     Empty if git does not say: the words are not committed, or this clone is shallow.
     """
@@ -114,13 +114,13 @@ def changed_on(root: str, path: str, body: Digest) -> str:
 
 
 def had_text(root: str, path: str, body: Digest, title: str) -> bool:
-    """Return whether a file has had a body in git with this title; an empty title fits any."""
+    """Return whether git has a version of a file with this body and title; an empty title fits any."""
     past = (split(one.data.decode()) for one in versions(root, path) if digest_of_body(one.data) == body)
     return any(title in ("", document.title) for document in past)
 
 
 def no_history(root: str) -> str:
-    """Return why this clone may lack texts, and what to do; empty if it has the whole history."""
+    """Return why this clone may lack texts, and a hint; empty if its history is complete."""
     try:
         require_repository(root)
     except (UsageError, GitFailed):
@@ -141,7 +141,7 @@ _ALL_LOG = (
 
 
 def last_commits(root: str, paths: Iterable[str]) -> dict[str, str]:
-    """Return the commit that last changed each of these paths, by one call of git for all of them.
+    """Return the last commit that changed each path; calls git once.
 
     Empty if the file differs from that commit, or this clone lacks it. A path that git does not know is left out.
     Raises UsageError outside a repository, GitFailed.
@@ -166,7 +166,7 @@ def last_commits(root: str, paths: Iterable[str]) -> dict[str, str]:
 
 
 def newest_bodies(root: str, paths: Iterable[str]) -> dict[str, Digest]:
-    """Return the newest body that git has of each of these paths, by one call of git for all of them.
+    """Return the newest body in git for each path; calls git once.
 
     A path that git does not know, or whose file cannot be read, is left out; so are all if git fails.
     """
@@ -190,13 +190,13 @@ def _prefix(root: str) -> str:
 
 
 def _below(paths: Iterable[str]) -> tuple[str, ...]:
-    """Return the folders of these paths as arguments of git."""
+    """Return the folders of these paths as arguments for git."""
     folders = sorted({str(PurePosixPath(path).parent) for path in paths})
     return ("--", *(folders if len(folders) <= _FOLDERS else ["."]))
 
 
 def _changes(log: bytes) -> Iterator[tuple[str, str, str, str]]:
-    """Yield commit, path, and blob before and after (zeros: none) of each change in a log, the newest first.
+    """Yield commit, path, old and new blob (zeros: none) of each change in a log, newest first.
 
     A commit is as the format of the log has it.
     """
@@ -223,7 +223,7 @@ _WIDTH = 100
 
 
 def base_commit(root: str, environ: Mapping[str, str]) -> str:
-    """Return the commit that a pull request is compared with; empty if this is none.
+    """Return the commit that a pull request is compared with; empty outside of pull requests.
 
     On GitHub the first parent of the merge that a runner checks out, on GitLab the commit that it names. Raises
     GitFailed if the clone does not have it, UsageError outside a clone.
@@ -237,7 +237,7 @@ def base_commit(root: str, environ: Mapping[str, str]) -> str:
 
 
 def settings_notes(project: Project, environ: Mapping[str, str]) -> tuple[Note, ...]:
-    """Return notes on settings that differ from the base of the pull request.
+    """Return notes on settings that differ from those of the pull request's base.
 
     If the base cannot be read, return one note that says why.
     """
@@ -258,7 +258,7 @@ def settings_notes(project: Project, environ: Mapping[str, str]) -> tuple[Note, 
 
 
 def changed_texts(root: str, environ: Mapping[str, str]) -> frozenset[str]:
-    """Return the paths below `root` of the files whose words a pull request changes; none if its base is not known.
+    """Return the paths of the files whose words a pull request changes; empty if its base is unknown.
 
     As `approve --merged` records them: not those of which only the front matter changes, or the path.
     """
@@ -294,7 +294,7 @@ def _quoted(value: str, side: Mapping[str, Json], path: str) -> str:
 
 
 def _leaves(path: str, value: Json) -> Iterator[tuple[str, Json]]:
-    """Yield the settings below a key that are no maps, by their dotted names; an empty map counts as a setting."""
+    """Yield the settings below a key with dotted names; an empty map counts as a setting."""
     if isinstance(value, dict) and value:
         for key, each in value.items():
             yield from _leaves(f"{path}.{key}", each)

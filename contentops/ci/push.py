@@ -1,4 +1,4 @@
-"""Pushes results to a remote: on top of its branch, or to a separate branch; never by force.
+"""Pushes results to a branch or to a separate branch; never with force.
 
 Trees and commits are made in an index of our own. Only `follow` changes index, folder and branch of the clone, once a
 commit is pushed.
@@ -92,7 +92,7 @@ def open_clone(root: str, environ: Mapping[str, str], *, push: bool, patience: f
 
 @contextlib.contextmanager
 def alone(clone: Clone) -> Iterator[None]:
-    """Hold the lock of the clone, because all its projects and environments share its index and HEAD.
+    """Lock the clone, because all projects and environments in it share its index and HEAD.
 
     Waits as long as a call of the remote may take. Raises LockHeld.
     """
@@ -106,7 +106,7 @@ def alone(clone: Clone) -> Iterator[None]:
 
 
 def _identity(root: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return git's variables for the bot of GitHub, if its runner has no identity; otherwise none."""
+    """Return git variables with the identity of GitHub's bot if the runner has none; otherwise empty."""
     # A name that git makes up from the machine's does not count.
     asked = ("-c", "user.useConfigOnly=true", "var")
     if environ.get("GITHUB_ACTIONS") != "true" or not try_git(root, *asked, "GIT_COMMITTER_IDENT").code:
@@ -137,7 +137,7 @@ def branch_of(clone: Clone, branch: str, environ: Mapping[str, str]) -> str:
 
 
 def unfinished(root: str) -> str:
-    """Return the unfinished operation of git in a clone, such as `merge`; empty if there is none."""
+    """Return the git operation that is unfinished in a clone, such as `merge`; empty: none."""
     asked = [word for name in _UNFINISHED for word in ("--git-path", name)]
     paths = run_git(root, "rev-parse", *asked).splitlines()
     begun = (kind for path, kind in zip(paths, _UNFINISHED.values(), strict=True) if Path(root, path).exists())
@@ -145,7 +145,7 @@ def unfinished(root: str) -> str:
 
 
 def refuse_unfinished(clone: Clone) -> None:
-    """Raise Refused during a merge or rebase, and if changes are staged: they are a person's work."""
+    """Raise Refused during a merge or rebase, or if a person has staged changes."""
     kind = unfinished(clone.root)
     unmerged = clone.names("diff", "--name-only", "--diff-filter=U", "--relative", "-z")
     if kind or unmerged:
@@ -181,7 +181,7 @@ def refuse_unfit_lock(root: str, environment: str, *, ignored: bool = True) -> N
 
 
 class ChangedFiles(NamedTuple):
-    """The files below the project's folder that differ from the last commit. Paths are the project's."""
+    """The project files that differ from the last commit. Paths are the project's."""
 
     results: tuple[str, ...]
     edited: tuple[str, ...]
@@ -190,7 +190,7 @@ class ChangedFiles(NamedTuple):
 
 
 def changed_files(clone: Clone, environment: str, known: RecordedOutputs, lock: Lock, *, edits: bool) -> ChangedFiles:
-    """Return the changed files of a clone that has nothing staged; `edits`: a person's edits are results too."""
+    """Return the changed files of a clone with nothing staged; `edits` includes a person's edits."""
     folder = clone.read("rev-parse", "--show-prefix").rstrip("\n")
     options = ("--porcelain=v1", "-z", "--untracked-files=all", "--no-renames")
     lines = clone.names("--no-optional-locks", "status", *options, "--", ".")
@@ -209,7 +209,7 @@ def changed_files(clone: Clone, environment: str, known: RecordedOutputs, lock: 
 
 
 def _has_approvals(root: str) -> bool:
-    """Return whether the approvals on disk can be read; a person has to repair a damaged or removed file."""
+    """Return whether the approvals on disk are readable; otherwise a person must repair the file."""
     path = Path(root) / approvals.FILE
     try:
         return not path.is_symlink() and bool(approvals.parse(path.read_bytes()))
@@ -218,7 +218,7 @@ def _has_approvals(root: str) -> bool:
 
 
 def _adds_rules(clone: Clone) -> bool:
-    """Return whether merge rules are the only change of `.gitattributes`."""
+    """Return whether `.gitattributes` only got new merge rules."""
     path, name = Path(clone.root) / RULES, f"HEAD:./{RULES}"
     if path.is_symlink() or not path.is_file():
         return False
@@ -227,14 +227,14 @@ def _adds_rules(clone: Clone) -> bool:
 
 
 def added_rules(before: bytes, after: bytes) -> tuple[str, ...]:
-    """Return the merge rules that `after` has at its end and `before` lacks; empty if anything else differs."""
+    """Return the merge rules that `after` adds at the end of `before`; empty if it changes anything else."""
     old, new = before.splitlines(), after.splitlines()
     added = tuple(line.decode("utf-8", "replace") for line in new[len(old) :])
     return added if new[: len(old)] == old and MERGE_RULES.keys() >= set(added) else ()
 
 
 def _edited(clone: Clone, known: RecordedOutputs, lock: Lock, paths: list[str], *, edits: bool) -> Iterator[str]:
-    """Yield the changed outputs that are not committed; with `edits`, only those that are not texts, such as links."""
+    """Yield uncommitted outputs that are changed; with `edits`, only those that are no texts, such as links."""
     files = Outputs(clone.root, whole=known_bodies(state_of(lock)))
     # A body that was committed before is no edit, wherever an apply moved it and whatever front matter it wrote.
     names = read_blobs(clone.root, [f"HEAD:./{path}" for path in paths if "\n" not in path], clone.extra)
@@ -252,7 +252,7 @@ def _edited(clone: Clone, known: RecordedOutputs, lock: Lock, paths: list[str], 
 
 
 class ResultTree(Struct, frozen=True, kw_only=True):
-    """The commit that is checked out, and its tree with the results in the folder."""
+    """The checked-out commit, and its tree with the results added."""
 
     head: str
     """Empty before the first commit."""
@@ -275,12 +275,12 @@ class ResultTree(Struct, frozen=True, kw_only=True):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Return the results as paths of the project."""
+        """Return the paths of the results in the project."""
         return tuple(sorted(path.removeprefix(self.folder) for path in self.changes))
 
 
 def result_tree(clone: Clone, environment: str, paths: Collection[str]) -> ResultTree:
-    """Return HEAD's tree with `paths` as they are on disk, through git's filters. Raises GitFailed."""
+    """Return the tree of HEAD with the current `paths` on disk, passed through git's filters. Raises GitFailed."""
     head, base = clone.head(), clone.base()
     tree = _tree(clone, base, paths)
     name = jobs_name(environment)
@@ -296,7 +296,7 @@ def result_tree(clone: Clone, environment: str, paths: Collection[str]) -> Resul
 
 
 def _tree(clone: Clone, base: str, paths: Iterable[str]) -> str:
-    """Return a tree with `paths` as they are on disk."""
+    """Return a tree with the current `paths` on disk."""
     listed = "".join(f":(literal){path}\0" for path in paths).encode("utf-8", "surrogateescape")
     with apart(clone, base) as own:
         if listed:
@@ -310,7 +310,7 @@ _WHOLE = ("-c", "core.splitIndex=false", "-c", "index.sparse=false")
 
 @contextlib.contextmanager
 def apart(clone: Clone, base: str) -> Iterator[Clone]:
-    """Yield the clone with a temporary index of a tree instead of its own."""
+    """Yield the clone with a temporary index, which has the tree `base`."""
     with tempfile.TemporaryDirectory(prefix="contentops-") as folder:
         own = structs.replace(clone, extra={**clone.extra, "GIT_INDEX_FILE": str(Path(folder) / "index")})
         own.run(*_WHOLE, "read-tree", base)
@@ -318,7 +318,7 @@ def apart(clone: Clone, base: str) -> Iterator[Clone]:
 
 
 def make_commit(clone: Clone, tree: str, parent: str, message: str) -> str:
-    """Make a commit that is on no branch; it is signed if git signs commits in this clone. Raises GitFailed."""
+    """Make a commit that is on no branch; it is signed if this clone signs commits. Raises GitFailed."""
     signs = clone.attempt("config", "--type=bool", "--get", "commit.gpgsign").text == "true"
     options = [*(["-S"] if signs else []), *(["-p", parent] if parent else [])]
     return clone.run("commit-tree", tree, *options, "-F", "-", stdin=message.encode("utf-8", "replace"))
@@ -329,7 +329,7 @@ JOBS_SUBJECT = "content: jobs of an apply"
 
 
 def make_commits(clone: Clone, jobs: str, tree: str, parent: str, message: str) -> str:
-    """Make a commit of the tree with the new jobs alone, and one of the results after it; return the last one.
+    """Make a commit with only the new jobs, then one with the results, and return the last one.
 
     `jobs` empty: there are none. Raises GitFailed.
     """
@@ -339,7 +339,7 @@ def make_commits(clone: Clone, jobs: str, tree: str, parent: str, message: str) 
 
 
 def follow(clone: Clone, results: ResultTree, commit: str) -> bool:
-    """Move index, folder and branch of the clone to a commit that adds the results to HEAD.
+    """Move branch, index and folder to a commit that adds the results to HEAD.
 
     False if someone's changes are in the way; then the clone is unchanged.
     """
@@ -362,7 +362,7 @@ def follow(clone: Clone, results: ResultTree, commit: str) -> bool:
 def uncommitted(
     clone: Clone, known: RecordedOutputs, tree: str, edited: Iterable[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the recorded outputs that a commit's tree lacks, without `edited` ones: those on disk, and the others."""
+    """Return recorded outputs that a commit lacks, except `edited` ones: first those on disk, then the others."""
     listed = {nfc(path) for path in clone.names("ls-tree", "-r", "-z", "--name-only", tree, "--", ".")}
     said = {approvals.FILE} if os.path.lexists(Path(clone.root) / approvals.FILE) else set()
     left = sorted((known.bodies.keys() | said) - listed - set(map(nfc, edited)))
@@ -385,13 +385,13 @@ _PATTERN = f"refs/heads/{FOLDER}/*"
 
 
 class NotPublished(ContentopsError):
-    """The results could not be pushed; they are in the folder as before."""
+    """The results could not be pushed; they are unchanged in the folder."""
 
     code = "not-published"
 
 
 class Target(Struct, frozen=True, kw_only=True):
-    """The branch to push to, and the names that a separate branch for the results is named after."""
+    """The branch to push to, and the parts of the name of a separate branch."""
 
     branch: str
     project: str
@@ -407,7 +407,7 @@ class Target(Struct, frozen=True, kw_only=True):
         return "/".join((FOLDER, *(plain_name(name) for name in (self.project, self.environment) if name)))
 
     def own(self, tree: str) -> str:
-        """Return the separate branch for results that are not pushed to the branch itself."""
+        """Return the separate branch for results that cannot go to the target branch."""
         return f"{self.folder}/{self.run}-{tree[:12]}" if self.run else f"{self.folder}/{tree[:12]}"
 
     def is_own(self, name: str) -> bool:
@@ -417,14 +417,14 @@ class Target(Struct, frozen=True, kw_only=True):
 
 
 class Messages(NamedTuple):
-    """The messages of the commit on the target branch, and of the commit on a separate branch."""
+    """The commit messages for the target branch and for a separate branch."""
 
     meant: str
     own: str
 
 
 class Pushed(NamedTuple):
-    """The commit of the results, its branch, why that is not the target branch, and how often the push was tried."""
+    """What was pushed: the commit, its branch, why it is not the target branch, and the number of tries."""
 
     commit: str
     branch: str
@@ -453,7 +453,7 @@ def push(
 
 
 def _pushed(clone: Clone, target: Target, results: ResultTree, messages: Messages, *, last: bool) -> Pushed | None:
-    """Push once, and return where the results are; None if another attempt may succeed, unless it is the last."""
+    """Push once and return where the results are; None if another attempt may succeed."""
     tip, ended = _fetch(clone, target.branch)
     if ended.code:
         _give_up(ended, last=last)
@@ -488,7 +488,7 @@ def _pushed(clone: Clone, target: Target, results: ResultTree, messages: Message
 
 
 def _merged(clone: Clone, results: ResultTree, ours: str, tip: str) -> tuple[str, str]:
-    """Return the tree of git's own merge of `ours`, the results on top of HEAD, into `tip`; or why there is none."""
+    """Return the tree that git makes by merging the results `ours` into `tip`; if it cannot, the reason."""
     ended = clone.attempt("merge-tree", "--write-tree", "--no-messages", "--name-only", "-z", tip, ours)
     tree, *paths = ended.stdout.decode("utf-8", "surrogateescape").rstrip("\0").split("\0")
     if ended.code == 1:
@@ -513,7 +513,7 @@ def _push(clone: Clone, commit: str, branch: str, tip: str) -> GitResult:
 
 
 def _fetch(clone: Clone, branch: str) -> tuple[str, GitResult]:
-    """Return the commit of a remote branch, and git's result; without error and commit, there is no such branch."""
+    """Return the commit of a remote branch (empty: no such branch), and git's result."""
     ref = f"refs/heads/{branch}"
     ended = clone.reach("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--", clone.source, ref)
     if "couldn't find remote ref" in ended.errors:
@@ -522,7 +522,7 @@ def _fetch(clone: Clone, branch: str) -> tuple[str, GitResult]:
 
 
 def _rejection(ended: GitResult) -> str:
-    """Return why the server (or git, knowing its answer) rejected a push; empty if there was no answer."""
+    """Return why a push was rejected; empty if the server did not answer."""
     for line in ended.stdout.decode("utf-8", "replace").splitlines():
         parts = line.split("\t")
         if line.startswith("!") and len(parts) == 3:
@@ -543,7 +543,7 @@ def _is_part(clone: Clone, head: str, tip: str) -> bool:
 
 
 def _refuse_unpushed(clone: Clone, branch: str, head: str, tip: str) -> None:
-    """Raise Refused if the remote branch lacks HEAD: results never push a person's commits."""
+    """Raise Refused if the remote branch lacks HEAD, because a person's commits are never pushed."""
     if not tip:
         hint = f"push it first: `git push {REMOTE} HEAD:{branch}`, then run the command again"
         raise NotPublished(f"`{branch}` does not exist at `{REMOTE}`", hint=hint)
@@ -565,7 +565,7 @@ def _refuse_unpushed(clone: Clone, branch: str, head: str, tip: str) -> None:
 
 
 def _own_branch(clone: Clone, target: Target, results: ResultTree, commit: str, why: str) -> Pushed:
-    """Push a commit of the results to a separate branch, unless they are on one already."""
+    """Push the results as a commit to a separate branch, unless one has them already."""
     for name, known in _heads(clone.reach(*_LIST, clone.source, _PATTERN)).items():
         if target.is_own(name) and name.endswith(results.tree[:12]):
             return Pushed(known, name, why, new=False)
@@ -588,7 +588,7 @@ def _heads(ended: GitResult) -> dict[str, str]:
 
 
 def look_ahead(clone: Clone, target: Target, known: frozenset[RequestId]) -> None:
-    """Refuse an apply whose results could not be pushed, or that would pay again for what an earlier run paid for.
+    """Refuse an apply whose results could not be pushed, or that would pay again for earlier results.
 
     `known`: the requests whose results this checkout has. Raises Refused if something is staged or not pushed, git
     ignores the lock or the jobs, or other results are not merged yet. Raises NotPublished if the remote lacks the
@@ -612,7 +612,7 @@ def look_ahead(clone: Clone, target: Target, known: frozenset[RequestId]) -> Non
 
 
 def _waiting(clone: Clone, target: Target, known: frozenset[RequestId]) -> list[str]:
-    """Return the remote branches with results of this target that this checkout lacks. Raises GitFailed."""
+    """Return the remote branches with results that this checkout lacks. Raises GitFailed."""
     ended = clone.reach(*_LIST, clone.source, _PATTERN)
     if ended.code:
         raise _unanswered(clone, _LIST[0], ended)
@@ -635,7 +635,7 @@ def _unanswered(clone: Clone, verb: str, ended: GitResult) -> ContentopsError:
 
 
 def _is_known(clone: Clone, target: Target, tip: str, known: frozenset[RequestId]) -> bool:
-    """Return whether this checkout has all results of a commit: it is a part of HEAD, or has no new request."""
+    """Return whether this checkout has all results of a commit: HEAD contains it, or it has no new request."""
     if _is_part(clone, tip, "HEAD"):
         return True
     try:

@@ -1,4 +1,4 @@
-"""The files that are results: the paths of a lock's records, with a text that an apply wrote or the server accepted.
+"""Finds result files: outputs of the lock's records whose text was written by an apply or saved by the server.
 
 Any other text in such a file is a person's, and theirs to commit.
 """
@@ -73,7 +73,7 @@ class RecordedOutputs(Struct, frozen=True, kw_only=True):
 
 
 def recorded_outputs(now: Lock, before: Lock, jobs: Iterable[Job] = ()) -> RecordedOutputs:
-    """Return the outputs that may be committed if the lock is `now` and was `before`; `jobs`: those that are known.
+    """Return the outputs that may be committed, given the current lock `now` and the lock `before`.
 
     Hidden paths are left out, as anyone may edit a lock.
     """
@@ -93,17 +93,17 @@ def recorded_outputs(now: Lock, before: Lock, jobs: Iterable[Job] = ()) -> Recor
 
 
 def _is_plain(path: str) -> bool:
-    """Return whether no part of a path is hidden or empty."""
+    """Return whether a path has no hidden and no empty part."""
     return bool(path) and not any(part.startswith(".") or not part for part in path.split("/"))
 
 
 def nfc(path: str) -> str:
-    """Return a path in Unicode's normal form NFC, in which paths are compared here."""
+    """Return a path in Unicode form NFC, for comparisons."""
     return unicodedata.normalize("NFC", path)
 
 
 def digest_of_body(data: bytes) -> Digest:
-    """Return the digest of the body of an output's bytes; empty if they are no text."""
+    """Return the digest of the body in an output; empty if the bytes are no text."""
     try:
         document = split(data.decode())
     except UnicodeDecodeError:
@@ -112,13 +112,13 @@ def digest_of_body(data: bytes) -> Digest:
 
 
 def words_of(data: bytes) -> Digest:
-    """Return the digest of title and body of an output's bytes; empty if they cannot be read."""
+    """Return the digest of title and body in an output; empty if it cannot be read."""
     body = NOTHING if is_lfs_pointer(data.decode("utf-8", "replace")) else digest_of_body(data)
     return text_digest(split(data.decode()).title, body) if body else NOTHING
 
 
 def words_in(root: str, names: Iterable[str], extra: Mapping[str, str] = LOOK) -> dict[str, Digest]:
-    """Return the words of files in git's store, see `words_of`, by the names that `each_blob` takes.
+    """Return the text digests (see `words_of`) of files in git, by the names that `each_blob` takes.
 
     Missing ones are left out. Raises GitFailed.
     """
@@ -143,7 +143,7 @@ _STATE = "contentops*.jobs contentops*.lock .gitattributes"
 
 
 def lock_at(root: str, commit: str, environment: str, extra: Mapping[str, str] = LOOK) -> Lock:
-    """Return the lock at a commit, below the folder of the project; an empty one if there is none.
+    """Return the lock of a project at a commit; an empty one if there was none.
 
     `extra` is added to git's environment; by default git only reads. Raises StateError, GitFailed.
     """
@@ -151,20 +151,20 @@ def lock_at(root: str, commit: str, environment: str, extra: Mapping[str, str] =
 
 
 def jobs_at(root: str, commit: str, environment: str, extra: Mapping[str, str] = LOOK) -> tuple[Job, ...]:
-    """Return the lines of the jobs of an environment at a commit, as `lock_at` the lock."""
+    """Return the job lines of an environment at a commit; empty if there were none."""
     found = _state_file(root, commit, jobs_name(environment), job_files.read, extra)
     return tuple(found.lines.values()) if found else ()
 
 
 def approvals_at(root: str, commit: str, extra: Mapping[str, str] = LOOK) -> Approvals:
-    """Return the approvals at a commit, as `lock_at` the lock."""
+    """Return the approvals at a commit; empty if there were none."""
     return _state_file(root, commit, approvals.FILE, lambda data, _: approvals.parse(data), extra) or NO_APPROVALS
 
 
 def _state_file(
     root: str, commit: str, name: str, read: Callable[[bytes, str], T], extra: Mapping[str, str]
 ) -> T | None:
-    """Return the content of a state file at a commit; None if the commit has no such file."""
+    """Return a state file's content at a commit; None if it did not exist there."""
     data = file_at(root, commit, name, extra) if commit else None
     try:
         return None if data is None else read(data, name)
@@ -178,7 +178,7 @@ def _state_file(
 
 
 def state_of(lock: Lock, jobs: Iterable[Job] = ()) -> State:
-    """Return the state of a lock and of jobs without looking at files."""
+    """Return the state that a lock and jobs give, without reading files."""
     folded = fold_jobs(jobs)
     return State(lineage=lock.lineage, records=fold(lock), open_jobs=open_jobs(folded), jobs=folded)
 
@@ -189,7 +189,7 @@ def state_at(root: str, commit: str, environment: str, extra: Mapping[str, str] 
 
 
 def requests_of(state: State) -> frozenset[RequestId]:
-    """Return the requests that were ordered, as a state knows them."""
+    """Return the ids of all requests that a state knows as submitted."""
     return frozenset(
         {*(record.request_id for record in state.records.values()), *(job.request_id for job in state.jobs)} - {""}
     )
@@ -200,7 +200,7 @@ _SHORT = 10
 
 
 def resolve(root: str, ref: str) -> str:
-    """Return the commit that `ref` names; for `REF...`, its fork point from the current branch, as in `git diff`.
+    """Return the commit of `ref`; `REF...` means its fork point from the current branch, as in `git diff`.
 
     Raises UsageError for an unknown ref and outside a repository, GitFailed.
     """
@@ -223,7 +223,7 @@ def resolve(root: str, ref: str) -> str:
 
 
 def narrowed(project: Project, desired: Desired, choice: Choice) -> Choice:
-    """Return `choice` with only the items that differ from the lock at `choice.changed_from`.
+    """Return `choice` limited to items that differ from the lock at `choice.changed_from`.
 
     Raises UsageError for an unknown ref or outside a repository, GitFailed, StateError for a lock that cannot be read.
     """
@@ -242,7 +242,7 @@ def narrowed(project: Project, desired: Desired, choice: Choice) -> Choice:
 
 
 def _differs(spec: Spec | None, record: Record | None, preset: str) -> bool:
-    """Return whether an item was added or removed, or its request, path or front matter changed."""
+    """Return whether an item was added, removed, or changed in request, path or front matter."""
     if spec is None or record is None or (spec.digest, spec.output) != (record.digest, record.output):
         return True
     front = with_addresses(preset, apply_preset(preset, spec.metadata), record.addresses)
@@ -263,7 +263,7 @@ _ADDED = ("+{", "++{", "+++{")
 
 
 def locks_in_history(project: Project, environment: str) -> list[str]:
-    """Return the lines of an environment's locks in all commits that this clone knows, the oldest first.
+    """Return the lines of an environment's locks in all commits of this clone, the oldest first.
 
     None outside a repository. Raises StateError for a shallow clone, which lacks earlier ones, and GitFailed.
     """
@@ -289,7 +289,7 @@ _FOLDERS: Final = (".github", ".gitlab", ".forgejo", ".gitea", "", "docs")
 
 
 def code_owners(root: str) -> Callable[[str], tuple[str, ...]]:
-    """Return what gives the owners of a path below `root` by the `CODEOWNERS` of its repository."""
+    """Return a function that gives the owners of a path below `root`, from the repository's `CODEOWNERS`."""
     folder = Path(root).resolve()
     top = next((each for each in (folder, *folder.parents) if (each / ".git").exists()), folder)
     file = next(filter(Path.is_file, (top / each / "CODEOWNERS" for each in _FOLDERS)), None)
@@ -298,7 +298,7 @@ def code_owners(root: str) -> Callable[[str], tuple[str, ...]]:
 
 
 def proposed_line(top: Path, path: str) -> tuple[str, tuple[str, ...]]:
-    """Return the file in which GitHub looks for owners, and lines for it that someone has to complete.
+    """Return GitHub's file for owners, and lines to add to it, which a person has to complete.
 
     No lines if it has one for `path` (in the repository at `top`), also one that is commented out.
     """
@@ -312,13 +312,13 @@ def proposed_line(top: Path, path: str) -> tuple[str, tuple[str, ...]]:
 
 
 def owners_of(text: str, path: str) -> tuple[str, ...]:
-    """Return the owners of a path in the repository by the text of a `CODEOWNERS`: the last line that fits counts."""
+    """Return the owners of a path by a `CODEOWNERS` text, in which the last matching line counts."""
     lines = (line.partition("#")[0].split() for line in reversed(text.splitlines()))
     return next((tuple(words[1:]) for words in lines if words and _matches(words[0], path)), ())
 
 
 def _matches(pattern: str, path: str) -> bool:
-    """Return whether a pattern names a path or its folder; one without an inner `/` does so at any depth."""
+    """Return whether a pattern matches a path or its folder; without an inner `/` it matches at any depth."""
     inner = pattern.rstrip("/")
     test = glob_matcher(inner.removeprefix("/") if "/" in inner else f"**/{inner}")
     parts = path.split("/")

@@ -1,4 +1,4 @@
-"""Reads the environment of a CI run: the event that started it, its page, and its token.
+"""Reads what a CI run provides: its event, its page and its token.
 
 The event comes from GitHub, so it says which pull request a plan belongs to. The plan does not: the code of the pull
 request may have made it.
@@ -31,7 +31,7 @@ def in_ci(environ: Mapping[str, str]) -> bool:
 
 
 def branch_of_run(environ: Mapping[str, str]) -> str:
-    """Return the branch that this CI run is for; empty for a tag, a pull request, and if not known."""
+    """Return the branch of this CI run; empty for tags, pull requests, and if it is unknown."""
     ref = environ.get("GITHUB_REF") or environ.get("BUILD_SOURCEBRANCH") or ""
     if ref:
         return ref.removeprefix(_HEADS) if ref.startswith(_HEADS) else ""
@@ -46,7 +46,7 @@ def for_pull_request(environ: Mapping[str, str]) -> bool:
 
 
 class PlanOrigin(Struct, frozen=True, kw_only=True):
-    """The pull request of a plan, and the run that made it. Values that are not known are empty or 0."""
+    """The pull request that a plan is for, and the run that made it. Values that are not known are empty or 0."""
 
     number: int
     commit: str = ""
@@ -57,7 +57,7 @@ class PlanOrigin(Struct, frozen=True, kw_only=True):
 
 
 def read_event(environ: Mapping[str, str]) -> Mapping[str, Any]:
-    """Return the event's document; empty outside a workflow. Raises UsageError if it cannot be read."""
+    """Return the event of the workflow as JSON; empty outside a workflow. Raises UsageError if it cannot be read."""
     # Start-up: most commands run where there is no runner.
     from pathlib import Path
 
@@ -73,7 +73,7 @@ def read_event(environ: Mapping[str, str]) -> Mapping[str, Any]:
 
 
 def origin_of(environ: Mapping[str, str], number: int = 0) -> PlanOrigin:
-    """Return the pull request `number`, or (0) that of the event, and this run.
+    """Return this run with the pull request `number`; 0 means that of the event.
 
     Raises UsageError for an event that has none, or cannot be read.
     """
@@ -89,7 +89,7 @@ def origin_of(environ: Mapping[str, str], number: int = 0) -> PlanOrigin:
 
 
 def queued(event: Mapping[str, Any]) -> int:
-    """Return the number of the pull request that a merge queue is about to merge. Raises UsageError if it has none.
+    """Return the number of the pull request that a merge queue is going to merge. Raises UsageError if it has none.
 
     The branch of a group is named after its last pull request; each of the others has its own group.
     """
@@ -100,13 +100,13 @@ def queued(event: Mapping[str, Any]) -> int:
 
 
 def pushed(event: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return the branch that was pushed to and its new commit; None for another event."""
+    """Return the branch of a push event and its new commit; None for other events."""
     branch, commit = as_text(event.get("ref")).removeprefix(_HEADS), as_text(event.get("after"))
     return (branch, commit) if branch and re.fullmatch(_COMMIT, commit) else None
 
 
 def commit_before(event: Mapping[str, Any]) -> str:
-    """Return the commit that the branch had before the push; empty if it is not known."""
+    """Return the branch's commit before the push; empty if unknown."""
     stated = as_text(event.get("before"))
     return stated if re.fullmatch(_COMMIT, stated) and stated.strip("0") else ""
 
@@ -116,27 +116,27 @@ def _no_pull_request(message: str) -> UsageError:
 
 
 def as_map(value: Any) -> Mapping[str, Any]:
-    """Return `value` if it is a map, else an empty one."""
+    """Return `value` if it is a map, otherwise an empty map."""
     return value if isinstance(value, dict) else {}
 
 
 def as_text(value: Any) -> str:
-    """Return `value` if it is a text, else an empty one."""
+    """Return `value` if it is a text, otherwise an empty text."""
     return value if isinstance(value, str) else ""
 
 
 def as_number(value: Any) -> int:
-    """Return `value` if it is an integer above 0, else 0."""
+    """Return `value` if it is a positive integer, otherwise 0."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def has_base(environ: Mapping[str, str]) -> bool:
-    """Return whether the job is about a pull request, on GitHub or GitLab, which has a base to compare with."""
+    """Return whether this job is for a pull request (GitHub or GitLab), which has a base to compare with."""
     return bool(environ.get("GITHUB_BASE_REF") or environ.get("CI_MERGE_REQUEST_DIFF_BASE_SHA"))
 
 
 def run_page(environ: Mapping[str, str]) -> str:
-    """Return the page of the CI run; empty elsewhere."""
+    """Return the page of the CI run; empty outside of CI."""
     server, repository = environ.get("GITHUB_SERVER_URL", ""), environ.get("GITHUB_REPOSITORY", "")
     run = environ.get("GITHUB_RUN_ID", "")
     return f"{server}/{repository}/actions/runs/{run}" if server and repository and run else ""
@@ -158,7 +158,7 @@ def token_of(environ: Mapping[str, str]) -> str:
 
 
 def is_safe(address: str) -> bool:
-    """Return whether a token may be sent to an address: it is encrypted, or on this machine."""
+    """Return whether a token may be sent to an address: the connection is encrypted or local."""
     try:
         from urllib.parse import urlsplit  # start-up: most commands run where there is no runner
 
@@ -169,7 +169,7 @@ def is_safe(address: str) -> bool:
 
 
 def git_credentials(address: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return environment variables that give git the token for one server, and put it into no argument or file."""
+    """Return variables that give git the token of one server without writing it to arguments or files."""
     token = token_of(environ)
     server = environ.get("GITHUB_SERVER_URL", "").rstrip("/")
     if not token or not server or not address.startswith(f"{server}/") or not is_safe(server):

@@ -1,4 +1,4 @@
-"""Takes a Markdown text apart into blocks of words, for reading and comparing. Nothing of a text is left out.
+"""Splits a Markdown text into blocks of words, for reading and comparing. Nothing of a text is left out.
 
 What a site does not show as words (HTML, the language of a code block, addresses and titles of links) is there too.
 """
@@ -40,14 +40,14 @@ class Style(NamedTuple):
 
 
 class Word(NamedTuple):
-    """A word, one other character, or white space, with its styles from the outside in."""
+    """A word, another character or white space, with its styles (the outermost first)."""
 
     text: str
     styles: tuple[Style, ...] = ()
 
     @property
     def counts(self) -> bool:
-        """Return whether a reader counts it as a word."""
+        """Return whether this counts as a word for a reader."""
         return any(map(str.isalnum, self.text))
 
 
@@ -83,7 +83,7 @@ class TextBlock(Struct, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str:
-        """Return the words of the block, without marks and without the info string of a fence."""
+        """Return the words of the block without Markdown marks and without the info string of a fence."""
         return "".join(word.text for word in self.words if INFO not in word.styles)
 
 
@@ -94,7 +94,7 @@ INFO: Final = Style("info")
 
 
 def parse_blocks(body: str) -> tuple[TextBlock, ...]:
-    """Return the blocks of a cleaned body in order; one that nests too deeply is read as plain lines."""
+    """Return the blocks of a cleaned body in order; deeply nested blocks are read as plain lines."""
     cut = len(body) if len(body) <= PARSED else body.rfind("\n", 0, PARSED) + 1 or PARSED
     cut = 0 if nests_too_deep(body[:cut]) else cut
     blocks = [*_BlockReader(body[:cut]).read(markdown_parser().parse(body[:cut]))]
@@ -108,7 +108,7 @@ def parse_blocks(body: str) -> tuple[TextBlock, ...]:
 
 
 def split_words(text: str) -> list[str]:
-    """Return words, runs of white space, and other characters as a reader sees them; joined they are the text."""
+    """Return words, white space and other characters as a reader sees them; joined, they give the text."""
     words: list[str] = _words().findall(text)
     return words
 
@@ -136,7 +136,7 @@ _CONTAINERS: Final = {
 
 
 class _BlockReader:
-    """Builds blocks from the parser's tokens; each block has an opening and a closing one."""
+    """Builds blocks from the tokens of the Markdown parser."""
 
     def __init__(self, body: str) -> None:
         self._source = body.split("\n")
@@ -168,7 +168,7 @@ class _BlockReader:
                 yield self._block("rule", (), token)
 
     def _further_cells(self) -> Iterator[Word]:
-        """Yield the cells of a row that its table has no columns for: the parser drops them."""
+        """Yield the cells of a row beyond the columns of its table, which the parser drops."""
         from markdown_it.rules_block.table import escapedSplit  # start-up: most commands take no text apart
 
         row = self._source[self._lines[0]].strip("\t >") if self._lines else ""
@@ -228,7 +228,7 @@ def _title(token: Token) -> str:
 
 
 class NewSection(Struct, frozen=True):
-    """A section that a server wrote again: its heading and the text under it."""
+    """A section that a server generated again: its heading and the text under it."""
 
     heading: str
     words: str
@@ -237,7 +237,7 @@ class NewSection(Struct, frozen=True):
 
 
 class Unusable(Struct, frozen=True):
-    """Says why an answer gives no usable section: the answer lacks it, or it does not fit the text."""
+    """Says why an answer has no usable section: it is missing, or it does not fit the text."""
 
     why: Literal["absent", "empty", "beside", "others", "gone", "open"]
     """The answer has no such heading; no text under it; words beside the section alone; another text in other sections.
@@ -247,7 +247,7 @@ class Unusable(Struct, frozen=True):
 
 
 def new_section(answer: str, heading: str, texts: Iterable[str]) -> NewSection | Unusable:
-    """Return the section `heading` of a server's answer: a whole text, or that section alone.
+    """Return the section `heading` from a server's answer, which may be a whole text or only that section.
 
     `texts`: those that the server may have written it into. The rest of the answer has to be as in one of them. A
     section alone without deeper ones keeps those of the text.
@@ -269,7 +269,7 @@ def new_section(answer: str, heading: str, texts: Iterable[str]) -> NewSection |
 
 
 def take_section(text: str, answer: str, heading: str, texts: Iterable[str]) -> tuple[str, NewSection] | Unusable:
-    """Replace a section of `text` with the one in a server's answer; return the text and the new section.
+    """Replace a section of `text` by that of a server's answer; return the text and the new section.
 
     `texts`: see `new_section`.
     """
@@ -283,7 +283,7 @@ def take_section(text: str, answer: str, heading: str, texts: Iterable[str]) -> 
 
 
 def put_section(text: str, new: NewSection) -> str | None:
-    """Return `text` with the section replaced; None if it has not exactly one such section, or others would change."""
+    """Return `text` with one section replaced; None if it is missing, not unique, or others would change."""
     span = _only(text, new.heading)
     if span is None:
         return None
@@ -299,7 +299,7 @@ def put_section(text: str, new: NewSection) -> str | None:
 
 
 def is_touched(base: str, edited: str, heading: str) -> bool:
-    """Return whether a person wrote in a section of `edited`, which was `base`, or in a deeper one under it."""
+    """Return whether a person changed a section between `base` and `edited`, or a deeper one under it."""
     was, now = _only(base, heading), _only(edited, heading)
     if was is None or now is None:
         return True
@@ -323,7 +323,7 @@ def _section(answer: str, span: Span, *, with_deeper: bool) -> NewSection | Unus
 
 
 def _around(text: str, span: Span) -> tuple[list[str], list[str]]:
-    """Return the sections before and after one, without the blank lines around them, which say nothing."""
+    """Return the sections before and after a section, without blank lines."""
     return _words_of(text[: span.start]), _words_of(text[span.end :])
 
 
@@ -332,7 +332,7 @@ def _words_of(text: str) -> list[str]:
 
 
 def _unlike(before: str, was: Span, answer: str, now: Span) -> Unusable:
-    """Return the sections that differ between two texts, without the given one."""
+    """Return which other sections differ between two texts."""
     ours, theirs = (_texts(text[: span.start] + text[span.end :]) for text, span in ((before, was), (answer, now)))
     headed = {key for key in ours if key.level}
     if headed and not headed & theirs.keys():
@@ -356,7 +356,7 @@ _STATED = {"hugo": "url", "jekyll": "permalink"}
 
 
 def address_of(preset: str, output: str, front: Mapping[str, Any]) -> str | None:
-    """Return the address of a page below the root of its site; None if `preset` does not say.
+    """Return the address of a page on its site; None if `preset` does not define addresses.
 
     `front` is the front matter in the words of the preset. Jekyll derives addresses by a pattern of its settings, so
     only one that front matter states is known.

@@ -1,4 +1,4 @@
-"""The checks of a text before it is written and saved: all of `Checks` but commands.
+"""Checks a text before it is written and saved, with everything in `Checks` except commands.
 
 Texts are hostile: nothing here raises, and the time of each check grows with the length of the text alone. Regular
 expressions and schemas that a person wrote are given up after some time or number of steps, and that is a finding.
@@ -40,7 +40,7 @@ MAX_PATTERN: Final = 1_000
 
 @functools.lru_cache(maxsize=1_000)
 def compiled(pattern: str) -> regex.Pattern[str] | str:
-    """Return a regular expression whose search takes a `timeout`; or, as a text, why there is none."""
+    """Return a regular expression that searches with a `timeout`; if it cannot be used, the reason as a text."""
     import regex  # start-up: few projects have patterns
 
     if len(pattern) > MAX_PATTERN:
@@ -52,7 +52,7 @@ def compiled(pattern: str) -> regex.Pattern[str] | str:
 
 
 def search(pattern: str, within: str, seconds: float) -> int | str:
-    """Return the offset of the first match; -1: none; or, as a text, why the search failed."""
+    """Return the offset of the first match, -1 without one; if the search failed, the reason as a text."""
     expression = compiled(pattern)
     if isinstance(expression, str):
         return expression
@@ -84,11 +84,11 @@ _CANNOT: Final = (re.error, RecursionError, ArithmeticError, LookupError, TypeEr
 
 
 class _TooManyStepsError(Exception):
-    """A schema has used up its steps."""
+    """Checking against a schema took too many steps."""
 
 
 class _Meter:
-    """Counts the steps that a schema may still use."""
+    """Counts the steps that checking against a schema may still take."""
 
     __slots__ = ("left",)
 
@@ -107,7 +107,7 @@ def short(words: str) -> str:
 
 
 def schema_errors(schema: str, instance: Mapping[str, Json]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield the errors of an instance by a JSON Schema, given as JSON: the path of its keys, and a message.
+    """Yield the errors of an instance against a JSON Schema: the path of the keys, and a message.
 
     Raises nothing: a schema that cannot be applied, or takes too many steps, is the last message, with no path.
     """
@@ -168,13 +168,13 @@ def _kind(schema: Json) -> Any:
 
 @functools.lru_cache(maxsize=64)
 def _validator(text: str) -> tuple[Any, _Meter]:
-    """Return the validator of a schema, made once, and the meter it runs by."""
+    """Return the validator of a schema, cached, and the meter that limits it."""
     schema, meter = json.loads(text), _Meter()
     return _limited(_kind(schema), schema, meter), meter
 
 
 def _limited(kind: Any, schema: Json, meter: _Meter, *, formats: Any = None) -> Any:
-    """Return a validator of a draft that fetches nothing and counts what it does."""
+    """Return a validator that fetches nothing and counts its steps."""
     import jsonschema
     import referencing
 
@@ -196,7 +196,7 @@ def _limited(kind: Any, schema: Json, meter: _Meter, *, formats: Any = None) -> 
 
 
 def _counted(name: str, look: Keyword, meter: _Meter, weight: int) -> Keyword:
-    """Return a keyword that spends steps for its value, the instance and its messages."""
+    """Return a schema keyword that counts steps for its value, the instance and its messages."""
 
     def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
         steps = 1 + sum(len(part) for part in (value, instance) if isinstance(part, dict | list))
@@ -213,7 +213,7 @@ def _counted(name: str, look: Keyword, meter: _Meter, weight: int) -> Keyword:
 
 
 def _pattern(meter: _Meter, _validator: Any, wanted: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
-    """Yield what `pattern` finds, within the time of one search: nothing can stop Python's `re`."""
+    """Yield what the keyword `pattern` finds within a time limit, which Python's `re` does not have."""
     import jsonschema
 
     if not isinstance(instance, str):
@@ -240,7 +240,7 @@ Exists = Callable[[str], bool]
 
 
 class CheckedText(Struct, frozen=True, kw_only=True):
-    """A text of a file, or one to be written: clean title and body, front matter without `title` and `contentops`."""
+    """A text to check: clean title and body, and front matter without `title` and `contentops`."""
 
     title: str
     body: str
@@ -265,7 +265,7 @@ def checked_text(text: str, output: str) -> CheckedText:
 
 
 def check_text(checks: Checks, text: CheckedText, exists: Exists) -> tuple[Finding, ...]:
-    """Return everything that the checks find, in the order of the keys and then of the lines; never raises.
+    """Return all findings of the checks, ordered by check and then by line; never raises.
 
     Commands are not run here.
     """
@@ -281,7 +281,7 @@ def check_text(checks: Checks, text: CheckedText, exists: Exists) -> tuple[Findi
 
 
 def refused_words(checks: Checks, title: str, body: str) -> tuple[re.Pattern[str], ...]:
-    """Return patterns that match the refused words of a text: those of `excludes`, `leftovers` and `grounded`."""
+    """Return patterns for the words that `excludes`, `leftovers` and `grounded` refuse in a text."""
     excluded = checks.excludes.values if checks.excludes is not None else ()
     found = claims_without_source(checks.grounded, title, body) if checks.grounded is not None else []
     return (
@@ -292,7 +292,7 @@ def refused_words(checks: Checks, title: str, body: str) -> tuple[re.Pattern[str
 
 
 def blocks(findings: Iterable[Finding]) -> bool:
-    """Return whether a text with these findings is neither written nor saved."""
+    """Return whether these findings block the text from being written and saved."""
     return any(finding.level is Level.BLOCK for finding in findings)
 
 
@@ -303,7 +303,7 @@ Look = Callable[[Any, CheckedText, Exists], "Iterator[Hit]"]
 
 
 def _first(check: str, level: Level, hits: Iterable[Hit]) -> Iterator[Finding]:
-    """Yield the first hits as findings, and how many more there are."""
+    """Yield the first hits as findings, and a finding with the number of the others."""
     rest = iter(hits)
     for message, line, hint in itertools.islice(rest, _SHOWN):
         yield Finding(check=check, level=level, message=message, line=line, hint=hint)
@@ -312,7 +312,7 @@ def _first(check: str, level: Level, hits: Iterable[Hit]) -> Iterator[Finding]:
 
 
 def _line(text: CheckedText, offset: int) -> int:
-    """Return the line of the file that an offset in the body is on."""
+    """Return the line of the file that has an offset of the body."""
     return text.first_line + text.body.count("\n", 0, offset)
 
 
@@ -335,12 +335,12 @@ _TAG: Final = re.compile(r"</?[A-Za-z][^<>]*>|<!--|-->")
 
 
 def count_words(body: str) -> int:
-    """Return the number of words of a body, see `words_of`."""
+    """Return the number of words in a body (see `words_of`)."""
     return len(words_of(body))
 
 
 def words_of(body: str) -> list[str]:
-    """Return the words of a body: runs with a letter or digit in them, and each character of scripts without spaces.
+    """Return the words of a body: runs with letters or digits; in scripts without spaces each character.
 
     Addresses of links and HTML tags are no words; headings and code are.
     """
@@ -362,7 +362,7 @@ def _words(limits: WordLimits, text: CheckedText) -> Iterator[Hit]:
 
 @functools.lru_cache(maxsize=256)
 def _spaced(value: str) -> re.Pattern[str]:
-    """Finds a text with any white space between its words."""
+    """Finds a phrase with any white space between its words."""
     return re.compile(r"\s++".join(map(re.escape, value.split())))
 
 
@@ -388,7 +388,7 @@ _SIMPLER: Final = "nested repetitions are slow: write the pattern without them"
 
 
 def _patterns(values: Sequence[str], text: CheckedText, *, wanted: bool) -> Iterator[Hit]:
-    """Yield the patterns that are `wanted` and match nothing, or are not and match something."""
+    """Yield the patterns that are `wanted` but missing, or unwanted but found."""
     for value in values:
         offset = search(value, text.body, min(PATIENCE, LONGEST / len(values)))
         if isinstance(offset, str):
@@ -486,7 +486,7 @@ def _front_matter(schema: FrontMatterSchema, text: CheckedText) -> Iterator[Hit]
 
 
 def _until_known(schema: str, open_: frozenset[str]) -> str:
-    """Return the schema without the requirement of keys whose values are not known yet."""
+    """Return the schema without the required keys whose values are not known yet."""
     if not open_:
         return schema
     document = json.loads(schema)
@@ -512,7 +512,7 @@ def _grounded(check: Grounded, text: CheckedText) -> Iterator[Hit]:
 
 
 def _each(look: Callable[[Sequence[str], CheckedText], Iterator[Hit]]) -> Look:
-    """Return a check for the entries that a person listed."""
+    """Return a check that uses the entries that a person listed."""
     return lambda listed, text, _: look(listed.values, text)
 
 

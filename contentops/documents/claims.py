@@ -1,4 +1,4 @@
-"""The prose of a Markdown text, and the addresses in it.
+"""Finds the claims of a Markdown text: the numbers and addresses in its prose.
 
 All of it takes time that grows with the length of the text alone.
 
@@ -41,7 +41,7 @@ class Figure(NamedTuple):
 
 
 class Known:
-    """Holds all numbers of some figures, and tells whether a number is among them."""
+    """The numbers in some figures, to look up others in them."""
 
     def __init__(self, figures: Iterable[Figure]) -> None:
         self._numbers: set[str] = set()
@@ -49,7 +49,7 @@ class Known:
             self._numbers.update(each.values, each.parts if each.is_dated or not each.values else ())
 
     def has(self, figure: Figure) -> bool:
-        """Return whether a figure says nothing that these do not say."""
+        """Return whether the known numbers include those of a figure."""
         if not self._numbers.isdisjoint(figure.values):
             return True
         known = [part in self._numbers for part in figure.parts]
@@ -61,7 +61,7 @@ _SEEN: Final = re.compile(r"\S")
 
 
 def blank(match: re.Match[str]) -> str:
-    """Return as many spaces as a match is long, with its line ends."""
+    """Return spaces of the length of a match; its line ends stay."""
     return _SEEN.sub(" ", match[0])
 
 
@@ -70,7 +70,7 @@ _UNSEEN: Final = re.compile("[\u00ad\u061c\u200b-\u200f\u2060\u2066-\u2069\ufeff
 
 
 def plain_digits(text: str) -> str:
-    """Return a text with the digits of all scripts as 0 to 9, and without characters that cannot be seen."""
+    """Return a text with the digits of all scripts as 0 to 9, and without invisible characters."""
     if text.isascii():
         return text
     return _OTHER_DIGIT.sub(lambda match: str(unicodedata.decimal(match[0])), _UNSEEN.sub("", text))
@@ -110,7 +110,7 @@ _HALF: Final = 12
 
 
 def figures(text: str) -> list[Figure]:
-    """Return the figures of a text of `plain_digits`, in no order."""
+    """Return the figures of a text from `plain_digits`, in any order."""
     found: list[Figure] = []
     for pattern, make in ((_DATE, _date), (_TIME, _time), (_PHONE, _phone), (_RUN, _number)):
 
@@ -144,7 +144,7 @@ def _phone(match: re.Match[str]) -> Figure:
 
 
 def _number(match: re.Match[str]) -> Figure | None:
-    """Return the number of a match of `_RUN`; None if it is part of a word or name."""
+    """Return the number in a match of `_RUN`; None if it is part of a word or name."""
     text, start, words = match.string, match.start(), match[0]
     before = text[max(start - _LOOK, 0) : start]
     if words[0].isdigit() and before[-1:].isalpha() and _is_cased(before[-1]) and not _CODE_BEFORE.search(before):
@@ -181,7 +181,7 @@ def _is_cased(char: str) -> bool:
 
 
 def _meanings(run: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the values that digits with marks between them can mean, and the numbers if they are several."""
+    """Return the values that digits with separators can mean, and the parts if they can be several numbers."""
     groups = _DIGITS.findall(run)
     marks = {mark for mark in re.split(r"\d+", run) if mark}
     parts = tuple(map(canonical, groups))
@@ -202,7 +202,7 @@ def _meanings(run: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def canonical(whole: str, fraction: str = "") -> str:
-    """Return a number without zeros that mean nothing: `12.5` for 012 and 50."""
+    """Return a number without needless zeros: 012 and 50 give `12.5`."""
     fraction = fraction.rstrip("0")
     whole = whole.lstrip("0") or "0"
     return f"{whole}.{fraction}" if fraction else whole
@@ -232,7 +232,7 @@ class Segment(NamedTuple):
 
 
 def segments(body: str) -> Iterator[Segment]:
-    """Yield the passages of a body in order, without blocks of code."""
+    """Yield the headings and paragraphs of a body in order, without code blocks."""
     heading = False
     for token in parse_blocks(body):
         if token.type in {"inline", "html_block"}:
@@ -249,12 +249,12 @@ class Lines:
         self._ends = [match.start() for match in re.finditer("\n", text)]
 
     def of(self, offset: int) -> int:
-        """Return the line that an offset is on."""
+        """Return the line of an offset."""
         return bisect.bisect_left(self._ends, offset)
 
 
 class Prose(NamedTuple):
-    """Passages without code, addresses and tags, as one text, and the addresses in them."""
+    """Passages as one text without code, addresses and tags, and the addresses that they had."""
 
     text: str
     """As many lines as the passages have, with a line of `_BETWEEN` between two of them."""
@@ -276,7 +276,7 @@ _MARKS: Final = re.compile(r"[*~]+|(?<!\w)_+|_+(?!\w)|\d\ufe0f?\u20e3")
 
 
 def prose_of(segments: Iterable[Segment]) -> Prose:
-    """Return passages without code, addresses, tags and the escapes of Markdown and HTML.
+    """Return passages without code, addresses, tags, and escapes of Markdown and HTML.
 
     They are one text, as patterns are many and passages often short.
     """
@@ -297,7 +297,7 @@ def prose_of(segments: Iterable[Segment]) -> Prose:
 
 
 def _without_comments(passage: str) -> str:
-    """Return a passage with spaces instead of its HTML comments; one without an end is no comment."""
+    """Return a passage with spaces in place of HTML comments; an unclosed comment stays."""
     # Each search for an end finds one in this part, so that none is in vain.
     end = passage.rfind("-->") + len("-->")
     return _COMMENT.sub(blank, passage[:end]) + passage[end:]
@@ -308,7 +308,7 @@ _COUNT: Final = re.compile(r"\A\s*(?:\d{1,3}(?:\.\d{1,3})+(?=\s)|(?:[^\W\d_]+\s?
 
 
 def without_marks(text: str) -> str:
-    """Return a text without the marks of emphasis, which may stand inside of a number."""
+    """Return a text without marks of emphasis, which may split a number."""
     return _MARKS.sub("", text)
 
 
@@ -327,7 +327,7 @@ _MOST_PARTS: Final = 32
 
 
 def addresses(text: str) -> Iterator[Claim]:
-    """Yield the URLs and mail addresses in a text, each with its form for comparison."""
+    """Yield the URLs and mail addresses of a text, each with a form for comparison."""
     lines = Lines(text)
     for match in _ADDRESS.finditer(text) if "." in text or "/" in text else ():
         words = match[0].rstrip(".,;:!?*_~")
@@ -335,12 +335,12 @@ def addresses(text: str) -> Iterator[Claim]:
 
 
 def hosts(text: str) -> Iterator[str]:
-    """Return every word of a text that may be a host, with or without a path, in the form for comparison."""
+    """Return every word that may be a host, with or without a path, in the form for comparison."""
     return (_normal(match[0].rstrip(_AT_THE_END)) for match in _DOTTED.finditer(text))
 
 
 def without_addresses(text: str) -> str:
-    """Return a text with spaces instead of its addresses."""
+    """Return a text with spaces in place of its addresses."""
     return _ADDRESS.sub(blank, text) if "." in text or "/" in text else text
 
 
@@ -360,12 +360,12 @@ def _normal(url: str) -> str:
 
 
 def host_of(normal: str) -> str:
-    """Return the host of an address in the form for comparison."""
+    """Return the host of an address that has the form for comparison."""
     return re.split("[/?]", normal.rpartition("@")[2], maxsplit=1)[0]
 
 
 def parents(normal: str) -> Iterator[str]:
-    """Yield an address and those above it."""
+    """Yield an address, then the addresses above it."""
     yield normal
     for match in list(re.finditer("[/?]", normal))[:_MOST_PARTS]:
         yield normal[: match.start()]
@@ -375,7 +375,7 @@ def parents(normal: str) -> Iterator[str]:
 
 
 class Unsourced(NamedTuple):
-    """A number or address that a text states without a source in its brief, at its first location."""
+    """A number or address in a text that its brief lacks, with its first location."""
 
     line: int
     """The line of the body (from 1), or 0 for the title."""
@@ -385,7 +385,7 @@ class Unsourced(NamedTuple):
 
 
 def claims_without_source(check: Grounded, title: str, body: str) -> list[Unsourced]:
-    """Return the numbers and addresses of a text that its brief lacks, by line, each once. Never raises."""
+    """Return the numbers and addresses that the brief of a text lacks, by line, each once. Never raises."""
     brief = _Brief(check)
     prose = prose_of([Segment(-1, title, is_heading=True), *segments(body)])
     claims: list[Claim] = []
@@ -413,7 +413,7 @@ class _Brief:
         self.known = Known(figures(without_addresses(brief).replace("_", " ")))
 
     def has_address(self, claim: Claim) -> bool:
-        """Return whether an address is known, or below an allowed one."""
+        """Return whether the brief has an address, or `allow` has it or one above it."""
         return claim.normal in self._addresses or not self._above.isdisjoint(parents(claim.normal))
 
 

@@ -1,4 +1,4 @@
-"""Cleans titles and bodies once, on arrival, and compares them by digest; finds the markers of a merge.
+"""Cleans titles and bodies when they arrive, makes their digests, and finds merge conflict markers.
 
 Text from a model or a server is untrusted. What no Markdown needs and what can deceive a terminal, a reviewer or a
 parser is dropped here: control characters but tab and line feed, the marks that override or isolate the writing
@@ -29,7 +29,7 @@ _BLANK: Final = " \t\n"
 
 
 def clean_title(text: str) -> str:
-    """Return `text` as one line of at most 300 characters: white space collapsed, control characters dropped.
+    """Return `text` as one line of at most 300 characters, with single spaces and no control characters.
 
     No-break and ideographic spaces stay, but for those at either end. Cleaning a clean title changes nothing.
     """
@@ -46,7 +46,7 @@ def is_cut(title: str) -> bool:
 
 
 def hides_characters(text: str) -> bool:
-    """Return whether a file's text has characters that cleaning drops, or unseen ones that could say something.
+    """Return whether a text has characters that cleaning drops, or invisible ones that may carry a message.
 
     Not line ends, the mark of byte order at its start, and a whole mark of provenance.
     """
@@ -55,7 +55,7 @@ def hides_characters(text: str) -> bool:
 
 
 def clean_body(text: str) -> str:
-    """Return `text` with line feeds alone, no control characters, no blank lines around it and one final newline.
+    """Return `text` with LF line ends, one newline at its end, and no control characters or outer blank lines.
 
     A lone surrogate becomes U+FFFD. Text in which no one sees anything becomes the empty string.
     Cleaning a clean body changes nothing.
@@ -75,13 +75,13 @@ def clean_body(text: str) -> str:
 
 @functools.lru_cache(maxsize=16)
 def body_digest(body: str) -> Digest:
-    """Return the identity of a body: the digest of its cleaned text."""
+    """Return the digest of a cleaned body, which identifies it."""
     # Each step of an item needs the digest of its text; a small cache keeps memory bounded.
     return digest_text(clean_body(body))
 
 
 def title_digest(title: str) -> Digest:
-    """Return the identity of a title: the digest of its cleaned text with every run of white space as one space.
+    """Return the digest of a cleaned title, in which each run of white space counts as one space.
 
     A server may keep no other, and neither did records always.
     """
@@ -90,7 +90,7 @@ def title_digest(title: str) -> Digest:
 
 
 def prose(body: str) -> Iterator[tuple[int, str]]:
-    """Yield the lines that are no fenced code, each with its number (from 1)."""
+    """Yield the lines outside of fenced code, each with its number (from 1)."""
     fence = ""
     for number, line in enumerate(body.split("\n"), start=1):
         before, fence = fence, _fence_after(fence, line)
@@ -102,14 +102,14 @@ _FENCE_LINE: Final = re.compile(r" {0,3}(?P<sign>`{3,}(?=[^`]*$)|~{3,})(?P<rest>
 
 
 def known_bodies(state: State) -> Iterator[Digest]:
-    """Yield the bodies that are whole whatever lines they have: made by a job, or taken by the server."""
+    """Yield the digests of known bodies, which count as whole even if they contain conflict markers."""
     for record in state.records.values():
         yield from record.bodies
     yield from (job.body for job in state.open_jobs.values() if job.body)
 
 
 def conflict_line(text: str) -> int:
-    """Return the number of the line (1-based) where the first conflict of a Markdown file starts, or 0."""
+    """Return the line (from 1) of the first merge conflict in a Markdown file; 0: there is none."""
     if OPEN not in text or CLOSE not in text:
         return 0
     passed = start = 0
@@ -132,7 +132,7 @@ _LFS_POINTER: Final = re.compile(r"version https://git-lfs\.github\.com/spec/\S+
 
 
 def is_lfs_pointer(text: str) -> bool:
-    """Return whether a file is a pointer of Git LFS, whose content was not fetched."""
+    """Return whether a file is only a Git LFS pointer, because its content was not fetched."""
     return _LFS_POINTER.match(text) is not None
 
 
@@ -143,14 +143,14 @@ FRONT_END: Final = re.compile(r"^(?:---|\.\.\.)[ \t]*\r?$", re.MULTILINE)
 
 
 def _front_lines(text: str) -> int:
-    """Return the number of lines of the front matter, in which fences mean nothing."""
+    """Return the number of front matter lines; code fences in them do not count."""
     opened = FRONT.match(text)
     closed = opened and FRONT_END.search(text, opened.end())
     return text.count("\n", 0, closed.end()) + 1 if closed else 0
 
 
 def _fence_after(fence: str, line: str) -> str:
-    """Return the signs that opened the code block which goes on after a line; empty outside of one."""
+    """Return the fence of the code block that is open after a line; empty outside of code."""
     match = _FENCE_LINE.match(line)
     if match is None:
         return fence

@@ -1,4 +1,4 @@
-"""The only code that writes outputs: whole files, replaced at once, and only if they are what the plan saw.
+"""The only code that writes outputs: whole files, in one step, and only over the content that the plan saw.
 
 A kill at any point leaves the old file or the new one, whole; at worst a `.contentops-*.tmp` file is left, which
 `sweep` removes. If there was no file, the new one gets its name by a link, which fails if a person made one in
@@ -52,7 +52,7 @@ _LABEL: Final = re.compile(r"^[ \t]*> ?Draft outline, made offline\b", re.MULTIL
 
 
 def has_label(body: str) -> bool:
-    """Return whether a text has the line that each outline, and each section of one, begins with."""
+    """Return whether a text has the label line of a draft outline."""
     return "Draft outline" in body and _LABEL.search(body) is not None
 
 
@@ -67,7 +67,7 @@ stamp_of: Final[Callable[[os.stat_result], Stamp]] = operator.attrgetter(
 
 
 def observed(path: str, data: bytes, digest: Digest, whole: Container[Digest]) -> tuple[Observed, bool]:
-    """Return the file at `path` by its bytes, and whether that depends on the bytes alone.
+    """Return what the bytes of the file at `path` are, and whether that depends only on the bytes.
 
     Bodies in `whole` are no unresolved merge, whatever lines they have.
     """
@@ -116,7 +116,7 @@ _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errn
 
 
 class System(Struct, frozen=True, kw_only=True):
-    """The system calls that matter when a kill or a full disk comes; tests replace them."""
+    """The system calls that kills or full disks can interrupt; tests replace them."""
 
     write: Callable[..., int] = os.write
     sync: Callable[[int], None] = sync
@@ -127,7 +127,7 @@ class System(Struct, frozen=True, kw_only=True):
 
 
 class _File(Struct, frozen=True):
-    """A file as read."""
+    """A file with the content that was read."""
 
     data: bytes
     digest: Digest
@@ -152,7 +152,7 @@ class Outputs:
         handles: bool = HAS_HANDLES,
         system: System | None = None,
     ) -> None:
-        """`whole`: bodies that are known texts, even if they look like an unresolved merge (see `known_bodies`).
+        """Open a root; `whole` has the known bodies, which are no conflicts (see `known_bodies`).
 
         `copies`: makes and returns the folder for copies of what is replaced; only `set_aside` needs it.
         """
@@ -164,11 +164,11 @@ class Outputs:
 
     @functools.cached_property
     def _whole(self) -> set[Digest]:
-        """Return the known bodies; they are computed once, when the first file is read."""
+        """Return the known bodies, computed when the first file is read."""
         return set(self._given)
 
     def observe(self, path: str) -> Observed:
-        """Return the file at `path` now; never raises for a bad file.
+        """Return the current file at `path`; a bad file has a `problem` and raises nothing.
 
         `problem` says why a file cannot be used, with its path and what to do.
         """
@@ -176,7 +176,7 @@ class Outputs:
         return observation
 
     def observe_all(self, paths: Iterable[str]) -> Iterator[tuple[Observed, Stamp | None]]:
-        """Yield for each path the result of `observe`, and the stamp by which an unchanged file is recognised later.
+        """Yield the result of `observe` for each path, and a stamp that shows later whether the file changed.
 
         None if no file was read, or the result depends on `whole`.
         """
@@ -201,7 +201,7 @@ class Outputs:
             return self._load(entry, path) if entry else None
 
     def stamps(self, paths: Iterable[str]) -> Iterator[Stamp | None]:
-        """Yield a cheap mark of the file at each of the `paths` that were read before; None: there is none.
+        """Yield a stamp for each file that was read before; None: the file is gone.
 
         With an equal mark it is the same file, unless it changed within the clock's grain: trust only a mark that was
         seconds old when it was taken.
@@ -215,12 +215,12 @@ class Outputs:
                 yield stamp_of(status)
 
     def is_linked(self, folder: str) -> bool:
-        """Return whether a symbolic link leads to a folder, so that `stamp` is that of a file which is never read."""
+        """Return whether a symbolic link is on the way to a folder; files there are never read."""
         path = os.path.normpath(f"{self._tree.root}/{folder}")
         return os.path.realpath(path) != path
 
     def read(self, path: str) -> str:
-        """Return the text at `path` as it is on disk, line endings and byte order mark included."""
+        """Return the text at `path` exactly as on disk, with line endings and byte order mark."""
         try:
             return self.data(path).decode()
         except UnicodeDecodeError as error:
@@ -236,7 +236,7 @@ class Outputs:
         return file.data
 
     def write(self, path: str, text: str, *, expect: Digest) -> Digest:
-        """Put `text` at `path`, folders included, and return the digest of its bytes once it is safe on disk.
+        """Write `text` to `path`, create missing folders, and return its digest once it is durable.
 
         An existing file keeps its mode; one that its owner may not write is refused.
         """
@@ -262,7 +262,7 @@ class Outputs:
         return digest
 
     def set_aside(self, path: str, text: str) -> str:
-        """Keep a copy of the text of `path`, once for the same text; return its path, relative to the root.
+        """Keep one copy of the text of `path`, and return its path relative to the root.
 
         Raises what `copies` raises.
         """
@@ -278,7 +278,7 @@ class Outputs:
         return Path(os.path.relpath(folder.resolve(), root), *parts).as_posix()
 
     def keep_at(self, text: str, *parts: str) -> None:
-        """Write a text to a path, readable by its owner alone, over an earlier one."""
+        """Write a text to a path, readable only by its owner, and return the path; replaces an earlier text."""
         with explained("/".join(parts), "written"), contextlib.ExitStack() as stack:
             entry = self._made(stack, parts)
             two_names(self._system.replace, self._half_written(stack, entry, text.encode(), PRIVATE), entry)
@@ -326,7 +326,7 @@ class Outputs:
             self._tidy(parts[:-1])
 
     def sweep(self, folders: Iterable[str], *, before: float) -> int:
-        """Remove half-written files that a kill left in `folders` (`""` is the root); return how many.
+        """Remove half-written files that a kill left in `folders` (`""` is the root), and return their number.
 
         Only those last written before `before` (seconds since the epoch, such as the start of this run).
         """
@@ -340,7 +340,7 @@ class Outputs:
     def _found(
         self, stack: contextlib.ExitStack, path: str, parts: Sequence[str]
     ) -> tuple[DirEntry | None, _File | None]:
-        """Return the entry of a path, if its folder exists, and its file, if that exists."""
+        """Return the entry of a path and its file; None for each that does not exist."""
         entry = stack.enter_context(self._tree.entries())(parts)
         return entry, self._load(entry, path) if entry else None
 
@@ -366,7 +366,7 @@ class Outputs:
     def _half_written(
         self, stack: contextlib.ExitStack, entry: DirEntry, data: bytes, mode: int, existing: _File | None = None
     ) -> DirEntry:
-        """Return a temporary file with `data` beside `entry`; it is removed when `stack` ends."""
+        """Yield a temporary file with `data` next to `entry`; it is removed when `stack` closes."""
         temporary = DirEntry(entry.folder, temporary_name())
         handle = entry.folder.make_file(temporary.name, mode)
         stack.callback(temporary.discard)
@@ -379,7 +379,7 @@ class Outputs:
         return temporary
 
     def _appear(self, path: str, temporary: DirEntry, entry: DirEntry, digest: Digest) -> None:
-        """Give the finished file its name, unless something took that name in the meantime."""
+        """Give the finished file its name, unless another file has that name now."""
         try:
             self._new_name(temporary, entry)
         except FileExistsError:
@@ -388,7 +388,7 @@ class Outputs:
                 raise _changed(path, existing) from None
 
     def _carry(self, paths: tuple[str, str], old: DirEntry, new: DirEntry, file: _File, *, linked: bool) -> None:
-        """Give the file the name `new` and remove `old`; `linked` if a killed move has done half of that."""
+        """Rename a file from `old` to `new`; `linked`: a killed move has made the new name already."""
         source, target = paths
         if not linked:
             try:
@@ -405,7 +405,7 @@ class Outputs:
             old.unlink()
 
     def _new_name(self, old: DirEntry, new: DirEntry) -> bool:
-        """Give a file a name that must be free; return whether it keeps the old one too.
+        """Give a file a free name; return whether the old name still exists.
 
         Raises FileExistsError if the new name is taken.
         """
@@ -423,7 +423,7 @@ class Outputs:
         return False
 
     def _tidy(self, parts: Sequence[str]) -> None:
-        """Remove the folder at `parts` and those above it, as long as they are empty; the root stays."""
+        """Remove the folder at `parts` and its parents as long as they are empty, except the root."""
         with contextlib.suppress(OSError, OutputError):
             for depth in range(len(parts), 0, -1):
                 with self._tree.folder(parts[: depth - 1]) as folder:
@@ -473,7 +473,7 @@ NAME: Final = "observed"
 
 
 class _Row(Struct, array_like=True, frozen=True, gc=False):
-    """A file as it was seen, and its stamp."""
+    """A file with the stamp that it had when it was read."""
 
     stamp: tuple[int, ...]
     file: Observed
@@ -487,7 +487,7 @@ def observe_by_stamp(
     *,
     now: int,
 ) -> dict[str, Observed]:
-    """Observe the file at each path, reading only those whose stamp is new; remember the result for the next call.
+    """Observe files, but read only those with a new stamp; the next call uses the remembered results.
 
     `get` gives the text that was `put`, by name. `now` is nanoseconds since the epoch, on the clock that stamps files.
     """
@@ -514,7 +514,7 @@ def observe_by_stamp(
 
 
 def _encodable(row: _Row) -> dict[str, _Row]:
-    """Return a row by its path; none with half a character, which cannot be encoded."""
+    """Return a row by its path; empty if the row has text that UTF-8 cannot encode."""
     try:
         msgspec.json.encode(row)
     except UnicodeEncodeError:
@@ -523,7 +523,7 @@ def _encodable(row: _Row) -> dict[str, _Row]:
 
 
 def _rows(text: str | None) -> dict[str, _Row]:
-    """Return the rows of a remembered text by path; none if it is damaged or of another version."""
+    """Return the remembered rows by path; empty if the text is damaged or from another version."""
     version, digest, rows = [*(text or "").split(" ", 2), "", ""][:3]
     if version != VERSION or digest_text(rows) != digest:
         return {}

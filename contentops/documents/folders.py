@@ -1,4 +1,4 @@
-"""Opens folders below the root one by one, so that no symbolic link is followed; and explains errors of the system.
+"""Opens the folders below a root one by one, so that no symbolic link is followed, and explains system errors.
 
 Where the system can open relative to an open folder, every later call uses that folder itself, so that no one can put
 another one under its name. Elsewhere (Windows) each folder is checked before it is entered.
@@ -66,11 +66,11 @@ class Folder(Struct, frozen=True):
     fd: int | None
 
     def name(self, name: str) -> str:
-        """Return the name or path of the file `name` for a system call that also gets `fd`."""
+        """Return the name or path of a file, for a system call that also gets `fd`."""
         return name if self.fd is not None else os.path.join(self.path, name)  # noqa: PTH118 - a hot path
 
     def stat(self, name: str) -> os.stat_result | None:
-        """Return the status of `name`, without following a link; None if there is nothing."""
+        """Return the status of `name` without following links; None if it does not exist."""
         try:
             return os.stat(self.name(name), dir_fd=self.fd, follow_symlinks=False)
         except FileNotFoundError:
@@ -81,7 +81,7 @@ class Folder(Struct, frozen=True):
         return os.open(self.name(name), _READ, dir_fd=self.fd)
 
     def make_file(self, name: str, mode: int) -> int:
-        """Make the file `name`, which must not be there, and open it for writing."""
+        """Create the file `name`, which must not exist, and open it for writing."""
         return os.open(self.name(name), _MAKE, mode, dir_fd=self.fd)
 
     def unlink(self, name: str) -> None:
@@ -89,7 +89,7 @@ class Folder(Struct, frozen=True):
         os.unlink(self.name(name), dir_fd=self.fd)
 
     def remove_old(self, name: str, before: float) -> bool:
-        """Remove the regular file `name` if it was last written before that time; whether it was."""
+        """Remove the regular file `name` if it was last written before a time; return whether it was removed."""
         status = self.stat(name)
         if status is None or not stat.S_ISREG(status.st_mode) or status.st_mtime >= before:
             return False
@@ -105,7 +105,7 @@ class Folder(Struct, frozen=True):
         return os.listdir(self.path if self.fd is None else self.fd)  # noqa: PTH208 - takes a handle
 
     def sync(self) -> None:
-        """Make new, renamed and removed entries of this folder survive a power cut, if the system can."""
+        """Make changed entries of this folder survive a power cut, if the system can."""
         if self.fd is None:
             return
         try:
@@ -116,7 +116,7 @@ class Folder(Struct, frozen=True):
 
 
 class DirEntry(Struct, frozen=True):
-    """A name in an entered folder. Methods raise OSError."""
+    """A file name in an open folder. Methods raise OSError."""
 
     folder: Folder
     name: str
@@ -126,7 +126,7 @@ class DirEntry(Struct, frozen=True):
         return self.folder.stat(self.name)
 
     def unlink(self) -> None:
-        """Remove it."""
+        """Remove the file."""
         self.folder.unlink(self.name)
 
     def discard(self) -> None:
@@ -136,7 +136,7 @@ class DirEntry(Struct, frozen=True):
 
 
 def two_names(call: Callable[..., None], old: DirEntry, new: DirEntry) -> None:
-    """Call a function such as `os.rename` with two names, relative to their folders if the system can."""
+    """Call a function with two names, such as `os.rename`, relative to their folders if the system can."""
     handles: dict[str, int | None] = {}
     if old.folder.fd is not None:
         handles = {"src_dir_fd": old.folder.fd, "dst_dir_fd": new.folder.fd}
@@ -144,7 +144,7 @@ def two_names(call: Callable[..., None], old: DirEntry, new: DirEntry) -> None:
 
 
 class Tree:
-    """The folders below one root; `handles` chooses how they are entered."""
+    """The folders below one root; `handles` says how they are opened."""
 
     def __init__(self, root: str, *, handles: bool = HAS_HANDLES) -> None:
         self.root = os.path.realpath(root)
@@ -152,7 +152,7 @@ class Tree:
 
     @contextlib.contextmanager
     def folder(self, parts: Sequence[str], *, create: bool = False) -> Iterator[Folder]:
-        """Enter the folder at `parts`, made on the way if `create`.
+        """Open the folder at `parts`; `create` makes missing folders.
 
         Raises FileNotFoundError if it does not exist, OutputError if it is a link or a file.
         """
@@ -165,7 +165,7 @@ class Tree:
 
     @contextlib.contextmanager
     def entries(self) -> Iterator[Callable[[Sequence[str]], DirEntry | None]]:
-        """Yield a function that enters the folder of a path and returns the entry; None if there is no such folder.
+        """Yield a function that opens the folder of a path and returns the entry; None if the folder is missing.
 
         If the system has handles, a folder stays open for paths in it that follow each other. Raises like `folder`.
         """
@@ -232,7 +232,7 @@ def _is_link(status: os.stat_result) -> bool:
 
 
 def check_regular(path: str, status: os.stat_result) -> None:
-    """Raise OutputError unless `path`, by its status, is a regular file."""
+    """Raise OutputError if `path` is no regular file according to its status."""
     if _is_link(status):
         message = f"{shown(path)} is a symbolic link; outputs are never read or written through one"
         raise OutputError(message, code="symlink", hint="replace it by a file, or change `output`")
@@ -252,14 +252,14 @@ def _check_folder(status: os.stat_result | None, walked: Sequence[str]) -> None:
 
 
 class Spelling:
-    """Checks that a file is spelled like the name that opens it. `names` lists a folder."""
+    """Checks that the name of a file has the same spelling on disk. `names` lists a folder."""
 
     def __init__(self, names: Callable[[Folder], list[str]]) -> None:
         self._names = names
         self._listings: dict[tuple[int, int], tuple[int, frozenset[str]]] = {}
 
     def check(self, folder: Folder, name: str, path: str, status: os.stat_result) -> None:
-        """Raise OutputError if the file `name` of `folder`, with this status, is spelled otherwise there.
+        """Raise OutputError if the file `name` of `folder` has another spelling on disk, such as other case.
 
         Two Unicode forms of one spelling count as the same.
         """
@@ -275,7 +275,7 @@ class Spelling:
         raise OutputError(message, code="same-name", hint="spell `output` as the file is spelled, or rename the file")
 
     def _listing(self, folder: Folder) -> frozenset[str]:
-        """Return the names in a folder, NFC; kept until the folder changes, since it is asked for every file in it."""
+        """Return the names in a folder in NFC; cached until the folder changes."""
         status = os.stat(folder.path if folder.fd is None else folder.fd)  # noqa: PTH116 - takes a handle
         key = (status.st_dev, status.st_ino)
         cached = self._listings.get(key)
@@ -289,7 +289,7 @@ class Spelling:
 
 
 def _if_any(folder: Folder, name: str) -> os.stat_result | None:
-    """Return the status of `name`; None also if the name is too long, as a decomposed one may be."""
+    """Return the status of `name`; None if it does not exist or is too long for the file system."""
     try:
         return folder.stat(name)
     except OSError as error:
@@ -344,7 +344,7 @@ def _is_too_long(path: Path) -> bool:
 
 
 def present(root: Path, outputs: Iterable[str]) -> Callable[[str], bool]:
-    """Return a function that says whether a path below `root` is one of `outputs`, or exists.
+    """Return a function that says whether a path is one of `outputs` or exists on disk.
 
     `outputs` is read at the first call.
     """
@@ -366,7 +366,7 @@ def temporary_name() -> str:
 
 @contextlib.contextmanager
 def explained(path: str, verb: str) -> Iterator[None]:
-    """Turn an OSError of the block into an OutputError that says what could not be done to `path`, and why."""
+    """Turn an OSError in the block into an OutputError that says what failed for `path`, and why."""
     try:
         yield
     except OSError as error:
@@ -376,6 +376,6 @@ def explained(path: str, verb: str) -> Iterator[None]:
 
 
 def reason(error: OSError) -> tuple[str, str]:
-    """Return why the system refused, and what to do about it (may be empty)."""
+    """Return why the system refused, and a hint (may be empty)."""
     message = os.strerror(error.errno) if error.errno else "unknown error"
     return _REASONS.get(error.errno or 0, (message[:1].lower() + message[1:], ""))

@@ -45,7 +45,7 @@ _FRONT_BELOW: Final = re.compile(r"\ufeff?(?:[ \t]*\r?\n)+---[ \t]*\r?\n")
 
 
 class MarkdownFile(Struct, frozen=True, kw_only=True):
-    """A Markdown file, split into its parts. With a `problem`, `front`, `provenance` and `title` are empty.
+    """A Markdown file, split into front matter and body. With a `problem`, `front`, `provenance` and `title` are empty.
 
     `front` holds JSON values without `title` and `contentops`; `title` and `body` are cleaned.
     """
@@ -60,7 +60,7 @@ class MarkdownFile(Struct, frozen=True, kw_only=True):
 
     @property
     def owner(self) -> str:
-        """Return the item id the provenance block names, or empty."""
+        """Return the item id in the provenance block; empty: there is none."""
         item = self.provenance.get("item")
         return item if isinstance(item, str) else ""
 
@@ -75,7 +75,7 @@ def provenance(
     model: str = "",
     editor: str = "",
 ) -> dict[str, Any]:
-    """Return the `contentops` block: item, spec, job, time, environment, model and editor of a text, if known."""
+    """Return the `contentops` block of a text, with the facts that are known, such as item, job and model."""
     block = {
         "item": item,
         "digest": digest,
@@ -89,7 +89,7 @@ def provenance(
 
 
 def split(text: str) -> MarkdownFile:
-    """Take a file's text apart; never raises."""
+    """Split the text of a file; never raises."""
     parsed = parts(text)
     values = parsed.block.values
     title_key = _title_key(values)
@@ -108,7 +108,7 @@ def split(text: str) -> MarkdownFile:
 
 
 def line_numbers(text: str) -> tuple[int, dict[str, int]]:
-    """Return the line (from 1) on which a file's body begins, and those of its front matter's keys; never raises."""
+    """Return the line (from 1) where the body begins, and the lines of the front matter keys; never raises."""
     parsed = parts(text)
     rest = text[parsed.body :]
     start = parsed.body + len(rest) - len(rest.lstrip(" \t\r\n"))
@@ -136,7 +136,7 @@ def split_loosely(text: str) -> MarkdownFile:
 
 
 def compose(title: str, metadata: Mapping[str, Any], provenance: Mapping[str, Any] | None, body: str) -> str:
-    """Return a new file: `title`, `metadata` in its order, the `contentops` block, a blank line and the body.
+    """Return the text of a new file: `title`, `metadata`, the `contentops` block, a blank line and the body.
 
     Title and body are cleaned. The keys `title` and `contentops` of `metadata`, keys whose value is None, and an empty
     title are left out. A body that would be read as front matter always has some before it.
@@ -156,12 +156,12 @@ def compose(title: str, metadata: Mapping[str, Any], provenance: Mapping[str, An
 
 
 def has_dates(key: str) -> bool:
-    """Return whether a text under a key that is a date is meant as one."""
+    """Return whether a date under this front matter key is meant as a date."""
     return key not in (TITLE_KEY, PROVENANCE_KEY)
 
 
 class Parts(Struct, frozen=True, kw_only=True):
-    """The offsets of the parts of a file: the block's lines between the fences, and the body."""
+    """The offsets of the parts of a file: front matter lines, and body."""
 
     newline: str
     """The line ending most lines have."""
@@ -210,12 +210,12 @@ def parts(text: str) -> Parts:
 
 
 def looks_like_front_matter(body: str) -> bool:
-    """Return whether a body at the start of a file would be taken for front matter."""
+    """Return whether a body at the start of a file would be read as front matter."""
     return any(sign.match(body) for sign in (FRONT, _TOML, _JSON))
 
 
 def _read(text: str, first_line: int) -> tuple[Block, str, int]:
-    """Return the block; otherwise an empty one, why it cannot be read, and on which line."""
+    """Return the front matter; if it cannot be read, an empty one with the reason and its line."""
     if len(text) > MAX_FRONT_MATTER:
         return Block(), f"front matter is longer than {MAX_FRONT_MATTER:,} characters", first_line
     try:
@@ -233,12 +233,12 @@ def _read(text: str, first_line: int) -> tuple[Block, str, int]:
 
 
 def _title_key(values: Collection[str]) -> str:
-    """Return the key of the title: in any letters, as Hugo reads it."""
+    """Return the key of the title, in any case of letters, as Hugo reads it."""
     return TITLE_KEY if TITLE_KEY in values else next((key for key in values if key.casefold() == TITLE_KEY), TITLE_KEY)
 
 
 def _loose_pairs(block: str, pair: re.Pattern[str]) -> dict[str, str]:
-    """Return the texts of a block by key; empty if a line is no key and cannot belong to one above it."""
+    """Return the texts of a block by key; empty if a line is neither a key nor a continuation."""
     pairs: dict[str, list[str]] = {}
     key = ""
     for line in block.removesuffix("\n").split("\n"):
@@ -254,7 +254,7 @@ def _loose_pairs(block: str, pair: re.Pattern[str]) -> dict[str, str]:
 
 
 def fenced(lines: Iterable[str]) -> str:
-    """Return a block of front matter with these lines."""
+    """Return lines as a block of front matter."""
     return "".join(f"{line}\n" for line in (FENCE, *lines, FENCE))
 
 
@@ -288,7 +288,7 @@ def update(text: str, changes: Mapping[str, Any]) -> str:
 
 
 def replace_body(text: str, body: str) -> str:
-    """Return `text` with another body (cleaned, in the file's line endings); the front matter keeps its bytes.
+    """Return `text` with a new body, cleaned and with the file's line endings; front matter keeps its bytes.
 
     If there is no front matter and the body looks like some, an empty block keeps the two apart.
     Raises OutputError if the front matter cannot be read.
@@ -321,7 +321,7 @@ class WrittenEntry(Struct, frozen=True):
 
 
 def written_entries(text: str, keys: Container[str]) -> tuple[WrittenEntry, ...]:
-    """Return the entries of a file's front matter with these keys, in their order."""
+    """Return the front matter entries with these keys, in file order."""
     parsed = parts(text)
     block = text[parsed.start : parsed.end]
     entries = [entry for entry in parsed.block.entries if entry.key in keys]
@@ -334,7 +334,7 @@ def _lines_of(block: str, parsed: Parts, entry: Entry) -> str:
 
 
 def carry(text: str, entries: Iterable[WrittenEntry]) -> str:
-    """Return `text` with the entries that its front matter lacks, each as it was written if that is possible.
+    """Return `text` with missing front matter entries added, if possible exactly as they were written.
 
     Raises OutputError like `update`.
     """
@@ -354,7 +354,7 @@ def carry(text: str, entries: Iterable[WrittenEntry]) -> str:
 
 
 def _written_null(text: str, key: str) -> str:
-    """Return `text` with `key: null`.
+    """Return `text` with `key: null` added.
 
     An empty text is written first, because `update` puts a new key where it belongs.
     """
@@ -445,7 +445,7 @@ def _replacement(block: str, entry: Entry, value: Any, newline: str) -> tuple[in
 
 
 def _in_brackets(value: Any) -> str:
-    """Return a list of plain values on one line; empty for any other value."""
+    """Return a list of plain values on one line; empty if the value is no such list."""
     if not isinstance(value, list) or any(isinstance(one, list | dict) for one in value):
         return ""
     written = [write_scalar(one, dates=True) for one in value]
@@ -453,7 +453,7 @@ def _in_brackets(value: Any) -> str:
 
 
 def _rank(wanted: Mapping[str, Any]) -> Callable[[str], tuple[int, int]]:
-    """Return the order of new keys: a title first, the provenance block last, the others as given."""
+    """Return the position of a new key: the title first, the provenance block last, others in order."""
     given = {key: number for number, key in enumerate(wanted)}
     ends = {TITLE_KEY: 0, PROVENANCE_KEY: 2}
     return lambda key: (ends.get(key, 1), given[key])
@@ -487,7 +487,7 @@ def _line_end(block: str, at: int) -> int:
 
 
 def _as_wanted(before: Parts, edited: str, wanted: Mapping[str, Any], *, nulls: bool = False) -> bool:
-    """Return whether an edit set the wanted keys and changed no other; with `nulls`, None counts as a value."""
+    """Return whether an edit changed exactly the wanted keys; with `nulls`, None counts as a value."""
     after = parts(edited)
     unchanged = {entry.key: entry.value for entry in before.block.entries if entry.key not in wanted}
     asked = {key: value for key, value in wanted.items() if nulls or value is not None}

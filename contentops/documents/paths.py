@@ -1,4 +1,4 @@
-"""Output paths as text: which paths a manifest may have on every system.
+"""Output paths as text, and which of them are valid on every system.
 
 Paths come from manifests and from the lock, which is trusted no more than any other file: a path that leaves the root,
 or names a hidden file or folder such as `.git`, is refused before the disk is touched.
@@ -36,7 +36,7 @@ _STATE = re.compile(r"contentops[^/]*\.(?:lock|jobs|approvals)")
 
 
 def check_output(path: str) -> str | None:
-    """Return the problem of an output path, as the end of a sentence that starts with the path; None if it has none."""
+    """Return what is wrong with an output path, worded to follow the path in a message; None if it is valid."""
     return _check_whole(path) or next(filter(None, map(_check_segment, path.split("/"))), None)
 
 
@@ -57,7 +57,7 @@ def _check_whole(path: str) -> str | None:
 
 
 def _is_plain(path: str) -> bool:
-    """Return whether all its characters are visible ASCII or spaces; saves the search for others."""
+    """Return whether all characters are visible ASCII or spaces, so that no other check is needed."""
     return path.isascii() and path.isprintable()
 
 
@@ -91,7 +91,7 @@ def _check_portable(segment: str) -> str | None:
 
 
 def collision_key(path: str) -> str:
-    """Return a key that is equal for paths which some file system takes for one: composed characters, no case."""
+    """Return a key that is equal for paths that some file system treats as the same path."""
     if path.isascii():
         return path.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
@@ -107,7 +107,7 @@ def folders(path: str) -> Iterator[str]:
 
 
 def is_own(path: str) -> bool:
-    """Return whether contentops itself keeps something at `path`: the project file, the state, the catalog snapshot."""
+    """Return whether contentops uses `path` for a file of its own, such as the project file or the state."""
     key = collision_key(path)
     return key in {PROJECT_FILE, "catalog.lock.json"} or _STATE.fullmatch(key.rpartition("/")[2]) is not None
 
@@ -132,5 +132,5 @@ def split_path(path: str) -> tuple[str, ...]:
 
 
 def shown(path: str) -> str:
-    """Return `path` in backticks, with whatever a terminal could obey written as an escape."""
+    """Return `path` in backticks, with escapes for characters that could control a terminal."""
     return "`" + "".join(char if char.isprintable() else ascii(char)[1:-1] for char in path) + "`"

@@ -1,4 +1,4 @@
-"""The pictures that a text shows: image files of its project, found as its site finds them."""
+"""Finds the image files that a text shows, in the way its site finds them."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _ELSEWHERE: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:|//|\\\\")
 
 
 def pictures_in(body: str) -> frozenset[str]:
-    """Return the addresses of the images in a text, as it has them."""
+    """Return the addresses of the images in a text, exactly as written."""
     styles = (style for block in parse_blocks(body) for word in block.words for style in word.styles)
     return frozenset(style.address for style in styles if style.kind == "image")
 
 
 def picture_path(root: str, output: str, address: str) -> str:
-    """Return the path of the image file that an address in the text at `output` names; empty: none of the project."""
+    """Return the path of the image file for an address in the text at `output`; empty: no file of the project."""
     return next((path for path in _candidates(output, address) if Path(root, path).is_file()), "")
 
 

@@ -1,4 +1,4 @@
-"""Front matter presets: the neutral words of a manifest's `metadata` in the words of a site generator.
+"""Front matter presets: translate the keys of `metadata` for a site generator.
 
 Every other key, and a neutral one that a preset has no word for, is passed through unchanged. Lists matter: Jekyll
 splits a text of tags at its spaces, Docusaurus refuses it. So do booleans: Jekyll publishes what has the text "false"
@@ -16,7 +16,7 @@ from msgspec import Struct
 
 
 class Form(StrEnum):
-    """The form that a value is converted to."""
+    """The form of a value in front matter."""
 
     SAME = "unchanged"
     LIST = "list"
@@ -28,7 +28,7 @@ class Form(StrEnum):
 
 
 class Rule(Struct, frozen=True):
-    """A preset's name and form of a neutral key."""
+    """The name and form that a preset gives a key."""
 
     name: str
     form: Form = Form.SAME
@@ -126,7 +126,7 @@ def uses_changed_at(value: Any) -> bool:
 
 
 def with_changed_at(metadata: Mapping[str, Any], day: str) -> dict[str, Any]:
-    """Return metadata with `day` for `changed_at`; if the day is not known (empty), without the keys that use it."""
+    """Return metadata with `day` for `changed_at`; if `day` is empty, the keys that use it are left out."""
     return {key: _dated(value, day) for key, value in metadata.items() if day or not uses_changed_at(value)}
 
 
@@ -139,7 +139,7 @@ def _dated(value: Any, day: str) -> Any:
 
 
 def with_day(preset: str, metadata: Mapping[str, Any], day: str) -> dict[str, Any]:
-    """Return `metadata` with the item's day as the date key of `preset`, unless it has a date or there is no preset."""
+    """Return `metadata` with the day of the item as its date, unless it has a date or no preset is set."""
     rules = PRESETS.get(preset, {})
     key = "publish_on" if "publish_on" in rules else "date"
     names = {key.casefold(), rules[key].name.casefold() if key in rules else ""}
@@ -149,13 +149,13 @@ def with_day(preset: str, metadata: Mapping[str, Any], day: str) -> dict[str, An
 
 
 def redirects_key(preset: str) -> str:
-    """Return the key under which a page names the addresses that lead to it; empty if `preset` has none."""
+    """Return the key for addresses that redirect to a page; empty if `preset` has none."""
     rule = PRESETS.get(preset, {}).get("redirects")
     return rule.name if rule is not None else ""
 
 
 def apply_preset(preset: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `metadata` in the words of `preset`, in the same order; an empty preset changes nothing."""
+    """Return `metadata` with the keys and forms of `preset`, in the same order; no preset changes nothing."""
     if not preset:
         return dict(metadata.items())
     rules = PRESETS[preset]
@@ -170,7 +170,7 @@ def apply_preset(preset: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_addresses(preset: str, front: Mapping[str, Any], addresses: Sequence[str]) -> dict[str, Any]:
-    """Return front matter with `addresses` added to its redirects, if `preset` has a key for those."""
+    """Return front matter with `addresses` added to its redirects, if `preset` has a key for them."""
     key = redirects_key(preset)
     if not (key and addresses):
         return dict(front)
@@ -178,12 +178,12 @@ def with_addresses(preset: str, front: Mapping[str, Any], addresses: Sequence[st
 
 
 def as_list(value: Any) -> list[Any]:
-    """Return a value as a list: a single one is a list of one, and null of none."""
+    """Return a list as it is, a single value as a list of one, and null as an empty list."""
     return [] if value is None else list(value) if isinstance(value, list) else [value]
 
 
 def title_for(preset: str, title: str) -> str:
-    """Return the title of a text as the generator can take it.
+    """Return the title in a form that the site generator can read.
 
     Docusaurus makes JavaScript of front matter and leaves backslashes as they are: one could end the string and have
     what follows run.
@@ -192,7 +192,7 @@ def title_for(preset: str, title: str) -> str:
 
 
 def backslashed(preset: str, metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the keys of `metadata` whose texts have a backslash, if the generator of `preset` cannot read one."""
+    """Return the keys of `metadata` with backslashes that the generator of `preset` cannot read."""
     return tuple(key for key, value in metadata.items() if preset == "docusaurus" and _has_backslash([key, value]))
 
 
@@ -203,7 +203,7 @@ def _has_backslash(value: Any) -> bool:
 
 
 def no_flags(preset: str, metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the keys of `metadata` for which `preset` needs a boolean but that have another value (not null)."""
+    """Return the keys of `metadata` that must be boolean for `preset` but have another value (not null)."""
     rules = PRESETS.get(preset, {})
     flags = {key for key, rule in rules.items() if rule.form in _FLAGS}
     flags |= {rule.name for rule in rules.values() if rule.form in (Form.FLAG, Form.NEGATED)}

@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 def matched(base: tuple[T, ...], side: tuple[T, ...]) -> dict[int, int]:
-    """Return, for elements of `base`, their index in `side`: those that both have once, and their equal neighbours."""
+    """Return which elements of `base` are in `side`, by index: unique ones, and equal neighbours of these."""
     once = [{each for each, count in Counter(sequence).items() if count == 1} for sequence in (base, side)]
     both = once[0] & once[1]
     positions = {each: number for number, each in enumerate(base) if each in both}
@@ -55,7 +55,7 @@ def matched(base: tuple[T, ...], side: tuple[T, ...]) -> dict[int, int]:
 
 
 def rising(numbers: Sequence[int]) -> list[int]:
-    """Return the indexes of a longest increasing subsequence, which need not be contiguous; no number comes twice."""
+    """Return the indexes of a longest increasing subsequence; no number may come twice."""
     tails: list[int] = []
     tail_indexes: list[int] = []
     before: list[int] = []
@@ -83,7 +83,7 @@ _SENTENCE_ENDS: Final = frozenset(".!?\u2026\u3002\uff01\uff1f")
 
 
 class Side(enum.StrEnum):
-    """Says which of two texts has some words: the old one, the new one or both."""
+    """Says whether the old text, the new text or both have some words."""
 
     BOTH = "both"
     GONE = "gone"
@@ -92,19 +92,19 @@ class Side(enum.StrEnum):
 
 
 class Phrase(Struct, frozen=True):
-    """Words that follow each other on one side; those of both sides are the new text's."""
+    """A run of words on one side; for words of both sides, as the new text writes them."""
 
     side: Side
     words: tuple[Word, ...]
 
     @property
     def count(self) -> int:
-        """Return how many words a reader counts in it."""
+        """Return the number of words that a reader counts."""
         return sum(word.counts for word in self.words)
 
 
 class BlockDiff(Struct, frozen=True, dict=True):
-    """A block of both texts, or of one of them. The words of `parts` that a side has are its block, joined."""
+    """A block that both texts have, or only one of them. The words of `parts` that a side has are its block, joined."""
 
     old: TextBlock | None
     new: TextBlock | None
@@ -119,19 +119,19 @@ class BlockDiff(Struct, frozen=True, dict=True):
 
     @functools.cached_property
     def is_same(self) -> bool:
-        """Return whether both texts have it with these words."""
+        """Return whether both texts have this block with the same words."""
         return self.old is not None and self.new is not None and all(part.side is Side.BOTH for part in self.parts)
 
     @property
     def edits(self) -> int:
-        """Return how many edits a reader sees: words that are gone and those that replace them are one."""
+        """Return the number of edits that a reader sees; a replacement counts once."""
         if self.old is None or self.new is None:
             return 1
         return sum(not is_same for is_same, _ in groupby(self.parts, key=lambda part: part.side is Side.BOTH))
 
 
 class TextDiff(Struct, frozen=True, dict=True):
-    """Two texts side by side. `is_same`: in every character, marks of Markdown included."""
+    """The differences between two texts, block by block. `is_same`: in every character, marks of Markdown included."""
 
     blocks: tuple[BlockDiff, ...]
     is_same: bool
@@ -164,7 +164,7 @@ def word_diff(old: str, new: str) -> TextDiff:
 
 
 def equal_pairs(old: tuple[T, ...], new: tuple[T, ...]) -> list[tuple[int, int]]:
-    """Return the indexes of equal elements, rising on both sides."""
+    """Return pairs of indexes of equal elements, in the order of both sides."""
     found, gaps = {-1: -1, len(old): len(new)}, [(-1, -1, len(old), len(new))]
     for _ in range(_ROUNDS):
         again: list[tuple[int, int, int, int]] = []
@@ -183,7 +183,7 @@ def equal_pairs(old: tuple[T, ...], new: tuple[T, ...]) -> list[tuple[int, int]]
 
 
 def _between(was: Sequence[TextBlock], now: Sequence[TextBlock]) -> Iterator[BlockDiff]:
-    """Yield the blocks between two equal ones: those that are alike are paired, in the order of the texts."""
+    """Yield the blocks between two equal blocks; similar ones are paired, in text order."""
     for (i, j), (k, m) in pairwise([(-1, -1), *_pairs(was, now), (len(was), len(now))]):
         yield from _replaced(was[i + 1 : k], now[j + 1 : m])
         if k < len(was):
@@ -234,7 +234,7 @@ Run = tuple[int, int, int]
 
 
 def phrases(old: tuple[Word, ...], new: tuple[Word, ...]) -> Iterator[Phrase]:
-    """Yield the words of both sides, with changes that lie close together as one."""
+    """Yield the words of both sides as phrases; changes close to each other are one phrase."""
     names: dict[Word, int] = {}
     ids = [tuple(names.setdefault(word, len(names)) for word in side) for side in (old, new)]
     equal = equal_pairs(*ids)
@@ -248,7 +248,7 @@ def phrases(old: tuple[Word, ...], new: tuple[Word, ...]) -> Iterator[Phrase]:
 
 
 def _kept_apart(old: Sequence[Word], new: Sequence[Word], equal: list[tuple[int, int]]) -> Iterator[Run]:
-    """Yield the runs of equal words that separate two changes.
+    """Yield the runs of equal words that separate changes.
 
     A run that is too short to separate them is omitted, so that both are shown as one change.
     """
@@ -263,7 +263,7 @@ def _kept_apart(old: Sequence[Word], new: Sequence[Word], equal: list[tuple[int,
 
 
 def _keeps_apart(words: Sequence[Word]) -> bool:
-    """Return whether these words separate two changes: several words, or the end of a sentence or cell."""
+    """Return whether these words separate two changes: there are several, or a sentence or cell ends."""
     return sum(word.counts for word in words) > 1 or any(word.text in _SENTENCE_ENDS or word == EDGE for word in words)
 
 
@@ -271,7 +271,7 @@ def _keeps_apart(words: Sequence[Word]) -> bool:
 
 
 def changed_share(before: str, after: str) -> float:
-    """Return the share of words that only one body has, from 0 to 1, of the longer one; repeated words count.
+    """Return the share (0 to 1) of words that only one body has; the longer body counts as 1.
 
     Words that only moved, white space, and marks without a letter or digit do not count.
     """
@@ -296,14 +296,14 @@ _LONGEST: Final = 500
 
 
 def words_in(text: str) -> list[bytes]:
-    """Return the words of a text in order, without case; each character of scripts without spaces is one."""
+    """Return the words of a text in lower case; in scripts without spaces each character is a word."""
     if text.isascii():  # the same, in a third of the time
         return text.lower().encode().translate(_SPACES).split()
     return list(map(str.encode, _WORDS.findall(unicodedata.normalize("NFC", text).casefold())))
 
 
 def names_in(row: object) -> tuple[str, ...]:
-    """Return the values of a row to mask: texts and numbers of at most `LONGEST_NAME` words, but no single letter.
+    """Return the values of a row to mask: texts and numbers of at most `LONGEST_NAME` words, longer than a letter.
 
     Also those inside of its maps and lists; each once, the longest first.
     """
@@ -325,7 +325,7 @@ def _values(row: object) -> Iterator[str]:
 
 
 def masked(words: Sequence[bytes], names: Iterable[str]) -> Sequence[bytes]:
-    """Return the words with each of `names` (see `names_in`) replaced by one mark."""
+    """Return the words with one mark in place of each of `names` (see `names_in`)."""
     # Each word has its own space on both sides, so that two names in a row are both found.
     text = before = b" %b " % b"  ".join(words)
     for name in names:
@@ -334,7 +334,7 @@ def masked(words: Sequence[bytes], names: Iterable[str]) -> Sequence[bytes]:
 
 
 def runs_of(words: Sequence[bytes]) -> frozenset[int]:
-    """Return the runs of a text with these words."""
+    """Return the runs of words in a text."""
     if len(words) < RUN:
         return frozenset([zlib.crc32(b" ".join(words))] if words else [])
     runs = zip(*(itertools.islice(words, start, None) for start in range(RUN)), strict=False)
@@ -343,7 +343,7 @@ def runs_of(words: Sequence[bytes]) -> frozenset[int]:
 
 
 def similar_pairs(texts: Mapping[str, frozenset[int]], most: float) -> Iterator[tuple[str, str, float]]:
-    """Yield each pair of texts that are too similar, with the share of runs that both have (up to 1).
+    """Yield each pair of texts that are too similar, with the share of runs that they have in common (up to 1).
 
     A pair is too similar if that share is higher than `most`.
     """
@@ -365,7 +365,7 @@ def similar_pairs(texts: Mapping[str, frozenset[int]], most: float) -> Iterator[
 
 
 class KeptSection(Struct, frozen=True, kw_only=True):
-    """A section that stays as a person left it, and the new text that is not used."""
+    """A section that keeps a person's edit, and the new text that is not used for it."""
 
     key: Key
     base: str = ""
@@ -375,7 +375,7 @@ class KeptSection(Struct, frozen=True, kw_only=True):
 
 
 class Renewed(Struct, frozen=True, kw_only=True):
-    """A new text with a person's edits of the one before."""
+    """A new text that keeps a person's edits of the earlier one."""
 
     body: str
     kept: tuple[KeptSection, ...] = ()
@@ -388,7 +388,7 @@ class Renewed(Struct, frozen=True, kw_only=True):
 
 
 def take_new(base: str, edited: str, new: str) -> Renewed | None:
-    """Return the new text with the edits that make `edited` of `base`.
+    """Return the new text with the edits that a person made from `base` to `edited`.
 
     What a person touched, added, removed, renamed or moved stays; every other section comes from the new text, in its
     order if the person did not move things. A kept section that the new text lacks stays behind the one it followed.
@@ -413,14 +413,14 @@ def take_new(base: str, edited: str, new: str) -> Renewed | None:
 
 
 def touched(base: str, edited: str) -> tuple[Key, ...]:
-    """Return the sections a person touched, added or moved, in their order, then those they removed."""
+    """Return the sections that a person changed, added or moved, then those that were removed."""
     now = _sections(edited)
     persons, _, removed = _of_a_person(_sections(base), now)
     return (*(key for key in now if key in persons), *removed)
 
 
 def _of_a_person(was: Mapping[Key, str], now: Mapping[Key, str]) -> tuple[set[Key], set[Key], list[Key]]:
-    """Return the sections of an edited text that are a person's, those of them moved or added, and the removed ones."""
+    """Return the sections that a person changed, those of them moved or added, and the removed ones."""
     before, after = _counted(was), _counted(now)
     positions = {key: number for number, key in enumerate(was)}
     common = [key for key in now if key in positions]
@@ -436,7 +436,7 @@ def _counted(sections: Iterable[Key]) -> Counter[tuple[int, str]]:
 
 
 def _placed(frame: list[Key], now: Iterable[Key], persons: Iterable[Key]) -> list[Key]:
-    """Return `frame` with the sections of `persons` added that it lacks.
+    """Return `frame` with missing sections of `persons` added.
 
     Each is put after the section that it follows in `now`.
     """
@@ -461,7 +461,7 @@ def _placed(frame: list[Key], now: Iterable[Key], persons: Iterable[Key]) -> lis
 
 
 def _sections(body: str) -> dict[Key, str]:
-    """Return the sections of a body, the last one with a blank line after it like the others."""
+    """Return the sections of a body; the last one also ends with a blank line."""
     return {section.key: section.text for section in cut(_padded(body))}
 
 
@@ -471,7 +471,7 @@ def _padded(body: str) -> str:
 
 
 def _joined(texts: Iterable[str], *sources: Mapping[Key, str]) -> str:
-    """Join sections, with a blank line if the next heading would otherwise take in the line before it.
+    """Join sections, with a blank line where a heading would otherwise merge with the line before it.
 
     Sections that are neighbours in one of the `sources` get none.
     """
