@@ -355,7 +355,15 @@ def used_codes() -> set[str]:
     found = {code for code in _codes(nodes, set(_takes_code(nodes))) if _CODE.fullmatch(code)}
     # These reach their message through a variable, or an error that a kind of error has for its own.
     return found | (
-        {"bad-output", "no-manifests", "yaml-syntax", "reference-unclear", "unknown-part", "unknown-reference"}
+        {
+            "bad-output",
+            "no-manifests",
+            "yaml-syntax",
+            "reference-unclear",
+            "unchecked-brand-voice",
+            "unknown-part",
+            "unknown-reference",
+        }
         & constants
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
@@ -22,7 +21,7 @@ from contentops.ci.git import (
     run_git,
     try_git,
 )
-from contentops.ci.results import digest_of_body, words_in
+from contentops.ci.results import digest_of_body, nfc, words_in
 from contentops.digest import NOTHING, Digest
 from contentops.documents.front_matter import split
 from contentops.errors import ContentopsError, UsageError, plural
@@ -146,7 +145,7 @@ def last_commits(root: str, paths: Iterable[str]) -> dict[str, str]:
     Empty if the file differs from that commit, or this clone lacks it. A path that git does not know is left out.
     Raises UsageError outside a repository, GitFailed.
     """
-    wanted = {path: unicodedata.normalize("NFC", path) for path in paths}
+    wanted = {path: nfc(path) for path in paths}
     prefix, below = _prefix(root), _below(wanted)
     ended = try_git(root, *_ALL_LOG, "HEAD", *below, extra=LOOK, timeout=PATIENCE)
     if ended.code:
@@ -170,7 +169,7 @@ def newest_bodies(root: str, paths: Iterable[str]) -> dict[str, Digest]:
 
     A path that git does not know, or whose file cannot be read, is left out; so are all if git fails.
     """
-    wanted = {unicodedata.normalize("NFC", path): path for path in paths}
+    wanted = {nfc(path): path for path in paths}
     blobs: dict[str, str] = {}
     with contextlib.suppress(GitFailed):
         if not in_repository(root):
@@ -211,7 +210,7 @@ def _changes(log: bytes) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _own(name: str, prefix: str) -> str:
-    return unicodedata.normalize("NFC", name.removeprefix(prefix))
+    return nfc(name.removeprefix(prefix))
 
 
 # ---- Compares the settings that decide what is paid, and to whom, with the base of a pull request.
