@@ -131,7 +131,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextlib.contextmanager
 def stopping(request: Callable[[], None]) -> Iterator[None]:
-    """While open, the first signal calls `request` and the second ends the process with 130.
+    """While the block runs, the first signal calls `request`, and the second one ends the process with 130.
 
     Writes go to the file descriptor: a handler may run in the middle of a buffered write.
     """
@@ -169,7 +169,7 @@ _CLEAR = "\r\x1b[2K"
 
 
 class Plain:
-    """Shows a line per item and state change, and the totals at least every 30 s."""
+    """A display that shows a line per item and state change, and the totals at least every 30 s."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -193,7 +193,7 @@ class Plain:
 
 
 class Moving(Plain):
-    """Shows the lines of finished items, and under them a line that is written again with each event and second.
+    """A display that shows the lines of finished items, and below them a line that changes every second.
 
     It has the counts, the time, the cost so far, and what is running. `clock` returns the time in seconds.
     """

@@ -28,7 +28,7 @@ NextCommand = Callable[[Run], str]
 
 
 class Confirmation:
-    """Shows the plan and asks a person, once, unless `yes`; remembers the answer.
+    """Shows the plan once, asks a person unless `yes`, and remembers the answer.
 
     `offers_first`: after a yes to the first prose of a project, nothing is carried out yet: one text comes first.
     """
@@ -159,7 +159,7 @@ def adopted_lines(adoption: Adoption) -> list[str]:
 
 
 def adopted_words(adoption: Adoption, word: str) -> str:
-    """Return how many texts became items, or would; `word`: `adopted` or `imported`."""
+    """Return how many texts became items, or would become items; `word`: `adopted` or `imported`."""
     parts = [f"{plural(len(adoption.taken), 'text')} {word}"] if adoption.taken else []
     protected = sum(not one.generates for one in adoption.taken)
     if protected:

@@ -235,7 +235,7 @@ def _usage(error: click.ClickException, args: Sequence[str]) -> UsageError:
 
 
 def _explained(error: click.ClickException, hint: str) -> UsageError:
-    """Return an error of click in the form of ours."""
+    """Return an error of click as an error of contentops."""
     message = re.sub(r"'([^'`]+)'", r"`\1`", " ".join(error.format_message().split())).rstrip(".")
     return UsageError(message[:1].lower() + message[1:], hint=hint)
 

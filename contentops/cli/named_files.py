@@ -118,7 +118,7 @@ def pinned(value: str) -> tuple[str, str]:
 
 
 def project_of(session: Session, plan: PlanFile, chosen: Mapping[str, Any]) -> Project:
-    """Return the project that the plan was made for. Raises UsageError if flags would make another plan."""
+    """Return the project that a plan belongs to. Raises UsageError if flags would make another plan."""
     if session.variables or any(chosen.values()):
         raise UsageError(
             "a plan file already states what is selected, replaced and set",

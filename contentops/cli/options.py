@@ -169,7 +169,7 @@ _FLAGS = ("refresh", "prune", "drafts")
 
 
 def flags_of(inputs: Mapping[str, Json]) -> list[str]:
-    """Return the flags that a plan was made with, for the command line of its apply."""
+    """Return the flags of a plan, for the command line of its apply."""
     flags = [f"--var {shlex.quote(str(each))}" for each in inputs["variables"]]
     for name in ("select", "exclude", "replace"):
         flags += [f"--{name} {shlex.quote(str(each))}" for each in inputs.get(name) or ()]

@@ -24,7 +24,7 @@ COMPLETE = "_CONTENTOPS_COMPLETE"
 
 
 class Session(Struct, frozen=True, kw_only=True):
-    """The options before the command, and those that nearly every command has."""
+    """The global options of a command, and the options that nearly every command has."""
 
     directory: str = "."
     environment: str | None = None

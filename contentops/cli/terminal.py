@@ -31,7 +31,7 @@ def wants_color(stream: TextIO | None = None, environ: Mapping[str, str] | None 
 
 
 def in_ci(environ: Mapping[str, str] | None = None) -> bool:
-    """Return whether a CI system runs us: then there is no prompt and no moving display."""
+    """Return whether this process runs in CI, where no one can answer and no display moves."""
     return runner.in_ci(os.environ if environ is None else environ)
 
 
@@ -83,7 +83,7 @@ def say(text: str) -> None:
 
 
 def show(text: str) -> None:
-    """Print a result to stdout, its lines fitted to the terminal, its advice for the folder of `-C`."""
+    """Print a result to stdout, fitted to the terminal, with `-C` in the commands that it suggests."""
     say(fitted(in_folder(text), width()))
 
 
@@ -94,7 +94,7 @@ _COMMAND = re.compile(r"`contentops (?=[a-z])|(?<=&& )contentops (?=[a-z])")
 
 
 def in_folder(text: str, directory: str | None = None) -> str:
-    """Return `text` with `-C DIR` in the commands of its advice, so that they work where they are pasted.
+    """Return `text` with `-C DIR` in the commands that it suggests, so that they work where they are pasted.
 
     `directory`: the value of `-C`; None: that of the running command.
     """
@@ -122,7 +122,7 @@ def say_json_pieces(pieces: Iterable[str]) -> None:
 
 
 def say_document(text: str) -> None:
-    """Print the text of a file to stdout: exactly, but on a terminal with unsafe characters made visible."""
+    """Print the text of a file to stdout: exactly, except that a terminal shows unsafe characters as escapes."""
     sys.stdout.write(harmless(text) if sys.stdout.isatty() else for_stdout(text))
     sys.stdout.flush()
 

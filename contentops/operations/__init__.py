@@ -1,1 +1,1 @@
-"""One use case a file: what each command does, between the command line and the stages."""
+"""The use cases of the commands, one per file; they connect the command line with the stages."""

@@ -1,4 +1,4 @@
-"""`adopt` and `import`: make items of existing files, and of texts on the server. Nothing is generated or saved.
+"""`adopt` and `import` make items from existing files and from contents of the server. Nothing is generated or saved.
 
 No byte of an existing file changes. `import` writes files first, then the manifest, then the records. After a stop in
 between, the same command finds its own files and entries, and finishes.
@@ -56,7 +56,7 @@ from contentops.yaml.read import MAX_BYTES, read_yaml
 
 
 class Taken(Struct, frozen=True, kw_only=True):
-    """A text that is or becomes an item."""
+    """A text that an item has already, or that becomes an item."""
 
     id: str
     path: str
@@ -71,7 +71,7 @@ class Taken(Struct, frozen=True, kw_only=True):
 
 
 class Adoption(Struct, frozen=True, kw_only=True):
-    """The texts that become items, and those that cannot."""
+    """The texts that become items, and the findings about the others."""
 
     manifest: str = ""
     """The manifest that is written, or empty."""
@@ -102,14 +102,14 @@ class _Text(Struct, frozen=True, kw_only=True):
     """The stored content that it is imported from."""
 
     def refused(self, why: str, hint: str = "") -> Diagnostic:
-        """Return the finding that this text does not become an item."""
+        """Return the finding that says why this text does not become an item."""
         if self.content is not None:
             return _not_imported(self.content.id, why, hint)
         return _not_adopted(self.file.path, why, hint)
 
 
 class _Texts(Struct, frozen=True, kw_only=True):
-    """Texts that were looked at: those that become items, those that items have, and refusals."""
+    """The texts examined so far: new items, texts that items have already, and refusals."""
 
     new: list[_Text] = field(default_factory=list)
     known: list[Taken] = field(default_factory=list)
@@ -131,7 +131,7 @@ _Items = Sequence[tuple[Spec, _Text]]
 def _planned(
     workspace: Workspace, texts: _Texts, into: str, head: str, name: str
 ) -> tuple[Adoption, _Items, ManifestDraft | None]:
-    """Return how each text is adopted with the manifest `into`, or one called `name`, and the manifest to write.
+    """Return how each text is adopted, and the manifest to write: `into`, or a new one called `name`.
 
     Raises UsageError, InputError.
     """
@@ -179,7 +179,7 @@ def _planned(
 
 
 def _slug(text: str) -> str:
-    """Return a text in the characters that ids may have; empty if it has none of them."""
+    """Return a text with only the characters that ids may have; empty if none is left."""
     allowed = "".join(
         char if char.isalnum() or char in "_./@+-" or unicodedata.category(char).startswith("M") else "-"
         for char in unicodedata.normalize("NFC", text)
@@ -191,7 +191,7 @@ def _slug(text: str) -> str:
 def _record(
     workspace: Workspace, items: _Items, made: ManifestDraft | None, outputs: Outputs, command: str, started: str = ""
 ) -> None:
-    """Write the manifest, then the records of the texts whose files exist. `started`: when the server was asked.
+    """Write the manifest, then records for the texts whose files exist. `started`: when the server was asked.
 
     Raises StateError and OutputError.
     """
@@ -246,7 +246,7 @@ def _record_of(project: Project, spec: Spec, text: _Text, file: Observed, starte
 
 
 def _draft(workspace: Workspace, into: str, texts: Sequence[Existing], head: str, name: str) -> ManifestDraft | None:
-    """Return the manifest `into`, or one called `name`, with entries for the texts; None without texts.
+    """Return the manifest `into` (or a new one called `name`) with entries for the texts; None without texts.
 
     Raises UsageError if that manifest cannot take them, or they would change existing items.
     """
@@ -280,7 +280,7 @@ def _meaning(spec: Spec) -> tuple[object, ...]:
 
 
 def _default_manifest(project: Project, stem: str) -> str:
-    """Return a file of this name in the first folder where the project looks for manifests."""
+    """Return the path of a manifest with this name in the first folder that the project searches."""
     for pattern in project.manifests:
         parts = pattern.removeprefix("./").split("/")
         fixed = parts[: next((at for at, part in enumerate(parts[:-1]) if WILD.search(part)), len(parts) - 1)]
@@ -368,7 +368,7 @@ def adopt(
 
 
 def _find(workspace: Workspace, state: State, outputs: Outputs, names: Sequence[str], options: Options) -> _Texts:
-    """Return the texts in the files that `names` name, and a finding for each that cannot be adopted."""
+    """Return the texts in the files that match `names`, and a finding for each one that cannot be adopted."""
     project, specs = workspace.project, workspace.desired.specs
     paths, missing = _paths(project, names)
     declared, declared_ids = {spec.output: spec for spec in specs}, {spec.id for spec in specs}
@@ -435,7 +435,7 @@ def _paths(project: Project, names: Sequence[str]) -> tuple[list[str], list[Diag
 
 
 def _owned(workspace: Workspace, state: State) -> dict[str, tuple[str, str]]:
-    """Return why a path cannot be the file of a new item, and what to do, by the path's `collision_key`."""
+    """Return the paths that a new item cannot have, by `collision_key`, each with the reason and a hint."""
     owned: dict[str, tuple[str, str]] = {}
     jobs = {job.item: job for job in pending(state.open_jobs.values())}
     for spec in workspace.desired.specs:
@@ -460,7 +460,7 @@ _CONVERT: Final = "commit, then `hugo convert toYAML --unsafe` writes the front 
 
 
 def _refusal(file: Observed, owned: Mapping[str, tuple[str, str]], spellings: dict[str, str]) -> Diagnostic | None:
-    """Return why a file cannot be that of an item. `spellings`: the paths of items, by `collision_key`."""
+    """Return why a new item cannot have this file. `spellings`: the paths of items, by `collision_key`."""
     path, key = file.path, collision_key(file.path)
     if problem := check_output(path):
         return _not_adopted(path, problem)
@@ -494,7 +494,7 @@ def import_contents(
     confirm: Callable[[Adoption], bool],
     runtime: Runtime = HERE,
 ) -> Adoption:
-    """Make items and files of stored contents, of all if none is named, if `confirm` agrees.
+    """Make items and files of stored contents (of all if none is named) if `confirm` agrees.
 
     Raises ApiError if the server does not answer or the key is missing, InputError if a file is in the way, and
     what `adopt` raises.
@@ -526,7 +526,7 @@ def import_contents(
 
 
 def _read(workspace: Workspace, content_ids: Sequence[str], texts: _Texts) -> list[Content]:
-    """Return the contents to import; those that items own and those that are refused go to `texts`. Raises ApiError."""
+    """Return the contents to import; `texts` gets those that items own and those that are refused. Raises ApiError."""
     owned, found = content_owners(workspace.project, workspace.state), list[Content]()
 
     async def story(caller: Caller) -> None:
@@ -562,7 +562,7 @@ def _read(workspace: Workspace, content_ids: Sequence[str], texts: _Texts) -> li
 
 
 class _Names:
-    """Makes the ids of new items from their titles; if an id is taken, with the content's id."""
+    """Makes the ids of new items from their titles; for an id in use, it adds the content's id."""
 
     def __init__(self, workspace: Workspace, specs: Mapping[str, Spec], outputs: Outputs) -> None:
         self._outputs = outputs
@@ -630,7 +630,7 @@ class _Names:
         return {name: request[name] for name in REQUEST_FIELDS if request.get("template") and name in request}
 
     def in_the_way(self, spec: Spec, text: _Text) -> Iterator[Diagnostic]:
-        """Yield a finding if a new item may not have its path: another item has it, or a file with another text."""
+        """Yield a finding if the path of a new item belongs to another item or to a file with other text."""
         file = self._outputs.observe(spec.output)
         if collision_key(spec.output) in self._paths or (file.exists and file.body != text.file.body):
             why = f"would be written to `{spec.output}`, which is in use; nothing was written"
@@ -638,7 +638,7 @@ class _Names:
 
 
 def _composed(project: Project, spec: Spec, text: _Text) -> str:
-    """Return the file of a text."""
+    """Return the text of a new file."""
     assert text.content is not None
     front = {**text.content.front, **apply_preset(project.preset, with_changed_at(spec.metadata, ""))}
     title = front.pop(TITLE_KEY, None) or text.file.title

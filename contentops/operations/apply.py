@@ -1,4 +1,4 @@
-"""`apply`: plan, show the plan, ask, and carry it out."""
+"""`apply` plans, shows the plan, asks and carries it out."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ _WORKING = frozenset({JobState.SUBMITTING, JobState.UNKNOWN, JobState.RUNNING})
 
 
 def claim(shared: ProjectLedger, plan: Plan) -> Plan:
-    """Claim the submits and jobs of a plan; return the plan without the steps that other processes have claimed."""
+    """Claim the submits and jobs of a plan; return the plan without steps that other processes have claimed."""
     wanted = {(plan.server, name) for change in plan.changes if (name := submit_id(plan.lineage, change)) is not None}
     jobs = (job for change in plan.changes for job in (change.job, *change.collected_jobs))
     wanted |= {(one.server, one.request_id) for one in jobs if one is not None and one.state in _WORKING}
@@ -99,7 +99,7 @@ def claim(shared: ProjectLedger, plan: Plan) -> Plan:
 
 
 class Following:
-    """The items of one plan that wait for texts, or whose front matter follows them."""
+    """The items of a plan that wait for texts, or whose front matter depends on texts."""
 
     def __init__(self, workspace: Workspace, inputs: PlanInputs, plan: Plan, outputs: Outputs) -> None:
         self._workspace = workspace
@@ -117,7 +117,7 @@ class Following:
         """The files that each item was last rendered from, by path."""
 
     def change(self, planned: Change, coming: Mapping[ItemId, Stage]) -> Change | None:
-        """Return the change of an item with the present texts of its sources; None if there is nothing to do.
+        """Return the change of an item with its sources' current texts; None if there is nothing to do.
 
         `coming`: what other items of the run have not brought yet. One that would do or cost more than was confirmed
         waits, with the reason. Raises StateError.
@@ -146,7 +146,7 @@ class Following:
         return change
 
     def is_current(self, change: Change) -> bool:
-        """Return whether the texts that an item is made from are as they were planned."""
+        """Return whether the sources of an item have the texts that the plan expected."""
         spec = change.spec
         if spec is None or not spec.references:
             return True
@@ -156,7 +156,7 @@ class Following:
         return self._rendered(change).digest == spec.digest
 
     def _rendered(self, planned: Change) -> Spec:
-        """Return the item with the texts that its sources have now."""
+        """Return the item, rendered with the current texts of its sources."""
         spec, workspace = planned.spec, self._workspace
         again = self._inputs.desired.again
         assert spec is not None
@@ -193,7 +193,7 @@ class Following:
         return known[0]
 
     def _inputs_of(self, spec: Spec) -> PlanInputs:
-        """Return the sides of one item, as they are now; everything else is as it was planned."""
+        """Return the current inputs of one item; all other inputs are those of the plan."""
         store, planned = self._workspace.store, self._inputs
         record = store.record(spec.id)
         digests = {spec.digest, record.digest if record is not None else NOTHING} - {NOTHING}
@@ -249,7 +249,7 @@ def apply(
     show: Callable[[Plan], None] | None = None,
     runtime: Runtime = HERE,
 ) -> tuple[Plan, Run | None]:
-    """Plan, show the plan, ask `confirm`, and carry it out; no run if there is nothing to do or the answer is no.
+    """Plan, show the plan, ask `confirm` and carry it out; without changes or a yes there is no run.
 
     Raises InputError before anything is changed, and LockHeld if another apply runs. Raises Refused if a guard refuses
     the plan, Git LFS would take the lock, or results could not be pushed. Raises ApiError if the key is missing or the
@@ -326,7 +326,7 @@ def _sweep(workspace: Workspace) -> None:
 
 
 def _is_refused(project: Project, options: ApplyOptions, plan: Plan) -> bool:
-    """Return whether a guard or a review refuses a plan, so that the server need not be asked for it."""
+    """Return whether a guard or a review refuses a plan, so that asking the server is not necessary."""
     try:
         _check_refusals(project, options, overridden(plan, options.overrides))
     except Refused:
@@ -341,7 +341,7 @@ def _check_refusals(project: Project, options: ApplyOptions, plan: Plan) -> None
 
 
 def check_allowed(project: Project, plan: Plan, options: ApplyOptions, runtime: Runtime) -> None:
-    """Raise Refused for a guard, a review that allows less, or a lock in Git LFS, and what `check_waiting` raises."""
+    """Raise Refused if a guard, a review or Git LFS forbids the plan; also raises what `check_waiting` does."""
     _check_refusals(project, options, plan)
     if plan.submits_worst:
         # Only lock and jobs keep in git what was paid for.
@@ -407,7 +407,7 @@ def _carry_out(
 def _edges(
     workspace: Workspace, plan: Plan, inputs: PlanInputs, client: Client | None, emit: Callable[[Event], None]
 ) -> Edges:
-    """Return the state, files, network and clock for the run of a plan; `client`: None if no step needs the server."""
+    """Return state, files, network and clock for the run of a plan; `client` is None if no step needs the server."""
     from contentops.execution.run_context import Edges
 
     project, shared, runtime = workspace.project, workspace.working_ledger, workspace.runtime
@@ -437,7 +437,7 @@ def _edges(
 
 
 async def _nowhere(call: Call, _: MayLeave) -> Failure:
-    """Replace the server if no step needs it."""
+    """Return a stand-in for the server if no step needs one."""
     raise AssertionError(f"{call.name} was not in the plan")
 
 
@@ -462,7 +462,7 @@ FIRST = 2
 
 
 class PartAction(enum.StrEnum):
-    """The action that a person asks for; the values are those of forms."""
+    """What a person asks for on a page; the values are those of forms."""
 
     KEEP = "keep"
     """Keep an edited text though its request changed."""
@@ -489,7 +489,7 @@ class PartAction(enum.StrEnum):
 
 
 class PlanPart(Struct, frozen=True, kw_only=True):
-    """A part of a plan: an action, its item, and for `section` the heading."""
+    """A part of a plan: an action, the item, and the heading for `section`."""
 
     action: PartAction
     item: str = ""
@@ -499,7 +499,7 @@ class PlanPart(Struct, frozen=True, kw_only=True):
     """The items of an action that is about several; None: it is about `item`, or all."""
 
     def choice(self) -> Choice:
-        """Return the options that plan this part alone."""
+        """Return the options for a plan with only this part."""
         if self.action is PartAction.FIRST:
             return Choice(canary=FIRST)
         if self.is_of_many:
@@ -536,7 +536,7 @@ class PlanPart(Struct, frozen=True, kw_only=True):
         return command("apply", option, (f"--select {item}", *filter(None, (more.get(self.action),)), *flags))
 
     def said(self, run: Run, title: str) -> str:
-        """Return in words the result of this run for the text with this `title`, and its cost."""
+        """Return a sentence with the result of this run and its cost, for the text with this `title`."""
         failed = next((one for one in run.outcomes if one.result is not Result.DONE), None)
         if failed is not None:
             return f"Not done: {failed.error or failed.hint or failed.result.value}"
@@ -563,7 +563,7 @@ _ON_EDIT = {PartAction.KEEP: OnEdit.KEEP, PartAction.MERGE: OnEdit.MERGE, PartAc
 
 
 def part_of(action: str, item: str, heading: str = "") -> PlanPart:
-    """Return the part that a form names. Raises UsageError for an unknown action."""
+    """Return the part that a form describes. Raises UsageError for an unknown action."""
     try:
         return PlanPart(action=PartAction(action), item=item, heading=heading)
     except ValueError:
@@ -576,7 +576,7 @@ def plan_part(project: Project, part: PlanPart, *, runtime: Runtime = HERE) -> P
 
 
 def state_of(plan: Plan) -> Digest:
-    """Return a digest that changes with each run: over a plan, its model, its cost, and the submits it finishes.
+    """Return a digest of a plan and its cost that differs for each run, so that a repeated form is recognised.
 
     The id alone stays where the answer to a submit is lost again, and where the settings have another price or model.
     """
@@ -588,7 +588,7 @@ def state_of(plan: Plan) -> Digest:
 def apply_part(
     project: Project, part: PlanPart, shown: str, *, stop: Stop, runtime: Runtime = HERE
 ) -> tuple[Plan, Run | None]:
-    """Apply a part whose plan has the `state_of` that was `shown`, so that a form that is sent twice pays once.
+    """Apply a part if its plan still has the `state_of` that was `shown`, so a repeated form pays only once.
 
     Raises Refused (`plan-changed`) if it has another one by now, and what `apply` and `plan_part` raise.
     """
@@ -606,7 +606,7 @@ def apply_part(
 
 
 def _with_heading(project: Project, part: PlanPart) -> PlanPart:
-    """Return the part, with the heading of a section spelled as in the text."""
+    """Return the part with the section heading as the text spells it."""
     if part.action is not PartAction.SECTION:
         return part
     return structs.replace(part, heading=section(project, part.item, part.heading))

@@ -1,4 +1,4 @@
-"""`approve` and `send-back`: record what a person says of texts, and carry out the free steps that follow from it."""
+"""`approve` and `send-back` record verdicts on texts, and carry out the free steps that follow."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Decision(Struct, frozen=True, kw_only=True):
 
 
 class Decided(Struct, frozen=True, kw_only=True):
-    """The recorded verdicts of a decision, and the run of the free steps after it."""
+    """The recorded verdicts, and the run of the free steps that follow from them."""
 
     by: str
     lines: tuple[Approval, ...] = ()
@@ -135,7 +135,7 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
 def comment_on(
     project: Project, item: ItemId, file: Observed, text: Digest, comment: tuple[str, str], *, runtime: Runtime = HERE
 ) -> Comment:
-    """Record a note (the second of `comment`) beside quoted words (the first) of the text that the person saw.
+    """Record a note on quoted words of the text that a person saw; `comment` has the words, then the note.
 
     `file`: the item's file now. Raises UsageError if the words or the note are missing, or no single block of the
     text has the words; Refused under CI, and if the text has changed. Also raises LockHeld, and as `git_identity`.
@@ -167,7 +167,7 @@ def comment_on(
 def write_notes(
     project: Project, spec: Spec | None, file: Observed, text: Digest, note: str, *, runtime: Runtime = HERE
 ) -> str:
-    """Write the comments on a text, and a note on the whole of it, into the manifest; return the manifest's path.
+    """Write the comments on a text, and a note on all of it, into the manifest, and return its path.
 
     They are the input that `review.notes_input` names, so that the next plan generates the text again. Without any,
     it is the note with which the text was sent back. Raises UsageError without notes, and for an item that is no
@@ -196,12 +196,12 @@ def _refuse_another(text: Digest, file: Observed) -> None:
 
 
 def is_about(block: TextBlock, quote: str) -> bool:
-    """Return whether the quoted words of a comment are in a block of a text."""
+    """Return whether a block of a text contains the quoted words of a comment."""
     return quote in " ".join(block.text.split())
 
 
 def _left_for_later(inputs: PlanInputs, items: Iterable[Candidate], run: Run | None) -> str:
-    """Return a sentence on the items whose front matter the next apply updates, with their other changes.
+    """Return a sentence about items whose front matter the next apply updates with their other changes.
 
     Empty if there are none.
     """
@@ -217,7 +217,7 @@ def _left_for_later(inputs: PlanInputs, items: Iterable[Candidate], run: Run | N
 
 
 def _refuse_past(line: Approval, before: Approvals) -> None:
-    """Raise Refused if the last verdict on the text is dated later, so that a new one would not count."""
+    """Raise Refused if the last verdict on the text has a later date, because a new one would not count."""
     if late := [one for one in before.of_text(line.text) if one.at > line.at]:
         last = late[-1]
         message = f"`{line.item}`: the last verdict on this text, by `{last.person}`, is dated {last.at}"
@@ -227,7 +227,7 @@ def _refuse_past(line: Approval, before: Approvals) -> None:
 
 
 def _keep_words(project: Project, items: Iterable[Candidate]) -> None:
-    """Keep the texts in the cache, so that changes since an approval can be shown, even if no commit has the text."""
+    """Store the texts in the cache, so that later changes can be shown even if no commit has the text."""
     outputs = Outputs(project.root)
     with open_cache(project, write=True) as cache:
         for document in (split(outputs.read(item.file.path)) for item in items if item.file is not None):
@@ -240,7 +240,7 @@ def _is_id(selector: str) -> bool:
 
 
 def refuse_ci(runtime: Runtime) -> None:
-    """Raise Refused under CI, because no person reads texts there."""
+    """Raise Refused in CI, where no person reads texts."""
     if in_ci(runtime.environ):
         message = "only a person can approve, and this is CI"
         hint = "`contentops approve --merged` records who approved the merged change"
@@ -248,7 +248,7 @@ def refuse_ci(runtime: Runtime) -> None:
 
 
 def git_identity(root: str) -> str:
-    """Return the name and address of the person by git's settings, as `NAME <ADDRESS>`.
+    """Return the person's name and address from git's settings, as `NAME <ADDRESS>`.
 
     Raises UsageError if git names no one, or `root` is in no repository.
     """
@@ -320,7 +320,7 @@ def free_steps(project: Project, ids: frozenset[ItemId], runtime: Runtime) -> tu
 
 
 class MergedApprovals(Struct, frozen=True, kw_only=True):
-    """The recorded approvals of merged pull requests, and the run of the free steps after them."""
+    """The recorded approvals of merged pull requests, and the run of the free steps that follow."""
 
     asked: bool = True
     """Whether GitHub was asked: not where nothing in the project is about approvals."""
@@ -335,7 +335,7 @@ class MergedApprovals(Struct, frozen=True, kw_only=True):
 
 
 def record_merged(project: Project, *, pause: Callable[[float], None], runtime: Runtime = HERE) -> MergedApprovals:
-    """Record the approvals of the pull requests whose merge is checked out, then update the front matter of the texts.
+    """Record the approvals of the pull requests that HEAD merges, and update front matter.
 
     If GitHub does not answer, or its answer cannot be used, nothing is recorded. `pause` waits some seconds
     before a call is tried again. Raises UsageError if the repository, the branch or the token is not known,
@@ -370,7 +370,7 @@ class _ItemText(NamedTuple):
 
 
 def _texts(inputs: PlanInputs) -> Iterator[tuple[str, _ItemText]]:
-    """Yield each path of an item (present, next, or of the source environment) with its text to approve."""
+    """Yield each path of an item (now, next, or in the source environment) with the text to approve."""
     for spec in inputs.specs.values():
         record = inputs.records.get(spec.id)
         source = inputs.source and inputs.source.text(spec, inputs.observe)
@@ -384,7 +384,7 @@ def _texts(inputs: PlanInputs) -> Iterator[tuple[str, _ItemText]]:
 
 
 def _pushed(clone: Clone, environ: Mapping[str, str]) -> tuple[str, list[str]]:
-    """Return the branch that was pushed to, and the newest 100 commits of the push on it, the oldest first."""
+    """Return the branch that was pushed, and its newest 100 commits in the push, the oldest first."""
     before = commit_before(read_event(environ))
     # Where a run is repeated, or the clone lacks the start of the push, the last commit alone is looked at.
     since = ("rev-list", "--first-parent", "--max-count=100", "HEAD", f"^{before}", "--")

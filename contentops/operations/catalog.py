@@ -1,4 +1,4 @@
-"""Read the lists of a server's catalog: for `catalog.lock.json`, and to check slugs before anything is paid for.
+"""Reads the catalog of a server, for `catalog.lock.json` and to check slugs before anything is paid for.
 
 Servers have pages of any size, and some do not state it: a list is whole once a page brings nothing new, or once it has
 as many entries as the server says. Later pages are asked for in the size of the first.
@@ -78,7 +78,7 @@ class ReadList(Struct, frozen=True):
 async def read_list(
     kind: Callable[..., Call], ask: Callable[[Call], Awaitable[Reply | Failure]], *, pages: int
 ) -> ReadList | Failure:
-    """Read at most `pages` pages; return a failure that `ask` returns.
+    """Read a list of at most `pages` pages; failures are returned, not raised.
 
     `kind` makes the call of the first page, and takes the number and size of a later one.
     """
@@ -125,7 +125,7 @@ SILENT = 3
 
 
 def known_catalog(project: Project) -> Catalog:
-    """Return the catalog of the project's server as it is known here, without asking.
+    """Return the catalog of the project's server without asking the server.
 
     Raises InputError if `catalog.lock.json` cannot be used, ApiError if it does not know this server.
     """
@@ -298,7 +298,7 @@ _REFUSED = frozenset({FailureKind.REJECTED, FailureKind.UNAUTHORIZED, FailureKin
 async def look_at_server(
     workspace: Workspace, plan: Plan, state: State, client: Client, has_user: bool, stopped: Callable[[], bool]
 ) -> None:
-    """Find the server's dialect if it is unknown, and check the user id and the slugs.
+    """Find the server's dialect if necessary, and check the user id and the slugs.
 
     If the server does not answer, the submit fails later and says why. Raises ApiError if the server speaks
     another dialect or saves no text without a user id, InputError for slugs that it does not list.
@@ -324,7 +324,7 @@ async def look_at_server(
 
 
 async def check_user(project: Project, endpoint: ApiEndpoint, caller: Caller, then: str = "") -> None:
-    """Raise ApiError for a server that saves no text without a user id. `then`: the end of the hint."""
+    """Raise ApiError if the server needs a user id to save texts and none is set. `then`: the end of the hint."""
     # Only servers whose lists come in an envelope are known to need one.
     answer = await caller.ask_once(ListContent()) if endpoint.enveloped else None
     if isinstance(answer, Failure) and answer.kind in _REFUSED:
@@ -340,7 +340,7 @@ _LISTS: Mapping[Kind, type[Call]] = {"template": ListTemplates, "style": ListSty
 
 
 async def check_slugs(project: Project, plan: Plan, state: State, caller: Caller) -> None:
-    """Raise InputError for items that would be paid for and have slugs that the server does not list."""
+    """Raise InputError if items to be paid for have slugs that the server does not list."""
     if catalog_of(project) is not None:
         return
     findings: list[Diagnostic] = []
@@ -356,7 +356,7 @@ async def check_slugs(project: Project, plan: Plan, state: State, caller: Caller
 
 
 def _wanted(plan: Plan, state: State) -> dict[Kind, dict[str, list[Spec]]]:
-    """Return the items that would be paid for, by kind and slug, without slugs that a record of the server has."""
+    """Return the items that would be paid for by kind and slug, except slugs that worked on this server before."""
     records = [record for record in state.records.values() if record.server == plan.server and record.request_id]
     wanted: defaultdict[Kind, dict[str, list[Spec]]] = defaultdict(dict)
     for kind in _LISTS:
@@ -370,7 +370,7 @@ def _wanted(plan: Plan, state: State) -> dict[Kind, dict[str, list[Spec]]]:
 
 
 def _slugs_of(entry: Mapping[str, Json]) -> set[str]:
-    """Return every name a server may accept for an entry: servers look up the `id`, people read the `slug`."""
+    """Return every name by which a server may know an entry: its `id` and its `slug`."""
     return {name for name in (slug_of(entry), entry.get("slug"), entry.get("id")) if isinstance(name, str) and name}
 
 

@@ -1,4 +1,4 @@
-"""Check the files of items as they are now: by their checks, against each other, and for approvals."""
+"""Checks the current files of items: with their checks, against each other, and for missing approvals."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ T = TypeVar("T")
 
 
 class KeptValues(Generic[T]):
-    """Keeps values by name, each with its sources; a value is made again only if its sources differ."""
+    """Caches values by name; a value is computed again only if its sources change."""
 
     def __init__(self) -> None:
         self._values: dict[str, tuple[object, T]] = {}
 
     def get(self, name: str, made_from: object, make: Callable[[], T]) -> T:
-        """Return the value of a name, and make it again if `made_from` differs.
+        """Return the cached value; computes it again if `made_from` differs.
 
         `made_from`: all that the value depends on; None if that is not known, and the value is always made again.
         """

@@ -1,4 +1,4 @@
-"""`commit`: commit jobs, lock and outputs, and push them without force, to a separate branch or to the branch itself.
+"""`commit` commits jobs, lock and outputs, and pushes them to a branch, never with force.
 
 Committed are the jobs, in a commit of their own before the results; the paths that records of the lock own now or owned
 in the last commit, with texts that an apply made or the server took; the lock, `contentops.approvals`, and the rules of
@@ -135,7 +135,7 @@ def commit(
 
 
 class CommitContents(Struct, frozen=True, kw_only=True):
-    """What a commit would have now."""
+    """What a commit would contain now."""
 
     tree: str
     """Names these files with these bytes."""
@@ -177,7 +177,7 @@ def contents(project: Project, options: CommitOptions, *, runtime: Runtime = HER
 
 
 class _Committable(NamedTuple):
-    """The results in a clone, the states at its last commit and now, and the new verdicts."""
+    """The results in a clone: the committed and the current state, and new verdicts."""
 
     results: ResultTree
     report: CommitReport
@@ -241,7 +241,7 @@ def _commit(
 
 
 def _said(clone: Clone, results: ResultTree) -> tuple[Approval, ...]:
-    """Return the verdicts that the results add, none if those of the last commit cannot be read."""
+    """Return the verdicts that the results add; empty if the last commit's verdicts are unreadable."""
     if results.approvals not in results.changes:
         return ()
     try:

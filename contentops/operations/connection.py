@@ -56,7 +56,7 @@ _UNTOUCHED = "nothing was generated; `contentops doctor --online` tries the mode
 
 
 class Credentials(NamedTuple):
-    """The key and the user id that a server gets; empty if there is none."""
+    """The key and the user id for a server; empty values are not sent."""
 
     key: str = ""
     user: str = ""
@@ -84,7 +84,7 @@ def read_credentials(api: ApiSettings, runtime: Runtime, *, writes: bool = False
 
 
 def read_model(api: ApiSettings, runtime: Runtime) -> OpenAIEngine:
-    """Return the engine that calls the model of the settings. Raises what `read_credentials` raises."""
+    """Return the engine for the model in the settings. Raises what `read_credentials` raises."""
     from contentops.server.engines.chat import ChatClient, SettingNames, endpoint
     from contentops.server.engines.openai import OpenAIEngine
 
@@ -103,7 +103,7 @@ def read_model(api: ApiSettings, runtime: Runtime) -> OpenAIEngine:
 
 
 def _confirm(server: str, variable: str, runtime: Runtime, setting: str) -> None:
-    """Ask a person whether a server gets the key, and remember a yes. Raises Refused for a no."""
+    """Ask a person whether a server may get the key, and remember a yes. Raises Refused for a no."""
     question = (
         f"The server `{visible(server)}` is not on your trusted list. It gets the key in `{variable}`.\n"
         "Send the key there, now and from now on? (yes/no) "
@@ -231,7 +231,7 @@ T = TypeVar("T")
 
 
 class NoTurn(Exception):
-    """A person stopped what waits for a request, or it would wait for more than a minute."""
+    """A call cannot get its turn: a person stopped it, or the wait would exceed a minute."""
 
 
 class Caller:
@@ -269,14 +269,14 @@ class Caller:
         return asyncio.get_running_loop().time()
 
     def may_wait(self, failure: Failure, began: float) -> bool:
-        """Return whether to wait out a 429; if so, the next call waits as long as the server asks for."""
+        """Return whether to wait after a 429; if so, the next call waits as long as the server asks."""
         if (failure.retry_after or 0.0) > LONGEST_PAUSE or self.now() - began > LONGEST_PAUSE:
             return False
         self._limiter.throttled(self.now(), failure.retry_after)
         return True
 
     async def pause(self, failure: Failure, seconds: float) -> None:
-        """Wait before a call that failed is sent again."""
+        """Wait before a failed call is sent again."""
         self.notify(f"{failure.message}; trying again")
         await self._wait(seconds, "the next try")
 
@@ -322,7 +322,7 @@ class Caller:
         return answer if isinstance(answer, kind) else None
 
     def error(self, failure: Failure) -> ApiError:
-        """Return a failure as the error that a person reads."""
+        """Return a failure as an error with a message for people."""
         return as_error(failure, self._project)
 
     async def _wait(self, seconds: float, event: str) -> None:
@@ -333,7 +333,7 @@ class Caller:
 
 
 def as_error(failure: Failure, project: Project) -> ApiError:
-    """Return a failure as the error a person reads: the endpoint, the status, the server's words, and what to do."""
+    """Return a failure as an error for people: endpoint, status, the server's message, and what to do."""
     return ApiError(failure.full_message, hint=_hint(failure, project))
 
 
@@ -415,7 +415,7 @@ def content(
 
 
 def delete(project: Project, content_ids: Iterable[str], *, runtime: Runtime = HERE) -> None:
-    """Delete stored contents; one that is gone already counts. Raises ApiError at the first that cannot be deleted."""
+    """Delete stored contents; missing ones count as deleted. Raises ApiError at the first that cannot be deleted."""
 
     async def story(caller: Caller) -> None:
         for content_id in content_ids:

@@ -1,4 +1,4 @@
-"""`doctor`: check that everything needed is in place."""
+"""`doctor` checks that everything a project needs works."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from contentops.state import approvals
 
 
 def doctor(project: Project, runtime: Runtime = HERE, *, online: bool = False) -> tuple[Check, ...]:
-    """Check manifests, outputs, state, cache, ledger, key and server; `online`: the model is sent a short prompt."""
+    """Check manifests, outputs, state, cache, ledger, key and server; `online` also tries the model."""
     return (*_checks(project, runtime), *_server_checks(project, runtime, online=online))
 
 
@@ -65,7 +65,7 @@ def _server_checks(project: Project, runtime: Runtime, *, online: bool) -> Itera
 
 
 def _tried(name: str, checks: Iterator[Check]) -> Iterator[Check]:
-    """Yield the checks; an error that ends them is a failed check called `name`."""
+    """Yield the checks; an error ends them and becomes a failed check called `name`."""
     try:
         yield from checks
     except ContentopsError as error:
@@ -171,7 +171,7 @@ def _server_check(project: Project, credentials: Credentials, runtime: Runtime) 
 
 
 def _reply_in_words(endpoint: ApiEndpoint, answer: CatalogReply, client: Client) -> str:
-    """Describe the answer of a server."""
+    """Return the answer of a server in words."""
     shape = "inside `{success, data}`" if endpoint.enveloped else "bare"
     inputs = " and ".join(f"`{name}`" for name in client.input_names)
     return (

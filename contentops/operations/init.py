@@ -1,4 +1,4 @@
-"""Start a project: its first files, the site that it is in, its workflows, and where contentops came from.
+"""Creates the first files of a project, fitted to the site and repository that it is in.
 
 Nothing of a site is run or parsed: one line of its settings names the folder it reads, and a pattern finds that line.
 """
@@ -39,7 +39,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def installed_action() -> str:
-    """Return the action of this contentops as `OWNER/REPO@COMMIT`; empty if that is not known."""
+    """Return the GitHub action of this version as `OWNER/REPO@COMMIT`; empty if unknown."""
     try:
         return action_from(metadata.distribution("contentops").read_text("direct_url.json") or "")
     except metadata.PackageNotFoundError:
@@ -47,7 +47,7 @@ def installed_action() -> str:
 
 
 def action_from(direct_url: str) -> str:
-    """Return the action that a `direct_url.json` of an installer names (PEP 610); empty if it names none."""
+    """Return the action that an installer's `direct_url.json` names (PEP 610); empty if it names none."""
     try:
         about: Any = json.loads(direct_url)
         found, commit = _GITHUB.fullmatch(str(about["url"])), str(about["vcs_info"]["commit_id"])
@@ -121,7 +121,7 @@ def _append(path: Path, lines: tuple[str, ...]) -> bool:
 
 
 def _filled(path: str, marks: Mapping[str, str]) -> str:
-    """Return the text of a file of `starter/`, with the values of its marks."""
+    """Return a file of `starter/` with its placeholders filled in."""
     text = (resources.files("contentops.operations") / "starter" / path).read_text(encoding="utf-8")
     for mark, value in marks.items():
         text = text.replace(mark, value)
@@ -129,7 +129,7 @@ def _filled(path: str, marks: Mapping[str, str]) -> str:
 
 
 def free_folder(top: Path, *first: str, taken: str = "") -> str:
-    """Return a folder for manifests that is not there yet, so that no YAML file of others is taken for one.
+    """Return a new folder for manifests, so that no existing YAML file is read as a manifest.
 
     The names in `first` are tried before the usual ones; `taken` is not used.
     """
@@ -234,7 +234,7 @@ def output_line(site: SiteLayout) -> str:
 
 
 def _places(manifests: str, site: SiteLayout | None) -> str:
-    """Return the lines of the settings that say where files are, after an empty line; nothing for the defaults."""
+    """Return the settings lines that say where files are, after an empty line; empty for the defaults."""
     lines = [] if manifests == DEFAULT else [f'manifests: ["{manifests}/**/*.yaml"]']
     lines += [output_line(site)] if site else []
     lines += [f"preset: {site.preset}"] if site and site.preset else []
@@ -250,7 +250,7 @@ NO_SITE: Final = "none"
 
 
 class SiteGenerator(Struct, frozen=True, kw_only=True):
-    """A site generator: how its sites are recognised, and where they read texts."""
+    """A site generator: how its sites are recognised, and the folders that it reads texts from."""
 
     title: str
     preset: str = ""
@@ -418,7 +418,7 @@ def find_site(folder: Path, chosen: str = "") -> SiteLayout | None:
 
 
 def _read(files: ProjectFiles, path: str) -> str | None:
-    """Return the text of a settings file, None if there is none. Raises FileError for one that cannot be read."""
+    """Return the text of a settings file; None if there is none. Raises FileError for one that cannot be read."""
     data = files.read(path)
     if data is not None and len(data) > LARGEST:
         raise FileError("which-site", path, f"`{path}` is larger than {LARGEST >> 10} KiB")
@@ -464,7 +464,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _only(folder: Path, above: str) -> list[str]:
-    """Return the only folder in `above`; nothing if there are several or none."""
+    """Return the only folder in `above`; empty if there are several or none."""
     if not above or not _is_folder(folder / above):
         return []
     names = [one.name for one in (folder / above).iterdir() if _is_folder(one) and not one.name.startswith((".", "_"))]

@@ -1,4 +1,4 @@
-"""Open a project, its state and its cache; and the runtime: clock, environment, disk and network."""
+"""Opens a project, its state and its cache, with the environment of the process (`Runtime`)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class Runtime(Struct, frozen=True, kw_only=True):
-    """Clock, environment, network and terminal of a command; tests pass their own."""
+    """The clock, environment, network and terminal of a command; tests pass their own."""
 
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     wall: Callable[[], float] = time.time
@@ -76,7 +76,7 @@ HERE = Runtime()
 
 
 class OpenedLedger(NamedTuple):
-    """The ledger of a project, or None with the warnings why the project's ledger cannot be read."""
+    """The ledger of a project; None with warnings if it cannot be read."""
 
     ledger: ReadLedger | None = None
     warnings: tuple[Diagnostic, ...] = ()
@@ -139,7 +139,7 @@ def open_outputs(project: Project, lineage: str, runtime: Runtime, whole: Iterab
 
 
 def open_cache(project: Project, *, write: bool) -> Cache:
-    """Open the project's cache; one that cannot be read counts as empty."""
+    """Open the project's cache; an unreadable cache counts as empty."""
     return Cache(Path(project.root) / state_dir.FOLDER / "cache", write=write)
 
 
@@ -179,7 +179,7 @@ def first_lineage(project: Project) -> str:
 
 
 def check_lineage(project: Project) -> None:
-    """Raise Refused if a first lineage would differ from that of other clones, which would then pay again."""
+    """Raise Refused if a new lineage would differ from that of other clones, which would pay again."""
     if project.api.base_url == "local" or _others(project) or not is_shallow(project.root):
         return
     hint = "run `git fetch --unshallow`; in CI, use `fetch-depth: 0` of actions/checkout"
@@ -200,7 +200,7 @@ def is_of_another(project: Project, lineage: str) -> bool:
 
 
 def _others(project: Project) -> str:
-    """Return the lineage in the locks and jobs of the environments, its own first, or empty."""
+    """Return the lineage from the locks and jobs of all environments, its own first; empty if none has one."""
     root = Path(project.root)
     for environment in sorted(committed_environments(project), key=lambda name: name != project.environment):
         if lineage := lineage_in(root / state_dir.named("contentops", environment, "lock")):
@@ -212,7 +212,7 @@ def _others(project: Project) -> str:
 
 
 def _is_kept(project: Project, lineage: str) -> bool:
-    """Return whether an apply of this checkout has ordered something under a lineage."""
+    """Return whether an apply of this checkout has submitted something under a lineage."""
     root = Path(project.root)
     folder = state_dir.kept_folder(root, lineage, Disk())
     return folder.name == lineage and folder.is_dir()

@@ -1,4 +1,4 @@
-"""`plan`, `plan --check`, `status`, `show` and `check`: look at a project without changing it.
+"""`plan`, `plan --check`, `status`, `show` and `check`, which change nothing.
 
 Orders whose answer was lost count in each month in which they may have been accepted.
 """
@@ -58,7 +58,7 @@ from contentops.state.state_dir import who_runs
 
 
 def gathered(workspace: Workspace, choice: Choice) -> PlanInputs:
-    """Return the inputs of a plan, with what the server has: read now for a refresh, else as earlier looks saw it.
+    """Return the inputs of a plan, with the server's contents from a refresh or from earlier looks.
 
     Raises what `refresh` raises.
     """
@@ -74,7 +74,7 @@ def plan(
     runtime: Runtime = HERE,
     last: LastPlan | None = None,
 ) -> Plan:
-    """Plan what `apply` would do. Needs no network and no key, but for a refresh; writes only the cache.
+    """Return the plan of what `apply` would do. Needs no network and no key, but for a refresh; writes only the cache.
 
     `last` remembers a plan with nothing to do.
     """
@@ -93,13 +93,13 @@ def check(
     *,
     runtime: Runtime = HERE,
 ) -> Plan:
-    """Plan what an apply would do today. Raises Refused if that is more than the reviewed plan says."""
+    """Return what an apply would do today. Raises Refused if that is more than the reviewed plan says."""
     with open_workspace(project, runtime) as workspace:
         return check_file(gathered(workspace, choice), reviewed)
 
 
 def changed_outputs(project: Project, ref: str) -> tuple[str, ...]:
-    """Return the recorded outputs whose words are other ones than in a commit, or are new at their path; sorted.
+    """Return the recorded outputs whose words differ from a commit, or are new at their path; sorted.
 
     Raises UsageError for an unknown ref or outside a repository, GitFailed, StateError.
     """
@@ -129,7 +129,7 @@ _DRIFT = frozenset(
 
 
 class ItemStatus(Struct, frozen=True, kw_only=True):
-    """The state of an item, in one word and a note."""
+    """The state of an item: one word and a note."""
 
     id: ItemId
     state: str
@@ -149,7 +149,7 @@ class ItemStatus(Struct, frozen=True, kw_only=True):
 def status(
     project: Project, choice: Choice, *, runtime: Runtime = HERE
 ) -> tuple[tuple[ItemStatus, ...], tuple[Diagnostic, ...]]:
-    """Return the state of every selected item; if manifests have errors, by its record and file, with a warning.
+    """Return the state of each selected item; if manifests have errors, from record and file, with a warning.
 
     The findings begin with a note of another command that is changing the state now. Raises UsageError for invalid
     selectors and those that match nothing; with a refresh what that raises.
@@ -181,7 +181,7 @@ def looked_at(
 
 
 def running(project: Project) -> tuple[Diagnostic, ...]:
-    """Return the note that another command is changing the state of this environment now; nothing if none is.
+    """Return a note if another command is changing the state of this environment; otherwise nothing.
 
     Raises StateError for a folder of state that cannot be trusted.
     """
@@ -192,7 +192,7 @@ def running(project: Project) -> tuple[Diagnostic, ...]:
 
 
 def gathered_or_recorded(workspace: Workspace, choice: Choice) -> tuple[PlanInputs, InputError | None]:
-    """Return the same as `gathered`.
+    """Return the inputs of a plan; if manifests have errors, items come from their records.
 
     If the manifests have errors, return the items as recorded, with these errors.
     """
@@ -207,7 +207,7 @@ def gathered_or_recorded(workspace: Workspace, choice: Choice) -> tuple[PlanInpu
 
 
 def _as_recorded(record: Record) -> Spec:
-    """Return the item as declared when its record was made, as far as the record states it."""
+    """Return the item as its manifest declared it when the record was made, as far as known."""
     said = {name: str(record.request.get(name) or "") for name in ("template", "style", "mode")}
     return Spec(
         id=record.id,
@@ -293,7 +293,7 @@ def show(project: Project, item: str, runtime: Runtime = HERE) -> tuple[dict[str
 
 
 def mentions_of(spec: Spec | None) -> tuple[ItemId, ...]:
-    """Return the other items that only the front matter of an item uses."""
+    """Return the other items that only an item's front matter uses."""
     if spec is None:
         return ()
     sources = {spec.id, *(one.id for one in spec.references)}
@@ -329,7 +329,7 @@ def section(project: Project, item: str, heading: str) -> str:
 
 
 def recorded(project: Project, item: str) -> tuple[State, Record]:
-    """Return the state and the record of an item. Raises UsageError for an unknown item, and one without a record."""
+    """Return the state, and the record of an item. Raises UsageError for an unknown item, and one without a record."""
     state = read_state(project)
     record = state.records.get(ItemId(item))
     if record is not None:
@@ -345,7 +345,7 @@ def recorded(project: Project, item: str) -> tuple[State, Record]:
 
 
 def month_spend(workspace: Workspace) -> CountedMonth:
-    """Count the month of the clock. Raises StateError."""
+    """Return the spending of the current month. Raises StateError."""
     project, ledger = workspace.project, workspace.ledger
     jobs = [job for each in jobs_by_environment(project, workspace.state).values() for job in each]
     gaps: tuple[str, ...] = ()
@@ -358,7 +358,7 @@ def month_spend(workspace: Workspace) -> CountedMonth:
 
 
 def spent_this_month(project: Project, runtime: Runtime = HERE) -> MonthSpend | None:
-    """Count the month of the clock; None if the settings have no budget for a month. Raises StateError."""
+    """Return the spending of the current month; None if no monthly budget is set. Raises StateError."""
     if not project.budget.is_monthly:
         return None
     with open_workspace(project, runtime) as workspace:

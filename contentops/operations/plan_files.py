@@ -1,4 +1,4 @@
-"""Files of plans that a person names, and the folder that pages are written into."""
+"""Reads plan files that a person names, and checks the folder that pages are written into."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LARGEST = 256 << 20
 
 
 def read_plan(path: Path, checksum: str = "") -> PlanFile:
-    """Read the plan file at `path` and check its shape and seal; with `checksum`, that it is that very plan.
+    """Read the plan file at `path` and check it; with `checksum`, also that it is exactly this plan.
 
     Raises InputError for a file that is no plan or has another format, and Refused for an edited or another plan.
     """
@@ -57,7 +57,7 @@ def _document(path: Path) -> dict[str, Json]:
 
 
 def choice_in(plan: PlanFile) -> Choice:
-    """Return the flags the plan was made with, without the selection, `--canary` and `--changed-from`.
+    """Return the flags of a plan, without the selection, `--canary` and `--changed-from`.
 
     The file lists the selected items; by now the same selection may mean others.
     """

@@ -1,4 +1,4 @@
-"""`--refresh`: ask the server for the project's items before anything is planned.
+"""`--refresh` reads the items' contents from the server before anything is planned.
 
 One list, and a fetch of each content that the list does not show to be as it was last saved or looked at. All free.
 
@@ -45,7 +45,7 @@ from contentops.state.cache import Cache
 
 
 def mark_recorded(inputs: PlanInputs, remote: Mapping[ItemId, Remote]) -> dict[ItemId, Remote]:
-    """Return the contents of the server; mark texts that were recorded before. Asks git only if needed."""
+    """Return the contents of the server, with texts marked that were recorded before. Asks git only if needed."""
     records = inputs.records
     marked = {
         id_: structs.replace(one, recorded=True)
@@ -116,7 +116,7 @@ class _Reader(NamedTuple):
     async def read_all(
         self, caller: Caller, records: Iterable[Record], entries: Mapping[str, ContentEntry]
     ) -> dict[ItemId, Remote]:
-        """Read the contents that may differ from what was saved. `entries`: the server's list. Raises ApiError."""
+        """Read the contents that may differ from what was last saved. `entries`: the server's list. Raises ApiError."""
         remote: dict[ItemId, Remote] = {}
         failed_before = False
         for record in records:
@@ -134,13 +134,13 @@ class _Reader(NamedTuple):
         return remote
 
     def _is_unchanged(self, earlier: Remote, entry: ContentEntry | None) -> bool:
-        """Return whether a content is as it was at an earlier look, and its text is still in the cache."""
+        """Return whether a content is the same as before and its text is still in the cache."""
         if entry is None or earlier.deleted:
             return entry is None and earlier.deleted
         return has_stamp(entry, earlier.stamp) and self.cache.body(earlier.body) is not None
 
     def _remote(self, record: Record, entry: ContentEntry | None, answer: Reply | Failure) -> Remote:
-        """Return one content as it is now; the cache keeps its text."""
+        """Return a content as it is now, and store its text in the cache."""
         content_id, saved = record.content_id, _saved_body(record)
         if isinstance(answer, Failure):
             deleted = answer.kind is FailureKind.NOT_FOUND
@@ -211,7 +211,7 @@ def plan_after_looks(
     reviewed: PlanFile | None,
     refused: Callable[[Plan], object],
 ) -> tuple[PlanInputs, Plan]:
-    """Plan an apply after reading from the server the texts that it would pay for or replace.
+    """Plan an apply after reading the server's texts that it would pay for or replace.
 
     `reviewed`: a plan file. The server is asked only if there are such texts and the plan is not
     `refused`. Items that cannot be looked at are blocked.
@@ -257,7 +257,7 @@ def _plan_of_file(
 
 
 class _Look:
-    """The looks of one plan. `trouble`: why the last one failed."""
+    """The requests that one plan makes to look at contents on the server. `trouble`: why the last one failed."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -274,7 +274,7 @@ class _Look:
             return {}
 
     def block_unseen(self, plan: Plan, ids: AbstractSet[ItemId]) -> Plan:
-        """Return the plan; after a look that failed, its changes to these records are blocked."""
+        """Return the plan; if looking at a content failed, its changes are blocked."""
         if not self.trouble:
             return plan
         changes = (self._block(one) if _record_id(one) in ids else one for one in plan.changes)
@@ -318,7 +318,7 @@ def _block_unreviewed(change: Change, remote: Remote | None) -> Change:
 
 
 class PulledItem(Struct, frozen=True, kw_only=True):
-    """An item that was edited in WriterzRoom, and the result of pulling the edit."""
+    """An item that was edited in WriterzRoom, and what `pull` did with the edit."""
 
     id: ItemId
     output: str
@@ -380,7 +380,7 @@ def _pulled(workspace: Workspace, outputs: Outputs, item: ItemSides, runtime: Ru
 
 
 def _refusal(item: ItemSides, remote: Remote, body: str | None) -> str:
-    """Return why the file is left alone; empty: it is not."""
+    """Return why the file must not be changed; empty if it may."""
     path = item.file.path
     if not item.file.exists:
         return f"`{path}` is gone: `contentops apply` restores it first"

@@ -1,4 +1,4 @@
-"""The snapshot of a project that every page shows: its plan, and each item with its approval, checks and costs.
+"""The snapshot of a project that pages show: its plan, and each item with approval, checks and costs.
 
 It is kept in memory while no file that it was made from has changed, so that a page of 10,000 items costs a look at
 their files.
@@ -79,7 +79,7 @@ _BESIDE_OTHERS: Final = 5_000_000_000
 
 
 class ReviewState(enum.StrEnum):
-    """Who has to act on an item: the first of these that fits."""
+    """Says who has to act on an item; the first state that fits counts."""
 
     BLOCKED = "blocked"
     UNKNOWN = "unknown"
@@ -94,7 +94,7 @@ class ReviewState(enum.StrEnum):
 
 
 class ReviewItem(Struct, frozen=True, kw_only=True, gc=False):
-    """A declared or recorded item, as its pages show it."""
+    """A declared or recorded item as pages show it."""
 
     id: ItemId
     title: str
@@ -142,7 +142,7 @@ class ReviewItem(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def sent_back(self) -> Approval | None:
-        """Return the latest verdict on this text if it sent the text back; None otherwise."""
+        """Return the latest verdict if it sent this text back; otherwise None."""
         return self.verdicts[-1] if self.verdicts and self.verdicts[-1].verdict is Verdict.SENT_BACK else None
 
     @property
@@ -193,7 +193,7 @@ class Snapshot(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def to_choose(self) -> tuple[ReviewItem, ...]:
-        """Return the items that stop until a person chooses."""
+        """Return the items that are blocked until a person decides."""
         return self._in(ReviewState.BLOCKED, ReviewState.UNKNOWN)
 
     @functools.cached_property
@@ -204,7 +204,7 @@ class Snapshot(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def with_findings(self) -> tuple[ReviewItem, ...]:
-        """Return the items in whose text checks find something, failing ones first."""
+        """Return the items with findings of checks, failed ones first."""
         found = (item for item in self.items if item.findings)
         return tuple(sorted(found, key=lambda item: item.severity is not Severity.ERROR))
 
@@ -213,7 +213,7 @@ class Snapshot(Struct, frozen=True, kw_only=True, dict=True):
 
 
 class Review:
-    """Makes snapshots of a project for several threads, a new one after each change.
+    """Makes a snapshot after each change of the project; several threads may use it.
 
     `opened` opens the project, whose settings may change too. `once`: it is made once, for pages that are written as
     files and must fit one another.
@@ -229,12 +229,12 @@ class Review:
 
     @property
     def latest(self) -> Snapshot | None:
-        """Return the snapshot that was made last, which files may have left behind; None: there is none yet."""
+        """Return the latest snapshot, which may be outdated; None if there is none yet."""
         last = self._last
         return last.snapshot if last is not None else None
 
     def snapshot(self) -> Snapshot:
-        """Return the project as its files are now.
+        """Return a snapshot of the current files.
 
         Raises InputError for invalid settings, StateError for invalid state files.
         """
@@ -251,7 +251,7 @@ class Review:
             return last.snapshot
 
     def _make(self, started: int, seen: tuple[_StampedSnapshot, array[int]] | None) -> _StampedSnapshot:
-        """Return a new snapshot; `seen`: the last one, and the stamps of its files now."""
+        """Return a new snapshot; `seen` has the last one and the current stamps of its files."""
         project = self._opened()
         store = self._kept.state.get(project)
         with open_workspace(project, self._runtime, store=store) as workspace:
@@ -275,7 +275,7 @@ class Review:
 
 @contextlib.contextmanager
 def _without_collection() -> Iterator[None]:
-    """Pause garbage collection while a snapshot is made; it would find nothing, and takes a third of the time."""
+    """Pause garbage collection while a snapshot is made, which saves a third of the time."""
     gc.disable()
     try:
         yield
@@ -284,7 +284,7 @@ def _without_collection() -> Iterator[None]:
 
 
 class _StampedSnapshot(Struct, frozen=True):
-    """A snapshot, and the stamps of all that it was made from."""
+    """A snapshot, and the stamps of everything that it was made from."""
 
     snapshot: Snapshot
     names: list[str]
@@ -312,13 +312,13 @@ T = TypeVar("T")
 
 
 class _KeptReading(Generic[T]):
-    """Keeps the result of reading some files of a project, for as long as their stamps stay the same."""
+    """Caches the result of reading files until one of their stamps changes."""
 
     def __init__(self) -> None:
         self._kept: tuple[Project, Callable[[], list[str]], list[str], array[int], T] | None = None
 
     def get(self, project: Project) -> T | None:
-        """Return the kept value; None if a file or the project has changed since, or nothing was kept."""
+        """Return the cached result; None if there is none, or a file or the project has changed."""
         if self._kept is None:
             return None
         of, named, names, stamps, value = self._kept
@@ -326,14 +326,14 @@ class _KeptReading(Generic[T]):
         return value if is_same else None
 
     def keep(self, project: Project, named: Callable[[], list[str]], value: T, *, before: int) -> None:
-        """Keep the result of reading the files that `named` names, if their stamps will show every later change."""
+        """Cache the result of reading the `named` files, if stamps will show every later change."""
         names = named()
         stamps = stamps_of(project.root, names)
         self._kept = (project, named, names, stamps, value) if are_trusted(stamps, before=before) else None
 
 
 class _KeptParts:
-    """The parts that a new snapshot takes from the one before, because their files are the same."""
+    """The parts of an earlier snapshot that can be reused because their files are unchanged."""
 
     def __init__(self) -> None:
         self.manifests: _KeptReading[Desired] = _KeptReading()
@@ -424,7 +424,7 @@ def _snapshot(
 
 
 def _item(item: Candidate, inputs: PlanInputs) -> ReviewItem:
-    """Return an item without its counts: those of words, credits and findings."""
+    """Return an item without the counts of words, credits and findings."""
     spec, record, approvals = item.spec, item.record, inputs.approvals
     file = item.file if item.file is not None else inputs.observe(item.path)
     has_text = bool(file.body) and not file.problem
@@ -460,7 +460,7 @@ def _counted(body: str) -> tuple[int, str]:
 
 
 def fold(text: str) -> str:
-    """Return text as a search compares it: in small letters, on one line, without signs for emphasis and code."""
+    """Return text in a form for searching: lower case, on one line, without marks for emphasis and code."""
     return " ".join(text.replace("*", "").replace("`", "").casefold().split())
 
 
@@ -485,7 +485,7 @@ _OF_APPROVAL: Final = {
 
 
 def _since(project: Project, file: Observed, made_by: Job | None) -> str:
-    """Return when the file got its text: when that was generated, else when the file was last changed."""
+    """Return when the file got its text: when it was generated, otherwise when the file last changed."""
     if made_by is not None and made_by.generated_at and file.body == made_by.body:
         return made_by.generated_at
     try:
@@ -498,7 +498,7 @@ def _since(project: Project, file: Observed, made_by: Job | None) -> str:
 
 
 class ReviewDay(Struct, frozen=True, kw_only=True):
-    """The verdicts of a person since midnight, the texts that were edited since, and what was spent."""
+    """A person's verdicts since midnight, the texts edited since then, and the money spent."""
 
     since: str
     """ISO time, UTC."""
@@ -539,7 +539,7 @@ _PATIENCE: Final = 20.0
 def notify(
     snapshot: Snapshot, sent: CommitReport, person: str, owner: Callable[[ReviewItem], str], runtime: Runtime
 ) -> str:
-    """Give the program of `review.notify` the day of a person that was sent; return why that failed, or empty.
+    """Pass a finished day of review to the program of `review.notify`; return why that failed, or empty.
 
     It does not run where the settings are not those of the last commit, or none is named. `owner`: whom a text
     belongs to.

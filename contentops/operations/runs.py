@@ -1,4 +1,4 @@
-"""Runs: one that a page started, the events of the last one, and the reports of this machine."""
+"""Runs that pages start, the events of the last run, and the reports of this machine."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from contentops.state.state_dir import FOLDER, make_folder
 
 
 class Task(threading.Thread):
-    """A task that a page started: `said` is its result in words, `error` the reason why it failed."""
+    """A task that a page started; `said` is its result in words, `error` the reason for a failure."""
 
     def __init__(self, work: Callable[[Stop], str]) -> None:
         # A daemon: a second Ctrl-C ends the process as it ends an apply in a terminal, which is safe.
@@ -40,19 +40,19 @@ class Task(threading.Thread):
         self.error: ContentopsError | None = ContentopsError("this is a bug in contentops; the terminal shows it")
 
     def run(self) -> None:
-        """Do the work, in the thread."""
+        """Do the work in the thread of the task."""
         try:
             self.said, self.error = self._work(self.stop), None
         except ContentopsError as error:
             self.error = error
 
     def is_done(self, seconds: float = 0.0) -> bool:
-        """Wait at most so long; whether it is done."""
+        """Wait for at most some seconds, and return whether the task is done."""
         self.join(seconds)
         return not self.is_alive()
 
     def taken(self) -> tuple[str, ContentopsError | None]:
-        """Return the result of the task once, for the page that shows it first; later calls return nothing."""
+        """Return the result of the task the first time; later calls return nothing."""
         taken = (self.said, self.error)
         self.said, self.error = "", None
         return taken
@@ -76,7 +76,7 @@ class BackgroundRunner:
 
     @property
     def is_idle(self) -> bool:
-        """Return whether nothing is being carried out."""
+        """Return whether no task is running."""
         return self.task is None or self.task.is_done()
 
     def stop(self) -> None:
@@ -102,12 +102,12 @@ class EventFile:
     """A file that gets the events of a run, one JSON object a line. A full disk ends the file, not the run."""
 
     def __init__(self, file: TextIO | None, failed: Callable[[Exception], object] = lambda _: None) -> None:
-        """`file` None: nothing is written; `failed` gets why the file ends early."""
+        """Take the `file` (None: write nothing); `failed` is called with the reason if writing fails."""
         self._file = file
         self._failed = failed
 
     def write(self, event: Event) -> None:
-        """Write an event at once; never fails."""
+        """Write an event at once; never raises."""
         if self._file is not None:
             try:
                 self._file.write(json_text(event_json(event), indent=None) + "\n")
@@ -155,7 +155,7 @@ def _path(project: Project) -> Path:
 
 
 def _opened(project: Project) -> TextIO | None:
-    """Open a new file of events; None if it cannot be."""
+    """Open a new file of events; None if that fails."""
     path = _path(project)
     try:
         state_dir.make(Path(project.root))
@@ -167,7 +167,7 @@ def _opened(project: Project) -> TextIO | None:
 
 
 class RunReader:
-    """Reads the events of the last run as they come; several threads may ask for it."""
+    """Reads the events of the last run while it goes on; several threads may use it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -180,7 +180,7 @@ class RunReader:
         self._progress = Progress(silent=True)
 
     def read(self, project: Project) -> LiveRun | None:
-        """Return the last run of this environment, or the command that works now; None: there is neither."""
+        """Return the last run of this environment, or the command that runs now; None: neither exists."""
         with self._lock:
             try:
                 state_dir.inspect(Path(project.root))
@@ -198,7 +198,7 @@ class RunReader:
             return self._progress.live(goes_on=runs) if self._first else None
 
     def running(self, project: Project) -> LiveRun | None:
-        """Return the apply of this environment that goes on now; None: there is none."""
+        """Return the apply of this environment that runs now; None: there is none."""
         run = self.read(project)
         return run if run is not None and run.working else None
 

@@ -65,10 +65,10 @@ from contentops.tokens import sum_tokens
 
 
 class PaidEnvironments:
-    """What each environment paid for."""
+    """The spending of each environment."""
 
     def __init__(self, project: Project, state: State, records: Mapping[ItemId, Record]) -> None:
-        """`state`: that of the project's own environment; `records`: its items under their ids of today.
+        """Take the jobs; `state` is of the project's own environment, `records` has current ids.
 
         Raises StateError.
         """
@@ -78,7 +78,7 @@ class PaidEnvironments:
         self._by_item: dict[str, dict[ItemId, list[Job]]] = {}
 
     def attempts(self, environment: str, record: Record, until: str = "") -> PaidAttempts:
-        """Return the number and the credits of an item's texts that were made until a time (empty: of all texts)."""
+        """Return number and credits of an item's texts made until a time; empty means all texts."""
         jobs = [job for job in self._of(environment, record) if not until or job.time <= until]
         paid = [job for job in jobs if job.is_spent]
         failed = [job for job in jobs if job.is_failure and job.tokens is not None]
@@ -92,7 +92,7 @@ class PaidEnvironments:
         return self._by_item.get(environment, {}).get(record.id, [])
 
     def origin(self, environment: str, record: Record, body: Digest) -> tuple[Job | None, PaidAttempts]:
-        """Return the job that made the text in an item's file (before edits), and all attempts up to that job.
+        """Return the job that made the text in an item's file, and all attempts until that job.
 
         A promoted text is looked for in the environment that it was taken from.
         """
@@ -136,7 +136,7 @@ def _has_text(item: Candidate) -> bool:
 
 
 def _text(item: Candidate, inputs: PlanInputs, environments: PaidEnvironments) -> tuple[TextProvenance, Digest]:
-    """Return the origin of a text as far as it is known without git's history, and the body of its job, if any."""
+    """Return the origin of a text, as far as known without git's history, and the body that its job made."""
     record, file = item.record, item.file
     assert record is not None
     assert file is not None
@@ -214,7 +214,7 @@ def cost_of_approved(projects: Sequence[Project], *, runtime: Runtime = HERE) ->
 
 
 class Spending(Struct, frozen=True, kw_only=True):
-    """What texts cost."""
+    """The cost of texts."""
 
     spend: Spend
     approved: ApprovedCost | None = None
@@ -250,7 +250,7 @@ def spending(projects: Sequence[Project], *, since: datetime | None = None) -> S
 
 
 class KnownHistory(Struct, frozen=True, kw_only=True):
-    """The sources of the history of every item, read once for the pages of many items."""
+    """What the history of items is made from; read once for the pages of many items."""
 
     state: State
     jobs: Sequence[Job]
@@ -344,13 +344,13 @@ def _texts(
 
 
 def _of_item(item: str, jobs: Sequence[Job], state: State) -> Sequence[Job]:
-    """Return the jobs of an item; of an id that no item has now, those that were ordered under it."""
+    """Return the jobs of an item; for an id without an item, the jobs that were ordered under it."""
     found = jobs_of_items(jobs, state.records.values()).get(ItemId(item))
     return found or [job for job in jobs if job.item == item]
 
 
 def _about(report: KeptReport, item: str) -> KeptReport | None:
-    """Return the part of a report that is about an item; None if there is none."""
+    """Return the part of a report about an item; None if there is none."""
     outcomes = tuple(one for one in report.run.outcomes if one.id == item)
     if not outcomes:
         return None

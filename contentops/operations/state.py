@@ -1,4 +1,4 @@
-"""`state`: repair or upgrade the recorded state as a person says; generates nothing and writes no output."""
+"""`state` repairs or upgrades the recorded state; it generates nothing and writes no output."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def forget_record(project: Project, item: str) -> None:
 
 
 def move_server(project: Project, old: str, new: str) -> str:
-    """Record that the server `old` is now reached as `new`; return the server's name in records from now on.
+    """Record that the server `old` is now reached as `new`; return the server's new name in records.
 
     Of an address only scheme, host and port count. Raises UsageError if no record was made by `old`, or `new` is no
     address.
@@ -104,7 +104,7 @@ def move_server(project: Project, old: str, new: str) -> str:
 
 
 class OpenSubmit(Struct, frozen=True, kw_only=True):
-    """A submit whose outcome a person may have to state."""
+    """A submit that has no known outcome; a person may have to say what became of it."""
 
     job: Job
     wanted: bool | None
@@ -112,7 +112,7 @@ class OpenSubmit(Struct, frozen=True, kw_only=True):
 
 
 def open_submits(project: Project, item: str = "") -> tuple[OpenSubmit, ...]:
-    """Return the submits of an item that a person can resolve; without an item, all whose outcome is unknown.
+    """Return the submits of an item that a person can resolve; without an item, all with unknown outcomes.
 
     Raises UsageError if the item has none.
     """
@@ -144,7 +144,7 @@ def resolve(
     forget: bool = False,
     runtime: Runtime = HERE,
 ) -> str:
-    """Record the outcome of a submit whose answer was lost, as a person states it; return in words what was done.
+    """Record what a person says about the outcome of a submit whose answer was lost; return a sentence about it.
 
     `request`: the start of its request id. Raises UsageError if no submit or several match. It also does so for a
     content of another item, and for a job of another submit or one that the server does not know.
@@ -216,7 +216,7 @@ def _refuse_unknown_job(workspace: Workspace, order: Job, job: str) -> str:
 
 
 def _meant(project: Project, jobs: Collection[Job], item: str, request: str = "", *, forget: bool = False) -> list[Job]:
-    """Return the submits that a person may mean by an item: those under its id, and those for its present request.
+    """Return the submits that an item's id may mean: those under the id, and those for its current request.
 
     Raises UsageError if there is none.
     """
@@ -241,7 +241,7 @@ def _meant(project: Project, jobs: Collection[Job], item: str, request: str = ""
 
 
 def _is_undecided(job: Job) -> bool:
-    """Return whether a person may resolve it: its job may be lost, or no job has its paid text any more."""
+    """Return whether a person may resolve a submit: its job or its paid text may be lost."""
     if job.state is JobState.PAID:
         return not job.job_id
     return job.state is not JobState.FAILED
@@ -293,13 +293,13 @@ _ENTRY = {
 
 
 class _OldHeader(Header, frozen=True, kw_only=True):
-    """The first line of a lock or a journal, in the old or the new format."""
+    """The first line of a lock or journal, in the old or new format."""
 
     oldest: ClassVar[int] = 1
 
 
 class _OldRecord(Record, frozen=True, kw_only=True, gc=False):
-    """A record of format 1, which also said what the job of its text was."""
+    """A record of format 1, which also describes the job of its text."""
 
     model: str = ""
     job_id: str = ""
@@ -312,13 +312,13 @@ class _OldRecord(Record, frozen=True, kw_only=True, gc=False):
 
 
 class _OldDrop(Struct, frozen=True):
-    """The fact that an open job was closed; if it names no job, a checkpoint."""
+    """A line that closed an open job; without a job, it marks a checkpoint."""
 
     drop: RequestId = RequestId("")
 
 
 class _Line(NamedTuple):
-    """A decoded line, with all of its keys."""
+    """A decoded line with all of its keys."""
 
     value: _OldRecord | Job | Forget | _OldDrop
     keys: Mapping[str, Any]
@@ -333,7 +333,7 @@ class Upgraded(Struct, frozen=True, kw_only=True):
 
 
 class _Old(Struct, frozen=True, kw_only=True):
-    """Lock and journal of one environment, with the jobs that they name: open ones, and those that were dropped."""
+    """Lock and journal of an environment, with their open and dropped jobs."""
 
     environment: str
     lineage: str
@@ -342,7 +342,7 @@ class _Old(Struct, frozen=True, kw_only=True):
 
 
 class _Listed(NamedTuple):
-    """A job as one source tells it, with the ids that its item had.
+    """A job from one source, with the ids that its item had.
 
     `is_own`: its digest is sure to be that of its request; a record may have got another one by `on_edit: keep`.
     """
@@ -354,7 +354,7 @@ class _Listed(NamedTuple):
 
 
 def upgrade(project: Project, runtime: Runtime) -> tuple[Upgraded, ...]:
-    """Write jobs and lock of every environment of format 1; no text changes and nothing is paid for.
+    """Write jobs and lock for every environment of format 1; no text changes and nothing is paid.
 
     Raises StateError for files that cannot be read and in a shallow clone, and GitFailed, before anything is written;
     LockHeld while another command works.
@@ -378,7 +378,7 @@ def upgrade(project: Project, runtime: Runtime) -> tuple[Upgraded, ...]:
 
 
 def _keep_texts(project: Project, jobs: Iterable[Job]) -> None:
-    """Store the texts of the cache that are in no file yet as today. Raises StateError if that cannot be done."""
+    """Store cached texts that are in no file yet in the current format. Raises StateError if that cannot be done."""
     with open_cache(project, write=True) as cache:
         for job in jobs:
             text = cache.recall(f"text {job.server} {job.digest}", dict[str, Any]) or {}
@@ -397,7 +397,7 @@ def _files(project: Project, environment: str) -> tuple[Path, Path]:
 
 
 def _is_old(project: Project, environment: str, disk: Disk) -> bool:
-    """Return whether lock or journal has a header of format 1; a merge may have put one beside that of today."""
+    """Return whether lock or journal has a header of format 1, even beside a current one after a merge."""
     return any(_OLD_HEADER.search(disk.read(path) or b"") for path in _files(project, environment))
 
 
@@ -493,7 +493,7 @@ def _listed(project: Project, old: _Old, ordered: Container[RequestId]) -> Itera
 
 
 def _order_of(lines: Sequence[_Listed], lineages: Mapping[str, str]) -> tuple[str, Digest]:
-    """Return the environment that ordered a job, and the digest of its request; empty: it is not known.
+    """Return the environment that ordered a job, and its request digest; empty if unknown.
 
     A request id of format 1 was made of lineage, environment, item, digest and attempt.
     """
@@ -506,7 +506,7 @@ def _order_of(lines: Sequence[_Listed], lineages: Mapping[str, str]) -> tuple[st
 
 
 def _of_record(environment: str, record: _OldRecord) -> _Listed:
-    """Return the job whose text a record has."""
+    """Return the job that made the text of a record."""
     said: dict[str, Any] = {name: getattr(record, name) for name in record.__struct_fields__ if name in _SAME}
     said |= {name: value for name in ("template", "style") if isinstance(value := record.request.get(name), str)}
     at = record.generated_at
@@ -540,7 +540,7 @@ def _write(project: Project, old: _Old, jobs: Iterable[Job], disk: Disk) -> Upgr
 
 
 def _of_today(record: Record) -> Record:
-    """Return a record without the fields that its job has."""
+    """Return a record in the current format, without the fields that its job has."""
     made = isinstance(record, _OldRecord) and record.server == "local" and record.generated_at and not record.model
     today = msgspec.convert(record, Record, from_attributes=True)
     return structs.replace(today, outline=True) if made else today

@@ -1,4 +1,4 @@
-"""The texts that an item has and had: compare, restore and edit them, and list what happened to them."""
+"""Compares, restores and edits the present and earlier texts of an item, and lists its history."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _new_body(inputs: PlanInputs, change: Change) -> str | None:
 
 
 class Difference(Struct, frozen=True, kw_only=True):
-    """Two sides of an item with their texts; None for a text that is not there.
+    """Two versions of an item with their texts; None for a missing text.
 
     `front` and `request`: the keys that differ, each with the values before and after; None for no value.
     """
@@ -125,12 +125,12 @@ class Difference(Struct, frozen=True, kw_only=True):
 
     @property
     def same(self) -> bool:
-        """Return whether body, front matter and request stay as they are."""
+        """Return whether body, front matter and request are equal."""
         return self.before == self.after and not self.front and not self.request
 
 
 def from_generated(project: Project, item: str) -> Difference:
-    """Compare the text last generated, promoted or adopted with the file, and the front matter last written with it.
+    """Compare the text and front matter that contentops last wrote with the file.
 
     Raises UsageError if there is none, OutputError for a file that cannot be read, StateError if the text is
     missing.
@@ -157,7 +157,7 @@ def from_generated(project: Project, item: str) -> Difference:
 
 
 def from_remote(project: Project, item: str, *, runtime: Runtime = HERE) -> Difference:
-    """Compare what the server has stored with the file.
+    """Compare the text on the server with the file.
 
     Raises UsageError if nothing was saved there, OutputError for a file that cannot be read, ApiError.
     """
@@ -173,7 +173,7 @@ def from_remote(project: Project, item: str, *, runtime: Runtime = HERE) -> Diff
 
 
 def to_planned(project: Project, item: str) -> Difference:
-    """Compare the file with what the plan makes of it: the text, if this machine has it, front matter and request.
+    """Compare the file with the file after the plan: text (if known), front matter and request.
 
     Raises UsageError for an unknown id, InputError for manifests with errors, OutputError for a file that cannot be
     read.
@@ -217,7 +217,7 @@ def _planned(inputs: PlanInputs, change: Change) -> Difference:
 
 
 def _usable(file: Observed) -> Observed:
-    """Return the file. Raises OutputError for one that cannot be used."""
+    """Return the file; raises an error if it cannot be used. Raises OutputError for one that cannot be used."""
     if file.problem:
         raise OutputError(file.problem, code="unreadable-file")
     return file
@@ -257,7 +257,7 @@ def restore(
     expect: Digest | None = None,
     runtime: Runtime = HERE,
 ) -> Restored:
-    """Put the text whose digest begins with `to` into the file of an item; its front matter stays. Records nothing.
+    """Write the earlier text whose digest begins with `to` into an item's file; front matter stays. Records nothing.
 
     A text that no job made comes with its title. `overwrite`: replace a file that was edited by hand, after a copy of
     it was made. `expect`: the digest of the file that the person saw, which is then replaced, with a copy.
@@ -321,13 +321,13 @@ def _named(project: Project, texts: Sequence[PaidText], item: str, to: str, path
 
 
 def _begins(digest: Digest, start: str) -> bool:
-    """Return whether a digest begins with the letters that a person typed."""
+    """Return whether a digest begins with what a person typed."""
     start = start.removeprefix(PREFIX)
     return bool(start) and digest.removeprefix(PREFIX).startswith(start)
 
 
 def _from_server(project: Project, cache: Cache, record: Record, text: PaidText, runtime: Runtime) -> str:
-    """Read the words of a text that is neither in the cache nor in git. Raises StateError."""
+    """Read a text from the server that is neither in the cache nor in git. Raises StateError."""
     message = f"the text `{text.short}` of `{text.item}` any more: not the cache, not git's history of"
     message += f" `{record.output}`"
     found, why = "", no_history(project.root)
@@ -376,7 +376,7 @@ class TextEdit(Struct, frozen=True, kw_only=True):
 
 
 def edit_text(project: Project, item: str, edit: TextEdit, *, runtime: Runtime = HERE) -> str:
-    """Put a title and a body into the file of an item; its other front matter keeps its bytes. Return its path.
+    """Write a title and a body into an item's file; other front matter stays exactly the same. Return its path.
 
     A copy of the file before and after it is kept: whatever replaces these words then, they can be restored.
     Raises FileChanged if the file is another one than expected, Refused for a protected item, UsageError for words
@@ -443,7 +443,7 @@ def _check(edit: TextEdit) -> None:
 
 
 class ItemVersion(Struct, frozen=True, kw_only=True):
-    """A text that an item had, and what people and servers did with it; or a job whose text never came."""
+    """A text of an item with its history, or a job whose text never arrived."""
 
     at: str
     """When it was made, ISO time; empty where it is not known."""
@@ -498,7 +498,7 @@ def item_versions(one: ReviewItem, texts: ItemTexts) -> tuple[ItemVersion, ...]:
 
 
 class TextVersion(Struct, frozen=True, kw_only=True):
-    """A text with its words; `commit` is the git commit that added them, or empty."""
+    """A text with title and body; `commit` is the git commit that added it, or empty."""
 
     title: str
     body: str
@@ -516,17 +516,17 @@ class TextVersion(Struct, frozen=True, kw_only=True):
 
     @property
     def text(self) -> Digest:
-        """Return the digest that approvals are bound to."""
+        """Return the digest that approvals name."""
         return text_digest(self.title, self.digest)
 
     @property
     def short(self) -> str:
-        """Return the start of the body's digest, by which a person names it."""
+        """Return the start of the body's digest, by which people name the text."""
         return short(self.digest)
 
 
 class ItemTexts(Struct, frozen=True, kw_only=True):
-    """The text of an item's file, the earlier ones whose words this machine has, and what happened to the item."""
+    """The current text of an item's file, the earlier texts that are known here, and the item's history."""
 
     now: TextVersion | None
     """None: there is no file, or it cannot be read."""
@@ -540,7 +540,7 @@ class ItemTexts(Struct, frozen=True, kw_only=True):
 
     @property
     def before(self) -> TextVersion | None:
-        """Return the newest text that the file had before this one, if its words are here."""
+        """Return the text that the file had before the current one, if it is known here."""
         return next((one for one in self.earlier if self.now is not None and one.digest != self.now.digest), None)
 
     @property
@@ -549,13 +549,13 @@ class ItemTexts(Struct, frozen=True, kw_only=True):
         return self.now.text if self.now is not None else NOTHING
 
     def find(self, digest: str) -> TextVersion | None:
-        """Return the earlier text whose digest, or that of its body, begins with `digest`; None for none or several."""
+        """Return the earlier text whose digest begins with `digest`; None for no or several matches."""
         exact = {one.text: one for one in self.earlier if _begins(one.text, digest)}
         found = {one.digest: one for one in self.earlier if _begins(one.digest, digest)}
         return next((next(iter(each.values())) for each in (exact, found) if len(each) == 1), None)
 
     def named(self, digest: str) -> TextVersion:
-        """Return the earlier text as `find` does. Raises UsageError for none."""
+        """Return the earlier text that `find` finds; raises an error if there is none. Raises UsageError for none."""
         if (found := self.find(digest)) is None:
             hint = "; ".join(filter(None, ("choose one of its history", self.why_missing)))
             raise UsageError(f"no text `{digest[:20]}` can be shown", code="unknown-text", hint=hint)
@@ -597,14 +597,14 @@ def item_texts(
 
 
 def unpaid_texts(project: Project, record: Record, paid: Iterable[PaidText]) -> tuple[TextVersion, ...]:
-    """Return the earlier texts of an item that no job made, the newest first: people wrote or replaced them."""
+    """Return the earlier texts that no job made (people wrote or replaced them), the newest first."""
     texts, made = item_texts(project, record.id, record.output, None), {one.job.body for one in paid}
     known = {one.text: one for one in reversed(texts.earlier) if one.digest not in made and one.text != texts.current}
     return tuple(sorted(known.values(), key=lambda one: one.at, reverse=True))
 
 
 def text_of_file(project: Project, path: str) -> TextVersion | None:
-    """Return the text of a file as it is now; None if it cannot be read."""
+    """Return the current text of a file; None if it cannot be read."""
     try:
         text = Outputs(project.root).read(path)
     except OutputError:
@@ -617,7 +617,7 @@ def text_of_file(project: Project, path: str) -> TextVersion | None:
 
 
 def _copies(project: Project, path: str, jobs: Iterable[Job], state: State) -> Iterator[TextVersion]:
-    """Yield the texts of the copies of a file, also under its earlier paths."""
+    """Yield the texts in the kept copies of a file, including copies under its earlier paths."""
     folder = kept_folder(Path(project.root), state.lineage, Disk())
     paths, outputs = sorted({path, *(job.output for job in jobs)} - {""}), Outputs(folder)
     for each in sorted((folder / REPLACED).glob("*")):
@@ -654,7 +654,7 @@ def _approved(approval: Approval, earlier: Iterable[TextVersion], titles: Iterab
 
 
 class DraftKind(enum.StrEnum):
-    """The form that a draft is of."""
+    """The kind of form that a draft belongs to."""
 
     EDIT = "edit"
     NOTE = "note"
@@ -670,7 +670,7 @@ _FIELDS: Final = {
 
 
 class TypedDraft(Struct, frozen=True, kw_only=True):
-    """The words of a form by the names of its fields, and when they were kept."""
+    """What a person typed into a form, by field, and when it was stored."""
 
     words: Mapping[str, str]
     at: str = ""
@@ -688,7 +688,7 @@ def draft_kind(name: str) -> DraftKind:
 def keep_draft(
     project: Project, ids: Sequence[str], kind: DraftKind, words: Mapping[str, str], *, runtime: Runtime = HERE
 ) -> None:
-    """Keep what a person typed about an item instead of an earlier draft of this kind; without words, there is none.
+    """Store what a person typed about an item, replacing the earlier draft; empty fields delete it.
 
     `ids`: its id, then those that it had, so that a draft is found after a rename.
     Raises StateError or OutputError if it cannot be written.
@@ -705,13 +705,13 @@ def keep_draft(
 
 
 def draft_of(project: Project, ids: Sequence[str], kind: DraftKind) -> TypedDraft:
-    """Return the newest draft of this kind, with an empty text in each field if there is none that can be read."""
+    """Return the newest draft of this kind; its fields are empty if there is no readable draft."""
     draft = max((_read(_path(project, each, kind)) for each in ids), key=lambda each: each.at)
     return TypedDraft(words={name: draft.words.get(name, "") for name in _FIELDS[kind]}, at=draft.at)
 
 
 def drop_draft(project: Project, ids: Sequence[str], kind: DraftKind) -> None:
-    """Delete the drafts of this kind, if there are any: their words are saved, or not wanted."""
+    """Delete the drafts of this kind."""
     for each in ids:
         _path(project, each, kind).unlink(missing_ok=True)
 

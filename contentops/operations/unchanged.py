@@ -1,4 +1,4 @@
-"""Remember a plan that has nothing to do, and repeat it while no file that it was made from has changed.
+"""Remembers a plan without changes, and reuses it as long as no file has changed.
 
 Most plans find that nothing changed. To find that out again, looking at each file is enough, as in `git status`: to
 read manifests, lock and outputs and compare every item costs ten times as much. Where anything differs or is in doubt,
@@ -47,7 +47,7 @@ _CHECKSUM: Final = 8
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """The options of a plan of all items."""
+    """The options of a plan for all items."""
 
     environment: str = ""
     variables: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 
 class _Said(Struct, frozen=True, kw_only=True):
-    """A plan without changes; the fields are those of `Plan`."""
+    """A remembered plan; the fields are those of `Plan`."""
 
     project: str
     environment: str
@@ -73,7 +73,7 @@ class _Said(Struct, frozen=True, kw_only=True):
 
 
 class _Image(Struct, frozen=True, kw_only=True):
-    """The first line of the copy."""
+    """The first line of the file with the remembered plan."""
 
     format: int = FORMAT
     version: str = __version__
@@ -85,7 +85,7 @@ class _Image(Struct, frozen=True, kw_only=True):
 
 
 class LastPlan:
-    """The last plan that had nothing to do, for one project and one set of options.
+    """The last plan without changes, for one project and one set of options.
 
     `root` is the folder of the project; empty: there is none. `started` is when the command started, in nanoseconds
     since 1970: before it read anything.
@@ -97,7 +97,7 @@ class LastPlan:
         self.started = started
 
     def recall(self) -> Plan | None:
-        """Return the remembered plan, if planning again would give the same."""
+        """Return the remembered plan if a new plan would be the same."""
         try:
             if not self.root or state_dir.is_applied(self.root):
                 return None
@@ -106,7 +106,7 @@ class LastPlan:
             return None
 
     def remember(self, plan: Plan, workspace: Workspace, watched: AskedInputs) -> None:
-        """Keep a plan that has nothing to do, if it was made from files alone and their stamps can be trusted.
+        """Store a plan without changes if it was made only from files with reliable stamps.
 
         It is not kept if a killed run left files behind, which an apply would delete.
         """
@@ -134,7 +134,7 @@ class LastPlan:
             return  # the next plan is made again
 
     def forget(self) -> None:
-        """Delete it."""
+        """Delete the remembered plan."""
         with contextlib.suppress(OSError):
             os.unlink(self._path())
 
@@ -176,12 +176,12 @@ def last_plan(directory: str, asked: Asked, *, started: int) -> LastPlan:
 
 
 def forget_plan(project: Project) -> None:
-    """Delete the last plan, since something changed that is in no file. Raises nothing."""
+    """Delete the remembered plan, because something outside of files has changed. Raises nothing."""
     LastPlan(project.root, Asked(environment=project.environment), started=0).forget()
 
 
 class AskedInputs:
-    """Inputs of a plan, and whether the planner used more of them than files: stored texts, folders, git."""
+    """Inputs of a plan that note whether the planner used more than files, such as stored texts or git."""
 
     def __init__(self, inputs: PlanInputs) -> None:
         self.asked_more = False
@@ -197,7 +197,7 @@ class AskedInputs:
 
 
 def _is_of_files(workspace: Workspace, watched: AskedInputs) -> bool:
-    """Return whether a plan of all items was made from files alone, and nothing is open."""
+    """Return whether a plan of all items depends only on files, and no job is open."""
     from contentops.planning.sides import Choice
 
     inputs, store = watched.inputs, workspace.store
@@ -253,7 +253,7 @@ def kept_jobs(workspace: Workspace) -> Iterator[str]:
 
 
 def with_folders(paths: Iterable[str]) -> list[str]:
-    """Return the paths and their folders, the root as "", without our own folder, which changes all the time."""
+    """Return the paths and their folders (the root as ""), except `.contentops`, which always changes."""
     names = {"", *paths}
     for path in tuple(names):
         folder = path.rpartition("/")[0]
@@ -264,7 +264,7 @@ def with_folders(paths: Iterable[str]) -> list[str]:
 
 
 def stamps_of(root: str, names: Iterable[str]) -> array[int]:
-    """Return the stamps of the paths below `root`, as `_stamp` has them; links are not followed.
+    """Return the stamps of the paths below `root`; links are not followed.
 
     Raises OSError, and ValueError for a time before 1970.
     """
@@ -298,7 +298,7 @@ def _checksum(data: bytes | memoryview) -> bytes:
 
 
 def unchanged(names: Sequence[str], stamps: array[int], now: array[int], *, before: int) -> set[str]:
-    """Return the names of files that have not changed since `before`, by their stamps; none if one is a link now."""
+    """Return the files whose stamps are the same as `before`; empty if one of them is a link now."""
     if any(map(stat.S_ISLNK, now[::_NUMBERS])):
         return set()
     ends = range(0, len(stamps), _NUMBERS)
@@ -310,6 +310,6 @@ def unchanged(names: Sequence[str], stamps: array[int], now: array[int], *, befo
 
 
 def are_trusted(stamps: array[int], *, before: int) -> bool:
-    """Return whether each stamp is of no link and of no change since `before`."""
+    """Return whether no stamp is that of a link, or so new that a later change could be missed."""
     modes, times = stamps[::_NUMBERS], (stamps[4::_NUMBERS], stamps[5::_NUMBERS])
     return all(max(each, default=0) < before for each in times) and not any(map(stat.S_ISLNK, modes))

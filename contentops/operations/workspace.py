@@ -1,4 +1,4 @@
-"""Gather once what a command works on: project, store, cache, catalog and desired items."""
+"""Opens what a command works on: project, store, cache, catalog and desired items."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def catalog_of(project: Project) -> Catalog | None:
 
 
 class Workspace:
-    """A project with its state open. Everything is read once, when it is first asked for."""
+    """A project with its opened state. Everything is read once, when it is first asked for."""
 
     def __init__(
         self, project: Project, store: StateStore, cache: Cache, shared: OpenedLedger, runtime: Runtime
@@ -136,7 +136,7 @@ class Workspace:
 
     @functools.cached_property
     def limiter(self) -> AccountLimiter:
-        """Return the limiter of this command, or of all that use the ledger."""
+        """Return the request limiter of this command, or the shared one if a ledger is used."""
         api = self.project.api
         if self.ledger is None:
             return Limiter(api.requests_per_minute)
@@ -144,11 +144,11 @@ class Workspace:
 
     @property
     def state(self) -> State:
-        """Lock, journal and all facts recorded since."""
+        """Return the state with all changes recorded so far."""
         return self.store.state
 
     def plan_inputs(self, choice: Choice) -> PlanInputs:
-        """Gather what the planner compares: desired, recorded, observed, and the ledger."""
+        """Return what the planner compares: desired items, records, files, and jobs of the ledger."""
         project, store, cache, desired = self.project, self.store, self.cache, self.desired
         server = project.api.server
 
@@ -296,7 +296,7 @@ def validate(
 def _accepted_texts(
     project: Project, state: State, runtime: Runtime, observe: Callable[[str], Observed]
 ) -> AcceptedTexts:
-    """Return where the recorded texts are, for `ref`; each is read only if something refers to it."""
+    """Return the recorded texts for `ref`; a file is read only if a template refers to it."""
     return AcceptedTexts(
         paths={id_: record.output for id_, record in state.records.items()},
         approvals=approvals.load(Path(project.root), runtime.disk),
@@ -312,7 +312,7 @@ def no_item(item: str, ids: Iterable[str]) -> UsageError:
 
 
 def declared(project: Project) -> tuple[Desired | None, tuple[Diagnostic, ...]]:
-    """Return the items of the manifests; None with a warning if the manifests have errors."""
+    """Return the items of the manifests; if manifests have errors, None and a warning."""
     try:
         return validate(project), ()
     except InputError as error:
@@ -336,7 +336,7 @@ def shared_state(project: Project, runtime: Runtime = HERE) -> tuple[State, tupl
 
 
 def hold_lock(project: Project, runtime: Runtime) -> AbstractContextManager[object]:
-    """Return a block in which no other command changes a state of this project, of any environment or work tree.
+    """Return a block in which no other command changes the state of this project, in any environment.
 
     Entering it raises LockHeld if one does.
     """
@@ -350,7 +350,7 @@ def hold_lock(project: Project, runtime: Runtime) -> AbstractContextManager[obje
 
 
 def spending(workspace: Workspace) -> AbstractContextManager[None]:
-    """Return a block in which no other machine with the ledger spends from the budget of the month.
+    """Return a block in which no other machine that shares the ledger spends from the monthly budget.
 
     Entering it raises LockHeld if one does.
     """
@@ -379,7 +379,7 @@ def read_manifest(project: Project, path: str) -> tuple[str, Digest]:
 
 
 def write_manifest(project: Project, path: str, text: str, expect: str, runtime: Runtime = HERE) -> WrittenManifest:
-    """Write a manifest that is valid together with all others, over the one whose digest is `expect`; empty: none.
+    """Write a manifest if all manifests are valid with it and the old one has the digest `expect` (or none).
 
     Raises OutputError for a path that is no manifest, InputError while any manifest has errors with it, and FileChanged
     where the file has another digest by now.
@@ -398,7 +398,7 @@ def write_manifest(project: Project, path: str, text: str, expect: str, runtime:
 
 
 def _check_path(project: Project, path: str) -> None:
-    """Raise OutputError for a path that is not one of a manifest below the root."""
+    """Raise OutputError if a path cannot be that of a manifest below the root."""
     split_path(path)
     if problem := check_output(path):
         raise _refused(path, f"it {problem}")
@@ -420,7 +420,7 @@ def _refused(path: str, why: str) -> OutputError:
 
 
 class PastTexts(Struct, frozen=True, dict=True):
-    """Earlier texts of a project."""
+    """Finds earlier texts of a project."""
 
     project: Project
     state: State
@@ -434,7 +434,7 @@ class PastTexts(Struct, frozen=True, dict=True):
         return text if text is not None else self._in_files_elsewhere(digest)
 
     def _files(self, digest: Digest) -> Iterator[str]:
-        """Yield the files that may have, or have had, the text, each at its path of today."""
+        """Yield the files that may have or had the text, at their current paths."""
         yield from (one.output for one in self.state.records.values() if digest in (*one.bodies, one.adopted))
         for job in (*self.state.jobs, *self.state.open_jobs.values()):
             if job.body == digest:

@@ -1,4 +1,4 @@
-"""The recorded state: the lock (the checkpoint), the journal (everything since), the cache (copies, safe to delete).
+"""The recorded state: lock (committed state), journal (changes since then) and cache (copies, safe to delete).
 
 Read it in this order: `codec` says what a line is, and reads files of lines. `lock` and `jobs` are the two committed
 tables, and `approvals` is the third file of lines. `store` keeps the journal: `fold` makes the records of lock and

@@ -49,7 +49,7 @@ def load(root: Path, disk: Disk) -> Approvals:
 
 
 def render(approvals: Approvals) -> bytes:
-    """Return the bytes of the file: header, comments, each person's last verdict on each text, and all with a note."""
+    """Return the bytes of the file: header, comments, each person's last verdict per text, and verdicts with notes."""
     last: dict[tuple[str, str, str, str], Approval] = {}
     for line in sorted(approvals.lines, key=lambda line: line.order):
         last[line.item, line.text, line.person, ""] = last[line.item, line.text, line.person, line.note] = line
@@ -83,7 +83,7 @@ def _is_replaced(line: Approval, new: Approval | None) -> bool:
 
 
 def _checked(line: _S) -> _S:
-    """Return a new line without characters that could deceive who reads the file. Raises UsageError."""
+    """Return a new line without characters that could deceive a reader of the file. Raises UsageError."""
     if len(line.note) > NOTE_LIMIT:
         message = f"the note has {len(line.note):,} characters, and {NOTE_LIMIT:,} are kept"
         raise UsageError(message, code="note-too-long", hint="shorten it, or link to a longer one")

@@ -59,39 +59,39 @@ class Cache:
         return self.recall(f"front {digest}", dict[str, Any]) or {}
 
     def body(self, digest: Digest) -> str | None:
-        """Return the text with a body digest (a job made it, a person saved it, or a server had it), or None."""
+        """Return the text with a body digest, or None."""
         body = self._get(f"body {digest}")
         return body if body is not None and body_digest(body) == digest else None
 
     def keep_body(self, digest: Digest, body: str) -> None:
-        """Store a text by its body digest, as the base of a later merge."""
+        """Store a text by its body digest, so that a later merge can use it."""
         self._set({f"body {digest}": body})
 
     def decided(self, text: Digest) -> tuple[str, str] | None:
-        """Return the title and body of a text that a person approved or sent back, by the digest of both; or None."""
+        """Return title and body of a text that a person approved or sent back, by its digest; or None."""
         kept = self.recall(f"decided {text}", tuple[str, str])
         return kept if kept is not None and text_digest(kept[0], body_digest(kept[1])) == text else None
 
     def keep_decided(self, title: str, body: str) -> None:
-        """Store a text that a person approved or sent back: no commit may have its words."""
+        """Store a text that a person approved or sent back, because no commit may have it."""
         self.remember(f"decided {text_digest(title, body_digest(body))}", [title, body])
 
     # --- what was seen and learned -------------------------------------------------------------------------
 
     def recall(self, name: str, kind: type[_T]) -> _T | None:
-        """Return the value that `remember` stored under a name; None for none, or one of another type."""
+        """Return the value that `remember` stored; None if there is none or its type differs."""
         return _parsed(self._get(name), kind)
 
     def remember(self, name: str, value: object) -> None:
-        """Store a value of JSON or a struct under a name."""
+        """Store a value under a name."""
         self._set({name: canonical(msgspec.to_builtins(value))})
 
     def seen(self, server: str) -> dict[str, Remote]:
-        """Return by its id each content as it was last seen on a server."""
+        """Return each content as last seen on a server, by id."""
         return self.recall(f"seen {server}", dict[str, Remote]) or {}
 
     def keep_seen(self, server: str, new: Mapping[str, Remote], looked: Container[str] = ()) -> bool:
-        """Store new contents and forget older ones that were `looked` up; return whether that changed anything."""
+        """Store new contents, forget older ones that were `looked` up, and return whether anything changed."""
         before = self.seen(server)
         now = {id_: content for id_, content in before.items() if id_ not in looked} | {**new}
         if now != before:
@@ -99,11 +99,11 @@ class Cache:
         return now != before
 
     def get(self, key: str) -> str | None:
-        """Return a value that only saves time, such as the stamps of files."""
+        """Return a stored value that is only needed to save time, such as the stamps of files."""
         return self._get(f"saved {key}")
 
     def put(self, values: Mapping[str, str]) -> None:
-        """Store values that only save time, for a week."""
+        """Store values for a week that are only needed to save time."""
         self._set({f"saved {key}": value for key, value in values.items()}, expire=_WEEK)
 
     # --- the library ---------------------------------------------------------------------------------------

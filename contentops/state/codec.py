@@ -1,4 +1,4 @@
-"""Writes and reads the files of lines: lock, jobs, approvals and journal.
+"""Writes and reads the state files, which have one JSON value per line: lock, jobs, approvals, journal.
 
 A line is one canonical JSON object: sorted keys, no spaces, characters as themselves. Empty optional keys are left out,
 so that the line of an unchanged record stays the same bytes. The keys are the fields of the types here and in
@@ -59,13 +59,13 @@ class Header(FileHeader, frozen=True, kw_only=True):
 
 
 class Forget(Struct, frozen=True):
-    """The fact that an item's record is gone."""
+    """A line that says that an item's record was deleted."""
 
     id: ItemId = field(name="forget")
 
 
 class Drop(Struct, frozen=True):
-    """The fact that a job is closed without a record that has its text.
+    """A line that says that a job was closed although no record has its text.
 
     `lost`: its text cannot be had, or a person gave it up, so that it answers no request any more. `never`: the server
     never got an order whose answer was lost.
@@ -111,7 +111,7 @@ def checked_line(value: Record | Job | Forget) -> str:
 
 
 def _filled(value: Struct) -> dict[str, Any]:
-    """Return a value as the keys of its line: the required ones, and the optional ones that are not empty."""
+    """Return a value as the keys of its line: required keys, and optional keys that are not empty."""
     keys: dict[str, Any] = {}
     for name, key, required in _keys(type(value)):
         part = getattr(value, name)
@@ -145,7 +145,7 @@ def parser(kinds: Mapping[str, type[_L]]) -> Callable[[str], _L]:
 
 
 def kind_of(text: str, kinds: Mapping[str, type[_L]]) -> type[_L]:
-    """Return the type of a line: that of its first key in `kinds`. Raises ValueError as `parse_line` does."""
+    """Return the type of a line, by its first key that `kinds` has. Raises ValueError as `parse_line` does."""
     keys = parse_as(text, dict[str, msgspec.Raw])
     kind = next((kind for key, kind in kinds.items() if key in keys), None)
     if kind is None:
@@ -275,7 +275,7 @@ def damaged_line(line: str, number: int, path: str, problem: str, form: Format, 
 
 
 def refuse_others(headers: Iterable[FileHeader], path: str) -> None:
-    """Raise StateError if a newer version wrote the file named `path`, or one from before `contentops.jobs`."""
+    """Raise StateError if the file `path` is from a newer version, or from before `contentops.jobs` existed."""
     for header in headers:
         if header.version < header.oldest:
             message = f"`{path}` was written before there was `contentops.jobs`"
@@ -286,7 +286,7 @@ def refuse_others(headers: Iterable[FileHeader], path: str) -> None:
 
 
 def add_rule(root: Path, disk: Disk, form: Format) -> None:
-    """Add the rule of a format to `.gitattributes` below `root`, unless someone has chosen one for its files.
+    """Add the merge rule of a format to `.gitattributes`, unless its files have one already.
 
     A symbolic link stays unchanged, as git does not follow it. Raises StateError if the file cannot be read or written.
     """

@@ -92,10 +92,10 @@ _Key = tuple["RequestId", str, str, str, str]
 
 
 class KnownJobs:
-    """The jobs of one environment that this checkout knows, and those of them that are not on disk yet."""
+    """The jobs of an environment that this checkout knows, including those that are not on disk yet."""
 
     def __init__(self, lines: Mapping[str, Job]) -> None:
-        """`lines`: jobs by the text of their line."""
+        """Take the jobs of a file; `lines` has them by the text of their line."""
         self.open_jobs: dict[RequestId, Job] = {}
         """The open jobs by request id."""
         self.waiting: list[str] = []
@@ -135,7 +135,7 @@ class KnownJobs:
         self._reopen(by_id)
 
     def _replace(self, request_id: RequestId, orders: Sequence[Job], new: Mapping[str, Job]) -> None:
-        """Replace the orders of a request id by these; those that were known, or are in `new`, keep their text."""
+        """Replace the jobs of a request id; lines without a change keep their text."""
         texts = {id(line): text for text, line in new.items()}
         for key, line in self._orders.get(request_id, {}).items():
             if key in self._texts:
@@ -147,7 +147,7 @@ class KnownJobs:
             self._attempts.setdefault(_request(line), {})[request_id] = None
 
     def _reopen(self, ids: Iterable[RequestId]) -> None:
-        """Find the open jobs of all attempts at the requests of these ids."""
+        """Compute which jobs of these requests are open, over all attempts."""
         requests = {_request(line): None for id_ in ids for line in self._orders[id_].values()}
         attempts = {id_: None for request in requests for id_ in self._attempts[request]}
         for id_ in attempts:
@@ -165,7 +165,7 @@ class KnownJobs:
         return [self._texts[key] for key in sorted(lines)]
 
     def note(self, facts: Sequence[Fact]) -> list[Job]:
-        """Follow the facts of a step; return the lines that changed."""
+        """Apply the facts of a step, and return the lines that changed."""
         self._changed = []
         for fact in facts:
             match fact:
@@ -219,7 +219,7 @@ class KnownJobs:
         return max(named or lines, key=lambda line: line.submitted_at, default=None)
 
     def _intend(self, job: Job) -> None:
-        """Record that a request is about to be sent: as a new submit, unless it is known already."""
+        """Record that a request is about to be sent; a repeated one that was sent before is a new submit."""
         lines = [line for line in self._orders.get(job.request_id, {}).values() if line.server == job.server]
         before = max(lines, key=lambda line: line.submitted_at, default=None)
         if before is not None:
@@ -252,7 +252,7 @@ class KnownJobs:
             self.put(structs.replace(job, state=JobState.SETTLED, error="", output=record.output))
 
     def _drop(self, drop: Drop) -> None:
-        """Close a job without a record of its text."""
+        """Close a job although no record has its text."""
         job = self.open_jobs.get(drop.request_id)
         if job is not None and drop.never:
             self._end(job, JobState.NEVER)
@@ -260,13 +260,13 @@ class KnownJobs:
             self.put(closed(job, lost=drop.lost))
 
     def _end(self, job: Job, state: JobState) -> None:
-        """Record the final state of a submit whose answer was lost; a job in another state stays unchanged."""
+        """Record the final state of a submit whose answer was lost; other jobs stay unchanged."""
         if job.state in UNDECIDED:
             self.put(structs.replace(_without_words(job), state=state))
 
 
 def _revised(job: Job, orders: Mapping[_Key, Job]) -> Job:
-    """Return a job with the present address of its server, and the next revision of its line in `orders`."""
+    """Return a job with its server's current address, and the next revision number of its line."""
     for line in orders.values():
         same = (line.submitted_at, line.store) == (job.submitted_at, job.store)
         if same and job.server in line.former_servers:
@@ -291,7 +291,7 @@ def _without_words(job: Job) -> Job:
 
 
 def _after(before: str, at: str) -> str:
-    """Return the time for an intent, later than that of the submit before, so that it is unique for its id.
+    """Return a time for a new submit that is later than the one before, because it must be unique for its id.
 
     Both are whole seconds, so that they compare as texts.
     """
@@ -348,7 +348,7 @@ class JobsStore:
 
     @property
     def is_committed(self) -> bool:
-        """Return whether the committed file has every line that counts; else the next apply completes it."""
+        """Return whether the committed file has every line that counts; the next apply adds missing ones."""
         return self._committed(self._data).keys() >= {*self.known.texts()}
 
     def see(self, lines: Iterable[Job]) -> None:
@@ -357,7 +357,7 @@ class JobsStore:
         self._is_complete = False
 
     def flush(self, *, settled: bool = True) -> None:
-        """Make what is not durable yet durable in the git folder; without `settled`, not that a text is in a file.
+        """Write all new facts to the git folder; `settled` says whether that includes texts written to files.
 
         Raises StateError; the next flush tries again.
         """
@@ -377,7 +377,7 @@ class JobsStore:
         self._is_complete = True
 
     def checkpoint(self) -> bool:
-        """Add to the committed file all known lines that it lacks; return whether it was written.
+        """Add missing lines to the committed file, and return whether it was written.
 
         A pull may have changed the file meanwhile: its lines stay. Raises StateError.
         """
@@ -409,7 +409,7 @@ class JobsStore:
             self._disk.replace(self.path, self._data, PUBLIC)
 
     def _missing(self) -> list[str]:
-        """Return the lines that count and that only the committed file has; a later branch may lack them."""
+        """Return the lines that only the committed file has, because a switch of branches may remove them."""
         found = {*self._written, *self.known.waiting, *self.known.settled}
         return [text for text in self.known.texts() if text not in found]
 
@@ -423,7 +423,7 @@ class JobsStore:
         self._written.update(lines)
 
     def _rewrite(self) -> None:
-        """Write this checkout's file with one line for each order."""
+        """Write this checkout's file with one line per submit."""
         lines = self.known.texts()
         data = join(self._lineage, lines)
         state_dir.make_kept(self._root, self.kept.parent)

@@ -1,4 +1,4 @@
-"""Reads, writes and merges `contentops.lock`, the committed checkpoint of the state.
+"""Reads, writes and merges `contentops.lock`, the committed state.
 
 Git's union merge may leave lines in any order, and one id twice. Rendering is byte-stable.
 """
@@ -104,7 +104,7 @@ def join(lineage: str, records: Iterable[str]) -> bytes:
 
 
 def with_one_owner(records: Mapping[ItemId, Record]) -> dict[ItemId, Record]:
-    """Return the records that have to change so that each stored content has one owner.
+    """Return the records that must change so that each stored content belongs to one item.
 
     The record that was saved last keeps the content, since the server has its text; else the one with the higher `rev`,
     else the first by id. The others count as never saved. A content that one owns is not a superseded one of another.

@@ -138,7 +138,7 @@ _ENVIRONMENT = r"[^\W_][\w.-]{0,99}"
 
 
 def inspect(root: Path) -> Path | None:
-    """Return the folder, or None if there is none yet.
+    """Return the folder; None if it does not exist yet.
 
     Raises StateError if it is a link, is not a folder, is tracked by git, or belongs to another user, who could forge
     the state.
@@ -278,7 +278,7 @@ def _make_in_git(folder: Path) -> None:
 
 
 def user_at_host() -> str:
-    """Return the user and the host of this process, for people."""
+    """Return user and host of this process for messages."""
     import getpass
     import socket
 
@@ -297,7 +297,7 @@ _SHOWN = 200
 
 @contextlib.contextmanager
 def apply_lock(root: Path, *, environment: str, who: str, now: str, where: str = "") -> Iterator[None]:
-    """Hold the apply lock of a project while the block runs: one for all its environments and work trees.
+    """Lock other applies of a project out while the block runs, in all environments and work trees.
 
     They share the list of jobs, so that each has to see what the other ordered. `who` is user@host, `now` an ISO time,
     `where` the address of the CI run, if any. Raises LockHeld with the holder if another process (or another part of
@@ -337,7 +337,7 @@ def _lock_path(root: Path) -> Path:
 
 
 def _running(root: Path) -> str:
-    """Say which command has the lock, where and since when, as far as its note can be read."""
+    """Return which command has the lock, where and since when, if its note says so."""
     about = _read_note(root)
     words = (("who", " by {}"), ("pid", ", process {}"), ("where", ", at {}"), ("since", ", since {}"))
     holder = "".join(text.format(about[key]) for key, text in words if about.get(key))
@@ -347,12 +347,12 @@ def _running(root: Path) -> str:
 
 
 def is_applied(root: str) -> bool:
-    """Return whether an apply in this folder runs or was killed: its note exists."""
+    """Return whether an apply runs in this folder or was killed there: then its note exists."""
     return os.path.lexists(f"{root}/{FOLDER}/apply.json")
 
 
 def who_runs(root: Path, environment: str) -> str:
-    """Say that another command works on this environment, who and since when; empty: none does.
+    """Return which command works on this environment, by whom and since when; empty: none.
 
     A killed one leaves its note, and no lock. Raises StateError as `inspect` does.
     """
@@ -374,7 +374,7 @@ _MOMENT = 0.1
 
 
 def acquire(path: Path, timeout: float = 0.0) -> BaseFileLock | None:
-    """Return the acquired lock; None if another process has it for `timeout` seconds."""
+    """Return the lock once it is acquired; None if another process has it for `timeout` seconds."""
     import filelock
 
     try:

@@ -1,4 +1,4 @@
-"""The state on disk: read once, noted step by step, checkpointed into the lock.
+"""The state on disk: read once, changed step by step in the journal, and written into the lock at checkpoints.
 
 The order of a checkpoint makes a kill harmless: the journal becomes durable, the lock is replaced in one step, and the
 journal is emptied. A kill before the replacement leaves the old lock and a journal that folds into it; a kill after it
@@ -55,7 +55,7 @@ Base = tuple[Digest, ...]
 
 
 class JournalFact(Struct, frozen=True, kw_only=True):
-    """One fact of the journal, with the lock lines it started from."""
+    """One change in the journal, with the lock lines that it is based on."""
 
     fact: Record | Forget
     base: Base = ()
@@ -69,7 +69,7 @@ class Journal(Struct, frozen=True, kw_only=True):
 
 
 class _Extra(Struct, frozen=True):
-    """The key that a fact has only in the journal."""
+    """The additional key of a line in the journal."""
 
     base: str = ""
 
@@ -90,14 +90,14 @@ def parse(data: bytes, path: str) -> Journal:
 
 
 def nothing_on_disk(_path: str) -> Digest:
-    """Return no digest: as `body_on_disk`, this lets no file decide between two records."""
+    """Return an empty digest; use it as `body_on_disk` if no file should decide between two records."""
     return NOTHING
 
 
 def fold(
     lock: Lock, facts: Sequence[JournalFact] = (), *, body_on_disk: Callable[[str], Digest] = nothing_on_disk
 ) -> dict[ItemId, Record]:
-    """Return the records of lock and journal that count, by id.
+    """Return the current record of each item, from lock and journal.
 
     A fact of the journal counts only if the lock still has the line it started from, or still has none; otherwise the
     lock wins. Of several lines of one id, `resolve_conflict` chooses.
@@ -116,7 +116,7 @@ def fold(
 
 
 def _is_unchanged(lines: tuple[LockLine, ...] | None, base: Base) -> bool:
-    """Return whether the lock still has the line the fact started from, or still has none."""
+    """Return whether the lock still has the line that a change is based on, or still none."""
     if lines is None:
         return not base
     return any(line.digest in base for line in lines)
@@ -144,7 +144,7 @@ _FACTS: Final[Mapping[str, type[Record | Forget]]] = {"id": Record, "forget": Fo
 
 
 class WorkingState:
-    """Records, the lock they started from, and the journal lines that are not durable yet."""
+    """The records, the lock that they came from, and journal lines that are not on disk yet."""
 
     def __init__(
         self,
@@ -155,7 +155,7 @@ class WorkingState:
         body_on_disk: Callable[[str], Digest],
         write: bool,
     ) -> None:
-        """`write`: facts may be noted."""
+        """Start from a lock and a journal; `write`: changes may be noted."""
         self.lineage = lineage
         self.records: dict[ItemId, Record] = fold(lock, facts, body_on_disk=body_on_disk)
         self.waiting: list[str] = []
@@ -166,7 +166,7 @@ class WorkingState:
         """Lines of records that were rendered."""
 
     def note(self, step: str, facts: Sequence[Record | Forget]) -> None:
-        """Apply facts that belong together. Raises StateError, and applies none, if one cannot be written."""
+        """Apply changes that belong together. Raises StateError, and applies none, if one cannot be written."""
         facts = [self._with_rev(fact) if isinstance(fact, Record) else fact for fact in facts]
         lines = [checked_line(fact) for fact in facts]
         new = [line for line in map(self._apply, facts, lines) if line is not None]
@@ -185,7 +185,7 @@ class WorkingState:
         self._locked = {id_: (LockLine(record, self._texts[id_]),) for id_, record in self.records.items()}
 
     def _apply(self, fact: Record | Forget, text: str) -> tuple[str, Base] | None:
-        """Apply one fact, whose line is `text`, and return it with its base; None if it changes nothing."""
+        """Apply a change with the line `text`, and return it with its base; None if nothing changes."""
         current = self.records.get(fact.id)
         if isinstance(fact, Forget):
             if current is None:
@@ -200,7 +200,7 @@ class WorkingState:
         return text, tuple(line.digest for line in self._locked.get(fact.id, ()))
 
     def _with_rev(self, record: Record) -> Record:
-        """Return the record with its `rev`: one above every line of the lock, however often it is noted."""
+        """Return the record with its revision number, which is higher than in every lock line."""
         before, current = self._locked.get(record.id, ()), self.records.get(record.id)
         top = max((line.value.rev for line in before), default=0)
         rev = (top if before or current is not None else record.rev) + 1
@@ -212,7 +212,7 @@ class WorkingState:
 
 
 def _line_at(rev: int, record: Record, text: str) -> str:
-    """Return the line of a record with another `rev`; `text` is its line now."""
+    """Return the line of a record with another revision number; `text` is its line now."""
     return text if record.rev == rev else line_of(structs.replace(record, rev=rev))
 
 
@@ -291,7 +291,7 @@ class StateStore:
 
     @property
     def state(self) -> State:
-        """Return a snapshot of lock, jobs, journal and everything noted since."""
+        """Return a snapshot of the state with everything noted so far."""
         if self._snapshot is None:
             self._snapshot = State(
                 lineage=self.lineage,
@@ -319,7 +319,7 @@ class StateStore:
         return self._jobs.known.made_by(record)
 
     def jobs_of(self, server: str, digest: Digest) -> list[Job]:
-        """Return every order of a request for a whole text on a server, in this environment."""
+        """Return every submit of a request for a whole text on a server, in this environment."""
         return self._jobs.known.jobs_of(server, digest)
 
     def see_jobs(self, lines: Iterable[Job]) -> None:
@@ -356,7 +356,7 @@ class StateStore:
         self._changed(self._jobs.known.note(facts))
 
     def flush(self) -> None:
-        """Write the collected facts with one write and one fsync; does nothing if there are none.
+        """Write the collected changes in one durable write; does nothing if there are none.
 
         Raises StateError if the disk refuses; the next flush tries again.
         """
@@ -380,7 +380,7 @@ class StateStore:
             self._jobs.flush()
 
     def checkpoint(self) -> bool:
-        """Write jobs and lock and empty the journal, if there is something new; returns whether a file was written.
+        """Write jobs and lock and empty the journal, if anything is new; return whether a file was written.
 
         Raises StateError (code `lock-changed`) if a pull or a checkout changed the lock meanwhile: the lock stays
         unchanged, the journal has what this run recorded, and the jobs have what it paid for.
@@ -406,7 +406,7 @@ class StateStore:
         return wrote or target != data
 
     def begin(self) -> None:
-        """Write a first lock with only a lineage, unless there is a lock. Raises StateError if the disk refuses."""
+        """Write a first lock with the lineage, if no lock exists. Raises StateError if the disk refuses."""
         self._must_write()
         if not self.is_first:
             return
@@ -416,7 +416,7 @@ class StateStore:
         self._seen, self.is_first = digest_bytes(target), False
 
     def rehearse(self, submits: int) -> None:
-        """Test that a run with so many submits can write everything, so that nothing is paid for and not recorded.
+        """Test before paying that a run with so many submits can record everything.
 
         Raises StateError with the reason; lock and journal stay unchanged.
         """
@@ -436,14 +436,14 @@ class StateStore:
             raise StateError(message, code=error.code, hint=error.hint, location=error.location) from error
 
     def try_room(self, submits: int = 1) -> None:
-        """Test that the disk has room for the lines of that many submits in lock and journal. Raises StateError."""
+        """Test that the disk has room to record so many submits in lock and journal. Raises StateError."""
         room = min(_ROOM * submits, _MOST)
         self._disk.try_room(self.lock_path, self._disk.size(self.lock_path) + room)
         if state_dir.inspect(self._root) is not None:
             self._disk.try_room(self.journal_path, room)
 
     def close(self) -> None:
-        """Make everything noted durable."""
+        """Write everything noted to disk, and close the state."""
         if self._write:
             self.flush()
 

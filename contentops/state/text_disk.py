@@ -25,10 +25,10 @@ _SETTINGS = {"eviction_policy": "none", "disk_min_file_size": _IN_ROWS, "sqlite_
 
 
 class _PlainText:
-    """Returns only rows of text; any other row may be an attack, and counts as absent."""
+    """Returns only text; other rows may be an attack and count as absent."""
 
     def get(self, key: object, raw: object) -> str:
-        """Return the key of a row; empty for one that is not text."""
+        """Return the key of a row; empty if the row is no text."""
         return key if raw and isinstance(key, str) else ""
 
     def fetch(self, mode: object, filename: object, value: object, read: object) -> str:
@@ -38,14 +38,14 @@ class _PlainText:
         return value
 
     def remove(self, file_path: object) -> None:
-        """Do nothing: no row of ours has a file."""
+        """Do nothing, because no row of contentops has a file."""
 
 
 TextDisk = type("TextDisk", (_PlainText, diskcache.Disk), {})
 
 
 def open_library(folder: Path, *, make: bool) -> diskcache.Cache | None:
-    """Open the cache in `folder`; with `make`, make it first; None: there is none. Raises one of ERRORS."""
+    """Open the cache in `folder`, and create it if `make` is set; None if there is none. Raises one of ERRORS."""
     (state_dir.make_folder if make else state_dir.inspect_folder)(folder)
     database = folder / "cache.db"
     if not make and not database.is_file():

@@ -1,1 +1,1 @@
-"""The commands, one module each; small ones share one."""
+"""The commands, one module for each; small related commands share a module."""
