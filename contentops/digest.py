@@ -48,7 +48,7 @@ def _encoder() -> Callable[[object], str]:
 
 
 def canonical(value: object) -> str:
-    """Return `value` as JSON with sorted keys, no spaces, and characters as themselves.
+    """Return `value` as JSON with sorted keys, no spaces, and characters that are not escaped.
 
     Raises ValueError for NaN and infinities, TypeError for what is not JSON.
     """
@@ -63,7 +63,7 @@ def is_same_json(first: object, second: object) -> bool:
 
 
 def _are_alike(first: object, second: object) -> bool:
-    """Return whether two equal values certainly have the same JSON, many times faster than `canonical`."""
+    """Return a quick yes if two equal values have the same JSON; False if that is uncertain."""
     try:
         return _write(first) == _write(second)
     except (TypeError, ValueError, OverflowError):

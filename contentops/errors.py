@@ -134,7 +134,7 @@ class ContentopsError(Exception):
 
 
 class InputError(ContentopsError):
-    """Files of the project cannot be used; has every finding of every file."""
+    """Project files cannot be used; `findings` has all their problems."""
 
     code = "invalid-input"
 
@@ -164,7 +164,7 @@ class StateError(ContentopsError):
 
 
 class NotShared(StateError):
-    """This process cannot share its records any more, so no call that pays may be sent."""
+    """This process can no longer share its records, so it may not send calls that pay."""
 
     exit_code = ExitCode.INCOMPLETE
 
@@ -258,7 +258,7 @@ def did_you_mean(word: str, names: Iterable[str], otherwise: str = "") -> str:
 
 @functools.lru_cache(maxsize=1_000)
 def suggest(name: str, valid: tuple[str, ...]) -> str:
-    """Return a hint with the nearest valid name, or all of them; cached, as thousands of rows may have one mistake."""
+    """Return a hint with the nearest valid name, or with all valid names."""
     shown = ", ".join(f"`{entry}`" for entry in valid[:12])
     more = f" and {len(valid) - 12} more" if len(valid) > 12 else ""
     return did_you_mean(name, valid, f"there are {shown}{more}" if shown else "")

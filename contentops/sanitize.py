@@ -211,7 +211,7 @@ def one_line(text: str) -> str:
 
 
 def clip(text: str, width: int) -> str:
-    """Return `text` in at most `width` characters (at least 1), the last one an ellipsis if something was cut."""
+    """Return `text` in at most `width` characters (at least 1); an ellipsis replaces what was cut."""
     return text if len(text) <= width else text[: width - 1] + ELLIPSIS
 
 
@@ -269,7 +269,7 @@ def short(value: Json, width: int = 60) -> str:
 
 
 def short_pair(before: Json, after: Json, width: int = 60) -> tuple[str, str]:
-    """Two values as by `short`, cut so that the first difference of two long texts, lists or maps is visible."""
+    """Return two values as short lines, cut so that their first difference is visible."""
     if isinstance(before, str) and isinstance(after, str):
         start = _start(before, after, width)
         return short(ELLIPSIS * bool(start) + before[start:], width), short(

@@ -77,7 +77,7 @@ def cut(body: str) -> tuple[Section, ...]:
 
 
 def spans(body: str, heading: str) -> tuple[Span, ...]:
-    """Return every section of a body with that heading, in order; marks, spaces and case do not matter."""
+    """Return every section with that heading in order; marks, spaces and case do not matter."""
     wanted = bare(heading)
     parsed = tuple(parse_headings(body))
     return tuple(_span(body, parsed, at) for at, each in enumerate(parsed) if wanted and bare(each.text) == wanted)
@@ -98,12 +98,12 @@ def _offsets(body: str) -> list[int]:
 
 
 def headings(body: str) -> tuple[str, ...]:
-    """Return the texts of the headings of a body in order, without empty ones."""
+    """Return the texts of all headings in order; empty headings are left out."""
     return tuple(each.text for each in parse_headings(body) if each.text)
 
 
 def main_heading(body: str) -> str:
-    """Return the text of the first heading of level 1 in a body; empty if there is none."""
+    """Return the text of the first level-1 heading; empty if there is none."""
     return next((each.text for each in parse_headings(body) if each.level == 1 and each.text), "")
 
 

@@ -173,7 +173,7 @@ def add_money(amounts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 
 def add_sums(sums: Iterable[TokenSum]) -> TokenSum:
-    """Several sums as one."""
+    """Return several sums as one."""
     total = TokenSum()
     for one in sums:
         total = TokenSum(
@@ -198,7 +198,7 @@ def exact_money(money: Mapping[str, int]) -> dict[str, str]:
 
 
 def counted(amount: str) -> int:
-    """Return a decimal number as money that this module counts, without a smaller rest: the reverse of `exact`."""
+    """Return a decimal number in the unit that this module counts in: the reverse of `exact`."""
     return int(Decimal(amount).scaleb(12))
 
 
@@ -246,7 +246,7 @@ _ORDER = 700
 
 
 def section_words(mode: str, inputs: Mapping[str, Any], sections: int) -> int:
-    """Return the words of each of so many sections."""
+    """Return the number of words for each of some sections."""
     target = inputs.get("word_count_target")
     if isinstance(target, str) and target.strip().isdecimal() and len(target.strip()) < 8:
         target = int(target)
@@ -256,12 +256,12 @@ def section_words(mode: str, inputs: Mapping[str, Any], sections: int) -> int:
 
 
 def calls_of(mode: str, sections: int) -> int:
-    """Return the calls of a text that needs no second try: the plan, each section, and its edits."""
+    """Return the number of calls for a text if no call is repeated: plan, sections and edits."""
     return 1 + sections * (1 + EDITS[mode])
 
 
 def answer_tokens(mode: str, calls: int, words: int, max_tokens: int = 0) -> int:
-    """Return the tokens of one answer: as the settings say, otherwise a part of the mode's, enough for `words`."""
+    """Return the token limit of one answer: from the settings, otherwise from the mode, and enough for `words`."""
     return max_tokens or max(BUDGET[mode] // calls, math.ceil(words * _TOKENS_PER_WORD * _HEADROOM))
 
 
@@ -271,7 +271,7 @@ def whole_answer(mode: str, words: int, max_tokens: int = 0) -> int:
 
 
 def section_answer(mode: str, words: int, max_tokens: int = 0) -> int:
-    """Return the tokens of one answer for a section that is written again."""
+    """Return the token limit of an answer that writes one section again."""
     return max_tokens or min(answer_tokens(mode, 2 + EDITS[mode], words), SECTION)
 
 
@@ -310,7 +310,7 @@ def section_limit(mode: str, fields: Mapping[str, Any], inputs: Mapping[str, Any
 def largest_call(
     mode: str, fields: Mapping[str, Any], inputs: Mapping[str, Any], max_tokens: int = 0, *, passes: str = "staged"
 ) -> Tokens:
-    """Return the most tokens of one call for a whole text, rather too many; parameters as in `text_limit`."""
+    """Return the most tokens of one call, rather too many; parameters as in `text_limit`."""
     prompt, length = _prompt(fields, inputs), section_words(mode, inputs, SECTIONS)
     if passes == "one":
         return _limit(prompt, whole_answer(mode, SECTIONS * length, max_tokens))

@@ -1,4 +1,4 @@
-"""The executor: runs exactly the steps a plan lists, records after each, and reports what happened.
+"""Runs exactly the steps that a plan lists, records each step, and reports what happened.
 
 Read it in this order: `run` begins and ends a run, and lets an item wait for the texts that it is made from. `program`
 carries out the steps of one item. `job` orders and fetches a text, `write` brings it into a file, and `save` to the

@@ -1,4 +1,4 @@
-"""Find a text of ours among the stored contents."""
+"""Finds a text of this project among the stored contents."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STRANGERS = 200
 async def find(
     ctx: Context, draft: Draft, *, titled: bool = False, beside: Sequence[str] = (), again: bool = True
 ) -> StoredContent | None:
-    """Return a stored content that no other item owns and whose body is ours, or None; it is ours from now on.
+    """Return a stored content with the draft's body that no other item owns, and make the item its owner; or None.
 
     If there is none, one with an earlier text of our request. `titled`: only one with our title too. `beside`:
     contents to leave out. Without `again`, this run has sent nothing that could be it. Raises Ended if that cannot
@@ -95,7 +95,7 @@ async def _fetched(ctx: Context, draft: Draft, entry: ContentEntry) -> StoredCon
 
 
 def _likely(ctx: Context, draft: Draft, entries: Sequence[ContentEntry], beside: Sequence[str]) -> list[ContentEntry]:
-    """Return the contents to fetch, likeliest first: those with our title, then those made soonest after our text."""
+    """Return the contents to fetch, the likeliest first: those with the same title, then those near in time."""
     since = _since(ctx, draft.item_state)
     # A server that lists titles lists ours too.
     untitled = not (draft.title and any(entry.title for entry in entries))
@@ -125,7 +125,7 @@ def _since(ctx: Context, item_state: ItemState) -> float | None:
 
 
 def not_saved(ctx: Context, failure: Failure) -> Ended:
-    """Return the Ended of an item whose save, or the look before it, failed."""
+    """Return the Ended for an item whose save, or the search before it, failed."""
     if ctx.pauses(failure):
         return Ended(Result.PENDING, failure.full_message)
     if failure.kind is FailureKind.UNNAMED:

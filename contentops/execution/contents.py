@@ -1,4 +1,4 @@
-"""The contents that the server has stored: whose they are, which of them a run has seen, and the search for a text."""
+"""The stored contents of the server: who owns them, which of them a run has seen, and what text they have."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _KEYS = {ITEM_KEY, REQUEST_KEY, SPEC_KEY, BODY_KEY, SENT_TITLE_KEY, LINEAGE_KEY,
 
 
 class StoredContent(Struct, frozen=True, kw_only=True):
-    """The fields of a stored content that say whose it is."""
+    """The fields of a stored content that show who owns it."""
 
     id: str
     title: str
@@ -54,7 +54,7 @@ class StoredContent(Struct, frozen=True, kw_only=True):
 
     @staticmethod
     def of(content: Content) -> StoredContent:
-        """Return the fields of a content, texts as digests."""
+        """Return the fields of a content, with digests instead of texts."""
 
         def named(key: str) -> str:
             value = content.metadata.get(key)
@@ -90,12 +90,12 @@ class StoredContent(Struct, frozen=True, kw_only=True):
         return CREATED if self.is_as_created else ""
 
     def is_from(self, draft: Draft) -> bool:
-        """Return whether this content was stored for the draft's request; either text may have been edited since."""
+        """Return whether this content was stored for the draft's request, even if its text was edited since."""
         request = draft.item_state.recorded.request_id
         return bool(request) and self.request == request
 
     def holds(self, draft: Draft) -> bool:
-        """Return whether the content has the draft's text, perhaps under another title.
+        """Return whether the content has the draft's text, under any title.
 
         Not if the server stored it for another job, and no item has saved it since.
         """
@@ -131,7 +131,7 @@ def metadata_of(plan: Plan, draft: Draft) -> dict[str, Json]:
 
 
 class Owner(Struct, frozen=True, kw_only=True):
-    """The owner of a stored content: the item of a record, an open submit, or unknown to this checkout.
+    """The owner of a stored content: an item's record, an open submit, or one that this checkout does not know.
 
     `superseded`: the item has a newer one. `lock`: the lock that says so where it is another environment's.
     """
@@ -151,12 +151,12 @@ class Owner(Struct, frozen=True, kw_only=True):
 
     @property
     def living(self) -> bool:
-        """Return whether an item is saved as this content now."""
+        """Return whether an item uses this content now."""
         return bool(self.item) and not self.superseded
 
 
 class ContentOwners:
-    """The owners of contents by their ids: from all locks, the contents' metadata, and what this run saved.
+    """The owners of contents by content id, from all locks, from metadata and from this run's saves.
 
     `lineage` and `environment` are those of this state. Without a lineage, metadata proves nothing.
     """
@@ -186,16 +186,16 @@ class ContentOwners:
         return known_owner
 
     def give(self, content_id: str, item: str, superseded: Iterable[str] = ()) -> None:
-        """Make an item the owner of a content, and of those that it had before."""
+        """Make an item the owner of a content and of its earlier contents."""
         self._owners[content_id] = Owner(item=item)
         self._owners.update(dict.fromkeys(superseded, Owner(item=item, superseded=True)))
 
     def give_job(self, content_id: str, job: Job) -> None:
-        """Make an open submit the owner of the content with its text, unless it has one."""
+        """Make an open submit the owner of the content with its text, unless the content has an owner."""
         self._owners.setdefault(content_id, Owner(item=job.item, request=job.request_id))
 
     def is_free(self, content_id: str, item: Item, item_state: ItemState) -> bool:
-        """Return whether an item may have its text in a content: it is the item's own, or no one's."""
+        """Return whether an item may use a content: the item owns it, or no one does."""
         owner = self.owner(content_id)
         if owner is None:
             return True
@@ -207,7 +207,7 @@ class ContentOwners:
         return owner.item in {item.id, item.change.renamed_from}
 
     def take_content(self, item: Item, item_state: ItemState) -> ItemState:
-        """Return the item state after the item took the content of its text, or left that content to its owner.
+        """Return the item state after the item became owner of its text's content, if no one else is.
 
         At once, as another item may ask for the same content while this one waits.
         """
@@ -220,7 +220,7 @@ class ContentOwners:
         return item_state
 
     def superseded(self, content_ids: Iterable[str]) -> tuple[str, ...]:
-        """Return the contents an item had, each once, without those that someone else owns."""
+        """Return an item's earlier contents, each once, without those that others own."""
         owners = ((content_id, self.owner(content_id)) for content_id in dict.fromkeys(content_ids) if content_id)
         return tuple(content_id for content_id, owner in owners if owner is None or not owner.is_of_others)
 
@@ -254,11 +254,11 @@ class ContentIndex:
         return entry.id in self.seen and self.seen[entry.id][0] == entry.updated_at
 
     def known(self, entry: ContentEntry) -> StoredContent | None:
-        """Return the content as it was fetched since its last change; None if it was not, or could not be read."""
+        """Return the content if it was fetched since its last change and could be read; otherwise None."""
         return self.seen[entry.id][1] if self.knows(entry) else None
 
     def note(self, entry: ContentEntry, content: Content | None) -> StoredContent | None:
-        """Remember a content that was fetched (None: it is not for us to read), and whose it is."""
+        """Remember a content that was fetched (None: it must not be read) and its owner."""
         stored = StoredContent.of(content) if content is not None else None
         self.seen[entry.id] = (entry.updated_at, stored)
         if stored is not None:

@@ -1,4 +1,4 @@
-"""The durable primitives, the only ways in which an item waits, sends and records; and the tasks of the items."""
+"""The durable primitives: the only ways in which an item waits, sends and records; and the tasks of items."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class DurableRun:
         return self._loop.time()
 
     def record(self, step: str, *facts: Fact) -> None:
-        """Record the facts of a step, all or none; they are on disk before anything else is sent, or soon."""
+        """Record the facts of a step, all or none; they are on disk before the next request is sent."""
         self._state.note(step, *facts)
         if "flush" not in self._timers:
             self._set("flush", self._loop.call_later(SOON, self._guarded, self._flush))
@@ -107,7 +107,7 @@ class DurableRun:
         self._state.flush()
 
     async def send(self, call: Asks[R], priority: Priority, intend: Callable[[], None] | None = None) -> R | Failure:
-        """Send one call when its turn has come: nothing else sends anything.
+        """Send one call when its turn comes; all requests are sent here.
 
         `intend` runs at that moment; what it records is durable before the call leaves. The answer of a call that pays
         or creates is waited for even if the item is cancelled meanwhile.
@@ -129,7 +129,7 @@ class DurableRun:
     async def poll(
         self, call: GetStatus, kind: str, *, started: float, polls: int, until: float = math.inf
     ) -> JobStatus | Failure:
-        """Ask for the status of a job, once that is worth a request.
+        """Ask for the status of a job when its answer is likely to be new.
 
         `started` is the loop time of its submit, `kind` the template and mode whose durations are alike, `polls` how
         often it was seen running. If `until`, a loop time, lies ahead, it is polled by then.
@@ -156,7 +156,7 @@ class DurableRun:
         await self._sleep(self.now() + seconds, polls=False)
 
     async def last_look(self) -> None:
-        """Wait until no other item can go on; all items that wait here go on together."""
+        """Wait until no other item can continue; then all items that wait here continue together."""
         future: asyncio.Future[None] = self._loop.create_future()
         self._parked[future] = None
         self._active -= 1
@@ -226,7 +226,7 @@ class DurableRun:
     # --- one turn of the loop ----------------------------------------------------------------------------
 
     def wake(self) -> None:
-        """Schedule the next turn, after everything that is ready now has run."""
+        """Schedule the next turn after everything that can run now."""
         if self._next is None:
             self._next = self._loop.call_soon(self._guarded, self._turn)
 
@@ -253,7 +253,7 @@ class DurableRun:
             self._admissions.popleft()
 
     def _halt(self) -> None:
-        """End all waits, but wait a while for the answers to calls that pay or store."""
+        """End all waits, except a limited wait for answers to calls that pay or store."""
         unanswered = self._outbox.cancel(paying=False)
         for future in [each for each in self._waiting if not each.done()]:
             future.set_exception(Stopped())
@@ -326,7 +326,7 @@ class DurableRun:
                 handle.cancel()
 
     def _feed(self) -> None:
-        """Begin as many programs as there is room for.
+        """Start as many programs as the limit allows.
 
         If none can go on, those that wait for the last look do; if none is left, the run is finished.
         """
@@ -387,7 +387,7 @@ LONGEST_WAIT = 5.0
 
 @dataclass(order=True, slots=True)
 class Turn:
-    """One call that waits or was sent; its `rank` ends with a running number, so it alone orders calls.
+    """A call that waits or was sent; `rank` is unique and orders the calls.
 
     `intend` records what it is about to do, `handed_on`: it is being sent, `unsent`: its bytes have not left yet,
     if there is a limit.
@@ -402,7 +402,7 @@ class Turn:
 
 
 class Outbox:
-    """Calls that wait for their turn, and those under way.
+    """The calls that wait to be sent, and those that were sent and have no answer yet.
 
     `send` answers a call, `flush` makes records durable, `fence` gives, right after that, the check whether a call may
     still leave. `wake` asks for the next turn, `fail` ends the run with an error.
@@ -441,11 +441,11 @@ class Outbox:
         return turn
 
     def resumed(self, answer: object) -> None:
-        """Record that an item took its answer: an accepted submit no longer counts as arriving."""
+        """Record that an item received its answer, so that an accepted submit no longer counts as arriving."""
         self._arriving -= isinstance(answer, Accepted)
 
     def dispatch(self, now: float) -> float:
-        """Send every call that may leave now, once its records are durable; returns the loop time of the next look."""
+        """Send every call that may leave now, after its records are durable; return when to look again."""
         chosen, deferred = self._choose(now) if self._queue else ([], [])
         granted = 0
         try:
@@ -472,7 +472,7 @@ class Outbox:
         return self._next_look(now)
 
     def _choose(self, now: float) -> tuple[list[Turn], list[Turn]]:
-        """Take the turns from the queue; return those that only the limit may delay, and those without room yet."""
+        """Take calls from the queue; return those that only the limit delays, and those that have no room yet."""
         chosen: list[Turn] = []
         deferred: list[Turn] = []
         room = self._room()
@@ -533,7 +533,7 @@ class Outbox:
         self._wake()
 
     def _throttled(self, call: Call, retry_after: float | None, now: float) -> None:
-        """Slow down after a 429: only submits if only they are refused, everything if the account is at its limit."""
+        """Slow down after a 429: only submits if only they are refused, otherwise all calls."""
         admission = self._admission
         running = admission.running + self._arriving
         if not call.pays:

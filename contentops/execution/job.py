@@ -1,4 +1,4 @@
-"""A job: submitted without paying twice, found again if an answer was lost, and polled until its text is kept."""
+"""A job: it is submitted without paying twice, found again after a lost answer, and polled for its text."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ async def collect_lost(ctx: Context, item: Item, job: Job) -> SentJob | Text:
 
 
 async def resolve(ctx: Context, item: Item, lost: Lost) -> SentJob | Text | None:
-    """Find out whether a submit arrived: now, and once more when everything else is done.
+    """Find out whether a submit arrived: ask now, and again when everything else is done.
 
     None: the server has proved that it never got it, so that it may be sent again. Raises Ended if it is unknown.
     """
@@ -123,12 +123,12 @@ def undecided(ctx: Context, item: Item, lost: Lost, candidates: str = "") -> End
 
 
 def never_arrived(why: str) -> Ended:
-    """Return the end of an item whose submit never arrived and is not sent again in this run; `why`: the answer."""
+    """Return the end of an item whose submit did not arrive and is not repeated in this run; `why`: the answer."""
     return Ended(Result.FAILED, f"its submit never arrived: {why}", "run `contentops apply` again")
 
 
 async def _look(ctx: Context, item: Item, lost: Lost, *, last: bool) -> tuple[SentJob | Text | Drop | None, str]:
-    """Ask the server for our request id; if that proves nothing, search for a stored content that has it.
+    """Ask the server for a request id; without a clear answer, search for a stored content that has it.
 
     Returns what it brought, or the proof that it never arrived, or None with words on contents that may be its text.
     Only the `last` look waits longer than a few seconds for the server's silence to count.
@@ -158,7 +158,7 @@ async def _by_id(ctx: Context, item: Item, lost: Lost) -> SentJob | Drop | None:
 
 
 def _seconds_to_proof(ctx: Context, lost: Lost) -> float:
-    """Return the seconds until an unknown id proves that there is no job, because no submit can still arrive."""
+    """Return the seconds until an unknown id proves that the submit has not arrived."""
     if ctx.server == "local":
         return 0.0
     shows, now = ctx.capabilities.shows_after, ctx.run.now()
@@ -168,7 +168,7 @@ def _seconds_to_proof(ctx: Context, lost: Lost) -> float:
 async def by_content(
     ctx: Context, item: Item, sent_job: SentJob, *, forgotten: bool = False
 ) -> tuple[Text | None, str]:
-    """Search the stored contents for one that carries our id, or its job's, likeliest first by their time.
+    """Search the stored contents, the likeliest first, for one that carries the request or job id.
 
     Also returns words on contents that may be it. `forgotten`: the server does not know the job any more.
     """
@@ -192,7 +192,7 @@ async def by_content(
 
 
 async def _first_of(ctx: Context, near: Sequence[ContentEntry], ours: set[str]) -> Content | None:
-    """Fetch contents one by one, as many as a run may, until one names a request that is `ours`."""
+    """Fetch contents one by one, up to a limit, until one names a request that is `ours`."""
     index = ctx.index
     for entry in near:
         if index.knows(entry) and ((known := index.known(entry)) is None or known.request not in ours):
@@ -234,7 +234,7 @@ def _keep_stored(ctx: Context, item: Item, sent_job: SentJob, content: Content, 
 
 
 def _near(ctx: Context, item: Item, entries: tuple[ContentEntry, ...], sent: float) -> list[ContentEntry]:
-    """Return the contents without an owner that the job may have stored; those nearest to its expected end come first.
+    """Return the contents without an owner that may be from the job, those nearest to its expected end first.
 
     The server's clock may be off: only the id that a text carries proves that it is ours.
     """
@@ -299,7 +299,7 @@ async def _runs_already(ctx: Context, job: Job) -> bool:
 
 
 async def _start(ctx: Context, item: Item, item_state: ItemState, job: Job) -> SentJob | Text:
-    """Send a submit until it has a job; one that provably never arrived is sent again under its own id."""
+    """Send a submit until it has a job; if it certainly never arrived, send it again under the same id."""
     why = ""
     for resends in range(RESENDS + 1):
         if resends and (ctx.run.stopped or not await item.slot.enter(asks=False)):
@@ -314,7 +314,7 @@ async def _start(ctx: Context, item: Item, item_state: ItemState, job: Job) -> S
 
 
 async def _send(ctx: Context, item: Item, item_state: ItemState, job: Job) -> SentJob | Lost:
-    """Send a submit until it is accepted, or its outcome is unknown. Raises Ended if it is refused."""
+    """Send a submit until it is accepted or its outcome is unknown. Raises Ended if it is refused."""
     attempts, sent = Attempts(ctx), ctx.run.now()
 
     def intend() -> None:
@@ -344,7 +344,7 @@ async def _send(ctx: Context, item: Item, item_state: ItemState, job: Job) -> Se
 
 
 def _begun(ctx: Context, item: Item, job: Job, answer: Accepted, sent: float) -> SentJob | Lost:
-    """Return the job of an accepted submit; the submit as lost if the answer is about the job of another item."""
+    """Return the job of an accepted submit; a lost submit if the answer names another item's job."""
     # Of a job that finished at once no one knows whether it can be asked for: our id on it proves nothing.
     job_id = "" if answer.done is not None and answer.echoed else answer.job_id
     if job_id and (other := ctx.orders.get(job_id, job.item)) != job.item:
@@ -455,7 +455,7 @@ async def _until_done(ctx: Context, item: Item, sent_job: SentJob) -> JobStatus 
 
 
 def _late(item: Item, job: Job, error: str, failure: Failure | None) -> Ended:
-    """Return the end of an item whose job stays open; a job that the server does not know may stay open for ever."""
+    """Return the end of an item whose job stays open because it takes too long."""
     if failure is None or failure.kind is not FailureKind.NOT_FOUND:
         return Ended(Result.LATE, error, AGAIN)
     # The job was accepted, and some servers keep their jobs in memory alone.
@@ -475,7 +475,7 @@ def _started(ctx: Context, sent_job: SentJob) -> float:
 
 
 def _check_failure(ctx: Context, sent_job: SentJob, failure: Failure) -> None:
-    """Raise Ended if further polls are useless; a failed poll alone is no failed job."""
+    """Raise Ended if further polls are useless; a failed poll does not mean that the job failed."""
     job, capabilities = sent_job.job, ctx.capabilities
     missing = failure.kind is FailureKind.NOT_FOUND
     if failure.kind is FailureKind.UNAUTHORIZED:
@@ -534,7 +534,7 @@ def _other_item(item: Item, job: Job, content: Content) -> str:
 
 
 def _local(ctx: Context, job: Job) -> Text | None:
-    """Return the text of this submit from this machine; another attempt of the same request has another text."""
+    """Return the text of this submit if it is on this machine."""
     body = ctx.text(job.body) if job.body else None
     return None if body is None else Text.of(job, body, ctx.cache.front(job.body))
 
@@ -575,7 +575,7 @@ async def fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
 
 
 def _local_text(ctx: Context, record: Record, wanted: Digest) -> Text | None:
-    """Return the text of a record from this machine."""
+    """Return the text of a record if it is on this machine."""
     body, made_by = ctx.text(wanted), ctx.made_by(record)
     if body is None or made_by is None or made_by.body != wanted:
         return None if body is None else Text(title=record.title, body=body)
@@ -598,7 +598,7 @@ def with_body(answers: Sequence[Content | JobStatus | Failure], wanted: Digest) 
 
 
 async def collect(ctx: Context, item: Item, item_state: ItemState, step: Collect) -> ItemState:
-    """Store the text of a job that no change waits for in the cache; writes nothing. Raises Ended."""
+    """Store the text of a job that no change needs in the cache; writes no file. Raises Ended."""
     job, text = step.job, None
     if job.state is JobState.PAID:
         try:

@@ -1,4 +1,4 @@
-"""Keeps to the limits of a server: requests by a sliding-window log per account, jobs by a cap, one call in an outage.
+"""Keeps the limits of a server: requests per minute, unfinished jobs, and single requests in an outage.
 
 A token bucket would let almost twice the limit through in its first minute; a log of send times never does.
 """
@@ -66,7 +66,7 @@ LONGEST_PAUSE = 32.0
 
 
 class AccountLimiter(Protocol):
-    """Says when a request may leave: all requests of one account go through one. Times are loop times in seconds."""
+    """Says when a request may leave; all requests of an account share one limiter. Times are loop times in seconds."""
 
     @property
     def limit(self) -> int:
@@ -147,7 +147,7 @@ class Limiter:
         sent.sort()
 
     def sent(self, now: float) -> None:
-        """Count one send; a clean window lets a shrunk limit grow back by one."""
+        """Count one send; after a window without a 429, a reduced limit grows by one."""
         if not self.limit:
             return
         self.state.sent.append(now)
@@ -187,7 +187,7 @@ REFUSALS = 5
 
 @dataclass(slots=True)
 class Admission:
-    """A cap on unfinished jobs, one at a time until the server has completed one.
+    """A limit for unfinished jobs; it is one until the server has completed a job.
 
     While `ask_first` holds, a submit first asks for its id; no more ask at once than it takes to stop asking.
     """
@@ -215,7 +215,7 @@ class Admission:
     """Loop time at which a job was last accepted or ended."""
 
     def open(self, *, asks: bool = True) -> bool:
-        """Return whether one more submit may be prepared now; with `asks`, it first asks the server for its id."""
+        """Return whether one more submit may be prepared; `asks`: the server is asked for its id first."""
         if asks and self.ask_first and self.asking >= ASK_FIRST - self.strangers:
             return False
         return self.in_flight < (self.max_in_flight if self.proven else 1)
@@ -235,13 +235,13 @@ class Admission:
             self.ask_first = False
 
     def may_send(self, flying: int, now: float) -> bool:
-        """Return whether a submit may leave while `flying` others are under way; each minute, one more job is tried."""
+        """Return whether a submit may leave while `flying` others have no answer; the limit grows each minute."""
         room = self.room + max(0.0, now - self.crowded_at) // WINDOW if self.room < math.inf else math.inf
         return now >= self.opens_at and self.running + flying < room
 
 
 class JobSlot:
-    """One item's slot among the unfinished jobs. A context: it is left at the latest when the block ends.
+    """The slot of an item among the unfinished jobs. A context: it is left at the latest when the block ends.
 
     `freed` is called when it is free again: whoever leaves it may do nothing else that lets another one in.
     """
@@ -269,7 +269,7 @@ class JobSlot:
         return self._taken
 
     def take(self) -> None:
-        """Take the slot without waiting, as the job is on the server, or may be."""
+        """Take the slot without waiting, because the server has the job already, or may have it."""
         if not self._taken:
             self._taken = True
             self._admission.enter(asks=False)

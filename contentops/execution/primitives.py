@@ -1,4 +1,4 @@
-"""The values that pass between the steps of an item, and the ways in which it ends.
+"""The values that the steps of an item pass on, and the ways in which an item ends.
 
 An item is a plain async function that waits, sends and records only through `DurableRun`.
 """
@@ -45,7 +45,7 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, lt=1e6)]
 
 @dataclass(slots=True)
 class Durations:
-    """The latest jobs of each kind (template and mode) on one server; carried from run to run."""
+    """The durations of recent jobs by kind (template and mode) on one server; kept between runs."""
 
     seen: dict[str, list[Seconds]] = dataclasses.field(default_factory=dict)
     quickest: float = 0.2
@@ -71,7 +71,7 @@ class Durations:
         )
 
     def learn(self, kind: str, *, after: float, by: float) -> None:
-        """Remember a job that was seen running after `after` seconds (0: never) and done by `by` seconds."""
+        """Remember a job that was running after `after` seconds (0: not seen) and done after `by` seconds."""
         values = self.seen.setdefault(kind, [])
         if values and not after:
             by = min(by, self.median(kind))  # the limit may have delayed the first poll
@@ -81,7 +81,7 @@ class Durations:
         del values[:-KEEP]
 
     def median(self, kind: str, *, unfinished: float = 0.0) -> float:
-        """Return seconds a job of this kind takes, given that it was not done after `unfinished` seconds."""
+        """Return the usual seconds of a job of this kind that was not done after `unfinished` seconds."""
         known = self.seen.get(kind) or [one for values in self.seen.values() for one in values]
         return median([one for one in known or [USUAL] if one > unfinished] or [unfinished * LONGER])
 
@@ -125,7 +125,7 @@ class Stop:
         self._wake: Callable[[], object] | None = None
 
     def request(self) -> None:
-        """Ask the run to submit nothing more, keep what there is, and end."""
+        """Ask the run to submit nothing more, to store what it has, and to end."""
         self.requested = True
         if self._wake is not None:
             self._wake()
@@ -139,7 +139,7 @@ R = TypeVar("R", bound=Reply)
 
 
 class Priority(enum.IntEnum):
-    """Says which call goes first when the rate limit makes calls wait."""
+    """Says which calls go first when the request limit makes calls wait."""
 
     SAVE = 0
     LOOKUP = 1
@@ -148,11 +148,11 @@ class Priority(enum.IntEnum):
 
 
 class Stopped(Exception):
-    """Raised in an item that waits while the run ends early."""
+    """Raised in a waiting item when the run ends early."""
 
 
 class Withheld(Stopped):
-    """Raised for a call that never left, as the run stopped just after its intent was recorded."""
+    """Raised for a call that was recorded but never sent because the run stopped."""
 
 
 @dataclass(eq=False)
@@ -171,7 +171,7 @@ class Ended(Exception):
 
 
 class Item(Struct, frozen=True, kw_only=True):
-    """One change of the plan, with its slot and the open jobs of its request."""
+    """One change of the plan, with its slot, and the open jobs for its request."""
 
     change: Change
     slot: JobSlot
@@ -207,7 +207,7 @@ class Item(Struct, frozen=True, kw_only=True):
 
 
 class SentJob(Struct, frozen=True, kw_only=True):
-    """A job on the server, on record. `sent`: loop time at which this run submitted it; None: an earlier run did."""
+    """A recorded job on the server. `sent`: loop time at which this run submitted it; None: an earlier run did."""
 
     job: Job
     sent: float | None = None
@@ -266,7 +266,7 @@ class Text(Struct, frozen=True, kw_only=True):
 
 
 class MergedBody(Struct, frozen=True):
-    """A body with a person's words in it."""
+    """A body in which a new text and a person's edits are merged."""
 
     body: str
     kept: tuple[KeptWords, ...] = ()
@@ -297,7 +297,7 @@ class ItemState(Struct, frozen=True, kw_only=True):
     """What its checks found in that text; None: they have not run."""
 
     def after(self, brought: SentJob | Text) -> ItemState:
-        """Return the state with a job or a text."""
+        """Return the state with a job or text added."""
         if isinstance(brought, SentJob):
             return structs.replace(self, job=brought)
         return structs.replace(self, text=brought, merged=None, findings=None)
@@ -310,7 +310,7 @@ class ItemState(Struct, frozen=True, kw_only=True):
 
     @property
     def recorded(self) -> Record:
-        """Return the record, once there is one."""
+        """Return the record of the item; raises an error before there is one."""
         assert self.record is not None
         return self.record
 

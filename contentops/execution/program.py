@@ -1,4 +1,4 @@
-"""Carries out one item: its steps in order, and its outcome, however it ends."""
+"""Carries out the steps of one item in order, and returns its outcome in every case."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ from contentops.tokens import exact, sum_tokens
 
 
 async def checked(ctx: Context, item: Item, item_state: ItemState, step: Write) -> ItemState:
-    """Return the state with the findings in the text that `step` is about to write; each text is checked once.
+    """Return the state with findings for the text that `step` is about to write; each text is checked once.
 
     Raises Ended if a person's words are to stay in it and cannot.
     """
@@ -117,7 +117,7 @@ def _about(ctx: Context, item: Item, item_state: ItemState, step: Write, body: s
 
 
 def block_if_failed(ctx: Context, item: Item, item_state: ItemState) -> None:
-    """Raise Ended if findings keep the text from being written; it stays paid."""
+    """Raise Ended if failed checks forbid writing the text; the paid text is kept."""
     findings = item_state.findings or ()
     if not blocks(findings):
         return
@@ -152,7 +152,7 @@ async def retry(ctx: Context, item: Item, step: RetryText, item_state: ItemState
 
 
 def _is_a_persons_fault(ctx: Context, item: Item, item_state: ItemState, write: Write) -> bool:
-    """Return whether only a person's words fail the checks, so that no other generated text would help.
+    """Return whether a person's words alone fail the checks; then a new text would not help.
 
     Findings of commands count as such.
     """
@@ -163,7 +163,7 @@ def _is_a_persons_fault(ctx: Context, item: Item, item_state: ItemState, write: 
 
 
 def _words(findings: Iterable[Finding], *, named: bool = False) -> str:
-    """Return the first blocking finding, with the name of its check or not, and how many more there are."""
+    """Return the first blocking finding, optionally with the name of its check, and the number of the others."""
     blocking = [each for each in findings if each.level is Level.BLOCK]
     name = f"{blocking[0].check}: " if named else ""
     more = f"; and {plural(len(blocking) - 1, 'more finding')}" if len(blocking) > 1 else ""
@@ -256,7 +256,7 @@ _QUIET = frozenset({"move", "retry"})
 
 
 async def _step(ctx: Context, item: Item, step: Step, item_state: ItemState) -> ItemState:
-    """Carry out one step; returns the state of the item after it."""
+    """Carry out one step, and return the new state of the item."""
     match step:
         case LookUp() | Submit() | Poll() | Fetch() | Promote():
             return note_new_section(ctx, item, item_state.after(await _bring(ctx, item, step, item_state)))
@@ -287,7 +287,7 @@ async def _step(ctx: Context, item: Item, step: Step, item_state: ItemState) -> 
 async def _bring(
     ctx: Context, item: Item, step: LookUp | Submit | Poll | Fetch | Promote, item_state: ItemState
 ) -> SentJob | Text:
-    """Carry out a step towards a text; return its job or its text. A text that the item has already stays."""
+    """Carry out a step that gets a text, and return its job or text. A text that the item has already stays."""
     if item_state.text is not None:
         return item_state.text
     match step:
@@ -364,7 +364,7 @@ def _stopped(ctx: Context, item: Item) -> Ended:
 
 
 def _left_out(item: Item, item_state: ItemState) -> dict[str, Json]:
-    """Return the front matter of a text that this run wrote, without the keys of the manifest."""
+    """Return the front matter that a server sent with a text and that the manifest does not use."""
     if item_state.text is None or not item_state.fresh:
         return {}
     return {key: value for key, value in item_state.text.front.items() if key not in item.spec.metadata}

@@ -1,4 +1,4 @@
-"""The records of an item and of its submits: intended, accepted, unknown, failed, paid."""
+"""Records what happens to an item and its submits: intended, accepted, unknown, failed, paid."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def accepted(ctx: Context, item: Item, job: Job, job_id: str, *, sent: float | N
 
 
 def dated(job: Job, at: str, timeout: float) -> Job:
-    """Return the job with the time at which its server accepted it, if `at` can be that time; `timeout`: of the job."""
+    """Return the job with its time of acceptance, if `at` is plausible; `timeout` is that of the job."""
     ours, theirs = seconds_of(job.submitted_at), seconds_of(at)
     if ours is None or theirs is None or not ours - CLOCKS <= theirs <= ours + timeout:
         return job
@@ -84,7 +84,7 @@ def dated(job: Job, at: str, timeout: float) -> Job:
 
 
 def unknown(ctx: Context, lost: Lost) -> Lost:
-    """Record that the outcome of the submit is unknown."""
+    """Record that no one knows the outcome of the submit."""
     job = structs.replace(lost.job, state=JobState.UNKNOWN, error=lost.why)
     if job != lost.job:
         ctx.run.record("unknown", job)
@@ -110,7 +110,7 @@ def failed(ctx: Context, item: Item, sent_job: SentJob, error: str) -> Ended:
 
 
 def turned_down(ctx: Context, failure: Failure) -> Ended:
-    """Return the end of an item whose submit was refused; stops the run if all other submits would be refused too."""
+    """Return the end of an item whose submit was refused; stops the run if others would be refused too."""
     if ctx.pauses(failure):
         return Ended(Result.PENDING)
     if failure.kind is FailureKind.UNAUTHORIZED:
@@ -141,7 +141,7 @@ def textless(ctx: Context, item: Item, job: Job, candidates: str) -> Ended:
 def keep_text(
     ctx: Context, sent_job: SentJob, content: Content, *, engine: str = "", model: str = "", verbatim: bool = False
 ) -> Text:
-    """Keep a paid text in the cache and record it, before anything else happens to it; it may be stored nowhere yet."""
+    """Store a paid text in the cache and record it, before anything else can happen to it."""
     job, now = sent_job.job, ctx.iso()
     stated = content.metadata.get("model")
     ctx.admission.proven = True
@@ -188,7 +188,7 @@ def note_new_section(ctx: Context, item: Item, item_state: ItemState, brought: T
 
 
 def base_record(ctx: Context, item: Item, item_state: ItemState) -> Record:
-    """Return the item's record, or a new one, with the fields that no step sets: id, server, path, protection.
+    """Return the item's record, or a new one with id, server, path and protection.
 
     The dialect stays that of the job that made its text: it proves that the server speaks it.
     """
@@ -233,7 +233,7 @@ def base_record(ctx: Context, item: Item, item_state: ItemState) -> Record:
 
 
 def _stamped(record: Record, remote: Remote | None) -> Record:
-    """Return the record with the stamp of its content, if a refresh saw no change of that since its save."""
+    """Return the record with the stamp of its content, if that has not changed since the save."""
     saved = record.saved
     if saved is None or remote is None or not remote.stamp or remote.content_id != record.content_id:
         return record
@@ -243,7 +243,7 @@ def _stamped(record: Record, remote: Remote | None) -> Record:
 
 
 def note(ctx: Context, item: Item, step: str, record: Record, *drops: Drop) -> Record:
-    """Record a step of the item under its own id; returns the record as it is now."""
+    """Record a step of the item, and return its current record."""
     old = item.change.renamed_from
     facts: list[Record | Drop | Forget] = [*drops]
     if old is not None and ctx.store.record(old) is not None:

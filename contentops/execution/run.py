@@ -1,4 +1,4 @@
-"""Carry out a plan: renames first, then every item's steps, checkpoints between, the count at the end."""
+"""Carries out a plan: renames first, then the steps of each item, with checkpoints, and counts the results."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _METADATA = "metadata."
 
 
 class Stages:
-    """Records which stages the items of a run have reached, and whether each is as planned."""
+    """Records which stages the items have reached, and whether each stage is as planned."""
 
     def __init__(self, plan: Plan) -> None:
         loop = asyncio.get_running_loop()
@@ -74,11 +74,11 @@ class Stages:
                 end.set_result(done)
 
     def of(self, readings: Iterable[tuple[ItemId, Stage]]) -> list[asyncio.Future[bool]]:
-        """Return the ends of the stages that are read, of items of this run."""
+        """Return the ends of the stages that an item reads from other items of this run."""
         return [self._ends[each] for each in dict.fromkeys(readings) if each in self._ends]
 
     def coming(self, spec: Spec) -> dict[ItemId, Stage]:
-        """Return the first stage that each item which `spec` reads has not reached."""
+        """Return, for each item that `spec` reads, the first stage that it has not reached."""
         ids = {one.id for one in (*spec.references, *spec.mentions)}
         ends = ((id_, stage, self._ends.get((id_, stage))) for id_ in ids for stage in reversed(Stage))
         return {id_: stage for id_, stage, end in ends if end is not None and not (end.done() and end.result())}
@@ -109,7 +109,7 @@ async def follow(ctx: Context, item: Item, item_state: ItemState, stages: Stages
 
 
 async def _text(ctx: Context, change: Change, stages: Stages) -> Outcome:
-    """Return the outcome of an item that waits for texts: made from them, if all of them come in this run."""
+    """Return the outcome of an item after its sources have their texts; or that of an item that still waits."""
     spec = change.spec
     assert spec is not None
     names = [name for name in spec.readings if not name.startswith(_METADATA)]
@@ -138,7 +138,7 @@ async def _front(
     stages: Stages,
     ends: Sequence[asyncio.Future[bool]],
 ) -> Outcome:
-    """Return the outcome of an item after its front matter has followed the texts that it mentions."""
+    """Return the outcome of an item after its front matter was updated from the texts that it mentions."""
     done = before or Outcome(id=change.id, action=Action.UPDATE, result=Result.DONE, output=change.target)
     try:
         await ctx.run.others(ends)
@@ -163,7 +163,7 @@ async def _carried_out(ctx: Context, change: Change) -> Outcome:
 
 
 def _read(spec: Spec, names: Iterable[str]) -> Iterator[tuple[ItemId, Stage]]:
-    """Yield what values read: the items, and the stage that each must have reached."""
+    """Yield the items that values read, with the stage that each must reach first."""
     without = {one.id for one in (*spec.references, *spec.mentions) if one.wait is not None}
     for name in names:
         for one in spec.readings[name]:
@@ -282,7 +282,7 @@ async def execute(
 
 
 def _not_selected(plan: Plan, outcomes: Mapping[ItemId, Outcome]) -> int:
-    """Return how many items wait for texts of items that this plan leaves alone: another apply may make these."""
+    """Return the number of items that wait for texts outside of this plan."""
     known = {change.id for change in plan.changes}
     waiting = (change for change in plan.changes if change.id in outcomes and change.action is Action.WAIT)
     comes = {WaitReason.NO_TEXT, WaitReason.CHANGES}
@@ -369,7 +369,7 @@ def _last_checkpoint(ctx: Context) -> None:
 
 
 def _check_stop(ctx: Context, stop: Stop) -> None:
-    """Stop the run if a person asked for it, which counts more than any other reason."""
+    """Stop the run if a person asked for it."""
     if stop.requested and ctx.run.stopped != "interrupted":
         ctx.run.stopped = ""
         ctx.run.stop("interrupted", "interrupted; nothing more was submitted", AGAIN, at_once=True)
@@ -389,7 +389,7 @@ def _heartbeat(ctx: Context, outcomes: Mapping[ItemId, Outcome]) -> None:
 def _programs(
     ctx: Context, items: Iterable[ItemAtState], outcomes: dict[ItemId, Outcome]
 ) -> Iterator[Coroutine[None, None, None]]:
-    """Yield every item's program, made when its turn comes: those that pay for nothing first, then in plan order."""
+    """Yield the program of every item when its turn comes: free ones first, then in plan order."""
     waiting = [(item, item_state) for item, item_state in items if item.id not in outcomes]
 
     stages = Stages(ctx.plan)
@@ -421,7 +421,7 @@ def _turn(item: Item, order: Mapping[ItemId, int]) -> tuple[int, int]:
 
 
 def _is_proven(state: State, plan: Plan, dialect: str, *, has_model: bool) -> bool:
-    """Return whether a job has completed on this server, with a model if it has one, in this dialect before."""
+    """Return whether a job of this server has completed before, with this dialect and kind of model."""
     return (plan.server == "local" and not has_model) or any(
         job.server == plan.server and job.dialect == dialect and job.has_text and (job.model or not has_model)
         for job in state.jobs
@@ -429,7 +429,7 @@ def _is_proven(state: State, plan: Plan, dialect: str, *, has_model: bool) -> bo
 
 
 def _write_renamed_ids(ctx: Context, renamed: Mapping[ItemId, ItemId]) -> None:
-    """Write all ids that `moved` pairs gave, in one step, as half of them would mix items up."""
+    """Write all new ids from `moved` in one step, because a part of them would mix items up."""
     if not renamed:
         return
     moved = [structs.replace(ctx.state.records[old], id=new) for new, old in renamed.items()]

@@ -1,4 +1,4 @@
-"""The context that the items of one run share: knowledge of the server, and the outside."""
+"""What the items of a run share: knowledge about the server, and access to disk and network."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PASSING = frozenset({FailureKind.NOT_SENT, FailureKind.UNAVAILABLE, FailureKind.
 
 
 class Retrier(Protocol):
-    """Sends calls and waits. Times are in seconds of the loop's clock."""
+    """Sends calls and waits between attempts. Times are in seconds of the loop's clock."""
 
     random: random.Random
 
@@ -43,14 +43,14 @@ class Retrier(Protocol):
         """Return the time now."""
 
     def may_wait(self, failure: Failure, began: float) -> bool:
-        """Return whether to wait out a 429; `began`: when the call was first answered."""
+        """Return whether to wait after a 429; `began`: when the call first got an answer."""
 
     async def pause(self, failure: Failure, seconds: float) -> None:
-        """Wait until a call that failed is sent again."""
+        """Wait before a failed call is sent again."""
 
 
 class Attempts:
-    """The attempts of one call: bounded in total time, with full jitter between; a 429 waits as the server asks."""
+    """The attempts of one call: their total time is limited; a 429 waits as the server asks."""
 
     def __init__(self, caller: Retrier) -> None:
         self._caller = caller
@@ -82,7 +82,7 @@ class Attempts:
 
 @dataclass(slots=True)
 class ServerCapabilities:
-    """How one server treats our ids, jobs and texts."""
+    """What is known about how a server treats request ids, jobs and texts."""
 
     honours_ids: bool | None = None
     """Its job ids are our request ids."""
@@ -99,7 +99,7 @@ class ServerCapabilities:
 
     @classmethod
     def load(cls, cache: Cache, state: State, server: str) -> ServerCapabilities:
-        """Read what the cache knows and what the records prove; an unreadable cache knows nothing."""
+        """Read what cache and records say about a server; an unreadable cache counts as empty."""
         known = cache.recall(f"facts {server}", cls) or cls()
         proven = honours_ids(state, server)
         known.honours_ids = known.honours_ids if proven is None else proven
@@ -107,7 +107,7 @@ class ServerCapabilities:
         return known
 
     def keep(self, cache: Cache, server: str) -> None:
-        """Remember this for the next run; called at once if that run must know it even after a kill."""
+        """Store this for the next run."""
         cache.remember(f"facts {server}", asdict(self))
 
 
@@ -128,7 +128,7 @@ NOTE_AGAIN = 60.0
 
 @dataclass(slots=True, kw_only=True)
 class Edges:
-    """The outside that a run uses: state, cache, files, network and clock."""
+    """What a run uses from outside: state, cache, files, network and clock."""
 
     store: StateStore
     cache: Cache
@@ -165,7 +165,7 @@ class Edges:
 
 @dataclass(slots=True, kw_only=True)
 class Context(Edges):
-    """Everything that a step of a run needs: plan, primitives, the outside, and knowledge of the server."""
+    """Everything that a step needs: plan, primitives, access to the outside, and knowledge of the server."""
 
     project: Project
     plan: Plan
@@ -196,15 +196,15 @@ class Context(Edges):
 
     @property
     def server(self) -> str:
-        """Return the server this run speaks to."""
+        """Return the server of this run."""
         return self.plan.server
 
     def made_by(self, record: Record) -> Job | None:
-        """Return the job that made the text of a record, of any environment; None: not known."""
+        """Return the job, of any environment, that made the text of a record; None: unknown."""
         return self.store.made_by(record) or self.state.made_by(record)
 
     def iso(self) -> str:
-        """Return the time now, as it is written into records."""
+        """Return the current time in the form of records."""
         return iso(self.wall())
 
     def event(self, kind: str, item: str = "", step: str = "", **data: Json) -> None:
@@ -224,7 +224,7 @@ class Context(Edges):
         return answer
 
     async def list_content(self, since: float | None = None, *, needed: bool = True) -> ContentList | Failure:
-        """List the stored contents of the account again; a key that may not even list stops the submits.
+        """List the stored contents again; if the key may not even do that, stop submitting.
 
         `since` is as in `list_all`.
         """
@@ -291,13 +291,13 @@ class Context(Edges):
         return answer
 
     def trouble(self, message: str) -> None:
-        """Report why the run does not go on, once a minute at most."""
+        """Report why the run does not continue, at most once a minute."""
         if self.run.now() - self._noted_at >= NOTE_AGAIN:
             self._noted_at = self.run.now()
             self.event("note", message=message)
 
     def count_refusal(self, message: str) -> None:
-        """Count a submit that brought no job; five in a row stop all further submits."""
+        """Count a refused submit; five in a row stop all others."""
         self.admission.refused += 1
         if self.admission.refused >= REFUSALS:
             self.run.stop(
@@ -308,16 +308,16 @@ class Context(Edges):
             )
 
     def stop_after_first(self, message: str, hint: str) -> None:
-        """Submit nothing more if the first job of a server failed, or its outcome is unknown."""
+        """Submit nothing more if the first job on a server failed or has an unknown outcome."""
         if not self.admission.proven:
             self.run.stop("first-contact", message, hint, at_once=False)
 
     def stop_unauthorized(self, failure: Failure, *, at_once: bool) -> None:
-        """Stop submitting, since a refused key concerns every item."""
+        """Submit nothing more, because a refused key affects every item."""
         self.run.stop("unauthorized", failure.full_message, self.key_hint(), at_once=at_once)
 
     def pauses(self, failure: Failure) -> bool:
-        """Stop the run if the account has no credits or its key fails; return whether it can do nothing now."""
+        """Stop the run if the account has no credits or its key fails; return whether nothing can be done now."""
         if failure.kind is FailureKind.UNAUTHORIZED:
             self.stop_unauthorized(failure, at_once=True)
         if failure.kind is FailureKind.QUOTA:

@@ -1,4 +1,4 @@
-"""Saves the file's text with `/content/save`: overwrites no one's edit, and stores no text twice."""
+"""Saves the text of a file with `/content/save`; it overwrites no edit and stores no text twice."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SOON = 10.0
 
 
 async def verify(ctx: Context, draft: Draft) -> ItemState:
-    """Fetch the content that was just saved; record its stamp, and its text if the server changed it.
+    """Fetch the content that was just saved, and record its stamp and any change that the server made.
 
     A server that keeps texts unchanged and stamps them is looked at once. Nothing here makes the save fail, which is
     recorded already.
@@ -150,7 +150,7 @@ def _draft(ctx: Context, item: Item, item_state: ItemState, path: str) -> Draft:
 
 
 async def publish(ctx: Context, item: Item, item_state: ItemState, step: Publish) -> ItemState:
-    """Give the content its status; first look whether it still has our text, if it is published. Raises Ended."""
+    """Set the status of the content; a published content must still have our text. Raises Ended."""
     record, content_id = item_state.recorded, item_state.recorded.content_id
     if step.published:
         draft = _draft(ctx, item, item_state, step.path)
@@ -176,7 +176,7 @@ async def publish(ctx: Context, item: Item, item_state: ItemState, step: Publish
 
 
 async def _may_overwrite(ctx: Context, draft: Draft, content_id: str, replaces: Digest) -> Draft | None:
-    """Return the draft, if it may be saved over the stored content; None: that is gone, or belongs to another item.
+    """Return the draft if it may overwrite the content; None: the content is gone or another item's.
 
     Raises Ended if a person edited it in WriterzRoom.
     """
@@ -208,7 +208,7 @@ async def _may_overwrite(ctx: Context, draft: Draft, content_id: str, replaces: 
 
 
 def _is_as_we_left_it(ctx: Context, draft: Draft, content: Content) -> bool:
-    """Return whether a content has the stamp of our last save, or of its creation from our job."""
+    """Return whether a content has the stamp of the last save, or of its creation by our job."""
     record, text = draft.item_state.record, draft.item_state.text
     saved = (
         record.saved if record is not None and (record.server, record.content_id) == (ctx.server, content.id) else None
@@ -244,7 +244,7 @@ def _edited_there(ctx: Context, draft: Draft, content: Content) -> Ended:
 
 
 def _with_its_content(ctx: Context, draft: Draft, content: Content) -> Record:
-    """Return the item's record with the content that was found to be its own, if its earlier record was lost.
+    """Return the record with the item's own content, if an earlier record of it was lost.
 
     So that a refresh sees the edit. It is an edit of the text that the job made: what was saved there since, perhaps
     by another clone, has words that may be nowhere else.
@@ -265,7 +265,7 @@ def _with_its_content(ctx: Context, draft: Draft, content: Content) -> Record:
 
 
 def _our_digests(draft: Draft) -> tuple[set[Digest], set[Digest]]:
-    """Return the digests of titles and bodies that are ours: saved, about to be, returned, or made by a job."""
+    """Return the digests of titles and bodies that contentops or the server made, so no person wrote them."""
     titles, bodies = {title_digest(draft.title)}, {draft.digest}
     for record in (draft.item.change.record, draft.item_state.record):
         if record is None:
@@ -282,7 +282,7 @@ def _our_digests(draft: Draft) -> tuple[set[Digest], set[Digest]]:
 
 
 async def _overwrite(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[str] = ()) -> ItemState:
-    """Save over a content that we own: by PUT if saves only create contents, and as a new one if it is gone."""
+    """Overwrite the item's content; if it is gone, save the text as a new one."""
     if ctx.capabilities.creates_only:
         return await _put(ctx, draft, content_id, beside=beside)
     saved = draft.item_state.recorded.saved
@@ -292,7 +292,7 @@ async def _overwrite(ctx: Context, draft: Draft, content_id: str, *, beside: Seq
 
 
 async def _store(ctx: Context, draft: Draft, content_id: str, *, look: bool, beside: Sequence[str] = ()) -> ItemState:
-    """Save until the text has arrived for sure; search first if it may have, and again after a lost answer.
+    """Save until the text has certainly arrived; after a lost answer, search for it first.
 
     `content_id`: the content that is stored over; empty: a new one. `beside`: contents that this save has failed to
     store over.
@@ -334,7 +334,7 @@ async def _put(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[
 
 
 def _about_to_send(ctx: Context, draft: Draft, content_id: str) -> Draft:
-    """Record, before it is sent, that the content on the server may have this body."""
+    """Record before a save that the server may have this body from now on."""
     record = draft.item_state.recorded
     if not content_id or record.saved is None or record.saved.sent == draft.digest:
         return draft
@@ -346,7 +346,7 @@ def _about_to_send(ctx: Context, draft: Draft, content_id: str) -> Draft:
 def _record_reply(
     ctx: Context, draft: Draft, content_id: str, answered: str, saved: Saved, beside: Sequence[str]
 ) -> Draft:
-    """Record a save; another id in the answer than the one that was asked for shows that the server only creates."""
+    """Record a save; if its answer has another id, this server only creates contents."""
     if content_id and answered != content_id:
         ctx.capabilities.creates_only = True
         beside = (*beside, content_id)
@@ -357,7 +357,7 @@ def _record_reply(
 async def _find_saved(
     ctx: Context, draft: Draft, content_id: str, beside: Sequence[str], *, again: bool
 ) -> StoredContent | None:
-    """Return the content of an earlier save: `content_id`, or another one if the server cannot update contents."""
+    """Return the content of an earlier save; its id may differ from `content_id`."""
     if not content_id:
         content = await find(ctx, draft, beside=beside, again=again)
         if _is_paid_now(draft) and ctx.capabilities.stores_jobs is None:
@@ -374,7 +374,7 @@ async def _find_saved(
 
 
 def _may_be_stored(ctx: Context, draft: Draft) -> bool:
-    """Return whether the server may have this text: a lost save sent it, or the server stored it after the job.
+    """Return whether the server may have this text already, from a lost save or from the job.
 
     No earlier save can have been lost where this run has paid for the text, or promoted it: an earlier run would have
     recorded it before its save. While it is unknown whether the server stores texts of jobs itself, it may.
@@ -402,7 +402,7 @@ def _saved(draft: Draft, stamp: str, given_back: StoredContent | None = None) ->
 
 
 def _record_save(ctx: Context, draft: Draft, content_id: str, saved: Saved, *, supersedes: Sequence[str] = ()) -> Draft:
-    """Record the content as the server has it now."""
+    """Record the content that the server has now."""
     record = draft.item_state.recorded
     ctx.index.seen.pop(content_id, None)
     ctx.cache.keep_seen(ctx.server, {}, (content_id,))

@@ -60,7 +60,7 @@ from contentops.state.codec import Drop, Forget
 
 
 def merged(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> ItemState:
-    """Return the state with the merged body, if a person's words stay in it. Raises Ended if they cannot be merged."""
+    """Return the state with the merged body, if a person's words must stay. Raises Ended if they cannot be merged."""
     text = item_state.text
     assert text is not None
     if item.change.section:
@@ -168,7 +168,7 @@ def promote(ctx: Context, step: Promote) -> Text:
 
 
 def with_day(ctx: Context, item: Item, item_state: ItemState, step: Write) -> Write:
-    """Return the step with the day of a new text for `changed_at`.
+    """Return the step with the day of a new text in place of `changed_at`.
 
     The day of words that a person wrote is that of their commit: the next plan writes it. A value that a person changed
     stays.
@@ -191,7 +191,7 @@ def with_day(ctx: Context, item: Item, item_state: ItemState, step: Write) -> Wr
 
 
 def write(ctx: Context, item: Item, item_state: ItemState, step: Write) -> ItemState:
-    """Write title, front matter and body, and record them; a file with this text is only recorded."""
+    """Write and record title, front matter and body; if the file has them already, only record them."""
     seen = ctx.outputs.observe(step.target)
     item_state = merged(ctx, item, item_state, step, seen)
     title, digest = coming_title(ctx, item, item_state, step, seen), body_digest(item_state.body)
@@ -230,7 +230,7 @@ def write(ctx: Context, item: Item, item_state: ItemState, step: Write) -> ItemS
 
 
 def _record_written(ctx: Context, item: Item, item_state: ItemState, step: Write, record: Record) -> ItemState:
-    """Record the write, and close the jobs whose text it was."""
+    """Record the write, and close the jobs whose text was written."""
     text = item_state.text
     assert text is not None
     digest = body_digest(item_state.body)
@@ -253,7 +253,7 @@ def _record_written(ctx: Context, item: Item, item_state: ItemState, step: Write
 
 
 def _stored_by_itself(ctx: Context, record: Record, text: Text) -> Record:
-    """Return the record after the server itself stored a new text.
+    """Return the record of a new text that the server has stored without a save.
 
     The merged text is saved over that content, also after a stop.
     """
@@ -265,7 +265,7 @@ def _stored_by_itself(ctx: Context, record: Record, text: Text) -> Record:
 
 
 def coming_title(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> str:
-    """Return the title that `step` writes with the text that was brought, into the file as it was `seen`."""
+    """Return the title that `step` writes with the new text into the file that was `seen`."""
     text = item_state.text
     assert text is not None
     is_known = not step.is_new or item.change.promotion is not None
@@ -274,7 +274,7 @@ def coming_title(ctx: Context, item: Item, item_state: ItemState, step: Write, s
 
 
 def _edited_since(item: Item, item_state: ItemState, step: Write, seen: Observed, digest: Digest) -> bool:
-    """Return whether a lost run had written this text already and a person worked on it since.
+    """Return whether a killed run wrote this text already and a person has edited it since.
 
     The plan cannot know that where neither cache nor job has the text: it believes the provenance block.
     """
@@ -297,7 +297,7 @@ def _is_over_edit(step: Write) -> bool:
 def _may_be_a_persons(
     ctx: Context, item: Item, record: Record | None, step: Write, seen: Observed, *, is_written: bool
 ) -> bool:
-    """Return whether a write may replace a person's words: a body that no known job made, or front matter.
+    """Return whether a write may replace a person's words in body or front matter.
 
     The record is not asked: a merge or another program may have changed it.
     """
@@ -399,7 +399,7 @@ def _provenance(ctx: Context, item: Item, record: Record | None, text: Text) -> 
 
 
 def composed(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> str:
-    """Return the file that `step` writes instead of the one that was `seen`."""
+    """Return the new content of the file that was `seen`."""
     text, record = item_state.text, item_state.record if not step.is_new else None
     assert text is not None
     title = coming_title(ctx, item, item_state, step, seen)
@@ -441,7 +441,7 @@ def update_front(ctx: Context, item: Item, item_state: ItemState, step: Update) 
 
 
 def acknowledge(ctx: Context, item: Item, item_state: ItemState, step: Acknowledge | Update) -> ItemState:
-    """Update the record from the manifest if no text changes: kept edits, new ids, protection."""
+    """Update the record when no text changes: for kept edits, new ids, or protection."""
     before, spec = item_state.record, item.spec
     record = base_record(ctx, item, item_state)
     record = structs.replace(record, metadata=_front_after(step, before, existed=before is not None))
@@ -463,7 +463,7 @@ def acknowledge(ctx: Context, item: Item, item_state: ItemState, step: Acknowled
 
 
 def remove(ctx: Context, item: Item, step: Remove) -> None:
-    """Remove an orphan's unedited file and its record; nothing on the server."""
+    """Remove an orphan's record and unedited file; its content on the server stays."""
     if step.target and step.expects:
         try:
             if ctx.outputs.observe(step.target).body not in ctx.made:
@@ -475,7 +475,7 @@ def remove(ctx: Context, item: Item, step: Remove) -> None:
 
 
 def _front_after(step: Write | Update | Acknowledge, record: Record | None, *, existed: bool) -> dict[str, Json]:
-    """Return the front matter keys that were last written, as the record will say."""
+    """Return the front matter keys that the record will list as written."""
     front: dict[str, Json] = dict(record.metadata) if record is not None and existed else {}
     for key, value in step.front.items():
         if key == PROVENANCE_KEY:

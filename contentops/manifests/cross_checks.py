@@ -53,7 +53,7 @@ def check_across(results: Sequence[FileResult], patterns: Sequence[str] = ()) ->
 
 
 def inputs_of(results: Sequence[FileResult]) -> tuple[str, ...]:
-    """Return every file that the specs were made from, sorted: manifests and the data files that exist."""
+    """Return all files that items are made from, sorted: manifests and existing data files."""
     data = {path for result in results for path in result.data}
     return tuple(sorted({result.source.path for result in results} | data))
 
@@ -200,7 +200,7 @@ def check_environment(project: Project, source: Source, results: Sequence[FileRe
 
 
 def _check_rings(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic]:
-    """Yield an error for items that refer to one another in a ring."""
+    """Yield an error for items that use each other's texts in a circle."""
     places = {spec.id: spec.location for spec in specs}
     for nodes in _rings(_readings(specs)):
         first, cycle = cycle_of(dict.fromkeys(id_ for id_, _ in nodes))
@@ -238,7 +238,7 @@ _Node = TypeVar("_Node")
 
 
 def _rings(graph: dict[_Node, set[_Node]]) -> Iterator[list[_Node]]:
-    """Yield the cycles of a graph, each from one of its nodes along its references; removes them from the graph."""
+    """Yield the cycles of a graph, and remove them from it."""
     for _ in range(_MOST_RINGS):
         try:
             graphlib.TopologicalSorter(graph).prepare()

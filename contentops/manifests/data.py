@@ -195,7 +195,7 @@ def _read_json(source: Source) -> Iterator[DataRow | Diagnostic]:
 
 
 def _read_json_lines(source: Source) -> Iterator[DataRow | Diagnostic]:
-    """Yield one JSON value per line; a line with a problem does not hide problems of others."""
+    """Yield one JSON value per line; a bad line does not stop the reading."""
     text = source.text.replace("\n", "\v")  # no value goes on in the next line, as JSON has no such sign
     stop = -1
     for line in source.text.split("\n"):
@@ -250,7 +250,7 @@ def decode_csv(path: str, data: bytes) -> tuple[Source, list[Diagnostic]]:
 
 
 def _separator(text: str) -> tuple[str, bool]:
-    """Return the separator of a CSV file, and whether its first line only states it, as in Excel (`sep=;`).
+    """Return the separator of a CSV file, and whether the first line is only `sep=;`, as Excel writes it.
 
     It is the sign that gives most columns; a comma, if it gives as many.
     """

@@ -77,7 +77,7 @@ class ManifestDraft(Struct, frozen=True, kw_only=True):
 
 
 def draft(project: Project, catalog: Catalog | None, manifest: Manifest, texts: Sequence[Existing]) -> ManifestDraft:
-    """Return `manifest` with an entry for each of `texts`, and everything that the manifests would declare with it.
+    """Return `manifest` with an entry for each text, and what all manifests would then declare.
 
     Writes no file. Raises UsageError if entries cannot be appended to the manifest, InputError if the manifests
     have other errors.
@@ -116,7 +116,7 @@ def draft(project: Project, catalog: Catalog | None, manifest: Manifest, texts: 
 
 
 def literal(value: Json) -> Json:
-    """Return a value whose texts, rendered as templates, give the value again."""
+    """Return a value escaped so that templates leave it unchanged."""
     if isinstance(value, str):
         return JINJA.sub(lambda match: f"{{{{ '{match[0]}' }}}}", value)
     if isinstance(value, dict):
@@ -268,7 +268,7 @@ class _Pattern(Struct, frozen=True):
     is_new: bool = False
 
     def of(self, text: Existing) -> bool:
-        """Return whether the output of a text is its id with the ending."""
+        """Return whether the output path of a text is its id plus the ending."""
         return bool(self.ending) and text.output == f"{text.id}{self.ending}"
 
     @property

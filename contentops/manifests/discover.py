@@ -27,7 +27,7 @@ WILD: Final = re.compile(r"[*?\[]")
 
 
 class FileError(Exception):
-    """A file cannot be used; carries the finding."""
+    """A file cannot be used; `finding` says why."""
 
     def __init__(self, code: str, path: str, message: str, hint: str = "") -> None:
         super().__init__(message)

@@ -95,12 +95,12 @@ class Declared(Struct, frozen=True, gc=False):
 
     @property
     def label(self) -> str:
-        """Return the item in messages: its id as written, or its number without one."""
+        """Return the item's name in messages: its id as written, or its number if it has no id."""
         return _label(self.written)
 
     @property
     def location(self) -> Location:
-        """Return where the item starts in its manifest."""
+        """Return the location in the manifest where the item starts."""
         document, index = self.written.document, self.written.pointer[1]
         assert document is not None
         return Location(document.source.path, *document.root["items"].positions[index])
@@ -391,7 +391,7 @@ def _refuse_templates(written: Written, label: str, problems: Problems) -> bool:
 
 
 class Origins(Mapping[str, Origin]):
-    """The origins by name that `compute` returns for its `parts`, once one is asked for."""
+    """A map of origins by name; `compute` runs only when one is read."""
 
     def __init__(self, compute: Callable[..., dict[str, Origin]], *parts: object) -> None:
         self._compute, self._parts = compute, parts

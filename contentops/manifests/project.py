@@ -275,7 +275,7 @@ def _check_default(layer: _Layer) -> Iterator[Violation]:
 
 
 def _check_source(layer: _Layer) -> Iterator[Violation]:
-    """Yield an environment that takes its texts from one that is not declared, or in a ring."""
+    """Yield a finding for an environment whose `promote_from` is not declared or forms a ring."""
     declared, source = _map(layer.root, "environments"), layer.own.get("promote_from")
     if not layer.pointer or not isinstance(source, str):
         return
@@ -381,7 +381,7 @@ def _is_odd_time(value: str) -> bool:
 
 
 def url_problem(url: str) -> tuple[str, str, str] | None:
-    """Code, message and hint for a `base_url` that cannot be used, else None.
+    """Return code, message and hint for an unusable `base_url`; None if it is usable.
 
     The message never repeats the address, as it may contain a password.
     """
@@ -501,7 +501,7 @@ def _check_disclosure(layer: _Layer) -> Iterator[Violation]:
 
 
 def _taken(preset: str, disclosure: Disclosure) -> Mapping[str, str]:
-    """Return the problems of `disclosure`: for each field, why its name cannot be used."""
+    """Return why `disclosure` cannot use some names, by field."""
     names = {"key": disclosure.key, "source_type": disclosure.source_type}
     reasons = {
         **dict.fromkeys(NEUTRAL, "which is one of the neutral keys of `metadata`"),

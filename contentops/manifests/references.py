@@ -1,4 +1,4 @@
-"""The texts that `ref` and `texts` read: of other items, as their files have them now.
+"""The texts of other items that `ref` and `texts` read, as they are in the files now.
 
 A text counts once the lock has a record of its item. Everything in it is data: it is never rendered.
 """

@@ -72,7 +72,7 @@ MAX_CHAIN: Final = 50
 
 
 class _FailedError(Exception):
-    """A value that this one uses could not be rendered; that was reported there."""
+    """A value cannot be rendered because one that it uses failed, which was reported already."""
 
 
 _Key = TypeVar("_Key")
@@ -94,12 +94,12 @@ def _every(parts: Iterable[tuple[_Key, Callable[[], _Made]]]) -> dict[_Key, _Mad
 
 
 def subject_of(declared: Declared, each: Each | None) -> str:
-    """Return the item in messages: its id as written, and its row."""
+    """Return the item's name in messages: its id as written, and its row."""
     return declared.label if each is None else f"{declared.label} ({each.label})"
 
 
 class Referring(Struct, frozen=True):
-    """An item that uses texts of others or rows: it is rendered when these are known."""
+    """An item that uses texts or rows; it is rendered when these are known."""
 
     instance: Instance
     check: Callable[[Rendered], Spec | None]
@@ -224,7 +224,7 @@ class Rendered:
         return MISSING if value is None else value
 
     def lookup(self, name: str) -> Any:
-        """Return the value of a name in templates, or MISSING."""
+        """Return the value that a name has in templates, or MISSING."""
         if name == "each":
             return MISSING if self.each is None else self.each.values
         if name == "item":
@@ -245,7 +245,7 @@ class Rendered:
     # --- texts of other items --------------------------------------------------------------------------------
 
     def _look(self, trouble: Problems, known: Mapping[str, tuple[Reading, ...]]) -> None:
-        """Find what each value reads of other items, and which values are left out. Raises _FailedError.
+        """Find what each value reads of other items, and which values must be left out. Raises _FailedError.
 
         From then on, problems are reported to `trouble`.
         """
@@ -275,7 +275,7 @@ class Rendered:
         return [below for name in names for below in self._made(name)]
 
     def _made(self, name: str) -> list[Opened]:
-        """Return the declared templates of a variable or field, if it uses texts or rows."""
+        """Return the templates of a variable or field that uses texts or rows."""
         if root_of(name) == "item":
             part, fields = name.partition(".")[2], self.declared.templates
             return [own for own in fields if own[0] in self._uses.referring and root_of(own[0]) == part]
@@ -303,7 +303,7 @@ class Rendered:
         return tuple(made[id_] for id_ in sorted(made))
 
     def frames(self, moved: Mapping[ItemId, ItemId]) -> tuple[Digest, Digest]:
-        """Return the digest of the request's own templates and variables, now and before `moved`.
+        """Return the digest of the request's own templates and variables, with ids after and before `moved`.
 
         Both are empty if it uses none.
         """
@@ -492,7 +492,7 @@ class Rendered:
         self.problems.about("", self._written(first), "variable-cycle", core, hint=hint)
 
     def _used(self) -> dict[str, str]:
-        """Return the starts of the digests of the variables that the item uses, if no text or row is in them."""
+        """Return short digests of the variables that the item uses and that contain no text or row."""
         names, scope = self._uses.names, self._scope
         used = scope.used.get(names)
         if used is None:
@@ -507,7 +507,7 @@ class Rendered:
 
 
 class _Explorer(Rendered):
-    """An item whose templates are run while no text is known, to find what they read."""
+    """Runs the templates of an item without texts, to find which texts they read."""
 
     def readings_of(self, own: Opened, texts: DeclaredTexts) -> tuple[Reading, ...]:
         """Return the parts of other items that a value's templates read, directly or through other values, in order.
@@ -542,7 +542,7 @@ class _Explorer(Rendered):
         return tuple(found | dict.fromkeys(self._stated(stated, texts)))
 
     def _stated(self, stated: list[Json], texts: DeclaredTexts) -> list[Reading]:
-        """Return the texts that `uses` names, if there are such items."""
+        """Return the texts that `uses` names, as far as these items exist."""
         before = self.problems.errors
         named = [Reading(ItemId(id_)) for id_ in stated if isinstance(id_, str)]
         for reading in named:

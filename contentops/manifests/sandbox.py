@@ -1,4 +1,4 @@
-"""Jinja's immutable sandbox for manifests: the same text every time, within limits of size and steps.
+"""Jinja's sandbox for manifests: it gives the same text every time, with limited size and steps.
 
 Templates reach only what is listed: JSON values, their harmless methods, macros, `range`, and the filters and tests
 below. There is no clock, random number, environment or file, and no filter that shows Python's own representation or
@@ -143,7 +143,7 @@ def _size(value: object, limit: int) -> int:
 
 
 class _Undefined(StrictUndefined):
-    """An undefined value, which is the argument of the error that its use raises."""
+    """An undefined value; using it raises an error."""
 
     __slots__ = ()
 
@@ -412,7 +412,7 @@ def _check_bits(bits: int) -> None:
 
 
 def _listed(value: Any) -> Any:
-    """Return a value; if it is an iterator, return its entries as a list."""
+    """Return a value; the entries of an iterator become a list."""
     return list(value) if isinstance(value, Iterator | KeysView | ValuesView | ItemsView) else value
 
 

@@ -200,7 +200,7 @@ def _violations(errors: Iterable[Any]) -> Iterator[Any]:
 
 
 def _alternative(error: Any) -> int | None:
-    """Return the index of the alternative for values of the type; None if that is not all that could be meant."""
+    """Return the index of the only schema alternative for this type of value; None if several could be meant."""
     value, stated = error.instance, error.validator_value
     if not isinstance(value, dict) and ("errorMessage" in error.schema or any("enum" in one for one in stated)):
         return None
@@ -381,7 +381,7 @@ def _wrong_value(problem: _Problem) -> Iterator[Violation]:
 
 
 def _no_branch(problem: _Problem) -> Iterator[Violation]:
-    """Report a value that fits no alternative of the schema, if none of them is for values of its type."""
+    """Report a value that fits no alternative of the schema if none is for its type."""
     if "errorMessage" in problem.schema:
         return _about(problem, "wrong-value", f"cannot be {_kind(problem.value)}")
     stated: list[Schema] = _without_templates(problem.argument)

@@ -76,7 +76,7 @@ class TextTemplate:
         return self.compiled.render(lookup) if value is MISSING else value
 
     def gap(self, lookup: Lookup) -> str:
-        """Return the first plain look-up between words whose value is blank; empty if there is none."""
+        """Return the first inserted name whose value is blank; empty if there is none."""
         for path in self._paths:
             value = _follow(path, lookup)
             if isinstance(value, str) and not value.strip() and any(map(str.strip, self._literals)):
@@ -241,7 +241,7 @@ class Scope:
         return self._reach[name]
 
     def below(self, name: str) -> Iterable[str]:
-        """Return the names that a variable uses directly."""
+        """Return the names that a variable uses directly in its templates."""
         is_made = name in self.variables and name not in self._cli
         return self.direct(self.variables[name]) if is_made else ()
 

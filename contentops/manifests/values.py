@@ -107,7 +107,7 @@ class SourceError(TemplateError):
 
 
 def unclear() -> SourceError:
-    """Return the error for a template that chooses by a text which other text it reads."""
+    """Return the error for a template that decides by one text which other text it reads."""
     message = "which text `ref` reads depends on another text"
     return SourceError("reference-unclear", message, hint="name the items: `uses: [ID, ...]`")
 
@@ -146,7 +146,7 @@ UNKNOWN: Final = Unknown()
 
 
 class Guesses:
-    """How the tests of unknown values end in one run of a template: as in `ways`, else true; and what was read there.
+    """Chooses the results of tests on unknown values in one run of a template, and notes what it read.
 
     Each test ends in one way in all of a run, whatever loop it is in.
     """
@@ -162,7 +162,7 @@ class Guesses:
         """By the position in the code, the ids that it read."""
 
     def guess(self) -> bool:
-        """Return how the test ends that a template makes now."""
+        """Return the result of the next test on an unknown value."""
         place = _place()
         return self.made.setdefault(place, self._ways.get(place, True))
 
@@ -228,7 +228,7 @@ def shown(text: str) -> str:
 
 
 def entry_hint(value: Any) -> str:
-    """Return a hint to name one entry of a map; empty for an empty map and other values."""
+    """Return a hint that names one entry of a map; empty for other values and empty maps."""
     if not isinstance(value, dict) or not value:
         return ""
     if value.keys() == {"value"}:
@@ -341,7 +341,7 @@ class Written(Struct, frozen=True, gc=False):
 
 
 def merge(above: Mapping[str, Json], below: Mapping[str, Json], maps: frozenset[str] | None = None) -> dict[str, Json]:
-    """Return the entries of a map over those below it: a null removes a key; a list or text replaces the one below.
+    """Return a map merged over another: null removes a key; lists and texts replace the lower value.
 
     `maps` are the keys whose maps merge, None: all.
     """
@@ -495,7 +495,7 @@ class Each(Struct, frozen=True, gc=False):
 
 
 def misspelt(value: Any, allowed: Iterable[str]) -> frozenset[str]:
-    """Return the known keys that a map probably meant: each is missing, and an unknown key is spelled alike."""
+    """Return the known keys that a map probably meant by similar unknown keys."""
     if not isinstance(value, dict):
         return frozenset()
     allowed = frozenset(allowed)
@@ -565,7 +565,7 @@ def in_order(findings: Iterable[Diagnostic]) -> list[Diagnostic]:
 
 
 class Report(Protocol):
-    """Reports a problem of an item, at the field with this path."""
+    """Reports a problem in one field of an item."""
 
     def __call__(
         self,

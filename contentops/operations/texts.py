@@ -217,7 +217,7 @@ def _planned(inputs: PlanInputs, change: Change) -> Difference:
 
 
 def _usable(file: Observed) -> Observed:
-    """Return the file; raises an error if it cannot be used. Raises OutputError for one that cannot be used."""
+    """Return the file. Raises OutputError for one that cannot be used."""
     if file.problem:
         raise OutputError(file.problem, code="unreadable-file")
     return file
@@ -555,7 +555,7 @@ class ItemTexts(Struct, frozen=True, kw_only=True):
         return next((next(iter(each.values())) for each in (exact, found) if len(each) == 1), None)
 
     def named(self, digest: str) -> TextVersion:
-        """Return the earlier text that `find` finds; raises an error if there is none. Raises UsageError for none."""
+        """Return the earlier text that `find` finds. Raises UsageError if there is none."""
         if (found := self.find(digest)) is None:
             hint = "; ".join(filter(None, ("choose one of its history", self.why_missing)))
             raise UsageError(f"no text `{digest[:20]}` can be shown", code="unknown-text", hint=hint)

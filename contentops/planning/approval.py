@@ -1,4 +1,4 @@
-"""What approvals mean for an item: the state of its text, and the title and front matter that follow from it.
+"""What approvals mean for an item: its state, title and front matter.
 
 A text that has to be approved carries the preset's draft mark until it is. With `disclosure`, front matter says how the
 text was made. Both are computed from what is recorded, so that they follow the text by themselves.
@@ -68,7 +68,7 @@ def written_title(
     item: ItemId,
     preset: str,
 ) -> str:
-    """Return the title to write: the manifest's, a person's, the text's, its first heading, or the item's id.
+    """Return the title to write: from the manifest, a person, the text, its first heading, or the id.
 
     Empty: none. A file gets no title with a text that had none.
     """
@@ -116,19 +116,19 @@ def _words_of(file: Observed) -> Digest:
 
 
 class ComputedFront(Struct, frozen=True, kw_only=True):
-    """The keys that follow from an approval: those that are written (None: removed), and why."""
+    """The front matter keys that depend on approval: values to write (None: removed), and why."""
 
     keys: Mapping[str, Json] = field(default_factory=dict)
     state: ApprovalState = ApprovalState.NONE
 
     def why(self, key: str, preset: str) -> str:
-        """Return why a key is written or removed, in words; empty if it is about something else."""
+        """Return in words why a key is written or removed; empty if another reason applies."""
         is_ours = key in self.keys or key in draft_mark(preset)
         return f"approval: {self.state.words}" if is_ours and self.state.words else ""
 
 
 def has_its_keys(inputs: PlanInputs, spec: Spec, record: Record, file: Observed) -> bool:
-    """Return whether the file has the right draft mark (or none) and the right disclosure."""
+    """Return whether draft mark and disclosure of the file are right."""
     wanted: Mapping[str, Json] = {}
     if spec.approval.required or inputs.project.disclosure is not None:
         state, source = approval_state(inputs, spec, record, file), _source_type(record.generated, [file.body])
@@ -144,7 +144,7 @@ def draft_mark(preset: str) -> dict[str, Json]:
 
 
 def coming_front(item: ItemSides, body: Answer, title: str | None) -> ComputedFront:
-    """Return the front matter that follows from the approvals of the text which the file will have.
+    """Return the front matter that the approval of the coming text requires.
 
     `title`: the title that is written with that text; None: the file keeps its own.
 
@@ -167,7 +167,7 @@ def coming_front(item: ItemSides, body: Answer, title: str | None) -> ComputedFr
 
 
 def _source_type(generated: Digest, bodies: Iterable[Digest]) -> str:
-    """Return the source type of texts with these bodies: generated, or generated and edited.
+    """Return the source type for disclosure: generated, or generated and edited.
 
     `generated` is the body of the job's text. If no job made the text, it is empty, and so is the result.
     """
@@ -175,7 +175,7 @@ def _source_type(generated: Digest, bodies: Iterable[Digest]) -> str:
 
 
 def _coming_texts(item: ItemSides, body: Answer, title: str | None) -> Iterator[tuple[str, Digest]]:
-    """Yield the title and body that the file will have, one of those if several may come; none: not known yet."""
+    """Yield each title and body digest that the file may have after the change; nothing if they are not known."""
     own, mode, source = item.record, body.mode, item.source_text
 
     def titled(brought: str) -> str:
@@ -195,7 +195,7 @@ def _coming_texts(item: ItemSides, body: Answer, title: str | None) -> Iterator[
 
 
 def _stored(body: Answer) -> Job | None:
-    """Return the text that a job made earlier for the declared request, if that one comes into the file as it is."""
+    """Return an earlier text for the declared request that will go into the file unchanged, if any."""
     fetched = (step.job for step in body.steps if isinstance(step, Fetch))
     job = next((job for job in fetched if job is not None and job is not body.job), None)
     return job if isinstance(body.mode, Replace) else None
@@ -221,7 +221,7 @@ def waiting_notes(item: ItemSides, body: Answer) -> tuple[Note, ...]:
 
 
 def which_status(item: ItemSides, state: ApprovalState, *, is_saved: bool) -> Answer:
-    """Return the step that sets the status of the stored content; none if the item asks for none, or it stays."""
+    """Return the step that sets the status of the stored content; None if the status stays."""
     rule, record = item.spec.approval, item.record
     was = record is not None and record.saved is not None and record.saved.published
     is_stored = is_saved or (record is not None and bool(record.content_id) and record.server == item.inputs.server)
@@ -235,7 +235,7 @@ def which_status(item: ItemSides, state: ApprovalState, *, is_saved: bool) -> An
 
 
 def ids_of(inputs: PlanInputs, item: ItemId, record: Record | None) -> tuple[ItemId, ...]:
-    """Return the ids that people may have read an item's texts under: its own, and those of its earlier jobs."""
+    """Return the ids under which people may have read an item's texts: the current one, and earlier ones."""
     if record is None:
         return (item,)
     ordered = (job.item for job in inputs.jobs_of(record.digest) if job.item not in inputs.specs)
@@ -299,7 +299,7 @@ def new_drafts(changes: Iterable[Change], preset: str) -> Iterator[Note]:
 
 
 def noted_approvals(items: Iterable[Candidate]) -> Iterator[Note]:
-    """Yield a note on the texts whose approval has to say what was checked."""
+    """Yield a note about texts whose approval must include a note."""
     waiting = [item for item in items if item.approval in _UNAPPROVED and item.spec and item.spec.approval.note]
     if waiting:
         ids = tuple(item.id for item in waiting)[:_NAMED]

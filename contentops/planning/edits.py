@@ -1,4 +1,4 @@
-"""Edits that a new text would replace, in files and in WriterzRoom: what `on_edit` says, and what blocks an item."""
+"""Edits, in files and in WriterzRoom, that a new text would replace: what `on_edit` says, and what blocks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _SHOWN = 5
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """The answer to a question of the decision table: steps, or what blocks the item; the first says most."""
+    """The answer to a question of the decision table: steps to do, or what blocks the item."""
 
     action: Action = Action.NONE
     steps: tuple[Step, ...] = ()
@@ -56,7 +56,7 @@ class Answer(Struct, frozen=True, kw_only=True):
 
     @property
     def is_final(self) -> bool:
-        """Return whether the answer is blocked or has steps, so that no other text is fetched."""
+        """Return whether the answer has steps or blocks the item, so that no other row is asked."""
         return bool(self.blocked or self.steps)
 
     @property
@@ -66,7 +66,7 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 def edit_choice(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None) -> Answer | None:
-    """Return the answer of `on_edit` to an edited file; None: go on and overwrite."""
+    """Return the answer of `on_edit` for an edited file; None: overwrite the file."""
     record, path = item.record, item.file.path
     if record is not None and item.file.exists and not item.is_edited:
         return None
@@ -104,7 +104,7 @@ def is_emptied(item: ItemSides) -> bool:
 
 
 def merging(item: ItemSides, reasons: tuple[Reason, ...], job: Job | None) -> Answer:
-    """Merge the new text with the edits; block the item if the generated text that they changed is missing."""
+    """Return the answer that merges new text and edits; blocks if the generated text before the edits is missing."""
     record = item.record
     assert record is not None
     if is_emptied(item):
@@ -131,7 +131,7 @@ def merging(item: ItemSides, reasons: tuple[Reason, ...], job: Job | None) -> An
 
 
 def why_not_merged(id_: ItemId, merged: Renewed | None, *, strict: bool) -> tuple[str, str] | None:
-    """Return why a merge is not written, as a kind and a hint; None: it is."""
+    """Return why a merge cannot be written, as a kind and a hint; None: it can."""
     if merged is None:
         return "unmergeable", (
             "its sections cannot be merged, because a code block or comment in one of them is not closed; "
@@ -170,7 +170,7 @@ def on_edit(item: ItemSides) -> OnEdit:
 
 
 def occupied_hint(item: ItemSides, path: str) -> str:
-    """Return what to do about a file at `path` that is not the item's."""
+    """Return what to do about a file at `path` that belongs to no item or another one."""
     owner = item.inputs.owners.get(collision_key(path))
     if owner in item.inputs.specs:
         return f"`{path}` belongs to `{owner}`, which moves to another path; apply that first"
@@ -209,7 +209,7 @@ EDITED = "edited-on-server"
 
 
 def edited_on_server(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None) -> Answer | None:
-    """Return the answer to an edit in WriterzRoom; None: there is none, or nothing is paid for or saved over it.
+    """Return the answer to an edit in WriterzRoom; None if this change would not replace it.
 
     Words written there are never merged: `contentops pull` writes them into the file.
     """
@@ -239,7 +239,7 @@ def _replaced_on_server(item: ItemSides) -> tuple[Reason, ...]:
 
 
 def overwriting(item: ItemSides, why: tuple[Reason, ...]) -> Answer:
-    """Return the answer that overwrites the file, with the edits that it replaces as reasons."""
+    """Return the answer that overwrites the file; its reasons name the edits that are replaced."""
     in_file = edit(item, "was edited by hand, and that text is replaced")
     return Answer(reasons=(*why, *in_file, *_replaced_on_server(item)), mode=Replace(over_edit=item.is_edited))
 
@@ -256,7 +256,7 @@ def known_on_server(item: ItemSides, body: Answer) -> Saved | None:
 
 
 def as_saved(record: Record, remote: Remote) -> Saved:
-    """Return the record of a save for a stored text that equals the file; a later stamp will mean a new edit."""
+    """Return the record of a stored text that equals the file, as if contentops had saved it."""
     before = record.saved or Saved()
     stored = title_digest(remote.title) if remote.title else before.title
     title = before.title if stored in before.titles else stored  # the server may have changed ours
@@ -271,12 +271,12 @@ def as_saved(record: Record, remote: Remote) -> Saved:
 
 
 def _acknowledged(body: Answer) -> Remote | None:
-    """Return the server's text that a step records because the file already has it; None if no step does."""
+    """Return the text on the server that the answer records as equal to the file; None: it records none."""
     return next((step.remote for step in body.steps if isinstance(step, Acknowledge)), None)
 
 
 def save_over(item: ItemSides, body: Answer) -> Answer:
-    """Return the answer that saves the file, with why it replaces what is on the server, or that blocks the item."""
+    """Return the answer that saves the file over the server's text, with the reason; or that blocks."""
     remote, path = item.remote, item.spec.output
     if is_emptied(item) and not body.writes:
         then = "remove the file, and a text is written again; a save would leave none on the server either"
@@ -304,7 +304,7 @@ def save_over(item: ItemSides, body: Answer) -> Answer:
 
 
 def is_open_edit(item: ItemSides, body: Answer) -> bool:
-    """Return whether there is an edit in WriterzRoom that the answer does not record as the text of the file."""
+    """Return whether the server has an edit that this answer neither writes nor records."""
     return item.is_edited_on_server and _acknowledged(body) is None
 
 
@@ -325,7 +325,7 @@ def remote_notes(item: ItemSides) -> tuple[Note, ...]:
 
 
 def edit_notes(item: ItemSides, body: Answer) -> tuple[Note, ...]:
-    """Return the note on an edit in WriterzRoom that no step replaces or records."""
+    """Yield a note about an edit in WriterzRoom that the plan leaves alone."""
     if not is_open_edit(item, body):
         return ()
     message = f"`{item.spec.id}`: {_where(item)} was edited in WriterzRoom"
@@ -390,7 +390,7 @@ def renewed(item: ItemSides, mode: MergeEdit, new: str) -> Renewed | None:
 
 
 def merge_trouble(item: ItemSides, words: Answer, job: Job) -> Answer | None:
-    """Return the answer that blocks a merge with the text of a job; None: it may be written, or is not known."""
+    """Return the answer that blocks a merge with a job's text; None if nothing is known to block it."""
     mode = words.mode
     if not isinstance(mode, MergeEdit) or (text := item.inputs.text(job.body)) is None:
         return None

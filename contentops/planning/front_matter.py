@@ -42,7 +42,7 @@ APPROVED_DRAFT = "approved-draft"
 
 
 class FrontAnswer(Struct, frozen=True, kw_only=True):
-    """The front matter to write, the third question of the decision table: keys (None removes one) and a title."""
+    """The front matter to write: keys with values (None removes a key), and a title."""
 
     front: Mapping[str, Json] = field(default_factory=dict)
     title: str | None = None
@@ -69,7 +69,7 @@ def wanted_front(
 
 
 def dated(item: ItemSides, body: Answer) -> ItemSides:
-    """Return the item with the day on which the words of its file last changed for `changed_at` in its metadata.
+    """Return the item with `changed_at` in its metadata replaced by the day on which its text last changed.
 
     While the day is not known, its keys stay as they are recorded. With a new text they get its day when it is written.
     """
@@ -107,7 +107,7 @@ class DriftedKey(Struct, frozen=True, kw_only=True):
 
     @property
     def words(self) -> str:
-        """Return the key and whether it was changed or removed."""
+        """Return the key, and whether it was changed or removed."""
         return f"`{self.key}` {'removed' if self.after is None else 'changed'}"
 
 
@@ -154,7 +154,7 @@ def is_block_of(record: Record, made_by: Job | None, file: Observed) -> bool:
 
 
 def provenance_of(record: Record, made_by: Job | None, editor: str = "") -> dict[str, Json]:
-    """Return the `contentops` block of a record's text, which that job made; None: it is not known."""
+    """Return the `contentops` block for a record's text and the job that made it; None: unknown."""
     made = {"generated_at": made_by.generated_at, "model": made_by.model} if made_by is not None else {}
     # A promoted text has no job of this environment.
     job = made_by.job_id if made_by is not None and not record.is_promoted else ""
@@ -247,12 +247,12 @@ def _changed_keys(
 
 
 def _open_keys(item: ItemSides) -> set[str]:
-    """Return the keys of front matter whose values are not known yet, and stay as they are recorded."""
+    """Return the front matter keys whose new values are not known yet and stay unchanged."""
     return {*item.open_metadata, *apply_preset(item.inputs.project.preset, dict.fromkeys(item.open_metadata, ""))}
 
 
 def _has_earlier_id(item: ItemSides, record: Record) -> bool:
-    """Return whether the block in the file names its item as it was called before."""
+    """Return whether the file's `contentops` block has an earlier id of the item."""
     owner, id_ = item.file.owner, item.spec.id
     if owner in ("", id_):
         return False
@@ -265,7 +265,7 @@ def _of_new_file(item: ItemSides, body: Answer, wanted: Mapping[str, Json], titl
 
 
 def which_addresses(item: ItemSides, wanted: Mapping[str, Json]) -> tuple[tuple[str, ...], list[Note]]:
-    """Return the addresses that redirect to the page, and a note if its old address is unknown.
+    """Return the old addresses that must redirect to the page, and a note if one is unknown.
 
     Addresses that the manifest states are not among them.
 
@@ -315,7 +315,7 @@ def _promoted_title(item: ItemSides, body: Answer) -> str | None:
 
 
 def _drift(item: ItemSides, record: Record, title: str | None) -> list[DriftedKey]:
-    """Return the drifted keys to note, without a saved title that no manifest states: it counts as text."""
+    """Return the changed keys to report, without a title that counts as text."""
     keys = drifted(item.inputs.project, record, item.file, item.inputs.state.made_by(record), item.open_jobs)
     if not keys:
         return []
@@ -367,12 +367,12 @@ def _rewritten(name: str, before: Json, after: Json, detail: str = "") -> Reason
 
 
 def _asserted(name: str, before: Json, after: Json) -> Reason:
-    """Return why a key that a person changed is written again, though its manifest did not change."""
+    """Return why a key is written again that a person changed although its manifest did not."""
     return Reason(kind="front-matter-drift", field=name, before=before, after=after)
 
 
 def marked(item: ItemSides) -> Answer:
-    """Return the steps that bring draft mark, disclosure and status up to date with the text of a file that stays."""
+    """Return the steps that update draft mark, disclosure and status when the text of a file stays."""
     record, file = item.record, item.file
     if record is None or not file.exists or file.problem or item.inputs.denied(file.path):
         return Answer()

@@ -1,4 +1,4 @@
-"""The guards: why an apply refuses a plan, what overrides that, and what a generation may cost."""
+"""The guards: when an apply refuses a plan, what overrides them, and what a generation may cost."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def overridden(plan: Plan, overrides: Overrides) -> Plan:
 
 
 def check_guards(plan: Plan) -> None:
-    """Raise Refused if a guard refuses the plan, with the flags that override all of them, if there are such."""
+    """Raise Refused if a guard refuses the plan; the hint has the flags that override all guards."""
     if not plan.refusals:
         return
     message = "apply refuses this plan: " + "; ".join(refusal.message for refusal in plan.refusals)
@@ -101,7 +101,7 @@ def _state(inputs: PlanInputs) -> Iterator[Refusal]:
 
 
 def _counts(record: Record) -> bool:
-    """Return whether guards count a record; a text of the bundled server is free unless a model wrote it."""
+    """Return whether guards count a record; free outlines of the bundled server do not count."""
     return record.server != "local" or (bool(record.generated) and not record.outline)
 
 
@@ -119,7 +119,7 @@ def _budget(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
 
 
 def _priced_again(change: Change) -> Iterator[Job]:
-    """Yield the open jobs whose cost is in the price of a change."""
+    """Yield the open jobs whose cost a change contains too."""
     for step in change.steps:
         if (isinstance(step, LookUp) and change.submit is not None) or (isinstance(step, Collect) and step.tokens):
             yield step.job
@@ -228,7 +228,7 @@ def tokens_at_most(spec: Spec, project: Project, section: str = "", *, waits: bo
 
 
 def order_of(spec: Spec, project: Project, section: str = "", *, waits: bool = False) -> Submit:
-    """Return one submit of `spec`, or of a section of it, at its price; `waits` is as in `tokens_at_most`."""
+    """Return a submit of `spec`, or of a section, with its price; for `waits` see `tokens_at_most`."""
     price_ = price_of(spec, project.api.server, section)
     return Submit(
         request=spec.request,
@@ -242,12 +242,12 @@ def order_of(spec: Spec, project: Project, section: str = "", *, waits: bool = F
 
 
 def retries_left(checks: Checks, done: int = 0) -> int:
-    """Return how often a text that fails its checks may still be generated again; `done`: retries so far."""
+    """Return how many retries a text that fails its checks still has, after `done` retries."""
     return max(0, checks.retries - done) if checks.can_block else 0
 
 
 def beyond_context(spec: Spec, project: Project) -> str:
-    """Return why the model of the settings cannot hold a prompt for `spec`, with the numbers; empty: it can."""
+    """Return why a prompt for `spec` is too long for the model, with numbers; empty: it is not."""
     api, fields = project.api, spec.request.as_json()
     if not api.has_model or not api.context or not spec.request.template:
         return ""

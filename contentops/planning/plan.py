@@ -1,4 +1,4 @@
-"""The plan of all items: decide each, select, block occupied targets, guard and count.
+"""Plans all items: decides each change, selects, blocks occupied paths, applies guards and counts.
 
 Also items that no manifest declares any more, claims of other processes, and requests that are the same.
 """
@@ -134,7 +134,7 @@ def plan_with_items(
 
 
 def _chosen_changes(inputs: PlanInputs, chosen: Sequence[Candidate]) -> list[Change]:
-    """Return the changes of the chosen items that are asked for, by id, with their targets and waits resolved."""
+    """Return the selected changes by id, after their target paths and waits are known."""
     choice = inputs.choice
     changes = [item.change for item in chosen if item.change is not None]
     if choice.only_front:
@@ -151,7 +151,7 @@ def _chosen_changes(inputs: PlanInputs, chosen: Sequence[Candidate]) -> list[Cha
 
 
 def front_alone(change: Change) -> Change | None:
-    """Return a change of front matter without its saves; None if the change does more than that."""
+    """Return a change without its saves if it only changes front matter; otherwise None."""
     steps = tuple(step for step in change.steps if not isinstance(step, Save | Publish))
     if not steps or not is_about_front(change):
         return None
@@ -164,7 +164,7 @@ def is_about_front(change: Change) -> bool:
 
 
 def plan_id(plan: Plan) -> str:
-    """Return the digest of a plan: equal for equal changes from equal records, on every machine."""
+    """Return the digest of a plan, which is equal on every machine for equal changes and records."""
     return digest_json(
         [plan.project, plan.environment, plan.server, plan.lineage, [_essence(change) for change in plan.changes]]
     )
@@ -190,7 +190,7 @@ def _essence(change: Change) -> list[object]:
 
 
 def change_alone(inputs: PlanInputs, spec: Spec, coming: Mapping[ItemId, Stage]) -> Change | None:
-    """Return the change of the only item of `inputs`; `coming`: the stages that other changes still reach."""
+    """Return the change of the only item in `inputs`; `coming` has stages that other items still reach."""
     (item,) = declared_sides(inputs)
     item = structs.replace(item, open_metadata=open_keys(spec, coming))
     waits = waits_of(spec, coming)
@@ -202,7 +202,7 @@ def change_alone(inputs: PlanInputs, spec: Spec, coming: Mapping[ItemId, Stage])
 
 
 def still_unchanged(items: Iterable[Candidate], before: PlanInputs, now: PlanInputs) -> dict[ItemId, Candidate]:
-    """Return those `items` of an earlier plan that were up to date and of which no side has changed since.
+    """Return the `items` that were up to date in an earlier plan and have not changed since.
 
     `items`: those without notes, since a note is made with the answer of the table. Left out is what depends on other
     items or on open jobs, so that the table is asked again.
@@ -293,7 +293,7 @@ def declared_sides(inputs: PlanInputs, known: Container[ItemId] = ()) -> Iterato
 
 
 def _gone(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
-    """Yield every item that no manifest declares any more: its jobs are collected, and with `--prune` it is removed."""
+    """Yield the items that no manifest declares any more, with their collected jobs; `--prune` removes them."""
     records, specs, jobs = inputs.records, inputs.specs, inputs.open_jobs
     gone = (records.keys() | jobs.keys()) - specs.keys()
     if not gone:
@@ -383,7 +383,7 @@ def _sources_first(specs: Sequence[Spec]) -> Sequence[Spec]:
 
 
 def waiting_for(item: ItemSides, waits: tuple[Reference, ...]) -> ItemSides:
-    """Return the item as waiting for these texts; if its path is made from one, its file keeps its path."""
+    """Return the item as waiting for these texts; a path that depends on them stays unchanged."""
     spec, record = item.spec, item.record
     if not waits:
         return item
@@ -420,7 +420,7 @@ def _candidate(item: ItemSides) -> tuple[Candidate, tuple[Note, ...]]:
 
 
 def _leftover_files(inputs: PlanInputs, item_paths: set[str]) -> Iterator[Note]:
-    """Yield a note on files that an interrupted run wrote for a request that no item declares any more."""
+    """Yield a note about files from an interrupted run for requests that no item declares any more."""
     for digest, jobs in inputs.written.items():
         for job in jobs:
             file = inputs.observe(job.output)
@@ -440,7 +440,7 @@ def _leftover_files(inputs: PlanInputs, item_paths: set[str]) -> Iterator[Note]:
 
 
 def free_targets(inputs: PlanInputs, changes: list[Change]) -> list[Change]:
-    """Return the changes, with those blocked that move in a ring or to a path that stays occupied."""
+    """Return the changes; moves to an occupied path, or in a ring, are blocked."""
     changes = _without_rings(changes)
     leaving = Counter(collision_key(change.source) for change in changes if change.has(Move))
     todo = [change for change in changes if change.has(Move, Write)]
@@ -492,7 +492,7 @@ def _blocked_by_file(change: Change) -> Change:
 
 
 def _is_first_prose(inputs: PlanInputs, changes: Sequence[Change]) -> bool:
-    """Return whether a model writes for the project for the first time, and one of several texts can be tried first."""
+    """Return whether this project uses a model for the first time and can try it with one text."""
     orders = [change for change in changes if change.submits]
     is_new = not any(job.model for job in (*inputs.state.jobs, *inputs.state.open_jobs.values()))
     return is_new and len(orders) > 1 and any(not change.pays_later for change in orders)
@@ -502,7 +502,7 @@ def _is_first_prose(inputs: PlanInputs, changes: Sequence[Change]) -> bool:
 
 
 def first_submits(inputs: PlanInputs, changes: Sequence[Change], number: int) -> tuple[list[Change], Note]:
-    """Return the first `number` submitting changes that can go without the rest, and a note of what waits."""
+    """Return the first `number` changes that submit and need no others, and a note about the rest."""
     submits = (change for change in changes if change.submits_worst and not change.pays_later)
     # A target stays occupied while the change that would free it waits.
     alone = (change for change in submits if free_targets(inputs, [change])[0].submits_worst)
@@ -547,7 +547,7 @@ CLAIMED = "held"
 
 
 def with_claims(claimed: Mapping[RequestId, str], lineage: str, change: Change) -> Change:
-    """Return the change without the steps that other processes (the values) have claimed.
+    """Return the change without steps that other processes have claimed; `claimed` maps requests to them.
 
     If a live process has claimed the submit of its text, the whole change is left to that process; if it has claimed an
     earlier job, only that collect step is.
@@ -604,7 +604,7 @@ def block_same(inputs: PlanInputs, change: Change, declared: Mapping[Digest, Seq
 
 
 def _takes_text(inputs: PlanInputs, change: Change) -> bool:
-    """Return whether a change pays for a whole text, or takes the one that another declared item paid for."""
+    """Return whether a change pays for a whole text, or uses one that another item paid for."""
     if change.submit is not None:
         return not change.submit.section
     jobs = (change.job, *(step.job for step in change.steps if isinstance(step, Fetch)))

@@ -1,4 +1,4 @@
-"""Decide what blocks an existing text: its checks, its environment, or a section that is generated again."""
+"""Decides what blocks an existing text: its checks, its environment, or a new section."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def section_reason(item: ItemSides, heading: str) -> Reason:
 
 
 def section_edits(item: ItemSides, heading: str, job: Job | None = None) -> Answer | None:
-    """Return the answer of `on_edit` to edits in that section of the file; None if there are none.
+    """Return the answer of `on_edit` for edits in the section; None: there are no edits.
 
     If the generated text is missing, an edit anywhere counts. The answer of an overwrite has only a reason.
     """
@@ -86,7 +86,7 @@ def section_edits(item: ItemSides, heading: str, job: Job | None = None) -> Answ
 
 
 def section_answer(item: ItemSides, job: Job) -> Answer:
-    """Return the answer that blocks a paid section, or the one that writes it with the edits it replaces."""
+    """Return the answer that writes a paid section with the edits that it replaces, or that blocks."""
     path, job_id = item.file.path, job.job_id
     give_up = f"`contentops state resolve {item.spec.id} --forget --request {job.short}` gives the section up"
     if not item.file.exists:
@@ -118,14 +118,14 @@ def taken_section(item: ItemSides, job: Job) -> tuple[str, NewSection] | Unusabl
 
 
 def known_texts(record: Record | None, answer: Digest, text: Callable[[Digest], str | None]) -> tuple[str, ...]:
-    """Return the other texts that the server may have put the section into, as far as this machine has them."""
+    """Return the other known texts into which the server may have put the section."""
     saved = record.saved if record is not None else None
     bodies: frozenset[Digest] = saved.bodies if saved is not None else frozenset()
     return tuple(body for digest in sorted(bodies - {answer, NOTHING}) if (body := text(digest)) is not None)
 
 
 def unusable_words(heading: str, why: Unusable) -> str:
-    """Return why a section is not taken, in words."""
+    """Return in words why a new section cannot be used."""
     match why.why:
         case "others":
             names = listed([heading_of(key) for key in why.others])
@@ -175,7 +175,7 @@ _AS_IT_IS = Answer()
 
 
 def failed_checks(item: ItemSides, job: Job | None = None, words: Answer = _AS_IT_IS) -> tuple[Reason, ...]:
-    """Return the failed checks of a paid text of the item's request; empty: none, or the text is not on this machine.
+    """Return the failed checks of a paid text for the item; empty if it has none or is not on this machine.
 
     It is the text of `job`, otherwise the one that answers the request. `words`: how it comes into the file, so that
     a merge is checked with the edits that stay. Texts are not compared and commands not run here; an apply does that.

@@ -1,4 +1,4 @@
-"""Checks a plan of today against a reviewed one, or a change against what was confirmed of its item.
+"""Checks a current plan against a reviewed plan, or a change against its confirmed version.
 
 A person confirms a plan by a plan file, by a reviewed pull request, by a button, or by a yes in the terminal. `beyond`
 alone says what goes further than that.
@@ -49,7 +49,7 @@ _ANOTHER_REQUEST = "its request has changed"
 
 
 def beyond(change: Change, confirmed: AnyChange | None) -> str:
-    """Return in words how a change goes further than the confirmed one of its item; empty if it does not.
+    """Return in words what a change does beyond its confirmed version; empty: nothing.
 
     `confirmed`: the change that a person confirmed, if any. A change that does less does not go further. Nor does a
     free fetch of a paid text, or any free change of a confirmed item except its removal.
@@ -89,7 +89,7 @@ def _again(change: Change, confirmed: AnyChange) -> str:
 
 
 def _dearer(change: Change, confirmed: AnyChange) -> str:
-    """Return how a change costs more than was confirmed; empty: it does not."""
+    """Return in words how much more a change costs than confirmed; empty: it does not."""
     known = confirmed.money_worst
     if change.credits_worst > confirmed.credits_worst:
         return f"it costs {cost_words([change])} now, not {confirmed.credits_worst}"
@@ -105,7 +105,7 @@ def _dearer(change: Change, confirmed: AnyChange) -> str:
 
 
 def check_ceiling(plan: Plan, guards: Guards, reviewed: PlanFile | None) -> None:
-    """Check that a plan does no more than a reviewed one names; None: nothing was reviewed.
+    """Check that a plan does nothing beyond a reviewed plan; None allows nothing.
 
     Raises Refused, naming every change that goes beyond it, unless the project allows that.
     """
@@ -115,7 +115,7 @@ def check_ceiling(plan: Plan, guards: Guards, reviewed: PlanFile | None) -> None
 
 
 def compare_file(inputs: PlanInputs, reviewed: PlanFile) -> Plan:
-    """Today's plan with the changes that a reviewed plan names, to carry out.
+    """Return the current plan with only the changes that a reviewed plan has.
 
     `inputs` have the options of the reviewed plan without its selection. Raises Refused, naming every change that is
     not as reviewed, or if nothing is left.
@@ -130,7 +130,7 @@ def compare_file(inputs: PlanInputs, reviewed: PlanFile) -> Plan:
 
 
 def check_file(inputs: PlanInputs, reviewed: PlanFile) -> Plan:
-    """Today's plan of the whole tree, checked against a reviewed plan.
+    """Return the current plan of all items after checking it against a reviewed plan.
 
     `inputs` are as for `compare_file`. Raises Refused, naming every change that is not as reviewed or, unless the
     project allows that, was not reviewed.
@@ -206,7 +206,7 @@ class ReviewedItem(Struct, frozen=True, kw_only=True):
 
 
 def _compare(inputs: PlanInputs, reviewed: PlanFile) -> tuple[Plan, list[Change], list[Change]]:
-    """Today's plan, its changes of items that the file names, and its other changes. Raises Refused."""
+    """Return the current plan, its changes of items that the file names, and its other changes. Raises Refused."""
     # A change that another process had claimed was not to be done.
     named = {one.id: one for one in reviewed.changes if one.action is not Action.PENDING}
     own = [record for record in inputs.records.values() if record.plan_id == reviewed.id and record.id in named]
@@ -253,7 +253,7 @@ def _difference(inputs: PlanInputs, file: PlanFile, reviewed: ReviewedChange, ch
 
 
 def _other_work(item: ReviewedItem) -> str:
-    """Return in words the front matter, steps or file of the change that its review lacks; empty if there are none."""
+    """Return in words what a change does beyond its review: front matter, steps or file; empty: nothing."""
     change, reviewed = item.change, item.reviewed
     # A new text comes with all of it, unless this plan has written a part already; an update writes what is left.
     if other := _other_front(change, reviewed, is_whole="write" in change.names and not item.is_recorded):
@@ -300,7 +300,7 @@ def _other_request(spec: Spec | None, reviewed: ReviewedChange) -> str:
 
 
 def _other_sides(item: ReviewedItem) -> str:
-    """Return in words a change since the review that this plan did not make: of record, file, content or source."""
+    """Return in words what has changed since the review: record, file, content or source."""
     change, reviewed = item.change, item.reviewed
     remote, promotion = change.remote, change.promotion
     if not item.is_recorded and change.record_digest != reviewed.record_digest:

@@ -1,4 +1,4 @@
-"""The items that a command selects: by globs of ids, by selectors such as `tag:`, and with sources and dependants."""
+"""Selects items for a command: by ids, by selectors such as `tag:`, and with sources and dependants."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def dependants_of(sources: Sources) -> dict[ItemId, list[ItemId]]:
 
 
 def reached(start: Iterable[ItemId], steps: Sources) -> set[ItemId]:
-    """Return every item that a number of steps reaches from `start`, with those of `start`."""
+    """Return all items that can be reached from `start`, and those of `start`."""
     seen = set(start)
     todo = list(seen)
     while todo:
@@ -61,7 +61,7 @@ def reached(start: Iterable[ItemId], steps: Sources) -> set[ItemId]:
 
 
 def in_order(sources: Sources) -> list[ItemId]:
-    """Sort items so that each comes after its sources, and by id otherwise; recorded items in a ring come last."""
+    """Sort items so that sources come first, otherwise by id; items in a ring come last."""
     from graphlib import CycleError, TopologicalSorter
 
     sorter = TopologicalSorter({id_: {one for one in its if one in sources} - {id_} for id_, its in sources.items()})
@@ -352,7 +352,7 @@ def _parts(selector: str) -> tuple[str, str]:
 
 
 def selected(choice: Choice, items: Sequence[Candidate]) -> list[Candidate]:
-    """Return the selected items: in `only`, matched by a `--select` (if there is any) and by no `--exclude`.
+    """Return the items that `only` allows, that match a `--select` (if there is one), and no `--exclude`.
 
     A `--select` of a shard narrows what the others match. Raises UsageError for an invalid selector, and for one that
     matches no item, with similar names.
@@ -373,7 +373,7 @@ def selected(choice: Choice, items: Sequence[Candidate]) -> list[Candidate]:
 
 
 def shard_in(choice: Choice) -> str:
-    """Return the shards that a choice selects, as text; empty: it is of all items."""
+    """Return the selected shards as text; empty: all items are selected."""
     return " ".join(sorted(filter(_is_shard, choice.select)))
 
 

@@ -1,4 +1,4 @@
-"""The sides of a comparison, and facts about one item that more than one question needs.
+"""What a plan compares for each item (its sides), and facts that several questions need.
 
 They are manifests, records, jobs, files, contents on the server, texts of another environment and options.
 """
@@ -144,7 +144,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def taken(self) -> Mapping[ItemId, ItemId]:
-        """Return the new items with the request of a removed item, each with that item, whose record it takes over."""
+        """Return each new item that takes over the record of a removed item with the same request."""
         return taken_ids(self.desired, with_new_ids(self.state.records, self.moved), self.server)
 
     @functools.cached_property
@@ -188,7 +188,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def made(self) -> frozenset[Digest]:
-        """Return the body digests of all whole texts that a known job made, for whatever item: no person wrote them."""
+        """Return the body digests of all whole texts that known jobs made; no person wrote these."""
         return made_texts(self.state)
 
     @functools.cached_property
@@ -210,7 +210,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def written(self) -> Mapping[Digest, tuple[Job, ...]]:
-        """Return, by request digest, the open jobs of this server whose text may be in a file without a record."""
+        """Return, by request digest, open jobs whose text may be in a file that has no record yet."""
         written: dict[Digest, tuple[Job, ...]] = {}
         for job in itertools.chain.from_iterable(self.open_jobs.values()):
             key = collision_key(job.output)
@@ -219,7 +219,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         return written
 
     def earlier_id(self, id_: ItemId) -> ItemId | None:
-        """Return the id that the record of an item still has; None: that of today."""
+        """Return the earlier id under which an item's record is stored; None: the id is the same."""
         return self.moved.get(id_) or self.taken.get(id_)
 
     @property
@@ -289,7 +289,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def is_up_to_date(self) -> bool:
-        """Return whether the record's text answers the declared request with the present words of its sources."""
+        """Return whether the recorded text fits the declared request and the current texts of its sources."""
         return has_text_for(self.record, self.spec.digest, self.inputs.server)
 
     @property
@@ -303,7 +303,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def stale_rule(self) -> OnSourceChange | None:
-        """Return the rule for a text of which only the sources changed or will change; None for any other text."""
+        """Return the rule for a text whose sources changed but nothing else; None for other texts."""
         record, spec, choice = self.record, self.spec, self.inputs.choice
         if record is None or not record.digest or spec.id in choice.replace:
             return None
@@ -355,12 +355,12 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def answered(self) -> int:
-        """Return the attempt that made the recorded text, if that text is up to date; otherwise 0."""
+        """Return the attempt number of the recorded text if it is up to date; otherwise 0."""
         return self.attempt if self.is_up_to_date else 0
 
     @property
     def under_way(self) -> list[Job]:
-        """Return the open jobs of the declared request that may still lead to another text than the record's."""
+        """Return the open jobs for the declared request that may give a newer text than the recorded one."""
         own, newest = self.record, self.answered
         return [
             job
@@ -402,7 +402,7 @@ def has_text_for(record: Record | None, digest: Digest, server: str) -> bool:
 
 
 def is_ours(inputs: PlanInputs, spec: Spec, file: Observed) -> bool:
-    """Return whether a file without a record was written for this request, under the item's id or a removed one."""
+    """Return whether contentops wrote a file without a record for this request."""
     owner = ItemId(file.owner)
     gone = bool(owner) and owner not in inputs.specs and owner not in inputs.records
     return (owner == spec.id or gone) and file.provenance.get("digest") == spec.digest
@@ -418,7 +418,7 @@ def is_edited(file: Observed, record: Record, made: Container[Digest], *known: D
 
 
 def is_edited_on_server(remote: Remote, record: Record) -> bool:
-    """Return whether a stored content is neither a text that was saved, or about to be, nor what the server made of it.
+    """Return whether a person edited a stored content since contentops or the server wrote it.
 
     A text that was recorded before is no edit: git has restored the record of an earlier one.
     """
@@ -430,7 +430,7 @@ def is_edited_on_server(remote: Remote, record: Record) -> bool:
 
 
 def recorded_request(record: Record) -> Request | None:
-    """Return the request of a record; None: another version made it, with fields that are not known here."""
+    """Return the request of a record; None if another version wrote it with unknown fields."""
     try:
         return convert(dict(record.request.items()), Request)
     except ValidationError:
@@ -488,7 +488,7 @@ def paths(desired: Desired, state: State) -> Iterator[str]:
 
 
 def resting_place(source: str, target: str, item: ItemId) -> str:
-    """Return the temporary path of a move whose source and target cannot exist at once; empty: it needs none.
+    """Return a temporary path for a move whose source and target cannot exist together; empty: not needed.
 
     Such paths differ in case alone, or one is a folder of the other. It is derived, so that a crash does not lose the
     file.
@@ -746,7 +746,7 @@ def order_moves(moves: Mapping[ItemId, Move]) -> tuple[ItemId, ...]:
 
 
 def find_rings(moves: Mapping[ItemId, Move]) -> Iterator[list[ItemId]]:
-    """Yield rings of items in which each file moves to the path of the next item's file.
+    """Yield groups of items whose files exchange their paths in a ring.
 
     No item is in two rings, and the items outside of rings have an order.
     """

@@ -41,7 +41,7 @@ DIFFERENT = 25
 
 
 def same_briefs(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Note]:
-    """Yield a note for items of a `checks.similar` group if their requests differ only in values of their rows.
+    """Yield a note about items of a `checks.similar` group whose requests differ only in row values.
 
     They are known before anything is paid for; the check itself compares the texts.
     """
@@ -83,14 +83,14 @@ def _row(spec: Spec | None) -> bool:
 
 
 def _brief(spec: Spec) -> bytes:
-    """Return the words of a request without values of its row; empty if those say much about it."""
+    """Return the words of a request without the values of its row; empty if the row makes up most of it."""
     words = words_in("\n".join(_texts(spec.request.as_json())))
     brief = masked(words, spec.names)
     return b"" if len(set(words) - set(brief)) > DIFFERENT else b" ".join(brief)
 
 
 def _texts(value: Json) -> Iterator[str]:
-    """Yield every text of a request, keys included, in an order that is the same for equal requests."""
+    """Yield all texts and keys of a request; equal requests give them in the same order."""
     if isinstance(value, dict):
         for key in sorted(value):
             yield key

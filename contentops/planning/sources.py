@@ -1,4 +1,4 @@
-"""Items made from items: whose texts an item waits for, when its own is stale, and what a plan shows of both.
+"""Items that use texts of others: what they wait for, when they are stale, and how a plan shows it.
 
 Also which job answers a request, and what is not done with draft outlines of the bundled server: a text is an outline
 while its label is in it, and a person who has written the text removes that line.
@@ -58,7 +58,7 @@ def finished_job(inputs: PlanInputs, digest: Digest) -> Job | None:
 
 
 def ordered_elsewhere(item: ItemSides) -> Job | None:
-    """Return the open job of another environment for the declared request: its text will answer both."""
+    """Return the open job of another environment whose text will fit the declared request."""
     own = item.inputs.state.open_jobs
     jobs = [
         job
@@ -96,7 +96,7 @@ _METADATA: Final = "metadata."
 
 
 def stage_coming(change: Change | None) -> Stage | None:
-    """Return the first stage of the item that its change replaces, or would replace; None: its text stays.
+    """Return the first stage of an item that this plan changes; None: its text stays.
 
     A file that only moves keeps its words.
     """
@@ -114,7 +114,7 @@ def stage_coming(change: Change | None) -> Stage | None:
 
 
 def waits_of(spec: Spec, coming: Coming) -> tuple[Reference, ...]:
-    """Return the sources that an item waits for, by id: their texts cannot be used yet, or will still change."""
+    """Return the sources whose texts cannot be used yet or will change, by id."""
     known = {one.id: one for one in spec.references}
     waits: dict[ItemId, Reference] = {}
     for name, readings in spec.readings.items():
@@ -142,13 +142,13 @@ def followers(specs: Iterable[Spec], coming: Coming) -> dict[ItemId, Stage]:
 
 
 def open_keys(spec: Spec, coming: Coming) -> frozenset[str]:
-    """Return the metadata keys that keep their recorded values, because the values they read are not final."""
+    """Return the metadata keys that keep their recorded values until the values they read are final."""
     affected = (name for name in spec.readings if name.startswith(_METADATA) and _comes(spec, name, coming))
     return frozenset((*spec.open_metadata, *(name.split(".")[1] for name in affected)))
 
 
 def _comes(spec: Spec, name: str, coming: Coming) -> list[ItemId]:
-    """Return the items of which a value reads a text or address that this plan will change.
+    """Return the items whose text or address a value reads and this plan changes.
 
     If a source has a text already, a new text does not change its address.
     """
@@ -166,7 +166,7 @@ def _comes(spec: Spec, name: str, coming: Coming) -> list[ItemId]:
 
 
 def waiting_change(item: ItemSides) -> Change:
-    """Return the change of an item that waits for texts: nothing of it is done, and its request is not known."""
+    """Return the change of an item that waits for texts; it has no steps for its own text yet."""
     inputs = item.inputs
     return Change(
         id=item.spec.id,
@@ -203,7 +203,7 @@ def troubled(item: ItemSides) -> Answer | None:
 
 
 def first_request(item: ItemSides) -> Answer | None:
-    """Return the answer that records the request of a text that was adopted before those of its sources were known."""
+    """Return the answer that records the request of an adopted text once its sources are known."""
     record = item.record
     if record is None or record.digest or item.waits or record.frame not in item.spec.frames:
         return None
@@ -251,7 +251,7 @@ def reference_reason(item: ItemSides, steps: Iterable[Step]) -> tuple[Reason, ..
 
 
 def settle_waits(chosen: Sequence[Candidate], changes: Sequence[Change]) -> list[Change]:
-    """Return the changes with their waits resolved, and those of front matter and paths that follow new texts.
+    """Return the changes after it is known which items wait, and which front matter and paths follow.
 
     An item that waits for a text which this plan does not make has no price. Only the sources that are selected too
     can make a text.
@@ -285,7 +285,7 @@ def _waited(change: Change) -> list[ItemId]:
 
 
 def _following(item: Candidate, change: Change | None, bringing: Coming, restored: Container[ItemId]) -> Change | None:
-    """Return the change of an item, with the path and front matter that follow the texts of this plan."""
+    """Return the change of an item whose path and front matter depend on texts of this plan."""
     spec = item.spec
     if spec is None or (change is not None and (change.waits or change.blocked)):
         return change
@@ -317,7 +317,7 @@ def _following(item: Candidate, change: Change | None, bringing: Coming, restore
 
 
 def named(ids: Sequence[ItemId]) -> str:
-    """Return the first of some ids, and how many more there are."""
+    """Return the first ids, and the number of the others."""
     shown = [f"`{id_}`" for id_ in ids[:NAMED]]
     if len(ids) > NAMED:
         return f"{', '.join(shown[:-1])} and {len(ids) - NAMED + 1:,} more"
@@ -330,7 +330,7 @@ def words(one: Reference) -> str:
 
 
 def way(inputs: PlanInputs, one: Reference) -> str:
-    """Return a hint about a text that no step of the plan makes."""
+    """Return a hint about a source whose text this plan does not make."""
     spec, record = inputs.specs.get(one.id), inputs.records.get(one.id)
     path = record.output if record is not None else spec.output if spec is not None else ""
     match one.wait:
@@ -388,7 +388,7 @@ def stale_notes(inputs: PlanInputs, chosen: Iterable[Candidate]) -> Iterator[Not
 
 
 def source_words(inputs: PlanInputs, item: Candidate) -> str:
-    """Return why an item waits or is stale because of the texts that it uses, in words; empty: it is not."""
+    """Return in words why an item waits or is stale because of its sources; empty: neither."""
     if item.change is not None and item.change.action is Action.WAIT:
         return "; ".join(reason.detail for reason in item.change.reasons if reason.kind == "waits")
     if not item.stale or item.spec is None or item.record is None:
@@ -438,7 +438,7 @@ def not_saved_elsewhere(item: ItemSides, body: Answer) -> str:
 
 
 def draft_notes(inputs: PlanInputs) -> tuple[Note, ...]:
-    """Return the note that a model is set but outlines stay: another engine or model alone generates nothing."""
+    """Return a note if outlines stay although a model is set, because a new model alone generates nothing."""
     if not inputs.project.api.has_model:
         return ()
     drafts = [
@@ -456,7 +456,7 @@ def draft_notes(inputs: PlanInputs) -> tuple[Note, ...]:
 
 
 def outline_notes(item: ItemSides) -> tuple[Note, ...]:
-    """Return the note of a new outline in the source environment, which is not promoted."""
+    """Return a note about new outlines in the source environment, which are not promoted."""
     source, own, spec = item.inputs.source, item.record, item.spec
     if source is None or own is None or not own.is_promoted or item.inputs.choice.drafts:
         return ()

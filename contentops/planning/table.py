@@ -1,4 +1,4 @@
-"""The change of one item, by four questions in order: which body, which path, which front matter, which save.
+"""Decides the change of an item by four questions: which body, which path, which front matter, which save.
 
 The change is the union of the steps they answer with. For an item that no manifest declares any more, open jobs are
 collected, and its file is removed with `--prune`. Nothing else in the program decides what is done to an item.
@@ -177,7 +177,7 @@ _NOT_OURS = ("owned-elsewhere", "unwritable-file")
 
 
 def _blocked(item: ItemSides, body: Answer, collected: Iterable[Job]) -> Change:
-    """Return the blocked change of an item: it collects open jobs, so that paid texts are kept, and marks its text."""
+    """Return the blocked change of an item; it still collects open jobs, so that paid texts are kept."""
     running = body.job is not None and body.job.state is JobState.RUNNING
     own = (body.job,) if body.job is not None and running else ()
     mark = marked(item) if body.blocked not in _NOT_OURS else Answer()
@@ -260,7 +260,7 @@ def _written(inputs: PlanInputs, spec: Spec) -> Observed | None:
 
 
 def which_save(item: ItemSides, body: Answer, title: str | None) -> Answer:
-    """Return the save of the file to the server, if there is something to save, or the answer that blocks the item."""
+    """Return the step that saves the file to the server, None, or the answer that blocks the item."""
     why = _why_saved(item, body, title)
     if why is None:
         return Answer()
@@ -301,7 +301,7 @@ def _why_saved(item: ItemSides, body: Answer, title: str | None) -> tuple[Reason
 
 
 def _on_disk(item: ItemSides, body: Answer, path: Answer, front: FrontAnswer) -> tuple[Step, ...]:
-    """Return the steps of the first three answers: what changes the file and the record."""
+    """Return the steps that change the file and the record."""
     expects, target = item.file.file, item.spec.output
     steps = [*path.steps]
     if body.writes:
@@ -335,7 +335,7 @@ def _with_output(step: Step, target: str) -> Step:
 
 
 def _record_lags(item: ItemSides) -> bool:
-    """Return whether the record has an earlier id, protection or way of using texts than its item has now."""
+    """Return whether id, protection or use of texts in the record are out of date."""
     record = item.record
     if record is None:
         return False
@@ -397,7 +397,7 @@ def _protection_notes(item: ItemSides) -> tuple[Note, ...]:
 
 
 def which_body(item: ItemSides) -> Answer:
-    """Return the answer of the first row of the table that applies."""
+    """Return the answer of the first row of the decision table that applies."""
     for row in _TABLE:
         if (answer := row(item)) is not None:
             return answer
@@ -490,7 +490,7 @@ def _open(item: ItemSides) -> Answer | None:
 
 
 def _finish(item: ItemSides, job: Job) -> Answer:
-    """Return the answer that writes the text of an open job, or says why its text is not written."""
+    """Return the answer that writes the text of an open job, or that says why it cannot be written."""
     words = _check_edits(item, job)
     if words.is_final:
         return words
@@ -524,7 +524,7 @@ def _finish(item: ItemSides, job: Job) -> Answer:
 
 
 def _check_edits(item: ItemSides, job: Job) -> Answer:
-    """Return the answer for the text of a job, which a person's edits may block.
+    """Return the answer for a job's text, which edits of a person may block.
 
     If it is not blocked, the answer has the reasons to write it, and what it replaces.
     """
@@ -654,7 +654,7 @@ def _stored(item: ItemSides) -> Answer | None:
 
 
 def _elsewhere(item: ItemSides) -> Answer | None:
-    """Wait for the job of another environment for this request; never submit beside it."""
+    """Return the answer that waits for another environment's job for this request, so it is not paid twice."""
     job = ordered_elsewhere(item)
     if job is None or generation_refused(item, why_changed(item)) is not None:
         return None
@@ -715,7 +715,7 @@ def _generation(item: ItemSides, attempt: int, section: str, retry: int) -> tupl
 
 
 def _retry(item: ItemSides, done: int, section: str) -> tuple[RetryText, ...]:
-    """Return the step that may pay again for a text that fails its checks; `done`: retries so far."""
+    """Return the step that may pay again if the text fails its checks; `done`: retries so far."""
     times = retries_left(item.spec.checks, done)
     return (RetryText(again=_order(item, section), times=times),) if times else ()
 
