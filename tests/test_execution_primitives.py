@@ -24,7 +24,7 @@ from contentops.api.calls import (
 )
 from contentops.api.session import MayLeave, always
 from contentops.execution.durable_run import UNSENT, DurableRun
-from contentops.execution.limiter import Admission, Limiter, Outage
+from contentops.execution.limiter import Admission, Limiter, Limits, Outage
 from contentops.execution.primitives import Durations, Priority, Stopped
 from tests.fakes.clock import Timeline, run
 
@@ -94,10 +94,8 @@ class Bench:
         async def story() -> None:
             made = DurableRun(
                 self,  # type: ignore[arg-type]  # a store that only counts
-                Limiter(self._per_minute),
-                self.admission,
+                Limits(Limiter(self._per_minute), self.admission, Outage(random.Random(7))),
                 Durations(),
-                Outage(random.Random(7)),
                 send=self._send,
                 on_turn=lambda: self._at(made),
             )

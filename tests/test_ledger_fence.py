@@ -26,7 +26,7 @@ from contentops.api.calls import (
 )
 from contentops.api.session import MayLeave
 from contentops.execution.durable_run import DurableRun
-from contentops.execution.limiter import Admission, Limiter, Outage
+from contentops.execution.limiter import Admission, Limiter, Limits, Outage
 from contentops.execution.primitives import Durations, Priority
 from contentops.ledger.jobs import Runner
 from contentops.ledger.project import FENCE, JobWriter
@@ -177,9 +177,12 @@ class Rows:
 def _run(rows: Any, limiter: Limiter, send: Any, *programs: Callable[[DurableRun], Coroutine[Any, Any, None]]) -> None:
     async def story() -> None:
         made = DurableRun(
-            rows, limiter, Admission(max_in_flight=50, proven=True), Durations(), Outage(random.Random(7)), send=send,
+            rows,
+            Limits(limiter, Admission(max_in_flight=50, proven=True), Outage(random.Random(7))),
+            Durations(),
+            send=send,
             fence=rows.fence,
-        )  # fmt: skip
+        )
         await made.carry_out((program(made) for program in programs), most=100)
 
     run_virtually(story())

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from contentops.api.calls import Accepted, Asks, Call, Failure, FailureKind, GetStatus, JobStatus, Reply
 from contentops.api.session import MayLeave, Send, always
 from contentops.errors import NotShared
-from contentops.execution.limiter import WINDOW, AccountLimiter, Admission, JobSlot, Outage
+from contentops.execution.limiter import WINDOW, JobSlot, Limits
 from contentops.execution.primitives import Durations, Priority, R, Stopped, Withheld, next_poll
 from contentops.state.codec import Fact
 from contentops.state.store import StateStore
@@ -42,21 +42,17 @@ class DurableRun:
     def __init__(
         self,
         state: StateStore,
-        limiter: AccountLimiter,
-        admission: Admission,
+        limits: Limits,
         durations: Durations,
-        outage: Outage,
         *,
         send: Send,
         fence: Callable[[], MayLeave] = lambda: always,
         on_turn: Callable[[], None] = lambda: None,
     ) -> None:
-        self._state, self._limiter, self._admission, self._durations = state, limiter, admission, durations
+        self._state, self._limiter, self._admission, self._durations = state, limits.account, limits.jobs, durations
         self._on_turn, self._loop = on_turn, asyncio.get_running_loop()
         self._outbox = Outbox(
-            limiter,
-            admission,
-            outage,
+            limits,
             send=send,
             fence=fence,
             flush=self._flush,
@@ -410,9 +406,7 @@ class Outbox:
 
     def __init__(
         self,
-        limiter: AccountLimiter,
-        admission: Admission,
-        outage: Outage,
+        limits: Limits,
         *,
         send: Send,
         fence: Callable[[], MayLeave],
@@ -420,7 +414,7 @@ class Outbox:
         wake: Callable[[], None],
         fail: Callable[[BaseException], None],
     ) -> None:
-        self._limiter, self._admission, self._outage = limiter, admission, outage
+        self._limiter, self._admission, self._outage = limits.account, limits.jobs, limits.outage
         self._send, self._fence, self._flush, self._wake, self._fail = send, fence, flush, wake, fail
         self.requests = 0
         self._order = itertools.count()

@@ -240,6 +240,15 @@ class Admission:
         return now >= self.opens_at and self.running + flying < room
 
 
+@dataclass(slots=True)
+class Limits:
+    """What holds back the requests of a run: the limit of its account, the cap on its jobs, and an outage."""
+
+    account: AccountLimiter
+    jobs: Admission
+    outage: Outage
+
+
 class JobSlot:
     """The slot of an item among the unfinished jobs. A context: it is left at the latest when the block ends.
 

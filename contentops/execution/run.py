@@ -19,7 +19,7 @@ from contentops.digest import Digest
 from contentops.errors import NotShared, StateError, plural
 from contentops.execution.contents import ContentIndex
 from contentops.execution.durable_run import UNSHARED, DurableRun
-from contentops.execution.limiter import Admission, Outage
+from contentops.execution.limiter import Admission, Limits, Outage
 from contentops.execution.primitives import Durations, Ended, Item, ItemState, Stop, Stopped, kind_of
 from contentops.execution.program import ItemAtState, begin, carry_out, move_files, outcome_of
 from contentops.execution.run_context import Context, Edges, ServerCapabilities
@@ -319,10 +319,8 @@ def _assemble(project: Project, plan: Plan, state: State, edges: Edges, stop: St
 
     run = DurableRun(
         edges.store,
-        edges.limiter,
-        admission,
+        Limits(edges.limiter, admission, outage),
         durations,
-        outage,
         send=deliver,
         fence=edges.fence,
         on_turn=lambda: _check_stop(ctx, stop),

@@ -147,7 +147,7 @@ def read(session: LedgerSession, scope: LedgerScope, known: Mapping[JobKey, JobS
     stages = {JobKey(*key): (number, rev) for *key, number, rev in session.run(_STAGES, values)}
     pending = {id_: f"apply on {who.rpartition('@')[2]}" for id_, who in session.run(_CLAIMED, values)}
     jobs: dict[str, list[Job]] = {}
-    lacking = [key for key in stages if is_further(key, stages, known)]
+    lacking = [key for key, reached in stages.items() if is_further(key, reached, known)]
     values["rows"] = json_of(key._asdict() for key in lacking)
     for *row, number, rev, environment, line in session.run(_LINES, values) if lacking else ():
         key = JobKey(*row)
@@ -161,9 +161,9 @@ def read(session: LedgerSession, scope: LedgerScope, known: Mapping[JobKey, JobS
     return Read(stages=stages, jobs=jobs, pending=pending)
 
 
-def is_further(key: JobKey, stages: Mapping[JobKey, JobStage], known: Mapping[JobKey, JobStage]) -> bool:
+def is_further(key: JobKey, reached: JobStage, known: Mapping[JobKey, JobStage]) -> bool:
     """Return whether a job has reached a later stage than `known` says."""
-    return key not in known or stages[key] > known[key]
+    return key not in known or reached > known[key]
 
 
 def fill(
@@ -177,7 +177,7 @@ def fill(
         (environment, job)
         for environment, jobs in known.items()
         for job in jobs
-        if key_of(job) not in stages or stage_of(job) > stages[key_of(job)]
+        if is_further(key_of(job), stage_of(job), stages)
     ]
     # An order that has a job has no row without one.
     accepted = {key[:3] for key in stages if key.job}

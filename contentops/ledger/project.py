@@ -140,7 +140,7 @@ class JobWriter:
             return
         self._ours |= self._runner.session.transaction(self._write)
         stages = {key: stage_of(job) for key, job in self._jobs.items()}
-        self._seen.update((key, stages[key]) for key in stages if is_further(key, stages, self._seen))
+        self._seen |= {key: reached for key, reached in stages.items() if is_further(key, reached, self._seen)}
         self._jobs = {}
         self.flushed = began
 
@@ -182,7 +182,7 @@ class JobWriter:
         claimed: set[Claim] = {(server, request_id) for server, request_id in cursor.fetchall()}
         cursor.execute(_STATES, self._values(claimed))
         stages = {JobKey(*key): (number, rev) for *key, number, rev in cursor.fetchall()}
-        went_on = {key[:2] for key in stages if is_further(key, stages, self._seen)}
+        went_on = {key[:2] for key, reached in stages.items() if is_further(key, reached, self._seen)}
         if went_on:
             cursor.execute(_RELEASE, self._values(went_on))
         return fresh - claimed | went_on
