@@ -141,7 +141,9 @@ class KnownJobs:
             if key in self._texts:
                 texts[id(line)] = self._texts.pop(key)
         self._orders[request_id] = {_key(line): line for line in orders}
-        self._texts |= {_key(line): texts[id(line)] for line in orders if id(line) in texts}
+        for key, line in self._orders[request_id].items():
+            if id(line) in texts:
+                self._texts[key] = texts[id(line)]
         self._jobs[request_id] = fold_jobs(orders) if len(orders) > 1 else [*orders]
         for line in orders:
             self._attempts.setdefault(_request(line), {})[request_id] = None
@@ -226,10 +228,9 @@ class KnownJobs:
             at = before.submitted_at
             if before.state is not JobState.SUBMITTING or job.submitted_at > at:
                 for line in lines:
-                    self._end(line, JobState.GIVEN_UP)
-                    if line.server == "local" and line.state is JobState.RUNNING:
-                        # The bundled server of this clone does not know it, so it is ordered again.
-                        self.put(structs.replace(_without_words(line), state=JobState.FAILED, lost=True))
+                    # The bundled server of this clone does not know its job, so it is ordered again.
+                    if line.state in UNDECIDED or (line.server == "local" and line.state is JobState.RUNNING):
+                        self.put(closed(line))
                 at = _after(at, job.submitted_at)
             job = structs.replace(job, submitted_at=at, former_servers=before.former_servers)
         self.put(structs.replace(job, job_id=""))
@@ -241,7 +242,7 @@ class KnownJobs:
             job = structs.replace(job, submitted_at=at, former_servers=former, job_id=job.job_id or before.job_id)
             if before.job_id and before.job_id != job.job_id:
                 # A person has named the wrong job before: that one is not of this order.
-                self.put(structs.replace(_without_words(before), state=JobState.FAILED, lost=True, credits=0))
+                self.put(structs.replace(closed(before), state=JobState.FAILED, lost=True, credits=0))
         self.put(job)
 
     def _settle(self, record: Record) -> None:
@@ -254,15 +255,10 @@ class KnownJobs:
     def _drop(self, drop: Drop) -> None:
         """Close a job although no record has its text."""
         job = self.open_jobs.get(drop.request_id)
-        if job is not None and drop.never:
-            self._end(job, JobState.NEVER)
-        elif job is not None:
+        if job is not None and not drop.never:
             self.put(closed(job, lost=drop.lost))
-
-    def _end(self, job: Job, state: JobState) -> None:
-        """Record the final state of a submit whose answer was lost; other jobs stay unchanged."""
-        if job.state in UNDECIDED:
-            self.put(structs.replace(_without_words(job), state=state))
+        elif job is not None and job.state in UNDECIDED:
+            self.put(structs.replace(closed(job), state=JobState.NEVER))
 
 
 def _revised(job: Job, orders: Mapping[_Key, Job]) -> Job:
@@ -283,11 +279,6 @@ def _key(job: Job) -> _Key:
 
 def _request(job: Job) -> tuple[str, Digest, str]:
     return job.server, job.digest, job.section
-
-
-def _without_words(job: Job) -> Job:
-    """Return the job without the fields that are needed only while it is open."""
-    return structs.replace(job, output="", error="")
 
 
 def _after(before: str, at: str) -> str:
