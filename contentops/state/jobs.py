@@ -126,17 +126,17 @@ class KnownJobs:
 
     def see(self, lines: Mapping[str, Job]) -> None:
         """Add lines that were read from a file; a line that does not change keeps its bytes."""
-        by_id: dict[RequestId, dict[str, Job]] = {}
-        for text, line in lines.items():
-            by_id.setdefault(line.request_id, {})[text] = line
+        by_id: dict[RequestId, list[Job]] = {}
+        for line in lines.values():
+            by_id.setdefault(line.request_id, []).append(line)
+        texts = {id(line): text for text, line in lines.items()}
         for request_id, new in by_id.items():
-            known = [*self._orders.get(request_id, {}).values(), *new.values()]
-            self._replace(request_id, fold_orders(known) if len(known) > 1 else known, new)
+            known = [*self._orders.get(request_id, {}).values(), *new]
+            self._replace(request_id, fold_orders(known) if len(known) > 1 else known, texts)
         self._reopen(by_id)
 
-    def _replace(self, request_id: RequestId, orders: Sequence[Job], new: Mapping[str, Job]) -> None:
-        """Replace the jobs of a request id; lines without a change keep their text."""
-        texts = {id(line): text for text, line in new.items()}
+    def _replace(self, request_id: RequestId, orders: Sequence[Job], texts: dict[int, str]) -> None:
+        """Replace the orders of a request id; those that were known keep their text. `texts`: of new ones, by `id`."""
         for key, line in self._orders.get(request_id, {}).items():
             if key in self._texts:
                 texts[id(line)] = self._texts.pop(key)
@@ -206,7 +206,7 @@ class KnownJobs:
         text = line_of(job)
         (self.settled if job.state is JobState.SETTLED else self.waiting).append(text)
         self._changed.append(job)
-        self._replace(job.request_id, lines, {text: job})
+        self._replace(job.request_id, lines, {id(job): text})
         self._reopen([job.request_id])
 
     def _line_for(self, job: Job) -> Job | None:
