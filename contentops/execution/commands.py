@@ -92,14 +92,30 @@ _ROOM: Final = 300
 _GRACE: Final = 5.0
 
 
-def run_commands(commands: Listed, root: Path, output: str, *, patience: float = PATIENCE) -> tuple[Finding, ...]:
+def run_commands(
+    commands: Listed, root: Path, output: str, *, at: str = "", patience: float = PATIENCE
+) -> tuple[Finding, ...]:
     """Run the commands of a check and return their findings in the file at `output`, relative to `root`.
 
-    Each command gets the path as its last argument.
+    Each command gets the path as its last argument; `at`: the path of a copy to run them on instead.
 
     A command that ends with 0 found nothing. One that cannot be run, or takes too long, counts as failed.
     """
-    return _run_all(commands, root, output, output, patience)
+    path = at or output
+    findings: list[Finding] = []
+    for command in commands.values:
+        program, *arguments = shlex.split(command)
+        code, said = _run([program, *arguments, path], root, patience)
+        if code:
+            said = said.replace(path, output)
+            remarks = _remarks(said, output) or [(0, _ending(code, said))]
+            more = len(remarks) - _SHOWN
+            remarks = [*remarks[:_SHOWN], *([(0, f"{more:,} more")] if more > 0 else [])]
+            findings += [
+                Finding(check="commands", level=commands.level, message=f"`{program}`: {message}", line=line)
+                for line, message in remarks
+            ]
+    return tuple(findings)
 
 
 def run_on_text(
@@ -115,30 +131,13 @@ def run_on_text(
         file = Path(folder, output)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8", newline="")
-        return _run_all(commands, root, file.relative_to(root).as_posix(), output, patience)
+        return run_commands(commands, root, output, at=file.relative_to(root).as_posix(), patience=patience)
 
 
 def run_program(words: Sequence[str], root: Path, given: bytes, *, patience: float = PATIENCE) -> str:
     """Run a program with `given` on its standard input; return why it failed, empty if it did not."""
     code, said = _run([*words], root, patience, given)
     return _ending(code, said) if code else ""
-
-
-def _run_all(commands: Listed, root: Path, path: str, output: str, patience: float) -> tuple[Finding, ...]:
-    findings: list[Finding] = []
-    for command in commands.values:
-        program, *arguments = shlex.split(command)
-        code, said = _run([program, *arguments, path], root, patience)
-        if code:
-            said = said.replace(path, output)
-            remarks = _remarks(said, output) or [(0, _ending(code, said))]
-            more = len(remarks) - _SHOWN
-            remarks = [*remarks[:_SHOWN], *([(0, f"{more:,} more")] if more > 0 else [])]
-            findings += [
-                Finding(check="commands", level=commands.level, message=f"`{program}`: {message}", line=line)
-                for line, message in remarks
-            ]
-    return tuple(findings)
 
 
 def _remarks(said: str, output: str) -> list[tuple[int, str]]:

@@ -437,10 +437,10 @@ def update_front(ctx: Context, item: Item, item_state: ItemState, step: Update) 
             raise _changed(step.target) from error
     elif not is_written:
         raise _changed(step.target)
-    return acknowledge(ctx, item, item_state, step)
+    return acknowledge(ctx, item, item_state, Acknowledge(front=step.front, title=step.title))
 
 
-def acknowledge(ctx: Context, item: Item, item_state: ItemState, step: Acknowledge | Update) -> ItemState:
+def acknowledge(ctx: Context, item: Item, item_state: ItemState, step: Acknowledge) -> ItemState:
     """Update the record when no text changes: for kept edits, new ids, or protection."""
     before, spec = item_state.record, item.spec
     record = base_record(ctx, item, item_state)
@@ -449,13 +449,13 @@ def acknowledge(ctx: Context, item: Item, item_state: ItemState, step: Acknowled
         record = structs.replace(record, title=clean_title(step.title))
     if before is None and item_state.path:
         record = structs.replace(record, title=ctx.outputs.observe(item_state.path).title)
-    if isinstance(step, Acknowledge) and step.remote is not None:
+    if step.remote is not None:
         saved = as_saved(record, step.remote)
         record = structs.replace(record, saved=saved, saved_at=iso_exact(ctx.wall()))
-    if isinstance(step, Acknowledge) and step.accepts:
+    if step.accepts:
         record = structs.replace(record, **spec.asked, declined=step.declined or record.declined)
     drops: list[Drop] = []
-    if before is None or (isinstance(step, Acknowledge) and step.accepts):
+    if before is None or step.accepts:
         # The file answers the request, so a text that was paid for it is not written.
         jobs = (ctx.store.open_job(job.request_id) for job in item.jobs)
         drops = [Drop(job.request_id) for job in jobs if job is not None and job.state is JobState.PAID]
@@ -474,14 +474,8 @@ def remove(ctx: Context, item: Item, step: Remove) -> None:
     ctx.run.record("remove", Forget(item.id), *(Drop(job.request_id) for job in item.failed))
 
 
-def _front_after(step: Write | Update | Acknowledge, record: Record | None, *, existed: bool) -> dict[str, Json]:
+def _front_after(step: Write | Acknowledge, record: Record | None, *, existed: bool) -> dict[str, Json]:
     """Return the front matter keys that the record will list as written."""
-    front: dict[str, Json] = dict(record.metadata) if record is not None and existed else {}
-    for key, value in step.front.items():
-        if key == PROVENANCE_KEY:
-            continue
-        if value is None:
-            front.pop(key, None)
-        else:
-            front[key] = value
-    return front
+    before = record.metadata if record is not None and existed else {}
+    front = {**before, **step.front}
+    return {key: value for key, value in front.items() if key != PROVENANCE_KEY and value is not None}
