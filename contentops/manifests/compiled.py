@@ -85,6 +85,8 @@ class Macros:
 class Compiled:
     """A compiled template. `names` are the variables it may use (see `templates.TextTemplate`)."""
 
+    __slots__ = ("_is_typed", "_macros", "_steps", "filename", "names", "template", "text", "tree")
+
     def __init__(
         self, text: str, macros: Macros | None = None, steps: int = MAX_STEPS, filename: str = TEMPLATE
     ) -> None:

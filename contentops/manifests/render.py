@@ -390,14 +390,17 @@ class Rendered:
 
     def _rendered(self, name: str) -> Json:
         """Return a field with its templates rendered. A null inside a map that merges removes its key."""
-        value, parts = self.declared.values[name], self.declared.open[name]
-        made = _every(
-            (path, functools.partial(self._value, written, f"item.{part}", path))
-            for part, path, written in parts
-            if part not in self.open
-        )
-        for _, path, _ in parts:
-            value = replaced(value, path[1:], made.get(path))
+        value, failed = self.declared.values[name], False
+        for part, path, written in self.declared.open[name]:  # most of the time of rendering goes in here
+            try:
+                make = self._template if isinstance(written, str) else self._value
+                new = None if part in self.open else make(written, f"item.{part}", path)
+            except _FailedError:
+                failed = True
+            else:
+                value = replaced(value, path[1:], new)
+        if failed:
+            raise _FailedError
         return value
 
     def _value(self, value: Json, name: str, path: Pointer, *, merges: bool = False) -> Json:

@@ -24,7 +24,6 @@ from jinja2.runtime import Context, LoopContext, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.tests import TESTS
 from markupsafe import escape
-from msgspec import Struct
 
 from contentops.digest import canonical
 from contentops.manifests.values import (
@@ -99,10 +98,13 @@ _ENTRY = 4
 """The size of an entry of a list or map, in characters."""
 
 
-class Allowance(Struct):
+class Allowance:
     """Counts the steps that the template being rendered may still take."""
 
-    left: int = MAX_STEPS
+    __slots__ = ("left",)
+
+    def __init__(self, steps: int = MAX_STEPS) -> None:
+        self.left = steps
 
     def spend(self, steps: int) -> None:
         """Charge some steps. Raises TemplateError when they are used up."""

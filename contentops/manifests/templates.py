@@ -57,8 +57,11 @@ class TextTemplate:
     used. There are none if it cannot be compiled; `problem` says why.
     """
 
+    __slots__ = ("_compiled", "_literals", "_macros", "_paths", "names", "problem", "source")
+
     def __init__(self, source: str, macros: MacroFile | None = None) -> None:
         self.source = source
+        self._compiled: Compiled | None = None
         self.problem: TemplateError | None = None
         self._macros = macros.macros if macros else None
         self._literals, self._paths = _split(source)
@@ -83,14 +86,16 @@ class TextTemplate:
                 return ".".join(path)
         return ""
 
-    @functools.cached_property
+    @property
     def compiled(self) -> Compiled:
         """Return the template in Jinja. Raises TemplateError."""
-        from contentops.manifests.compiled import Compiled
-
         if self.problem is not None:
             raise self.problem
-        return Compiled(self.source, self._macros)
+        if self._compiled is None:
+            from contentops.manifests.compiled import Compiled
+
+            self._compiled = Compiled(self.source, self._macros)
+        return self._compiled
 
 
 class Templates:
