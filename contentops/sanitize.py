@@ -262,7 +262,7 @@ def bounded(value: Json, secrets: Collection[str] = (), *, most: int, longest: i
 
 
 def short(value: Json, width: int = 60) -> str:
-    """Return a JSON value as one harmless line of at most `width` characters; None is `(none)`."""
+    """Return a JSON value as one safe line of at most `width` characters; None becomes `(none)`."""
     if value is None:
         return "(none)"
     return clip(visible(_literal(value, width + 1)), width)

@@ -139,7 +139,7 @@ def parse_headings(body: str) -> Iterator[Heading]:
 
 
 def parse_blocks(body: str) -> list[Token]:
-    """Return the blocks of a body: what is in a line is not parsed, as that is slow in hostile texts."""
+    """Return the Markdown blocks of a body; the text inside lines is not parsed, because that can be slow."""
     tokens: list[Token] = []
     parser = markdown_parser()
     # The parser knows only LF as the end of a line; a space before it has no meaning.

@@ -65,7 +65,7 @@ class Session(Struct, frozen=True, kw_only=True):
         return NO_ENVIRONMENT if overrides_default else self.chosen()
 
     def last_plan(self) -> LastPlan:
-        """Return the last plan that had nothing to do, none with `--no-cache`; call it before anything is read."""
+        """Return the last plan without changes; None with `--no-cache`."""
         from contentops.operations.unchanged import Asked, LastPlan, last_plan
 
         if self.no_cache:

@@ -65,7 +65,7 @@ def check_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def git_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that git gets, with those it needs to log in to its server."""
+    """Return the environment variables for git, including those for the login to its server."""
     return _allowed(environ, _EVERY | _GIT, _GIT_BEGINNINGS, GIT_VARIABLES)
 
 
@@ -135,7 +135,7 @@ def run_on_text(
 
 
 def run_program(words: Sequence[str], root: Path, given: bytes, *, patience: float = PATIENCE) -> str:
-    """Run a program with `given` on its standard input; return why it failed, empty if it did not."""
+    """Run a program with `given` as its standard input; return why it failed, or empty."""
     code, said = _run([*words], root, patience, given)
     return _ending(code, said) if code else ""
 

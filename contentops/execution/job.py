@@ -505,7 +505,7 @@ def _check_failure(ctx: Context, sent_job: SentJob, failure: Failure) -> None:
 
 
 async def fetch_paid(ctx: Context, item: Item, job: Job) -> Text:
-    """Return the text of a paid job: from the cache, else from the stored content, else from its job."""
+    """Return the text of a paid job from the cache, the stored content, or the job on the server."""
     if (local := _local(ctx, job)) is not None:
         return local
     why = "its paid text is not in the cache of this machine"
@@ -528,7 +528,7 @@ async def fetch_paid(ctx: Context, item: Item, job: Job) -> Text:
 
 
 def _other_item(item: Item, job: Job, content: Content) -> str:
-    """Return the other item that a content's metadata names; empty: none, or this one."""
+    """Return the other item that the metadata of a content names; empty if it names none or this one."""
     owner = StoredContent.of(content).item
     return owner if owner not in {"", job.item, item.id} else ""
 

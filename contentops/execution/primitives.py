@@ -131,7 +131,7 @@ class Stop:
             self._wake()
 
     def bind(self, wake: Callable[[], object] | None) -> None:
-        """Set the function that `request` calls; None: none."""
+        """Set the function that `request` calls; None removes it."""
         self._wake = wake
 
 
@@ -186,7 +186,7 @@ class Item(Struct, frozen=True, kw_only=True):
 
     @property
     def spec(self) -> Spec:
-        """Return the declared item; only orphans have none, and their steps do not need it."""
+        """Return the declared item; orphans have none, and none of their steps needs it."""
         assert self.change.spec is not None
         return self.change.spec
 
@@ -261,7 +261,7 @@ class Text(Struct, frozen=True, kw_only=True):
 
     @property
     def job_id(self) -> str:
-        """Return the server's id of the job that made it; empty: none, or not known."""
+        """Return the server's id of the job that made the text; empty if unknown."""
         return self.job.job_id if self.job is not None else ""
 
 

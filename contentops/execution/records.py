@@ -170,7 +170,7 @@ def keep_text(
 
 
 def note_new_section(ctx: Context, item: Item, item_state: ItemState, brought: Text | None = None) -> ItemState:
-    """Record that the server may have put a new section into the item's content, so that it counts as no one's edit.
+    """Record that the server may have stored a new section, so that it does not count as an edit.
 
     `brought`: the text; None: that of `item_state`. Until the file's text is saved, the server counts as without it.
     """

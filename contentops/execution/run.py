@@ -74,7 +74,7 @@ class Stages:
                 end.set_result(done)
 
     def of(self, readings: Iterable[tuple[ItemId, Stage]]) -> list[asyncio.Future[bool]]:
-        """Return the ends of the stages that an item reads from other items of this run."""
+        """Return futures for the stages that are read; each ends when its item reaches the stage."""
         return [self._ends[each] for each in dict.fromkeys(readings) if each in self._ends]
 
     def coming(self, spec: Spec) -> dict[ItemId, Stage]:

@@ -214,7 +214,7 @@ class Context(Edges):
     # --- calls -------------------------------------------------------------------------------------------
 
     async def ask(self, call: Asks[R], priority: Priority = Priority.LOOKUP) -> R | Failure:
-        """Send a call that is safe to repeat; it is sent again for a while if it fails for a passing reason."""
+        """Send a call that is safe to repeat, and repeat it for a limited time after temporary failures."""
         attempts = Attempts(self)
         while isinstance(answer := await self.run.send(call, priority), Failure):
             if answer.kind is FailureKind.UNAUTHORIZED:

@@ -209,7 +209,7 @@ def _check_rings(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic
 
 
 def _check_paths(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic]:
-    """Yield an error for each item that reads the path of another item whose path is made from a text."""
+    """Yield an error for each item that reads a path that depends on a text."""
     named = {spec.id for spec in specs if "output" in spec.readings}
     for spec in specs if named else ():
         readings = (one for name in spec.readings for one in spec.readings[name])
@@ -220,7 +220,7 @@ def _check_paths(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic
 
 
 def _readings(specs: Sequence[Spec]) -> dict[tuple[ItemId, Stage], set[tuple[ItemId, Stage]]]:
-    """Return for each stage of an item the stages it waits for: its own earlier one, and stages of items it reads."""
+    """Return what each stage of an item waits for: the earlier stage, and stages of the items that it reads."""
     graph: dict[tuple[ItemId, Stage], set[tuple[ItemId, Stage]]] = {}
     for spec in specs:
         if spec.readings:
@@ -305,7 +305,7 @@ def _check_moved(results: Sequence[FileResult], sources: Sources) -> Iterator[Di
 
 
 def _hint_to_nothing(new: str, declared: Sequence[str]) -> str:
-    """Return what to do about a pair whose `to` is not declared; `declared` are ids without a pair."""
+    """Return a hint about a `moved` pair whose new id is not declared; `declared` has ids without a pair."""
     if close := nearest(new, declared):
         cost = f"as written, this pair has no effect, and `{close}` is generated as a new item"
         return f"did you mean `{close}`? {cost}, for its price; remove the pair if the item was removed"

@@ -308,7 +308,7 @@ def read_csv(source: Source) -> Iterator[DataRow | Diagnostic]:
 
 
 def _check_header(source: Source, header: list[str], line: int) -> Iterator[Diagnostic]:
-    """Yield every problem of a header."""
+    """Yield every problem in the header of a data file."""
     problems = [(message, hint) for _, message, hint in header_problems(dict(enumerate(header, start=1)))]
     if len(header) == 1 and "|" in header[0]:
         hint = "separate columns by commas, semicolons or tabs instead of `|`"

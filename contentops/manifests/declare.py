@@ -160,7 +160,7 @@ def with_input(path: str, text: str, item: str, name: str, value: str) -> str:
 
 @dataclass(slots=True)
 class _Entry:
-    """The entry of a text; keys are omitted until it loads without problems."""
+    """The entry of a text in a manifest; keys that cause problems are omitted."""
 
     text: Existing
     project: Project

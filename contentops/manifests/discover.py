@@ -63,7 +63,7 @@ def glob_matcher(pattern: str) -> Callable[[str], bool]:
 
 
 class ProjectFiles:
-    """Reads below one root. Paths are relative to it, with forward slashes."""
+    """Reads the files below a root folder. Paths are relative to it, with forward slashes."""
 
     def __init__(self, root: Path) -> None:
         self._root = str(root)

@@ -200,12 +200,12 @@ class Rendered:
 
     @property
     def origins(self) -> Mapping[str, Origin]:
-        """Return the origins of its fields, by name with dots; they are computed when they are read."""
+        """Return the origins of the item's fields, by name with dots; they are computed when they are read."""
         return Origins(of_fields, self.declared, self._uses)
 
     @property
     def variables(self) -> Mapping[str, Origin]:
-        """Return the origins of the variables that it uses."""
+        """Return the origins of the variables that the item uses."""
         return Origins(of_variables, self.declared, self._uses, self._scope, self.each) if self.used else {}
 
     def field(self, name: str) -> Json:
@@ -566,7 +566,7 @@ class _Explorer(Rendered):
         return self._partly(name, super().lookup, name)
 
     def _partly(self, path: str, get: Lookup, name: str) -> Any:
-        """Return the value at a path, which `get` finds by its name.
+        """Return the value at a path; the parts that depend on texts are unknown.
 
         Values that are made from texts are unknown, also inside the value.
         """

@@ -263,7 +263,7 @@ class KnownHistory(Struct, frozen=True, kw_only=True):
 def history(
     project: Project, item: str = "", known: KnownHistory | None = None, in_git: Collection[Digest] | None = None
 ) -> History:
-    """Return every run of this machine and every generation, or those of an item, with its texts.
+    """Return the runs of this machine and all generations, or only those of an item, with its texts.
 
     With `known`, only files and texts of the item are read; `in_git`: the bodies that git has of its file, if they
     were read already. Raises UsageError for an unknown id, StateError for a state that cannot be read.

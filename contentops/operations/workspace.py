@@ -216,7 +216,7 @@ class Workspace:
         )
 
     def past(self, state: State) -> PastTexts:
-        """Return the texts of earlier runs, also those that the cache lacks; `state`: with the ids of today."""
+        """Return the texts of earlier runs, including those that the cache lacks."""
         return PastTexts(self.project, state, self.cache, specs_by_id(self.desired))
 
 

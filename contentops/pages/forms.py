@@ -63,7 +63,7 @@ QUICK = 2.0
 
 
 class FormResult(Struct, frozen=True, kw_only=True):
-    """What a form did: the address that shows it (empty: a script asked, and stays on its page), and a sentence."""
+    """The result of a form: the address of the page to show (empty: stay on the page), and a sentence."""
 
     to: str
     said: str = ""

@@ -173,7 +173,7 @@ def _other(site: Site, one: ReviewItem, texts: ItemTexts, against: str) -> TextV
 
 
 class _Notes:
-    """The findings below the blocks with their lines, and the comments below the blocks with their words.
+    """Places findings below the block with their line, and comments below the block with their words.
 
     The rest is shown above the text, and below it.
     """

@@ -245,7 +245,7 @@ def overwriting(item: ItemSides, why: tuple[Reason, ...]) -> Answer:
 
 
 def known_on_server(item: ItemSides, body: Answer) -> Saved | None:
-    """Return the text that the server has of an item before this change saves it; None: none."""
+    """Return the text that the server has before this change saves one; None if unknown."""
     record = item.record
     if record is None or record.saved is None or record.server != item.inputs.server:
         return None

@@ -59,7 +59,7 @@ class Overrides(Struct, frozen=True, kw_only=True):
 
 
 def overridden(plan: Plan, overrides: Overrides) -> Plan:
-    """Return the plan with the refusals that are not overridden, and that of `--approve-credits` itself."""
+    """Return the plan with the remaining refusals; too low a `--approve-credits` is one too."""
     most, limit = plan.credits_worst, overrides.credits
     is_approved = limit is not None and most <= limit
     allowed = {"changed-ratio": overrides.changes, "empty": overrides.empty}

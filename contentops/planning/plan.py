@@ -78,7 +78,7 @@ def make_plan(inputs: PlanInputs) -> Plan:
 def plan_with_items(
     inputs: PlanInputs, known: Mapping[ItemId, Candidate] = MappingProxyType({})
 ) -> tuple[Plan, list[Candidate]]:
-    """Return the plan, as `make_plan` has it, and every item by id, with its change in this plan.
+    """Return the plan (see `make_plan`), and every item by id with its change.
 
     `known`: the answer of `still_unchanged` for an earlier plan, if there was one.
     """
@@ -269,7 +269,7 @@ def _candidates(inputs: PlanInputs, notes: list[Note], known: Mapping[ItemId, Ca
 
 
 def declared_sides(inputs: PlanInputs, known: Container[ItemId] = ()) -> Iterator[ItemSides]:
-    """Yield every declared item but the `known` ones with its sides, after those that its own text is made from."""
+    """Yield the declared items with their sides, sources first; items in `known` are left out."""
     records, specs = inputs.records, inputs.specs
     # Recorded paths whose item now declares another one: free for a new item once the moves are done.
     leaving = {
@@ -374,7 +374,7 @@ def _removed(inputs: PlanInputs, change: Change, record: Record) -> Change:
 
 
 def _sources_first(specs: Sequence[Spec]) -> Sequence[Spec]:
-    """Sort items so that each comes after those its text is made from; the order stays the same otherwise."""
+    """Sort items so that each one comes after its sources; otherwise their order stays."""
     referring = {spec.id: {one.id for one in spec.references} for spec in specs if spec.references}
     if not referring:
         return specs
@@ -573,7 +573,7 @@ def with_claims(claimed: Mapping[RequestId, str], lineage: str, change: Change) 
 
 
 def submit_id(lineage: str, change: Change) -> RequestId | None:
-    """Return the request id of the submit that a change pays for; None: it pays for none."""
+    """Return the request id of the submit that a change pays for; None without a submit."""
     step = change.submit
     return None if step is None else request_id(lineage, step.digest, step.attempt, step.section)
 

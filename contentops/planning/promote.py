@@ -157,7 +157,7 @@ FAILED = "checks-failed"
 def to_check(
     title: str, body: str, seen: Observed, front: Mapping[str, Json], output: str, open_: frozenset[str] = frozenset()
 ) -> CheckedText:
-    """Return the text to check, as it will be in its file; `front`: the keys to write, None for those to remove.
+    """Return the text to check as its file will have it; `front` has the keys to write (None: to remove).
 
     `open_`: the keys that follow later.
     """
@@ -349,7 +349,7 @@ def _has_other_words(item: ItemSides, theirs: SourceText) -> bool:
 
 
 def replacement_refused(item: ItemSides) -> Answer | None:
-    """Return the answer that blocks `--replace` and sections of a text that waits, or that would be promoted again."""
+    """Return the answer that refuses `--replace` or a new section for a waiting or promoted text."""
     choice, theirs = item.inputs.choice, item.source_text
     if not (item.spec.id in choice.replace or item.spec.id in choice.sections):
         return None
@@ -361,7 +361,7 @@ def replacement_refused(item: ItemSides) -> Answer | None:
 
 
 def generation_refused(item: ItemSides, why: tuple[Reason, ...]) -> Answer | None:
-    """Return the answer that blocks a generation in an environment that promotes its texts; None: it is allowed."""
+    """Return the answer that blocks a generation where texts must be promoted; None: it is allowed."""
     source, spec = item.inputs.source, item.spec
     if source is None:
         return None

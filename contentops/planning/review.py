@@ -81,7 +81,7 @@ def _more(steps: Iterable[str]) -> str:
 
 
 def _again(change: Change, confirmed: AnyChange) -> str:
-    """Return a sentence if a change submits more often than was confirmed, else empty. Failed jobs do not count."""
+    """Return a sentence if a change submits more often than confirmed; otherwise empty. Failed jobs do not count."""
     failed = sum(reason.kind == "failed-before" for reason in change.reasons)
     tries = confirmed.attempt + confirmed.retries + min(failed, TRIES - 1)
     is_again = change.submits and change.attempt > tries
@@ -188,7 +188,7 @@ def _listed(wrong: Mapping[ItemId, str]) -> str:
 
 
 class ReviewedItem(Struct, frozen=True, kw_only=True):
-    """An item of a plan file, as it was reviewed and as it is today.
+    """An item of a plan file with its reviewed and its current change.
 
     This plan may have made progress with it: its id is in the records and open jobs that it wrote.
     """
@@ -264,7 +264,7 @@ def _other_work(item: ReviewedItem) -> str:
 
 
 def _new_steps(change: Change, reviewed: ReviewedChange) -> set[str]:
-    """Return the steps that were not reviewed, by name, without those that fetch what was paid for."""
+    """Return the names of steps that were not reviewed, except those that fetch paid texts."""
     before = set(reviewed.names)
     # If the file is written already, only the record is updated.
     written = before & {"update", "write"}
@@ -272,7 +272,7 @@ def _new_steps(change: Change, reviewed: ReviewedChange) -> set[str]:
 
 
 def _other_front(change: Change, reviewed: ReviewedChange, *, is_whole: bool) -> str:
-    """Return in words the front matter keys whose change differs from the reviewed one; empty if there are none.
+    """Return in words which front matter changes differ from the reviewed ones; empty: none.
 
     `is_whole`: a key that is written no more counts too.
     """

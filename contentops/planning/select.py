@@ -132,7 +132,7 @@ _FIXED: Final[Mapping[str, Sequence[str]]] = {
 
 
 class Candidate(Struct, frozen=True, kw_only=True, gc=False):
-    """An item as selectors match it: its spec (None: not declared in any manifest) and its change."""
+    """An item with its spec (None: no manifest declares it) and its change, for matching selectors."""
 
     id: ItemId
     spec: Spec | None
@@ -157,7 +157,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def path(self) -> str:
-        """Return the path of its file, or the one that it will have."""
+        """Return the path that the item's file has or will have."""
         if self.record is not None:
             return self.record.output
         return self.spec.output if self.spec is not None else self.change.target if self.change is not None else ""
@@ -183,14 +183,14 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def sources(self) -> tuple[ItemId, ...]:
-        """Return the items whose texts the item's text is made from, by its manifest or else its record; sorted."""
+        """Return the sources of the item, from its manifest or else from its record; sorted."""
         if self.spec is not None:
             return tuple(one.id for one in self.spec.references)
         return tuple(sorted(map(ItemId, self.record.sources))) if self.record is not None else ()
 
     @property
     def states(self) -> frozenset[str]:
-        """Return the values of `state:` that match the item: the one that `status` shows, and all others that apply."""
+        """Return all values of `state:` that match the item, including the one that `status` shows."""
         return frozenset({_value(self.word), *(_value(name) for name, holds in self._facts.items() if holds)})
 
     @property

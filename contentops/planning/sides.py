@@ -139,7 +139,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def moved(self) -> Mapping[ItemId, ItemId]:
-        """Return the items that `moved` pairs rename, each with the id that its record still has."""
+        """Return the items that `moved` pairs rename, each with its earlier id."""
         return moved_ids(self.desired, self.state.records)
 
     @functools.cached_property
@@ -234,12 +234,12 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         return self.observed.get(path) or Observed(path=path)
 
     def file_of(self, spec: Spec) -> Observed:
-        """Return the file of a declared item as it is now: at its recorded path, else at the desired one."""
+        """Return the current file of a declared item, at its recorded path or else at the desired one."""
         record = self.records.get(spec.id)
         return self.observe(record.output if record is not None else spec.output)
 
     def body_of(self, file: Observed) -> str | None:
-        """Return the body of a file as it is now; None: there is none, or it cannot be read."""
+        """Return the current body of a file; None if it is missing or unreadable."""
         if file.problem or not file.exists:
             return None
         try:
@@ -252,7 +252,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         return spec.save and self.project.api.save == "auto"
 
     def saved_body(self, record: Record) -> Digest:
-        """Return the body digest of the record's text on this server; empty: none."""
+        """Return the body digest that an item has on this server; empty if nothing is saved."""
         return record.saved.body if record.saved and record.server == self.server else NOTHING
 
 
@@ -640,7 +640,7 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
         )
 
     def _words(self, id_: ItemId, observe: Callable[[str], Observed]) -> Digest:
-        """Return the words that an item has in this environment now; empty: none."""
+        """Return the digest of the words that an item has in this environment; empty: no text."""
         record = self.state.records.get(id_)
         file = observe(record.output) if record is not None else None
         return NOTHING if file is None or not file.exists else text_digest(file.title, file.body)
@@ -764,7 +764,7 @@ def find_rings(moves: Mapping[ItemId, Move]) -> Iterator[list[ItemId]]:
 
 
 def _blockers(moves: Mapping[ItemId, Move]) -> dict[ItemId, list[ItemId]]:
-    """Return, for each item that moves, the items whose files are at its new path, above it or below it."""
+    """Return, for each item that moves, the items whose files are in the way of its new path."""
     at: defaultdict[str, list[ItemId]] = defaultdict(list)
     below: defaultdict[str, list[ItemId]] = defaultdict(list)
     for item, move in sorted(moves.items()):

@@ -47,7 +47,7 @@ from contentops.planning.sides import ItemSides, PlanInputs, changed_sources, is
 
 
 def finished_job(inputs: PlanInputs, digest: Digest) -> Job | None:
-    """Return the job whose text answers a request, of any environment: that of the highest attempt.
+    """Return the job, of any environment, whose text answers a request; of several, the highest attempt.
 
     If a model writes the texts, an outline does not answer the request.
     """
@@ -194,7 +194,7 @@ def _later(inputs: PlanInputs, spec: Spec) -> tuple[Submit | RetryText, ...]:
 
 
 def troubled(item: ItemSides) -> Answer | None:
-    """Return the answer that blocks an item whose request is wrong because of the texts that it is made from."""
+    """Return the answer that blocks an item whose request is invalid because of its sources' texts."""
     if not item.spec.trouble:
         return None
     first, *others = item.spec.trouble
@@ -240,7 +240,7 @@ def refers_differently(item: ItemSides) -> bool:
 
 
 def reference_reason(item: ItemSides, steps: Iterable[Step]) -> tuple[Reason, ...]:
-    """Return the reason to update a record's references, if one of the steps does that."""
+    """Return the reason to update the references in a record; empty if no step updates them."""
     if not any(isinstance(step, Acknowledge) for step in steps) or not refers_differently(item):
         return ()
     ids = ", ".join(f"`{one.id}`" for one in item.spec.references) or "none"

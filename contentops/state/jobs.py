@@ -210,7 +210,7 @@ class KnownJobs:
         self._reopen([job.request_id])
 
     def _line_for(self, job: Job) -> Job | None:
-        """Return the line that a fact is about: that of its job, otherwise the open one, otherwise the last submit."""
+        """Return the line that a fact belongs to: by job, otherwise the open one or the last submit."""
         orders = self._orders.get(job.request_id, {}).values()
         lines = [line for line in orders if (line.server, line.store) == (job.server, job.store)]
         # At a bundled server each order has a job under the same id.

@@ -91,7 +91,7 @@ def is_tracked(root: str, folder: str) -> bool:
 
 
 def _index(folder: str) -> str:
-    """Git's index, if `folder` is the top of a work tree; else empty. Raises OSError."""
+    """Return git's index if `folder` is the top of a work tree; otherwise empty. Raises OSError."""
     git = f"{folder}/.git"
     try:
         is_file = stat.S_ISREG(os.lstat(git).st_mode)

@@ -131,7 +131,7 @@ def _carry_out_file(
 
 
 def _ceiling(session: Session, reviewed: str) -> PlanFile | None:
-    """Read the plan that `--reviewed` names; None if there is none, which allows nothing."""
+    """Return the plan that `--reviewed` names; None if that plan does not exist, so nothing is allowed."""
     from contentops.cli.named_files import pinned
 
     name, checksum = pinned(reviewed)

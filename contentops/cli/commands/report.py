@@ -86,7 +86,7 @@ def _provenance(session: Session, select: tuple[str, ...]) -> None:
 
 
 def _spend(session: Session, since: str) -> None:
-    """Print what was spent: in the environment that is asked for, else in all."""
+    """Print the spending of the chosen environment; if none is chosen, of all environments."""
     start = parse_moment(since, time.time()) if since else None
     chosen = session.project()
     projects = operation.in_all_environments(chosen) if session.environment is None else [chosen]

@@ -80,7 +80,7 @@ def command(session: Session, out: str, port: int) -> int:
 
 
 def _open_browser(session: Session, link: str, ending: contextlib.ExitStack) -> None:
-    """Open the link in a browser, by a file that lasts as long as the page; else the printed one is left."""
+    """Open the link in a browser by a temporary file; if that fails, the printed link remains."""
     with contextlib.suppress(OSError, ContentopsError):
         folder = state_dir.make(Path(session.project().root))
         webbrowser.open(ending.enter_context(private_file(folder, link)))
@@ -99,7 +99,7 @@ def _export(session: Session, out: str) -> ExitCode:
 
 
 def _person(project: Project) -> str:
-    """Return the name that approvals are recorded with; empty if git knows none, which the pages say."""
+    """Return the name for approvals; empty if git has no name."""
     try:
         return git_identity(project.root)
     except ContentopsError:

@@ -106,7 +106,7 @@ def show_record(session: Session, item: str) -> None:
 
 
 def _of_item(state: State, item: str) -> tuple[Record | None, list[Job], list[Job]]:
-    """Return the record of an item, its open jobs, and all its jobs: those under its name and that of its text."""
+    """Return the record of an item, its open jobs, and all jobs under its id or for its text."""
     record = state.records.get(ItemId(item))
     made = record.request_id if record is not None else ""
     open_jobs = [order for order in state.open_jobs.values() if order.item == item]
@@ -236,7 +236,7 @@ def ledger() -> None:
 
 
 def _address(session: Session) -> str:
-    """Return the address of the ledger: of the environment, else of the project; empty: there is none.
+    """Return the ledger's address from the environment, otherwise from the project; empty: none.
 
     Raises as `Session.project` does; without `--env` it needs no project.
     """
