@@ -67,7 +67,7 @@ def _at(
     text: str = "",
     severity: Severity = Severity.ERROR,
 ) -> Diagnostic:
-    """Return a finding with its location and source line; `text` is underlined if it is at that location."""
+    """Return a finding with its source line, in which `text` is underlined if it is there."""
     assert location is not None
     source, start = sources[location.file], location.column - 1
     rest = source.line(location.line)[start : start + MAX_EXCERPT].rstrip()

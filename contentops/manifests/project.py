@@ -482,7 +482,7 @@ def read_disclosure(value: Any) -> Disclosure | None:
 
 
 def _check_disclosure(layer: _Layer) -> Iterator[Violation]:
-    """Yield the keys of a `disclosure` that outputs of the preset have for something else."""
+    """Yield a problem for each key in `disclosure` that the preset uses for something else."""
     value, preset = layer.merged.get("disclosure"), layer.merged.get("preset")
     if layer.pointer and {"disclosure", "preset"}.isdisjoint(layer.own):
         return

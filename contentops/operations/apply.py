@@ -300,7 +300,7 @@ AWAY = 15.0
 
 
 def _asking_to_stop(stop: Stop, notify: Callable[[str], None]) -> Callable[[], bool]:
-    """Return the function that a run calls while the ledger cannot be reached.
+    """Return a function that reports an unreachable ledger, and returns whether to stop the run.
 
     It notifies now and then, and returns whether to stop.
     """

@@ -440,7 +440,7 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
 
 
 def after(items: Sequence[ReviewItem], id_: str) -> tuple[ReviewItem, ...]:
-    """Return the other items of a list, starting behind the given item; those before it come last."""
+    """Return the other items of a list: those after the given item, then those before it."""
     at = next((at for at, each in enumerate(items) if each.id == id_), 0)
     return tuple(each for each in (*items[at:], *items[:at]) if each.id != id_)
 

@@ -227,7 +227,7 @@ def stale_reasons(item: ItemSides) -> tuple[Reason, ...]:
 
 
 def refers_differently(item: ItemSides) -> bool:
-    """Return whether the recorded request is the declared one, made from texts in another way.
+    """Return whether a record's request is up to date, but templates or source ids behind it have changed.
 
     Such a record is brought up to date, or a later change of a text would look like one of the manifest.
     """
