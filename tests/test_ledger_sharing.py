@@ -1,5 +1,6 @@
 """Several checkouts, one ledger: what one paid for the other finishes, one apply at a time, and what a ledger remembers."""
 
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -182,7 +183,7 @@ def test_a_second_apply_elsewhere_ends_with_who_where_and_since_when(
     project: Build, run: Run, tmp_path: Path, database: str
 ) -> None:
     """Two real processes of two checkouts: the second one ends with 4 while the first works, and not after it."""
-    with Served(tmp_path / "store.db", stage_seconds=0.5) as server:
+    with Served(tmp_path / "store.db", stage_seconds=0.1) as server:
         files = {
             "contentops.yaml": PROJECT.format(base_url=server.base_url, extra=""),
             "content/a.yaml": served_blog("a"),
@@ -191,6 +192,7 @@ def test_a_second_apply_elsewhere_ends_with_who_where_and_since_when(
         env = {"CONTENTOPS_LEDGER": database, "WRITERZROOM_API_KEY": KEY}
         with applying(one, env=env) as first:
             first.until("step-done", "submit")
+            first.signal(signal.SIGSTOP)
             second = run("apply", "--yes", cwd=two, env=env)
             assert second.code == 4
             assert "on another machine or in another folder: " in second.stderr
@@ -199,6 +201,7 @@ def test_a_second_apply_elsewhere_ends_with_who_where_and_since_when(
             assert ", since 20" in second.stderr
             listed = run("status", "--json", cwd=two, env=env).json["items"]
             assert [(one["state"], one["holder"]) for one in listed] == [("pending", f"apply on {host}")]
+            first.signal(signal.SIGCONT)
             ended = first.end()
             assert ended.code == 0, ended.stderr
             assert run("apply", "--yes", cwd=two, env=env).code == 0
