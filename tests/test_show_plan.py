@@ -108,12 +108,13 @@ def test_mistakes_in_the_manifests_are_shown_as_such(invoke: Run, site: Path) ->
     assert "no-plan-file" not in invoke("show", "x.json", cwd=site).stderr
 
 
-def test_a_plan_file_takes_no_environment(invoke: Run, site: Path) -> None:
+@pytest.mark.parametrize("option", [["--env", "staging"], ["--var", "a=b"]])
+def test_a_plan_file_takes_no_environment_and_no_variable(invoke: Run, site: Path, option: list[str]) -> None:
     """It says by itself what it was made for."""
     invoke("plan", "--out", "plan.json", cwd=site)
-    ended = invoke("show", "plan.json", "--env", "staging", cwd=site)
+    ended = invoke("show", "plan.json", *option, cwd=site)
     assert ended.code == 64
-    assert "error[plan-file-and-flags]: `--env` is for items" in ended.stderr
+    assert "error[plan-file-and-flags]: `--env` and `--var` are for items" in ended.stderr
 
 
 Change = Callable[[bytes], bytes]

@@ -70,7 +70,7 @@ json_option = with_options(
     click.option("--json", "as_json", is_flag=True, help="Print the result, or the errors, as JSON."), _with_session
 )
 """`--json`, for a function that takes a `Session`."""
-_variables = click.option(
+variable_option = click.option(
     "--var",
     "variables",
     metavar="NAME=VALUE",
@@ -88,8 +88,8 @@ environment_option = with_options(_environment, _with_session)
 """`--env`, for a function that takes a `Session`."""
 environment_options = with_options(_environment, json_option)
 """`--env` and `--json`, for a function that takes a `Session`."""
-planning_options = with_options(_environment, _variables, json_option)
-"""`--env`, `--var` and `--json`, for a function that takes a `Session` and makes a plan."""
+project_options = with_options(_environment, variable_option, json_option)
+"""`--env`, `--var` and `--json`, for a function that takes a `Session` and renders manifests."""
 select_option = click.option(
     "--select",
     metavar="PATTERN",
@@ -113,7 +113,7 @@ refresh_option = click.option(
 )
 """`--refresh`, for what plans."""
 cache_option = click.option("--no-cache", is_flag=True, help="Read every file, whatever its time stamp says.")
-"""`--no-cache`, below `planning_options`: the session gets it."""
+"""`--no-cache`, below `project_options`: the session gets it."""
 drafts_option = click.option(
     "--drafts",
     is_flag=True,

@@ -140,7 +140,7 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
     option: str = ""
     """What `--env` says in a command that is about the same environment; empty: nothing."""
     flags: tuple[str, ...] = ()
-    """The flags of a plan, for the commands that are shown."""
+    """The variables, as flags of commands that are shown."""
     closing: threading.Event = field(default_factory=threading.Event)
     """Set when the server ends, so that what waits for events ends too."""
     runner: BackgroundRunner = field(default_factory=BackgroundRunner)

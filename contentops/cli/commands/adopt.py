@@ -19,6 +19,7 @@ from contentops.cli.options import (
     flags_of,
     json_option,
     selection_options,
+    variable_option,
     with_options,
 )
 from contentops.cli.session import Session
@@ -151,6 +152,7 @@ def _in_project(session: Session, project: Project, name: str) -> str:
     ),
     drafts_option,
     click.option("-y", "--yes", "--auto-approve", "yes", is_flag=True, help="Do not ask."),
+    variable_option,
     json_option,
 )
 def promote(
@@ -168,7 +170,7 @@ def promote(
     server and cache are not used. In an environment with `promote_from`, every apply does this.
     """
     project = _project(session, source, target)
-    inputs = {"variables": (), **chosen}
+    inputs = {"variables": session.variables, **chosen}
     choice = choice_of(**chosen, only_promoted=True)
 
     def again(_run: Run) -> str:

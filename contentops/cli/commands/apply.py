@@ -17,10 +17,9 @@ from contentops.cli.options import (
     choice_of,
     choice_options,
     duration,
-    environment_options,
     file_option,
     flags_of,
-    planning_options,
+    project_options,
     with_options,
 )
 from contentops.cli.session import Session
@@ -47,7 +46,7 @@ _approving = with_options(
 
 @click.command("apply")
 @click.argument("plan_file", metavar="[PLAN]", required=False, type=click.Path())
-@planning_options
+@project_options
 @choice_options
 @cache_option
 @_approving
@@ -172,7 +171,7 @@ def going_on(environment: str, variables: tuple[str, ...], given: Mapping[str, A
     help="What to do if the section was edited by hand.",
 )
 @_approving
-@environment_options
+@project_options
 def regenerate(
     session: Session,
     item: str,
@@ -201,14 +200,14 @@ def regenerate(
     sections = {item: section(project, item, heading)}
     # A guard against many changes is none against the one item that a person names.
     overrides = Overrides(credits=approve_credits, changes=True)
-    inputs = {"variables": (), "sections": sections, "on_edit": on_edit}
+    inputs = {"variables": session.variables, "sections": sections, "on_edit": on_edit}
     options = ApplyOptions(overrides=overrides, inputs=inputs)
 
     def again(run: Run) -> str:
-        named = shlex.quote(item)
+        named, variables = shlex.quote(item), [f"--var {shlex.quote(each)}" for each in session.variables]
         if any("write" in outcome.steps for outcome in run.outcomes):
-            return command_line("apply", session.option(), ["--select", named])
-        flags = [named, "--section", shlex.quote(heading), *([f"--on-edit {on_edit}"] if on_edit else [])]
+            return command_line("apply", session.option(), ["--select", named, *variables])
+        flags = [named, "--section", shlex.quote(heading), *([f"--on-edit {on_edit}"] if on_edit else []), *variables]
         return command_line("regenerate", session.option(), flags)
 
     choice = choice_of(select=(item,), sections=sections, on_edit=on_edit)

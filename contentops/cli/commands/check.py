@@ -8,7 +8,7 @@ import click
 from msgspec import structs
 
 from contentops.cli import github_job, terminal
-from contentops.cli.options import choice_of, environment_options, selection_options
+from contentops.cli.options import choice_of, environment_options, project_options, selection_options
 from contentops.cli.session import Session
 from contentops.errors import Check, ExitCode, Severity, plural
 from contentops.operations import doctor as doctor_operation
@@ -21,7 +21,7 @@ _SIGNS = {True: ("ok", "add"), False: ("failed", "error"), None: ("note", "warni
 
 
 @click.command("validate")
-@environment_options
+@project_options
 def validate(session: Session) -> None:
     """Check settings, manifests and data files, and report every problem at once.
 

@@ -17,6 +17,7 @@ from contentops.cli.options import (
     choice_of,
     environment_options,
     flags_of,
+    project_options,
     refresh_option,
     select_option,
     selection_options,
@@ -121,7 +122,7 @@ def status_text(items: Sequence[ItemStatus], *, width: int = 0) -> str:
 
 @click.command("show")
 @click.argument("what", metavar="ITEM|PLAN")
-@environment_options
+@project_options
 def show(session: Session, what: str) -> None:
     """Show ITEM: its brief, request, digest and output, the origin of each value, and its record.
 
@@ -129,9 +130,12 @@ def show(session: Session, what: str) -> None:
     still valid; `plan --check` does. An argument is a plan file if it ends with `.json` and the file exists.
     """
     if what.endswith(PLAN_ENDING) and os.path.lexists(session.path(what)):
-        if session.environment:
-            message = "`--env` is for items: a plan file already states its environment"
-            raise UsageError(message, code="plan-file-and-flags", hint="leave it out")
+        if session.environment or session.variables:
+            raise UsageError(
+                "`--env` and `--var` are for items: a plan file already states its environment and variables",
+                code="plan-file-and-flags",
+                hint="leave them out",
+            )
         _show_plan(session, what)
     else:
         _show_item(session, what)
@@ -182,7 +186,7 @@ def _origin(origin: Mapping[str, Any]) -> str:
 @click.argument("item")
 @click.option("--remote", "side", flag_value="remote", help="Compare with the text on the server: one request.")
 @click.option("--plan", "side", flag_value="plan", help="Compare with the planned text and request.")
-@environment_options
+@project_options
 def diff(session: Session, item: str, side: str | None) -> None:
     """Compare the file of ITEM with its generated (or adopted) text, word by word.
 

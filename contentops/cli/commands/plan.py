@@ -12,7 +12,7 @@ from msgspec import structs
 
 from contentops.ci.runner import has_base
 from contentops.cli import github_job, terminal
-from contentops.cli.options import cache_option, choice_of, choice_options, file_option, flags_of, planning_options
+from contentops.cli.options import cache_option, choice_of, choice_options, file_option, flags_of, project_options
 from contentops.cli.session import Session
 from contentops.errors import ExitCode, Refused, plural
 from contentops.model import Json, Plan, Refusal
@@ -23,7 +23,7 @@ from contentops.sanitize import visible
 
 
 @click.command("plan")
-@planning_options
+@project_options
 @choice_options
 @click.option(
     "--changed-from",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sys
 import time
 import webbrowser
@@ -14,7 +15,7 @@ import click
 from msgspec import structs
 
 from contentops.cli import terminal
-from contentops.cli.options import choice_of, environment_options, select_option
+from contentops.cli.options import choice_of, environment_options, project_options, select_option
 from contentops.cli.session import Session
 from contentops.digest import short
 from contentops.errors import ContentopsError, ExitCode, plural
@@ -41,7 +42,7 @@ HOST = "127.0.0.1"
 
 
 @click.command("review")
-@environment_options
+@project_options
 @click.option("--out", metavar="DIR", default="", help="Write the pages as files to DIR, without buttons.")
 @click.option(
     "--port",
@@ -117,6 +118,7 @@ def _site(session: Session, links: Links, *, form_token: str = "") -> Site:
         runtime=structs.replace(session.runtime(), ask=None),
         links=links,
         option=session.option(),
+        flags=tuple(f"--var {shlex.quote(each)}" for each in session.variables),
         form_token=form_token,
     )
 
@@ -128,7 +130,7 @@ _items = click.argument("items", metavar="[ITEM]...", nargs=-1)
 
 @click.command("approve")
 @_items
-@environment_options
+@project_options
 @select_option
 @click.option("--note", metavar="TEXT", default="", help="A note for the approval.")
 @click.option("--withdraw", is_flag=True, help="Take back what was said of the texts.")
