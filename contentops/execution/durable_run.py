@@ -92,7 +92,7 @@ class DurableRun:
         return self._loop.time()
 
     def record(self, step: str, *facts: Fact) -> None:
-        """Record the facts of a step, all or none; they are on disk before the next request is sent."""
+        """Record the facts of a step, all or none; they are on disk after `SOON` seconds, and before any later send."""
         self._state.note(step, *facts)
         if "flush" not in self._timers:
             self._set("flush", self._loop.call_later(SOON, self._guarded, self._flush))
@@ -439,7 +439,7 @@ class Outbox:
         self._arriving -= isinstance(answer, Accepted)
 
     def dispatch(self, now: float) -> float:
-        """Send every call that may leave now, after its records are durable; return when to look again."""
+        """Send every call that may leave now, once its records are durable; return the loop time of the next look."""
         chosen, deferred = self._choose(now) if self._queue else ([], [])
         granted = 0
         try:

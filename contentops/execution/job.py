@@ -158,7 +158,7 @@ async def _by_id(ctx: Context, item: Item, lost: Lost) -> SentJob | Drop | None:
 
 
 def _seconds_to_proof(ctx: Context, lost: Lost) -> float:
-    """Return the seconds until an unknown id proves that the submit has not arrived."""
+    """Return the seconds until an unknown id proves that there is no job: no submit can still arrive then."""
     if ctx.server == "local":
         return 0.0
     shows, now = ctx.capabilities.shows_after, ctx.run.now()
@@ -455,7 +455,7 @@ async def _until_done(ctx: Context, item: Item, sent_job: SentJob) -> JobStatus 
 
 
 def _late(item: Item, job: Job, error: str, failure: Failure | None) -> Ended:
-    """Return the end of an item whose job stays open because it takes too long."""
+    """Return the end of an item whose job stays open: it takes too long, or its server no longer knows it."""
     if failure is None or failure.kind is not FailureKind.NOT_FOUND:
         return Ended(Result.LATE, error, AGAIN)
     # The job was accepted, and some servers keep their jobs in memory alone.
@@ -534,7 +534,7 @@ def _other_item(item: Item, job: Job, content: Content) -> str:
 
 
 def _local(ctx: Context, job: Job) -> Text | None:
-    """Return the text of this submit if it is on this machine."""
+    """Return the text of this submit if it is on this machine; a text of another attempt does not count."""
     body = ctx.text(job.body) if job.body else None
     return None if body is None else Text.of(job, body, ctx.cache.front(job.body))
 

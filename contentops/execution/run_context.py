@@ -107,7 +107,7 @@ class ServerCapabilities:
         return known
 
     def keep(self, cache: Cache, server: str) -> None:
-        """Store this for the next run."""
+        """Store this for the next run; called at once if that run must know it even after a kill."""
         cache.remember(f"facts {server}", asdict(self))
 
 
@@ -297,7 +297,7 @@ class Context(Edges):
             self.event("note", message=message)
 
     def count_refusal(self, message: str) -> None:
-        """Count a refused submit; five in a row stop all others."""
+        """Count a submit that brought no job (refused, lost or not sent); `REFUSALS` in a row stop all others."""
         self.admission.refused += 1
         if self.admission.refused >= REFUSALS:
             self.run.stop(

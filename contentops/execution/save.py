@@ -265,7 +265,7 @@ def _with_its_content(ctx: Context, draft: Draft, content: Content) -> Record:
 
 
 def _our_digests(draft: Draft) -> tuple[set[Digest], set[Digest]]:
-    """Return the digests of titles and bodies that contentops or the server made, so no person wrote them."""
+    """Return the digests of titles and bodies that are ours: saved, about to be saved, returned, or made by a job."""
     titles, bodies = {title_digest(draft.title)}, {draft.digest}
     for record in (draft.item.change.record, draft.item_state.record):
         if record is None:
@@ -282,7 +282,7 @@ def _our_digests(draft: Draft) -> tuple[set[Digest], set[Digest]]:
 
 
 async def _overwrite(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[str] = ()) -> ItemState:
-    """Overwrite the item's content; if it is gone, save the text as a new one."""
+    """Overwrite the item's content: by PUT if saves only create contents. If it is gone, save the text as a new one."""
     if ctx.capabilities.creates_only:
         return await _put(ctx, draft, content_id, beside=beside)
     saved = draft.item_state.recorded.saved
@@ -357,7 +357,7 @@ def _record_reply(
 async def _find_saved(
     ctx: Context, draft: Draft, content_id: str, beside: Sequence[str], *, again: bool
 ) -> StoredContent | None:
-    """Return the content of an earlier save; its id may differ from `content_id`."""
+    """Return the content of an earlier save, or None; a server that only creates contents gave it another id."""
     if not content_id:
         content = await find(ctx, draft, beside=beside, again=again)
         if _is_paid_now(draft) and ctx.capabilities.stores_jobs is None:
