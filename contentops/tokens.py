@@ -198,7 +198,7 @@ def exact_money(money: Mapping[str, int]) -> dict[str, str]:
 
 
 def counted(amount: str) -> int:
-    """Return a decimal number in the unit that this module counts in: the reverse of `exact`."""
+    """Return a decimal number in the unit that this module counts in, cut to whole units: the reverse of `exact`."""
     return int(Decimal(amount).scaleb(12))
 
 
@@ -310,7 +310,7 @@ def section_limit(mode: str, fields: Mapping[str, Any], inputs: Mapping[str, Any
 def largest_call(
     mode: str, fields: Mapping[str, Any], inputs: Mapping[str, Any], max_tokens: int = 0, *, passes: str = "staged"
 ) -> Tokens:
-    """Return the most tokens of one call, rather too many; parameters as in `text_limit`."""
+    """Return the most tokens of one call for a whole text, rather too many; parameters as in `text_limit`."""
     prompt, length = _prompt(fields, inputs), section_words(mode, inputs, SECTIONS)
     if passes == "one":
         return _limit(prompt, whole_answer(mode, SECTIONS * length, max_tokens))

@@ -200,7 +200,7 @@ def _violations(errors: Iterable[Any]) -> Iterator[Any]:
 
 
 def _alternative(error: Any) -> int | None:
-    """Return the index of the only schema alternative for this type of value; None if several could be meant."""
+    """Return the index of the first alternative for this type of value; None if none fits or others may be meant."""
     value, stated = error.instance, error.validator_value
     if not isinstance(value, dict) and ("errorMessage" in error.schema or any("enum" in one for one in stated)):
         return None

@@ -146,7 +146,7 @@ UNKNOWN: Final = Unknown()
 
 
 class Guesses:
-    """Chooses the results of tests on unknown values in one run of a template, and notes what it read.
+    """Chooses the results of tests on unknown values in one run: by `ways`, otherwise true; notes what was read.
 
     Each test ends in one way in all of a run, whatever loop it is in.
     """

@@ -221,7 +221,7 @@ def waiting_notes(item: ItemSides, body: Answer) -> tuple[Note, ...]:
 
 
 def which_status(item: ItemSides, state: ApprovalState, *, is_saved: bool) -> Answer:
-    """Return the step that sets the status of the stored content; None if the status stays."""
+    """Return the answer that sets the status of the stored content; it has no steps if the status stays."""
     rule, record = item.spec.approval, item.record
     was = record is not None and record.saved is not None and record.saved.published
     is_stored = is_saved or (record is not None and bool(record.content_id) and record.server == item.inputs.server)

@@ -304,7 +304,7 @@ def save_over(item: ItemSides, body: Answer) -> Answer:
 
 
 def is_open_edit(item: ItemSides, body: Answer) -> bool:
-    """Return whether the server has an edit that this answer neither writes nor records."""
+    """Return whether there is an edit on the server that the answer does not record as the text of the file."""
     return item.is_edited_on_server and _acknowledged(body) is None
 
 
@@ -325,7 +325,7 @@ def remote_notes(item: ItemSides) -> tuple[Note, ...]:
 
 
 def edit_notes(item: ItemSides, body: Answer) -> tuple[Note, ...]:
-    """Yield a note about an edit in WriterzRoom that the plan leaves alone."""
+    """Return a note about an edit in WriterzRoom that the answer does not record; empty if there is none."""
     if not is_open_edit(item, body):
         return ()
     message = f"`{item.spec.id}`: {_where(item)} was edited in WriterzRoom"

@@ -72,7 +72,7 @@ def overridden(plan: Plan, overrides: Overrides) -> Plan:
 
 
 def check_guards(plan: Plan) -> None:
-    """Raise Refused if a guard refuses the plan; the hint has the flags that override all guards."""
+    """Raise Refused if a guard refuses the plan; the hint has the flags that override all refusals, if each has one."""
     if not plan.refusals:
         return
     message = "apply refuses this plan: " + "; ".join(refusal.message for refusal in plan.refusals)
@@ -101,7 +101,7 @@ def _state(inputs: PlanInputs) -> Iterator[Refusal]:
 
 
 def _counts(record: Record) -> bool:
-    """Return whether guards count a record; free outlines of the bundled server do not count."""
+    """Return whether guards count a record; of the bundled server, only texts that a model wrote count."""
     return record.server != "local" or (bool(record.generated) and not record.outline)
 
 

@@ -440,7 +440,7 @@ def _leftover_files(inputs: PlanInputs, item_paths: set[str]) -> Iterator[Note]:
 
 
 def free_targets(inputs: PlanInputs, changes: list[Change]) -> list[Change]:
-    """Return the changes; moves to an occupied path, or in a ring, are blocked."""
+    """Return the changes; moves in a ring, and writes and moves to a path that stays occupied, are blocked."""
     changes = _without_rings(changes)
     leaving = Counter(collision_key(change.source) for change in changes if change.has(Move))
     todo = [change for change in changes if change.has(Move, Write)]

@@ -105,7 +105,7 @@ def _dearer(change: Change, confirmed: AnyChange) -> str:
 
 
 def check_ceiling(plan: Plan, guards: Guards, reviewed: PlanFile | None) -> None:
-    """Check that a plan does nothing beyond a reviewed plan; None allows nothing.
+    """Check that a plan does nothing beyond a reviewed plan; None: nothing was reviewed.
 
     Raises Refused, naming every change that goes beyond it, unless the project allows that.
     """

@@ -402,7 +402,7 @@ def has_text_for(record: Record | None, digest: Digest, server: str) -> bool:
 
 
 def is_ours(inputs: PlanInputs, spec: Spec, file: Observed) -> bool:
-    """Return whether contentops wrote a file without a record for this request."""
+    """Return whether a file without a record was written for this request, under the item's id or a removed one."""
     owner = ItemId(file.owner)
     gone = bool(owner) and owner not in inputs.specs and owner not in inputs.records
     return (owner == spec.id or gone) and file.provenance.get("digest") == spec.digest

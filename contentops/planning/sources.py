@@ -96,7 +96,7 @@ _METADATA: Final = "metadata."
 
 
 def stage_coming(change: Change | None) -> Stage | None:
-    """Return the first stage of an item that this plan changes; None: its text stays.
+    """Return the first stage of an item that its change replaces, or would replace; None: its text stays.
 
     A file that only moves keeps its words.
     """
@@ -166,7 +166,7 @@ def _comes(spec: Spec, name: str, coming: Coming) -> list[ItemId]:
 
 
 def waiting_change(item: ItemSides) -> Change:
-    """Return the change of an item that waits for texts; it has no steps for its own text yet."""
+    """Return the change of an item that waits for texts: it has no steps, and its request is not known."""
     inputs = item.inputs
     return Change(
         id=item.spec.id,

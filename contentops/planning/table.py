@@ -177,7 +177,7 @@ _NOT_OURS = ("owned-elsewhere", "unwritable-file")
 
 
 def _blocked(item: ItemSides, body: Answer, collected: Iterable[Job]) -> Change:
-    """Return the blocked change of an item; it still collects open jobs, so that paid texts are kept."""
+    """Return the blocked change of an item; it still collects open jobs, to keep paid texts, and marks its text."""
     running = body.job is not None and body.job.state is JobState.RUNNING
     own = (body.job,) if body.job is not None and running else ()
     mark = marked(item) if body.blocked not in _NOT_OURS else Answer()
@@ -260,7 +260,7 @@ def _written(inputs: PlanInputs, spec: Spec) -> Observed | None:
 
 
 def which_save(item: ItemSides, body: Answer, title: str | None) -> Answer:
-    """Return the step that saves the file to the server, None, or the answer that blocks the item."""
+    """Return the answer that saves the file to the server (no steps: nothing to save), or that blocks the item."""
     why = _why_saved(item, body, title)
     if why is None:
         return Answer()
