@@ -193,7 +193,7 @@ class Plain:
 
 
 class Moving(Plain):
-    """A display that shows the lines of finished items, and below them a line that changes every second.
+    """A display that shows the lines of finished items, and below them a line that changes with each event and second.
 
     It has the counts, the time, the cost so far, and what is running. `clock` returns the time in seconds.
     """

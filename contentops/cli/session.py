@@ -65,7 +65,7 @@ class Session(Struct, frozen=True, kw_only=True):
         return NO_ENVIRONMENT if overrides_default else self.chosen()
 
     def last_plan(self) -> LastPlan:
-        """Return the last plan without changes; None with `--no-cache`."""
+        """Return the last plan without changes; with `--no-cache`, one that remembers nothing."""
         from contentops.operations.unchanged import Asked, LastPlan, last_plan
 
         if self.no_cache:

@@ -437,7 +437,7 @@ def _edges(
 
 
 async def _nowhere(call: Call, _: MayLeave) -> Failure:
-    """Return a stand-in for the server if no step needs one."""
+    """Stand in for the server if no step needs one. Raises AssertionError for every call."""
     raise AssertionError(f"{call.name} was not in the plan")
 
 

@@ -335,7 +335,7 @@ class MergedApprovals(Struct, frozen=True, kw_only=True):
 
 
 def record_merged(project: Project, *, pause: Callable[[float], None], runtime: Runtime = HERE) -> MergedApprovals:
-    """Record the approvals of the pull requests that HEAD merges, and update front matter.
+    """Record the approvals of the pull requests that the pushed commits merge, and update front matter.
 
     If GitHub does not answer, or its answer cannot be used, nothing is recorded. `pause` waits some seconds
     before a call is tried again. Raises UsageError if the repository, the branch or the token is not known,

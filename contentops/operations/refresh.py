@@ -274,7 +274,7 @@ class _Look:
             return {}
 
     def block_unseen(self, plan: Plan, ids: AbstractSet[ItemId]) -> Plan:
-        """Return the plan; if looking at a content failed, its changes are blocked."""
+        """Return the plan; after a look that failed, its changes to these records are blocked."""
         if not self.trouble:
             return plan
         changes = (self._block(one) if _record_id(one) in ids else one for one in plan.changes)

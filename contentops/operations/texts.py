@@ -130,7 +130,7 @@ class Difference(Struct, frozen=True, kw_only=True):
 
 
 def from_generated(project: Project, item: str) -> Difference:
-    """Compare the text and front matter that contentops last wrote with the file.
+    """Compare the text last generated, promoted or adopted, and the front matter last written, with the file.
 
     Raises UsageError if there is none, OutputError for a file that cannot be read, StateError if the text is
     missing.
@@ -549,7 +549,7 @@ class ItemTexts(Struct, frozen=True, kw_only=True):
         return self.now.text if self.now is not None else NOTHING
 
     def find(self, digest: str) -> TextVersion | None:
-        """Return the earlier text whose digest begins with `digest`; None for no or several matches."""
+        """Return the earlier text whose digest, or that of its body, begins with `digest`; None for none or several."""
         exact = {one.text: one for one in self.earlier if _begins(one.text, digest)}
         found = {one.digest: one for one in self.earlier if _begins(one.digest, digest)}
         return next((next(iter(each.values())) for each in (exact, found) if len(each) == 1), None)

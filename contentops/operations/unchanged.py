@@ -298,7 +298,7 @@ def _checksum(data: bytes | memoryview) -> bytes:
 
 
 def unchanged(names: Sequence[str], stamps: array[int], now: array[int], *, before: int) -> set[str]:
-    """Return the files whose stamps are the same as `before`; empty if one of them is a link now."""
+    """Return the files with equal stamps from before the time `before`; empty if one of them is a link now."""
     if any(map(stat.S_ISLNK, now[::_NUMBERS])):
         return set()
     ends = range(0, len(stamps), _NUMBERS)

@@ -336,7 +336,7 @@ def shared_state(project: Project, runtime: Runtime = HERE) -> tuple[State, tupl
 
 
 def hold_lock(project: Project, runtime: Runtime) -> AbstractContextManager[object]:
-    """Return a block in which no other command changes the state of this project, in any environment.
+    """Return a block in which no other command changes the state of this project, in any environment or work tree.
 
     Entering it raises LockHeld if one does.
     """
@@ -379,7 +379,7 @@ def read_manifest(project: Project, path: str) -> tuple[str, Digest]:
 
 
 def write_manifest(project: Project, path: str, text: str, expect: str, runtime: Runtime = HERE) -> WrittenManifest:
-    """Write a manifest if all manifests are valid with it and the old one has the digest `expect` (or none).
+    """Write a manifest if all are valid with it and the old one has the digest `expect` (empty: there is none).
 
     Raises OutputError for a path that is no manifest, InputError while any manifest has errors with it, and FileChanged
     where the file has another digest by now.
