@@ -130,7 +130,7 @@ def key_of(job: Job) -> JobKey:
 
 
 def stage_of(job: Job) -> JobStage:
-    """Return a number for the progress of a job."""
+    """Return how far a job is: a number for its state, and its revision."""
     rank, lost = stage(job)
     return 2 * rank + lost, job.rev
 
@@ -172,7 +172,7 @@ def fill(
     stages: Mapping[JobKey, JobStage],
     known: Mapping[str, Sequence[Job]],
 ) -> None:
-    """Store the jobs that the ledger lacks or has in an earlier stage. Raises StateError."""
+    """Store the jobs, of all environments, that the ledger lacks or has in an earlier stage. Raises StateError."""
     lacking = [
         (environment, job)
         for environment, jobs in known.items()

@@ -227,7 +227,7 @@ class ReadLedger:
         return SharedLimiter(self._session, account_of(api, key), api.requests_per_minute)
 
     def jobs(self) -> list[Job]:
-        """Return the jobs, of all environments, that this checkout lacks."""
+        """Return the jobs, of all environments, that this checkout lacks or knows in an earlier state."""
         found = read(self._session, self._scope, self._known, but=self._number)
         return [job for jobs in found.jobs.values() for job in jobs]
 

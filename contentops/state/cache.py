@@ -59,7 +59,7 @@ class Cache:
         return self.recall(f"front {digest}", dict[str, Any]) or {}
 
     def body(self, digest: Digest) -> str | None:
-        """Return the text with a body digest, or None."""
+        """Return the text with a body digest (a job made it, a person saved it, or a server had it), or None."""
         body = self._get(f"body {digest}")
         return body if body is not None and body_digest(body) == digest else None
 
@@ -83,7 +83,7 @@ class Cache:
         return _parsed(self._get(name), kind)
 
     def remember(self, name: str, value: object) -> None:
-        """Store a value under a name."""
+        """Store a value of JSON or a struct under a name."""
         self._set({name: canonical(msgspec.to_builtins(value))})
 
     def seen(self, server: str) -> dict[str, Remote]:

@@ -221,7 +221,7 @@ class KnownJobs:
         return max(named or lines, key=lambda line: line.submitted_at, default=None)
 
     def _intend(self, job: Job) -> None:
-        """Record that a request is about to be sent; a repeated one that was sent before is a new submit."""
+        """Record that a request is about to be sent: as a new submit, unless this very intent is known already."""
         lines = [line for line in self._orders.get(job.request_id, {}).values() if line.server == job.server]
         before = max(lines, key=lambda line: line.submitted_at, default=None)
         if before is not None:
@@ -400,7 +400,7 @@ class JobsStore:
             self._disk.replace(self.path, self._data, PUBLIC)
 
     def _missing(self) -> list[str]:
-        """Return the lines that only the committed file has, because a switch of branches may remove them."""
+        """Return the lines that this checkout's file lacks; another branch's committed file may lack them too."""
         found = {*self._written, *self.known.waiting, *self.known.settled}
         return [text for text in self.known.texts() if text not in found]
 

@@ -356,7 +356,7 @@ class StateStore:
         self._changed(self._jobs.known.note(facts))
 
     def flush(self) -> None:
-        """Write the collected changes in one durable write; does nothing if there are none.
+        """Make the collected changes durable: in the ledger, if it is shared, then in the jobs and the journal.
 
         Raises StateError if the disk refuses; the next flush tries again.
         """
@@ -443,7 +443,7 @@ class StateStore:
             self._disk.try_room(self.journal_path, room)
 
     def close(self) -> None:
-        """Write everything noted to disk, and close the state."""
+        """Write everything noted to disk, if this store may write."""
         if self._write:
             self.flush()
 
