@@ -205,7 +205,7 @@ def names_blamed(dialect: Dialect, text: str) -> bool:
 
 
 def candidates(base: str) -> tuple[str, ...]:
-    """Return the addresses where the API may be: `base`, then its host and path with each known prefix."""
+    """Return the addresses to try for the API, in order: `base`, then its host and path with each known prefix."""
     stem = next((base.removesuffix(prefix) for prefix in PREFIXES if base.endswith(prefix)), base)
     return tuple(dict.fromkeys((base, *(stem + prefix for prefix in PREFIXES))))
 

@@ -37,7 +37,7 @@ from contentops.sanitize import message as plain
 
 
 class Retry(Struct, frozen=True, kw_only=True):
-    """Says how often and how long a temporary failure is retried (with full jitter). In seconds."""
+    """Says how a temporary failure is retried: with full jitter, for a limited total time. In seconds."""
 
     first: float = 1.0
     """The upper bound of the first wait; it doubles with each try."""

@@ -185,7 +185,7 @@ def try_git(
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:
-    """Terminate git so that it removes its lock files and ends its children."""
+    """Stop git: terminate it first, so that it removes its lock files and ends its children; then kill it."""
     child.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(_GRACE)

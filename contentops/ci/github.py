@@ -436,7 +436,7 @@ def _reviewed(github: GitHub, pull: MergedPull) -> MergedPull:
 
 
 def _may_write(github: GitHub, login: str) -> bool:
-    """Return whether a person has write access; on a public repository, anyone may approve."""
+    """Return whether a person has write access, because anyone may approve on a public repository."""
     try:
         answer = github.call("GET", f"collaborators/{quote(login, safe='')}/permission")
     except HostError as error:

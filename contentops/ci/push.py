@@ -453,7 +453,7 @@ def push(
 
 
 def _pushed(clone: Clone, target: Target, results: ResultTree, messages: Messages, *, last: bool) -> Pushed | None:
-    """Push once and return where the results are; None if another attempt may succeed."""
+    """Push once and return where the results are; None if another attempt may succeed, unless it is the `last`."""
     tip, ended = _fetch(clone, target.branch)
     if ended.code:
         _give_up(ended, last=last)

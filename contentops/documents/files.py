@@ -278,7 +278,7 @@ class Outputs:
         return Path(os.path.relpath(folder.resolve(), root), *parts).as_posix()
 
     def keep_at(self, text: str, *parts: str) -> None:
-        """Write a text to a path, readable only by its owner, and return the path; replaces an earlier text."""
+        """Write a text to a path, readable only by its owner; replaces an earlier text."""
         with explained("/".join(parts), "written"), contextlib.ExitStack() as stack:
             entry = self._made(stack, parts)
             two_names(self._system.replace, self._half_written(stack, entry, text.encode(), PRIVATE), entry)
@@ -366,7 +366,7 @@ class Outputs:
     def _half_written(
         self, stack: contextlib.ExitStack, entry: DirEntry, data: bytes, mode: int, existing: _File | None = None
     ) -> DirEntry:
-        """Yield a temporary file with `data` next to `entry`; it is removed when `stack` closes."""
+        """Return a temporary file with `data` next to `entry`; it is removed when `stack` closes."""
         temporary = DirEntry(entry.folder, temporary_name())
         handle = entry.folder.make_file(temporary.name, mode)
         stack.callback(temporary.discard)

@@ -136,7 +136,7 @@ def split_loosely(text: str) -> MarkdownFile:
 
 
 def compose(title: str, metadata: Mapping[str, Any], provenance: Mapping[str, Any] | None, body: str) -> str:
-    """Return the text of a new file: `title`, `metadata`, the `contentops` block, a blank line and the body.
+    """Return a new file: `title`, `metadata` in its order, the `contentops` block, a blank line and the body.
 
     Title and body are cleaned. The keys `title` and `contentops` of `metadata`, keys whose value is None, and an empty
     title are left out. A body that would be read as front matter always has some before it.

@@ -298,7 +298,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def outcome(self) -> str:
-        """Return `generated`, `unwritten` or `lost` for a job with a text, otherwise its state.
+        """Return `generated` or `unwritten` for a job with a text; without one, `lost` if it was paid, else its state.
 
         `unwritten`: it was paid for and no file is known to have it: its item was gone, its request had changed, its
         checks failed, or its run was killed. `lost`: it was paid for, and its server lost it.

@@ -373,7 +373,7 @@ class MonthSpend(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class CountedMonth(MonthSpend, frozen=True, kw_only=True):
-    """The spending of a month, and the parts that a plan may price in another way."""
+    """The spending of a month, and its parts that a plan may price again."""
 
     uncertain: Mapping[RequestId, int] = {}
     """The part of `credits` for each order that runs or whose answer was lost."""

@@ -100,7 +100,7 @@ def _span(start: int, end: int) -> str:
 
 
 def _changed(before: Sequence[str], after: Sequence[str]) -> list[list[Passage]]:
-    """Yield replaced lines: similar lines word by word, otherwise first the old lines and then the new ones."""
+    """Return replaced lines: similar lines word by word, otherwise first the old lines and then the new ones."""
     old, new = (_WORDS.findall("".join(f"{line}\n" for line in lines)) for lines in (before, after))
     parts = phrases(tuple(map(Word, old)), tuple(map(Word, new))) if before and after else ()
     passages = [Passage(part.side, "".join(word.text for word in part.words)) for part in parts]

@@ -235,7 +235,7 @@ class _Writer:
                 yield part.side, flag, tuple(word for _, word in run)
 
     def _drawn(self, part: Phrase) -> Phrase:
-        """Return words as a site shows them, with pictures."""
+        """Return words as a site shows them: with pictures, without the language of code."""
         if self._shows is None:
             return part
         words: list[Word] = []
@@ -278,7 +278,7 @@ def _with_footnotes(text: Markup) -> Markup:
 
 
 def _boxes(runs: Iterable[Run]) -> list[list[Run]]:
-    """Yield groups of words of limited size, because browsers are slow with a megabyte without a break."""
+    """Return groups of words of limited size, because browsers are slow with a megabyte without a break."""
     boxes: list[list[Run]] = [[]]
     room = _BOX
     for side, is_marked, words in runs:

@@ -241,7 +241,7 @@ class ChatClient:
                 return self._read(prompt, status, headers, answer)
 
     def _body(self, prompt: Prompt) -> dict[str, Any]:
-        """Return the request with all parameters that the server is known to accept."""
+        """Return the request without the parameters that the server is known to refuse."""
         body = {
             "model": self.model,
             "messages": [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}],

@@ -56,7 +56,7 @@ class TokenCount:
         self.limit = Tokens(input=min(low.input, limit.input), output=min(low.output, limit.output))
 
     def resume(self, used: Tokens, tokens: Tokens | None, limit: Tokens | None = None) -> None:
-        """Continue with the tokens that the job used before: `used` counts for the limit, `tokens` for the sum.
+        """Continue with the tokens that the job used: `used` for the limit, `tokens` for the sum (None: unknown).
 
         `limit`: the one that it had then.
         """
