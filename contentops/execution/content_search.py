@@ -95,7 +95,7 @@ async def _fetched(ctx: Context, draft: Draft, entry: ContentEntry) -> StoredCon
 
 
 def _likely(ctx: Context, draft: Draft, entries: Sequence[ContentEntry], beside: Sequence[str]) -> list[ContentEntry]:
-    """Return the contents to fetch, the likeliest first: those with our title, then those made soonest after our text."""
+    """Return contents to fetch, the likeliest first: those with our title, then those made soonest after our text."""
     since = _since(ctx, draft.item_state)
     # A server that lists titles lists ours too.
     untitled = not (draft.title and any(entry.title for entry in entries))

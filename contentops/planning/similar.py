@@ -83,7 +83,7 @@ def _row(spec: Spec | None) -> bool:
 
 
 def _brief(spec: Spec) -> bytes:
-    """Return the words of a request without the values of its row; empty if over `DIFFERENT` words are only in the row."""
+    """Return the words of a request without the values of its row; empty if it alone has over `DIFFERENT` of them."""
     words = words_in("\n".join(_texts(spec.request.as_json())))
     brief = masked(words, spec.names)
     return b"" if len(set(words) - set(brief)) > DIFFERENT else b" ".join(brief)
