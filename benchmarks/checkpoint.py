@@ -28,6 +28,7 @@ from msgspec import structs
 from contentops.atomic_io import Disk
 from contentops.model import Record
 from contentops.state import lock
+from contentops.state.codec import line_of
 from contentops.state.store import StateStore
 
 if TYPE_CHECKING:
@@ -62,7 +63,6 @@ def likely(number: int) -> Record:
         title=f"Topic {number}",
         metadata={"tags": ["a", "b"], "date": "2026-03-01"},
         generated=digest,
-        job_id=digest[7:43],
         request_id=digest[7:43],
         rev=1,
     )
@@ -76,9 +76,9 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="contentops-bench-") as name:
         folder = Path(name)
-        records = map(lock.line_of, map(likely, range(options.items)))
+        records = map(line_of, map(likely, range(options.items)))
         path = folder / "contentops.lock"
-        path.write_bytes(lock.join(lock.lineage_of("bench"), records, ()))
+        path.write_bytes(lock.join(lock.lineage_of("bench"), records))
         disk = CountingDisk()
         with StateStore(
             folder, environment="", lineage=lambda: lock.lineage_of("bench"), write=True, disk=disk

@@ -157,7 +157,8 @@ def applied(folder: Path) -> tuple[float, float, int]:
     from contentops.execution.primitives import Stop
     from contentops.operations import apply as apply_operation
     from contentops.operations import opening
-    from contentops.operations.apply import ApplyOptions, Overrides
+    from contentops.operations.apply import ApplyOptions
+    from contentops.planning.guards import Overrides
     from contentops.planning.sides import Choice
 
     confirmed: list[float] = []

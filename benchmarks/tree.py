@@ -132,7 +132,9 @@ def record(folder: Path) -> None:
         jobs.append(structs.replace(made, request_id=job, job_id=job, content_id=f"cnt_{job}", **own))
     with (folder / "contentops.jobs").open("a", encoding="utf-8") as file:
         file.writelines(f"{line_of(each)}\n" for each in jobs[1:])
-    (folder / "contentops.lock").write_bytes(lock.render(structs.replace(state, records=records)))
+    (folder / "contentops.lock").write_bytes(
+        lock.join(state.lineage, (line_of(records[each]) for each in sorted(records)))
+    )
 
 
 def commit(folder: Path) -> None:

@@ -241,6 +241,20 @@ def test_a_submit_that_is_answered_with_the_job_of_another_item(root: Path, requ
     assert len(api.generations) == len(ITEMS)
 
 
+def test_a_number_that_a_failed_job_had_may_come_again(root: Path) -> None:
+    """A server that was restarted numbers its jobs from 1: the new job is collected, and not looked for."""
+    api = FakeApi(request_ids="ignore", fails=lambda inputs: "boom" if "bbb" in str(inputs) else "")
+    harness = Harness(root, api)
+    know_server(root, API)
+    harness.write("content/blog.yaml", blog("bbb"))
+    assert results(harness.ran()) == {"bbb": "failed"}
+    api.generations.clear()
+    api.jobs.clear()
+    harness.write("content/blog.yaml", blog("aaa", "bbb"))
+    assert results(harness.ran())["aaa"] == "done"
+    assert len([one for one in api.generations if "aaa" in one.topic]) == 1
+
+
 @pytest.mark.parametrize(("bad", "words"), REPLIED.values(), ids=REPLIED)
 def test_a_poll_that_is_answered_badly(root: Path, bad: Callable[[], httpx.Response], words: list[str]) -> None:
     """No job is lost or paid for again: each stays open under its id, and the next apply brings its text."""

@@ -585,3 +585,13 @@ def test_the_list_is_shown_with_what_it_cost(invoke: Run, tmp_path: Path) -> Non
     assert " one " in shown.splitlines()[-1]
     assert [each["item"] for each in invoke("state", "show", "uno", "--json", cwd=tmp_path).json["jobs"]] == ["one"]
     assert invoke("state", "show", "three", cwd=tmp_path).stdout.startswith("open ")
+
+
+def test_each_line_keeps_its_own_text_when_all_jobs_move() -> None:
+    """No line is written under the address or the payment of another one, however many are replaced at once."""
+    names = [f"{number:03}" for number in range(500)]
+    held = known(*(job(JobState.SETTLED, f"job-{name}", request_id=f"req-{name}", item=name) for name in names))
+    held.texts()
+    held.move(held.jobs[0].server, "https://new.example")
+    assert sorted(held.texts()) == sorted(map(line_of, held.jobs))
+    assert sorted(line.item for line in held.jobs if line.server == "https://new.example") == names

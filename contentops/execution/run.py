@@ -28,6 +28,7 @@ from contentops.model import (
     Change,
     ItemId,
     Job,
+    JobState,
     Outcome,
     Plan,
     Poll,
@@ -342,7 +343,7 @@ def _assemble(project: Project, plan: Plan, state: State, edges: Edges, stop: St
         orders={
             name: job.item
             for job in state.open_jobs.values()
-            if job.server == plan.server
+            if job.server == plan.server and job.state is not JobState.FAILED
             for name in (job.request_id, job.job_id)
         },
         deadline=None if deadline is None else run.now() + deadline,

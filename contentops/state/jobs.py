@@ -135,15 +135,15 @@ class KnownJobs:
             self._replace(request_id, fold_orders(known) if len(known) > 1 else known, texts)
         self._reopen(by_id)
 
-    def _replace(self, request_id: RequestId, orders: Sequence[Job], texts: dict[int, str]) -> None:
+    def _replace(self, request_id: RequestId, orders: Sequence[Job], texts: Mapping[int, str]) -> None:
         """Replace the orders of a request id; those that were known keep their text. `texts`: of new ones, by `id`."""
-        for key, line in self._orders.get(request_id, {}).items():
-            if key in self._texts:
-                texts[id(line)] = self._texts.pop(key)
+        before = self._orders.get(request_id, {})  # keeps the lines, and so their ids, until the end
+        kept = {id(line): self._texts.pop(key) for key, line in before.items() if key in self._texts}
         self._orders[request_id] = {_key(line): line for line in orders}
         for key, line in self._orders[request_id].items():
-            if id(line) in texts:
-                self._texts[key] = texts[id(line)]
+            text = kept.get(id(line)) or texts.get(id(line))
+            if text is not None:
+                self._texts[key] = text
         self._jobs[request_id] = fold_jobs(orders) if len(orders) > 1 else [*orders]
         for line in orders:
             self._attempts.setdefault(_request(line), {})[request_id] = None
