@@ -223,6 +223,7 @@ def test_flags_and_a_map_make_items_that_can_be_generated(project: Build, invoke
     (["--into", "content/../../x.yaml"], 64, "looks for manifests"),
     (["--into", "content/.hidden.yaml"], 64, "looks for manifests"),
     (["--input", "x"], 64, "NAME=VALUE"),
+    (["--into", "content/linked/x.yaml"], 1, "no output or manifest is written through one"),
 ])  # fmt: skip
 def test_a_wrong_flag_is_named_and_nothing_is_written(
     project: Build, invoke: Run, flags: list[str], code: int, words: str
@@ -231,11 +232,13 @@ def test_a_wrong_flag_is_named_and_nothing_is_written(
     mine = "items: []\n# mine\nvars: {}\n"
     files = {"contentops.yaml": SETTINGS, "bad.yaml": "topic: title\n", "content/mine.yaml": mine}
     root = project({**files, "docs/a.md": HELLO, "docs/b.md": HELLO})
+    (root / "content/linked").symlink_to(root / "docs")
     ended = invoke("adopt", "docs", *flags, "--yes", cwd=root)
     assert (ended.code, words in ended.stderr) == (code, True)
     assert not (root / "contentops.lock").exists()
     assert (root / "content/mine.yaml").read_text() == mine
-    assert [path.name for path in (root / "content").iterdir()] == ["mine.yaml"]
+    assert {path.name for path in (root / "content").iterdir()} == {"linked", "mine.yaml"}
+    assert {path.name for path in (root / "docs").iterdir()} == {"a.md", "b.md"}
 
 
 @pytest.mark.parametrize("indent", ["", "  ", "    "])

@@ -234,7 +234,7 @@ def _is_link(status: os.stat_result) -> bool:
 def check_regular(path: str, status: os.stat_result) -> None:
     """Raise OutputError if `path` is no regular file according to its status."""
     if _is_link(status):
-        message = f"{shown(path)} is a symbolic link; outputs are never read or written through one"
+        message = f"{shown(path)} is a symbolic link; no output is read or written through one"
         raise OutputError(message, code="symlink", hint="replace it by a file, or change `output`")
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
@@ -244,8 +244,8 @@ def check_regular(path: str, status: os.stat_result) -> None:
 def _check_folder(status: os.stat_result | None, walked: Sequence[str]) -> None:
     path = shown("/".join(walked))
     if status is not None and _is_link(status):
-        message = f"the folder {path} is a symbolic link; outputs are never written through one"
-        raise OutputError(message, code="symlink", hint="name the folder it points to in `output`")
+        message = f"the folder {path} is a symbolic link; no output or manifest is written through one"
+        raise OutputError(message, code="symlink", hint="replace it by a folder, or name the folder it points to")
     if status is not None and not stat.S_ISDIR(status.st_mode):
         message = f"{path} is a file, so it cannot contain another file"
         raise OutputError(message, code="not-a-folder", hint="move that file away, or change `output`")
