@@ -149,7 +149,8 @@ def _an_apply_that_froze_with_its_submits_recorded(folder: Path, database: str) 
         assert contentops(one, env, "apply", "--yes", "--select", "i000").returncode == 0
         with Applies(folder, env, {one: ()}) as applies:
             frozen = _freeze_between_record_and_bytes(applies, one, database, rows)
-            assert states(database)["submitting"] == 2
+            # Their records are written together, or one after the other.
+            assert states(database)["submitting"] in {1, 2}
             before = len(road.seen)
             _finish(two, env)
             assert len([each for each in road.seen[before:] if "/generate " in each.line]) == 2
