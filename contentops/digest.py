@@ -63,7 +63,7 @@ def is_same_json(first: object, second: object) -> bool:
 
 
 def _are_alike(first: object, second: object) -> bool:
-    """Return a quick yes if two equal values have the same JSON; False if that is uncertain."""
+    """Return True if two equal values certainly have the same JSON; False if that is uncertain."""
     try:
         return _write(first) == _write(second)
     except (TypeError, ValueError, OverflowError):
@@ -83,7 +83,7 @@ def short(digest: Digest) -> str:
 
 
 def plain_name(name: str) -> str:
-    """Return a name in at most 69 letters, digits and `_`, with single `-`; another name never gives the same."""
+    """Return a name in at most 69 letters, digits, `_` and single `-`. Different names give different results."""
     import re  # start-up: the same
 
     plain = re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")[:60]
@@ -111,7 +111,10 @@ def digest_json(value: object) -> Digest:
 
 @functools.cache
 def _odd_numbers() -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
-    """Return the patterns of such numbers, which texts may have too; each begins with a character, which is fast."""
+    """Return the patterns that find numbers with a fraction or an exponent in JSON. They may also match inside texts.
+
+    Each begins with a literal character, which makes the search fast.
+    """
     import re  # start-up: the same
 
     return re.compile(rb"\.[0-9]"), re.compile(rb"e(?<=[0-9]e)[-+0-9]")

@@ -1,1 +1,1 @@
-"""The HTTP client of the WriterzRoom API: sends a call, returns a reply or a failure."""
+"""The HTTP client of the WriterzRoom API. It sends a call and returns a reply or a failure."""

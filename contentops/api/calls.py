@@ -1,7 +1,7 @@
-"""The calls of the API and their replies: one frozen type each, the same in every dialect.
+"""The calls of the API and their replies. Each is one frozen type, the same in every dialect.
 
-A call has a `name` (for messages and logs), whether it `pays`, and whether it is `repeatable`.
-A call that is not repeatable pays or creates, so its outcome is unknown when the answer is lost.
+A call has a `name` (for messages and logs), whether it `pays`, and whether it is `repeatable`. A call that is not
+repeatable pays or creates, so its outcome is unknown when the answer is lost.
 """
 
 from __future__ import annotations
@@ -102,14 +102,20 @@ class Content(Struct, frozen=True):
 
 
 class SavedReply(Struct, frozen=True):
-    """The id of a content that was saved, changed or deleted, and its stamp (see `stamps`; empty without one)."""
+    """The id of a content that was saved, changed or deleted, and its stamp.
+
+    The stamp is empty if there is none (see `stamps`).
+    """
 
     content_id: str
     stamp: str = ""
 
 
 class CatalogReply(Struct, frozen=True):
-    """Templates, styles, verticals or brand voices as the server describes them; a detail call has one."""
+    """Templates, styles, verticals or brand voices in the server's description.
+
+    The reply to a call for details has one entry.
+    """
 
     entries: tuple[Mapping[str, Json], ...] = ()
     total: int | None = None
@@ -125,7 +131,7 @@ class Stats(Struct, frozen=True):
 
 
 class FailureKind(enum.StrEnum):
-    """What a failed call means for the caller."""
+    """The kinds of failed calls. Each kind tells the caller what it may do next."""
 
     NOT_SENT = "not-sent"
     """The call certainly never arrived: no address, no connection, no TLS session."""
@@ -175,14 +181,17 @@ class Failure(Struct, frozen=True):
 
     @property
     def server_failed(self) -> bool:
-        """Return whether the server was unreachable, failed or gave no answer; then it refused nothing."""
+        """Return whether the server was unreachable, failed or did not answer. It did not refuse the call then."""
         if self.kind is FailureKind.AMBIGUOUS:
             return self.status is None or self.status >= _SERVER_ERROR or self.status == _TIMED_OUT
         return self.kind in (FailureKind.NOT_SENT, FailureKind.UNAVAILABLE)
 
     @property
     def is_inconclusive(self) -> bool:
-        """Return whether the server may know the id although the call failed: an unreadable success may be a job."""
+        """Return whether the server may have accepted a failed call.
+
+        For example, an unreadable success may have started a job.
+        """
         passing = self.kind in (FailureKind.NOT_SENT, FailureKind.UNAVAILABLE)
         return self.not_from_api or (passing and (self.status in _DOWN or self.status in range(200, 300)))
 
@@ -201,7 +210,7 @@ R_co = TypeVar("R_co", bound=Reply, covariant=True)
 
 
 class Asks(Struct, Generic[R_co], frozen=True):
-    """A call of the API; the type parameter is the type of its reply."""
+    """A call of the API. Its type parameter is the type of the reply."""
 
     name: ClassVar[str]
     pays: ClassVar[bool] = False
@@ -237,7 +246,10 @@ class GetStatus(Asks[JobStatus], frozen=True):
 
 
 class ListContent(Asks[ContentList], frozen=True):
-    """List stored contents without texts: all of them, or one page (from 1) of the newest with `limit` entries."""
+    """List stored contents without texts: all contents, or one page of the newest.
+
+    Pages count from 1 and have `limit` entries.
+    """
 
     name: ClassVar[str] = "list content"
     page: int = 1
@@ -252,7 +264,7 @@ class GetContent(Asks[Content], frozen=True):
 
 
 class SaveContent(Asks[SavedReply], frozen=True):
-    """Store a text as a new content; if `content_id` is given, overwrite that content."""
+    """Store a text as a new content, or overwrite the content `content_id`."""
 
     name: ClassVar[str] = "save"
     title: str
@@ -262,7 +274,7 @@ class SaveContent(Asks[SavedReply], frozen=True):
 
     @property
     def repeatable(self) -> bool:
-        """Return whether the call only overwrites a content, so that it may be sent twice."""
+        """Return whether the call overwrites a content. Only then may it be sent twice."""
         return bool(self.content_id)
 
 
@@ -303,7 +315,7 @@ class RegenerateSection(Asks[Accepted], frozen=True):
 
 
 class ListTemplates(Asks[CatalogReply], frozen=True):
-    """List the templates; if the server has pages, those of one page (from 1) of `limit` entries."""
+    """List the templates. If the server has pages, list one page: pages count from 1 and have `limit` entries."""
 
     name: ClassVar[str] = "list templates"
     page: int = 1
@@ -332,7 +344,7 @@ class ListVerticals(Asks[CatalogReply], frozen=True):
 
 
 class ListBrandVoices(Asks[CatalogReply], frozen=True):
-    """List the brand voices, if the server shows them; no documentation describes this call."""
+    """List the brand voices, if the server shows them. No documentation describes this call."""
 
     name: ClassVar[str] = "list brand voices"
 

@@ -1,6 +1,6 @@
-"""Dialects as data: addresses, headers and calls of each API version, and how the version is recognised. Pure.
+"""Dialects as data: addresses, headers and calls of each API version, and the signs by which a version is recognised.
 
-The dialect decides only what is sent; replies of every dialect are read alike (see `reading`).
+Pure. The dialect decides only what is sent; replies of every dialect are read alike (see `reading`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ from contentops.sanitize import is_printable
 
 
 def base_address(settings: ApiSettings, dialect: Dialect) -> str:
-    """Return the address before every path, without a slash at its end. Raises ApiError for one that cannot work."""
+    """Return the address that all paths are added to, without a slash at its end.
+
+    Raises ApiError for one that cannot work.
+    """
     if settings.base_url == "local":
         return f"http://local{dialect.prefix or '/v1'}"
     wrong = f"`api.base_url` is not usable: `{settings.base_url[:200]}`"
@@ -50,12 +53,12 @@ def base_address(settings: ApiSettings, dialect: Dialect) -> str:
 
 
 def needs_key(settings: ApiSettings) -> bool:
-    """Return whether the server needs an API key: any but the bundled one and one on this machine."""
+    """Return whether the server needs an API key. The bundled server and servers on this machine need none."""
     return settings.base_url != "local" and not is_loopback(urlsplit(settings.base_url).hostname or "")
 
 
 def no_key(settings: ApiSettings) -> ApiError:
-    """Return the error for a server that needs a key when there is no key."""
+    """Return the error for a missing key, if the server needs one."""
     hint = f"export {settings.key_env}=..., with a key from Settings, API Access; the bundled server needs none"
     return ApiError(f"`{settings.key_env}` is not set: {settings.server} needs an API key", code="no-key", hint=hint)
 
@@ -187,7 +190,10 @@ def detected_dialect(stated: Dialect, *, enveloped: bool) -> Dialect:
 
 
 def contradiction(stated: Dialect, *, enveloped: bool) -> str:
-    """Return why the server cannot speak the stated dialect, judged by the form of its lists; empty if it can."""
+    """Return why the server cannot have the stated dialect.
+
+    The reason is the form of its lists; empty if it can have it.
+    """
     if stated.enveloped in (None, enveloped):
         return ""
     detected = _DETECTED[enveloped]
@@ -200,12 +206,15 @@ def contradiction(stated: Dialect, *, enveloped: bool) -> str:
 
 
 def names_blamed(dialect: Dialect, text: str) -> bool:
-    """Return whether a refusal mentions the second name of a value that a submit sends under two names."""
+    """Return whether a refusal mentions the second name of a value. A submit sends some values under two names."""
     return any(name in text for names in dialect.names.values() for name in names[1:])
 
 
 def candidates(base: str) -> tuple[str, ...]:
-    """Return the addresses to try for the API, in order: `base`, then its host and path with each known prefix."""
+    """Return the addresses at which the API may be, in the order to try.
+
+    First `base`, then its host and path with each known prefix.
+    """
     stem = next((base.removesuffix(prefix) for prefix in PREFIXES if base.endswith(prefix)), base)
     return tuple(dict.fromkeys((base, *(stem + prefix for prefix in PREFIXES))))
 

@@ -1,7 +1,7 @@
-"""Turns an `HttpAnswer`, or the lack of one, into a reply or a `Failure`. Pure.
+"""Turns the answer to an HTTP request, or its absence, into a reply or a `Failure`. Pure.
 
-The only module that decides whether a paid call may be sent again: a call that pays or creates is `AMBIGUOUS` unless
-it certainly never arrived or was refused.
+The only module that decides whether a paid call may be sent again: a call that pays or creates is `AMBIGUOUS` unless it
+certainly never arrived or was refused.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from contentops.sanitize import message as plain
 
 
 class Retry(Struct, frozen=True, kw_only=True):
-    """Says how a temporary failure is retried: with full jitter, for a limited total time. In seconds."""
+    """The rules for repeating a call after a temporary failure: full jitter, and a limited total time. In seconds."""
 
     first: float = 1.0
     """The upper bound of the first wait; it doubles with each try."""
@@ -47,7 +47,7 @@ class Retry(Struct, frozen=True, kw_only=True):
     """The time over which one call is retried; also the longest `retry_after` of a server that is honoured."""
 
     def wait(self, chance: random.Random, tries: int, retry_after: float | None = None) -> float:
-        """Return the seconds to wait after a number of tries (from 1), at least as many as the server asked for."""
+        """Return the seconds to wait after a number of tries (from 1). The server can ask for a longer wait."""
         drawn = chance.uniform(0.0, min(self.longest, self.first * 2 ** min(tries, 10)))
         return max(drawn, min(retry_after or 0.0, self.total))
 
@@ -105,7 +105,7 @@ CHECK_ADDRESS = "check `api.base_url` and `api.dialect`"
 
 
 class Damage(enum.StrEnum):
-    """Says why the body of an answer is incomplete although its status arrived."""
+    """The reason why the body of an answer is incomplete although its status arrived."""
 
     NONE = ""
     CUT = "the connection broke before the answer was complete"
@@ -130,7 +130,7 @@ _QUOTED = 300
 def unanswered(
     call: Call, kind: FailureKind, detail: str, hint: str = "", *, clean: Callable[[str], str] = plain
 ) -> Failure:
-    """Return the failure of a call that got no answer; `detail` is the reason for the message.
+    """Return the failure of a call without an answer. `detail` is the reason for the message.
 
     `clean` makes outside text safe for a message: one line, at most 500 characters, no secret.
     """
@@ -227,12 +227,12 @@ _KNOWN_KEY = re.compile(
 
 
 def is_absent(failure: Failure) -> bool:
-    """Return whether the server lacks this route, or has nothing under this name."""
+    """Return whether the server lacks this route, or has nothing with this id."""
     return failure.kind is Kind.NOT_FOUND or failure.status in _ABSENT
 
 
 def is_about_one(failure: Failure) -> bool:
-    """Return whether a failure concerns only the job, content or template of this call, so other calls may succeed."""
+    """Return whether a failure concerns only one job, content or template. Other calls may succeed then."""
     return failure.kind in _ABOUT_ONE
 
 
@@ -268,7 +268,7 @@ def _redirected(case: _Case) -> Failure:
 
 
 def _origin(location: str) -> str:
-    """Return scheme and host of a redirect; path and query are left out because they may contain tokens."""
+    """Return scheme and host of a redirect. Path and query are left out because they may contain tokens."""
     try:
         parts = urlsplit(location)
         port = f":{parts.port}" if parts.port else ""
@@ -330,7 +330,7 @@ def _names(text: str, slug: str) -> bool:
 
 
 def lost(call: Call) -> FailureKind:
-    """Return the failure kind of a call whose answer was lost, or whose server failed."""
+    """Return the failure kind of a call if its answer was lost, or if the server failed."""
     return _if_repeatable(call, Kind.UNAVAILABLE)
 
 
@@ -393,12 +393,12 @@ def _body_kind(case: _Case) -> str:
 
 
 def ends_search(failure: Failure) -> bool:
-    """Return whether trying other addresses of the host is useless: it did not answer, or refuses for now."""
+    """Return whether it is useless to try other addresses of the host: it does not answer, or refuses for now."""
     return failure.status is None or failure.kind in {Kind.THROTTLED, Kind.QUOTA}
 
 
 def no_api(tried: Sequence[tuple[str, Failure]]) -> Failure:
-    """Return the failure that explains best why none of the tried addresses (at least one) is the API."""
+    """Return the failure that best explains why the API was not found at any of the addresses (at least one)."""
     last = tried[-1][1]
     if ends_search(last):
         return last

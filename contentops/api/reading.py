@@ -48,11 +48,11 @@ class Unreadable(ValueError):
 
 
 class Unnamed(Unreadable):
-    """A reply has a job or content id that cannot be used."""
+    """The error for a reply whose job id or content id cannot be used."""
 
 
 class Garbled(Unreadable):
-    """A reply is no JSON, is cut off, or belongs to another job."""
+    """The error for a reply that is not JSON, is cut off, or belongs to another job."""
 
 
 def decode(data: bytes) -> Json:
@@ -182,7 +182,7 @@ _FINAL_STATES: Mapping[str, JobState] = {
 
 
 def read(call: calls.Call, value: Json) -> Reply:
-    """Return the reply to `call` that a JSON value contains. Raises Unreadable if there is none."""
+    """Return the reply to `call`, read from a JSON value. Raises Unreadable if there is none."""
     match call:
         case calls.Generate():
             return _accepted(value, call.request_id, _done(value))
@@ -212,7 +212,7 @@ def _object(value: Json) -> dict[str, Json]:
 
 
 def _unwrap(value: Json) -> dict[str, Json]:
-    """Return the object, or the object in `data` of an envelope `{"success", "data"}`."""
+    """Return the object in a reply. It is the reply itself, or `data` of an envelope `{"success", "data"}`."""
     outer = _object(value)
     if "data" in outer and ("success" in outer or len(outer) == 1):
         return _object(outer["data"])
@@ -225,7 +225,7 @@ def is_enveloped(data: bytes) -> bool:
 
 
 def safe_id(value: Json) -> str:
-    """Return `value` if it is an id that is safe in paths, files and messages; otherwise an empty text."""
+    """Return `value` if it is an id that is safe in paths, files and messages; otherwise return an empty text."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**18:
         return str(value)
     return value if isinstance(value, str) and _ID.fullmatch(value) else ""
@@ -241,7 +241,7 @@ def _first_id(value: Mapping[str, Json], *keys: str) -> str:
 
 
 def _text(value: Mapping[str, Json], *keys: str) -> str:
-    """Return the first non-empty text under `keys`; values of other types are ignored."""
+    """Return the first text under `keys` that is not empty. Values of other types are ignored."""
     return next((text for key in keys if isinstance(text := value.get(key), str) and text), "")
 
 
@@ -266,7 +266,7 @@ def _accepted(value: Json, request_id: str, done: JobStatus | None) -> Accepted:
 
 
 def _done(value: Json) -> JobStatus | None:
-    """Return the finished job if the answer to a submit has one; None: the job must be polled."""
+    """Return the finished job if the answer to a submit contains one. None means that the job must be polled."""
     outer = _object(value)
     for data in (_map(outer.get("data")), outer):
         if isinstance(word := data.get("status"), str):
@@ -278,7 +278,7 @@ def _done(value: Json) -> JobStatus | None:
 
 
 def _section(call: calls.RegenerateSection, value: Json) -> JobStatus | None:
-    """Return the content with its new section from an answer; no documentation describes this form."""
+    """Return a content with its new section. No documentation describes this form of the answer."""
     try:
         content = _content(value, call.content_id)
     except Unreadable:
@@ -342,7 +342,7 @@ def _job_text(data: Mapping[str, Json]) -> tuple[str, Mapping[str, Json], str | 
 
 
 def _without_front_matter(body: str) -> tuple[str, Mapping[str, Json], str]:
-    """Return title, other front matter and body of a text; a leading thematic break stays in the body."""
+    """Return title, other front matter and body of a text. A thematic break at the start stays in the body."""
     from contentops.documents.front_matter import split_loosely
 
     if not _FENCE.match(body):
@@ -374,7 +374,7 @@ def _progress(value: Json) -> float | None:
 
 
 def _list(value: Json, *keys: str) -> Sequence[Json]:
-    """Return the list in a reply, which is the reply itself, or under one of `keys`, or under `data`."""
+    """Return the list in a reply: the reply itself, or its value under one of `keys` or under `data`."""
     for _ in range(2):
         if isinstance(value, list):
             return value
@@ -401,7 +401,7 @@ def _content_list(value: Json) -> ContentList:
 
 
 def _page_limit(value: Json) -> int:
-    """Return the maximum entries of a page if the answer is one page of a list; 0 for a complete list."""
+    """Return how many entries a page can have, if the answer is one page of a list; 0 for a complete list."""
     limit = value.get("limit") if isinstance(value, dict) and value.get("page") else None
     return limit if isinstance(limit, int) and not isinstance(limit, bool) and limit > 0 else 0
 
@@ -521,7 +521,7 @@ _INPUTS = ("parameters", "inputs", "input_fields", "required_inputs")
 
 
 def slug_of(entry: Mapping[str, Json]) -> str:
-    """Return the slug that requests and manifests use; empty if no safe one exists.
+    """Return the slug that requests and manifests use; empty if there is no safe one.
 
     The server looks templates up by `id`, which for some differs from their `slug`.
     """
@@ -582,7 +582,7 @@ def _trimmed(value: Json) -> Json:
 
 
 def inputs_of(described: Mapping[str, Json]) -> tuple[TemplateInput, ...] | None:
-    """Return the inputs in a description, sorted by name; None if there are none that can be read."""
+    """Return the inputs in a description, sorted by name; None if they cannot be read."""
     inputs: dict[str, TemplateInput] = {}
     given = {key: described[key] for key in _INPUTS if isinstance(described.get(key), dict | list)}
     for key, specs in given.items():
@@ -636,7 +636,10 @@ def _is_small(value: Json) -> bool:
 
 
 def _options(given: Json) -> tuple[Json, ...]:
-    """Return the distinct allowed values; empty if any is no plain value, so that no value is refused."""
+    """Return the distinct allowed values of an input.
+
+    If one is not a plain value, the result is empty, and every value is allowed.
+    """
     if not isinstance(given, list) or len(given) > MOST:
         return ()
     values = [each.get("value", each.get("id")) if isinstance(each, dict) else each for each in given]

@@ -1,4 +1,4 @@
-"""Sends a call and returns its reply or failure; errors of network and server are returned, never raised.
+"""Sends a call and returns its reply or failure. Errors of network and server are returned, never raised.
 
 Only this module imports httpx. It retries nothing and follows no redirect: the caller decides when to send again, with
 the policy `RETRY`.
@@ -77,7 +77,7 @@ class BlockedByFence(Exception):
 
 
 def fenced(may_leave: MayLeave, *, stops: bool) -> Callable[[str, Mapping[str, object]], Awaitable[None]]:
-    """Return a trace function for httpcore that asks `may_leave` just before the bytes of a request leave.
+    """Return a trace function for httpcore. It asks `may_leave` immediately before a request is sent.
 
     It raises BlockedByFence where they may not leave any more, if the fence `stops` this request.
     """
@@ -141,7 +141,7 @@ def cause(error: Exception) -> str:
 
 
 def _words(error: BaseException) -> str:
-    """Return the system's error message without its number and without the address that asyncio adds."""
+    """Return the system's error message, without its number and the address that asyncio adds."""
     if isinstance(error, OSError) and (type(error) is OSError or isinstance(error, ConnectionError | TimeoutError)):
         return os.strerror(error.errno).lower() if error.errno else str(error)
     if isinstance(error, socket.gaierror) and error.strerror:
@@ -158,7 +158,7 @@ Send = Callable[["Call", MayLeave], Awaitable["Reply | Failure"]]
 
 
 def always() -> bool:
-    """Return True: the check for calls that may leave at any time."""
+    """Return True, so that a call may be sent at any time."""
     return True
 
 
@@ -361,7 +361,7 @@ class Client:
         return self._api
 
     def contradiction(self, api: ApiEndpoint) -> Failure | None:
-        """Return the failure of a submit if the server cannot speak the stated dialect; None if it can."""
+        """Return the failure of a submit if the server cannot have the stated dialect; otherwise None."""
         if api.enveloped is None or not self._check:
             return None
         text = contradiction(self._stated, enveloped=api.enveloped)
@@ -443,7 +443,7 @@ class Client:
         return HttpAnswer(response.status_code, dict(response.headers.items()), body, damage)
 
     async def _collect(self, response: httpx.Response) -> tuple[bytes, Damage]:
-        """Return the body or, if it is incomplete, the reason: a late error must not replace the status."""
+        """Return the body, or the reason why it is incomplete. An error at the end must not hide the status."""
         stream: Any = response.stream
         try:
             return await _gather(stream, response.headers.get("content-encoding", "").strip().lower())
@@ -484,7 +484,7 @@ _CERTIFICATE = f"; {CHECK_ADDRESS} and this machine's clock, and set `SSL_CERT_F
 
 
 def _is_final(failure: Failure) -> bool:
-    """Return whether searching again would fail too; a web page instead of a list may be temporary."""
+    """Return whether another search would fail too. A web page in place of a list may be temporary."""
     is_page = failure.not_from_api and failure.status is not None and failure.status < _REDIRECT
     return failure.kind in _FINAL and not is_page
 

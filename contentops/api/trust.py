@@ -36,7 +36,7 @@ MODEL_VENDOR = "https://api.openai.com:443"
 
 
 class OwnConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A person's own `config.yaml`: trusted API servers, variables that may be sent, trusted ledger servers."""
+    """A person's own `config.yaml`: trusted API servers, trusted ledger servers, and variables that may be sent."""
 
     servers: tuple[str, ...] = ()
     key_variables: tuple[str, ...] = ()
@@ -87,7 +87,7 @@ def _unusable(path: Path, why: str) -> InputError:
 
 
 def secret_variables(environ: Mapping[str, str]) -> frozenset[str]:
-    """Return the names of variables whose values only the server may get."""
+    """Return the names of variables whose values only the API server may receive."""
     try:
         own = own_config(environ).key_variables
     except InputError:  # commands that need the file report it
@@ -97,7 +97,7 @@ def secret_variables(environ: Mapping[str, str]) -> frozenset[str]:
 
 
 def secret_values(settings: ApiSettings | None, environ: Mapping[str, str]) -> frozenset[str]:
-    """Return the values in the environment that must never be shown; without settings, by known names only."""
+    """Return the values in the environment that must never be shown. Without settings, only known names are used."""
     names = {LEDGER, *secret_variables(environ), *(name for name in environ if name.startswith(MODEL_PREFIX))}
     names |= set() if settings is None else {settings.key_env, settings.model_key_env}
     return frozenset(filter(None, (environ.get(name, "").strip() for name in names)))
@@ -134,12 +134,12 @@ def may_have_key(server: str, environ: Mapping[str, str], *, vendor: str = VENDO
 
 
 def is_stated(environ: Mapping[str, str]) -> bool:
-    """Return whether the environment has the list of trusted servers, which then replaces all other lists."""
+    """Return whether the environment has a list of trusted servers. This list replaces all others."""
     return bool(environ.get(SERVERS, "").strip())
 
 
 def unlisted(server: str, environ: Mapping[str, str], setting: str = "api.base_url") -> Refused:
-    """Return the refusal to send the key to a server that is not on a trusted list; `setting` names its address."""
+    """Return the refusal to send the key, because the server is not on a trusted list. `setting` names its address."""
     reason, fix = "which is not on your trusted list", f"list it in {_lists_of(SERVERS, environ)}"
     if is_stated(environ):
         reason, fix = f"which is not among the servers in `{SERVERS}`", f"add it to `{SERVERS}`"
@@ -148,7 +148,7 @@ def unlisted(server: str, environ: Mapping[str, str], setting: str = "api.base_u
 
 
 def may_use_ledger(server: str, environ: Mapping[str, str]) -> bool:
-    """Return whether a person's own settings list the server of a ledger, `postgresql://HOST:PORT`."""
+    """Return whether a person's own settings list the server of a ledger (`postgresql://HOST:PORT`)."""
     return server in {_ledger(listed) for listed in own_config(environ).ledgers}
 
 
@@ -169,7 +169,7 @@ def _ledger(listed: str) -> str:
 
 
 def remember(server: str, environ: Mapping[str, str], key: str = "servers") -> str:
-    """Add a server to a person's own trusted list; return the path of the file, or empty if that fails.
+    """Add a server to a person's own trusted list. Return the path of the file, or an empty text if that failed.
 
     The file is only changed if it then has exactly the old settings and the server.
     """

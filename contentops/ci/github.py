@@ -436,7 +436,7 @@ def _reviewed(github: GitHub, pull: MergedPull) -> MergedPull:
 
 
 def _may_write(github: GitHub, login: str) -> bool:
-    """Return whether a person has write access, because anyone may approve on a public repository."""
+    """Return whether a person may write to the repository. On a public repository anyone may approve a pull request."""
     try:
         answer = github.call("GET", f"collaborators/{quote(login, safe='')}/permission")
     except HostError as error:

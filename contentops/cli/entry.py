@@ -297,9 +297,10 @@ class StdoutFailed(OutputError):
 
 @contextlib.contextmanager
 def dependable() -> Iterator[None]:
-    """While open, a closed stream is an empty one, and output that stderr cannot take is lost.
+    """Protect the program against closed and failing output streams while this context is open.
 
-    A failed write to stdout raises StdoutFailed, or BrokenPipeError if its reader is gone.
+    A closed stream is replaced by the null device. Output that stderr cannot take is discarded. A failed write to
+    stdout raises StdoutFailed, or BrokenPipeError if its reader is gone.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:

@@ -335,7 +335,7 @@ def addresses(text: str) -> Iterator[Claim]:
 
 
 def hosts(text: str) -> Iterator[str]:
-    """Return every word that may be a host, with or without a path, in the form for comparison."""
+    """Yield every word that may be a host, with or without a path, in its form for comparison."""
     return (_normal(match[0].rstrip(_AT_THE_END)) for match in _DOTTED.finditer(text))
 
 

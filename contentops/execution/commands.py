@@ -95,7 +95,7 @@ _GRACE: Final = 5.0
 def run_commands(
     commands: Listed, root: Path, output: str, *, at: str = "", patience: float = PATIENCE
 ) -> tuple[Finding, ...]:
-    """Run the commands of a check and return their findings in the file at `output`, relative to `root`.
+    """Run the commands of a check on the file at `output`, and return their findings. `output` is relative to `root`.
 
     Each command gets the path as its last argument; `at`: the path of a copy to run them on instead.
 

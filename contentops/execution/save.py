@@ -292,7 +292,9 @@ async def _overwrite(ctx: Context, draft: Draft, content_id: str, *, beside: Seq
 
 
 async def _store(ctx: Context, draft: Draft, content_id: str, *, look: bool, beside: Sequence[str] = ()) -> ItemState:
-    """Save until the text has certainly arrived; after a lost answer, search for it first.
+    """Save a draft, and repeat a failed save until it is certain that the text arrived.
+
+    Before each repetition, search the server for a text whose answer was lost.
 
     `content_id`: the content that is stored over; empty: a new one. `beside`: contents that this save has failed to
     store over.

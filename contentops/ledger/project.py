@@ -124,13 +124,14 @@ class JobWriter:
         return frozenset(request_id for _, request_id in lost)
 
     def note(self, jobs: Iterable[Job]) -> None:
-        """Collect jobs that this run has changed."""
+        """Add jobs that this run has changed to those of the next `flush`."""
         self._jobs.update((key_of(job), job) for job in jobs)
 
     def flush(self) -> None:
-        """Write all collected jobs in one transaction; without jobs, check from time to time that the session works.
+        """Write all jobs that this run has changed to the database, in one transaction.
 
-        Raises WorkTaken, LedgerAway, StateError, and keeps what was collected for the next flush.
+        If there are none, check from time to time that the session works. Raises WorkTaken, LedgerAway, StateError, and
+        keeps what was collected for the next flush.
         """
         began = self._runner.clock()
         if not self._jobs:

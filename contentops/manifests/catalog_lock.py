@@ -125,7 +125,10 @@ UNRENDERED: Final = object()
 
 
 class CatalogCheck:
-    """Checks items against a catalog; the many that name the same values of it and the same inputs are quickly done."""
+    """Checks whether the values of items exist in a catalog.
+
+    It keeps the tests of each combination of names, so many similar items are checked quickly.
+    """
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog

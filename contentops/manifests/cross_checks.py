@@ -313,7 +313,7 @@ def _hint_to_nothing(new: str, declared: Sequence[str]) -> str:
 
 
 def check_unused(project: Project, source: Source, results: Sequence[FileResult]) -> list[Diagnostic]:
-    """Yield a warning for each variable of the project, its environment or the command line that no item uses.
+    """Return a warning for each variable of the project, its environment or the command line that no item uses.
 
     None without items, or while a file has errors, since the variables that it uses may be unknown then.
     """

@@ -84,7 +84,7 @@ class Declared(Struct, frozen=True, gc=False):
     """Fields that a misspelt key was probably meant to set; problems that follow from that are not reported."""
 
     def find(self, path: Iterable[str | int]) -> tuple[Written, bool]:
-        """Return the written value of a field (see `values.find`)."""
+        """Return the value that the manifest writes for a field, and whether it writes one (see `values.find`)."""
         return find((self.written, *self.below.fields), path)
 
     @property

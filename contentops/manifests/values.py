@@ -146,9 +146,10 @@ UNKNOWN: Final = Unknown()
 
 
 class Guesses:
-    """Chooses the results of tests on unknown values in one run: by `ways`, otherwise true; notes what was read.
+    """Chooses the results of tests on unknown values while a template runs, and records which items it reads.
 
-    Each test ends in one way in all of a run, whatever loop it is in.
+    `ways` gives results for positions in the code; all other tests are true. The test at one position has the same
+    result in the whole run, also in loops.
     """
 
     now: ClassVar[Guesses | None] = None
@@ -167,7 +168,7 @@ class Guesses:
         return self.made.setdefault(place, self._ways.get(place, True))
 
     def note(self, id_: str) -> None:
-        """Note what is read now."""
+        """Record that the template read the item `id_` at its present position in the code."""
         self.read.setdefault(_place(), set()).add(id_)
 
 
@@ -358,9 +359,10 @@ def merge(above: Mapping[str, Json], below: Mapping[str, Json], maps: frozenset[
 
 
 def find(layers: Sequence[Written], path: Iterable[str | int]) -> tuple[Written, bool]:
-    """Return the written value at a path and True, or what it would be in and False; of a merged map the highest.
+    """Return the written value at a path, and True.
 
-    `layers` are the maps that were merged, the highest first.
+    If no layer has the path, return the highest map that could have it, and False. `layers` are the maps that were
+    merged, the highest first. For a map that several layers contribute to, the highest one is returned.
     """
     for step in path:
         inside: list[Written] = []

@@ -384,7 +384,7 @@ def made_by(record: Record, jobs: Iterable[Job]) -> Job | None:
 
 
 class Observed(Struct, frozen=True, kw_only=True, gc=False):
-    """A file as it is on disk now; it may be missing. A file that is not there has `file` empty."""
+    """A file as it is on disk now. `file` is empty if the file does not exist."""
 
     path: str
     file: Digest = NOTHING

@@ -185,7 +185,7 @@ class AppliedPlan(Struct, frozen=True, kw_only=True):
 
 
 class ApplyReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The result of an apply as reports have it."""
+    """The result of an apply, as it is written to JSON reports."""
 
     format_version: FormatVersion
     project: Annotated[str, Meta(description="The project's name.")]

@@ -300,10 +300,7 @@ AWAY = 15.0
 
 
 def _asking_to_stop(stop: Stop, notify: Callable[[str], None]) -> Callable[[], bool]:
-    """Return a function that reports an unreachable ledger, and returns whether to stop the run.
-
-    It notifies now and then, and returns whether to stop.
-    """
+    """Return a function that reports an unreachable ledger from time to time, and returns whether to stop the run."""
     last_notice = -AWAY
 
     def stopped() -> bool:
@@ -571,14 +568,18 @@ def part_of(action: str, item: str, heading: str = "") -> PlanPart:
 
 
 def plan_part(project: Project, part: PlanPart, *, runtime: Runtime = HERE) -> Plan:
-    """Plan a part, for its price. Raises what `plan` does, and UsageError for a section that is not there."""
+    """Return the plan of one part of the project, for example to show its price.
+
+    Raises what `plan` raises, and UsageError if the text has no section with the heading.
+    """
     return plan(project, _with_heading(project, part).choice(), runtime=runtime)
 
 
 def state_of(plan: Plan) -> Digest:
-    """Return a digest of a plan and its cost that differs for each run, so that a repeated form is recognised.
+    """Return a digest of a plan and its cost.
 
-    The id alone stays where the answer to a submit is lost again, and where the settings have another price or model.
+    It differs after each run, so that a form that is sent twice is recognised. The id alone stays where the answer to a
+    submit is lost again, and where the settings have another price or model.
     """
     jobs = [change.job for change in plan.changes if change.job is not None]
     submitted = [[job.request_id, job.plan_id, job.submitted_at] for job in jobs]
@@ -588,7 +589,7 @@ def state_of(plan: Plan) -> Digest:
 def apply_part(
     project: Project, part: PlanPart, shown: str, *, stop: Stop, runtime: Runtime = HERE
 ) -> tuple[Plan, Run | None]:
-    """Apply a part if its plan still has the `state_of` that was `shown`, so a repeated form pays only once.
+    """Apply a part if `state_of` its present plan equals `shown`, so that a form that is sent twice pays only once.
 
     Raises Refused (`plan-changed`) if it has another one by now, and what `apply` and `plan_part` raise.
     """

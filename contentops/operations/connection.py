@@ -65,11 +65,12 @@ class Credentials(NamedTuple):
 
 
 def read_credentials(api: ApiSettings, runtime: Runtime, *, writes: bool = False) -> Credentials:
-    """Read the key and the user id for a trusted server, or with `writes` the model of `local`; else none for `local`.
+    """Read the key and the user id for a server.
 
-    No other function reads them. A person is asked once about a server that is not on the trusted list. Raises ApiError
-    if the key or the model is missing, and Refused if the server or a variable is not on a trusted list. Raises
-    InputError if the person's settings are invalid.
+    For `local` it reads the model's settings if the command `writes` texts, and nothing otherwise. No other function
+    reads these secrets. A person is asked once about a server that is not on the trusted list. Raises ApiError if the
+    key or the model is missing, and Refused if the server or a variable is not on a trusted list. Raises InputError if
+    the person's settings are invalid.
     """
     environ = runtime.environ
     if api.base_url == "local":

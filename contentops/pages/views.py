@@ -242,7 +242,7 @@ def preview(site: Site, form: Mapping[str, str]) -> PageContent:
 
 
 def edit_of(form: Mapping[str, str]) -> TextEdit:
-    """Return the text that a person typed into the form."""
+    """Return the title and the body that a person typed into a form, and the digest of the file that it showed."""
     return TextEdit(title=form.get("title", ""), body=form.get("body", ""), expect=Digest(form.get("file", "")))
 
 

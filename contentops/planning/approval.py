@@ -47,7 +47,7 @@ from contentops.sections import main_heading
 
 
 class Brought(NamedTuple):
-    """A text fetched from a server: its title (may be empty) and its body."""
+    """A text that was fetched from a server: its body, and its title, which may be empty."""
 
     title: str
     body: str
@@ -116,13 +116,13 @@ def _words_of(file: Observed) -> Digest:
 
 
 class ComputedFront(Struct, frozen=True, kw_only=True):
-    """The front matter keys that depend on approval: values to write (None: removed), and why."""
+    """The front matter keys that follow from an approval, with the reason. A key with None is removed."""
 
     keys: Mapping[str, Json] = field(default_factory=dict)
     state: ApprovalState = ApprovalState.NONE
 
     def why(self, key: str, preset: str) -> str:
-        """Return in words why a key is written or removed; empty if another reason applies."""
+        """Return the reason for writing or removing a key, in words. It is empty if the approval is not the reason."""
         is_ours = key in self.keys or key in draft_mark(preset)
         return f"approval: {self.state.words}" if is_ours and self.state.words else ""
 
@@ -139,7 +139,7 @@ def has_its_keys(inputs: PlanInputs, spec: Spec, record: Record, file: Observed)
 
 
 def draft_mark(preset: str) -> dict[str, Json]:
-    """Return the front matter by which a site generator leaves a page out."""
+    """Return the front matter that tells a site generator to leave out a page."""
     return apply_preset(preset, {"draft": True})
 
 
@@ -175,7 +175,10 @@ def _source_type(generated: Digest, bodies: Iterable[Digest]) -> str:
 
 
 def _coming_texts(item: ItemSides, body: Answer, title: str | None) -> Iterator[tuple[str, Digest]]:
-    """Yield each title and body digest that the file may have after the change; nothing if they are not known."""
+    """Yield each title and body digest that the file may have after the change.
+
+    Yields nothing if they are not known yet.
+    """
     own, mode, source = item.record, body.mode, item.source_text
 
     def titled(brought: str) -> str:
@@ -195,20 +198,20 @@ def _coming_texts(item: ItemSides, body: Answer, title: str | None) -> Iterator[
 
 
 def _stored(body: Answer) -> Job | None:
-    """Return an earlier text for the declared request that will go into the file unchanged, if any."""
+    """Return the earlier text for the declared request that will be written unchanged, if there is one."""
     fetched = (step.job for step in body.steps if isinstance(step, Fetch))
     job = next((job for job in fetched if job is not None and job is not body.job), None)
     return job if isinstance(body.mode, Replace) else None
 
 
 def is_promotable(item: ItemSides, source: SourceText) -> bool:
-    """Return whether another environment's text may be promoted here: it is approved or needs no approval."""
+    """Return whether another environment's text may be promoted. It must be approved, or need no approval."""
     state = approval_state(item.inputs, item.spec, source.record, source.file)
     return state is ApprovalState.APPROVED or not item.spec.approval.required
 
 
 def waiting_notes(item: ItemSides, body: Answer) -> tuple[Note, ...]:
-    """Return the note on a text that is not promoted before someone approves it."""
+    """Return a note if a text cannot be promoted before someone approves it."""
     source = item.source_text if body.waits else None
     if source is None:
         return ()
@@ -221,7 +224,7 @@ def waiting_notes(item: ItemSides, body: Answer) -> tuple[Note, ...]:
 
 
 def which_status(item: ItemSides, state: ApprovalState, *, is_saved: bool) -> Answer:
-    """Return the answer that sets the status of the stored content; it has no steps if the status stays."""
+    """Return the answer that sets the status of the stored content. It has no steps if the status stays the same."""
     rule, record = item.spec.approval, item.record
     was = record is not None and record.saved is not None and record.saved.published
     is_stored = is_saved or (record is not None and bool(record.content_id) and record.server == item.inputs.server)
@@ -235,7 +238,7 @@ def which_status(item: ItemSides, state: ApprovalState, *, is_saved: bool) -> An
 
 
 def ids_of(inputs: PlanInputs, item: ItemId, record: Record | None) -> tuple[ItemId, ...]:
-    """Return the ids under which people may have read an item's texts: the current one, and earlier ones."""
+    """Return the present and the earlier ids of an item. People may have approved its texts under each of them."""
     if record is None:
         return (item,)
     ordered = (job.item for job in inputs.jobs_of(record.digest) if job.item not in inputs.specs)
@@ -311,7 +314,7 @@ def noted_approvals(items: Iterable[Candidate]) -> Iterator[Note]:
 def texts_in_review(
     inputs: PlanInputs, items: Iterable[Candidate], waiting: Collection[ItemId | None]
 ) -> Iterator[TextInReview]:
-    """Yield the texts that a pull request changes and that wait for approval, here or before they are promoted.
+    """Yield the texts that a pull request changes and that still need an approval.
 
     Not those that another one replaces. `waiting`: the items whose text is not promoted yet.
     """

@@ -1,4 +1,4 @@
-"""Edits, in files and in WriterzRoom, that a new text would replace: what `on_edit` says, and what blocks."""
+"""Handles edits, in files and in WriterzRoom, that a new text would replace."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _SHOWN = 5
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """The answer to a question of the decision table: steps to do, or what blocks the item."""
+    """The answer to one of the four questions: steps to carry out, or the reason why the item is blocked."""
 
     action: Action = Action.NONE
     steps: tuple[Step, ...] = ()
@@ -56,7 +56,7 @@ class Answer(Struct, frozen=True, kw_only=True):
 
     @property
     def is_final(self) -> bool:
-        """Return whether the answer has steps or blocks the item, so that no other row is asked."""
+        """Return whether the answer has steps or blocks the item. Later rows of the table are not asked then."""
         return bool(self.blocked or self.steps)
 
     @property
@@ -66,7 +66,7 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 def edit_choice(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None) -> Answer | None:
-    """Return the answer of `on_edit` for an edited file; None: overwrite the file."""
+    """Return the answer of `on_edit` for an edited file; None if the file may be overwritten."""
     record, path = item.record, item.file.path
     if record is not None and item.file.exists and not item.is_edited:
         return None
@@ -96,7 +96,7 @@ def edit_choice(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None
 
 
 def is_emptied(item: ItemSides) -> bool:
-    """Return whether the file lost its text, as an editor or a full disk may leave it."""
+    """Return whether the file lost its whole text, for example because a disk was full."""
     own = item.record
     if own is None or not item.file.exists or item.file.body != NO_TEXT:
         return False
@@ -104,7 +104,10 @@ def is_emptied(item: ItemSides) -> bool:
 
 
 def merging(item: ItemSides, reasons: tuple[Reason, ...], job: Job | None) -> Answer:
-    """Return the answer that merges new text and edits; blocks if the generated text before the edits is missing."""
+    """Return the answer that merges a new text with a person's edits.
+
+    It blocks the item if the text before the edits is missing.
+    """
     record = item.record
     assert record is not None
     if is_emptied(item):
@@ -131,7 +134,7 @@ def merging(item: ItemSides, reasons: tuple[Reason, ...], job: Job | None) -> An
 
 
 def why_not_merged(id_: ItemId, merged: Renewed | None, *, strict: bool) -> tuple[str, str] | None:
-    """Return why a merge cannot be written, as a kind and a hint; None: it can."""
+    """Return why a merge cannot be written, as a kind and a hint; None if it can be written."""
     if merged is None:
         return "unmergeable", (
             "its sections cannot be merged, because a code block or comment in one of them is not closed; "
@@ -170,7 +173,7 @@ def on_edit(item: ItemSides) -> OnEdit:
 
 
 def occupied_hint(item: ItemSides, path: str) -> str:
-    """Return what to do about a file at `path` that belongs to no item or another one."""
+    """Return what to do about a file at `path` that belongs to another item or to none."""
     owner = item.inputs.owners.get(collision_key(path))
     if owner in item.inputs.specs:
         return f"`{path}` belongs to `{owner}`, which moves to another path; apply that first"
@@ -188,7 +191,7 @@ def edit(item: ItemSides, detail: str = "was edited by hand") -> tuple[Reason, .
 
 
 def why_changed(item: ItemSides) -> tuple[Reason, ...]:
-    """Return why another text is wanted: the item is new, a draft of the bundled server, or its request changed."""
+    """Return why an item needs another text: it is new, it has only a draft outline, or its request changed."""
     record = item.record
     if record is None:
         return (Reason(kind="new"),)
@@ -209,7 +212,7 @@ EDITED = "edited-on-server"
 
 
 def edited_on_server(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None) -> Answer | None:
-    """Return the answer to an edit in WriterzRoom; None if this change would not replace it.
+    """Return the answer to an edit in WriterzRoom; None if this change keeps the edit.
 
     Words written there are never merged: `contentops pull` writes them into the file.
     """
@@ -230,7 +233,7 @@ def edited_on_server(item: ItemSides, why: tuple[Reason, ...], job: Job | None =
 
 
 def protect_edits(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None) -> Answer | None:
-    """Return the answer of `on_edit` to edits in the file or on the server; None: go on and overwrite."""
+    """Return the answer of `on_edit` to edits in the file or on the server; None if nothing stops the overwrite."""
     return edited_on_server(item, why, job) or edit_choice(item, why, job)
 
 
@@ -239,13 +242,13 @@ def _replaced_on_server(item: ItemSides) -> tuple[Reason, ...]:
 
 
 def overwriting(item: ItemSides, why: tuple[Reason, ...]) -> Answer:
-    """Return the answer that overwrites the file; its reasons name the edits that are replaced."""
+    """Return the answer that overwrites the file. Its reasons name the edits that are lost."""
     in_file = edit(item, "was edited by hand, and that text is replaced")
     return Answer(reasons=(*why, *in_file, *_replaced_on_server(item)), mode=Replace(over_edit=item.is_edited))
 
 
 def known_on_server(item: ItemSides, body: Answer) -> Saved | None:
-    """Return the text that the server has before this change saves one; None if unknown."""
+    """Return the text that the server has before this change; None if it is not known."""
     record = item.record
     if record is None or record.saved is None or record.server != item.inputs.server:
         return None
@@ -271,12 +274,12 @@ def as_saved(record: Record, remote: Remote) -> Saved:
 
 
 def _acknowledged(body: Answer) -> Remote | None:
-    """Return the text on the server that the answer records as equal to the file; None: it records none."""
+    """Return the server's text if the answer records it as equal to the file; otherwise None."""
     return next((step.remote for step in body.steps if isinstance(step, Acknowledge)), None)
 
 
 def save_over(item: ItemSides, body: Answer) -> Answer:
-    """Return the answer that saves the file over the server's text, with the reason; or that blocks."""
+    """Return the answer that saves the file over the server's text, or that blocks the item."""
     remote, path = item.remote, item.spec.output
     if is_emptied(item) and not body.writes:
         then = "remove the file, and a text is written again; a save would leave none on the server either"
@@ -304,12 +307,12 @@ def save_over(item: ItemSides, body: Answer) -> Answer:
 
 
 def is_open_edit(item: ItemSides, body: Answer) -> bool:
-    """Return whether there is an edit on the server that the answer does not record as the text of the file."""
+    """Return whether the server has an edit that this answer does not record."""
     return item.is_edited_on_server and _acknowledged(body) is None
 
 
 def remote_notes(item: ItemSides) -> tuple[Note, ...]:
-    """Yield a note on each content that cannot be read, or that begins with front matter."""
+    """Return a note if the stored content cannot be read, or if it begins with front matter."""
     remote, id_ = item.remote, item.spec.id
     if remote is None:
         return ()
@@ -325,7 +328,7 @@ def remote_notes(item: ItemSides) -> tuple[Note, ...]:
 
 
 def edit_notes(item: ItemSides, body: Answer) -> tuple[Note, ...]:
-    """Return a note about an edit in WriterzRoom that the answer does not record; empty if there is none."""
+    """Return a note if the server has an edit that this answer does not record."""
     if not is_open_edit(item, body):
         return ()
     message = f"`{item.spec.id}`: {_where(item)} was edited in WriterzRoom"
@@ -367,7 +370,10 @@ def _way(item: ItemSides) -> str:
 
 
 def protects_text(item: ItemSides) -> bool:
-    """Return whether protection keeps the text; without a template, an item is protected from generations alone."""
+    """Return whether the item is protected, so that its text stays.
+
+    Without a template, protection only forbids generations.
+    """
     return item.is_protected and bool(item.spec.request.template)
 
 
@@ -379,18 +385,18 @@ def has_server_text(item: ItemSides, remote: Remote) -> bool:
 
 
 def is_saved(item: ItemSides) -> bool:
-    """Return whether title and body of the file are those that the server last accepted."""
+    """Return whether the server last accepted the file's present title and body."""
     saved = item.record.saved if item.record is not None else None
     return saved is not None and (saved.title, saved.body) == (title_digest(item.title), item.file.body)
 
 
 def renewed(item: ItemSides, mode: MergeEdit, new: str) -> Renewed | None:
-    """Return a new text merged with the edits; None: they cannot be merged."""
+    """Return a new text that is merged with the edits; None if they cannot be merged."""
     return take_new(item.inputs.text(mode.base) or "", item.inputs.read(item.file.path), new)
 
 
 def merge_trouble(item: ItemSides, words: Answer, job: Job) -> Answer | None:
-    """Return the answer that blocks a merge with a job's text; None if nothing is known to block it."""
+    """Return the answer that blocks a merge with a job's text; None if the merge may be tried."""
     mode = words.mode
     if not isinstance(mode, MergeEdit) or (text := item.inputs.text(job.body)) is None:
         return None

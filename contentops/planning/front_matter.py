@@ -1,4 +1,4 @@
-"""The third question: which keys of the front matter, and which title, are written."""
+"""Decides which keys of the front matter, and which title, are written (the third question)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ APPROVED_DRAFT = "approved-draft"
 
 
 class FrontAnswer(Struct, frozen=True, kw_only=True):
-    """The front matter to write: keys with values (None removes a key), and a title."""
+    """The answer to the third question: a title, and front matter keys with values. A key with None is removed."""
 
     front: Mapping[str, Json] = field(default_factory=dict)
     title: str | None = None
@@ -58,7 +58,7 @@ class FrontAnswer(Struct, frozen=True, kw_only=True):
 def wanted_front(
     inputs: PlanInputs, spec: Spec, without: frozenset[str] = frozenset()
 ) -> tuple[dict[str, Json], str | None]:
-    """Return the front matter keys the manifest states, by the project's preset, and the title if it states one.
+    """Return the front matter keys and the title that the manifest states, after the project's preset was applied.
 
     `without`: keys of metadata that are left out.
     """
@@ -69,9 +69,10 @@ def wanted_front(
 
 
 def dated(item: ItemSides, body: Answer) -> ItemSides:
-    """Return the item with `changed_at` in its metadata replaced by the day on which its text last changed.
+    """Return the item with the real date in place of `changed_at` in its metadata.
 
-    While the day is not known, its keys stay as they are recorded. With a new text they get its day when it is written.
+    The date is the day on which its text last changed. While the day is not known, its keys stay as they are recorded.
+    With a new text they get its day when it is written.
     """
     keys = frozenset(key for key, value in item.spec.metadata.items() if uses_changed_at(value))
     if not keys:
@@ -82,7 +83,7 @@ def dated(item: ItemSides, body: Answer) -> ItemSides:
 
 
 def _changed_on(item: ItemSides) -> str:
-    """Return the day on which the words of an item's file last changed; empty: not known.
+    """Return the day on which the words of an item's file last changed; empty if it is not known.
 
     It is the day of the job that made them, otherwise that of the commit that brought them.
     """
@@ -97,7 +98,7 @@ _DAY = len("2026-03-01")
 
 
 class DriftedKey(Struct, frozen=True, kw_only=True):
-    """A key of front matter, or `title`, that changed since it was last written."""
+    """A key of front matter, or `title`, that a person changed since contentops last wrote it."""
 
     key: str
     before: Json
@@ -114,10 +115,10 @@ class DriftedKey(Struct, frozen=True, kw_only=True):
 def drifted(
     project: Project, record: Record, file: Observed, made_by: Job | None, jobs: Iterable[Job] = ()
 ) -> tuple[DriftedKey, ...]:
-    """Return the keys that a person changed or removed since they were last written, in the order of the record.
+    """Return the keys that a person changed or removed since contentops last wrote them, in the order of the record.
 
-    Added keys do not count. `made_by`: the job of its text; `jobs`: the open ones of the item, whose text may be in
-    the file already.
+    Added keys do not count. `made_by`: the job of its text; `jobs`: the open ones of the item, whose text may be in the
+    file already.
     """
     if jobs and (job := file.provenance.get("job")) is not None and any(job == order.job_id for order in jobs):
         return ()  # a run that was cut short wrote it, and nothing of it is recorded yet
@@ -136,7 +137,10 @@ def drifted(
 
 
 def _is_other_block(record: Record, made_by: Job | None, file: Observed) -> bool:
-    """Return whether the job, its time or the item differ; unknown values of the job count as equal."""
+    """Return whether a file's `contentops` block differs from the record's in job, time or item.
+
+    An unknown job counts as equal.
+    """
     block, ours = dict(file.provenance.items()), provenance_of(record, made_by)
     other = any(key in ours and block.get(key) != ours[key] for key in ("job", "generated_at"))
     return other or (file.owner not in ("", record.id) and not is_block_of(record, made_by, file))
@@ -154,7 +158,7 @@ def is_block_of(record: Record, made_by: Job | None, file: Observed) -> bool:
 
 
 def provenance_of(record: Record, made_by: Job | None, editor: str = "") -> dict[str, Json]:
-    """Return the `contentops` block for a record's text and the job that made it; None: unknown."""
+    """Return the `contentops` block for a record's text and the job that made it; None if these are unknown."""
     made = {"generated_at": made_by.generated_at, "model": made_by.model} if made_by is not None else {}
     # A promoted text has no job of this environment.
     job = made_by.job_id if made_by is not None and not record.is_promoted else ""
@@ -247,7 +251,7 @@ def _changed_keys(
 
 
 def _open_keys(item: ItemSides) -> set[str]:
-    """Return the front matter keys whose new values are not known yet and stay unchanged."""
+    """Return the front matter keys that stay unchanged because their new values are not known yet."""
     return {*item.open_metadata, *apply_preset(item.inputs.project.preset, dict.fromkeys(item.open_metadata, ""))}
 
 
@@ -265,7 +269,7 @@ def _of_new_file(item: ItemSides, body: Answer, wanted: Mapping[str, Json], titl
 
 
 def which_addresses(item: ItemSides, wanted: Mapping[str, Json]) -> tuple[tuple[str, ...], list[Note]]:
-    """Return the old addresses that must redirect to the page, and a note if one is unknown.
+    """Return the old addresses that must redirect to the page, and a note if an address is unknown.
 
     Addresses that the manifest states are not among them.
 
@@ -292,7 +296,7 @@ def which_addresses(item: ItemSides, wanted: Mapping[str, Json]) -> tuple[tuple[
 
 
 def _merged_key(item: ItemSides, record: Record, addresses: tuple[str, ...]) -> str:
-    """Return the redirects key if new addresses are added to a person's; otherwise an empty text."""
+    """Return the redirects key if new addresses must be added to a person's list; otherwise an empty text."""
     key = redirects_key(item.inputs.project.preset)
     if addresses == record.addresses == ():
         return ""
@@ -315,7 +319,7 @@ def _promoted_title(item: ItemSides, body: Answer) -> str | None:
 
 
 def _drift(item: ItemSides, record: Record, title: str | None) -> list[DriftedKey]:
-    """Return the changed keys to report, without a title that counts as text."""
+    """Return the changed keys to report. The title is left out if it is compared as a part of the text."""
     keys = drifted(item.inputs.project, record, item.file, item.inputs.state.made_by(record), item.open_jobs)
     if not keys:
         return []
@@ -326,7 +330,10 @@ def _drift(item: ItemSides, record: Record, title: str | None) -> list[DriftedKe
 def _which_title(
     item: ItemSides, title: str | None, body: Answer, *, asserts: bool
 ) -> tuple[str | None, tuple[Reason, ...]]:
-    """Return the title to write, if the manifest states one and no person changed it in the file; and why."""
+    """Return the title to write, and the reasons.
+
+    It is None if the manifest states no title, or a person changed it in the file.
+    """
     record, file = item.record, item.file
     if title is None or record is None:
         return None, ()
@@ -349,7 +356,7 @@ def _drift_note(item: ItemSides, drift: Sequence[DriftedKey]) -> Note:
 
 
 def _still_a_draft(item: ItemSides, computed: ComputedFront, written: Container[str]) -> Iterator[Note]:
-    """Yield a note if an approved text still has a draft mark, which a revert or a person put back.
+    """Yield a note if an approved text is marked as a draft, for example after a revert.
 
     No apply removes such a mark.
     """
@@ -367,12 +374,12 @@ def _rewritten(name: str, before: Json, after: Json, detail: str = "") -> Reason
 
 
 def _asserted(name: str, before: Json, after: Json) -> Reason:
-    """Return why a key is written again that a person changed although its manifest did not."""
+    """Return the reason to write a key again that a person changed although its manifest stayed the same."""
     return Reason(kind="front-matter-drift", field=name, before=before, after=after)
 
 
 def marked(item: ItemSides) -> Answer:
-    """Return the steps that update draft mark, disclosure and status when the text of a file stays."""
+    """Return the steps that update draft mark, disclosure and status of an item whose text stays."""
     record, file = item.record, item.file
     if record is None or not file.exists or file.problem or item.inputs.denied(file.path):
         return Answer()

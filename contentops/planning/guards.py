@@ -1,4 +1,4 @@
-"""The guards: when an apply refuses a plan, what overrides them, and what a generation may cost."""
+"""The guards: they refuse an apply that costs or deletes too much, and compute the cost of generations."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SWEEPING = frozenset({Action.REGENERATE, Action.OVERWRITE, Action.MERGE, Action.
 
 
 def refusals(inputs: PlanInputs, changes: Sequence[Change]) -> tuple[Refusal, ...]:
-    """Return every guard that refuses these changes."""
+    """Return the refusals of all guards for these changes."""
     return (
         *_state(inputs),
         *_budget(inputs, changes),
@@ -44,14 +44,14 @@ def refusals(inputs: PlanInputs, changes: Sequence[Change]) -> tuple[Refusal, ..
 
 
 def review(plan: Plan, limit: int) -> Refusal | None:
-    """Return the refusal of a plan that costs more credits than `limit`."""
+    """Return a refusal if the plan costs more credits than `limit`; otherwise None."""
     most = plan.credits_worst
     message = f"the plan costs {cost_words(plan.changes)}; `--max-credits` is {limit}"
     return Refusal(guard="review-credits", message=message, flag=f"--max-credits {most}") if most > limit else None
 
 
 class Overrides(Struct, frozen=True, kw_only=True):
-    """Which guards a person overrides. `credits`: up to how many; a plan that costs more is refused in any case."""
+    """The guards that a person overrides. `credits`: up to how many; a plan that costs more is refused in any case."""
 
     credits: int | None = None
     changes: bool = False
@@ -59,7 +59,10 @@ class Overrides(Struct, frozen=True, kw_only=True):
 
 
 def overridden(plan: Plan, overrides: Overrides) -> Plan:
-    """Return the plan with the remaining refusals; too low a `--approve-credits` is one too."""
+    """Return the plan without the refusals that the person's options override.
+
+    A `--approve-credits` that is too low is also refused.
+    """
     most, limit = plan.credits_worst, overrides.credits
     is_approved = limit is not None and most <= limit
     allowed = {"changed-ratio": overrides.changes, "empty": overrides.empty}
@@ -72,7 +75,10 @@ def overridden(plan: Plan, overrides: Overrides) -> Plan:
 
 
 def check_guards(plan: Plan) -> None:
-    """Raise Refused if a guard refuses the plan; the hint has the flags that override all refusals, if each has one."""
+    """Raise Refused if a guard refuses the plan.
+
+    The hint lists the options that override the refusals, if each of them has one.
+    """
     if not plan.refusals:
         return
     message = "apply refuses this plan: " + "; ".join(refusal.message for refusal in plan.refusals)
@@ -101,7 +107,10 @@ def _state(inputs: PlanInputs) -> Iterator[Refusal]:
 
 
 def _counts(record: Record) -> bool:
-    """Return whether guards count a record; of the bundled server, only texts that a model wrote count."""
+    """Return whether guards count a record. Outlines of the bundled server do not count: no model wrote them.
+
+    Outlines of the bundled server do not count, because no model wrote them.
+    """
     return record.server != "local" or (bool(record.generated) and not record.outline)
 
 
@@ -119,14 +128,17 @@ def _budget(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
 
 
 def _priced_again(change: Change) -> Iterator[Job]:
-    """Yield the open jobs whose cost a change contains too."""
+    """Yield the open jobs whose cost is already counted in a change."""
     for step in change.steps:
         if (isinstance(step, LookUp) and change.submit is not None) or (isinstance(step, Collect) and step.tokens):
             yield step.job
 
 
 def _limit(name: str, number: int, changes: Sequence[Change]) -> str:
-    """Return a limit in words, with the cost of the cheapest text if that alone exceeds the limit."""
+    """Return a limit in words.
+
+    If one text alone costs more than the limit, the words name the cost of the cheapest text.
+    """
     prices = (change.submit.credits for change in changes if change.submit is not None)
     least = min(filter(None, prices), default=0)
     return f"`budget.{name}` is {number:,}" + (f", and one text costs {least:,}" if least > number else "")
@@ -173,7 +185,7 @@ def _money_of(changes: Iterable[Change], currency: str) -> int:
 
 
 def _money_refusal(name: str, limit: str, currency: str, changes: Sequence[Change], spent: str = "") -> Refusal:
-    """Return the refusal of a plan that may cost more money than the settings allow, which no option overrides."""
+    """Return the refusal of a plan that may cost more money than the settings allow. No option overrides it."""
     least = min((worst for change in changes if (worst := _money_of([change], currency))), default=0)
     is_below = least > counted(limit)
     way = "raise it" if is_below else "raise it, or apply fewer items with `--select` or `--canary`"
@@ -185,7 +197,7 @@ def _money_refusal(name: str, limit: str, currency: str, changes: Sequence[Chang
 
 
 def month_spent(inputs: PlanInputs, changes: Sequence[Change]) -> CountedMonth | None:
-    """Return this month's spending; None if no budget limits it, or the changes cost nothing."""
+    """Return what was spent this month; None if the month has no budget, or the changes cost nothing."""
     is_asked = inputs.project.budget.is_monthly and any(each.credits_worst or each.money_worst for each in changes)
     return inputs.spent() if is_asked else None
 
@@ -212,7 +224,9 @@ _ANY_TEXTS = {f"text {number}": "\uffff" * 4_000 for number in range(4)}
 
 
 def tokens_at_most(spec: Spec, project: Project, section: str = "", *, waits: bool = False) -> PaidTokens | None:
-    """Return the most tokens that one submit of `spec`, or of one section, can use, with the configured price.
+    """Return the most tokens that one submit can use, with the configured price.
+
+    The submit is for the whole text or one section.
 
     `waits`: it is made from texts that are not known yet. None without a model here.
     """
@@ -228,7 +242,7 @@ def tokens_at_most(spec: Spec, project: Project, section: str = "", *, waits: bo
 
 
 def order_of(spec: Spec, project: Project, section: str = "", *, waits: bool = False) -> Submit:
-    """Return a submit of `spec`, or of a section, with its price; for `waits` see `tokens_at_most`."""
+    """Return a submit of a text or of one section, with its price (`waits`: see `tokens_at_most`)."""
     price_ = price_of(spec, project.api.server, section)
     return Submit(
         request=spec.request,
@@ -242,12 +256,12 @@ def order_of(spec: Spec, project: Project, section: str = "", *, waits: bool = F
 
 
 def retries_left(checks: Checks, done: int = 0) -> int:
-    """Return how many retries a text that fails its checks still has, after `done` retries."""
+    """Return how often a text that fails its checks may still be generated again, after `done` retries."""
     return max(0, checks.retries - done) if checks.can_block else 0
 
 
 def beyond_context(spec: Spec, project: Project) -> str:
-    """Return why a prompt for `spec` is too long for the model, with numbers; empty: it is not."""
+    """Return why a prompt is too long for the model, with both numbers; empty if it fits."""
     api, fields = project.api, spec.request.as_json()
     if not api.has_model or not api.context or not spec.request.template:
         return ""
@@ -263,7 +277,7 @@ def beyond_context(spec: Spec, project: Project) -> str:
 
 
 def collecting(project: Project, jobs: Iterable[Job]) -> tuple[Collect, ...]:
-    """Return the steps that collect jobs, each with the most that its model may still cost."""
+    """Return the steps that collect open jobs. Each step has the highest cost that its job may still cause."""
     if not project.api.has_model:
         return tuple(Collect(job=job) for job in jobs)
     return tuple(Collect(job=job, tokens=PaidTokens.at(project.price, job.bound)) for job in jobs)

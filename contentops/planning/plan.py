@@ -1,4 +1,4 @@
-"""Plans all items: decides each change, selects, blocks occupied paths, applies guards and counts.
+"""Plans all items: it decides each change, selects items, applies the guards and adds up the costs.
 
 Also items that no manifest declares any more, claims of other processes, and requests that are the same.
 """
@@ -78,7 +78,7 @@ def make_plan(inputs: PlanInputs) -> Plan:
 def plan_with_items(
     inputs: PlanInputs, known: Mapping[ItemId, Candidate] = MappingProxyType({})
 ) -> tuple[Plan, list[Candidate]]:
-    """Return the plan (see `make_plan`), and every item by id with its change.
+    """Return the plan, and every item by id with its change. See `make_plan`.
 
     `known`: the answer of `still_unchanged` for an earlier plan, if there was one.
     """
@@ -134,7 +134,7 @@ def plan_with_items(
 
 
 def _chosen_changes(inputs: PlanInputs, chosen: Sequence[Candidate]) -> list[Change]:
-    """Return the selected changes by id, after their target paths and waits are known."""
+    """Return the selected changes by id. Their target paths are checked and their waits are known."""
     choice = inputs.choice
     changes = [item.change for item in chosen if item.change is not None]
     if choice.only_front:
@@ -159,12 +159,12 @@ def front_alone(change: Change) -> Change | None:
 
 
 def is_about_front(change: Change) -> bool:
-    """Return whether a change updates front matter or tells the server of a text, and does nothing else."""
+    """Return whether a change only updates front matter or saves the file's text to the server."""
     return bool(change.steps) and all(isinstance(step, Update | Acknowledge | Save | Publish) for step in change.steps)
 
 
 def plan_id(plan: Plan) -> str:
-    """Return the digest of a plan, which is equal on every machine for equal changes and records."""
+    """Return the digest of a plan. Equal changes and records give equal digests on every machine."""
     return digest_json(
         [plan.project, plan.environment, plan.server, plan.lineage, [_essence(change) for change in plan.changes]]
     )
@@ -190,7 +190,10 @@ def _essence(change: Change) -> list[object]:
 
 
 def change_alone(inputs: PlanInputs, spec: Spec, coming: Mapping[ItemId, Stage]) -> Change | None:
-    """Return the change of the only item in `inputs`; `coming` has stages that other items still reach."""
+    """Return the change of an item that is planned alone. `coming`: what this plan still changes in other items.
+
+    `coming` lists the changes that other items still expect.
+    """
     (item,) = declared_sides(inputs)
     item = structs.replace(item, open_metadata=open_keys(spec, coming))
     waits = waits_of(spec, coming)
@@ -202,7 +205,7 @@ def change_alone(inputs: PlanInputs, spec: Spec, coming: Mapping[ItemId, Stage])
 
 
 def still_unchanged(items: Iterable[Candidate], before: PlanInputs, now: PlanInputs) -> dict[ItemId, Candidate]:
-    """Return the `items` that were up to date in an earlier plan and have not changed since.
+    """Return the `items` of an earlier plan that were up to date, and whose inputs are still the same.
 
     `items`: those without notes, since a note is made with the answer of the table. Left out is what depends on other
     items or on open jobs, so that the table is asked again.
@@ -231,7 +234,7 @@ _ASKED = {"cached", "text", "read", "why_no_text", "exists", "denied", "spent", 
 
 
 def _differ_only_by_item(before: PlanInputs, now: PlanInputs) -> bool:
-    """Return whether the sides of two plans are the same but for records, files and verdicts of single items."""
+    """Return whether the inputs of two plans differ only in records, files and approvals of single items."""
     names = set(PlanInputs.__struct_fields__) - _BY_ITEM - _ASKED
     same = all(getattr(before, name) == getattr(now, name) for name in names)
     jobs = [(each.state.jobs, each.state.open_jobs, each.state.lineage) for each in (before, now)]
@@ -239,7 +242,7 @@ def _differ_only_by_item(before: PlanInputs, now: PlanInputs) -> bool:
 
 
 def _candidates(inputs: PlanInputs, notes: list[Note], known: Mapping[ItemId, Candidate]) -> Iterator[Candidate]:
-    """Yield every declared item, then every removed one, each with its change; adds their notes to `notes`."""
+    """Yield every declared item and then every removed item, each with its change. Their notes are added to `notes`."""
     sides = list(declared_sides(inputs, known))
     made: dict[ItemId, tuple[Candidate, tuple[Note, ...]]] = {id_: (item, ()) for id_, item in known.items()}
     coming: dict[ItemId, Stage] = {}
@@ -269,7 +272,7 @@ def _candidates(inputs: PlanInputs, notes: list[Note], known: Mapping[ItemId, Ca
 
 
 def declared_sides(inputs: PlanInputs, known: Container[ItemId] = ()) -> Iterator[ItemSides]:
-    """Yield the declared items with their sides, sources first; items in `known` are left out."""
+    """Yield the declared items with all that is compared for them, sources first. Items in `known` are left out."""
     records, specs = inputs.records, inputs.specs
     # Recorded paths whose item now declares another one: free for a new item once the moves are done.
     leaving = {
@@ -293,7 +296,7 @@ def declared_sides(inputs: PlanInputs, known: Container[ItemId] = ()) -> Iterato
 
 
 def _gone(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
-    """Yield the items that no manifest declares any more, with their collected jobs; `--prune` removes them."""
+    """Yield the items that no manifest declares any more. With `--prune` their change deletes them."""
     records, specs, jobs = inputs.records, inputs.specs, inputs.open_jobs
     gone = (records.keys() | jobs.keys()) - specs.keys()
     if not gone:
@@ -374,7 +377,7 @@ def _removed(inputs: PlanInputs, change: Change, record: Record) -> Change:
 
 
 def _sources_first(specs: Sequence[Spec]) -> Sequence[Spec]:
-    """Sort items so that each one comes after its sources; otherwise their order stays."""
+    """Sort items so that each one comes after its sources. The order of other items stays."""
     referring = {spec.id: {one.id for one in spec.references} for spec in specs if spec.references}
     if not referring:
         return specs
@@ -383,7 +386,7 @@ def _sources_first(specs: Sequence[Spec]) -> Sequence[Spec]:
 
 
 def waiting_for(item: ItemSides, waits: tuple[Reference, ...]) -> ItemSides:
-    """Return the item as waiting for these texts; a path that depends on them stays unchanged."""
+    """Return the item with the texts that it waits for. Its path stays unchanged if it depends on them."""
     spec, record = item.spec, item.record
     if not waits:
         return item
@@ -420,7 +423,7 @@ def _candidate(item: ItemSides) -> tuple[Candidate, tuple[Note, ...]]:
 
 
 def _leftover_files(inputs: PlanInputs, item_paths: set[str]) -> Iterator[Note]:
-    """Yield a note about files from an interrupted run for requests that no item declares any more."""
+    """Yield a note about files of an interrupted run whose requests no item declares any more."""
     for digest, jobs in inputs.written.items():
         for job in jobs:
             file = inputs.observe(job.output)
@@ -440,7 +443,10 @@ def _leftover_files(inputs: PlanInputs, item_paths: set[str]) -> Iterator[Note]:
 
 
 def free_targets(inputs: PlanInputs, changes: list[Change]) -> list[Change]:
-    """Return the changes; moves in a ring, and writes and moves to a path that stays occupied, are blocked."""
+    """Return the changes after checking their target paths.
+
+    A change is blocked if its target stays occupied, or if moves form a ring.
+    """
     changes = _without_rings(changes)
     leaving = Counter(collision_key(change.source) for change in changes if change.has(Move))
     todo = [change for change in changes if change.has(Move, Write)]
@@ -492,7 +498,7 @@ def _blocked_by_file(change: Change) -> Change:
 
 
 def _is_first_prose(inputs: PlanInputs, changes: Sequence[Change]) -> bool:
-    """Return whether this project uses a model for the first time and can try it with one text."""
+    """Return whether this project pays a model for the first time, so that one text can be tried first."""
     orders = [change for change in changes if change.submits]
     is_new = not any(job.model for job in (*inputs.state.jobs, *inputs.state.open_jobs.values()))
     return is_new and len(orders) > 1 and any(not change.pays_later for change in orders)
@@ -502,7 +508,7 @@ def _is_first_prose(inputs: PlanInputs, changes: Sequence[Change]) -> bool:
 
 
 def first_submits(inputs: PlanInputs, changes: Sequence[Change], number: int) -> tuple[list[Change], Note]:
-    """Return the first `number` changes that submit and need no others, and a note about the rest."""
+    """Return the first `number` changes that submit without waiting for others, and a note about the rest."""
     submits = (change for change in changes if change.submits_worst and not change.pays_later)
     # A target stays occupied while the change that would free it waits.
     alone = (change for change in submits if free_targets(inputs, [change])[0].submits_worst)
@@ -515,7 +521,7 @@ def first_submits(inputs: PlanInputs, changes: Sequence[Change], number: int) ->
 
 
 def ignoring_existing(number: int, why: str) -> tuple[Note, ...]:
-    """Return the note of the changes that a plan leaves out, if there are any."""
+    """Return a note about the changes that the plan leaves out, if there are any."""
     message = f"left alone, as {why}: {number} of today's changes"
     return (Note(kind="left-alone", message=message),) if number else ()
 
@@ -547,10 +553,10 @@ CLAIMED = "held"
 
 
 def with_claims(claimed: Mapping[RequestId, str], lineage: str, change: Change) -> Change:
-    """Return the change without steps that other processes have claimed; `claimed` maps requests to them.
+    """Return the change without the steps that other processes have claimed.
 
-    If a live process has claimed the submit of its text, the whole change is left to that process; if it has claimed an
-    earlier job, only that collect step is.
+    `claimed` maps requests to these processes. If a live process has claimed the submit of its text, the whole change
+    is left to that process; if it has claimed an earlier job, only that collect step is.
     """
     if not claimed or change.claimed_by:
         return change
@@ -573,7 +579,7 @@ def with_claims(claimed: Mapping[RequestId, str], lineage: str, change: Change) 
 
 
 def submit_id(lineage: str, change: Change) -> RequestId | None:
-    """Return the request id of the submit that a change pays for; None without a submit."""
+    """Return the request id of the change's submit step; None if the change submits nothing."""
     step = change.submit
     return None if step is None else request_id(lineage, step.digest, step.attempt, step.section)
 
@@ -593,7 +599,7 @@ def declared_requests(specs: Iterable[Spec]) -> dict[Digest, list[ItemId]]:
 
 
 def block_same(inputs: PlanInputs, change: Change, declared: Mapping[Digest, Sequence[ItemId]]) -> Change:
-    """Return the change, blocked if it would pay for one request of several items.
+    """Return the change; block it if several items would pay for the same request.
 
     Equal manifests are an error before; these turned out equal when the texts that they are made from were there.
     """
@@ -604,7 +610,7 @@ def block_same(inputs: PlanInputs, change: Change, declared: Mapping[Digest, Seq
 
 
 def _takes_text(inputs: PlanInputs, change: Change) -> bool:
-    """Return whether a change pays for a whole text, or uses one that another item paid for."""
+    """Return whether a change pays for a whole text, or uses a text that another item paid for."""
     if change.submit is not None:
         return not change.submit.section
     jobs = (change.job, *(step.job for step in change.steps if isinstance(step, Fetch)))

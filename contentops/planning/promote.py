@@ -1,4 +1,4 @@
-"""Decides what blocks an existing text: its checks, its environment, or a new section."""
+"""Decides whether an existing text is written: after its checks, from another environment, or with a new section."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ UNUSABLE = "unusable-section"
 
 
 def section_reason(item: ItemSides, heading: str) -> Reason:
-    """Return the reason to pay for a section; it names the deeper sections that are replaced too."""
+    """Return the reason to pay for a section. It names the deeper sections that are replaced with it."""
     under = listed([heading_of(key) for key in deeper(item.inputs.read(item.file.path), heading)])
     detail = f"`{heading}` is generated again, as requested"
     return Reason(kind="section", detail=f"{detail}, including {under}" if under else detail)
 
 
 def section_edits(item: ItemSides, heading: str, job: Job | None = None) -> Answer | None:
-    """Return the answer of `on_edit` for edits in the section; None: there are no edits.
+    """Return the answer of `on_edit` for edits in the section; None if there are no edits.
 
     If the generated text is missing, an edit anywhere counts. The answer of an overwrite has only a reason.
     """
@@ -86,7 +86,10 @@ def section_edits(item: ItemSides, heading: str, job: Job | None = None) -> Answ
 
 
 def section_answer(item: ItemSides, job: Job) -> Answer:
-    """Return the answer that writes a paid section with the edits that it replaces, or that blocks."""
+    """Return the answer that writes a paid section, or that blocks the item.
+
+    The reasons name the edits that are replaced.
+    """
     path, job_id = item.file.path, job.job_id
     give_up = f"`contentops state resolve {item.spec.id} --forget --request {job.short}` gives the section up"
     if not item.file.exists:
@@ -108,7 +111,7 @@ def section_answer(item: ItemSides, job: Job) -> Answer:
 
 
 def taken_section(item: ItemSides, job: Job) -> tuple[str, NewSection] | Unusable | None:
-    """Return the file's text with the section of a paid job in it; None: the section is not on this machine."""
+    """Return the file's text after a paid section was put into it; None if the section is not on this machine."""
     body = job.body
     answer = item.inputs.text(body) if body else None
     if answer is None or not item.file.exists:
@@ -118,7 +121,7 @@ def taken_section(item: ItemSides, job: Job) -> tuple[str, NewSection] | Unusabl
 
 
 def known_texts(record: Record | None, answer: Digest, text: Callable[[Digest], str | None]) -> tuple[str, ...]:
-    """Return the other known texts into which the server may have put the section."""
+    """Return the other texts of the item that are known. The server may have put the section into one of them."""
     saved = record.saved if record is not None else None
     bodies: frozenset[Digest] = saved.bodies if saved is not None else frozenset()
     return tuple(body for digest in sorted(bodies - {answer, NOTHING}) if (body := text(digest)) is not None)
@@ -143,7 +146,7 @@ def unusable_words(heading: str, why: Unusable) -> str:
 
 
 def unusable_hint(id_: ItemId, job: Job, why: Unusable) -> str:
-    """Return the hint for a new section that cannot be put into the text."""
+    """Return what to do if a new section does not fit into the text."""
     given = f"`contentops state resolve {id_} --forget --request {job.short}` gives it up"
     return f"{unusable_words(job.section, why)}; it is kept and not written; {given}"
 
@@ -157,7 +160,9 @@ FAILED = "checks-failed"
 def to_check(
     title: str, body: str, seen: Observed, front: Mapping[str, Json], output: str, open_: frozenset[str] = frozenset()
 ) -> CheckedText:
-    """Return the text to check as its file will have it; `front` has the keys to write (None: to remove).
+    """Return the text in the form that its file will have, for the checks.
+
+    `front` has the keys to write; None removes a key.
 
     `open_`: the keys that follow later.
     """
@@ -175,10 +180,10 @@ _AS_IT_IS = Answer()
 
 
 def failed_checks(item: ItemSides, job: Job | None = None, words: Answer = _AS_IT_IS) -> tuple[Reason, ...]:
-    """Return the failed checks of a paid text for the item; empty if it has none or is not on this machine.
+    """Return the checks that a paid text fails. The result is empty if it passes all, or is not on this machine.
 
-    It is the text of `job`, otherwise the one that answers the request. `words`: how it comes into the file, so that
-    a merge is checked with the edits that stay. Texts are not compared and commands not run here; an apply does that.
+    It is the text of `job`, otherwise the one that answers the request. `words`: how it comes into the file, so that a
+    merge is checked with the edits that stay. Texts are not compared and commands not run here; an apply does that.
     """
     if job is None or not job.body:
         job = finished_job(item.inputs, item.spec.digest) or job
@@ -200,7 +205,7 @@ def failed_checks(item: ItemSides, job: Job | None = None, words: Answer = _AS_I
 
 
 def failed_promotion(item: ItemSides, answer: Answer, file: Observed) -> tuple[Reason, ...]:
-    """Return the failed checks of the text in another environment's `file`, which `answer` promotes."""
+    """Return the checks that the text to promote fails. The text is in `file`, from another environment."""
     carried = {key: file.front[key] for step in answer.steps if isinstance(step, Promote) for key in step.carries}
     text = Brought(file.title, item.inputs.read(file.path), of_section=False, is_known=True, front=carried)
     return reasons_of(_findings(item, answer, text))
@@ -244,7 +249,7 @@ def failed_promotion_hint(path: str, environment: str) -> str:
 
 
 def fails_checks(item: ItemSides) -> bool:
-    """Return whether a paid text of the declared request fails its checks, with no retry left."""
+    """Return whether a paid text of the declared request fails its checks and has no retry left."""
     under_way = item.under_way
     job = under_way[-1] if under_way else None
     if job is not None and job.state is not JobState.PAID:
@@ -266,7 +271,7 @@ _EDITED = ("", "edited", "no-merge-base")
 
 
 def promoted(item: ItemSides) -> Answer | None:
-    """Return the promotion of another environment's text; None if it has no new text."""
+    """Return the answer that promotes another environment's text; None if there is no new text."""
     theirs = item.source_text
     if theirs is None or item.is_protected or (item.keeps_text and not _is_new(item, theirs)):
         return None
@@ -315,14 +320,17 @@ def _as_promotion(answer: Answer, item: ItemSides, theirs: SourceText, why: tupl
 
 
 def _carried(item: ItemSides, theirs: SourceText) -> tuple[str, ...]:
-    """Return the front matter keys of the source file that no manifest states and that the item's file lacks."""
+    """Return the front matter keys to copy from the source file.
+
+    No manifest states them, and the item's file lacks them.
+    """
     wanted, _ = wanted_front(item.inputs, item.spec)
     keys = {*theirs.record.metadata, *wanted, *(item.file.front if item.file.exists else ())}
     return tuple(key for key in theirs.file.front if key not in keys)
 
 
 def _is_new(item: ItemSides, theirs: SourceText) -> bool:
-    """Return whether the source text is newer than the text that the item has for this request."""
+    """Return whether the source text is newer than the item's text for the same request."""
     own, body = item.record, theirs.file.body
     assert own is not None
     if item.is_edited_on_server:
@@ -336,7 +344,7 @@ def _is_new(item: ItemSides, theirs: SourceText) -> bool:
 
 
 def _has_other_words(item: ItemSides, theirs: SourceText) -> bool:
-    """Return whether the file or the server has edits that differ from the source text."""
+    """Return whether the file or the server has an edit that the source text does not contain."""
     own, file = item.record, item.file
     if item.is_edited_on_server:
         return True
@@ -376,6 +384,6 @@ def generation_refused(item: ItemSides, why: tuple[Reason, ...]) -> Answer | Non
 
 
 def is_about_promotion(change: Change) -> bool:
-    """Return whether a change promotes a text, is blocked from it, or waits for one."""
+    """Return whether a change promotes a text, or must wait for or cannot use one."""
     kinds = {reason.kind for reason in change.reasons}
     return change.promotion is not None or PROMOTED in kinds or change.blocked == NOT_PROMOTED

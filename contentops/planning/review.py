@@ -1,4 +1,4 @@
-"""Checks a current plan against a reviewed plan, or a change against its confirmed version.
+"""Compares the current plan with a reviewed plan, and a change with the version that a person confirmed.
 
 A person confirms a plan by a plan file, by a reviewed pull request, by a button, or by a yes in the terminal. `beyond`
 alone says what goes further than that.
@@ -49,7 +49,7 @@ _ANOTHER_REQUEST = "its request has changed"
 
 
 def beyond(change: Change, confirmed: AnyChange | None) -> str:
-    """Return in words what a change does beyond its confirmed version; empty: nothing.
+    """Return what a change does beyond its confirmed version, in words; empty if nothing.
 
     `confirmed`: the change that a person confirmed, if any. A change that does less does not go further. Nor does a
     free fetch of a paid text, or any free change of a confirmed item except its removal.
@@ -81,7 +81,10 @@ def _more(steps: Iterable[str]) -> str:
 
 
 def _again(change: Change, confirmed: AnyChange) -> str:
-    """Return a sentence if a change submits more often than confirmed; otherwise empty. Failed jobs do not count."""
+    """Return a sentence if a change submits more often than a person confirmed; otherwise empty.
+
+    Failed jobs do not count.
+    """
     failed = sum(reason.kind == "failed-before" for reason in change.reasons)
     tries = confirmed.attempt + confirmed.retries + min(failed, TRIES - 1)
     is_again = change.submits and change.attempt > tries
@@ -89,7 +92,7 @@ def _again(change: Change, confirmed: AnyChange) -> str:
 
 
 def _dearer(change: Change, confirmed: AnyChange) -> str:
-    """Return in words how much more a change costs than confirmed; empty: it does not."""
+    """Return in words how much more a change costs than a person confirmed; empty if it does not."""
     known = confirmed.money_worst
     if change.credits_worst > confirmed.credits_worst:
         return f"it costs {cost_words([change])} now, not {confirmed.credits_worst}"
@@ -105,7 +108,7 @@ def _dearer(change: Change, confirmed: AnyChange) -> str:
 
 
 def check_ceiling(plan: Plan, guards: Guards, reviewed: PlanFile | None) -> None:
-    """Check that a plan does nothing beyond a reviewed plan; None: nothing was reviewed.
+    """Check that a plan does nothing beyond a reviewed plan. Without a reviewed plan (None) nothing is checked.
 
     Raises Refused, naming every change that goes beyond it, unless the project allows that.
     """
@@ -115,7 +118,7 @@ def check_ceiling(plan: Plan, guards: Guards, reviewed: PlanFile | None) -> None
 
 
 def compare_file(inputs: PlanInputs, reviewed: PlanFile) -> Plan:
-    """Return the current plan with only the changes that a reviewed plan has.
+    """Return the current plan without the changes that the reviewed plan lacks.
 
     `inputs` have the options of the reviewed plan without its selection. Raises Refused, naming every change that is
     not as reviewed, or if nothing is left.
@@ -130,7 +133,7 @@ def compare_file(inputs: PlanInputs, reviewed: PlanFile) -> Plan:
 
 
 def check_file(inputs: PlanInputs, reviewed: PlanFile) -> Plan:
-    """Return the current plan of all items after checking it against a reviewed plan.
+    """Return the current plan of all items, after it was checked against a reviewed plan.
 
     `inputs` are as for `compare_file`. Raises Refused, naming every change that is not as reviewed or, unless the
     project allows that, was not reviewed.
@@ -166,7 +169,7 @@ def _check_project(today: Plan, file: PlanFile) -> None:
 
 
 def _other_writer(today: Writer, planned: Writer | None) -> str:
-    """Return how the model in the settings differs from the planned one; empty: it does not."""
+    """Return how the model in the settings differs from the model of the plan file; empty if it is the same."""
     if planned is None:
         return f"texts without a model, and `api.model` is `{today.model}` now"
     if today.model != planned.model:
@@ -206,7 +209,10 @@ class ReviewedItem(Struct, frozen=True, kw_only=True):
 
 
 def _compare(inputs: PlanInputs, reviewed: PlanFile) -> tuple[Plan, list[Change], list[Change]]:
-    """Return the current plan, its changes of items that the file names, and its other changes. Raises Refused."""
+    """Return the current plan. Also return its changes in two lists: those of items in the plan file, and all others.
+
+    Raises Refused.
+    """
     # A change that another process had claimed was not to be done.
     named = {one.id: one for one in reviewed.changes if one.action is not Action.PENDING}
     own = [record for record in inputs.records.values() if record.plan_id == reviewed.id and record.id in named]
@@ -229,7 +235,7 @@ def _compare(inputs: PlanInputs, reviewed: PlanFile) -> tuple[Plan, list[Change]
 
 
 def _difference(inputs: PlanInputs, file: PlanFile, reviewed: ReviewedChange, change: Change | None) -> str:
-    """Return in words how an item differs from its review; empty if it is equal or less is left to do."""
+    """Return in words how an item differs from its review. It is empty if the item is equal, or has less left to do."""
     is_compared = not reviewed.blocked and reviewed.action is not Action.WAIT
     if is_compared and (problem := _other_request(inputs.specs.get(reviewed.id), reviewed)):
         return problem
@@ -253,7 +259,7 @@ def _difference(inputs: PlanInputs, file: PlanFile, reviewed: ReviewedChange, ch
 
 
 def _other_work(item: ReviewedItem) -> str:
-    """Return in words what a change does beyond its review: front matter, steps or file; empty: nothing."""
+    """Return what a change does beyond its review, in words: front matter, steps or file; empty if nothing."""
     change, reviewed = item.change, item.reviewed
     # A new text comes with all of it, unless this plan has written a part already; an update writes what is left.
     if other := _other_front(change, reviewed, is_whole="write" in change.names and not item.is_recorded):
@@ -264,7 +270,7 @@ def _other_work(item: ReviewedItem) -> str:
 
 
 def _new_steps(change: Change, reviewed: ReviewedChange) -> set[str]:
-    """Return the names of steps that were not reviewed, except those that fetch paid texts."""
+    """Return the names of the steps that were not reviewed. Steps that fetch paid texts are left out."""
     before = set(reviewed.names)
     # If the file is written already, only the record is updated.
     written = before & {"update", "write"}
@@ -272,7 +278,7 @@ def _new_steps(change: Change, reviewed: ReviewedChange) -> set[str]:
 
 
 def _other_front(change: Change, reviewed: ReviewedChange, *, is_whole: bool) -> str:
-    """Return in words which front matter changes differ from the reviewed ones; empty: none.
+    """Return in words which front matter changes were not reviewed; empty if none.
 
     `is_whole`: a key that is written no more counts too.
     """
@@ -291,7 +297,7 @@ def _front(change: AnyChange) -> dict[str, Json]:
 
 
 def _other_request(spec: Spec | None, reviewed: ReviewedChange) -> str:
-    """Return in words how the item's declaration changed since the review; empty if it did not."""
+    """Return in words how the item's declaration changed since the review; empty if it did not change."""
     if (spec.digest if spec is not None else NOTHING) == reviewed.digest:
         return ""
     if spec is None:
@@ -300,7 +306,7 @@ def _other_request(spec: Spec | None, reviewed: ReviewedChange) -> str:
 
 
 def _other_sides(item: ReviewedItem) -> str:
-    """Return in words what has changed since the review: record, file, content or source."""
+    """Return in words what changed since the review: the record, the file, the stored content or a source."""
     change, reviewed = item.change, item.reviewed
     remote, promotion = change.remote, change.promotion
     if not item.is_recorded and change.record_digest != reviewed.record_digest:
@@ -318,7 +324,7 @@ def _other_sides(item: ReviewedItem) -> str:
 
 
 def _is_known(item: ReviewedItem) -> bool:
-    """Return whether the file is the reviewed one, or what the plan made of that."""
+    """Return whether the file is still the reviewed one, or was written by this plan."""
     change, reviewed = item.change, item.reviewed
     file, record = change.file, change.record
     if file.file == reviewed.file_digest:
@@ -344,7 +350,10 @@ def _is_known(item: ReviewedItem) -> bool:
 
 
 def _is_retitled(reviewed: ReviewedChange, record: Record, file: Observed) -> bool:
-    """Return whether a file with a saved text has a new title: not the saved, recorded or reviewed one."""
+    """Return whether a person gave a new title to a file whose text is saved.
+
+    The saved, recorded and reviewed titles are not new.
+    """
     if record.saved is None or file.body not in (record.saved.body, record.saved.server_body):
         return False
     known = {title_digest(record.title), title_digest(reviewed.title or ""), *record.saved.titles}

@@ -50,7 +50,7 @@ def dependants_of(sources: Sources) -> dict[ItemId, list[ItemId]]:
 
 
 def reached(start: Iterable[ItemId], steps: Sources) -> set[ItemId]:
-    """Return all items that can be reached from `start`, and those of `start`."""
+    """Return the items of `start`, and all items that can be reached from them."""
     seen = set(start)
     todo = list(seen)
     while todo:
@@ -61,7 +61,10 @@ def reached(start: Iterable[ItemId], steps: Sources) -> set[ItemId]:
 
 
 def in_order(sources: Sources) -> list[ItemId]:
-    """Sort items so that sources come first, otherwise by id; items in a ring come last."""
+    """Sort items so that sources come before the items that use them.
+
+    Other items are sorted by id; items in a ring come last.
+    """
     from graphlib import CycleError, TopologicalSorter
 
     sorter = TopologicalSorter({id_: {one for one in its if one in sources} - {id_} for id_, its in sources.items()})
@@ -91,7 +94,7 @@ _SHARD: Final = re.compile(r"([0-9]{1,5})/([0-9]{1,5})")
 
 
 class StatusWord(StrEnum):
-    """The state of an item as `status` shows it; `state:` takes each, a blank as a hyphen."""
+    """The state of an item as `status` shows it. `state:` accepts each of these words, with hyphens for blanks."""
 
     ORPHAN = "orphan"
     BLOCKED = "blocked"
@@ -132,7 +135,10 @@ _FIXED: Final[Mapping[str, Sequence[str]]] = {
 
 
 class Candidate(Struct, frozen=True, kw_only=True, gc=False):
-    """An item with its spec (None: no manifest declares it) and its change, for matching selectors."""
+    """An item with its spec and its change, to be matched with selectors.
+
+    The spec is None if no manifest declares the item.
+    """
 
     id: ItemId
     spec: Spec | None
@@ -164,12 +170,12 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def failed(self) -> bool:
-        """Return whether the last jobs for the item's present request failed, according to the lock."""
+        """Return whether the lock says that the last jobs for the item's present request failed."""
         return self.spec is not None and bool(failed_attempts(self.open_jobs, self.spec.digest))
 
     @property
     def word(self) -> StatusWord:
-        """Return the state of the item in one word, as `status` shows it; if several apply, the first one."""
+        """Return the state of the item as `status` shows it. If several states apply, the first one counts."""
         change, record, facts = self.change, self.record, self._facts
         if change is None and record is None:
             return StatusWord.WAITING
@@ -183,7 +189,10 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def sources(self) -> tuple[ItemId, ...]:
-        """Return the sources of the item, from its manifest or else from its record; sorted."""
+        """Return the sources of the item, sorted.
+
+        They come from its manifest, or from its record if it has no manifest.
+        """
         if self.spec is not None:
             return tuple(one.id for one in self.spec.references)
         return tuple(sorted(map(ItemId, self.record.sources))) if self.record is not None else ()
@@ -241,7 +250,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
         return any(fnmatch.fnmatchcase(text, value) for text in self.texts(method))
 
     def texts(self, method: str) -> tuple[str, ...]:
-        """Return the texts that a glob of this method (empty: an id) is matched with."""
+        """Return the words that a glob is compared with for this method. The empty method compares the id."""
         spec = self.spec
         match method:
             case "":
@@ -257,7 +266,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
 
 
 def shard_of(item: ItemId, count: int) -> int:
-    """Return the number (1 to `count`) of the shard that an item belongs to.
+    """Return the number of the shard that an item belongs to, from 1 to `count`.
 
     It is the same for every process, machine and release.
     """
@@ -265,7 +274,7 @@ def shard_of(item: ItemId, count: int) -> int:
 
 
 class Selector(Struct, frozen=True):
-    """A selector: which items it names, and whether it selects their sources and dependants too."""
+    """A selector: it names items, and says whether their sources and dependants are selected too."""
 
     named: str
     sources: bool
@@ -275,7 +284,7 @@ class Selector(Struct, frozen=True):
         return self.around(self.named)
 
     def around(self, named: str) -> str:
-        """Return a selector for `named` with the same options for sources and dependants."""
+        """Return a selector for `named` that has the same options for sources and dependants."""
         return f"{'+' * self.sources}{named}{'+' * self.dependants}"
 
 
@@ -346,16 +355,17 @@ def _unknown(selector: str, kind: str, hint: str) -> UsageError:
 
 
 def _parts(selector: str) -> tuple[str, str]:
-    """Return the method (empty: an id) and the value of a selector."""
+    """Return the method and the value of a selector. The method is empty if the selector names an id."""
     method, colon, value = selector.partition(":")
     return (method, value) if colon else ("", selector)
 
 
 def selected(choice: Choice, items: Sequence[Candidate]) -> list[Candidate]:
-    """Return the items that `only` allows, that match a `--select` (if there is one), and no `--exclude`.
+    """Return the items that the command line selects.
 
-    A `--select` of a shard narrows what the others match. Raises UsageError for an invalid selector, and for one that
-    matches no item, with similar names.
+    They are allowed by `only`, match a `--select` if there is one, and match no `--exclude`. A `--select` of a shard
+    narrows what the others match. Raises UsageError for an invalid selector, and for one that matches no item, with
+    similar names.
     """
     check_selectors((*choice.select, *choice.exclude))
     shards = [selector for selector in choice.select if _is_shard(selector)]
@@ -403,7 +413,7 @@ _GLOB = re.compile(r"[*?\[\]!]")
 
 
 def _suggestion(option: str, pattern: Selector, items: Sequence[Candidate]) -> str:
-    """Return a hint for a selector that matches nothing."""
+    """Return a hint about a selector without a matching item."""
     method, value = _parts(pattern.named)
     lead = f"{method}:" * bool(method)
     if "{" in value:

@@ -1,4 +1,4 @@
-"""What a plan compares for each item (its sides), and facts that several questions need.
+"""What a plan compares for each item (its sides), and facts that several planning modules need.
 
 They are manifests, records, jobs, files, contents on the server, texts of another environment and options.
 """
@@ -139,17 +139,17 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def moved(self) -> Mapping[ItemId, ItemId]:
-        """Return the items that `moved` pairs rename, each with its earlier id."""
+        """Return each item that a `moved` pair renames, with its earlier id."""
         return moved_ids(self.desired, self.state.records)
 
     @functools.cached_property
     def taken(self) -> Mapping[ItemId, ItemId]:
-        """Return each new item that takes over the record of a removed item with the same request."""
+        """Return each new item that takes over a removed item's record, because both have the same request."""
         return taken_ids(self.desired, with_new_ids(self.state.records, self.moved), self.server)
 
     @functools.cached_property
     def records(self) -> Mapping[ItemId, Record]:
-        """Return the record of each item, under the id that it has now.
+        """Return the record of each item, by its present id.
 
         A content that another environment's lock owns is no one else's: such a text counts as never saved.
         """
@@ -188,7 +188,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def made(self) -> frozenset[Digest]:
-        """Return the body digests of all whole texts that known jobs made; no person wrote these."""
+        """Return the body digests of all whole texts that known jobs made. No person wrote these texts."""
         return made_texts(self.state)
 
     @functools.cached_property
@@ -200,17 +200,17 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         return by_request
 
     def jobs_of(self, digest: Digest) -> Sequence[Job]:
-        """Return every order of a request on this server, in any environment."""
+        """Return all jobs for a request on this server, in any environment."""
         return self._jobs.get(digest, ())
 
     @functools.cached_property
     def owners(self) -> Mapping[str, ItemId]:
-        """Return the item whose record has a path, by path key."""
+        """Return the item whose record names a path. The keys are paths in the form for comparison."""
         return {collision_key(record.output): record.id for record in reversed(list(self.records.values()))}
 
     @functools.cached_property
     def written(self) -> Mapping[Digest, tuple[Job, ...]]:
-        """Return, by request digest, open jobs whose text may be in a file that has no record yet."""
+        """Return open jobs by request digest. A file that has no record yet may already contain their texts."""
         written: dict[Digest, tuple[Job, ...]] = {}
         for job in itertools.chain.from_iterable(self.open_jobs.values()):
             key = collision_key(job.output)
@@ -219,7 +219,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         return written
 
     def earlier_id(self, id_: ItemId) -> ItemId | None:
-        """Return the earlier id under which an item's record is stored; None: the id is the same."""
+        """Return the earlier id of an item if its record is stored under that; otherwise None."""
         return self.moved.get(id_) or self.taken.get(id_)
 
     @property
@@ -230,11 +230,11 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
             yield from self.source.paths(self.desired)
 
     def observe(self, path: str) -> Observed:
-        """Return the file at `path`; one that was not read counts as absent."""
+        """Return the file at `path`. A file that was not read counts as missing."""
         return self.observed.get(path) or Observed(path=path)
 
     def file_of(self, spec: Spec) -> Observed:
-        """Return the current file of a declared item, at its recorded path or else at the desired one."""
+        """Return the present file of a declared item: at its recorded path, otherwise at its declared path."""
         record = self.records.get(spec.id)
         return self.observe(record.output if record is not None else spec.output)
 
@@ -252,7 +252,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         return spec.save and self.project.api.save == "auto"
 
     def saved_body(self, record: Record) -> Digest:
-        """Return the body digest that an item has on this server; empty if nothing is saved."""
+        """Return the digest of the body that this server has for an item; empty if nothing is saved."""
         return record.saved.body if record.saved and record.server == self.server else NOTHING
 
 
@@ -273,28 +273,28 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def taken_from(self) -> ItemId | None:
-        """Return the removed item with the same request, whose record this item takes over; None if there is none."""
+        """Return the removed item whose record this item takes over, because the requests are equal; otherwise None."""
         return self.inputs.taken.get(self.spec.id)
 
     @property
     def source_text(self) -> SourceText | None:
-        """Return the text of another environment for the declared request, if texts are promoted from one."""
+        """Return the text to promote from another environment for the declared request, if there is one."""
         text = self.inputs.source.text(self.spec, self.inputs.observe) if self.inputs.source is not None else None
         return None if text is None or (text.is_outline and not self.inputs.choice.drafts) else text
 
     @property
     def title(self) -> str:
-        """Return the title of the item's file; if the file has none, that of its record."""
+        """Return the title of the item's file, or the title of its record if the file has none."""
         return self.file.title or (self.record.title if self.record is not None else "")
 
     @property
     def is_up_to_date(self) -> bool:
-        """Return whether the recorded text fits the declared request and the current texts of its sources."""
+        """Return whether the recorded text was made from the declared request and the present texts of its sources."""
         return has_text_for(self.record, self.spec.digest, self.inputs.server)
 
     @property
     def keeps_text(self) -> bool:
-        """Return whether the record's text is kept: it is up to date, or only its sources have changed."""
+        """Return whether the recorded text stays: it is up to date, or only its sources have changed."""
         rule = self.stale_rule
         if rule is not None:
             return rule in (OnSourceChange.NOTE, OnSourceChange.KEEP)
@@ -303,7 +303,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def stale_rule(self) -> OnSourceChange | None:
-        """Return the rule for a text whose sources changed but nothing else; None for other texts."""
+        """Return the rule (`on_source_change`) for a text if only its sources changed; None for other texts."""
         record, spec, choice = self.record, self.spec, self.inputs.choice
         if record is None or not record.digest or spec.id in choice.replace:
             return None
@@ -321,7 +321,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def is_protected(self) -> bool:
-        """Return whether the item has a record, and the record or the manifest protects it."""
+        """Return whether the record or the manifest protects the item. An item without a record is not protected."""
         return self.record is not None and is_protected(self.spec, self.record)
 
     @property
@@ -331,7 +331,10 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def remote(self) -> Remote | None:
-        """Return the stored content of the item, as a refresh found it; None without a refresh or a stored content."""
+        """Return the stored content of the item as a refresh read it.
+
+        It is None without a refresh, or without a stored content.
+        """
         own, inputs = self.record, self.inputs
         if not inputs.remote or own is None or own.server != inputs.server or not inputs.saves(self.spec):
             return None
@@ -340,7 +343,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def is_edited_on_server(self) -> bool:
-        """Return whether a person edited the stored content since it was saved; a new section is no edit."""
+        """Return whether a person edited the stored content since it was saved. A new section is not an edit."""
         if self.remote is None or self.record is None:
             return False
         # As long as the answer of a section's job is not known, that job may have made the text there.
@@ -360,7 +363,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def under_way(self) -> list[Job]:
-        """Return the open jobs for the declared request that may give a newer text than the recorded one."""
+        """Return the open jobs whose text may be newer than the recorded text and fit the declared request."""
         own, newest = self.record, self.answered
         return [
             job
@@ -371,7 +374,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
         ]
 
     def _is_from_earlier_words(self, job: Job) -> bool:
-        """Return whether a job makes or made the declared text from earlier words of its sources."""
+        """Return whether a job made the declared text from earlier words of its sources, or will make it."""
         is_other = job.digest != self.spec.digest and not job.section
         is_failed = job.state is JobState.PAID and bool(job.error)
         # An order that may never have arrived is sent again, which is for an item that asks for a new text alone.
@@ -384,7 +387,7 @@ TRIES = 2
 
 
 def is_protected(spec: Spec, record: Record | None) -> bool:
-    """Return whether an item is protected: by its manifest, or by its record until `protected: false` is applied."""
+    """Return whether an item is protected. Its record protects it until `protected: false` is applied."""
     if spec.protected or record is None or not record.protected:
         return spec.protected
     origin = spec.origins.get("protected")  # only now: to find out where a value was written takes long
@@ -392,17 +395,17 @@ def is_protected(spec: Spec, record: Record | None) -> bool:
 
 
 def is_draft(record: Record, server: str) -> bool:
-    """Return whether the bundled server made the text without a model, and `server` is another one."""
+    """Return whether a text is an outline of the bundled server, while `server` is another server."""
     return record.server == "local" != server and bool(record.generated) and record.outline
 
 
 def has_text_for(record: Record | None, digest: Digest, server: str) -> bool:
-    """Return whether a record has a text for this request on a server; a draft of the bundled server does not count."""
+    """Return whether a record has a text for this request on a server. Outlines of the bundled server do not count."""
     return record is not None and record.digest == digest and not is_draft(record, server)
 
 
 def is_ours(inputs: PlanInputs, spec: Spec, file: Observed) -> bool:
-    """Return whether a file without a record was written for this request, under the item's id or a removed one."""
+    """Return whether a file without a record was written for this request, by the item or by a removed item."""
     owner = ItemId(file.owner)
     gone = bool(owner) and owner not in inputs.specs and owner not in inputs.records
     return (owner == spec.id or gone) and file.provenance.get("digest") == spec.digest
@@ -418,7 +421,7 @@ def is_edited(file: Observed, record: Record, made: Container[Digest], *known: D
 
 
 def is_edited_on_server(remote: Remote, record: Record) -> bool:
-    """Return whether a person edited a stored content since contentops or the server wrote it.
+    """Return whether a person changed a stored content after contentops or the server wrote it.
 
     A text that was recorded before is no edit: git has restored the record of an earlier one.
     """
@@ -430,7 +433,7 @@ def is_edited_on_server(remote: Remote, record: Record) -> bool:
 
 
 def recorded_request(record: Record) -> Request | None:
-    """Return the request of a record; None if another version wrote it with unknown fields."""
+    """Return the request of a record; None if another version of contentops wrote unknown fields into it."""
     try:
         return convert(dict(record.request.items()), Request)
     except ValidationError:
@@ -448,12 +451,12 @@ def failed_attempts(jobs: Iterable[Job], digest: Digest) -> list[Job]:
 
 
 def pending(jobs: Iterable[Job]) -> list[Job]:
-    """Return the jobs that may still give a text, or whose text is in no file."""
+    """Return the jobs that may still give a text, or whose text is not in a file yet."""
     return [job for job in jobs if job.state is not JobState.FAILED]
 
 
 def honours_ids(state: State, server: str) -> bool | None:
-    """Return whether the job ids of this server are our request ids; None: not known yet.
+    """Return whether this server uses our request ids as its job ids; None if that is not known yet.
 
     The bundled server uses them. One job with another id proves that a server makes its own.
     """
@@ -488,7 +491,7 @@ def paths(desired: Desired, state: State) -> Iterator[str]:
 
 
 def resting_place(source: str, target: str, item: ItemId) -> str:
-    """Return a temporary path for a move whose source and target cannot exist together; empty: not needed.
+    """Return a temporary path for a move if source and target cannot exist at the same time; otherwise empty.
 
     Such paths differ in case alone, or one is a folder of the other. It is derived, so that a crash does not lose the
     file.
@@ -529,7 +532,7 @@ def explain(spec: Spec, record: Record) -> tuple[Reason, ...]:
 
 
 def cause(name: str, spec: Spec, record: Record) -> str:
-    """Return the variable or default that changed a field; empty: the item itself changed."""
+    """Return the variable or default that changed a field. It is empty if the item's own declaration changed."""
     origin = spec.origins.get(name)
     if origin is None:
         return ""
@@ -547,7 +550,7 @@ def cause(name: str, spec: Spec, record: Record) -> str:
 
 
 def changed_sources(spec: Spec, record: Record) -> tuple[ItemId, ...]:
-    """Return the items whose texts are others than those that the record's text was made from."""
+    """Return the sources whose texts have changed since the record's text was made from them."""
 
     def before(id_: ItemId) -> Digest:
         return record.sources.get(id_) or record.sources.get(spec.earlier_ids.get(id_, id_), NOTHING)
@@ -575,7 +578,7 @@ class SourceText(Struct, frozen=True, kw_only=True):
 
     @property
     def is_outline(self) -> bool:
-        """Return whether the text is a draft outline, which is only promoted with `--drafts`."""
+        """Return whether the text is a draft outline. Outlines are only promoted with `--drafts`."""
         return is_outline(self.record, self.file)
 
     @property
@@ -612,7 +615,7 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
                 )
 
     def text(self, spec: Spec, observe: Callable[[str], Observed]) -> SourceText | None:
-        """Return the text of this environment for the request of `spec`; it may be a draft outline."""
+        """Return the text of this environment for a spec's request. It may be a draft outline."""
         record = self.state.records.get(spec.id)
         if record is None or not self._answers(record, spec, observe):
             return None
@@ -640,13 +643,13 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
         )
 
     def _words(self, id_: ItemId, observe: Callable[[str], Observed]) -> Digest:
-        """Return the digest of the words that an item has in this environment; empty: no text."""
+        """Return the digest of an item's words in this environment; empty if it has no text."""
         record = self.state.records.get(id_)
         file = observe(record.output) if record is not None else None
         return NOTHING if file is None or not file.exists else text_digest(file.title, file.body)
 
     def why_none(self, spec: Spec, observe: Callable[[str], Observed]) -> str:
-        """Return why this environment has no usable text for `spec`, in words."""
+        """Return, in words, why this environment has no text that `spec` can use."""
         name = f"`{self.environment or BASE}`"
         record = self.state.records.get(spec.id)
         if record is None:
@@ -681,7 +684,7 @@ def with_new_ids(records: Mapping[ItemId, Record], new_ids: Mapping[ItemId, Item
 
 
 def moved_ids(desired: Desired, records: Mapping[ItemId, Record]) -> dict[ItemId, ItemId]:
-    """Return the new ids of the `moved` pairs that rename a record, each with the old one.
+    """Return the new and the old id of each `moved` pair that renames a record.
 
     An old id keeps the text for the request that it declares now. A new id that has a text keeps that, and the old id
     is shown as an orphan.
@@ -700,7 +703,7 @@ def moved_ids(desired: Desired, records: Mapping[ItemId, Record]) -> dict[ItemId
 
 
 def taken_ids(desired: Desired, records: Mapping[ItemId, Record], server: str) -> dict[ItemId, ItemId]:
-    """Pair each new item with a removed item of the same request, in the order of ids on both sides."""
+    """Pair each new item with a removed item that has the same request. Both sides are in the order of their ids."""
     gone = records.keys() - {spec.id for spec in desired.specs}
     free: dict[str, list[ItemId]] = defaultdict(list)
     for id_ in sorted(gone, reverse=True):
@@ -716,12 +719,12 @@ def taken_ids(desired: Desired, records: Mapping[ItemId, Record], server: str) -
 
 
 def _pair_key(template: Json, digest: Digest, output: str) -> str:
-    """Return the key that pairs a removed item with a new one: its request, or its file if it was adopted."""
+    """Return the key that pairs a removed item with a new one: its request. For an adopted text it is the file."""
     return digest if template else output
 
 
 def missed(inputs: PlanInputs) -> Iterator[Diagnostic]:
-    """Yield a warning for each `moved` pair with unknown ids that is close to the id of a removed item."""
+    """Yield a warning for each `moved` pair that has unknown ids, if a removed item has a similar id."""
     known_ids = inputs.records.keys() | {job.item for job in inputs.state.open_jobs.values()}
     pairs = [pair for pair in inputs.desired.moved if known_ids.isdisjoint((pair.old, pair.new))]
     if not pairs:
@@ -764,7 +767,7 @@ def find_rings(moves: Mapping[ItemId, Move]) -> Iterator[list[ItemId]]:
 
 
 def _blockers(moves: Mapping[ItemId, Move]) -> dict[ItemId, list[ItemId]]:
-    """Return, for each item that moves, the items whose files are in the way of its new path."""
+    """Return for each item that moves the items whose files occupy its new path."""
     at: defaultdict[str, list[ItemId]] = defaultdict(list)
     below: defaultdict[str, list[ItemId]] = defaultdict(list)
     for item, move in sorted(moves.items()):

@@ -1,4 +1,4 @@
-"""Items whose texts or briefs differ too little: the groups of `checks.similar`, before and after they are written."""
+"""Finds items with too similar texts or briefs in a group of `checks.similar`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GroupKey = Location | str
 
 
 def group_of(spec: Spec) -> GroupKey | None:
-    """Return the group in which an item's text is compared; None: it is not."""
+    """Return the group in which an item's text is compared; None if it is not compared."""
     similar = spec.checks.similar
     if similar is None:
         return None
@@ -83,14 +83,14 @@ def _row(spec: Spec | None) -> bool:
 
 
 def _brief(spec: Spec) -> bytes:
-    """Return the words of a request without the values of its row; empty if it alone has over `DIFFERENT` of them."""
+    """Return the words of a request without the values of its row; empty if the row has over `DIFFERENT` words."""
     words = words_in("\n".join(_texts(spec.request.as_json())))
     brief = masked(words, spec.names)
     return b"" if len(set(words) - set(brief)) > DIFFERENT else b" ".join(brief)
 
 
 def _texts(value: Json) -> Iterator[str]:
-    """Yield all texts and keys of a request; equal requests give them in the same order."""
+    """Yield all texts and keys of a request. Equal requests give them in the same order."""
     if isinstance(value, dict):
         for key in sorted(value):
             yield key
@@ -108,7 +108,7 @@ _SHARED = "write what is true only of this item; the values of its row are maske
 
 
 def similar_texts(inputs: PlanInputs, specs: Iterable[Spec]) -> Mapping[ItemId, Finding]:
-    """Return the findings of `checks.similar` in the files of some items, each compared with its whole group."""
+    """Return the findings of `checks.similar` for the files of some items, each compared with its whole group."""
     asked: defaultdict[GroupKey, list[Spec]] = defaultdict(list)
     for spec in specs:
         if (key := group_of(spec)) is not None:

@@ -1,4 +1,4 @@
-"""Items that use texts of others: what they wait for, when they are stale, and how a plan shows it.
+"""Plans items that use the texts of other items: when they wait, when they are out of date, and how a plan shows it.
 
 Also which job answers a request, and what is not done with draft outlines of the bundled server: a text is an outline
 while its label is in it, and a person who has written the text removes that line.
@@ -47,9 +47,10 @@ from contentops.planning.sides import ItemSides, PlanInputs, changed_sources, is
 
 
 def finished_job(inputs: PlanInputs, digest: Digest) -> Job | None:
-    """Return the job, of any environment, whose text answers a request; of several, the highest attempt.
+    """Return the finished job for a request, of any environment.
 
-    If a model writes the texts, an outline does not answer the request.
+    Of several jobs it is the one with the highest attempt. If a model writes the texts, an outline does not answer the
+    request.
     """
     texts = [job for job in inputs.jobs_of(digest) if job.has_text and not (job.section or job.lost)]
     if inputs.project.api.has_model:
@@ -58,7 +59,7 @@ def finished_job(inputs: PlanInputs, digest: Digest) -> Job | None:
 
 
 def ordered_elsewhere(item: ItemSides) -> Job | None:
-    """Return the open job of another environment whose text will fit the declared request."""
+    """Return another environment's open job for the declared request, if there is one."""
     own = item.inputs.state.open_jobs
     jobs = [
         job
@@ -72,7 +73,7 @@ _OPEN = frozenset({JobState.SUBMITTING, JobState.UNKNOWN, JobState.RUNNING})
 
 
 def next_attempt(item: ItemSides) -> int:
-    """Return the number of the next attempt at the declared request; submits that never arrived do not count."""
+    """Return the number of the next attempt at the declared request. Submits that never arrived are not counted."""
     own = item.attempt if item.record is not None and item.record.digest == item.spec.digest else 0
     known = (job.attempt for job in item.inputs.jobs_of(item.spec.digest) if job.state is not JobState.NEVER)
     return 1 + max((own, *known), default=0)
@@ -96,7 +97,7 @@ _METADATA: Final = "metadata."
 
 
 def stage_coming(change: Change | None) -> Stage | None:
-    """Return the first stage of an item that its change replaces, or would replace; None: its text stays.
+    """Return the first stage of an item that its change replaces or may replace; None if its words stay.
 
     A file that only moves keeps its words.
     """
@@ -114,7 +115,7 @@ def stage_coming(change: Change | None) -> Stage | None:
 
 
 def waits_of(spec: Spec, coming: Coming) -> tuple[Reference, ...]:
-    """Return the sources whose texts cannot be used yet or will change, by id."""
+    """Return the sources that the item must wait for, by id. Their texts cannot be used yet, or will change."""
     known = {one.id: one for one in spec.references}
     waits: dict[ItemId, Reference] = {}
     for name, readings in spec.readings.items():
@@ -127,7 +128,7 @@ def waits_of(spec: Spec, coming: Coming) -> tuple[Reference, ...]:
 
 
 def followers(specs: Iterable[Spec], coming: Coming) -> dict[ItemId, Stage]:
-    """Return the items whose front matter will change with their sources, each with its stage.
+    """Return the items whose front matter changes with their sources, each with the stage that changes first.
 
     Items for which `coming` has the same stage already, or an earlier one, are omitted.
     """
@@ -142,13 +143,13 @@ def followers(specs: Iterable[Spec], coming: Coming) -> dict[ItemId, Stage]:
 
 
 def open_keys(spec: Spec, coming: Coming) -> frozenset[str]:
-    """Return the metadata keys that keep their recorded values until the values they read are final."""
+    """Return the metadata keys that keep their recorded values until the values they use are final."""
     affected = (name for name in spec.readings if name.startswith(_METADATA) and _comes(spec, name, coming))
     return frozenset((*spec.open_metadata, *(name.split(".")[1] for name in affected)))
 
 
 def _comes(spec: Spec, name: str, coming: Coming) -> list[ItemId]:
-    """Return the items whose text or address a value reads and this plan changes.
+    """Return the sources of a value that this plan changes. The value reads the text or the address of each.
 
     If a source has a text already, a new text does not change its address.
     """
@@ -166,7 +167,7 @@ def _comes(spec: Spec, name: str, coming: Coming) -> list[ItemId]:
 
 
 def waiting_change(item: ItemSides) -> Change:
-    """Return the change of an item that waits for texts: it has no steps, and its request is not known."""
+    """Return the change of an item that waits for texts. It has no steps, because its request is not known yet."""
     inputs = item.inputs
     return Change(
         id=item.spec.id,
@@ -194,7 +195,7 @@ def _later(inputs: PlanInputs, spec: Spec) -> tuple[Submit | RetryText, ...]:
 
 
 def troubled(item: ItemSides) -> Answer | None:
-    """Return the answer that blocks an item whose request is invalid because of its sources' texts."""
+    """Return the answer that blocks an item if the texts of its sources make its request invalid; otherwise None."""
     if not item.spec.trouble:
         return None
     first, *others = item.spec.trouble
@@ -211,7 +212,7 @@ def first_request(item: ItemSides) -> Answer | None:
 
 
 def source_changed(item: ItemSides) -> Answer | None:
-    """Return the answer that blocks a stale item, if the manifest demands it."""
+    """Return the answer that blocks an item whose sources changed, if its manifest says so; otherwise None."""
     if item.stale_rule is not OnSourceChange.BLOCK:
         return None
     id_ = item.spec.id
@@ -227,7 +228,7 @@ def stale_reasons(item: ItemSides) -> tuple[Reason, ...]:
 
 
 def refers_differently(item: ItemSides) -> bool:
-    """Return whether a record's request is up to date, but templates or source ids behind it have changed.
+    """Return whether a record's request is the same while its templates or the ids of its sources have changed.
 
     Such a record is brought up to date, or a later change of a text would look like one of the manifest.
     """
@@ -251,10 +252,10 @@ def reference_reason(item: ItemSides, steps: Iterable[Step]) -> tuple[Reason, ..
 
 
 def settle_waits(chosen: Sequence[Candidate], changes: Sequence[Change]) -> list[Change]:
-    """Return the changes after it is known which items wait, and which front matter and paths follow.
+    """Return the changes after deciding which items wait for texts of this plan.
 
-    An item that waits for a text which this plan does not make has no price. Only the sources that are selected too
-    can make a text.
+    The waits also decide paths and front matter. An item that waits for a text which this plan does not make has no
+    price. Only the sources that are selected too can make a text.
     """
     by_id = {change.id: change for change in changes}
     restored = {change.id for change in changes if change.action is Action.RESTORE}
@@ -285,7 +286,7 @@ def _waited(change: Change) -> list[ItemId]:
 
 
 def _following(item: Candidate, change: Change | None, bringing: Coming, restored: Container[ItemId]) -> Change | None:
-    """Return the change of an item whose path and front matter depend on texts of this plan."""
+    """Return the change of an item, extended by the path and front matter that will follow texts of this plan."""
     spec = item.spec
     if spec is None or (change is not None and (change.waits or change.blocked)):
         return change
@@ -330,7 +331,7 @@ def words(one: Reference) -> str:
 
 
 def way(inputs: PlanInputs, one: Reference) -> str:
-    """Return a hint about a source whose text this plan does not make."""
+    """Return a hint about a source that gets no text in this plan."""
     spec, record = inputs.specs.get(one.id), inputs.records.get(one.id)
     path = record.output if record is not None else spec.output if spec is not None else ""
     match one.wait:
@@ -349,7 +350,7 @@ def way(inputs: PlanInputs, one: Reference) -> str:
 
 
 def stale_notes(inputs: PlanInputs, chosen: Iterable[Candidate]) -> Iterator[Note]:
-    """Yield a note for each changed source, with the items that keep their text in spite of it."""
+    """Yield a note for each changed source. It names the items that keep their text all the same."""
     by_cause: dict[tuple[bool, tuple[ItemId, ...], str], list[Candidate]] = {}
     for item in chosen:
         if item.keeps and item.spec is not None and item.record is not None:
@@ -388,7 +389,7 @@ def stale_notes(inputs: PlanInputs, chosen: Iterable[Candidate]) -> Iterator[Not
 
 
 def source_words(inputs: PlanInputs, item: Candidate) -> str:
-    """Return in words why an item waits or is stale because of its sources; empty: neither."""
+    """Return in words why an item waits for its sources, or is out of date because of them; empty if neither."""
     if item.change is not None and item.change.action is Action.WAIT:
         return "; ".join(reason.detail for reason in item.change.reasons if reason.kind == "waits")
     if not item.stale or item.spec is None or item.record is None:
@@ -424,7 +425,7 @@ DRAFT_OUTLINE = "draft-outline"
 
 
 def not_saved_elsewhere(item: ItemSides, body: Answer) -> str:
-    """Return a hint if a draft outline would be saved to another server; otherwise an empty text."""
+    """Return a hint if a draft outline would be saved to a real server; otherwise an empty text."""
     own, inputs = item.record, item.inputs
     if own is None or body.writes or inputs.choice.drafts or own.server == inputs.server:
         return ""
@@ -438,7 +439,7 @@ def not_saved_elsewhere(item: ItemSides, body: Answer) -> str:
 
 
 def draft_notes(inputs: PlanInputs) -> tuple[Note, ...]:
-    """Return a note if outlines stay although a model is set, because a new model alone generates nothing."""
+    """Return a note if the settings have a model and outlines stay. A new model alone generates nothing."""
     if not inputs.project.api.has_model:
         return ()
     drafts = [
@@ -456,7 +457,7 @@ def draft_notes(inputs: PlanInputs) -> tuple[Note, ...]:
 
 
 def outline_notes(item: ItemSides) -> tuple[Note, ...]:
-    """Return a note about new outlines in the source environment, which are not promoted."""
+    """Return a note about new outlines in the source environment. They are not promoted."""
     source, own, spec = item.inputs.source, item.record, item.spec
     if source is None or own is None or not own.is_promoted or item.inputs.choice.drafts:
         return ()

@@ -107,7 +107,7 @@ from contentops.planning.sources import (
 
 
 def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
-    """Return the change of a declared item (None: there is nothing to do), and its notes."""
+    """Return the change of a declared item, and its notes. The change is None if there is nothing to do."""
     is_refused = item.spec.id in item.inputs.choice.replace
     if item.waits and not (item.keeps_text or item.is_protected or item.under_way or is_refused):
         return waiting_change(item), ()
@@ -163,7 +163,7 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
 
 
 def _why_unwritable(item: ItemSides, steps: Iterable[Step]) -> str:
-    """Return why the file of an item cannot be written by these steps, and what to do; empty: it can."""
+    """Return why these steps cannot write the item's file, and what to do; empty if they can."""
     if not any(isinstance(step, Write | Update | Move) for step in steps):
         return ""
     # Nothing is paid for that could not be written afterwards. Protection keeps a file, but does not create one.
@@ -177,7 +177,10 @@ _NOT_OURS = ("owned-elsewhere", "unwritable-file")
 
 
 def _blocked(item: ItemSides, body: Answer, collected: Iterable[Job]) -> Change:
-    """Return the blocked change of an item; it still collects open jobs, to keep paid texts, and marks its text."""
+    """Return the blocked change of an item.
+
+    It still collects open jobs, so that no paid text is lost, and marks the text.
+    """
     running = body.job is not None and body.job.state is JobState.RUNNING
     own = (body.job,) if body.job is not None and running else ()
     mark = marked(item) if body.blocked not in _NOT_OURS else Answer()
@@ -229,7 +232,7 @@ def which_path(item: ItemSides) -> Answer:
 
 
 def find_file(inputs: PlanInputs, spec: Spec, record: Record | None) -> Observed:
-    """Return an item's file, at the recorded path or at the path to which an interrupted run wrote or moved it."""
+    """Return an item's file. It is at the recorded path, or where an interrupted run wrote it or moved it."""
     if record is None:
         file = inputs.observe(spec.output)
         return file if file.exists else _written(inputs, spec) or file
@@ -246,7 +249,7 @@ def find_file(inputs: PlanInputs, spec: Spec, record: Record | None) -> Observed
 
 
 def _written(inputs: PlanInputs, spec: Spec) -> Observed | None:
-    """Return the file that an interrupted run wrote for this request under another path, if there is one."""
+    """Return the file that an interrupted run wrote under another path for this request, if there is one."""
     for job in inputs.written.get(spec.digest, ()):
         file = inputs.observe(job.output)
         has_its_text = bool(job.body) and file.body == job.body
@@ -260,7 +263,10 @@ def _written(inputs: PlanInputs, spec: Spec) -> Observed | None:
 
 
 def which_save(item: ItemSides, body: Answer, title: str | None) -> Answer:
-    """Return the answer that saves the file to the server (no steps: nothing to save), or that blocks the item."""
+    """Return the answer that saves the file to the server, or blocks the item.
+
+    It has no steps if there is nothing to save.
+    """
     why = _why_saved(item, body, title)
     if why is None:
         return Answer()
@@ -271,7 +277,7 @@ def which_save(item: ItemSides, body: Answer, title: str | None) -> Answer:
 
 
 def _why_saved(item: ItemSides, body: Answer, title: str | None) -> tuple[Reason, ...] | None:
-    """Return the reasons to save title and body of the file to the server; None: nothing is saved."""
+    """Return the reasons to save title and body of the file to the server; None if nothing is saved."""
     record, file, remote = item.record, item.file, item.remote
     if not item.inputs.saves(item.spec):
         return None
@@ -335,7 +341,7 @@ def _with_output(step: Step, target: str) -> Step:
 
 
 def _record_lags(item: ItemSides) -> bool:
-    """Return whether id, protection or use of texts in the record are out of date."""
+    """Return whether the record is out of date in its id, its protection or the texts that it names as used."""
     record = item.record
     if record is None:
         return False
@@ -421,7 +427,7 @@ def _unreadable(item: ItemSides) -> Answer | None:
 
 
 def _without_template(item: ItemSides) -> Answer | None:
-    """Return the answer for a new item without a template, which is never generated; None for any other."""
+    """Return the answer for a new item without a template: nothing generates it. None for other items."""
     if item.spec.request.template or item.record is not None or item.source_text is not None:
         return None
     path = item.spec.output
@@ -431,7 +437,7 @@ def _without_template(item: ItemSides) -> Answer | None:
 
 
 def _section(item: ItemSides) -> Answer | None:
-    """Generate one section again; the text on the server must be the one in the file."""
+    """Generate one section again. This is blocked if the text on the server is not the text of the file."""
     heading = item.inputs.choice.sections.get(item.spec.id)
     if heading is None or item.under_way:
         return None  # one under way is finished, not paid for again
@@ -471,7 +477,7 @@ def _replace(item: ItemSides) -> Answer | None:
 
 
 def _protected(item: ItemSides) -> Answer | None:
-    """Keep the text of a protected item, whatever its spec is now."""
+    """Keep the text of a protected item, even if its declaration changed."""
     if not item.is_protected or item.keeps_text:
         return None
     return Answer() if item.file.exists else _missing(item)
@@ -490,7 +496,7 @@ def _open(item: ItemSides) -> Answer | None:
 
 
 def _finish(item: ItemSides, job: Job) -> Answer:
-    """Return the answer that writes the text of an open job, or that says why it cannot be written."""
+    """Return the answer that writes the text of an open job, or the reason why it cannot be written."""
     words = _check_edits(item, job)
     if words.is_final:
         return words
@@ -524,7 +530,7 @@ def _finish(item: ItemSides, job: Job) -> Answer:
 
 
 def _check_edits(item: ItemSides, job: Job) -> Answer:
-    """Return the answer for a job's text, which edits of a person may block.
+    """Return the answer that writes a job's text; a person's edits may block it.
 
     If it is not blocked, the answer has the reasons to write it, and what it replaces.
     """
@@ -543,7 +549,7 @@ def _check_edits(item: ItemSides, job: Job) -> Answer:
 
 
 def _is_text_of(item: ItemSides, job: Job) -> bool:
-    """Return whether the file already has the text of the job, as after a write whose record was lost.
+    """Return whether the file already has the text of the job. This happens if a run ended before it wrote the record.
 
     The provenance block decides only if that text is no longer known, since a person may have edited the body.
     """
@@ -578,7 +584,7 @@ def _look_up(item: ItemSides, job: Job, words: Answer, *, has_job: bool) -> Answ
 
 
 def _edited_on_server(item: ItemSides) -> Answer | None:
-    """Return the answer to an edit in WriterzRoom if the request is unchanged."""
+    """Return the answer to an edit in WriterzRoom if the request is unchanged; otherwise None."""
     return edited_on_server(item, ()) if item.keeps_text else None
 
 
@@ -593,7 +599,7 @@ def _recorded(item: ItemSides) -> Answer | None:
 
 
 def _missing(item: ItemSides) -> Answer:
-    """Restore a file that is gone; block the item if its text cannot be found."""
+    """Restore a file that is gone. The item is blocked if its text cannot be found."""
     record, inputs = item.record, item.inputs
     assert record is not None
     if item.spec.output != record.output and inputs.observe(item.spec.output).exists:
@@ -635,7 +641,7 @@ def text_lost_hint(record: Record, *, is_protected: bool) -> str:
 
 
 def _stored(item: ItemSides) -> Answer | None:
-    """Write the text that a job has made for this request, without paying again."""
+    """Write a text that a job already made for this request, without paying again."""
     job = finished_job(item.inputs, item.spec.digest)
     if job is None:
         return None
@@ -654,7 +660,7 @@ def _stored(item: ItemSides) -> Answer | None:
 
 
 def _elsewhere(item: ItemSides) -> Answer | None:
-    """Return the answer that waits for another environment's job for this request, so it is not paid twice."""
+    """Return the answer that waits for another environment's job for this request. So it is not paid for twice."""
     job = ordered_elsewhere(item)
     if job is None or generation_refused(item, why_changed(item)) is not None:
         return None
@@ -695,7 +701,10 @@ def _changed(item: ItemSides) -> Answer | None:
 
 
 def _generate(item: ItemSides, action: Action, words: Answer, section: str = "") -> Answer:
-    """Return the answer that pays for a text or for one section, or that blocks the item."""
+    """Return an answer with the steps that generate a text or one section.
+
+    The answer blocks the item if a rule forbids this.
+    """
     is_asked_for = bool(section) or item.spec.id in item.inputs.choice.replace
     if not is_asked_for and (blocked := generation_refused(item, words.reasons)) is not None:
         return blocked
@@ -709,13 +718,13 @@ def _generate(item: ItemSides, action: Action, words: Answer, section: str = "")
 
 
 def _generation(item: ItemSides, attempt: int, section: str, retry: int) -> tuple[Step, ...]:
-    """Return the steps that pay for a text and fetch it; `retry`: texts before it that failed their checks."""
+    """Return the steps that pay for a text and fetch it. `retry`: how many texts before it failed their checks."""
     submit = structs.replace(_order(item, section), attempt=attempt, retry=retry)
     return submit, Poll(), *_retry(item, retry, section)
 
 
 def _retry(item: ItemSides, done: int, section: str) -> tuple[RetryText, ...]:
-    """Return the step that may pay again if the text fails its checks; `done`: retries so far."""
+    """Return the step that may pay again if the text fails its checks. `done`: how many retries were made."""
     times = retries_left(item.spec.checks, done)
     return (RetryText(again=_order(item, section), times=times),) if times else ()
 

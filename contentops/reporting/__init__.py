@@ -1,4 +1,4 @@
-"""Plans, runs and findings as text, JSON and Markdown: pure functions that return values and print nothing."""
+"""Plans, runs and findings as text, JSON and Markdown. All functions are pure: they return values and print nothing."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ _KINDS = {"created": "+", "rewritten": "~", "moved": ">", "saved": "^", "updated
 
 
 class CommitSummary(Struct, frozen=True):
-    """The difference between two locks: ids by kind of change, open jobs, and paid credits."""
+    """The difference between two locks: ids by kind of change, open jobs, and credits that were paid."""
 
     items: Mapping[str, tuple[ItemId, ...]]
     open: int

@@ -1,4 +1,4 @@
-"""Findings as text, JSON and annotations for GitHub; and text made safe for CI runners."""
+"""Findings as text, JSON and annotations for GitHub. Also makes text safe for CI runners."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _counted(findings: tuple[Diagnostic, ...]) -> Findings:
 
 
 def _hinted_once(findings: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
-    """Yield the findings; if findings in a row share a long hint, only the first one keeps it."""
+    """Yield the findings. If findings in a row share a long hint, only the first one keeps it."""
     before = ""
     for finding in findings:
         repeated = finding.hint == before and len(finding.hint) > _ROOM
@@ -134,13 +134,13 @@ _SECTION = r"(?P<start>section_(?:start|end)):(?=[0-9])"
 
 
 def inert(text: str) -> str:
-    r"""Return `text` without commands for a CI runner: `::` becomes `\x3a:`, so the runner prints it."""
+    r"""Return `text` in a form that a CI runner prints and does not run as a command: `::` becomes `\x3a:`."""
     text = re.sub(_HASHES, r"#\\x23", re.sub(_ORDER, r"\g<start>\\x3a:", text))
     return re.sub(_SECTION, r"\g<start>\\x3a", text)
 
 
 def inert_json(text: str) -> str:
-    r"""Return a JSON text without commands for a CI runner; they can occur only in its strings."""
+    r"""Return a JSON text that a CI runner does not run as a command. Commands can only be in its strings."""
     return re.sub(_SECTION, r"\g<start>\\u003a", re.sub(_HASHES, r"#\\u0023", text))
 
 

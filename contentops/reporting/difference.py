@@ -27,7 +27,7 @@ _STYLES = {" ": "plain", "-": "remove", "+": "add", "@": "dim"}
 
 
 class Passage(NamedTuple):
-    """A run of words that both texts have, or only one of them."""
+    """A run of words that is in both texts, or only in the old or the new one."""
 
     side: Side
     text: str
@@ -124,13 +124,13 @@ def _changed(before: Sequence[str], after: Sequence[str]) -> list[list[Passage]]
 
 
 def _side(line: Sequence[Passage]) -> Side | None:
-    """Return the side that all words of a line belong to; None if they belong to several."""
+    """Return the text (old or new) that has all words of a line; None if the words belong to several."""
     sides = {passage.side for passage in line}
     return sides.pop() if len(sides) == 1 else None
 
 
 def _cut(line: Sequence[Passage]) -> Iterator[Passage]:
-    """Yield the line with long unchanged passages shortened to the words next to changes."""
+    """Yield a line in which long unchanged passages are shortened to the words beside a change."""
     for at, (side, text) in enumerate(line):
         ahead, behind = bool(at), at < len(line) - 1
         if side is Side.BOTH and len(text) > 2 * _ROOM:

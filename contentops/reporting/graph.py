@@ -17,7 +17,10 @@ _SOURCES: Final = 5
 
 
 def graph_text(graph: ItemGraph, *, width: int = 0) -> str:
-    """Return a line per item, sources first, of at most `width` columns (0: any), and a line with the counts."""
+    """Return a line per item, sources first, and a line with the counts.
+
+    Lines have at most `width` columns (0: no limit).
+    """
     if not graph.items:
         return "No item uses the text of another one."
     rows = [(item.id, item.state, _some(item.sources), _some(item.mentions)) for item in graph.items[:_ROWS]]

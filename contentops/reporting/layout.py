@@ -99,7 +99,7 @@ def _narrowed(widths: Sequence[int], width: int, groups: Sequence[Sequence[int]]
 
 
 def cut(text: str, room: int, *, is_start: bool = False) -> str:
-    """Return `text` in at most `room` columns; an ellipsis replaces the end (or the start) that does not fit."""
+    """Return `text` in at most `room` columns. An ellipsis replaces the end (or the start) if it does not fit."""
     if columns(text) <= room:
         return text
     while text and columns(text) >= room:

@@ -44,7 +44,7 @@ class Brief(Struct, frozen=True, kw_only=True):
 
 
 def brief_of(request: Mapping[str, Json]) -> Brief:
-    """Return a request, as `Request.as_json` and the lock have it, in words."""
+    """Return a request in words. It has the form of `Request.as_json`, which is also in the lock."""
     stated = request.get("inputs")
     inputs: Mapping[str, Json] = stated if isinstance(stated, dict) else {}
     template = _name(request.get("template")).removesuffix(" generator")
@@ -76,7 +76,7 @@ def _name(slug: Json) -> str:
 
 
 def value_words(value: Json) -> str:
-    """Return a value in words, shortened if it is long; a list becomes its parts."""
+    """Return a value in words, shortened if it is long. A list becomes its parts."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):

@@ -99,7 +99,7 @@ def month_json(spent: MonthSpend) -> dict[str, Json]:
 
 
 def written(part: Struct) -> dict[str, Json]:
-    """Return a part of a document as its schema wants it: its keys, without values that its type omits."""
+    """Return a part of a document with the keys of its schema. Values that its type omits are left out."""
     found: dict[str, Json] = plain(to_builtins(part))
     return found
 

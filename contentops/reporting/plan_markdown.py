@@ -107,7 +107,10 @@ class _Page:
         return 0
 
     def fill_block(self, head: str, blocks: Iterable[str], tail: str, room: int | None = None) -> int:
-        """Add a head, the blocks that fit, and a tail, or nothing; return the number of added blocks."""
+        """Add a head, as many blocks as fit, and a tail; add nothing if no block fits.
+
+        Return the number of added blocks.
+        """
         room = self.room if room is None else room
         room -= _size(head) + _size(tail)
         fitting: list[str] = []
@@ -150,7 +153,7 @@ MARKED = NO_PLAN.removesuffix(" -->")
 
 
 def no_plan_markdown(mark: str, commit: str) -> str:
-    """Return the comment that says that no plan could be made; it begins with the marker `mark`."""
+    """Return the comment for a plan that could not be made. It begins with the marker `mark`."""
     about = f"commit {code(commit)}" if commit else "what is there now"
     return f"{mark}\n### contentops plan: none\n\n**There is no plan for {about}, so its cost is unknown.**\n"
 
@@ -242,7 +245,7 @@ def _reason_lines(reason: Reason) -> Sequence[str]:
 
 
 def _hidden(rows: int, reasons: int, words: int, environment: str) -> Iterator[str]:
-    """Yield a last line that says how much is left out, if anything is."""
+    """Yield a last line with the number of omitted lines, if there are any."""
     parts = (
         f"{plural(rows, 'more item')} hidden" if rows else "",
         f"the reasons of {plural(reasons, 'item')} hidden" if reasons else "",
@@ -256,7 +259,7 @@ def _hidden(rows: int, reasons: int, words: int, environment: str) -> Iterator[s
 
 
 def code(text: str, width: int = _WORDS) -> str:
-    """Return `text` as a code span; nothing in the text can end the span."""
+    """Return `text` as a code span that the text cannot end."""
     safe = clip(visible(text), width)
     ticks = "`" * (max((len(run) for run in re.findall("`+", safe)), default=0) + 1)
     pad = " " if safe.startswith("`") or safe.endswith("`") or not safe.strip() else ""

@@ -96,7 +96,7 @@ def _header(plan: AnyPlan) -> str:
 
 
 def _with_way(message: str, way: str) -> str:
-    """Return a message, followed by what to do in parentheses."""
+    """Return a message, followed in parentheses by the action to take."""
     return f"{visible(message)} ({visible(way)})" if way else visible(message)
 
 
@@ -104,7 +104,7 @@ def _with_way(message: str, way: str) -> str:
 
 
 def _likeness(change: AnyChange) -> Hashable:
-    """Return a key that is equal for similar changes, which one line can show together."""
+    """Return a key that is equal for similar changes. One line can show these together."""
     reasons = tuple((reason.kind, reason.field, reason.cause) for reason in change.reasons)
     return (change.action, change.names, change.blocked, change.claimed_by, change.credits_at_most, reasons)
 

@@ -1,4 +1,4 @@
-"""Shows Markdown texts as HTML with removed and new words marked; HTML inside a text stays plain text."""
+"""Shows Markdown texts as HTML in which removed and new words are marked. HTML inside a text is shown as plain text."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def side_rows(diff: TextDiff, beside: TextDiff | None = None) -> list[SideRow]:
 
 
 def _column(top: int, pieces: Iterable[_Piece], without: Side | None) -> Markup:
-    """Return blocks as HTML; `without` names the side whose own words are left out."""
+    """Return blocks as HTML, without the words that only one text has. `without` names that text."""
     writer = _Writer(top, (), None)
     for piece in pieces:
         if without is None or (piece.diff.old if without is Side.NEW else piece.diff.new) is not None:
@@ -164,7 +164,7 @@ def _as_before(blocks: Sequence[TextBlock]) -> str:
 
 
 def _paths(diff: TextDiff) -> Iterator[tuple[Container, ...]]:
-    """Yield the containers of each block; a removed block appears in the list that still exists."""
+    """Yield the containers of each block. A removed block appears in the list that still exists."""
     now = {
         before: after
         for one in diff.blocks
@@ -278,7 +278,7 @@ def _with_footnotes(text: Markup) -> Markup:
 
 
 def _boxes(runs: Iterable[Run]) -> list[list[Run]]:
-    """Return groups of words of limited size, because browsers are slow with a megabyte without a break."""
+    """Return the words in groups of limited size, because browsers are slow with a megabyte of text without a break."""
     boxes: list[list[Run]] = [[]]
     room = _BOX
     for side, is_marked, words in runs:
@@ -353,7 +353,7 @@ def _set(style: Style, inner: Markup, *, is_changed: bool) -> Markup:
 
 
 def _title(style: Style) -> Markup:
-    """Return the title of a link or image, which a site shows when someone points at it."""
+    """Return the title of a link or image. A site shows it when someone points at the link."""
     return Markup(' <span class="mute">\u201c{}\u201d</span>').format(visible(style.title)) if style.title else Markup()
 
 

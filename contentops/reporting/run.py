@@ -51,7 +51,10 @@ STOPPED = {
 
 
 def exit_code_of(run: Run) -> ExitCode:
-    """Return the exit code of a run: 0 only if every item is done; unknown reasons to stop count as incomplete."""
+    """Return the exit code of a run: 0 only if every item is done.
+
+    If a run stopped for an unknown reason, it is incomplete.
+    """
     codes = {STOPPED.get(run.stopped, ExitCode.INCOMPLETE)}
     if any(outcome.result not in {Result.DONE, Result.PENDING} for outcome in run.outcomes):
         codes.add(ExitCode.INCOMPLETE)
@@ -92,7 +95,7 @@ def event_json(event: Event) -> dict[str, Json]:
 
 
 def _written(part: RunReport | Outcome) -> dict[str, Json]:
-    """Return a part of a report as JSON; sums of tokens become keys, and a false `credits_at_most` is left out."""
+    """Return a part of a report as JSON. Sums of tokens become keys, and a false `credits_at_most` is left out."""
     found: dict[str, Json] = {}
     for name, value in structs.asdict(part).items():
         if isinstance(value, TokenSum):
@@ -122,7 +125,9 @@ _MINUTE, _HOUR = 60, 3600
 
 
 def as_typed(run: Run, again: str, option: str | None = None) -> Run:
-    """Return the run with hints that a person can copy: with `--env`, and `again` instead of `contentops apply`.
+    """Return the run with hints that a person can copy.
+
+    They contain `--env`, and `again` in place of `contentops apply`.
 
     `option` is as in `Plan.option`; None: the environment of the run.
     """
@@ -176,7 +181,7 @@ def _listed(
     more: str,
     hint: str = "",
 ) -> str:
-    """Return the lines of the first outcomes, the number of the others, and a hint about all of them."""
+    """Return the lines of the first results, the number of the others, and a hint how to see all."""
     shown = [line for outcome in outcomes[:_SHOWN] for line in lines(outcome)]
     if len(outcomes) > _SHOWN:
         shown.append(f"  {sign} {ELLIPSIS} {len(outcomes) - _SHOWN:,} more {more}")
@@ -282,7 +287,7 @@ def _maybe_spent(run: Run) -> Iterator[str]:
 
 
 def _pending(run: Run) -> Iterator[str]:
-    """Yield the numbers of unfinished items; those with a hint have a job that still runs."""
+    """Yield the numbers of unfinished items. An item with a hint has a job that still runs."""
     pending = [outcome for outcome in run.outcomes if outcome.result is Result.PENDING]
     waiting = sum(outcome.action is Action.WAIT for outcome in pending)
     pending = [outcome for outcome in pending if outcome.action is not Action.WAIT]
@@ -305,7 +310,7 @@ def _pending(run: Run) -> Iterator[str]:
 
 
 def _next(run: Run, again: str, option: str) -> str:
-    """Return a hint for the next step; if several apply, the most important one."""
+    """Return the hint for the next step. If several hints apply, it is the most important one."""
     waits = any(one.action is Action.WAIT for one in run.outcomes if one.result is Result.PENDING)
     resolve = f"`{command('state resolve', option)}` shows unknown submits and what to do, then {again}"
     ways = (
@@ -451,7 +456,7 @@ class Progress:
     _last_line: float | None = None
 
     def take(self, event: Event) -> tuple[str, ...]:
-        """Count an event, and return the lines that a log shows for it; the totals come at least every 30 s."""
+        """Count an event, and return its lines for the log. The totals follow at least every 30 s."""
         self.run = structs.replace(self.run, last_at=event.at)
         reader = _READERS.get(event.kind)
         lines = reader(self, event) if reader else ()
@@ -498,7 +503,7 @@ class Progress:
         return self.done.total() - self.done["pending"]
 
     def live(self, *, goes_on: bool) -> LiveRun:
-        """Return the run as its events describe it; `goes_on`: its process works."""
+        """Return the run as its events describe it. `goes_on`: whether its process still works."""
         working = goes_on and not self.run.ended
         was_killed = not (working or self.run.ended)
         items = [*self.results.values()]

@@ -52,7 +52,7 @@ class Row(Struct, frozen=True):
 
 
 class Spend(Struct, frozen=True, kw_only=True):
-    """The spending that the jobs record, and the most that open jobs may add."""
+    """The spending that the jobs record, and the highest sum that open jobs may add."""
 
     texts: int
     credits: int
@@ -71,12 +71,12 @@ class Spend(Struct, frozen=True, kw_only=True):
 
     @property
     def credits_sure(self) -> int:
-        """Return the credits spent, including open jobs that a server has accepted."""
+        """Return the credits that were certainly spent, also for open jobs that a server has accepted."""
         return self.credits + sum(row.credits for row in self.open if row.name not in {_LOST, _GIVEN_UP})
 
     @property
     def credits_at_most(self) -> int:
-        """Return the most credits that can be spent: with every open job, even if it may be free."""
+        """Return the highest number of credits that can be spent. It counts every open job, even if it may be free."""
         return self.credits + sum(row.credits for row in self.open)
 
 
@@ -121,7 +121,7 @@ def count_spend(
 
 
 def add_spends(spends: Mapping[str, Spend]) -> Spend:
-    """Return the sum over environments, with a group `environment`; each text must count in only one of them."""
+    """Return the sum of several environments, with a group `environment`. Each text must belong to only one of them."""
     if len(spends) == 1:
         return next(iter(spends.values()))
     each = tuple(spends.values())
@@ -344,7 +344,7 @@ def provenance_text(provenances: Provenances, *, width: int = 0) -> str:
 
 
 def _people(verdicts: Sequence[Approval]) -> str:
-    """Return who gave the last verdict on a text, without the address, and how many others gave one."""
+    """Return who gave the last verdict on a text, without the mail address, and how many others gave one."""
     if not verdicts:
         return ""
     *others, last = verdicts

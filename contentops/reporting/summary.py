@@ -120,7 +120,7 @@ def month_sentence(spent: MonthSpend | None, budget: Budget) -> str:
 
 
 def _sure(spent: MonthSpend, budget: Budget) -> str:
-    """Return a sentence with the certain part of the spending; empty if all of it is certain."""
+    """Return a sentence with the part of the spending that is certain; empty if all of it is certain."""
     money, unsure = (counted_money(each).get(budget.currency, 0) for each in (spent.money, spent.money_unsure))
     parts = []
     if budget.credits_per_month is not None and spent.credits_unsure:
@@ -184,7 +184,7 @@ def spend_words(changes: Iterable[AnyChange]) -> str:
 
 
 def unsaid_hint(change: AnyChange) -> str:
-    """Return the hint of a change without the reasons that are shown beside it."""
+    """Return the hint of a change, without the reasons that the page already shows."""
     hint = change.hint
     for reason in change.reasons:
         hint = hint.removeprefix(f"{reason.detail}; ")
@@ -204,13 +204,13 @@ def begin(sentence: str) -> str:
 
 
 def action_words(change: AnyChange) -> str:
-    """Return the action; for a claimed item also the process: `pending (apply on HOST)`."""
+    """Return the action in words. For a claimed item the process is added: `pending (apply on HOST)`."""
     word = words_of(change.action)
     return f"{word} ({visible(change.claimed_by)})" if change.claimed_by else word
 
 
 def empty_sentence(plan: AnyPlan) -> str:
-    """Return the sentence that says that a plan has no changes."""
+    """Return the sentence for a plan without changes."""
     waiting = plan.not_promoted
     if waiting:
         verb = "waits" if waiting == 1 else "wait"
@@ -256,7 +256,7 @@ def _option(environment: str) -> str:
 
 
 def next_apply(plan: AnyPlan, flags: Iterable[str] = ()) -> str:
-    """Return the apply command with `flags` and the flags that its guards need; empty if no flag helps.
+    """Return the apply command with `flags` and the flags that override the guards; empty if no flag helps.
 
     Only `plan` has `--changed-from`: the apply of such a plan needs a plan file.
     """
@@ -271,7 +271,7 @@ def next_apply(plan: AnyPlan, flags: Iterable[str] = ()) -> str:
 
 
 def is_review(refusal: Refusal) -> bool:
-    """Return whether a limit of `plan`, such as `--max-credits`, refuses the plan."""
+    """Return whether an option of `plan`, such as `--max-credits`, refuses the plan."""
     return refusal.guard.startswith("review-")
 
 
@@ -294,7 +294,7 @@ _LOCATION: Final = re.compile(r" in ([^ `]+:\d+:\d+)$")
 
 
 class CauseGroup(Struct, frozen=True, kw_only=True, dict=True):
-    """The changes that share a cause; a change with several causes is in several groups."""
+    """The changes that have a cause in common. A change with several causes is in several groups."""
 
     title: str
     changes: tuple[AnyChange, ...]
@@ -313,7 +313,7 @@ class CauseGroup(Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def has_no_price(self) -> bool:
-        """Return whether a model writes any of the texts and the settings do not state its price."""
+        """Return whether a model writes any of the texts while the settings state no price for it."""
         return any(change.has_no_price for change in self.changes)
 
     @property
@@ -331,7 +331,7 @@ class CauseGroup(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def shared(self) -> tuple[Reason, ...]:
-        """Return the reasons that all changes have in common, if there are several with equal reasons."""
+        """Return the reasons that are equal for all these changes. It is empty for a single change."""
         first, *others = (self.reasons_of(change) for change in self.changes)
         return first if others and all(each == first for each in others) else ()
 

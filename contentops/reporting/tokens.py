@@ -17,7 +17,7 @@ def tokens_json(tokens: PaidTokens | None) -> dict[str, Json]:
 
 
 def sum_json(total: TokenSum) -> dict[str, Json]:
-    """Return the sum of `tokens` and `money` (exact decimals by currency), and how many texts lack either."""
+    """Return the sums of `tokens` and `money` (exact decimals by currency), and how many texts lack either."""
     found = WrittenSum(
         tokens=TokenCounts(input=total.input, output=total.output) if total.is_known else None,
         money=exact_money(dict(sorted(total.money.items()))),
@@ -28,7 +28,7 @@ def sum_json(total: TokenSum) -> dict[str, Json]:
 
 
 def sum_text(total: TokenSum, failed: int = 0) -> Iterator[str]:
-    """Return sentences about a sum: tokens, money, `failed` jobs, and the texts that are not counted."""
+    """Yield sentences about a sum: tokens, money, `failed` jobs, and the texts without numbers."""
     if not total.is_known:
         if total.unknown:
             yield f"Models: the tokens of {plural(total.unknown, 'text')} are not known, so their cost is in no sum."

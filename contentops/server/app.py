@@ -95,7 +95,10 @@ class RequestWindow:
         self._taken: deque[float] = deque()
 
     def take(self, most: int) -> None:
-        """Count one request, unless it is refused. Raises HTTPException (429) after `most` in a minute."""
+        """Count one request.
+
+        Raises HTTPException (429) and counts nothing if the last minute already had `most` requests.
+        """
         now, taken = self._now(), self._taken
         # A wall clock may be set back: requests in the future do not count.
         while taken and not 0 <= now - taken[0] < WINDOW:

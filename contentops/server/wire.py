@@ -344,7 +344,7 @@ def _written(job: StoredJob) -> Json:
 
 
 def content_list(rows: Iterable[sqlite3.Row], stats: Mapping[str, int], page: Page) -> Json:
-    """Return one page of stored contents without their texts; `stats` counts the contents of all pages."""
+    """Return one page of the list of stored contents, without their texts. `stats` counts the contents of all pages."""
     listed = [
         {
             **{name: row[name] for name in ("id", "title", "status", "type", "version")},

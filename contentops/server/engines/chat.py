@@ -466,9 +466,9 @@ class _Models(Struct):
 
 
 def models_at(address: str) -> list[str]:
-    """Return the text models that a server on this machine lists; empty if no server answers.
+    """Ask a server on this machine for its models, and return the names of those that write texts.
 
-    No key is sent, and no other machine is asked.
+    The list is empty if no server answers. No key is sent, and no other machine is asked.
     """
     import httpx
 

@@ -98,7 +98,10 @@ def _joined(parts: list[str], depth: int) -> str:
 
 
 def ordered(value: Mapping[str, Any]) -> list[str]:
-    """Return the keys to show in sorted order, so that the key order of a request does not matter."""
+    """Return the first keys of a map in sorted order.
+
+    Sorting makes the result independent of the key order in a request.
+    """
     return sorted(value, key=str)[:POINTS]
 
 
