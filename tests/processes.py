@@ -1,6 +1,7 @@
 """Real processes for tests: the embedded server on a port, and applies that can be watched, signalled and killed."""
 
 import contextlib
+import io
 import json
 import os
 import queue
@@ -10,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import IO, Any, Self
@@ -229,6 +230,11 @@ class Applying:
                 return
         raise AssertionError(f"ended before `{kind} {step}`: {self.end()}")
 
+    def froze(self) -> bool:
+        """Waits until it has stopped itself; False if it ended before."""
+        _, status = os.waitpid(self._child.pid, os.WUNTRACED)
+        return os.WIFSTOPPED(status)
+
     def runs_for(self, seconds: float) -> bool:
         """Lets it run so long; whether it still does."""
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -291,3 +297,56 @@ def started(root: Path, *arguments: str, key: str = KEY, env: Mapping[str, str] 
                 yield Applying(child, events)
             finally:
                 child.kill()
+
+
+_SIGNALS_ITSELF = """
+import os, signal, sys, threading, time
+from contentops.__main__ import main
+
+number, counts, moment, *words = sys.argv[1:]
+reading, writing = os.pipe()
+
+def watch():
+    left, seen = [int(count) for count in counts.split(",")], 0
+    for line in os.fdopen(reading):
+        seen += all(word in line for word in words)
+        if left and seen == left[0]:
+            del left[0]
+            time.sleep(float(moment))
+            signal.pthread_kill(threading.get_ident(), int(number))
+
+threading.Thread(target=watch, daemon=True).start()
+sys.exit(main(["apply", "--yes", "--events", f"/dev/fd/{writing}"]))
+"""
+"""An apply that signals itself: a test on a busy machine may hear of an event only when the apply has long ended."""
+
+
+def _signals_itself(
+    root: Path,
+    number: signal.Signals,
+    counts: Sequence[int],
+    moment: float,
+    words: Sequence[str],
+    env: Mapping[str, str],
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", _SIGNALS_ITSELF, str(int(number)), ",".join(map(str, counts)), str(moment), *words],
+        cwd=root, env={**unmeasured(), "WRITERZROOM_API_KEY": KEY, **env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def killed(root: Path, *words: str, count: int = 1, moment: float = 0.0, env: Mapping[str, str] | None = None) -> bool:
+    """Run an apply that dies `moment` seconds after `count` events that hold all `words`; return whether it did."""
+    with _signals_itself(root, signal.SIGKILL, [count], moment, words, env or {}) as child:
+        child.communicate(timeout=PATIENCE)
+    return child.returncode == -signal.SIGKILL
+
+
+@contextlib.contextmanager
+def freezing(root: Path, *counts: int, env: Mapping[str, str]) -> Iterator[Applying]:
+    """Starts an apply that freezes each time it has told so many events; killed at the end if it still runs."""
+    with _signals_itself(root, signal.SIGSTOP, counts, 0.0, (), env) as child:
+        try:
+            yield Applying(child, io.StringIO())
+        finally:
+            child.kill()

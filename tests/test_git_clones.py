@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.clones import Machine
-from tests.processes import KEY, PROJECT, Served, applying
+from tests.processes import KEY, PROJECT, Served, killed
 from tests.running import Build, Run
 
 ENV = {"WRITERZROOM_API_KEY": KEY}
@@ -123,9 +123,7 @@ def test_a_pull_under_an_open_journal(first: Clone, served: Served, request: pyt
     first.edit("content/blog.yaml", "topic: one ", "topic: one, again ")
     first.save("Ask for another")
     second = first.clone("second")
-    with applying(first.root) as apply:
-        apply.until("step-done", "submit")
-        apply.kill()
+    assert killed(first.root, '"step-done"', '"submit"')
     second.apply()
     second.save("One again")
     first.pull(second)

@@ -15,7 +15,7 @@ from contentops.errors import ContentopsError
 from contentops.operations.commit import CommitOptions, CommitReport, commit
 from contentops.operations.opening import open_project
 from tests.clones import NOBODY, PROJECT, WHO, Machine, World, manifest, posix
-from tests.processes import KEY, Served, applying
+from tests.processes import KEY, Served, killed
 from tests.running import Build, Run
 
 MINE = "## A person's heading"
@@ -557,9 +557,7 @@ def test_a_killed_apply_goes_on_from_the_pushed_commit(world: World, tmp_path: P
     with Served(tmp_path / "store.db", stage_seconds=0.03) as server:
         local = "base_url: local"
         dying = world.other("contentops.yaml", f'base_url: "{server.base_url}", requests_per_minute: 0', local)
-        with applying(dying.root) as apply:
-            apply.until("step-done", "submit")
-            apply.kill()
+        assert killed(dying.root, '"step-done"', '"submit"')
         dying.commit()
         assert server.jobs()
         next_one = world.clone("next")

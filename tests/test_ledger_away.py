@@ -22,7 +22,7 @@ from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
 from tests.ledgers import Checkout
 from tests.postgres import Cluster
-from tests.processes import KEY, PROJECT, Served, applying
+from tests.processes import KEY, PROJECT, Served, applying, freezing
 from tests.processes import blog as served_blog
 from tests.running import Build, Run
 
@@ -205,10 +205,11 @@ def test_postgres_dies_and_comes_back(checkout: Checkout, invoke: Run, served: S
     topic, items = "All about {} (comes back)", ("one", "two", "three", "four", "five", "six")
     root, expected = checkout(topic, *items), sorted(topic.format(item) for item in items)
     env = {"WRITERZROOM_API_KEY": KEY, "CONTENTOPS_LEDGER": cluster.url()}
-    with applying(root, env=env) as apply:
-        for moment in (4, 6):
-            assert apply.next(moment)
+    with freezing(root, 4, 10, env=env) as apply:
+        for _ in range(2):
+            assert apply.froze()
             cluster.kill()
+            apply.signal(signal.SIGCONT)
             # What had left before arrives.
             assert apply.runs_for(0.3)
             jobs = served.jobs("(comes back)")

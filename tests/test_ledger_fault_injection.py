@@ -17,7 +17,7 @@ from contentops.ledger.session import LedgerSession
 from tests.fakes.rough import Rough
 from tests.ledger_fault_injection import Applies, FaultPlan, check, checkout, contentops, inject_faults, look, states
 from tests.postgres import until
-from tests.processes import KEY, PROJECT, Served, applying, blog, tree
+from tests.processes import KEY, PROJECT, Served, blog, killed, tree
 
 BRIEF = FaultPlan(items=6, kills=3, freezes=1, frozen=0.5, outages=1, away=0.3, pause=0.2)
 
@@ -97,17 +97,15 @@ def _checkouts_that_never_push(folder: Path, database: str) -> None:
         known = _checkout(folder / "known", served, "{} (known)")
         assert contentops(known, env, "apply", "--yes", "--select", "one").returncode == 0
         roots = [_checkout(folder / name, served, topic) for name in ("a", "b")]
-        killed = 0
+        died = 0
         for _ in range(3 * KILLS):
-            with applying(chance.choice(roots), env=env) as apply:
-                if apply.next(chance.randint(1, 12)) and apply.runs_for(chance.choice([0.001, 0.01, 0.05])):
-                    apply.kill()
-                    killed += 1
-            if killed == KILLS:
+            moment = chance.choice([0.001, 0.01, 0.05])
+            died += killed(chance.choice(roots), count=chance.randint(1, 12), moment=moment, env=env)
+            if died == KILLS:
                 break
         for root in roots:
             _finish(root, env)
-        assert killed > 1, killed
+        assert died == KILLS
         assert tree(roots[0]) == tree(roots[1])
         expected = sorted(topic.format(item) for item in ITEMS)
         assert (len(tree(roots[0])), served.charges("All about")) == (len(ITEMS), expected)
@@ -175,19 +173,21 @@ def _freeze_between_record_and_bytes(
     """
     rows.execute(
         "CREATE FUNCTION contentops.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-        " IF NEW.state = 'submitting' THEN PERFORM pg_sleep(0.5); END IF; RETURN NEW; END $$"
+        " IF NEW.state = 'submitting' THEN PERFORM pg_advisory_xact_lock(1); END IF; RETURN NEW; END $$"
     )
     rows.execute(
         "CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON contentops.job FOR EACH ROW EXECUTE FUNCTION contentops.slow()"
     )
     here = "FROM pg_stat_activity WHERE datname = current_database()"
-    waits = f"SELECT count(*) {here} AND wait_event_type = %s AND wait_event LIKE %s"
+    waits = f"SELECT count(*) {here} AND wait_event_type = 'Lock' AND (wait_event = 'advisory') = %s"
     with look(database) as holder:
+        holder.execute("SELECT pg_advisory_lock(1)")
         child = applies.start(root)
-        until(lambda: _one(rows, waits, "Timeout", "PgSleep"))
+        until(lambda: _one(rows, waits, True))
         with holder.transaction():
             holder.execute("SELECT 1 FROM contentops.limiter FOR UPDATE")
-            until(lambda: _one(rows, waits, "Lock", "%"))
+            holder.execute("SELECT pg_advisory_unlock(1)")
+            until(lambda: states(database)["submitting"] and _one(rows, waits, False))
             child.send_signal(signal.SIGSTOP)
     rows.execute(f"SELECT pg_terminate_backend(pid, 5000) {here} AND application_name = 'contentops apply'")
     rows.execute("DROP FUNCTION contentops.slow() CASCADE")

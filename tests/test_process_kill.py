@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import KEY, PROJECT, Served, applying, blog, tree
+from tests.processes import KEY, PROJECT, Served, applying, blog, killed, tree
 from tests.running import Build, Run
 
 ITEMS = ("one", "two", "three", "four", "five", "six")
@@ -63,12 +63,10 @@ def _finish(invoke: Run, root: Path) -> None:
 def _kill_again_and_again(root: Path, name: str, *, clean: bool = False) -> int:
     """Kill applies at random moments, until one ends; returns how many. `clean`: `.contentops` goes each time."""
     chance = random.Random(name)
-    for killed in range(KILLS):
-        with applying(root) as apply:
-            # Events come in bursts: a moment later is a different moment.
-            if not apply.next(chance.randint(1, 14)) or not apply.runs_for(chance.choice([0.001, 0.01, 0.05])):
-                return killed
-            apply.kill()
+    for number in range(KILLS):
+        # Events come in bursts: a moment later is a different moment.
+        if not killed(root, count=chance.randint(1, 14), moment=chance.choice([0.001, 0.01, 0.05])):
+            return number
         if clean:
             shutil.rmtree(root / ".contentops")
     return KILLS
@@ -140,9 +138,7 @@ def test_server_and_apply_die_together(project: Build, invoke: Run, tmp_path: Pa
     with Served(tmp_path / "store.db", stage_seconds=0.03) as server:
         root = _project(project, server, name)
         for moment in (6, 10):
-            with applying(root) as apply:
-                apply.next(moment)
-                apply.kill()
+            assert killed(root, count=moment)
             server.kill()
             server.start()
         _finish(invoke, root)
