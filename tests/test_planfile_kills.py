@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from tests.fakes.harness import Harness, quick_folder
 from tests.fakes.kills import Death, EachKill
 from tests.reviewing import apply_file, review
 
-EDITED = ("out/a.md", "Closing", "The end")
+EDITED = ("Closing", "The end")
 
 
 def _item(id_: str, topic: str, more: str = "") -> str:
@@ -29,12 +29,9 @@ BESIDES = _item("b", "B", "    metadata: {k: b}\n")
 """Another item with something to do, so that a file holds more than one change; where it is paid for, there are more stops."""
 
 
-def _made(harness: Harness, *edit: str) -> None:
-    """Two items as they were; `b` always has something to do besides."""
+def _made(harness: Harness) -> None:
     _declare(harness, _item("a", "A"), _item("b", "B"))
     harness.apply()
-    if edit:
-        harness.edit(*EDITED)
 
 
 def _stopped(harness: Harness, at: int) -> None:
@@ -45,147 +42,38 @@ def _stopped(harness: Harness, at: int) -> None:
     _die(harness, at)
 
 
-def create(harness: Harness) -> dict[str, Any]:
-    """Two new items."""
-    _declare(harness, _item("a", "A"), _item("b", "B"))
-    return {}
+Kind = Callable[[Harness], dict[str, Any]]
+"""Prepares a project; returns what is chosen on the command line."""
 
 
-def regenerate(harness: Harness) -> dict[str, Any]:
-    """Both requests changed."""
-    _made(harness)
-    _declare(harness, _item("a", "A2"), _item("b", "B2"))
-    return {}
+def _kind(
+    *items: str,
+    made: bool = True,
+    edits: Iterable[tuple[str, str]] = (),
+    gone: bool = False,
+    head: str = "",
+    **choice: Any,
+) -> Kind:
+    """Two items as they were, if `made`; then `a` is edited or gone, and `items`, if any, are declared in their place."""
 
+    def prepare(harness: Harness) -> dict[str, Any]:
+        if made:
+            _made(harness)
+        for old, new in edits:
+            harness.edit("out/a.md", old, new)
+        if gone:
+            (harness.root / "out/a.md").unlink()
+        if items:
+            _declare(harness, *items, head=head)
+        return choice
 
-def move(harness: Harness) -> dict[str, Any]:
-    """Another output path."""
-    _made(harness)
-    _declare(harness, _item("a", "A", "    output: out/x/a.md\n"), _item("b", "B2"))
-    return {}
-
-
-def move_and_regenerate(harness: Harness) -> dict[str, Any]:
-    """Another path and another request."""
-    _made(harness)
-    _declare(harness, _item("a", "A2", "    output: out/x/a.md\n"), BESIDES)
-    return {}
-
-
-def update(harness: Harness) -> dict[str, Any]:
-    """A key of the front matter, and the title."""
-    _made(harness)
-    _declare(harness, _item("a", "A", "    metadata: {k: v, title: Another}\n"), BESIDES)
-    return {}
-
-
-def update_edited(harness: Harness) -> dict[str, Any]:
-    """A key of the front matter in a file that was edited and not saved yet."""
-    _made(harness, *EDITED)
-    _declare(harness, _item("a", "A", "    metadata: {k: v}\n"), BESIDES)
-    return {}
-
-
-def move_and_update_edited(harness: Harness) -> dict[str, Any]:
-    """All that can be done to an edited file at once, but for its text."""
-    _made(harness, *EDITED)
-    _declare(harness, _item("a", "A", "    output: out/x/a.md\n    metadata: {k: v, title: Other}\n"), BESIDES)
-    return {}
-
-
-def save(harness: Harness) -> dict[str, Any]:
-    """An edit is told to the server."""
-    _made(harness, *EDITED)
-    _declare(harness, _item("a", "A"), BESIDES)
-    return {}
-
-
-def save_title(harness: Harness) -> dict[str, Any]:
-    """A title that a person changed is told to the server."""
-    _made(harness)
-    harness.edit("out/a.md", "title: ", "title: Mine, not ")
-    _declare(harness, _item("a", "A"), BESIDES)
-    return {}
-
-
-def prune(harness: Harness) -> dict[str, Any]:
-    """An item that is gone is removed."""
-    _made(harness)
-    _declare(harness, _item("b", "B2"))
-    return {"prune": True}
-
-
-def rename(harness: Harness) -> dict[str, Any]:
-    """The same request under a new id."""
-    _made(harness)
-    _declare(harness, _item("z", "A"), BESIDES)
-    return {}
-
-
-def moved_pair(harness: Harness) -> dict[str, Any]:
-    """A new id by `moved`."""
-    _made(harness)
-    _declare(harness, _item("z", "A"), BESIDES, head="moved: [{from: a, to: z}]\n")
-    return {}
-
-
-def moved_pair_that_changed(harness: Harness) -> dict[str, Any]:
-    """A new id by `moved`, and another request."""
-    _made(harness)
-    _declare(harness, _item("z", "A2"), BESIDES, head="moved: [{from: a, to: z}]\n")
-    return {}
-
-
-def restore(harness: Harness) -> dict[str, Any]:
-    """A file that is gone."""
-    _made(harness)
-    (harness.root / "out/a.md").unlink()
-    _declare(harness, _item("a", "A"), BESIDES)
-    return {}
-
-
-def keep(harness: Harness) -> dict[str, Any]:
-    """An edited file that answers the new request."""
-    _made(harness, *EDITED)
-    _declare(harness, _item("a", "A2"), BESIDES)
-    return {"on_edit": OnEdit.KEEP}
-
-
-def merge(harness: Harness) -> dict[str, Any]:
-    """An edited file, its request changed, and what was edited stays."""
-    _made(harness, *EDITED)
-    _declare(harness, _item("a", "A2"), BESIDES)
-    return {"on_edit": OnEdit.MERGE}
-
-
-def overwrite(harness: Harness) -> dict[str, Any]:
-    """An edited file whose words are given up."""
-    _made(harness, *EDITED)
-    _declare(harness, _item("a", "A2"), _item("b", "B2"))
-    return {"on_edit": OnEdit.OVERWRITE}
-
-
-def select_edited(harness: Harness) -> dict[str, Any]:
-    """A selection that no longer holds once the run has begun."""
-    overwrite(harness)
-    return {"on_edit": OnEdit.OVERWRITE, "select": ("state:edited",)}
-
-
-def replace(harness: Harness) -> dict[str, Any]:
-    """The same requests once more."""
-    _made(harness)
-    return {"replace": ("a", "b")}
-
-
-def replace_edited(harness: Harness) -> dict[str, Any]:
-    """The same requests once more, in place of a person's words."""
-    _made(harness, *EDITED)
-    return {"replace": ("a", "b")}
+    return prepare
 
 
 def replace_edited_and_saved(harness: Harness) -> dict[str, Any]:
-    """The same, and the server has those words."""
-    _made(harness, *EDITED)
+    """The same requests once more, in place of a person's words, which the server has."""
+    _made(harness)
+    harness.edit("out/a.md", *EDITED)
     harness.apply()
     return {"replace": ("a", "b")}
 
@@ -217,42 +105,6 @@ def drain(harness: Harness) -> dict[str, Any]:
     return {}
 
 
-def create_retried(harness: Harness) -> dict[str, Any]:
-    """Two new items, and the first text of one fails its checks."""
-    _declare(harness, _item("a", "A", "    checks: {excludes: [Take 1.], retries: 1}\n"), _item("b", "B"))
-    return {}
-
-
-def replace_retried(harness: Harness) -> dict[str, Any]:
-    """Both texts asked for again, and the first new one of one fails its checks."""
-    _made(harness)
-    _declare(harness, _item("a", "A", "    checks: {excludes: [Take 2.], retries: 2}\n"), _item("b", "B"))
-    return {"replace": ("a", "b")}
-
-
-def protected(harness: Harness) -> dict[str, Any]:
-    """The request of a protected item changed, which is not generated, and its front matter."""
-    _made(harness)
-    _declare(harness, _item("a", "A2", "    protected: true\n    metadata: {k: v}\n"), BESIDES)
-    return {}
-
-
-def restore_with_metadata(harness: Harness) -> dict[str, Any]:
-    """A file is gone, and its front matter changed."""
-    _made(harness)
-    (harness.root / "out/a.md").unlink()
-    _declare(harness, _item("a", "A", "    metadata: {k: v}\n"), BESIDES)
-    return {}
-
-
-def merge_retitled(harness: Harness) -> dict[str, Any]:
-    """A person edited text and title, and the request changed."""
-    _made(harness, *EDITED)
-    harness.edit("out/a.md", "title: ", "title: Mine, not ")
-    _declare(harness, _item("a", "A2"), BESIDES)
-    return {"on_edit": OnEdit.MERGE}
-
-
 def made_from_another(harness: Harness) -> dict[str, Any]:
     """A new item waits for the text of another one; what the server does with ids is known."""
     _declare(harness, _item("w", "W"))
@@ -277,24 +129,60 @@ def front_matter_follows_an_update(harness: Harness) -> dict[str, Any]:
     return {}
 
 
-KINDS: dict[str, Callable[[Harness], dict[str, Any]]] = {
-    made.__name__: made
-    for made in (
-        *(create, regenerate, move, move_and_regenerate, update, update_edited, move_and_update_edited),
-        *(save, save_title, prune, rename, moved_pair, moved_pair_that_changed, restore, keep, merge, overwrite),
-        *(select_edited, replace, replace_edited, replace_edited_and_saved, finish, finish_paid, drain),
-        *(create_retried, replace_retried, protected, restore_with_metadata, merge_retitled),
-        *(made_from_another, front_matter_follows, front_matter_follows_an_update),
-    )
+A, A2, B, B2 = _item("a", "A"), _item("a", "A2"), _item("b", "B"), _item("b", "B2")
+MOVED = "    output: out/x/a.md\n"
+TITLED = ("title: ", "title: Mine, not ")
+PAIR = "moved: [{from: a, to: z}]\n"
+
+KINDS: dict[str, Kind] = {
+    "create": _kind(A, B, made=False),
+    "regenerate": _kind(A2, B2),
+    "move": _kind(_item("a", "A", MOVED), B2),
+    "move_and_regenerate": _kind(_item("a", "A2", MOVED), BESIDES),
+    "update": _kind(_item("a", "A", "    metadata: {k: v, title: Another}\n"), BESIDES),
+    "update_edited": _kind(_item("a", "A", "    metadata: {k: v}\n"), BESIDES, edits=[EDITED]),
+    # All that can be done to an edited file at once, but for its text.
+    "move_and_update_edited": _kind(
+        _item("a", "A", f"{MOVED}    metadata: {{k: v, title: Other}}\n"), BESIDES, edits=[EDITED]
+    ),
+    "save": _kind(A, BESIDES, edits=[EDITED]),
+    "save_title": _kind(A, BESIDES, edits=[TITLED]),
+    "prune": _kind(B2, prune=True),
+    "rename": _kind(_item("z", "A"), BESIDES),
+    "moved_pair": _kind(_item("z", "A"), BESIDES, head=PAIR),
+    "moved_pair_that_changed": _kind(_item("z", "A2"), BESIDES, head=PAIR),
+    "restore": _kind(A, BESIDES, gone=True),
+    "keep": _kind(A2, BESIDES, edits=[EDITED], on_edit=OnEdit.KEEP),
+    "merge": _kind(A2, BESIDES, edits=[EDITED], on_edit=OnEdit.MERGE),
+    "overwrite": _kind(A2, B2, edits=[EDITED], on_edit=OnEdit.OVERWRITE),
+    # A selection that no longer holds once the run has begun.
+    "select_edited": _kind(A2, B2, edits=[EDITED], on_edit=OnEdit.OVERWRITE, select=("state:edited",)),
+    "replace": _kind(replace=("a", "b")),
+    "replace_edited": _kind(edits=[EDITED], replace=("a", "b")),
+    # The first new text of one fails its checks.
+    "create_retried": _kind(_item("a", "A", "    checks: {excludes: [Take 1.], retries: 1}\n"), B, made=False),
+    "replace_retried": _kind(_item("a", "A", "    checks: {excludes: [Take 2.], retries: 2}\n"), B, replace=("a", "b")),
+    "protected": _kind(_item("a", "A2", "    protected: true\n    metadata: {k: v}\n"), BESIDES),
+    "restore_with_metadata": _kind(_item("a", "A", "    metadata: {k: v}\n"), BESIDES, gone=True),
+    "merge_retitled": _kind(A2, BESIDES, edits=[EDITED, TITLED], on_edit=OnEdit.MERGE),
+    **{
+        kind.__name__: kind
+        for kind in (
+            *(replace_edited_and_saved, finish, finish_paid, drain, made_from_another, front_matter_follows),
+            front_matter_follows_an_update,
+        )
+    },
 }
-GENERATED = (create, regenerate, merge, replace_edited_and_saved, finish, finish_paid, drain, replace_retried)
+GENERATED = (
+    "create", "regenerate", "merge", "replace_edited_and_saved", "finish", "finish_paid", "drain", "replace_retried",
+)  # fmt: skip
 """Kinds in which a server that stores what its jobs made does something else, each in its own way."""
 SEVERAL = (
-    *(move_and_regenerate, update_edited, save_title, moved_pair, select_edited, replace_edited, create_retried),
-    *(restore_with_metadata, merge_retitled, front_matter_follows),
-)
+    "move_and_regenerate", "update_edited", "save_title", "moved_pair", "select_edited", "replace_edited",
+    "create_retried", "restore_with_metadata", "merge_retitled", "front_matter_follows",
+)  # fmt: skip
 """Kinds whose steps are those of others together: some of the stops are enough."""
-ALONE = (create, overwrite, replace, finish, made_from_another, move)
+ALONE = ("create", "overwrite", "replace", "finish", "made_from_another", "move")
 """Kinds with a step that no other has, or has in this order: every stop is tried."""
 
 
@@ -324,17 +212,15 @@ def _contents(harness: Harness) -> list[tuple[str, str]]:
     return sorted((one.title, re.sub(r"Take \d+\.", "", one.body)) for one in harness.api.contents.values())
 
 
-def _every(kind: Callable[[Harness], dict[str, Any]]) -> int:
+def _every(kind: str) -> int:
     return 1 if kind in ALONE else 7 if kind in SEVERAL else 4
 
 
 @pytest.mark.parametrize(("kind", "stores", "every"), [
-    *(pytest.param(kind, False, _every(kind), id=kind.__name__) for kind in KINDS.values()),
-    *(pytest.param(kind, True, 5, id=f"{kind.__name__}, jobs stored") for kind in GENERATED),
+    *(pytest.param(KINDS[kind], False, _every(kind), id=kind) for kind in KINDS),
+    *(pytest.param(KINDS[kind], True, 5, id=f"{kind}, jobs stored") for kind in GENERATED),
 ])  # fmt: skip
-def test_a_stop_at_every_step_of_a_plan_file(
-    kind: Callable[[Harness], dict[str, Any]], *, stores: bool, every: int, each_kill: EachKill
-) -> None:
+def test_a_stop_at_every_step_of_a_plan_file(kind: Kind, *, stores: bool, every: int, each_kill: EachKill) -> None:
     """Applied again it ends well, with the same files, contents and charges; and then there is nothing left of it."""
     with quick_folder() as folder:
         expected = Harness(folder / "whole", FakeApi(duration=30, auto_save=stores))

@@ -76,78 +76,49 @@ def test_what_editors_and_merges_do_to_a_file_is_tolerated(text: str) -> None:
     assert ids(lock.read(text, NAME)) == {"a": [facts.record()]}
 
 
-def test_damage_is_reported_all_at_once() -> None:
-    """Every damaged line is named, with the way back from git."""
-    text = joined(HEADER, '{"id":"a"}', line_of(facts.record("b")), line_of(facts.record("c"))[:40])
+RECORD = line_of(facts.record())
+OTHER = lock.lineage_of("other")
+NO_HEADER = ("damaged-lock", "`contentops.lock` has no header line, so it is empty or cut off", "git checkout", [1])
+NEWER = ("newer-state", "`contentops.lock` was written by a newer version of contentops", "upgrade contentops", [1])
 
+
+@pytest.mark.parametrize(("text", "code", "said", "hint", "lines"), [
+    pytest.param("", *NO_HEADER, id="empty"),
+    pytest.param("\n\n", *NO_HEADER, id="blank"),
+    pytest.param(joined(RECORD), *NO_HEADER, id="headless"),
+    pytest.param(
+        joined(HEADER, '{"id":"a"}', line_of(facts.record("b")), RECORD[:40]), "damaged-lock",
+        "line 2 of `contentops.lock` cannot be used: it lacks `digest` (and 1 more line)",
+        "restore it with `git checkout -- contentops.lock`", [2, 4], id="damaged",
+    ),
+    pytest.param(
+        joined(HEADER, "<<<<<<< HEAD", RECORD, "=======", ">>>>>>> other"), "conflict-markers",
+        "line 2 of `contentops.lock` is a git conflict marker (and 2 more lines)", "merge=union", [2, 4, 5], id="merged",
+    ),
+    pytest.param(
+        joined("version https://git-lfs.github.com/spec/v1", f"oid sha256:{'1a' * 32}", "size 12345"), "lock-in-lfs",
+        "`contentops.lock` is a Git LFS pointer", "`git lfs pull`", [1], id="pointer-of-lfs",
+    ),
+    pytest.param(
+        joined(HEADER, line_of(Header(lineage=OTHER))), "mixed-lineages",
+        f"`contentops.lock` has lines of different projects, lineages `{OTHER}` and `{facts.LINEAGE}`",
+        "keep the header and the lines of one project", [1], id="two-lineages",
+    ),
+    pytest.param(joined("nonsense", line_of(Header(lineage=facts.LINEAGE, version=3))), *NEWER, id="newer-format"),
+    pytest.param(joined("nonsense", line_of(Header(lineage=facts.LINEAGE, digest=2))), *NEWER, id="newer-digest"),
+])  # fmt: skip
+def test_a_lock_that_cannot_be_used_says_how_to_go_on(
+    text: str, code: str, said: str, hint: str, lines: list[int]
+) -> None:
+    """Every damaged line is named at once. An emptied lock is damage, not a fresh start: every item would be new."""
     with pytest.raises(StateError) as caught:
         lock.read(text, NAME)
-
     findings = caught.value.diagnostics()
-    assert [finding.location and finding.location.line for finding in findings] == [2, 4]
-    assert findings[0].message == "line 2 of `contentops.lock` cannot be used: it lacks `digest`"
-    assert findings[0].hint == "restore it with `git checkout -- contentops.lock`"
-    assert str(caught.value).endswith("(and 1 more line)")
-
-
-def test_conflict_markers_get_a_way_out() -> None:
-    """A lock that was merged without the attribute names the attribute and how to merge again."""
-    text = joined(HEADER, "<<<<<<< HEAD", line_of(facts.record()), "=======", ">>>>>>> other")
-
-    with pytest.raises(StateError, match=r"line 2 of `contentops\.lock` is a git conflict marker") as caught:
-        lock.read(text, NAME)
-
-    assert caught.value.code == "conflict-markers"
-    assert "merge=union" in caught.value.hint
-    assert len(caught.value.diagnostics()) == 3
-
-
-def test_a_pointer_of_lfs_gets_a_way_out() -> None:
-    """It is told by its name, once, with what fetches the lock."""
-    text = joined("version https://git-lfs.github.com/spec/v1", f"oid sha256:{'1a' * 32}", "size 12345")
-
-    with pytest.raises(StateError, match=r"^`contentops\.lock` is a Git LFS pointer$") as caught:
-        lock.read(text, NAME)
-
-    assert (caught.value.code, len(caught.value.diagnostics())) == ("lock-in-lfs", 1)
-    assert "`git lfs pull`" in caught.value.hint
-
-
-@pytest.mark.parametrize("text", [
-    pytest.param("", id="empty"),
-    pytest.param("\n\n", id="blank"),
-    pytest.param(joined(line_of(facts.record())), id="headless"),
-])  # fmt: skip
-def test_a_lock_without_header_is_refused(text: str) -> None:
-    """An emptied lock would make every item new: it is damage, not a fresh start."""
-    with pytest.raises(StateError, match="has no header line") as caught:
-        lock.read(text, NAME)
-
-    assert "git checkout" in caught.value.hint
-
-
-def test_two_lineages_are_refused() -> None:
-    """The locks of two projects do not mix, and both are named."""
-    other = lock.lineage_of("other")
-
-    with pytest.raises(StateError, match="has lines of different projects") as caught:
-        lock.read(joined(HEADER, line_of(Header(lineage=other))), NAME)
-
-    assert facts.LINEAGE in str(caught.value)
-    assert other in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "header",
-    [Header(lineage=facts.LINEAGE, version=3), Header(lineage=facts.LINEAGE, digest=2)],
-    ids=["format", "digest"],
-)
-def test_a_newer_lock_is_refused(header: Header) -> None:
-    """A lock of a newer version says so, even where its lines cannot be read any more."""
-    with pytest.raises(StateError, match="written by a newer version of contentops") as caught:
-        lock.read(joined("nonsense", line_of(header)), NAME)
-
-    assert caught.value.code == "newer-state"
+    assert (caught.value.code, str(caught.value)) == (code, said)
+    assert hint in caught.value.hint
+    assert hint in findings[0].hint
+    assert said.startswith(findings[0].message)
+    assert [finding.location and finding.location.line for finding in findings] == lines
 
 
 OLD = facts.record(generation=1, rev=7)
@@ -208,23 +179,17 @@ def test_names_are_the_same_everywhere() -> None:
 SCHEMA = load_schema("lock")
 
 
-def test_a_header_is_one_constant_line() -> None:
-    """The first line of a lock never changes for a lineage."""
+def test_lines_are_golden() -> None:
+    """The first line of a lock never changes for a lineage; a record leaves out what is empty, sorted, without spaces."""
     assert line_of(Header(lineage=facts.LINEAGE)) == (
         '{"contentops_lock":2,"digest":1,"lineage":"' + facts.LINEAGE + '"}'
     )
-
-
-def test_a_record_leaves_out_what_is_empty() -> None:
-    """A record with nothing but its duties is short, sorted and without spaces."""
-    record = facts.record()
+    digest = digest_text("x")
     bare = Record(
-        id=record.id, digest=digest_text("x"), request={"b": 1, "a": "ä"}, server="local", dialect="v1", output="o.md"
+        id=ItemId("a"), digest=digest, request={"b": 1, "a": "ä"}, server="local", dialect="v1", output="o.md"
     )
-
     assert line_of(bare) == (
-        '{"dialect":"v1","digest":"' + digest_text("x") + '","id":"a","output":"o.md","request":{"a":"ä","b":1},'
-        '"server":"local"}'
+        '{"dialect":"v1","digest":"' + digest + '","id":"a","output":"o.md","request":{"a":"ä","b":1},"server":"local"}'
     )
 
 
@@ -238,14 +203,10 @@ def test_lines_follow_the_schema(line: str) -> None:
     jsonschema.Draft7Validator(SCHEMA).validate(json.loads(line))
 
 
-def test_the_schema_is_a_schema() -> None:
-    """The schema is valid draft-07 and refuses a line that is nothing."""
+def test_the_schema_has_every_field_and_nothing_else() -> None:
+    """It is valid draft-07, refuses a line that is nothing, and knows a field that is added to a record."""
     jsonschema.Draft7Validator.check_schema(SCHEMA)
     assert not jsonschema.Draft7Validator(SCHEMA).is_valid({"what": "ever"})
-
-
-def test_every_field_has_its_key() -> None:
-    """A field that is added to a record is in the schema."""
     assert SCHEMA["definitions"]["record"]["properties"].keys() == {one.encode_name for one in structs.fields(Record)}
 
 
