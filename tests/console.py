@@ -123,7 +123,7 @@ def matches(expected: list[str], output: str) -> bool:
     return re.fullmatch(pattern, told) is not None
 
 
-def run_page(text: str, folder: Path, env: Mapping[str, str], *, timeout: float = 100) -> int:
+def run_page(text: str, folder: Path, env: Mapping[str, str]) -> int:
     """Runs a page's commands in `folder`; returns how many. Raises SessionFailed at the first that is not as shown."""
     planned = steps(text)
     logs = folder / ".console"
@@ -133,7 +133,7 @@ def run_page(text: str, folder: Path, env: Mapping[str, str], *, timeout: float 
         script += [f'{{ {step.command}\n}} > "$logs/{number}" 2>&1 < /dev/null', f'echo $? > "$logs/{number}.code"']
         script += [f'[ "$(cat "$logs/{number}.code")" = 0 ] || exit 0']
     (folder / "work").mkdir(exist_ok=True)
-    subprocess.run(["bash", "-c", "\n".join(script)], cwd=folder, env=dict(env), timeout=timeout, check=False)
+    subprocess.run(["bash", "-c", "\n".join(script)], cwd=folder, env=dict(env), timeout=100, check=False)
     for number, step in enumerate(planned):
         output = (logs / str(number)).read_text("utf-8", "replace") if (logs / str(number)).exists() else ""
         ended = logs / f"{number}.code"

@@ -348,11 +348,11 @@ def test_an_environment_that_cannot_work_is_told(name: str, value: str, monkeypa
     assert "NO_PROXY" in raised.value.hint
 
 
-def in_process(app: Any, call: Call, dialect: str = "v1") -> Any:
+def in_process(app: Any, call: Call) -> Any:
     """Send one call to an ASGI app."""
 
     async def story() -> Any:
-        client = Client(ApiSettings(base_url="local", dialect=dialect), key="", transport=httpx.ASGITransport(app))
+        client = Client(ApiSettings(base_url="local", dialect="v1"), key="", transport=httpx.ASGITransport(app))
         reply = await client.send(call)
         await client.aclose()
         return reply

@@ -202,20 +202,20 @@ def test_a_schema_that_cannot_be_applied_is_a_finding(schema: str) -> None:
     assert [each.check for each in findings] == ([] if "pattern" in schema else ["front_matter"])
 
 
-def doubled(levels: int, *parts: str, last: str = "true") -> str:
+def doubled(*parts: str, last: str = "true") -> str:
     """A schema in which each level refers to the next one in every one of some ways; `NEXT` is its name."""
-    names = [f'"a{n}":{{{",".join(parts).replace("NEXT", f"#/$defs/a{n + 1}")}}}' for n in range(levels)]
-    return f'{{"$defs":{{{",".join(names)},"a{levels}":{last}}},"$ref":"#/$defs/a0"}}'
+    names = [f'"a{n}":{{{",".join(parts).replace("NEXT", f"#/$defs/a{n + 1}")}}}' for n in range(30)]
+    return f'{{"$defs":{{{",".join(names)},"a30":{last}}},"$ref":"#/$defs/a0"}}'
 
 
 TWICE = '"allOf":[{"$ref":"NEXT"},{"$ref":"NEXT"}]'
 NESTED = '{"unevaluatedProperties":{},"allOf":[' * 30 + "{}" + "]}" * 30
 HOSTILE_SCHEMAS = {
-    "doubled": doubled(30, TWICE),
-    "doubled, and wrong": doubled(30, TWICE, last="false"),
-    "by one of two": doubled(30, '"anyOf":[{"$ref":"NEXT"},{"$ref":"NEXT"}]', last="false"),
-    "by two references": doubled(30, '"$ref":"NEXT","$dynamicRef":"NEXT"'),
-    "where `$schema` is stated again": doubled(30, TWICE, '"$schema":"https://json-schema.org/draft/2020-12/schema"'),
+    "doubled": doubled(TWICE),
+    "doubled, and wrong": doubled(TWICE, last="false"),
+    "by one of two": doubled('"anyOf":[{"$ref":"NEXT"},{"$ref":"NEXT"}]', last="false"),
+    "by two references": doubled('"$ref":"NEXT","$dynamicRef":"NEXT"'),
+    "where `$schema` is stated again": doubled(TWICE, '"$schema":"https://json-schema.org/draft/2020-12/schema"'),
     "nested without a reference": NESTED,
     "the front matter itself": '{"$defs":{"a":{"additionalProperties":{"allOf":[{"$ref":"#/$defs/a"},'
     '{"$ref":"#/$defs/a"}]}}},"$ref":"#/$defs/a"}',

@@ -116,11 +116,9 @@ class Bench:
         return [what if isinstance(what, str) else what.name for _, what in self.log]
 
 
-def _asks(call: Any, priority: Priority, answers: list[Any] | None = None) -> Program:
+def _asks(call: Any, priority: Priority) -> Program:
     async def program(run: DurableRun) -> None:
-        answer = await run.send(call, priority)
-        if answers is not None:
-            answers.append(answer)
+        await run.send(call, priority)
 
     return program
 

@@ -161,12 +161,10 @@ def test_broken_manifests_hide_nothing_that_was_made(tmp_path: Path, invoke: Run
 # --- what is in no file ---------------------------------------------------------------------------------------
 
 
-def _begun(tmp_path: Path, *, died: bool = False) -> Harness:
-    """Two items whose jobs run, and whose run was stopped, or died without a word."""
+def _begun(tmp_path: Path) -> Harness:
+    """Two items whose jobs run, and whose run was stopped."""
     harness = Harness(tmp_path / "site", FakeApi(duration=30)).applied("known").declared("known", "gone", "changed")
     harness.apply(deadline=20)
-    if died:
-        forget_runs(harness)
     return harness
 
 

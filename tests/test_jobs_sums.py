@@ -141,11 +141,10 @@ def _sent(order: Order) -> float:
 MONTH = "budget: {credits_per_month: 100}\n"
 
 
-def _commit(harness: Harness, date: str = "") -> None:
+def _commit(harness: Harness) -> None:
     git(harness.root, "add", "--all")
-    env = {**os.environ, **WHO, **({"GIT_COMMITTER_DATE": date} if date else {})}
     command = ["git", *NOBODY, "commit", "--quiet", "--allow-empty", "--message", "Work"]
-    subprocess.run(command, cwd=harness.root, env=env, check=True)
+    subprocess.run(command, cwd=harness.root, env={**os.environ, **WHO}, check=True)
 
 
 def _text(harness: Harness, *items: str, year: int = 2026) -> None:

@@ -62,15 +62,13 @@ def _start(cluster: Cluster) -> None:
             time.sleep(0.1)
 
 
-def _on(kind: str, step: str, number: int, act: Callable[[], object]) -> Callable[[Event], None]:
-    """Does something when an event came so many times."""
-    seen = 0
+def _once_submitted(act: Callable[[], object]) -> Callable[[Event], None]:
+    """Does something after the first submit."""
+    acts = iter([act])
 
     def emit(event: Event) -> None:
-        nonlocal seen
-        seen += (event.kind, event.step) == (kind, step)
-        if seen == number and (event.kind, event.step) == (kind, step):
-            act()
+        if (event.kind, event.step) == ("step-done", "submit"):
+            next(acts, lambda: None)()
 
     return emit
 
@@ -133,7 +131,7 @@ def test_it_goes_away_and_comes_back(tmp_path: Path, cluster: Cluster) -> None:
         cluster.kill()
         back.start()
 
-    run = harness.apply(emit=_on("step-done", "submit", 1, away))
+    run = harness.apply(emit=_once_submitted(away))
     back.join()
     assert (set(results(run).values()), len(api.charges), harness.plan().empty) == ({"done"}, 4, True)
 
@@ -143,7 +141,7 @@ def test_it_stays_away(tmp_path: Path, cluster: Cluster) -> None:
     api = FakeApi(duration=90)
     harness = _harness(tmp_path, api, cluster.url(), "first", "a", "b", "c")
     harness.apply(select=("first",))
-    run = harness.ran(emit=_on("step-done", "submit", 1, cluster.kill))
+    run = harness.ran(emit=_once_submitted(cluster.kill))
     assert (run.stopped, int(exit_code_of(run)), set(results(run).values())) == ("ledger", 3, {"pending"})
     assert "cannot be reached" in run.message
     assert len(list((tmp_path / ".contentops/runs").glob("*.json"))) == 2
@@ -174,7 +172,7 @@ def test_work_that_another_one_took(tmp_path: Path, cluster: Cluster) -> None:
         with psycopg.connect(cluster.url(), autocommit=True) as connection:
             connection.execute("UPDATE contentops.claim SET runner = 0")
 
-    run = harness.ran(emit=_on("step-done", "submit", 1, take))
+    run = harness.ran(emit=_once_submitted(take))
     assert (run.stopped, int(exit_code_of(run))) == ("ledger", 3)
     assert {job.state for job in harness.state.open_jobs.values()} == {JobState.RUNNING}
 

@@ -45,10 +45,10 @@ def _stopping(stop: Stop, kind: str, step: str) -> Callable[[Event], None]:
     return emit
 
 
-def _stopped_after(harness: Harness, step: str, kind: str = "step-done") -> None:
+def _stopped_after(harness: Harness, step: str) -> None:
     """An apply that a person stops once a step is done."""
     stop = Stop()
-    harness.apply(stop=stop, emit=_stopping(stop, kind, step))
+    harness.apply(stop=stop, emit=_stopping(stop, "step-done", step))
 
 
 def _proven(tmp_path: Path, database: str, **habits: Any) -> FakeApi:

@@ -37,9 +37,9 @@ def _empty(database: str) -> None:
         connection.execute("TRUNCATE contentops.job, contentops.claim")
 
 
-def _count(database: str, table: str) -> int:
+def _count(database: str) -> int:
     with psycopg.connect(database) as connection:
-        (found,) = connection.execute(f"SELECT count(*) FROM contentops.{table}".encode()).fetchone() or (0,)
+        (found,) = connection.execute("SELECT count(*) FROM contentops.job").fetchone() or (0,)
     return int(found)
 
 
@@ -63,7 +63,7 @@ def test_a_ledger_of_mid_month_counts_what_a_shallow_clone_knows(tmp_path: Path,
         _use(harness, database)
     assert _spent(shallow) == 8
     assert shallow.apply() is None
-    assert (_count(database, "job"), _spent(early)) == (2, 8)
+    assert (_count(database), _spent(early)) == (2, 8)
     assert results(early.apply()) == {"a": "done", "b": "done"}
     assert (len(first.api.charges), _spent(early), early.read("contentops.jobs")) == (
         2,
@@ -78,7 +78,7 @@ def test_an_emptied_ledger_is_filled_again_from_git(tmp_path: Path, database: st
     one.apply()
     _empty(database)
     assert one.apply() is None
-    assert (_count(database, "job"), two.actions()) == (2, {"a": "finish", "b": "finish"})
+    assert (_count(database), two.actions()) == (2, {"a": "finish", "b": "finish"})
     assert (results(two.apply()), len(one.api.charges)) == ({"a": "done", "b": "done"}, 2)
     before = one.tree()
     assert one.apply() is None
@@ -166,7 +166,7 @@ def test_what_was_recorded_while_the_ledger_was_lost_reaches_it_later(tmp_path: 
     settings = one.read("contentops.yaml")
     one.write("contentops.yaml", settings.replace(f"ledger: '{database}'", ""))
     one.apply()
-    assert _count(database, "job") == 0
+    assert _count(database) == 0
     one.write("contentops.yaml", settings)
     shutil.rmtree(one.root / ".contentops")
     assert one.apply() is None

@@ -33,9 +33,9 @@ def _next_year(harness: Harness, *ids: str) -> None:
     harness.write("content/blog.yaml", blog(*(ids or ("one", "two")), year=2027))
 
 
-def _outcome(run: Run | None, item: str = "one") -> Outcome:
+def _outcome(run: Run | None) -> Outcome:
     assert run is not None
-    (found,) = [one for one in run.outcomes if one.id == item]
+    (found,) = [one for one in run.outcomes if one.id == "one"]
     return found
 
 

@@ -14,9 +14,9 @@ from tests.running import Build, Run
 from tests.test_money import PRICE, metered, planned, shop
 
 
-def with_budget(build: Build, budget: str, *items: str, price: str = PRICE) -> Path:
+def with_budget(build: Build, budget: str, *items: str) -> Path:
     """A repository of a project with a model, a price and a budget."""
-    root = shop(build, *(items or ("one", "two")), settings=f"{MODEL_PROJECT}{price}budget: {{{budget}}}\n")
+    root = shop(build, *(items or ("one", "two")), settings=f"{MODEL_PROJECT}{PRICE}budget: {{{budget}}}\n")
     git(root, "init", "--quiet")
     return root
 

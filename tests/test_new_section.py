@@ -113,10 +113,8 @@ def _harness(root: Path, **habits: object) -> Harness:
     return Harness(root, FakeApi(**{"duration": 30, **habits})).applied("one")
 
 
-def _again(
-    harness: Harness, heading: str = "Closing", on_edit: OnEdit | None = None, *, refresh: bool = False
-) -> Outcome:
-    run = harness.ran(select=("one",), sections={"one": heading}, on_edit=on_edit, refresh=refresh)
+def _again(harness: Harness, heading: str = "Closing", on_edit: OnEdit | None = None) -> Outcome:
+    run = harness.ran(select=("one",), sections={"one": heading}, on_edit=on_edit)
     (outcome,) = run.outcomes
     return outcome
 

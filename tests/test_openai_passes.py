@@ -32,9 +32,9 @@ def task(mode: str = "quick", **inputs: Any) -> WritingTask:
     return WritingTask(id="r-1", request=request, template=BLOG, style={"name": "General"})
 
 
-def article(headings: list[str], title: str = "# Die Gezeiten\n\n", times: int = 4) -> str:
+def article(headings: list[str], title: str = "# Die Gezeiten\n\n") -> str:
     """A whole text of a model, with these headings."""
-    parts = [f"## {head}\n\n" + "\n\n".join(f"{head} {n}: {WORDS}" for n in range(times)) for head in headings]
+    parts = [f"## {head}\n\n" + "\n\n".join(f"{head} {n}: {WORDS}" for n in range(4)) for head in headings]
     return title + "\n\n".join(parts)
 
 

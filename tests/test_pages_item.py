@@ -250,9 +250,9 @@ def test_an_unreadable_file_is_said_so(shop: Path) -> None:
     assert "The file is gone" in shown(shop, ITEM)
 
 
-def form_of(browser: Browser, item: str = ITEM) -> dict[str, str]:
+def form_of(browser: Browser) -> dict[str, str]:
     """The fields of the form that edits a text, as a browser would send them unchanged."""
-    page = browser.get(f"/edit?id={item}")
+    page = browser.get(f"/edit?id={ITEM}")
     assert page.status_code == 200, page.text
     fields = dict(re.findall(r'name="(\w+)" value="(.*?)"', page.text, re.DOTALL))
     body = re.search(r'name="body"[^>]*>\n(.*?)</textarea>', page.text, re.DOTALL)

@@ -3,8 +3,7 @@
 import getpass
 import shutil
 import signal
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
@@ -30,8 +29,8 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield served
 
 
-def _files(server: Served, name: str, *, extra: str = "", project: str = "") -> dict[str, str]:
-    settings = PROJECT.format(base_url=server.base_url, extra=extra).replace("acme-blog", project or name)
+def _files(server: Served, name: str, *, extra: str = "") -> dict[str, str]:
+    settings = PROJECT.format(base_url=server.base_url, extra=extra).replace("acme-blog", name)
     return {"contentops.yaml": settings, "content/blog.yaml": blog("one", "two", topic=f"{{}} ({name})")}
 
 
@@ -114,46 +113,18 @@ def test_a_deadline_pauses(project: Build, invoke: Run, slow: Served) -> None:
     assert len(slow.jobs("(deadline)")) == 1
 
 
-def _no_changes(build: Build, invoke: Run, server: Served) -> tuple[Path, list[str]]:
-    root = build(_files(server, "code-0"))
-    assert invoke("apply", "--yes", cwd=root, env=ENV).code == 0
-    return root, ["apply", "--yes"]
-
-
-def _invalid(build: Build, _invoke: Run, server: Served) -> tuple[Path, list[str]]:
-    return build(_files(server, "code-1") | {"content/blog.yaml": "items: [{id: one, topic: x}]"}), ["apply", "--yes"]
-
-
-def _changes(build: Build, _invoke: Run, server: Served) -> tuple[Path, list[str]]:
-    return build(_files(server, "code-2")), ["plan", "--detailed-exitcode"]
-
-
-def _blocked(build: Build, _invoke: Run, server: Served) -> tuple[Path, list[str]]:
-    return build(_files(server, "code-3") | {"out/one.md": "someone's own words\n"}), ["apply", "--yes"]
-
-
-def _failed(build: Build, _invoke: Run, server: Served) -> tuple[Path, list[str]]:
-    files = _files(server, "code-3-failed")
-    return build(files | {"content/blog.yaml": "items: [{id: one, inputs: {topic: no audience}}]"}), ["apply", "--yes"]
-
-
-def _over_budget(build: Build, _invoke: Run, server: Served) -> tuple[Path, list[str]]:
-    return build(_files(server, "code-4", extra="budget: {credits_per_apply: 7}")), ["apply", "--yes"]
-
-
-def _not_asked(build: Build, _invoke: Run, server: Served) -> tuple[Path, list[str]]:
-    return build(_files(server, "code-4-asked")), ["apply"]
-
-
-def _wrong_flag(build: Build, _invoke: Run, server: Served) -> tuple[Path, list[str]]:
-    return build(_files(server, "code-64")), ["apply", "--yess"]
-
-
-@pytest.mark.parametrize(("code", "prepare"), [
-    pytest.param(0, _no_changes, id="0 nothing to do"), pytest.param(1, _invalid, id="1 invalid manifests"),
-    pytest.param(2, _changes, id="2 the plan has changes"), pytest.param(3, _blocked, id="3 an item is blocked"),
-    pytest.param(3, _failed, id="3 an item failed"), pytest.param(4, _over_budget, id="4 over budget"),
-    pytest.param(4, _not_asked, id="4 no one to ask"), pytest.param(64, _wrong_flag, id="64 usage"),
+@pytest.mark.parametrize(("code", "commands", "files", "extra"), [
+    pytest.param(0, ["apply --yes", "apply --yes"], {}, "", id="0 nothing to do"),
+    pytest.param(1, ["apply --yes"], {"content/blog.yaml": "items: [{id: one, topic: x}]"}, "", id="1 invalid manifests"),
+    pytest.param(2, ["plan --detailed-exitcode"], {}, "", id="2 the plan has changes"),
+    pytest.param(3, ["apply --yes"], {"out/one.md": "someone's own words\n"}, "", id="3 an item is blocked"),
+    pytest.param(
+        3, ["apply --yes"], {"content/blog.yaml": "items: [{id: one, inputs: {topic: no audience}}]"}, "",
+        id="3 an item failed",
+    ),
+    pytest.param(4, ["apply --yes"], {}, "budget: {credits_per_apply: 7}", id="4 over budget"),
+    pytest.param(4, ["apply"], {}, "", id="4 no one to ask"),
+    pytest.param(64, ["apply --yess"], {}, "", id="64 usage"),
 ])  # fmt: skip
 def test_exit_codes(
     project: Build,
@@ -161,12 +132,17 @@ def test_exit_codes(
     invoke: Run,
     quick: Served,
     code: int,
-    prepare: Callable[[Build, Run, Served], tuple[Path, list[str]]],
+    commands: list[str],
+    files: dict[str, str],
+    extra: str,
 ) -> None:
     """Each code, as a script meets it; 5 and 130 are above. Whatever the code, no traceback."""
-    root, arguments = prepare(project, invoke, quick)
-    # One of them by a process of its own, whose code is what `main` returns.
-    ended = (run if prepare is _failed else invoke)(*arguments, cwd=root, env=ENV)
+    root = project(_files(quick, f"code-{code}", extra=extra) | files)
+    *before, last = (command.split() for command in commands)
+    for arguments in before:
+        assert invoke(*arguments, cwd=root, env=ENV).code == 0
+    # Some of them by a process of its own, whose code is what `main` returns.
+    ended = (run if code == 3 else invoke)(*last, cwd=root, env=ENV)
     assert ended.code == code, ended.stdout + ended.stderr
     assert "Traceback" not in ended.stderr
     assert code in {0, 2} or ended.stderr or "hint" in ended.stdout, "it says why"

@@ -22,11 +22,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield served
 
 
-def _project(build: Build, server: Served, name: str, *items: str, extra: str = "") -> Path:
+def _project(build: Build, server: Served, name: str) -> Path:
     return build(
         {
-            "contentops.yaml": PROJECT.format(base_url=server.base_url, extra=extra),
-            "content/blog.yaml": blog(*(items or ITEMS), topic=f"All about {{}} ({name})"),
+            "contentops.yaml": PROJECT.format(base_url=server.base_url, extra=""),
+            "content/blog.yaml": blog(*ITEMS, topic=f"All about {{}} ({name})"),
         },
         at=name,
     )

@@ -480,9 +480,9 @@ MACROS = """\
 """
 
 
-def with_macros(source: str, macros: str = MACROS) -> Compiled:
+def with_macros(source: str) -> Compiled:
     """A template that knows the macros of a file."""
-    return Compiled(source, Macros(macros))
+    return Compiled(source, Macros(MACROS))
 
 
 @pytest.mark.parametrize(("source", "expected", "names"), [
@@ -530,11 +530,11 @@ def test_files_of_macros_are_checked(macros: str, code: str, words: str) -> None
     assert (caught.value.code, words in caught.value.message) == (code, True), caught.value.message
 
 
-def macro_project(project: Build, macros: str, item: str, settings: str = "") -> Path:
+def macro_project(project: Build, macros: str, item: str) -> Path:
     """A project with one file of macros and one manifest."""
     return project(
         {
-            "contentops.yaml": PROJECT + "macros: templates/macros.j2\nvars: {company: Acme}\n" + settings,
+            "contentops.yaml": PROJECT + "macros: templates/macros.j2\nvars: {company: Acme}\n",
             "templates/macros.j2": macros,
             "content/a.yaml": f"items: [{{id: one, {item}}}]\n",
         }

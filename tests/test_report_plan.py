@@ -39,9 +39,9 @@ from tests.running import Build, Run
 CAUSE = "var `year` in contentops.yaml:12:9"
 
 
-def _regenerate(number: int, cause: str = CAUSE) -> Change:
+def _regenerate(number: int) -> Change:
     reason = Reason(
-        kind="changed", field="inputs.topic", before=f"{number}, 2025", after=f"{number}, 2026", cause=cause
+        kind="changed", field="inputs.topic", before=f"{number}, 2025", after=f"{number}, 2026", cause=CAUSE
     )
     return make_change(f"city-{number:02}", Action.REGENERATE, steps=GENERATE, credits=4, reasons=(reason,))
 

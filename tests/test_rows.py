@@ -21,9 +21,9 @@ from tests.running import Build
 FILES = {"cities.csv": "city,people\nOslo,700\nRome,2800\nBern,\nkyiv,2900\nYork,1e3\nLima,10000\n"}
 
 
-def rooted(project: Build, for_each: str, topic: str = "x {{ each.city }}", settings: str = "") -> Path:
+def rooted(project: Build, for_each: str, settings: str = "") -> Path:
     """A project whose one item has this `for_each`."""
-    item = f"{{id: '{{{{ each.city | slugify }}}}', for_each: {for_each}, inputs: {{topic: '{topic}'}}}}"
+    item = f"{{id: '{{{{ each.city | slugify }}}}', for_each: {for_each}, inputs: {{topic: 'x {{{{ each.city }}}}'}}}}"
     return declared(project, f"items:\n  - {item}\n", FILES, settings=settings)
 
 

@@ -93,10 +93,10 @@ def before(step: str, act: Callable[[], object], item: str = "") -> Callable[[Ev
     return emit
 
 
-def know_server(root: Path, base_url: str, *, enveloped: bool = False) -> None:
+def know_server(root: Path, base_url: str) -> None:
     """Let a project know where its API is and how its lists come, as after an earlier run."""
     with Cache(root / ".contentops" / "cache") as cache:
-        cache.remember(f"facts place {base_url}", {"base": base_url, "enveloped": enveloped})
+        cache.remember(f"facts place {base_url}", {"base": base_url, "enveloped": False})
 
 
 class Harness:

@@ -46,7 +46,7 @@ def a_spec(id_: str = "a", *, topic: str = "x", output: str = "", **fields: Any)
     return Spec(id=ItemId(id_), request=request, digest=request.digest, output=output or f"out/{id_}.md", **fields)
 
 
-def a_record(spec: Spec, *, body: str = TEXT, title: str = "T", saved: str | None = TEXT, **fields: Any) -> Record:
+def a_record(spec: Spec, *, body: str = TEXT, saved: str | None = TEXT, **fields: Any) -> Record:
     """The record of a spec that was generated, and saved unless `saved` is None."""
     given: dict[str, Any] = {
         "id": spec.id,
@@ -55,10 +55,10 @@ def a_record(spec: Spec, *, body: str = TEXT, title: str = "T", saved: str | Non
         "server": SERVER,
         "dialect": "v1",
         "output": spec.output,
-        "title": title,
+        "title": "T",
         "metadata": {key: value for key, value in spec.metadata.items() if key != "title"},
         "generated": body_digest(body) if body else NOTHING,
-        "saved": Saved(title=title_digest(title), body=body_digest(saved)) if saved is not None else None,
+        "saved": Saved(title=title_digest("T"), body=body_digest(saved)) if saved is not None else None,
         "content_id": "cnt_1" if saved is not None else "",
         "request_id": RequestId("job_1"),
         "used": spec.used,
