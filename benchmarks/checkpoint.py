@@ -26,7 +26,8 @@ sys.path.insert(0, str(timing.ROOT))
 from msgspec import structs
 
 from contentops.atomic_io import Disk
-from contentops.model import Record
+from contentops.digest import digest_text
+from contentops.model import ItemId, Record, RequestId
 from contentops.state import lock
 from contentops.state.codec import line_of
 from contentops.state.store import StateStore
@@ -51,10 +52,10 @@ class CountingDisk(Disk):
 
 def likely(number: int) -> Record:
     """A record of about the length that records have."""
-    digest = f"sha256:{hashlib.sha256(str(number).encode()).hexdigest()}"
+    digest = digest_text(str(number))
     inputs = {"topic": f"Topic {number}", "target_audience": "readers", "objective": "Decide whether it is worth it"}
     return Record(
-        id=f"item-{number:06d}",
+        id=ItemId(f"item-{number:06d}"),
         digest=digest,
         request={"template": "blog", "style": "plain", "mode": "standard", "inputs": inputs},
         server="local",
@@ -63,7 +64,7 @@ def likely(number: int) -> Record:
         title=f"Topic {number}",
         metadata={"tags": ["a", "b"], "date": "2026-03-01"},
         generated=digest,
-        request_id=digest[7:43],
+        request_id=RequestId(digest[7:43]),
         rev=1,
     )
 
@@ -83,7 +84,7 @@ def main() -> None:
         with StateStore(
             folder, environment="", lineage=lambda: lock.lineage_of("bench"), write=True, disk=disk
         ) as store:
-            taken, floors = [], []
+            fsyncs, taken, floors = 0, [], []
             for turn in range(options.times):
                 for number in range(min(AT_ONCE, options.items)):
                     store.note("save", structs.replace(likely(number), saved_at=f"turn {turn}"))

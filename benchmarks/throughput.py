@@ -21,7 +21,6 @@ import resource
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,6 +121,7 @@ async def bare(address: str, items: int, in_flight: int, pauses: Sequence[float]
         body = {"template_id": "blog", "inputs": {"topic": f"Topic {number}"}, "request_id": f"bare-{number}"}
         async with places:
             name = (await ask("POST", "/generate", body))["request_id"]
+            found: dict[str, Any] = {}
             for pause in pauses:
                 await asyncio.sleep(pause)
                 found = await ask("GET", f"/generate/status/{name}")
@@ -145,6 +145,7 @@ def ours(address: str, items: int, in_flight: int, folder: Path) -> None:
     )
     (folder / "contentops.yaml").write_text(settings)
     (folder / "content").mkdir()
+    cpu, requests = 0.0, 0
     for count in (FIRST, FIRST + items):
         rows = "".join(f"  - id: item-{number:05d}\n    inputs: {{topic: Topic {number}}}\n" for number in range(count))
         (folder / "content" / "items.yaml").write_text(f"items:\n{rows}")
@@ -193,21 +194,21 @@ def forget_peak() -> None:
 
 
 class Side:
-    """One side of the comparison, in a fresh process each time."""
+    """One side of the comparison, in a fresh process each time. The bare loop sends as many requests as `like` did."""
 
-    def __init__(self, name: str, port: int, items: int, in_flight: int, times: int = 1) -> None:
+    def __init__(
+        self, name: str, port: int, items: int, in_flight: int, *, times: int = 1, like: Side | None = None
+    ) -> None:
         self.name, self.items, self.took = name, items, min(items, in_flight) / RATE + 0.1
         self.address = f"http://127.0.0.1:{port}/{times}/{round(self.took * 1000)}/v1"
         self.asked = [str(items), "--in-flight", str(in_flight)]
+        self._like = like
         self.requests = 4.0
         """How many the last run sent for an item."""
 
-    def __call__(self, requests: float = 4.0) -> timing.Spent:
-        """CPU milliseconds per item in place of seconds, wall seconds of everything, peak in MB.
-
-        `requests`: how many the bare loop sends for an item.
-        """
-        polls = max(2, round(requests) - 2)
+    def __call__(self) -> timing.Spent:
+        """CPU milliseconds per item in place of seconds, wall seconds of everything, peak in MB."""
+        polls = max(2, round((self._like or self).requests) - 2)
         pauses = [str(self.took / (polls - 1))] * (polls - 1) + ["0.05"]
         command = [sys.executable, __file__, "--side", self.name, "--address", self.address, "--items", *self.asked]
         command += ["--pauses", *pauses]
@@ -226,9 +227,9 @@ def compare(port: int, items: int, runs: int, in_flight: list[int]) -> None:
     found: dict[int, timing.Spent] = {}
     for jobs in in_flight:
         count = max(items, jobs)
-        ours, bare = Side("ours", port, count, jobs), Side("bare", port, count, jobs)
-        sides = {"ours": ours, "bare": partial(_as_often, bare, ours)}
-        taken = timing.interleaved(sides, runs if jobs == few else 1)
+        ours = Side("ours", port, count, jobs)
+        bare = Side("bare", port, count, jobs, like=ours)
+        taken = timing.interleaved({"ours": ours, "bare": bare}, runs if jobs == few else 1)
         found[jobs] = taken["ours"]
         timing.row(
             f"apply, {count:,} items, {jobs:,} jobs in flight, CPU per item",
@@ -248,10 +249,6 @@ def compare(port: int, items: int, runs: int, in_flight: list[int]) -> None:
         each = (peak - small.peak) * 1024 / max(1, many - few)
         shown, floor = f"{peak:.0f} MB at {many:,}", f"{small.peak:.0f} MB at {few:,}"
         timing.row(f"memory per job in flight{what}, in KB", shown, floor, each, 20)
-
-
-def _as_often(bare: Side, ours: Side) -> timing.Spent:
-    return bare(ours.requests)
 
 
 def main() -> None:

@@ -130,8 +130,8 @@ def record(folder: Path) -> None:
         )
         own = {"item": spec.id, "digest": spec.digest, "output": spec.output, "title": title}
         jobs.append(structs.replace(made, request_id=job, job_id=job, content_id=f"cnt_{job}", **own))
-    with (folder / "contentops.jobs").open("a", encoding="utf-8") as file:
-        file.writelines(f"{line_of(each)}\n" for each in jobs[1:])
+    with (folder / "contentops.jobs").open("a", encoding="utf-8") as orders:
+        orders.writelines(f"{line_of(each)}\n" for each in jobs[1:])
     (folder / "contentops.lock").write_bytes(
         lock.join(state.lineage, (line_of(records[each]) for each in sorted(records)))
     )
