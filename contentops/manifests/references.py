@@ -14,7 +14,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from contentops.digest import NO_TEXT, NOTHING
-from contentops.documents.blocks import address_of
+from contentops.documents.blocks import address_of, parse_blocks
 from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
 from contentops.documents.preset import apply_preset
@@ -67,8 +67,6 @@ class ReferredText(Struct, frozen=True, kw_only=True, dict=True):
     @functools.cached_property
     def plain(self) -> str:
         """Return the paragraphs and list items of the text as one line, without marks."""
-        from contentops.documents.blocks import parse_blocks  # start-up: few templates ask for it
-
         texts = (block.text for block in parse_blocks(self.body) if block.kind in {"p", "plain"})
         return " ".join(" ".join(texts).split())
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from contentops.digest import NOTHING, canonical
+from contentops.documents.checks import compiled, schema_problem
 from contentops.documents.clean import clean_title
 from contentops.documents.paths import check_output
 from contentops.documents.preset import (
@@ -401,8 +402,6 @@ def _read_schema(check: dict[str, Any], find: FindFile) -> tuple[str, str]:
 
 
 def _is_pattern(name: str, entry: str, report: Report) -> bool:
-    from contentops.documents.checks import compiled
-
     problem = compiled(entry)
     if isinstance(problem, str):
         hint = "`.` matches any character and `\\.` a full stop; single quotes leave backslashes unchanged"
@@ -423,8 +422,6 @@ def _words_of(value: Json) -> Iterator[str]:
 @functools.lru_cache(maxsize=64)
 def _schema_text(content: bytes) -> tuple[str, str]:
     """Return the problem of a schema's bytes, and its canonical text; one of the two is empty."""
-    from contentops.documents.checks import schema_problem
-
     try:
         schema = load_json(content)
         text = canonical(schema)

@@ -8,7 +8,7 @@ from msgspec import structs, to_builtins
 
 from contentops.digest import NOTHING, Digest, digest_json
 from contentops.documents.blocks import NewSection, Unusable, deeper, is_touched, take_section
-from contentops.documents.checks import CheckedText
+from contentops.documents.checks import CheckedText, check_text
 from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import PROVENANCE_KEY
 from contentops.model import (
@@ -166,8 +166,6 @@ def to_check(
 
     `open_`: the keys that follow later.
     """
-    from contentops.documents.checks import CheckedText
-
     merged = {key: value for key, value in {**seen.front, **front}.items() if value is not None}
     merged.pop(PROVENANCE_KEY, None)
     return CheckedText(title=title, body=body, front=merged, output=output, open=open_)
@@ -212,8 +210,6 @@ def failed_promotion(item: ItemSides, answer: Answer, file: Observed) -> tuple[R
 
 
 def _findings(item: ItemSides, answer: Answer, text: Brought) -> tuple[Finding, ...]:
-    from contentops.documents.checks import check_text
-
     spec, preset = item.spec, item.inputs.project.preset
     item = dated(item, answer)
     front = which_front_matter(item, answer)

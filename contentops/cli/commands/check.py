@@ -14,6 +14,7 @@ from contentops.errors import Check, ExitCode, Severity, plural
 from contentops.operations import doctor as doctor_operation
 from contentops.operations import workspace
 from contentops.operations.check import check_files
+from contentops.reporting.diagnostics import checks_json, checks_text, sarif
 from contentops.reporting.layout import paint
 from contentops.sanitize import json_text, visible
 
@@ -87,8 +88,6 @@ def check(
     """
     if session.as_json and form == "sarif":
         raise click.UsageError("`--json` and `--format sarif` exclude each other")
-    from contentops.reporting.diagnostics import checks_json, checks_text, sarif
-
     choice = choice_of(select=select, exclude=exclude)
     done = check_files(session.project(), choice, commands=commands, approved=approved)
     if form == "sarif":

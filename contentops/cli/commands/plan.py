@@ -17,6 +17,7 @@ from contentops.cli.session import Session
 from contentops.errors import ExitCode, Refused, plural
 from contentops.model import Json, Plan, Refusal
 from contentops.model.jobs import cost_words
+from contentops.reporting.plan_json import plan_pieces
 from contentops.reporting.plan_text import plan_text
 from contentops.reporting.summary import way_on, who_refuses
 from contentops.sanitize import visible
@@ -91,10 +92,10 @@ def command(
     if out:
         from contentops.cli.named_files import write_whole
 
-        write_whole(session.path(out), "".join((*_pieces(plan, inputs), "\n")))
+        write_whole(session.path(out), "".join((*plan_pieces(plan, inputs=inputs), "\n")))
         terminal.report(f"plan file written: `{visible(str(session.path(out)))}`")
     if session.as_json or form == "json":
-        terminal.say_json_pieces(_pieces(plan, inputs))
+        terminal.say_json_pieces(plan_pieces(plan, inputs=inputs))
     else:
         terminal.report_findings(plan.findings, gap=True)
         _show(plan, form, [shlex.quote(out)] if out else flags_of(inputs), verbose=verbose)
@@ -157,12 +158,6 @@ def _review(plan: Plan, limit: int | None) -> Refusal | None:
     from contentops.planning.guards import review
 
     return review(plan, limit)
-
-
-def _pieces(plan: Plan, inputs: Mapping[str, Json]) -> Iterator[str]:
-    from contentops.reporting.plan_json import plan_pieces
-
-    return plan_pieces(plan, inputs=inputs)
 
 
 def _show(plan: Plan, form: str | None, flags: list[str], *, verbose: bool) -> None:
