@@ -48,7 +48,7 @@ def known(*lines: Job) -> KnownJobs:
 
 def read(lines: Sequence[str]) -> list[Job]:
     """The jobs in lines of a file."""
-    return [*jobs.read("".join(f"{line}\n" for line in (HEADER, *lines)).encode(), NAME).lines.values()]
+    return [*jobs.read("".join(f"{line}\n" for line in (HEADER, *lines)).encode(), NAME)[1].values()]
 
 
 # --- the fold ----------------------------------------------------------------------------------------------

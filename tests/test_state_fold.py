@@ -60,9 +60,9 @@ def test_a_group_stands_or_falls_as_a_whole() -> None:
     first, second = noted_line(line_of(OLD)), noted_line(line_of(facts.record("b")))
     data = f"{first}\n[{second},{noted_line(line_of(Forget(A)))}]\n".encode()
 
-    assert [noted.fact for noted in store.parse(data, NAME).facts] == [OLD, facts.record("b"), Forget(A)]
+    assert [noted.fact for noted in store.parse(data, NAME)[1]] == [OLD, facts.record("b"), Forget(A)]
     for cut in range(len(first) + 1, len(data)):
-        assert [noted.fact for noted in store.parse(data[:cut], NAME).facts] == [OLD]
+        assert [noted.fact for noted in store.parse(data[:cut], NAME)[1]] == [OLD]
 
 
 def test_a_torn_last_line_never_happened() -> None:
@@ -71,7 +71,7 @@ def test_a_torn_last_line_never_happened() -> None:
     torn = noted_line(line_of(structs.replace(NEW, title="ä"))).encode()
 
     for cut in (torn[:30], torn[: torn.index("ä".encode()) + 1], torn, b"\0\0\0"):
-        assert [noted.fact for noted in store.parse(whole + cut, NAME).facts] == [OLD]
+        assert [noted.fact for noted in store.parse(whole + cut, NAME)[1]] == [OLD]
 
 
 @pytest.mark.parametrize(("line", "words"), [
@@ -97,9 +97,9 @@ notes = st.lists(st.lists(facts.changes, min_size=1, max_size=3), max_size=8)
 starts = st.lists(st.builds(facts.record, facts.names, facts.generations), max_size=4)
 
 
-def read(lines: list[str]) -> tuple[JournalFact, ...]:
+def read(lines: list[str]) -> list[JournalFact]:
     """The facts of these lines of a journal."""
-    return store.parse("".join(f"{line}\n" for line in lines).encode(), NAME).facts
+    return store.parse("".join(f"{line}\n" for line in lines).encode(), NAME)[1]
 
 
 @given(starts, st.lists(notes, min_size=2, max_size=3))

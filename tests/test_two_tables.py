@@ -120,7 +120,7 @@ class Clone(Harness):
         """Every line of jobs that this clone has, of all environments."""
         lines: list[Job] = []
         for path in (*self.root.glob("contentops*.jobs"), *self.root.glob(".contentops/**/jobs*.jsonl")):
-            lines += files.read(path.read_bytes(), path.name, torn=path.suffix == ".jsonl").lines.values()
+            lines += files.read(path.read_bytes(), path.name, torn=path.suffix == ".jsonl")[1].values()
         return lines
 
     def known(self) -> list[Job]:

@@ -153,7 +153,7 @@ def lock_at(root: str, commit: str, environment: str, extra: Mapping[str, str] =
 def jobs_at(root: str, commit: str, environment: str, extra: Mapping[str, str] = LOOK) -> tuple[Job, ...]:
     """Return the job lines of an environment at a commit; empty if there were none."""
     found = _state_file(root, commit, jobs_name(environment), job_files.read, extra)
-    return tuple(found.lines.values()) if found else ()
+    return tuple(found[1].values()) if found else ()
 
 
 def approvals_at(root: str, commit: str, extra: Mapping[str, str] = LOOK) -> Approvals:

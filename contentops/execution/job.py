@@ -39,6 +39,7 @@ from contentops.execution.records import (
 )
 from contentops.execution.run_context import Attempts, Context
 from contentops.model import Collect, Job, JobState, Record, Result, Saved, Submit
+from contentops.model.jobs import UNIQUE_ID
 from contentops.model.records import seconds_of
 from contentops.planning.sides import is_protected
 from contentops.planning.table import text_lost_hint
@@ -49,8 +50,6 @@ CANDIDATES = 10
 """Stored contents looked at in one run for texts of ours."""
 _SHOWN = 5
 """Stored contents named in a message."""
-_UNIQUE = 16
-"""Ids of jobs that are shorter may be numbers, which a server may give again after a restart."""
 ARRIVAL = 15.0
 """Seconds after its answer was lost in which a submit may still arrive: a gateway answers before its backend."""
 SECOND_LOOK = 5.0
@@ -181,7 +180,7 @@ async def by_content(
     if isinstance(listed, Failure):
         return None, ""
     ours = {job.request_id, job.job_id} - {""}
-    if forgotten and len(job.job_id) < _UNIQUE:
+    if forgotten and len(job.job_id) < UNIQUE_ID:
         # A server that has forgotten the job may have given its id to another one.
         ours = {job.request_id}
     near = _near(ctx, item, listed.entries, sent)

@@ -120,19 +120,15 @@ def next_poll(
 class Stop:
     """A person's request to end the run; a signal handler may make it."""
 
-    def __init__(self) -> None:
-        self.requested = False
-        self._wake: Callable[[], object] | None = None
+    requested = False
+    wake: Callable[[], object] | None = None
+    """What `request` calls while a run goes on."""
 
     def request(self) -> None:
         """Ask the run to submit nothing more, to store what it has, and to end."""
         self.requested = True
-        if self._wake is not None:
-            self._wake()
-
-    def bind(self, wake: Callable[[], object] | None) -> None:
-        """Set the function that `request` calls; None removes it."""
-        self._wake = wake
+        if self.wake is not None:
+            self.wake()
 
 
 R = TypeVar("R", bound=Reply)

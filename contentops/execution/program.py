@@ -177,7 +177,9 @@ ItemAtState = tuple[Item, ItemState]
 
 def begin(ctx: Context, change: Change) -> ItemAtState:
     """Return a change as an item with its state before the first step."""
-    item = Item(change=change, slot=ctx.run.slot(), jobs=tuple(ctx.open_jobs.get(change.digest, ())))
+    ids = {job.request_id: None for job in ctx.state.jobs_of(ctx.server, change.digest)}
+    opened = (job for id_ in ids if (job := ctx.state.open_jobs.get(id_)) is not None and job.server == ctx.server)
+    item = Item(change=change, slot=ctx.run.slot(), jobs=tuple(opened))
     return item, ItemState(record=change.record, path=change.source)
 
 

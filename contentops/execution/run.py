@@ -15,7 +15,6 @@ from msgspec import structs
 
 from contentops.api.calls import Call, Failure, Reply
 from contentops.api.session import MayLeave
-from contentops.digest import Digest
 from contentops.errors import NotShared, StateError, plural
 from contentops.execution.contents import ContentIndex
 from contentops.execution.durable_run import UNSHARED, DurableRun
@@ -27,7 +26,6 @@ from contentops.model import (
     Action,
     Change,
     ItemId,
-    Job,
     JobState,
     Outcome,
     Plan,
@@ -48,8 +46,6 @@ from contentops.planning.sources import stage_coming, words
 from contentops.state.codec import Forget
 
 # ---- Carries out an item whose text, title or front matter is made from the texts of others, once these are there.
-
-_METADATA = "metadata."
 
 
 class Stages:
@@ -97,7 +93,7 @@ async def follow(ctx: Context, item: Item, item_state: ItemState, stages: Stages
         stages.unfinished.add(item.id)
     names: Iterable[str] = change.updates_later if is_fine else ()
     if is_fine and change.waits and spec is not None:
-        names = [name for name in spec.readings if name.startswith(_METADATA)]
+        names = [name for name in spec.readings if stage_of(name) is not Stage.TEXT]
     for stage in (Stage.TEXT, Stage.HEAD, Stage.FRONT):
         asked = [name for name in names if stage_of(name) is stage]
         if asked and spec is not None:
@@ -113,7 +109,7 @@ async def _text(ctx: Context, change: Change, stages: Stages) -> Outcome:
     """Return the outcome of an item after its sources have their texts; or that of an item that still waits."""
     spec = change.spec
     assert spec is not None
-    names = [name for name in spec.readings if not name.startswith(_METADATA)]
+    names = [name for name in spec.readings if stage_of(name) is Stage.TEXT]
     if not change.pays_later:
         return _waiting(change)
     try:
@@ -240,7 +236,7 @@ async def execute(
     loop = asyncio.get_running_loop()
     ctx = _assemble(project, plan, state, edges, stop, deadline)
     run = ctx.run
-    stop.bind(partial(loop.call_soon_threadsafe, run.wake))
+    stop.wake = partial(loop.call_soon_threadsafe, run.wake)
     started = ctx.iso()
     outcomes: dict[ItemId, Outcome] = {}
     ctx.event("run-started", items=len(plan.changes), credits=plan.credits, submits=plan.submits)
@@ -255,7 +251,7 @@ async def execute(
             run.at(ctx.deadline, partial(run.stop, "deadline", late, AGAIN, at_once=True))
         await run.carry_out(_programs(ctx, items, outcomes), most=project.api.max_in_flight + WAITING)
     finally:
-        stop.bind(None)
+        stop.wake = None
         run.close()
         _last_checkpoint(ctx)
         learned = edges.cache.recall("durations", dict[str, Any]) or {}
@@ -339,7 +335,6 @@ def _assemble(project: Project, plan: Plan, state: State, edges: Edges, stop: St
         index=ContentIndex(owners=edges.owners),
         outage=outage,
         made=made_texts(state),
-        open_jobs=_by_request(state, plan.server),
         orders={
             name: job.item
             for job in state.open_jobs.values()
@@ -349,14 +344,6 @@ def _assemble(project: Project, plan: Plan, state: State, edges: Edges, stop: St
         deadline=None if deadline is None else run.now() + deadline,
     )
     return ctx
-
-
-def _by_request(state: State, server: str) -> Mapping[Digest, list[Job]]:
-    by_request: dict[Digest, list[Job]] = {}
-    for job in state.open_jobs.values():
-        if job.server == server:
-            by_request.setdefault(job.digest, []).append(job)
-    return by_request
 
 
 def _last_checkpoint(ctx: Context) -> None:

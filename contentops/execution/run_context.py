@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Protocol
 
@@ -178,8 +178,6 @@ class Context(Edges):
     outage: Outage
     made: frozenset[Digest]
     """The body digests of all texts that known jobs made: every other body is a person's."""
-    open_jobs: Mapping[Digest, Sequence[Job]]
-    """Those of the server when the run began, by request."""
     deadline: float | None = None
     """Loop time after which nothing new is started."""
     spent: Counter[ItemId] = field(default_factory=Counter)
@@ -201,7 +199,7 @@ class Context(Edges):
 
     def made_by(self, record: Record) -> Job | None:
         """Return the job, of any environment, that made the text of a record; None: unknown."""
-        return self.store.made_by(record) or self.state.made_by(record)
+        return self.store.jobs.known.made_by(record) or self.state.made_by(record)
 
     def iso(self) -> str:
         """Return the current time in the form of records."""

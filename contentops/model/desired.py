@@ -355,11 +355,6 @@ class Spec(Struct, frozen=True, kw_only=True, gc=False):
     """The same names, each with the first 12 digits of its value's digest."""
 
     @property
-    def waits(self) -> tuple[Reference, ...]:
-        """Return the references whose texts cannot be used yet; as long as there are any, the request is unknown."""
-        return tuple(one for one in self.references if one.wait is not None)
-
-    @property
     def frames(self) -> frozenset[Digest]:
         """Return the frames of the item, with present and with earlier ids of its sources; empty without sources."""
         return frozenset({self.frame, self.earlier_frame} - {NOTHING})

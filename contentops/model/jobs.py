@@ -36,7 +36,7 @@ _RANK = {state: number for number, state in enumerate(JobState)}
 BY_TIME = operator.attrgetter("submitted_at", "request_id", "server", "store", "job_id")
 """Sorts jobs, the earliest first."""
 _URGENT = {JobState.RUNNING: 1, JobState.PAID: 2}
-_UNIQUE = 16
+UNIQUE_ID = 16
 """Ids of jobs that are shorter may be numbers, which a server may give again after a restart."""
 
 
@@ -99,7 +99,7 @@ def fold_jobs(lines: Iterable[Job]) -> list[Job]:
     folded: list[Job] = []
     for line in fold_orders(lines):
         if line.job_id:
-            by = "" if len(line.job_id) >= _UNIQUE else line.request_id
+            by = "" if len(line.job_id) >= UNIQUE_ID else line.request_id
             # An earlier version named no file of the bundled server.
             by = line.submitted_at if line.server == "local" and not line.store else by
             named[line.server, line.store, line.job_id, line.digest, line.section, by].append(line)

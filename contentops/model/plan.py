@@ -15,13 +15,8 @@ from msgspec import Meta, Struct, convert, field, to_builtins
 from contentops.digest import NOTHING, Digest, digest_json
 from contentops.errors import Diagnostic
 from contentops.model.approval import ApprovalState
-from contentops.model.desired import (
-    BASE,
-    NO_ENVIRONMENT,
-    Reference,
-    Spec,
-)
-from contentops.model.records import Count, ItemId, Job, JobState, Json, Observed, Record, Remote, RequestId
+from contentops.model.desired import BASE, NO_ENVIRONMENT, Reference, Spec
+from contentops.model.records import Count, FileDigest, ItemId, Job, JobState, Json, Observed, Record, Remote, RequestId
 from contentops.model.settings import NO_BUDGET, Budget, MonthSpend
 from contentops.model.steps import (
     Acknowledge,
@@ -31,6 +26,7 @@ from contentops.model.steps import (
     Poll,
     Promote,
     RetryText,
+    ReviewedText,
     Step,
     Submit,
     Update,
@@ -49,8 +45,6 @@ CreditsAtMost = Annotated[
         "Absent: they are exact."
     ),
 ]
-FileDigest = Annotated[Digest, Meta(pattern="^(sha256:[0-9a-f]{64})?$")]
-"""The digest of a file or a request, or empty."""
 
 
 class Action(enum.StrEnum):
@@ -330,25 +324,6 @@ class ReviewedJob(Struct, frozen=True, kw_only=True, omit_defaults=True):
     digest: Annotated[FileDigest, Meta(description="The digest of its request.")]
     error: Annotated[str, Meta(description="The server's words, or empty.")]
     submitted_at: Annotated[str, Meta(description="When it was ordered (UTC). Absent: not known.")] = ""
-
-
-class ReviewedText(Struct, frozen=True, kw_only=True):
-    """The part of a `Promote` step that a plan file has."""
-
-    environment: Annotated[
-        str, Meta(description="The environment of the text; empty: the project without an environment.")
-    ]
-    path: Annotated[str, Meta(description="The file of the text in that environment.")]
-    expects: Annotated[FileDigest, Meta(description="The digest of that file.")]
-    body: Annotated[FileDigest, Meta(description="The digest of that file without its front matter.")]
-    generated: Annotated[
-        FileDigest, Meta(description="The digest of the generated body; it differs from `body` if a person edited it.")
-    ]
-    generated_at: Annotated[str, Meta(description="When a job made it (UTC).")]
-    carries: Annotated[
-        tuple[str, ...],
-        Meta(description="Front matter keys that are promoted because no manifest sets them."),
-    ] = ()
 
 
 class ReviewedChange(Struct, frozen=True, kw_only=True, omit_defaults=True):

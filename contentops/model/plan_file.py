@@ -11,8 +11,8 @@ from contentops.digest import Digest, digest_json
 from contentops.errors import Diagnostic, InputError, Refused
 from contentops.model.approval import ApprovalState
 from contentops.model.desired import OnEdit, OnSourceChange
-from contentops.model.plan import Action, CreditsAtMost, FileDigest, Plan, PlanFacts, ReviewedChange
-from contentops.model.records import Count, FormatVersion, ItemId, Json
+from contentops.model.plan import Action, CreditsAtMost, Plan, PlanFacts, ReviewedChange
+from contentops.model.records import Count, FileDigest, FormatVersion, ItemId, Json
 from contentops.tokens import Amount, Currency
 
 _Some = Annotated[int, Meta(ge=1)]

@@ -6,12 +6,13 @@ The same list of steps is explained, priced and executed; their names (`name_of`
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from contentops.digest import NOTHING, Digest
 from contentops.model.desired import Request
-from contentops.model.records import Job, Json, Remote
+from contentops.model.records import FileDigest, Job, Json, Remote
 from contentops.tokens import PaidTokens
 
 
@@ -75,20 +76,28 @@ class Fetch(Struct, frozen=True, kw_only=True, tag="fetch"):
     job: Job | None = None
 
 
-class Promote(Struct, frozen=True, kw_only=True, tag="promote"):
+class ReviewedText(Struct, frozen=True, kw_only=True):
+    """The part of a `Promote` step that a plan file has: a text in the file of another environment."""
+
+    environment: Annotated[
+        str, Meta(description="The environment of the text; empty: the project without an environment.")
+    ]
+    path: Annotated[str, Meta(description="The file of the text in that environment.")]
+    expects: Annotated[FileDigest, Meta(description="The digest of that file.")]
+    body: Annotated[FileDigest, Meta(description="The digest of that file without its front matter.")]
+    generated: Annotated[
+        FileDigest, Meta(description="The digest of the generated body; it differs from `body` if a person edited it.")
+    ]
+    generated_at: Annotated[str, Meta(description="When a job made it (UTC).")]
+    carries: Annotated[
+        tuple[str, ...],
+        Meta(description="Front matter keys that are promoted because no manifest sets them."),
+    ] = ()
+
+
+class Promote(ReviewedText, frozen=True, kw_only=True, tag="promote"):
     """Take the text of the same request from the file of another environment at `path`."""
 
-    environment: str
-    """Empty: the settings without an environment."""
-    path: str
-    expects: Digest
-    """Digest of that file."""
-    body: Digest
-    generated: Digest
-    """Body digest of the text that a job made for it there: another one than `body` where a person edited it."""
-    generated_at: str
-    carries: tuple[str, ...] = ()
-    """The front matter keys that no manifest states, which are copied."""
     outline: bool = False
     """It is a draft outline, promoted with `--drafts`."""
     model: str = ""

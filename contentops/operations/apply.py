@@ -198,7 +198,7 @@ class Following:
         record = store.record(spec.id)
         digests = {spec.digest, record.digest if record is not None else NOTHING} - {NOTHING}
         known = {job.order: job for digest in digests for job in planned.jobs_of(digest)}
-        known |= {job.order: job for digest in digests for job in store.jobs_of(planned.server, digest)}
+        known |= {job.order: job for digest in digests for job in store.jobs.known.jobs_of(planned.server, digest)}
         open_jobs = {
             job.request_id: order for job in known.values() if (order := store.open_job(job.request_id)) is not None
         }

@@ -371,7 +371,7 @@ def upgrade(project: Project, runtime: Runtime) -> tuple[Upgraded, ...]:
             job.request_id
             for name in map(jobs_name, names)
             if (data := runtime.disk.read(Path(project.root) / name)) is not None
-            for job in files.read(data, name).lines.values()
+            for job in files.read(data, name)[1].values()
         }
         jobs = _jobs_of(found, ordered)
         return tuple(_write(one, state, jobs[one.environment], runtime.disk) for one, state in found)

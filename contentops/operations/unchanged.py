@@ -212,7 +212,7 @@ def _is_of_files(workspace: Workspace, watched: AskedInputs) -> bool:
         and not inputs.state.open_jobs
         and not store.was_interrupted
         and not store.looked_at_files
-        and store.has_all_jobs
+        and store.jobs.is_committed
         and not any(file.problem for file in inputs.observed.values())
         and not any(store.journal_path.parent.glob(f"{state_dir.CHECKED}*"))
     )

@@ -460,7 +460,7 @@ def _beside(site: Site, snapshot: Snapshot, one: ReviewItem, listed: str) -> tup
 
 def _is_stale(one: ReviewItem, made_from: Sequence[ReviewItem]) -> bool:
     """Return whether a text was made from outdated sources, and the next apply changes neither it nor them."""
-    is_known = one.word == "stale" and one.spec is not None and not one.spec.waits
+    is_known = one.word == "stale" and one.spec is not None and not any(each.wait for each in one.spec.references)
     return is_known and all(stage_coming(each.change) is None for each in (one, *made_from))
 
 

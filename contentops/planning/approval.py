@@ -210,17 +210,16 @@ def is_promotable(item: ItemSides, source: SourceText) -> bool:
     return state is ApprovalState.APPROVED or not item.spec.approval.required
 
 
-def waiting_notes(item: ItemSides, body: Answer) -> tuple[Note, ...]:
-    """Return a note if a text cannot be promoted before someone approves it."""
+def waiting_notes(item: ItemSides, body: Answer) -> Iterator[Note]:
+    """Yield a note if a text cannot be promoted before someone approves it."""
     source = item.source_text if body.waits else None
-    if source is None:
-        return ()
-    id_, path = item.spec.id, source.file.path
-    option = f" --env {source.environment}" if source.environment else ""
-    message = f"`{id_}`: `{path}` of `{source.name}` is waiting for approval"
-    note = ' --note "..."' if item.spec.approval.note else ""
-    hint = f"`contentops approve {id_}{option}{note}`, then promote it"
-    return (Note(kind="waiting-for-approval", id=id_, message=message, hint=hint),)
+    if source is not None:
+        id_, path = item.spec.id, source.file.path
+        option = f" --env {source.environment}" if source.environment else ""
+        message = f"`{id_}`: `{path}` of `{source.name}` is waiting for approval"
+        note = ' --note "..."' if item.spec.approval.note else ""
+        hint = f"`contentops approve {id_}{option}{note}`, then promote it"
+        yield Note(kind="waiting-for-approval", id=id_, message=message, hint=hint)
 
 
 def which_status(item: ItemSides, state: ApprovalState, *, is_saved: bool) -> Answer:

@@ -311,28 +311,24 @@ def is_open_edit(item: ItemSides, body: Answer) -> bool:
     return item.is_edited_on_server and _acknowledged(body) is None
 
 
-def remote_notes(item: ItemSides) -> tuple[Note, ...]:
-    """Return a note if the stored content cannot be read, or if it begins with front matter."""
+def remote_notes(item: ItemSides) -> Iterator[Note]:
+    """Yield a note if the stored content cannot be read, or if it begins with front matter."""
     remote, id_ = item.remote, item.spec.id
-    if remote is None:
-        return ()
-    if remote.problem:
+    if remote is not None and remote.problem:
         message = f"`{id_}`: content `{remote.content_id}` cannot be compared: {remote.problem}"
-        return (Note(kind="unreadable-there", id=id_, message=message),)
-    if remote.front:
+        yield Note(kind="unreadable-there", id=id_, message=message)
+    elif remote is not None and remote.front:
         keys = ", ".join(f"`{key}`" for key in remote.front)
         message = f"`{id_}`: content `{remote.content_id}` begins with front matter ({keys}), which `pull` leaves out"
         hint = "add it to `metadata` in the manifest or to the file; the next save removes it on the server"
-        return (Note(kind="front-matter-there", id=id_, message=message, hint=hint),)
-    return ()
+        yield Note(kind="front-matter-there", id=id_, message=message, hint=hint)
 
 
-def edit_notes(item: ItemSides, body: Answer) -> tuple[Note, ...]:
-    """Return a note if the server has an edit that this answer does not record."""
-    if not is_open_edit(item, body):
-        return ()
-    message = f"`{item.spec.id}`: {_where(item)} was edited in WriterzRoom"
-    return (Note(kind=EDITED, id=item.spec.id, message=message, hint=_way(item)),)
+def edit_notes(item: ItemSides, body: Answer) -> Iterator[Note]:
+    """Yield a note if the server has an edit that this answer does not record."""
+    if is_open_edit(item, body):
+        message = f"`{item.spec.id}`: {_where(item)} was edited in WriterzRoom"
+        yield Note(kind=EDITED, id=item.spec.id, message=message, hint=_way(item))
 
 
 # --- facts about an edit -----------------------------------------------------------------------------------

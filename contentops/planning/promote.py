@@ -127,22 +127,19 @@ def known_texts(record: Record | None, answer: Digest, text: Callable[[Digest], 
     return tuple(body for digest in sorted(bodies - {answer, NOTHING}) if (body := text(digest)) is not None)
 
 
+_WHY_UNUSABLE: Mapping[str, str] = {
+    "others": "the server changed other sections than {}: ",
+    "beside": "the server's answer is neither the section {} alone nor the whole text",
+    "absent": "the server's answer has no heading {}",
+    "empty": "the server's answer has no text under {}",
+    "gone": "the file no longer has exactly one section {}",
+    "open": "the new text of {} would swallow the text after it: a code block or comment is not closed",
+}
+
+
 def unusable_words(heading: str, why: Unusable) -> str:
     """Return in words why a new section cannot be used."""
-    match why.why:
-        case "others":
-            names = listed([heading_of(key) for key in why.others])
-            return f"the server changed other sections than `{heading}`: {names}"
-        case "beside":
-            return f"the server's answer is neither the section `{heading}` alone nor the whole text"
-        case "absent":
-            return f"the server's answer has no heading `{heading}`"
-        case "empty":
-            return f"the server's answer has no text under `{heading}`"
-        case "gone":
-            return f"the file no longer has exactly one section `{heading}`"
-        case _:
-            return f"the new text of `{heading}` would swallow the text after it: a code block or comment is not closed"
+    return _WHY_UNUSABLE[why.why].format(f"`{heading}`") + listed([heading_of(key) for key in why.others])
 
 
 def unusable_hint(id_: ItemId, job: Job, why: Unusable) -> str:
@@ -291,7 +288,17 @@ def promoted(item: ItemSides) -> Answer | None:
             )
             return structs.replace(kept, steps=tuple(steps))
         words = overwriting(item, why)
-    step = structs.replace(theirs.step, carries=_carried(item, theirs))
+    step = Promote(
+        environment=theirs.environment,
+        path=theirs.file.path,
+        expects=theirs.file.file,
+        body=theirs.file.body,
+        generated=theirs.record.generated,
+        generated_at=theirs.made_by.generated_at if theirs.made_by is not None else "",
+        carries=_carried(item, theirs),
+        outline=theirs.is_outline,
+        model=theirs.made_by.model if theirs.made_by is not None else "",
+    )
     answer = structs.replace(words, action=Action.PROMOTE, steps=(step,))
     if failed := failed_promotion(item, answer, theirs.file):
         hint = failed_promotion_hint(theirs.file.path, item.inputs.project.environment)

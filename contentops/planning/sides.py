@@ -34,7 +34,6 @@ from contentops.model import (
     OnEdit,
     OnSourceChange,
     Project,
-    Promote,
     Reason,
     Record,
     Reference,
@@ -145,7 +144,20 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     @functools.cached_property
     def taken(self) -> Mapping[ItemId, ItemId]:
         """Return each new item that takes over a removed item's record, because both have the same request."""
-        return taken_ids(self.desired, with_new_ids(self.state.records, self.moved), self.server)
+        records = with_new_ids(self.state.records, self.moved)
+        gone = records.keys() - self.specs.keys()
+        free: dict[str, list[ItemId]] = defaultdict(list)
+        for id_ in sorted(gone, reverse=True):
+            record = records[id_]
+            if not is_draft(record, self.server):
+                # One that was adopted has no request: its file is what it is known by.
+                free[record.digest if record.request.get("template") else record.output].append(id_)
+        pairs: dict[ItemId, ItemId] = {}
+        for spec in self.desired.specs if free else ():
+            key = spec.digest if spec.request.template else spec.output
+            if key and spec.id not in records and free.get(key):
+                pairs[spec.id] = free[key].pop()
+        return pairs
 
     @functools.cached_property
     def records(self) -> Mapping[ItemId, Record]:
@@ -191,17 +203,9 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         """Return the body digests of all whole texts that known jobs made. No person wrote these texts."""
         return made_texts(self.state)
 
-    @functools.cached_property
-    def _jobs(self) -> Mapping[Digest, list[Job]]:
-        by_request: dict[Digest, list[Job]] = {}
-        for job in (*self.state.jobs, *self.state.open_jobs.values()):
-            if job.server == self.server:
-                by_request.setdefault(job.digest, []).append(job)
-        return by_request
-
     def jobs_of(self, digest: Digest) -> Sequence[Job]:
         """Return all jobs for a request on this server, in any environment."""
-        return self._jobs.get(digest, ())
+        return self.state.jobs_of(self.server, digest)
 
     @functools.cached_property
     def owners(self) -> Mapping[str, ItemId]:
@@ -581,20 +585,6 @@ class SourceText(Struct, frozen=True, kw_only=True):
         """Return whether the text is a draft outline. Outlines are only promoted with `--drafts`."""
         return is_outline(self.record, self.file)
 
-    @property
-    def step(self) -> Promote:
-        """Return the step that promotes this text."""
-        return Promote(
-            environment=self.environment,
-            path=self.file.path,
-            expects=self.file.file,
-            body=self.file.body,
-            generated=self.record.generated,
-            generated_at=self.made_by.generated_at if self.made_by is not None else "",
-            outline=self.is_outline,
-            model=self.made_by.model if self.made_by is not None else "",
-        )
-
 
 class SourceEnvironment(Struct, frozen=True, kw_only=True):
     """The environment that texts are promoted from."""
@@ -700,27 +690,6 @@ def moved_ids(desired: Desired, records: Mapping[ItemId, Record]) -> dict[ItemId
         for new in blocked:
             del old_ids[new]
     return old_ids
-
-
-def taken_ids(desired: Desired, records: Mapping[ItemId, Record], server: str) -> dict[ItemId, ItemId]:
-    """Pair each new item with a removed item that has the same request. Both sides are in the order of their ids."""
-    gone = records.keys() - {spec.id for spec in desired.specs}
-    free: dict[str, list[ItemId]] = defaultdict(list)
-    for id_ in sorted(gone, reverse=True):
-        record = records[id_]
-        if not is_draft(record, server):
-            free[_pair_key(record.request.get("template"), record.digest, record.output)].append(id_)
-    pairs: dict[ItemId, ItemId] = {}
-    for spec in desired.specs if free else ():
-        key = _pair_key(spec.request.template, spec.digest, spec.output)
-        if key and spec.id not in records and free.get(key):
-            pairs[spec.id] = free[key].pop()
-    return pairs
-
-
-def _pair_key(template: Json, digest: Digest, output: str) -> str:
-    """Return the key that pairs a removed item with a new one: its request. For an adopted text it is the file."""
-    return digest if template else output
 
 
 def missed(inputs: PlanInputs) -> Iterator[Diagnostic]:

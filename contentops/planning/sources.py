@@ -438,31 +438,27 @@ def not_saved_elsewhere(item: ItemSides, body: Answer) -> str:
     )
 
 
-def draft_notes(inputs: PlanInputs) -> tuple[Note, ...]:
-    """Return a note if the settings have a model and outlines stay. A new model alone generates nothing."""
-    if not inputs.project.api.has_model:
-        return ()
+def draft_notes(inputs: PlanInputs) -> Iterator[Note]:
+    """Yield a note if the settings have a model and outlines stay. A new model alone generates nothing."""
     drafts = [
         record.id
-        for record in inputs.records.values()
+        for record in (inputs.records.values() if inputs.project.api.has_model else ())
         if record.outline and record.server == "local" and is_outline(record, inputs.observe(record.output))
     ]
-    if not drafts:
-        return ()
-    number = plural(len(drafts), "text")
-    message = f"{number} of the bundled server {'is a draft outline' if len(drafts) == 1 else 'are draft outlines'}"
-    ids = " ".join(f"--replace {id_}" for id_ in drafts[:NAMED]) + " ..." * (len(drafts) > NAMED)
-    hint = f"they stay until the model is asked for others: `contentops apply {ids}`"
-    return (Note(kind="draft-outlines", message=message, hint=hint),)
+    if drafts:
+        number = plural(len(drafts), "text")
+        message = f"{number} of the bundled server {'is a draft outline' if len(drafts) == 1 else 'are draft outlines'}"
+        ids = " ".join(f"--replace {id_}" for id_ in drafts[:NAMED]) + " ..." * (len(drafts) > NAMED)
+        hint = f"they stay until the model is asked for others: `contentops apply {ids}`"
+        yield Note(kind="draft-outlines", message=message, hint=hint)
 
 
-def outline_notes(item: ItemSides) -> tuple[Note, ...]:
-    """Return a note about new outlines in the source environment. They are not promoted."""
+def outline_notes(item: ItemSides) -> Iterator[Note]:
+    """Yield a note about a new outline in the source environment. It is not promoted."""
     source, own, spec = item.inputs.source, item.record, item.spec
     if source is None or own is None or not own.is_promoted or item.inputs.choice.drafts:
-        return ()
+        return
     outline = source.text(spec, item.inputs.observe)
-    if outline is None or not outline.is_outline or outline.file.body in (own.promoted, own.declined):
-        return ()
-    message = f"`{spec.id}`: `{outline.file.path}` is a draft outline and is not promoted"
-    return (Note(kind=DRAFT_OUTLINE, id=spec.id, message=message, hint="`--drafts` promotes it anyway"),)
+    if outline is not None and outline.is_outline and outline.file.body not in (own.promoted, own.declined):
+        message = f"`{spec.id}`: `{outline.file.path}` is a draft outline and is not promoted"
+        yield Note(kind=DRAFT_OUTLINE, id=spec.id, message=message, hint="`--drafts` promotes it anyway")

@@ -7,7 +7,7 @@ collected, and its file is removed with `--prune`. Nothing else in the program d
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import structs
 
@@ -128,7 +128,7 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
         # The block says it already.
         other_notes = tuple(note for note in notes if note.kind != save.blocked)
         return _blocked(item, structs.replace(save, job=body.job), collected), other_notes
-    notes += edit_notes(item, body) if not save.steps else ()
+    notes += () if save.steps else tuple(edit_notes(item, body))
     status = which_status(item, front.approval, is_saved=bool(save.steps))
     steps = _on_disk(item, body, path, front)
     # Words that no one approved are saved once their content is a draft.
@@ -385,18 +385,11 @@ def _unknown_notes(item: ItemSides, body: Answer) -> tuple[Note, ...]:
     )
 
 
-def _protection_notes(item: ItemSides) -> tuple[Note, ...]:
-    if item.record is None or not item.is_protected or item.keeps_text:
-        return ()
-    fields = ", ".join(f"`{reason.field}`" for reason in explain(item.spec, item.record)) or "its server"
-    return (
-        Note(
-            kind="protected",
-            id=item.spec.id,
-            message=f"`{item.spec.id}` is protected: changes of {fields} are ignored",
-            hint="apply `protected: false` first",
-        ),
-    )
+def _protection_notes(item: ItemSides) -> Iterator[Note]:
+    if item.record is not None and item.is_protected and not item.keeps_text:
+        fields = ", ".join(f"`{reason.field}`" for reason in explain(item.spec, item.record)) or "its server"
+        message = f"`{item.spec.id}` is protected: changes of {fields} are ignored"
+        yield Note(kind="protected", id=item.spec.id, message=message, hint="apply `protected: false` first")
 
 
 # ---- The first question: which body. The first row of `_TABLE` that applies to an item answers it.

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct, field, structs
+from msgspec import field, structs
 
 from contentops.atomic_io import PRIVATE, PUBLIC, Disk
 from contentops.digest import Digest
@@ -54,26 +54,18 @@ class JobsHeader(FileHeader, frozen=True, kw_only=True):
     version: Count = field(default=1, name=_HEADER_KEY)
 
 
-class JobsFile(Struct, frozen=True, kw_only=True):
-    """The lines of a file; `lineage` is empty if it has no header, which only a file of this machine may lack."""
+def read(data: bytes, path: str, *, torn: bool = False) -> tuple[str, dict[str, Job]]:
+    """Return the lineage of a file (empty without a header), and each job by the text of its line.
 
-    lineage: str = ""
-    lines: Mapping[str, Job] = field(default_factory=dict)
-    """Each job by the text of its line."""
-
-
-def read(data: bytes, path: str, *, torn: bool = False) -> JobsFile:
-    """Return the lines in the bytes of a file; `path` names it in messages.
-
-    `torn`: it is only appended to, so that a last line without its end is ignored, and it may lack a header. Raises
-    StateError (DamagedState with every damaged line) for what cannot be used.
+    `path` names it in messages. `torn`: it is only appended to, so that a last line without its end is ignored, and it
+    may lack a header. Raises StateError (DamagedState with every damaged line) for what cannot be used.
     """
     lineage, found = read_lines(data, path, FORMAT, _parse, torn=torn)
     lines: dict[str, Job] = {}
     for line, job in found:
         lines.pop(line, None)
         lines[line] = job  # the last one counts, in a file that is only appended to
-    return JobsFile(lineage=lineage, lines=lines)
+    return lineage, lines
 
 
 def join(lineage: str, lines: Iterable[str]) -> bytes:
@@ -328,11 +320,11 @@ class JobsStore:
         """The jobs in memory."""
 
     def _lines(self, data: bytes, path: str, *, torn: bool = False) -> Mapping[str, Job]:
-        found = read(data, path, torn=torn)
-        if found.lineage not in ("", self._lineage):
-            message = f"`{path}` belongs to another project (lineage `{found.lineage}`)"
+        lineage, lines = read(data, path, torn=torn)
+        if lineage not in ("", self._lineage):
+            message = f"`{path}` belongs to another project (lineage `{lineage}`)"
             raise StateError(message, code="mixed-lineages", hint=ONE_PROJECT, location=Location(path))
-        return found.lines
+        return lines
 
     def _committed(self, data: bytes | None) -> Mapping[str, Job]:
         return {} if data is None else self._lines(data, self.path.name)
@@ -431,6 +423,6 @@ def lineage_in(root: Path, environment: str, disk: Disk) -> str:
     """Return the lineage of the jobs of an environment in the project's folder; empty without. Raises StateError."""
     path = root / state_dir.named("contentops", environment, "jobs")
     if (data := disk.read(path)) is not None:
-        return read(data, path.name).lineage
+        return read(data, path.name)[0]
     outside = root / state_dir.FOLDER / state_dir.named("jobs", environment, "jsonl")
-    return read(disk.read(outside) or b"", str(outside), torn=True).lineage
+    return read(disk.read(outside) or b"", str(outside), torn=True)[0]

@@ -61,13 +61,6 @@ class JournalFact(Struct, frozen=True, kw_only=True):
     base: Base = ()
 
 
-class Journal(Struct, frozen=True, kw_only=True):
-    """The journal file. `lineage` is empty without a header."""
-
-    lineage: str = ""
-    facts: tuple[JournalFact, ...] = ()
-
-
 class _Extra(Struct, frozen=True):
     """The additional key of a line in the journal."""
 
@@ -79,14 +72,14 @@ def journal_line(text: str, *, step: str, base: Base) -> str:
     return f"{canonical({'base': ' '.join(base), 'step': step})[:-1]},{text[1:]}"
 
 
-def parse(data: bytes, path: str) -> Journal:
-    """Return the journal in `data`; `path` names it in messages.
+def parse(data: bytes, path: str) -> tuple[str, list[JournalFact]]:
+    """Return the lineage of the journal in `data` (empty without a header) and its facts; `path` names it in messages.
 
     A torn last line is ignored: it never became durable.
     Raises StateError (DamagedState with every damaged line) for a line that cannot be used.
     """
     lineage, lines = read_lines(data, path, FORMAT, _parse, torn=True)
-    return Journal(lineage=lineage, facts=tuple(fact for _, facts in lines for fact in facts))
+    return lineage, [fact for _, facts in lines for fact in facts]
 
 
 def nothing_on_disk(_path: str) -> Digest:
@@ -274,18 +267,19 @@ class StateStore:
         """The digest of the lock as this process last read or wrote it."""
         lock = Lock() if data is None else locks.read(data, self.lock_path.name)
         image = disk.read(self.journal_path) or b""
-        journal = parse(image, f"{state_dir.FOLDER}/{self.journal_path.name}")
+        journal_lineage, noted = parse(image, f"{state_dir.FOLDER}/{self.journal_path.name}")
         self._image = bytearray(image[: image.rfind(b"\n") + 1])
         """The bytes of the journal on disk, up to the last whole line."""
-        facts = [each for each in journal.facts if _is_unchanged(lock.records.get(each.fact.id), each.base)]
-        recorded = lock.lineage or journal.lineage or jobs.lineage_in(root, environment, disk)
+        facts = [each for each in noted if _is_unchanged(lock.records.get(each.fact.id), each.base)]
+        recorded = lock.lineage or journal_lineage or jobs.lineage_in(root, environment, disk)
         self.is_first = not recorded
         """Whether the lock and the journal have no lineage yet."""
         self.lineage = recorded or lineage()
         """The project's lineage: part of every request id."""
         self._working = WorkingState(lock, facts, lineage=self.lineage, body_on_disk=body_at, write=write)
-        self._jobs = jobs.JobsStore(root, environment, self.lineage, disk)
-        self._jobs.known.note(list(self._working.records.values()))
+        self.jobs = jobs.JobsStore(root, environment, self.lineage, disk)
+        """The jobs of the environment; they change only with `note`."""
+        self.jobs.known.note(list(self._working.records.values()))
         self._has_noted = self.was_interrupted = bool(facts)
         """Whether the last run stopped before its checkpoint."""
 
@@ -296,15 +290,10 @@ class StateStore:
             self._snapshot = State(
                 lineage=self.lineage,
                 records=dict(self._working.records),
-                open_jobs=dict(self._jobs.known.open_jobs),
-                jobs=self._jobs.known.jobs,
+                open_jobs=dict(self.jobs.known.open_jobs),
+                jobs=self.jobs.known.jobs,
             )
         return self._snapshot
-
-    @property
-    def has_all_jobs(self) -> bool:
-        """Return whether the committed file of jobs has every job that this checkout knows."""
-        return self._jobs.is_committed
 
     def record(self, item: ItemId) -> Record | None:
         """Return the current record of one item."""
@@ -312,29 +301,21 @@ class StateStore:
 
     def open_job(self, request_id: RequestId) -> Job | None:
         """Return the open job of a request."""
-        return self._jobs.known.open_jobs.get(request_id)
-
-    def made_by(self, record: Record) -> Job | None:
-        """Return the job of this environment that made the text of a record."""
-        return self._jobs.known.made_by(record)
-
-    def jobs_of(self, server: str, digest: Digest) -> list[Job]:
-        """Return every submit of a request for a whole text on a server, in this environment."""
-        return self._jobs.known.jobs_of(server, digest)
+        return self.jobs.known.open_jobs.get(request_id)
 
     def see_jobs(self, lines: Iterable[Job]) -> None:
         """Add jobs of another file or a ledger; the next checkpoint writes those that the committed file lacks.
 
         A job whose text a record has becomes `settled`.
         """
-        self._jobs.see(lines)
-        self._jobs.known.note(list(self._working.records.values()))
+        self.jobs.see(lines)
+        self.jobs.known.note(list(self._working.records.values()))
         self._snapshot = None
 
     def move_server(self, old: str, new: str) -> None:
         """Replace the address of a server by its new one in every job."""
         self._must_write()
-        self._changed(self._jobs.known.move(old, new))
+        self._changed(self.jobs.known.move(old, new))
 
     def _changed(self, jobs: Sequence[Job]) -> None:
         self._snapshot = None
@@ -353,7 +334,7 @@ class StateStore:
                 checked_line(fact)
         self._working.note(step, [fact for fact in facts if isinstance(fact, Record | Forget)])
         self._has_noted = True
-        self._changed(self._jobs.known.note(facts))
+        self._changed(self.jobs.known.note(facts))
 
     def flush(self) -> None:
         """Make the collected changes durable: in the ledger, if it is shared, then in the jobs and the journal.
@@ -373,11 +354,11 @@ class StateStore:
             # job, and before the end of it: after a kill between them, neither the text nor its file is no one's.
             lines = self._working.waiting
             if lines:
-                self._jobs.flush(settled=False)
+                self.jobs.flush(settled=False)
                 header = [] if self._image else [line_of(Header(lineage=self.lineage))]
                 self._append("".join(f"{line}\n" for line in (*header, *lines)).encode())
                 lines.clear()
-            self._jobs.flush()
+            self.jobs.flush()
 
     def checkpoint(self) -> bool:
         """Write jobs and lock and empty the journal, if anything is new; return whether a file was written.
@@ -387,7 +368,7 @@ class StateStore:
         """
         self._must_write()
         self.flush()
-        wrote = self._jobs.checkpoint()
+        wrote = self.jobs.checkpoint()
         if not self._image and not self._has_noted:
             return wrote  # a run that records nothing may be overtaken by a pull
         data = self._disk.read(self.lock_path)
@@ -425,7 +406,7 @@ class StateStore:
         try:
             self.try_room(submits)
             self._disk.append(self.journal_path, b"", len(self._image))
-            self._jobs.rehearse(min(_ROOM * submits, _MOST))
+            self.jobs.rehearse(min(_ROOM * submits, _MOST))
             add_rule(self._root, self._disk, locks.FORMAT)
             data = self._disk.read(self.lock_path)
             if data is not None and _fingerprint(data) == self._seen:
