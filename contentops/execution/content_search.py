@@ -117,10 +117,12 @@ def _likely(ctx: Context, draft: Draft, entries: Sequence[ContentEntry], beside:
 def _since(ctx: Context, item_state: ItemState) -> float | None:
     """Return the earliest time at which the server can have stored the text; None if unknown."""
     record, job = item_state.record, item_state.text.job if item_state.text is not None else None
-    times = [job.submitted_at] if job is not None else []
-    times += [record.saved_at] if record is not None else []
     made_by = ctx.made_by(record) if record is not None else None
-    times += [made_by.generated_at] if made_by is not None else []
+    times = (
+        job.submitted_at if job is not None else "",
+        record.saved_at if record is not None else "",
+        made_by.generated_at if made_by is not None else "",
+    )
     return next((when for text in times if (when := seconds_of(text)) is not None), None)
 
 

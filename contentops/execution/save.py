@@ -266,19 +266,14 @@ def _with_its_content(ctx: Context, draft: Draft, content: Content) -> Record:
 
 def _our_digests(draft: Draft) -> tuple[set[Digest], set[Digest]]:
     """Return the digests of titles and bodies that are ours: saved, about to be saved, returned, or made by a job."""
-    titles, bodies = {title_digest(draft.title)}, {draft.digest}
-    for record in (draft.item.change.record, draft.item_state.record):
-        if record is None:
-            continue
-        bodies.add(record.generated)
-        titles.add(title_digest(record.title))
-        if record.saved is not None:
-            bodies |= record.saved.bodies
-            titles |= record.saved.titles
-    if (text := draft.item_state.text) is not None:
-        bodies.add(body_digest(text.body))
-        titles.add(title_digest(text.title))
-    return titles - {NOTHING}, bodies - {NOTHING}
+    text, both = draft.item_state.text, (draft.item.change.record, draft.item_state.record)
+    records = [record for record in both if record is not None]
+    saves = [record.saved for record in records if record.saved is not None]
+    named = [draft.title, *(record.title for record in records), *([text.title] if text is not None else [])]
+    made = [draft.digest, *(record.generated for record in records)]
+    made += [body_digest(text.body)] if text is not None else []
+    titles = {*map(title_digest, named)}.union(*(saved.titles for saved in saves))
+    return titles - {NOTHING}, {*made}.union(*(saved.bodies for saved in saves)) - {NOTHING}
 
 
 async def _overwrite(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[str] = ()) -> ItemState:

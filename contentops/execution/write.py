@@ -156,12 +156,7 @@ def promote(ctx: Context, step: Promote) -> Text:
         raise Ended(Result.BLOCKED, message, "run `contentops plan` to see what to do")
     document = split(text)
     ctx.cache.keep_body(step.body, document.body)
-    entries = written_entries(text, step.carries)
-    return Text(
-        title=document.title,
-        body=document.body,
-        entries=entries,
-    )
+    return Text(title=document.title, body=document.body, entries=written_entries(text, step.carries))
 
 
 # --- write -----------------------------------------------------------------------------------------------------

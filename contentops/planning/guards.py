@@ -127,13 +127,6 @@ def _budget(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
         yield Refusal(guard="budget-items", message=message, flag=_approval(most))
 
 
-def _priced_again(change: Change) -> Iterator[Job]:
-    """Yield the open jobs whose cost is already counted in a change."""
-    for step in change.steps:
-        if (isinstance(step, LookUp) and change.submit is not None) or (isinstance(step, Collect) and step.tokens):
-            yield step.job
-
-
 def _limit(name: str, number: int, changes: Sequence[Change]) -> str:
     """Return a limit in words.
 
@@ -156,7 +149,12 @@ def _month(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
         else:
             yield Refusal(guard="budget-unknown", message=message, flag=_approval(most))
     # These jobs are in the price of the plan too.
-    again = {job.request_id for change in changes for job in _priced_again(change)}
+    again = {
+        step.job.request_id
+        for change in changes
+        for step in change.steps
+        if (isinstance(step, LookUp) and change.submit is not None) or (isinstance(step, Collect) and step.tokens)
+    }
     before = spent.credits - sum(spent.uncertain.get(name, 0) for name in again)
     limit = budget.credits_per_month
     if limit is not None and most and before + most > limit:

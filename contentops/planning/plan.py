@@ -424,19 +424,14 @@ def _candidate(item: ItemSides) -> tuple[Candidate, tuple[Note, ...]]:
 
 def _leftover_files(inputs: PlanInputs, item_paths: set[str]) -> Iterator[Note]:
     """Yield a note about files of an interrupted run whose requests no item declares any more."""
-    for digest, jobs in inputs.written.items():
-        for job in jobs:
-            file = inputs.observe(job.output)
-            has_its_text = bool(job.body) and file.body == job.body
-            if (has_its_text or file.provenance.get("digest") == digest) and collision_key(
-                job.output
-            ) not in item_paths:
-                spec = inputs.specs.get(job.item)
-                keep = f"copy what you need to `{spec.output}`, then remove it" if spec else "remove it, or keep it"
-                message = (
-                    f"`{job.output}` was written for an earlier request of `{job.item}`; it belongs to no item now"
-                )
-                yield Note(kind="left-behind", id=job.item, message=message, hint=keep)
+    for job in itertools.chain.from_iterable(inputs.written.values()):
+        file = inputs.observe(job.output)
+        is_its_file = (job.body and file.body == job.body) or file.provenance.get("digest") == job.digest
+        if is_its_file and collision_key(job.output) not in item_paths:
+            spec = inputs.specs.get(job.item)
+            keep = f"copy what you need to `{spec.output}`, then remove it" if spec else "remove it, or keep it"
+            message = f"`{job.output}` was written for an earlier request of `{job.item}`; it belongs to no item now"
+            yield Note(kind="left-behind", id=job.item, message=message, hint=keep)
 
 
 # --- moves -------------------------------------------------------------------------------------------------

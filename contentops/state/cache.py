@@ -80,7 +80,11 @@ class Cache:
 
     def recall(self, name: str, kind: type[_T]) -> _T | None:
         """Return the value that `remember` stored; None if there is none or its type differs."""
-        return _parsed(self._get(name), kind)
+        try:
+            text = self._get(name)
+            return None if text is None else decode_json(text, kind)
+        except (msgspec.MsgspecError, ValueError):
+            return None
 
     def remember(self, name: str, value: object) -> None:
         """Store a value of JSON or a struct under a name."""
@@ -153,11 +157,3 @@ class Cache:
         if not self._write:
             return "it was opened for reading only"
         return "" if self._use(change, make=True) else self.problem
-
-
-def _parsed(text: str | None, kind: type[_T]) -> _T | None:
-    """Return the JSON text as a value of type `kind`; None for anything else."""
-    try:
-        return None if text is None else decode_json(text, kind)
-    except (msgspec.MsgspecError, ValueError):
-        return None

@@ -185,9 +185,9 @@ class WorkingState:
                 return None
             del self.records[fact.id]
             self._texts.pop(fact.id, None)
+        elif current is not None and line_of(structs.replace(fact, rev=current.rev)) == line_of(current):
+            return None
         else:
-            if current is not None and _line_at(current.rev, fact, text) == line_of(current):
-                return None
             self.records[fact.id] = fact
             self._texts[fact.id] = text
         return text, tuple(line.digest for line in self._locked.get(fact.id, ()))
@@ -202,11 +202,6 @@ class WorkingState:
     def _text_of(self, item: ItemId) -> str:
         record = self.records[item]
         return next((line.text for line in self._locked.get(item, ()) if line.value is record), "") or line_of(record)
-
-
-def _line_at(rev: int, record: Record, text: str) -> str:
-    """Return the line of a record with another revision number; `text` is its line now."""
-    return text if record.rev == rev else line_of(structs.replace(record, rev=rev))
 
 
 # ---- The state on disk: read once, noted step by step, checkpointed into the lock.
