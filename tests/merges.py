@@ -45,27 +45,28 @@ class Desk:
         self.before = ""
         """The commit that the branch had before the last merge."""
 
-    def propose(self, number: int, change: Callable[[Machine], object], *more: Callable[[Machine], object]) -> str:
+    def approved(
+        self,
+        number: int,
+        *changes: Callable[[Machine], object],
+        how: str = "squash",
+        also: Callable[[Machine], object] | None = None,
+    ) -> str:
+        """A pull request that maria approves and someone merges; return its last commit."""
+        head = self.propose(number, *changes)
+        self.hub.review(number, "maria")
+        self.merge(number, how, also)
+        return head
+
+    def propose(self, number: int, *changes: Callable[[Machine], object]) -> str:
         """Open a pull request with a commit for each change; return its last commit, which no branch keeps."""
         author = self._author
         author.git("fetch", "--quiet", "origin", "main")
         author.git("checkout", "--quiet", "--detach", "origin/main")
-        for one in (change, *more):
-            self._commit(one)
-        return self._publish(number)
-
-    def push_more(self, number: int, change: Callable[[Machine], object]) -> str:
-        """Another push to the pull request that was proposed last."""
-        self._commit(change)
-        return self._publish(number)
-
-    def _commit(self, change: Callable[[Machine], object]) -> None:
-        change(self._author)
-        self._author.git("add", "--all")
-        self._author.git("commit", "--quiet", "--message=Better words")
-
-    def _publish(self, number: int) -> str:
-        author = self._author
+        for change in changes:
+            change(author)
+            author.git("add", "--all")
+            author.git("commit", "--quiet", "--message=Better words")
         head = author.git("rev-parse", "HEAD").strip()
         author.git("push", "--quiet", "--force", "origin", f"HEAD:refs/pull/{number}/head")
         self.hub.pulls[:] = [pull for pull in self.hub.pulls if pull["number"] != number]

@@ -153,9 +153,7 @@ def test_a_merged_approval_is_recorded(desk: Desk, how: str) -> None:
 
     The commits of a fork, or of a branch that is deleted, are not needed.
     """
-    head = desk.propose(7, reword("one"), reword("one", "Again"))
-    desk.hub.review(7, "maria")
-    desk.merge(7, how)
+    head = desk.approved(7, reword("one"), reword("one", "Again"), how=how)
     runner = desk.runner()
     ended = desk.record(runner)
     assert lines(runner) == [ONE]
@@ -176,9 +174,7 @@ def test_the_words_of_a_review_are_the_note_that_an_approval_needs(desk: Desk) -
         path = machine.root / "contentops.yaml"
         path.write_text(path.read_text("utf-8").replace("approval: required", "approval: {note: required}"), "utf-8")
 
-    desk.propose(7, reword("one"), need_note)
-    desk.hub.review(7, "maria")
-    desk.merge(7)
+    desk.approved(7, reword("one"), need_note)
     runner = desk.runner()
     assert "pull request 7: no review of it has a note, which `one` needs" in desk.record(runner).stdout
     assert lines(runner) == []
@@ -190,9 +186,7 @@ def test_the_words_of_a_review_are_the_note_that_an_approval_needs(desk: Desk) -
 
 def test_results_that_come_as_a_pull_request_end(desk: Desk) -> None:
     """Of a protected branch: who approves the text without its mark has approved these words before."""
-    desk.propose(7, reword("one"))
-    desk.hub.review(7, "maria")
-    desk.merge(7)
+    desk.approved(7, reword("one"))
     runner = desk.runner()
     desk.record(runner)
     names = (APPROVALS, "out/one.md", "contentops.lock", ".gitattributes")
@@ -213,9 +207,7 @@ def test_results_that_come_as_a_pull_request_end(desk: Desk) -> None:
 @pytest.mark.parametrize("before", ["0" * 40, None])
 def test_each_pull_request_since_the_push_began(desk: Desk, before: str | None) -> None:
     """Of several merges all are asked for, where the event says where the push began; else the last one alone."""
-    desk.propose(7, reword("one"))
-    desk.hub.review(7, "maria")
-    desk.merge(7, "merge")
+    desk.approved(7, reword("one"), how="merge")
     start = desk.before
     desk.propose(8, reword("two"))
     desk.hub.review(8, "jo", minute=3)
@@ -231,9 +223,7 @@ def test_each_pull_request_since_the_push_began(desk: Desk, before: str | None) 
 @pytest.mark.parametrize(("depth", "recorded"), [(1, []), (2, [ONE])])
 def test_a_shallow_clone_looks_at_the_last_merge(desk: Desk, depth: int, recorded: list[object]) -> None:
     """And says what to do where it lacks the texts before the merge."""
-    desk.propose(7, reword("one"))
-    desk.hub.review(7, "maria")
-    desk.merge(7)
+    desk.approved(7, reword("one"))
     runner = desk.runner("runner", f"--depth={depth}")
     notes = desk.record(runner, "--json", before="e" * 40).json["notes"]
     assert (lines(runner), ["fetch-depth: 0" in note for note in notes]) == (recorded, [True] * (depth == 1))
@@ -271,9 +261,7 @@ def hide(machine: Machine) -> None:
 )
 def test_texts_that_no_review_approves(desk: Desk, change: Callable[[Machine], None], why: str) -> None:
     """Outlines and hidden words are named, and the others are recorded."""
-    desk.propose(7, change, reword("three"))
-    desk.hub.review(7, "maria")
-    desk.merge(7, "merge")
+    desk.approved(7, change, reword("three"), how="merge")
     runner = desk.runner()
     (note,) = desk.record(runner, "--json").json["notes"]
     assert f"pull request 7: `out/one.md` {why}" in note
@@ -289,9 +277,7 @@ def test_only_texts_whose_words_it_changed(desk: Desk, how: str, change: Callabl
     """The words of an earlier pull request that no one approved are not on the page of a later one."""
     desk.propose(7, reword("one"))
     desk.merge(7, how)
-    desk.propose(8, change, reword("three"))
-    desk.hub.review(8, "maria")
-    desk.merge(8, how)
+    desk.approved(8, change, reword("three"), how=how)
     runner = desk.runner()
     notes = desk.record(runner, "--json").json["notes"]
     assert notes == ([f"{note} at a terminal"] if note else [])
@@ -311,9 +297,7 @@ def test_an_earlier_text_that_cannot_be_read(desk: Desk, earlier: str) -> None:
 
     desk.propose(7, damage)
     desk.merge(7)
-    desk.propose(8, lambda machine: machine.write("out/one.md", before[0]))
-    desk.hub.review(8, "maria")
-    desk.merge(8)
+    desk.approved(8, lambda machine: machine.write("out/one.md", before[0]))
     runner = desk.runner()
     (note,) = desk.record(runner, "--json").json["notes"]
     assert "replaced a text that cannot be read, `out/one.md`; approve it with `contentops approve one`" in note
@@ -327,9 +311,7 @@ def test_a_text_that_is_another_one_by_now(desk: Desk, when: str) -> None:
     def change(machine: Machine) -> None:
         machine.edit("out/one.md", "## Introduction", "## A start")
 
-    desk.propose(7, reword("one"), reword("two"))
-    desk.hub.review(7, "maria")
-    desk.merge(7, "merge", also=change if when == "in the merge" else None)
+    desk.approved(7, reword("one"), reword("two"), how="merge", also=change if when == "in the merge" else None)
     if when == "after it":
         desk.world.other("out/one.md", "## A start", "## Introduction")
     runner = desk.runner()
@@ -349,9 +331,7 @@ def test_files_that_are_renamed_removed_or_no_texts(desk: Desk) -> None:
         move(machine)
         machine.git("rm", "--quiet", "out/two.md")
 
-    desk.propose(7, change)
-    desk.hub.review(7, "maria")
-    desk.merge(7)
+    desk.approved(7, change)
     runner = desk.runner()
     assert [item["id"] for item in desk.record(runner, "--json").json["items"]] == ["one"]
 
@@ -364,9 +344,7 @@ def test_a_pull_request_that_writes_verdicts_itself(desk: Desk) -> None:
         line = {"item": "two", "text": text, "verdict": "approved", "by": "Boss <boss@x.example>"}
         approvals.record(machine.root, Disk(), [Approval(**line, at="2026-01-01T00:00:00Z")])  # type: ignore[arg-type]
 
-    desk.propose(7, forge, reword("one"))
-    desk.hub.review(7, "maria")
-    desk.merge(7)
+    desk.approved(7, forge, reword("one"))
     desk.world.other(APPROVALS, '{"contentops_approvals":1}\n')
     runner = desk.runner()
     desk.record(runner)
@@ -382,9 +360,7 @@ def test_a_project_below_the_root_of_the_repository(desk: Desk, invoke: Run) -> 
 
     desk.propose(7, move)
     desk.merge(7)
-    desk.propose(8, lambda machine: machine.edit("site/out/one.md", "## Introduction", "## A start"))
-    desk.hub.review(8, "maria")
-    desk.merge(8)
+    desk.approved(8, lambda machine: machine.edit("site/out/one.md", "## Introduction", "## A start"))
     runner = desk.runner()
     ended = invoke("-C", "site", "approve", "--merged", "--json", cwd=runner.root, env=desk.job(runner))
     assert [item["id"] for item in ended.json["items"]] == ["one"], ended.stderr
@@ -401,9 +377,7 @@ def test_texts_for_another_environment(desk: Desk) -> None:
     machine.git("push", "--quiet")
     machine.apply("--env", "staging")
     machine.commit("--env", "staging")
-    desk.propose(7, lambda author: author.edit("staging/one.md", "> Draft outline", "> A start"))
-    desk.hub.review(7, "maria")
-    desk.merge(7)
+    desk.approved(7, lambda author: author.edit("staging/one.md", "> Draft outline", "> A start"))
     runner = desk.runner()
     assert "nothing to record" in desk.record(runner, "--env", "staging").stdout
     found = desk.record(runner, "--env", "prod", "--json").json
@@ -419,9 +393,7 @@ def test_nothing_is_recorded_where_the_host_does_not_say(desk: Desk, path: str, 
     """Of none of the pull requests, whichever answer is missing; the run fails with its reason."""
     start = desk.world.tip()
     for number, item in ((7, "one"), (8, "two")):
-        desk.propose(number, reword(item))
-        desk.hub.review(number, "maria")
-        desk.merge(number)
+        desk.approved(number, reword(item))
     # The first pull request is answered for.
     desk.hub.faults += [(path, lambda: None)] + [(path, answer)] * 4
     machine = desk.runner()
