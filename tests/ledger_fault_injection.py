@@ -23,7 +23,7 @@ import psycopg
 
 from contentops.errors import ExitCode
 from tests.fakes.rough import Rough
-from tests.postgres import Cluster, until
+from tests.postgres import Cluster, settled, until
 from tests.processes import KEY, PATIENCE, Served, blog
 from tests.running import unmeasured
 
@@ -273,12 +273,14 @@ def _thawed(thaw: list[tuple[float, subprocess.Popen[bytes]]]) -> list[tuple[flo
 
 
 def _outage(fault_plan: FaultPlan, chance: random.Random, damage: Damage, cluster: Cluster, road: Rough) -> None:
+    def submits() -> int:
+        return sum(each.line.startswith("POST /v1/generate") for each in road.seen)
+
     cluster.kill()
-    # What had left before may still be on its way.
-    time.sleep(0.2)
-    before = len(road.seen)
+    # What was recorded before may still leave.
+    before = settled(submits)
     time.sleep(chance.uniform(0, 2 * fault_plan.away))
-    damage.while_away += sum(each.line.startswith("POST /v1/generate") for each in road.seen[before:])
+    damage.while_away += submits() - before
     cluster.start()
     damage.outages += 1
 

@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import pytest
 
@@ -37,6 +37,7 @@ _SETTINGS = {
     "autovacuum": "off",
 }
 _numbers = itertools.count()
+_T = TypeVar("_T")
 
 
 def binaries() -> Path:
@@ -166,6 +167,16 @@ def until(condition: Callable[[], object], *, seconds: float = 20.0, every: floa
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(every)
+
+
+def settled(look: Callable[[], _T]) -> _T:
+    """What a look shows once nothing has changed for a moment: on a busy machine something may still be on its way."""
+    found = look()
+    while True:
+        time.sleep(0.3)
+        before, found = found, look()
+        if before == found:
+            return found
 
 
 @contextlib.contextmanager

@@ -343,9 +343,11 @@ def killed(root: Path, *words: str, count: int = 1, moment: float = 0.0, env: Ma
 
 
 @contextlib.contextmanager
-def freezing(root: Path, *counts: int, env: Mapping[str, str]) -> Iterator[Applying]:
-    """Starts an apply that freezes each time it has told so many events; killed at the end if it still runs."""
-    with _signals_itself(root, signal.SIGSTOP, counts, 0.0, (), env) as child:
+def freezing(
+    root: Path, *counts: int, words: Sequence[str] = (), moment: float = 0.0, env: Mapping[str, str]
+) -> Iterator[Applying]:
+    """Starts an apply that freezes `moment` seconds after so many events that hold all `words`; killed at the end."""
+    with _signals_itself(root, signal.SIGSTOP, counts, moment, words, env) as child:
         try:
             yield Applying(child, io.StringIO())
         finally:

@@ -21,7 +21,7 @@ from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
 from tests.ledgers import Checkout
-from tests.postgres import Cluster
+from tests.postgres import Cluster, settled
 from tests.processes import KEY, PROJECT, Served, applying, freezing
 from tests.processes import blog as served_blog
 from tests.running import Build, Run
@@ -208,9 +208,7 @@ def test_postgres_dies_and_comes_back(checkout: Checkout, invoke: Run, served: S
             assert apply.froze()
             cluster.kill()
             apply.signal(signal.SIGCONT)
-            # What had left before arrives.
-            assert apply.runs_for(0.3)
-            jobs = served.jobs("(comes back)")
+            jobs = settled(lambda: served.jobs("(comes back)"))
             assert apply.runs_for(0.5)
             assert served.jobs("(comes back)") == jobs
             cluster.start()

@@ -21,7 +21,7 @@ from contentops.operations.spend import history
 from contentops.operations.workspace import shared_state
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, results
-from tests.processes import KEY, PROJECT, Served, applying
+from tests.processes import KEY, PROJECT, Served, freezing
 from tests.processes import blog as served_blog
 from tests.running import Build, Run
 from tests.test_ledger_held import job_of, work_on
@@ -190,9 +190,9 @@ def test_a_second_apply_elsewhere_ends_with_who_where_and_since_when(
         }
         one, two = (project(files, at=at) for at in ("one", "two"))
         env = {"CONTENTOPS_LEDGER": database, "WRITERZROOM_API_KEY": KEY}
-        with applying(one, env=env) as first:
-            first.until("step-done", "submit")
-            first.signal(signal.SIGSTOP)
+        # While it waits for its job: PostgreSQL ends the session of who stands still within a transaction.
+        with freezing(one, 1, words=('"step-started"', '"poll"'), moment=0.1, env=env) as first:
+            assert first.froze()
             second = run("apply", "--yes", cwd=two, env=env)
             assert second.code == 4
             assert "on another machine or in another folder: " in second.stderr

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -262,7 +263,9 @@ def test_the_password_is_nowhere(
                 said += seen.read_bytes().decode("utf-8", "replace") if seen.name in {"cmdline", "comm"} else ""
             with psycopg.connect(database) as connection:
                 said += str(connection.execute("SELECT * FROM pg_stat_activity").fetchall())
+            first.signal(signal.SIGSTOP)
             held = run("apply", "--yes", cwd=root, env=env)
+            first.signal(signal.SIGCONT)
             assert held.code == 4
             said += held.stderr
             ended = first.end()

@@ -433,7 +433,8 @@ def test_a_server_that_is_not_there_or_says_nothing() -> None:
     found, fake, slept = ask(lambda _body, _number: Raw(silent=True), seconds=0.2)
     assert isinstance(found, PausedError)
     assert str(found).endswith("did not answer within 0.2 seconds; `--call-seconds` sets the limit")
-    assert (len(fake.asked), slept) == (1, [])
+    # On a busy machine the time may be over before the request was read.
+    assert (len(fake.asked) <= 1, slept) == (True, [])
 
     async def limited() -> None:
         async with chatting(lambda _body, _number: Raw(silent=True)) as fake:
