@@ -104,16 +104,6 @@ class Cluster:
         (self._folder / "data" / "standby.signal").touch()
         self.start()
 
-    def freeze(self) -> None:
-        """Let it stand still, as a machine that is suspended."""
-        assert self._server is not None
-        self._server.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Let it go on."""
-        assert self._server is not None
-        self._server.send_signal(signal.SIGCONT)
-
     def url(self, database: str = "postgres") -> str:
         """The address of one of its databases, for its superuser."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"

@@ -84,9 +84,6 @@ def test_endless_problems_end() -> None:
     assert len(findings_of("a.yaml", "[" + "[]," * 100_000 + "]")) == MAX_FINDINGS
 
 
-cells = st.text(st.characters(exclude_categories=("Cs", "Cc"), include_characters="\n\t"), max_size=10)
-
-
 def test_json_keeps_types_and_places() -> None:
     """Entries of a list are rows; each knows where it starts."""
     rows = rows_of("a.json", '[{"a": 1, "b": [true, null, 1.5]},\n  "x", 2,\n\n  false]\n')

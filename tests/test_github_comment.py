@@ -11,7 +11,7 @@ from contentops.ci.github import Shown, is_newest, open_pull_request, post_comme
 from contentops.ci.runner import PlanOrigin, origin_of, read_event
 from contentops.cli.commands.github import page
 from contentops.errors import ContentopsError
-from contentops.model import Action, Plan, Reason
+from contentops.model import Plan
 from contentops.reporting.plan_markdown import marker
 from contentops.sanitize import json_text
 from tests.fakes.github import TOKEN, FakeGitHub, Reply
@@ -20,7 +20,6 @@ from tests.plans import make_change, make_plan, plan_document, plan_inputs, seal
 from tests.running import Run
 
 MARK = "<!-- mark -->"
-GOLDEN = Path(__file__).parent / "golden" / "comment_1000_items.md"
 
 
 def plan_file(folder: Path, plan: Plan, **made_with: Any) -> Path:
@@ -174,11 +173,6 @@ def test_a_lost_answer_makes_no_second_comment(hub: FakeGitHub) -> None:
     assert len(hub.comments) == 1
 
 
-def shown(run: int, commit: str = SHA, words: str = "plan") -> str:
-    """A comment of the plan of a run."""
-    return f"<!-- mark -->\n<!-- contentops:shown run={run} commit={commit} plan=sha256:{'c' * 64} -->\n{words} {run}"
-
-
 def test_a_comment_names_the_plan_that_it_shows(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
     """By the run and the commit of the event, and by the checksum of the file."""
     env = hub.env(GITHUB_EVENT_PATH=event_file(tmp_path, pull_event()), **RUN)
@@ -288,27 +282,6 @@ def test_a_bot_that_is_not_told_its_name(hub: FakeGitHub, answer: Callable[[], R
     hub.faults.append(("POST /graphql", answer))
     assert not post_comment(client(hub), 7, MARK, f"{MARK}\nnew").new
     assert [one["body"] for one in hub.comments] == [f"{MARK}\nfake", f"{MARK}\nnew"]
-
-
-def thousand() -> Plan:
-    """A plan of a thousand items, most of them for the same cause, some of them hostile."""
-    hostile = "`|</details><script>alert(1)</script> @everyone ```\n::error::x ##[error]y #12 https://evil.example"
-    changes = []
-    for number in range(1000):
-        name = f"city-{number:04}"
-        if number % 50 == 7:
-            changes.append(make_change(name, Action.BLOCKED, blocked="edited-by-hand", hint="use `--on-edit`"))
-        elif number % 3:
-            reasons = (
-                Reason(
-                    kind="changed", field="inputs.topic", before=f"Coworking in {name}, 2025",
-                    after=f"Coworking in {name}, 2026", cause="var `year` in contentops.yaml:12:9",
-                ),
-            )  # fmt: skip
-            changes.append(make_change(name, Action.REGENERATE, credits=4, reasons=reasons))
-        else:
-            changes.append(make_change(name, reasons=(Reason(kind="new", detail=hostile),)))
-    return make_plan(*changes, unchanged=12)
 
 
 @pytest.mark.parametrize("run", ["javascript:alert(1)", "https://x/) [evil](http://y", "https://" + "x" * 400, ""])

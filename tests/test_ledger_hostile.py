@@ -14,7 +14,6 @@ from tests.ledgers import Checkout
 from tests.processes import KEY, Served, tree
 from tests.running import Completed, Run
 
-DEEP = "[" * 3000 + "]" * 3000
 ESC = "\x1b[2J\x1b]0;gone\x07"
 
 

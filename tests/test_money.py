@@ -271,9 +271,6 @@ def test_a_reviewed_plan_is_for_its_model(project: Build, invoke: Run, option: s
     assert (ended.code, said in ended.stderr, model.prompts) == (4, True, []), ended.stderr
 
 
-USD = "price: {input: 0.25, output: 2.00, currency: USD}\n"
-
-
 def load(root: Path, text: str, environment: str = "") -> Project:
     """The project of these settings."""
     (root / "contentops.yaml").write_text(f"project: x\n{text}", encoding="utf-8")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import strategies as st
 
 from contentops.digest import digest_bytes, digest_text
 from contentops.documents.clean import conflict_line, is_lfs_pointer
@@ -74,11 +73,6 @@ def test_what_only_looks_like_a_conflict(text: str) -> None:
 def test_pointers_of_lfs(text: str, *, is_pointer: bool) -> None:
     """A whole file of such lines; a text that tells of one is none."""
     assert is_lfs_pointer(text) is is_pointer
-
-
-LINES = st.sampled_from(
-    ["<<<<<<< a", "=======", ">>>>>>> b", "```", "~~~", "---", "...", "title: T", "text", "", "    ```", "||||||| c"]
-)
 
 
 @pytest.mark.parametrize("front", [FRONT, "", "---\ntitle: [\n---\n"], ids=["front", "none", "broken front"])

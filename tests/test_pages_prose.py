@@ -126,10 +126,9 @@ def test_nothing_leads_astray(text: str, shown: str) -> None:
     assert html(text, text) == f'<p dir="auto">{shown}</p>\n'
 
 
-GONE, NEW, END = (
+GONE, NEW = (
     '<del><span class="hidden">[gone: </span>',
     '<ins><span class="hidden">[new: </span>',
-    '<span class="hidden">]</span>',
 )
 
 

@@ -85,21 +85,6 @@ def test_where_may_use_shared_macros(project: Build) -> None:
     assert "m.jinja:1" in lines(findings(root))[0]
 
 
-SHOWN = {
-    "contentops.yaml": "version: 1\nproject: acme\napi: {base_url: local}\n"
-    "defaults: {template: blog_article_generator, style: general_blog, inputs: {target_audience: owners}}\n",
-    "data/cities.csv": "city,people\nOslo,700\nBern,130\nRome,2800\n",
-    "content/cities.yaml": """
-items:
-  - id: "{{ each.city | slug }}"
-    for_each:
-      data: data/cities.csv
-      where: each.people | int > 200
-    inputs: {topic: "{{ each.city }} for {{ each.people }}"}
-""",
-}
-
-
 SHEET = "xl/worksheets/sheet1.xml"
 ITEM = "items: [{{id: '{{{{ each.name | slug }}}}', for_each: {path}, inputs: {{topic: '{{{{ each.size }}}} x'}}}}]\n"
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import strategies as st
 
 from contentops.server.store import Store
 from tests.fakes.asgi import Bundled, InProcess, Reply, call, holding
@@ -183,13 +182,6 @@ def test_bodies_that_are_not_read(server: InProcess, headers: dict[str, str], ch
     for prefix, key in (("/v1", "error"), ("/api", "detail")):
         reply = server("POST", f"{prefix}/content/save", headers=headers, chunks=chunks)
         assert (reply.status, set(reply.json)) == (status, {key})
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=8,
-)
 
 
 def test_a_repeated_request_id_is_one_job_and_one_charge(server: InProcess) -> None:

@@ -220,14 +220,6 @@ def two_environments(folder: Path, *items: str) -> tuple[Harness, Room]:
     return harness, staging
 
 
-def counted(invoke: Run, folder: Path) -> list[int]:
-    """The credits that `report` counts in each environment; without `--env`, it counts their sum."""
-    flags = (("--env", ""), ("--env", "staging"), ())
-    *each, total = [invoke("report", *some, "--json", cwd=folder).json["credits"] for some in flags]
-    assert total == sum(each)
-    return each
-
-
 def test_each_text_is_counted_by_the_environment_that_paid_for_it(tmp_path: Path, invoke: Run) -> None:
     """What another one takes adds nothing: the sums are those of the server."""
     harness, staging = two_environments(tmp_path, "a", "b")

@@ -10,7 +10,7 @@ import pytest
 from contentops.atomic_io import Disk
 from contentops.digest import Digest
 from contentops.errors import StateError
-from contentops.model import ItemId, Job, JobState, Record, State
+from contentops.model import Job, JobState, Record, State
 from contentops.state import jobs, lock
 from contentops.state.codec import add_rule, line_of
 from contentops.state.state_dir import is_tracked
@@ -21,8 +21,6 @@ from tests.processes import blog
 from tests.running import Build, Run
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
-
-A, B = ItemId("a"), ItemId("b")
 
 
 class Repository:

@@ -186,7 +186,6 @@ def test_a_job_keeps_to_one_limit_across_restarts(tmp_path: Path) -> None:
 
 USED = PaidTokens(input=1200, output=800)
 SAID = {"input": 1200, "output": 800}
-PRICE = TokenPrice(input=250_000, output=2_000_000, currency="USD")
 
 
 def site(root: Path, tokens: Any = SAID, **habits: Any) -> Harness:

@@ -26,7 +26,6 @@ class Passed(NamedTuple):
     at: float
     """Of the monotonic clock."""
     line: str
-    fate: str
 
 
 class Rough:
@@ -89,7 +88,7 @@ class Rough:
 
     async def _carried(self, request: bytes) -> bytes:
         fate = "well" if self.smooth else self._chance.choices([*FATES], [*FATES.values()])[0]
-        self.seen.append(Passed(time.monotonic(), request.split(b"\r\n", 1)[0].decode(), fate))
+        self.seen.append(Passed(time.monotonic(), request.split(b"\r\n", 1)[0].decode()))
         match fate:
             case "slow":
                 await asyncio.sleep(self._chance.uniform(0.05, 0.8))
