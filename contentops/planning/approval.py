@@ -129,10 +129,7 @@ class ComputedFront(Struct, frozen=True, kw_only=True):
 
 def has_its_keys(inputs: PlanInputs, spec: Spec, record: Record, file: Observed) -> bool:
     """Return whether draft mark and disclosure of the file are right."""
-    wanted: Mapping[str, Json] = {}
-    if spec.approval.required or inputs.project.disclosure is not None:
-        state, source = approval_state(inputs, spec, record, file), _source_type(record.generated, [file.body])
-        wanted = _keys(inputs.project, spec, state, source, file.front)
+    wanted = coming_front(ItemSides(inputs=inputs, spec=spec, record=record, file=file), Answer(), None).keys
     unwanted = draft_mark(inputs.project.preset) if spec.approval.required else {}
     is_marked = any(file.front.get(key) == value for key, value in unwanted.items() if key not in wanted)
     return not is_marked and all(file.front.get(key) == value for key, value in wanted.items())
