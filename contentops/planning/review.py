@@ -264,17 +264,11 @@ def _other_work(item: ReviewedItem) -> str:
     # A new text comes with all of it, unless this plan has written a part already; an update writes what is left.
     if other := _other_front(change, reviewed, is_whole="write" in change.names and not item.is_recorded):
         return other
-    if more := _new_steps(change, reviewed):
+    before = set(reviewed.names)
+    # Steps that fetch paid texts need no review. If the file is written already, only the record is updated.
+    if more := set(change.names) - _FETCHING - before - ({"record"} if before & {"update", "write"} else set()):
         return _more(more)
     return "it would write a file that is not in the plan" if change.target != reviewed.target else ""
-
-
-def _new_steps(change: Change, reviewed: ReviewedChange) -> set[str]:
-    """Return the names of the steps that were not reviewed. Steps that fetch paid texts are left out."""
-    before = set(reviewed.names)
-    # If the file is written already, only the record is updated.
-    written = before & {"update", "write"}
-    return set(change.names) - _FETCHING - before - ({"record"} if written else set())
 
 
 def _other_front(change: Change, reviewed: ReviewedChange, *, is_whole: bool) -> str:
