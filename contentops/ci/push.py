@@ -34,8 +34,6 @@ from contentops.ci.results import (
     RecordedOutputs,
     approvals_at,
     digest_of_body,
-    jobs_name,
-    lock_name,
     nfc,
     requests_of,
     state_at,
@@ -50,7 +48,7 @@ from contentops.model import RequestId
 from contentops.state import approvals, jobs
 from contentops.state import lock as locks
 from contentops.state.lock import Lock
-from contentops.state.state_dir import acquire
+from contentops.state.state_dir import acquire, jobs_name, lock_name
 
 # ---- A clone: what forbids a commit of results in it, which of its files are results, and their trees.
 

@@ -51,7 +51,7 @@ from contentops.state import approvals
 from contentops.state import jobs as job_files
 from contentops.state import lock as locks
 from contentops.state.lock import Lock
-from contentops.state.state_dir import named
+from contentops.state.state_dir import jobs_name, lock_name
 from contentops.state.store import fold
 
 T = TypeVar("T")
@@ -126,16 +126,6 @@ def words_in(root: str, names: Iterable[str], extra: Mapping[str, str] = LOOK) -
 
 
 # --- locks -------------------------------------------------------------------------------------------------
-
-
-def jobs_name(environment: str) -> str:
-    """Return the file name of an environment's jobs."""
-    return named("contentops", environment, "jobs")
-
-
-def lock_name(environment: str) -> str:
-    """Return the file name of an environment's lock."""
-    return named("contentops", environment, "lock")
 
 
 _STATE = "contentops*.jobs contentops*.lock .gitattributes"

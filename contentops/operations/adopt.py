@@ -19,7 +19,6 @@ from msgspec import Struct, field, structs
 from contentops.api.calls import Content, ContentEntry, Failure, GetContent
 from contentops.api.outcomes import is_about_one
 from contentops.atomic_io import read_file
-from contentops.ci.results import lock_name
 from contentops.digest import NOTHING, Digest, digest_bytes, is_same_json
 from contentops.documents.clean import body_digest, clean_body, clean_title, known_bodies, title_digest
 from contentops.documents.files import Outputs
@@ -50,6 +49,7 @@ from contentops.operations.opening import HERE, Runtime, other_states
 from contentops.operations.workspace import Workspace, catalog_of, hold_lock, open_workspace
 from contentops.planning.sides import moved_ids, pending, with_new_ids
 from contentops.sections import main_heading
+from contentops.state.state_dir import lock_name
 from contentops.yaml.read import MAX_BYTES, read_yaml
 
 # ---- Make the manifest entries, ids and records of items for existing texts.

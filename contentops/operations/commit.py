@@ -38,7 +38,6 @@ from contentops.ci.results import (
     approvals_at,
     jobs_at,
     lock_at,
-    lock_name,
     recorded_outputs,
     requests_of,
     state_of,
@@ -51,6 +50,7 @@ from contentops.operations.workspace import hold_lock
 from contentops.reporting.commit_message import SKIP, commit_message, new_texts
 from contentops.state import lock as locks
 from contentops.state.lock import Lock
+from contentops.state.state_dir import lock_name
 
 # ---- `commit`.
 

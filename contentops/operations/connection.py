@@ -31,7 +31,6 @@ from contentops.api.calls import (
 )
 from contentops.api.dialects import AUTO, needs_key, no_key
 from contentops.api.outcomes import is_absent, not_sent
-from contentops.ci.results import lock_name
 from contentops.errors import ApiError, StateError, UsageError
 from contentops.execution.contents import ContentOwners, Owner
 from contentops.execution.limiter import WINDOW, AccountLimiter, Limiter
@@ -42,7 +41,7 @@ from contentops.server import EmbeddedServerError
 from contentops.server.engines.protocol import EngineError
 from contentops.state import state_dir
 from contentops.state.cache import Cache
-from contentops.state.state_dir import FOLDER
+from contentops.state.state_dir import FOLDER, lock_name
 
 if TYPE_CHECKING:
     from contentops.api.session import ApiEndpoint, Client

@@ -157,7 +157,7 @@ def committed_environments(project: Project) -> list[str]:
     # What an environment ordered was paid for, also when it is declared no more.
     jobs = (path.name.removeprefix("contentops.")[: -len(".jobs")] for path in root.glob("contentops.*.jobs"))
     names = {"", *(project.settings.get("environments") or {}), *filter(_NAME.fullmatch, jobs)}
-    files = {name: [root / state_dir.named("contentops", name, kind) for kind in ("lock", "jobs")] for name in names}
+    files = {name: [root / state_dir.lock_name(name), root / state_dir.jobs_name(name)] for name in names}
     return [name for name in sorted(names) if any(file.exists() for file in files[name])]
 
 
@@ -203,7 +203,7 @@ def _others(project: Project) -> str:
     """Return the lineage from the locks and jobs of all environments, its own first; empty if none has one."""
     root = Path(project.root)
     for environment in sorted(committed_environments(project), key=lambda name: name != project.environment):
-        if lineage := lineage_in(root / state_dir.named("contentops", environment, "lock")):
+        if lineage := lineage_in(root / state_dir.lock_name(environment)):
             return lineage
         with contextlib.suppress(StateError):  # whoever works on that environment gets the error
             if lineage := jobs.lineage_in(root, environment, Disk()):

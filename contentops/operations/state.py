@@ -16,7 +16,7 @@ from msgspec import Struct, structs
 
 from contentops.api.calls import Failure, FailureKind, GetStatus
 from contentops.atomic_io import PUBLIC, Disk
-from contentops.ci.results import jobs_name, lock_name, locks_in_history
+from contentops.ci.results import locks_in_history
 from contentops.digest import NOTHING, Digest
 from contentops.documents.clean import body_digest
 from contentops.documents.files import Outputs
@@ -45,6 +45,7 @@ from contentops.state import lock as locks
 from contentops.state import state_dir
 from contentops.state import store as journals
 from contentops.state.codec import ONE_PROJECT, Drop, Fact, Forget, Header, add_rule, line_of, parse_as, read_lines
+from contentops.state.state_dir import jobs_name, lock_name
 from contentops.tokens import PaidTokens
 
 

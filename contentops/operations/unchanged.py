@@ -235,8 +235,8 @@ def state_files(project: Project) -> Iterator[str]:
     from contentops.operations.opening import known_environments
 
     for environment in {project.environment, *known_environments(project)}:
-        yield state_dir.named("contentops", environment, "lock")
-        yield state_dir.named("contentops", environment, "jobs")
+        yield state_dir.lock_name(environment)
+        yield state_dir.jobs_name(environment)
         yield f"{state_dir.FOLDER}/{state_dir.named('journal', environment, 'jsonl')}"
 
 

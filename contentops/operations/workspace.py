@@ -16,7 +16,7 @@ from msgspec import Struct, structs
 from contentops.api.reading import catalog_entry, template
 from contentops.atomic_io import Disk
 from contentops.ci.history import changed_on, earlier_bodies, newest_bodies, no_history
-from contentops.ci.results import lock_name, narrowed
+from contentops.ci.results import narrowed
 from contentops.ci.runner import run_page
 from contentops.digest import NOTHING, Digest, digest_bytes
 from contentops.documents.clean import known_bodies
@@ -76,7 +76,7 @@ from contentops.planning.sides import (
 from contentops.server import catalog
 from contentops.state import approvals
 from contentops.state.cache import Cache
-from contentops.state.state_dir import apply_lock, user_at_host
+from contentops.state.state_dir import apply_lock, lock_name, user_at_host
 from contentops.state.store import StateStore
 
 # ---- Read the catalog of a project's server: the built-in one for `local`, else the committed one.

@@ -297,7 +297,7 @@ class JobsStore:
     def __init__(self, root: Path, environment: str, lineage: str, disk: Disk) -> None:
         """Read the files. Raises StateError if one cannot be used, or is of another project."""
         self._root, self._lineage, self._disk = root, lineage, disk
-        self.path = root / state_dir.named("contentops", environment, "jobs")
+        self.path = root / state_dir.jobs_name(environment)
         """The committed file."""
         self.kept = kept_file(root, environment, lineage, disk)
         """The file of this checkout."""
@@ -421,7 +421,7 @@ def kept_file(root: Path, environment: str, lineage: str, disk: Disk) -> Path:
 
 def lineage_in(root: Path, environment: str, disk: Disk) -> str:
     """Return the lineage of the jobs of an environment in the project's folder; empty without. Raises StateError."""
-    path = root / state_dir.named("contentops", environment, "jobs")
+    path = root / state_dir.jobs_name(environment)
     if (data := disk.read(path)) is not None:
         return read(data, path.name)[0]
     outside = root / state_dir.FOLDER / state_dir.named("jobs", environment, "jsonl")

@@ -224,6 +224,16 @@ def named(stem: str, environment: str, suffix: str) -> str:
     return f"{stem}.{environment}.{suffix}"
 
 
+def jobs_name(environment: str) -> str:
+    """Return the file name of an environment's jobs."""
+    return named("contentops", environment, "jobs")
+
+
+def lock_name(environment: str) -> str:
+    """Return the file name of an environment's lock."""
+    return named("contentops", environment, "lock")
+
+
 def _unsafe(problem: str, hint: str, name: str = FOLDER) -> StateError:
     return StateError(f"`{name}` {problem}", code="unsafe-folder", hint=hint)
 

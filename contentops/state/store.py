@@ -240,7 +240,7 @@ class StateStore:
         Raises StateError for damaged, newer or unsafe files.
         """
         root, disk = Path(root), disk or Disk()
-        self.lock_path = root / state_dir.named("contentops", environment, "lock")
+        self.lock_path = root / state_dir.lock_name(environment)
         """The committed file."""
         self.journal_path = root / state_dir.FOLDER / state_dir.named("journal", environment, "jsonl")
         self._root, self._write, self._disk = root, write, disk
