@@ -28,7 +28,6 @@ class Wire:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._ends: list[tuple[socket.socket, socket.socket]] = []
         self._losing = threading.Event()
-        self._arriving = 0
         self._pretending = False
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
 
@@ -46,9 +45,8 @@ class Wire:
         for client, _ in self._ends:
             _end(client)
 
-    def lose_answer(self, *, after: int = 0) -> None:
-        """Let what is sent next arrive, and lose the answer to it; `after` so many answers that arrive."""
-        self._arriving = after
+    def lose_answer(self) -> None:
+        """Let what is sent next arrive, and lose the answer to it."""
         self._losing.set()
 
     def pretend(self) -> None:
@@ -105,10 +103,8 @@ class Wire:
         with contextlib.suppress(OSError):
             while data := server.recv(65536):
                 if self._losing.is_set():
-                    self._arriving -= 1
-                    if self._arriving < 0:
-                        self._losing.clear()
-                        break
+                    self._losing.clear()
+                    break
                 if self._pretending and (at := data.find(_PROCESS)) >= 0:
                     at += len(_PROCESS)
                     data = data[:at] + bytes(4) + data[at + 4 :]
