@@ -108,6 +108,12 @@ class Cluster:
         """The address of one of its databases, for its superuser."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
+    @property
+    def process(self) -> int:
+        """The id of its first process, the parent of all others; `benchmarks/ledger.py` measures them."""
+        assert self._server is not None
+        return self._server.pid
+
     def _answers(self) -> bool:
         import psycopg
 
