@@ -25,7 +25,7 @@ environments:
   staging: {{vars: {{room: staging}}}}
   prod: {{vars: {{room: prod}}{promote}}}
 """
-_COPY = re.compile(r"\.contentops/(?:replaced|conflicts)/[^\s`\"',)]+")
+_COPY = re.compile(r"\.(?:contentops|git/contentops/[0-9a-f-]+)/(?:replaced|conflicts)/[^\s`\"',)]+")
 _CODE = re.compile(r'"code": "([a-z-]+)"|error\[([a-z-]+)\]')
 _PEOPLES = frozenset({"duplicate-id", "nothing-applied"})
 """Refusals that people bring about by what they declare or ask for."""
@@ -51,6 +51,8 @@ class Books:
         self.again: Counter[tuple[str, str, str]] = Counter()
         """How often a text was requested again, by project, environment and key."""
         self._origins: dict[str, Origin] = {}
+        self.typed_there: dict[str, str] = {}
+        """The content that each word was written into on the server."""
         self._spent: list[tuple[Person, str, Charge]] = []
         self._stored: set[str] = set()
         """Words that were on the server at some time."""
@@ -184,13 +186,23 @@ class Books:
                     yield Origin(person.project, environment, key_in(str(record.request))), record
 
     def _look_for_strays(self, person: Person) -> None:
-        """No word is in the file or the content of another item, environment or project."""
+        """No word is in the file or the content of another item, environment or project.
+
+        Clones that do not know of each other get one content for one request, whose environment git decides when they
+        sync: what people had written there stays there.
+        """
         stored = self.room.stored()
         for origin, record in self._living(person):
             path = person.root / record.output
             content = stored.get(record.content_id, ()) if record.content_id else ()
             for where, texts in (("file", [path.read_text("utf-8")] if path.is_file() else []), ("content", content)):
-                strays = {word for word in words(texts) if not self._origins[word].may_be_in(origin)}
+                here = record.content_id if where == "content" else ""
+                strays = {
+                    word
+                    for word in words(texts)
+                    if not self._origins[word].may_be_in(origin)
+                    and not (here == self.typed_there.get(word) and self._origins[word].is_of_item(origin))
+                }
                 if strays:
                     raise Fell("stray", f"{self._told(strays)} in the {where} of {origin} of {person.name}")
 

@@ -36,6 +36,10 @@ class Origin(NamedTuple):
         """Whether such a word may be in a text: written for it, or promoted with it."""
         return self == text or (text.environment == "prod" and self == text._replace(environment="staging"))
 
+    def is_of_item(self, text: Origin) -> bool:
+        """Whether it was written for the same item, in whichever environment."""
+        return self == text._replace(environment=self.environment)
+
 
 def words(texts: Iterable[str]) -> set[str]:
     """The words of people in some texts."""

@@ -118,6 +118,7 @@ class Year(Books):
         key, id_, record = found
         word, (title, body) = self.word(act.person, act.environment, key), stored[record.content_id]
         _, front, new = edited(f"---\ntitle: {title}\n---\n{body}", word, act.rng).split("---\n", 2)
+        self.typed_there[word] = record.content_id
         self.room.change(record.content_id, front.removeprefix("title: ").strip(), new)
         self.say(f"{word} in the content of {id_} on the server")
 
