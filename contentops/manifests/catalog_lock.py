@@ -1,6 +1,7 @@
-"""Reads and writes `catalog.lock.json`, the catalogs of remote servers; checks items against one, and compares two.
+"""Reads and writes `catalog.lock.json`, the catalogs of remote servers.
 
-The file is sorted and has no time, so that the same catalog always gives the same bytes.
+Checks items against a catalog, and compares two catalogs. The file is sorted and has no time, so that the same catalog
+always gives the same bytes.
 """
 
 from __future__ import annotations
@@ -42,7 +43,10 @@ def encode(snapshots: Mapping[str, Catalog]) -> str:
 
 
 def as_json(snapshot: Catalog) -> dict[str, Json]:
-    """Return one snapshot in the form of the file: without defaults, but always with the kinds of inputs."""
+    """Return one snapshot in the form of the file.
+
+    Default values are left out, but the kinds of inputs are always written.
+    """
     voices = snapshot.brand_voices
     return {
         "templates": [_template_json(each) for _, each in sorted(snapshot.templates.items())],
@@ -194,7 +198,7 @@ def _check_inputs(inputs: Mapping[str, Any], template: Template, report: Report)
 
 
 def _unknown_input(name: str, template: Template, by_name: Mapping[str, TemplateInput], report: Report) -> str:
-    """Report an input that the template does not take; returns the probable right name, or an empty text."""
+    """Report an input that the template does not take. Return the name that was probably meant, or an empty text."""
     close = nearest(name, by_name)
     name_meant = by_name[close].name if close else ""
     hint = f"did you mean `{name_meant}`?" if close else suggest("", tuple(entry.name for entry in template.inputs))
@@ -227,7 +231,7 @@ _TYPES: Final[Mapping[str, Mapping[str, Any]]] = {
 
 
 def _input_schema(kind: str, *options: Json) -> Mapping[str, Any]:
-    """Return the schema of an input of a kind with some options."""
+    """Return the schema for an input of this kind with these options."""
     schema: Mapping[str, Any] = _TYPES.get(kind, {})
     stated = {"enum": list(options)}
     if options and kind == "multiselect":
@@ -237,7 +241,7 @@ def _input_schema(kind: str, *options: Json) -> Mapping[str, Any]:
 
 @functools.lru_cache(maxsize=1_000, typed=True)
 def _input_test(kind: str, required: bool, *options: Json) -> Callable[[Any], bool]:
-    """Return the test for the values of an input; one that is required has to be filled in."""
+    """Return the test for the values of an input. A required input must not be empty."""
     return test_of({**_input_schema(kind, *options), **(_FILLED if required else {})})
 
 
@@ -261,7 +265,9 @@ class CatalogChange(Struct, frozen=True, kw_only=True):
 def changes_between(
     before: Catalog | None, after: Catalog, used: Iterable[tuple[str, Request]]
 ) -> tuple[CatalogChange, ...]:
-    """Return the changes between two snapshots, templates first, by slug; none without an earlier snapshot.
+    """Return the changes between two snapshots: templates first, then by slug.
+
+    Without an earlier snapshot there are none.
 
     `used`: the ids of items and their requests. Names and descriptions are not compared, since they have no effect.
     """

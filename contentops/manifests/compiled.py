@@ -68,7 +68,7 @@ _CHARGED: dict[type[nodes.Node], tuple[str, str]] = {
 
 
 class Macros:
-    """A project's file of shared macros, which every template can call by name."""
+    """A project's file of shared macros. Every template can call them by name."""
 
     def __init__(self, source: str, taken: Collection[str] = ()) -> None:
         """`taken` are names that macros cannot have. Raises TemplateError."""
@@ -90,7 +90,7 @@ class Compiled:
     def __init__(
         self, text: str, macros: Macros | None = None, steps: int = MAX_STEPS, filename: str = TEMPLATE
     ) -> None:
-        """Raises TemplateError for invalid Jinja, and for Jinja that manifests may not use."""
+        """Compile a template. Raises TemplateError for invalid Jinja, and for Jinja that manifests may not use."""
         if len(text) > MAX_TEXT:
             raise TemplateError("template-limit", f"the template has more than {MAX_TEXT} characters")
         box = sandbox()
@@ -116,13 +116,17 @@ class Compiled:
         self.names = tuple(sorted(names.union(*read)))
 
     def render(self, lookup: Lookup) -> Json:
-        """Render the template, to a text unless it is one whole expression. Raises TemplateError."""
+        """Render the template. The result is a text; one whole expression keeps the type of its value.
+
+        Raises TemplateError.
+        """
         return self._guarded(lookup, as_json, Allowance(self._steps))
 
     def explore(self, lookup: Lookup) -> None:
-        """Run the template with both outcomes of each test of an unknown value, to find every text that it reads.
+        """Run the template with both outcomes of each test on an unknown value.
 
-        Raises SourceError, and TemplateError if it fails with every outcome.
+        This finds every text that the template reads. Raises SourceError, and TemplateError if it fails with every
+        outcome.
         """
         ways: list[dict[Any, bool]] = [{}]
         tried: set[tuple[Any, bool]] = set()
@@ -191,7 +195,7 @@ class Compiled:
     def _placed(
         self, error: TemplateError, trace: TracebackType | None, word: str = "", *, passed: bool = False
     ) -> TemplateError:
-        """Return the error with its offset: of `word` in the innermost tag that has it.
+        """Return the error with its offset in the template: that of `word` in the innermost tag that contains it.
 
         Only tags of the template count if the error was `passed`: a missing value as an argument of a macro.
         """
@@ -207,7 +211,7 @@ class Compiled:
         return error.with_traceback(None)
 
     def offset(self, trace: TracebackType) -> int:
-        """Return the offset in the template at which the code failed: of a word, otherwise of its tag."""
+        """Return the offset in the template at which its code failed. It points to a word, or else to the tag."""
         at = self.template.get_corresponding_lineno(trace.tb_lineno) - 1
         return at if self.text[at : at + 1].isalnum() else _tag_offset(self.text, at)
 
@@ -243,10 +247,10 @@ class _Context(Context):
 
 
 class _Checked(NodeTransformer):
-    """Refuses what manifests may not use, and adds filters that charge for work."""
+    """Refuses Jinja that manifests may not use, and adds filters that charge for work."""
 
     def visit(self, node: nodes.Node, *_: Any, **__: Any) -> Any:
-        """Check a node of the template's syntax tree; return it, or a filter around it that charges for its work.
+        """Check a node of the template's syntax tree. Return the node, or a filter around it that charges for its work.
 
         Raises TemplateError for a node that manifests may not use.
         """
@@ -281,7 +285,7 @@ def _refuse(node: nodes.Node) -> None:
 
 
 def _keep_type(tree: nodes.Template) -> bool:
-    """Return whether a template is one expression, whose value keeps its type.
+    """Return whether a template is one expression. The value of an expression keeps its type.
 
     The tree then assigns the value instead of writing it.
     """
@@ -345,7 +349,7 @@ def _is_blank(node: nodes.Node) -> bool:
 
 
 def _assigned(node: nodes.Node) -> list[str]:
-    """Return the names that a part of a file of macros defines."""
+    """Return the names that a part of a macro file defines."""
     if isinstance(node, nodes.Macro):
         return [node.name]
     return [name.name for name in node.find_all(nodes.Name) if name.ctx == "store"]
@@ -375,7 +379,7 @@ _END_TOKEN = re.compile(r"(?:token )?'end of (?:(print)|statement) (?:statement|
 
 
 def _explain_syntax(error: TemplateSyntaxError, source: str) -> TemplateError:
-    """Return the error, with a hint, for a template that is not valid Jinja."""
+    """Return the error for a template that is not valid Jinja, with a hint."""
     message = error.message or "is not Jinja"
     offset = min(error.lineno - 1, len(source))
     if match := _NO_FILTER.search(message):
@@ -395,7 +399,7 @@ def _explain_syntax(error: TemplateSyntaxError, source: str) -> TemplateError:
 
 
 def _open_block(source: str, name: str) -> int:
-    """Return the offset of the innermost block of this name that is not closed."""
+    """Return the offset of the innermost open block with this name."""
     opened: list[int] = []
     for match in re.finditer(rf"\{{%[-+]?\s*(end)?({name})\b", source):
         opened = opened[:-1] if match[1] else [*opened, match.start(2)]
@@ -431,14 +435,14 @@ def _sentence(message: str) -> str:
 
 
 def _tag_offset(source: str, at: int = 0) -> int:
-    """Return the offset of the content of the tag around a character, or of the first tag if none is around it."""
+    """Return the offset of the content of the tag around a character. If no tag is around it, the first tag counts."""
     tags = [*_TAG.finditer(source)]
     tag = ([match for match in tags if match.start() <= at] or tags[:1])[-1]
     return tag.end() if tag.end() < len(source) else tag.start()
 
 
 def _word_offset(source: str, at: int, word: str) -> int | None:
-    """Return the offset of a name in the tag around a character, otherwise in any tag; None: not found."""
+    """Return the offset of a name in the tag around a character, or else in any tag; None if it is not found."""
     name = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)")
     end = next((tag.start() for tag in JINJA.finditer(source) if tag.start() > at), len(source))
     match = name.search(source, _tag_offset(source, at), end) or name.search(source, _tag_offset(source))

@@ -53,7 +53,7 @@ def check_across(results: Sequence[FileResult], patterns: Sequence[str] = ()) ->
 
 
 def inputs_of(results: Sequence[FileResult]) -> tuple[str, ...]:
-    """Return all files that items are made from, sorted: manifests and existing data files."""
+    """Return all files that items are made from, sorted. These are manifests and existing data files."""
     data = {path for result in results for path in result.data}
     return tuple(sorted({result.source.path for result in results} | data))
 
@@ -67,7 +67,7 @@ def _at(
     text: str = "",
     severity: Severity = Severity.ERROR,
 ) -> Diagnostic:
-    """Return a finding with its source line, in which `text` is underlined if it is there."""
+    """Return a finding with its source line. `text` is underlined if the line contains it."""
     assert location is not None
     source, start = sources[location.file], location.column - 1
     rest = source.line(location.line)[start : start + MAX_EXCERPT].rstrip()
@@ -77,7 +77,7 @@ def _at(
 
 
 def _check_ids(results: Sequence[FileResult]) -> Iterator[Diagnostic]:
-    """Yield an error for each id that several items have, at the later ones."""
+    """Yield an error for each id that several items have, at each item but the first."""
     problems, first = Problems(), dict[ItemId, tuple[ItemId, Declared, Each | None]]()
     for item in (item for result in results for item in result.ids):
         if (earlier := first.setdefault(item[0], item)) is not item:
@@ -91,7 +91,7 @@ def _check_ids(results: Sequence[FileResult]) -> Iterator[Diagnostic]:
 
 
 def _first_use(_: ItemId, declared: Declared, each: Each | None) -> str:
-    """Return where an item is declared: its row, if that has a location."""
+    """Return where an item is declared. If its row has a location, this is the location of the row."""
     if each is None:
         return f"{declared.location}"
     return each.label if each.location else f"{declared.location} ({each.label})"
@@ -101,7 +101,7 @@ def _first_use(_: ItemId, declared: Declared, each: Each | None) -> str:
 
 
 class OutputPaths:
-    """Collects the paths of outputs and of input files, to find outputs that would overwrite one of them."""
+    """Collects the paths of outputs and of input files. It finds outputs that would overwrite another file."""
 
     def __init__(self, results: Sequence[FileResult], patterns: Sequence[str]) -> None:
         self._sources = {result.source.path: result.source for result in results}
@@ -139,7 +139,7 @@ class OutputPaths:
 
 
 def _conflict(spec: Spec, other: Spec | str | None, *, is_folder: bool = False) -> str:
-    """Return the end of the message for an output path that is in conflict with `other`; empty: no conflict.
+    """Return the end of the message for an output path that conflicts with `other`; empty if there is no conflict.
 
     `is_folder`: `other` is in a folder of this name.
     """
@@ -162,7 +162,7 @@ def _conflict(spec: Spec, other: Spec | str | None, *, is_folder: bool = False) 
 
 
 def _check_requests(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic]:
-    """Yield an error for items that request exactly the same text, since one job would answer all of them."""
+    """Yield an error for items with exactly the same request, because one job would answer all of them."""
     first: dict[Digest, Spec] = {}
     problems = Problems()
     hint = "give one of them `revision: 2` for its own text, change its `inputs`, or declare one item"
@@ -182,7 +182,7 @@ def _stated(spec: Spec) -> Location | None:
 
 
 def check_environment(project: Project, source: Source, results: Sequence[FileResult]) -> list[Diagnostic]:
-    """Return a warning if the chosen environment would write the same files as others, which belong to the first."""
+    """Return a warning if the chosen environment would write the same files as another environment."""
     name, settings = project.environment, YamlDocument(source, project.settings)
     at, environments = ("environments", name), project.settings.get("environments") or {}
     has_own = "output" in project.environment_defaults or "manifests" in (environments.get(name) or ())
@@ -209,7 +209,7 @@ def _check_rings(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic
 
 
 def _check_paths(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic]:
-    """Yield an error for each item that reads a path that depends on a text."""
+    """Yield an error for each item that uses another item's path, if that path depends on a text."""
     named = {spec.id for spec in specs if "output" in spec.readings}
     for spec in specs if named else ():
         readings = (one for name in spec.readings for one in spec.readings[name])
@@ -220,7 +220,7 @@ def _check_paths(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic
 
 
 def _readings(specs: Sequence[Spec]) -> dict[tuple[ItemId, Stage], set[tuple[ItemId, Stage]]]:
-    """Return what each stage of an item waits for: the earlier stage, and stages of the items that it reads."""
+    """Return what each stage of an item waits for: its own earlier stage, and stages of the items that it uses."""
     graph: dict[tuple[ItemId, Stage], set[tuple[ItemId, Stage]]] = {}
     for spec in specs:
         if spec.readings:
@@ -253,7 +253,7 @@ def _rings(graph: dict[_Node, set[_Node]]) -> Iterator[list[_Node]]:
 
 
 def _check_days(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic]:
-    """Yield a warning for each item that is due before a text that it is made from."""
+    """Yield a warning for each item that is due before one of its sources."""
     days_of = {spec.id: spec.publish_on for spec in specs}
     for spec in specs:
         days = ((one.id, days_of[one.id]) for one in spec.references if one.id in days_of)
@@ -305,7 +305,7 @@ def _check_moved(results: Sequence[FileResult], sources: Sources) -> Iterator[Di
 
 
 def _hint_to_nothing(new: str, declared: Sequence[str]) -> str:
-    """Return a hint about a `moved` pair whose new id is not declared; `declared` has ids without a pair."""
+    """Return a hint about a `moved` pair with an undeclared new id. `declared` has the ids without a pair."""
     if close := nearest(new, declared):
         cost = f"as written, this pair has no effect, and `{close}` is generated as a new item"
         return f"did you mean `{close}`? {cost}, for its price; remove the pair if the item was removed"
@@ -335,7 +335,7 @@ def check_unused(project: Project, source: Source, results: Sequence[FileResult]
 
 
 def unused(written: Written, whom: str) -> Diagnostic:
-    """Return the warning about a variable that nothing uses."""
+    """Return the warning about an unused variable."""
     assert written.document is not None
     message, hint = f"variable `{written.pointer[-1]}` is not used by {whom}", "use it or remove it"
     return finding(
@@ -347,7 +347,7 @@ def unused(written: Written, whom: str) -> Diagnostic:
 
 
 def _check_groups(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic]:
-    """Yield the groups of `checks.similar` that are too large, and a warning for each tag that no other item has."""
+    """Yield an error for each group of `checks.similar` that is too large, and a warning for a tag of one item."""
     compared: dict[str | Location | None, Spec] = {}
     for spec in specs:
         if (similar := spec.checks.similar) is not None:
@@ -373,7 +373,7 @@ def _check_groups(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnosti
 
 
 class FileResult(Struct, kw_only=True):
-    """Everything that one manifest file declares, rendered and checked."""
+    """The items of one manifest file, rendered and checked."""
 
     source: Source
     """Its text; empty if it cannot be read."""

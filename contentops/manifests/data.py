@@ -26,7 +26,7 @@ from contentops.yaml.syntax import UNWANTED, conflict, conflict_at, plain_scalar
 
 
 class DataFile(Struct, frozen=True, kw_only=True):
-    """A data file that was looked for."""
+    """A data file, or the reason why it was not found."""
 
     path: str
     exists: bool = True
@@ -40,13 +40,16 @@ _SPACE: Final = re.compile(r"[ \t\r\n]*")
 
 
 def without_sheet(written: str) -> tuple[str, str]:
-    """Return the path of a data file, and the sheet that `book.xlsx#Sheet` names; empty without one."""
+    """Return the path of a data file and the name of the sheet.
+
+    The sheet is empty unless the path is like `book.xlsx#Sheet`.
+    """
     match = _SHEET.fullmatch(written)
     return (match[1], match[2]) if match else (written, "")
 
 
 def read_rows(path: str, data: bytes, sheet: str = "") -> tuple[list[DataRow], list[Diagnostic]]:
-    """Return the rows of a data file, in order, and every finding.
+    """Return the rows of a data file in order, and all findings.
 
     `path` is relative to the project root; its ending gives the format: .csv, .json, .jsonl, .ndjson, .xlsx, .yaml or
     .yml. `sheet` is one of a workbook. A row is a map or a scalar; rows with a finding are omitted.
@@ -86,7 +89,7 @@ def read_rows(path: str, data: bytes, sheet: str = "") -> tuple[list[DataRow], l
 
 
 def _row(source: Source, value: Any, at: Mark) -> DataRow | Diagnostic:
-    """Return a value as a row, or a finding if it is not a map or a scalar."""
+    """Return a value as a row. Return a finding if it is neither a map nor a scalar."""
     if value is None or isinstance(value, list):
         kind = "a list" if isinstance(value, list) else "null"
         return finding_at(source, "bad-row", f"a row must be a map or a single value, not {kind}", at)
@@ -97,7 +100,7 @@ def _row(source: Source, value: Any, at: Mark) -> DataRow | Diagnostic:
 
 
 class _BadValueError(ValueError):
-    """A well-formed JSON value that is not accepted."""
+    """The error for a well-formed JSON value that is not accepted."""
 
     def __init__(self, message: str, code: str) -> None:
         super().__init__(message)
@@ -114,7 +117,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_texts(texts: Iterable[Any]) -> None:
-    """Refuse control characters, which JSON allows."""
+    """Refuse control characters, although JSON allows them."""
     if match := next(filter(None, (re.search(UNWANTED, text) for text in texts if isinstance(text, str))), None):
         message = f"a text contains the control character U+{ord(match.group()):04X}"
         raise _BadValueError(message, "control-character")
@@ -130,7 +133,10 @@ _DECODER: Final = json.JSONDecoder(
 
 
 def _decode(source: Source, text: str, start: int) -> tuple[Any, int] | Diagnostic:
-    """Return the JSON value at an index of a text and the index after it, or a finding."""
+    """Return the JSON value at an index of a text, with the index after the value.
+
+    Return a finding if the JSON is invalid.
+    """
     try:
         value, end = _DECODER.raw_decode(text, start)
         bounded(len, text[start:end], deepest=MAX_DEPTH)
@@ -161,13 +167,13 @@ def _json_error(source: Source, problem: str, index: int) -> Diagnostic:
 
 
 def _skip(text: str, index: int) -> int:
-    """Return the index of the next character that is no white space."""
+    """Return the index of the next character that is not white space."""
     match = _SPACE.match(text, index)
     return match.end() if match else index
 
 
 def _read_json(source: Source) -> Iterator[DataRow | Diagnostic]:
-    """Yield the entries of a JSON list, decoded one by one to keep the location of each."""
+    """Yield the entries of a JSON list. They are decoded one by one to keep the location of each."""
     text = source.text
     index = _skip(text, 0)
     if text[index : index + 1] != "[":
@@ -195,7 +201,7 @@ def _read_json(source: Source) -> Iterator[DataRow | Diagnostic]:
 
 
 def _read_json_lines(source: Source) -> Iterator[DataRow | Diagnostic]:
-    """Yield one JSON value per line; a bad line does not stop the reading."""
+    """Yield one JSON value per line. An invalid line does not end the reading."""
     text = source.text.replace("\n", "\v")  # no value goes on in the next line, as JSON has no such sign
     stop = -1
     for line in source.text.split("\n"):
@@ -232,7 +238,7 @@ _SAVE: Final = "in Excel, save it as `CSV UTF-8`; elsewhere, save it as UTF-8"
 
 
 def decode_csv(path: str, data: bytes) -> tuple[Source, list[Diagnostic]]:
-    """Return the text of a CSV file in UTF-8, or in UTF-16 as Excel saves `Unicode Text`.
+    """Return the text of a CSV file in UTF-8, or in UTF-16 as Excel writes it for `Unicode Text`.
 
     Other encodings cannot be recognised.
     """
@@ -250,7 +256,7 @@ def decode_csv(path: str, data: bytes) -> tuple[Source, list[Diagnostic]]:
 
 
 def _separator(text: str) -> tuple[str, bool]:
-    """Return the separator of a CSV file, and whether the first line is only `sep=;`, as Excel writes it.
+    """Return the separator of a CSV file, and whether the first line is only `sep=;`. Excel writes such a line.
 
     It is the sign that gives most columns; a comma, if it gives as many.
     """
@@ -268,7 +274,7 @@ def _separator(text: str) -> tuple[str, bool]:
 
 
 def read_csv(source: Source) -> Iterator[DataRow | Diagnostic]:
-    """Yield the rows of a CSV file according to RFC 4180, with a header; cells may be separated by `;` or tabs."""
+    """Yield the rows of a CSV file with a header (RFC 4180). Its cells may also be separated by `;` or tabs."""
     import csv  # start-up: most manifests name no data
 
     if match := _CONTROL.search(source.text):

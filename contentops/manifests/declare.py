@@ -1,7 +1,7 @@
-"""Writes manifest entries for existing texts, with the same front matter as their files; and one input of an entry.
+"""Writes manifest entries for existing texts, with the front matter of their files.
 
-The new manifest is loaded before it is used: a key that would not give the value of the file is omitted, and an item
-that does not fit its template is declared without one.
+Also writes a single input of an entry. The new manifest is loaded before it is used: a key that would not give the
+value of the file is omitted, and an item that does not fit its template is declared without one.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ENTRY: Final = re.compile(r"(?P<indent> *)- ")
 
 
 class Existing(Struct, frozen=True, kw_only=True):
-    """An existing text to declare: the item's id and keys, and the content of its file."""
+    """An existing text to declare: its id and keys, and the content of its file."""
 
     id: str
     spec: Mapping[str, Json]
@@ -51,7 +51,7 @@ class Existing(Struct, frozen=True, kw_only=True):
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
-    """The manifest that gets the new entries: path, text (None: a new file), and the first line of a new file."""
+    """The manifest that gets the new entries: its path, its text (None: a new file), and a new file's first line."""
 
     path: str
     text: str | None
@@ -77,10 +77,10 @@ class ManifestDraft(Struct, frozen=True, kw_only=True):
 
 
 def draft(project: Project, catalog: Catalog | None, manifest: Manifest, texts: Sequence[Existing]) -> ManifestDraft:
-    """Return `manifest` with an entry for each text, and what all manifests would then declare.
+    """Return `manifest` with an entry for each text, and the items that all manifests would then declare.
 
-    Writes no file. Raises UsageError if entries cannot be appended to the manifest, InputError if the manifests
-    have other errors.
+    Writes no file. Raises UsageError if entries cannot be appended to the manifest, InputError if the manifests have
+    other errors.
     """
     pattern = _pattern(manifest, texts)
     entries = {text.id: _Entry(text, project, by_pattern=pattern.of(text)) for text in texts}
@@ -116,7 +116,7 @@ def draft(project: Project, catalog: Catalog | None, manifest: Manifest, texts: 
 
 
 def literal(value: Json) -> Json:
-    """Return a value escaped so that templates leave it unchanged."""
+    """Return a value in a form that templates leave unchanged."""
     if isinstance(value, str):
         return JINJA.sub(lambda match: f"{{{{ '{match[0]}' }}}}", value)
     if isinstance(value, dict):
@@ -125,7 +125,7 @@ def literal(value: Json) -> Json:
 
 
 def with_input(path: str, text: str, item: str, name: str, value: str) -> str:
-    """Return the text of a manifest in which an item has an input with a value; all else stays as it is written.
+    """Return the text of a manifest after one input of an item got a new value. The rest of the text stays unchanged.
 
     Raises UsageError for an item that is no entry by itself, and for one whose `inputs` cannot be changed in place.
     """
@@ -160,7 +160,7 @@ def with_input(path: str, text: str, item: str, name: str, value: str) -> str:
 
 @dataclass(slots=True)
 class _Entry:
-    """The entry of a text in a manifest; keys that cause problems are omitted."""
+    """The manifest entry of one text. Keys with problems are left out."""
 
     text: Existing
     project: Project
@@ -181,7 +181,7 @@ class _Entry:
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """Return the keys of the file that should be declared but are omitted."""
+        """Return the keys of the file that should be in the entry but are left out."""
         declared = self.text.declared
         return tuple(sorted(name for name in self.omitted if declared is None or name in declared))
 
@@ -195,7 +195,10 @@ class _Entry:
         return not self.text.spec or self.unfit is not None
 
     def omit_cause(self, name: str, key: str, finding: Diagnostic) -> bool:
-        """Omit the part of the entry that caused a finding about `key` of the field `name`; False if it must stay."""
+        """Leave out the part of the entry that caused a finding about `key` of the field `name`.
+
+        Return False if that part must stay.
+        """
         if name == "metadata":
             return self._leave_out({key} if key else {*self._file_values()} - self.omitted)
         if self.is_kept or name == "output" or (name == "id" and finding.code not in _UNFIT):
@@ -204,7 +207,7 @@ class _Entry:
         return True
 
     def corrected(self, spec: Spec, preset: str) -> bool:
-        """Omit keys that would not give the value of the file; returns whether there were any."""
+        """Leave out the keys that would give another value than the file has. Return whether there were any."""
         if self.by_pattern and spec.output != self.text.output:
             self.by_pattern = False
             return True
@@ -221,7 +224,7 @@ class _Entry:
         return bool(new)
 
     def lines(self) -> Iterator[tuple[str, str, str]]:
-        """Yield the lines of the entry, each with its field and the key below that."""
+        """Yield the lines of the entry, each with its field and with the key inside that field."""
         for name, value in self._fields().items():
             nested = value if isinstance(value, dict) and name in ("metadata", "inputs") else {}
             yield from ((line, name, "") for line in ([f"{name}:"] if nested else write_pair(name, value)))
@@ -247,7 +250,7 @@ class _Entry:
 
 
 def _is_ambiguous(value: Json) -> bool:
-    """Return whether readers of front matter read a value in different ways; such values are not declared."""
+    """Return whether programs read this value of front matter in different ways. Such values are not declared."""
     if isinstance(value, str):
         return value.lower() in _BOOLEANS
     if isinstance(value, dict):
@@ -268,7 +271,7 @@ class _Pattern(Struct, frozen=True):
     is_new: bool = False
 
     def of(self, text: Existing) -> bool:
-        """Return whether the output path of a text is its id plus the ending."""
+        """Return whether the output path of a text consists of its id and the ending."""
         return bool(self.ending) and text.output == f"{text.id}{self.ending}"
 
     @property
@@ -283,7 +286,10 @@ _BY_ID: Final = "{{ item.id }}"
 
 
 def _pattern(manifest: Manifest, texts: Iterable[Existing]) -> _Pattern:
-    """Return the pattern of an existing manifest; for a new one, the pattern that fits most of the texts."""
+    """Return the output pattern of an existing manifest.
+
+    For a new manifest, return the pattern that fits most of the texts.
+    """
     if manifest.text is not None and _indent(manifest.path, manifest.text) is not None:
         stated = (read_yaml(manifest.path, manifest.text.encode())[0].root or {}).get("defaults")
         output = stated.get("output") if isinstance(stated, dict) else None
@@ -296,7 +302,7 @@ def _pattern(manifest: Manifest, texts: Iterable[Existing]) -> _Pattern:
 
 
 def _composed(manifest: Manifest, pattern: list[str], entries: Iterable[_Entry]) -> tuple[str, str, _EntryLines]:
-    """Return the text of the manifest, the text to append, and the entry of each appended line."""
+    """Return the whole text of the manifest, the text to append, and the entry of each appended line."""
     before = manifest.text or ""
     indent = _indent(manifest.path, before)
     newline = "\r\n" if "\r\n" in before else "\n"
@@ -314,7 +320,7 @@ def _composed(manifest: Manifest, pattern: list[str], entries: Iterable[_Entry])
 
 
 def _indent(path: str, text: str) -> str | None:
-    """Return the indentation of the entries at the end of a manifest; None for one that declares nothing yet.
+    """Return the indentation of the entries at the end of a manifest; None if the manifest declares nothing yet.
 
     Raises UsageError if nothing can be appended.
     """

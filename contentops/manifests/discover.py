@@ -39,7 +39,7 @@ class FileError(Exception):
 
 @cache
 def glob_matcher(pattern: str) -> Callable[[str], bool]:
-    """Return a test for paths: `*` and `?` stay within a name, `**` matches any folders or none."""
+    """Return a test for paths. `*` and `?` match within a name; `**` matches any number of folders."""
     names = re.sub(r"(?<![^/])(\*\*/)+", "**/", pattern).split("/")
     parts = [None if name == "**" else re.compile(fnmatch.translate(name)).match for name in names]
     start = WILD.split(pattern, 1)[0]
@@ -90,7 +90,7 @@ class ProjectFiles:
             raise _unreadable(path, error) from None
 
     def read_data(self, path: str) -> DataFile:
-        """Return a file that a manifest names as data."""
+        """Return the data file that a manifest names."""
         self.searched.add(path)
         try:
             content = self.read(path)
@@ -113,7 +113,7 @@ class ProjectFiles:
         return real == self._real or real.startswith(self._real.rstrip(os.sep) + os.sep)
 
     def match(self, pattern: str) -> tuple[list[str], list[Diagnostic]]:
-        """Return the files that match a glob, sorted, and problems with links and names on the way."""
+        """Return the files that match a glob, sorted, and the problems with links and names in their folders."""
         findings: list[Diagnostic] = []
         pattern = pattern.removeprefix("./")
         parts = pattern.split("/")
@@ -123,11 +123,11 @@ class ProjectFiles:
         return sorted(path for path in paths if path != PROJECT_FILE and matches(path)), findings
 
     def walk(self, folder: str = "") -> Iterator[str]:
-        """Return every file below a folder in order, without the project file, hidden names and linked folders."""
+        """Yield every file below a folder in order. The project file, hidden names and linked folders are left out."""
         return (path for path in self._walk(folder, 0, [], deep=True) if path != PROJECT_FILE)
 
     def _walk(self, folder: str, depth: int, findings: list[Diagnostic], *, deep: bool) -> Iterator[str]:
-        """Return the files below a folder, down to `depth` levels; with `deep`, to any depth."""
+        """Yield the files below a folder: down to `depth` levels, or with `deep` at any depth."""
         full = f"{self._root}/{folder}"
         self.searched.add(folder)
         if folder and not self._inside(folder):
@@ -199,7 +199,7 @@ def discover(project: Project, source: Source, files: ProjectFiles) -> tuple[lis
 
 
 def _no_match(pattern: str, files: ProjectFiles, *, written: bool) -> tuple[str, str]:
-    """Return message and hint for a glob without a match, with files of the other ending."""
+    """Return message and hint for a glob without a match. The hint names files with the other ending."""
     message = f"the glob `{pattern}` matches no manifest"
     stem, _, ending = pattern.rpartition(".")
     twin = {"yaml": f"{stem}.yml", "yml": f"{stem}.yaml"}.get(ending, "")

@@ -1,4 +1,4 @@
-"""Expands the items of a manifest: merges their layers and multiplies `for_each` and `matrix`.
+"""Expands the items of a manifest: it merges their layers, and makes one item for each row and choice.
 
 What the JSON Schema of manifests refuses is skipped here, as it is reported there.
 """
@@ -66,7 +66,7 @@ class Layers(Struct, frozen=True):
 
 
 class Declared(Struct, frozen=True, gc=False):
-    """One entry of `items`, merged with the layers below it, before rendering."""
+    """One entry of `items`, before rendering. It is merged with the defaults and variables that apply to it."""
 
     written: Written
     """The entry itself."""
@@ -117,7 +117,10 @@ def _label(written: Written) -> str:
 
 
 def layers(project: Project, project_source: Source, document: YamlDocument) -> Layers:
-    """Merge the defaults and variables of the project, the manifest and the environment, which wins."""
+    """Merge the defaults and variables of project, manifest and environment.
+
+    Those of the environment have the highest rank.
+    """
     settings = YamlDocument(project_source, project.settings)
     env = ("environments", project.environment)
     manifest = document.root if isinstance(document.root, dict) else {}
@@ -151,7 +154,7 @@ def _map(written: Written) -> Written:
 
 
 def _defaults(written: Written) -> Written:
-    """Return the default fields without those that only an item can have."""
+    """Return the default fields. Fields that only an item can have are left out."""
     value = {key: below for key, below in _map(written).value.items() if key not in _ITEM_ONLY}
     return structs.replace(written, value=value)
 
@@ -163,7 +166,7 @@ def expand(
     templates: Templates,
     problems: Problems,
 ) -> Iterator[Declared]:
-    """Yield every item of a manifest with its layers and combinations, one by one.
+    """Yield every item of a manifest with its layers and combinations.
 
     `read` returns the rows of the data file that a `for_each`, or the named axis of a `matrix`, names. It returns None
     for a file that cannot be read, which it reports; such an item is omitted. `templates` are those for `where`.
@@ -202,7 +205,7 @@ def expand(
 def with_misspelt(
     declared: Iterable[Declared], document: YamlDocument, schema: Mapping[str, Any]
 ) -> Iterator[Declared]:
-    """Yield the items of a manifest that violates its schema, each with the fields that its misspelt keys mean."""
+    """Yield the items of a manifest that violates its schema, with the fields that misspelt keys probably mean."""
     root = document.root if isinstance(document.root, dict) else {}
     item, defaults = (schema["definitions"][name]["properties"] for name in ("item", "defaults"))
     shared = misspelt(root, schema["properties"]) | misspelt(root.get("defaults"), defaults)
@@ -218,7 +221,7 @@ _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
 class _Sources:
-    """Reads the rows of the `for_each` and `matrix` of one item, and chooses among them."""
+    """Reads and chooses the rows for `for_each` and `matrix` of one item."""
 
     def __init__(
         self,
@@ -239,7 +242,7 @@ class _Sources:
         """A `for_each` that is a map."""
 
     def written(self) -> dict[str, Written]:
-        """Return the written values that give the rows (under `_ROWS`) and each axis."""
+        """Return the values from which the rows come: under `_ROWS` that of `for_each`, and one for each axis."""
         sources: dict[str, Written] = {}
         if "for_each" in self.item.value:
             sources[_ROWS] = self.item.below("for_each")
@@ -252,7 +255,7 @@ class _Sources:
         return sources
 
     def rows(self, axis: str, source: Written) -> Sequence[DataRow] | None:
-        """Return the rows of a `for_each` or the values of an axis; None if there are none that can be read."""
+        """Return the rows of a `for_each` or the values of an axis; None if they cannot be read."""
         if isinstance(source.value, list):
             values = enumerate(source.value)
             return [DataRow(value, source.below(at).location, is_inline=True) for at, value in values]
@@ -261,12 +264,12 @@ class _Sources:
         return rows
 
     def warn_empty(self, source: Written, why: str) -> None:
-        """Warn about an entry whose rows make no item."""
+        """Warn about an entry that makes no item, because it has no rows."""
         core = f"makes no items: {why}"
         self.problems.about(self.label, source, "empty-for-each", core, severity=Severity.WARNING)
 
     def choose(self, query: Written, rows: Sequence[DataRow]) -> Sequence[DataRow] | None:
-        """Return the rows that a `for_each` in the form of a map chooses; None if there was a problem."""
+        """Return the rows that a `for_each` with `where` or `limit` chooses; None if there was a problem."""
         where, limit = query.value.get("where"), query.value.get("limit")
         chosen: Sequence[DataRow] | None = rows
         if isinstance(where, str):
@@ -326,7 +329,7 @@ def _look_up(columns: Mapping[str, Json], name: str) -> Any:
 
 
 def _combinations(item: _Sources, room: int) -> tuple[Each, ...]:
-    """Return every row with every choice from the axes, the last axis changing fastest."""
+    """Return every row with every choice from the axes. The last axis changes fastest."""
     sources = item.written()
     rows = {name: item.rows(name, source) for name, source in sources.items()}
     parts = {name: part for name, part in rows.items() if part is not None}
@@ -379,7 +382,7 @@ def _each(chosen: Mapping[str, DataRow]) -> Each:
 
 
 def _refuse_templates(written: Written, label: str, problems: Problems) -> bool:
-    """Return whether data contains Jinja, which is not rendered; reports it if so."""
+    """Report data that contains Jinja, because data is not rendered. Return whether it does."""
     source = next(templates_in(written.value), None)
     if source is not None:
         core = f"has Jinja in its data (`{source.strip()[:40]}`), which is not rendered"
@@ -391,7 +394,7 @@ def _refuse_templates(written: Written, label: str, problems: Problems) -> bool:
 
 
 class Origins(Mapping[str, Origin]):
-    """A map of origins by name; `compute` runs only when one is read."""
+    """A map of origins by name. `compute` runs when an origin is first read."""
 
     def __init__(self, compute: Callable[..., dict[str, Origin]], *parts: object) -> None:
         self._compute, self._parts = compute, parts

@@ -77,7 +77,7 @@ def load(
 
 
 class Loader:
-    """The files read so far, and what all manifest files share."""
+    """The state of loading: the files that were read, and the values that all manifests share."""
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class Loader:
         return gone if content is None else content
 
     def _build(self, path: str) -> FileResult:
-        """Return the result of one manifest, without what uses the texts of other items."""
+        """Return the result of one manifest. Values that use the texts of other items are left out."""
         content = self._read(path)
         if isinstance(content, Diagnostic):
             return FileResult(source=Source(path, ""), findings=[content], complete=False)
@@ -193,7 +193,7 @@ class Loader:
         return result
 
     def _rows_at(self, source: Written, axis: str, used: set[str], problems: Problems) -> list[DataRow] | None:
-        """Return the rows of the data file that a `for_each` or an axis names; None if it cannot be read."""
+        """Return the rows of the data file in a `for_each` or an axis; None if they cannot be read."""
         document, path = source.document, source.value
         assert document is not None
         subject, hint = "`for_each`", "paths are relative to the project root, or to the manifest's folder"
@@ -217,7 +217,7 @@ class Loader:
     def _read_rows(
         self, written: str, manifest: str, used: set[str], subject: str
     ) -> tuple[list[DataRow], list[Diagnostic]]:
-        """Return the rows of a data file, which is read once, and the findings in it or about its path."""
+        """Return the rows of a data file, and the findings in it or about its path. Each file is read once."""
         file, sheet = without_sheet(written)
         data = self._resolve(file, manifest, used)
         if isinstance(data, str):
@@ -248,7 +248,7 @@ class Loader:
 
 
 class _Later:
-    """Renders the items that use texts of others, with the texts of the moment."""
+    """Renders the items that use the texts of others, with the present texts."""
 
     def __init__(self, results: Sequence[FileResult], project: Project) -> None:
         self._results = results
@@ -278,7 +278,7 @@ class _Later:
         return self._placed(structs.replace(spec, trouble=(*problems.done(), *spec.trouble)), texts)
 
     def _placed(self, spec: Spec, texts: DeclaredTexts) -> Spec:
-        """Return the item; if its output is not free, return it with the path of its texts and the reason."""
+        """Return the item. If its output path is not free, it keeps the path of its text, and gets the reason."""
         if self._rendered[spec.id].output or not spec.output or (found := self._outputs.take(spec)) is None:
             return spec
         return structs.replace(spec, output=texts.paths.get(spec.id, ""), trouble=(*spec.trouble, found))
@@ -299,7 +299,7 @@ class _Later:
 
 
 def _across_files(results: Sequence[FileResult]) -> list[Diagnostic]:
-    """Return the findings of all files; one about a location in the project file is kept from the first manifest."""
+    """Return the findings of all files. A finding about the project file is kept only from the first manifest."""
     findings, of_project = list[Diagnostic](), Problems()
     for result in results:
         for problem in result.findings:
@@ -311,7 +311,7 @@ def _across_files(results: Sequence[FileResult]) -> list[Diagnostic]:
 
 
 def _unchecked(project: Project, catalog: Catalog | None, results: Sequence[FileResult]) -> list[Diagnostic]:
-    """Return a note if items are not checked against the catalog of the server, as it is unknown."""
+    """Return a note if the server's catalog is unknown, so that items are not checked against it."""
     code, message = "no-catalog", "templates, styles and inputs are not checked: there is no catalog for this server"
     hint, is_unchecked = "run `contentops catalog pull` and commit `catalog.lock.json`", False
     if catalog is None:
@@ -341,7 +341,7 @@ def _data_path_problem(written: str) -> str:
 
 
 def _warn_empty(document: YamlDocument, problems: Problems) -> None:
-    """Warn about a manifest that declares nothing, unless it has an empty list of items."""
+    """Warn about a manifest that declares nothing. An empty list of items is allowed."""
     root = document.root or {}
     if root.get("moved") or isinstance(root.get("items"), list):
         return
@@ -372,7 +372,7 @@ def make_items(
     rows: Callable[[str], list[Json]],
     check: Callable[[Rendered], Spec | None],
 ) -> None:
-    """Render and `check` every item without texts of others; `result` gets the items and the names they use.
+    """Render and `check` every item that uses no texts of others. `result` gets the items and the names that they use.
 
     `builtin` are names that all templates have; `rows` returns those of a data file.
     """
@@ -397,7 +397,7 @@ def _instances(
     templates: Templates,
     rows: Callable[[str], list[Json]],
 ) -> Iterator[Instance]:
-    """Yield every item to render; record in `result` the names that its declarations use."""
+    """Yield every item to render. `result` gets the names that its declarations use."""
     shared: Scope | None = None
     for entry in declared:
         own = entry.own_variables
@@ -419,7 +419,7 @@ def _instances(
 
 
 def _refuse_references(declared: Declared, uses: Uses, problems: Problems) -> None:
-    """Report `ref` in fields that have to be known before there is any text."""
+    """Report `ref` in fields whose values must be known before any text exists."""
     for name, path, _ in declared.templates if uses.referring else ():
         if name in uses.referring and root_of(name) not in REFERRING:
             core = f"uses `ref` in `{name}`, which has to be known before there are texts"
@@ -443,7 +443,7 @@ def _may_multiply(declared: Declared, uses: Uses, problems: Problems) -> bool:
 
 
 def warn_unused(below: Layers, result: FileResult, problems: Problems) -> None:
-    """Warn about variables of the manifest that no item uses, and of an item that the item does not use."""
+    """Warn about variables of the manifest that no item uses, and variables of an item that it does not use."""
     local = below.local if result.items else ()
     idle = [(written, "any item") for written in local if written.pointer[-1] not in result.used]
     for written, whom in (*idle, *result.idle):

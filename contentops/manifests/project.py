@@ -74,7 +74,7 @@ def load_project(root: Path, *, environment: str = "", variables: Mapping[str, A
 
 
 def named_default(root: str) -> str:
-    """Return the default environment of the settings; empty if there is none, or no readable file."""
+    """Return the default environment of the settings. It is empty if they name none, or if no file can be read."""
     try:
         settings = read_yaml(PROJECT_FILE, _read(Path(root)))[0].root
     except InputError:
@@ -129,7 +129,7 @@ def _bad_variable(message: str, hint: str = "") -> UsageError:
 
 
 def check_variable_name(name: str) -> None:
-    """Raise UsageError unless `name` can be the name of a variable."""
+    """Raise UsageError if `name` cannot be the name of a variable."""
     names = load_schema("project")["definitions"]["vars"]["propertyNames"]
     if not re.fullmatch(names["pattern"], name) or name in names["not"]["enum"]:
         shown = re.sub(UNWANTED, "\ufffd", name[:60])
@@ -156,7 +156,7 @@ _MAPS = ("api", "budget", "guards", "price")
 
 
 def _merged(settings: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of the project with those of an environment over them."""
+    """Return the settings of the project, merged with those of an environment. The environment has the higher rank."""
     return {**settings, **own, **{key: {**_map(settings, key), **_map(own, key)} for key in _MAPS}}
 
 
@@ -181,12 +181,15 @@ def _quoted(names: Iterable[str]) -> str:
 
 
 def _source(settings: Mapping[str, Any], name: str | None) -> str | None:
-    """Return the name of the environment that texts are taken from; empty for the settings without an environment."""
+    """Return the name of the environment that texts are promoted from.
+
+    An empty name means the settings without an environment.
+    """
     return "" if name == BASE and BASE not in _map(settings, "environments") else name
 
 
 def source_of(project: Project, name: str) -> str:
-    """Return the environment that a person names, in the form of `Project.promote_from`.
+    """Return the name of an environment, as a person writes it, in the form of `Project.promote_from`.
 
     Raises UsageError for one that is not declared, and for the one that the project was loaded for.
     """
@@ -199,7 +202,7 @@ def source_of(project: Project, name: str) -> str:
 
 
 class _Layer(msgspec.Struct, frozen=True):
-    """The settings of the project or of an environment: as stated, and merged over those of the project."""
+    """The settings of the project or of an environment: as they are written, and merged with those of the project."""
 
     pointer: tuple[str, ...]
     own: Mapping[str, Any]
@@ -209,7 +212,7 @@ class _Layer(msgspec.Struct, frozen=True):
 
 
 def _layers(settings: Any) -> Iterator[_Layer]:
-    """Yield the layers of a project file, which may have values of wrong types."""
+    """Yield the layers of a project file. Their values may have wrong types."""
     if isinstance(settings, dict):
         yield _Layer((), settings, _merged(settings, {}), settings)
         environments = _map(settings, "environments")
@@ -244,7 +247,7 @@ def _check_paths(layer: _Layer) -> Iterator[Violation]:
 
 
 def _check_commands(layer: _Layer) -> Iterator[Violation]:
-    """Report commands without a program, and commands with Jinja, which manifests could put text into."""
+    """Report commands without a program. Report commands with Jinja: manifests could put text into them."""
     at: Pointer = ("defaults", "checks", "commands")
     commands = _map(_map(layer.own, "defaults"), "checks").get("commands")
     if isinstance(commands, dict):
@@ -275,7 +278,7 @@ def _check_default(layer: _Layer) -> Iterator[Violation]:
 
 
 def _check_source(layer: _Layer) -> Iterator[Violation]:
-    """Yield a finding for an environment whose `promote_from` is not declared or forms a ring."""
+    """Yield a finding for each environment whose `promote_from` names an undeclared environment or forms a ring."""
     declared, source = _map(layer.root, "environments"), layer.own.get("promote_from")
     if not layer.pointer or not isinstance(source, str):
         return
@@ -298,7 +301,10 @@ def _check_source(layer: _Layer) -> Iterator[Violation]:
 
 
 def _path_problem(path: str) -> str:
-    """Return why a path or pattern is refused: it points outside the project, or works on one system only; or empty."""
+    """Return why a path or pattern is refused; otherwise empty.
+
+    It may point outside the project, or work on only one system.
+    """
     if "\\" in path:
         return "contains a backslash"
     if path.startswith(("/", "~")) or re.match(r"[A-Za-z]:", path):
@@ -329,7 +335,7 @@ _WITH_MODEL = {"max_in_flight": 4, "job_timeout": 7200.0}
 
 
 def read_api(given: dict[str, Any]) -> ApiSettings:
-    """Return the settings of the keys that are stated."""
+    """Return the API settings, made from the keys that are written."""
     if "base_url" in given:
         given["base_url"] = given["base_url"].rstrip("/")
     for key in _TIMES:
@@ -417,7 +423,7 @@ _PRICE_HINT = "such as `price: {input: 0.25, output: 2.00, currency: USD}`, for 
 
 
 def read_price(stated: Mapping[str, Any]) -> TokenPrice | None:
-    """Return the price of an environment, merged with that of the project; None if there is no price."""
+    """Return the price for an environment, merged with the project's price; None if there is no price."""
     if not stated:
         return None
     cached = stated.get("cached")
@@ -430,7 +436,7 @@ def read_price(stated: Mapping[str, Any]) -> TokenPrice | None:
 
 
 def read_budget(stated: Mapping[str, Any], price: TokenPrice | None) -> Budget:
-    """Return the budget of an environment, its money in the currency of the price."""
+    """Return the budget of an environment. Its sums of money are in the currency of the price."""
     currency = price.currency if price is not None and any(stated.get(key) is not None for key in _MONEY) else ""
     money = {key: exact(counted(str(stated[key]))) for key in _MONEY if stated.get(key) is not None}
     limits = {**dict.fromkeys(("credits_per_apply", "items_per_apply")), **stated, **money, "currency": currency}
@@ -452,7 +458,7 @@ def _millionths(number: float) -> int:
 
 
 def _check_price(layer: _Layer) -> Iterator[Violation]:
-    """Report keys that a price lacks, and numbers with too many decimal places. A price of nothing is none."""
+    """Report missing keys of a price, and numbers with too many decimal places. A price of nothing is none."""
     if "price" not in layer.own:
         return
     own, merged = _map(layer.own, "price"), layer.merged["price"]
@@ -474,7 +480,7 @@ def _check_price(layer: _Layer) -> Iterator[Violation]:
 
 
 def read_disclosure(value: Any) -> Disclosure | None:
-    """Return the front matter keys for how a text was made; None: outputs do not say it."""
+    """Return the front matter keys that say how a text was made; None if files do not say it."""
     if not isinstance(value, dict):
         return Disclosure() if value is True else None
     source_type = {"source_type": ""} if value.get("source_type") is False else {}
@@ -482,7 +488,7 @@ def read_disclosure(value: Any) -> Disclosure | None:
 
 
 def _check_disclosure(layer: _Layer) -> Iterator[Violation]:
-    """Yield a problem for each key in `disclosure` that the preset uses for something else."""
+    """Yield a problem for each key in `disclosure` if the preset uses the key for something else."""
     value, preset = layer.merged.get("disclosure"), layer.merged.get("preset")
     if layer.pointer and {"disclosure", "preset"}.isdisjoint(layer.own):
         return

@@ -1,4 +1,4 @@
-"""The texts of other items that `ref` and `texts` read, as they are in the files now.
+"""The texts of other items, as `ref` and `texts` read them from the present files.
 
 A text counts once the lock has a record of its item. Everything in it is data: it is never rendered.
 """
@@ -31,7 +31,7 @@ _ADDRESS: Final = frozenset({"slug", "url", "permalink"})
 
 
 class ReferredText(Struct, frozen=True, kw_only=True, dict=True):
-    """The text of another item, or why there is none that can be used."""
+    """The text of another item, or the reason why it cannot be used."""
 
     id: ItemId
     wait: WaitReason | None = None
@@ -45,12 +45,12 @@ class ReferredText(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def title(self) -> str:
-        """Return the title of the text, without characters that cannot be sent."""
+        """Return the title of the text. Characters that cannot be sent are removed."""
         return re.sub(UNSENDABLE, "", self.file.title)
 
     @functools.cached_property
     def body(self) -> str:
-        """Return the body of the text, without characters that cannot be sent.
+        """Return the body of the text. Characters that cannot be sent are removed.
 
         Raises TemplateError if the file was changed meanwhile.
         """
@@ -66,7 +66,7 @@ class ReferredText(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def plain(self) -> str:
-        """Return the paragraphs and list items of the text as one line, without marks."""
+        """Return the paragraphs and list items of the text in one line, without Markdown marks."""
         texts = (block.text for block in parse_blocks(self.body) if block.kind in {"p", "plain"})
         return " ".join(" ".join(texts).split())
 
@@ -78,7 +78,7 @@ class ReferredText(Struct, frozen=True, kw_only=True, dict=True):
 
 
 class DeclaredItems(Struct, frozen=True, dict=True):
-    """What all manifests declare, as far as it is known without texts."""
+    """The items of all manifests, with everything that is known about them without texts."""
 
     specs: Mapping[ItemId, Spec]
     others: Container[str] | None
@@ -98,7 +98,7 @@ class DeclaredItems(Struct, frozen=True, dict=True):
 
 
 class DeclaredTexts:
-    """The texts of the items that the manifests declare; each is read once."""
+    """The texts of the items that the manifests declare. Each text is read once."""
 
     def __init__(self, declared: DeclaredItems, accepted: AcceptedTexts) -> None:
         self.declared = declared
@@ -110,7 +110,10 @@ class DeclaredTexts:
         self._texts: dict[tuple[ItemId, bool], ReferredText] = {}
 
     def look(self, name: ItemId, *, approved: bool) -> ReferredText:
-        """Return the text of an item; with `approved` only an approved one. Raises TemplateError for an unknown id."""
+        """Return the text of an item. With `approved`, only a text with an approval counts.
+
+        Raises TemplateError for an unknown id.
+        """
         key = (name, approved)
         if key not in self._texts:
             self._texts[key] = self._look(name, approved=approved)
@@ -124,7 +127,7 @@ class DeclaredTexts:
         return self.declared.tagged.get(tag, [])
 
     def reference(self, reading: Reading) -> Reference:
-        """Return the reference that a record keeps of a text. Raises TemplateError for an unknown id or address."""
+        """Return the reference to a text that a record stores. Raises TemplateError for an unknown id or address."""
         text = self.look(reading.id, approved=reading.approved)
         if reading.part == "url" and text.wait is not None and not self._may_have_address(reading.id):
             raise _no_address(reading.id)
@@ -133,7 +136,7 @@ class DeclaredTexts:
         return text.reference
 
     def _may_have_address(self, name: ItemId) -> bool:
-        """Return whether the address of an item can be known once it has a text."""
+        """Return whether the address of an item can be known when its text exists."""
         spec, preset = self.declared.specs.get(name), self.declared.preset
         if spec is None or not spec.output or not _ADDRESS.isdisjoint(spec.open_metadata):
             return True

@@ -72,7 +72,7 @@ MAX_CHAIN: Final = 50
 
 
 class _FailedError(Exception):
-    """A value cannot be rendered because one that it uses failed, which was reported already."""
+    """The error of a value whose own problem was already reported at another value."""
 
 
 _Key = TypeVar("_Key")
@@ -80,7 +80,7 @@ _Made = TypeVar("_Made")
 
 
 def _every(parts: Iterable[tuple[_Key, Callable[[], _Made]]]) -> dict[_Key, _Made]:
-    """Return what each function returns, by key. Raises _FailedError after all of them if one of them did."""
+    """Call each function, and return the results by key. Raises _FailedError after all of them if one of them did."""
     made: dict[_Key, _Made] = {}
     failed = False
     for key, make in parts:
@@ -99,13 +99,15 @@ def subject_of(declared: Declared, each: Each | None) -> str:
 
 
 class Referring(Struct, frozen=True):
-    """An item that uses texts or rows; it is rendered when these are known."""
+    """An item that uses texts or rows. It is rendered when these are known."""
 
     instance: Instance
     check: Callable[[Rendered], Spec | None]
 
     def render(self, bare: Spec, texts: DeclaredTexts, problems: Problems) -> tuple[Spec, tuple[Diagnostic, ...]]:
-        """Return the item with these texts, and warnings; `bare`: what is known without any, or was rendered before.
+        """Return the item with these texts, and warnings.
+
+        `bare`: the part that is known without texts, or was rendered before.
 
         `problems` gets what is wrong whatever the texts are. What is wrong because of them is the item's `trouble`.
         """
@@ -145,13 +147,13 @@ _DEFINING: Final = frozenset({"vars", "for_each", "matrix"})
 
 
 class Rendered:
-    """One item for one combination of `for_each` and `matrix`, while it is rendered and after that.
+    """One item during and after its rendering. It is made from one combination of `for_each` and `matrix`.
 
     Without texts, the values that use any are left out.
     """
 
     def __init__(self, instance: Instance, problems: Problems, texts: DeclaredTexts | None = None) -> None:
-        """`problems` gets the values that cannot be rendered, whatever the texts are."""
+        """Prepare the item. `problems` gets the values that cannot be rendered with any texts."""
         self.declared, self.each, self._scope, self._uses = instance
         self.values = dict(self.declared.values)
         """Its fields without those that could not be rendered."""
@@ -200,7 +202,7 @@ class Rendered:
 
     @property
     def origins(self) -> Mapping[str, Origin]:
-        """Return the origins of the item's fields, by name with dots; they are computed when they are read."""
+        """Return the origins of the item's fields, by name with dots. They are computed when they are first used."""
         return Origins(of_fields, self.declared, self._uses)
 
     @property
@@ -245,9 +247,9 @@ class Rendered:
     # --- texts of other items --------------------------------------------------------------------------------
 
     def _look(self, trouble: Problems, known: Mapping[str, tuple[Reading, ...]]) -> None:
-        """Find what each value reads of other items, and which values must be left out. Raises _FailedError.
+        """Find the texts of other items that each value reads, and the values that must be left out.
 
-        From then on, problems are reported to `trouble`.
+        Raises _FailedError. From then on, problems are reported to `trouble`.
         """
         if self._texts is None or not self.open:
             return
@@ -267,7 +269,7 @@ class Rendered:
         self.open = frozenset(name for name in referring if (is_open(name) if name.startswith(_METADATA) else waits))
 
     def _below(self, own: Opened) -> list[Opened]:
-        """Return the variables and other fields that use texts or rows, and that a value uses, directly or not."""
+        """Return the variables and other fields that a value uses, directly or not, if they use texts or rows."""
         direct = self._scope.direct
         names = reachable(
             direct(own[2]), lambda name: [used for below in self._made(name) for used in direct(below[2])]
@@ -275,7 +277,7 @@ class Rendered:
         return [below for name in names for below in self._made(name)]
 
     def _made(self, name: str) -> list[Opened]:
-        """Return the templates of a variable or field that uses texts or rows."""
+        """Return the templates of a variable or field, if it uses texts or rows."""
         if root_of(name) == "item":
             part, fields = name.partition(".")[2], self.declared.templates
             return [own for own in fields if own[0] in self._uses.referring and root_of(own[0]) == part]
@@ -284,7 +286,7 @@ class Rendered:
 
     @property
     def referred(self) -> dict[str, Any]:
-        """Return the fields of its spec that say which texts it uses."""
+        """Return the fields of the item's spec that name the texts that it uses."""
         return {
             "references": self.references(),
             "mentions": self.references(of_metadata=True),
@@ -292,7 +294,7 @@ class Rendered:
         }
 
     def references(self, *, of_metadata: bool = False) -> tuple[Reference, ...]:
-        """Return the items whose texts the text uses, or those whose texts the metadata uses, sorted by id."""
+        """Return the items whose texts are used, sorted by id: for the item's text, or for its metadata."""
         if not self.readings or self._texts is None:
             return ()
         readings = (read for name, read in self.readings.items() if name.startswith(_METADATA) is of_metadata)
@@ -303,9 +305,9 @@ class Rendered:
         return tuple(made[id_] for id_ in sorted(made))
 
     def frames(self, moved: Mapping[ItemId, ItemId]) -> tuple[Digest, Digest]:
-        """Return the digest of the request's own templates and variables, with ids after and before `moved`.
+        """Return two digests of the request's own templates and variables. The second has the ids from before `moved`.
 
-        Both are empty if it uses none.
+        The second one has the ids from before `moved`. Both are empty if it uses none.
         """
         fields = self.declared.templates
         templates = [own for own in fields if own[0] in self._uses.referring and root_of(own[0]) == INPUTS]
@@ -327,7 +329,7 @@ class Rendered:
         return frame, digest_json([known, _renamed(named, moved)]) if moved else frame
 
     def _plain(self, name: str) -> Any:
-        """Return the value of a variable, of a row or of one column of it, or MISSING."""
+        """Return the value of a variable, of a row, or of one column of a row; MISSING if there is none."""
         root, _, part = name.partition(".")
         value = self.lookup(root)
         return value.get(part, MISSING) if part and value is not MISSING else value
@@ -358,7 +360,7 @@ class Rendered:
         return Lazy(PARTS, functools.partial(part_of, text))
 
     def _once(self, name: str, done: dict[str, Any]) -> Json:
-        """Return the value of a variable or field, rendered once and kept in `done`; reports a circle."""
+        """Return the value of a variable or field. It is rendered once and kept in `done`. A circle is reported."""
         value = done.get(name, MISSING)
         if value is _FAILED:
             if name in self._stack:
@@ -383,7 +385,7 @@ class Rendered:
         return done[name]
 
     def _written(self, name: str, path: Pointer = ()) -> Written:
-        """Return a variable or field as written, or the part of it with a path."""
+        """Return a variable or field as it is written, or the part of it at a path."""
         if name.startswith("item."):
             return self.declared.find(path or (name[5:],))[0]
         return find(self.declared.vars, path or (name,))[0]
@@ -404,7 +406,7 @@ class Rendered:
         return value
 
     def _value(self, value: Json, name: str, path: Pointer, *, merges: bool = False) -> Json:
-        """Return a value with its templates rendered; in a map that merges, a null removes its key."""
+        """Return a value after rendering its templates. In a map that is merged, null removes a key."""
         if isinstance(value, str):
             return self._template(value, name, path) if is_template(value) else value
         if not isinstance(value, list | dict):
@@ -448,7 +450,7 @@ class Rendered:
         hint: str = "",
         severity: Severity = Severity.ERROR,
     ) -> None:
-        """Report a problem of the field with this path; `core` follows the name of the item in the message."""
+        """Report a problem of the field at this path. `core` follows the name of the item in the message."""
         if any(code in _FOLLOWING.get(name, ()) for name in self.declared.misspelt):
             return
         names = map(".".join, itertools.accumulate([str(step)] for step in path))
@@ -479,7 +481,7 @@ class Rendered:
         self.problems.about(subject, written, error.code, core, hint=hint, offset=offset)
 
     def _suggest(self, name: str) -> str:
-        """Return a hint for a name that is not defined."""
+        """Return a hint for an undefined name."""
         if name == "each":
             return "`each` is only known with `for_each` or `matrix`"
         own = ("item", INPUTS, *(["each"] if self.each else []))
@@ -495,7 +497,7 @@ class Rendered:
         self.problems.about("", self._written(first), "variable-cycle", core, hint=hint)
 
     def _used(self) -> dict[str, str]:
-        """Return short digests of the variables that the item uses and that contain no text or row."""
+        """Return short digests of the variables that the item uses. Those with a text or row are left out."""
         names, scope = self._uses.names, self._scope
         used = scope.used.get(names)
         if used is None:
@@ -510,12 +512,12 @@ class Rendered:
 
 
 class _Explorer(Rendered):
-    """Runs the templates of an item without texts, to find which texts they read."""
+    """Runs the templates of an item without any texts, to find the texts that they read."""
 
     def readings_of(self, own: Opened, texts: DeclaredTexts) -> tuple[Reading, ...]:
-        """Return the parts of other items that a value's templates read, directly or through other values, in order.
+        """Return the parts of other items that a value's templates read, in order.
 
-        A text of which some part is read is not named without a part too.
+        Readings through other values count too. A text of which some part is read is not named without a part too.
         """
         name = own[0]
         self._read: dict[Reading, None] = {}
@@ -545,7 +547,7 @@ class _Explorer(Rendered):
         return tuple(found | dict.fromkeys(self._stated(stated, texts)))
 
     def _stated(self, stated: list[Json], texts: DeclaredTexts) -> list[Reading]:
-        """Return the texts that `uses` names, as far as these items exist."""
+        """Return the texts that `uses` names, if these items exist."""
         before = self.problems.errors
         named = [Reading(ItemId(id_)) for id_ in stated if isinstance(id_, str)]
         for reading in named:
@@ -558,7 +560,7 @@ class _Explorer(Rendered):
         return named
 
     def lookup(self, name: str) -> Any:
-        """Return the value of a name, or MISSING; a value made from texts is an `Unknown`."""
+        """Return the value of a name, or MISSING. A value that is made from texts is an `Unknown`."""
         if name in self._scope.readers:
             return super().lookup(name)
         if name == "item":
@@ -566,7 +568,7 @@ class _Explorer(Rendered):
         return self._partly(name, super().lookup, name)
 
     def _partly(self, path: str, get: Lookup, name: str) -> Any:
-        """Return the value at a path; the parts that depend on texts are unknown.
+        """Return the value at a path. Its parts that depend on texts are unknown.
 
         Values that are made from texts are unknown, also inside the value.
         """
@@ -590,7 +592,7 @@ class _Explorer(Rendered):
         return self._note(structs.replace(reading, part=name))
 
     def _note(self, reading: Reading) -> Any:
-        """Record that a text, or a part of it, is read. Raises TemplateError for an unknown id or address."""
+        """Record that the template reads a text or a part of it. Raises TemplateError for an unknown id or address."""
         assert self._texts is not None
         self._texts.reference(reading)
         self._read[reading] = None
@@ -598,7 +600,7 @@ class _Explorer(Rendered):
 
 
 def _check_changed_at(source: str, name: str) -> None:
-    """Raise TemplateError unless a template uses `changed_at` in metadata, as it is."""
+    """Raise TemplateError if a template uses `changed_at` outside of metadata, or changes it."""
     if not name.startswith(f"item.{_METADATA}"):
         message = f"`{_CHANGED_AT}` is known in `metadata` alone: it changes with the text"
         raise TemplateError("template-value", message, hint="a request, a path or a variable cannot use it")
@@ -618,7 +620,7 @@ _NAMED: Final = re.compile(r"""(["'])(.*?)\1""")
 
 
 def _renamed(value: Json, ids: Mapping[ItemId, ItemId]) -> Json:
-    """Return a value in which ids, as a text or in quotes within one, are replaced by others."""
+    """Return a value after replacing ids in it. An id is a whole text, or is in quotes within a text."""
     if isinstance(value, str):
         quoted = _NAMED.sub(lambda each: each[1] + ids.get(ItemId(each[2]), each[2]) + each[1], value)
         return ids.get(ItemId(value), quoted)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def find_root(start: Path | str) -> str:
-    """Return the nearest folder at or above `start` that holds `contentops.yaml`, as an absolute path.
+    """Return the absolute path of the nearest folder with `contentops.yaml`, at `start` or above it.
 
     Raises InputError if there is none, if `start` is no folder, or if the working directory was removed.
     """
@@ -39,7 +39,7 @@ def find_root(start: Path | str) -> str:
 
 
 def default_environment(start: Path | str) -> str:
-    """Return the default environment of the project around `start`; empty: none, or no readable project."""
+    """Return the default environment of the project around `start`; empty if none is named or readable."""
     try:
         root = find_root(start)
     except InputError:

@@ -1,4 +1,4 @@
-"""Jinja's sandbox for manifests: it gives the same text every time, with limited size and steps.
+"""Jinja's sandbox for manifests. A template gives the same text every time, and its size and its steps are limited.
 
 Templates reach only what is listed: JSON values, their harmless methods, macros, `range`, and the filters and tests
 below. There is no clock, random number, environment or file, and no filter that shows Python's own representation or
@@ -99,7 +99,7 @@ _ENTRY = 4
 
 
 class Allowance:
-    """Counts the steps that the template being rendered may still take."""
+    """Counts the steps that a template may still take while it is rendered."""
 
     __slots__ = ("left",)
 
@@ -114,21 +114,21 @@ class Allowance:
             raise TemplateError("template-limit", "needs too many steps", hint=hint)
 
     def charge(self, value: Any) -> Any:
-        """Charge for handling a value once, by its size; returns the value."""
+        """Count the steps for handling a value once, by its size, and return the value."""
         self.spend(1 + (_size(value, (self.left + 1) << 4) >> 4))
         return value
 
     def room(self, size: int) -> None:
-        """Charge for a text or list of this size before it is made. Raises TemplateError if it is too long."""
+        """Count the steps for a text or list of this size before it is made. Raises TemplateError if it is too long."""
         if size > MAX_TEXT:
             raise TemplateError("template-limit", f"makes a text or list longer than {MAX_TEXT} characters or entries")
         self.spend(1 + (size >> 4))
 
 
 def _size(value: object, limit: int) -> int:
-    """Return the characters of a value, with `_ENTRY` for each entry; a list that is contained twice counts twice.
+    """Return the number of characters in a value, with `_ENTRY` more for each entry.
 
-    Counting stops a little over `limit`.
+    A list that occurs twice counts twice. Counting stops a little over `limit`.
     """
     if isinstance(value, str):
         return len(value)
@@ -155,17 +155,17 @@ class _Undefined(StrictUndefined):
 
 
 class _Generator(CodeGenerator):
-    """Jinja's code generator; it notes the names that a template looks up outside itself."""
+    """Jinja's code generator, extended to record the names that a template looks up outside itself."""
 
     def enter_frame(self, frame: Frame) -> None:
-        """Record the names that the frame looks up."""
+        """Record the names that this frame looks up."""
         super().enter_frame(frame)
         names = (name for action, name in frame.symbols.loads.values() if action == "resolve")
         sandbox().names.update(filter(None, names))
 
 
 def _at_characters(source: str, tokens: Iterable[tuple[int, str, str]]) -> Iterator[tuple[int, str, str]]:
-    """Yield tokens; each has the number of its first character (from 1) instead of its line."""
+    """Yield tokens with the number of their first character (from 1) in place of their line."""
     at = 0
     try:
         for _, kind, text in tokens:
@@ -188,7 +188,7 @@ def _is_unknown(value: Any) -> bool:
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """A Jinja environment that reaches only what is listed."""
+    """A Jinja environment in which templates reach only listed names and methods."""
 
     code_generator_class = _Generator
     intercepted_binops = frozenset(ImmutableSandboxedEnvironment.default_binop_table)
@@ -226,14 +226,14 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.policies["compiler.ascii_str"] = False
 
     def _tokenize(self, source: str, name: str | None, filename: str | None = None, state: str | None = None) -> Any:
-        """Return the tokens of a template; each has the number of its first character instead of its line."""
+        """Return the tokens of a template with the number of their first character in place of their line."""
         tokens = self.lexer.tokeniter(source, name, filename, state)
         return TokenStream(self.lexer.wrap(_at_characters(source, tokens), name, filename), name, filename)
 
     # --- what is reached -------------------------------------------------------------------------------------
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """Return a key of a map, else one of the listed methods."""
+        """Return the value of a key of a map, or else a listed method."""
         if isinstance(obj, Undefined):
             str(obj)
         if obj is UNKNOWN or (isinstance(obj, LoopContext) and _is_unknown(vars(obj)["_iterable"])):
@@ -255,7 +255,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return self.undefined(obj=obj, name=argument)
 
     def call(self, context: Context, called: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """Call a method, a macro or `range`, charged by the size of its arguments."""
+        """Call a method, a macro or `range`. The size of its arguments counts against the allowance."""
         owner = getattr(called, "__self__", None)
         for value in (owner, *args, *kwargs.values()):
             self.allowance.charge(value)
@@ -271,7 +271,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     # --- what is computed ------------------------------------------------------------------------------------
 
     def call_binop(self, context: Context, sign: str, left: Any, right: Any) -> Any:  # noqa: ARG002 - Jinja's
-        """Return the result of an operator; refuse one that would be much larger than its operands."""
+        """Return the result of an operator. A result that would be much larger than its operands is refused."""
         if sign == "%" and isinstance(left, str) and right is not UNKNOWN:
             return self._format(left, right)
         many, times = (left, right) if isinstance(right, int) else (right, left)
@@ -293,7 +293,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return value
 
     def concat(self, parts: Iterable[str]) -> Any:
-        """Return the text of a template, a macro, or a block that is assigned or filtered."""
+        """Return the text of a template or a macro, or of a block that is assigned or filtered."""
         texts = list(parts)
         if any(text is UNKNOWN for text in texts):
             return UNKNOWN
@@ -329,7 +329,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return list(numbers)
 
     def _bounded(self, value: Any) -> Any:
-        """Return the entries that a loop runs over; they are counted against the allowance first."""
+        """Return the entries that a loop runs over, after counting them against the allowance."""
         if value is UNKNOWN:
             return [value] if value else []
         if isinstance(value, str):
@@ -344,7 +344,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     # --- filters and tests -----------------------------------------------------------------------------------
 
     def _charged(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a filter or test that charges for its arguments, and explains a subject of the wrong kind."""
+        """Return a filter or test that charges for its arguments, and explains an input of the wrong kind."""
         first = 1 if hasattr(function, "jinja_pass_arg") else 0
         growth = _GROWTH.get(name)
 
@@ -408,7 +408,7 @@ _GROWTH: dict[str, Callable[..., int]] = {
 
 
 def _check_bits(bits: int) -> None:
-    """Raise TemplateError for a number that would be too wide."""
+    """Raise TemplateError for a number with too many bits."""
     if bits > MAX_BITS:
         raise TemplateError("template-limit", "makes a number that is too large")
 
@@ -419,12 +419,12 @@ def _listed(value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    """Return a value inside a text; an undefined one raises Jinja's error."""
+    """Return a value in the form it has inside a text. An undefined value raises Jinja's error."""
     return str(value) if isinstance(value, Undefined) else text_of(value)
 
 
 def _of_text(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a filter that accepts only values that a text may contain."""
+    """Return a filter that refuses values that cannot be in a text."""
 
     @functools.wraps(function)
     def of_text(value: Any, *args: Any, **kwargs: Any) -> Any:
@@ -446,7 +446,7 @@ _REQUIRED: Any = object()
 
 
 def _number(make: Callable[[Any], Any], wanted: str, value: Any, default: Any = _REQUIRED) -> Any:
-    """Return a number from its digits; a whole one also by cutting off a fraction."""
+    """Return a number, read from its digits. For a whole number, a fraction is cut off."""
     if type(value) is Undefined:  # a choice without an else
         value = None
     try:

@@ -1,4 +1,4 @@
-"""Checks values against the JSON Schema that says what they may be, and explains each violation in our words.
+"""Checks values against a JSON Schema, and explains each violation in our words.
 
 A file is checked as it was written, and the fields of an item again after rendering, against the same definitions
 without templates. The values of most files fit: only others are given to jsonschema, which is slower.
@@ -58,7 +58,7 @@ _BOUNDS: Final = {
 
 
 class Violation(Struct, frozen=True):
-    """A value that is not allowed: its path, or that of a `key` or name, and the words for a message."""
+    """A value that is not allowed: its path, or the path of a `key` or name, and the words for a message."""
 
     pointer: Pointer
     code: str
@@ -68,7 +68,7 @@ class Violation(Struct, frozen=True):
 
 
 class _Problem(Struct, frozen=True, kw_only=True):
-    """One violated keyword of a schema, and the value that violates it."""
+    """One keyword of a schema that is violated, and the value that violates it."""
 
     pointer: Pointer
     keyword: str
@@ -105,9 +105,10 @@ def _without_references(part: Any, definitions: Schema) -> Any:
 
 @functools.cache
 def _fields() -> Mapping[str, Schema]:
-    """Return the schema of each field of an item after rendering: as before it, but without templates.
+    """Return the schema of each field of a rendered item.
 
-    A null is no value of a field. Only settings may state the `commands` of `checks`.
+    It is the schema from before rendering, but without templates. A null is no value of a field. Only settings may
+    state the `commands` of `checks`.
     """
     item = _schema("manifest")["definitions"]["item"]
     settings = _schema("project")["definitions"]["defaults"]
@@ -143,23 +144,23 @@ def _fits(name: str) -> Test:
 
 @functools.cache
 def field_tests() -> Mapping[str, Test]:
-    """Return the test for the rendered values of each field of an item, by its name."""
+    """Return the test for the rendered values of each field, by the name of the field."""
     return {name: test_of(part) for name, part in _fields().items()}
 
 
 def field_violations(name: str, value: Json) -> list[Violation]:
-    """Return why a rendered value does not fit its field; the first step of each pointer is the field."""
+    """Return the violations of rendered values. The first step of each pointer is the field."""
     return violations(_fields()[name], value, (name,))
 
 
 def violations(schema: Schema, value: Json, at: Pointer) -> list[Violation]:
-    """Return why a rendered value does not fit a schema without references; `at` is the pointer of the value."""
+    """Return the violations of a rendered value, by a schema without references. `at` is the pointer of the value."""
     problems = (structs.replace(each, pointer=(*at, *each.pointer)) for each in _problems(schema, value))
     return list(dict.fromkeys(itertools.chain.from_iterable(map(_explain, problems))))
 
 
 def check_schema(document: YamlDocument, name: str) -> list[Diagnostic]:
-    """Return every violation of the named schema, in the order of the file; none for a document without a root."""
+    """Return every violation of the named schema, in the order of the file. A document without a root has none."""
     if document.root is None or fits_schema(document.root, name):
         return []
     findings: dict[tuple[Any, ...], Diagnostic] = {}
@@ -190,7 +191,7 @@ def _problems(schema: Schema, value: Any, name: str = "") -> Iterator[_Problem]:
 
 
 def _violations(errors: Iterable[Any]) -> Iterator[Any]:
-    """Yield violations; if a value fits no alternative, those of the alternative for its type."""
+    """Yield violations. If a value fits no alternative, the alternative for its type explains why."""
     for error in errors:
         chosen = _alternative(error) if error.validator == "anyOf" else None
         if chosen is None:
@@ -200,7 +201,10 @@ def _violations(errors: Iterable[Any]) -> Iterator[Any]:
 
 
 def _alternative(error: Any) -> int | None:
-    """Return the index of the first alternative for this type of value; None if none fits or others may be meant."""
+    """Return the index of the first alternative for this type of value.
+
+    It is None if none fits, or if others may be meant.
+    """
     value, stated = error.instance, error.validator_value
     if not isinstance(value, dict) and ("errorMessage" in error.schema or any("enum" in one for one in stated)):
         return None
@@ -213,7 +217,7 @@ def _alternative(error: Any) -> int | None:
 
 
 def _item_prefix(document: YamlDocument, pointer: Sequence[str | int]) -> str:
-    """Return the beginning of a message about a part of an item: its id; empty outside items."""
+    """Return the beginning of a message about a part of an item, which is its id; empty outside of items."""
     if len(pointer) > 1 and pointer[0] == "items" and isinstance(pointer[1], int) and isinstance(document.root, dict):
         item = document.root["items"][pointer[1]]
         if isinstance(item, dict) and isinstance(item.get("id"), str) and item["id"]:
@@ -222,7 +226,7 @@ def _item_prefix(document: YamlDocument, pointer: Sequence[str | int]) -> str:
 
 
 def _subject(pointer: Sequence[str | int]) -> str:
-    """Return how messages name the value at a pointer: by its key."""
+    """Return the name that messages use for the value at a pointer: its key."""
     names = [step for step in pointer if isinstance(step, str)]
     if not names:
         return "the file" if not pointer else "an entry of the list"
@@ -230,7 +234,7 @@ def _subject(pointer: Sequence[str | int]) -> str:
 
 
 def _short(value: Any) -> str:
-    """Return a value as it could be written, cut to a readable length."""
+    """Return a value as a person could write it, cut to a readable length."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     text = text.replace("\n", "\\n")
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
@@ -274,7 +278,7 @@ def _unknown_keys(problem: _Problem) -> Iterator[Violation]:
 
 
 def _key_hint(key: str, allowed: Sequence[str]) -> str:
-    """Return a hint that names the key to write instead of an unknown one."""
+    """Return a hint with the key that was probably meant by an unknown one."""
     if is_secret(key) and "key_env" in allowed:
         return "keys come from the environment: set `key_env` to the name of a variable"
     if key in _FRONT_MATTER and "metadata" in allowed:
@@ -323,7 +327,7 @@ def _about(problem: _Problem, code: str, statement: str, hint: str = "") -> Iter
 
 
 def _wrong_type(problem: _Problem) -> Iterator[Violation]:
-    """Report a value whose type is none of the expected ones."""
+    """Report a value that has none of the expected types."""
     value, kinds = problem.value, problem.argument
     wanted = [kind for kind in ([kinds] if isinstance(kinds, str) else kinds) if kind != "null"]
     statement = f"must be {_join([_KINDS[kind] for kind in wanted])}"
@@ -333,7 +337,7 @@ def _wrong_type(problem: _Problem) -> Iterator[Violation]:
 
 
 def _type_hint(value: Any, wanted: Sequence[str]) -> str:
-    """Return a hint for a value of the wrong type; empty if it is not clear what was meant."""
+    """Return a hint for a value of the wrong type; empty if the intention is not clear."""
     if value is None:
         return "give it a value, or remove the key"
     if isinstance(value, str):
@@ -351,7 +355,7 @@ def _type_hint(value: Any, wanted: Sequence[str]) -> str:
 
 
 def _template_hint(value: Any, wanted: Sequence[str]) -> str:
-    """Return a hint what to write instead in a rendered item; empty if that is not clear."""
+    """Return a hint with the value to write in a rendered item; empty if that is not clear."""
     if "boolean" in wanted:
         hint = "write true or false without quotes"
         return f'{hint}; from a data file: `{{{{ each.column == "true" }}}}`' if isinstance(value, str) else hint
@@ -365,7 +369,7 @@ def _template_hint(value: Any, wanted: Sequence[str]) -> str:
 
 
 def _wrong_value(problem: _Problem) -> Iterator[Violation]:
-    """Report a value that is none of the allowed ones."""
+    """Report a value that is not one of the allowed values."""
     value = problem.value
     stated = problem.argument if isinstance(problem.argument, list) else [problem.argument]
     allowed = [entry for entry in stated if entry is not None]
@@ -381,7 +385,7 @@ def _wrong_value(problem: _Problem) -> Iterator[Violation]:
 
 
 def _no_branch(problem: _Problem) -> Iterator[Violation]:
-    """Report a value that fits no alternative of the schema if none is for its type."""
+    """Report a value that fits no alternative of the schema, if none of them is for its type."""
     if "errorMessage" in problem.schema:
         return _about(problem, "wrong-value", f"cannot be {_kind(problem.value)}")
     stated: list[Schema] = _without_templates(problem.argument)
@@ -391,7 +395,7 @@ def _no_branch(problem: _Problem) -> Iterator[Violation]:
 
 
 def _out_of_bounds(problem: _Problem) -> Iterator[Violation]:
-    """Report a value of the right type that is too small, too large, too long, or of the wrong form."""
+    """Report a value of the right type that is too small, too large, too long, or in the wrong form."""
     secret = bool(problem.schema.get("writeOnly"))
     statement = "is not well-formed" + ("" if secret else f": `{_short(problem.value)}`")
     if problem.keyword in _BOUNDS:
@@ -440,7 +444,7 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
 
 
 def _of_types(kinds: Sequence[str]) -> Test:
-    """Return the test for values of some types: a bool is no number, and `30.0` is a whole one."""
+    """Return the test for values of some types. A bool is not a number here, and `30.0` is a whole number."""
     types = tuple(itertools.chain.from_iterable(_TYPES[kind] for kind in kinds))
     if int not in types or bool in types:
         return lambda value: isinstance(value, types)

@@ -1,4 +1,4 @@
-"""Texts with Jinja: the names they use and the values they give.
+"""Texts with Jinja: the names that they use and the values that they give.
 
 A text of plain look-ups (`AI in {{ company }}`) is filled in here, without Jinja, where the result is exactly the same.
 Everything else, and every error, comes from Jinja (see `compiled`), which is imported only then.
@@ -71,7 +71,7 @@ class TextTemplate:
             self.names, self.problem = (), error
 
     def render(self, lookup: Lookup) -> Json:
-        """Return the rendered value: a JSON value if the text is one whole expression, else a text.
+        """Return the rendered value. It is a JSON value if the template is one whole expression, otherwise a text.
 
         `lookup` returns the value of a name or MISSING. Raises TemplateError, and what `lookup` raises.
         """
@@ -79,7 +79,7 @@ class TextTemplate:
         return self.compiled.render(lookup) if value is MISSING else value
 
     def gap(self, lookup: Lookup) -> str:
-        """Return the first inserted name whose value is blank; empty if there is none."""
+        """Return the first inserted name with a blank value; empty if there is none."""
         for path in self._paths:
             value = _follow(path, lookup)
             if isinstance(value, str) and not value.strip() and any(map(str.strip, self._literals)):
@@ -99,7 +99,7 @@ class TextTemplate:
 
 
 class Templates:
-    """Templates by source text, with the macros that all of them can use."""
+    """All templates by source text, with the macros that they can use."""
 
     def __init__(self, macros: MacroFile | None = None) -> None:
         self.macros = macros
@@ -114,7 +114,7 @@ Direct = tuple[str, tuple[str, ...]]
 
 
 def _split(source: str) -> tuple[Sequence[str], Paths]:
-    """Return the literal texts of a template and the look-ups between them; nothing if it has any other Jinja.
+    """Return the literal texts of a template and the look-ups between them. Return nothing if it has any other Jinja.
 
     Nothing also with a `{` directly before `{{` or a carriage return, which Jinja reads in its own way.
     """
@@ -130,12 +130,12 @@ def _split(source: str) -> tuple[Sequence[str], Paths]:
 
 @functools.lru_cache(1_000)
 def _names_in(paths: Paths) -> tuple[str, ...]:
-    """Return the names of some look-ups, sorted; most templates have the same few."""
+    """Return the names of some look-ups, sorted. Most templates use the same few names."""
     return tuple(sorted({".".join(path[:2]) if path[0] in {"each", "item"} else path[0] for path in paths}))
 
 
 def _assemble(literals: Sequence[str], paths: Paths, lookup: Lookup) -> Json:
-    """Return the value of a template that only inserts variables.
+    """Return the value of a template that inserts variables and does nothing else.
 
     MISSING: Jinja has to render it, or to explain its error.
     """
@@ -162,7 +162,7 @@ def _follow(path: tuple[str, ...], lookup: Lookup) -> Any:
 
 
 class MacroFile:
-    """A file of macros that was read; `settings` is the text of the project file, which names it."""
+    """A file of macros that was read. `settings` is the text of the project file that names it."""
 
     def __init__(self, project: Project, settings: Source, data: DataFile) -> None:
         from contentops.manifests.compiled import Macros  # start-up: a plan from the cache needs no Jinja
@@ -199,7 +199,7 @@ _PER_ITEM: Final = frozenset({"each", "item", *READERS})
 
 
 class Scope:
-    """The variables that some items share, and cached results that are the same for all of them.
+    """The variables that several items share, and cached results that are the same for all these items.
 
     A variable that depends on neither `each` nor `item` is rendered once.
     """
@@ -212,7 +212,10 @@ class Scope:
         rows: Callable[[str], list[Json]] = lambda _path: [],
         cli: Mapping[str, Json] = MappingProxyType({}),
     ) -> None:
-        """`variables` are already merged; those from the command line (`cli`) are not rendered as templates."""
+        """Prepare the scope. `variables` are already merged.
+
+        Those from the command line (`cli`) are not rendered as templates.
+        """
         self.rows = rows
         """The rows of a data file. Raises TemplateError."""
         self.variables = variables
@@ -230,12 +233,15 @@ class Scope:
         """The functions that read texts and rows."""
 
     def refers(self, name: str) -> bool:
-        """Return whether a variable uses texts of other items or rows of data files, directly or not."""
+        """Return whether a variable uses texts of other items or rows of data files.
+
+        Uses through other variables count.
+        """
         return not self.readers.isdisjoint(self.reach(name))
 
     @functools.cached_property
     def made_from_texts(self) -> frozenset[str]:
-        """Return the functions that read texts, and the variables that use one of them."""
+        """Return the functions that read texts, and the variables that use one of these functions."""
         functions = self.readers - {ROWS}
         return functions.union(name for name in self.variables if not functions.isdisjoint(self.reach(name)))
 
@@ -251,7 +257,7 @@ class Scope:
         return self.direct(self.variables[name]) if is_made else ()
 
     def known(self, names: Iterable[str]) -> frozenset[str]:
-        """Return the names that are variables, the parts of `each` and `item`, and functions that read."""
+        """Return the names of variables, of parts of `each` and `item`, and of functions that read."""
         return frozenset(name for name in names if name in self.variables or root_of(name) in _PER_ITEM)
 
     def direct(self, value: Json) -> tuple[str, ...]:
@@ -268,7 +274,7 @@ class Scope:
         return tuple(f"item.{INPUTS}" if name == INPUTS else name for name in names)
 
     def uses(self, templates: Iterable[tuple[str, Json]]) -> Uses:
-        """Return the variables of an item with these templates; most items share them."""
+        """Return the variables that an item with these templates uses. Most items share them."""
         key = tuple((name, self.direct(value)) for name, value in templates)
         return self._uses.get(key) or self._uses.setdefault(key, Uses(key, self))
 
@@ -280,12 +286,12 @@ class Scope:
 
 
 def root_of(name: str) -> str:
-    """Return the variable that a name starts with: `each` of `each.city`."""
+    """Return the variable with which a name begins: `each` for `each.city`."""
     return name.partition(".")[0]
 
 
 class Uses:
-    """Which variables each field of a declared item uses; the same for all of its rows."""
+    """The variables that each field of a declared item uses. They are the same for all of its rows."""
 
     def __init__(self, templates: tuple[Direct, ...], scope: Scope) -> None:
         self._templates = templates
@@ -302,7 +308,7 @@ class Uses:
         """The functions that read texts, and the variables and fields that may use one, with dots."""
 
     def known(self, each: Each | None) -> Iterator[str]:
-        """Yield the names that have a value in a row, without those that use texts or rows."""
+        """Yield the names that have a value in a row. Names that use texts or rows are left out."""
         for name in self.names:
             root, _, part = name.partition(".")
             is_of_row = each is not None and (not part or part in each.values)
@@ -310,7 +316,7 @@ class Uses:
                 yield name
 
     def reach(self, names: Iterable[str]) -> frozenset[str]:
-        """Return the variables that variables or fields of the item use (`item.id`), directly or not."""
+        """Return the variables that some variables or fields (`item.id`) use, directly or through others."""
         return frozenset(name for name in self._scope.known(reachable(names, self._below)) if root_of(name) != "item")
 
     def _below(self, name: str) -> Iterable[str]:

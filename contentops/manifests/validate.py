@@ -1,4 +1,4 @@
-"""Validates the rendered fields of an item with its `approval` and `checks`, and makes its spec if it has no errors.
+"""Validates the rendered fields of an item, its `approval` and its `checks`. Makes its spec if it has no errors.
 
 All problems of an item are reported, each at the location where the value was written.
 """
@@ -72,7 +72,7 @@ def check_item(
     find: FindFile,
     well_formed: bool,
 ) -> Spec | None:
-    """Return the spec of a rendered item, or None if it has problems, which are reported; `find` returns files by path.
+    """Return the spec of a rendered item; None if it has problems, which are reported. `find` returns files by path.
 
     In a manifest that is `well_formed`, only what templates gave is checked against its schema again.
     """
@@ -100,7 +100,7 @@ def check_item(
 
 
 def _check_changed_at(values: Mapping[str, Any], report: Report) -> None:
-    """Report `changed_at` that came from metadata into the request, the path or the title."""
+    """Report `changed_at` if metadata carried it into the request, the path or the title."""
     others: list[tuple[tuple[str, ...], Any]] = [((name,), value) for name, value in values.items()]
     others += [(("metadata", "title"), values["metadata"].get("title"))]
     for path, value in others:
@@ -136,7 +136,7 @@ def _check_letters(metadata: Iterable[str], names: Iterable[str], report: Report
 
 
 def _inputs(rendered: Rendered, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the inputs by name; each is UNRENDERED if some could not be rendered."""
+    """Return the inputs by name. If some could not be rendered, every value is UNRENDERED."""
     inputs: Mapping[str, Any] = values.get("inputs", NO_INPUTS)
     if "inputs" in rendered.failed and isinstance(written := rendered.declared.values.get("inputs"), dict):
         return dict.fromkeys(written, UNRENDERED)
@@ -187,7 +187,7 @@ _OTHERS: Final[Mapping[str, Callable[[Any], Any]]] = {
 
 
 def _names_of(row: Mapping[str, Json]) -> tuple[str, ...]:
-    """Return the values of a row that `checks.similar` masks."""
+    """Return the values of a row that `checks.similar` does not compare."""
     from contentops.documents.word_diff import names_in
 
     return names_in(row)
@@ -268,7 +268,10 @@ def id_hint(value: str) -> str:
 
 
 def _strange_character(value: str) -> str:
-    """Return the first character that an id may not have at its position; a mark belongs to the letter before it."""
+    """Return the first character that an id may not have at its position.
+
+    A combining mark belongs to the letter before it.
+    """
     if not _ID.match(value):
         return f"starts with {_character(value[0])}"
     letter = False
@@ -329,14 +332,14 @@ _SWITCH: Final[Mapping[str, bool]] = {
 
 
 def _with_switches(approval: Mapping[str, Json]) -> Json:
-    """Return a rendered `approval` with its words for yes and no as values."""
+    """Return a rendered `approval` in which words such as `yes` and `off` are replaced by values."""
     words = {key: part.strip().casefold() for key, part in approval.items() if isinstance(part, str)}
     known = {key: _SWITCH[word] for key, word in words.items() if word in _SWITCH}
     return {**approval, **known}
 
 
 def _rule(approval: Mapping[str, Any]) -> ApprovalRule:
-    """Return the rule of a valid `approval`; without `required` the other keys have no effect."""
+    """Return the rule of a valid `approval`. Without `required` its other keys have no effect."""
     if not approval.get("required"):
         return NO_APPROVAL
     return ApprovalRule(required=True, note=approval.get("note") is True, publish=approval.get("publish") is True)
@@ -351,7 +354,7 @@ _SHORT: Final[Mapping[str, str]] = {
 
 
 def _checks(value: Mapping[str, Any], report: Report, find: FindFile, brief: Iterable[Json]) -> Checks:
-    """Return the valid `checks`; those that cannot be used are reported and omitted.
+    """Return the valid `checks`. Checks that cannot be used are reported and left out.
 
     `brief`: inputs, metadata and data row of the item.
     """
@@ -369,7 +372,7 @@ def _checks(value: Mapping[str, Any], report: Report, find: FindFile, brief: Ite
 
 
 def _is_check(name: str, check: Any, report: Report, find: FindFile) -> bool:
-    """Return whether a check can be used; adds the text of a schema to it."""
+    """Return whether a check can be used. If it has a schema, the schema's text is added to the check."""
     path: tuple[str, ...] = ("checks", name)
     needed = _SHORT.get(name, "level")
     if needed != "level" and needed not in check:
@@ -392,7 +395,10 @@ def _is_check(name: str, check: Any, report: Report, find: FindFile) -> bool:
 
 
 def _read_schema(check: dict[str, Any], find: FindFile) -> tuple[str, str]:
-    """Read the schema of a check of front matter into it; returns the problem and a hint, or empty texts."""
+    """Read the schema of a front matter check, and store it in the check.
+
+    Return the problem and a hint, or empty texts.
+    """
     file = find(check["schema"])
     if isinstance(file, str):
         return file, "paths are relative to the project root, or to the manifest's folder"

@@ -1,4 +1,4 @@
-"""Values of templates (which are allowed, and their form inside a text), and values in layers.
+"""Values in templates: which are allowed, their form inside a text, and how layers of values merge.
 
 The layers are the defaults of the project, of the manifest, of the environment, and the item itself; a higher one wins.
 Maps merge key by key, lists replace as a whole, and a null removes what lower layers set. Below them: the collected
@@ -50,7 +50,7 @@ def is_template(text: str) -> bool:
 
 
 def texts_in(value: Json) -> Iterator[str]:
-    """Yield every text inside a value, at any depth; the keys of maps do not count."""
+    """Yield every text inside a value, at any depth. The keys of maps are left out."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list | tuple):
@@ -64,7 +64,7 @@ def templates_in(value: Json) -> Iterator[str]:
 
 
 def reachable(names: Iterable[str], direct: Callable[[str], Iterable[str]]) -> list[str]:
-    """Return some names, and every name that they use directly or through others, each once."""
+    """Return some names, and all names that these use, directly or through others. Each name appears once."""
     seen: dict[str, None] = {}
     todo = [*names]
     while todo:
@@ -79,14 +79,14 @@ _Name = TypeVar("_Name", bound=str)
 
 
 def cycle_of(names: Iterable[_Name]) -> tuple[_Name, str]:
-    """Return the smallest name of a cycle, and the cycle in a message: from that name back to it."""
+    """Return the smallest name of a cycle, and the cycle in words: from this name back to itself."""
     ring = [*names]
     first = ring.index(min(ring))
     return ring[first], " -> ".join(f"`{name}`" for name in (*ring[first:], *ring[: first + 1]))
 
 
 class TemplateError(Exception):
-    """A template that cannot be rendered.
+    """The error of a template that cannot be rendered.
 
     `offset` is the character of the source the problem is at, of the file of macros if `in_macros`; `name` is the
     variable that is not defined, if that is the problem.
@@ -103,11 +103,11 @@ class TemplateError(Exception):
 
 
 class SourceError(TemplateError):
-    """A template that reads the text of another item in a wrong way, whatever that text is."""
+    """The error of a template that reads another item's text in a wrong way, whatever the text says."""
 
 
 def unclear() -> SourceError:
-    """Return the error for a template that decides by one text which other text it reads."""
+    """Return the error for a template in which one text decides which other text is read."""
     message = "which text `ref` reads depends on another text"
     return SourceError("reference-unclear", message, hint="name the items: `uses: [ID, ...]`")
 
@@ -117,7 +117,7 @@ TEMPLATE, MACROS = "<template>", "<macros>"
 
 
 class Unknown(str):
-    """Stands for a value that is made from a text which does not exist yet; values made from it are unknown too.
+    """Stands for a value that depends on a text that does not exist yet. Every value made from it is unknown too.
 
     It is an empty text, so that it can be written; there is only one, which is known by `is`.
     """
@@ -181,14 +181,17 @@ def _place() -> object:
 
 
 class Lazy(Struct, frozen=True):
-    """A map that computes a value when a template reads it, such as `item`; if `is_open`, also for other names."""
+    """A map that computes a value when a template reads it, such as `item`.
+
+    With `is_open` it has values for other names too.
+    """
 
     names: tuple[str, ...]
     compute: Callable[[str], Any]
     is_open: bool = False
 
     def get(self, name: str, default: Any = MISSING) -> Any:
-        """Return the value; `default` for a name that it does not have."""
+        """Return the value of a name, or `default` if the map does not have the name."""
         return self.compute(name) if self.is_open or name in self.names else default
 
 
@@ -224,7 +227,7 @@ def text_of(value: Any) -> str:
 
 
 def shown(text: str) -> str:
-    """Return the beginning of a text in backticks, as messages quote it."""
+    """Return the beginning of a text in backticks, for quoting in a message."""
     return f"`{text[:40]}`" if text.strip() else "an empty text"
 
 
@@ -246,9 +249,10 @@ _BETWEEN: Final = re.compile(r"[^a-z0-9]+")
 
 
 def slug_of(text: str) -> str:
-    """Return a text in small letters without accents, digits and single dashes for everything else.
+    """Return a slug of a text: small letters without accents, and digits. Single dashes replace all other characters.
 
-    Every Python gives the same slug, from the tables of Unicode 3.2. Raises TemplateError for an empty slug.
+    Single dashes replace all other characters. Every Python gives the same slug, from the tables of Unicode 3.2. Raises
+    TemplateError for an empty slug.
     """
     plain = ucd_3_2_0.normalize("NFKD", text.translate(_SPELT))
     letters = "".join(char.lower() if char.isascii() else "-" for char in plain if not ucd_3_2_0.combining(char))
@@ -336,13 +340,13 @@ class Written(Struct, frozen=True, gc=False):
         return Written(self.value[key], self.layer, self.document, (*self.pointer, key))
 
     def has(self, step: str | int) -> bool:
-        """Return whether there is a value inside it under a key or an index."""
+        """Return whether this value contains a value under a key or an index."""
         value = self.value
         return step in (range(len(value)) if isinstance(value, list) else value if isinstance(value, dict) else ())
 
 
 def merge(above: Mapping[str, Json], below: Mapping[str, Json], maps: frozenset[str] | None = None) -> dict[str, Json]:
-    """Return a map merged over another: null removes a key; lists and texts replace the lower value.
+    """Return a map merged over another. Null removes a key; lists and texts replace the lower value.
 
     `maps` are the keys whose maps merge, None: all.
     """
@@ -384,7 +388,7 @@ OWN_KEYS: Final = frozenset({"vars", "for_each", "matrix"})
 
 
 def merged(entries: Mapping[str, Json], below: Mapping[str, Json]) -> dict[str, Json]:
-    """Return the fields of a layer over those below it; only the maps in MERGED merge."""
+    """Return the fields of a layer merged over the layers below it. Only the maps in MERGED are merged."""
     if not OWN_KEYS.isdisjoint(entries):
         entries = {key: value for key, value in entries.items() if key not in OWN_KEYS}
     if (rule := entries.get(APPROVAL)) is not None:
@@ -401,7 +405,7 @@ Opened = tuple[str, Pointer, Json]
 def opened(
     values: Mapping[str, Json], prefix: str = "", at: Pointer = (), maps: frozenset[str] | None = MERGED
 ) -> list[Opened]:
-    """Return the values with templates; a list, and a map that does not merge, counts as one value."""
+    """Return the values that have templates. A list counts as one value, and so does a map that is not merged."""
     found: list[Opened] = []
     for key, value in values.items():
         if isinstance(value, str):
@@ -415,7 +419,7 @@ def opened(
 
 
 def replaced(value: Any, path: Pointer, new: Json) -> Json:
-    """Return a copy of a value with another one at a path; None removes that key."""
+    """Return a copy of a value in which the value at a path is replaced. None removes the key."""
     if not path:
         return new
     copy = {**value, path[0]: replaced(value[path[0]], path[1:], new)}
@@ -425,7 +429,7 @@ def replaced(value: Any, path: Pointer, new: Json) -> Json:
 
 
 def leaves(value: Json, at: Pointer = ()) -> Iterator[tuple[Pointer, Json]]:
-    """Yield every value in a map and the maps in it, with its path; an empty map is a value."""
+    """Yield every value in a map and in its inner maps, with its path. An empty map counts as a value."""
     if isinstance(value, dict) and value:
         for key, inner in value.items():
             yield from leaves(inner, (*at, key))
@@ -434,7 +438,7 @@ def leaves(value: Json, at: Pointer = ()) -> Iterator[tuple[Pointer, Json]]:
 
 
 def paths(fields: Mapping[str, Json]) -> Iterator[Pointer]:
-    """Yield the path of every field; that of a map that merges is the paths of its entries, if it has any."""
+    """Yield the path of every field. A map that is merged gives the paths of its entries, if it has any."""
     for name, value in fields.items():
         yield from [path for path, _ in leaves(value, (name,))] if name in MERGED else [(name,)]
 
@@ -449,7 +453,7 @@ TITLE_HINT: Final = "the first line must have the names of the columns: remove t
 
 
 def header_problems(names: Mapping[int, str], label: Callable[[int], str] = str) -> Iterator[tuple[int, str, str]]:
-    """Column, message and hint of every problem with the names of columns; `label` is how messages name a column."""
+    """Yield column, message and hint of every problem with column names. `label` names a column in messages."""
     seen: dict[str, int] = {}
     for column, name in names.items():
         if not name.strip():
@@ -464,7 +468,10 @@ def header_problems(names: Mapping[int, str], label: Callable[[int], str] = str)
 
 
 class DataRow(Struct, frozen=True):
-    """One row of a data file or one value of a list in a manifest: a map or a scalar, and the location of its start."""
+    """One row of a data file, or one value of a list in a manifest.
+
+    It is a map or a scalar, with the location of its start.
+    """
 
     value: Any
     location: Location | None
@@ -472,7 +479,7 @@ class DataRow(Struct, frozen=True):
 
     @property
     def label(self) -> str:
-        """Return the name of the row in messages: `data/cities.csv:2`; for a list, with the column."""
+        """Return the name of the row in messages, such as `data/cities.csv:2`. For a list, the column is added."""
         at = self.location
         return f"{at}" if self.is_inline or at is None else f"{at.file}:{at.line}"
 
@@ -497,7 +504,7 @@ class Each(Struct, frozen=True, gc=False):
 
 
 def misspelt(value: Any, allowed: Iterable[str]) -> frozenset[str]:
-    """Return the known keys that a map probably meant by similar unknown keys."""
+    """Return the known keys that were probably meant by similar unknown keys."""
     if not isinstance(value, dict):
         return frozenset()
     allowed = frozenset(allowed)
@@ -515,7 +522,7 @@ class Problems:
         """The number of errors that were added; equal ones count each time."""
 
     def add(self, problem: Diagnostic, group: object = None) -> None:
-        """Add a finding; it is counted with others of its `group`, else with equal ones."""
+        """Add a finding. It is counted together with others of its `group`, or else with equal findings."""
         self.errors += problem.severity is Severity.ERROR
         group = group or (problem.code, problem.location, problem.message)
         alike = self._groups.setdefault(group, [])
@@ -533,7 +540,7 @@ class Problems:
         offset: int = 0,
         severity: Severity = Severity.ERROR,
     ) -> None:
-        """Add a finding about one item: its message is `subject`, a space (but before a colon) and `core`.
+        """Add a finding about one item. Its message is `subject`, a space (but not before a colon) and `core`.
 
         Findings with the same location, code and core are counted as one, whatever their subjects.
         """
@@ -552,7 +559,7 @@ class Problems:
         self.add(problem, group)
 
     def done(self, noun: str = "item") -> list[Diagnostic]:
-        """Return every finding once, in order of location; a `noun` is what has one of several."""
+        """Return every finding once, in order of location. For several equal findings, `noun` names what is counted."""
         found: list[Diagnostic] = []
         for first, *others in self._groups.values():
             more = f"; {len(others)} more {noun}{'s have' if others[1:] else ' has'} the same problem" if others else ""
@@ -561,7 +568,7 @@ class Problems:
 
 
 def in_order(findings: Iterable[Diagnostic]) -> list[Diagnostic]:
-    """Return findings by location, then code and message; those without a location come first."""
+    """Return findings by location, then by code and message. Findings without a location come first."""
     nowhere = Location("", 0, 0)
     return sorted(findings, key=lambda problem: (problem.location or nowhere, problem.code, problem.message))
 

@@ -1,4 +1,4 @@
-"""Dates, plurals and plain texts for templates: the same on every machine and on every day.
+"""Dates, plurals and plain texts for templates. Results are the same on every machine and every day.
 
 Names of months and weekdays are in small tables here: babel would bring the data of all locales for them.
 """
@@ -46,7 +46,7 @@ _CODE: Final = re.compile(r"%(-?.?)", re.DOTALL)
 
 
 class Day(str):
-    """A date as its ISO text, so that it compares, sorts and becomes JSON like that."""
+    """A date in the form of its ISO text. So it compares, sorts and becomes JSON like a text."""
 
     __slots__ = ()
 
@@ -67,7 +67,7 @@ class Day(str):
 
 
 def day_of(text: str, form: str = _ISO) -> Day:
-    """Return the date that a text is in this form, which has `%Y`, `%m` and `%d`; a time after it is cut off.
+    """Return the date in a text of this form. The form has `%Y`, `%m` and `%d`; a time after the date is cut off.
 
     Raises TemplateError.
     """
@@ -136,7 +136,7 @@ _LAST_WORD: Final = re.compile(r"[A-Za-z]+$")
 
 
 def plural_of(word: str, count: float = 2, many: str = "") -> str:
-    """Return a word for a number of things: the word itself for 1, otherwise `many` or its English plural.
+    """Return a word for a number of things: for 1 the word itself, otherwise `many` or the English plural.
 
     Raises TemplateError.
     """
@@ -169,13 +169,16 @@ def _english(word: str) -> str:
 
 
 def first_words(text: str, count: int, end: str = "…") -> str:
-    """Return at most this many words with single spaces between them, and `end` if some are cut off."""
+    """Return at most this many words with single spaces between them. `end` is added if words were cut off."""
     words = text.split(maxsplit=max(operator.index(count), 0))
     return " ".join(words[:count]) + end if len(words) > count else " ".join(words)
 
 
 def plain_text(text: str) -> str:
-    """Return the words of a Markdown text without its marks: paragraphs apart, cells of a table with tabs."""
+    """Return the words of a Markdown text without its marks.
+
+    Paragraphs stay apart, and tabs separate the cells of a table.
+    """
     from contentops.documents.blocks import parse_blocks  # start-up: few templates take Markdown apart
 
     return "\n\n".join(filter(None, (block.text.strip() for block in parse_blocks(text))))

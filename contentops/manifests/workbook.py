@@ -1,6 +1,7 @@
-"""Reads a sheet of an Excel workbook as rows: the stored values alone, with limits, since the file may be hostile.
+"""Reads a sheet of an Excel workbook as rows.
 
-Formulas are not computed; macros, links, comments, formats, filters and hidden marks make no difference.
+Only stored values are read, and within limits, because the file may be hostile. Formulas are not computed; macros,
+links, comments, formats, filters and hidden marks make no difference.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ _BROKEN: Final = (
 
 
 def read_workbook(path: str, data: bytes, sheet: str) -> Iterator[DataRow | Diagnostic]:
-    """Yield the rows of a sheet, and findings; `sheet` may be empty if the workbook has only one."""
+    """Yield the rows of a sheet, and findings. `sheet` may be empty if the workbook has only one sheet."""
     try:
         with warnings.catch_warnings():  # about features that we do not read
             warnings.simplefilter("ignore")
@@ -71,7 +72,7 @@ _SAVE_AGAIN: Final = "open it in Excel or LibreOffice, and save it as .xlsx"
 
 
 def _finding(path: str, message: str, hint: str, code: str, at: tuple[int, int] = (1, 1)) -> Diagnostic:
-    """Return a finding about one cell (row, column) of a workbook; by default the first cell."""
+    """Return a finding about one cell (row, column) of a workbook. Without a cell it is about the first one."""
     return finding_at(Source(path, ""), code, message, at, hint=hint)
 
 
@@ -102,7 +103,7 @@ def _opened(path: str, data: bytes, sheet: str) -> tuple[Any, bytes]:
 
 
 def _check_parts(path: str, archive: zipfile.ZipFile) -> None:
-    """Refuse what could fill memory, and what Excel never writes. Raises StopReading."""
+    """Refuse a workbook that could fill the memory, or that has parts which Excel never writes. Raises StopReading."""
     parts = archive.infolist()
     if sum(part.file_size for part in parts) > MAX_UNPACKED:
         message = f"`{path}` has more than {MAX_UNPACKED >> 20} MiB when it is unpacked"
@@ -119,7 +120,7 @@ def _check_parts(path: str, archive: zipfile.ZipFile) -> None:
 
 
 class _Sheet:
-    """One sheet: its first row that is not empty has the names of columns."""
+    """One sheet. Its first row that is not empty has the names of the columns."""
 
     def __init__(self, path: str, values: Any, xml: bytes) -> None:
         self._path = path
@@ -172,7 +173,7 @@ class _Sheet:
         return _finding(self._path, whole, hint, "bad-cell", (number, column))
 
     def _unstored(self) -> Iterator[Diagnostic]:
-        """Yield a finding for each cell whose formula was never computed; a formula may give an empty text."""
+        """Yield a finding for each cell with a formula that was never computed. A formula may give an empty text."""
         from openpyxl.utils import column_index_from_string
 
         for match in _UNSTORED.finditer(self._xml):
@@ -199,7 +200,7 @@ class _Sheet:
         return DataRow(row, Location(self._path, number, 1))
 
     def _merged(self, header: int) -> Iterator[Diagnostic]:
-        """Yield a finding for merged cells in the table, since all but the first of them are empty."""
+        """Yield a finding for merged cells in the table, because only the first of them has a value."""
         from openpyxl.utils import range_boundaries
 
         for match in _MERGED.finditer(self._xml):
@@ -218,7 +219,7 @@ def _letters(column: int) -> str:
 
 
 def _value(cell: Any) -> str | int | float | bool:
-    """Return the value of a cell as in JSON, dates as ISO text; empty for an empty cell.
+    """Return the value of a cell as in JSON. Dates become ISO texts, and an empty cell an empty text.
 
     Raises ValueError with a message and, after `; `, a hint.
     """
@@ -240,7 +241,7 @@ def _value(cell: Any) -> str | int | float | bool:
 
 
 def _number(value: float) -> int | float:
-    """Return a number with the 15 digits that Excel shows; whole ones without a fraction."""
+    """Return a number with the 15 digits that Excel shows. Whole numbers have no fraction."""
     if not math.isfinite(value) or abs(value) >= 1e18:
         raise ValueError("has a number that is too large; format the cell as text, and type it again")
     rounded = float(f"{value:.15g}")
@@ -250,7 +251,7 @@ def _number(value: float) -> int | float:
 
 
 def _moment(value: dt.datetime | dt.time | dt.timedelta) -> str:
-    """Return a date, time or duration; seconds are rounded, as Excel counts days."""
+    """Return a date, time or duration. Seconds are rounded, because Excel stores times as fractions of days."""
     if isinstance(value, dt.timedelta):
         minutes, seconds = divmod(round(value.total_seconds()), 60)
         return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"

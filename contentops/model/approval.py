@@ -1,4 +1,4 @@
-"""Approvals: who read a text and said yes or no to it.
+"""Approvals: who read a text, and whether this person approved it.
 
 An approval is bound to the words of a text. It names no environment, path or server, so that a renamed, moved or
 promoted text stays approved, and one that changes in a letter does not.
@@ -53,7 +53,7 @@ _WORDS: Final = {
 
 
 class SaidOfText(Struct, frozen=True, kw_only=True):
-    """What a person said about one text."""
+    """A line that a person adds about one text, such as an approval or a comment."""
 
     item: Annotated[ItemId, Meta(description="The item, as it was called then; for people, as the text alone decides.")]
     text: Annotated[Digest, Meta(description='The SHA-256 of `{"body":BODY,"title":TITLE}`; see `text_digest`.')]
@@ -71,7 +71,7 @@ class SaidOfText(Struct, frozen=True, kw_only=True):
 
     @property
     def person(self) -> str:
-        """Return an id of the person who gave the verdict: the lower-case e-mail address, else the name."""
+        """Return an id of the person: the e-mail address in lower case, or else the name."""
         name, sign, address = self.by.strip().rpartition("<")
         if sign and address.endswith(">"):
             return (address[:-1].strip() or name.strip()).casefold()
@@ -79,7 +79,7 @@ class SaidOfText(Struct, frozen=True, kw_only=True):
 
 
 class Comment(SaidOfText, frozen=True, kw_only=True):
-    """A person's note beside some words of a text: a line of `contentops.approvals` that decides nothing."""
+    """A person's note beside some words of a text. It is a line of `contentops.approvals` and decides nothing."""
 
     verdict: Literal["comment"] = "comment"
     quote: Annotated[str, Meta(description="Only of a `comment`, which decides nothing: the words that it is about.")]
@@ -104,7 +104,7 @@ class Approval(SaidOfText, frozen=True, kw_only=True):
 
 
 class ApprovalRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The rule that `approval` of an item states."""
+    """The approval rule of an item, from `approval` in its manifest."""
 
     required: bool = False
     """Whether the text is a draft, and is not promoted, until it is approved."""
@@ -118,7 +118,7 @@ NO_APPROVAL: Final = ApprovalRule()
 
 
 class Disclosure(Struct, frozen=True, kw_only=True):
-    """The front matter keys that say how a text was made; a key without a name is not written."""
+    """The front matter keys that say how a text was made. A key without a name is not written."""
 
     key: str = "ai_disclosure"
     source_type: str = "digital_source_type"
@@ -128,7 +128,7 @@ _ORDER: Final = operator.attrgetter("order")
 
 
 class Approvals(Struct, frozen=True, kw_only=True, dict=True):
-    """All lines of `contentops.approvals` in any order; a person's later line on a text replaces the earlier one."""
+    """All lines of `contentops.approvals`, in any order. A person's later line on a text replaces the earlier one."""
 
     lines: tuple[Approval, ...] = ()
     comments: tuple[Comment, ...] = ()
@@ -153,7 +153,7 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
         return tuple(sorted(self._of_texts.get(text, {}).values(), key=_ORDER))
 
     def of_items(self, ids: Collection[ItemId]) -> tuple[Approval, ...]:
-        """Return each person's last line on each text that an item with these ids had, the oldest first."""
+        """Return each person's last line on each text of an item, the oldest first. `ids` are the item's ids."""
         texts = {text for id_ in ids for text in self._of_items.get(id_, ())}
         return tuple(sorted((line for text in texts for line in self.of_text(text)), key=_ORDER))
 
@@ -163,12 +163,15 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
         return tuple(sorted(said, key=lambda one: (one.at, one.note)))
 
     def last(self, text: Digest) -> Verdict | None:
-        """Return the latest verdict on a text, from any person; None if there is none or it was withdrawn."""
+        """Return the latest verdict on a text by any person; None if there is none, or if it was withdrawn."""
         said = self.of_text(text)
         return said[-1].verdict if said and said[-1].verdict is not Verdict.WITHDRAWN else None
 
     def has(self, line: Approval) -> bool:
-        """Return whether a verdict changes nothing: it counts already, with this note or without one."""
+        """Return whether this verdict would change nothing: it is recorded already, and it adds no new note.
+
+        Its note may be missing.
+        """
         counts = self.last(line.text)
         if counts is None or counts is not line.verdict:
             return counts is None and line.verdict is Verdict.WITHDRAWN
@@ -180,7 +183,7 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
         return self.last(text) is Verdict.APPROVED
 
     def state(self, text: Digest, rule: ApprovalRule, ids: Collection[ItemId]) -> ApprovalState:
-        """Return the approval state of an item's text; `ids` are its present and earlier ids."""
+        """Return the approval state of an item's text. `ids` are its present and earlier ids."""
         said = self.last(text)
         if said is Verdict.APPROVED and rule.note:
             noted = (one for one in self.of_text(text) if one.verdict is Verdict.APPROVED and has_words(one.note))
@@ -200,5 +203,5 @@ NOTE_LIMIT: Final = 2_000
 
 @functools.lru_cache(maxsize=1 << 15)  # asked for several times of each item in one plan
 def text_digest(title: str, body: Digest) -> Digest:
-    """Return the digest of a text that approvals name: of its cleaned title and its body digest."""
+    """Return the digest by which approvals identify a text. It covers the cleaned title and the body."""
     return digest_json({"body": body, "title": title})

@@ -27,7 +27,7 @@ PARTS: Final = ("id", "title", "url", "path", "body", "excerpt", "section", "hea
 
 
 class OnSourceChange(enum.StrEnum):
-    """Says what to do about an item when only the texts that it refers to have changed."""
+    """The rule for an item if the texts that it uses have changed, and nothing else."""
 
     NOTE = "note"
     """Keep its text, and say in plan and status that it is stale."""
@@ -51,7 +51,7 @@ class WaitReason(enum.StrEnum):
 
     @property
     def words(self) -> str:
-        """Return why the text cannot be used yet, as the end of a sentence."""
+        """Return the end of a sentence that says why the text cannot be used yet."""
         return _WORDS[self]
 
 
@@ -97,12 +97,12 @@ class Reading(Struct, frozen=True, gc=False):
 
     @property
     def stage(self) -> Stage | None:
-        """Return the stage after which the part that is read stays the same; None: no text can change it."""
+        """Return the stage after which this part of the item stays the same; None if no text can change it."""
         return None if self.part in _FIXED else _READ_AT.get(self.part, Stage.TEXT)
 
 
 class Reference(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """An item whose text another item's templates use."""
+    """An item whose text is used by another item's templates."""
 
     id: Annotated[ItemId, Meta(description="The item.")]
     text: Annotated[
@@ -115,7 +115,7 @@ class Reference(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False)
 
 
 class AcceptedTexts(Struct, frozen=True, kw_only=True):
-    """Gives templates the texts of items: their paths by the lock, their files and their approvals."""
+    """The texts of items that templates may use. Lock, files and approvals decide which these are."""
 
     paths: Mapping[ItemId, str] = field(default_factory=dict)
     approvals: Approvals = NO_APPROVALS
@@ -187,7 +187,7 @@ class Project(Struct, frozen=True, kw_only=True):
 
     @property
     def option(self) -> str:
-        """Return the value of `--env` for commands in this environment; empty: the option is not needed."""
+        """Return the value of `--env` for commands in this environment; empty if they do not need the option."""
         return NO_ENVIRONMENT if self.beside_default else self.environment
 
 
@@ -236,7 +236,7 @@ class CatalogEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Catalog(Struct, frozen=True, kw_only=True):
-    """Everything that one server offers, by slug. `verticals` and `brand_voices` are None if it does not show them."""
+    """All entries that one server offers, by slug. `verticals` and `brand_voices` are None if it does not show them."""
 
     templates: Mapping[str, Template] = field(default_factory=dict)
     styles: Mapping[str, CatalogEntry] = field(default_factory=dict)
@@ -247,7 +247,7 @@ class Catalog(Struct, frozen=True, kw_only=True):
 
 
 class OnEdit(enum.StrEnum):
-    """Says what to do when the spec of a file that a person edited changes."""
+    """The rule for a file that a person edited, if its spec changes."""
 
     BLOCK = "block"
     KEEP = "keep"
@@ -256,17 +256,17 @@ class OnEdit(enum.StrEnum):
 
 
 class MergeRule(enum.StrEnum):
-    """Says whether a merge goes on if the new text changes a section that a person edited."""
+    """Whether a merge goes on if the new text changes a section that a person edited."""
 
     LENIENT = "lenient"
     STRICT = "strict"
 
 
 class Request(Struct, frozen=True, kw_only=True, gc=False):
-    """The rendered request: exactly what shapes a text, the same in every dialect.
+    """The rendered request. It has all values that shape a text, and is the same in every dialect.
 
-    Digest, lock, submits, templates, `adopt` and `import` use its fields. A new field is None by
-    default, so that the digests of items without it stay.
+    Digest, lock, submits, templates, `adopt` and `import` use its fields. A new field is None by default, so that the
+    digests of items without it stay.
     """
 
     template: str
@@ -279,17 +279,17 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
     revision: int | str | None = None
 
     def as_json(self) -> dict[str, Json]:
-        """Return the canonical mapping; fields that are None are left out."""
+        """Return the request as JSON in its canonical form. Fields that are None are left out."""
         fields = zip(REQUEST_FIELDS, _values_of(self), strict=True)
         return {name: value for name, value in fields if value is not None} | {"inputs": dict(self.inputs)}
 
     @property
     def digest(self) -> Digest:
-        """Return the digest of the request: a new one means that a new text must be paid for."""
+        """Return the digest of the request. If it changes, a new text must be paid for."""
         return digest_json(self.as_json())
 
     def price(self, section: str = "") -> Price:
-        """Return the price of one submit: of the whole text, or of one section."""
+        """Return the price of one submit, for the whole text or for one section."""
         return price_of_request(self.template, self.mode, self.inputs, is_section=bool(section))
 
 
@@ -299,7 +299,7 @@ _values_of: Final = operator.attrgetter(*REQUEST_FIELDS)
 
 
 class Origin(Struct, frozen=True, kw_only=True, gc=False):
-    """Says where a value of a spec was written, and which variables it uses.
+    """The location where a value of a spec was written, and the variables that it uses.
 
     `layer` is one of: item, environment, manifest, project, data, built-in, command line.
     """
@@ -310,7 +310,7 @@ class Origin(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Spec(Struct, frozen=True, kw_only=True, gc=False):
-    """An item after rendering: the request to send, and where its text goes."""
+    """An item after rendering: the request to send, and the location of its text."""
 
     id: ItemId
     request: Request
@@ -372,7 +372,7 @@ class Spec(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Moved(Struct, frozen=True, kw_only=True):
-    """A `moved` pair: the old and the new id of an item."""
+    """A pair in `moved`: the old and the new id of an item."""
 
     old: ItemId
     new: ItemId
@@ -411,7 +411,7 @@ class GraphItem(Struct, frozen=True, kw_only=True):
 
 
 class ItemGraph(Struct, frozen=True, kw_only=True):
-    """Selected items in the order in which their texts are made; their sources may be outside the selection."""
+    """Selected items in the order in which their texts are made. Their sources may be outside of the selection."""
 
     items: tuple[GraphItem, ...]
     alone: int = 0

@@ -1,4 +1,4 @@
-"""Combines lines of jobs into one list, and finds the open jobs in it."""
+"""Combines lines of jobs into one list, and finds the open jobs in that list."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ UNIQUE_ID = 16
 
 
 def stage(job: Job) -> tuple[int, bool]:
-    """Return the progress of a job for comparisons: its state, and whether its text was given up."""
+    """Return a value that compares the progress of jobs: the state, and whether the text was given up."""
     # A text that a person named and no one has seen yet may turn out to be another one's.
     state = JobState.RUNNING if job.state is JobState.PAID and not job.body else job.state
     return _RANK[state], job.lost
 
 
 def fold_orders(lines: Iterable[Job]) -> list[Job]:
-    """Combine the lines of job files into one line for each submit and job of a server, the earliest first.
+    """Combine the lines of job files, so that each submit and each job of a server has one line.
 
-    Lines of one id, time of intent and file of a bundled server are one order, of which the furthest state counts: an
-    order whose answer was lost is not closed by an order of another time. A server that has found several jobs under
-    one id has a line for each.
-    Any lines may be folded first and the others later, in any order: the result is the same.
+    The earliest comes first. Lines of one id, time of intent and file of a bundled server are one order, of which the
+    furthest state counts: an order whose answer was lost is not closed by an order of another time. A server that has
+    found several jobs under one id has a line for each. Any lines may be folded first and the others later, in any
+    order: the result is the same.
     """
     orders: defaultdict[tuple[RequestId, str, str], list[Job]] = defaultdict(list)
     for line in lines:
@@ -71,7 +71,7 @@ def fold_orders(lines: Iterable[Job]) -> list[Job]:
 
 
 def _by_server(lines: Iterable[Job]) -> Iterator[list[Job]]:
-    """Yield the lines of one submit by server; all lines of a server get its current address."""
+    """Yield the lines of one submit, grouped by server. All lines of a server get its present address."""
     groups: list[tuple[set[str], list[Job]]] = []
     for line in lines:
         names, same = {line.server, *line.former_servers}, [line]
@@ -90,7 +90,7 @@ def _by_server(lines: Iterable[Job]) -> Iterator[list[Job]]:
 
 
 def fold_jobs(lines: Iterable[Job]) -> list[Job]:
-    """Return every job in these lines once, the earliest first, so that sums count it once.
+    """Return every job in these lines once, so that sums count it once. The earliest comes first.
 
     Lines that name one job of the server for one request are one job, whatever order they are of. The bundled server of
     each clone has its own jobs, under the same ids.
@@ -110,7 +110,7 @@ def fold_jobs(lines: Iterable[Job]) -> list[Job]:
 
 
 def _dated(lines: list[Job]) -> Job:
-    """Return the line of a job that is furthest, with the time at which the server first accepted the job.
+    """Return the line of a job with the latest state, and give it the time at which the server first accepted the job.
 
     An order that names no such time may have found a job that another one brought, long after it.
     """
@@ -216,7 +216,9 @@ def bound_words(least: Mapping[str, int], worst: Mapping[str, int], retries: int
 
 
 def money_words(money: Mapping[str, int], *, is_bound: bool = False) -> str:
-    """Return money in words, each currency separately: `1.25 USD and 3.00 EUR`; below one unit with up to six places.
+    """Return money in words, each currency separately: `1.25 USD and 3.00 EUR`.
+
+    Sums below one unit have up to six places.
 
     `is_bound`: rounded up, not to the nearest.
     """
@@ -236,7 +238,9 @@ def _rounded(amount: int, *, is_bound: bool) -> str:
 
 
 def spent_words(paid: int, tokens: TokenSum, *, at_most: bool = False) -> str:
-    """Return the spending in words: `4 credits`, `0.0043 USD`, or the tokens of models if the settings had no price.
+    """Return the spending in words: `4 credits` or `0.0043 USD`.
+
+    Without a price in the settings it is the tokens of the models.
 
     `paid`: the credits; `at_most`: they are an upper bound.
     """
@@ -288,7 +292,7 @@ def _sum(jobs: Iterable[Job], price: TokenPrice | None) -> dict[str, str]:
 
 
 def _is_of_month(job: Job, start: float, end: float, timeout: float) -> bool:
-    """Return whether a job was or may have been accepted in a month. A time that is unreadable or later counts."""
+    """Return whether a job was accepted in a month, or may have been. A time that is unreadable or later counts."""
     if job.state is JobState.NEVER:
         return False
     when = seconds_of(job.since)
@@ -311,7 +315,7 @@ def _money(job: Job, price: TokenPrice | None) -> dict[str, int]:
 
 
 def assigned(known: Mapping[str, Sequence[Job]]) -> dict[str, list[Job]]:
-    """Return the jobs of each environment, each job once: in the first environment by name that knows its order."""
+    """Return the jobs of each environment. A job in several environments counts in the first of them by name."""
     owners = {(job.request_id, job.submitted_at): name for name in sorted(known, reverse=True) for job in known[name]}
     jobs: dict[str, list[Job]] = {name: [] for name in sorted(known)}
     for job in fold_jobs(job for each in known.values() for job in each):
@@ -320,9 +324,10 @@ def assigned(known: Mapping[str, Sequence[Job]]) -> dict[str, list[Job]]:
 
 
 def jobs_of_items(jobs: Iterable[Job], records: Iterable[Record]) -> dict[ItemId, list[Job]]:
-    """Return each job under one item: the one whose record has its request or its text, else as it was called then.
+    """Return each job under one item.
 
-    An item that was renamed has the jobs of its old id too, unless another item has that id.
+    The item's record has the job's request or text; otherwise the job's own item counts. An item that was renamed has
+    the jobs of its old id too, unless another item has that id.
     """
     jobs, records = [*jobs], [*records]
     names: dict[Digest, ItemId] = {}
@@ -341,7 +346,10 @@ def jobs_of_items(jobs: Iterable[Job], records: Iterable[Record]) -> dict[ItemId
 
 
 class PaidAttempts(Struct, frozen=True):
-    """The texts that were paid for until an item had its text, and their credits: used, rejected and failed ones."""
+    """The texts that were paid for until an item had its present text, and their credits.
+
+    They were used, rejected, or failed.
+    """
 
     number: int = 0
     credits: int = 0
@@ -379,7 +387,7 @@ class TextProvenance(Struct, frozen=True, kw_only=True):
 
 
 class Provenances(Struct, frozen=True, kw_only=True):
-    """The texts by item, and what is not among them."""
+    """The texts by item, with what is missing among them."""
 
     texts: tuple[TextProvenance, ...]
     unread: tuple[str, ...] = ()
@@ -389,7 +397,7 @@ class Provenances(Struct, frozen=True, kw_only=True):
 
 
 class ApprovedCost(Struct, frozen=True, kw_only=True):
-    """The cost of the items whose present texts are approved, with all their attempts."""
+    """The cost of the items whose present texts are approved. It includes all their attempts."""
 
     items: int
     texts: int

@@ -1,4 +1,4 @@
-"""A plan: what will be done and why; and the same data as a plan file has it.
+"""A plan: what will be done, and why. Also the types of the same data in a plan file.
 
 A `Change` and a `ReviewedChange` have the same attributes, and so have a `Plan` and a `PlanFile`: what shows one, or
 compares it, works with both.
@@ -83,7 +83,7 @@ class Reason(Struct, frozen=True, kw_only=True):
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """The difference of one item, and the steps that will remove it.
+    """What differs for one item, and the steps that will remove the difference.
 
     The steps are in order: collects, move, those of its text, update or record, save.
     """
@@ -143,18 +143,18 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def credits_at_most(self) -> bool:
-        """Return whether the price in credits is an upper limit, because it depends on the text's length."""
+        """Return whether the price in credits is an upper limit. It is if it depends on the text's length."""
         orders = (*self._paid, *self._retries)
         return any(order.at_most or (self.pays_later and order.credits) for order in orders)
 
     @property
     def retries(self) -> int:
-        """Return how many more generations the change may pay for if its text fails checks each time."""
+        """Return how many more generations the change may pay for if its text always fails checks."""
         return len(self._retries)
 
     @property
     def submits_worst(self) -> int:
-        """Return the most generations that this change may pay for."""
+        """Return the highest number of generations that this change may pay for."""
         return self.submits + self.retries
 
     @property
@@ -164,24 +164,24 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def tokens(self) -> PaidTokens | None:
-        """Return the most tokens of one generation, with the price from the settings; None: not known."""
+        """Return the most tokens of one generation, with the price from the settings; None if not known."""
         own = [order.tokens for order in (*self._paid, *self._retries)]
         return next(iter(own or filter(None, (step.tokens for step in self._collects))), None)
 
     @property
     def has_no_price(self) -> bool:
-        """Return whether a model writes the text and the settings do not state the price of its tokens."""
+        """Return whether a model writes the text while the settings state no price for its tokens."""
         return self.tokens is not None and self.tokens.price is None
 
     @property
     def money(self) -> dict[str, int]:
-        """Return the most that models may cost, by currency; empty: not known, or no price is stated."""
+        """Return the highest cost of models by currency. It is empty if it is not known, or if no price is stated."""
         bounds = [*(order.tokens for order in self._paid), *(step.tokens for step in self._collects)]
         return add_money(bound.money for bound in bounds if bound is not None)
 
     @property
     def money_worst(self) -> dict[str, int]:
-        """Return the most that models may cost, by currency, with every retry."""
+        """Return the highest cost of models with every retry, by currency."""
         return add_money((self.money, *(step.tokens.money for step in self._retries if step.tokens is not None)))
 
     @property
@@ -198,18 +198,18 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def promoted_from(self) -> str:
-        """Return the environment from which the text is promoted; empty: none."""
+        """Return the environment from which the text is promoted; empty if it is not promoted."""
         step = self.promotion
         return (step.environment or BASE) if step is not None else ""
 
     @property
     def collected_jobs(self) -> tuple[Job, ...]:
-        """Return the open jobs whose texts only go to the cache."""
+        """Return the open jobs whose texts go to the cache but into no file."""
         return tuple(step.job for step in self._collects)
 
     @property
     def attempt(self) -> int:
-        """Return the attempt number of the submit or of the job; 0: the text is promoted."""
+        """Return the attempt number of the submit or of the job; 0 if the text is promoted."""
         if self.submit is not None:
             return self.submit.attempt
         if self.promotion is not None:
@@ -218,17 +218,17 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def target(self) -> str:
-        """Return the path that the file will have; empty: an orphan without a file."""
+        """Return the path that the file will have; empty for an orphan without a file."""
         return self.file.path if self.spec is None else self.spec.output
 
     @property
     def source(self) -> str:
-        """Return the path of a declared item's file now; empty: there is none."""
+        """Return the present path of a declared item's file; empty if there is no file."""
         return self.file.path if self.spec is not None and self.file.exists else ""
 
     @property
     def front(self) -> Mapping[str, Json]:
-        """Return the front matter keys to write; a value of None removes the key."""
+        """Return the front matter keys to write. None as a value removes the key."""
         return next((step.front for step in self._heads()), {})
 
     @property
@@ -238,7 +238,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def section(self) -> str:
-        """Return the heading of the section that is generated again; empty: the whole text."""
+        """Return the heading of the section that is generated again; empty for a whole text."""
         if self.job is not None:
             return self.job.section
         return self.submit.section if self.submit is not None else ""
@@ -250,22 +250,22 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def frame(self) -> Digest:
-        """Return the frame of a waiting item, as its request is not known yet; empty for other items."""
+        """Return the frame of an item that waits, because its request is not known yet; empty for other items."""
         return self.spec.frame if self.spec is not None and self.waits else NOTHING
 
     @property
     def publish_on(self) -> str:
-        """Return the day on which the item is due; empty: none."""
+        """Return the day on which the item is due; empty if it has none."""
         return "" if self.spec is None else self.spec.publish_on
 
     @property
     def record_digest(self) -> Digest:
-        """Return the digest of the record that the plan saw; empty: there was no record."""
+        """Return the digest of the record that the plan was made from; empty if there was no record."""
         return record_digest(self.record)
 
     @property
     def file_digest(self) -> Digest:
-        """Return the digest of the file that the plan saw."""
+        """Return the digest of the file that the plan was made from."""
         return self.file.file
 
     @property
@@ -275,7 +275,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def remote_body(self) -> Digest:
-        """Return the body digest that a refresh found on the server; empty if there was no refresh."""
+        """Return the digest of the body that a refresh found on the server; empty without a refresh."""
         return NOTHING if self.remote is None else self.remote.body
 
     @property
@@ -300,7 +300,10 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def _retries(self) -> list[Submit]:
-        """Return the submits that may be repeated if a text fails its checks, as often as allowed."""
+        """Return the submits that may be repeated if a text fails its checks.
+
+        Each appears as often as it may be repeated.
+        """
         return [step.again for step in self._retry_steps for _ in range(step.times - step.certain)]
 
     @property
@@ -316,7 +319,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 class ReviewedJob(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The part of a job that a plan file has."""
+    """The part of a job that is written to a plan file."""
 
     request_id: Annotated[RequestId, Meta(description="The id of the submit.")]
     job_id: Annotated[str, Meta(description="The server's id for it, or empty.")]
@@ -327,7 +330,7 @@ class ReviewedJob(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ReviewedChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A change in a plan file; its attributes are those of `Change` with the same names.
+    """A change in a plan file. Its attributes have the same names as those of `Change`.
 
     The file omits an empty attribute that has a default here.
     """
@@ -401,12 +404,12 @@ class ReviewedChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def money(self) -> dict[str, int]:
-        """Return the most that models may cost, by currency (see `Change.money`)."""
+        """Return the highest cost of models by currency (see `Change.money`)."""
         return counted_money(self.exact_money)
 
     @property
     def money_worst(self) -> dict[str, int]:
-        """Return the most that models may cost with every retry (see `Change.money_worst`)."""
+        """Return the highest cost of models with every retry (see `Change.money_worst`)."""
         return counted_money(self.exact_money_worst)
 
     @property
@@ -416,7 +419,7 @@ class ReviewedChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def submits_worst(self) -> int:
-        """Return the most generations that the change may pay for (see `Change.submits_worst`)."""
+        """Return the highest number of generations that the change may pay for (see `Change.submits_worst`)."""
         return self.submits + self.retries
 
 
@@ -435,7 +438,7 @@ def record_digest(record: Record | None) -> Digest:
 
 
 class Note(Struct, frozen=True, kw_only=True):
-    """A note in a plan about something that is no change, such as an orphan."""
+    """A note in a plan about something that is not a change, such as an orphan."""
 
     kind: Annotated[Word, Meta(description="In kebab case.")]
     id: Annotated[ItemId | None, Meta(description="The item, or empty.")] = None
@@ -449,7 +452,7 @@ class Note(Struct, frozen=True, kw_only=True):
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
-    """A guard that refuses this plan: its numbers, and the flag that overrides it."""
+    """The refusal of a plan by a guard: the numbers, and the flag that overrides the guard."""
 
     guard: Annotated[Word, Meta(description="In kebab case.")]
     message: Annotated[str, Meta(description="Why the guard refuses.")]
@@ -464,7 +467,7 @@ class TextInReview(Struct, frozen=True, kw_only=True):
 
 
 class Writer(Struct, frozen=True, kw_only=True):
-    """The model that writes the texts of a plan, and its settings from `api`."""
+    """The model that writes the texts of a plan, and its settings under `api`."""
 
     model: Annotated[str, Meta(description="Its name on its server.")]
     passes: Annotated[str, Meta(description="How it writes: `one` or `staged`.")]
@@ -474,7 +477,7 @@ class Writer(Struct, frozen=True, kw_only=True):
 
 
 class PlanFacts(Struct, frozen=True, kw_only=True):
-    """The part that a plan and a plan file have in common, with the sums over their changes."""
+    """The data that a plan and a plan file have in common, with the sums over their changes."""
 
     project: Annotated[str, Meta(description="The project's name.")]
     environment: Annotated[str, Meta(description="The environment, or empty.")]
@@ -510,7 +513,7 @@ class PlanFacts(Struct, frozen=True, kw_only=True):
 
     @property
     def credits_at_most(self) -> bool:
-        """Return whether the price is an upper limit, because that of a change is one."""
+        """Return whether the price is an upper limit. It is if the price of one change is."""
         return any(change.credits_at_most for change in self.changes)
 
     @property
@@ -525,27 +528,27 @@ class PlanFacts(Struct, frozen=True, kw_only=True):
 
     @property
     def money(self) -> dict[str, int]:
-        """Return the most that models may cost, by currency; empty: not known, or no price is stated."""
+        """Return the highest cost of models by currency. It is empty if it is not known, or if no price is stated."""
         return add_money(change.money for change in self.changes)
 
     @property
     def money_worst(self) -> dict[str, int]:
-        """Return the most that models may cost, by currency, with every retry that `checks` allow."""
+        """Return the highest cost of models by currency, with every retry that `checks` allow."""
         return add_money(change.money_worst for change in self.changes)
 
     @property
     def has_no_price(self) -> bool:
-        """Return whether a model writes texts of the plan and the settings do not state its price."""
+        """Return whether a model writes texts of the plan while the settings state no price for it."""
         return any(change.has_no_price for change in self.changes)
 
     @property
     def submits_worst(self) -> int:
-        """Return the most generations that the plan may pay for."""
+        """Return the highest number of generations that the plan may pay for."""
         return sum(change.submits_worst for change in self.changes)
 
     @property
     def not_promoted(self) -> int:
-        """Return how many texts of another environment are not promoted because they wait for approval."""
+        """Return how many texts of another environment wait for approval and are therefore not promoted."""
         return sum(note.kind == "waiting-for-approval" for note in self.notes)
 
     @property
@@ -568,5 +571,5 @@ class Plan(PlanFacts, frozen=True, kw_only=True):
 
     @property
     def option(self) -> str:
-        """Return the value of `--env` for a command on the same environment; empty: the option is not needed."""
+        """Return the value of `--env` for a command in the same environment; empty if it does not need the option."""
         return NO_ENVIRONMENT if self.beside_default else self.environment

@@ -44,7 +44,7 @@ class PlanOptions(Struct, frozen=True, kw_only=True):
 
 
 class PlanSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The sums of a plan's changes, as plan files and reports have them."""
+    """The sums of a plan's changes, as they are written to plan files and reports."""
 
     has_changes: Annotated[bool, Meta(description="Whether the plan has any change.")] = field(name="changes")
     credits: Annotated[Count, Meta(description="The cost of the plan.")]
@@ -128,7 +128,7 @@ def plan_file(document: Mapping[str, Json], path: str = "plan.json") -> PlanFile
 
 
 def no_plan_file(message: str, hint: str = "make one with `contentops plan --out FILE`") -> InputError:
-    """Return the error for a file that is no plan file."""
+    """Return the error for a file that is not a plan file."""
     return InputError([Diagnostic(code="no-plan-file", message=message, hint=hint)])
 
 
@@ -138,7 +138,7 @@ def checksum(document: Mapping[str, Json]) -> Digest:
 
 
 def check_seal(document: Mapping[str, Json], path: str) -> None:
-    """Check that a document is a plan file of this format and that no one edited it. Raises InputError or Refused."""
+    """Check that a document is a plan file of this format, and that it was not edited. Raises InputError or Refused."""
     version = document.get("format_version")
     if not isinstance(version, str) or not isinstance(document.get("changes"), list) or CHECKSUM not in document:
         raise no_plan_file(f"`{path}` is no plan file")

@@ -43,7 +43,7 @@ FormatVersion = Annotated[
 
 
 class Saved(Struct, frozen=True, kw_only=True, gc=False):
-    """The texts that the server last accepted for an item and last returned."""
+    """The texts of an item that the server last accepted, and last returned."""
 
     title: Annotated[Digest, Meta(description="Digest of the title that the server last accepted.")] = NOTHING
     body: Annotated[Digest, Meta(description="Digest of the body that it last accepted.")] = NOTHING
@@ -60,17 +60,20 @@ class Saved(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def titles(self) -> frozenset[Digest]:
-        """Return the digests that the title on the server may have if no one edited it there."""
+        """Return the digests that the title on the server has if no person edited it there."""
         return frozenset({self.title, self.server_title} - {NOTHING})
 
     @property
     def bodies(self) -> frozenset[Digest]:
-        """Return the digests that the body on the server may have if no one edited it there."""
+        """Return the digests that the body on the server has if no person edited it there."""
         return frozenset({self.body, self.server_body, self.sent} - {NOTHING})
 
 
 class Record(Struct, frozen=True, kw_only=True, gc=False):
-    """One line of the lock: everything that contentops has made for one item. The keys of the line are these fields."""
+    """One line of the lock. It describes all that contentops has made for one item.
+
+    The keys of the line are these fields.
+    """
 
     id: Annotated[ItemId, Meta(min_length=1, description="The item.")]
     digest: Annotated[Digest, Meta(description="Digest of the request.")]
@@ -139,12 +142,12 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def is_promoted(self) -> bool:
-        """Return whether the text was promoted, so no job of this environment made it."""
+        """Return whether the text was promoted from another environment. No job of this environment made it then."""
         return bool(self.promoted) and not self.request_id
 
     @property
     def restorable(self) -> tuple[Digest, ...]:
-        """Return the digests of the bodies that can restore a missing file, the preferred one first.
+        """Return the digests of the bodies from which a missing file can be restored, the preferred one first.
 
         A promoted text is never restored from the generated one, which may have been edited before the promotion.
         """
@@ -154,7 +157,7 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
 
 
 def request_id(lineage: str, digest: Digest, attempt: int, part: str = "") -> RequestId:
-    """Return the id of a request: every machine computes the same id, so no file is needed to find it again.
+    """Return the id of a request. Every machine computes the same id, so no file is needed to find it again.
 
     `part`: the heading of the one section that it makes again; empty: a whole text. Raises ValueError if `lineage` is
     no UUID.
@@ -171,7 +174,7 @@ def is_day(text: str) -> bool:
 
 
 def seconds_of(text: str) -> float | None:
-    """Return an ISO time as seconds since the epoch; without a zone it counts as UTC. None for anything else."""
+    """Return an ISO time as seconds since the epoch. A time without a zone counts as UTC. None for anything else."""
     try:
         when = dt.datetime.fromisoformat(text)
     except ValueError:
@@ -182,7 +185,7 @@ def seconds_of(text: str) -> float | None:
 
 
 class JobState(enum.StrEnum):
-    """The state of a job; each one is later than the one before."""
+    """The state of a job. Each state is later than the one before."""
 
     SUBMITTING = "submitting"
     """Written down before the request leaves."""
@@ -201,10 +204,10 @@ class JobState(enum.StrEnum):
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """One order: a line of `contentops.jobs`, whose keys are these fields. No line names an owner.
+    """One order of a text. It is a line of `contentops.jobs`, and its fields are the keys of that line.
 
-    An order is named by its request id and the time of its intent: one id may be sent again if the server has proved
-    that the first request never arrived.
+    No line names an owner. An order is named by its request id and the time of its intent: one id may be sent again if
+    the server has proved that the first request never arrived.
     """
 
     request_id: Annotated[
@@ -270,7 +273,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def short(self) -> str:
-        """Return the start of the request id, by which people tell the jobs of an item apart."""
+        """Return the first characters of the request id. People use them to tell the jobs of an item apart."""
         return self.request_id[:8]
 
     @property
@@ -280,12 +283,12 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def order(self) -> Order:
-        """Return the key of a submit: request id and time, because the same id may be submitted again."""
+        """Return the key of a submit: its request id and its time. The same id may be submitted more than once."""
         return self.request_id, self.submitted_at
 
     @property
     def time(self) -> str:
-        """Return when the text of the job arrived; without a text, when it was submitted."""
+        """Return the time at which the text of the job arrived. Without a text it is the time of the submit."""
         return self.generated_at or self.submitted_at
 
     @property
@@ -300,7 +303,9 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def outcome(self) -> str:
-        """Return `generated` or `unwritten` for a job with a text; without one, `lost` if it was paid, else its state.
+        """Return `generated` or `unwritten` for a job with a text.
+
+        Without a text, return `lost` if it was paid, or else its state.
 
         `unwritten`: it was paid for and no file is known to have it: its item was gone, its request had changed, its
         checks failed, or its run was killed. `lost`: it was paid for, and its server lost it.
@@ -311,7 +316,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def since(self) -> str:
-        """Return when the server accepted the job; if that is unknown, when it was submitted."""
+        """Return the time at which the server accepted the job, or the time of the submit if that is not known."""
         return self.accepted or self.submitted_at
 
     @property
@@ -322,12 +327,12 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def may_be_paid(self) -> bool:
-        """Return whether no one knows if the job was paid for, because the answer to its submit was lost."""
+        """Return whether it is uncertain if the job was paid for, because the answer to its submit was lost."""
         return not self.is_sure and self.state is not JobState.NEVER
 
     @property
     def is_by_model(self) -> bool:
-        """Return whether the job is known to have its text from a model."""
+        """Return whether it is known that a model wrote the text of the job."""
         return bool(self.model) or self.tokens is not None
 
     @property
@@ -386,7 +391,7 @@ class State(Struct, frozen=True, kw_only=True, dict=True):
 
 
 def made_by(record: Record, jobs: Iterable[Job]) -> Job | None:
-    """Return the job whose text the record has; without one, the last job with a text."""
+    """Return the job whose text is in the record. If there is none, return the last job with a text."""
     return max(jobs, key=lambda job: (job.body == record.generated, job.has_text, job.submitted_at), default=None)
 
 
@@ -421,7 +426,7 @@ class Observed(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Remote(Struct, frozen=True, kw_only=True):
-    """An item's stored content on the server, as a refresh found it. Its body is in the cache by its digest."""
+    """The stored content of an item, as a refresh found it on the server. Its body is in the cache by its digest."""
 
     content_id: str
     title: str = ""
@@ -445,5 +450,5 @@ class Remote(Struct, frozen=True, kw_only=True):
 
     @property
     def is_lost(self) -> bool:
-        """Return whether the item's content is gone, so that its text must be saved as a new content."""
+        """Return whether the item's stored content is gone. The text must then be saved as a new content."""
         return self.deleted or self.taken

@@ -31,7 +31,7 @@ class Result(enum.StrEnum):
 
 
 class KeptWords(Struct, frozen=True, kw_only=True):
-    """A section that kept a person's edit when a new text was merged."""
+    """A section in which a merge kept a person's edit."""
 
     heading: Annotated[str, Meta(description="The heading with its `#`.")]
     new: Annotated[str, Meta(description="The unused new text of this section, or empty.")] = ""
@@ -93,7 +93,7 @@ class Run(Struct, frozen=True, kw_only=True):
     hint: str = ""
 
     def after(self, first: Run) -> Run:
-        """Combine this run with the earlier one of the same apply; the later outcome of each item counts."""
+        """Combine this run with the earlier run of the same apply. The later outcome of each item counts."""
         begun = {outcome.id: outcome for outcome in first.outcomes}
         later = [_both(begun.pop(outcome.id, None), outcome) for outcome in self.outcomes]
         return structs.replace(
@@ -124,7 +124,7 @@ class Run(Struct, frozen=True, kw_only=True):
 
     @property
     def credits_at_most(self) -> bool:
-        """Return whether the credits are an upper limit, because those of an item are."""
+        """Return whether the credits are an upper limit. They are if the credits of one item are."""
         return any(outcome.credits_at_most for outcome in self.outcomes)
 
     @property
@@ -148,7 +148,7 @@ class ResultCounts(Struct, frozen=True, kw_only=True):
 
 
 class RunReport(Struct, frozen=True, kw_only=True):
-    """A run as reports have it; its attributes are those of `Run` with the same names."""
+    """A run in the form of the reports. Its attributes have the same names as those of `Run`."""
 
     id: Annotated[str, Meta(description="The id of the run.")]
     started_at: Annotated[str, Meta(description="ISO time, UTC.")]
@@ -207,7 +207,7 @@ class ApplyReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Event(Struct, frozen=True, kw_only=True):
-    """An event of a run: what just happened to an item. It feeds the progress display and `--events`.
+    """An event of a run: something that just happened to an item. It feeds the progress display and `--events`.
 
     `kind`: run-started, item-started, step-started, step-done, progress, waiting, item-done, note, run-done.
     """
@@ -260,7 +260,7 @@ class KeptReport(Struct, frozen=True, kw_only=True):
 
 
 class PaidText(Struct, frozen=True, kw_only=True):
-    """A text that a job made for an item, and where it can be restored from."""
+    """A text that a job made for an item, and the source from which it can be restored."""
 
     item: str
     """Its id of today."""
@@ -274,7 +274,7 @@ class PaidText(Struct, frozen=True, kw_only=True):
 
     @property
     def short(self) -> str:
-        """Return the start of the text's digest, by which people name it."""
+        """Return the first characters of the text's digest. People name the text by them."""
         return short(self.job.body)
 
     @property

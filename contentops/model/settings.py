@@ -29,12 +29,12 @@ def _variable(description: str, secret: str, *examples: str) -> Meta:
 
 
 def _one_of(description: str, *words: str) -> Meta:
-    """Return the schema of a value that must be one of some words."""
+    """Return the schema of a value that must be one of these words."""
     return Meta(description=description, extra_json_schema={"enum": list(words)})
 
 
 def _time(description: str, default: str, *examples: str | int) -> Meta:
-    """Return the schema of a duration, which is read as seconds."""
+    """Return the schema of a duration. The duration is read as seconds."""
     forms = [
         {"type": "number", "exclusiveMinimum": 0},
         {"type": "string", "pattern": "^([0-9]+(\\.[0-9]+)?[hms])+$"},
@@ -161,14 +161,14 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
 
 
 class Level(enum.StrEnum):
-    """Says what a failed check does: only warn, or block the text from being written and saved."""
+    """The effect of a failed check: a warning, or a block that keeps the text from being written and saved."""
 
     WARN = "warn"
     BLOCK = "block"
 
 
 class WordLimits(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The minimum and maximum number of words in a body; None means no limit."""
+    """The minimum and maximum number of words in a body. None means that there is no limit."""
 
     min: int | None = None
     max: int | None = None
@@ -176,14 +176,14 @@ class WordLimits(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Listed(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a person listed for one check: texts, expressions, headings or commands."""
+    """The list that a person wrote for one check: texts, expressions, headings or commands."""
 
     values: tuple[str, ...]
     level: Level = Level.BLOCK
 
 
 class FrontMatterSchema(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The JSON Schema for front matter: its path, and its content as canonical JSON."""
+    """The JSON Schema for front matter: its path, and its content in canonical JSON."""
 
     path: str = field(name="schema")
     text: str
@@ -191,7 +191,7 @@ class FrontMatterSchema(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Similar(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How much the text of an item may have in common with another one of its group."""
+    """How much an item's text may have in common with another text of its group."""
 
     within: str = "for_each"
     """The group: the items of the same declaration (`for_each`), those with a tag (`tag:NAME`), or `all`."""
@@ -201,7 +201,7 @@ class Similar(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Grounded(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The claims that a text may make only if its brief has them, and the texts that are allowed in addition."""
+    """The claims that a text may make only if they are in its brief, and the texts that are always allowed."""
 
     numbers: bool = True
     urls: bool = True
@@ -212,13 +212,13 @@ class Grounded(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def level_of(check: object) -> Level | None:
-    """Return the level of a check setting: the setting itself or its `level`; None if it is no check."""
+    """Return the level of a check: its setting, or the `level` in its setting; None if it is not a check."""
     level = getattr(check, "level", check)
     return level if isinstance(level, Level) else None
 
 
 class Checks(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The checks of one item; a check that it does not have is None. Changing them costs nothing."""
+    """The checks of one item. A check that is not set is None. Changing them costs nothing."""
 
     words: WordLimits | None = None
     contains: Listed | None = None
@@ -258,7 +258,7 @@ class Finding(Struct, frozen=True, kw_only=True):
 
     @property
     def words(self) -> str:
-        """Return the message, with the line in a text that has no file yet."""
+        """Return the message. If the text has no file yet, the line in the text is added."""
         return f"{self.message} (line {self.line} of the text)" if self.line else self.message
 
 
@@ -320,7 +320,7 @@ def _limit(description: str, kind: str = "integer") -> Meta:
 
 
 class Budget(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The most that one apply, or all applies of a month, may spend; None means no limit."""
+    """The limits on the spending of one apply, or of all applies in a month. None means that there is no limit."""
 
     credits_per_apply: Annotated[_Number | None, _limit("Maximum credits per apply.")]
     items_per_apply: Annotated[_Number | None, _limit("Maximum generations per apply.")]
@@ -338,7 +338,7 @@ class Budget(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def is_monthly(self) -> bool:
-        """Return whether the budget limits a month, so that the spending of the month has to be counted."""
+        """Return whether the budget limits a month. The spending of the month must be counted then."""
         return self.credits_per_month is not None or self.money_per_month is not None
 
 
@@ -346,7 +346,7 @@ NO_BUDGET = Budget(credits_per_apply=None, items_per_apply=None)
 
 
 class MonthSpend(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The most that all environments of a project can have spent in a month; unknown costs count in full.
+    """The highest sum that all environments of a project can have spent in a month. Unknown costs count in full.
 
     Less is sure if answers were lost, or tokens are not known.
     """
@@ -373,7 +373,7 @@ class MonthSpend(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class CountedMonth(MonthSpend, frozen=True, kw_only=True):
-    """The spending of a month, and its parts that a plan may price again."""
+    """The spending of a month, and those parts of it that a plan may count again."""
 
     uncertain: Mapping[RequestId, int] = {}
     """The part of `credits` for each order that runs or whose answer was lost."""
@@ -382,7 +382,7 @@ class CountedMonth(MonthSpend, frozen=True, kw_only=True):
 
 
 class Guards(Struct, frozen=True, kw_only=True):
-    """The limits above which a plan is refused, because it rewrites too much or more than was reviewed."""
+    """The limits above which a plan is refused, because it rewrites too much, or more than was reviewed."""
 
     max_changed_ratio: Annotated[
         float, Meta(description="Maximum share of the recorded items that may change.", ge=0, le=1)

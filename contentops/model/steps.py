@@ -1,4 +1,4 @@
-"""The steps of a change; each step has all data that is needed to carry it out.
+"""The steps of a change. Each step has all data that is needed to carry it out.
 
 The same list of steps is explained, priced and executed; their names (`name_of`) are part of the plan's format.
 """
@@ -52,7 +52,7 @@ class Submit(Struct, frozen=True, kw_only=True, tag="submit"):
 
 
 class RetryText(Struct, frozen=True, kw_only=True, tag="retry"):
-    """Generate the text again, and pay again, while it fails its checks; at most `times` times."""
+    """Generate the text again, and pay again, if it fails its checks. This is done at most `times` times."""
 
     again: Submit
     """What is paid for each time; the text before it says which attempt it is."""
@@ -68,7 +68,7 @@ class Poll(Struct, frozen=True, kw_only=True, tag="poll"):
 
 
 class Fetch(Struct, frozen=True, kw_only=True, tag="fetch"):
-    """Fetch a text that exists already: that of `job`, otherwise one that the record can restore.
+    """Fetch a text that exists already. It is the text of `job`, or else a text from which the record can be restored.
 
     It is in the cache, a file or git of this machine, or on the server.
     """
@@ -96,7 +96,7 @@ class ReviewedText(Struct, frozen=True, kw_only=True):
 
 
 class Promote(ReviewedText, frozen=True, kw_only=True, tag="promote"):
-    """Take the text of the same request from the file of another environment at `path`."""
+    """Take the text for the same request from the file of another environment at `path`."""
 
     outline: bool = False
     """It is a draft outline, promoted with `--drafts`."""
@@ -121,7 +121,7 @@ class Replace(Struct, frozen=True, kw_only=True, tag="replace"):
 
 
 class Restore(Struct, frozen=True, kw_only=True, tag="restore"):
-    """A text that was in the file before is restored."""
+    """Put a text back into the file that was in it before."""
 
 
 class MergeEdit(Struct, frozen=True, kw_only=True, tag="merge edit"):
@@ -151,7 +151,7 @@ class Write(Struct, frozen=True, kw_only=True, tag="write"):
 
     @property
     def is_new(self) -> bool:
-        """Return whether a job has just made the text, so that no one has seen it yet."""
+        """Return whether a job has just made the text. In that case no person has seen it."""
         return isinstance(self.mode, Replace | MergeEdit)
 
 
@@ -195,7 +195,7 @@ class Publish(Struct, frozen=True, kw_only=True, tag="publish"):
 
 
 class Remove(Struct, frozen=True, kw_only=True, tag="remove"):
-    """Remove the record of an orphan, and its file at `target` if the file is unchanged; empty: no file."""
+    """Remove the record of an orphan. Also remove its file at `target` (empty: none) if the file is unchanged."""
 
     target: str = ""
     expects: Digest = NOTHING
