@@ -111,9 +111,9 @@ def digest_json(value: object) -> Digest:
 
 @functools.cache
 def _odd_numbers() -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
-    """Return the patterns that find numbers with a fraction or an exponent in JSON. They may also match inside texts.
+    """Return two patterns for JSON: one finds numbers with a fraction, the other numbers with an exponent.
 
-    Each begins with a literal character, which makes the search fast.
+    They may also match inside texts. Each begins with a literal character, which makes the search fast.
     """
     import re  # start-up: the same
 

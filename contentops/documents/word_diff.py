@@ -92,7 +92,7 @@ class Side(enum.StrEnum):
 
 
 class Phrase(Struct, frozen=True):
-    """A run of words on one side; for words of both sides, as the new text writes them."""
+    """Consecutive words of the old text alone, of the new text alone, or of both, as the new text writes them."""
 
     side: Side
     words: tuple[Word, ...]

@@ -95,11 +95,11 @@ _GRACE: Final = 5.0
 def run_commands(
     commands: Listed, root: Path, output: str, *, at: str = "", patience: float = PATIENCE
 ) -> tuple[Finding, ...]:
-    """Run the commands of a check on the file at `output`, and return their findings. `output` is relative to `root`.
+    """Run the commands of a check on the file at `output`, a path below `root`, and return their findings.
 
-    Each command gets the path as its last argument; `at`: the path of a copy to run them on instead.
+    Each command gets that path as its last argument, or the path of a copy if `at` names one.
 
-    A command that ends with 0 found nothing. One that cannot be run, or takes too long, counts as failed.
+    A command that ends with 0 has found nothing. A command that cannot be run or takes too long counts as failed.
     """
     path = at or output
     findings: list[Finding] = []

@@ -43,7 +43,7 @@ class Retrier(Protocol):
         """Return the time now."""
 
     def may_wait(self, failure: Failure, began: float) -> bool:
-        """Return whether to wait after a 429; `began`: when the call first got an answer."""
+        """Return whether to wait after an answer 429; `began`: the time of the first answer to this call."""
 
     async def pause(self, failure: Failure, seconds: float) -> None:
         """Wait before a failed call is sent again."""

@@ -289,10 +289,10 @@ async def _overwrite(ctx: Context, draft: Draft, content_id: str, *, beside: Seq
 async def _store(ctx: Context, draft: Draft, content_id: str, *, look: bool, beside: Sequence[str] = ()) -> ItemState:
     """Save a draft, and repeat a failed save until it is certain that the text arrived.
 
-    Before each repetition, search the server for a text whose answer was lost.
+    Before each repetition, look on the server for the text: only the answer may have been lost.
 
-    `content_id`: the content that is stored over; empty: a new one. `beside`: contents that this save has failed to
-    store over.
+    `content_id`: the content to replace; empty: a new one is made. `beside`: the contents that this save could not
+    replace.
     """
 
     def intend() -> None:

@@ -130,8 +130,8 @@ class JobWriter:
     def flush(self) -> None:
         """Write all jobs that this run has changed to the database, in one transaction.
 
-        If there are none, check from time to time that the session works. Raises WorkTaken, LedgerAway, StateError, and
-        keeps what was collected for the next flush.
+        If there are none, check from time to time that the session works. Raises WorkTaken, LedgerAway or StateError;
+        the jobs are then kept for the next flush.
         """
         began = self._runner.clock()
         if not self._jobs:

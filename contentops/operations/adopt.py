@@ -608,7 +608,7 @@ class _Names:
             texts.new.append(_Text(entry=entry, file=file, spec=self._specs.get(id_), content=content))
 
     def _free_id(self, content: Content, base: str, text: Observed) -> str:
-        """Return the first id that a content can have: that of a declared item whose text it is, or one of its own."""
+        """Return an id for a content: that of the declared item whose text it is, otherwise the first free new id."""
         ours = content.metadata.get(ITEM_KEY)
         ids = [ours] if isinstance(ours, str) and ours in self._specs else []
         for id_ in (*ids, base, f"{base}-{_slug(content.id)[:8]}", f"{base}-{_slug(content.id)}"):

@@ -300,7 +300,10 @@ AWAY = 15.0
 
 
 def _asking_to_stop(stop: Stop, notify: Callable[[str], None]) -> Callable[[], bool]:
-    """Return a function that reports an unreachable ledger from time to time, and returns whether to stop the run."""
+    """Return a function to call while the ledger cannot be reached.
+
+    It tells people so from time to time, and returns whether they asked to stop the run.
+    """
     last_notice = -AWAY
 
     def stopped() -> bool:

@@ -93,7 +93,7 @@ def check(
     *,
     runtime: Runtime = HERE,
 ) -> Plan:
-    """Return what an apply would do today. Raises Refused if that is more than the reviewed plan says."""
+    """Return the present plan. Raises Refused if it does more than the reviewed plan."""
     with open_workspace(project, runtime) as workspace:
         return check_file(gathered(workspace, choice), reviewed)
 

@@ -242,7 +242,7 @@ def preview(site: Site, form: Mapping[str, str]) -> PageContent:
 
 
 def edit_of(form: Mapping[str, str]) -> TextEdit:
-    """Return the title and the body that a person typed into a form, and the digest of the file that it showed."""
+    """Return the edit in a form: title, body, and the digest of the file when the form was shown."""
     return TextEdit(title=form.get("title", ""), body=form.get("body", ""), expect=Digest(form.get("file", "")))
 
 

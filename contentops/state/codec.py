@@ -99,7 +99,7 @@ def line_of(value: Struct) -> str:
 
 
 def checked_line(value: Record | Job | Forget) -> str:
-    """Return a fact as text that can be read again. Raises StateError."""
+    """Return the line of a fact, after a check that it can be read again. Raises StateError if it cannot."""
     try:
         text = line_of(value)
         parse_as(text.encode(), type(value))  # a line that cannot be read again would make the whole file unreadable
@@ -111,7 +111,7 @@ def checked_line(value: Record | Job | Forget) -> str:
 
 
 def _filled(value: Struct) -> dict[str, Any]:
-    """Return a value as the keys of its line: required keys, and optional keys that are not empty."""
+    """Return the keys and values of a line. An optional key is left out if its value is empty."""
     keys: dict[str, Any] = {}
     for name, key, required in _keys(type(value)):
         part = getattr(value, name)

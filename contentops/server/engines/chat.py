@@ -466,9 +466,9 @@ class _Models(Struct):
 
 
 def models_at(address: str) -> list[str]:
-    """Ask a server on this machine for its models, and return the names of those that write texts.
+    """Return the names of the models that write texts, as a server on this machine lists them.
 
-    The list is empty if no server answers. No key is sent, and no other machine is asked.
+    The list is empty if no server answers. An address of another machine is not asked. No key is sent.
     """
     import httpx
 
