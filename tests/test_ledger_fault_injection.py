@@ -52,7 +52,7 @@ def test_whatever_is_killed_and_freezes(tmp_path: Path, postgres: str, database:
         idle = pool.submit(_an_idle_session_comes_back_by_itself, postgres)
         killed = pool.submit(_checkouts_that_never_push, tmp_path / "never pushed", second_database)
     damage = fault_plan.result()
-    assert (damage.kills, damage.outages) >= (2, 1)
+    assert (damage.kills, damage.outages) >= (1, 1)
     check(BRIEF, damage, tmp_path / "fault_plan")
     for story in (frozen, silent, idle, killed):
         story.result()
