@@ -1,6 +1,7 @@
 """A text that may be stored already is searched for: each content is fetched once, and nothing is stored twice."""
 
 import collections
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -262,3 +263,22 @@ def test_adopted_texts_whose_answers_are_lost_are_stored_once(root: Path, fault:
     assert len(harness.api.contents) == 8
     assert {record.content_id for record in harness.state.records.values()} == set(harness.api.contents)
     assert harness.plan().empty
+
+
+def test_an_edit_of_a_file_whose_record_is_lost_stays_when_a_person_names_the_text(root: Path) -> None:
+    """The file names this request in its provenance, and the digest of the text is in no job."""
+    harness = _harness(root, FakeApi(duration=60, request_ids="ignore"), "one")
+    harness.apply()
+    harness.api.fault(on("submit", 2), "reset")
+    assert results(harness.apply(replace=("one",))) == {"one": "unknown"}
+    harness.timeline.now += 300
+    harness.api._settle(harness.timeline.now)
+    text = max(harness.api.contents.values(), key=lambda each: each.created)
+    (root / "contentops.lock").unlink()
+    shutil.rmtree(root / ".contentops")
+    path = root / "out/one.md"
+    edited = path.read_text("utf-8").replace("## Introduction", "## A person's heading")
+    path.write_text(edited, "utf-8")
+    mending.resolve(harness.project, "one", content=text.id)
+    assert results(harness.apply()) == {"one": "blocked"}
+    assert path.read_text("utf-8") == edited

@@ -36,7 +36,6 @@ from contentops.model import (
     MergeEdit,
     Move,
     Observed,
-    Poll,
     Promote,
     Record,
     Remove,
@@ -279,7 +278,7 @@ def _edited_since(item: Item, item_state: ItemState, step: Write, seen: Observed
     if item.change.section and text is not None and text.job_id:
         return seen.provenance.get("job") == text.job_id
     # The plan knew the text of a job with a body, and a merge keeps the person's words.
-    if job is None or job.body or not item.change.has(Poll) or isinstance(step.mode, MergeEdit):
+    if job is None or job.body or isinstance(step.mode, MergeEdit):
         return False
     ours = seen.owner == item.id and seen.provenance.get("digest") == item.spec.digest
     return ours and (item_state.record is None or seen.body != item_state.record.generated)
