@@ -268,12 +268,12 @@ class StateStore:
         facts = [each for each in noted if _is_unchanged(lock.records.get(each.fact.id), each.base)]
         recorded = lock.lineage or journal_lineage or jobs.lineage_in(root, environment, disk)
         self.is_first = not recorded
-        """Whether the lock and the journal have no lineage yet."""
+        """Whether neither lock nor journal nor jobs have a lineage yet."""
         self.lineage = recorded or lineage()
         """The project's lineage: part of every request id."""
         self._working = WorkingState(lock, facts, lineage=self.lineage, body_on_disk=body_at, write=write)
         self.jobs = jobs.JobsStore(root, environment, self.lineage, disk)
-        """The jobs of the environment; they change only with `note`."""
+        """The jobs of the environment; only the methods of this store change them, since these also share and write."""
         self.jobs.known.note(list(self._working.records.values()))
         self._has_noted = self.was_interrupted = bool(facts)
         """Whether the last run stopped before its checkpoint."""
@@ -334,7 +334,9 @@ class StateStore:
     def flush(self) -> None:
         """Make the collected changes durable: in the ledger, if it is shared, then in the jobs and the journal.
 
-        Raises StateError if the disk refuses; the next flush tries again.
+        Raises StateError if the disk refuses, and what the ledger raises; the next flush tries again.
+
+        After NotShared, changes are recorded on this machine alone.
         """
         self._must_write()
         try:
