@@ -289,6 +289,7 @@ def test_words_that_were_typed_stay_when_the_page_is_left(tmp_path: Path, browse
         page.get_by_role("link", name="What changed").click()
         playwright.expect(page.get_by_label("Send back, with a note")).to_have_value("Shorter, please.")
         page.locator("#decision").get_by_role("link", name="Edit").click()
+        page.wait_for_url("**/edit?*")  # its scripts listen once it is loaded
         held: list[Route] = []
         page.route("**/draft", lambda route: held.append(route))  # noqa: PLW0108 - it reads the parameters
         with page.expect_request("**/draft"):
