@@ -265,8 +265,11 @@ def test_adopted_texts_whose_answers_are_lost_are_stored_once(root: Path, fault:
     assert harness.plan().empty
 
 
-def test_an_edit_of_a_file_whose_record_is_lost_stays_when_a_person_names_the_text(root: Path) -> None:
-    """The file names this request in its provenance, and the digest of the text is in no job."""
+@pytest.mark.parametrize(("heading", "result"), [("A person's heading", "blocked"), ("Introduction", "done")])
+def test_an_edit_of_a_file_whose_record_is_lost_stays_when_a_person_names_the_text(
+    root: Path, heading: str, result: str
+) -> None:
+    """The file names this request in its provenance; only a text that a known job made is replaced."""
     harness = _harness(root, FakeApi(duration=60, request_ids="ignore"), "one")
     harness.apply()
     harness.api.fault(on("submit", 2), "reset")
@@ -277,8 +280,8 @@ def test_an_edit_of_a_file_whose_record_is_lost_stays_when_a_person_names_the_te
     (root / "contentops.lock").unlink()
     shutil.rmtree(root / ".contentops")
     path = root / "out/one.md"
-    edited = path.read_text("utf-8").replace("## Introduction", "## A person's heading")
+    edited = path.read_text("utf-8").replace("## Introduction", f"## {heading}")
     path.write_text(edited, "utf-8")
     mending.resolve(harness.project, "one", content=text.id)
-    assert results(harness.apply()) == {"one": "blocked"}
-    assert path.read_text("utf-8") == edited
+    assert results(harness.apply()) == {"one": result}
+    assert (path.read_text("utf-8") == edited) is (result == "blocked")

@@ -192,7 +192,7 @@ def write(ctx: Context, item: Item, item_state: ItemState, step: Write) -> ItemS
     is_written = seen.exists and not seen.problem and seen.body == digest
     if seen.file != step.expects and not is_written:
         raise _changed(step.target)
-    if _edited_since(item, item_state, step, seen, digest):
+    if _edited_since(ctx, item, item_state, step, seen, digest):
         raise Ended(
             Result.BLOCKED,
             f"`{step.target}` was edited by hand after this text was written; the text is kept",
@@ -267,7 +267,7 @@ def coming_title(ctx: Context, item: Item, item_state: ItemState, step: Write, s
     return written_title(step.title, seen, item_state.record, brought, item=item.id, preset=ctx.project.preset)
 
 
-def _edited_since(item: Item, item_state: ItemState, step: Write, seen: Observed, digest: Digest) -> bool:
+def _edited_since(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed, digest: Digest) -> bool:
     """Return whether a killed run wrote this text already and a person has edited it since.
 
     The plan cannot know that where neither cache nor job has the text: it believes the provenance block.
@@ -281,7 +281,8 @@ def _edited_since(item: Item, item_state: ItemState, step: Write, seen: Observed
     if job is None or job.body or isinstance(step.mode, MergeEdit):
         return False
     ours = seen.owner == item.id and seen.provenance.get("digest") == item.spec.digest
-    return ours and (item_state.record is None or seen.body != item_state.record.generated)
+    generated = item_state.record.generated if item_state.record is not None else NOTHING
+    return ours and seen.body != generated and seen.body not in ctx.made
 
 
 def _is_over_edit(step: Write) -> bool:

@@ -367,27 +367,34 @@ class State(Struct, frozen=True, kw_only=True, dict=True):
     """Every order of all environments, the earliest first."""
 
     @functools.cached_property
-    def _found(self) -> Mapping[tuple[str, str], list[Job]]:
-        """Return the jobs by server and request id, by server and request, and by the digests of request and text."""
+    def _by_order(self) -> Mapping[tuple[str, str], list[Job]]:
+        """Return the jobs by server and request id, and by the digests of request and text."""
         found: dict[tuple[str, str], list[Job]] = {}
         for job in (*self.jobs, *self.open_jobs.values()):
             found.setdefault((job.server, job.request_id), []).append(job)
-            found.setdefault((job.server, job.digest), []).append(job)
             if job.body:
                 found.setdefault((job.digest, job.body), []).append(job)
         return found
 
+    @functools.cached_property
+    def _by_request(self) -> Mapping[tuple[str, Digest], list[Job]]:
+        """Return the jobs by server and digest of the request."""
+        found: dict[tuple[str, Digest], list[Job]] = {}
+        for job in (*self.jobs, *self.open_jobs.values()):
+            found.setdefault((job.server, job.digest), []).append(job)
+        return found
+
     def jobs_of(self, server: str, digest: Digest) -> Sequence[Job]:
         """Return every order of a request on a server; an open one is in it twice."""
-        return self._found.get((server, digest), ())
+        return self._by_request.get((server, digest), ())
 
     def made_by(self, record: Record) -> Job | None:
         """Return the job that made the text of a record; None if no known job did, as for an adopted text.
 
         A promoted text was made in another environment.
         """
-        promoted = self._found.get((record.digest, record.generated), ()) if record.is_promoted else ()
-        return made_by(record, self._found.get((record.server, record.request_id), promoted))
+        promoted = self._by_order.get((record.digest, record.generated), ()) if record.is_promoted else ()
+        return made_by(record, self._by_order.get((record.server, record.request_id), promoted))
 
 
 def made_by(record: Record, jobs: Iterable[Job]) -> Job | None:
