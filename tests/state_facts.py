@@ -81,7 +81,7 @@ saves = st.none() | st.builds(
 records = st.builds(
     Record, id=words.filter(bool).map(ItemId), digest=digests, request=maps, server=words, dialect=words,
     output=words, title=words, metadata=maps, generated=digests | st.just(NOTHING), saved=saves, content_id=words,
-    superseded=st.lists(words, max_size=2).map(tuple), request_id=words.map(RequestId), plan_id=words, saved_at=words,
+    superseded=st.lists(words, max_size=2).map(tuple), request_id=words.map(RequestId), saved_at=words,
     protected=st.booleans(), used=st.dictionaries(words, words, max_size=2), frame=digests | st.just(NOTHING),
     sources=st.dictionaries(words, digests, max_size=2), rev=st.integers(0, 99),
 )  # fmt: skip

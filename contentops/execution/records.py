@@ -193,7 +193,7 @@ def base_record(ctx: Context, item: Item, item_state: ItemState) -> Record:
     The dialect stays that of the job that made its text: it proves that the server speaks it.
     """
     spec, old = item.spec, item_state.record
-    output, plan_id = item_state.path or item.change.target, ctx.plan.id
+    output = item_state.path or item.change.target
     protected = is_protected(spec, old)
     if old is None:
         return Record(
@@ -203,14 +203,12 @@ def base_record(ctx: Context, item: Item, item_state: ItemState) -> Record:
             output=output,
             **spec.asked,
             protected=protected,
-            plan_id=plan_id,
         )
     record = structs.replace(
         old,
         id=spec.id,
         output=output,
         protected=protected,
-        plan_id=plan_id,
         addresses=item.change.addresses,
     )
     if old.frame == spec.earlier_frame != spec.frame:

@@ -419,8 +419,6 @@ def _write_renamed_ids(ctx: Context, renamed: Mapping[ItemId, ItemId]) -> None:
     if not renamed:
         return
     moved = [structs.replace(ctx.state.records[old], id=new) for new, old in renamed.items()]
-    planned = {change.id for change in ctx.plan.changes}
-    moved = [structs.replace(one, plan_id=ctx.plan.id) if one.id in planned else one for one in moved]
     forgotten = (Forget(id_) for id_ in renamed.values() if id_ not in renamed)
     ctx.store.note("moved", *moved, *forgotten)
     ctx.store.flush()

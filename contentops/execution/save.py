@@ -336,7 +336,7 @@ def _about_to_send(ctx: Context, draft: Draft, content_id: str) -> Draft:
     if not content_id or record.saved is None or record.saved.sent == draft.digest:
         return draft
     saved = structs.replace(record.saved, sent=draft.digest)
-    record = note(ctx, draft.item, "saving", structs.replace(record, saved=saved, plan_id=ctx.plan.id))
+    record = note(ctx, draft.item, "saving", structs.replace(record, saved=saved))
     return structs.replace(draft, item_state=structs.replace(draft.item_state, record=record))
 
 

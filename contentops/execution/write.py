@@ -134,7 +134,6 @@ def move(ctx: Context, item: Item, item_state: ItemState, step: Move) -> ItemSta
         id=item.id,
         output=step.target,
         protected=is_protected(item.spec, record),
-        plan_id=ctx.plan.id,
         # The address it had follows from the output that is overwritten here.
         addresses=item.change.addresses,
     )
@@ -328,7 +327,6 @@ def _record_of_text(ctx: Context, item: Item, item_state: ItemState, record: Rec
         record,
         **_asked(item, text),
         saved=record.saved if before is not None and before.server == ctx.server else None,
-        plan_id=ctx.plan.id,
         promoted=NOTHING,
         promoted_from="",
         declined=NOTHING,

@@ -114,7 +114,6 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
         RequestId,
         Meta(description="The `id` of the job that made the text. Absent: no job of this server did."),
     ] = RequestId("")
-    plan_id: Annotated[str, Meta(description="The plan that wrote the record last.")] = ""
     saved_at: Annotated[str, Meta(description="The time of the last save, UTC.")] = ""
     protected: Annotated[bool, Meta(description="Whether it is, until `protected: false` is applied.")] = False
     used: Annotated[

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from contentops.digest import NOTHING, is_same_json
 from contentops.documents.clean import clean_title, title_digest
-from contentops.documents.front_matter import TITLE_KEY
+from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY
 from contentops.errors import Refused, plural
 from contentops.model import (
     Action,
@@ -20,21 +20,18 @@ from contentops.model import (
     Change,
     Guards,
     ItemId,
-    Job,
     Json,
     Observed,
     Plan,
     Record,
     Spec,
-    Update,
-    Write,
 )
 from contentops.model.jobs import cost_words, money_words
 from contentops.model.plan import ReviewedChange, Writer
 from contentops.model.plan_file import PlanFile
 from contentops.planning.guards import refusals
 from contentops.planning.plan import free_targets, ignoring_existing, make_plan
-from contentops.planning.sides import TRIES, PlanInputs, failed_attempts, pending
+from contentops.planning.sides import TRIES, PlanInputs
 
 _SHOWN = 20
 """The most items that one message names."""
@@ -190,24 +187,6 @@ def _listed(wrong: Mapping[ItemId, str]) -> str:
 # --- a plan file that is applied -------------------------------------------------------------------------------
 
 
-class ReviewedItem(Struct, frozen=True, kw_only=True):
-    """An item of a plan file with its reviewed and its current change.
-
-    This plan may have made progress with it: its id is in the records and open jobs that it wrote.
-    """
-
-    reviewed: ReviewedChange
-    change: Change
-    made_by: Job | None
-    """The job that made its text, if that is known."""
-    is_recorded: bool
-    """This plan wrote the record."""
-    has_failed: bool
-    """A job of the reviewed request has failed."""
-    waiting: Sequence[Job]
-    """Open jobs of the plan's submits, and the one it was to finish."""
-
-
 def _compare(inputs: PlanInputs, reviewed: PlanFile) -> tuple[Plan, list[Change], list[Change]]:
     """Return the current plan. Also return its changes in two lists: those of items in the plan file, and all others.
 
@@ -215,8 +194,7 @@ def _compare(inputs: PlanInputs, reviewed: PlanFile) -> tuple[Plan, list[Change]
     """
     # A change that another process had claimed was not to be done.
     named = {one.id: one for one in reviewed.changes if one.action is not Action.PENDING}
-    own = [record for record in inputs.records.values() if record.plan_id == reviewed.id and record.id in named]
-    made = {record.id: inputs.state.made_by(record) for record in own}
+    made = {id_: inputs.state.made_by(record) for id_, record in inputs.records.items() if id_ in named}
     fetched = {id_ for id_, job in made.items() if job is not None and job.attempt >= named[id_].attempt}
     # Removed items are named as stale below, and texts that the plan has made are not replaced again.
     replace = tuple(id_ for id_ in inputs.choice.replace if id_ in inputs.specs and id_ not in fetched)
@@ -226,7 +204,7 @@ def _compare(inputs: PlanInputs, reviewed: PlanFile) -> tuple[Plan, list[Change]
     # A target stays occupied if only an item that is not named would free it.
     named_changes = free_targets(inputs, [change for change in today.changes if change.id in named])
     changes = {change.id: change for change in named_changes}
-    problems = {id_: _difference(inputs, reviewed, one, changes.get(id_)) for id_, one in named.items()}
+    problems = {id_: _difference(inputs, one, changes.get(id_)) for id_, one in named.items()}
     if wrong := {id_: problem for id_, problem in problems.items() if problem}:
         hint = "make and review a new plan with `contentops plan --out FILE`"
         raise Refused(f"the plan is stale: {_listed(wrong)}", code="stale-plan", hint=hint)
@@ -234,35 +212,25 @@ def _compare(inputs: PlanInputs, reviewed: PlanFile) -> tuple[Plan, list[Change]
     return today, named_changes, [change for change in today.changes if change.id not in named]
 
 
-def _difference(inputs: PlanInputs, file: PlanFile, reviewed: ReviewedChange, change: Change | None) -> str:
+def _difference(inputs: PlanInputs, reviewed: ReviewedChange, change: Change | None) -> str:
     """Return in words how an item differs from its review. It is empty if the item is equal, or has less left to do."""
     is_compared = not reviewed.blocked and reviewed.action is not Action.WAIT
     if is_compared and (problem := _other_request(inputs.specs.get(reviewed.id), reviewed)):
         return problem
     if change is None or change.action is Action.PENDING:
         return ""  # it is done, or another process does it
-    # A record that is renamed still has its old id.
-    record, jobs = change.record, inputs.open_jobs.get(reviewed.id, ())
-    reviewed_request = reviewed.job.request_id if reviewed.job is not None else None
-    item = ReviewedItem(
-        reviewed=reviewed,
-        change=change,
-        made_by=inputs.state.made_by(record) if record is not None else None,
-        is_recorded=record is not None and record.plan_id == file.id,
-        has_failed=bool(failed_attempts(jobs, reviewed.digest)),
-        waiting=[one for one in pending(jobs) if one.plan_id == file.id or one.request_id == reviewed_request],
-    )
-    if is_compared and ((problem := _other_sides(item)) or change.blocked):
+    if is_compared and (problem := _other_sides(inputs, change, reviewed)):
         return problem
-    other = "" if reviewed.action is Action.WAIT else _other_work(item)
+    if change.blocked:
+        return ""  # the apply reports it; the other items go on
+    other = "" if reviewed.action is Action.WAIT else _other_work(change, reviewed)
     return other or beyond(change, reviewed)
 
 
-def _other_work(item: ReviewedItem) -> str:
+def _other_work(change: Change, reviewed: ReviewedChange) -> str:
     """Return what a change does beyond its review, in words: front matter, steps or file; empty if nothing."""
-    change, reviewed = item.change, item.reviewed
-    # A new text comes with all of it, unless this plan has written a part already; an update writes what is left.
-    if other := _other_front(change, reviewed, is_whole="write" in change.names and not item.is_recorded):
+    # A new text comes with all of its front matter; an update writes what is left.
+    if other := _other_front(change, reviewed, is_whole="write" in change.names):
         return other
     before = set(reviewed.names)
     # Steps that fetch paid texts need no review. If the file is written already, only the record is updated.
@@ -274,13 +242,13 @@ def _other_work(item: ReviewedItem) -> str:
 def _other_front(change: Change, reviewed: ReviewedChange, *, is_whole: bool) -> str:
     """Return in words which front matter changes were not reviewed; empty if none.
 
-    `is_whole`: a key that is written no more counts too.
+    `is_whole`: a reviewed key that is no longer written counts too.
     """
     stated, today = _front(reviewed), _front(change)
     # Front matter that is made from other texts follows these.
     readings = change.spec.readings if change.spec is not None else ()
     follows = {name.split(".")[1] for name in readings if name.startswith("metadata.")}
-    keys = sorted(today.keys() | (stated.keys() if is_whole else set()))
+    keys = sorted(today.keys() | (stated.keys() - {PROVENANCE_KEY} if is_whole else set()))
     same = {key for key in stated.keys() & today.keys() if is_same_json(stated[key], today[key])}
     other = [key for key in keys if key not in same | follows]
     return f"its front matter has changed: {', '.join(f'`{key}`' for key in other)}" if other else ""
@@ -299,56 +267,38 @@ def _other_request(spec: Spec | None, reviewed: ReviewedChange) -> str:
     return _ANOTHER_REQUEST if reviewed.digest else "declared in a manifest again"
 
 
-def _other_sides(item: ReviewedItem) -> str:
-    """Return in words what changed since the review: the record, the file, the stored content or a source."""
-    change, reviewed = item.change, item.reviewed
-    remote, promotion = change.remote, change.promotion
-    if not item.is_recorded and change.record_digest != reviewed.record_digest:
-        return "its record has changed since"
-    if not _is_known(item):
+def _other_sides(inputs: PlanInputs, change: Change, reviewed: ReviewedChange) -> str:
+    """Return in words what changed since the review: the file, the stored content or a source."""
+    remote, promotion, text = change.remote, change.promotion, reviewed.promotion
+    if not _is_known(inputs, change, reviewed):
         return f"`{change.source or change.target}` has changed since"
-    if remote is not None and remote.body not in (reviewed.remote_body, NOTHING) and not item.is_recorded:
+    if remote is not None and remote.body not in (reviewed.remote_body, NOTHING):
         return f"content `{remote.content_id}` has changed since"
-    if change.blocked and not item.waiting and not item.has_failed:
-        return f"it is blocked now: {change.hint or change.blocked}"
-    text = reviewed.promotion
     if text is not None and promotion is not None and promotion.expects != text.expects:
         return f"`{text.path}`, whose text it uses, has changed since"
     return ""
 
 
-def _is_known(item: ReviewedItem) -> bool:
-    """Return whether the file is still the reviewed one, or was written by this plan."""
-    change, reviewed = item.change, item.reviewed
+def _is_known(inputs: PlanInputs, change: Change, reviewed: ReviewedChange) -> bool:
+    """Return whether the file has no words of a person that the reviewed plan did not see."""
     file, record = change.file, change.record
     if file.file == reviewed.file_digest:
         return True
     if not file.body:
         return "remove" in reviewed.names and not file.exists
-    if item.is_recorded and record is not None and _is_retitled(reviewed, record, file):
-        return False
-    # The text of a job is in the cache before its record is durable.
-    bodies = {one.body for one in item.waiting} | (
-        {reviewed.promotion.body} if reviewed.promotion is not None else set()
-    )
-    if record is not None and (item.is_recorded or reviewed.action is Action.RESTORE):
-        bodies |= {*record.bodies}
-    written = "update" in reviewed.names and not change.has(Update, Write)
-    if item.is_recorded or item.waiting or written:
-        bodies |= {reviewed.body}  # with the front matter that the plan has written
-    # A merge of the text of the plan's job and a person's edits.
-    jobs = {job.job_id for job in item.waiting}
-    jobs |= {item.made_by.job_id} if item.made_by is not None and item.is_recorded else set()
-    merged = reviewed.action is Action.MERGE and file.provenance.get("job") in jobs - {""}
-    return file.body in bodies or merged
+    # A merge of the text that the plan ordered and a person's edits.
+    jobs = {job.job_id for job in inputs.jobs_of(reviewed.digest)} - {""}
+    if reviewed.action is Action.MERGE and file.provenance.get("job") in jobs:
+        return True
+    bodies = {reviewed.body} | ({reviewed.promotion.body} if reviewed.promotion is not None else set())
+    if record is not None:
+        bodies |= {*record.bodies} if reviewed.action is Action.RESTORE else {record.generated}
+    # The record knows the title only of such a text.
+    return _has_known_title(reviewed, record, file) if file.body in bodies else file.body in inputs.made
 
 
-def _is_retitled(reviewed: ReviewedChange, record: Record, file: Observed) -> bool:
-    """Return whether a person gave a new title to a file whose text is saved.
-
-    The saved, recorded and reviewed titles are not new.
-    """
-    if record.saved is None or file.body not in (record.saved.body, record.saved.server_body):
-        return False
-    known = {title_digest(record.title), title_digest(reviewed.title or ""), *record.saved.titles}
-    return title_digest(file.title) not in known
+def _has_known_title(reviewed: ReviewedChange, record: Record | None, file: Observed) -> bool:
+    """Return whether the title of a file is the recorded, the saved or the reviewed one."""
+    titles = {reviewed.title or "", record.title if record is not None else ""}
+    saved = record.saved.titles if record is not None and record.saved is not None else ()
+    return title_digest(file.title) in {*map(title_digest, titles), *saved}
