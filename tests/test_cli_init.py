@@ -14,7 +14,8 @@ FILES = [
     "contentops.yaml", "content/articles.yaml", "data/cities.csv", "schemas/project.schema.json",
     "schemas/manifest.schema.json", ".gitignore", ".gitattributes",
 ]  # fmt: skip
-RULES = "contentops*.lock text eol=lf merge=union\ncontentops*.jobs text eol=lf merge=union\n"
+NAMES = ("contentops*.lock", "contentops*.jobs", "contentops.approvals")
+RULES = "".join(f"{name} text eol=lf merge=union\n" for name in NAMES)
 
 
 def test_init_writes_a_project(invoke: Run, tmp_path: Path) -> None:

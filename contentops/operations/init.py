@@ -26,8 +26,7 @@ from contentops.documents.paths import check_output, folders, shown
 from contentops.errors import ContentopsError, OutputError, Refused, UsageError
 from contentops.manifests.discover import FileError, ProjectFiles
 from contentops.schema_files import schema_path
-from contentops.state import jobs, lock
-from contentops.state.approvals import FILE
+from contentops.state import approvals, jobs, lock
 
 # ---- Where this contentops was installed from: its commit on GitHub.
 
@@ -145,7 +144,7 @@ SCHEMAS = ("project", "manifest")
 """The schemas that the first lines of settings and manifest name."""
 GIT_LINES: Mapping[str, tuple[str, ...]] = {
     ".gitignore": (".contentops/", ".env"),
-    ".gitattributes": (lock.FORMAT.rule, jobs.FORMAT.rule),
+    ".gitattributes": (lock.FORMAT.rule, jobs.FORMAT.rule, approvals.FORMAT.rule),
 }
 """Lines that are added where they are missing."""
 _PROJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -497,7 +496,7 @@ def workflow_files(folder: Path, action: str, *, project: str, environments: Seq
     top, branch = _repository(folder.resolve())
     directory = folder.resolve().relative_to(top).as_posix()
     files = workflows(action=action, directory=directory, branch=branch, project=project, environments=environments)
-    file, owners = proposed_line(top, (folder.resolve() / FILE).relative_to(top).as_posix())
+    file, owners = proposed_line(top, (folder.resolve() / approvals.FILE).relative_to(top).as_posix())
     lines = {file: owners} if owners else {}
     hint = "to add an environment, add its name to `matrix` in each; otherwise remove the files you no longer need"
     return NewFiles(top=top, files=files, lines=lines, branch=branch, hint=hint)

@@ -148,7 +148,12 @@ def remove(session: Session, item: str) -> None:
 @click.option("--request", metavar="ID", default="", help="The id of the submit; its start is enough.")
 @click.option("--job", metavar="ID", default="", help="The submit started this job.")
 @click.option("--content", metavar="ID", default="", help="The submit was saved as this content.")
-@click.option("--forget", is_flag=True, help="It never arrived, or you do not want its text.")
+@click.option(
+    "--forget",
+    "--resubmit",
+    is_flag=True,
+    help="It never arrived, or you do not want its text. Apply may order it again.",
+)
 @environment_options
 def resolve(
     session: Session,
