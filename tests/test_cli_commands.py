@@ -225,6 +225,8 @@ def test_a_typo_in_the_new_id_of_a_pair_is_shown_with_what_it_costs(tmp_path: Pa
     assert "`moved` renames to `nwe`, which is not declared" in shown.stderr
     assert "did you mean `new`?" in shown.stderr
     assert "`new` is generated as a new item, for its price" in " ".join(shown.stderr.split())
+    harness.write("content/blog.yaml", "moved: [{from: old, to: mid}, {from: mid, to: new}]\n" + blog("new", year=2027))
+    assert "instead of both, write `{from: old, to: new}`" in " ".join(invoke("plan", cwd=tmp_path).stderr.split())
     harness.write("content/blog.yaml", "moved: [{from: old, to: new}]\n" + blog("new", year=2027))
     shown = invoke("plan", cwd=tmp_path)
     assert ("+ new" in shown.stdout, "moved-to-nothing" in shown.stderr) == (False, False)

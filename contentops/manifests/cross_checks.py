@@ -287,6 +287,7 @@ def _check_moved(results: Sequence[FileResult], sources: Sources) -> Iterator[Di
                 message = f"`moved` names `{id_}` twice as `{key}`: first at {seen[id_]}"
                 yield _at(sources, "bad-moved", message, entry.location, hint)
             seen.setdefault(id_, entry.location)
+    renamed = {entry.old: entry.new for entry in moved}
     for entry in moved:
         is_same = entry.old == entry.new
         if is_same or (entry.old in declared and entry.old not in news):
@@ -296,6 +297,9 @@ def _check_moved(results: Sequence[FileResult], sources: Sources) -> Iterator[Di
         if complete and entry.new not in declared and entry.new != entry.old:
             message = f"`moved` renames to `{entry.new}`, which is not declared"
             hint = _hint_to_nothing(entry.new, sorted(declared - news.keys()))
+            if entry.new in renamed:
+                hint = "all pairs apply at once, not in turn: instead of both, "
+                hint += f"write `{{from: {entry.old}, to: {renamed[entry.new]}}}`"
             yield _at(sources, "moved-to-nothing", message, entry.location, hint, severity=Severity.WARNING)
     places = {entry.old: entry.location for entry in moved}
     for nodes in _rings({entry.old: {entry.new} for entry in moved if entry.new != entry.old}):
