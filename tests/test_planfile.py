@@ -146,6 +146,17 @@ def test_a_title_edited_after_the_plan_was_done_is_not_saved(harness: Harness) -
     assert "`a`: `out/a.md` has changed since" in refusal(harness, reviewed)
 
 
+def test_an_earlier_text_is_not_saved_in_place_of_the_reviewed_words(harness: Harness) -> None:
+    """A job made it too, but this plan orders no text."""
+    earlier = harness.read("out/a.md")
+    declare(A2, B)(harness)
+    harness.apply()
+    edit(harness)
+    reviewed = review(harness)
+    harness.write("out/a.md", earlier)
+    assert "`a`: `out/a.md` has changed since" in refusal(harness, reviewed)
+
+
 def test_a_text_that_was_pulled_with_its_title_is_done(harness: Harness) -> None:
     """The record keeps the title that contentops wrote."""
     harness.api.edit(harness.record("a").content_id, "## Closing\n\nThere.\n", title="New there")

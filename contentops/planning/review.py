@@ -291,10 +291,11 @@ def _is_known(inputs: PlanInputs, change: Change, reviewed: ReviewedChange) -> b
     if reviewed.action is Action.MERGE and file.provenance.get("job") in jobs:
         return True
     bodies = {reviewed.body} | ({reviewed.promotion.body} if reviewed.promotion is not None else set())
-    if record is not None:
+    brings_text = "write" in reviewed.names
+    if record is not None and brings_text:
         bodies |= {*record.bodies} if reviewed.action is Action.RESTORE else {record.generated}
     # The record knows the title only of such a text.
-    return _has_known_title(reviewed, record, file) if file.body in bodies else file.body in inputs.made
+    return _has_known_title(reviewed, record, file) if file.body in bodies else brings_text and file.body in inputs.made
 
 
 def _has_known_title(reviewed: ReviewedChange, record: Record | None, file: Observed) -> bool:
