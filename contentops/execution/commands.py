@@ -1,4 +1,4 @@
-"""Runs the programs that the project's settings name: without a shell, without secrets, within bounds.
+"""Runs the programs that the project's settings name: without a shell, without secrets, and with a time limit.
 
 Linters, git, and the hooks and helpers of git do not need the key, the password of the ledger, or the secrets of other
 tools.
@@ -60,12 +60,12 @@ _GIT_BEGINNINGS: Final = (*_EVERY_BEGINNINGS, "GIT_", "GCM_")
 
 
 def check_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that the programs of `checks.commands` and `review.notify` get."""
+    """Return the environment variables that the programs of `checks.commands` and `review.notify` get."""
     return _allowed(environ, _EVERY, _EVERY_BEGINNINGS, CHECK_VARIABLES)
 
 
 def git_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment variables for git, including those for the login to its server."""
+    """Return the environment variables that git gets, including those for the login to its server."""
     return _allowed(environ, _EVERY | _GIT, _GIT_BEGINNINGS, GIT_VARIABLES)
 
 
@@ -95,9 +95,9 @@ _GRACE: Final = 5.0
 def run_commands(
     commands: Listed, root: Path, output: str, *, at: str = "", patience: float = PATIENCE
 ) -> tuple[Finding, ...]:
-    """Run the commands of a check on the file at `output`, a path below `root`, and return their findings.
+    """Run the commands of a check on the file at `output`, and return their findings.
 
-    Each command gets that path as its last argument, or the path of a copy if `at` names one.
+    `output` is a path below `root`. Each command gets it as its last argument, or the path of a copy if `at` names one.
 
     A command that ends with 0 has found nothing. A command that cannot be run or takes too long counts as failed.
     """
@@ -121,11 +121,9 @@ def run_commands(
 def run_on_text(
     commands: Listed, root: Path, output: str, text: str, *, patience: float = PATIENCE
 ) -> tuple[Finding, ...]:
-    """Run the commands of a check and return their findings in a text that is not written yet.
+    """Run the commands of a check on a text that is not in a file yet, and return their findings.
 
-    The text is put into a temporary folder, under its path.
-
-    Raises StateError or OSError if there can be no such folder.
+    The text is written into a temporary folder, under its path. Raises StateError or OSError if that is not possible.
     """
     with tempfile.TemporaryDirectory(dir=state_dir.make(root), prefix=state_dir.CHECKED) as folder:
         file = Path(folder, output)
@@ -135,13 +133,13 @@ def run_on_text(
 
 
 def run_program(words: Sequence[str], root: Path, given: bytes, *, patience: float = PATIENCE) -> str:
-    """Run a program with `given` as its standard input; return why it failed, or empty."""
+    """Run a program with `given` as its standard input. Return why it failed, or an empty text."""
     code, said = _run([*words], root, patience, given)
     return _ending(code, said) if code else ""
 
 
 def _remarks(said: str, output: str) -> list[tuple[int, str]]:
-    """Return the line numbers and messages in a linter's output, of the form `FILE:LINE: message`."""
+    """Return the line numbers and messages in a linter's output. Its lines have the form `FILE:LINE: message`."""
     pattern = re.compile(rf"^\S{{0,300}}?{re.escape(output)}:([0-9]{{1,9}})(?::[0-9]+)*[: \t]+(\S.*)$", re.MULTILINE)
     return [(int(match[1]), clip(visible(match[2].strip()), _ROOM)) for match in pattern.finditer(said)]
 
@@ -152,7 +150,10 @@ def _ending(code: int, said: str) -> str:
 
 
 def _run(argv: list[str], root: Path, patience: float, given: bytes = b"") -> tuple[int, str]:
-    """Return the exit code of a command and the beginning of its output; -1 and the reason if it did not finish."""
+    """Return the exit code of a command and the beginning of its output.
+
+    If it did not finish, they are -1 and the reason.
+    """
     program = _program(argv[0], root)
     if not program:
         return -1, "there is no such program; install it, or put it on the path"
@@ -197,7 +198,10 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
 
 
 def _program(name: str, root: Path) -> str:
-    """Return the path of a program: in the project if its name has a folder, otherwise on `PATH`; empty: not found."""
+    """Return the path of a program, or an empty text if it is not found.
+
+    A name with a folder is a path in the project. Other names are searched on `PATH`.
+    """
     if "/" in name or Path(name).is_absolute():
         path = str(root / name)
         return path if is_program(path) else ""
@@ -205,10 +209,10 @@ def _program(name: str, root: Path) -> str:
 
 
 def find_program(name: str, path: str, *, windows: bool, usable: Callable[[str], bool]) -> str:
-    """Return the program in the first folder of `path` (a value of `PATH`) that has a usable one; empty: not found.
+    """Return the first usable program with this name in the folders of `path`, a value of `PATH`.
 
-    Relative folders and the working folder, where Windows would look, are passed over: it may be a stranger's
-    repository.
+    The result is empty if there is none. Relative folders and the working folder, where Windows would look, are
+    ignored: they may be in a repository that nobody trusts.
     """
     kind, separator, ending = (PureWindowsPath, ";", ".exe") if windows else (PurePosixPath, ":", "")
     folders = (kind(part.strip('"') if windows else part) for part in path.split(separator))
@@ -217,5 +221,5 @@ def find_program(name: str, path: str, *, windows: bool, usable: Callable[[str],
 
 
 def is_program(path: str) -> bool:
-    """Return whether a file is there and may be run."""
+    """Return whether the path is a file that may be executed."""
     return os.access(path, os.X_OK) and Path(path).is_file()

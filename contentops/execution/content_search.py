@@ -1,4 +1,4 @@
-"""Finds a text of this project among the stored contents."""
+"""Finds a text of this project among the contents that the server stores."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ STRANGERS = 200
 async def find(
     ctx: Context, draft: Draft, *, titled: bool = False, beside: Sequence[str] = (), again: bool = True
 ) -> StoredContent | None:
-    """Return a stored content with the draft's body that no other item owns, and make the item its owner; or None.
+    """Return a stored content that has the draft's body and no other owner, and make the item its owner.
 
-    If there is none, one with an earlier text of our request. `titled`: only one with our title too. `beside`:
-    contents to leave out. Without `again`, this run has sent nothing that could be it. Raises Ended if that cannot
-    be decided: no answer, too many contents, or some whose id cannot be used.
+    If there is none, return one with an earlier text of the draft's request, otherwise None. `titled`: only a content
+    with the draft's title. `beside`: contents to leave out. Without `again`, this run has sent nothing that could be
+    it. Raises Ended if that cannot be decided: the server did not reply, or there are too many contents, or some have
+    an unusable id.
     """
     index = ctx.index
     listed = await _listed(ctx, draft, again=again)
@@ -56,9 +57,9 @@ async def find(
 
 
 async def _listed(ctx: Context, draft: Draft, *, again: bool) -> ContentList | Failure:
-    """Return the contents that may have the draft's text.
+    """Return the list of contents that may have the draft's text.
 
-    A text that no job made can only have been saved by an earlier run: one list serves all of those.
+    A text that no job made can only have been saved by an earlier run, so one list serves all such texts.
     """
     index, since = ctx.index, _since(ctx, draft.item_state)
     if again or since is not None or draft.item_state.text is not None:
@@ -73,7 +74,10 @@ async def _listed(ctx: Context, draft: Draft, *, again: bool) -> ContentList | F
 
 
 async def _fetched(ctx: Context, draft: Draft, entry: ContentEntry) -> StoredContent | None:
-    """Return the present content of a list entry, fetched once in a run; None: not for this item. Raises Ended."""
+    """Return the current content of a list entry, or None if it is not for this item. Raises Ended.
+
+    Each content is fetched only once in a run.
+    """
     index, most = ctx.index, STRANGERS + 2 * len(ctx.plan.changes)
     async with index.searching:
         if index.knows(entry) or not index.is_free(draft, entry.id):
@@ -95,7 +99,10 @@ async def _fetched(ctx: Context, draft: Draft, entry: ContentEntry) -> StoredCon
 
 
 def _likely(ctx: Context, draft: Draft, entries: Sequence[ContentEntry], beside: Sequence[str]) -> list[ContentEntry]:
-    """Return contents to fetch, the likeliest first: those with our title, then those made soonest after our text."""
+    """Return the contents to fetch, the most likely first.
+
+    Those with the draft's title come first, then those made soonest after its text.
+    """
     since = _since(ctx, draft.item_state)
     # A server that lists titles lists ours too.
     untitled = not (draft.title and any(entry.title for entry in entries))
@@ -115,7 +122,7 @@ def _likely(ctx: Context, draft: Draft, entries: Sequence[ContentEntry], beside:
 
 
 def _since(ctx: Context, item_state: ItemState) -> float | None:
-    """Return the earliest time at which the server can have stored the text; None if unknown."""
+    """Return the earliest time at which the server can have stored the text, or None if it is unknown."""
     record, job = item_state.record, item_state.text.job if item_state.text is not None else None
     made_by = ctx.made_by(record) if record is not None else None
     times = (
@@ -127,7 +134,7 @@ def _since(ctx: Context, item_state: ItemState) -> float | None:
 
 
 def not_saved(ctx: Context, failure: Failure) -> Ended:
-    """Return the Ended for an item whose save, or the search before it, failed."""
+    """Return the `Ended` of an item whose save failed, or the search before the save."""
     if ctx.pauses(failure):
         return Ended(Result.PENDING, failure.full_message)
     if failure.kind is FailureKind.UNNAMED:

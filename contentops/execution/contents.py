@@ -1,4 +1,4 @@
-"""The stored contents of the server: who owns them, which of them a run has seen, and what text they have."""
+"""Knows the contents that the server stores: their owners, their texts, and which of them a run has seen."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _KEYS = {ITEM_KEY, REQUEST_KEY, SPEC_KEY, BODY_KEY, SENT_TITLE_KEY, LINEAGE_KEY,
 
 
 class StoredContent(Struct, frozen=True, kw_only=True):
-    """The fields of a stored content that show who owns it."""
+    """The fields of a stored content that show which item owns it."""
 
     id: str
     title: str
@@ -54,7 +54,7 @@ class StoredContent(Struct, frozen=True, kw_only=True):
 
     @staticmethod
     def of(content: Content) -> StoredContent:
-        """Return the fields of a content, with digests instead of texts."""
+        """Return the fields of a content, with a digest of its text instead of the text."""
 
         def named(key: str) -> str:
             value = content.metadata.get(key)
@@ -76,15 +76,15 @@ class StoredContent(Struct, frozen=True, kw_only=True):
         )
 
     def is_of(self, draft: Draft) -> bool:
-        """Return whether the item stored the draft's body here, even if the server changed it since.
+        """Return whether this content has the body of `draft`, even if the server has changed it since.
 
-        Under another id of the item, the request that brought the text proves it.
+        In that case its metadata must name the draft's item, or the request of the draft's text.
         """
         is_ours = self.item == draft.item.id or self.is_from(draft)
         return draft.digest in self.bodies or (is_ours and self.sent_body == draft.digest)
 
     def stamp_of(self, draft: Draft) -> str:
-        """Return the stamp of the draft's own save, if no one can have changed the content since; otherwise empty."""
+        """Return the content's stamp if no one can have changed it since `draft` was saved, or an empty text."""
         if draft.digest in self.bodies and self.title in ("", clean_title(draft.title)):
             return self.stamp
         return CREATED if self.is_as_created else ""
@@ -97,7 +97,7 @@ class StoredContent(Struct, frozen=True, kw_only=True):
     def holds(self, draft: Draft) -> bool:
         """Return whether the content has the draft's text, under any title.
 
-        Not if the server stored it for another job, and no item has saved it since.
+        A content that the server stored for another job does not count, unless an item has saved it since.
         """
         ours = {"", draft.item_state.recorded.request_id, draft.job_id}
         return self.is_of(draft) and (bool(self.lineage) or self.request in ours)
@@ -108,9 +108,9 @@ class StoredContent(Struct, frozen=True, kw_only=True):
 
 
 def metadata_of(plan: Plan, draft: Draft) -> dict[str, Json]:
-    """Return the metadata that is saved with a text to recognise it later.
+    """Return the metadata that is saved with a text, to recognise the text later.
 
-    Keys that others wrote into the replaced content stay.
+    Keys that other programs wrote into the replaced content stay.
     """
     metadata: dict[str, Json] = {
         **{key: value for key, value in draft.metadata.items() if key not in _KEYS},
@@ -131,9 +131,10 @@ def metadata_of(plan: Plan, draft: Draft) -> dict[str, Json]:
 
 
 class Owner(Struct, frozen=True, kw_only=True):
-    """The owner of a stored content: an item's record, an open submit, or one that this checkout does not know.
+    """The owner of a stored content: an item, an open job, or something that this checkout does not know.
 
-    `superseded`: the item has a newer one. `lock`: the lock that says so where it is another environment's.
+    `superseded`: the item has a newer content. `lock`: the lock file that names the item, if it is another
+    environment's.
     """
 
     item: str = ""
@@ -156,9 +157,10 @@ class Owner(Struct, frozen=True, kw_only=True):
 
 
 class ContentOwners:
-    """The owners of contents by content id, from all locks, from metadata and from this run's saves.
+    """The owner of each stored content, by the content's id.
 
-    `lineage` and `environment` are those of this state. Without a lineage, metadata proves nothing.
+    They come from all locks, from metadata and from the saves of this run. `lineage` and `environment` are those of
+    this state. Without a lineage, metadata proves nothing.
     """
 
     def __init__(self, owners: Mapping[str, Owner] | None = None, *, lineage: str = "", environment: str = "") -> None:
@@ -175,10 +177,10 @@ class ContentOwners:
             self._named.pop(stored.id, None)
 
     def owner(self, content_id: str) -> Owner | None:
-        """Return the owner of a content; None: no one.
+        """Return the owner of a content, or None if it has no owner.
 
-        A record may have a content of another environment of its project, since environments can be renamed; one of
-        another project it cannot have.
+        A record may have a content of another environment of its project, since environments can be renamed. It cannot
+        have a content of another project.
         """
         known_owner, named = self._owners.get(content_id), self._named.get(content_id)
         if named is not None and (known_owner is None or named.lineage != self._here[0]):
@@ -186,16 +188,16 @@ class ContentOwners:
         return known_owner
 
     def give(self, content_id: str, item: str, superseded: Iterable[str] = ()) -> None:
-        """Make an item the owner of a content and of its earlier contents."""
+        """Make an item the owner of a content and of the contents that it used earlier."""
         self._owners[content_id] = Owner(item=item)
         self._owners.update(dict.fromkeys(superseded, Owner(item=item, superseded=True)))
 
     def give_job(self, content_id: str, job: Job) -> None:
-        """Make an open submit the owner of the content with its text, unless the content has an owner."""
+        """Make an open job the owner of the content with its text, if the content has no owner yet."""
         self._owners.setdefault(content_id, Owner(item=job.item, request=job.request_id))
 
     def is_free(self, content_id: str, item: Item, item_state: ItemState) -> bool:
-        """Return whether an item may use a content: the item owns it, or no one does."""
+        """Return whether an item may use a content: either the item owns it, or it has no owner."""
         owner = self.owner(content_id)
         if owner is None:
             return True
@@ -207,9 +209,10 @@ class ContentOwners:
         return owner.item in {item.id, item.change.renamed_from}
 
     def take_content(self, item: Item, item_state: ItemState) -> ItemState:
-        """Return the item state after the item became owner of its text's content, if no one else is.
+        """Make the item the owner of the content that has its text, and return the item's state.
 
-        At once, as another item may ask for the same content while this one waits.
+        If the content belongs to someone else, the returned state has no content. Nothing is awaited in between,
+        because another item may ask for the same content.
         """
         text = item_state.text
         if text is None or not text.content_id:
@@ -230,7 +233,7 @@ class ContentOwners:
 
 @dataclass(slots=True)
 class ContentIndex:
-    """The stored contents that were seen in a run."""
+    """The stored contents that a run has seen."""
 
     owners: ContentOwners = field(default_factory=ContentOwners)
     """The owners of the contents on this server."""
@@ -250,15 +253,18 @@ class ContentIndex:
     """That was not found out in this run."""
 
     def knows(self, entry: ContentEntry) -> bool:
-        """Return whether a content was fetched since the last change that the list shows."""
+        """Return whether this run has fetched a content since it was last changed.
+
+        The list of contents shows when it was changed.
+        """
         return entry.id in self.seen and self.seen[entry.id][0] == entry.updated_at
 
     def known(self, entry: ContentEntry) -> StoredContent | None:
-        """Return the content if it was fetched since its last change and could be read; otherwise None."""
+        """Return the content if it was fetched since its last change and could be read, otherwise None."""
         return self.seen[entry.id][1] if self.knows(entry) else None
 
     def note(self, entry: ContentEntry, content: Content | None) -> StoredContent | None:
-        """Remember a content that was fetched (None: it must not be read) and its owner."""
+        """Remember a content that was fetched, and its owner. None means that it may not be read."""
         stored = StoredContent.of(content) if content is not None else None
         self.seen[entry.id] = (entry.updated_at, stored)
         if stored is not None:
@@ -266,5 +272,5 @@ class ContentIndex:
         return stored
 
     def is_free(self, draft: Draft, content_id: str) -> bool:
-        """Return whether a content belongs to the item or to no one."""
+        """Return whether the content belongs to the draft's item or has no owner."""
         return self.owners.is_free(content_id, draft.item, draft.item_state)

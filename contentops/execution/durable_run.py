@@ -1,4 +1,4 @@
-"""The durable primitives: the only ways in which an item waits, sends and records; and the tasks of items."""
+"""The only functions with which an item waits, sends and records; they also start and end the items' tasks."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ T = TypeVar("T")
 
 
 class DurableRun:
-    """One run. Whatever waits here raises `Stopped` once the run ends early.
+    """One run of a plan. Everything that waits here raises `Stopped` if the run ends early.
 
-    `send` answers a call, `fence` is as in `Outbox`, `on_turn` comes before each turn.
+    `send` sends a call and returns the reply, `fence` is as in `Outbox`, and `on_turn` is called before each turn.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class DurableRun:
 
     @property
     def requests(self) -> int:
-        """Return the number of requests sent."""
+        """Return the number of requests that were sent."""
         return self._outbox.requests
 
     # --- the primitives ----------------------------------------------------------------------------------
@@ -92,21 +92,24 @@ class DurableRun:
         return self._loop.time()
 
     def record(self, step: str, *facts: Fact) -> None:
-        """Record the facts of a step, all or none; they are on disk after `SOON` seconds, and before any later send."""
+        """Record the facts of a step, either all of them or none.
+
+        They are on disk after `SOON` seconds, and before any request that is sent later.
+        """
         self._state.note(step, *facts)
         if "flush" not in self._timers:
             self._set("flush", self._loop.call_later(SOON, self._guarded, self._flush))
 
     def _flush(self) -> None:
-        """Make everything recorded durable."""
+        """Make everything that was recorded durable."""
         self._set("flush", None)
         self._state.flush()
 
     async def send(self, call: Asks[R], priority: Priority, intend: Callable[[], None] | None = None) -> R | Failure:
-        """Send one call when its turn comes; all requests are sent here.
+        """Send one call when its turn comes; all requests of a run are sent here.
 
-        `intend` runs at that moment; what it records is durable before the call leaves. The answer of a call that pays
-        or creates is waited for even if the item is cancelled meanwhile.
+        `intend` is called at that moment, and what it records is durable before the call leaves. If the call pays or
+        creates something, its reply is awaited even if the item is cancelled meanwhile.
         """
         if self.halted:
             raise Stopped
@@ -125,10 +128,11 @@ class DurableRun:
     async def poll(
         self, call: GetStatus, kind: str, *, started: float, polls: int, until: float = math.inf
     ) -> JobStatus | Failure:
-        """Ask for the status of a job when its answer is likely to be new.
+        """Ask for the status of a job at a time when a new status is likely.
 
-        `started` is the loop time of its submit, `kind` the template and mode whose durations are alike, `polls` how
-        often it was seen running. If `until`, a loop time, lies ahead, it is polled by then.
+        `started` is the loop time of its submit, `kind` names the template and mode, by which durations are learned,
+        and `polls` is how often the job was seen running. If `until`, a loop time, is in the future, it is polled by
+        then.
         """
         now = self.now()
         self._polled += 1
@@ -148,7 +152,7 @@ class DurableRun:
             self._polled -= 1
 
     async def sleep(self, seconds: float) -> None:
-        """Wait so many seconds."""
+        """Wait for this many seconds."""
         await self._sleep(self.now() + seconds, polls=False)
 
     async def last_look(self) -> None:
@@ -174,11 +178,14 @@ class DurableRun:
             self._active += 1
 
     def slot(self) -> JobSlot:
-        """Return a slot among the unfinished jobs, not taken yet."""
+        """Return a slot among the unfinished jobs; the item must still enter it."""
         return JobSlot(self._admission, self._admit, self.now, self.wake)
 
     def stop(self, reason: str, message: str, hint: str = "", *, at_once: bool) -> None:
-        """End the run early: nothing more is submitted or, with `at_once`, waited for. The first reason stays."""
+        """End the run early: from now on, nothing is submitted.
+
+        With `at_once`, nothing is awaited either. If it is called again, the first reason stays.
+        """
         self._admission.closed = True
         if not self.stopped:
             self.stopped, self.message, self.hint = reason, message, hint
@@ -188,7 +195,7 @@ class DurableRun:
     # --- waiting -----------------------------------------------------------------------------------------
 
     async def _until(self, future: asyncio.Future[T]) -> T:
-        """Return the result of a future, unless the run stops first."""
+        """Return the result of a future, or raise `Stopped` if the run stops first."""
         if self.halted:
             future.cancel()
             raise Stopped
@@ -222,7 +229,7 @@ class DurableRun:
     # --- one turn of the loop ----------------------------------------------------------------------------
 
     def wake(self) -> None:
-        """Schedule the next turn after everything that can run now."""
+        """Schedule the next turn of the run; callbacks that are ready now run before it."""
         if self._next is None:
             self._next = self._loop.call_soon(self._guarded, self._turn)
 
@@ -249,7 +256,7 @@ class DurableRun:
             self._admissions.popleft()
 
     def _halt(self) -> None:
-        """End all waits, except a limited wait for answers to calls that pay or store."""
+        """End all waits; only replies to calls that pay or store are awaited a little longer."""
         unanswered = self._outbox.cancel(paying=False)
         for future in [each for each in self._waiting if not each.done()]:
             future.set_exception(Stopped())
@@ -257,7 +264,7 @@ class DurableRun:
             self._set("give up", self._loop.call_later(STOP_PATIENCE, lambda: self._outbox.cancel(paying=True)))
 
     def every(self, seconds: float, action: Callable[[], object]) -> None:
-        """Do something every so many seconds while the run goes on."""
+        """Call `action` every so many seconds while the run goes on."""
 
         def tick() -> None:
             self._set(name, self._loop.call_later(seconds, tick))
@@ -267,7 +274,7 @@ class DurableRun:
         self._set(name, self._loop.call_later(seconds, tick))
 
     def at(self, when: float, action: Callable[[], object]) -> None:
-        """Do something at a loop time, if the run still goes on."""
+        """Call `action` at a loop time, if the run is not over by then."""
         self._set(f"at {when}", self._loop.call_at(when, self._guarded, action))
 
     def _set(self, name: str, handle: asyncio.Handle | None) -> None:
@@ -277,16 +284,16 @@ class DurableRun:
             self._timers[name] = handle
 
     def _guarded(self, action: Callable[[], object]) -> None:
-        """Run a callback whose error ends the run."""
+        """Call `action`; if it raises an error, the run ends with that error."""
         try:
             action()
         except BaseException as error:  # noqa: BLE001 - handed to whoever awaits the run
             self._fail(error)
 
     def waiting_for(self) -> tuple[str, float]:
-        """Return the cause of the wait, in one word, and until which loop time (0 if unknown).
+        """Return what the run waits for, in one word, and until which loop time (0 if unknown).
 
-        One of: limit, answer, retry, first-job, jobs, or empty.
+        The word is limit, answer, retry, first-job or jobs, or it is empty.
         """
         reason, until = self._outbox.waiting_for(self.now())
         if reason or not self._sleeping:
@@ -299,7 +306,10 @@ class DurableRun:
     # --- all items ---------------------------------------------------------------------------------------
 
     async def carry_out(self, programs: Iterable[Coroutine[Any, Any, None]], *, most: int) -> None:
-        """Run all programs to their end, in order, at most so many at a time. An error of one ends the run."""
+        """Run all programs to their end, in order, with at most `most` at the same time.
+
+        An error of one program ends the run.
+        """
         self._programs, self._most = iter(programs), most
         self._feed()
         try:
@@ -324,7 +334,7 @@ class DurableRun:
     def _feed(self) -> None:
         """Start as many programs as the limit allows.
 
-        If none can go on, those that wait for the last look do; if none is left, the run is finished.
+        If no item can continue, those that wait for the last look do. If no item is left, the run is finished.
         """
         while self._active < self._most and self._programs is not None:
             try:
@@ -383,10 +393,10 @@ LONGEST_WAIT = 5.0
 
 @dataclass(order=True, slots=True)
 class Turn:
-    """A call that waits or was sent; `rank` is unique and orders the calls.
+    """A call that waits to be sent or was sent; the calls are sorted by their unique `rank`.
 
-    `intend` records what it is about to do, `handed_on`: it is being sent, `unsent`: its bytes have not left yet,
-    if there is a limit.
+    `intend` records what the call is about to do. `handed_on`: it is being sent. `unsent`: there is a request limit,
+    and its bytes have not left yet.
     """
 
     rank: tuple[Priority, int]
@@ -398,10 +408,11 @@ class Turn:
 
 
 class Outbox:
-    """The calls that wait to be sent, and those that were sent and have no answer yet.
+    """The calls that wait to be sent, and the calls that were sent and have no reply yet.
 
-    `send` answers a call, `flush` makes records durable, `fence` gives, right after that, the check whether a call may
-    still leave. `wake` asks for the next turn, `fail` ends the run with an error.
+    `send` sends a call and returns the reply. `flush` makes records durable. `fence`, called right after `flush`,
+    returns the check whether a call may still leave. `wake` asks for the next turn, and `fail` ends the run with an
+    error.
     """
 
     def __init__(
@@ -428,18 +439,24 @@ class Outbox:
         """Submits that were accepted, and whose items have not gone on yet."""
 
     def put(self, call: Call, priority: Priority, intend: Callable[[], None] | None) -> Turn:
-        """Queue a call."""
+        """Add a call to the queue."""
         turn = Turn((priority, next(self._order)), call, intend, asyncio.get_running_loop().create_future())
         heapq.heappush(self._queue, turn)
         self._wake()
         return turn
 
     def resumed(self, answer: object) -> None:
-        """Record that an item received its answer, so that an accepted submit no longer counts as arriving."""
+        """Record that an item has received its reply.
+
+        An accepted submit then no longer counts as arriving.
+        """
         self._arriving -= isinstance(answer, Accepted)
 
     def dispatch(self, now: float) -> float:
-        """Send every call that may leave now, once its records are durable; return the loop time of the next look."""
+        """Make records durable, then send every call that may leave now.
+
+        Returns the loop time at which the queue should be checked again.
+        """
         chosen, deferred = self._choose(now) if self._queue else ([], [])
         granted = 0
         try:
@@ -466,7 +483,11 @@ class Outbox:
         return self._next_look(now)
 
     def _choose(self, now: float) -> tuple[list[Turn], list[Turn]]:
-        """Take calls from the queue; return those that only the limit delays, and those that have no room yet."""
+        """Take from the queue the calls that may be sent, and those that must wait.
+
+        The first list needs only the permission of the request limit. The second has submits for which there is no room
+        yet.
+        """
         chosen: list[Turn] = []
         deferred: list[Turn] = []
         room = self._room()
@@ -527,7 +548,7 @@ class Outbox:
         self._wake()
 
     def _throttled(self, call: Call, retry_after: float | None, now: float) -> None:
-        """Slow down after a 429: only submits if only they are refused, otherwise all calls."""
+        """Slow down after a 429 reply: only submits if only they are refused, otherwise all calls."""
         admission = self._admission
         running = admission.running + self._arriving
         if not call.pays:
@@ -549,7 +570,7 @@ class Outbox:
         return now + LONGEST_WAIT
 
     def _room(self) -> int:
-        """Return the number of further requests that may be under way at once."""
+        """Return how many more requests may be in progress at the same time."""
         room = (1 if self._outage.failures else AT_ONCE) - len(self._flying)
         return min(room, UNSENT - sum(turn.unsent for turn in self._flying.values())) if self._limiter.limit else room
 
@@ -558,7 +579,10 @@ class Outbox:
         return max(self._limiter.ready_at(now), self._outage.ask_at)
 
     def waiting_for(self, now: float) -> tuple[str, float]:
-        """Return the cause of the wait, in one word (limit, answer, retry, or empty), and until when (0 if unknown)."""
+        """Return what the calls wait for, in one word, and until which loop time (0 if unknown).
+
+        The word is limit, answer or retry, or it is empty.
+        """
         if self._outage.failures and (self._queue or self._flying):
             return "retry", self._outage.ask_at if self._outage.ask_at > now else 0.0
         if len(self._queue) > self._deferred and self._room() > 0:
@@ -570,7 +594,10 @@ class Outbox:
     # --- the end -----------------------------------------------------------------------------------------
 
     def cancel(self, *, paying: bool) -> bool:
-        """Cancel waiting calls, repeatable requests and, if asked, `paying` ones; return whether any goes on."""
+        """Cancel the waiting calls and the running requests that can be repeated.
+
+        With `paying`, also cancel requests that pay or store. Returns whether any request is still running.
+        """
         for turn in [each for each in self._queue if not each.answer.done()]:
             turn.answer.set_exception(Stopped())
         self._queue.clear()
@@ -584,7 +611,7 @@ class Outbox:
         return bool(self._flying)
 
     def abandon(self) -> list[asyncio.Task[Any]]:
-        """Cancel everything; returns the tasks to wait for."""
+        """Cancel all calls, and return the tasks that must still be awaited."""
         tasks = [*self._flying, *self._cancelled]
         for task in self._flying:
             task.cancel()

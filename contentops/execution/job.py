@@ -1,4 +1,4 @@
-"""A job: it is submitted without paying twice, found again after a lost answer, and polled for its text."""
+"""Submits a job without paying twice, finds it after a lost reply, and polls it until its text is there."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ GRAIN = 0.01
 
 
 def lost_earlier(ctx: Context, job: Job) -> Lost:
-    """Return a submit of an earlier process whose answer was lost."""
+    """Return the submit of an earlier process that did not receive the server's reply."""
     why = job.error or "the answer to its submit was lost"
     now, submitted = ctx.run.now(), seconds_of(job.submitted_at)
     # The recorded time has no fraction of a second; a clock that was set back since makes it look like the future.
@@ -73,7 +73,10 @@ def lost_earlier(ctx: Context, job: Job) -> Lost:
 
 
 async def collect_lost(ctx: Context, item: Item, job: Job) -> SentJob | Text:
-    """Return the job of a lost submit that is not sent again. Raises Ended if there is none, or that is unknown."""
+    """Return the job or text of a submit whose reply was lost; it is never sent again.
+
+    Raises Ended if the submit never arrived, or if its outcome is unknown.
+    """
     lost = lost_earlier(ctx, job)
     found = await resolve(ctx, item, lost)
     if found is None:
@@ -82,9 +85,10 @@ async def collect_lost(ctx: Context, item: Item, job: Job) -> SentJob | Text:
 
 
 async def resolve(ctx: Context, item: Item, lost: Lost) -> SentJob | Text | None:
-    """Find out whether a submit arrived: ask now, and again when everything else is done.
+    """Find out whether a submit arrived: ask now, and again when all other items are done.
 
-    None: the server has proved that it never got it, so that it may be sent again. Raises Ended if it is unknown.
+    Returns None if the server has proved that the submit never arrived, so that it may be sent again. Raises Ended if
+    the outcome is unknown.
     """
     item.slot.take()
     if ctx.run.halted:
@@ -112,9 +116,9 @@ async def resolve(ctx: Context, item: Item, lost: Lost) -> SentJob | Text | None
 
 
 def undecided(ctx: Context, item: Item, lost: Lost, candidates: str = "") -> Ended:
-    """Record that the outcome stays unknown; return an Ended for the caller to raise.
+    """Record that the outcome of a submit stays unknown, and return an `Ended` for the caller to raise.
 
-    `candidates`: words on stored contents that may be its text, or empty.
+    `candidates` names stored contents that may be its text, or is empty.
     """
     lost = unknown(ctx, lost)
     hint = f"`contentops state resolve {item.id}`"
@@ -122,15 +126,19 @@ def undecided(ctx: Context, item: Item, lost: Lost, candidates: str = "") -> End
 
 
 def never_arrived(why: str) -> Ended:
-    """Return the end of an item whose submit did not arrive and is not repeated in this run; `why`: the answer."""
+    """Return the `Ended` of an item whose submit did not arrive and is not repeated in this run.
+
+    `why` is the server's reply.
+    """
     return Ended(Result.FAILED, f"its submit never arrived: {why}", "run `contentops apply` again")
 
 
 async def _look(ctx: Context, item: Item, lost: Lost, *, last: bool) -> tuple[SentJob | Text | Drop | None, str]:
-    """Ask the server for a request id; without a clear answer, search for a stored content that has it.
+    """Ask the server for the job of a submit, by its request id.
 
-    Returns what it brought, or the proof that it never arrived, or None with words on contents that may be its text.
-    Only the `last` look waits longer than a few seconds for the server's silence to count.
+    Without a clear reply, search the stored contents for one that has this id. Returns the job or text that was found,
+    or the proof that the submit never arrived, or None with a text that names contents that may be its text. Only the
+    `last` look waits for more than a few seconds until the server's silence counts as proof.
     """
     if ctx.capabilities.honours_ids is not False:
         found = await _by_id(ctx, item, lost)
@@ -157,7 +165,10 @@ async def _by_id(ctx: Context, item: Item, lost: Lost) -> SentJob | Drop | None:
 
 
 def _seconds_to_proof(ctx: Context, lost: Lost) -> float:
-    """Return the seconds until an unknown id proves that there is no job: no submit can still arrive then."""
+    """Return the seconds after which a 404 for a request id proves that there is no job.
+
+    After that time, no submit can still arrive.
+    """
     if ctx.server == "local":
         return 0.0
     shows, now = ctx.capabilities.shows_after, ctx.run.now()
@@ -167,9 +178,10 @@ def _seconds_to_proof(ctx: Context, lost: Lost) -> float:
 async def by_content(
     ctx: Context, item: Item, sent_job: SentJob, *, forgotten: bool = False
 ) -> tuple[Text | None, str]:
-    """Search the stored contents, the likeliest first, for one that carries the request or job id.
+    """Search the stored contents for one that names the request id or the job id.
 
-    Also returns words on contents that may be it. `forgotten`: the server does not know the job any more.
+    The most likely contents come first. Also returns a text that names contents that may be it. `forgotten`: the server
+    no longer knows the job.
     """
     job = sent_job.job
     sent = seconds_of(job.submitted_at)
@@ -191,7 +203,7 @@ async def by_content(
 
 
 async def _first_of(ctx: Context, near: Sequence[ContentEntry], ours: set[str]) -> Content | None:
-    """Fetch contents one by one, up to a limit, until one names a request that is `ours`."""
+    """Fetch contents one by one, up to a limit, until one names a request in `ours`."""
     index = ctx.index
     for entry in near:
         if index.knows(entry) and ((known := index.known(entry)) is None or known.request not in ours):
@@ -210,7 +222,7 @@ async def _first_of(ctx: Context, near: Sequence[ContentEntry], ours: set[str]) 
 
 
 def _candidates(ctx: Context, near: Sequence[ContentEntry]) -> str:
-    """Return the contents that may be the text, in words, likeliest first."""
+    """Return a text that names the contents that may have the job's text, the most likely first."""
     known = ((entry, ctx.index.known(entry)) for entry in near)
     unnamed = [f"`{entry.id}`" for entry, stored in known if stored is None or not stored.request]
     if not unnamed:
@@ -220,7 +232,7 @@ def _candidates(ctx: Context, near: Sequence[ContentEntry]) -> str:
 
 
 def _keep_stored(ctx: Context, item: Item, sent_job: SentJob, content: Content, *, lost: bool) -> Text:
-    """Keep a stored text of our request."""
+    """Keep a stored text that was made for the job's request."""
     job = structs.replace(sent_job.job, state=JobState.RUNNING)
     if lost:
         if sent_job.sent is not None:
@@ -233,9 +245,10 @@ def _keep_stored(ctx: Context, item: Item, sent_job: SentJob, content: Content, 
 
 
 def _near(ctx: Context, item: Item, entries: tuple[ContentEntry, ...], sent: float) -> list[ContentEntry]:
-    """Return the contents without an owner that may be from the job, those nearest to its expected end first.
+    """Return the contents without an owner that may be from the job.
 
-    The server's clock may be off: only the id that a text carries proves that it is ours.
+    Those nearest to its expected end come first. The server's clock may be wrong: only the id that a content names
+    proves that it is from this job.
     """
     first, last = sent - SLACK, sent + ctx.project.api.job_timeout + SLACK
     due = sent + ctx.durations.median(item.kind)
@@ -265,7 +278,7 @@ async def look_up(ctx: Context, item: Item, item_state: ItemState, job: Job) -> 
 
 
 async def submit(ctx: Context, item: Item, item_state: ItemState, step: Submit) -> SentJob | Text:
-    """Start the generation this step pays for. Raises Ended if there is no job afterwards."""
+    """Start the generation that this step pays for. Raises Ended if there is no job afterwards."""
     admission, job = ctx.admission, new_job(ctx, item, step)
     if not admission.proven or not admission.open():
         ctx.event("waiting", item.id, "submit", on="turn" if admission.proven else "first-job")
@@ -298,7 +311,7 @@ async def _runs_already(ctx: Context, job: Job) -> bool:
 
 
 async def _start(ctx: Context, item: Item, item_state: ItemState, job: Job) -> SentJob | Text:
-    """Send a submit until it has a job; if it certainly never arrived, send it again under the same id."""
+    """Send a submit until there is a job; a submit that never arrived is sent again under the same id."""
     why = ""
     for resends in range(RESENDS + 1):
         if resends and (ctx.run.stopped or not await item.slot.enter(asks=False)):
@@ -343,7 +356,10 @@ async def _send(ctx: Context, item: Item, item_state: ItemState, job: Job) -> Se
 
 
 def _begun(ctx: Context, item: Item, job: Job, answer: Accepted, sent: float) -> SentJob | Lost:
-    """Return the job of an accepted submit; a lost submit if the answer names another item's job."""
+    """Return the job of an accepted submit.
+
+    If the reply names the job of another item, return the submit as a lost one.
+    """
     # Of a job that finished at once no one knows whether it can be asked for: our id on it proves nothing.
     job_id = "" if answer.done is not None and answer.echoed else answer.job_id
     if job_id and (other := ctx.orders.get(job_id, job.item)) != job.item:
@@ -357,7 +373,7 @@ def _begun(ctx: Context, item: Item, job: Job, answer: Accepted, sent: float) ->
 
 
 def _call(item: Item, item_state: ItemState, job: Job) -> Generate | RegenerateSection:
-    """Return the call that pays: for the whole text, or for one section of the stored one."""
+    """Return the call that pays for a whole text, or for one section of a stored text."""
     request = item.spec.request
     if job.section and item_state.record is not None:
         return RegenerateSection(item_state.record.content_id, job.section, request.mode, job.request_id)
@@ -403,7 +419,7 @@ async def poll(ctx: Context, item: Item, sent_job: SentJob) -> Text:
 def _with_tokens(ctx: Context, item: Item, sent_job: SentJob, status: JobStatus) -> SentJob:
     """Return the job with the tokens of its final status at today's price.
 
-    Tokens that the job has already keep their price.
+    If the job has tokens already, they keep their price.
     """
     if sent_job.job.tokens is not None or not (status.tokens or status.model):
         return sent_job
@@ -416,7 +432,10 @@ def _with_tokens(ctx: Context, item: Item, sent_job: SentJob, status: JobStatus)
 
 
 async def _until_done(ctx: Context, item: Item, sent_job: SentJob) -> JobStatus | Text:
-    """Return the final status of the job, or its stored text if the server forgot the job. Raises Ended."""
+    """Poll a job until it is done, and return its final status. Raises Ended.
+
+    If the server has forgotten the job, return its stored text.
+    """
     job, timeout = sent_job.job, ctx.project.api.job_timeout
     started = _started(ctx, sent_job)
     call = GetStatus(job.job_id, ours=job.request_id)
@@ -454,7 +473,10 @@ async def _until_done(ctx: Context, item: Item, sent_job: SentJob) -> JobStatus 
 
 
 def _late(item: Item, job: Job, error: str, failure: Failure | None) -> Ended:
-    """Return the end of an item whose job stays open: it takes too long, or its server no longer knows it."""
+    """Return the `Ended` of an item whose job stays open.
+
+    The job takes too long, or its server no longer knows it.
+    """
     if failure is None or failure.kind is not FailureKind.NOT_FOUND:
         return Ended(Result.LATE, error, AGAIN)
     # The job was accepted, and some servers keep their jobs in memory alone.
@@ -466,7 +488,7 @@ def _late(item: Item, job: Job, error: str, failure: Failure | None) -> Ended:
 
 
 def _started(ctx: Context, sent_job: SentJob) -> float:
-    """Return the loop time at which the job began, as far as that is known."""
+    """Return the loop time at which the job began, as far as it is known."""
     if sent_job.sent is not None:
         return sent_job.sent
     submitted = seconds_of(sent_job.job.submitted_at)
@@ -474,7 +496,7 @@ def _started(ctx: Context, sent_job: SentJob) -> float:
 
 
 def _check_failure(ctx: Context, sent_job: SentJob, failure: Failure) -> None:
-    """Raise Ended if further polls are useless; a failed poll does not mean that the job failed."""
+    """Raise Ended if it is useless to poll again; a failed poll does not mean that the job failed."""
     job, capabilities = sent_job.job, ctx.capabilities
     missing = failure.kind is FailureKind.NOT_FOUND
     if failure.kind is FailureKind.UNAUTHORIZED:
@@ -527,7 +549,7 @@ async def fetch_paid(ctx: Context, item: Item, job: Job) -> Text:
 
 
 def _other_item(item: Item, job: Job, content: Content) -> str:
-    """Return the other item that the metadata of a content names; empty if it names none or this one."""
+    """Return the other item that a content's metadata names; empty if it names none or this item."""
     owner = StoredContent.of(content).item
     return owner if owner not in {"", job.item, item.id} else ""
 
@@ -539,7 +561,7 @@ def _local(ctx: Context, job: Job) -> Text | None:
 
 
 async def fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
-    """Return the text of an item whose file is gone."""
+    """Return the recorded text of an item whose file is gone."""
     silent, saved, made_by = "", record.saved or Saved(), ctx.made_by(record)
     job_id = made_by.job_id if made_by is not None and record.request_id else ""
     # A title that a person saved is on the server alone.
@@ -582,7 +604,7 @@ def _local_text(ctx: Context, record: Record, wanted: Digest) -> Text | None:
 
 
 def with_body(answers: Sequence[Content | JobStatus | Failure], wanted: Digest) -> Text | None:
-    """Return the text of the first answer whose body has the digest `wanted`."""
+    """Return the text of the first reply whose body has the digest `wanted`."""
     for answer in answers:
         if isinstance(answer, Failure):
             continue

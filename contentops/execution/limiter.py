@@ -1,4 +1,4 @@
-"""Keeps the limits of a server: requests per minute, unfinished jobs, and single requests in an outage.
+"""Keeps the limits of a server: requests a minute, unfinished jobs, and single requests during an outage.
 
 A token bucket would let almost twice the limit through in its first minute; a log of send times never does.
 """
@@ -21,9 +21,10 @@ from contentops.api.outcomes import RETRY
 
 @dataclass(slots=True)
 class Outage:
-    """While every call fails, one request at a time finds out whether the server answers again. Times are loop times.
+    """While every call fails, this allows one request at a time, to find out when the server replies again.
 
-    A call fails if no server was reached, or it had an error or did not answer; any other reply is an answer.
+    Times are loop times. A call fails if no server was reached, or if the server had an error or did not reply. Any
+    other reply is an answer.
     """
 
     chance: random.Random
@@ -44,7 +45,7 @@ class Outage:
         self.failures, self.ask_at = 0, 0.0
 
     def failed(self, why: str, now: float) -> bool:
-        """Record that a call failed; return whether to try more calls."""
+        """Record that a call failed, and return whether to try more calls."""
         self.why = why
         if self.since is None:
             self.since = now
@@ -66,27 +67,33 @@ LONGEST_PAUSE = 32.0
 
 
 class AccountLimiter(Protocol):
-    """Says when a request may leave; all requests of an account share one limiter. Times are loop times in seconds."""
+    """Says when a request may leave. All requests of an account share one limiter.
+
+    Times are loop times in seconds.
+    """
 
     @property
     def limit(self) -> int:
-        """Return the most sends in any 60 s; 0: no limit."""
+        """Return the most requests in any 60 seconds, or 0 if there is no limit."""
 
     def ready_at(self, now: float) -> float:
-        """Return when another request may be sent, as far as is known; not after `now` if it may go at once."""
+        """Return the earliest known time for the next request; not after `now` if it may leave at once."""
 
     def take(self, most: int, now: float) -> int:
-        """Count as many sends as may go out at once, at most `most`, and return how many."""
+        """Count as many requests as may leave now, but at most `most`, and return their number."""
 
     def leaving(self, count: int, now: float) -> None:
-        """Set the time of the last `count` counted sends to now, when they really go out."""
+        """Set the time of the last `count` counted requests to `now`, when they really leave."""
 
     def throttled(self, now: float, retry_after: float | None) -> None:
-        """Lower our send rate after a 429."""
+        """Lower the request rate after a 429 reply."""
 
 
 class LimiterState(Struct, kw_only=True):
-    """The requests that were sent, and what was learned from 429s. All times are seconds of one clock, whichever."""
+    """The times of sent requests, and what was learned from 429 replies.
+
+    All times are seconds of the same clock, whichever it is.
+    """
 
     sent: list[float] = field(default_factory=list)
     """When each one went out, in the last minute."""
@@ -98,10 +105,11 @@ class LimiterState(Struct, kw_only=True):
 
 
 class Limiter:
-    """At most `per_minute` sends in any 60 s and, above 60 a minute, ceil(N/60) in any second; 0 means no limit.
+    """Allows at most `per_minute` requests in any 60 seconds; 0 means no limit.
 
-    All times are those of the caller's clock, in seconds. `state` changes with each call. `spread`: by how much later
-    than they were counted sends may arrive, some more than others.
+    Above 60 a minute, it also allows at most ceil(N/60) in any second. All times are those of the caller's clock, in
+    seconds. `state` changes with each call. `spread`: requests may arrive up to this much later than they were counted,
+    some later than others.
     """
 
     def __init__(self, per_minute: int, state: LimiterState | None = None, *, spread: float = 0.0) -> None:
@@ -111,14 +119,17 @@ class Limiter:
 
     @property
     def allowed(self) -> int:
-        """Return the requests a minute that we use at the moment; below the limit while others share the account."""
+        """Return the number of requests a minute that is used at the moment.
+
+        It is below the limit while others use the same account.
+        """
         return max(1, int(self._allowed())) if self.limit else 0
 
     def _allowed(self) -> float:
         return float(self.limit) if self.state.allowed is None else min(self.state.allowed, float(self.limit))
 
     def ready_at(self, now: float) -> float:
-        """Return the earliest time the next send may go out; not after `now` if it may go at once."""
+        """Return the earliest time for the next request; not after `now` if it may leave at once."""
         ready = max(self.state.open_at, 0.0)
         if self.limit:
             sent = self.state.sent
@@ -129,7 +140,7 @@ class Limiter:
         return ready
 
     def take(self, most: int, now: float) -> int:
-        """Count as many sends as may go out at once, at most `most`, and return how many."""
+        """Count as many requests as may leave now, but at most `most`, and return their number."""
         taken = 0
         while taken < most and self.ready_at(now) <= now:
             self.sent(now)
@@ -137,7 +148,7 @@ class Limiter:
         return taken
 
     def leaving(self, count: int, now: float, *, taken: float = math.inf) -> None:
-        """Set the time of the last `count` sends that were counted until `taken` to now."""
+        """Set the time of the last `count` requests that were counted by the time `taken` to `now`."""
         if not self.limit:
             return
         sent = self.state.sent
@@ -147,7 +158,7 @@ class Limiter:
         sent.sort()
 
     def sent(self, now: float) -> None:
-        """Count one send; after a window without a 429, a reduced limit grows by one."""
+        """Count one request; a reduced limit grows by one after a window without a 429 reply."""
         if not self.limit:
             return
         self.state.sent.append(now)
@@ -157,11 +168,12 @@ class Limiter:
             self.state.shrunk_at = now - WINDOW
 
     def throttled(self, now: float, retry_after: float | None) -> None:
-        """Lower our send rate after a 429: wait as the server asks, and use less of the account if that was unexpected.
+        """Lower the request rate after a 429 reply, and wait as long as the server asks.
 
-        A time that is over, or none at all, asks for one send's share of the minute; each turn that is turned away
-        again at once doubles the least pause, so that we do not flood the server. One shrink per window, whatever the
-        hints say, so that many of them do not freeze the run.
+        If the reply was unexpected, use less of the account's limit. Without a time to wait, or with one that is over,
+        wait for one request's share of the minute. Each turn that is refused again at once doubles the shortest pause,
+        so that the server is not flooded. The limit shrinks only once in a window, so that many refusals do not freeze
+        the run.
         """
         pause = retry_after or (WINDOW / self.limit if self.limit else FIRST_PAUSE)
         state = self.state
@@ -175,7 +187,7 @@ class Limiter:
             state.shrunk_at = now
 
     def _after(self, count: int, window: float) -> float:
-        """Return the earliest time of the next send that keeps to at most `count` sends in any `window` seconds."""
+        """Return the earliest time of the next request with at most `count` requests in any `window` seconds."""
         return self.state.sent[-count] + window + MARGIN if len(self.state.sent) >= count else 0.0
 
 
@@ -187,9 +199,10 @@ REFUSALS = 5
 
 @dataclass(slots=True)
 class Admission:
-    """A limit for unfinished jobs; it is one until the server has completed a job.
+    """A limit for unfinished jobs. It is one until the server has completed a job.
 
-    While `ask_first` holds, a submit first asks for its id; no more ask at once than it takes to stop asking.
+    While `ask_first` is true, a submit first asks the server for its id. No more submits ask at the same time than are
+    needed to stop asking.
     """
 
     max_in_flight: int
@@ -226,7 +239,10 @@ class Admission:
         self.asking += asks and self.ask_first
 
     def answered(self, *, known: bool | None) -> None:
-        """Record whether the server knew an id (None: no answer); after enough unknown ids in a row, stop asking."""
+        """Record whether the server knew an id; None means that it did not reply.
+
+        After enough unknown ids in a row, no submit asks first.
+        """
         self.asking -= 1
         if known is None:
             return
@@ -235,14 +251,17 @@ class Admission:
             self.ask_first = False
 
     def may_send(self, flying: int, now: float) -> bool:
-        """Return whether a submit may leave while `flying` others have no answer; the limit grows each minute."""
+        """Return whether one more submit may be sent while `flying` submits have no reply.
+
+        The number of jobs that the server seems to allow grows each minute.
+        """
         room = self.room + max(0.0, now - self.crowded_at) // WINDOW if self.room < math.inf else math.inf
         return now >= self.opens_at and self.running + flying < room
 
 
 @dataclass(slots=True)
 class Limits:
-    """What holds back the requests of a run: the limit of its account, the cap on its jobs, and an outage."""
+    """All that limits the requests of a run: the account's limit, the limit for jobs, and an outage."""
 
     account: AccountLimiter
     jobs: Admission
@@ -250,9 +269,10 @@ class Limits:
 
 
 class JobSlot:
-    """The slot of an item among the unfinished jobs. A context: it is left at the latest when the block ends.
+    """The slot of an item among the unfinished jobs.
 
-    `freed` is called when it is free again: whoever leaves it may do nothing else that lets another one in.
+    It is a context manager, and the slot is free at the latest when the block ends. `freed` is called when it is free:
+    whoever leaves the slot must not let another item in.
     """
 
     def __init__(
@@ -272,7 +292,10 @@ class JobSlot:
         self.leave()
 
     async def enter(self, *, asks: bool) -> bool:
-        """Wait for the slot. False: the run submits nothing more. `asks`: its id is asked for first."""
+        """Wait for the slot. Return False if the run submits nothing more.
+
+        `asks`: the server is asked for the request id first.
+        """
         if not self._taken:
             self._taken = await self._admit(asks)
         return self._taken
@@ -284,7 +307,7 @@ class JobSlot:
             self._admission.enter(asks=False)
 
     def begin(self) -> None:
-        """Count the job as running, as it is known to be on the server."""
+        """Count the job as running, because the server is known to have it."""
         if not self._running:
             self._running = True
             self._count(1)

@@ -1,4 +1,4 @@
-"""The values that the steps of an item pass on, and the ways in which an item ends.
+"""The values that the steps of an item pass to each other, and the ways in which an item ends.
 
 An item is a plain async function that waits, sends and records only through `DurableRun`.
 """
@@ -45,7 +45,7 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, lt=1e6)]
 
 @dataclass(slots=True)
 class Durations:
-    """The durations of recent jobs by kind (template and mode) on one server; kept between runs."""
+    """How long recent jobs took on one server, by kind (template and mode); kept between runs."""
 
     seen: dict[str, list[Seconds]] = dataclasses.field(default_factory=dict)
     quickest: float = 0.2
@@ -58,7 +58,10 @@ class Durations:
 
     @classmethod
     def load(cls, stored: object, server: str) -> Durations:
-        """Read the cache's JSON; skip unreadable parts. `server` is an address or `local`."""
+        """Read the durations from the cache's JSON, and skip unreadable entries.
+
+        `server` is an address or `local`.
+        """
         is_local = server == "local"
         is_here = is_local or is_loopback(urlsplit(server).hostname or "")
         try:
@@ -71,7 +74,10 @@ class Durations:
         )
 
     def learn(self, kind: str, *, after: float, by: float) -> None:
-        """Remember a job that was running after `after` seconds (0: not seen) and done after `by` seconds."""
+        """Remember how long a job took: it was running after `after` seconds and done after `by` seconds.
+
+        `after` is 0 if it was never seen running.
+        """
         values = self.seen.setdefault(kind, [])
         if values and not after:
             by = min(by, self.median(kind))  # the limit may have delayed the first poll
@@ -81,17 +87,20 @@ class Durations:
         del values[:-KEEP]
 
     def median(self, kind: str, *, unfinished: float = 0.0) -> float:
-        """Return the usual seconds of a job of this kind that was not done after `unfinished` seconds."""
+        """Return the usual duration, in seconds, of a job that was not done after `unfinished` seconds."""
         known = self.seen.get(kind) or [one for values in self.seen.values() for one in values]
         return median([one for one in known or [USUAL] if one > unfinished] or [unfinished * LONGER])
 
     def estimate(self, kind: str) -> float | None:
-        """Return seconds a job of this kind takes, for people; None: unknown."""
+        """Return how many seconds a job of this kind usually takes, or None if it is unknown.
+
+        The number is shown to people.
+        """
         return self.median(kind) if self.seen else self.usual
 
 
 def kind_of(spec: Spec | None) -> str:
-    """Return the kind of a job, for learning how long jobs take: template and mode.
+    """Return the kind of a job, template and mode, by which its duration is learned.
 
     All jobs that no item waits for are of one kind.
     """
@@ -101,10 +110,11 @@ def kind_of(spec: Spec | None) -> str:
 def next_poll(
     durations: Durations, kind: str, *, started: float, now: float, polls: int, per_minute: int, running: int = 1
 ) -> float:
-    """Return the time of the next poll of a job, not before `now`; `running` jobs are polled in all.
+    """Return the loop time at which to poll a job next. It is never before `now`.
 
-    Learned: the median of the jobs that took longer than this one has, so that each poll is as likely as not to find
-    it done. Unlearned: doubling gaps, up to `LONGEST_GAP` or to where all jobs together ask for half of the limit.
+    `running` jobs are polled in all. With known durations, it is the median of the jobs that took longer than this one
+    has so far, so that each poll has an even chance to find it done. Otherwise the gaps double, up to `LONGEST_GAP`, or
+    until all jobs together use half of the request limit.
     """
     gap = max(durations.quickest, 120.0 / per_minute) if per_minute else durations.quickest
     if durations.seen:
@@ -125,7 +135,7 @@ class Stop:
     """What `request` calls while a run goes on."""
 
     def request(self) -> None:
-        """Ask the run to submit nothing more, to store what it has, and to end."""
+        """Ask the run to submit nothing more, to store the texts that it has, and to end."""
         self.requested = True
         if self.wake is not None:
             self.wake()
@@ -135,7 +145,7 @@ R = TypeVar("R", bound=Reply)
 
 
 class Priority(enum.IntEnum):
-    """Says which calls go first when the request limit makes calls wait."""
+    """Says which calls are sent first when the request limit makes calls wait."""
 
     SAVE = 0
     LOOKUP = 1
@@ -182,28 +192,34 @@ class Item(Struct, frozen=True, kw_only=True):
 
     @property
     def spec(self) -> Spec:
-        """Return the declared item; orphans have none, and none of their steps needs it."""
+        """Return the declared item. An orphan has none, and its steps do not need it."""
         assert self.change.spec is not None
         return self.change.spec
 
     @property
     def kind(self) -> str:
-        """Return the kind by which durations of its jobs are learned."""
+        """Return the kind of the item's jobs, by which their duration is learned."""
         return kind_of(self.change.spec)
 
     @property
     def failed(self) -> list[Job]:
-        """Return the failed attempts at its request."""
+        """Return the failed attempts at the item's request."""
         return [job for job in self.jobs if job.state is JobState.FAILED]
 
     def wants(self, job: Job) -> bool:
-        """Return whether this job makes the text of the spec, from today's or earlier words of its sources."""
+        """Return whether this job makes the text of the item.
+
+        The job may use the current words of the item's sources, or earlier ones.
+        """
         spec = self.change.spec
         return spec is not None and (job.digest == spec.digest or job.frame in spec.frames)
 
 
 class SentJob(Struct, frozen=True, kw_only=True):
-    """A recorded job on the server. `sent`: loop time at which this run submitted it; None: an earlier run did."""
+    """A job on the server that is recorded.
+
+    `sent` is the loop time at which this run submitted it, or None if an earlier run did.
+    """
 
     job: Job
     sent: float | None = None
@@ -212,7 +228,7 @@ class SentJob(Struct, frozen=True, kw_only=True):
 
 
 class Lost(Struct, frozen=True, kw_only=True):
-    """A submit that may or may not have arrived. Times are loop times."""
+    """A submit that may or may not have arrived at the server. Times are loop times."""
 
     job: Job
     why: str
@@ -225,7 +241,7 @@ class Lost(Struct, frozen=True, kw_only=True):
 
 
 class Text(Struct, frozen=True, kw_only=True):
-    """A cleaned text that is not written yet."""
+    """A cleaned text that is not written into a file yet."""
 
     title: str
     body: str
@@ -245,7 +261,7 @@ class Text(Struct, frozen=True, kw_only=True):
 
     @staticmethod
     def of(made_by: Job, body: str, front: Mapping[str, Json]) -> Text:
-        """Return the text of a job."""
+        """Return the text that a job made."""
         return Text(
             title=made_by.title,
             body=body,
@@ -257,12 +273,12 @@ class Text(Struct, frozen=True, kw_only=True):
 
     @property
     def job_id(self) -> str:
-        """Return the server's id of the job that made the text; empty if unknown."""
+        """Return the server's id of the job that made the text, or an empty text if it is unknown."""
         return self.job.job_id if self.job is not None else ""
 
 
 class MergedBody(Struct, frozen=True):
-    """A body in which a new text and a person's edits are merged."""
+    """The body that results when a new text and a person's edits are merged."""
 
     body: str
     kept: tuple[KeptWords, ...] = ()
@@ -272,7 +288,7 @@ class MergedBody(Struct, frozen=True):
 
 
 class ItemState(Struct, frozen=True, kw_only=True):
-    """The state of an item after its steps so far."""
+    """The state of an item after the steps that were carried out so far."""
 
     record: Record | None
     path: str
@@ -293,26 +309,29 @@ class ItemState(Struct, frozen=True, kw_only=True):
     """What its checks found in that text; None: they have not run."""
 
     def after(self, brought: SentJob | Text) -> ItemState:
-        """Return the state with a job or text added."""
+        """Return the state after a job was submitted or a text was fetched."""
         if isinstance(brought, SentJob):
             return structs.replace(self, job=brought)
         return structs.replace(self, text=brought, merged=None, findings=None)
 
     @property
     def body(self) -> str:
-        """Return the body that is written."""
+        """Return the body that the file gets."""
         assert self.text is not None
         return self.text.body if self.merged is None else self.merged.body
 
     @property
     def recorded(self) -> Record:
-        """Return the record of the item; raises an error before there is one."""
+        """Return the record of the item. Raises an error if there is none yet."""
         assert self.record is not None
         return self.record
 
 
 class Draft(Struct, frozen=True, kw_only=True):
-    """The text of an item to save on the server. `title` is cleaned; `digest` is the body's."""
+    """The text of an item that is about to be saved on the server.
+
+    `title` is cleaned; `digest` is the body's.
+    """
 
     item: Item
     item_state: ItemState
@@ -329,10 +348,13 @@ class Draft(Struct, frozen=True, kw_only=True):
 
 
 def iso(seconds: float) -> str:
-    """Return seconds since the epoch as ISO time, UTC, whole seconds."""
+    """Return seconds since 1970 as an ISO time in UTC, in whole seconds."""
     return dt.datetime.fromtimestamp(math.floor(seconds), dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def iso_exact(seconds: float) -> str:
-    """Return seconds since the epoch as ISO time, UTC, to the microsecond, to compare with times of a server."""
+    """Return seconds since 1970 as an ISO time in UTC, to the microsecond.
+
+    It is compared with times of a server.
+    """
     return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""Carries out the steps of one item in order, and returns its outcome in every case."""
+"""Carries out the steps of one item in order, and returns its outcome, even if a step fails."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ from contentops.tokens import exact, sum_tokens
 
 
 async def checked(ctx: Context, item: Item, item_state: ItemState, step: Write) -> ItemState:
-    """Return the state with findings for the text that `step` is about to write; each text is checked once.
+    """Return the state with the findings of the checks on the text that `step` is about to write.
 
-    Raises Ended if a person's words are to stay in it and cannot.
+    Each text is checked once. Raises Ended if a person's words must stay in it, and cannot.
     """
     text, checks = item_state.text, item.spec.checks
     if text is None or not step.is_new:
@@ -94,7 +94,7 @@ async def checked(ctx: Context, item: Item, item_state: ItemState, step: Write) 
 
 
 async def _commands(ctx: Context, commands: Listed, step: Write, file: str) -> tuple[Finding, ...]:
-    """Return the findings of commands in the text of a file, by the lines of its body.
+    """Return what commands find in the text of a file; lines are counted from the start of its body.
 
     Raises Ended if the commands cannot be run.
     """
@@ -117,7 +117,7 @@ def _about(ctx: Context, item: Item, item_state: ItemState, step: Write, body: s
 
 
 def block_if_failed(ctx: Context, item: Item, item_state: ItemState) -> None:
-    """Raise Ended if failed checks forbid writing the text; the paid text is kept."""
+    """Raise Ended if failed checks forbid to write the text; the paid text is kept."""
     findings = item_state.findings or ()
     if not blocks(findings):
         return
@@ -130,9 +130,9 @@ def block_if_failed(ctx: Context, item: Item, item_state: ItemState) -> None:
 
 
 async def retry(ctx: Context, item: Item, step: RetryText, item_state: ItemState) -> ItemState:
-    """Generate again as long as the text fails its checks. Raises Ended if that gives no text.
+    """Generate a new text, at most `step.times` times, while the text fails its checks.
 
-    The text before stays paid; its job is closed once the next job is recorded.
+    Raises Ended if that gives no text. The earlier text stays paid; its job is closed once the next job is recorded.
     """
     write = next(each for each in item.change.steps if isinstance(each, Write))
     for number in range(1, step.times + 1):
@@ -152,9 +152,9 @@ async def retry(ctx: Context, item: Item, step: RetryText, item_state: ItemState
 
 
 def _is_a_persons_fault(ctx: Context, item: Item, item_state: ItemState, write: Write) -> bool:
-    """Return whether a person's words alone fail the checks; then a new text would not help.
+    """Return whether only a person's words fail the checks, so that a new text would not help.
 
-    Findings of commands count as such.
+    Findings of commands count as caused by a person's words.
     """
     if item_state.merged is None or item_state.text is None or item.change.section:
         return False
@@ -163,7 +163,10 @@ def _is_a_persons_fault(ctx: Context, item: Item, item_state: ItemState, write: 
 
 
 def _words(findings: Iterable[Finding], *, named: bool = False) -> str:
-    """Return the first blocking finding, optionally with the name of its check, and the number of the others."""
+    """Return the first blocking finding as a text, with the number of the others.
+
+    With `named`, the name of its check comes first.
+    """
     blocking = [each for each in findings if each.level is Level.BLOCK]
     name = f"{blocking[0].check}: " if named else ""
     more = f"; and {plural(len(blocking) - 1, 'more finding')}" if len(blocking) > 1 else ""
@@ -176,7 +179,7 @@ ItemAtState = tuple[Item, ItemState]
 
 
 def begin(ctx: Context, change: Change) -> ItemAtState:
-    """Return a change as an item with its state before the first step."""
+    """Return the item of a change, with its state before the first step."""
     ids = {job.request_id: None for job in ctx.state.jobs_of(ctx.server, change.digest)}
     opened = (job for id_ in ids if (job := ctx.state.open_jobs.get(id_)) is not None and job.server == ctx.server)
     item = Item(change=change, slot=ctx.run.slot(), jobs=tuple(opened))
@@ -184,7 +187,10 @@ def begin(ctx: Context, change: Change) -> ItemAtState:
 
 
 def move_files(ctx: Context, begun: Iterable[ItemAtState], outcomes: dict[ItemId, Outcome]) -> list[ItemAtState]:
-    """Carry out every move in an order that frees each target; each is durable before the next one."""
+    """Move the files of all items, in an order in which each target is free.
+
+    Each move is durable before the next one.
+    """
     items = {item.id: (item, item_state) for item, item_state in begun}
     steps = {item.id: step for item, _ in items.values() for step in item.change.steps if isinstance(step, Move)}
     for id_ in order_moves(steps) if steps else ():
@@ -204,7 +210,7 @@ def move_files(ctx: Context, begun: Iterable[ItemAtState], outcomes: dict[ItemId
 
 
 async def carry_out(ctx: Context, item: Item, item_state: ItemState) -> Outcome:
-    """Carry out all steps of one item and return its outcome, however it ends."""
+    """Carry out all steps of one item and return its outcome, also after an error or a stop."""
     change = item.change
     done: list[str] = []
     failures: list[tuple[Job, Ended]] = []
@@ -289,7 +295,10 @@ async def _step(ctx: Context, item: Item, step: Step, item_state: ItemState) -> 
 async def _bring(
     ctx: Context, item: Item, step: LookUp | Submit | Poll | Fetch | Promote, item_state: ItemState
 ) -> SentJob | Text:
-    """Carry out a step that gets a text, and return its job or text. A text that the item has already stays."""
+    """Carry out a step that gets a text, and return the job or the text.
+
+    If the item has a text already, that text stays.
+    """
     if item_state.text is not None:
         return item_state.text
     match step:
@@ -316,7 +325,7 @@ async def _bring(
 async def _collected(
     ctx: Context, item: Item, item_state: ItemState, step: Collect, failures: list[tuple[Job, Ended]]
 ) -> ItemState:
-    """Collect the text of a job that no item waits for.
+    """Store the text of a job that no item waits for.
 
     If the job brought no text, it is added to `failures` with the reason.
     """
@@ -333,7 +342,7 @@ async def _collected(
 
 
 def _end_of_steps(ctx: Context, item: Item, failures: list[tuple[Job, Ended]]) -> Ended:
-    """Return the end of an item whose steps are all carried out."""
+    """Return the `Ended` of an item after all its steps were carried out."""
     change = item.change
     if change.claimed_by:
         return Ended(Result.PENDING, "", f"{change.claimed_by} is working on it; the next apply finishes it")
@@ -350,7 +359,7 @@ def _end_of_steps(ctx: Context, item: Item, failures: list[tuple[Job, Ended]]) -
 
 
 def _stopped(ctx: Context, item: Item) -> Ended:
-    """Return the end of an item that waited when the run stopped."""
+    """Return the `Ended` of an item that waited when the run stopped."""
     planned = item.change.job
     request = ctx.latest.get(item.id, planned.request_id if planned is not None else None)
     job = ctx.store.open_job(request) if request is not None else None
@@ -366,14 +375,14 @@ def _stopped(ctx: Context, item: Item) -> Ended:
 
 
 def _left_out(item: Item, item_state: ItemState) -> dict[str, Json]:
-    """Return the front matter that a server sent with a text and that the manifest does not use."""
+    """Return the front matter that came with a text from the server and that the manifest does not use."""
     if item_state.text is None or not item_state.fresh:
         return {}
     return {key: value for key, value in item_state.text.front.items() if key not in item.spec.metadata}
 
 
 def outcome_of(ctx: Context, item: Item, item_state: ItemState, end: Ended, done: Sequence[str] = ()) -> Outcome:
-    """Return the outcome of one item."""
+    """Return the outcome of one item, for the report of the run."""
     change = item.change
     return Outcome(
         id=item.id,

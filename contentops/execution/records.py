@@ -22,7 +22,7 @@ FIRST_FAILED = "the first job on this server failed"
 
 
 def new_job(ctx: Context, item: Item, step: Submit) -> Job:
-    """Return the job of the submit that this step pays for; not recorded yet."""
+    """Return a new job for the submit that this step pays for; the job is not recorded yet."""
     return Job(
         request_id=request_id(ctx.plan.lineage, step.digest, step.attempt, step.section),
         item=item.id,
@@ -45,7 +45,7 @@ def new_job(ctx: Context, item: Item, step: Submit) -> Job:
 
 
 def intended(ctx: Context, job: Job) -> Job:
-    """Record that a submit is about to leave."""
+    """Record that a submit is about to be sent."""
     job = structs.replace(job, state=JobState.SUBMITTING, submitted_at=ctx.iso(), store=ctx.local_store, error="")
     ctx.unsettled[job.item], ctx.latest[job.item] = job.credits, job.request_id
     ctx.orders[job.request_id] = job.item
@@ -54,9 +54,10 @@ def intended(ctx: Context, job: Job) -> Job:
 
 
 def accepted(ctx: Context, item: Item, job: Job, job_id: str, *, sent: float | None) -> SentJob:
-    """Record an accepted job before its status is asked for; a submit of this run counts as spent.
+    """Record that the server has accepted a job, before its status is asked for.
 
-    A job without an id cannot be polled: until its text is kept, it is a submit with an unknown outcome.
+    If this run submitted it, its credits count as spent. A job without an id cannot be polled: until its text is kept,
+    it is a submit with an unknown outcome.
     """
     job = structs.replace(job, state=JobState.RUNNING if job_id else job.state, job_id=job_id, error="")
     if not job.submitted_at:
@@ -76,7 +77,10 @@ def accepted(ctx: Context, item: Item, job: Job, job_id: str, *, sent: float | N
 
 
 def dated(job: Job, at: str, timeout: float) -> Job:
-    """Return the job with its time of acceptance, if `at` is plausible; `timeout` is that of the job."""
+    """Return the job with `at` as the time of its acceptance, if that time is plausible.
+
+    `timeout` is the longest time, in seconds, that the job may take.
+    """
     ours, theirs = seconds_of(job.submitted_at), seconds_of(at)
     if ours is None or theirs is None or not ours - CLOCKS <= theirs <= ours + timeout:
         return job
@@ -84,7 +88,7 @@ def dated(job: Job, at: str, timeout: float) -> Job:
 
 
 def unknown(ctx: Context, lost: Lost) -> Lost:
-    """Record that no one knows the outcome of the submit."""
+    """Record that the outcome of a submit is unknown."""
     job = structs.replace(lost.job, state=JobState.UNKNOWN, error=lost.why)
     if job != lost.job:
         ctx.run.record("unknown", job)
@@ -92,12 +96,12 @@ def unknown(ctx: Context, lost: Lost) -> Lost:
 
 
 def naming(job: Job) -> str:
-    """Return the hint for a person who recognises the text of a submit among the stored contents."""
+    """Return a hint for a person who recognises the text of a submit among the stored contents."""
     return f"`contentops state resolve {job.item} --request {job.short} --content ID` if one of them is its text"
 
 
 def failed(ctx: Context, item: Item, sent_job: SentJob, error: str) -> Ended:
-    """Record a failed job; return an Ended for the caller to raise."""
+    """Record that a job failed, and return an `Ended` for the caller to raise."""
     if sent_job.sent is not None:
         # Failed generations are not meant to cost (the vendor's page on reliability).
         ctx.spent[item.id] -= sent_job.job.credits
@@ -110,7 +114,10 @@ def failed(ctx: Context, item: Item, sent_job: SentJob, error: str) -> Ended:
 
 
 def turned_down(ctx: Context, failure: Failure) -> Ended:
-    """Return the end of an item whose submit was refused; stops the run if others would be refused too."""
+    """Return the `Ended` of an item whose submit was refused.
+
+    If other submits would be refused too, the run stops.
+    """
     if ctx.pauses(failure):
         return Ended(Result.PENDING)
     if failure.kind is FailureKind.UNAUTHORIZED:
@@ -120,7 +127,7 @@ def turned_down(ctx: Context, failure: Failure) -> Ended:
 
 
 def textless(ctx: Context, item: Item, job: Job, candidates: str) -> Ended:
-    """Return the exception that ends an item whose job completed without a text.
+    """Return the `Ended` of an item whose job was completed without a text.
 
     The job was charged, so no other one is paid for unless a person asks.
     """
@@ -172,7 +179,8 @@ def keep_text(
 def note_new_section(ctx: Context, item: Item, item_state: ItemState, brought: Text | None = None) -> ItemState:
     """Record that the server may have stored a new section, so that it does not count as an edit.
 
-    `brought`: the text; None: that of `item_state`. Until the file's text is saved, the server counts as without it.
+    `brought` is the text, or None for that of `item_state`. Until the file's text is saved, the record says that the
+    server does not have it.
     """
     record, text = item_state.record, brought or item_state.text
     job = text.job if text is not None else None
@@ -188,9 +196,10 @@ def note_new_section(ctx: Context, item: Item, item_state: ItemState, brought: T
 
 
 def base_record(ctx: Context, item: Item, item_state: ItemState) -> Record:
-    """Return the item's record, or a new one with id, server, path and protection.
+    """Return the item's record with its current id, server, path and protection.
 
-    The dialect stays that of the job that made its text: it proves that the server speaks it.
+    If there is none, the record is new. The dialect stays that of the job that made its text: it proves that the server
+    uses it.
     """
     spec, old = item.spec, item_state.record
     output = item_state.path or item.change.target
@@ -231,7 +240,7 @@ def base_record(ctx: Context, item: Item, item_state: ItemState) -> Record:
 
 
 def _stamped(record: Record, remote: Remote | None) -> Record:
-    """Return the record with the stamp of its content, if that has not changed since the save."""
+    """Return the record with the current stamp of its content, if the content has not changed since the save."""
     saved = record.saved
     if saved is None or remote is None or not remote.stamp or remote.content_id != record.content_id:
         return record
@@ -241,7 +250,7 @@ def _stamped(record: Record, remote: Remote | None) -> Record:
 
 
 def note(ctx: Context, item: Item, step: str, record: Record, *drops: Drop) -> Record:
-    """Record a step of the item, and return its current record."""
+    """Record a step of the item, and return the item's current record."""
     old = item.change.renamed_from
     facts: list[Record | Drop | Forget] = [*drops]
     if old is not None and ctx.store.record(old) is not None:

@@ -1,4 +1,4 @@
-"""Carries out a plan: renames first, then the steps of each item, with checkpoints, and counts the results."""
+"""Carries out a plan: first it moves files, then it carries out the steps of each item, and it returns the results."""
 
 from __future__ import annotations
 
@@ -71,18 +71,21 @@ class Stages:
                 end.set_result(done)
 
     def of(self, readings: Iterable[tuple[ItemId, Stage]]) -> list[asyncio.Future[bool]]:
-        """Return futures for the stages that are read; each ends when its item reaches the stage."""
+        """Return a future for each stage that an item waits for; it is done when that stage is reached."""
         return [self._ends[each] for each in dict.fromkeys(readings) if each in self._ends]
 
     def coming(self, spec: Spec) -> dict[ItemId, Stage]:
-        """Return, for each item that `spec` reads, the first stage that it has not reached."""
+        """Return the unfinished items that `spec` reads, each with the first stage that it has not reached."""
         ids = {one.id for one in (*spec.references, *spec.mentions)}
         ends = ((id_, stage, self._ends.get((id_, stage))) for id_ in ids for stage in reversed(Stage))
         return {id_: stage for id_, stage, end in ends if end is not None and not (end.done() and end.result())}
 
 
 async def follow(ctx: Context, item: Item, item_state: ItemState, stages: Stages) -> Outcome:
-    """Carry out an item to its end, stage by stage; a waiting item continues once the texts that it reads exist."""
+    """Carry out an item to its end, stage by stage.
+
+    A waiting item continues as soon as the texts that it reads exist.
+    """
     change, spec = item.change, item.change.spec
     if change.action is Action.WAIT and not change.steps:
         outcome = await _text(ctx, change, stages) if change.waits else None
@@ -106,7 +109,10 @@ async def follow(ctx: Context, item: Item, item_state: ItemState, stages: Stages
 
 
 async def _text(ctx: Context, change: Change, stages: Stages) -> Outcome:
-    """Return the outcome of an item after its sources have their texts; or that of an item that still waits."""
+    """Wait until the item's sources have their texts, then carry it out and return its outcome.
+
+    If they do not get their texts in this run, return the outcome of an item that still waits.
+    """
     spec = change.spec
     assert spec is not None
     names = [name for name in spec.readings if stage_of(name) is Stage.TEXT]
@@ -135,7 +141,7 @@ async def _front(
     stages: Stages,
     ends: Sequence[asyncio.Future[bool]],
 ) -> Outcome:
-    """Return the outcome of an item after its front matter was updated from the texts that it mentions."""
+    """Update the item's front matter from the texts that it mentions, and return the item's outcome."""
     done = before or Outcome(id=change.id, action=Action.UPDATE, result=Result.DONE, output=change.target)
     try:
         await ctx.run.others(ends)
@@ -160,7 +166,7 @@ async def _carried_out(ctx: Context, change: Change) -> Outcome:
 
 
 def _read(spec: Spec, names: Iterable[str]) -> Iterator[tuple[ItemId, Stage]]:
-    """Yield the items that values read, with the stage that each must reach first."""
+    """Yield the items that the named values read, with the stage that each item must reach first."""
     without = {one.id for one in (*spec.references, *spec.mentions) if one.wait is not None}
     for name in names:
         for one in spec.readings[name]:
@@ -171,7 +177,7 @@ def _read(spec: Spec, names: Iterable[str]) -> Iterator[tuple[ItemId, Stage]]:
 
 
 def _waiting(change: Change) -> Outcome:
-    """Return the outcome of an item that still waits."""
+    """Return the outcome of an item that still waits for other texts."""
     why = "; ".join(reason.detail for reason in change.reasons if reason.kind == "waits")
     return Outcome(
         id=change.id, action=Action.WAIT, result=Result.PENDING, output=change.target, error=why, hint=change.hint
@@ -185,9 +191,10 @@ REQUESTS = 3
 
 
 def seconds_left(ctx: Context, per_minute: int, done: Container[ItemId]) -> float | None:
-    """Return seconds until all items are done, or None if that is unknown.
+    """Return the estimated seconds until all items are done, or None if that is unknown.
 
-    The requests through the limit or the jobs, whichever takes longer. The first job of a server runs alone.
+    It is the time for the requests under the limit or for the jobs, whichever is longer. The first job of a server runs
+    alone.
     """
     admission = ctx.admission
     changes = [change for change in ctx.plan.changes if change.id not in done]
@@ -227,11 +234,11 @@ async def execute(
     renamed: Mapping[ItemId, ItemId] = MappingProxyType({}),
     deadline: float | None = None,
 ) -> Run:
-    """Run exactly the steps of `plan`, made from `state`, and return what happened.
+    """Carry out exactly the steps of `plan`, and return what happened.
 
-    `renamed`: ids that `moved` pairs gave, each with the old one. `deadline` is seconds from now. Raises StateError
-    where lock, journal or cache cannot be written, or the lock was replaced meanwhile; everything recorded until then
-    is kept.
+    The plan was made from `state`. `renamed`: each new id from a `moved` pair, with its old id. `deadline` is in
+    seconds from now. Raises StateError if lock, journal or cache cannot be written, or the lock was replaced meanwhile;
+    everything recorded until then is kept.
     """
     loop = asyncio.get_running_loop()
     ctx = _assemble(project, plan, state, edges, stop, deadline)
@@ -279,7 +286,7 @@ async def execute(
 
 
 def _not_selected(plan: Plan, outcomes: Mapping[ItemId, Outcome]) -> int:
-    """Return the number of items that wait for texts outside of this plan."""
+    """Return how many items wait for texts of items that are not in this plan."""
     known = {change.id for change in plan.changes}
     waiting = (change for change in plan.changes if change.id in outcomes and change.action is Action.WAIT)
     comes = {WaitReason.NO_TEXT, WaitReason.CHANGES}
@@ -375,7 +382,7 @@ def _heartbeat(ctx: Context, outcomes: Mapping[ItemId, Outcome]) -> None:
 def _programs(
     ctx: Context, items: Iterable[ItemAtState], outcomes: dict[ItemId, Outcome]
 ) -> Iterator[Coroutine[None, None, None]]:
-    """Yield the program of every item when its turn comes: free ones first, then in plan order."""
+    """Yield the program of each item: items that pay nothing come first, items that wait come last."""
     waiting = [(item, item_state) for item, item_state in items if item.id not in outcomes]
 
     stages = Stages(ctx.plan)
@@ -398,16 +405,17 @@ def _programs(
 
 
 def _turn(item: Item, order: Mapping[ItemId, int]) -> tuple[int, int]:
-    """Return the position of an item in the run: first the free ones, then those that pay, then those that wait.
+    """Return the sort key of an item in the run.
 
-    An item that waits comes after its sources.
+    Items that pay nothing come first, then those that pay, then those that wait. An item that waits comes after its
+    sources.
     """
     change = item.change
     return (2, order[item.id]) if change.action is Action.WAIT else (int(change.submits_worst > 0), 0)
 
 
 def _is_proven(state: State, plan: Plan, dialect: str, *, has_model: bool) -> bool:
-    """Return whether a job of this server has completed before, with this dialect and kind of model."""
+    """Return whether this server has completed a job before, with this dialect and kind of model."""
     return (plan.server == "local" and not has_model) or any(
         job.server == plan.server and job.dialect == dialect and job.has_text and (job.model or not has_model)
         for job in state.jobs
@@ -415,7 +423,7 @@ def _is_proven(state: State, plan: Plan, dialect: str, *, has_model: bool) -> bo
 
 
 def _write_renamed_ids(ctx: Context, renamed: Mapping[ItemId, ItemId]) -> None:
-    """Write all new ids from `moved` in one step, because a part of them would mix items up."""
+    """Record all new ids from `moved` in one durable step; a part of them would mix up the items."""
     if not renamed:
         return
     moved = [structs.replace(ctx.state.records[old], id=new) for new, old in renamed.items()]
@@ -425,7 +433,7 @@ def _write_renamed_ids(ctx: Context, renamed: Mapping[ItemId, ItemId]) -> None:
 
 
 def _write_targets(ctx: Context) -> None:
-    """Write the target paths of running jobs, so that a file is known before a record has it."""
+    """Record the target paths of running jobs, so that their files are known before a record names them."""
     under_way = [change.job for change in ctx.plan.changes if change.has(Write)]
     ours = [job for job in under_way if job is not None and job.output]
     ctx.store.note("target", *(job for job in ours if ctx.store.open_job(job.request_id) not in (None, job)))

@@ -1,4 +1,4 @@
-"""What the items of a run share: knowledge about the server, and access to disk and network."""
+"""The values that all items of a run share: knowledge about the server, and access to disk and network."""
 
 from __future__ import annotations
 
@@ -40,17 +40,20 @@ class Retrier(Protocol):
     random: random.Random
 
     def now(self) -> float:
-        """Return the time now."""
+        """Return the current time."""
 
     def may_wait(self, failure: Failure, began: float) -> bool:
-        """Return whether to wait after an answer 429; `began`: the time of the first answer to this call."""
+        """Return whether to wait after a 429 reply.
+
+        `began` is the time of the first reply to this call.
+        """
 
     async def pause(self, failure: Failure, seconds: float) -> None:
         """Wait before a failed call is sent again."""
 
 
 class Attempts:
-    """The attempts of one call: their total time is limited; a 429 waits as the server asks."""
+    """The attempts to send one call. Their total time is limited, and after a 429 they wait as the server asks."""
 
     def __init__(self, caller: Retrier) -> None:
         self._caller = caller
@@ -62,7 +65,7 @@ class Attempts:
         """The number of failures, without 429s."""
 
     async def again(self, failure: Failure, passing: Container[FailureKind] = PASSING) -> bool:
-        """Wait until the call may be sent again; False if it should not be."""
+        """Wait until the call may be sent again. Return False if it should not be sent again."""
         caller, now = self._caller, self._caller.now()
         # Counted from the first answer: while a call waits for its turn, nothing fails.
         self._began = now if self._began is None else self._began
@@ -99,7 +102,7 @@ class ServerCapabilities:
 
     @classmethod
     def load(cls, cache: Cache, state: State, server: str) -> ServerCapabilities:
-        """Read what cache and records say about a server; an unreadable cache counts as empty."""
+        """Read what the cache and the records say about a server; an unreadable cache counts as empty."""
         known = cache.recall(f"facts {server}", cls) or cls()
         proven = honours_ids(state, server)
         known.honours_ids = known.honours_ids if proven is None else proven
@@ -107,14 +110,17 @@ class ServerCapabilities:
         return known
 
     def keep(self, cache: Cache, server: str) -> None:
-        """Store this for the next run; called at once if that run must know it even after a kill."""
+        """Store these capabilities for the next run.
+
+        Called at once if that run must know them even after this run is killed.
+        """
         cache.remember(f"facts {server}", asdict(self))
 
 
 def _alters_texts(state: State, server: str, cached: bool | None) -> bool | None:
-    """Return whether the server changes texts that it stores; None: not known.
+    """Return whether the server changes texts that it stores, or None if that is unknown.
 
-    The cache knows this, or one record proves it.
+    The cache knows it, or one record proves it.
     """
     saves = (record.saved for record in state.records.values() if record.server == server)
     if cached or any(saved.server_body not in (NOTHING, saved.body) for saved in saves if saved is not None):
@@ -128,7 +134,7 @@ NOTE_AGAIN = 60.0
 
 @dataclass(slots=True, kw_only=True)
 class Edges:
-    """What a run uses from outside: state, cache, files, network and clock."""
+    """The things outside of a run that it uses: state, cache, files, network and clock."""
 
     store: StateStore
     cache: Cache
@@ -165,7 +171,7 @@ class Edges:
 
 @dataclass(slots=True, kw_only=True)
 class Context(Edges):
-    """Everything that a step needs: plan, primitives, access to the outside, and knowledge of the server."""
+    """Everything that a step needs: plan, primitives, disk and network, and knowledge of the server."""
 
     project: Project
     plan: Plan
@@ -198,11 +204,14 @@ class Context(Edges):
         return self.plan.server
 
     def made_by(self, record: Record) -> Job | None:
-        """Return the job, of any environment, that made the text of a record; None: unknown."""
+        """Return the job that made the text of a record, or None if it is unknown.
+
+        It may be a job of any environment.
+        """
         return self.store.jobs.known.made_by(record) or self.state.made_by(record)
 
     def iso(self) -> str:
-        """Return the current time in the form of records."""
+        """Return the current time in the form that records use."""
         return iso(self.wall())
 
     def event(self, kind: str, item: str = "", step: str = "", **data: Json) -> None:
@@ -222,9 +231,9 @@ class Context(Edges):
         return answer
 
     async def list_content(self, since: float | None = None, *, needed: bool = True) -> ContentList | Failure:
-        """List the stored contents again; if the key may not even do that, stop submitting.
+        """Return the list of stored contents, as the server has them now.
 
-        `since` is as in `list_all`.
+        If the key may not even list them, nothing more is submitted. `since` is as in `list_all`.
         """
         answer = await list_all(self.ask, since)
         if needed and isinstance(answer, Failure) and answer.kind is FailureKind.FORBIDDEN:
@@ -232,7 +241,10 @@ class Context(Edges):
         return answer
 
     def may_wait(self, failure: Failure, began: float) -> bool:
-        """Return whether to wait out a 429; stops the run if that would take longer than a job may."""
+        """Return whether to wait after a 429 reply. If the wait would be too long, stop the run.
+
+        It is too long if it exceeds the time that a job may take, or the deadline.
+        """
         patience, now = self.project.api.job_timeout, self.run.now()
         wait = failure.retry_after or 0.0
         # As long as jobs come and go, the server is busy, not closed.
@@ -249,18 +261,21 @@ class Context(Edges):
         return True
 
     def now(self) -> float:
-        """Return the time of the loop, in seconds."""
+        """Return the loop time, in seconds."""
         return self.run.now()
 
     async def pause(self, failure: Failure, seconds: float) -> None:
-        """Wait until a call that failed is sent again."""
+        """Wait until a failed call may be sent again."""
         self.trouble(f"{failure.full_message}; trying again")
         if not self.admission.running:
             self.event("waiting", on="retry", seconds=round(seconds, 1), left=None, why=failure.full_message)
         await self.run.sleep(seconds)
 
     def stop_with_others(self, reason: str, until: float) -> None:
-        """Stop the run if the server asked another process of this account to wait longer than a job may take."""
+        """Stop the run if the server asked another process of this account to wait too long.
+
+        It is too long if it exceeds the time that a job may take.
+        """
         wait = until - self.run.now()
         if reason == "limit" and wait > self.project.api.job_timeout:
             message = f"the server asked another process of this account to wait for another {_lasting(wait)}"
@@ -269,7 +284,10 @@ class Context(Edges):
     # --- trouble -----------------------------------------------------------------------------------------
 
     async def deliver(self, call: Call, may_leave: MayLeave) -> Reply | Failure:
-        """Send a call; returns its answer. The run stops once every call has failed for `RETRY.total` seconds."""
+        """Send a call and return the server's reply.
+
+        The run stops once every call has failed for `RETRY.total` seconds.
+        """
         answer = await self.send(call, may_leave)
         if not (isinstance(answer, Failure) and answer.server_failed):
             self.outage.answered()
@@ -295,7 +313,10 @@ class Context(Edges):
             self.event("note", message=message)
 
     def count_refusal(self, message: str) -> None:
-        """Count a submit that brought no job (refused, lost or not sent); `REFUSALS` in a row stop all others."""
+        """Count a submit that brought no job; after `REFUSALS` in a row, nothing more is submitted.
+
+        It was refused, lost or not sent.
+        """
         self.admission.refused += 1
         if self.admission.refused >= REFUSALS:
             self.run.stop(
@@ -306,7 +327,10 @@ class Context(Edges):
             )
 
     def stop_after_first(self, message: str, hint: str) -> None:
-        """Submit nothing more if the first job on a server failed or has an unknown outcome."""
+        """Submit nothing more if the server has not completed any job yet.
+
+        Its first job failed, is not done in time, or has an unknown outcome.
+        """
         if not self.admission.proven:
             self.run.stop("first-contact", message, hint, at_once=False)
 
@@ -315,7 +339,10 @@ class Context(Edges):
         self.run.stop("unauthorized", failure.full_message, self.key_hint(), at_once=at_once)
 
     def pauses(self, failure: Failure) -> bool:
-        """Stop the run if the account has no credits or its key fails; return whether nothing can be done now."""
+        """Stop the run if the key was refused or no credits are left.
+
+        Returns whether the failure is only temporary: no credits, or too many requests.
+        """
         if failure.kind is FailureKind.UNAUTHORIZED:
             self.stop_unauthorized(failure, at_once=True)
         if failure.kind is FailureKind.QUOTA:
@@ -324,16 +351,16 @@ class Context(Edges):
         return failure.kind in (FailureKind.QUOTA, FailureKind.THROTTLED)
 
     def key_hint(self) -> str:
-        """Return the hint about a refused key."""
+        """Return a hint for a person whose key was refused."""
         return f"check the key in the environment variable `{self.project.api.key_env}`, and the plan of the account"
 
 
 async def list_all(
     ask: Callable[[ListContent], Awaitable[Reply | Failure]], since: float | None = None
 ) -> ContentList | Failure:
-    """Return the stored contents of the account, page by page if the server lists them in pages.
+    """Return all stored contents of the account, even if the server lists them in pages.
 
-    Pages that hold only what was made before `since`, in seconds since 1970, are left out.
+    With `since`, in seconds since 1970, it stops after the first page that has an older content.
     """
     contents = ContentList()
     call: ListContent | None = ListContent()
@@ -351,7 +378,10 @@ async def list_all(
 
 
 def _lasting(seconds: float) -> str:
-    """Return a duration in words, in the largest unit that fits at least twice."""
+    """Return a duration in words, for example "3 hours".
+
+    It uses the largest unit that fits at least twice.
+    """
     for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"

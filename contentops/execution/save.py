@@ -1,4 +1,4 @@
-"""Saves the text of a file with `/content/save`; it overwrites no edit and stores no text twice."""
+"""Saves the text of a file on the server, without replacing a person's edit or storing a text twice."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ SOON = 10.0
 async def verify(ctx: Context, draft: Draft) -> ItemState:
     """Fetch the content that was just saved, and record its stamp and any change that the server made.
 
-    A server that keeps texts unchanged and stamps them is looked at once. Nothing here makes the save fail, which is
-    recorded already.
+    If a server keeps texts unchanged and stamps them, this is done only once. The save is recorded already, and nothing
+    here makes it fail.
     """
     capabilities, saved_at = ctx.capabilities, ctx.run.now()
     saved = draft.item_state.recorded.saved
@@ -94,7 +94,7 @@ def learn(ctx: Context, *, alters: bool) -> None:
 
 
 async def save(ctx: Context, item: Item, item_state: ItemState, step: Save) -> ItemState:
-    """Save the title and body of the file to the server's content. Raises Ended."""
+    """Save the title and body of the file to the item's content on the server. Raises Ended."""
     item_state = ctx.index.owners.take_content(item, item_state)
     text, draft = item_state.text, _draft(ctx, item, item_state, step.path)
     stored = text is not None and bool(text.content_id) and not text.from_earlier_run
@@ -123,7 +123,7 @@ async def save(ctx: Context, item: Item, item_state: ItemState, step: Save) -> I
 
 
 def _draft(ctx: Context, item: Item, item_state: ItemState, path: str) -> Draft:
-    """Return the text of the file. Raises Ended if it cannot be read."""
+    """Return the file's title and body as a draft to save. Raises Ended if the file cannot be read."""
     if item_state.fresh and item_state.text is not None:
         # This run wrote the file a moment ago.
         title, body, job = item_state.title, item_state.body, item_state.text.job_id
@@ -150,7 +150,7 @@ def _draft(ctx: Context, item: Item, item_state: ItemState, path: str) -> Draft:
 
 
 async def publish(ctx: Context, item: Item, item_state: ItemState, step: Publish) -> ItemState:
-    """Set the status of the content; a published content must still have our text. Raises Ended."""
+    """Set the status of the content; a published content must still have the text of the file. Raises Ended."""
     record, content_id = item_state.recorded, item_state.recorded.content_id
     if step.published:
         draft = _draft(ctx, item, item_state, step.path)
@@ -176,9 +176,9 @@ async def publish(ctx: Context, item: Item, item_state: ItemState, step: Publish
 
 
 async def _may_overwrite(ctx: Context, draft: Draft, content_id: str, replaces: Digest) -> Draft | None:
-    """Return the draft if it may overwrite the content; None: the content is gone or another item's.
+    """Return the draft if it may replace the content's text.
 
-    Raises Ended if a person edited it in WriterzRoom.
+    Returns None if the content is gone or belongs to another item. Raises Ended if a person edited it in WriterzRoom.
     """
     answer = await ctx.ask(GetContent(content_id), Priority.SAVE)
     if isinstance(answer, Failure):
@@ -208,7 +208,7 @@ async def _may_overwrite(ctx: Context, draft: Draft, content_id: str, replaces: 
 
 
 def _is_as_we_left_it(ctx: Context, draft: Draft, content: Content) -> bool:
-    """Return whether a content has the stamp of the last save, or of its creation by our job."""
+    """Return whether a content still has the stamp of the last save, or of its creation by a job."""
     record, text = draft.item_state.record, draft.item_state.text
     saved = (
         record.saved if record is not None and (record.server, record.content_id) == (ctx.server, content.id) else None
@@ -244,10 +244,10 @@ def _edited_there(ctx: Context, draft: Draft, content: Content) -> Ended:
 
 
 def _with_its_content(ctx: Context, draft: Draft, content: Content) -> Record:
-    """Return the record with the item's own content, if an earlier record of it was lost.
+    """Return the record, with the item's own content if an earlier record of that was lost.
 
-    So that a refresh sees the edit. It is an edit of the text that the job made: what was saved there since, perhaps
-    by another clone, has words that may be nowhere else.
+    A refresh then sees the edit. It counts as an edit of the text that the job made: what was saved there since,
+    perhaps by another clone, has words that may exist nowhere else.
     """
     record, text, stored = draft.item_state.recorded, draft.item_state.text, StoredContent.of(content)
     items = {"", draft.item.id, draft.item.change.renamed_from}
@@ -265,7 +265,10 @@ def _with_its_content(ctx: Context, draft: Draft, content: Content) -> Record:
 
 
 def _our_digests(draft: Draft) -> tuple[set[Digest], set[Digest]]:
-    """Return the digests of titles and bodies that are ours: saved, about to be saved, returned, or made by a job."""
+    """Return the digests of all titles and bodies that contentops or the server is known to have written.
+
+    They were saved, are about to be saved, were returned after a save, or were made by a job.
+    """
     text, both = draft.item_state.text, (draft.item.change.record, draft.item_state.record)
     records = [record for record in both if record is not None]
     saves = [record.saved for record in records if record.saved is not None]
@@ -277,7 +280,10 @@ def _our_digests(draft: Draft) -> tuple[set[Digest], set[Digest]]:
 
 
 async def _overwrite(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[str] = ()) -> ItemState:
-    """Overwrite the item's content: by PUT if saves only create contents. If it is gone, save the text as a new one."""
+    """Replace the text of the item's content. If the content is gone, save the text as a new one.
+
+    It uses PUT if a save on this server always creates a content.
+    """
     if ctx.capabilities.creates_only:
         return await _put(ctx, draft, content_id, beside=beside)
     saved = draft.item_state.recorded.saved
@@ -287,12 +293,12 @@ async def _overwrite(ctx: Context, draft: Draft, content_id: str, *, beside: Seq
 
 
 async def _store(ctx: Context, draft: Draft, content_id: str, *, look: bool, beside: Sequence[str] = ()) -> ItemState:
-    """Save a draft, and repeat a failed save until it is certain that the text arrived.
+    """Save a draft. After a failure, save it again until it is certain that the text arrived.
 
-    Before each repetition, look on the server for the text: only the answer may have been lost.
+    Before each repetition, look on the server for the text, because perhaps only the reply was lost.
 
-    `content_id`: the content to replace; empty: a new one is made. `beside`: the contents that this save could not
-    replace.
+    `content_id`: the content to replace; if it is empty, a new one is made. `beside`: the contents that this save could
+    not replace.
     """
 
     def intend() -> None:
@@ -331,7 +337,7 @@ async def _put(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[
 
 
 def _about_to_send(ctx: Context, draft: Draft, content_id: str) -> Draft:
-    """Record before a save that the server may have this body from now on."""
+    """Record, before a save, that the server may have this body from now on."""
     record = draft.item_state.recorded
     if not content_id or record.saved is None or record.saved.sent == draft.digest:
         return draft
@@ -343,7 +349,7 @@ def _about_to_send(ctx: Context, draft: Draft, content_id: str) -> Draft:
 def _record_reply(
     ctx: Context, draft: Draft, content_id: str, answered: str, saved: Saved, beside: Sequence[str]
 ) -> Draft:
-    """Record a save; if its answer has another id, this server only creates contents."""
+    """Record a save. If the reply has another id, this server always creates a new content."""
     if content_id and answered != content_id:
         ctx.capabilities.creates_only = True
         beside = (*beside, content_id)
@@ -354,7 +360,10 @@ def _record_reply(
 async def _find_saved(
     ctx: Context, draft: Draft, content_id: str, beside: Sequence[str], *, again: bool
 ) -> StoredContent | None:
-    """Return the content of an earlier save, or None; a server that only creates contents gave it another id."""
+    """Return the content that an earlier attempt to save this text created or changed, or None.
+
+    If a save on this server always creates a content, it has another id.
+    """
     if not content_id:
         content = await find(ctx, draft, beside=beside, again=again)
         if _is_paid_now(draft) and ctx.capabilities.stores_jobs is None:
@@ -373,8 +382,8 @@ async def _find_saved(
 def _may_be_stored(ctx: Context, draft: Draft) -> bool:
     """Return whether the server may have this text already, from a lost save or from the job.
 
-    No earlier save can have been lost where this run has paid for the text, or promoted it: an earlier run would have
-    recorded it before its save. While it is unknown whether the server stores texts of jobs itself, it may.
+    If this run paid for the text or promoted it, no earlier save of it can be lost: an earlier run would have recorded
+    the text before its save. The server may store texts of jobs itself, as long as the opposite is not known.
     """
     if draft.item_state.fresh and draft.item.change.promotion is not None:
         return False
@@ -387,7 +396,7 @@ def _is_paid_now(draft: Draft) -> bool:
 
 
 def _saved(draft: Draft, stamp: str, given_back: StoredContent | None = None) -> Saved:
-    """Return the record of a save, with its stamp (empty: unknown).
+    """Return what a record says about a save, with the content's stamp (empty if it is unknown).
 
     `given_back`: the content that was fetched just after the save.
     """
@@ -399,7 +408,7 @@ def _saved(draft: Draft, stamp: str, given_back: StoredContent | None = None) ->
 
 
 def _record_save(ctx: Context, draft: Draft, content_id: str, saved: Saved, *, supersedes: Sequence[str] = ()) -> Draft:
-    """Record the content that the server has now."""
+    """Record that the item's content now has the text of the draft."""
     record = draft.item_state.recorded
     ctx.index.seen.pop(content_id, None)
     ctx.cache.keep_seen(ctx.server, {}, (content_id,))

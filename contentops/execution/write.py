@@ -1,4 +1,4 @@
-"""Move, write, update, remove: an item's file. Each step checks the file again directly before it acts."""
+"""Moves, writes, updates and removes the file of an item; each step checks the file again before it acts."""
 
 from __future__ import annotations
 
@@ -59,7 +59,10 @@ from contentops.state.codec import Drop, Forget
 
 
 def merged(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> ItemState:
-    """Return the state with the merged body, if a person's words must stay. Raises Ended if they cannot be merged."""
+    """Return the state with a merged body, if a person's words must stay in the file.
+
+    Raises Ended if they cannot be merged.
+    """
     text = item_state.text
     assert text is not None
     if item.change.section:
@@ -84,7 +87,10 @@ def merged(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: O
 
 
 def _with_section(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> ItemState:
-    """Return the state with the new section in the file's text. Raises Ended if it cannot be put there."""
+    """Return the state whose body is the file's text with the new section in it.
+
+    Raises Ended if the section cannot be placed there.
+    """
     text, record = item_state.text, item_state.recorded
     assert text is not None
     if item_state.merged is not None:
@@ -116,7 +122,10 @@ _AGAIN = "run `contentops plan` to see what to do"
 
 
 def move(ctx: Context, item: Item, item_state: ItemState, step: Move) -> ItemState:
-    """Rename the item's file, and record it. Raises Ended if another file is in the way, OutputError."""
+    """Rename the item's file, and record its new path.
+
+    Raises Ended if another file is there, or OutputError if the file cannot be moved.
+    """
     try:
         ctx.outputs.move(step.source, step.target, expect=step.expects)
     except FileChanged as error:
@@ -144,7 +153,10 @@ def move(ctx: Context, item: Item, item_state: ItemState, step: Move) -> ItemSta
 
 
 def promote(ctx: Context, step: Promote) -> Text:
-    """Return the text of another environment's file, if it is the one the plan saw. Raises Ended if it is not."""
+    """Return the text of another environment's file, if the file is the one that the plan saw.
+
+    Raises Ended if it is not.
+    """
     try:
         text = ctx.outputs.read(step.path)
     except FileChanged:
@@ -161,10 +173,10 @@ def promote(ctx: Context, step: Promote) -> Text:
 
 
 def with_day(ctx: Context, item: Item, item_state: ItemState, step: Write) -> Write:
-    """Return the step with the day of a new text in place of `changed_at`.
+    """Return the step, with the day of the new text wherever its front matter uses `changed_at`.
 
-    The day of words that a person wrote is that of their commit: the next plan writes it. A value that a person changed
-    stays.
+    If a person wrote the words, their day is that of their commit, and the next plan writes it. A value that a person
+    changed stays.
     """
     text, promotion, metadata = item_state.text, item.change.promotion, item.spec.metadata
     is_a_persons = promotion is not None and promotion.body != promotion.generated
@@ -184,7 +196,10 @@ def with_day(ctx: Context, item: Item, item_state: ItemState, step: Write) -> Wr
 
 
 def write(ctx: Context, item: Item, item_state: ItemState, step: Write) -> ItemState:
-    """Write and record title, front matter and body; if the file has them already, only record them."""
+    """Write the title, front matter and body into the item's file, and record them.
+
+    If the file has them already, only record them.
+    """
     seen = ctx.outputs.observe(step.target)
     item_state = merged(ctx, item, item_state, step, seen)
     title, digest = coming_title(ctx, item, item_state, step, seen), body_digest(item_state.body)
@@ -223,7 +238,7 @@ def write(ctx: Context, item: Item, item_state: ItemState, step: Write) -> ItemS
 
 
 def _record_written(ctx: Context, item: Item, item_state: ItemState, step: Write, record: Record) -> ItemState:
-    """Record the write, and close the jobs whose text was written."""
+    """Record that the text was written, and close the jobs that are no longer needed."""
     text = item_state.text
     assert text is not None
     digest = body_digest(item_state.body)
@@ -248,7 +263,7 @@ def _record_written(ctx: Context, item: Item, item_state: ItemState, step: Write
 def _stored_by_itself(ctx: Context, record: Record, text: Text) -> Record:
     """Return the record of a new text that the server has stored without a save.
 
-    The merged text is saved over that content, also after a stop.
+    The merged text is saved over that content, even after a stop.
     """
     saved = Saved(title=title_digest(text.title), body=body_digest(text.body), stamp=CREATED)
     old = dict.fromkeys((*record.superseded, record.content_id))
@@ -258,7 +273,7 @@ def _stored_by_itself(ctx: Context, record: Record, text: Text) -> Record:
 
 
 def coming_title(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> str:
-    """Return the title that `step` writes with the new text into the file that was `seen`."""
+    """Return the title that `step` writes into the file that was `seen`."""
     text = item_state.text
     assert text is not None
     is_known = not step.is_new or item.change.promotion is not None
@@ -269,7 +284,7 @@ def coming_title(ctx: Context, item: Item, item_state: ItemState, step: Write, s
 def _edited_since(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed, digest: Digest) -> bool:
     """Return whether a killed run wrote this text already and a person has edited it since.
 
-    The plan cannot know that where neither cache nor job has the text: it believes the provenance block.
+    If neither the cache nor the job has the text, the plan cannot know it: it relies on the provenance block.
     """
     text, job = item_state.text, item.change.job
     if seen.body == digest or _is_over_edit(step):
@@ -291,18 +306,18 @@ def _is_over_edit(step: Write) -> bool:
 def _may_be_a_persons(
     ctx: Context, item: Item, record: Record | None, step: Write, seen: Observed, *, is_written: bool
 ) -> bool:
-    """Return whether a write may replace a person's words in body or front matter.
+    """Return whether a write may replace a person's words in the body or the front matter.
 
-    The record is not asked: a merge or another program may have changed it.
+    The record is not used here: a merge or another program may have changed it.
     """
     is_unknown_body = _is_over_edit(step) if item.change.section else seen.body not in ctx.made
     return (is_unknown_body and not is_written) or _replaces_values(record, step, seen)
 
 
 def _replaces_values(record: Record | None, step: Write | Update, seen: Observed) -> bool:
-    """Return whether the write replaces a value of the front matter, or a title, that a person changed.
+    """Return whether a person changed a front matter value, or the title, that this write would replace.
 
-    That is a value which is not the last written one and not the one to write now.
+    Such a value differs from the value that was last written and from the value to write now.
     """
     written = record.metadata if record is not None else {}
     titles = (step.title, seen.title) if record is None else (step.title, "", record.title)
@@ -361,9 +376,10 @@ def _record_of_text(ctx: Context, item: Item, item_state: ItemState, record: Rec
 
 
 def _asked(item: Item, text: Text) -> dict[str, Any]:
-    """Return the fields of a record about the request that a text was made for.
+    """Return those fields of a record that describe the request for the text.
 
-    A section is for the request of the rest. A text that was made before its sources changed is for their words then.
+    A new section belongs to the request of the whole text. If the text was made before its sources changed, the fields
+    describe their words at that time.
     """
     spec, job = item.spec, text.job
     if item.change.section:
@@ -412,7 +428,7 @@ def composed(ctx: Context, item: Item, item_state: ItemState, step: Write, seen:
 
 
 def update_front(ctx: Context, item: Item, item_state: ItemState, step: Update) -> ItemState:
-    """Write changed front matter keys into the file, and record them."""
+    """Write the changed front matter keys into the file, and record them."""
     changes: Mapping[str, Json] = dict(step.front)
     if step.title is not None:
         changes = {**changes, TITLE_KEY: step.title}
@@ -456,7 +472,10 @@ def acknowledge(ctx: Context, item: Item, item_state: ItemState, step: Acknowled
 
 
 def remove(ctx: Context, item: Item, step: Remove) -> None:
-    """Remove an orphan's record and unedited file; its content on the server stays."""
+    """Remove an orphan's record and its file; its content on the server stays.
+
+    If a person edited the file, a copy of it is kept.
+    """
     if step.target and step.expects:
         try:
             if ctx.outputs.observe(step.target).body not in ctx.made:
@@ -468,7 +487,7 @@ def remove(ctx: Context, item: Item, step: Remove) -> None:
 
 
 def _front_after(step: Write | Acknowledge, record: Record | None, *, existed: bool) -> dict[str, Json]:
-    """Return the front matter keys that the record will list as written."""
+    """Return the front matter that the record will list as written."""
     before = record.metadata if record is not None and existed else {}
     front = {**before, **step.front}
     return {key: value for key, value in front.items() if key != PROVENANCE_KEY and value is not None}
