@@ -1,4 +1,4 @@
-"""The calls of the API and their replies. Each is one frozen type, the same in every dialect.
+"""The types of API calls and of their replies. Each type is frozen and the same in every dialect.
 
 A call has a `name` (for messages and logs), whether it `pays`, and whether it is `repeatable`. A call that is not
 repeatable pays or creates, so its outcome is unknown when the answer is lost.
@@ -20,7 +20,10 @@ JobState = Literal["running", "completed", "failed"]
 
 
 class Accepted(Struct, frozen=True):
-    """An accepted submit. `echoed`: the job has the request id we sent. `done`: the job, if it is finished."""
+    """The reply to a submit that the server accepted. `echoed`: the job has the request id we sent.
+
+    `done`: the job, if it is finished.
+    """
 
     job_id: str
     echoed: bool
@@ -30,7 +33,10 @@ class Accepted(Struct, frozen=True):
 
 
 class JobStatus(Struct, frozen=True):
-    """The status of a job. `progress` is 0.0 to 1.0, `body` None without a text, `engine` the writer of the text."""
+    """The status of a job on the server. `progress` is 0.0 to 1.0. `body` is None if there is no text yet.
+
+    `engine` names the program that wrote the text.
+    """
 
     state: JobState
     progress: float | None = None
@@ -45,13 +51,16 @@ class JobStatus(Struct, frozen=True):
     """The front matter without the title."""
     engine: str = ""
     tokens: Tokens | None = None
-    """What a model used for the text; None: the server does not say."""
+    """The tokens that a model used for the text; None if the server does not say."""
     model: str = ""
-    """The model of that engine, by the server's name; empty: not known."""
+    """The server's name for the model of that engine; empty if it is not known."""
 
 
 class ContentEntry(Struct, frozen=True):
-    """One entry of the content list. Times are in the server's form (ISO 8601), or empty; `stamp`: see `stamps`."""
+    """One entry in the server's list of stored contents. Times are in the server's form (ISO 8601), or empty.
+
+    `reading.stamp_in` explains `stamp`.
+    """
 
     id: str
     title: str = ""
@@ -62,11 +71,14 @@ class ContentEntry(Struct, frozen=True):
 
 
 class ContentList(Struct, frozen=True):
-    """Stored contents in the server's order. `limit`: the most entries of a page; 0: the list is complete."""
+    """A list of stored contents, in the server's order.
+
+    `limit` is the most entries that a page has; 0 means that the list is complete.
+    """
 
     entries: tuple[ContentEntry, ...] = ()
     unnamed: tuple[ContentEntry, ...] = ()
-    """Entries without their id, which cannot be used."""
+    """Entries whose id cannot be used."""
     limit: int = 0
 
     @property
@@ -75,18 +87,24 @@ class ContentList(Struct, frozen=True):
         return len(self.entries) + len(self.unnamed)
 
     def after(self, call: ListContent) -> ListContent | None:
-        """Return the call for the page after this reply to `call`, or None."""
+        """Return the call that requests the next page, or None after the last page.
+
+        `call` is the call that this page answers.
+        """
         return ListContent(call.page + 1, self.limit) if 0 < self.limit <= self.size else None
 
     def joined(self, page: ContentList) -> ContentList:
-        """Return the entries of both pages without duplicates: the list may change between two calls."""
+        """Return one list with the entries of both pages, each entry once.
+
+        An entry can be in both if the list changes between two calls.
+        """
         ids = {entry.id for entry in self.entries}
         new = tuple(entry for entry in page.entries if entry.id not in ids)
         return ContentList((*self.entries, *new), tuple(dict.fromkeys((*self.unnamed, *page.unnamed))))
 
 
 class Content(Struct, frozen=True):
-    """One stored text. `body` has no front matter; for `stamp` see `stamps`."""
+    """One stored text. `body` has no front matter. `reading.stamp_in` explains `stamp`."""
 
     id: str
     title: str = ""
@@ -95,7 +113,7 @@ class Content(Struct, frozen=True):
     updated_at: str = ""
     metadata: Mapping[str, Json] = field(default_factory=dict)
     whole: str = ""
-    """The text with its front matter; empty where it has none."""
+    """The text with its front matter; empty if it has none."""
     front: Mapping[str, Json] = field(default_factory=dict)
     """The front matter without the title."""
     stamp: str = ""
@@ -104,7 +122,7 @@ class Content(Struct, frozen=True):
 class SavedReply(Struct, frozen=True):
     """The id of a content that was saved, changed or deleted, and its stamp.
 
-    The stamp is empty if there is none (see `stamps`).
+    The stamp is empty if the server gave none (see `reading.stamp_in`).
     """
 
     content_id: str
@@ -112,9 +130,9 @@ class SavedReply(Struct, frozen=True):
 
 
 class CatalogReply(Struct, frozen=True):
-    """Templates, styles, verticals or brand voices in the server's description.
+    """A list of templates, styles, verticals or brand voices, as the server describes them.
 
-    The reply to a call for details has one entry.
+    The reply to a call for one template has one entry.
     """
 
     entries: tuple[Mapping[str, Json], ...] = ()
@@ -125,7 +143,7 @@ class CatalogReply(Struct, frozen=True):
 
 
 class Stats(Struct, frozen=True):
-    """The numbers of the dashboard, or of the credits, under the server's keys."""
+    """The account's usage numbers or credits, under the server's keys."""
 
     data: Mapping[str, Json] = field(default_factory=dict)
 
@@ -164,12 +182,15 @@ _DOWN = frozenset({None, 502, 503, 504})
 
 
 class Failure(Struct, frozen=True):
-    """Says why a call has no reply. `message` is one clean line of at most 500 characters that never holds the key."""
+    """The reason why a call has no reply.
+
+    `message` is one clean line of at most 500 characters and never contains the key.
+    """
 
     kind: FailureKind
     message: str
     status: int | None = None
-    """The HTTP status, or None where no answer came."""
+    """The HTTP status, or None if no response came."""
     retry_after: float | None = None
     """Seconds that the server asks to wait, finite and not negative."""
     call: str = ""
@@ -177,27 +198,30 @@ class Failure(Struct, frozen=True):
     endpoint: str = ""
     """Method and address of the request, such as `GET https://api.example.com/v1/templates`; empty if none was sent."""
     not_from_api: bool = False
-    """The answer is certainly not from the API: a page, a redirect, a login, an unknown certificate."""
+    """The response is certainly not from the API: a web page, a redirect, a login, or an unknown certificate."""
 
     @property
     def server_failed(self) -> bool:
-        """Return whether the server was unreachable, failed or did not answer. It did not refuse the call then."""
+        """Return whether the server was unreachable, had an error, or did not answer.
+
+        In these cases it did not refuse the call.
+        """
         if self.kind is FailureKind.AMBIGUOUS:
             return self.status is None or self.status >= _SERVER_ERROR or self.status == _TIMED_OUT
         return self.kind in (FailureKind.NOT_SENT, FailureKind.UNAVAILABLE)
 
     @property
     def is_inconclusive(self) -> bool:
-        """Return whether the server may have accepted a failed call.
+        """Return whether the server may know the job although the request for its status failed.
 
-        For example, an unreadable success may have started a job.
+        For example, a success that cannot be read may be about a running job.
         """
         passing = self.kind in (FailureKind.NOT_SENT, FailureKind.UNAVAILABLE)
         return self.not_from_api or (passing and (self.status in _DOWN or self.status in range(200, 300)))
 
     @property
     def full_message(self) -> str:
-        """Return endpoint, status and message, for people."""
+        """Return a message for people: the endpoint, the HTTP status and the reason."""
         where = self.endpoint or self.call
         status = f" ({self.status})" if self.status is not None else ""
         return f"`{where}`{status}: {self.message}" if where else self.message
@@ -210,25 +234,26 @@ R_co = TypeVar("R_co", bound=Reply, covariant=True)
 
 
 class Asks(Struct, Generic[R_co], frozen=True):
-    """A call of the API. Its type parameter is the type of the reply."""
+    """The base class of API calls. Its type parameter is the type of the reply."""
 
     name: ClassVar[str]
     pays: ClassVar[bool] = False
 
     @property
     def repeatable(self) -> bool:
-        """Return whether the call may be sent twice."""
+        """Return whether it is safe to send the call twice."""
         return not self.pays
 
 
 Call = Asks[Reply]
-"""Any call."""
+"""Any API call."""
 
 
 class Generate(Asks[Accepted], frozen=True):
-    """Start a generation.
+    """Start the generation of a text.
 
-    `request` is the canonical mapping of `model.Request.as_json`; its `revision` is ours alone and never sent.
+    `request` is the canonical mapping of `model.Request.as_json`. Its `revision` is only for the digest and is never
+    sent.
     """
 
     name: ClassVar[str] = "submit"
@@ -238,7 +263,7 @@ class Generate(Asks[Accepted], frozen=True):
 
 
 class GetStatus(Asks[JobStatus], frozen=True):
-    """Ask for the status of a job. `ours`: our id of the submit."""
+    """Ask the server for the status of a job. `ours` is the id that we sent with the submit."""
 
     name: ClassVar[str] = "status"
     job_id: str
@@ -246,7 +271,7 @@ class GetStatus(Asks[JobStatus], frozen=True):
 
 
 class ListContent(Asks[ContentList], frozen=True):
-    """List stored contents without texts: all contents, or one page of the newest.
+    """List the stored contents without their texts. The call lists all contents, or one page of the newest.
 
     Pages count from 1 and have `limit` entries.
     """
@@ -257,14 +282,14 @@ class ListContent(Asks[ContentList], frozen=True):
 
 
 class GetContent(Asks[Content], frozen=True):
-    """Fetch one stored content."""
+    """Fetch one stored content with its text."""
 
     name: ClassVar[str] = "get content"
     content_id: str
 
 
 class SaveContent(Asks[SavedReply], frozen=True):
-    """Store a text as a new content, or overwrite the content `content_id`."""
+    """Store a text as a new content, or overwrite the stored content `content_id`."""
 
     name: ClassVar[str] = "save"
     title: str
@@ -274,12 +299,12 @@ class SaveContent(Asks[SavedReply], frozen=True):
 
     @property
     def repeatable(self) -> bool:
-        """Return whether the call overwrites a content. Only then may it be sent twice."""
+        """Return whether the call overwrites a content. Only then is it safe to send it twice."""
         return bool(self.content_id)
 
 
 class PutContent(Asks[SavedReply], frozen=True):
-    """Overwrite one stored content by its id."""
+    """Overwrite the text of one stored content."""
 
     name: ClassVar[str] = "put content"
     content_id: str
@@ -289,7 +314,7 @@ class PutContent(Asks[SavedReply], frozen=True):
 
 
 class SetStatus(Asks[SavedReply], frozen=True):
-    """Give one stored content another status, such as `published`; its text stays."""
+    """Change the status of one stored content, for example to `published`. Its text stays the same."""
 
     name: ClassVar[str] = "set status"
     content_id: str
@@ -304,7 +329,10 @@ class DeleteContent(Asks[SavedReply], frozen=True):
 
 
 class RegenerateSection(Asks[Accepted], frozen=True):
-    """Write one section of a stored content again. `heading` names the section, `mode` the tier."""
+    """Ask the server to write one section of a stored content again.
+
+    `heading` names the section, and `mode` is the generation mode.
+    """
 
     name: ClassVar[str] = "regenerate section"
     pays: ClassVar[bool] = True
@@ -315,7 +343,10 @@ class RegenerateSection(Asks[Accepted], frozen=True):
 
 
 class ListTemplates(Asks[CatalogReply], frozen=True):
-    """List the templates. If the server has pages, list one page: pages count from 1 and have `limit` entries."""
+    """List the templates of the server.
+
+    If the server has pages, the call lists one page: pages count from 1 and have `limit` entries.
+    """
 
     name: ClassVar[str] = "list templates"
     page: int = 1
@@ -323,14 +354,14 @@ class ListTemplates(Asks[CatalogReply], frozen=True):
 
 
 class GetTemplate(Asks[CatalogReply], frozen=True):
-    """Describe one template with its inputs."""
+    """Ask for the description of one template, with its inputs."""
 
     name: ClassVar[str] = "get template"
     slug: str
 
 
 class ListStyles(Asks[CatalogReply], frozen=True):
-    """List the style profiles; paged like templates."""
+    """List the style profiles of the server. Pages work as for templates."""
 
     name: ClassVar[str] = "list styles"
     page: int = 1
@@ -338,24 +369,24 @@ class ListStyles(Asks[CatalogReply], frozen=True):
 
 
 class ListVerticals(Asks[CatalogReply], frozen=True):
-    """List the verticals if the server has them."""
+    """List the verticals (industries) that the server knows. Some servers do not have them."""
 
     name: ClassVar[str] = "list verticals"
 
 
 class ListBrandVoices(Asks[CatalogReply], frozen=True):
-    """List the brand voices, if the server shows them. No documentation describes this call."""
+    """List the brand voices of the account. Some servers do not show them, and no documentation describes this call."""
 
     name: ClassVar[str] = "list brand voices"
 
 
 class DashboardStats(Asks[Stats], frozen=True):
-    """Ask for the account's numbers."""
+    """Ask for the account's usage numbers (the dashboard)."""
 
     name: ClassVar[str] = "dashboard stats"
 
 
 class CreditsUsage(Asks[Stats], frozen=True):
-    """Ask for the account's credits if the server shows them."""
+    """Ask for the account's credits. Some servers do not show them."""
 
     name: ClassVar[str] = "credits usage"

@@ -1,6 +1,7 @@
-"""Dialects as data: addresses, headers and calls of each API version, and the signs by which a version is recognised.
+"""Describes each version of the API as data, and recognises the version of a server.
 
-Pure. The dialect decides only what is sent; replies of every dialect are read alike (see `reading`).
+Pure. A version is called a dialect. It has its own addresses, headers and field names. The dialect decides only what is
+sent; replies of every dialect are read in the same way (see `reading`).
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from contentops.sanitize import is_printable
 
 
 def base_address(settings: ApiSettings, dialect: Dialect) -> str:
-    """Return the address that all paths are added to, without a slash at its end.
+    """Return the base address for all calls, without a slash at its end.
 
-    Raises ApiError for one that cannot work.
+    Raises ApiError for an address that cannot work.
     """
     if settings.base_url == "local":
         return f"http://local{dialect.prefix or '/v1'}"
@@ -58,13 +59,13 @@ def needs_key(settings: ApiSettings) -> bool:
 
 
 def no_key(settings: ApiSettings) -> ApiError:
-    """Return the error for a missing key, if the server needs one."""
+    """Return the error that says that the server needs an API key and none is set."""
     hint = f"export {settings.key_env}=..., with a key from Settings, API Access; the bundled server needs none"
     return ApiError(f"`{settings.key_env}` is not set: {settings.server} needs an API key", code="no-key", hint=hint)
 
 
 def headers_of(settings: ApiSettings, dialect: Dialect, key: str, user: str) -> dict[str, str]:
-    """Return the headers of every call. Raises ApiError for a key or user id that is missing or cannot be sent."""
+    """Return the HTTP headers for every call. Raises ApiError if the key or user id is missing or cannot be sent."""
     headers = {
         "Accept": "application/json",
         "Accept-Encoding": "gzip",
@@ -105,14 +106,17 @@ _NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "revision": (),
     }
 )
-"""The names of the fields of a request in a submit, in order; a field without an entry keeps its name and follows."""
+"""The names under which a submit sends the fields of a request, in order.
+
+A field without an entry keeps its name and comes after them.
+"""
 
 
 class Dialect(Struct, frozen=True, kw_only=True):
-    """The names that one version of the API uses for paths and fields.
+    """The names of paths and fields in one version of the API.
 
-    `names` are the names of a request's fields in a submit, if they differ from `_NAMES`; `prefix` follows the path
-    of `api.base_url`. `enveloped`: whether lists come inside `{"success", "data"}`; None: both occur.
+    `names` are the names of a request's fields in a submit, if they differ from `_NAMES`. `prefix` is added to the path
+    of `api.base_url`. `enveloped` says whether lists come inside `{"success", "data"}`; None means that both occur.
     """
 
     name: str
@@ -123,7 +127,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """Whether a remote server refuses calls without `X-User-ID`."""
 
     def names_of(self, field_name: str) -> tuple[str, ...]:
-        """Return the names under which a submit sends a field of a request."""
+        """Return the names under which a submit sends one field of a request."""
         return self.names.get(field_name, _NAMES.get(field_name, (field_name,)))
 
 
@@ -175,7 +179,7 @@ that reads one name ignores the others; one that refuses an unknown name costs n
 
 
 def dialect_named(name: str) -> Dialect:
-    """Return the dialect called `name`. Raises ApiError for an unknown one."""
+    """Return the dialect with this name. Raises ApiError if there is none."""
     dialect = DIALECTS.get(name)
     if dialect is None:
         names = ", ".join(f"`{each}`" for each in DIALECTS)
@@ -185,14 +189,14 @@ def dialect_named(name: str) -> Dialect:
 
 
 def detected_dialect(stated: Dialect, *, enveloped: bool) -> Dialect:
-    """Return the stated dialect; for `auto`, the dialect that matches the form of the server's lists."""
+    """Return the dialect from the settings. For `auto`, return the dialect that fits the form of the server's lists."""
     return _DETECTED[enveloped] if stated.name == AUTO else stated
 
 
 def contradiction(stated: Dialect, *, enveloped: bool) -> str:
-    """Return why the server cannot have the stated dialect.
+    """Return the reason why the server cannot use the dialect from the settings.
 
-    The reason is the form of its lists; empty if it can have it.
+    The form of the server's lists shows it. The text is empty if the server can use the dialect.
     """
     if stated.enveloped in (None, enveloped):
         return ""
@@ -206,14 +210,17 @@ def contradiction(stated: Dialect, *, enveloped: bool) -> str:
 
 
 def names_blamed(dialect: Dialect, text: str) -> bool:
-    """Return whether a refusal mentions the second name of a value. A submit sends some values under two names."""
+    """Return whether the server's refusal mentions the second name of a value.
+
+    A submit sends some values under two names.
+    """
     return any(name in text for names in dialect.names.values() for name in names[1:])
 
 
 def candidates(base: str) -> tuple[str, ...]:
-    """Return the addresses at which the API may be, in the order to try.
+    """Return the addresses where the API may be, in the order to try them.
 
-    First `base`, then its host and path with each known prefix.
+    First comes `base`, then its host and path with each known prefix.
     """
     stem = next((base.removesuffix(prefix) for prefix in PREFIXES if base.endswith(prefix)), base)
     return tuple(dict.fromkeys((base, *(stem + prefix for prefix in PREFIXES))))
@@ -223,14 +230,17 @@ def candidates(base: str) -> tuple[str, ...]:
 
 
 class Unsendable(ValueError):
-    """A call cannot become a valid request; the message says why."""
+    """The error for a call that cannot become a valid request. The message says why."""
 
 
 _JSON: Mapping[str, str] = MappingProxyType({"Content-Type": "application/json"})
 
 
 class Wire(Struct, frozen=True, kw_only=True):
-    """A call as an HTTP request. `path` is relative to the base and percent-encoded, with its query."""
+    """An HTTP request for one call.
+
+    `path` is relative to the base address and percent-encoded, and includes the query.
+    """
 
     method: str
     path: str
@@ -239,7 +249,9 @@ class Wire(Struct, frozen=True, kw_only=True):
 
 
 def spell(call: calls.Call, dialect: Dialect, *, send_mode: bool = True) -> Wire:
-    """Return `call` as a request of `dialect`. `send_mode` off leaves the mode out of submits.
+    """Return the HTTP request for a call in the given dialect.
+
+    If `send_mode` is off, a submit does not contain the mode.
 
     Raises Unsendable for values that are not JSON, an empty id, and a mode that would not be sent.
     """
@@ -338,7 +350,7 @@ _write_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(
 
 
 def _segment(name: str) -> str:
-    """Return `name` as one path segment; dots are encoded if they would change the path."""
+    """Return `name` as one encoded segment of a path. Dots are encoded if they would change the path."""
     if not name:
         raise Unsendable("the call names no id")
     coded = quote(name, safe="", errors="replace")

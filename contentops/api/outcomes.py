@@ -1,6 +1,6 @@
-"""Turns the answer to an HTTP request, or its absence, into a reply or a `Failure`. Pure.
+"""Turns an HTTP response, or the lack of one, into a reply or a `Failure`. Pure.
 
-The only module that decides whether a paid call may be sent again: a call that pays or creates is `AMBIGUOUS` unless it
+Only this module decides whether a paid call may be sent again. A call that pays or creates is `AMBIGUOUS` unless it
 certainly never arrived or was refused.
 """
 
@@ -37,22 +37,28 @@ from contentops.sanitize import message as plain
 
 
 class Retry(Struct, frozen=True, kw_only=True):
-    """The rules for repeating a call after a temporary failure: full jitter, and a limited total time. In seconds."""
+    """The rules for repeating a call after a temporary failure. All times are in seconds.
+
+    Waits are random (full jitter), and the total time is limited.
+    """
 
     first: float = 1.0
     """The upper bound of the first wait; it doubles with each try."""
     longest: float = 20.0
     """The upper bound of every wait."""
     total: float = 60.0
-    """The time over which one call is retried; also the longest `retry_after` of a server that is honoured."""
+    """The time during which one call is repeated, and the longest `retry_after` of a server that is respected."""
 
     def wait(self, chance: random.Random, tries: int, retry_after: float | None = None) -> float:
-        """Return the seconds to wait after a number of tries (from 1). The server can ask for a longer wait."""
+        """Return the seconds to wait before the next try. `tries` counts from 1.
+
+        The server can ask for a longer wait.
+        """
         drawn = chance.uniform(0.0, min(self.longest, self.first * 2 ** min(tries, 10)))
         return max(drawn, min(retry_after or 0.0, self.total))
 
     def goes_on(self, began: float, now: float) -> bool:
-        """Return whether a call that first failed at `began` may be tried again at `now`."""
+        """Return whether a call that first failed at `began` may be repeated at `now`."""
         return now - began <= self.total
 
 
@@ -67,7 +73,7 @@ _PLAIN = re.compile(r"[+-]?\d{1,400}(\.\d{1,30})?")
 
 
 def retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
-    """Return the seconds that `Retry-After` asks for, from 0 to `LONGEST`; None if it is missing or unreadable.
+    """Return the seconds to wait from the `Retry-After` header, from 0 to `LONGEST`. None means missing or unreadable.
 
     `headers` have lower-case names; `wall` is now in seconds since 1970. A date is taken against the server's own
     `Date`, so that a wrong clock here does no harm.
@@ -105,7 +111,7 @@ CHECK_ADDRESS = "check `api.base_url` and `api.dialect`"
 
 
 class Damage(enum.StrEnum):
-    """The reason why the body of an answer is incomplete although its status arrived."""
+    """The reason why the body of an HTTP response is incomplete although its status arrived."""
 
     NONE = ""
     CUT = "the connection broke before the answer was complete"
@@ -115,7 +121,10 @@ class Damage(enum.StrEnum):
 
 
 class HttpAnswer(Struct, frozen=True):
-    """The server's answer. `headers` have lower-case names; `body` is decompressed, and empty if damaged."""
+    """The HTTP response of the server. `headers` have lower-case names.
+
+    `body` is decompressed, and empty if it is damaged.
+    """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -124,13 +133,13 @@ class HttpAnswer(Struct, frozen=True):
 
 
 _QUOTED = 300
-"""The most characters of outside text in a message that has words of ours too."""
+"""The most characters of outside text in a message that contains our own words too."""
 
 
 def unanswered(
     call: Call, kind: FailureKind, detail: str, hint: str = "", *, clean: Callable[[str], str] = plain
 ) -> Failure:
-    """Return the failure of a call without an answer. `detail` is the reason for the message.
+    """Return the failure for a call that got no response. `detail` is the reason, for the message.
 
     `clean` makes outside text safe for a message: one line, at most 500 characters, no secret.
     """
@@ -139,7 +148,10 @@ def unanswered(
 
 
 def judge(call: Call, answer: HttpAnswer, *, wall: float, clean: Callable[[str], str] = plain) -> Reply | Failure:
-    """Return the reply in `answer`, or the failure. `wall` is now (seconds since 1970); `clean` as in `unanswered`."""
+    """Return the reply that an HTTP response contains, or the failure.
+
+    `wall` is the time now, in seconds since 1970. `clean` is the same as in `unanswered`.
+    """
     case = _Case(call, answer, wall, clean)
     status, damage = answer.status, answer.damage
     if not _OK <= status < _REDIRECT:
@@ -227,12 +239,12 @@ _KNOWN_KEY = re.compile(
 
 
 def is_absent(failure: Failure) -> bool:
-    """Return whether the server lacks this route, or has nothing with this id."""
+    """Return whether the server does not have this route, or has nothing with this id."""
     return failure.kind is Kind.NOT_FOUND or failure.status in _ABSENT
 
 
 def is_about_one(failure: Failure) -> bool:
-    """Return whether a failure concerns only one job, content or template. Other calls may succeed then."""
+    """Return whether a failure concerns only one job, content or template. Other calls may still succeed."""
     return failure.kind in _ABOUT_ONE
 
 
@@ -268,7 +280,10 @@ def _redirected(case: _Case) -> Failure:
 
 
 def _origin(location: str) -> str:
-    """Return scheme and host of a redirect. Path and query are left out because they may contain tokens."""
+    """Return the scheme and host that a redirect points to.
+
+    Path and query are left out because they may contain tokens.
+    """
     try:
         parts = urlsplit(location)
         port = f":{parts.port}" if parts.port else ""
@@ -330,12 +345,12 @@ def _names(text: str, slug: str) -> bool:
 
 
 def lost(call: Call) -> FailureKind:
-    """Return the failure kind of a call if its answer was lost, or if the server failed."""
+    """Return the kind of failure for a lost response or a server error."""
     return _if_repeatable(call, Kind.UNAVAILABLE)
 
 
 def _if_repeatable(call: Call, kind: FailureKind) -> FailureKind:
-    """Return `kind`, or AMBIGUOUS for a call that may not be sent twice."""
+    """Return `kind` for a call that may be sent twice, and AMBIGUOUS for every other call."""
     return kind if call.repeatable else Kind.AMBIGUOUS
 
 
@@ -348,7 +363,10 @@ def _message(case: _Case) -> str:
 
 
 def _text(case: _Case) -> str:
-    """Return the server's error text, made safe for a message; empty if the server sent none or a web page."""
+    """Return the server's error text, made safe for a message.
+
+    It is empty if the server sent none, or sent a web page.
+    """
     if case.answer.damage or not _may_be_json(case.answer):
         return ""
     try:
@@ -393,12 +411,15 @@ def _body_kind(case: _Case) -> str:
 
 
 def ends_search(failure: Failure) -> bool:
-    """Return whether it is useless to try other addresses of the host: it does not answer, or refuses for now."""
+    """Return whether the search for the API must stop after this failure.
+
+    The host does not answer, or refuses all requests for now.
+    """
     return failure.status is None or failure.kind in {Kind.THROTTLED, Kind.QUOTA}
 
 
 def no_api(tried: Sequence[tuple[str, Failure]]) -> Failure:
-    """Return the failure that best explains why the API was not found at any of the addresses (at least one)."""
+    """Return the failure that best explains why no address has the API. `tried` has at least one address."""
     last = tried[-1][1]
     if ends_search(last):
         return last
@@ -419,7 +440,7 @@ def _briefly(failure: Failure) -> str:
 
 
 def not_sent(failure: Failure, call: Call) -> Failure:
-    """Return the failure of a call that was not sent because the API was not found."""
+    """Return the failure for a call that was not sent because the API was not found."""
     passing = failure.kind in {Kind.UNAVAILABLE, Kind.NOT_SENT}
     kind = Kind.NOT_SENT if passing and not call.repeatable else failure.kind
     return structs.replace(failure, kind=kind, call=call.name)

@@ -1,12 +1,12 @@
-"""Reads replies from JSON, in every known form and any dialect.
+"""Reads the server's replies from JSON, in every known form and every dialect.
 
-The sources of the API disagree: an answer may be flat or inside `{"success", "data"}`, content an object or a text,
-progress 0 to 1 or 0 to 100, a list under one of several names.
+The sources of the API disagree. A reply may be flat or inside `{"success", "data"}`, content may be an object or a
+text, progress may be 0 to 1 or 0 to 100, and a list may have one of several names.
 
-Stamps are only compared for equality, so no clock of this machine matters.
+Stamps are only compared for equality, so this machine's clock does not matter.
 
-Entries are committed and shown: texts become one clean line, slugs and names that no manifest can have are left out,
-and everything is bounded.
+Entries are committed and shown. So texts become one clean line, slugs and names that no manifest can have are left out,
+and all sizes are limited.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class Unreadable(ValueError):
-    """A reply does not fit its call; the message says why."""
+    """The error for a reply that does not fit its call. The message says why."""
 
 
 class Unnamed(Unreadable):
@@ -56,7 +56,7 @@ class Garbled(Unreadable):
 
 
 def decode(data: bytes) -> Json:
-    """Return `data` as JSON. Lone surrogates become U+FFFD.
+    """Return the JSON value that the bytes contain. Lone surrogates become U+FFFD.
 
     Raises Garbled for anything that is not whole, strict UTF-8 JSON without NaN, infinities, differing duplicate keys
     or too deep nesting.
@@ -103,7 +103,7 @@ _read_json = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_cons
 
 
 def error_text(value: Json) -> str:
-    """Return the text of an error reply in one of the known shapes; empty if it has none.
+    """Return the message of an error reply in one of the known shapes. It is empty if there is none.
 
     Known: `{"error": {"code", "message"}}`, `{"error": text}`, `{"detail": text}`, `{"detail": [{"loc", "msg"}]}`,
     `{"message": text}`, and each of them inside `data`.
@@ -141,11 +141,13 @@ def _field_error(value: Json) -> str:
 # ---- Stamps: the time of a content's last change as the server wrote it, with the version where it gives one.
 
 CREATED = "created"
-"""The stamp of a content that a save created, where the reply had no stamp."""
+"""The stamp of a content that a save created, if the reply had no stamp."""
 
 
 def stamp_in(value: Mapping[str, Json], updated_at: str) -> str:
-    """Return the stamp of the content in a reply; empty if the reply has no time of change.
+    """Return the stamp of the content in a reply: the time of its last change.
+
+    It is empty if the reply has no such time.
 
     A version alone is not a stamp: it could be the version of a format.
     """
@@ -157,12 +159,12 @@ def stamp_in(value: Mapping[str, Json], updated_at: str) -> str:
 
 
 def has_stamp(content: Content | ContentEntry, stamp: str) -> bool:
-    """Return whether a content has this stamp; False if the stamp is empty."""
+    """Return whether a content still has the stamp `stamp`. An empty stamp matches no content."""
     return stamp != "" and (content.stamp == stamp or (stamp == CREATED and is_as_created(content)))
 
 
 def is_as_created(content: Content | ContentEntry) -> bool:
-    """Return whether the server says that a content has not changed since its creation."""
+    """Return whether the server's times say that a content was not changed after it was created."""
     at = content.created_at
     return at != "" and at == content.updated_at and content.stamp in (at, f"{at} 1")
 
@@ -182,7 +184,7 @@ _FINAL_STATES: Mapping[str, JobState] = {
 
 
 def read(call: calls.Call, value: Json) -> Reply:
-    """Return the reply to `call`, read from a JSON value. Raises Unreadable if there is none."""
+    """Return the reply to a call, read from a JSON value. Raises Unreadable if the value does not fit the call."""
     match call:
         case calls.Generate():
             return _accepted(value, call.request_id, _done(value))
@@ -212,7 +214,7 @@ def _object(value: Json) -> dict[str, Json]:
 
 
 def _unwrap(value: Json) -> dict[str, Json]:
-    """Return the object in a reply. It is the reply itself, or `data` of an envelope `{"success", "data"}`."""
+    """Return the JSON object in a reply. It is the reply itself, or `data` of an envelope `{"success", "data"}`."""
     outer = _object(value)
     if "data" in outer and ("success" in outer or len(outer) == 1):
         return _object(outer["data"])
@@ -220,12 +222,12 @@ def _unwrap(value: Json) -> dict[str, Json]:
 
 
 def is_enveloped(data: bytes) -> bool:
-    """Return whether a usable reply is inside an envelope `{"success", "data"}`."""
+    """Return whether a reply is inside an envelope `{"success", "data"}`. The reply must be readable."""
     return "data" in _map(decode(data))
 
 
 def safe_id(value: Json) -> str:
-    """Return `value` if it is an id that is safe in paths, files and messages; otherwise return an empty text."""
+    """Return an id if it is safe in paths, files and messages. For every other value, return an empty text."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**18:
         return str(value)
     return value if isinstance(value, str) and _ID.fullmatch(value) else ""
@@ -266,7 +268,7 @@ def _accepted(value: Json, request_id: str, done: JobStatus | None) -> Accepted:
 
 
 def _done(value: Json) -> JobStatus | None:
-    """Return the finished job if the answer to a submit contains one. None means that the job must be polled."""
+    """Return the finished job if the reply to a submit contains one. None means that the job must be polled."""
     outer = _object(value)
     for data in (_map(outer.get("data")), outer):
         if isinstance(word := data.get("status"), str):
@@ -278,7 +280,10 @@ def _done(value: Json) -> JobStatus | None:
 
 
 def _section(call: calls.RegenerateSection, value: Json) -> JobStatus | None:
-    """Return a content with its new section. No documentation describes this form of the answer."""
+    """Return a finished job if the reply contains the content with its new section.
+
+    Otherwise return None. No documentation describes this form of the reply.
+    """
     try:
         content = _content(value, call.content_id)
     except Unreadable:
@@ -329,7 +334,7 @@ def _status(data: Mapping[str, Json], word: str) -> JobStatus:
 
 
 def _job_text(data: Mapping[str, Json]) -> tuple[str, Mapping[str, Json], str | None]:
-    """Return the title, the other front matter and the body of a stored text."""
+    """Return the title, the other front matter and the body of a job's text. The body is None if there is no text."""
     inner = _map(data.get("content"))
     whole = data.get("content") if not inner else inner.get("body", inner.get("content"))
     title = _text(inner, "title") or _text(data, "title")
@@ -342,7 +347,10 @@ def _job_text(data: Mapping[str, Json]) -> tuple[str, Mapping[str, Json], str | 
 
 
 def _without_front_matter(body: str) -> tuple[str, Mapping[str, Json], str]:
-    """Return title, other front matter and body of a text. A thematic break at the start stays in the body."""
+    """Return the title, the other front matter and the body of a text.
+
+    A horizontal rule at the start stays in the body.
+    """
     from contentops.documents.front_matter import split_loosely
 
     if not _FENCE.match(body):
@@ -363,7 +371,10 @@ def _job_content_id(data: Mapping[str, Json]) -> str:
 
 
 def _progress(value: Json) -> float | None:
-    """Return the progress from 0.0 to 1.0; numbers are percentages, except floats up to 1.0."""
+    """Return the progress of a job, from 0.0 to 1.0.
+
+    A float up to 1.0 is used directly, and other numbers are percentages. None means unknown.
+    """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     share = value if isinstance(value, float) and value <= 1 else min(value, 100) / 100
@@ -374,7 +385,10 @@ def _progress(value: Json) -> float | None:
 
 
 def _list(value: Json, *keys: str) -> Sequence[Json]:
-    """Return the list in a reply: the reply itself, or its value under one of `keys` or under `data`."""
+    """Return the list in a reply.
+
+    It is the reply itself, or the value under one of `keys`, under `items`, or inside `data`.
+    """
     for _ in range(2):
         if isinstance(value, list):
             return value
@@ -401,13 +415,13 @@ def _content_list(value: Json) -> ContentList:
 
 
 def _page_limit(value: Json) -> int:
-    """Return how many entries a page can have, if the answer is one page of a list; 0 for a complete list."""
+    """Return the number of entries that a page can have. 0 means that the reply is the complete list."""
     limit = value.get("limit") if isinstance(value, dict) and value.get("page") else None
     return limit if isinstance(limit, int) and not isinstance(limit, bool) and limit > 0 else 0
 
 
 def _stamped(value: Mapping[str, Json]) -> tuple[str, str, str]:
-    """Return the time of creation, the time of the last change, and the stamp."""
+    """Return when a content was created, when it was last changed, and its stamp."""
     updated_at = _text(value, "updated_at", "updatedAt")
     return _text(value, "created_at", "createdAt"), updated_at, stamp_in(value, updated_at)
 
@@ -473,7 +487,7 @@ def _catalog(call: calls.Call, value: Json) -> CatalogReply:
 
 
 def _number(value: Json, *names: str) -> int | None:
-    """Return the first number under one of the keys `names`; None if there is none."""
+    """Return the first number under one of the keys `names`, or None if there is none."""
     outer = _map(value)
     for level in (outer, _map(outer.get("data")), _map(outer.get("pagination"))):
         for name in names:
@@ -512,8 +526,10 @@ MANNER = (
     *("requirements", "quality_requirements", "forbidden_patterns", "length_limit", "output", "output_policy"),
     *("formatting", "writing_style", "tone", "voice", "audience", "platform", "formality"),
 )
-"""The keys of a description that say how its texts are written. Without counters, times, ratings and words for people,
-since these do not change a template."""
+"""The keys of a description that say how its texts are written.
+
+Counters, times, ratings and words for people are not among them, since they do not change a template.
+"""
 
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
 _NAME = re.compile(r"[^\W\d][\w.-]{0,199}")
@@ -521,7 +537,7 @@ _INPUTS = ("parameters", "inputs", "input_fields", "required_inputs")
 
 
 def slug_of(entry: Mapping[str, Json]) -> str:
-    """Return the slug that requests and manifests use; empty if there is no safe one.
+    """Return the slug that requests and manifests use. It is empty if the entry has no safe slug.
 
     The server looks templates up by `id`, which for some differs from their `slug`.
     """
@@ -535,7 +551,7 @@ def slug_of(entry: Mapping[str, Json]) -> str:
 
 
 def template(slug: str, entry: Mapping[str, Json], detail: Mapping[str, Json] | None) -> Template:
-    """Return a template, made from its list entry and, if available, its detailed description."""
+    """Return the template that a list entry describes. If `detail` is given, its detailed description is used too."""
     described = {**entry, **(detail or {})}
     inputs = inputs_of(described)
     return Template(
@@ -550,7 +566,7 @@ def template(slug: str, entry: Mapping[str, Json], detail: Mapping[str, Json] | 
 
 
 def catalog_entry(entry: Mapping[str, Json]) -> CatalogEntry:
-    """Return a style profile, vertical or brand voice, made from its list entry with a slug."""
+    """Return the style profile, vertical or brand voice that a list entry describes. The entry has a slug."""
     return CatalogEntry(
         slug=slug_of(entry),
         name=_catalog_text(entry, "name", "title", "label"),
@@ -562,7 +578,7 @@ def catalog_entry(entry: Mapping[str, Json]) -> CatalogEntry:
 
 
 def manner_of(described: Mapping[str, Json]) -> str:
-    """Return a short digest of the `MANNER` fields of a description; empty if it has none of them.
+    """Return a short digest of how a template or style writes. It is empty if the description has no `MANNER` fields.
 
     The order of keys, spaces at the ends of texts and empty values do not count.
     """
@@ -582,7 +598,7 @@ def _trimmed(value: Json) -> Json:
 
 
 def inputs_of(described: Mapping[str, Json]) -> tuple[TemplateInput, ...] | None:
-    """Return the inputs in a description, sorted by name; None if they cannot be read."""
+    """Return the inputs that a description lists, sorted by name, or None if it has no list that can be read."""
     inputs: dict[str, TemplateInput] = {}
     given = {key: described[key] for key in _INPUTS if isinstance(described.get(key), dict | list)}
     for key, specs in given.items():
@@ -595,7 +611,7 @@ def inputs_of(described: Mapping[str, Json]) -> tuple[TemplateInput, ...] | None
 
 
 def _specs(given: dict[str, Json] | list[Json], *, required: bool) -> Iterator[tuple[str, Mapping[str, Json]]]:
-    """Yield the names and descriptions of inputs from a map, a list of maps, or a list of names."""
+    """Yield the name and description of each input. They come from a map, a list of maps, or a list of names."""
     base = {"required": required}
     if isinstance(given, dict):
         for name, spec in given.items():
@@ -636,9 +652,9 @@ def _is_small(value: Json) -> bool:
 
 
 def _options(given: Json) -> tuple[Json, ...]:
-    """Return the distinct allowed values of an input.
+    """Return the different allowed values of an input.
 
-    If one is not a plain value, the result is empty, and every value is allowed.
+    If one of them is not a plain value, the result is empty, and every value is allowed.
     """
     if not isinstance(given, list) or len(given) > MOST:
         return ()
@@ -654,6 +670,6 @@ def _aliases(given: Json) -> tuple[str, ...]:
 
 
 def _catalog_text(described: Mapping[str, Json], *keys: str) -> str:
-    """Return the first non-empty text as one clean line of at most 300 characters."""
+    """Return the first non-empty text under one of the keys, as one clean line of at most 300 characters."""
     texts = (clean_title(described[key]) for key in keys if isinstance(described.get(key), str))
     return next(filter(None, texts), "")

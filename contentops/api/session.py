@@ -1,6 +1,6 @@
-"""Sends a call and returns its reply or failure. Errors of network and server are returned, never raised.
+"""Sends a call and returns its reply or failure. Errors of the network and the server are returned, never raised.
 
-Only this module imports httpx. It retries nothing and follows no redirect: the caller decides when to send again, with
+Only this module imports httpx. It repeats nothing and follows no redirect. The caller decides when to send again, with
 the policy `RETRY`.
 """
 
@@ -73,13 +73,13 @@ _LEAVING = (".send_request_headers.started", ".send_request_body.started")
 
 
 class BlockedByFence(Exception):
-    """The fence stopped a request before its bytes left."""
+    """The error for a request that was stopped before it was sent, because `may_leave` did not allow it any more."""
 
 
 def fenced(may_leave: MayLeave, *, stops: bool) -> Callable[[str, Mapping[str, object]], Awaitable[None]]:
     """Return a trace function for httpcore. It asks `may_leave` immediately before a request is sent.
 
-    It raises BlockedByFence where they may not leave any more, if the fence `stops` this request.
+    If the reply is False and `stops` is true, it raises BlockedByFence. If `stops` is false, the request is sent.
     """
 
     async def traced(event: str, _: Mapping[str, object]) -> None:
@@ -90,12 +90,12 @@ def fenced(may_leave: MayLeave, *, stops: bool) -> Callable[[str, Mapping[str, o
 
 
 def transport_in(app: Callable[..., Any]) -> httpx.AsyncBaseTransport:
-    """Return the transport to a server inside this process."""
+    """Return the transport to a server that runs inside this process."""
     return httpx.ASGITransport(app)
 
 
 def transport_to(base: str) -> httpx.AsyncHTTPTransport:
-    """Return the transport to a server; certificates and proxy come from the environment.
+    """Return the transport to a remote server. Certificates and proxy come from the environment.
 
     Raises ApiError for settings of the environment that cannot be used.
     """
@@ -125,7 +125,7 @@ def _proxy(host: str, context: ssl.SSLContext) -> httpx.Proxy | None:
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and its causes; the innermost comes last."""
+    """Yield an error and then its causes. The innermost cause comes last."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -134,14 +134,20 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def cause(error: Exception) -> str:
-    """Return the message of the innermost error with a message, or the name of its type."""
+    """Return the message of the innermost error that has one.
+
+    Without any message, return the name of the error's type.
+    """
     texts = [text for each in chain(error) if not isinstance(each, BaseExceptionGroup) and (text := _words(each))]
     name = type(error).__name__
     return texts[-1] if texts else "timed out" if name.endswith("Timeout") else name
 
 
 def _words(error: BaseException) -> str:
-    """Return the system's error message, without its number and the address that asyncio adds."""
+    """Return an error's message.
+
+    A system error's message comes without its number and without the address that asyncio adds.
+    """
     if isinstance(error, OSError) and (type(error) is OSError or isinstance(error, ConnectionError | TimeoutError)):
         return os.strerror(error.errno).lower() if error.errno else str(error)
     if isinstance(error, socket.gaierror) and error.strerror:
@@ -152,7 +158,10 @@ def _words(error: BaseException) -> str:
 # ---- Types of the check that runs directly before the bytes of a call leave.
 
 MayLeave = Callable[[], bool]
-"""Whether a call that is not repeatable may leave: after a freeze, another process may have given up on it."""
+"""Whether a call that is not repeatable may be sent.
+
+After this process was frozen, another process may have given up on the call.
+"""
 Send = Callable[["Call", MayLeave], Awaitable["Reply | Failure"]]
 """Sends a call and returns the reply or the failure."""
 
@@ -173,7 +182,7 @@ answer came), milliseconds, bytes sent and received (once decompressed), our id 
 async def traced(
     exchange: Awaitable[HttpAnswer], report: Callable[[Exchange], None], call: Call, wire: Wire, path: str, *, at: float
 ) -> HttpAnswer:
-    """Return the answer of `exchange`, and report the answer or the error. `path` has no secret in it."""
+    """Return the HTTP response of `exchange`, and report the response or the error. `path` contains no secret."""
     clock = asyncio.get_running_loop().time
     began, answer, error = clock(), None, ""
     try:
@@ -216,7 +225,7 @@ _REDIRECT = 300
 
 
 class ApiEndpoint(Struct, frozen=True, kw_only=True):
-    """The base address of an API, and whether its lists are inside an envelope.
+    """The base address of an API, and whether its lists are inside an envelope `{"success", "data"}`.
 
     `enveloped` is None if no list could be read.
     """
@@ -226,14 +235,17 @@ class ApiEndpoint(Struct, frozen=True, kw_only=True):
 
 
 class Patience(Struct, frozen=True, kw_only=True):
-    """Seconds to wait. `submit` is longer than the time limit of common gateways, so that their answer comes first."""
+    """The longest waits for the server, in seconds.
+
+    `submit` is longer than the time limit of common gateways, so that the gateway's response comes first.
+    """
 
     connect: float = 10.0
     submit: float = 120.0
     other: float = 30.0
 
     def read(self, call: Call) -> float:
-        """Return the longest wait for more bytes of an answer."""
+        """Return the longest wait for more bytes of a response."""
         return self.other if call.repeatable else self.submit
 
     def total(self, call: Call) -> float:
@@ -242,7 +254,7 @@ class Patience(Struct, frozen=True, kw_only=True):
 
 
 class Client:
-    """A client of one server, for one event loop.
+    """A client for the API of one server, used in one event loop.
 
     `key` and `user` come from the environment variables that the settings name; the key is in no message and no `repr`.
     `transport` replaces the network; for `base_url: local` it is the bundled server. Proxies come from the common
@@ -267,14 +279,14 @@ class Client:
         learned: Callable[[ApiEndpoint | None], None] = lambda _: None,
         trace: Callable[[Exchange], None] | None = None,
     ) -> None:
-        """Create the client; raises ApiError for a dialect, address, key or user id that cannot work."""
+        """Create the client. Raises ApiError for a dialect, address, key or user id that cannot work."""
         local = settings.base_url == "local"
         self._send_mode = settings.send_mode
         self._stated = dialect_named(settings.dialect)
         self._base = base_address(settings, self._stated)
         self._server = settings.server
         self.local_store = ""
-        """The id of the file of the bundled server; empty: another server."""
+        """The id of the bundled server's file; empty for every other server."""
         # The bundled server is called directly and reads every name, so no search is needed.
         self._api: ApiEndpoint | Failure | None = ApiEndpoint(base=self._base, enveloped=False) if local else None
         if endpoint is not None and endpoint.base in self._candidates():
@@ -304,12 +316,12 @@ class Client:
 
     @property
     def dialect(self) -> str:
-        """Return the name of the dialect; `auto` until the API is found."""
+        """Return the name of the dialect in use. It is `auto` until the API is found."""
         return self._spoken.name
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """Return the names under which a submit sends the inputs."""
+        """Return the names under which a submit sends the template inputs."""
         return self._spoken.names_of("inputs")
 
     @property
@@ -319,7 +331,7 @@ class Client:
         return detected_dialect(self._stated, enveloped=self._api.enveloped)
 
     async def send(self, call: Call, may_leave: MayLeave = always) -> Reply | Failure:
-        """Send one request, after finding the API if necessary (see the class). Raises only what cancels the task.
+        """Send one call and return its reply or failure. The only errors it raises are those that cancel the task.
 
         `may_leave` may stop a call that is not repeatable. A call that pays is sent once at most, and never in a
         dialect that the server does not speak.
@@ -342,11 +354,13 @@ class Client:
 
     @property
     def is_found(self) -> bool:
-        """Return whether the API is found already, so that `find` sends no request."""
+        """Return whether the search for the API has a final result, so that `find` sends no request."""
         return isinstance(self._api, ApiEndpoint) or (self._api is not None and _is_final(self._api))
 
     async def find(self, *, again: bool = False, turn: Turn | None = None) -> ApiEndpoint | Failure:
-        """Find the API by requests that cost nothing. Callers share the result of a search that is running.
+        """Find the address of the API with requests that cost nothing.
+
+        Callers share the result of a search that is running.
 
         `again` searches even if the endpoint is known; each request but the first waits for `turn`. With a stated
         dialect only its own address is tried, and an answer that is not a list contradicts nothing.
@@ -361,7 +375,7 @@ class Client:
         return self._api
 
     def contradiction(self, api: ApiEndpoint) -> Failure | None:
-        """Return the failure of a submit if the server cannot have the stated dialect; otherwise None."""
+        """Return a failure if the server cannot use the dialect from the settings. Otherwise return None."""
         if api.enveloped is None or not self._check:
             return None
         text = contradiction(self._stated, enveloped=api.enveloped)
@@ -389,7 +403,7 @@ class Client:
         return failure
 
     async def _ask(self, call: Call, dialect: Dialect, base: str, may_leave: MayLeave = always) -> Reply | Failure:
-        """Return the reply to one request, or its failure."""
+        """Send one request and return the reply or the failure."""
         try:
             wire = spell(call, dialect, send_mode=self._send_mode)
         except Unsendable as error:
@@ -417,7 +431,7 @@ class Client:
             self._learned(api)
 
     async def aclose(self) -> None:
-        """Close every connection."""
+        """Close all connections to the server."""
         await self._transport.aclose()
 
     async def _exchange(self, call: Call, wire: Wire, base: str, may_leave: MayLeave) -> HttpAnswer:
@@ -443,7 +457,10 @@ class Client:
         return HttpAnswer(response.status_code, dict(response.headers.items()), body, damage)
 
     async def _collect(self, response: httpx.Response) -> tuple[bytes, Damage]:
-        """Return the body, or the reason why it is incomplete. An error at the end must not hide the status."""
+        """Return the body of a response, or the reason why it is incomplete.
+
+        An error in the body must not hide the status.
+        """
         stream: Any = response.stream
         try:
             return await _gather(stream, response.headers.get("content-encoding", "").strip().lower())
@@ -457,7 +474,7 @@ class Client:
             await stream.aclose()
 
     def _diagnosed(self, error: Exception, call: Call) -> Failure:
-        """Return the failure of a call that raised an error instead of an answer."""
+        """Return the failure for a call that raised an error."""
         host, kind, hint = urlsplit(self._base).netloc, FailureKind.NOT_SENT, ""
         match error:
             case BlockedByFence():
@@ -484,13 +501,13 @@ _CERTIFICATE = f"; {CHECK_ADDRESS} and this machine's clock, and set `SSL_CERT_F
 
 
 def _is_final(failure: Failure) -> bool:
-    """Return whether another search would fail too. A web page in place of a list may be temporary."""
+    """Return whether another search for the API would fail too. A web page in place of a list may be temporary."""
     is_page = failure.not_from_api and failure.status is not None and failure.status < _REDIRECT
     return failure.kind in _FINAL and not is_page
 
 
 def _with_hint(failure: Failure, dialect: Dialect) -> Failure:
-    """Return the failure of a submit, with a hint if the server refused the second name of a value."""
+    """Return the failure, with a hint if the server refused the second name of a value."""
     if failure.kind is not FailureKind.REJECTED or not names_blamed(dialect, failure.message):
         return failure
     hint = "; if it accepts only one name, set `api.dialect` to its dialect"

@@ -1,4 +1,4 @@
-"""The trusted lists: servers that may get the key, and variables whose values may be sent.
+"""The trusted lists of a person: servers that may get the key, and variables whose values may be sent.
 
 A repository cannot change them: anyone who may change `contentops.yaml` may name any server in it. So they are in the
 environment, or in a person's own `config.yaml`.
@@ -20,7 +20,7 @@ from contentops.model import ApiSettings
 from contentops.yaml.read import MAX_BYTES, read_yaml
 
 SERVERS = "CONTENTOPS_SERVERS"
-"""The variable that lists the servers. Where it is set, no other list counts."""
+"""The variable that lists the trusted servers. If it is set, no other list counts."""
 VARIABLES = "CONTENTOPS_KEY_VARIABLES"
 """The variable that lists more variables whose values may be sent."""
 LEDGER = "CONTENTOPS_LEDGER"
@@ -36,7 +36,10 @@ MODEL_VENDOR = "https://api.openai.com:443"
 
 
 class OwnConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A person's own `config.yaml`: trusted API servers, trusted ledger servers, and variables that may be sent."""
+    """The content of a person's own `config.yaml`.
+
+    It lists trusted API servers, trusted ledger servers, and variables whose values may be sent.
+    """
 
     servers: tuple[str, ...] = ()
     key_variables: tuple[str, ...] = ()
@@ -44,7 +47,7 @@ class OwnConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def config_path(environ: Mapping[str, str]) -> Path | None:
-    """Return the path of a person's own settings; None without a home folder."""
+    """Return the path of a person's own `config.yaml`, or None if there is no home folder."""
     for variable, below in (("XDG_CONFIG_HOME", ""), ("APPDATA", ""), ("HOME", ".config")):
         home = Path(environ.get(variable, ""))
         if home.is_absolute():
@@ -53,7 +56,7 @@ def config_path(environ: Mapping[str, str]) -> Path | None:
 
 
 def own_config(environ: Mapping[str, str]) -> OwnConfig:
-    """Return a person's own settings. Raises InputError if the file cannot be used."""
+    """Return the content of a person's own `config.yaml`. Raises InputError if the file cannot be used."""
     path = config_path(environ)
     data = None if path is None else _read(path)
     return OwnConfig() if path is None or data is None else _parsed(path, data)
@@ -87,7 +90,7 @@ def _unusable(path: Path, why: str) -> InputError:
 
 
 def secret_variables(environ: Mapping[str, str]) -> frozenset[str]:
-    """Return the names of variables whose values only the API server may receive."""
+    """Return the names of the variables whose values may be sent only to the API server."""
     try:
         own = own_config(environ).key_variables
     except InputError:  # commands that need the file report it
@@ -97,7 +100,10 @@ def secret_variables(environ: Mapping[str, str]) -> frozenset[str]:
 
 
 def secret_values(settings: ApiSettings | None, environ: Mapping[str, str]) -> frozenset[str]:
-    """Return the values in the environment that must never be shown. Without settings, only known names are used."""
+    """Return the values of environment variables that must never be shown.
+
+    Without settings, only known names are used.
+    """
     names = {LEDGER, *secret_variables(environ), *(name for name in environ if name.startswith(MODEL_PREFIX))}
     names |= set() if settings is None else {settings.key_env, settings.model_key_env}
     return frozenset(filter(None, (environ.get(name, "").strip() for name in names)))
@@ -121,10 +127,10 @@ def check_variables(settings: ApiSettings, environ: Mapping[str, str]) -> None:
 
 
 def may_have_key(server: str, environ: Mapping[str, str], *, vendor: str = VENDOR) -> bool:
-    """Return whether a server may get the key.
+    """Return whether the API key may be sent to a server.
 
-    True for one in `SERVERS`; without that variable for the vendor's, one on this machine, and one in a person's own
-    settings.
+    If `SERVERS` is set, only the servers in it may get the key. Otherwise the vendor's server, servers on this machine,
+    and servers in a person's own `config.yaml` may get it.
     """
     if is_stated(environ):
         return server in map(server_of, _listed(environ[SERVERS]))
@@ -134,12 +140,15 @@ def may_have_key(server: str, environ: Mapping[str, str], *, vendor: str = VENDO
 
 
 def is_stated(environ: Mapping[str, str]) -> bool:
-    """Return whether the environment has a list of trusted servers. This list replaces all others."""
+    """Return whether the variable `SERVERS` lists trusted servers. This list replaces all others."""
     return bool(environ.get(SERVERS, "").strip())
 
 
 def unlisted(server: str, environ: Mapping[str, str], setting: str = "api.base_url") -> Refused:
-    """Return the refusal to send the key, because the server is not on a trusted list. `setting` names its address."""
+    """Return the error for a server that is not on the trusted list and so may not get the key.
+
+    `setting` names the setting of its address.
+    """
     reason, fix = "which is not on your trusted list", f"list it in {_lists_of(SERVERS, environ)}"
     if is_stated(environ):
         reason, fix = f"which is not among the servers in `{SERVERS}`", f"add it to `{SERVERS}`"
@@ -148,12 +157,15 @@ def unlisted(server: str, environ: Mapping[str, str], setting: str = "api.base_u
 
 
 def may_use_ledger(server: str, environ: Mapping[str, str]) -> bool:
-    """Return whether a person's own settings list the server of a ledger (`postgresql://HOST:PORT`)."""
+    """Return whether a person's `config.yaml` lists the server of a ledger.
+
+    The server has the form `postgresql://HOST:PORT`.
+    """
     return server in {_ledger(listed) for listed in own_config(environ).ledgers}
 
 
 def unlisted_ledger(server: str, environ: Mapping[str, str]) -> Refused:
-    """Return the refusal to use a ledger whose server is not on a trusted list."""
+    """Return the error for a ledger whose server is not on the trusted list."""
     path = config_path(environ)
     own = "" if path is None else f", or list its server under `ledgers` in {path}"
     hint = f"check `ledger`; if it is intended, set `{LEDGER}` to the address{own}"
@@ -204,7 +216,7 @@ def _listed(text: str) -> tuple[str, ...]:
 
 
 def server_of(address: str) -> str:
-    """Return the server of an address in the form that records have; empty if the address has none."""
+    """Return the server of an address, as scheme, host and port. It is empty if the address has no server."""
     try:
         if "://" not in address:
             scheme = "http" if is_loopback(urlsplit(f"//{address}").hostname or "") else "https"
