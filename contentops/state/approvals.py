@@ -1,7 +1,7 @@
-"""Reads and writes `contentops.approvals`, the committed record of who approved which text, or sent it back.
+"""Reads and writes `contentops.approvals`, the committed list of who approved or rejected which text.
 
-JSON Lines like the lock: a constant header, then a line for each item, text and person, sorted. Git's union merge may
-leave lines in any order, and one person twice. An unknown verdict is refused.
+The file is JSON Lines like the lock: a constant header, then a sorted line for each item, text and person. Git's union
+merge may leave lines in any order, and one person twice. An unknown verdict is refused.
 """
 
 from __future__ import annotations
@@ -30,26 +30,32 @@ _HEADER_KEY: Final = "contentops_approvals"
 
 
 class ApprovalsHeader(FileHeader, frozen=True, kw_only=True):
-    """The first line of the file."""
+    """The first line of the file of approvals."""
 
     version: Count = field(default=1, name=_HEADER_KEY)
 
 
 def parse(data: bytes | str) -> Approvals:
-    """Return all verdicts in the file. Raises StateError (DamagedState with every damaged line)."""
+    """Return all verdicts and comments in the file. Raises StateError (DamagedState with every damaged line)."""
     said = [line for _, line in read_lines(data, FILE, FORMAT, _parse)[1]]
     comments = dict.fromkeys(line for line in said if isinstance(line, Comment))
     return Approvals(lines=tuple(line for line in said if isinstance(line, Approval)), comments=tuple(comments))
 
 
 def load(root: Path, disk: Disk) -> Approvals:
-    """Return the approvals of the project at `root`; none if there is no file. Raises StateError."""
+    """Return the approvals of the project in the folder `root`. There are none if there is no file.
+
+    Raises StateError.
+    """
     data = disk.read(root / FILE)
     return NO_APPROVALS if data is None else parse(data)
 
 
 def render(approvals: Approvals) -> bytes:
-    """Return the bytes of the file: header, comments, each person's last verdict per text, and verdicts with notes."""
+    """Return the content of the file of approvals as bytes.
+
+    It has a header, all comments, each person's last verdict on each text, and earlier verdicts with a note.
+    """
     last: dict[tuple[str, str, str, str], Approval] = {}
     for line in sorted(approvals.lines, key=lambda line: line.order):
         last[line.item, line.text, line.person, ""] = last[line.item, line.text, line.person, line.note] = line
@@ -59,7 +65,7 @@ def render(approvals: Approvals) -> bytes:
 
 
 def record(root: Path, disk: Disk, new: Iterable[Approval | Comment]) -> Approvals:
-    """Add verdicts and comments to the file. A verdict replaces the one of that person on that text of that item.
+    """Add verdicts and comments to the file. A new verdict replaces the same person's earlier verdict on the same text.
 
     An earlier verdict with a note stays, as only the file may have the words of the note. Also adds the merge line to
     `.gitattributes`. The caller has the lock of the project.
@@ -83,7 +89,10 @@ def _is_replaced(line: Approval, new: Approval | None) -> bool:
 
 
 def _checked(line: _S) -> _S:
-    """Return a new line without characters that could deceive a reader of the file. Raises UsageError."""
+    """Return the new line without characters that could deceive a reader of the file.
+
+    Raises UsageError if the note is too long or the name is empty.
+    """
     if len(line.note) > NOTE_LIMIT:
         message = f"the note has {len(line.note):,} characters, and {NOTE_LIMIT:,} are kept"
         raise UsageError(message, code="note-too-long", hint="shorten it, or link to a longer one")
@@ -103,12 +112,15 @@ _KINDS: Final[Mapping[str, type[Approval | Comment | ApprovalsHeader]]] = {
     "item": Approval,
     _HEADER_KEY: ApprovalsHeader,
 }
-"""A line with `item` is no header, whatever other keys it has: to take it for one would drop it."""
+"""The type of a line, by the first of these keys that it has.
+
+A line with `item` is never a header, because headers are dropped.
+"""
 _parse_keys = parser(_KINDS)
 
 
 def _parse(line: str) -> Approval | Comment | ApprovalsHeader:
-    """Return the value of a line. Raises ValueError with a message for people."""
+    """Return the approval, comment or header that one line contains. Raises ValueError with a message for people."""
     value = _parse_keys(line)
     if isinstance(value, ApprovalsHeader):
         return value

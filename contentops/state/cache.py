@@ -1,4 +1,4 @@
-"""The cache: paid texts, server texts last seen, learned job durations, stamps of files. Deleting it loses no fact.
+"""The cache of paid texts, texts last seen on a server, job durations and file stamps. It is safe to delete.
 
 A text is stored once, by its body digest; its job says where it came from.
 
@@ -29,9 +29,9 @@ _WEEK = 7 * 24 * 3600.0
 
 
 class Cache:
-    """The cache in `folder`, for one thread. Without `write` nothing is made or stored, not even the folder.
+    """The cache in a folder, for use by one thread. Without `write` it creates and stores nothing.
 
-    `problem` says why the cache could not be used; empty while it can.
+    `problem` says why the cache could not be used. It is empty as long as the cache works.
     """
 
     def __init__(self, folder: Path, *, write: bool = True) -> None:
@@ -43,9 +43,10 @@ class Cache:
     # --- texts ---------------------------------------------------------------------------------------------
 
     def put_text(self, body: str, front: Mapping[str, Json], *, item: str) -> None:
-        """Store a paid text of an item, and the front matter that came with it; durable on return. Raises StateError.
+        """Store a paid text of an item, with the front matter that came with it. The text is safely on disk on return.
 
-        Its job has its digest, and whatever else is known of it.
+        The job of the text has its digest, and everything else that is known about it. Raises StateError if the text
+        cannot be stored.
         """
         digest = body_digest(body)
         rows = {f"body {digest}": body} | ({f"front {digest}": canonical(dict(front))} if front else {})
@@ -55,31 +56,40 @@ class Cache:
             raise StateError(message, code="text-not-kept", hint=hint)
 
     def front(self, digest: Digest) -> Mapping[str, Json]:
-        """Return the front matter that came with the generated text of a body digest, without its title."""
+        """Return the front matter that came with a generated text, without its title.
+
+        `digest` is the digest of the text's body.
+        """
         return self.recall(f"front {digest}", dict[str, Any]) or {}
 
     def body(self, digest: Digest) -> str | None:
-        """Return the text with a body digest (a job made it, a person saved it, or a server had it), or None."""
+        """Return the text with this body digest, or None. A job, a person or a server made the text."""
         body = self._get(f"body {digest}")
         return body if body is not None and body_digest(body) == digest else None
 
     def keep_body(self, digest: Digest, body: str) -> None:
-        """Store a text by its body digest, so that a later merge can use it."""
+        """Store a text under its body digest, so that a later merge can use it."""
         self._set({f"body {digest}": body})
 
     def decided(self, text: Digest) -> tuple[str, str] | None:
-        """Return title and body of a text that a person approved or sent back, by its digest; or None."""
+        """Return the title and body of a text that a person approved or rejected, or None.
+
+        `text` is the digest of the text.
+        """
         kept = self.recall(f"decided {text}", tuple[str, str])
         return kept if kept is not None and text_digest(kept[0], body_digest(kept[1])) == text else None
 
     def keep_decided(self, title: str, body: str) -> None:
-        """Store a text that a person approved or sent back, because no commit may have it."""
+        """Store a text that a person approved or rejected, because it may be in no commit."""
         self.remember(f"decided {text_digest(title, body_digest(body))}", [title, body])
 
     # --- what was seen and learned -------------------------------------------------------------------------
 
     def recall(self, name: str, kind: type[_T]) -> _T | None:
-        """Return the value that `remember` stored; None if there is none or its type differs."""
+        """Return the value that `remember` stored under this name.
+
+        It is None if there is no such value or its type differs.
+        """
         try:
             text = self._get(name)
             return None if text is None else decode_json(text, kind)
@@ -87,15 +97,18 @@ class Cache:
             return None
 
     def remember(self, name: str, value: object) -> None:
-        """Store a value of JSON or a struct under a name."""
+        """Store a JSON value or a struct under a name."""
         self._set({name: canonical(msgspec.to_builtins(value))})
 
     def seen(self, server: str) -> dict[str, Remote]:
-        """Return each content as last seen on a server, by id."""
+        """Return the contents of a server as contentops last saw them, by id."""
         return self.recall(f"seen {server}", dict[str, Remote]) or {}
 
     def keep_seen(self, server: str, new: Mapping[str, Remote], looked: Container[str] = ()) -> bool:
-        """Store new contents, forget older ones that were `looked` up, and return whether anything changed."""
+        """Store the contents that a server has now. Return whether anything changed.
+
+        Older contents whose ids are in `looked` are deleted, because they were looked for again.
+        """
         before = self.seen(server)
         now = {id_: content for id_, content in before.items() if id_ not in looked} | {**new}
         if now != before:
@@ -103,17 +116,17 @@ class Cache:
         return now != before
 
     def get(self, key: str) -> str | None:
-        """Return a stored value that is only needed to save time, such as the stamps of files."""
+        """Return a stored value that only saves time, such as the stamps of files."""
         return self._get(f"saved {key}")
 
     def put(self, values: Mapping[str, str]) -> None:
-        """Store values for a week that are only needed to save time."""
+        """Store values that only save time. They are deleted after a week."""
         self._set({f"saved {key}": value for key, value in values.items()}, expire=_WEEK)
 
     # --- the library ---------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files of the cache."""
         if self._opened is not None:
             self._opened.close()
         self._opened = None
@@ -125,7 +138,10 @@ class Cache:
         self.close()
 
     def _use(self, work: Callable[[diskcache.Cache], _T], *, make: bool = False) -> _T | None:
-        """Call `work` with the library of the cache and return its result; None if that failed (see `problem`)."""
+        """Call a function with the open cache library, and return its result.
+
+        If that fails, return None and set `problem`.
+        """
         if self._opened is None and not make and (self.problem or not os.path.lexists(self.folder)):
             return None
         from contentops.state.text_disk import ERRORS, open_library
@@ -144,7 +160,10 @@ class Cache:
         return self._use(lambda library: cast("str | None", library.get(key)))
 
     def _set(self, values: Mapping[str, str], *, expire: float | None = None) -> str:
-        """Change rows in one transaction; return why that failed, or an empty text. `expire`: in so many seconds."""
+        """Change rows of the cache in one transaction. Return the reason if that failed, or an empty text.
+
+        The rows are deleted after `expire` seconds.
+        """
 
         def change(library: diskcache.Cache) -> bool:
             with library.transact():

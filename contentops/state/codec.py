@@ -1,11 +1,11 @@
-"""Writes and reads the state files, which have one JSON value per line: lock, jobs, approvals, journal.
+"""Reads and writes the state files (lock, jobs, approvals, journal), which have one JSON object per line.
 
-A line is one canonical JSON object: sorted keys, no spaces, characters as themselves. Empty optional keys are left out,
-so that the line of an unchanged record stays the same bytes. The keys are the fields of the types here and in
-`model`; one of them names the type. Unknown keys are ignored.
+A line is one canonical JSON object: sorted keys, no spaces, characters without escapes. Empty optional keys are left
+out, so that the line of an unchanged record stays the same bytes. The keys are the fields of the types here and in
+`model`, and one key shows which type it is. Unknown keys are ignored.
 
-Reading accepts what git's union merge makes (lines in any order, one line twice, the header twice) and refuses what
-would lose a fact: a damaged line, an empty file, conflict markers, two lineages, a newer format.
+Reading accepts the results of git's union merge: lines in any order, one line twice, the header twice. It refuses
+everything that could lose a fact: a damaged line, an empty file, conflict markers, two lineages, a newer format.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from contentops.model import Count, ItemId, Job, Record, RequestId
 
 
 class FileHeader(Struct, frozen=True, kw_only=True):
-    """The first line of a file: the version of its format, and its project."""
+    """The first line of a state file. It has the version of the format and names the project."""
 
     newest: ClassVar[int] = 1
     """The format that this version writes, and the highest it reads."""
     oldest: ClassVar[int] = 1
-    """The lowest that it reads; `state upgrade` reads older ones."""
+    """The lowest format that it reads; `state upgrade` reads older ones."""
     version: Count = 1
     lineage: str = ""
 
@@ -49,7 +49,7 @@ Lineage = Annotated[str, Meta(min_length=1)]
 
 
 class Header(FileHeader, frozen=True, kw_only=True):
-    """The first line of a lock or a journal, with the version of its digests."""
+    """The first line of a lock or a journal. It also has the version of the digests."""
 
     newest: ClassVar[int] = 2
     oldest: ClassVar[int] = 2
@@ -59,16 +59,16 @@ class Header(FileHeader, frozen=True, kw_only=True):
 
 
 class Forget(Struct, frozen=True):
-    """A line that says that an item's record was deleted."""
+    """A line of the journal which says that an item's record was deleted."""
 
     id: ItemId = field(name="forget")
 
 
 class Drop(Struct, frozen=True):
-    """A line that says that a job was closed although no record has its text.
+    """A fact that closes a job although no record has its text.
 
-    `lost`: its text cannot be had, or a person gave it up, so that it answers no request any more. `never`: the server
-    never got an order whose answer was lost.
+    `lost`: the text cannot be fetched, or a person gave it up, so it answers no request any more. `never`: the server
+    never received the order, whose reply was lost.
     """
 
     request_id: RequestId
@@ -77,10 +77,10 @@ class Drop(Struct, frozen=True):
 
 
 Line = Header | Record
-"""What a line of the lock says."""
+"""The possible types of a line of the lock."""
 
 Fact = Record | Job | Forget | Drop
-"""What may happen to the state."""
+"""The possible changes of the state."""
 
 KINDS: Final[Mapping[str, type[Line]]] = {"id": Record, "contentops_lock": Header}
 """The type of a line of the lock, by the first of these keys that it has."""
@@ -94,12 +94,12 @@ _T = TypeVar("_T")
 
 
 def line_of(value: Struct) -> str:
-    """Return a header or a fact as text. Raises ValueError or TypeError for what is not JSON."""
+    """Return the line of a header or a fact as text. Raises ValueError or TypeError for values that are not JSON."""
     return canonical(_filled(value))
 
 
 def checked_line(value: Record | Job | Forget) -> str:
-    """Return the line of a fact, after a check that it can be read again. Raises StateError if it cannot."""
+    """Return the line of a fact. Raises StateError if the line could not be read again."""
     try:
         text = line_of(value)
         parse_as(text.encode(), type(value))  # a line that cannot be read again would make the whole file unreadable
@@ -111,7 +111,7 @@ def checked_line(value: Record | Job | Forget) -> str:
 
 
 def _filled(value: Struct) -> dict[str, Any]:
-    """Return the keys and values of a line. An optional key is left out if its value is empty."""
+    """Return the keys and values of a line as a dictionary. An optional key is left out if its value is empty."""
     keys: dict[str, Any] = {}
     for name, key, required in _keys(type(value)):
         part = getattr(value, name)
@@ -122,14 +122,14 @@ def _filled(value: Struct) -> dict[str, Any]:
 
 @functools.cache
 def _keys(kind: type[Struct]) -> tuple[tuple[str, str, bool], ...]:
-    """Return for each field its name, its key in the line, and whether it is required."""
+    """Return the fields of a type. Each has its name, its key in a line, and whether it is required."""
     return tuple((each.name, each.encode_name, each.required) for each in structs.fields(kind))
 
 
 def parser(kinds: Mapping[str, type[_L]]) -> Callable[[str], _L]:
-    """Return a function that gives the value in one line of a file, without its newline.
+    """Return a function that reads one line of a file, without its newline.
 
-    The type of a line is that of the first key of `kinds` that it has; most lines have the first. A line that was read
+    The first key of `kinds` that a line has determines its type; most lines have the first. A line that was read
     before, also in another file, gives the same value. The function raises ValueError with a message for people.
     """
     decode = msgspec.json.Decoder(next(iter(kinds.values()))).decode
@@ -145,7 +145,10 @@ def parser(kinds: Mapping[str, type[_L]]) -> Callable[[str], _L]:
 
 
 def kind_of(text: str, kinds: Mapping[str, type[_L]]) -> type[_L]:
-    """Return the type of a line, by its first key that `kinds` has. Raises ValueError as `parse_line` does."""
+    """Return the type of a line. The first key of `kinds` that the line has determines it.
+
+    Raises ValueError as `parse_line` does.
+    """
     keys = parse_as(text, dict[str, msgspec.Raw])
     kind = next((kind for key, kind in kinds.items() if key in keys), None)
     if kind is None:
@@ -155,7 +158,7 @@ def kind_of(text: str, kinds: Mapping[str, type[_L]]) -> type[_L]:
 
 
 def parse_as(text: str | bytes, kind: type[_T]) -> _T:
-    """Return a line decoded as a `kind`. Raises ValueError, naming the key that is missing or does not fit."""
+    """Return the value in a line, as the type `kind`. Raises ValueError that names a missing or invalid key."""
     try:
         return decode_json(text, kind)
     except msgspec.ValidationError as error:
@@ -167,13 +170,13 @@ def parse_as(text: str | bytes, kind: type[_T]) -> _T:
 
 
 parse_line = parser(KINDS)
-"""Gives the value in one line of a lock. Raises ValueError with a message for people."""
+"""Returns the value in one line of a lock. Raises ValueError with a message for people."""
 
 # ---- A file of lines.
 
 
 class Format(Struct, frozen=True, kw_only=True):
-    """A kind of state file: how git merges it, and the message about a line that cannot be used."""
+    """One kind of state file, with its merge rule in git and the error code for its damaged lines."""
 
     pattern: str
     """The names of the files, in `.gitattributes`."""
@@ -182,17 +185,17 @@ class Format(Struct, frozen=True, kw_only=True):
 
     @property
     def rule(self) -> str:
-        """Return the line of `.gitattributes` for the files."""
+        """Return the line of `.gitattributes` that tells git how to merge the files."""
         return f"{self.pattern} text eol=lf merge=union"
 
     @property
     def out_of_lfs(self) -> str:
-        """Return the line of `.gitattributes` that keeps a file out of Git LFS, which would commit only a pointer."""
+        """Return the line of `.gitattributes` that keeps the files out of Git LFS. LFS would commit only a pointer."""
         return f"{self.rule} -filter"
 
 
 class DamagedState(StateError):
-    """A state file that cannot be read, with a finding for each damaged line."""
+    """The error for a state file that cannot be read. It has a finding for each damaged line."""
 
     def __init__(self, findings: Iterable[Diagnostic]) -> None:
         self.findings = tuple(findings)
@@ -202,16 +205,16 @@ class DamagedState(StateError):
         super().__init__(first.message + tail, code=first.code, hint=first.hint, location=first.location)
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """Return every damaged line."""
+        """Return the finding for each damaged line."""
         return self.findings
 
 
 def read_lines(
     data: bytes | str, path: str, form: Format, parse: Callable[[str], _T | FileHeader], *, torn: bool = False
 ) -> tuple[str, list[tuple[str, _T]]]:
-    """Return the lineage of a file, and each of its lines with its value; `path` names it in messages.
+    """Return the lineage of a file, and the text and value of each line. `path` names the file in messages.
 
-    `parse` gives the value of a line. `torn`: the file is only appended to, so that a last line without its end is
+    `parse` returns the value of a line. `torn` means that the file is only appended to: a last line without its end is
     ignored, and the header may be missing. Raises StateError (DamagedState with every damaged line).
     """
     restore = f"delete the line from `{path}`" if torn else f"restore it with `git checkout -- {path}`"
@@ -264,7 +267,7 @@ def _text(data: bytes | str, path: str, form: Format, restore: str, *, torn: boo
 
 
 def damaged_line(line: str, number: int, path: str, problem: str, form: Format, restore: str) -> Diagnostic:
-    """Return the finding about a damaged line; `restore` says what to do, unless a conflict left the line."""
+    """Return the finding about a damaged line. `restore` is the hint, except for a line that a git conflict left."""
     code, hint = form.code, restore
     if line.startswith(MARKERS):
         code, problem = "conflict-markers", "is a git conflict marker"
@@ -275,7 +278,10 @@ def damaged_line(line: str, number: int, path: str, problem: str, form: Format, 
 
 
 def refuse_others(headers: Iterable[FileHeader], path: str) -> None:
-    """Raise StateError if the file `path` is from a newer version, or from before `contentops.jobs` existed."""
+    """Raise StateError for a file in a format that is too new or too old.
+
+    Old files are from before `contentops.jobs` existed.
+    """
     for header in headers:
         if header.version < header.oldest:
             message = f"`{path}` was written before there was `contentops.jobs`"
@@ -286,7 +292,7 @@ def refuse_others(headers: Iterable[FileHeader], path: str) -> None:
 
 
 def add_rule(root: Path, disk: Disk, form: Format) -> None:
-    """Add the merge rule of a format to `.gitattributes`, unless its files have one already.
+    """Add the merge rule for a kind of file to `.gitattributes`, unless there is a rule for it already.
 
     A symbolic link stays unchanged, as git does not follow it. Raises StateError if the file cannot be read or written.
     """

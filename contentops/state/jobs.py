@@ -1,14 +1,15 @@
 """Reads and writes `contentops.jobs`, the committed list of everything that was ordered and paid for.
 
-JSON Lines: a constant header with the lineage, then one line a job, sorted by id. Git's union merge may leave lines in
-any order, and one order twice.
+The file is JSON Lines: a constant header with the lineage, then one line for each job, sorted by id. Git's union merge
+may leave lines in any order, and one order twice.
 
-The second file lies in the git folder, where `git clean -xfd` does not reach, so that another branch, a revert or a
-reset forgets no payment. It gets each line before the request leaves; the committed file gets them with the lock.
+A second file is in the git folder, where `git clean -xfd` does not delete it. So another branch, a revert or a reset
+forgets no payment. This file gets each line before the request is sent. The committed file gets the lines together with
+the lock.
 
-A job follows the facts of the state: what is recorded of a submit, that a record has its text, or that it is dropped.
-Invariant: after any facts, the lines in memory are what `fold_orders` makes of every line that was read or written. The
-cost of a fact does not depend on the number of jobs.
+A job changes with three facts of the state: something new is known about its submit, a record has its text, or it is
+dropped. Invariant: after any facts, the lines in memory equal the result of `fold_orders` on all lines that were read
+or written. The cost of a fact does not depend on the number of jobs.
 """
 
 from __future__ import annotations
@@ -48,17 +49,20 @@ _HEADER_KEY: Final = "contentops_jobs"
 
 
 class JobsHeader(FileHeader, frozen=True, kw_only=True):
-    """The first line of the file."""
+    """The first line of the file of jobs."""
 
     lineage: Lineage
     version: Count = field(default=1, name=_HEADER_KEY)
 
 
 def read(data: bytes, path: str, *, torn: bool = False) -> tuple[str, dict[str, Job]]:
-    """Return the lineage of a file (empty without a header), and each job by the text of its line.
+    """Return the lineage of a file of jobs, and each job by the text of its line.
 
-    `path` names it in messages. `torn`: it is only appended to, so that a last line without its end is ignored, and it
-    may lack a header. Raises StateError (DamagedState with every damaged line) for what cannot be used.
+    The lineage is empty without a header.
+
+    `path` names the file in messages. `torn` means that the file is only appended to: a last line without its end is
+    ignored, and the header may be missing. Raises StateError (DamagedState with every damaged line) if the file cannot
+    be used.
     """
     lineage, found = read_lines(data, path, FORMAT, _parse, torn=torn)
     lines: dict[str, Job] = {}
@@ -69,7 +73,7 @@ def read(data: bytes, path: str, *, torn: bool = False) -> tuple[str, dict[str, 
 
 
 def join(lineage: str, lines: Iterable[str]) -> bytes:
-    """Return the bytes of a file from its lines, which are sorted already."""
+    """Return the content of a file of jobs as bytes. `lines` are sorted already."""
     return "\n".join((line_of(JobsHeader(lineage=lineage)), *lines, "")).encode()
 
 
@@ -80,26 +84,27 @@ _parse = parser(_KINDS)
 # ---- The jobs of one environment in memory: pure; `JobsStore` reads and writes them.
 
 _Key = tuple["RequestId", str, str, str, str]
-"""What names a line: request id, time of the intent, server, file of the bundled server, and the job of the server."""
+"""The identity of a line: request id, time of the intent, server, file of the bundled server, and the server's job id.
+"""
 
 
 class KnownJobs:
-    """The jobs of an environment that this checkout knows, including those that are not on disk yet."""
+    """All jobs of an environment that this checkout knows. Some of them may not be on disk yet."""
 
     def __init__(self, lines: Mapping[str, Job]) -> None:
-        """Take the jobs of a file; `lines` has them by the text of their line."""
+        """Start with the jobs of a file. `lines` has each job by the text of its line."""
         self.open_jobs: dict[RequestId, Job] = {}
         """The open jobs by request id."""
         self.waiting: list[str] = []
         """Lines that are not durable yet."""
         self.settled: list[str] = []
-        """Those of jobs whose text is in a file, which become durable after its record."""
+        """Lines of jobs whose text is in a file; they become durable after the record."""
         self._changed: list[Job] = []
         """The lines that the last facts changed."""
         self._orders: dict[RequestId, dict[_Key, Job]] = {}
         """The lines of each request id, the earliest order first."""
         self._texts: dict[_Key, str] = {}
-        """Lines as they are in a file, or were rendered."""
+        """The text of lines, as read from a file or rendered."""
         self._jobs: dict[RequestId, list[Job]] = {}
         """The jobs of each request id."""
         self._attempts: dict[tuple[str, Digest, str], dict[RequestId, None]] = {}
@@ -108,16 +113,16 @@ class KnownJobs:
 
     @property
     def jobs(self) -> tuple[Job, ...]:
-        """Return every job, the earliest first."""
+        """Return all jobs, the earliest first."""
         return tuple(sorted(itertools.chain.from_iterable(self._jobs.values()), key=BY_TIME))
 
     def jobs_of(self, server: str, digest: Digest) -> list[Job]:
-        """Return every order of a request for a whole text on a server."""
+        """Return all known jobs of one request on a server. Jobs for a section are left out."""
         ids = self._attempts.get((server, digest, ""), ())
         return [job for request_id in ids for job in self._jobs[request_id]]
 
     def see(self, lines: Mapping[str, Job]) -> None:
-        """Add lines that were read from a file; a line that does not change keeps its bytes."""
+        """Add jobs that were read from a file. A line that does not change keeps its bytes."""
         by_id: dict[RequestId, list[Job]] = {}
         for line in lines.values():
             by_id.setdefault(line.request_id, []).append(line)
@@ -128,7 +133,10 @@ class KnownJobs:
         self._reopen(by_id)
 
     def _replace(self, request_id: RequestId, orders: Sequence[Job], texts: Mapping[int, str]) -> None:
-        """Replace the orders of a request id; those that were known keep their text. `texts`: of new ones, by `id`."""
+        """Replace the orders of a request id. An order that was known already keeps the text of its line.
+
+        `texts` has the lines of new orders, by `id`.
+        """
         before = self._orders.get(request_id, {})  # keeps the lines, and so their ids, until the end
         kept = {id(line): self._texts.pop(key) for key, line in before.items() if key in self._texts}
         self._orders[request_id] = {_key(line): line for line in orders}
@@ -141,7 +149,7 @@ class KnownJobs:
             self._attempts.setdefault(_request(line), {})[request_id] = None
 
     def _reopen(self, ids: Iterable[RequestId]) -> None:
-        """Compute which jobs of these requests are open, over all attempts."""
+        """Find out again which jobs of these requests are open. All attempts of a request count."""
         requests = {_request(line): None for id_ in ids for line in self._orders[id_].values()}
         attempts = {id_: None for request in requests for id_ in self._attempts[request]}
         for id_ in attempts:
@@ -149,17 +157,17 @@ class KnownJobs:
         self.open_jobs |= open_jobs(itertools.chain.from_iterable(self._jobs[id_] for id_ in attempts))
 
     def made_by(self, record: Record) -> Job | None:
-        """Return the job that made the text of a record."""
+        """Return the job that made the text of a record, or None."""
         return made_by(record, (job for job in self._jobs.get(record.request_id, ()) if job.server == record.server))
 
     def texts(self) -> list[str]:
-        """Return the line of each order, sorted by id and time."""
+        """Return the lines of all orders, sorted by id and time."""
         lines = {key: line for orders in self._orders.values() for key, line in orders.items()}
         self._texts |= {key: line_of(lines[key]) for key in lines.keys() - self._texts.keys()}
         return [self._texts[key] for key in sorted(lines)]
 
     def note(self, facts: Sequence[Fact]) -> list[Job]:
-        """Apply the facts of a step, and return the lines that changed."""
+        """Apply the facts of a step to the jobs. Return the jobs that changed."""
         self._changed = []
         for fact in facts:
             match fact:
@@ -176,7 +184,7 @@ class KnownJobs:
         return self._changed
 
     def move(self, old: str, new: str) -> list[Job]:
-        """Name a server by its new address in every job; return the lines that changed."""
+        """Replace the old address of a server by its new one in every job. Return the jobs that changed."""
         moved = [
             structs.replace(job, server=new, former_servers=(*job.former_servers, old))
             for orders in self._orders.values()
@@ -189,7 +197,7 @@ class KnownJobs:
         return moved
 
     def put(self, job: Job) -> None:
-        """Write the line of a job, unless nothing changes or the existing line has a later state."""
+        """Collect the new line of a job. Nothing is done if the line is the same or the known state is later."""
         orders = self._orders.get(job.request_id, {})
         job = _revised(job, orders)
         lines = fold_orders((*orders.values(), job))
@@ -202,7 +210,10 @@ class KnownJobs:
         self._reopen([job.request_id])
 
     def _line_for(self, job: Job) -> Job | None:
-        """Return the line that a fact belongs to: by job, otherwise the open one or the last submit."""
+        """Return the known job that a fact is about.
+
+        It is the one with the same server job, otherwise the open one, otherwise the last submit.
+        """
         orders = self._orders.get(job.request_id, {}).values()
         lines = [line for line in orders if (line.server, line.store) == (job.server, job.store)]
         # At a bundled server each order has a job under the same id.
@@ -213,7 +224,10 @@ class KnownJobs:
         return max(named or lines, key=lambda line: line.submitted_at, default=None)
 
     def _intend(self, job: Job) -> None:
-        """Record that a request is about to be sent: as a new submit, unless this very intent is known already."""
+        """Record that a request is about to be sent.
+
+        It is a new submit, unless exactly this one is recorded already.
+        """
         lines = [line for line in self._orders.get(job.request_id, {}).values() if line.server == job.server]
         before = max(lines, key=lambda line: line.submitted_at, default=None)
         if before is not None:
@@ -238,7 +252,7 @@ class KnownJobs:
         self.put(job)
 
     def _settle(self, record: Record) -> None:
-        """Record that the text of a paid job is in a file."""
+        """Record that a file has the text of a paid job now."""
         orders = self._orders.get(record.request_id, {})
         paid = (job for job in orders.values() if job.server == record.server and job.state is JobState.PAID)
         for job in [job for job in paid if job.section or job.body == record.generated]:
@@ -254,7 +268,7 @@ class KnownJobs:
 
 
 def _revised(job: Job, orders: Mapping[_Key, Job]) -> Job:
-    """Return a job with its server's current address, and the next revision number of its line."""
+    """Return a job with the current address of its server and the next revision number of its line."""
     for line in orders.values():
         same = (line.submitted_at, line.store) == (job.submitted_at, job.store)
         if same and job.server in line.former_servers:
@@ -274,9 +288,9 @@ def _request(job: Job) -> tuple[str, Digest, str]:
 
 
 def _after(before: str, at: str) -> str:
-    """Return a time for a new submit that is later than the one before, because it must be unique for its id.
+    """Return a time for a new submit that is later than the time of the submit before.
 
-    Both are whole seconds, so that they compare as texts.
+    Each submit of a request id needs a different time. Both times are whole seconds, so that they compare as texts.
     """
     try:
         later = datetime.fromisoformat(before).astimezone(UTC) + timedelta(seconds=1)
@@ -288,14 +302,14 @@ def _after(before: str, at: str) -> str:
 # ---- The jobs of one environment on disk.
 
 SLACK = 1_000
-"""Lines that the file of this checkout may have beyond one for each order, before it is written again."""
+"""The number of lines that the file of this checkout may have beyond one for each order. Then it is written again."""
 
 
 class JobsStore:
-    """The jobs of one environment."""
+    """The jobs of one environment, in memory and in their files."""
 
     def __init__(self, root: Path, environment: str, lineage: str, disk: Disk) -> None:
-        """Read the files. Raises StateError if one cannot be used, or is of another project."""
+        """Read the files of jobs. Raises StateError if a file cannot be used, or belongs to another project."""
         self._root, self._lineage, self._disk = root, lineage, disk
         self.path = root / state_dir.jobs_name(environment)
         """The committed file."""
@@ -331,16 +345,16 @@ class JobsStore:
 
     @property
     def is_committed(self) -> bool:
-        """Return whether the committed file has every line that counts; the next apply adds missing ones."""
+        """Return whether the committed file has all current lines. The next apply adds those that are missing."""
         return self._committed(self._data).keys() >= {*self.known.texts()}
 
     def see(self, lines: Iterable[Job]) -> None:
-        """Add jobs of another file; the next flush writes those that no file of this checkout has."""
+        """Add jobs from another source. The next flush writes those that are in no file of this checkout."""
         self.known.see({line_of(line): line for line in lines})
         self._is_complete = False
 
     def flush(self, *, settled: bool = True) -> None:
-        """Write all new facts to the git folder; `settled` says whether that includes texts written to files.
+        """Write all new facts to the file in the git folder. Without `settled`, leave out jobs whose text is in a file.
 
         Raises StateError; the next flush tries again.
         """
@@ -360,9 +374,9 @@ class JobsStore:
         self._is_complete = True
 
     def checkpoint(self) -> bool:
-        """Add missing lines to the committed file, and return whether it was written.
+        """Add missing lines to the committed file. Return whether the file was written.
 
-        A pull may have changed the file meanwhile: its lines stay. Raises StateError.
+        A pull may have changed the file in the meantime; its lines stay. Raises StateError.
         """
         data = self._disk.read(self.path)
         if data != self._data:
@@ -383,7 +397,7 @@ class JobsStore:
         return True
 
     def rehearse(self, room: int) -> None:
-        """Test that both files can be written, and that the disk has `room` bytes. Raises StateError."""
+        """Test that both files of jobs can be written and that `room` bytes are free on disk. Raises StateError."""
         state_dir.make_kept(self._root, self.kept.parent)
         self._disk.try_room(self.kept, room)
         if self._size <= self._disk.size(self.kept):
@@ -392,7 +406,10 @@ class JobsStore:
             self._disk.replace(self.path, self._data, PUBLIC)
 
     def _missing(self) -> list[str]:
-        """Return the lines that this checkout's file lacks; another branch's committed file may lack them too."""
+        """Return the lines that are missing in this checkout's file.
+
+        Another branch's committed file may lack them too.
+        """
         found = {*self._written, *self.known.waiting, *self.known.settled}
         return [text for text in self.known.texts() if text not in found]
 
@@ -406,7 +423,7 @@ class JobsStore:
         self._written.update(lines)
 
     def _rewrite(self) -> None:
-        """Write this checkout's file with one line per submit."""
+        """Write the file of this checkout again, with one line for each submit."""
         lines = self.known.texts()
         data = join(self._lineage, lines)
         state_dir.make_kept(self._root, self.kept.parent)
@@ -415,12 +432,15 @@ class JobsStore:
 
 
 def kept_file(root: Path, environment: str, lineage: str, disk: Disk) -> Path:
-    """Return the file of this checkout, which all work trees of its repository share. Raises StateError."""
+    """Return the path of this checkout's file of jobs. All work trees of a repository share it. Raises StateError."""
     return state_dir.kept_folder(root, lineage, disk) / state_dir.named("jobs", environment, "jsonl")
 
 
 def lineage_in(root: Path, environment: str, disk: Disk) -> str:
-    """Return the lineage of the jobs of an environment in the project's folder; empty without. Raises StateError."""
+    """Return the lineage in the file of jobs in the project's folder. It is empty without such a file.
+
+    Raises StateError.
+    """
     path = root / state_dir.jobs_name(environment)
     if (data := disk.read(path)) is not None:
         return read(data, path.name)[0]

@@ -1,6 +1,6 @@
 """Reads, writes and merges `contentops.lock`, the committed state.
 
-Git's union merge may leave lines in any order, and one id twice. Rendering is byte-stable.
+Git's union merge may leave lines in any order, and one id twice. The same records always give the same bytes.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://contentops.invalid/lineage"
 
 
 class LockLine(Struct, frozen=True, gc=False):
-    """A record with its line."""
+    """One record in the lock, with the text of its line."""
 
     value: Record
     text: str
 
     @property
     def digest(self) -> Digest:
-        """Return the digest of the line: the base of a journal fact."""
+        """Return the digest of the line. A change in the journal names its starting line by this digest."""
         return digest_text(self.text)
 
 
 class Lock(Struct, frozen=True, kw_only=True):
-    """The lock file. A key that a union merge left more than once has more than one line.
+    """The content of a lock file. An id has more than one line if a union merge left it more than once.
 
     `lineage` is empty only if there is no lock.
     """
@@ -45,13 +45,16 @@ class Lock(Struct, frozen=True, kw_only=True):
 
 
 def lineage_of(project: str, first_commit: str = "", folder: str = "") -> str:
-    """Return the lineage of a project without a lock, from its name, the first commit, and its folder in git."""
+    """Return the lineage for a project that has no lock yet.
+
+    It is made from the project's name, the first commit, and the project's folder in git.
+    """
     parts = (project, first_commit, folder) if folder else (project, first_commit)
     return str(uuid.uuid5(_NAMESPACE, "\n".join(parts) if any(parts[1:]) else project))
 
 
 def lineage_in(path: Path) -> str:
-    """Return the lineage in the first line of a lock; empty if there is none."""
+    """Return the lineage in the first line of a lock file. It is empty if there is none."""
     try:
         with path.open("rb") as file:
             header = parse_line(file.readline().decode().strip("\ufeff \t\r\n"))
@@ -61,7 +64,10 @@ def lineage_in(path: Path) -> str:
 
 
 def read(data: bytes | str, path: str) -> Lock:
-    """Return the lock in `data`, which `path` names. Raises StateError (DamagedState with every damaged line)."""
+    """Return the lock that is read from bytes. `path` names it in messages.
+
+    Raises StateError (DamagedState with every damaged line).
+    """
     records: dict[ItemId, tuple[LockLine, ...]] = {}
     lineage, lines = read_lines(data, path, FORMAT, parse_line)
     for text, record in lines:
@@ -72,11 +78,13 @@ def read(data: bytes | str, path: str) -> Lock:
 
 
 def resolve_conflict(records: Sequence[Record], body_on_disk: Callable[[str], Digest]) -> Record:
-    """Return the record of an id that counts after a merge.
+    """Return the record that counts if a merge left several records for one id.
 
-    It is the one whose body is on disk, otherwise the one with the higher `rev`, otherwise the one saved later.
+    The record whose body is on disk counts. Otherwise it is the one with the higher `rev`, and then the one that was
+    saved later.
 
-    Content ids of the same server that only another record names still exist there: they are kept as superseded.
+    Content ids of the same server that only another record names still exist on the server. They are kept as
+    superseded.
     """
     if len(records) == 1:
         return records[0]
@@ -96,7 +104,7 @@ def resolve_conflict(records: Sequence[Record], body_on_disk: Callable[[str], Di
 
 
 def join(lineage: str, records: Iterable[str]) -> bytes:
-    """Return the bytes of a lock from its lines, which are sorted already."""
+    """Return the content of a lock file as bytes. `records` are its lines, sorted already."""
     return "\n".join((line_of(Header(lineage=lineage)), *records, "")).encode()
 
 
@@ -104,10 +112,11 @@ def join(lineage: str, records: Iterable[str]) -> bytes:
 
 
 def with_one_owner(records: Mapping[ItemId, Record]) -> dict[ItemId, Record]:
-    """Return the records that must change so that each stored content belongs to one item.
+    """Return the records that must change so that each stored content belongs to one item only.
 
-    The record that was saved last keeps the content, since the server has its text; else the one with the higher `rev`,
-    else the first by id. The others count as never saved. A content that one owns is not a superseded one of another.
+    The record that was saved last keeps the content, since the server has its text. Otherwise it is the record with the
+    higher `rev`, and then the first by id. The other records count as never saved. A content that one record owns is
+    removed from the superseded contents of the others.
     """
     owners: dict[tuple[str, str], Record] = {}
     changed: dict[ItemId, Record] = {}

@@ -1,10 +1,9 @@
-"""The folders of a project: `.contentops` next to `contentops.yaml` (ignored by git), and one in the git folder.
+"""The folders in which a project keeps its local files, and the lock that allows one apply at a time.
 
-And the lock of one apply at a time.
+One folder is `.contentops`, next to `contentops.yaml` and ignored by git. The other is in the git folder, where no
+branch, `git clean` or reset deletes its files.
 
-What lies there is taken away by no branch, `git clean` or reset.
-
-Git's index is read directly where that is enough: a child process takes longer than a plan without changes.
+Git's index is read directly if possible, because a child process takes longer than a plan without changes.
 """
 
 from __future__ import annotations
@@ -35,14 +34,20 @@ if TYPE_CHECKING:
 
 
 class Repository(Struct, frozen=True):
-    """Git's own folder that all work trees share, and the folder of the project in its work tree; empty: the top."""
+    """The git folder that all work trees of a repository share, and the project's folder in its work tree.
+
+    `project` is empty for a project at the top of the work tree.
+    """
 
     folder: Path
     project: str
 
 
 def repository_of(root: Path, disk: Disk) -> Repository | None:
-    """Return the repository that has `root`; None outside of git. Raises StateError for an unreadable file of git."""
+    """Return the git repository that contains the folder `root`, or None.
+
+    Raises StateError if a file of git cannot be read.
+    """
     top = root.resolve()
     for folder in (top, *top.parents):
         git = folder / ".git"
@@ -75,7 +80,7 @@ _FOLDED: Final = sys.platform in ("darwin", "win32")
 
 
 def is_tracked(root: str, folder: str) -> bool:
-    """Return whether git's index has `folder` in `root`, or anything below it; False outside a repository."""
+    """Return whether git tracks `folder` in `root`, or anything inside it. Outside of a repository it is False."""
     top, below = os.path.realpath(root), ""
     while True:
         try:
@@ -91,7 +96,7 @@ def is_tracked(root: str, folder: str) -> bool:
 
 
 def _index(folder: str) -> str:
-    """Return git's index if `folder` is the top of a work tree; otherwise empty. Raises OSError."""
+    """Return the path of git's index if `folder` is the top of a work tree; otherwise an empty text. Raises OSError."""
     git = f"{folder}/.git"
     try:
         is_file = stat.S_ISREG(os.lstat(git).st_mode)
@@ -106,9 +111,11 @@ def _index(folder: str) -> str:
 
 @functools.lru_cache(maxsize=8)
 def _has(top: str, index: str, path: str, *_: int) -> bool:
-    """Return whether an index has `path` or something below it; the numbers identify the file for the cache.
+    """Return whether an index has an entry at `path` or inside it.
 
-    Git itself is asked only if the bytes of the index leave that open, as a child process takes long.
+    The numbers identify the version of the file for the cache.
+
+    Git itself is asked only if the bytes of the index do not answer this, because a child process takes long.
     """
     fold = bytes.lower if _FOLDED else bytes
     data = fold(read_file(index))
@@ -131,17 +138,17 @@ def _has(top: str, index: str, path: str, *_: int) -> bool:
 
 FOLDER = ".contentops"
 CHECKED = "check-"
-"""The start of the names of folders in it, which have texts while programs check them."""
+"""The start of the names of folders in `.contentops` that have texts while programs check them."""
 _PRIVATE = 0o700
 _OTHERS = 0o077
 _ENVIRONMENT = r"[^\W_][\w.-]{0,99}"
 
 
 def inspect(root: Path) -> Path | None:
-    """Return the folder; None if it does not exist yet.
+    """Return the path of the folder `.contentops`, or None if it does not exist yet.
 
-    Raises StateError if it is a link, is not a folder, is tracked by git, or belongs to another user, who could forge
-    the state.
+    Raises StateError if it is a link, is not a folder, is tracked by git, or belongs to another user. Another user
+    could forge the state.
     """
     return None if _info(root) is None else root / FOLDER
 
@@ -172,7 +179,7 @@ def _info(root: Path | str) -> os.stat_result | None:
 
 
 def is_plain(root: str) -> bool:
-    """Return whether the folder exists and `inspect` accepts it."""
+    """Return whether the folder `.contentops` exists and is safe to use (see `inspect`)."""
     try:
         return _info(root) is not None
     except StateError:
@@ -180,9 +187,9 @@ def is_plain(root: str) -> bool:
 
 
 def make(root: Path) -> Path:
-    """Return the folder, made if needed: owner-only, with a `.gitignore` that ignores it.
+    """Return the folder `.contentops`. If necessary, create it, owner-only and ignored by git.
 
-    Raises StateError as `inspect` does, or if it cannot be made.
+    Raises StateError as `inspect` does, or if it cannot be created.
     """
     info, folder = _info(root), root / FOLDER
     try:
@@ -202,7 +209,10 @@ def make(root: Path) -> Path:
 
 
 def sweep(root: Path, *, before: float) -> None:
-    """Remove temporary texts for check programs that a killed run left, older than `before` (seconds since 1970)."""
+    """Delete temporary folders of check programs that a killed run left.
+
+    `before` is in seconds since 1970; newer folders stay.
+    """
     import shutil
 
     for folder in (root / FOLDER).glob(f"{CHECKED}*"):
@@ -212,7 +222,7 @@ def sweep(root: Path, *, before: float) -> None:
 
 
 def named(stem: str, environment: str, suffix: str) -> str:
-    """Return the file name of one environment: `stem.suffix`, or `stem.environment.suffix`.
+    """Return the file name of one environment: `stem.suffix` (the default one) or `stem.environment.suffix`.
 
     Raises StateError for an environment that cannot be part of a file name.
     """
@@ -225,12 +235,12 @@ def named(stem: str, environment: str, suffix: str) -> str:
 
 
 def jobs_name(environment: str) -> str:
-    """Return the file name of an environment's jobs."""
+    """Return the name of an environment's file of jobs."""
     return named("contentops", environment, "jobs")
 
 
 def lock_name(environment: str) -> str:
-    """Return the file name of an environment's lock."""
+    """Return the name of an environment's lock file."""
     return named("contentops", environment, "lock")
 
 
@@ -239,7 +249,10 @@ def _unsafe(problem: str, hint: str, name: str = FOLDER) -> StateError:
 
 
 def inspect_folder(folder: Path) -> None:
-    """Raise StateError if a folder in `FOLDER` is a link or no folder, or if `inspect` raises it."""
+    """Raise StateError if a folder in `.contentops` is unsafe: a link, or not a folder.
+
+    Also raises the errors of `inspect`.
+    """
     if folder.parent.name == FOLDER:
         inspect(folder.parent.parent)
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
@@ -248,7 +261,7 @@ def inspect_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make an owner-only folder in `FOLDER`. Raises StateError as `inspect_folder` does."""
+    """Create a folder in `.contentops` that only its owner can read. Raises StateError as `inspect_folder` does."""
     if folder.parent.name == FOLDER:
         make(folder.parent.parent)
     inspect_folder(folder)
@@ -258,20 +271,20 @@ def make_folder(folder: Path) -> None:
 
 
 IN_GIT = "contentops"
-"""The name of our folder in git's own, which all work trees of a repository share."""
+"""The name of our folder in the git folder that all work trees of a repository share."""
 
 
 def kept_folder(root: Path, lineage: str, disk: Disk) -> Path:
-    """Return the folder that no branch, clean or reset deletes; it may not exist yet. Outside of git: `FOLDER`.
+    """Return the path of the folder that no branch, `git clean` or reset deletes. It may not exist yet.
 
-    Raises StateError if a file of git cannot be read.
+    Outside of git it is `.contentops`. Raises StateError if a file of git cannot be read.
     """
     repository = repository_of(root, disk)
     return root / FOLDER if repository is None else repository.folder / IN_GIT / lineage
 
 
 def make_kept(root: Path, folder: Path) -> None:
-    """Make the folder that `kept_folder` names. Raises StateError if it is a link or cannot be made."""
+    """Create the folder that `kept_folder` names. Raises StateError if it is a link or cannot be created."""
     if folder == root / FOLDER:
         make(root)
     else:
@@ -288,7 +301,7 @@ def _make_in_git(folder: Path) -> None:
 
 
 def user_at_host() -> str:
-    """Return user and host of this process for messages."""
+    """Return the user and host of this process as `user@host`, for messages."""
     import getpass
     import socket
 
@@ -307,12 +320,12 @@ _SHOWN = 200
 
 @contextlib.contextmanager
 def apply_lock(root: Path, *, environment: str, who: str, now: str, where: str = "") -> Iterator[None]:
-    """Lock other applies of a project out while the block runs, in all environments and work trees.
+    """Allow no other apply of the project while the block runs, in any environment or work tree.
 
-    They share the list of jobs, so that each has to see what the other ordered. `who` is user@host, `now` an ISO time,
-    `where` the address of the CI run, if any. Raises LockHeld with the holder if another process (or another part of
-    this one) has the lock, and StateError if the file system cannot lock. The note about the holder is information
-    only: a stale one is overwritten.
+    All environments share the list of jobs, so each apply has to see the orders of the others. `who` is user@host,
+    `now` an ISO time, `where` the address of the CI run, if any. Raises LockHeld with the holder if another process (or
+    another part of this one) has the lock. Raises StateError if the file system cannot lock. The note about the holder
+    is information only: an old one is overwritten.
     """
     folder, path = make(root), _lock_path(root)
     if path.parent != folder:
@@ -338,7 +351,7 @@ def apply_lock(root: Path, *, environment: str, who: str, now: str, where: str =
 
 
 def _lock_path(root: Path) -> Path:
-    """Return the lock file of a project, at a path that all work trees of its repository share."""
+    """Return the path of a project's lock file. All work trees of its repository share it."""
     repository = repository_of(root, Disk())
     if repository is None:
         return root / FOLDER / "apply.lock"
@@ -347,7 +360,7 @@ def _lock_path(root: Path) -> Path:
 
 
 def _running(root: Path) -> str:
-    """Return which command has the lock, where and since when, if its note says so."""
+    """Return a message about the command that has the lock. Its note may say who runs it, where, and since when."""
     about = _read_note(root)
     words = (("who", " by {}"), ("pid", ", process {}"), ("where", ", at {}"), ("since", ", since {}"))
     holder = "".join(text.format(about[key]) for key, text in words if about.get(key))
@@ -357,14 +370,14 @@ def _running(root: Path) -> str:
 
 
 def is_applied(root: str) -> bool:
-    """Return whether an apply runs in this folder or was killed there: then its note exists."""
+    """Return whether an apply runs in this folder or was killed in it. In both cases its note exists."""
     return os.path.lexists(f"{root}/{FOLDER}/apply.json")
 
 
 def who_runs(root: Path, environment: str) -> str:
-    """Return which command works on this environment, by whom and since when; empty: none.
+    """Return a message about the command that works on this environment now. It is empty if there is none.
 
-    A killed one leaves its note, and no lock. Raises StateError as `inspect` does.
+    A killed command leaves its note, but no lock. Raises StateError as `inspect` does.
     """
     about = _read_note(root) if inspect(root) is not None else {}
     if (about.get("environment", ""), about.get("folder")) != (environment, str(root)):
@@ -384,7 +397,10 @@ _MOMENT = 0.1
 
 
 def acquire(path: Path, timeout: float = 0.0) -> BaseFileLock | None:
-    """Return the lock once it is acquired; None if another process has it for `timeout` seconds."""
+    """Acquire the lock file at `path` and return the lock.
+
+    If another process has it for `timeout` seconds, return None.
+    """
     import filelock
 
     try:
@@ -401,7 +417,10 @@ def acquire(path: Path, timeout: float = 0.0) -> BaseFileLock | None:
 
 
 def _read_note(root: Path) -> dict[str, str]:
-    """Return the note about the command that has the lock, safe to show; empty if it cannot be read."""
+    """Return the note about the command that has the lock. Its values are safe to show.
+
+    It is empty if it cannot be read.
+    """
     try:
         note = load_json(Disk().read(_lock_path(root).with_suffix(".json")) or b"{}")
     except (StateError, ValueError):

@@ -1,21 +1,22 @@
-"""The state on disk: read once, changed step by step in the journal, and written into the lock at checkpoints.
+"""Reads the state from disk once, records each change in the journal, and writes the lock at checkpoints.
 
-The order of a checkpoint makes a kill harmless: the journal becomes durable, the lock is replaced in one step, and the
-journal is emptied. A kill before the replacement leaves the old lock and a journal that folds into it; a kill after it
-leaves a lock without the lines that the facts of the journal started from, so that none of them counts.
+The order of a checkpoint makes a kill harmless. First the journal becomes durable, then the lock is replaced in one
+step, then the journal is emptied. After a kill before the replacement there is the old lock and a journal that applies
+to it. After a kill later, the lock has no line any more that the changes in the journal started from, so no change
+counts twice.
 
 The caller holds `state_dir.apply_lock` while a store is open for writing, and calls it from one thread.
 
 A journal line is a line of the lock with more keys:
 
     step   the step that made it, for a person who reads the file
-    base   the digests of the lock lines of that key when it was made, with spaces between; empty: there was none
+    base   the digests of the lock lines of that key at that time, with spaces between; empty if there was none
 
-`{"forget": id}` removes a record. Facts that count together or not at all are a list in one line. Lines are only
-appended; a torn last line is ignored.
+`{"forget": id}` removes a record. Changes that belong together are a list in one line. Lines are only appended; a torn
+last line is ignored.
 
-Invariant: after any sequence of notes, they equal what `fold` makes of the lock and the noted facts. The cost
-of a note depends on its facts, that of a checkpoint on its bytes, never on the number of records.
+Invariant: after any sequence of notes, the records equal the result of `fold` on the lock and the noted facts. The cost
+of a note depends on its facts, and the cost of a checkpoint on its bytes. Neither depends on the number of records.
 """
 
 from __future__ import annotations
@@ -51,49 +52,51 @@ from contentops.state.lock import Lock, LockLine, resolve_conflict, with_one_own
 
 FORMAT: Final = Format(pattern="", code="damaged-journal")
 Base = tuple[Digest, ...]
-"""The digests of the lock lines of one key, usually one; empty where the lock had none."""
+"""The digests of the lock lines of one key, usually one; empty if the lock had none."""
 
 
 class JournalFact(Struct, frozen=True, kw_only=True):
-    """One change in the journal, with the lock lines that it is based on."""
+    """One change in the journal. `base` has the digests of the lock lines that it started from."""
 
     fact: Record | Forget
     base: Base = ()
 
 
 class _Extra(Struct, frozen=True):
-    """The additional key of a line in the journal."""
+    """The key that a line in the journal has beyond a line of the lock."""
 
     base: str = ""
 
 
 def journal_line(text: str, *, step: str, base: Base) -> str:
-    """Return a line of the journal from the lock line (or `forget` object) `text`."""
+    """Return the journal line of a change. `text` is its line for the lock, or a `forget` object."""
     return f"{canonical({'base': ' '.join(base), 'step': step})[:-1]},{text[1:]}"
 
 
 def parse(data: bytes, path: str) -> tuple[str, list[JournalFact]]:
-    """Return the lineage of the journal in `data` (empty without a header) and its facts; `path` names it in messages.
+    """Return the lineage and the changes in a journal. The lineage is empty without a header.
 
-    A torn last line is ignored: it never became durable.
-    Raises StateError (DamagedState with every damaged line) for a line that cannot be used.
+    `path` names the journal in messages.
+
+    A torn last line is ignored, because it never became durable. Raises StateError (DamagedState with every damaged
+    line) if a line cannot be used.
     """
     lineage, lines = read_lines(data, path, FORMAT, _parse, torn=True)
     return lineage, [fact for _, facts in lines for fact in facts]
 
 
 def nothing_on_disk(_path: str) -> Digest:
-    """Return an empty digest; use it as `body_on_disk` if no file should decide between two records."""
+    """Return an empty digest. Use it as `body_on_disk` if no output file should decide between two records."""
     return NOTHING
 
 
 def fold(
     lock: Lock, facts: Sequence[JournalFact] = (), *, body_on_disk: Callable[[str], Digest] = nothing_on_disk
 ) -> dict[ItemId, Record]:
-    """Return the current record of each item, from lock and journal.
+    """Return the current record of each item, from the lock and the journal.
 
-    A fact of the journal counts only if the lock still has the line it started from, or still has none; otherwise the
-    lock wins. Of several lines of one id, `resolve_conflict` chooses.
+    A change in the journal counts only if the lock still has the line that it started from, or still has no line.
+    Otherwise the lock counts. If an id has several lines, `resolve_conflict` chooses one.
     """
     last = {line.fact.id: line for line in facts if _is_unchanged(lock.records.get(line.fact.id), line.base)}
     records: dict[ItemId, Record] = {}
@@ -109,14 +112,17 @@ def fold(
 
 
 def _is_unchanged(lines: tuple[LockLine, ...] | None, base: Base) -> bool:
-    """Return whether the lock still has the line that a change is based on, or still none."""
+    """Return whether the lock still has a line that a change started from.
+
+    A change without one needs a lock without lines of that id.
+    """
     if lines is None:
         return not base
     return any(line.digest in base for line in lines)
 
 
 def _parse(text: str) -> tuple[JournalFact, ...] | Header:
-    """Return the facts in a line. Raises ValueError with a message for people."""
+    """Return the changes in one line of the journal, or the header. Raises ValueError with a message for people."""
     if text.startswith("["):
         return tuple(_fact(bytes(part).decode()) for part in parse_as(text, list[Raw]))
     if kind_of(text, {**_FACTS, **KINDS}) is Header:
@@ -130,14 +136,14 @@ def _fact(text: str) -> JournalFact:
 
 
 _FACTS: Final[Mapping[str, type[Record | Forget]]] = {"id": Record, "forget": Forget}
-"""The type of a fact, by the first of these keys that it has."""
+"""The type of a change, by the first of these keys that it has."""
 
 
 # ---- The records in memory during one run: pure; `StateStore` writes them to disk.
 
 
 class WorkingState:
-    """The records, the lock that they came from, and journal lines that are not on disk yet."""
+    """The records in memory, with the lock that they came from and the journal lines that are not on disk yet."""
 
     def __init__(
         self,
@@ -148,7 +154,7 @@ class WorkingState:
         body_on_disk: Callable[[str], Digest],
         write: bool,
     ) -> None:
-        """Start from a lock and a journal; `write`: changes may be noted."""
+        """Start with the records of a lock and a journal. If `write` is true, changes can be noted."""
         self.lineage = lineage
         self.records: dict[ItemId, Record] = fold(lock, facts, body_on_disk=body_on_disk)
         self.waiting: list[str] = []
@@ -156,10 +162,10 @@ class WorkingState:
         self._locked = dict(lock.records) if write else {}
         """The lines of the lock on disk."""
         self._texts: dict[ItemId, str] = {}
-        """Lines of records that were rendered."""
+        """The text of the lines of records that were rendered."""
 
     def note(self, step: str, facts: Sequence[Record | Forget]) -> None:
-        """Apply changes that belong together. Raises StateError, and applies none, if one cannot be written."""
+        """Apply changes that belong together. If one of them cannot be written, raise StateError and apply none."""
         facts = [self._with_rev(fact) if isinstance(fact, Record) else fact for fact in facts]
         lines = [checked_line(fact) for fact in facts]
         new = [line for line in map(self._apply, facts, lines) if line is not None]
@@ -168,17 +174,20 @@ class WorkingState:
             self.waiting.append(noted[0] if len(noted) == 1 else f"[{','.join(noted)}]")
 
     def lock_bytes(self) -> bytes:
-        """Return the bytes of the lock. The line of an unchanged record stays the same, byte by byte."""
+        """Return the new content of the lock file as bytes.
+
+        The line of an unchanged record stays the same, byte by byte.
+        """
         for id_ in self.records.keys() - self._texts.keys():
             self._texts[id_] = self._text_of(id_)
         return locks.join(self.lineage, map(self._texts.__getitem__, sorted(self.records)))
 
     def locked(self) -> None:
-        """Treat `lock_bytes` as the present content of the lock on disk."""
+        """Remember that the lock file on disk has the content that `lock_bytes` returned."""
         self._locked = {id_: (LockLine(record, self._texts[id_]),) for id_, record in self.records.items()}
 
     def _apply(self, fact: Record | Forget, text: str) -> tuple[str, Base] | None:
-        """Apply a change with the line `text`, and return it with its base; None if nothing changes."""
+        """Apply one change. Return its line and its base, or None if it changes nothing."""
         current = self.records.get(fact.id)
         if isinstance(fact, Forget):
             if current is None:
@@ -193,7 +202,7 @@ class WorkingState:
         return text, tuple(line.digest for line in self._locked.get(fact.id, ()))
 
     def _with_rev(self, record: Record) -> Record:
-        """Return the record with its revision number, which is higher than in every lock line."""
+        """Return a record with a revision number that is higher than the number of each of its lines in the lock."""
         before, current = self._locked.get(record.id, ()), self.records.get(record.id)
         top = max((line.value.rev for line in before), default=0)
         rev = (top if before or current is not None else record.rev) + 1
@@ -208,20 +217,20 @@ class WorkingState:
 
 
 class SharedJobs(Protocol):
-    """The jobs in a ledger, which every checkout writes.
+    """The jobs in a ledger, a database that several checkouts share.
 
-    Records are not shared: they say which body is in one checkout.
+    Records are not shared, because they say which text is in one checkout.
     """
 
     def note(self, jobs: Sequence[Job]) -> None:
-        """Collect jobs that changed."""
+        """Collect jobs that changed, for the next flush."""
 
     def flush(self) -> None:
-        """Make the collected jobs durable for every checkout. Raises StateError."""
+        """Write the collected jobs to the ledger, for all checkouts. Raises StateError."""
 
 
 class StateStore:
-    """The open state of one environment."""
+    """The recorded state of one environment, open for reading or writing."""
 
     def __init__(
         self,
@@ -233,11 +242,12 @@ class StateStore:
         body_on_disk: Callable[[str], Digest] = nothing_on_disk,
         disk: Disk | None = None,
     ) -> None:
-        """Read lock and journal of `environment` (empty: the default one) below the absolute folder `root`.
+        """Read the lock and the journal of an environment. An empty `environment` is the default one.
 
-        `lineage` gives that of a first lock. `body_on_disk` gives the body digest of the output file at a relative
-        path; it is called only if a merge left two records of one id. Without `write`, nothing is made or changed.
-        Raises StateError for damaged, newer or unsafe files.
+        `root` is the absolute path of the project's folder. `lineage` returns the lineage for a first lock.
+        `body_on_disk` returns the body digest of the output file at a relative path; it is called only if a merge left
+        two records of one id. Without `write`, nothing is created or changed. Raises StateError for damaged, newer or
+        unsafe files.
         """
         root, disk = Path(root), disk or Disk()
         self.lock_path = root / state_dir.lock_name(environment)
@@ -245,11 +255,11 @@ class StateStore:
         self.journal_path = root / state_dir.FOLDER / state_dir.named("journal", environment, "jsonl")
         self._root, self._write, self._disk = root, write, disk
         self.looked_at_files = False
-        """Whether an output decided which of two records of one id counts."""
+        """Whether an output file decided which of two records of one id counts."""
         self.shared: SharedJobs | None = None
-        """Gets every job that changes, for other checkouts."""
+        """The ledger that gets every job that changes; None if none is shared."""
         self._has_noted = False
-        """Whether this run noted facts, or found some in the journal: then a checkpoint has to look at the lock."""
+        """Whether this run noted facts, or found some in the journal. If so, a checkpoint has to look at the lock."""
         self._snapshot: State | None = None
 
         def body_at(path: str) -> Digest:
@@ -268,19 +278,19 @@ class StateStore:
         facts = [each for each in noted if _is_unchanged(lock.records.get(each.fact.id), each.base)]
         recorded = lock.lineage or journal_lineage or jobs.lineage_in(root, environment, disk)
         self.is_first = not recorded
-        """Whether neither lock nor journal nor jobs have a lineage yet."""
+        """Whether none of lock, journal and jobs has a lineage yet."""
         self.lineage = recorded or lineage()
-        """The project's lineage: part of every request id."""
+        """The project's lineage, which is part of every request id."""
         self._working = WorkingState(lock, facts, lineage=self.lineage, body_on_disk=body_at, write=write)
         self.jobs = jobs.JobsStore(root, environment, self.lineage, disk)
-        """The jobs of the environment; only the methods of this store change them, since these also share and write."""
+        """The jobs of the environment. Only this store's methods change them, since these also share and write them."""
         self.jobs.known.note(list(self._working.records.values()))
         self._has_noted = self.was_interrupted = bool(facts)
         """Whether the last run stopped before its checkpoint."""
 
     @property
     def state(self) -> State:
-        """Return a snapshot of the state with everything noted so far."""
+        """Return a snapshot of the state, with all changes that were noted so far."""
         if self._snapshot is None:
             self._snapshot = State(
                 lineage=self.lineage,
@@ -291,17 +301,17 @@ class StateStore:
         return self._snapshot
 
     def record(self, item: ItemId) -> Record | None:
-        """Return the current record of one item."""
+        """Return the current record of an item, or None."""
         return self._working.records.get(item)
 
     def open_job(self, request_id: RequestId) -> Job | None:
-        """Return the open job of a request."""
+        """Return the open job of a request, or None."""
         return self.jobs.known.open_jobs.get(request_id)
 
     def see_jobs(self, lines: Iterable[Job]) -> None:
-        """Add jobs of another file or a ledger; the next checkpoint writes those that the committed file lacks.
+        """Add jobs from another file or a ledger. The next checkpoint writes those that the committed file lacks.
 
-        A job whose text a record has becomes `settled`.
+        If a record has the text of a job, the job becomes `settled`.
         """
         self.jobs.see(lines)
         self.jobs.known.note(list(self._working.records.values()))
@@ -318,10 +328,10 @@ class StateStore:
             self.shared.note(jobs)
 
     def note(self, step: str, *facts: Fact) -> None:
-        """Collect the facts of a step; they are durable only after `flush` or `checkpoint`.
+        """Collect the changes of a step. They become durable with the next `flush` or `checkpoint`.
 
-        A fact that changes nothing is ignored. A record's `rev` is set here: one above the lock's. Either all facts of
-        one call count or none. Raises StateError for a fact that cannot be written.
+        A change without effect is ignored. The `rev` of a record is set here: one above the lock's. Either all changes
+        of one call count or none. Raises StateError if one cannot be written.
         """
         self._must_write()
         for fact in facts:
@@ -332,11 +342,11 @@ class StateStore:
         self._changed(self.jobs.known.note(facts))
 
     def flush(self) -> None:
-        """Make the collected changes durable: in the ledger, if it is shared, then in the jobs and the journal.
+        """Make the collected changes durable. They go to the ledger if it is shared, then to the jobs and the journal.
 
-        Raises StateError if the disk refuses, and what the ledger raises; the next flush tries again.
+        Raises StateError if the disk refuses, and the errors of the ledger. The next flush tries again.
 
-        After NotShared, changes are recorded on this machine alone.
+        After NotShared, changes are recorded only on this machine.
         """
         self._must_write()
         try:
@@ -358,10 +368,10 @@ class StateStore:
             self.jobs.flush()
 
     def checkpoint(self) -> bool:
-        """Write jobs and lock and empty the journal, if anything is new; return whether a file was written.
+        """Write the jobs and the lock if anything is new, and empty the journal. Return whether a file was written.
 
-        Raises StateError (code `lock-changed`) if a pull or a checkout changed the lock meanwhile: the lock stays
-        unchanged, the journal has what this run recorded, and the jobs have what it paid for.
+        Raises StateError (code `lock-changed`) if a pull or a checkout changed the lock in the meantime. Then the lock
+        stays unchanged, the journal has the changes of this run, and the jobs have what it paid for.
         """
         self._must_write()
         self.flush()
@@ -384,7 +394,10 @@ class StateStore:
         return wrote or target != data
 
     def begin(self) -> None:
-        """Write a first lock with the lineage, if no lock exists. Raises StateError if the disk refuses."""
+        """Write the first lock of a project, with its lineage, if there is no lineage yet.
+
+        Raises StateError if the disk refuses.
+        """
         self._must_write()
         if not self.is_first:
             return
@@ -394,7 +407,7 @@ class StateStore:
         self._seen, self.is_first = digest_bytes(target), False
 
     def rehearse(self, submits: int) -> None:
-        """Test before paying that a run with so many submits can record everything.
+        """Test before any payment that a run with `submits` submits can record everything.
 
         Raises StateError with the reason; lock and journal stay unchanged.
         """
@@ -414,14 +427,14 @@ class StateStore:
             raise StateError(message, code=error.code, hint=error.hint, location=error.location) from error
 
     def try_room(self, submits: int = 1) -> None:
-        """Test that the disk has room to record so many submits in lock and journal. Raises StateError."""
+        """Test that the disk has enough room to record `submits` submits. Raises StateError."""
         room = min(_ROOM * submits, _MOST)
         self._disk.try_room(self.lock_path, self._disk.size(self.lock_path) + room)
         if state_dir.inspect(self._root) is not None:
             self._disk.try_room(self.journal_path, room)
 
     def close(self) -> None:
-        """Write everything noted to disk, if this store may write."""
+        """Write all collected changes to disk, if this store may write."""
         if self._write:
             self.flush()
 
@@ -457,7 +470,7 @@ class StateStore:
 
 
 _ROOM, _MOST = 16 << 10, 16 << 20
-"""Bytes that one submit may add to lock and journal, and the most that are tried."""
+"""The bytes that one submit may add to lock and journal, and the most bytes that are tested."""
 
 
 def _fingerprint(data: bytes | None) -> Digest:

@@ -1,7 +1,9 @@
-"""Opens diskcache, the library of the cache, so that it never loads a pickle. Imported late, as it is slow to load.
+"""Opens the cache with the library diskcache, in a way that never loads a pickle.
 
-diskcache unpickles where a row's `mode` and `raw` say so, whichever `Disk` wrote it (CVE-2025-69872), and it reads and
-deletes the files that rows name.
+The import is slow, so it happens late.
+
+diskcache loads a pickle if a row's `mode` and `raw` say so, no matter which `Disk` wrote the row (CVE-2025-69872). It
+also reads and deletes the files that rows name.
 """
 
 from __future__ import annotations
@@ -18,34 +20,46 @@ from contentops.state import state_dir
 
 _DAMAGED = (ValueError, TypeError, AttributeError, LookupError, AssertionError)
 ERRORS = (sqlite3.Error, sqlite3.Warning, OSError, StateError, diskcache.Timeout, *_DAMAGED)
-"""What the library may raise: the last ones for damaged or planted settings, which it uses as they are."""
+"""The errors that the library may raise.
+
+The last ones come from damaged or planted settings, which it uses without a check.
+"""
 _IN_ROWS = 1 << 62
-"""No value is so large that it gets a file: a row is durable with its transaction, a file is not."""
+"""A size that no value reaches, so that no value gets a file.
+
+A row is durable with its transaction, and a file is not.
+"""
 _SETTINGS = {"eviction_policy": "none", "disk_min_file_size": _IN_ROWS, "sqlite_mmap_size": 0}
 
 
 class _PlainText:
-    """Returns only text; other rows may be an attack and count as absent."""
+    """Reads and returns only text. Rows with other values may be an attack, and count as missing."""
 
     def get(self, key: object, raw: object) -> str:
-        """Return the key of a row; empty if the row is no text."""
+        """Return the key of a row. It is empty if the key is not text."""
         return key if raw and isinstance(key, str) else ""
 
     def fetch(self, mode: object, filename: object, value: object, read: object) -> str:
-        """Return the value of a row. Raises OSError for anything but text, which the library takes for a miss."""
+        """Return the value of a row if it is text.
+
+        Otherwise raise OSError, which the library treats as a missing row.
+        """
         if read or mode != MODE_RAW or filename is not None or not isinstance(value, str):
             raise OSError
         return value
 
     def remove(self, file_path: object) -> None:
-        """Do nothing, because no row of contentops has a file."""
+        """Do nothing, because contentops never stores a row in a file."""
 
 
 TextDisk = type("TextDisk", (_PlainText, diskcache.Disk), {})
 
 
 def open_library(folder: Path, *, make: bool) -> diskcache.Cache | None:
-    """Open the cache in `folder`, and create it if `make` is set; None if there is none. Raises one of ERRORS."""
+    """Open the cache in a folder. If `make` is true, create a missing cache; otherwise return None.
+
+    Raises one of ERRORS.
+    """
     (state_dir.make_folder if make else state_dir.inspect_folder)(folder)
     database = folder / "cache.db"
     if not make and not database.is_file():
