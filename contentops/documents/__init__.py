@@ -1,1 +1,1 @@
-"""Texts and their files: cleaned titles and bodies, front matter edited in place, outputs read and written safely."""
+"""Handles texts and their files: cleans titles and bodies, edits front matter, and reads and writes outputs."""

@@ -1,6 +1,7 @@
-"""Splits a Markdown text into blocks of words, for reading and comparing. Nothing of a text is left out.
+"""Splits a Markdown text into blocks of words, for reading and comparing. No part of the text is left out.
 
-What a site does not show as words (HTML, the language of a code block, addresses and titles of links) is there too.
+This includes parts that a site does not show as words: HTML, the language of a code block, and addresses and titles of
+links.
 """
 
 from __future__ import annotations
@@ -24,14 +25,17 @@ if TYPE_CHECKING:
 # ---- Takes a Markdown text apart into blocks of words, for reading and comparing. Nothing of a text is left out.
 
 PARSED: Final = 100_000
-"""Characters that are read as Markdown. What follows is read as plain lines: hostile Markdown takes long."""
+"""The number of characters that are read as Markdown.
+
+The rest is read as plain lines, because hostile Markdown takes long.
+"""
 
 
 class Style(NamedTuple):
     """The style of a word: `em`, `strong`, `s`, `code`, `link`, `image` (by its alternative text), `break` or `edge`.
 
-    `html`: it is HTML as written. `info`: it is the info string of a code block's fence. A link around nothing has
-    an empty word.
+    `html` means that the word is HTML as written. `info` means that it is the info string of a code block's fence. A
+    link around nothing has an empty word.
     """
 
     kind: str
@@ -40,42 +44,42 @@ class Style(NamedTuple):
 
 
 class Word(NamedTuple):
-    """A word, another character or white space, with its styles (the outermost first)."""
+    """A word, a single other character, or white space. It has its styles, the outermost first."""
 
     text: str
     styles: tuple[Style, ...] = ()
 
     @property
     def counts(self) -> bool:
-        """Return whether this counts as a word for a reader."""
+        """Return whether a reader would count this as a word. It must have a letter or digit."""
         return any(map(str.isalnum, self.text))
 
 
 class Container(NamedTuple):
-    """The container of a block: `ul`, `ol`, `li`, `blockquote`, `table`, `thead` or `tbody`."""
+    """A container around a block: `ul`, `ol`, `li`, `blockquote`, `table`, `thead` or `tbody`."""
 
     kind: str
     number: int
-    """Tells one from another in a text."""
+    """A number that is unique in the text."""
     start: int = 1
     """The first number of an `ol`."""
 
 
 class TextBlock(Struct, frozen=True, kw_only=True):
-    """A paragraph (`p`), heading (`h1` to `h6`), `code`, `html`, table `row`, `rule`, or `plain` lines at the end."""
+    """A block of a text: `p`, `h1` to `h6`, `code`, `html`, a table `row`, a `rule`, or `plain` lines at the end."""
 
     kind: str
     words: tuple[Word, ...] = ()
     path: tuple[Container, ...] = ()
     """The containers from the outside in."""
     line: int = 0
-    """Its first line in the body, from 0."""
+    """The first line of the block in the body, from 0."""
     end: int = 0
-    """The line after it."""
+    """The line after the block."""
 
     @property
     def shape(self) -> tuple[str, ...]:
-        """Return the kind and containers of the block.
+        """Return the kind and the containers of the block.
 
         Blocks of different shapes are never compared word by word.
         """
@@ -83,18 +87,18 @@ class TextBlock(Struct, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str:
-        """Return the words of the block without Markdown marks and without the info string of a fence."""
+        """Return the words of the block as text, without Markdown marks and without the language of a code block."""
         return "".join(word.text for word in self.words if INFO not in word.styles)
 
 
 EDGE: Final = Word("\t", (Style("edge"),))
 """Separates two cells of a row."""
 INFO: Final = Style("info")
-"""Of the language of a code block, and all else beside its fence."""
+"""The style of the words next to a code block's fence, such as its language."""
 
 
 def parse_blocks(body: str) -> tuple[TextBlock, ...]:
-    """Return the blocks of a cleaned body in order; deeply nested blocks are read as plain lines."""
+    """Return the blocks of a cleaned body in their order. Text that is nested too deeply is read as plain lines."""
     cut = len(body) if len(body) <= PARSED else body.rfind("\n", 0, PARSED) + 1 or PARSED
     cut = 0 if nests_too_deep(body[:cut]) else cut
     blocks = [*_BlockReader(body[:cut]).read(markdown_parser().parse(body[:cut]))]
@@ -108,7 +112,7 @@ def parse_blocks(body: str) -> tuple[TextBlock, ...]:
 
 
 def split_words(text: str) -> list[str]:
-    """Return words, white space and other characters as a reader sees them; joined, they give the text."""
+    """Return the words, white space and other characters of a text. Joined, they give the text again."""
     words: list[str] = _words().findall(text)
     return words
 
@@ -123,7 +127,7 @@ def _words() -> regex.Pattern[str]:
 
 
 _DEEPEST: Final = 50
-"""Styles in styles that are looked at; who writes more of them wants to break a reader."""
+"""The number of nested styles that are read. More of them are an attack on the reader."""
 _CONTAINERS: Final = {
     "bullet_list": "ul",
     "ordered_list": "ol",
@@ -136,7 +140,7 @@ _CONTAINERS: Final = {
 
 
 class _BlockReader:
-    """Builds blocks from the tokens of the Markdown parser."""
+    """Builds the blocks of a text from the tokens of the Markdown parser."""
 
     def __init__(self, body: str) -> None:
         self._source = body.split("\n")
@@ -168,7 +172,7 @@ class _BlockReader:
                 yield self._block("rule", (), token)
 
     def _further_cells(self) -> Iterator[Word]:
-        """Yield the cells of a row beyond the columns of its table, which the parser drops."""
+        """Yield the extra cells of a table row, for which the table has no column. The parser drops them."""
         from markdown_it.rules_block.table import escapedSplit  # start-up: most commands take no text apart
 
         row = self._source[self._lines[0]].strip("\t >") if self._lines else ""
@@ -228,29 +232,32 @@ def _title(token: Token) -> str:
 
 
 class NewSection(Struct, frozen=True):
-    """A section that a server generated again: its heading and the text under it."""
+    """A section that a server generated again, with its heading and the text under it."""
 
     heading: str
     words: str
     with_deeper: bool
-    """It replaces the deeper sections under its heading too; else those stay."""
+    """Whether it also replaces the deeper sections under its heading. Otherwise they stay."""
 
 
 class Unusable(Struct, frozen=True):
-    """Says why an answer has no usable section: it is missing, or it does not fit the text."""
+    """The reason why a server's reply has no usable section. The section is missing, or does not fit the text."""
 
     why: Literal["absent", "empty", "beside", "others", "gone", "open"]
-    """The answer has no such heading; no text under it; words beside the section alone; another text in other sections.
-    Or the text that it is for has not one such section; or could not hold it beside the others."""
+    """`absent`: the reply has no such heading. `empty`: there is no text under it.
+
+    `beside`: there are words next to the section. `others`: other sections have another text. `gone`: the text that the
+    section is for does not have it exactly once. `open`: the section would change the text around it.
+    """
     others: tuple[Key, ...] = ()
-    """The sections that are not as they were, in their order."""
+    """The other sections that are different, in their order."""
 
 
 def new_section(answer: str, heading: str, texts: Iterable[str]) -> NewSection | Unusable:
-    """Return the section `heading` from a server's answer, which may be a whole text or only that section.
+    """Return the section `heading` from a server's reply. The reply is a whole text or only that section.
 
-    `texts`: those that the server may have written it into. The rest of the answer has to be as in one of them. A
-    section alone without deeper ones keeps those of the text.
+    `texts` are the texts that the server may have changed. The rest of the reply must be the same as in one of them. If
+    the reply is only the section and has no deeper ones, the deeper sections of the text stay.
     """
     spans_of_it = spans(answer, heading)
     if not spans_of_it:
@@ -269,9 +276,9 @@ def new_section(answer: str, heading: str, texts: Iterable[str]) -> NewSection |
 
 
 def take_section(text: str, answer: str, heading: str, texts: Iterable[str]) -> tuple[str, NewSection] | Unusable:
-    """Replace a section of `text` by that of a server's answer; return the text and the new section.
+    """Replace a section of a text by the one in a server's reply. Return the text and the new section.
 
-    `texts`: see `new_section`.
+    For `texts`, see `new_section`.
     """
     if _only(text, heading) is None:
         return Unusable("gone")
@@ -283,7 +290,10 @@ def take_section(text: str, answer: str, heading: str, texts: Iterable[str]) -> 
 
 
 def put_section(text: str, new: NewSection) -> str | None:
-    """Return `text` with one section replaced; None if it is missing, not unique, or others would change."""
+    """Return the text with one section replaced.
+
+    It is None if the section is missing or not unique, or if others would change.
+    """
     span = _only(text, new.heading)
     if span is None:
         return None
@@ -299,7 +309,7 @@ def put_section(text: str, new: NewSection) -> str | None:
 
 
 def is_touched(base: str, edited: str, heading: str) -> bool:
-    """Return whether a person changed a section between `base` and `edited`, or a deeper one under it."""
+    """Return whether a person changed a section, or a deeper one under it, between `base` and `edited`."""
     was, now = _only(base, heading), _only(edited, heading)
     if was is None or now is None:
         return True
@@ -307,7 +317,7 @@ def is_touched(base: str, edited: str, heading: str) -> bool:
 
 
 def deeper(text: str, heading: str) -> tuple[Key, ...]:
-    """Return the deeper sections under a heading, in order."""
+    """Return the deeper sections under a heading, in their order."""
     span = _only(text, heading)
     return tuple(section.key for section in cut(text[span.below : span.end])) if span is not None else ()
 
@@ -323,7 +333,7 @@ def _section(answer: str, span: Span, *, with_deeper: bool) -> NewSection | Unus
 
 
 def _around(text: str, span: Span) -> tuple[list[str], list[str]]:
-    """Return the sections before and after a section, without blank lines."""
+    """Return the sections before a section and those after it, without blank lines."""
     return _words_of(text[: span.start]), _words_of(text[span.end :])
 
 
@@ -332,7 +342,7 @@ def _words_of(text: str) -> list[str]:
 
 
 def _unlike(before: str, was: Span, answer: str, now: Span) -> Unusable:
-    """Return which other sections differ between two texts."""
+    """Return an `Unusable` that names the other sections that differ between two texts."""
     ours, theirs = (_texts(text[: span.start] + text[span.end :]) for text, span in ((before, was), (answer, now)))
     headed = {key for key in ours if key.level}
     if headed and not headed & theirs.keys():
@@ -348,18 +358,18 @@ def _texts(text: str) -> dict[Key, str]:
 # ---- The address of an output's page on its site, where the site's own settings cannot change it.
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
-"""A part of a path that is a part of the address, in small letters."""
+"""A part of a path that is also a part of the address, in small letters."""
 _LITERAL = re.compile(r"/[^:\s]*")
 """An address without placeholders."""
 _STATED = {"hugo": "url", "jekyll": "permalink"}
-"""The key by which front matter states the whole address."""
+"""The front matter key that states the whole address."""
 
 
 def address_of(preset: str, output: str, front: Mapping[str, Any]) -> str | None:
-    """Return the address of a page on its site; None if `preset` does not define addresses.
+    """Return the address of a page on its site, or None if it is not known.
 
-    `front` is the front matter in the words of the preset. Jekyll derives addresses by a pattern of its settings, so
-    only one that front matter states is known.
+    `front` is the front matter in the words of the preset. Jekyll makes addresses from a pattern in its settings, so
+    only an address in the front matter is known.
     """
     stated = front.get(_STATED.get(preset, ""))
     if isinstance(stated, str):
@@ -368,7 +378,7 @@ def address_of(preset: str, output: str, front: Mapping[str, Any]) -> str | None
 
 
 def _of_hugo(output: str, slug: object) -> str | None:
-    """Return the address of a page by Hugo's default rules: the path below `content`, in small letters."""
+    """Return the address that Hugo gives a page by default: the path below `content`, in small letters."""
     *folders, file = output.split("/")
     if "content" not in folders:
         return None

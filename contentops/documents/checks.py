@@ -1,10 +1,10 @@
-"""Checks a text before it is written and saved, with everything in `Checks` except commands.
+"""Checks a text before it is written and saved, with all checks of `Checks` except commands.
 
-Texts are hostile: nothing here raises, and the time of each check grows with the length of the text alone. Regular
-expressions and schemas that a person wrote are given up after some time or number of steps, and that is a finding.
+Texts may be hostile. So nothing here raises, and the time of each check grows only with the length of the text. Regular
+expressions and schemas of a person stop after some time or number of steps, and that is a finding.
 
-References can double the work at each level, so every keyword is counted. Python's `re` cannot be stopped, so every
-pattern goes through `search`, and schemas with `patternProperties` are refused.
+References in a schema can double the work at each level, so every keyword is counted. Python's `re` cannot be stopped,
+so every pattern goes through `search`, and schemas with `patternProperties` are refused.
 """
 
 from __future__ import annotations
@@ -35,12 +35,15 @@ if TYPE_CHECKING:
 # ---- Regular expressions that a person wrote: each search has a time limit.
 
 MAX_PATTERN: Final = 1_000
-"""Characters of the longest regular expression."""
+"""The length of the longest regular expression, in characters."""
 
 
 @functools.lru_cache(maxsize=1_000)
 def compiled(pattern: str) -> regex.Pattern[str] | str:
-    """Return a regular expression that searches with a `timeout`; if it cannot be used, the reason as a text."""
+    """Return a regular expression whose search can have a time limit.
+
+    If it cannot be used, return the reason as a text.
+    """
     import regex  # start-up: few projects have patterns
 
     if len(pattern) > MAX_PATTERN:
@@ -52,7 +55,7 @@ def compiled(pattern: str) -> regex.Pattern[str] | str:
 
 
 def search(pattern: str, within: str, seconds: float) -> int | str:
-    """Return the offset of the first match, -1 without one; if the search failed, the reason as a text."""
+    """Return the offset of the first match of a pattern, or -1. If the search failed, return the reason as a text."""
     expression = compiled(pattern)
     if isinstance(expression, str):
         return expression
@@ -76,19 +79,19 @@ _SEARCH: Final = 0.01
 """Seconds that one pattern of a schema may take on one text or key."""
 _SEARCH_STEPS: Final = 500
 _WHOLE: Final = frozenset({"const", "dependencies", "dependentRequired", "enum", "required"})
-"""Keywords whose whole value is compared."""
+"""Keywords for which the whole value is compared."""
 _ROOM: Final = 200
-"""Characters of a message of jsonschema that are shown."""
+"""The most characters of a message of jsonschema that are shown."""
 
 _CANNOT: Final = (re.error, RecursionError, ArithmeticError, LookupError, TypeError, ValueError)
 
 
 class _TooManyStepsError(Exception):
-    """Checking against a schema took too many steps."""
+    """The error for a check against a schema that took too many steps."""
 
 
 class _Meter:
-    """Counts the steps that checking against a schema may still take."""
+    """Counts the steps that a check against a schema may still take."""
 
     __slots__ = ("left",)
 
@@ -102,14 +105,14 @@ class _Meter:
 
 
 def short(words: str) -> str:
-    """Return the beginning of a text, on one line."""
+    """Return the beginning of a text as one line."""
     return clip(one_line(words), _ROOM)
 
 
 def schema_errors(schema: str, instance: Mapping[str, Json]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield the errors of an instance against a JSON Schema: the path of the keys, and a message.
+    """Yield the errors of some data against a JSON Schema. Each error has the path of its keys and a message.
 
-    Raises nothing: a schema that cannot be applied, or takes too many steps, is the last message, with no path.
+    Raises nothing. If a schema cannot be applied, or takes too many steps, the last message says so and has no path.
     """
     from referencing.exceptions import Unresolvable
 
@@ -126,7 +129,7 @@ def schema_errors(schema: str, instance: Mapping[str, Json]) -> Iterator[tuple[t
 
 
 def schema_problem(text: str) -> str:
-    """Return the problem of a JSON Schema, given as JSON; empty if it can be used."""
+    """Return the problem of a JSON Schema, which is given as JSON. It is empty if the schema can be used."""
     schema = json.loads(text)
     if not isinstance(schema, dict | bool):
         return "is not a JSON Schema: it must be a map, true or false"
@@ -149,7 +152,7 @@ def schema_problem(text: str) -> str:
 
 
 def _maps(schema: Json) -> Iterator[Mapping[str, Json]]:
-    """Yield every map of a schema, at any depth."""
+    """Yield every map inside a schema, at any depth."""
     waiting = [schema]
     while waiting:
         part = waiting.pop()
@@ -168,13 +171,13 @@ def _kind(schema: Json) -> Any:
 
 @functools.lru_cache(maxsize=64)
 def _validator(text: str) -> tuple[Any, _Meter]:
-    """Return the validator of a schema, cached, and the meter that limits it."""
+    """Return the validator of a schema, and the meter that limits its steps. Both are cached."""
     schema, meter = json.loads(text), _Meter()
     return _limited(_kind(schema), schema, meter), meter
 
 
 def _limited(kind: Any, schema: Json, meter: _Meter, *, formats: Any = None) -> Any:
-    """Return a validator that fetches nothing and counts its steps."""
+    """Return a validator that fetches nothing from outside and counts its steps."""
     import jsonschema
     import referencing
 
@@ -196,7 +199,7 @@ def _limited(kind: Any, schema: Json, meter: _Meter, *, formats: Any = None) -> 
 
 
 def _counted(name: str, look: Keyword, meter: _Meter, weight: int) -> Keyword:
-    """Return a schema keyword that counts steps for its value, the instance and its messages."""
+    """Return a schema keyword that counts its steps. The steps depend on its value, the data and the messages."""
 
     def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
         steps = 1 + sum(len(part) for part in (value, instance) if isinstance(part, dict | list))
@@ -213,7 +216,7 @@ def _counted(name: str, look: Keyword, meter: _Meter, weight: int) -> Keyword:
 
 
 def _pattern(meter: _Meter, _validator: Any, wanted: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
-    """Yield what the keyword `pattern` finds within a time limit, which Python's `re` does not have."""
+    """Yield the errors of the keyword `pattern`. The search has a time limit, which Python's `re` does not have."""
     import jsonschema
 
     if not isinstance(instance, str):
@@ -229,34 +232,37 @@ def _pattern(meter: _Meter, _validator: Any, wanted: str, instance: Any, _schema
 # ---- The checks of a text before it is written and saved: all of `Checks` but commands.
 
 PATIENCE: Final = 1.0
-"""Seconds that one regular expression may take on one text; of a list of many, each gets its share of `LONGEST`."""
+"""Seconds that one regular expression may take on one text. In a long list, each gets its share of `LONGEST`."""
 LONGEST: Final = 10.0
 """Seconds that all expressions of one list may take on one text."""
 _SHOWN: Final = 20
-"""Findings of one check in one text; more are counted."""
+"""The most findings of one check in one text that are shown. The others are only counted."""
 
 Exists = Callable[[str], bool]
-"""Whether a path relative to the project root, with forward slashes, exists or will."""
+"""Whether a path (relative to the project root, with forward slashes) exists or will exist."""
 
 
 class CheckedText(Struct, frozen=True, kw_only=True):
-    """A text to check: clean title and body, and front matter without `title` and `contentops`."""
+    """A text to check: a clean title and body, and the front matter without `title` and `contentops`."""
 
     title: str
     body: str
     front: Mapping[str, Json] = field(default_factory=dict)
     output: str = ""
-    """The file's path relative to the project root: relative links start from its folder."""
+    """The file's path relative to the project root. Relative links start from its folder."""
     first_line: int = 1
     """The line of the file on which the body begins."""
     key_lines: Mapping[str, int] = field(default_factory=dict)
     """The lines of the front matter's keys."""
     open: frozenset[str] = frozenset()
-    """The keys of front matter that follow once the texts that they are made from are there."""
+    """The front matter keys whose values are not known yet, because the texts that they are made from are missing."""
 
 
 def checked_text(text: str, output: str) -> CheckedText:
-    """Return a file's text for the checks; `output` is its path relative to the project root. Never raises."""
+    """Return the text of a file in the form that the checks need. It never raises.
+
+    `output` is the path of the file, relative to the project root.
+    """
     document = split(text)
     first, keys = line_numbers(text)
     return CheckedText(
@@ -265,7 +271,7 @@ def checked_text(text: str, output: str) -> CheckedText:
 
 
 def check_text(checks: Checks, text: CheckedText, exists: Exists) -> tuple[Finding, ...]:
-    """Return all findings of the checks, ordered by check and then by line; never raises.
+    """Return all findings of the checks in a text, ordered by check and then by line. It never raises.
 
     Commands are not run here.
     """
@@ -281,7 +287,7 @@ def check_text(checks: Checks, text: CheckedText, exists: Exists) -> tuple[Findi
 
 
 def refused_words(checks: Checks, title: str, body: str) -> tuple[re.Pattern[str], ...]:
-    """Return patterns for the words that `excludes`, `leftovers` and `grounded` refuse in a text."""
+    """Return patterns that find the refused words in a text. `excludes`, `leftovers` and `grounded` refuse words."""
     excluded = checks.excludes.values if checks.excludes is not None else ()
     found = claims_without_source(checks.grounded, title, body) if checks.grounded is not None else []
     return (
@@ -292,18 +298,18 @@ def refused_words(checks: Checks, title: str, body: str) -> tuple[re.Pattern[str
 
 
 def blocks(findings: Iterable[Finding]) -> bool:
-    """Return whether these findings block the text from being written and saved."""
+    """Return whether one of these findings forbids writing and saving the text."""
     return any(finding.level is Level.BLOCK for finding in findings)
 
 
 Hit = tuple[str, int, str]
-"""One point that a check found: message, line of the file or 0, hint."""
+"""One result of a check: the message, the line of the file or 0, and a hint."""
 Look = Callable[[Any, CheckedText, Exists], "Iterator[Hit]"]
-"""What one declared check finds in a text."""
+"""A function that returns the results of one declared check in a text."""
 
 
 def _first(check: str, level: Level, hits: Iterable[Hit]) -> Iterator[Finding]:
-    """Yield the first hits as findings, and a finding with the number of the others."""
+    """Yield the first results of a check as findings, then one finding with the number of the others."""
     rest = iter(hits)
     for message, line, hint in itertools.islice(rest, _SHOWN):
         yield Finding(check=check, level=level, message=message, line=line, hint=hint)
@@ -312,7 +318,7 @@ def _first(check: str, level: Level, hits: Iterable[Hit]) -> Iterator[Finding]:
 
 
 def _line(text: CheckedText, offset: int) -> int:
-    """Return the line of the file that has an offset of the body."""
+    """Return the line number in the file for an offset in the body."""
     return text.first_line + text.body.count("\n", 0, offset)
 
 
@@ -335,14 +341,15 @@ _TAG: Final = re.compile(r"</?[A-Za-z][^<>]*>|<!--|-->")
 
 
 def count_words(body: str) -> int:
-    """Return the number of words in a body (see `words_of`)."""
+    """Return the number of words in a body, as `words_of` defines them."""
     return len(words_of(body))
 
 
 def words_of(body: str) -> list[str]:
-    """Return the words of a body: runs with letters or digits; in scripts without spaces each character.
+    """Return the words of a body. A word is a run with letters or digits.
 
-    Addresses of links and HTML tags are no words; headings and code are.
+    In scripts without spaces, each character is a word. Addresses of links and HTML tags do not count; headings and
+    code do.
     """
     plain = _TAG.sub(" ", _ADDRESS.sub("] ", body))
     apart = [run for run in _APART.findall(plain) if any(map(str.isalnum, run))]
@@ -362,7 +369,7 @@ def _words(limits: WordLimits, text: CheckedText) -> Iterator[Hit]:
 
 @functools.lru_cache(maxsize=256)
 def _spaced(value: str) -> re.Pattern[str]:
-    """Finds a phrase with any white space between its words."""
+    """Return a pattern that finds a phrase, with any white space between its words."""
     return re.compile(r"\s++".join(map(re.escape, value.split())))
 
 
@@ -388,7 +395,7 @@ _SIMPLER: Final = "nested repetitions are slow: write the pattern without them"
 
 
 def _patterns(values: Sequence[str], text: CheckedText, *, wanted: bool) -> Iterator[Hit]:
-    """Yield the patterns that are `wanted` but missing, or unwanted but found."""
+    """Yield the wanted patterns that are missing, or the unwanted patterns that are found."""
     for value in values:
         offset = search(value, text.body, min(PATIENCE, LONGEST / len(values)))
         if isinstance(offset, str):
@@ -486,7 +493,7 @@ def _front_matter(schema: FrontMatterSchema, text: CheckedText) -> Iterator[Hit]
 
 
 def _until_known(schema: str, open_: frozenset[str]) -> str:
-    """Return the schema without the required keys whose values are not known yet."""
+    """Return a schema that does not require the keys in `open_`, because their values are not known yet."""
     if not open_:
         return schema
     document = json.loads(schema)
@@ -512,7 +519,7 @@ def _grounded(check: Grounded, text: CheckedText) -> Iterator[Hit]:
 
 
 def _each(look: Callable[[Sequence[str], CheckedText], Iterator[Hit]]) -> Look:
-    """Return a check that uses the entries that a person listed."""
+    """Return a check that gets only the listed values and the text."""
     return lambda listed, text, _: look(listed.values, text)
 
 
@@ -528,4 +535,4 @@ LOOKS: Final[Mapping[str, Look]] = {
     "front_matter": lambda schema, text, _: _front_matter(schema, text),
     "grounded": lambda check, text, _: _grounded(check, text),
 }
-"""By the key of each check, what it finds, in the order of the findings."""
+"""The function of each check, by its key, in the order of the findings."""

@@ -1,11 +1,11 @@
 """Finds the claims of a Markdown text: the numbers and addresses in its prose.
 
-All of it takes time that grows with the length of the text alone.
+The time of each function grows only with the length of the text.
 
-Only words are compared. Whether a number of the brief is used for the same thing, or is true, cannot be known here.
+Only words are compared. It cannot be known here whether a number of the brief is true, or is used for the same thing.
 
-A number has each value that it can mean: `1.000` is 1000 or 1. So two texts state the same if any values agree. Values
-are texts, as a number may have a million digits.
+A number has each value that it can mean: `1.000` is 1000 or 1. So two texts state the same number if any of their
+values agree. Values are texts, because a number may have a million digits.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 
 
 class Figure(NamedTuple):
-    """A number, date or time in a text."""
+    """A number, date or time that a text states in digits."""
 
     start: int
-    """Its offset."""
+    """The offset of the figure in the text."""
     words: str
     values: tuple[str, ...]
-    """Each value that it can mean."""
+    """All values that the figure can mean."""
     parts: tuple[str, ...] = ()
-    """The numbers that it is, if it is several."""
+    """The single numbers, if the figure can be read as several numbers."""
     is_dated: bool = False
-    """Whether it is a date or time, with the year or hour first; a text that has it states each of its parts."""
+    """Whether it is a date or time, with the year or hour first. A text that has it states each of its parts."""
 
 
 class Known:
-    """The numbers in some figures, to look up others in them."""
+    """The numbers of some figures, for looking up the numbers of other figures."""
 
     def __init__(self, figures: Iterable[Figure]) -> None:
         self._numbers: set[str] = set()
@@ -49,7 +49,7 @@ class Known:
             self._numbers.update(each.values, each.parts if each.is_dated or not each.values else ())
 
     def has(self, figure: Figure) -> bool:
-        """Return whether the known numbers include those of a figure."""
+        """Return whether the known numbers include the numbers of a figure."""
         if not self._numbers.isdisjoint(figure.values):
             return True
         known = [part in self._numbers for part in figure.parts]
@@ -61,7 +61,7 @@ _SEEN: Final = re.compile(r"\S")
 
 
 def blank(match: re.Match[str]) -> str:
-    """Return spaces of the length of a match; its line ends stay."""
+    """Return as many spaces as a match has characters. Line ends stay."""
     return _SEEN.sub(" ", match[0])
 
 
@@ -70,7 +70,7 @@ _UNSEEN: Final = re.compile("[\u00ad\u061c\u200b-\u200f\u2060\u2066-\u2069\ufeff
 
 
 def plain_digits(text: str) -> str:
-    """Return a text with the digits of all scripts as 0 to 9, and without invisible characters."""
+    """Return a text in which the digits of all scripts are 0 to 9, without invisible characters."""
     if text.isascii():
         return text
     return _OTHER_DIGIT.sub(lambda match: str(unicodedata.decimal(match[0])), _UNSEEN.sub("", text))
@@ -87,22 +87,22 @@ _RUN: Final = re.compile(
 )
 _DIGITS: Final = re.compile(r"\d+")
 _LOOK: Final = 24
-"""Characters before a number that can make it part of a name."""
+"""The number of characters before a number that can make it part of a name."""
 _NAME: Final = re.compile(r"[A-Z][^\W_]*[-\u2010\u2011]$")
-"""What makes a number part of a name, as in `COVID-19`."""
+"""The start of a name that a number can end, as in `COVID-19`."""
 _CODE_BEFORE: Final = re.compile(r"(?<![^\W\d_])(?:[vV]|EUR|USD|GBP|CHF|JPY)$")
-"""What may stand directly before a number: the sign of a version, or a currency."""
+"""The letters that may be directly before a number: the sign of a version, or a currency."""
 _AFTER: Final = re.compile(r"[ \u00a0\u202f-]?([^\W\d_]{1,9})\b")
 _ZEROS: Final = {
     **dict.fromkeys(("thousand", "tausend", "mil", "mille", "tsd", "k"), 3),
     **dict.fromkeys(("million", "millionen", "mio", "millón", "millones", "millions"), 6),
     **dict.fromkeys(("billion", "bn", "milliarde", "milliarden", "mrd", "milliard", "milliards", "md"), 9),
 }
-"""How many zeros the word after a number in digits adds."""
+"""The number of zeros that the word after a number adds."""
 _PERIOD: Final = re.compile(r"(?:st|nd|rd|th|(?<=\d{4})s)\b")
-"""What makes a number a position, a century or a decade."""
+"""The endings that make a number a position, a century or a decade."""
 _FEW: Final = 12
-"""The most groups of one number; more are a list."""
+"""The most groups of digits in one number. More groups are a list."""
 _GROUP: Final = 3
 """Digits between the marks of thousands."""
 _HALF: Final = 12
@@ -110,7 +110,7 @@ _HALF: Final = 12
 
 
 def figures(text: str) -> list[Figure]:
-    """Return the figures of a text from `plain_digits`, in any order."""
+    """Return the numbers, dates and times in a text, in any order. The text comes from `plain_digits`."""
     found: list[Figure] = []
     for pattern, make in ((_DATE, _date), (_TIME, _time), (_PHONE, _phone), (_RUN, _number)):
 
@@ -144,7 +144,7 @@ def _phone(match: re.Match[str]) -> Figure:
 
 
 def _number(match: re.Match[str]) -> Figure | None:
-    """Return the number in a match of `_RUN`; None if it is part of a word or name."""
+    """Return the number in a match of `_RUN`, or None if it is part of a word or name."""
     text, start, words = match.string, match.start(), match[0]
     before = text[max(start - _LOOK, 0) : start]
     if words[0].isdigit() and before[-1:].isalpha() and _is_cased(before[-1]) and not _CODE_BEFORE.search(before):
@@ -165,7 +165,7 @@ def _number(match: re.Match[str]) -> Figure | None:
 
 
 def _shifted(value: str, zeros: int) -> str:
-    """Return a value times ten to the power of `zeros`."""
+    """Return a value multiplied by ten to the power of `zeros`."""
     whole, _, fraction = value.partition(".")
     if "." in fraction:
         return value  # a version
@@ -181,7 +181,7 @@ def _is_cased(char: str) -> bool:
 
 
 def _meanings(run: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the values that digits with separators can mean, and the parts if they can be several numbers."""
+    """Return the possible values of digits with separators. If they can be several numbers, return these too."""
     groups = _DIGITS.findall(run)
     marks = {mark for mark in re.split(r"\d+", run) if mark}
     parts = tuple(map(canonical, groups))
@@ -202,7 +202,7 @@ def _meanings(run: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def canonical(whole: str, fraction: str = "") -> str:
-    """Return a number without needless zeros: 012 and 50 give `12.5`."""
+    """Return a number as text without unnecessary zeros: 012 and 50 give `12.5`."""
     fraction = fraction.rstrip("0")
     whole = whole.lstrip("0") or "0"
     return f"{whole}.{fraction}" if fraction else whole
@@ -215,16 +215,16 @@ class Claim(NamedTuple):
     """A number or an address that a text states."""
 
     line: int
-    """From 0, in its text."""
+    """The line in the text, from 0."""
     kind: str
     """`number` or `address`."""
     words: str
     normal: str = ""
-    """Its form for comparison; empty for a number."""
+    """The form for comparing; empty for a number."""
 
 
 class Segment(NamedTuple):
-    """A heading or paragraph; `line` is the line of the body (from 0) on which its text starts."""
+    """A heading or paragraph of a body. `line` is the line of the body (from 0) on which its text starts."""
 
     line: int
     text: str
@@ -232,7 +232,7 @@ class Segment(NamedTuple):
 
 
 def segments(body: str) -> Iterator[Segment]:
-    """Yield the headings and paragraphs of a body in order, without code blocks."""
+    """Yield the headings and paragraphs of a body in their order. Code blocks are left out."""
     heading = False
     for token in parse_blocks(body):
         if token.type in {"inline", "html_block"}:
@@ -243,23 +243,23 @@ def segments(body: str) -> Iterator[Segment]:
 
 
 class Lines:
-    """Finds the line (from 0) of an offset in a text."""
+    """Finds the line number of an offset in a text. Lines count from 0."""
 
     def __init__(self, text: str) -> None:
         self._ends = [match.start() for match in re.finditer("\n", text)]
 
     def of(self, offset: int) -> int:
-        """Return the line of an offset."""
+        """Return the line number of an offset."""
         return bisect.bisect_left(self._ends, offset)
 
 
 class Prose(NamedTuple):
-    """Passages as one text without code, addresses and tags, and the addresses that they had."""
+    """The prose of some passages as one text, without code, addresses and tags, and the addresses that were in it."""
 
     text: str
-    """As many lines as the passages have, with a line of `_BETWEEN` between two of them."""
+    """The text has as many lines as the passages, with a line of `_BETWEEN` between two passages."""
     lines: tuple[int, ...]
-    """The line of the body of each line."""
+    """The line number in the body for each line of the text."""
     addresses: tuple[Claim, ...]
 
 
@@ -276,9 +276,9 @@ _MARKS: Final = re.compile(r"[*~]+|(?<!\w)_+|_+(?!\w)|\d\ufe0f?\u20e3")
 
 
 def prose_of(segments: Iterable[Segment]) -> Prose:
-    """Return passages without code, addresses, tags, and escapes of Markdown and HTML.
+    """Return the prose of passages, without code, addresses, tags, and escapes of Markdown and HTML.
 
-    They are one text, as patterns are many and passages often short.
+    The passages become one text, because there are many patterns and passages are often short.
     """
     texts: list[str] = []
     numbers: list[int] = []
@@ -297,18 +297,18 @@ def prose_of(segments: Iterable[Segment]) -> Prose:
 
 
 def _without_comments(passage: str) -> str:
-    """Return a passage with spaces in place of HTML comments; an unclosed comment stays."""
+    """Return a passage with spaces in place of its HTML comments. An unclosed comment stays."""
     # Each search for an end finds one in this part, so that none is in vain.
     end = passage.rfind("-->") + len("-->")
     return _COMMENT.sub(blank, passage[:end]) + passage[end:]
 
 
 _COUNT: Final = re.compile(r"\A\s*(?:\d{1,3}(?:\.\d{1,3})+(?=\s)|(?:[^\W\d_]+\s?)?\d{1,2}(?![\w.,]|\s?[%€$£¥]))")
-"""What opens a heading: its own number, or a count of what follows, after one word at most."""
+"""The start of a heading: its own number, or a count after at most one word."""
 
 
 def without_marks(text: str) -> str:
-    """Return a text without marks of emphasis, which may split a number."""
+    """Return a text without the marks of emphasis, because these may split a number."""
     return _MARKS.sub("", text)
 
 
@@ -327,7 +327,7 @@ _MOST_PARTS: Final = 32
 
 
 def addresses(text: str) -> Iterator[Claim]:
-    """Yield the URLs and mail addresses of a text, each with a form for comparison."""
+    """Yield the URLs and mail addresses of a text. Each has a form for comparing."""
     lines = Lines(text)
     for match in _ADDRESS.finditer(text) if "." in text or "/" in text else ():
         words = match[0].rstrip(".,;:!?*_~")
@@ -335,7 +335,7 @@ def addresses(text: str) -> Iterator[Claim]:
 
 
 def hosts(text: str) -> Iterator[str]:
-    """Yield every word that may be a host, with or without a path, in its form for comparison."""
+    """Yield every word that may be the name of a host, with or without a path, in the form for comparing."""
     return (_normal(match[0].rstrip(_AT_THE_END)) for match in _DOTTED.finditer(text))
 
 
@@ -345,7 +345,7 @@ def without_addresses(text: str) -> str:
 
 
 def _normal(url: str) -> str:
-    """Return host, path and query of a URL, without scheme, `www.`, fragment and final slash."""
+    """Return the host, path and query of a URL. The scheme, `www.`, the fragment and a final slash are left out."""
     from urllib.parse import unquote  # start-up: most commands look at no address
 
     rest = url.rpartition("://")[2] if "://" in url[:8] else url
@@ -360,12 +360,12 @@ def _normal(url: str) -> str:
 
 
 def host_of(normal: str) -> str:
-    """Return the host of an address that has the form for comparison."""
+    """Return the host of an address. The address is in the form for comparing."""
     return re.split("[/?]", normal.rpartition("@")[2], maxsplit=1)[0]
 
 
 def parents(normal: str) -> Iterator[str]:
-    """Yield an address, then the addresses above it."""
+    """Yield an address, and then the shorter addresses above it."""
     yield normal
     for match in list(re.finditer("[/?]", normal))[:_MOST_PARTS]:
         yield normal[: match.start()]
@@ -375,7 +375,7 @@ def parents(normal: str) -> Iterator[str]:
 
 
 class Unsourced(NamedTuple):
-    """A number or address in a text that its brief lacks, with its first location."""
+    """A number or address in a text that is missing in its brief. It has the line where it comes first."""
 
     line: int
     """The line of the body (from 1), or 0 for the title."""
@@ -385,7 +385,7 @@ class Unsourced(NamedTuple):
 
 
 def claims_without_source(check: Grounded, title: str, body: str) -> list[Unsourced]:
-    """Return the numbers and addresses that the brief of a text lacks, by line, each once. Never raises."""
+    """Return the numbers and addresses in a text that its brief lacks, by line, each once. It never raises."""
     brief = _Brief(check)
     prose = prose_of([Segment(-1, title, is_heading=True), *segments(body)])
     claims: list[Claim] = []
@@ -402,7 +402,7 @@ def claims_without_source(check: Grounded, title: str, body: str) -> list[Unsour
 
 
 class _Brief:
-    """The numbers and addresses of a brief and of its `allow` list."""
+    """The numbers and addresses in a brief and in its `allow` list."""
 
     def __init__(self, check: Grounded) -> None:
         allowed = "\n".join(check.allow)
@@ -413,7 +413,7 @@ class _Brief:
         self.known = Known(figures(without_addresses(brief).replace("_", " ")))
 
     def has_address(self, claim: Claim) -> bool:
-        """Return whether the brief has an address, or `allow` has it or one above it."""
+        """Return whether an address is allowed. The brief has it, or the `allow` list has it or one above it."""
         return claim.normal in self._addresses or not self._above.isdisjoint(parents(claim.normal))
 
 

@@ -1,9 +1,9 @@
-"""Cleans titles and bodies when they arrive, makes their digests, and finds merge conflict markers.
+"""Cleans the titles and bodies of texts, makes their digests, and finds merge conflict markers.
 
-Text from a model or a server is untrusted. What no Markdown needs and what can deceive a terminal, a reviewer or a
-parser is dropped here: control characters but tab and line feed, the marks that override or isolate the writing
-direction, and byte order marks. Everything else is kept, trailing spaces (a line break in Markdown) and joiners
-inside emoji included.
+Text from a model or a server is untrusted. Cleaning drops characters that Markdown does not need and that can deceive a
+terminal, a reviewer or a parser: control characters except tab and line feed, marks that change the writing direction,
+and byte order marks. Everything else is kept, also spaces at the end of a line (a line break in Markdown) and joiners
+inside emoji.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from contentops.sanitize import Policy, hidden_runs, sanitize, without_bom
 from contentops.sections import has_words
 
 TITLE_LIMIT: Final = 300
-"""The longest title, in characters; a longer one is cut and ends in an ellipsis."""
+"""The length of the longest title, in characters. A longer title is cut and ends in an ellipsis."""
 
 _BREAKS: Final = re.compile("[\t-\r\x1c-\x1f\x85]")
 # The spaces that French and Japanese set in a line stay as they are.
@@ -29,9 +29,9 @@ _BLANK: Final = " \t\n"
 
 
 def clean_title(text: str) -> str:
-    """Return `text` as one line of at most 300 characters, with single spaces and no control characters.
+    """Return a title as one line of at most 300 characters, with single spaces and no control characters.
 
-    No-break and ideographic spaces stay, but for those at either end. Cleaning a clean title changes nothing.
+    No-break and ideographic spaces stay, except at both ends. Cleaning a clean title changes nothing.
     """
     if text.isascii() and text.isprintable():
         line = " ".join(text.split())  # the same, at a tenth of the price
@@ -41,24 +41,24 @@ def clean_title(text: str) -> str:
 
 
 def is_cut(title: str) -> bool:
-    """Return whether cleaning shortened this title."""
+    """Return whether cleaning has shortened this title."""
     return len(title) >= TITLE_LIMIT - 1 and title.endswith("…")
 
 
 def hides_characters(text: str) -> bool:
     """Return whether a text has characters that cleaning drops, or invisible ones that may carry a message.
 
-    Not line ends, the mark of byte order at its start, and a whole mark of provenance.
+    Line ends, a byte order mark at the start, and a whole mark of provenance do not count.
     """
     plain = without_bom(text).replace("\r\n", "\n").replace("\r", "\n")
     return sanitize(plain, Policy.BODY) != plain or any(hidden_runs(text))
 
 
 def clean_body(text: str) -> str:
-    """Return `text` with LF line ends, one newline at its end, and no control characters or outer blank lines.
+    """Return a body with LF line ends, one newline at its end, and no control characters or outer blank lines.
 
-    A lone surrogate becomes U+FFFD. Text in which no one sees anything becomes the empty string.
-    Cleaning a clean body changes nothing.
+    A lone surrogate becomes U+FFFD. A text without anything visible becomes the empty string. Cleaning a clean body
+    changes nothing.
     """
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -75,22 +75,22 @@ def clean_body(text: str) -> str:
 
 @functools.lru_cache(maxsize=16)
 def body_digest(body: str) -> Digest:
-    """Return the digest of a cleaned body, which identifies it."""
+    """Return the digest of a body after cleaning. The digest identifies the body."""
     # Each step of an item needs the digest of its text; a small cache keeps memory bounded.
     return digest_text(clean_body(body))
 
 
 def title_digest(title: str) -> Digest:
-    """Return the digest of a cleaned title, in which each run of white space counts as one space.
+    """Return the digest of a title after cleaning. Each run of white space counts as one space.
 
-    A server may keep no other, and neither did records always.
+    Some servers and old records keep only single spaces.
     """
     line = clean_title(title)
     return digest_text(line if line.isascii() else " ".join(line.split()))
 
 
 def prose(body: str) -> Iterator[tuple[int, str]]:
-    """Yield the lines outside of fenced code, each with its number (from 1)."""
+    """Yield the lines of a body outside of code blocks, each with its number (from 1)."""
     fence = ""
     for number, line in enumerate(body.split("\n"), start=1):
         before, fence = fence, _fence_after(fence, line)
@@ -102,14 +102,17 @@ _FENCE_LINE: Final = re.compile(r" {0,3}(?P<sign>`{3,}(?=[^`]*$)|~{3,})(?P<rest>
 
 
 def known_bodies(state: State) -> Iterator[Digest]:
-    """Yield the digests of known bodies, which count as whole even if they contain conflict markers."""
+    """Yield the digests of all bodies in the state. These may contain lines that look like conflict markers."""
     for record in state.records.values():
         yield from record.bodies
     yield from (job.body for job in state.open_jobs.values() if job.body)
 
 
 def conflict_line(text: str) -> int:
-    """Return the line (from 1) of the first merge conflict in a Markdown file; 0: there is none."""
+    """Return the line of the first merge conflict in a Markdown file.
+
+    Lines count from 1, and 0 means that there is none.
+    """
     if OPEN not in text or CLOSE not in text:
         return 0
     passed = start = 0
@@ -132,7 +135,7 @@ _LFS_POINTER: Final = re.compile(r"version https://git-lfs\.github\.com/spec/\S+
 
 
 def is_lfs_pointer(text: str) -> bool:
-    """Return whether a file is only a Git LFS pointer, because its content was not fetched."""
+    """Return whether a file is only a Git LFS pointer because its content was not fetched."""
     return _LFS_POINTER.match(text) is not None
 
 
@@ -143,14 +146,14 @@ FRONT_END: Final = re.compile(r"^(?:---|\.\.\.)[ \t]*\r?$", re.MULTILINE)
 
 
 def _front_lines(text: str) -> int:
-    """Return the number of front matter lines; code fences in them do not count."""
+    """Return the number of lines of the front matter. Code fences in these lines do not count."""
     opened = FRONT.match(text)
     closed = opened and FRONT_END.search(text, opened.end())
     return text.count("\n", 0, closed.end()) + 1 if closed else 0
 
 
 def _fence_after(fence: str, line: str) -> str:
-    """Return the fence of the code block that is open after a line; empty outside of code."""
+    """Return the fence of the code block that is open after a line. It is empty outside of code."""
     match = _FENCE_LINE.match(line)
     if match is None:
         return fence

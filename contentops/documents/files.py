@@ -1,11 +1,11 @@
-"""The only code that writes outputs: whole files, in one step, and only over the content that the plan saw.
+"""Writes output files. It replaces whole files in one step, and only if they are as the plan saw them.
 
-A kill at any point leaves the old file or the new one, whole; at worst a `.contentops-*.tmp` file is left, which
-`sweep` removes. If there was no file, the new one gets its name by a link, which fails if a person made one in
-between. Without hard links (FAT, some network shares), one made within the last microseconds is not noticed.
+A kill at any point leaves the whole old file or the whole new one. At worst a `.contentops-*.tmp` file is left, which
+`sweep` removes. If there was no file, the new one gets its name by a link, which fails if a person created one in
+between. Without hard links (FAT, some network shares), a file created within the last microseconds is not noticed.
 
 A file with the remembered stamp (device, inode, size, times) is unchanged, if the stamp was already old when it was
-taken: a write within the clock's grain of the look could leave the stamp as it is.
+read. A newer stamp could stay the same although the file was written again, because the clock is not exact enough.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ from contentops.sections import nests_too_deep
 # ---- Draft outlines of the bundled server: the marks of one in a reply of the server and in the text.
 
 ENGINE: Final = "outline"
-"""The server's name of the engine that writes them, under `engine` of a job's or a content's metadata."""
+"""The server's name for the engine that writes draft outlines, under `engine` in the metadata of a job or content."""
 _LABEL: Final = re.compile(r"^[ \t]*> ?Draft outline, made offline\b", re.MULTILINE)
 
 
 def has_label(body: str) -> bool:
-    """Return whether a text has the label line of a draft outline."""
+    """Return whether a text has the label line that marks a draft outline."""
     return "Draft outline" in body and _LABEL.search(body) is not None
 
 
@@ -67,9 +67,9 @@ stamp_of: Final[Callable[[os.stat_result], Stamp]] = operator.attrgetter(
 
 
 def observed(path: str, data: bytes, digest: Digest, whole: Container[Digest]) -> tuple[Observed, bool]:
-    """Return what the bytes of the file at `path` are, and whether that depends only on the bytes.
+    """Return the file at `path`, read from its bytes, and whether the result depends only on the bytes.
 
-    Bodies in `whole` are no unresolved merge, whatever lines they have.
+    Bodies in `whole` count as no unresolved merge, whatever lines they have.
     """
 
     def unusable(why: str, line: int = 1) -> Observed:
@@ -107,7 +107,7 @@ def observed(path: str, data: bytes, digest: Digest, whole: Container[Digest]) -
 # ---- The only code that writes outputs: whole files, replaced at once, and only if they are what the plan saw.
 
 REPLACED: Final = "replaced"
-"""The folder of the copies of what was replaced."""
+"""The name of the folder for copies of replaced texts."""
 MAX_FILE: Final = 16 << 20
 """The largest output that is read or written, in bytes."""
 
@@ -127,7 +127,7 @@ class System(Struct, frozen=True, kw_only=True):
 
 
 class _File(Struct, frozen=True):
-    """A file with the content that was read."""
+    """A file with the content that was read from it."""
 
     data: bytes
     digest: Digest
@@ -135,11 +135,11 @@ class _File(Struct, frozen=True):
 
 
 class Outputs:
-    """Reads and changes the files below one project root.
+    """Reads and changes the output files of one project.
 
-    Paths are relative to the root, with forward slashes. `expect` is the digest of the file the plan saw, empty for no
-    file; it is checked directly before the one call that changes the tree. A step that was done before does nothing.
-    Every method but `observe` and `stamps` raises FileChanged if the file is another one than expected, and
+    Paths are relative to the project root, with forward slashes. `expect` is the digest of the file that the plan saw,
+    or empty for no file. It is checked directly before the one call that changes the files. A step that was done before
+    does nothing. Every method except `observe` and `stamps` raises FileChanged if the file is not the expected one, and
     OutputError if the path is not allowed or the system refuses.
     """
 
@@ -152,9 +152,11 @@ class Outputs:
         handles: bool = HAS_HANDLES,
         system: System | None = None,
     ) -> None:
-        """Open a root; `whole` has the known bodies, which are no conflicts (see `known_bodies`).
+        """Open the files below a root.
 
-        `copies`: makes and returns the folder for copies of what is replaced; only `set_aside` needs it.
+        `whole` has the known bodies, which never count as conflicts (see `known_bodies`).
+
+        `copies` makes and returns the folder for copies of replaced texts; only `set_aside` needs it.
         """
         self._given = whole
         self._copies = copies
@@ -164,13 +166,13 @@ class Outputs:
 
     @functools.cached_property
     def _whole(self) -> set[Digest]:
-        """Return the known bodies, computed when the first file is read."""
+        """Return the digests of the known bodies. They are computed when the first file is read."""
         return set(self._given)
 
     def observe(self, path: str) -> Observed:
-        """Return the current file at `path`; a bad file has a `problem` and raises nothing.
+        """Return the current file at `path`. It never raises, and a file that cannot be used has a `problem`.
 
-        `problem` says why a file cannot be used, with its path and what to do.
+        `problem` says why the file cannot be used, with its path and what to do.
         """
         [(observation, _)] = self.observe_all([path])
         return observation
@@ -178,7 +180,7 @@ class Outputs:
     def observe_all(self, paths: Iterable[str]) -> Iterator[tuple[Observed, Stamp | None]]:
         """Yield the result of `observe` for each path, and a stamp that shows later whether the file changed.
 
-        None if no file was read, or the result depends on `whole`.
+        The stamp is None if no file was read, or if the result depends on `whole`.
         """
         with self._tree.entries() as entry_at:
             for path in paths:
@@ -201,10 +203,10 @@ class Outputs:
             return self._load(entry, path) if entry else None
 
     def stamps(self, paths: Iterable[str]) -> Iterator[Stamp | None]:
-        """Yield a stamp for each file that was read before; None: the file is gone.
+        """Yield the current stamp of each file. It is None if the file does not exist.
 
-        With an equal mark it is the same file, unless it changed within the clock's grain: trust only a mark that was
-        seconds old when it was taken.
+        If the stamp is the same, so is the file, unless it changed within the precision of the clock. So trust only a
+        stamp that was seconds old when it was read.
         """
         for path in paths:
             try:
@@ -215,12 +217,12 @@ class Outputs:
                 yield stamp_of(status)
 
     def is_linked(self, folder: str) -> bool:
-        """Return whether a symbolic link is on the way to a folder; files there are never read."""
+        """Return whether the path to a folder goes through a symbolic link. Files in such a folder are never read."""
         path = os.path.normpath(f"{self._tree.root}/{folder}")
         return os.path.realpath(path) != path
 
     def read(self, path: str) -> str:
-        """Return the text at `path` exactly as on disk, with line endings and byte order mark."""
+        """Return the text of a file exactly as on disk, with its line endings and byte order mark."""
         try:
             return self.data(path).decode()
         except UnicodeDecodeError as error:
@@ -228,7 +230,7 @@ class Outputs:
             raise OutputError(message, hint="save the file as UTF-8") from None
 
     def data(self, path: str) -> bytes:
-        """Return the bytes at `path`."""
+        """Return the bytes of a file."""
         with self._tree.entries() as entry_at:
             file = self._read(path, entry_at)
         if file is None:
@@ -236,9 +238,9 @@ class Outputs:
         return file.data
 
     def write(self, path: str, text: str, *, expect: Digest) -> Digest:
-        """Write `text` to `path`, create missing folders, and return its digest once it is durable.
+        """Write a text to `path`, and create missing folders. Return its digest when the file is safely on disk.
 
-        An existing file keeps its mode; one that its owner may not write is refused.
+        An existing file keeps its mode. A file that its owner may not write is refused.
         """
         parts = split_path(path)
         data = _encoded(path, text)
@@ -262,9 +264,9 @@ class Outputs:
         return digest
 
     def set_aside(self, path: str, text: str) -> str:
-        """Keep one copy of the text of `path`, and return its path relative to the root.
+        """Keep a copy of a text that will be replaced at `path`. Return the path of the copy, relative to the root.
 
-        Raises what `copies` raises.
+        Raises the errors of `copies`.
         """
         digest = digest_bytes(text.encode())
         parts = (REPLACED, short(digest), *split_path(path))
@@ -278,16 +280,16 @@ class Outputs:
         return Path(os.path.relpath(folder.resolve(), root), *parts).as_posix()
 
     def keep_at(self, text: str, *parts: str) -> None:
-        """Write a text to a path, readable only by its owner; replaces an earlier text."""
+        """Write a text to a file that only its owner can read. An earlier text is replaced."""
         with explained("/".join(parts), "written"), contextlib.ExitStack() as stack:
             entry = self._made(stack, parts)
             two_names(self._system.replace, self._half_written(stack, entry, text.encode(), PRIVATE), entry)
             entry.folder.sync()
 
     def move(self, source: str, target: str, *, expect: Digest) -> None:
-        """Move the file `source` with digest `expect` to `target`, which must be free; remove folders left empty.
+        """Move a file to a free path, and remove folders that become empty. `expect` is the file's digest.
 
-        A change of case alone takes two moves, through a temporary name.
+        A change of upper or lower case takes two moves, through a temporary name.
         """
         ours, theirs = split_path(source), split_path(target)
         with explained(source, "moved"), contextlib.ExitStack() as stack:
@@ -310,7 +312,7 @@ class Outputs:
             self._tidy(ours[:-1])
 
     def remove(self, path: str, *, expect: Digest) -> None:
-        """Remove the file at `path` with digest `expect`, and the folders that this leaves empty.
+        """Remove a file, and the folders that become empty. `expect` is the file's digest.
 
         A file that its owner may not write is refused.
         """
@@ -326,9 +328,9 @@ class Outputs:
             self._tidy(parts[:-1])
 
     def sweep(self, folders: Iterable[str], *, before: float) -> int:
-        """Remove half-written files that a kill left in `folders` (`""` is the root), and return their number.
+        """Remove half-written files that a kill left in some folders, and return their number. `""` is the root.
 
-        Only those last written before `before` (seconds since the epoch, such as the start of this run).
+        Only files last written before `before` are removed (seconds since the epoch, such as the start of this run).
         """
         swept = 0
         for at in folders:
@@ -340,7 +342,7 @@ class Outputs:
     def _found(
         self, stack: contextlib.ExitStack, path: str, parts: Sequence[str]
     ) -> tuple[DirEntry | None, _File | None]:
-        """Return the entry of a path and its file; None for each that does not exist."""
+        """Return the directory entry of a path and its file. Each is None if it does not exist."""
         entry = stack.enter_context(self._tree.entries())(parts)
         return entry, self._load(entry, path) if entry else None
 
@@ -366,7 +368,7 @@ class Outputs:
     def _half_written(
         self, stack: contextlib.ExitStack, entry: DirEntry, data: bytes, mode: int, existing: _File | None = None
     ) -> DirEntry:
-        """Return a temporary file with `data` next to `entry`; it is removed when `stack` closes."""
+        """Create a temporary file with `data` next to the entry. It is removed when `stack` closes."""
         temporary = DirEntry(entry.folder, temporary_name())
         handle = entry.folder.make_file(temporary.name, mode)
         stack.callback(temporary.discard)
@@ -379,7 +381,7 @@ class Outputs:
         return temporary
 
     def _appear(self, path: str, temporary: DirEntry, entry: DirEntry, digest: Digest) -> None:
-        """Give the finished file its name, unless another file has that name now."""
+        """Give the finished temporary file its real name, unless another file has that name now."""
         try:
             self._new_name(temporary, entry)
         except FileExistsError:
@@ -388,7 +390,10 @@ class Outputs:
                 raise _changed(path, existing) from None
 
     def _carry(self, paths: tuple[str, str], old: DirEntry, new: DirEntry, file: _File, *, linked: bool) -> None:
-        """Rename a file from `old` to `new`; `linked`: a killed move has made the new name already."""
+        """Rename a file from `old` to `new`.
+
+        `linked` means that a move that was killed has created the new name already.
+        """
         source, target = paths
         if not linked:
             try:
@@ -405,7 +410,7 @@ class Outputs:
             old.unlink()
 
     def _new_name(self, old: DirEntry, new: DirEntry) -> bool:
-        """Give a file a free name; return whether the old name still exists.
+        """Give a file a new name that is free. Return whether the old name still exists.
 
         Raises FileExistsError if the new name is taken.
         """
@@ -423,7 +428,7 @@ class Outputs:
         return False
 
     def _tidy(self, parts: Sequence[str]) -> None:
-        """Remove the folder at `parts` and its parents as long as they are empty, except the root."""
+        """Remove a folder and the folders above it, as long as they are empty. The root stays."""
         with contextlib.suppress(OSError, OutputError):
             for depth in range(len(parts), 0, -1):
                 with self._tree.folder(parts[: depth - 1]) as folder:
@@ -469,7 +474,7 @@ def _mode(path: str, existing: _File | None) -> int:
 
 VERSION: Final = "9"
 NAME: Final = "observed"
-"""The name of the text with a row for each file."""
+"""The name under which the text with a row for each file is stored."""
 
 
 class _Row(Struct, array_like=True, frozen=True, gc=False):
@@ -487,9 +492,10 @@ def observe_by_stamp(
     *,
     now: int,
 ) -> dict[str, Observed]:
-    """Observe files, but read only those with a new stamp; the next call uses the remembered results.
+    """Return the current files at some paths. Only files with a new stamp are read; the others come from the last call.
 
-    `get` gives the text that was `put`, by name. `now` is nanoseconds since the epoch, on the clock that stamps files.
+    `get` returns the text that was `put`, by its name. `now` is in nanoseconds since the epoch, on the clock that
+    stamps files.
     """
     files: dict[str, Observed | None] = dict.fromkeys(paths)
     before = _rows(get(NAME))
@@ -514,7 +520,7 @@ def observe_by_stamp(
 
 
 def _encodable(row: _Row) -> dict[str, _Row]:
-    """Return a row by its path; empty if the row has text that UTF-8 cannot encode."""
+    """Return a dictionary with a row by its path. It is empty if the row has text that UTF-8 cannot encode."""
     try:
         msgspec.json.encode(row)
     except UnicodeEncodeError:
@@ -523,7 +529,7 @@ def _encodable(row: _Row) -> dict[str, _Row]:
 
 
 def _rows(text: str | None) -> dict[str, _Row]:
-    """Return the remembered rows by path; empty if the text is damaged or from another version."""
+    """Return the remembered rows by path. There are none if the text is damaged or from another version."""
     version, digest, rows = [*(text or "").split(" ", 2), "", ""][:3]
     if version != VERSION or digest_text(rows) != digest:
         return {}

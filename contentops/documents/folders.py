@@ -1,7 +1,7 @@
-"""Opens the folders below a root one by one, so that no symbolic link is followed, and explains system errors.
+"""Opens the folders below a root one by one, so that no symbolic link is followed. Also explains system errors.
 
-Where the system can open relative to an open folder, every later call uses that folder itself, so that no one can put
-another one under its name. Elsewhere (Windows) each folder is checked before it is entered.
+If the system can open files relative to an open folder, every later call uses that folder itself. So no one can put
+another folder under its name. On other systems (Windows), each folder is checked before it is entered.
 """
 
 from __future__ import annotations
@@ -56,40 +56,40 @@ HAS_HANDLES: Final = (
     and {os.open, os.stat, os.mkdir, os.rmdir, os.unlink, os.link, os.rename} <= os.supports_dir_fd
     and os.listdir in os.supports_fd
 )
-"""Whether this system opens files relative to an open folder."""
+"""Whether this system can open files relative to an open folder."""
 
 
 class Folder(Struct, frozen=True):
-    """A folder that was entered: its absolute path, and its handle if the system has handles. Methods raise OSError."""
+    """An open folder: its absolute path, and its handle if the system has handles. Methods raise OSError."""
 
     path: str
     fd: int | None
 
     def name(self, name: str) -> str:
-        """Return the name or path of a file, for a system call that also gets `fd`."""
+        """Return the name of a file for a system call. It is the whole path if the folder has no handle."""
         return name if self.fd is not None else os.path.join(self.path, name)  # noqa: PTH118 - a hot path
 
     def stat(self, name: str) -> os.stat_result | None:
-        """Return the status of `name` without following links; None if it does not exist."""
+        """Return the status of a file without following links, or None if it does not exist."""
         try:
             return os.stat(self.name(name), dir_fd=self.fd, follow_symlinks=False)
         except FileNotFoundError:
             return None
 
     def open_file(self, name: str) -> int:
-        """Open `name` for reading."""
+        """Open a file of the folder for reading."""
         return os.open(self.name(name), _READ, dir_fd=self.fd)
 
     def make_file(self, name: str, mode: int) -> int:
-        """Create the file `name`, which must not exist, and open it for writing."""
+        """Create a new file in the folder and open it for writing. The name must be free."""
         return os.open(self.name(name), _MAKE, mode, dir_fd=self.fd)
 
     def unlink(self, name: str) -> None:
-        """Remove the file `name`."""
+        """Remove a file of the folder."""
         os.unlink(self.name(name), dir_fd=self.fd)
 
     def remove_old(self, name: str, before: float) -> bool:
-        """Remove the regular file `name` if it was last written before a time; return whether it was removed."""
+        """Remove a regular file if it was last written before a time. Return whether it was removed."""
         status = self.stat(name)
         if status is None or not stat.S_ISREG(status.st_mode) or status.st_mtime >= before:
             return False
@@ -97,15 +97,15 @@ class Folder(Struct, frozen=True):
         return True
 
     def rmdir(self, name: str) -> None:
-        """Remove the empty folder `name`."""
+        """Remove an empty folder inside this one."""
         os.rmdir(self.name(name), dir_fd=self.fd)
 
     def names(self) -> list[str]:
-        """Return the names of everything in this folder."""
+        """Return the names of all files and folders in this folder."""
         return os.listdir(self.path if self.fd is None else self.fd)  # noqa: PTH208 - takes a handle
 
     def sync(self) -> None:
-        """Make changed entries of this folder survive a power cut, if the system can."""
+        """Write changed names of this folder to disk, so that they survive a power cut. Some systems cannot do this."""
         if self.fd is None:
             return
         try:
@@ -116,13 +116,13 @@ class Folder(Struct, frozen=True):
 
 
 class DirEntry(Struct, frozen=True):
-    """A file name in an open folder. Methods raise OSError."""
+    """The name of a file in an open folder. Methods raise OSError."""
 
     folder: Folder
     name: str
 
     def stat(self) -> os.stat_result | None:
-        """Return the status of the entry; None if it does not exist."""
+        """Return the status of the file, or None if it does not exist."""
         return self.folder.stat(self.name)
 
     def unlink(self) -> None:
@@ -130,13 +130,16 @@ class DirEntry(Struct, frozen=True):
         self.folder.unlink(self.name)
 
     def discard(self) -> None:
-        """Remove the file if possible."""
+        """Remove the file, and ignore errors."""
         with contextlib.suppress(OSError):
             self.unlink()
 
 
 def two_names(call: Callable[..., None], old: DirEntry, new: DirEntry) -> None:
-    """Call a function with two names, such as `os.rename`, relative to their folders if the system can."""
+    """Call a function that takes two file names, such as `os.rename`.
+
+    The names are relative to their folders if the system can open files this way.
+    """
     handles: dict[str, int | None] = {}
     if old.folder.fd is not None:
         handles = {"src_dir_fd": old.folder.fd, "dst_dir_fd": new.folder.fd}
@@ -144,7 +147,7 @@ def two_names(call: Callable[..., None], old: DirEntry, new: DirEntry) -> None:
 
 
 class Tree:
-    """The folders below one root; `handles` says how they are opened."""
+    """The folders below one root. `handles` says whether they are opened relative to each other."""
 
     def __init__(self, root: str, *, handles: bool = HAS_HANDLES) -> None:
         self.root = os.path.realpath(root)
@@ -152,9 +155,9 @@ class Tree:
 
     @contextlib.contextmanager
     def folder(self, parts: Sequence[str], *, create: bool = False) -> Iterator[Folder]:
-        """Open the folder at `parts`; `create` makes missing folders.
+        """Open the folder at a path. If `create` is true, missing folders are created.
 
-        Raises FileNotFoundError if it does not exist, OutputError if it is a link or a file.
+        Raises FileNotFoundError if it does not exist, and OutputError if it is a link or a file.
         """
         folder = self._enter(parts, create=create) if self._handles else self._look(parts, create=create)
         try:
@@ -165,9 +168,10 @@ class Tree:
 
     @contextlib.contextmanager
     def entries(self) -> Iterator[Callable[[Sequence[str]], DirEntry | None]]:
-        """Yield a function that opens the folder of a path and returns the entry; None if the folder is missing.
+        """Yield a function that opens the folder of a path and returns the file's entry.
 
-        If the system has handles, a folder stays open for paths in it that follow each other. Raises like `folder`.
+        The function returns None if the folder is missing. If the system has handles, a folder stays open while the
+        following paths are in it. Raises the errors of `folder`.
         """
         with contextlib.ExitStack() as stack:
             last: tuple[Sequence[str], Folder] | None = None
@@ -227,12 +231,12 @@ class Tree:
 
 
 def _is_link(status: os.stat_result) -> bool:
-    """Return whether this is a symbolic link or a junction, which both lead to another location."""
+    """Return whether this is a symbolic link or a junction. Both lead to another location."""
     return stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) == _MOUNT_POINT
 
 
 def check_regular(path: str, status: os.stat_result) -> None:
-    """Raise OutputError if `path` is no regular file according to its status."""
+    """Raise OutputError if the status shows that a path is not a regular file."""
     if _is_link(status):
         message = f"{shown(path)} is a symbolic link; no output is read or written through one"
         raise OutputError(message, code="symlink", hint="replace it by a file, or change `output`")
@@ -252,14 +256,14 @@ def _check_folder(status: os.stat_result | None, walked: Sequence[str]) -> None:
 
 
 class Spelling:
-    """Checks that the name of a file has the same spelling on disk. `names` lists a folder."""
+    """Checks that a file's name is spelled the same on disk. `names` is a function that lists a folder."""
 
     def __init__(self, names: Callable[[Folder], list[str]]) -> None:
         self._names = names
         self._listings: dict[tuple[int, int], tuple[int, frozenset[str]]] = {}
 
     def check(self, folder: Folder, name: str, path: str, status: os.stat_result) -> None:
-        """Raise OutputError if the file `name` of `folder` has another spelling on disk, such as other case.
+        """Raise OutputError if the file's name is spelled differently on disk, for example in upper case.
 
         Two Unicode forms of one spelling count as the same.
         """
@@ -275,7 +279,7 @@ class Spelling:
         raise OutputError(message, code="same-name", hint="spell `output` as the file is spelled, or rename the file")
 
     def _listing(self, folder: Folder) -> frozenset[str]:
-        """Return the names in a folder in NFC; cached until the folder changes."""
+        """Return the names in a folder, in the Unicode form NFC. They are cached until the folder changes."""
         status = os.stat(folder.path if folder.fd is None else folder.fd)  # noqa: PTH116 - takes a handle
         key = (status.st_dev, status.st_ino)
         cached = self._listings.get(key)
@@ -289,7 +293,10 @@ class Spelling:
 
 
 def _if_any(folder: Folder, name: str) -> os.stat_result | None:
-    """Return the status of `name`; None if it does not exist or is too long for the file system."""
+    """Return the status of a file.
+
+    It is None if the file does not exist or its name is too long for the file system.
+    """
     try:
         return folder.stat(name)
     except OSError as error:
@@ -306,9 +313,9 @@ def _others(name: str) -> list[str]:
 
 
 def denial(root: Path) -> Callable[[str], str]:
-    """Return a function that says why an output at a path below `root` cannot be written; empty if it can.
+    """Return a function that says why an output at a path cannot be written. Its result is empty if it can be.
 
-    Asked before anything is paid for; the write itself notices later changes.
+    It is called before anything is paid for; the write itself notices later changes.
     """
 
     @functools.cache
@@ -360,13 +367,13 @@ def present(root: Path, outputs: Iterable[str]) -> Callable[[str], bool]:
 
 
 def temporary_name() -> str:
-    """Return a new name for a file that is being written."""
+    """Return a new temporary name for a file that is being written."""
     return f".contentops-{os.urandom(8).hex()}.tmp"
 
 
 @contextlib.contextmanager
 def explained(path: str, verb: str) -> Iterator[None]:
-    """Turn an OSError in the block into an OutputError that says what failed for `path`, and why."""
+    """Turn an OSError in the block into an OutputError. Its message says what failed for `path`, and why."""
     try:
         yield
     except OSError as error:
@@ -376,6 +383,6 @@ def explained(path: str, verb: str) -> Iterator[None]:
 
 
 def reason(error: OSError) -> tuple[str, str]:
-    """Return why the system refused, and a hint (may be empty)."""
+    """Return the system's reason for an error, and a hint, which may be empty."""
     message = os.strerror(error.errno) if error.errno else "unknown error"
     return _REASONS.get(error.errno or 0, (message[:1].lower() + message[1:], ""))

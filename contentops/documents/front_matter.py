@@ -3,7 +3,7 @@
 A file is an optional byte order mark, a block between two `---` lines at its very start, and a body. Reading never
 fails: `MarkdownFile.problem` says what cannot be read.
 
-Each edit checks its own result, so that no comment, unknown key or line ending of a person is lost.
+Each edit checks its own result, so that it loses no comment, unknown key or line ending of a person.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TITLE_KEY: Final = "title"
 PROVENANCE_KEY: Final = "contentops"
 """The front matter key of the block that says where the text comes from."""
 MAX_FRONT_MATTER: Final = 1 << 20
-"""The longest front matter that is read, in characters."""
+"""The length of the longest front matter that is read, in characters."""
 
 FENCE: Final = "---"
 _LOOSE: Final = re.compile(
@@ -45,9 +45,10 @@ _FRONT_BELOW: Final = re.compile(r"\ufeff?(?:[ \t]*\r?\n)+---[ \t]*\r?\n")
 
 
 class MarkdownFile(Struct, frozen=True, kw_only=True):
-    """A Markdown file, split into front matter and body. With a `problem`, `front`, `provenance` and `title` are empty.
+    """A Markdown file, split into front matter and body.
 
-    `front` holds JSON values without `title` and `contentops`; `title` and `body` are cleaned.
+    If it has a `problem`, `front`, `provenance` and `title` are empty. `front` has JSON values without `title` and
+    `contentops`. `title` and `body` are cleaned.
     """
 
     front: Mapping[str, Any] = field(default_factory=dict)
@@ -60,7 +61,7 @@ class MarkdownFile(Struct, frozen=True, kw_only=True):
 
     @property
     def owner(self) -> str:
-        """Return the item id in the provenance block; empty: there is none."""
+        """Return the item id in the provenance block, or an empty text if there is none."""
         item = self.provenance.get("item")
         return item if isinstance(item, str) else ""
 
@@ -75,7 +76,7 @@ def provenance(
     model: str = "",
     editor: str = "",
 ) -> dict[str, Any]:
-    """Return the `contentops` block of a text, with the facts that are known, such as item, job and model."""
+    """Return the `contentops` block for the front matter of a text. It has only the facts that are known."""
     block = {
         "item": item,
         "digest": digest,
@@ -89,7 +90,7 @@ def provenance(
 
 
 def split(text: str) -> MarkdownFile:
-    """Split the text of a file; never raises."""
+    """Split the text of a file into front matter and body. It never raises."""
     parsed = parts(text)
     values = parsed.block.values
     title_key = _title_key(values)
@@ -108,7 +109,10 @@ def split(text: str) -> MarkdownFile:
 
 
 def line_numbers(text: str) -> tuple[int, dict[str, int]]:
-    """Return the line (from 1) where the body begins, and the lines of the front matter keys; never raises."""
+    """Return the line where the body begins, and the lines of the front matter keys. Lines count from 1.
+
+    It never raises.
+    """
     parsed = parts(text)
     rest = text[parsed.body :]
     start = parsed.body + len(rest) - len(rest.lstrip(" \t\r\n"))
@@ -121,10 +125,10 @@ def line_numbers(text: str) -> tuple[int, dict[str, int]]:
 
 
 def split_loosely(text: str) -> MarkdownFile:
-    """Split a text that a model wrote into front matter and body; never raises.
+    """Split a text that a model wrote into front matter and body. It never raises.
 
-    Its front matter may be TOML, or no proper YAML: where each line could be part of some, the lines are read as
-    texts by their keys, so that `title: AI: what next` is a title. Blank lines may stand before it.
+    The front matter may be TOML, or invalid YAML. If every line could be part of front matter, the values are read as
+    texts by their keys, so that `title: AI: what next` is a title. Blank lines may come before it.
     """
     text = clean_body(text)
     document, match = split(text), _LOOSE.match(text)
@@ -136,11 +140,12 @@ def split_loosely(text: str) -> MarkdownFile:
 
 
 def compose(title: str, metadata: Mapping[str, Any], provenance: Mapping[str, Any] | None, body: str) -> str:
-    """Return a new file: `title`, `metadata` in its order, the `contentops` block, a blank line and the body.
+    """Return the text of a new file: the front matter, a blank line and the body.
 
-    Title and body are cleaned. The keys `title` and `contentops` of `metadata`, keys whose value is None, and an empty
-    title are left out. A body that would be read as front matter always has some before it.
-    Raises TypeError for metadata that is not JSON, ValueError for numbers that are not finite.
+    The front matter has `title`, then `metadata` in its order, then the `contentops` block. Title and body are cleaned.
+    The keys `title` and `contentops` of `metadata`, keys whose value is None, and an empty title are left out. A body
+    that looks like front matter always gets front matter before it. Raises TypeError for metadata that is not JSON, and
+    ValueError for numbers that are not finite.
     """
     pairs: list[tuple[str, Any]] = [(TITLE_KEY, clean_title(title))] if clean_title(title) else []
     pairs += [
@@ -156,15 +161,15 @@ def compose(title: str, metadata: Mapping[str, Any], provenance: Mapping[str, An
 
 
 def has_dates(key: str) -> bool:
-    """Return whether a date under this front matter key is meant as a date."""
+    """Return whether the values of a front matter key can be dates. The title and the provenance are texts."""
     return key not in (TITLE_KEY, PROVENANCE_KEY)
 
 
 class Parts(Struct, frozen=True, kw_only=True):
-    """The offsets of the parts of a file: front matter lines, and body."""
+    """The offsets of the parts of a file: its front matter and its body."""
 
     newline: str
-    """The line ending most lines have."""
+    """The line ending that most lines have."""
     block: Block = field(default_factory=Block)
     fenced: bool = False
     start: int = 0
@@ -175,9 +180,10 @@ class Parts(Struct, frozen=True, kw_only=True):
 
 
 def parts(text: str) -> Parts:
-    """Return the offsets of the parts of a file; never raises.
+    """Return the offsets of front matter and body in a file. It never raises.
 
-    Blank lines may stand before front matter, as Hugo allows; there, what cannot be read is the text of the file.
+    Blank lines may come before front matter, as Hugo allows. After blank lines, a block that cannot be read belongs to
+    the body.
     """
     first = len(text) - len(without_bom(text))
     newline = "\r\n" if text.count("\r\n") * 2 > text.count("\n") else "\n"
@@ -210,12 +216,12 @@ def parts(text: str) -> Parts:
 
 
 def looks_like_front_matter(body: str) -> bool:
-    """Return whether a body at the start of a file would be read as front matter."""
+    """Return whether a body would be read as front matter if it were at the start of a file."""
     return any(sign.match(body) for sign in (FRONT, _TOML, _JSON))
 
 
 def _read(text: str, first_line: int) -> tuple[Block, str, int]:
-    """Return the front matter; if it cannot be read, an empty one with the reason and its line."""
+    """Return the front matter in a text. If it cannot be read, return an empty one, the reason and its line."""
     if len(text) > MAX_FRONT_MATTER:
         return Block(), f"front matter is longer than {MAX_FRONT_MATTER:,} characters", first_line
     try:
@@ -233,12 +239,12 @@ def _read(text: str, first_line: int) -> tuple[Block, str, int]:
 
 
 def _title_key(values: Collection[str]) -> str:
-    """Return the key of the title, in any case of letters, as Hugo reads it."""
+    """Return the key of the title, in upper or lower case, as Hugo reads it."""
     return TITLE_KEY if TITLE_KEY in values else next((key for key in values if key.casefold() == TITLE_KEY), TITLE_KEY)
 
 
 def _loose_pairs(block: str, pair: re.Pattern[str]) -> dict[str, str]:
-    """Return the texts of a block by key; empty if a line is neither a key nor a continuation."""
+    """Return the values of a block as texts, by key. There are none if a line is neither a key nor a continuation."""
     pairs: dict[str, list[str]] = {}
     key = ""
     for line in block.removesuffix("\n").split("\n"):
@@ -254,7 +260,7 @@ def _loose_pairs(block: str, pair: re.Pattern[str]) -> dict[str, str]:
 
 
 def fenced(lines: Iterable[str]) -> str:
-    """Return lines as a block of front matter."""
+    """Return lines as a block of front matter, between two `---` lines."""
     return "".join(f"{line}\n" for line in (FENCE, *lines, FENCE))
 
 
@@ -262,12 +268,12 @@ def fenced(lines: Iterable[str]) -> str:
 
 
 def update(text: str, changes: Mapping[str, Any]) -> str:
-    """Return `text` with the front matter keys of `changes` set, or removed if the value is None.
+    """Return the text of a file with changed front matter keys. A key whose new value is None is removed.
 
-    Every other byte stays: comments, order, unknown keys, body, line endings, byte order mark. A key whose value is
-    equal already is not touched. New keys go before the `contentops` block, or to the end; a new title goes first.
-    A file without front matter gets some. Front matter written in braces is written again, one key a line.
-    Raises OutputError if the front matter cannot be read, or a key cannot be changed without touching another;
+    Every other byte stays: comments, order, unknown keys, body, line endings, byte order mark. A key that has the value
+    already is not touched. New keys go before the `contentops` block, or to the end; a new title goes first. A file
+    without front matter gets some. Front matter in braces is written again, with one key on each line. Raises
+    OutputError if the front matter cannot be read, or a key cannot be changed without touching another. Raises
     TypeError and ValueError like `compose`.
     """
     parsed = parts(text)
@@ -288,10 +294,10 @@ def update(text: str, changes: Mapping[str, Any]) -> str:
 
 
 def replace_body(text: str, body: str) -> str:
-    """Return `text` with a new body, cleaned and with the file's line endings; front matter keeps its bytes.
+    """Return the text of a file with a new body. The front matter keeps its bytes.
 
-    If there is no front matter and the body looks like some, an empty block keeps the two apart.
-    Raises OutputError if the front matter cannot be read.
+    The body is cleaned and gets the file's line endings. If there is no front matter and the body looks like some, an
+    empty block separates the two. Raises OutputError if the front matter cannot be read.
     """
     parsed = parts(text)
     if parsed.problem:
@@ -312,16 +318,16 @@ def replace_body(text: str, body: str) -> str:
 
 
 class WrittenEntry(Struct, frozen=True):
-    """A key of a file's front matter, with its lines."""
+    """A key of a file's front matter, with its value and its lines."""
 
     key: str
     value: Any
     lines: str
-    """With their line endings; empty where it shares a line."""
+    """The lines with their line endings; empty if the key shares a line with others."""
 
 
 def written_entries(text: str, keys: Container[str]) -> tuple[WrittenEntry, ...]:
-    """Return the front matter entries with these keys, in file order."""
+    """Return the front matter entries that have one of the keys, in the order of the file."""
     parsed = parts(text)
     block = text[parsed.start : parsed.end]
     entries = [entry for entry in parsed.block.entries if entry.key in keys]
@@ -334,7 +340,7 @@ def _lines_of(block: str, parsed: Parts, entry: Entry) -> str:
 
 
 def carry(text: str, entries: Iterable[WrittenEntry]) -> str:
-    """Return `text` with missing front matter entries added, if possible exactly as they were written.
+    """Return a text with missing front matter entries added. If possible, they are added exactly as they were written.
 
     Raises OutputError like `update`.
     """
@@ -354,9 +360,9 @@ def carry(text: str, entries: Iterable[WrittenEntry]) -> str:
 
 
 def _written_null(text: str, key: str) -> str:
-    """Return `text` with `key: null` added.
+    """Return a text with `key: null` added to its front matter.
 
-    An empty text is written first, because `update` puts a new key where it belongs.
+    An empty value is written first, because `update` puts a new key where it belongs.
     """
     edited = update(text, {key: ""})
     written = next(entry for entry in parts(edited).block.entries if entry.key == key)
@@ -365,7 +371,7 @@ def _written_null(text: str, key: str) -> str:
 
 
 def _has_value(entry: Entry | None, value: Any) -> bool:
-    """Return whether the file has this value already."""
+    """Return whether a front matter key has this value already."""
     if entry is None:
         return value is None
     if value is None:
@@ -445,7 +451,7 @@ def _replacement(block: str, entry: Entry, value: Any, newline: str) -> tuple[in
 
 
 def _in_brackets(value: Any) -> str:
-    """Return a list of plain values on one line; empty if the value is no such list."""
+    """Return a list of plain values on one line, in brackets. It is empty if the value is not such a list."""
     if not isinstance(value, list) or any(isinstance(one, list | dict) for one in value):
         return ""
     written = [write_scalar(one, dates=True) for one in value]
@@ -453,14 +459,17 @@ def _in_brackets(value: Any) -> str:
 
 
 def _rank(wanted: Mapping[str, Any]) -> Callable[[str], tuple[int, int]]:
-    """Return the position of a new key: the title first, the provenance block last, others in order."""
+    """Return a function that gives the position of a new key.
+
+    The title is first, the provenance last, others keep their order.
+    """
     given = {key: number for number, key in enumerate(wanted)}
     ends = {TITLE_KEY: 0, PROVENANCE_KEY: 2}
     return lambda key: (ends.get(key, 1), given[key])
 
 
 def _insertion(block: str, entries: tuple[Entry, ...], key: str) -> int:
-    """Return the offset of a new key: a title first, the provenance block last, all others before that block."""
+    """Return the offset for a new key: the title first, the provenance block last, all others before that block."""
     if key == TITLE_KEY and entries:
         return _line_start(block, entries[0].key_start)
     own = next((entry for entry in entries if entry.key == PROVENANCE_KEY), None)
@@ -487,7 +496,7 @@ def _line_end(block: str, at: int) -> int:
 
 
 def _as_wanted(before: Parts, edited: str, wanted: Mapping[str, Any], *, nulls: bool = False) -> bool:
-    """Return whether an edit changed exactly the wanted keys; with `nulls`, None counts as a value."""
+    """Return whether an edit changed exactly the wanted keys. With `nulls`, None counts as a value."""
     after = parts(edited)
     unchanged = {entry.key: entry.value for entry in before.block.entries if entry.key not in wanted}
     asked = {key: value for key, value in wanted.items() if nulls or value is not None}

@@ -1,7 +1,7 @@
-"""Output paths as text, and which of them are valid on every system.
+"""Checks output paths as text: a valid path works on every system.
 
-Paths come from manifests and from the lock, which is trusted no more than any other file: a path that leaves the root,
-or names a hidden file or folder such as `.git`, is refused before the disk is touched.
+Paths come from manifests and from the lock, and neither is trusted. A path that leaves the root, or names a hidden file
+or folder such as `.git`, is refused before any access to the disk.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from contentops.errors import OutputError
 from contentops.model import PROJECT_FILE
 
 SEGMENT_BYTES = 255
-"""Longest file or folder name, in bytes of UTF-8."""
+"""The length of the longest file or folder name, in bytes of UTF-8."""
 
 PATH_BYTES = 1000
-"""Longest path, in bytes of UTF-8."""
+"""The length of the longest path, in bytes of UTF-8."""
 
 _CONTROL = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 # Cf characters that make a path read as another one: zero width, direction marks and overrides, the BOM.
@@ -29,14 +29,14 @@ _DEVICE = re.compile(
     r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])\s*(?:\.|$)", re.IGNORECASE
 )
 _SHORT_NAME = re.compile(r"(?=[^.]{3,8}(?:\.[^.]{1,3})?\Z)[^.]+~[0-9]{1,6}(?:\.|\Z)")
-"""A name that Windows may give to a file or folder with a longer one: `GIT~1` is `.git` there."""
+"""A short name that Windows may give to a file or folder with a long name: `GIT~1` is `.git` there."""
 OWN_ENDINGS = ("lock", "jobs", "approvals", "yaml", "json")
 """The endings of names that contentops keeps for its own files, as `collision_key` gives them."""
 _STATE = re.compile(r"contentops[^/]*\.(?:lock|jobs|approvals)")
 
 
 def check_output(path: str) -> str | None:
-    """Return what is wrong with an output path, worded to follow the path in a message; None if it is valid."""
+    """Return the problem of an output path, as words that follow the path in a message. It is None for a valid path."""
     return _check_whole(path) or next(filter(None, map(_check_segment, path.split("/"))), None)
 
 
@@ -57,7 +57,10 @@ def _check_whole(path: str) -> str | None:
 
 
 def _is_plain(path: str) -> bool:
-    """Return whether all characters are visible ASCII or spaces, so that no other check is needed."""
+    """Return whether all characters are visible ASCII or spaces.
+
+    Then no other check for invisible characters is needed.
+    """
     return path.isascii() and path.isprintable()
 
 
@@ -91,14 +94,14 @@ def _check_portable(segment: str) -> str | None:
 
 
 def collision_key(path: str) -> str:
-    """Return a key that is equal for paths that some file system treats as the same path."""
+    """Return a key for comparing paths. It is equal for two paths that some file system treats as the same."""
     if path.isascii():
         return path.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
 
 
 def folders(path: str) -> Iterator[str]:
-    """Yield every folder above `path`, the nearest first: `a/b/c` gives `a/b`, then `a`."""
+    """Yield every folder above a path, the nearest first: `a/b/c` gives `a/b`, then `a`."""
     cut = path.rfind("/")
     while cut > 0:
         path = path[:cut]
@@ -107,22 +110,22 @@ def folders(path: str) -> Iterator[str]:
 
 
 def is_own(path: str) -> bool:
-    """Return whether contentops uses `path` for a file of its own, such as the project file or the state."""
+    """Return whether contentops uses this path for its own files, such as the project file or the state."""
     key = collision_key(path)
     return key in {PROJECT_FILE, "catalog.lock.json"} or _STATE.fullmatch(key.rpartition("/")[2]) is not None
 
 
 TEMPORARY: Final = re.compile(r"\.contentops-[0-9a-f]{16}\.tmp")
-"""Names of half-written files; leftovers may be removed."""
+"""The names of half-written files, which may be removed later."""
 
 PARKED: Final = re.compile(r"\.contentops-[0-9a-f]{8,64}\.moving")
-"""Names of files that a plan moves aside while others take their names; the only hidden ones that are allowed."""
+"""The names of files that a plan moves aside while others take their names. Only these hidden names are allowed."""
 
 
 def split_path(path: str) -> tuple[str, ...]:
-    """Return the segments of a path relative to the root.
+    """Return the folder names and the file name in a path that is relative to the root.
 
-    Raises OutputError for anything that could be outside the root, or hidden.
+    Raises OutputError for a path that could be outside of the root, or hidden.
     """
     *above, name = path.split("/")
     if problem := check_output("/".join([*above, "parked"]) if PARKED.fullmatch(name) else path):
@@ -132,5 +135,5 @@ def split_path(path: str) -> tuple[str, ...]:
 
 
 def shown(path: str) -> str:
-    """Return `path` in backticks, with escapes for characters that could control a terminal."""
+    """Return a path in backticks, for messages. Characters that could control a terminal are escaped."""
     return "`" + "".join(char if char.isprintable() else ascii(char)[1:-1] for char in path) + "`"

@@ -1,4 +1,4 @@
-"""Finds the image files that a text shows, in the way its site finds them."""
+"""Finds the image files that a text shows, in the same folders as its site."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TYPES: Final = {
     ".avif": "image/avif", ".gif": "image/gif", ".jpeg": "image/jpeg", ".jpg": "image/jpeg", ".png": "image/png",
     ".svg": "image/svg+xml", ".webp": "image/webp",
 }  # fmt: skip
-"""The type of each image file that is shown, by the ending of its name."""
+"""The media type of image files that can be shown, by the ending of the name."""
 _ROOTS: Final = ("static", "public", "assets", "src", "docs", "content", "")
 """The folders in which sites look for `/images/a.png`."""
 _ELSEWHERE: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:|//|\\\\")
@@ -29,7 +29,10 @@ def pictures_in(body: str) -> frozenset[str]:
 
 
 def picture_path(root: str, output: str, address: str) -> str:
-    """Return the path of the image file for an address in the text at `output`; empty: no file of the project."""
+    """Return the path of the image file for an address in the text at `output`.
+
+    It is empty if the project has no such file.
+    """
     return next((path for path in _candidates(output, address) if Path(root, path).is_file()), "")
 
 

@@ -1,8 +1,9 @@
-"""Front matter presets: translate the keys of `metadata` for a site generator.
+"""Translates the keys of `metadata` into the front matter of a site generator, by a preset.
 
-Every other key, and a neutral one that a preset has no word for, is passed through unchanged. Lists matter: Jekyll
-splits a text of tags at its spaces, Docusaurus refuses it. So do booleans: Jekyll publishes what has the text "false"
-as `published`. A key the author wrote in the generator's own words wins over its neutral form.
+A key for which a preset has no rule is passed through unchanged. The form of a value matters. Jekyll splits a text of
+tags at its spaces, and Docusaurus refuses such a text, so tags become a list. Jekyll publishes a page whose `published`
+is the text "false", so it becomes a boolean. A key that the author wrote in the generator's own words wins over its
+neutral form.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from msgspec import Struct
 
 
 class Form(StrEnum):
-    """The form of a value in front matter."""
+    """The form that a preset gives to a value in front matter."""
 
     SAME = "unchanged"
     LIST = "list"
@@ -28,13 +29,13 @@ class Form(StrEnum):
 
 
 class Rule(Struct, frozen=True):
-    """The name and form that a preset gives a key."""
+    """The name and the form that a preset gives to one key."""
 
     name: str
     form: Form = Form.SAME
 
     def convert(self, value: Any) -> Any:
-        """Return the value in its form; a value that cannot be converted stays unchanged."""
+        """Return a value in the form of this rule. A value that cannot be converted stays unchanged."""
         if self.form is Form.LIST and isinstance(value, (str, int, float)) and not isinstance(value, bool):
             return [value]
         if self.form is Form.AUTHORS and isinstance(value, (str, list)):
@@ -71,7 +72,7 @@ NEUTRAL: Final = (
     "categories",
     "keywords",
 )
-"""The keys that presets have words for."""
+"""The keys that presets can translate."""
 
 PRESETS: Final[Mapping[str, Mapping[str, Rule]]] = {
     "hugo": {
@@ -111,22 +112,25 @@ PRESETS: Final[Mapping[str, Mapping[str, Rule]]] = {
         **_lists("tags"),
     },
 }
-"""By the name `preset` takes in `contentops.yaml`; the schema and the table of the reference are made from it."""
+"""The rules of each preset by its name, the value of `preset` in `contentops.yaml`.
+
+The schema and the table of the reference are made from it.
+"""
 
 
 CHANGED_AT: Final = "{{ changed_at }}"
-"""What stands in metadata for the day on which the words last changed, until that day is known."""
+"""The placeholder in metadata for the day on which the words last changed, until that day is known."""
 
 
 def uses_changed_at(value: Any) -> bool:
-    """Return whether a value of metadata uses `changed_at`."""
+    """Return whether a metadata value contains the placeholder `changed_at`."""
     if isinstance(value, Mapping | list):
         return any(map(uses_changed_at, value.values() if isinstance(value, Mapping) else value))
     return isinstance(value, str) and CHANGED_AT in value
 
 
 def with_changed_at(metadata: Mapping[str, Any], day: str) -> dict[str, Any]:
-    """Return metadata with `day` for `changed_at`; if `day` is empty, the keys that use it are left out."""
+    """Return metadata with the day in place of `changed_at`. If `day` is empty, the keys that use it are left out."""
     return {key: _dated(value, day) for key, value in metadata.items() if day or not uses_changed_at(value)}
 
 
@@ -139,7 +143,10 @@ def _dated(value: Any, day: str) -> Any:
 
 
 def with_day(preset: str, metadata: Mapping[str, Any], day: str) -> dict[str, Any]:
-    """Return `metadata` with the day of the item as its date, unless it has a date or no preset is set."""
+    """Return metadata with the item's day as its date.
+
+    Metadata that has a date stays as it is, also without a preset.
+    """
     rules = PRESETS.get(preset, {})
     key = "publish_on" if "publish_on" in rules else "date"
     names = {key.casefold(), rules[key].name.casefold() if key in rules else ""}
@@ -149,13 +156,13 @@ def with_day(preset: str, metadata: Mapping[str, Any], day: str) -> dict[str, An
 
 
 def redirects_key(preset: str) -> str:
-    """Return the key for addresses that redirect to a page; empty if `preset` has none."""
+    """Return the preset's key for addresses that redirect to a page. It is empty if the preset has none."""
     rule = PRESETS.get(preset, {}).get("redirects")
     return rule.name if rule is not None else ""
 
 
 def apply_preset(preset: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `metadata` with the keys and forms of `preset`, in the same order; no preset changes nothing."""
+    """Return metadata with the keys and forms of a preset, in the same order. No preset changes nothing."""
     if not preset:
         return dict(metadata.items())
     rules = PRESETS[preset]
@@ -170,7 +177,7 @@ def apply_preset(preset: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_addresses(preset: str, front: Mapping[str, Any], addresses: Sequence[str]) -> dict[str, Any]:
-    """Return front matter with `addresses` added to its redirects, if `preset` has a key for them."""
+    """Return front matter with more addresses that redirect to the page, if the preset has a key for them."""
     key = redirects_key(preset)
     if not (key and addresses):
         return dict(front)
@@ -178,21 +185,21 @@ def with_addresses(preset: str, front: Mapping[str, Any], addresses: Sequence[st
 
 
 def as_list(value: Any) -> list[Any]:
-    """Return a list as it is, a single value as a list of one, and null as an empty list."""
+    """Return a value as a list. A list stays the same, a single value becomes a list of one, and null an empty list."""
     return [] if value is None else list(value) if isinstance(value, list) else [value]
 
 
 def title_for(preset: str, title: str) -> str:
     """Return the title in a form that the site generator can read.
 
-    Docusaurus makes JavaScript of front matter and leaves backslashes as they are: one could end the string and have
-    what follows run.
+    Docusaurus makes JavaScript of front matter and does not change backslashes. A backslash could end the string, and
+    the following text would run as code.
     """
     return title.replace("\\", REVERSE_SOLIDUS) if preset == "docusaurus" else title
 
 
 def backslashed(preset: str, metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the keys of `metadata` with backslashes that the generator of `preset` cannot read."""
+    """Return the metadata keys with backslashes that the preset's site generator cannot read."""
     return tuple(key for key, value in metadata.items() if preset == "docusaurus" and _has_backslash([key, value]))
 
 
@@ -203,7 +210,7 @@ def _has_backslash(value: Any) -> bool:
 
 
 def no_flags(preset: str, metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the keys of `metadata` that must be boolean for `preset` but have another value (not null)."""
+    """Return the metadata keys that must be boolean for a preset but have another value (not null)."""
     rules = PRESETS.get(preset, {})
     flags = {key for key, rule in rules.items() if rule.form in _FLAGS}
     flags |= {rule.name for rule in rules.values() if rule.form in (Form.FLAG, Form.NEGATED)}

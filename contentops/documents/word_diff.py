@@ -1,10 +1,10 @@
 """Compares Markdown texts by the words that a reader sees, and merges a new text with a person's edits.
 
-The time grows with the length of the texts alone, whatever they are: words that both have once are matched first, then
-their neighbours, then the same between two matches. What has no match by then counts as replaced.
+The time grows only with the length of the texts. Words that both texts have exactly once are matched first, then their
+neighbours, and then the same between two matches. All words without a match count as replaced.
 
-A text is the set of its runs of `RUN` words, each as a number. Two texts are compared exactly, by the share of their
-runs that both have (Jaccard).
+To find similar texts, a text is the set of its runs of `RUN` words, each as a number. Two texts are compared exactly,
+by the share of runs that both have (Jaccard).
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ T = TypeVar("T")
 
 
 def matched(base: tuple[T, ...], side: tuple[T, ...]) -> dict[int, int]:
-    """Return which elements of `base` are in `side`, by index: unique ones, and equal neighbours of these."""
+    """Return the elements that two sequences have in common, as indexes of `base` and `side`.
+
+    These are the elements that are unique in both, and equal neighbours of these.
+    """
     once = [{each for each, count in Counter(sequence).items() if count == 1} for sequence in (base, side)]
     both = once[0] & once[1]
     positions = {each: number for number, each in enumerate(base) if each in both}
@@ -55,7 +58,7 @@ def matched(base: tuple[T, ...], side: tuple[T, ...]) -> dict[int, int]:
 
 
 def rising(numbers: Sequence[int]) -> list[int]:
-    """Return the indexes of a longest increasing subsequence; no number may come twice."""
+    """Return the indexes of a longest increasing subsequence. No number may come twice."""
     tails: list[int] = []
     tail_indexes: list[int] = []
     before: list[int] = []
@@ -75,7 +78,7 @@ def rising(numbers: Sequence[int]) -> list[int]:
 # ---- Compares two Markdown texts as a reader sees them: blocks are paired, then the words of each pair.
 
 ALIKE: Final = 0.35
-"""The share of their words that two blocks have in common, from which on they are one block that changed."""
+"""The share of common words from which on two blocks count as one block that changed."""
 # Bounds for hostile texts. Between two equal blocks, up to so many pairs of blocks are all compared; of more, only near
 # ones are; of so many blocks, none are: they count as replaced. Between two matches, words are matched again so often.
 _ALL_PAIRS, _NEAR, _MOST, _ROUNDS = 4_000, 8, 10_000, 12
@@ -83,16 +86,16 @@ _SENTENCE_ENDS: Final = frozenset(".!?\u2026\u3002\uff01\uff1f")
 
 
 class Side(enum.StrEnum):
-    """Says whether the old text, the new text or both have some words."""
+    """The text that has some words: the old text, the new text, or both."""
 
     BOTH = "both"
     GONE = "gone"
-    """The old one alone."""
+    """Only the old text has the words."""
     NEW = "new"
 
 
 class Phrase(Struct, frozen=True):
-    """Consecutive words of the old text alone, of the new text alone, or of both, as the new text writes them."""
+    """Consecutive words that are only in the old text, only in the new text, or in both."""
 
     side: Side
     words: tuple[Word, ...]
@@ -104,7 +107,10 @@ class Phrase(Struct, frozen=True):
 
 
 class BlockDiff(Struct, frozen=True, dict=True):
-    """A block that both texts have, or only one of them. The words of `parts` that a side has are its block, joined."""
+    """A block that both texts have, or only one of them.
+
+    The words of `parts` that one text has, joined, are its block.
+    """
 
     old: TextBlock | None
     new: TextBlock | None
@@ -112,26 +118,26 @@ class BlockDiff(Struct, frozen=True, dict=True):
 
     @property
     def block(self) -> TextBlock:
-        """Return the new block, or the old one if the block was removed."""
+        """Return the block of the new text, or that of the old text if the block was removed."""
         block = self.new if self.new is not None else self.old
         assert block is not None
         return block
 
     @functools.cached_property
     def is_same(self) -> bool:
-        """Return whether both texts have this block with the same words."""
+        """Return whether the block has the same words in both texts."""
         return self.old is not None and self.new is not None and all(part.side is Side.BOTH for part in self.parts)
 
     @property
     def edits(self) -> int:
-        """Return the number of edits that a reader sees; a replacement counts once."""
+        """Return the number of edits that a reader sees in this block. A replacement counts once."""
         if self.old is None or self.new is None:
             return 1
         return sum(not is_same for is_same, _ in groupby(self.parts, key=lambda part: part.side is Side.BOTH))
 
 
 class TextDiff(Struct, frozen=True, dict=True):
-    """The differences between two texts, block by block. `is_same`: in every character, marks of Markdown included."""
+    """The differences between two texts, block by block. `is_same`: the texts are equal in every character."""
 
     blocks: tuple[BlockDiff, ...]
     is_same: bool
@@ -145,12 +151,12 @@ class TextDiff(Struct, frozen=True, dict=True):
         return sum(block.edits for block in self.blocks if not block.is_same)
 
     def count(self, side: Side) -> int:
-        """Return the number of words that only one of the two texts has."""
+        """Return the number of words that only the old text, only the new text, or both have."""
         return sum(part.count for block in self.blocks for part in block.parts if part.side == side)
 
 
 def word_diff(old: str, new: str) -> TextDiff:
-    """Return the difference of two cleaned bodies."""
+    """Return the differences between two cleaned bodies."""
     was = parse_blocks(old)
     now = was if old == new else parse_blocks(new)
     names: dict[tuple[object, ...], int] = {}
@@ -164,7 +170,7 @@ def word_diff(old: str, new: str) -> TextDiff:
 
 
 def equal_pairs(old: tuple[T, ...], new: tuple[T, ...]) -> list[tuple[int, int]]:
-    """Return pairs of indexes of equal elements, in the order of both sides."""
+    """Return the indexes of equal elements in two sequences, as pairs in the order of both."""
     found, gaps = {-1: -1, len(old): len(new)}, [(-1, -1, len(old), len(new))]
     for _ in range(_ROUNDS):
         again: list[tuple[int, int, int, int]] = []
@@ -183,7 +189,7 @@ def equal_pairs(old: tuple[T, ...], new: tuple[T, ...]) -> list[tuple[int, int]]
 
 
 def _between(was: Sequence[TextBlock], now: Sequence[TextBlock]) -> Iterator[BlockDiff]:
-    """Yield the blocks between two equal blocks; similar ones are paired, in text order."""
+    """Yield the blocks between two equal blocks, in text order. Similar blocks are paired."""
     for (i, j), (k, m) in pairwise([(-1, -1), *_pairs(was, now), (len(was), len(now))]):
         yield from _replaced(was[i + 1 : k], now[j + 1 : m])
         if k < len(was):
@@ -230,11 +236,11 @@ def _changed(old: TextBlock, new: TextBlock) -> Iterator[BlockDiff]:
 # --- words -----------------------------------------------------------------------------------------------------
 
 Run = tuple[int, int, int]
-"""Words that are equal: where they start in the old and in the new text, and where they end in the new one."""
+"""Equal words: where they start in the old text and in the new text, and where they end in the new text."""
 
 
 def phrases(old: tuple[Word, ...], new: tuple[Word, ...]) -> Iterator[Phrase]:
-    """Yield the words of both sides as phrases; changes close to each other are one phrase."""
+    """Yield the words of the old and the new text as phrases. Changes close to each other are one phrase."""
     names: dict[Word, int] = {}
     ids = [tuple(names.setdefault(word, len(names)) for word in side) for side in (old, new)]
     equal = equal_pairs(*ids)
@@ -248,9 +254,9 @@ def phrases(old: tuple[Word, ...], new: tuple[Word, ...]) -> Iterator[Phrase]:
 
 
 def _kept_apart(old: Sequence[Word], new: Sequence[Word], equal: list[tuple[int, int]]) -> Iterator[Run]:
-    """Yield the runs of equal words that separate changes.
+    """Yield the runs of equal words that separate two changes.
 
-    A run that is too short to separate them is omitted, so that both are shown as one change.
+    A run that is too short is left out, so that the changes around it are shown as one.
     """
     start = 0
     for number, (i, j) in enumerate(equal, start=1):
@@ -263,7 +269,7 @@ def _kept_apart(old: Sequence[Word], new: Sequence[Word], equal: list[tuple[int,
 
 
 def _keeps_apart(words: Sequence[Word]) -> bool:
-    """Return whether these words separate two changes: there are several, or a sentence or cell ends."""
+    """Return whether these words separate two changes. There must be several, or the end of a sentence or cell."""
     return sum(word.counts for word in words) > 1 or any(word.text in _SENTENCE_ENDS or word == EDGE for word in words)
 
 
@@ -271,9 +277,9 @@ def _keeps_apart(words: Sequence[Word]) -> bool:
 
 
 def changed_share(before: str, after: str) -> float:
-    """Return the share (0 to 1) of words that only one body has; the longer body counts as 1.
+    """Return the share of words (0 to 1) that only one of two bodies has. The longer body counts as 1.
 
-    Words that only moved, white space, and marks without a letter or digit do not count.
+    Moved words, white space, and marks without a letter or digit do not count.
     """
     old, new = Counter(words_of(before)), Counter(words_of(after))
     most = max(old.total(), new.total())
@@ -283,29 +289,30 @@ def changed_share(before: str, after: str) -> float:
 # ---- How similar the texts of a group are, once the values of their own rows are masked.
 
 RUN: Final = 5
-"""Words of a run; a shorter text is one run."""
+"""The number of words in a run. A shorter text is one run."""
 LONGEST_NAME: Final = 12
-"""Words of a value that is masked, at most; a longer one says something about its row."""
+"""The most words of a value that is masked. A longer value says something about its row."""
 
 _WORDS: Final = re.compile(f"[^\\W_{UNSPACED}]+|[{UNSPACED}]")
 _SPACES: Final = bytes(byte if chr(byte).isalnum() else 32 for byte in range(128)) + bytes(128)
-"""What becomes of each byte of a text in ASCII: all but letters and digits are spaces."""
+"""The replacement of each byte of an ASCII text: all bytes except letters and digits become spaces."""
 _MASK: Final = b" * "
 _LONGEST: Final = 500
-"""Characters of a value that is masked, at most."""
+"""The most characters of a value that is masked."""
 
 
 def words_in(text: str) -> list[bytes]:
-    """Return the words of a text in lower case; in scripts without spaces each character is a word."""
+    """Return the words of a text in lower case. In scripts without spaces, each character is a word."""
     if text.isascii():  # the same, in a third of the time
         return text.lower().encode().translate(_SPACES).split()
     return list(map(str.encode, _WORDS.findall(unicodedata.normalize("NFC", text).casefold())))
 
 
 def names_in(row: object) -> tuple[str, ...]:
-    """Return the values of a row to mask: texts and numbers of at most `LONGEST_NAME` words, longer than a letter.
+    """Return the values of a data row that are masked in its text.
 
-    Also those inside of its maps and lists; each once, the longest first.
+    These are texts and numbers of at most `LONGEST_NAME` words, longer than a letter, also those inside of maps and
+    lists. Each comes once, the longest first.
     """
     words = {value: words_in(value) for value in _values(row) if len(value) <= _LONGEST}
     names = {" ".join(map(bytes.decode, each)) for each in words.values() if len(each) <= LONGEST_NAME}
@@ -325,7 +332,7 @@ def _values(row: object) -> Iterator[str]:
 
 
 def masked(words: Sequence[bytes], names: Iterable[str]) -> Sequence[bytes]:
-    """Return the words with one mark in place of each of `names` (see `names_in`)."""
+    """Return the words of a text with one mark in place of each name. The names come from `names_in`."""
     # Each word has its own space on both sides, so that two names in a row are both found.
     text = before = b" %b " % b"  ".join(words)
     for name in names:
@@ -334,7 +341,7 @@ def masked(words: Sequence[bytes], names: Iterable[str]) -> Sequence[bytes]:
 
 
 def runs_of(words: Sequence[bytes]) -> frozenset[int]:
-    """Return the runs of words in a text."""
+    """Return all runs of words in a text, each as a number."""
     if len(words) < RUN:
         return frozenset([zlib.crc32(b" ".join(words))] if words else [])
     runs = zip(*(itertools.islice(words, start, None) for start in range(RUN)), strict=False)
@@ -343,9 +350,9 @@ def runs_of(words: Sequence[bytes]) -> frozenset[int]:
 
 
 def similar_pairs(texts: Mapping[str, frozenset[int]], most: float) -> Iterator[tuple[str, str, float]]:
-    """Yield each pair of texts that are too similar, with the share of runs that they have in common (up to 1).
+    """Yield each pair of texts that are too similar, with the share of runs that both have (up to 1).
 
-    A pair is too similar if that share is higher than `most`.
+    A pair is too similar if its share is higher than `most`.
     """
     counts = Counter(itertools.chain.from_iterable(texts.values()))
     having: defaultdict[int, list[str]] = defaultdict(list)
@@ -365,34 +372,35 @@ def similar_pairs(texts: Mapping[str, frozenset[int]], most: float) -> Iterator[
 
 
 class KeptSection(Struct, frozen=True, kw_only=True):
-    """A section that keeps a person's edit, and the new text that is not used for it."""
+    """A section that keeps a person's edit. It also has the new text that is not used for it."""
 
     key: Key
     base: str = ""
-    """As it was generated; empty: a person added it."""
+    """The section as it was generated; empty if a person added it."""
     new: str = ""
-    """As the new text has it; empty: it has no such section."""
+    """The section in the new text; empty if the new text does not have it."""
 
 
 class Renewed(Struct, frozen=True, kw_only=True):
-    """A new text that keeps a person's edits of the earlier one."""
+    """A new text that keeps the edits that a person made in the earlier text."""
 
     body: str
     kept: tuple[KeptSection, ...] = ()
-    """The sections of the person, in the order of the file, then those that the person removed."""
+    """The sections of the person in the order of the file, then the sections that the person removed."""
 
     @property
     def overruled(self) -> tuple[KeptSection, ...]:
-        """Return the kept sections that differ between the new generated text and the one before it."""
+        """Return the kept sections whose generated text has changed."""
         return tuple(section for section in self.kept if section.new.strip() != section.base.strip())
 
 
 def take_new(base: str, edited: str, new: str) -> Renewed | None:
     """Return the new text with the edits that a person made from `base` to `edited`.
 
-    What a person touched, added, removed, renamed or moved stays; every other section comes from the new text, in its
-    order if the person did not move things. A kept section that the new text lacks stays behind the one it followed.
-    None: a code block or comment that one section leaves open would take in the next one.
+    Sections that the person changed, added, removed, renamed or moved stay. Every other section comes from the new
+    text, in its order if the person did not move sections. A kept section that the new text lacks stays behind the one
+    that it followed. The result is None if a section leaves a code block or comment open that would take in the next
+    section.
     """
     if clean_body(edited) == clean_body(base):
         return Renewed(body=new)
@@ -413,14 +421,14 @@ def take_new(base: str, edited: str, new: str) -> Renewed | None:
 
 
 def touched(base: str, edited: str) -> tuple[Key, ...]:
-    """Return the sections that a person changed, added or moved, then those that were removed."""
+    """Return the sections that a person changed, added or moved, and then those that the person removed."""
     now = _sections(edited)
     persons, _, removed = _of_a_person(_sections(base), now)
     return (*(key for key in now if key in persons), *removed)
 
 
 def _of_a_person(was: Mapping[Key, str], now: Mapping[Key, str]) -> tuple[set[Key], set[Key], list[Key]]:
-    """Return the sections that a person changed, those of them moved or added, and the removed ones."""
+    """Return the sections that a person changed, those of them that were moved or added, and the removed ones."""
     before, after = _counted(was), _counted(now)
     positions = {key: number for number, key in enumerate(was)}
     common = [key for key in now if key in positions]
@@ -436,9 +444,9 @@ def _counted(sections: Iterable[Key]) -> Counter[tuple[int, str]]:
 
 
 def _placed(frame: list[Key], now: Iterable[Key], persons: Iterable[Key]) -> list[Key]:
-    """Return `frame` with missing sections of `persons` added.
+    """Return the order of the sections, with the missing sections of the person added.
 
-    Each is put after the section that it follows in `now`.
+    Each of them is put after the section that it follows in `now`.
     """
     placed, wanted, edited = set(frame), set(persons), set(now)
     behind: dict[Key | None, list[Key]] = defaultdict(list)
@@ -461,7 +469,7 @@ def _placed(frame: list[Key], now: Iterable[Key], persons: Iterable[Key]) -> lis
 
 
 def _sections(body: str) -> dict[Key, str]:
-    """Return the sections of a body; the last one also ends with a blank line."""
+    """Return the sections of a body by their keys. The last section also ends with a blank line."""
     return {section.key: section.text for section in cut(_padded(body))}
 
 
@@ -471,9 +479,9 @@ def _padded(body: str) -> str:
 
 
 def _joined(texts: Iterable[str], *sources: Mapping[Key, str]) -> str:
-    """Join sections, with a blank line where a heading would otherwise merge with the line before it.
+    """Return sections as one body. A blank line is added where a heading would merge with the line before it.
 
-    Sections that are neighbours in one of the `sources` get none.
+    Sections that are neighbours in one of the `sources` get no blank line.
     """
     joined: list[str] = []
     beside = {pair for source in sources for pair in pairwise(source.values())}
