@@ -1,1 +1,1 @@
-"""The tools of `contentops mcp`: write manifests, and plan. None of them spends or approves."""
+"""The tools of `contentops mcp` for agents. They write manifests and show plans; none of them spends or approves."""

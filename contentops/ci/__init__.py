@@ -1,1 +1,1 @@
-"""Puts results into git and plans onto pull requests."""
+"""Commits results to git, and shows plans in comments on pull requests."""

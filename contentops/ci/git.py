@@ -1,4 +1,4 @@
-"""Runs git without a shell or prompts, and puts its messages into contentops errors."""
+"""Runs git without a shell or questions to the user, and turns its messages into contentops errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from contentops.execution.commands import find_program, git_environment, is_prog
 from contentops.sanitize import redact
 
 PATIENCE = 300.0
-"""Seconds that a call of a remote, or through the history, may take."""
+"""Seconds that a git command may take if it calls a remote or reads the history."""
 _LOCAL = frozenset(
     f"GIT_{name}"
     for name in (
@@ -30,7 +30,7 @@ _LOCAL = frozenset(
         *("GLOB_PATHSPECS", "ICASE_PATHSPECS", "LITERAL_PATHSPECS", "NOGLOB_PATHSPECS"),
     )
 )
-"""Variables that lead git to another repository than that of the folder, or to other files in it."""
+"""Variables that lead git to another repository than the folder's, or to other files in it."""
 _SETTINGS = {
     # Otherwise a folder that looks like a bare repository is one, and its settings name commands to run.
     "safe.bareRepository": "explicit",
@@ -41,18 +41,18 @@ _SETTINGS = {
     "index.skipHash": "false",
 }
 LOOK = {"GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0"}
-"""For reading: git takes no lock of the index, and a partial clone fetches nothing."""
+"""Variables for commands that only read: git does not lock the index, and a partial clone fetches nothing."""
 _USER = re.compile(r"://[^/\s]*@")
 _TOKENS = ("GITHUB_TOKEN", "GH_TOKEN", "GITLAB_TOKEN")
 _ROOM = 300
-"""Characters of a message of git that are shown."""
+"""The most characters of a git message that are shown."""
 _GRACE = 5.0
 _AT_ONCE = 8
 _LATE = 124
 
 
 class GitFailed(ContentopsError):
-    """Git cannot be run, or failed."""
+    """The error if git cannot be run, or if a git command failed."""
 
     code = "git-failed"
 
@@ -67,26 +67,26 @@ class GitResult(NamedTuple):
 
     @property
     def text(self) -> str:
-        """Return the output without outer white space; invalid UTF-8 becomes surrogates."""
+        """Return the output as text, without white space at both ends. Invalid UTF-8 becomes surrogates."""
         return self.stdout.decode("utf-8", "surrogateescape").strip()
 
 
 def run_git(root: Path | str, *arguments: str, stdin: bytes = b"") -> str:
-    """Return the output of a read-only git command in `root`; invalid UTF-8 becomes surrogates.
+    """Run a git command that only reads, and return its output. Invalid UTF-8 becomes surrogates.
 
-    Raises UsageError if `root` is in no repository, GitFailed if git is missing or ends with an error.
+    Raises UsageError if `root` is in no repository, and GitFailed if git is missing or ends with an error.
     """
     return _output(root, arguments, try_git(root, *arguments, stdin=stdin, extra=LOOK))
 
 
 def in_repository(root: Path | str) -> bool:
-    """Return whether `root` seems to be in a repository; does not run git."""
+    """Return whether a folder seems to be in a git repository. It does not run git."""
     folder = Path(root).resolve()
     return any(os.access(place / ".git", os.F_OK) for place in (folder, *folder.parents))
 
 
 def require_repository(root: Path | str) -> None:
-    """Raise UsageError if `root` is in no repository; raises GitFailed like `run_git`."""
+    """Raise UsageError if a folder is in no git repository. Raises GitFailed like `run_git`."""
     if not in_repository(root):
         raise _no_repository(root)
     run_git(root, "rev-parse", "--git-dir")
@@ -98,9 +98,10 @@ def _no_repository(root: Path | str) -> UsageError:
 
 
 def read_blobs(root: Path | str, names: Iterable[str], extra: Mapping[str, str] = LOOK) -> dict[str, bytes]:
-    """Return contents from git by their names: an object id, or `COMMIT:./PATH` with a path below `root`.
+    """Return the contents of files in git by their names.
 
-    Missing ones are left out. `extra` is added to git's environment. Raises GitFailed.
+    A name is an object id, or `COMMIT:./PATH` with a path below `root`. Missing files are left out. `extra` is added to
+    git's environment. Raises GitFailed.
     """
     asked = list(dict.fromkeys(names))
     stdin = "".join(f"{name}\n" for name in asked).encode("utf-8", "surrogateescape")
@@ -121,16 +122,16 @@ def read_blobs(root: Path | str, names: Iterable[str], extra: Mapping[str, str] 
 
 
 def each_blob(root: Path | str, names: Iterable[str], extra: Mapping[str, str] = LOOK) -> Iterator[tuple[str, bytes]]:
-    """Yield contents from git one by one, to save memory (see `read_blobs`). Raises GitFailed."""
+    """Yield the contents of files in git a few at a time, to save memory (see `read_blobs`). Raises GitFailed."""
     asked = list(names)
     for start in range(0, len(asked), _AT_ONCE):
         yield from read_blobs(root, asked[start : start + _AT_ONCE], extra).items()
 
 
 def file_at(root: Path | str, commit: str, path: str, extra: Mapping[str, str] = LOOK) -> bytes | None:
-    """Return the content of a file at a commit; None if it did not exist there.
+    """Return the content of a file at a commit, or None if it did not exist there.
 
-    Raises GitFailed, also where a partial clone lacks the file.
+    Raises GitFailed, also if a partial clone lacks the file.
     """
     named = try_git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}:./{path}", extra=extra)
     if named.code:
@@ -150,9 +151,10 @@ def try_git(
     extra: Mapping[str, str] | None = None,
     timeout: float | None = None,
 ) -> GitResult:
-    """Run git with `extra` variables for at most `timeout` seconds, and return its result, even a failure.
+    """Run a git command and return its result, even if it fails.
 
-    Raises GitFailed if git cannot be started.
+    `extra` is added to git's environment. The command may take `timeout` seconds. Raises GitFailed if git cannot be
+    started.
     """
     environ = {name: value for name, value in git_environment(os.environ).items() if name not in _LOCAL}
     # The C locale keeps the messages we look for.
@@ -185,7 +187,10 @@ def try_git(
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:
-    """Stop git: terminate it first, so that it removes its lock files and ends its children; then kill it."""
+    """Stop a running git command.
+
+    It is terminated first, so that it removes its lock files and ends its children, and then killed.
+    """
     child.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(_GRACE)
@@ -193,7 +198,7 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
 
 
 def masked(text: str) -> str:
-    """Return `text` without users, passwords and tokens in addresses, and without the workflow's token."""
+    """Return a text without users, passwords and tokens in addresses, and without the workflow's token."""
     for token in filter(None, map(os.environ.get, _TOKENS)):
         text = redact(text, token, "***")
     return _USER.sub("://***@", text)
@@ -214,12 +219,12 @@ def _output(root: Path | str, arguments: Sequence[str], ended: GitResult) -> str
 
 
 def reason_of(ended: GitResult) -> str:
-    """Return git's own message about a failure on one line, shortened."""
+    """Return git's own message about a failure, shortened and on one line."""
     return " ".join(ended.errors.split())[:_ROOM].rstrip(".") or f"it ended with {ended.code}"
 
 
 def is_shallow(root: Path | str) -> bool:
-    """Return whether the clone of `root` lacks earlier commits."""
+    """Return whether a clone is shallow, which means that it lacks earlier commits."""
     with contextlib.suppress(GitFailed):
         asked = ("rev-parse", "--is-shallow-repository")
         return in_repository(root) and try_git(root, *asked, extra=LOOK).text == "true"
@@ -227,9 +232,9 @@ def is_shallow(root: Path | str) -> bool:
 
 
 def first_commit(root: Path | str) -> str:
-    """Return the first commit of HEAD along first parents; every complete clone gives the same.
+    """Return the first commit of the current branch, along first parents. Every complete clone gives the same.
 
-    Empty if git shows none: there is no git, no commit, or the clone is shallow.
+    It is empty if git shows none: there is no git, no commit, or the clone is shallow.
     """
     asked = ("--no-replace-objects", "rev-list", "--first-parent", "--max-parents=0", "HEAD")
     with contextlib.suppress(GitFailed):
@@ -244,44 +249,44 @@ REMOTE = "origin"
 
 
 class Clone(Struct, frozen=True, kw_only=True):
-    """A clone of a repository, and additional variables for its git commands."""
+    """A clone of a git repository, with additional variables for its git commands."""
 
     root: str
     extra: Mapping[str, str] = field(default_factory=dict)
     patience: float = PATIENCE
-    """Seconds that a call of the remote, or of a hook, may take."""
+    """Seconds that a call of the remote or a hook may take."""
     address: str = ""
-    """The push address, where it differs from the address of fetches."""
+    """The address for pushes, if it differs from the address for fetches."""
 
     @property
     def source(self) -> str:
-        """Return the remote repository for fetch and push."""
+        """Return the name or address of the remote repository, for fetches and pushes."""
         return self.address or REMOTE
 
     def run(self, *arguments: str, stdin: bytes = b"") -> str:
-        """Return the output of a git command without outer white space. Raises GitFailed."""
+        """Run a git command and return its output, without white space at both ends. Raises GitFailed."""
         return self.read(*arguments, stdin=stdin).strip()
 
     def read(self, *arguments: str, stdin: bytes = b"") -> str:
-        """Return the output of a git command; invalid UTF-8 becomes surrogates. Raises GitFailed."""
+        """Run a git command and return its output. Invalid UTF-8 becomes surrogates. Raises GitFailed."""
         return _output(self.root, arguments, self.attempt(*arguments, stdin=stdin))
 
     def names(self, *arguments: str) -> list[str]:
-        """Return the file names that a git command with `-z` prints. Raises GitFailed."""
+        """Run a git command with `-z` and return the file names that it prints. Raises GitFailed."""
         return [name for name in self.read(*arguments).split("\0") if name]
 
     def attempt(self, *arguments: str, stdin: bytes = b"", timeout: float | None = None) -> GitResult:
-        """Run git and return its result, even a failure."""
+        """Run a git command and return its result, even if it fails."""
         return try_git(self.root, *arguments, stdin=stdin, extra=self.extra, timeout=timeout)
 
     def reach(self, *arguments: str) -> GitResult:
-        """Run git for at most `patience` seconds, and return its result, even a failure."""
+        """Run a git command for at most `patience` seconds. Return its result, even if it fails."""
         return self.attempt(*arguments, timeout=self.patience)
 
     def head(self) -> str:
-        """Return the checked-out commit; empty before the first commit."""
+        """Return the commit that is checked out. It is empty before the first commit."""
         return self.attempt("rev-parse", "--verify", "--quiet", "HEAD").text
 
     def base(self) -> str:
-        """Return the checked-out commit; the empty tree before the first commit. Raises GitFailed."""
+        """Return the commit that is checked out, or the empty tree before the first commit. Raises GitFailed."""
         return self.head() or self.run("hash-object", "-t", "tree", "--stdin")

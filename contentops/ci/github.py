@@ -1,6 +1,6 @@
-"""Calls GitHub's API for comments, pull requests, approvals, and the run that keeps a plan.
+"""Calls GitHub's API for comments, pull requests, approvals, and the CI runs that store plans.
 
-Redirects are not followed, so the token goes to its own server alone. Answers are not trusted.
+Redirects are not followed, so the token goes only to its own server. Replies are not trusted.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _TIMEOUT = 30.0
 _LONGEST_WAIT = 60.0
 _ROOM = 300
 _SECONDARY_WAIT = 60.0
-"""Seconds that GitHub asks for where an answer names none."""
+"""Seconds that GitHub asks to wait if its reply does not say how long."""
 PAGE = 100
-"""Entries of one page of a list."""
+"""The number of entries on one page of a list."""
 _PAGES = 50
-"""Pages of a list that are read: 5,000 entries."""
+"""The most pages of a list that are read: 5,000 entries."""
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}")
 
 
 class HostError(ContentopsError):
-    """GitHub cannot be reached, or refuses. `status` is 0 if there was no answer."""
+    """The error if GitHub cannot be reached or refuses a call. `status` is 0 if there was no reply."""
 
     code = "github"
 
@@ -46,25 +46,25 @@ class HostError(ContentopsError):
         super().__init__(message, hint=hint)
         self.status = status
         self.again = again
-        """Seconds after which the same call may succeed; None: it will not."""
+        """Seconds after which the same call may succeed; None if it will not."""
 
 
 class GitHub(Struct, frozen=True, kw_only=True):
-    """A repository on GitHub, and the token for it. Make one with `github.connect`."""
+    """A client for one repository on GitHub, with its token. `github.connect` returns one."""
 
     repository: str
     graphql: str
     """The address of the other version of the API."""
     token: str
     http: httpx.Client
-    """Its addresses begin at the repository."""
+    """The HTTP client. Its addresses begin at the repository."""
     pause: Callable[[float], None]
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Send `method` to `path` (below the repository, or a whole address) and return the JSON of the answer.
+        """Send a request to GitHub and return the JSON of the reply.
 
-        Reads are tried again; a change only if it certainly did nothing (429, and 403 for too many requests).
-        Raises HostError.
+        `path` is below the repository, or a whole address. Calls that only read are repeated. A change is repeated only
+        if it certainly did nothing (429, and 403 for too many requests). Raises HostError.
         """
         for attempt in range(1, TRIES + 1):
             try:
@@ -77,7 +77,7 @@ class GitHub(Struct, frozen=True, kw_only=True):
         raise AssertionError("the last try raises")
 
     def listed(self, path: str) -> list[Mapping[str, Any]]:
-        """Return a list, which must be complete. Raises HostError for other answers, and for one without an end."""
+        """Return all entries of a list. Raises HostError if the reply is not a list, or if the list does not end."""
         found: list[Mapping[str, Any]] = []
         for page in range(1, _PAGES + 1):
             entries = self.call("GET", f"{path}{'&' if '?' in path else '?'}per_page={PAGE}&page={page}")
@@ -89,7 +89,7 @@ class GitHub(Struct, frozen=True, kw_only=True):
         raise self.nonsense(path, f"has more than {_PAGES * PAGE:,} entries")
 
     def nonsense(self, path: str, problem: str) -> HostError:
-        """Return the error for an unusable answer."""
+        """Return the error for a reply that cannot be used."""
         return HostError(f"{_shown(self.http.build_request('GET', path))} {problem}")
 
     def _call_once(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
@@ -120,10 +120,10 @@ class GitHub(Struct, frozen=True, kw_only=True):
 
 
 def connect(environ: Mapping[str, str], *, pause: Callable[[float], None], repository: str = "") -> GitHub:
-    """Return the API client for a GitHub job.
+    """Return a client for GitHub's API, with the token and repository of the CI job.
 
-    Raises UsageError if token, repository or address are missing, HostError if the settings of the machine allow
-    no connection.
+    Raises UsageError if the token or the repository is missing, or the address is not safe. Raises HostError if the
+    settings of the machine allow no connection.
     """
     token = token_of(environ)
     if not token or not (token.isascii() and token.isprintable()) or " " in token:
@@ -154,7 +154,7 @@ def connect(environ: Mapping[str, str], *, pause: Callable[[float], None], repos
 
 
 def _limit(reply: httpx.Response, message: str) -> float | None:
-    """Return the seconds until a rate limit allows the call again; None if no limit was reached."""
+    """Return the seconds until a rate limit allows the call again, or None if no limit was reached."""
     if reply.status_code not in {403, 429}:
         return None
     wait = reply.headers.get("retry-after", "")
@@ -185,29 +185,32 @@ def _shown(request: httpx.Request) -> str:
 # ---- Comments and pull requests.
 
 _BOT = "[bot]"
-"""How the names of apps end."""
+"""The end of the names of apps."""
 
 
 class Posted(NamedTuple):
-    """A comment or a pull request: its page, and whether it is new."""
+    """A comment or a pull request that was written: its page, and whether it is new."""
 
     address: str
     new: bool
 
 
 def is_newest(github: GitHub, origin: PlanOrigin) -> bool:
-    """Return whether a plan is for the last commit of its pull request, or for an unknown commit."""
+    """Return whether a plan is for the last commit of its pull request.
+
+    It is also True if the plan's commit is unknown.
+    """
     pull = github.call("GET", f"pulls/{origin.number}")
     return not origin.commit or head_of(pull) == origin.commit
 
 
 def head_of(pull: Any) -> str:
-    """Return the last commit of a pull request; empty if the branch was deleted."""
+    """Return the last commit of a pull request. It is empty if the branch was deleted."""
     return as_text(as_map(as_map(pull).get("head")).get("sha"))
 
 
 def myself(github: GitHub) -> str:
-    """Return the login of our comments; empty for a bot that GitHub does not name."""
+    """Return the account name under which this token writes comments. It is empty if GitHub does not name the bot."""
     # Only GraphQL names the owner of the tokens of workflows and apps.
     try:
         answer = as_map(github.call("POST", github.graphql, {"query": "query { viewer { login } }"}))
@@ -217,7 +220,7 @@ def myself(github: GitHub) -> str:
 
 
 def open_pull_request(github: GitHub, *, branch: str, base: str, title: str, body: str) -> Posted:
-    """Open a pull request from `branch` into `base`, or return the one that is open. Raises HostError."""
+    """Open a pull request from `branch` into `base`. If one is open already, return it. Raises HostError."""
     try:
         made = github.call("POST", "pulls", {"head": branch, "base": base, "title": title, "body": body})
     except HostError as error:
@@ -232,12 +235,12 @@ def open_pull_request(github: GitHub, *, branch: str, base: str, title: str, bod
 
 
 def page_of(document: Any) -> str:
-    """Return the web page of a comment, issue or pull request; empty if the answer has none."""
+    """Return the web page of a comment, issue or pull request. It is empty if the reply has none."""
     return as_text(as_map(document).get("html_url"))
 
 
 def merges_of(github: GitHub, branch: str, commit: str) -> list[Mapping[str, Any]]:
-    """Return the pull requests that a commit merged into a branch, by merge, squash or rebase."""
+    """Return the pull requests that were merged into a branch by this commit: a merge, squash or rebase."""
     return [
         pull
         for pull in github.listed(f"commits/{commit}/pulls")
@@ -248,7 +251,7 @@ def merges_of(github: GitHub, branch: str, commit: str) -> list[Mapping[str, Any
 
 
 def merged_pull(github: GitHub, branch: str, commit: str) -> int:
-    """Return the pull request that a commit merged into a branch; 0: none. Raises HostError."""
+    """Return the number of the pull request that was merged into a branch by this commit, or 0. Raises HostError."""
     return next((as_number(pull.get("number")) for pull in merges_of(github, branch, commit)), 0)
 
 
@@ -258,11 +261,11 @@ _SHOWN = re.compile(
     r"<!-- contentops:shown run=([1-9][0-9]{0,17}) commit=([0-9a-f]{40,64}) plan=(sha256:[0-9a-f]{64}|none) -->"
 )
 _UNTIL_SHOWN = (5.0, 10.0, 15.0, 30.0, 30.0, 30.0)
-"""Seconds between looks for the comment of a plan: its workflow begins when the plan's has ended."""
+"""Seconds between searches for a plan's comment. Its workflow begins when the workflow of the plan has ended."""
 
 
 class Shown(NamedTuple):
-    """The plan in a comment: its run, commit and checksum (empty: none)."""
+    """The plan that a comment shows: its CI run, its commit and its checksum (empty if there is none)."""
 
     run: int = 0
     commit: str = ""
@@ -270,23 +273,23 @@ class Shown(NamedTuple):
 
     @property
     def line(self) -> str:
-        """Return the hidden second line of the comment; empty if the run or the commit is not known."""
+        """Return the hidden second line of the comment. It is empty if the run or the commit is not known."""
         about = f"run={self.run} commit={self.commit} plan={self.checksum or 'none'}"
         return f"<!-- contentops:shown {about} -->" if self.run and self.commit else ""
 
 
 def shown_in(body: str) -> Shown:
-    """Return the plan that the second line of a comment names."""
+    """Return the plan that the hidden second line of a comment names."""
     match = _SHOWN.fullmatch([*body.splitlines()[:2], "", ""][1])
     return Shown(int(match[1]), match[2], match[3].replace("none", "")) if match else Shown()
 
 
 def post_comment(github: GitHub, number: int, marker: str, body: str, *, instead: str = "") -> Posted:
-    """Write `body`, which starts with `marker`, into our comment on a pull request; create it if missing.
+    """Write `body` as our comment on a pull request. Change our earlier comment, or create one.
 
-    If there is none, one of ours that starts with the line `instead` is used. Comments of others, and one that shows
-    the plan of a newer run, stay as they are. Raises HostError, also where an answer is lost: the next call finds the
-    comment.
+    The first line of `body` is `marker`, which also finds the earlier comment. If there is none, our comment that
+    starts with the line `instead` is changed. Comments of others, and a comment that shows the plan of a newer run,
+    stay unchanged. Raises HostError, also if a reply is lost: the next call finds the comment.
     """
     ours = dict(_ours(github, number, myself(github)))
     mine = next((ours[mark] for mark in (marker, instead) if mark in ours), None)
@@ -299,12 +302,12 @@ def post_comment(github: GitHub, number: int, marker: str, body: str, *, instead
 
 
 def our_marks(github: GitHub, number: int, lead: str) -> list[str]:
-    """Return the first line of each of our comments on a pull request, if it begins with `lead`. Raises HostError."""
+    """Return the first lines of our comments on a pull request that begin with `lead`. Raises HostError."""
     return [first for first, _ in _ours(github, number, myself(github)) if first.startswith(lead)]
 
 
 def _ours(github: GitHub, number: int, author: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield our comments on a pull request with their first lines, newest first; for `author` see `myself`."""
+    """Yield our comments on a pull request with their first lines, the newest first. For `author`, see `myself`."""
     for comment in reversed(github.listed(f"issues/{number}/comments?sort=created")):
         login = as_text(as_map(comment.get("user")).get("login"))
         first = as_text(comment.get("body")).partition("\n")[0].strip()
@@ -315,11 +318,11 @@ def _ours(github: GitHub, number: int, author: str) -> Iterator[tuple[str, Mappi
 
 
 def reviewed_plan(github: GitHub, number: int, artifact: str, lead: str) -> tuple[Shown, int]:
-    """Return the plan that our comment shows for the last commit; empty if its artifact was deleted.
+    """Return the plan that our comment shows for the last commit of a pull request, and the newest run with a plan.
 
-    And the newest run that keeps such an artifact, shown or not; 0: none. Any workflow can upload an artifact of this
-    name, so only what was shown counts. A missing comment is waited for. `lead`: how our comments begin.
-    Raises HostError.
+    The plan is empty if its artifact was deleted. The newest run that stores such an artifact may not be shown; 0 means
+    that there is none. Any workflow can upload an artifact of this name, so only a plan in our comment counts. The
+    function waits for a missing comment. `lead` is the beginning of our comments. Raises HostError.
     """
     commit = head_of(github.call("GET", f"pulls/{number}"))
     kept = _runs_with(github, commit, artifact) if commit else []
@@ -335,7 +338,7 @@ def reviewed_plan(github: GitHub, number: int, artifact: str, lead: str) -> tupl
 
 
 def _runs_with(github: GitHub, commit: str, artifact: str) -> list[int]:
-    """Return the runs for a commit that have an unexpired artifact with this name."""
+    """Return the CI runs for a commit that have an artifact with this name which has not expired."""
     query = f"event=pull_request&head_sha={quote(commit, safe='')}&per_page={PAGE}"
     runs = _entries(github.call("GET", f"actions/runs?{query}"), "workflow_runs")
     # Whatever the answer holds, it is about this commit and this event.
@@ -351,7 +354,7 @@ def _runs_with(github: GitHub, commit: str, artifact: str) -> list[int]:
 
 
 def _entries(answer: Any, key: str) -> list[Mapping[str, Any]]:
-    """Return the maps in a list of an answer; `key` names the list."""
+    """Return the maps in a list of a reply. `key` names the list."""
     entries = as_map(answer).get(key)
     return [each for each in entries if isinstance(each, dict)] if isinstance(entries, list) else []
 
@@ -359,34 +362,35 @@ def _entries(answer: Any, key: str) -> list[Mapping[str, Any]]:
 # ---- Who approved merged pull requests at their head commits, as GitHub knows it. Answers are not trusted.
 
 MOST_FILES: Final = 3_000
-"""Files of one pull request that GitHub lists."""
+"""The most files of one pull request that GitHub lists."""
 _LOGIN: Final = re.compile(r"(?!ghost$)[a-z0-9_.-]{1,255}", re.IGNORECASE)
-"""The account of a person: GitHub shows `ghost` for a deleted one, and apps have brackets."""
+"""The account name of a person. GitHub shows `ghost` for a deleted account, and the names of apps have brackets."""
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 class MergedPull(Struct, frozen=True, kw_only=True):
-    """A merged pull request, and who approved its head commit."""
+    """A merged pull request, and the people who approved its last commit."""
 
     number: int
     address: str
-    """Its page."""
+    """The web page of the pull request."""
     head: str
     """The last commit of its branch at the merge."""
     commit: str
     """The last commit that the merge made."""
     approvals: Mapping[str, tuple[str, str]] = {}
-    """When each person approved, in UTC, and with which words.
+    """The time (UTC) and the words of each person's approval.
 
-    They are named as no git identity is: `login (github.com)`."""
+    A person's name has a form that no git identity has: `login (github.com)`.
+    """
     files: Mapping[str, tuple[str, str]] = {}
-    """The object id of each file at the head commit, and its path before; empty where no one approved."""
+    """The object id of each file at the head commit, and its earlier path; empty if no one approved."""
     notes: tuple[str, ...] = ()
-    """Why some reviews or files do not count, each a sentence."""
+    """The reasons why some reviews or files do not count, each a sentence."""
 
 
 def merged_pulls(github: GitHub, server: str, branch: str, commits: Sequence[str]) -> tuple[MergedPull, ...]:
-    """Return the pull requests that these commits merged into a branch, in order. Raises HostError.
+    """Return the pull requests that were merged into a branch by these commits, in order. Raises HostError.
 
     `server` is the address of GitHub's pages.
     """
@@ -411,7 +415,7 @@ def merge_base(github: GitHub, base: str, head: str) -> str:
 
 
 def _reviewed(github: GitHub, pull: MergedPull) -> MergedPull:
-    """Return a pull request with its approvals and files. Raises HostError."""
+    """Return a pull request with its approvals and files added. Raises HostError."""
     path, host = f"pulls/{pull.number}/reviews", urlsplit(pull.address).hostname
     approvals: dict[str, tuple[str, str]] = {}
     notes: list[str] = []
@@ -436,7 +440,10 @@ def _reviewed(github: GitHub, pull: MergedPull) -> MergedPull:
 
 
 def _may_write(github: GitHub, login: str) -> bool:
-    """Return whether a person may write to the repository. On a public repository anyone may approve a pull request."""
+    """Return whether a person may write to the repository.
+
+    In a public repository, anyone may approve a pull request.
+    """
     try:
         answer = github.call("GET", f"collaborators/{quote(login, safe='')}/permission")
     except HostError as error:

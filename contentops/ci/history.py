@@ -33,19 +33,19 @@ from contentops.sanitize import short_pair
 # ---- Reads earlier versions of a file from git: texts that no cache has.
 
 VERSIONS = 50
-"""Commits of a file that are read, the newest ones."""
+"""The most commits of a file that are read, the newest ones."""
 _LINE_LOG = (
     *("--literal-pathspecs", "log", "--no-show-signature", "--format=commit %at", "--first-parent", "-m"),
     *("--follow", "--raw", "--no-abbrev", "-z"),
 )
-"""The commits of a file on the line of HEAD: what was merged counts from the merge."""
+"""The git options for the commits of a file on the line of HEAD. A merged change counts from its merge."""
 _FILE_LOG = ("--full-history", f"--max-count={VERSIONS}", "--raw", "--no-abbrev", "-z")
 
 
 class Version(NamedTuple):
-    """A version of a file, and the first commit with it, its time and its author.
+    """A version of a file, with the first commit that has it, its time and its author.
 
-    Of one that is older than what is read: `C^`, without these.
+    A version from before the commits that are read has `C^` as its commit, and no time and author.
     """
 
     data: bytes
@@ -56,9 +56,10 @@ class Version(NamedTuple):
 
 
 def versions(root: str, path: str) -> Iterator[Version]:
-    """Yield the versions of a file in git, newest first, also under earlier names; none if git fails.
+    """Yield the versions of a file in git, the newest first, also under earlier names. There are none if git fails.
 
-    Git follows one name at a time: past a rename on one branch it misses what another branch had at this path.
+    Git follows one name at a time. Past a rename on one branch, it misses the versions that another branch had at this
+    path.
     """
     known: set[str] = set()
     with contextlib.suppress(GitFailed):
@@ -70,7 +71,7 @@ def versions(root: str, path: str) -> Iterator[Version]:
 
 
 def _logged(root: str, path: str, *names: str) -> dict[str, tuple[str, ...]]:
-    """Return the versions of a path in git, newest first, each with its first commit, time and author."""
+    """Return the versions of a path in git, the newest first. Each has its first commit, the time and the author."""
     command = ("--literal-pathspecs", "log", "--no-show-signature", "--format=commit %H %aI %an", *names, *_FILE_LOG)
     contents: dict[str, tuple[str, ...]] = {}
     ended = try_git(root, *command, "HEAD", "--", path, extra=LOOK, timeout=PATIENCE)
@@ -84,16 +85,16 @@ def _logged(root: str, path: str, *names: str) -> dict[str, tuple[str, ...]]:
 
 
 def earlier_bodies(root: str, path: str) -> Iterator[tuple[Digest, str]]:
-    """Yield the readable bodies that a file had in git, newest first."""
+    """Yield the bodies that a file had in git, the newest first. Versions that cannot be read are left out."""
     for version in versions(root, path):
         if digest := digest_of_body(version.data):
             yield digest, split(version.data.decode()).body
 
 
 def changed_on(root: str, path: str, body: Digest) -> str:
-    """Return the day (UTC) on which a commit gave the file at `path` this body, on the line of HEAD.
+    """Return the day (UTC) on which a commit on the line of HEAD gave a file this body.
 
-    Empty if git does not say: the words are not committed, or this clone is shallow.
+    It is empty if git does not know the day: the words are not committed, or this clone is shallow.
     """
     day = ""
     with contextlib.suppress(GitFailed):
@@ -113,13 +114,13 @@ def changed_on(root: str, path: str, body: Digest) -> str:
 
 
 def had_text(root: str, path: str, body: Digest, title: str) -> bool:
-    """Return whether git has a version of a file with this body and title; an empty title fits any."""
+    """Return whether git has a version of a file with this body and title. An empty title fits every version."""
     past = (split(one.data.decode()) for one in versions(root, path) if digest_of_body(one.data) == body)
     return any(title in ("", document.title) for document in past)
 
 
 def no_history(root: str) -> str:
-    """Return why this clone may lack texts, and a hint; empty if its history is complete."""
+    """Return the reason why this clone may lack earlier texts, with a hint. It is empty if its history is complete."""
     try:
         require_repository(root)
     except (UsageError, GitFailed):
@@ -132,7 +133,7 @@ def no_history(root: str) -> str:
 
 
 _FOLDERS = 100
-"""Folders that one command line names; of more, all below the root are read."""
+"""The most folders that one command line names. If there are more, everything below the root is read."""
 _ALL_LOG = (
     *("--literal-pathspecs", "log", "--no-show-signature", "-c", "--raw", "--no-abbrev", "--no-renames", "-z"),
     "--format=commit %H %P",
@@ -140,10 +141,10 @@ _ALL_LOG = (
 
 
 def last_commits(root: str, paths: Iterable[str]) -> dict[str, str]:
-    """Return the last commit that changed each path; calls git once.
+    """Return the last commit that changed each path. It calls git once for all paths.
 
-    Empty if the file differs from that commit, or this clone lacks it. A path that git does not know is left out.
-    Raises UsageError outside a repository, GitFailed.
+    The commit is empty if the file differs from that commit, or this clone lacks it. A path that git does not know is
+    left out. Raises UsageError outside of a repository, and GitFailed.
     """
     wanted = {path: nfc(path) for path in paths}
     prefix, below = _prefix(root), _below(wanted)
@@ -165,9 +166,9 @@ def last_commits(root: str, paths: Iterable[str]) -> dict[str, str]:
 
 
 def newest_bodies(root: str, paths: Iterable[str]) -> dict[str, Digest]:
-    """Return the newest body in git for each path; calls git once.
+    """Return the digest of the newest body in git for each path. It calls git once for all paths.
 
-    A path that git does not know, or whose file cannot be read, is left out; so are all if git fails.
+    A path is left out if git does not know it or its file cannot be read. If git fails, there are none.
     """
     wanted = {nfc(path): path for path in paths}
     blobs: dict[str, str] = {}
@@ -189,15 +190,15 @@ def _prefix(root: str) -> str:
 
 
 def _below(paths: Iterable[str]) -> tuple[str, ...]:
-    """Return the folders of these paths as arguments for git."""
+    """Return the folders of some paths, as arguments for git."""
     folders = sorted({str(PurePosixPath(path).parent) for path in paths})
     return ("--", *(folders if len(folders) <= _FOLDERS else ["."]))
 
 
 def _changes(log: bytes) -> Iterator[tuple[str, str, str, str]]:
-    """Yield commit, path, old and new blob (zeros: none) of each change in a log, newest first.
+    """Yield the changes in a git log, the newest first: commit, path, old blob and new blob.
 
-    A commit is as the format of the log has it.
+    A blob of zeros means that there is none. A commit has the form that the log was asked for.
     """
     commit = ""
     fields = iter(log.decode("utf-8", "surrogateescape").split("\0"))
@@ -217,15 +218,15 @@ def _own(name: str, prefix: str) -> str:
 
 _AREAS = ("api", "ledger", "budget", "price", "guards", "default_environment", "environments")
 _SHOWN = 10
-"""Settings of one area that are listed."""
+"""The most settings of one area that are listed."""
 _WIDTH = 100
 
 
 def base_commit(root: str, environ: Mapping[str, str]) -> str:
-    """Return the commit that a pull request is compared with; empty outside of pull requests.
+    """Return the commit that a pull request is compared with. It is empty if this is not a job for a pull request.
 
-    On GitHub the first parent of the merge that a runner checks out, on GitLab the commit that it names. Raises
-    GitFailed if the clone does not have it, UsageError outside a clone.
+    On GitHub it is the first parent of the merge that a runner checks out, on GitLab the commit that the job names.
+    Raises GitFailed if the clone does not have it, and UsageError outside of a clone.
     """
     if environ.get("GITHUB_BASE_REF"):
         run_git(root, "rev-parse", "--verify", "--quiet", "HEAD^2")
@@ -236,7 +237,7 @@ def base_commit(root: str, environ: Mapping[str, str]) -> str:
 
 
 def settings_notes(project: Project, environ: Mapping[str, str]) -> tuple[Note, ...]:
-    """Return notes on settings that differ from those of the pull request's base.
+    """Return notes about settings that differ from the base of the pull request.
 
     If the base cannot be read, return one note that says why.
     """
@@ -257,9 +258,9 @@ def settings_notes(project: Project, environ: Mapping[str, str]) -> tuple[Note, 
 
 
 def changed_texts(root: str, environ: Mapping[str, str]) -> frozenset[str]:
-    """Return the paths of the files whose words a pull request changes; empty if its base is unknown.
+    """Return the paths of the files in which a pull request changes the words. There are none if its base is unknown.
 
-    As `approve --merged` records them: not those of which only the front matter changes, or the path.
+    `approve --merged` counts the same files. A change of only the front matter or the path does not count.
     """
     options = ("--name-only", "--no-renames", "--no-ext-diff", "--relative", "-z")
     try:
@@ -293,7 +294,7 @@ def _quoted(value: str, side: Mapping[str, Json], path: str) -> str:
 
 
 def _leaves(path: str, value: Json) -> Iterator[tuple[str, Json]]:
-    """Yield the settings below a key with dotted names; an empty map counts as a setting."""
+    """Yield the settings below a key, each with a dotted name. An empty map counts as a setting."""
     if isinstance(value, dict) and value:
         for key, each in value.items():
             yield from _leaves(f"{path}.{key}", each)

@@ -1,7 +1,7 @@
-"""Pushes results to a branch or to a separate branch; never with force.
+"""Pushes results to the target branch or to a separate branch, and never forces a push.
 
-Trees and commits are made in an index of our own. Only `follow` changes index, folder and branch of the clone, once a
-commit is pushed.
+Trees and commits are made in a separate, temporary index. Only `follow` changes the index, folder and branch of the
+clone, after a commit is pushed.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from contentops.state.state_dir import acquire, jobs_name, lock_name
 
 RULES = ".gitattributes"
 MERGE_RULES: Mapping[str, str] = {form.rule: form.pattern for form in (locks.FORMAT, jobs.FORMAT, approvals.FORMAT)}
-"""The lines that we add to it, with the files that each is for."""
+"""The lines that contentops adds to `.gitattributes`, with the files that each is for."""
 _UNFINISHED = {
     "MERGE_HEAD": "merge",
     "rebase-merge": "rebase",
@@ -63,7 +63,7 @@ _UNFINISHED = {
     "REVERT_HEAD": "revert",
     "BISECT_LOG": "bisect",
 }
-"""What git keeps in its folder during each of these."""
+"""The file or folder that git has in its own folder during each of these operations."""
 _BOT = "github-actions[bot]"
 _BOT_MAIL = "41898282+github-actions[bot]@users.noreply.github.com"
 
@@ -72,7 +72,10 @@ _BOT_MAIL = "41898282+github-actions[bot]@users.noreply.github.com"
 
 
 def open_clone(root: str, environ: Mapping[str, str], *, push: bool, patience: float) -> Clone:
-    """Return the clone that has `root`. Raises UsageError outside a repository, and without the remote `origin`."""
+    """Return the clone that contains the folder `root`.
+
+    Raises UsageError outside of a repository or without `origin`.
+    """
     require_repository(root)
     pushed = fetched = ""
     if push:
@@ -90,7 +93,7 @@ def open_clone(root: str, environ: Mapping[str, str], *, push: bool, patience: f
 
 @contextlib.contextmanager
 def alone(clone: Clone) -> Iterator[None]:
-    """Lock the clone, because all projects and environments in it share its index and HEAD.
+    """Lock the clone while the block runs, because all projects and environments in it share its index and HEAD.
 
     Waits as long as a call of the remote may take. Raises LockHeld.
     """
@@ -104,7 +107,10 @@ def alone(clone: Clone) -> Iterator[None]:
 
 
 def _identity(root: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return git variables with the identity of GitHub's bot if the runner has none; otherwise empty."""
+    """Return git variables with the identity of GitHub's bot, if the CI runner has no identity.
+
+    Otherwise return none.
+    """
     # A name that git makes up from the machine's does not count.
     asked = ("-c", "user.useConfigOnly=true", "var")
     if environ.get("GITHUB_ACTIONS") != "true" or not try_git(root, *asked, "GIT_COMMITTER_IDENT").code:
@@ -116,7 +122,10 @@ def _identity(root: str, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def branch_of(clone: Clone, branch: str, environ: Mapping[str, str]) -> str:
-    """Return the branch to push to: `branch`, the one that is checked out, or the CI run's. Raises UsageError."""
+    """Return the branch to push to. It is `branch`, or the one that is checked out, or the CI run's.
+
+    Raises UsageError.
+    """
     if not branch:
         ref = clone.attempt("symbolic-ref", "--quiet", "HEAD").text
         branch = ref if ref.startswith("refs/heads/") else branch_of_run(environ)
@@ -135,7 +144,10 @@ def branch_of(clone: Clone, branch: str, environ: Mapping[str, str]) -> str:
 
 
 def unfinished(root: str) -> str:
-    """Return the git operation that is unfinished in a clone, such as `merge`; empty: none."""
+    """Return the name of a git operation that is unfinished in a clone, such as `merge`.
+
+    It is empty if there is none.
+    """
     asked = [word for name in _UNFINISHED for word in ("--git-path", name)]
     paths = run_git(root, "rev-parse", *asked).splitlines()
     begun = (kind for path, kind in zip(paths, _UNFINISHED.values(), strict=True) if Path(root, path).exists())
@@ -143,7 +155,7 @@ def unfinished(root: str) -> str:
 
 
 def refuse_unfinished(clone: Clone) -> None:
-    """Raise Refused during a merge or rebase, or if a person has staged changes."""
+    """Raise Refused during an unfinished merge or rebase, or if a person has staged changes."""
     kind = unfinished(clone.root)
     unmerged = clone.names("diff", "--name-only", "--diff-filter=U", "--relative", "-z")
     if kind or unmerged:
@@ -158,9 +170,10 @@ def refuse_unfinished(clone: Clone) -> None:
 
 
 def refuse_unfit_lock(root: str, environment: str, *, ignored: bool = True) -> None:
-    """Raise Refused if git would store a pointer of Git LFS for lock or jobs, or (`ignored`) ignores one of them.
+    """Raise Refused if git would not commit the content of the lock or the jobs.
 
-    Does nothing outside a repository, and where git cannot say.
+    The reason is that Git LFS would store a pointer for it, or (with `ignored`) that git ignores it. Does nothing
+    outside of a repository, or if git cannot answer.
     """
     if not in_repository(root):
         return
@@ -179,16 +192,19 @@ def refuse_unfit_lock(root: str, environment: str, *, ignored: bool = True) -> N
 
 
 class ChangedFiles(NamedTuple):
-    """The project files that differ from the last commit. Paths are the project's."""
+    """The files of a project that differ from the last commit. Paths are relative to the project."""
 
     results: tuple[str, ...]
     edited: tuple[str, ...]
-    """Outputs that a person edited or removed: not committed."""
+    """Outputs that a person edited or removed. They are not committed."""
     others: int
 
 
 def changed_files(clone: Clone, environment: str, known: RecordedOutputs, lock: Lock, *, edits: bool) -> ChangedFiles:
-    """Return the changed files of a clone with nothing staged; `edits` includes a person's edits."""
+    """Return the changed files of a clone in which nothing is staged.
+
+    With `edits`, a person's edits count as results.
+    """
     folder = clone.read("rev-parse", "--show-prefix").rstrip("\n")
     options = ("--porcelain=v1", "-z", "--untracked-files=all", "--no-renames")
     lines = clone.names("--no-optional-locks", "status", *options, "--", ".")
@@ -207,7 +223,7 @@ def changed_files(clone: Clone, environment: str, known: RecordedOutputs, lock: 
 
 
 def _has_approvals(root: str) -> bool:
-    """Return whether the approvals on disk are readable; otherwise a person must repair the file."""
+    """Return whether the file of approvals can be read. Otherwise a person must repair it."""
     path = Path(root) / approvals.FILE
     try:
         return not path.is_symlink() and bool(approvals.parse(path.read_bytes()))
@@ -216,7 +232,7 @@ def _has_approvals(root: str) -> bool:
 
 
 def _adds_rules(clone: Clone) -> bool:
-    """Return whether `.gitattributes` only got new merge rules."""
+    """Return whether the only changes in `.gitattributes` are new merge rules."""
     path, name = Path(clone.root) / RULES, f"HEAD:./{RULES}"
     if path.is_symlink() or not path.is_file():
         return False
@@ -225,14 +241,17 @@ def _adds_rules(clone: Clone) -> bool:
 
 
 def added_rules(before: bytes, after: bytes) -> tuple[str, ...]:
-    """Return the merge rules that `after` adds at the end of `before`; empty if it changes anything else."""
+    """Return the merge rules that `after` adds at the end of `before`. There are none if it changes anything else."""
     old, new = before.splitlines(), after.splitlines()
     added = tuple(line.decode("utf-8", "replace") for line in new[len(old) :])
     return added if new[: len(old)] == old and MERGE_RULES.keys() >= set(added) else ()
 
 
 def _edited(clone: Clone, known: RecordedOutputs, lock: Lock, paths: list[str], *, edits: bool) -> Iterator[str]:
-    """Yield uncommitted outputs that are changed; with `edits`, only those that are no texts, such as links."""
+    """Yield changed outputs that a person edited or removed.
+
+    With `edits`, yield only those that cannot be read as texts.
+    """
     files = Outputs(clone.root, whole=known_bodies(state_of(lock)))
     # A body that was committed before is no edit, wherever an apply moved it and whatever front matter it wrote.
     names = read_blobs(clone.root, [f"HEAD:./{path}" for path in paths if "\n" not in path], clone.extra)
@@ -250,7 +269,7 @@ def _edited(clone: Clone, known: RecordedOutputs, lock: Lock, paths: list[str], 
 
 
 class ResultTree(Struct, frozen=True, kw_only=True):
-    """The checked-out commit, and its tree with the results added."""
+    """The commit that is checked out, and its tree with the results added."""
 
     head: str
     """Empty before the first commit."""
@@ -260,25 +279,27 @@ class ResultTree(Struct, frozen=True, kw_only=True):
     changes: tuple[str, ...]
     """The files that the results change, as paths in the repository."""
     folder: str
-    """Of the project in the repository: empty, or with a slash at its end."""
+    """The folder of the project in the repository: empty, or with a slash at its end."""
     environment: str
     jobs: str = ""
-    """HEAD's tree with the new jobs alone; empty: there are none. They are committed first, so that who reverts the
-    results reverts no payment."""
+    """The tree of HEAD with only the new jobs; empty if there are none.
+
+    They are committed first, so that a revert of the results reverts no payment.
+    """
 
     @property
     def approvals(self) -> str:
-        """Return the path of the approvals in the repository."""
+        """Return the path of the file of approvals in the repository."""
         return self.folder + approvals.FILE
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Return the paths of the results in the project."""
+        """Return the paths of the results, relative to the project."""
         return tuple(sorted(path.removeprefix(self.folder) for path in self.changes))
 
 
 def result_tree(clone: Clone, environment: str, paths: Collection[str]) -> ResultTree:
-    """Return the tree of HEAD with the current `paths` on disk, passed through git's filters. Raises GitFailed."""
+    """Return the tree of HEAD with some files as they are on disk, passed through git's filters. Raises GitFailed."""
     head, base = clone.head(), clone.base()
     tree = _tree(clone, base, paths)
     name = jobs_name(environment)
@@ -294,7 +315,7 @@ def result_tree(clone: Clone, environment: str, paths: Collection[str]) -> Resul
 
 
 def _tree(clone: Clone, base: str, paths: Iterable[str]) -> str:
-    """Return a tree with the current `paths` on disk."""
+    """Return the tree `base` with some files as they are on disk."""
     listed = "".join(f":(literal){path}\0" for path in paths).encode("utf-8", "surrogateescape")
     with apart(clone, base) as own:
         if listed:
@@ -308,7 +329,7 @@ _WHOLE = ("-c", "core.splitIndex=false", "-c", "index.sparse=false")
 
 @contextlib.contextmanager
 def apart(clone: Clone, base: str) -> Iterator[Clone]:
-    """Yield the clone with a temporary index, which has the tree `base`."""
+    """Yield the clone with a temporary index, which contains the tree `base`."""
     with tempfile.TemporaryDirectory(prefix="contentops-") as folder:
         own = structs.replace(clone, extra={**clone.extra, "GIT_INDEX_FILE": str(Path(folder) / "index")})
         own.run(*_WHOLE, "read-tree", base)
@@ -316,20 +337,20 @@ def apart(clone: Clone, base: str) -> Iterator[Clone]:
 
 
 def make_commit(clone: Clone, tree: str, parent: str, message: str) -> str:
-    """Make a commit that is on no branch; it is signed if this clone signs commits. Raises GitFailed."""
+    """Make a commit that is on no branch. It is signed if this clone signs commits. Raises GitFailed."""
     signs = clone.attempt("config", "--type=bool", "--get", "commit.gpgsign").text == "true"
     options = [*(["-S"] if signs else []), *(["-p", parent] if parent else [])]
     return clone.run("commit-tree", tree, *options, "-F", "-", stdin=message.encode("utf-8", "replace"))
 
 
 JOBS_SUBJECT = "content: jobs of an apply"
-"""The message of the commit that has the jobs alone."""
+"""The message of the commit that has only the jobs."""
 
 
 def make_commits(clone: Clone, jobs: str, tree: str, parent: str, message: str) -> str:
-    """Make a commit with only the new jobs, then one with the results, and return the last one.
+    """Make a commit with only the new jobs, then one with the results. Return the second one.
 
-    `jobs` empty: there are none. Raises GitFailed.
+    If `jobs` is empty, only the second is made. Raises GitFailed.
     """
     if jobs and jobs not in {tree, parent and clone.run("rev-parse", f"{parent}^{{tree}}")}:
         parent = make_commit(clone, jobs, parent, f"{JOBS_SUBJECT}\n")
@@ -337,9 +358,9 @@ def make_commits(clone: Clone, jobs: str, tree: str, parent: str, message: str) 
 
 
 def follow(clone: Clone, results: ResultTree, commit: str) -> bool:
-    """Move branch, index and folder to a commit that adds the results to HEAD.
+    """Move the clone's branch, index and folder to a commit that adds the results to HEAD.
 
-    False if someone's changes are in the way; then the clone is unchanged.
+    The result is False if someone's changes prevent this; then the clone is unchanged.
     """
     if clone.attempt("read-tree", "-m", "-i", results.base, results.tree).code:
         return False
@@ -360,7 +381,10 @@ def follow(clone: Clone, results: ResultTree, commit: str) -> bool:
 def uncommitted(
     clone: Clone, known: RecordedOutputs, tree: str, edited: Iterable[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return recorded outputs that a commit lacks, except `edited` ones: first those on disk, then the others."""
+    """Return the recorded outputs that are missing in a commit: first those on disk, then the others.
+
+    The outputs in `edited` are left out.
+    """
     listed = {nfc(path) for path in clone.names("ls-tree", "-r", "-z", "--name-only", tree, "--", ".")}
     said = {approvals.FILE} if os.path.lexists(Path(clone.root) / approvals.FILE) else set()
     left = sorted((known.bodies.keys() | said) - listed - set(map(nfc, edited)))
@@ -371,11 +395,11 @@ def uncommitted(
 # ---- Pushes results to a remote: on top of its branch, or to a separate branch; never by force.
 
 ATTEMPTS = 5
-"""Pushes to the branch before the results go to a branch of their own."""
+"""The number of pushes to the branch before the results go to a separate branch."""
 FOLDER = "contentops-results"
 """The folder of branches with unmerged results."""
 _RACES = ("stale info", "fetch first", "non-fast-forward", "cannot lock ref", "failed to update ref", "incorrect old")
-"""Rejections of a push at the same time as another one; all others are rules of the server."""
+"""Rejections of a push because of another push at the same time. All other rejections are rules of the server."""
 _RUN = re.compile(r"(?:[0-9]+-[0-9]+-)?[0-9a-f]{12}", re.ASCII)
 _ROOM = 300
 _LIST = ("ls-remote", "--heads", "--")
@@ -383,13 +407,13 @@ _PATTERN = f"refs/heads/{FOLDER}/*"
 
 
 class NotPublished(ContentopsError):
-    """The results could not be pushed; they are unchanged in the folder."""
+    """The error for results that could not be pushed. They are unchanged in the folder."""
 
     code = "not-published"
 
 
 class Target(Struct, frozen=True, kw_only=True):
-    """The branch to push to, and the parts of the name of a separate branch."""
+    """The branch to push to, and the parts for the name of a separate branch."""
 
     branch: str
     project: str
@@ -401,15 +425,15 @@ class Target(Struct, frozen=True, kw_only=True):
 
     @property
     def folder(self) -> str:
-        """Return the folder of the separate branches of this project and environment."""
+        """Return the common beginning of the separate branches for this project and environment."""
         return "/".join((FOLDER, *(plain_name(name) for name in (self.project, self.environment) if name)))
 
     def own(self, tree: str) -> str:
-        """Return the separate branch for results that cannot go to the target branch."""
+        """Return the name of the separate branch for results that cannot go to the target branch."""
         return f"{self.folder}/{self.run}-{tree[:12]}" if self.run else f"{self.folder}/{tree[:12]}"
 
     def is_own(self, name: str) -> bool:
-        """Return whether `name` is a separate branch that a run made for results of this project and environment."""
+        """Return whether a branch is a separate branch for results of this project and environment."""
         parent, _, run = name.rpartition("/")
         return parent == self.folder and _RUN.fullmatch(run) is not None
 
@@ -422,7 +446,7 @@ class Messages(NamedTuple):
 
 
 class Pushed(NamedTuple):
-    """What was pushed: the commit, its branch, why it is not the target branch, and the number of tries."""
+    """The result of a push: the commit, its branch, why it is not the target branch, and the number of tries."""
 
     commit: str
     branch: str
@@ -435,11 +459,11 @@ class Pushed(NamedTuple):
 def push(
     clone: Clone, target: Target, results: ResultTree, messages: Messages, *, pause: Callable[[float], None]
 ) -> Pushed:
-    """Push one commit of the results on top of the target branch; for a review, or if that fails, to a separate one.
+    """Push the results to the target branch. For a review, or if that fails, push to a separate branch.
 
-    If the branch has moved, git merges. If it finds a conflict, the separate branch has the results alone, and a
-    person merges. `pause` waits some seconds between two attempts. Raises Refused if the clone has commits that the
-    branch lacks, NotPublished if nothing could be pushed.
+    If the branch has moved, git merges. If git finds a conflict, the separate branch has only the results, and a person
+    merges. `pause` waits some seconds between two attempts. Raises Refused if the clone has commits that the branch
+    lacks, and NotPublished if nothing could be pushed.
     """
     for attempt in range(1, ATTEMPTS + 1):
         if attempt > 1:
@@ -451,7 +475,10 @@ def push(
 
 
 def _pushed(clone: Clone, target: Target, results: ResultTree, messages: Messages, *, last: bool) -> Pushed | None:
-    """Push once and return where the results are; None if another attempt may succeed, unless it is the `last`."""
+    """Push once and return the result.
+
+    None means that another attempt may succeed; it is never the result of the `last` one.
+    """
     tip, ended = _fetch(clone, target.branch)
     if ended.code:
         _give_up(ended, last=last)
@@ -486,7 +513,10 @@ def _pushed(clone: Clone, target: Target, results: ResultTree, messages: Message
 
 
 def _merged(clone: Clone, results: ResultTree, ours: str, tip: str) -> tuple[str, str]:
-    """Return the tree that git makes by merging the results `ours` into `tip`; if it cannot, the reason."""
+    """Return the tree that git makes by merging the results into `tip`. If git cannot merge, return the reason.
+
+    `ours` is the commit with the results.
+    """
     ended = clone.attempt("merge-tree", "--write-tree", "--no-messages", "--name-only", "-z", tip, ours)
     tree, *paths = ended.stdout.decode("utf-8", "surrogateescape").rstrip("\0").split("\0")
     if ended.code == 1:
@@ -511,7 +541,7 @@ def _push(clone: Clone, commit: str, branch: str, tip: str) -> GitResult:
 
 
 def _fetch(clone: Clone, branch: str) -> tuple[str, GitResult]:
-    """Return the commit of a remote branch (empty: no such branch), and git's result."""
+    """Return the last commit of a remote branch, and git's result. The commit is empty if there is no such branch."""
     ref = f"refs/heads/{branch}"
     ended = clone.reach("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--", clone.source, ref)
     if "couldn't find remote ref" in ended.errors:
@@ -520,7 +550,7 @@ def _fetch(clone: Clone, branch: str) -> tuple[str, GitResult]:
 
 
 def _rejection(ended: GitResult) -> str:
-    """Return why a push was rejected; empty if the server did not answer."""
+    """Return the reason why a push was rejected. It is empty if the server did not answer."""
     for line in ended.stdout.decode("utf-8", "replace").splitlines():
         parts = line.split("\t")
         if line.startswith("!") and len(parts) == 3:
@@ -530,7 +560,7 @@ def _rejection(ended: GitResult) -> str:
 
 
 def _give_up(ended: GitResult, *, last: bool) -> None:
-    """Raise NotPublished after the last attempt, or if the remote did not answer at all."""
+    """Raise NotPublished after the last attempt, or if the remote did not answer."""
     if last or ended.late:
         hint = "nothing is lost; the results are still in this folder: run `contentops commit` again"
         raise NotPublished(f"the results could not be pushed: {reason_of(ended)}", hint=hint)
@@ -541,7 +571,10 @@ def _is_part(clone: Clone, head: str, tip: str) -> bool:
 
 
 def _refuse_unpushed(clone: Clone, branch: str, head: str, tip: str) -> None:
-    """Raise Refused if the remote branch lacks HEAD, because a person's commits are never pushed."""
+    """Raise Refused if the remote branch lacks HEAD, because a person's commits are never pushed.
+
+    Raises NotPublished if there is no such branch.
+    """
     if not tip:
         hint = f"push it first: `git push {REMOTE} HEAD:{branch}`, then run the command again"
         raise NotPublished(f"`{branch}` does not exist at `{REMOTE}`", hint=hint)
@@ -563,7 +596,7 @@ def _refuse_unpushed(clone: Clone, branch: str, head: str, tip: str) -> None:
 
 
 def _own_branch(clone: Clone, target: Target, results: ResultTree, commit: str, why: str) -> Pushed:
-    """Push the results as a commit to a separate branch, unless one has them already."""
+    """Push the results as a commit to a separate branch, unless such a branch has them already."""
     for name, known in _heads(clone.reach(*_LIST, clone.source, _PATTERN)).items():
         if target.is_own(name) and name.endswith(results.tree[:12]):
             return Pushed(known, name, why, new=False)
@@ -586,11 +619,11 @@ def _heads(ended: GitResult) -> dict[str, str]:
 
 
 def look_ahead(clone: Clone, target: Target, known: frozenset[RequestId]) -> None:
-    """Refuse an apply whose results could not be pushed, or that would pay again for earlier results.
+    """Refuse an apply if its results could not be pushed, or if it would pay again for earlier results.
 
-    `known`: the requests whose results this checkout has. Raises Refused if something is staged or not pushed, git
-    ignores the lock or the jobs, or other results are not merged yet. Raises NotPublished if the remote lacks the
-    branch, and GitFailed if it does not answer.
+    `known` has the requests whose results this checkout has. Raises Refused if something is staged or not pushed, if
+    git ignores the lock or the jobs, or if other results are not merged yet. Raises NotPublished if the remote lacks
+    the branch, and GitFailed if it does not answer.
     """
     with alone(clone):
         refuse_unfinished(clone)
@@ -610,7 +643,7 @@ def look_ahead(clone: Clone, target: Target, known: frozenset[RequestId]) -> Non
 
 
 def _waiting(clone: Clone, target: Target, known: frozenset[RequestId]) -> list[str]:
-    """Return the remote branches with results that this checkout lacks. Raises GitFailed."""
+    """Return the separate branches of the remote with results that this checkout lacks. Raises GitFailed."""
     ended = clone.reach(*_LIST, clone.source, _PATTERN)
     if ended.code:
         raise _unanswered(clone, _LIST[0], ended)
@@ -633,7 +666,10 @@ def _unanswered(clone: Clone, verb: str, ended: GitResult) -> ContentopsError:
 
 
 def _is_known(clone: Clone, target: Target, tip: str, known: frozenset[RequestId]) -> bool:
-    """Return whether this checkout has all results of a commit: HEAD contains it, or it has no new request."""
+    """Return whether this checkout has all results of a commit.
+
+    HEAD contains the commit, or the commit has no request that is unknown here.
+    """
     if _is_part(clone, tip, "HEAD"):
         return True
     try:

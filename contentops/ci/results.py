@@ -1,6 +1,6 @@
-"""Finds result files: outputs of the lock's records whose text was written by an apply or saved by the server.
+"""Finds the result files: outputs whose text contentops wrote or the server saved, as the lock records it.
 
-Any other text in such a file is a person's, and theirs to commit.
+If a person changed the text in such a file, the person commits it.
 """
 
 from __future__ import annotations
@@ -60,22 +60,25 @@ T = TypeVar("T")
 
 
 class RecordedOutputs(Struct, frozen=True, kw_only=True):
-    """The outputs that the records of a lock name. Paths are the project's; NFC and NFD are one."""
+    """The output files that the records of a lock name.
+
+    Paths are relative to the project, and two Unicode forms (NFC and NFD) of a path count as the same.
+    """
 
     bodies: Mapping[str, frozenset[Digest]]
-    """The recorded bodies of each path of a record."""
+    """The recorded bodies for the path of each record."""
     owned: frozenset[str]
-    """Those paths, and the paths of earlier records."""
+    """The paths of these records and of earlier records."""
 
     def is_recorded(self, path: str, body: Digest) -> bool:
-        """Return whether the records say that a job made this body for the path, or the server accepted it."""
+        """Return whether this body is recorded for the path: a job made it, or the server accepted it."""
         return body in self.bodies.get(nfc(path), frozenset())
 
 
 def recorded_outputs(now: Lock, before: Lock, jobs: Iterable[Job] = ()) -> RecordedOutputs:
-    """Return the outputs that may be committed, given the current lock `now` and the lock `before`.
+    """Return the outputs that may be committed. `now` is the current lock, `before` the lock of the last commit.
 
-    Hidden paths are left out, as anyone may edit a lock.
+    Hidden paths are left out, because anyone may edit a lock.
     """
     paid: dict[str, set[Digest]] = {}
     for job in jobs:
@@ -98,12 +101,12 @@ def _is_plain(path: str) -> bool:
 
 
 def nfc(path: str) -> str:
-    """Return a path in Unicode form NFC, for comparisons."""
+    """Return a path in the Unicode form NFC, for comparisons."""
     return unicodedata.normalize("NFC", path)
 
 
 def digest_of_body(data: bytes) -> Digest:
-    """Return the digest of the body in an output; empty if the bytes are no text."""
+    """Return the digest of the body in an output file. It is empty if the bytes cannot be read as text."""
     try:
         document = split(data.decode())
     except UnicodeDecodeError:
@@ -112,15 +115,15 @@ def digest_of_body(data: bytes) -> Digest:
 
 
 def words_of(data: bytes) -> Digest:
-    """Return the digest of title and body in an output; empty if it cannot be read."""
+    """Return the digest of the title and body in an output file. It is empty if the file cannot be read."""
     body = NOTHING if is_lfs_pointer(data.decode("utf-8", "replace")) else digest_of_body(data)
     return text_digest(split(data.decode()).title, body) if body else NOTHING
 
 
 def words_in(root: str, names: Iterable[str], extra: Mapping[str, str] = LOOK) -> dict[str, Digest]:
-    """Return the text digests (see `words_of`) of files in git, by the names that `each_blob` takes.
+    """Return the text digests of files in git (see `words_of`). The names are those that `each_blob` takes.
 
-    Missing ones are left out. Raises GitFailed.
+    Missing files are left out. Raises GitFailed.
     """
     return {name: words_of(data) for name, data in each_blob(root, names, extra)}
 
@@ -129,32 +132,32 @@ def words_in(root: str, names: Iterable[str], extra: Mapping[str, str] = LOOK) -
 
 
 _STATE = "contentops*.jobs contentops*.lock .gitattributes"
-"""The files that an upgrade writes, for git."""
+"""The files that an upgrade writes, as arguments for git."""
 
 
 def lock_at(root: str, commit: str, environment: str, extra: Mapping[str, str] = LOOK) -> Lock:
-    """Return the lock of a project at a commit; an empty one if there was none.
+    """Return a project's lock at a commit. It is empty if there was none.
 
-    `extra` is added to git's environment; by default git only reads. Raises StateError, GitFailed.
+    `extra` is added to git's environment; by default, git only reads. Raises StateError and GitFailed.
     """
     return _state_file(root, commit, lock_name(environment), locks.read, extra) or locks.Lock()
 
 
 def jobs_at(root: str, commit: str, environment: str, extra: Mapping[str, str] = LOOK) -> tuple[Job, ...]:
-    """Return the job lines of an environment at a commit; empty if there were none."""
+    """Return the jobs of an environment at a commit. There may be none."""
     found = _state_file(root, commit, jobs_name(environment), job_files.read, extra)
     return tuple(found[1].values()) if found else ()
 
 
 def approvals_at(root: str, commit: str, extra: Mapping[str, str] = LOOK) -> Approvals:
-    """Return the approvals at a commit; empty if there were none."""
+    """Return the approvals at a commit. There may be none."""
     return _state_file(root, commit, approvals.FILE, lambda data, _: approvals.parse(data), extra) or NO_APPROVALS
 
 
 def _state_file(
     root: str, commit: str, name: str, read: Callable[[bytes, str], T], extra: Mapping[str, str]
 ) -> T | None:
-    """Return a state file's content at a commit; None if it did not exist there."""
+    """Return the content of a state file at a commit, or None if it did not exist there."""
     data = file_at(root, commit, name, extra) if commit else None
     try:
         return None if data is None else read(data, name)
@@ -168,18 +171,18 @@ def _state_file(
 
 
 def state_of(lock: Lock, jobs: Iterable[Job] = ()) -> State:
-    """Return the state that a lock and jobs give, without reading files."""
+    """Return the state that results from a lock and jobs. It reads no files."""
     folded = fold_jobs(jobs)
     return State(lineage=lock.lineage, records=fold(lock), open_jobs=open_jobs(folded), jobs=folded)
 
 
 def state_at(root: str, commit: str, environment: str, extra: Mapping[str, str] = LOOK) -> State:
-    """Return the state of an environment at a commit. Raises StateError, GitFailed."""
+    """Return the state of an environment at a commit. Raises StateError and GitFailed."""
     return state_of(lock_at(root, commit, environment, extra), jobs_at(root, commit, environment, extra))
 
 
 def requests_of(state: State) -> frozenset[RequestId]:
-    """Return the ids of all requests that a state knows as submitted."""
+    """Return the ids of all requests that were submitted, according to a state."""
     return frozenset(
         {*(record.request_id for record in state.records.values()), *(job.request_id for job in state.jobs)} - {""}
     )
@@ -190,9 +193,9 @@ _SHORT = 10
 
 
 def resolve(root: str, ref: str) -> str:
-    """Return the commit of `ref`; `REF...` means its fork point from the current branch, as in `git diff`.
+    """Return the commit that `ref` names. `REF...` is its fork point from the current branch, as in `git diff`.
 
-    Raises UsageError for an unknown ref and outside a repository, GitFailed.
+    Raises UsageError for an unknown ref and outside of a repository, and GitFailed.
     """
     require_repository(root)
     name = ref.removesuffix(_BASE) or "HEAD"
@@ -213,9 +216,10 @@ def resolve(root: str, ref: str) -> str:
 
 
 def narrowed(project: Project, desired: Desired, choice: Choice) -> Choice:
-    """Return `choice` limited to items that differ from the lock at `choice.changed_from`.
+    """Return the selection, limited to items that differ from the lock at an earlier commit.
 
-    Raises UsageError for an unknown ref or outside a repository, GitFailed, StateError for a lock that cannot be read.
+    `choice.changed_from` names the commit. Raises UsageError for an unknown ref or outside of a repository, GitFailed,
+    and StateError for a lock that cannot be read.
     """
     commit = resolve(project.root, choice.changed_from)
     records = state_of(lock_at(project.root, commit, project.environment)).records
@@ -232,7 +236,7 @@ def narrowed(project: Project, desired: Desired, choice: Choice) -> Choice:
 
 
 def _differs(spec: Spec | None, record: Record | None, preset: str) -> bool:
-    """Return whether an item was added, removed, or changed in request, path or front matter."""
+    """Return whether an item was added or removed, or changed in its request, path or front matter."""
     if spec is None or record is None or (spec.digest, spec.output) != (record.digest, record.output):
         return True
     front = with_addresses(preset, apply_preset(preset, spec.metadata), record.addresses)
@@ -249,13 +253,14 @@ _LOG = (
     *("--patch", "-c", "--text", "--unified=0", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames"),
 )
 _ADDED = ("+{", "++{", "+++{")
-"""How lines begin that a commit adds to its parent, or a merge to all of its parents."""
+"""The beginnings of lines that a commit adds to its parent, or a merge to all of its parents."""
 
 
 def locks_in_history(project: Project, environment: str) -> list[str]:
     """Return the lines of an environment's locks in all commits of this clone, the oldest first.
 
-    None outside a repository. Raises StateError for a shallow clone, which lacks earlier ones, and GitFailed.
+    There are none outside of a repository. Raises StateError for a shallow clone, which lacks earlier locks, and
+    GitFailed.
     """
     try:
         require_repository(project.root)
@@ -279,7 +284,7 @@ _FOLDERS: Final = (".github", ".gitlab", ".forgejo", ".gitea", "", "docs")
 
 
 def code_owners(root: str) -> Callable[[str], tuple[str, ...]]:
-    """Return a function that gives the owners of a path below `root`, from the repository's `CODEOWNERS`."""
+    """Return a function that returns the owners of a path below `root`, from the repository's `CODEOWNERS`."""
     folder = Path(root).resolve()
     top = next((each for each in (folder, *folder.parents) if (each / ".git").exists()), folder)
     file = next(filter(Path.is_file, (top / each / "CODEOWNERS" for each in _FOLDERS)), None)
@@ -288,9 +293,10 @@ def code_owners(root: str) -> Callable[[str], tuple[str, ...]]:
 
 
 def proposed_line(top: Path, path: str) -> tuple[str, tuple[str, ...]]:
-    """Return GitHub's file for owners, and lines to add to it, which a person has to complete.
+    """Return the path of GitHub's `CODEOWNERS` file, and lines to add to it. A person has to complete the lines.
 
-    No lines if it has one for `path` (in the repository at `top`), also one that is commented out.
+    There are no lines if the file has one for `path` already, even one that is commented out. `path` is in the
+    repository at `top`.
     """
     files = [f"{folder}/CODEOWNERS".removeprefix("/") for folder in _GITHUB_FOLDERS]
     file = next((file for file in files if (top / file).is_file()), files[0])
@@ -302,13 +308,16 @@ def proposed_line(top: Path, path: str) -> tuple[str, tuple[str, ...]]:
 
 
 def owners_of(text: str, path: str) -> tuple[str, ...]:
-    """Return the owners of a path by a `CODEOWNERS` text, in which the last matching line counts."""
+    """Return the owners of a path according to the text of a `CODEOWNERS` file. The last matching line counts."""
     lines = (line.partition("#")[0].split() for line in reversed(text.splitlines()))
     return next((tuple(words[1:]) for words in lines if words and _matches(words[0], path)), ())
 
 
 def _matches(pattern: str, path: str) -> bool:
-    """Return whether a pattern matches a path or its folder; without an inner `/` it matches at any depth."""
+    """Return whether a pattern matches a path or one of its folders.
+
+    A pattern without an inner `/` matches at any depth.
+    """
     inner = pattern.rstrip("/")
     test = glob_matcher(inner.removeprefix("/") if "/" in inner else f"**/{inner}")
     parts = path.split("/")

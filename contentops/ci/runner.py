@@ -1,7 +1,7 @@
-"""Reads what a CI run provides: its event, its page and its token.
+"""Reads the data of a CI run: its event, its page and its token.
 
-The event comes from GitHub, so it says which pull request a plan belongs to. The plan does not: the code of the pull
-request may have made it.
+The event comes from GitHub, so it names the right pull request for a plan. The plan itself cannot be trusted for this:
+the code of the pull request may have made it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from contentops.json_reader import load_json
 from contentops.loopback import is_loopback
 
 _LARGEST = 32 << 20
-"""Bytes of the largest event that is read."""
+"""The size of the largest event that is read, in bytes."""
 _COMMIT = r"[0-9a-f]{40}|[0-9a-f]{64}"
 _QUEUED = r"refs/heads/gh-readonly-queue/.+/pr-([1-9][0-9]{0,17})-[0-9a-f]{40,64}"
 _HEADS = "refs/heads/"
 _SYSTEMS = ("CI", "GITHUB_ACTIONS", "TF_BUILD", "TEAMCITY_VERSION", "JENKINS_URL")
-"""What CI systems set; Azure, TeamCity and Jenkins do not set `CI`."""
+"""The variables that CI systems set. Azure, TeamCity and Jenkins do not set `CI`."""
 
 
 def in_ci(environ: Mapping[str, str]) -> bool:
@@ -31,7 +31,7 @@ def in_ci(environ: Mapping[str, str]) -> bool:
 
 
 def branch_of_run(environ: Mapping[str, str]) -> str:
-    """Return the branch of this CI run; empty for tags, pull requests, and if it is unknown."""
+    """Return the branch of this CI run. It is empty for tags and pull requests, and if it is unknown."""
     ref = environ.get("GITHUB_REF") or environ.get("BUILD_SOURCEBRANCH") or ""
     if ref:
         return ref.removeprefix(_HEADS) if ref.startswith(_HEADS) else ""
@@ -46,18 +46,21 @@ def for_pull_request(environ: Mapping[str, str]) -> bool:
 
 
 class PlanOrigin(Struct, frozen=True, kw_only=True):
-    """The pull request that a plan is for, and the run that made it. Values that are not known are empty or 0."""
+    """The pull request that a plan is for, and the CI run that made the plan. Unknown values are empty or 0."""
 
     number: int
     commit: str = ""
     run: str = ""
-    """The page of the run."""
+    """The web page of the run."""
     run_number: int = 0
     """GitHub's id of the run."""
 
 
 def read_event(environ: Mapping[str, str]) -> Mapping[str, Any]:
-    """Return the event of the workflow as JSON; empty outside a workflow. Raises UsageError if it cannot be read."""
+    """Return the event that started the workflow, as JSON. It is empty outside of a workflow.
+
+    Raises UsageError if it cannot be read.
+    """
     # Start-up: most commands run where there is no runner.
     from pathlib import Path
 
@@ -73,9 +76,9 @@ def read_event(environ: Mapping[str, str]) -> Mapping[str, Any]:
 
 
 def origin_of(environ: Mapping[str, str], number: int = 0) -> PlanOrigin:
-    """Return this run with the pull request `number`; 0 means that of the event.
+    """Return this CI run with its pull request. If `number` is 0, the event names the pull request.
 
-    Raises UsageError for an event that has none, or cannot be read.
+    Raises UsageError for an event without a pull request, and for one that cannot be read.
     """
     run, id_ = run_page(environ), environ.get("GITHUB_RUN_ID", "")
     run_number = int(id_) if id_.isascii() and id_.isdecimal() else 0
@@ -89,7 +92,7 @@ def origin_of(environ: Mapping[str, str], number: int = 0) -> PlanOrigin:
 
 
 def queued(event: Mapping[str, Any]) -> int:
-    """Return the number of the pull request that a merge queue is going to merge. Raises UsageError if it has none.
+    """Return the number of the pull request that a merge queue will merge. Raises UsageError if there is none.
 
     The branch of a group is named after its last pull request; each of the others has its own group.
     """
@@ -100,13 +103,13 @@ def queued(event: Mapping[str, Any]) -> int:
 
 
 def pushed(event: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return the branch of a push event and its new commit; None for other events."""
+    """Return the branch and the new commit of a push event, or None for other events."""
     branch, commit = as_text(event.get("ref")).removeprefix(_HEADS), as_text(event.get("after"))
     return (branch, commit) if branch and re.fullmatch(_COMMIT, commit) else None
 
 
 def commit_before(event: Mapping[str, Any]) -> str:
-    """Return the branch's commit before the push; empty if unknown."""
+    """Return the commit that the branch had before the push. It is empty if unknown."""
     stated = as_text(event.get("before"))
     return stated if re.fullmatch(_COMMIT, stated) and stated.strip("0") else ""
 
@@ -116,34 +119,34 @@ def _no_pull_request(message: str) -> UsageError:
 
 
 def as_map(value: Any) -> Mapping[str, Any]:
-    """Return `value` if it is a map, otherwise an empty map."""
+    """Return a value if it is a map, otherwise an empty map."""
     return value if isinstance(value, dict) else {}
 
 
 def as_text(value: Any) -> str:
-    """Return `value` if it is a text, otherwise an empty text."""
+    """Return a value if it is a text, otherwise an empty text."""
     return value if isinstance(value, str) else ""
 
 
 def as_number(value: Any) -> int:
-    """Return `value` if it is a positive integer, otherwise 0."""
+    """Return a value if it is a positive integer, otherwise 0."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def has_base(environ: Mapping[str, str]) -> bool:
-    """Return whether this job is for a pull request (GitHub or GitLab), which has a base to compare with."""
+    """Return whether this CI job is for a pull request (on GitHub or GitLab) and so has a base to compare with."""
     return bool(environ.get("GITHUB_BASE_REF") or environ.get("CI_MERGE_REQUEST_DIFF_BASE_SHA"))
 
 
 def run_page(environ: Mapping[str, str]) -> str:
-    """Return the page of the CI run; empty outside of CI."""
+    """Return the web page of the CI run. It is empty outside of GitHub's CI."""
     server, repository = environ.get("GITHUB_SERVER_URL", ""), environ.get("GITHUB_REPOSITORY", "")
     run = environ.get("GITHUB_RUN_ID", "")
     return f"{server}/{repository}/actions/runs/{run}" if server and repository and run else ""
 
 
 def run_name(environ: Mapping[str, str]) -> str:
-    """Return the number and the attempt of the workflow run, or empty."""
+    """Return the number and the attempt of the workflow run as a name. It is empty outside of a workflow."""
     run, attempt = environ.get("GITHUB_RUN_ID", ""), environ.get("GITHUB_RUN_ATTEMPT", "1")
     plain = all(number.isascii() and number.isdecimal() for number in (run, attempt))
     return f"{run}-{attempt}" if plain else ""
@@ -153,12 +156,12 @@ def run_name(environ: Mapping[str, str]) -> str:
 
 
 def token_of(environ: Mapping[str, str]) -> str:
-    """Return the token of the workflow, or empty."""
+    """Return the GitHub token of the workflow. It is empty if there is none."""
     return (environ.get("GITHUB_TOKEN") or environ.get("GH_TOKEN") or "").strip()
 
 
 def is_safe(address: str) -> bool:
-    """Return whether a token may be sent to an address: the connection is encrypted or local."""
+    """Return whether a token may be sent to an address. The connection must be encrypted or to this machine."""
     try:
         from urllib.parse import urlsplit  # start-up: most commands run where there is no runner
 
@@ -169,7 +172,10 @@ def is_safe(address: str) -> bool:
 
 
 def git_credentials(address: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return variables that give git the token of one server without writing it to arguments or files."""
+    """Return environment variables that give git the token for one server.
+
+    The token is then in no argument and no file.
+    """
     token = token_of(environ)
     server = environ.get("GITHUB_SERVER_URL", "").rstrip("/")
     if not token or not server or not address.startswith(f"{server}/") or not is_safe(server):
