@@ -1,1 +1,1 @@
-"""The use cases of the commands, one per file; they connect the command line with the stages."""
+"""Has one use case of the commands in each file, for the command line, the review pages and agents."""

@@ -1,7 +1,7 @@
-"""`adopt` and `import` make items from existing files and from contents of the server. Nothing is generated or saved.
+"""`adopt` and `import` make items from existing files and from contents of the server.
 
-No byte of an existing file changes. `import` writes files first, then the manifest, then the records. After a stop in
-between, the same command finds its own files and entries, and finishes.
+Nothing is generated or saved, and no byte of an existing file changes. `import` writes files first, then the manifest,
+then the records. After a stop in between, the same command finds its own files and entries, and finishes.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ from contentops.yaml.read import MAX_BYTES, read_yaml
 
 
 class Taken(Struct, frozen=True, kw_only=True):
-    """A text that an item has already, or that becomes an item."""
+    """A text that belongs to an item already, or that becomes one."""
 
     id: str
     path: str
@@ -71,7 +71,7 @@ class Taken(Struct, frozen=True, kw_only=True):
 
 
 class Adoption(Struct, frozen=True, kw_only=True):
-    """The texts that become items, and the findings about the others."""
+    """The texts that become items, and a finding about each text that does not."""
 
     manifest: str = ""
     """The manifest that is written, or empty."""
@@ -109,7 +109,7 @@ class _Text(Struct, frozen=True, kw_only=True):
 
 
 class _Texts(Struct, frozen=True, kw_only=True):
-    """The texts examined so far: new items, texts that items have already, and refusals."""
+    """The texts that were examined so far: new items, texts that items have already, and refusals."""
 
     new: list[_Text] = field(default_factory=list)
     known: list[Taken] = field(default_factory=list)
@@ -131,9 +131,9 @@ _Items = Sequence[tuple[Spec, _Text]]
 def _planned(
     workspace: Workspace, texts: _Texts, into: str, head: str, name: str
 ) -> tuple[Adoption, _Items, ManifestDraft | None]:
-    """Return how each text is adopted, and the manifest to write: `into`, or a new one called `name`.
+    """Return how each text is adopted, and the manifest to write.
 
-    Raises UsageError, InputError.
+    `into` is the path of the manifest; if it is empty, `name` is the name of a new one. Raises UsageError, InputError.
     """
     made = _draft(workspace, into, [text.entry for text in texts.new if text.spec is None], head, name)
     specs = {str(spec.id): spec for spec in made.desired.specs} if made is not None else {}
@@ -179,7 +179,7 @@ def _planned(
 
 
 def _slug(text: str) -> str:
-    """Return a text with only the characters that ids may have; empty if none is left."""
+    """Return a text with only the characters that ids may have. It is empty if none of them is left."""
     allowed = "".join(
         char if char.isalnum() or char in "_./@+-" or unicodedata.category(char).startswith("M") else "-"
         for char in unicodedata.normalize("NFC", text)
@@ -191,9 +191,9 @@ def _slug(text: str) -> str:
 def _record(
     workspace: Workspace, items: _Items, made: ManifestDraft | None, outputs: Outputs, command: str, started: str = ""
 ) -> None:
-    """Write the manifest, then records for the texts whose files exist. `started`: when the server was asked.
+    """Write the manifest, then records for the texts whose files exist.
 
-    Raises StateError and OutputError.
+    `started` is the time at which the server was asked. Raises StateError and OutputError.
     """
     runtime, paths = workspace.runtime, [*workspace.desired.manifests, *([made.manifest.path] if made else [])]
     manifests = Outputs(workspace.project.root, system=runtime.system)
@@ -246,9 +246,10 @@ def _record_of(project: Project, spec: Spec, text: _Text, file: Observed, starte
 
 
 def _draft(workspace: Workspace, into: str, texts: Sequence[Existing], head: str, name: str) -> ManifestDraft | None:
-    """Return the manifest `into` (or a new one called `name`) with entries for the texts; None without texts.
+    """Return the manifest `into` with entries for the texts, or None if there are no texts.
 
-    Raises UsageError if that manifest cannot take them, or they would change existing items.
+    If `into` is empty, it is a new manifest called `name`. Raises UsageError if the manifest cannot get these entries,
+    or if they would change existing items.
     """
     if not texts:
         return None
@@ -297,7 +298,7 @@ MARKDOWN: Final = (".md", ".markdown", ".mdx")
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """The options that say how files are adopted, and which source gives their requests."""
+    """The options that say how files are adopted, and where the values of their requests come from."""
 
     into: str = ""
     """The manifest that gets the items; empty: `adopted.yaml` where the project looks for manifests."""
@@ -311,7 +312,10 @@ class Options(Struct, frozen=True, kw_only=True):
     """The keys of front matter to declare; None: all."""
 
     def spec_of(self, front: Mapping[str, Json]) -> dict[str, Json]:
-        """Return the item keys of a text with this front matter; empty if neither template nor input is known."""
+        """Return the item keys for the request of a text with this front matter.
+
+        They are empty if neither the template nor an input is known.
+        """
         keys: dict[str, Json] = {name: self.values[name] for name in REQUEST_FIELDS if name in self.values}
         keys |= {name: front[key] for name, key in self.keys.items() if name != "id" and front.get(key) is not None}
         given = self.values.get("inputs")
@@ -323,7 +327,10 @@ class Options(Struct, frozen=True, kw_only=True):
 
 
 def read_map(path: Path) -> Options:
-    """Read a mapping file. Raises InputError for one that is invalid, OutputError if it cannot be read."""
+    """Read a mapping file.
+
+    Raises InputError if it is invalid, and OutputError if it cannot be read.
+    """
     try:
         data = read_file(path, MAX_BYTES + 1)
     except OSError as error:
@@ -349,10 +356,10 @@ def adopt(
     confirm: Callable[[Adoption], bool],
     runtime: Runtime = HERE,
 ) -> Adoption:
-    """Make items of files, folders and globs, relative to the project root, if `confirm` agrees.
+    """Make items of existing files, if `confirm` agrees.
 
-    Raises InputError if the manifests have errors, UsageError for a manifest that cannot take them, StateError and
-    OutputError.
+    `names` are files, folders and globs, relative to the project root. Raises InputError if the manifests have errors,
+    UsageError if the manifest cannot get the items, StateError and OutputError.
     """
     with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
         records = workspace.state.records
@@ -368,7 +375,7 @@ def adopt(
 
 
 def _find(workspace: Workspace, state: State, outputs: Outputs, names: Sequence[str], options: Options) -> _Texts:
-    """Return the texts in the files that match `names`, and a finding for each one that cannot be adopted."""
+    """Return the texts in the files that match `names`, and a finding for each file that cannot be adopted."""
     project, specs = workspace.project, workspace.desired.specs
     paths, missing = _paths(project, names)
     declared, declared_ids = {spec.output: spec for spec in specs}, {spec.id for spec in specs}
@@ -411,7 +418,7 @@ def _find(workspace: Workspace, state: State, outputs: Outputs, names: Sequence[
 
 
 def _paths(project: Project, names: Sequence[str]) -> tuple[list[str], list[Diagnostic]]:
-    """Return the files that are named, sorted, and a finding for each name that matches none."""
+    """Return the files that match `names`, sorted, and a finding for each name without a match."""
     files, root = ProjectFiles(Path(project.root)), Path(project.root)
     paths, missing = set[str](), list[Diagnostic]()
     for name in names:
@@ -460,7 +467,10 @@ _CONVERT: Final = "commit, then `hugo convert toYAML --unsafe` writes the front 
 
 
 def _refusal(file: Observed, owned: Mapping[str, tuple[str, str]], spellings: dict[str, str]) -> Diagnostic | None:
-    """Return why a new item cannot have this file. `spellings`: the paths of items, by `collision_key`."""
+    """Return the finding that says why a new item cannot have this file, or None if it can.
+
+    `spellings` are the paths of items, by `collision_key`.
+    """
     path, key = file.path, collision_key(file.path)
     if problem := check_output(path):
         return _not_adopted(path, problem)
@@ -494,10 +504,10 @@ def import_contents(
     confirm: Callable[[Adoption], bool],
     runtime: Runtime = HERE,
 ) -> Adoption:
-    """Make items and files of stored contents (of all if none is named) if `confirm` agrees.
+    """Make items and files from contents that the server stores, if `confirm` agrees.
 
-    Raises ApiError if the server does not answer or the key is missing, InputError if a file is in the way, and
-    what `adopt` raises.
+    Without `content_ids`, from all of them. Raises ApiError if the server does not reply or the key is missing,
+    InputError if another file has a needed path, and what `adopt` raises.
     """
     started = iso(runtime.wall())
     with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
@@ -526,7 +536,10 @@ def import_contents(
 
 
 def _read(workspace: Workspace, content_ids: Sequence[str], texts: _Texts) -> list[Content]:
-    """Return the contents to import; `texts` gets those that items own and those that are refused. Raises ApiError."""
+    """Return the contents to import. Raises ApiError.
+
+    Contents that items own and contents that are refused are added to `texts`.
+    """
     owned, found = content_owners(workspace.project, workspace.state), list[Content]()
 
     async def story(caller: Caller) -> None:
@@ -562,7 +575,7 @@ def _read(workspace: Workspace, content_ids: Sequence[str], texts: _Texts) -> li
 
 
 class _Names:
-    """Makes the ids of new items from their titles; for an id in use, it adds the content's id."""
+    """Makes the ids of new items from their titles; if an id is in use, it adds the content's id."""
 
     def __init__(self, workspace: Workspace, specs: Mapping[str, Spec], outputs: Outputs) -> None:
         self._outputs = outputs
@@ -579,7 +592,7 @@ class _Names:
         }
 
     def add(self, content: Content, texts: _Texts) -> None:
-        """Add the text that becomes an item of a content, or a finding if it cannot become one."""
+        """Add the text of a content to the new items, or add a finding if it cannot become an item."""
         body, stored = clean_body(content.body), StoredContent.of(content)
         title = clean_title(content.title) or clean_title(main_heading(body))
         base = _slug(title.replace("/", "-")).lower().strip(".@+") or "content"
@@ -608,7 +621,10 @@ class _Names:
             texts.new.append(_Text(entry=entry, file=file, spec=self._specs.get(id_), content=content))
 
     def _free_id(self, content: Content, base: str, text: Observed) -> str:
-        """Return an id for a content: that of the declared item whose text it is, otherwise the first free new id."""
+        """Return an id for a content, or an empty text if none is free.
+
+        It is the id of the declared item that has this text, otherwise the first free new id.
+        """
         ours = content.metadata.get(ITEM_KEY)
         ids = [ours] if isinstance(ours, str) and ours in self._specs else []
         for id_ in (*ids, base, f"{base}-{_slug(content.id)[:8]}", f"{base}-{_slug(content.id)}"):
@@ -619,18 +635,18 @@ class _Names:
         return ""
 
     def _is_its_text(self, spec: Spec, content: Content, text: Observed) -> bool:
-        """Return whether this content was stored or imported for `spec`, a declared item that has no record."""
+        """Return whether a content has the text of `spec`, a declared item without a record."""
         file = self._outputs.observe(spec.output)
         return file.body == text.body if file.exists else content.metadata.get(SPEC_KEY) == spec.digest
 
     def _request_of(self, content: Content) -> dict[str, Json]:
-        """Return the item keys of the request that a content was stored for; empty if no lock has that request."""
+        """Return the request that a content was stored for, as item keys. It is empty if no lock has the request."""
         record = self._records.get(Digest(str(content.metadata.get(SPEC_KEY))))
         request = record.request if record is not None else {}
         return {name: request[name] for name in REQUEST_FIELDS if request.get("template") and name in request}
 
     def in_the_way(self, spec: Spec, text: _Text) -> Iterator[Diagnostic]:
-        """Yield a finding if the path of a new item belongs to another item or to a file with other text."""
+        """Yield a finding if the path of a new item belongs to another item or to a file with another text."""
         file = self._outputs.observe(spec.output)
         if collision_key(spec.output) in self._paths or (file.exists and file.body != text.file.body):
             why = f"would be written to `{spec.output}`, which is in use; nothing was written"
@@ -638,7 +654,7 @@ class _Names:
 
 
 def _composed(project: Project, spec: Spec, text: _Text) -> str:
-    """Return the text of a new file."""
+    """Return the text of the new file for an imported item."""
     assert text.content is not None
     front = {**text.content.front, **apply_preset(project.preset, with_changed_at(spec.metadata, ""))}
     title = front.pop(TITLE_KEY, None) or text.file.title

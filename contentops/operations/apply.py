@@ -1,4 +1,4 @@
-"""`apply` plans, shows the plan, asks and carries it out."""
+"""`apply` plans, shows the plan, asks for confirmation, and carries the plan out."""
 
 from __future__ import annotations
 
@@ -87,7 +87,10 @@ _WORKING = frozenset({JobState.SUBMITTING, JobState.UNKNOWN, JobState.RUNNING})
 
 
 def claim(shared: ProjectLedger, plan: Plan) -> Plan:
-    """Claim the submits and jobs of a plan; return the plan without steps that other processes have claimed."""
+    """Claim the submits and jobs of a plan in the ledger.
+
+    Returns the plan without steps that other processes have claimed.
+    """
     wanted = {(plan.server, name) for change in plan.changes if (name := submit_id(plan.lineage, change)) is not None}
     jobs = (job for change in plan.changes for job in (change.job, *change.collected_jobs))
     wanted |= {(one.server, one.request_id) for one in jobs if one is not None and one.state in _WORKING}
@@ -99,7 +102,7 @@ def claim(shared: ProjectLedger, plan: Plan) -> Plan:
 
 
 class Following:
-    """The items of a plan that wait for texts, or whose front matter depends on texts."""
+    """The items of a plan that wait for other texts, or whose front matter depends on other texts."""
 
     def __init__(self, workspace: Workspace, inputs: PlanInputs, plan: Plan, outputs: Outputs) -> None:
         self._workspace = workspace
@@ -117,10 +120,10 @@ class Following:
         """The files that each item was last rendered from, by path."""
 
     def change(self, planned: Change, coming: Mapping[ItemId, Stage]) -> Change | None:
-        """Return the change of an item with its sources' current texts; None if there is nothing to do.
+        """Return the change of an item with the current texts of its sources.
 
-        `coming`: what other items of the run have not brought yet. One that would do or cost more than was confirmed
-        waits, with the reason. Raises StateError.
+        Returns None if there is nothing to do. `coming`: the stages that other items of the run have not reached yet.
+        If the change would do or cost more than was confirmed, the item waits, with the reason. Raises StateError.
         """
         spec, workspace = self._rendered(planned), self._workspace
         inputs = self._inputs_of(spec)
@@ -182,9 +185,9 @@ class Following:
         return again(spec.id, accepted)
 
     def _observe(self, path: str) -> Observed:
-        """Return the file at a path as it is now.
+        """Return the current file at a path.
 
-        An unchanged file is not read again, as many items may read one text.
+        An unchanged file is not read again, because many items may read the same text.
         """
         known = self._seen.get(path)
         if known is None or known[1] is None or [known[1]] != [*self._outputs.stamps([path])]:
@@ -193,7 +196,7 @@ class Following:
         return known[0]
 
     def _inputs_of(self, spec: Spec) -> PlanInputs:
-        """Return the current inputs of one item; all other inputs are those of the plan."""
+        """Return the plan's inputs, with the current values for this one item."""
         store, planned = self._workspace.store, self._inputs
         record = store.record(spec.id)
         digests = {spec.digest, record.digest if record is not None else NOTHING} - {NOTHING}
@@ -249,11 +252,12 @@ def apply(
     show: Callable[[Plan], None] | None = None,
     runtime: Runtime = HERE,
 ) -> tuple[Plan, Run | None]:
-    """Plan, show the plan, ask `confirm` and carry it out; without changes or a yes there is no run.
+    """Plan, show the plan, ask `confirm`, and carry the plan out.
 
-    Raises InputError before anything is changed, and LockHeld if another apply runs. Raises Refused if a guard refuses
-    the plan, Git LFS would take the lock, or results could not be pushed. Raises ApiError if the key is missing or the
-    server speaks another dialect, StateError if nothing can be recorded.
+    There is no run if nothing is to be done or `confirm` refuses. Raises InputError before anything is changed, and
+    LockHeld if another apply runs. Raises Refused if a guard refuses the plan, Git LFS would take the lock, or results
+    could not be pushed. Raises ApiError if the key is missing or the server speaks another dialect, StateError if
+    nothing can be recorded.
     """
     until = math.inf if options.deadline is None else time.monotonic() + options.deadline
     wall = runtime.wall
@@ -302,7 +306,7 @@ AWAY = 15.0
 def _asking_to_stop(stop: Stop, notify: Callable[[str], None]) -> Callable[[], bool]:
     """Return a function to call while the ledger cannot be reached.
 
-    It tells people so from time to time, and returns whether they asked to stop the run.
+    It reports this to people from time to time, and returns whether they asked to stop the run.
     """
     last_notice = -AWAY
 
@@ -317,7 +321,7 @@ def _asking_to_stop(stop: Stop, notify: Callable[[str], None]) -> Callable[[], b
 
 
 def _sweep(workspace: Workspace) -> None:
-    """Delete the half-written files that a killed run left beside the outputs."""
+    """Delete the half-written files that a killed run left in the output folders."""
     runtime = workspace.runtime
     folders = {path.rpartition("/")[0] for path in paths(workspace.desired, workspace.state)}
     Outputs(workspace.project.root, system=runtime.system).sweep(sorted(folders), before=runtime.wall())
@@ -326,7 +330,7 @@ def _sweep(workspace: Workspace) -> None:
 
 
 def _is_refused(project: Project, options: ApplyOptions, plan: Plan) -> bool:
-    """Return whether a guard or a review refuses a plan, so that asking the server is not necessary."""
+    """Return whether a guard or a review refuses a plan, so that the server need not be asked."""
     try:
         _check_refusals(project, options, overridden(plan, options.overrides))
     except Refused:
@@ -341,7 +345,10 @@ def _check_refusals(project: Project, options: ApplyOptions, plan: Plan) -> None
 
 
 def check_allowed(project: Project, plan: Plan, options: ApplyOptions, runtime: Runtime) -> None:
-    """Raise Refused if a guard, a review or Git LFS forbids the plan; also raises what `check_waiting` does."""
+    """Raise Refused if a guard, a review or Git LFS forbids the plan.
+
+    Also raises what `check_waiting` raises.
+    """
     _check_refusals(project, options, plan)
     if plan.submits_worst:
         # Only lock and jobs keep in git what was paid for.
@@ -350,7 +357,7 @@ def check_allowed(project: Project, plan: Plan, options: ApplyOptions, runtime: 
 
 
 def _look_ahead(project: Project, plan: Plan, runtime: Runtime) -> None:
-    """Under CI, check that the results can be pushed. Raises what `check_waiting` raises."""
+    """Check in CI that the results of the run can be pushed. Raises what `check_waiting` raises."""
     environ = runtime.environ
     # The results of a preview that costs nothing are not pushed.
     has_model = bool(plan.money_worst) or plan.has_no_price
@@ -362,7 +369,7 @@ def _look_ahead(project: Project, plan: Plan, runtime: Runtime) -> None:
 
 
 def _credentials(plan: Plan, project: Project, runtime: Runtime) -> Credentials | None:
-    """Return the credentials for the server of a plan; None if no step can need the server."""
+    """Return the credentials for the plan's server, or None if no step can need the server."""
     if not any(change.pays_later or change.has(*NETWORK) for change in plan.changes):
         return None
     writes = any(change.pays_later or change.has(*GENERATING) for change in plan.changes)
@@ -407,7 +414,10 @@ def _carry_out(
 def _edges(
     workspace: Workspace, plan: Plan, inputs: PlanInputs, client: Client | None, emit: Callable[[Event], None]
 ) -> Edges:
-    """Return state, files, network and clock for the run of a plan; `client` is None if no step needs the server."""
+    """Return what the run of a plan uses from outside: state, files, network and clock.
+
+    `client` is None if no step needs the server.
+    """
     from contentops.execution.run_context import Edges
 
     project, shared, runtime = workspace.project, workspace.working_ledger, workspace.runtime
@@ -437,14 +447,14 @@ def _edges(
 
 
 async def _nowhere(call: Call, _: MayLeave) -> Failure:
-    """Stand in for the server if no step needs one. Raises AssertionError for every call."""
+    """Replace the server if no step needs it. Raises AssertionError for every call."""
     raise AssertionError(f"{call.name} was not in the plan")
 
 
 def _write_report(
     workspace: Workspace, plan: Plan, run: Run, inputs: Mapping[str, Json], emit: Callable[[Event], None]
 ) -> None:
-    """Write the run as JSON to `.contentops/runs/`."""
+    """Write the report of the run as JSON into `.contentops/runs/`."""
     name = f"{run.started_at.replace(':', '').replace('-', '')}-{run.id[:8]}.json"
     document = {**run_json(run, plan), "inputs": plain(inputs)}
     try:
@@ -462,7 +472,7 @@ FIRST = 2
 
 
 class PartAction(enum.StrEnum):
-    """What a person asks for on a page; the values are those of forms."""
+    """What a person asks for on a review page; the values are those of the page's forms."""
 
     KEEP = "keep"
     """Keep an edited text though its request changed."""
@@ -489,7 +499,7 @@ class PartAction(enum.StrEnum):
 
 
 class PlanPart(Struct, frozen=True, kw_only=True):
-    """A part of a plan: an action, the item, and the heading for `section`."""
+    """The part of a plan that a person asks for: an action, the item, and a heading for `section`."""
 
     action: PartAction
     item: str = ""
@@ -499,7 +509,7 @@ class PlanPart(Struct, frozen=True, kw_only=True):
     """The items of an action that is about several; None: it is about `item`, or all."""
 
     def choice(self) -> Choice:
-        """Return the options for a plan with only this part."""
+        """Return the options for a plan that has only this part."""
         if self.action is PartAction.FIRST:
             return Choice(canary=FIRST)
         if self.is_of_many:
@@ -519,9 +529,9 @@ class PlanPart(Struct, frozen=True, kw_only=True):
         return self.action in (PartAction.PLAN, PartAction.CAUSE, PartAction.FREE)
 
     def command(self, option: str, flags: tuple[str, ...] = ()) -> str:
-        """Return the command that applies the same part; empty if it would be too long.
+        """Return the command that applies the same part. It is empty if it would be too long.
 
-        `option`: as in `Plan.option`, `flags`: the variables.
+        `option` is as in `Plan.option`, and `flags` has the variables.
         """
         item = shlex.quote(self.item)
         if self.action is PartAction.SECTION:
@@ -536,7 +546,7 @@ class PlanPart(Struct, frozen=True, kw_only=True):
         return command("apply", option, (f"--select {item}", *filter(None, (more.get(self.action),)), *flags))
 
     def said(self, run: Run, title: str) -> str:
-        """Return a sentence with the result of this run and its cost, for the text with this `title`."""
+        """Return a sentence with the result and the cost of this run, for the text with this `title`."""
         failed = next((one for one in run.outcomes if one.result is not Result.DONE), None)
         if failed is not None:
             return f"Not done: {failed.error or failed.hint or failed.result.value}"
@@ -563,7 +573,7 @@ _ON_EDIT = {PartAction.KEEP: OnEdit.KEEP, PartAction.MERGE: OnEdit.MERGE, PartAc
 
 
 def part_of(action: str, item: str, heading: str = "") -> PlanPart:
-    """Return the part that a form describes. Raises UsageError for an unknown action."""
+    """Return the part of a plan that a form describes. Raises UsageError if the action is unknown."""
     try:
         return PlanPart(action=PartAction(action), item=item, heading=heading)
     except ValueError:
@@ -571,7 +581,7 @@ def part_of(action: str, item: str, heading: str = "") -> PlanPart:
 
 
 def plan_part(project: Project, part: PlanPart, *, runtime: Runtime = HERE) -> Plan:
-    """Return the plan of one part of the project, for example to show its price.
+    """Return the plan for one part of the project, for example to show its price.
 
     Raises what `plan` raises, and UsageError if the text has no section with the heading.
     """
@@ -579,10 +589,10 @@ def plan_part(project: Project, part: PlanPart, *, runtime: Runtime = HERE) -> P
 
 
 def state_of(plan: Plan) -> Digest:
-    """Return a digest of a plan and its cost.
+    """Return a digest of a plan and its cost, by which a form that is sent twice is recognised.
 
-    It differs after each run, so that a form that is sent twice is recognised. The id alone stays where the answer to a
-    submit is lost again, and where the settings have another price or model.
+    It differs after each run. The plan's id alone would stay the same if the reply to a submit is lost again, or if the
+    settings have another price or model.
     """
     jobs = [change.job for change in plan.changes if change.job is not None]
     submitted = [[job.request_id, job.plan_id, job.submitted_at] for job in jobs]
@@ -592,9 +602,10 @@ def state_of(plan: Plan) -> Digest:
 def apply_part(
     project: Project, part: PlanPart, shown: str, *, stop: Stop, runtime: Runtime = HERE
 ) -> tuple[Plan, Run | None]:
-    """Apply a part if `state_of` its present plan equals `shown`, so that a form that is sent twice pays only once.
+    """Apply a part of a plan if the plan is still the one that was shown to the person.
 
-    Raises Refused (`plan-changed`) if it has another one by now, and what `apply` and `plan_part` raise.
+    `shown` is `state_of` that plan, so that a form that is sent twice pays only once. Raises Refused (`plan-changed`)
+    if the plan is another one now, and what `apply` and `plan_part` raise.
     """
 
     def confirm(planned: Plan) -> bool:
@@ -610,7 +621,7 @@ def apply_part(
 
 
 def _with_heading(project: Project, part: PlanPart) -> PlanPart:
-    """Return the part with the section heading as the text spells it."""
+    """Return the part with the section heading spelled as in the text."""
     if part.action is not PartAction.SECTION:
         return part
     return structs.replace(part, heading=section(project, part.item, part.heading))

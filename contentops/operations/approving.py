@@ -57,7 +57,7 @@ _SHOWN: Final = 5
 
 
 class Decision(Struct, frozen=True, kw_only=True):
-    """A person's verdict on the texts of some items."""
+    """The verdict that a person gives on the texts of some items."""
 
     verdict: Verdict
     note: str = ""
@@ -85,10 +85,10 @@ class Decided(Struct, frozen=True, kw_only=True):
 
 
 def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtime: Runtime = HERE) -> Decided:
-    """Record a decision on the texts of the selected items, then carry out the updates of their front matter.
+    """Record a verdict on the texts of the selected items, then update their front matter.
 
-    Raises UsageError for selectors that match nothing and without a git identity, Refused under CI, InputError with a
-    finding for each text that cannot be decided about (then nothing is recorded), LockHeld while an apply runs,
+    Raises UsageError if selectors match nothing or git has no identity, and Refused in CI. Raises InputError with a
+    finding for each text that cannot get this verdict; then nothing is recorded. Raises LockHeld while an apply runs,
     StateError.
     """
     if decision.verdict is Verdict.SENT_BACK and not has_words(decision.note):
@@ -135,10 +135,11 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
 def comment_on(
     project: Project, item: ItemId, file: Observed, text: Digest, comment: tuple[str, str], *, runtime: Runtime = HERE
 ) -> Comment:
-    """Record a note on quoted words of the text that a person saw; `comment` has the words, then the note.
+    """Record a person's comment on some words of a text.
 
-    `file`: the item's file now. Raises UsageError if the words or the note are missing, or no single block of the
-    text has the words; Refused under CI, and if the text has changed. Also raises LockHeld, and as `git_identity`.
+    `comment` has the quoted words, then the note. `text` is the text that the person saw, and `file` the item's file
+    now. Raises UsageError if the words or the note are missing, or if no single block of the text has the words. Raises
+    Refused in CI, and if the text has changed. Also raises LockHeld, and what `git_identity` raises.
     """
     quote, note = " ".join(comment[0].split()), comment[1].strip()
     refuse_ci(runtime)
@@ -169,10 +170,10 @@ def write_notes(
 ) -> str:
     """Write the comments on a text, and a note on all of it, into the manifest, and return its path.
 
-    They are the input that `review.notes_input` names, so that the next plan generates the text again. Without any,
-    it is the note with which the text was sent back. Raises UsageError without notes, and for an item that is no
-    entry by itself; Refused if the text has changed; InputError if the manifests have errors with the notes; also as
-    `write_manifest`.
+    They become the input that `review.notes_input` names, so that the next plan generates the text again. If there are
+    none, the note with which the text was sent back is used. Raises UsageError if there are no notes, or if the item is
+    not a single entry of a manifest. Raises Refused if the text has changed, InputError if the manifests have errors
+    with the notes, and what `write_manifest` raises.
     """
     _refuse_another(text, file)
     said = approvals.load(Path(project.root), runtime.disk)
@@ -196,14 +197,14 @@ def _refuse_another(text: Digest, file: Observed) -> None:
 
 
 def is_about(block: TextBlock, quote: str) -> bool:
-    """Return whether a block of a text contains the quoted words of a comment."""
+    """Return whether a block of a text contains the words that a comment quotes."""
     return quote in " ".join(block.text.split())
 
 
 def _left_for_later(inputs: PlanInputs, items: Iterable[Candidate], run: Run | None) -> str:
-    """Return a sentence about items whose front matter the next apply updates with their other changes.
+    """Return a sentence about items whose front matter is updated only by the next apply.
 
-    Empty if there are none.
+    They have other planned changes. It is empty if there are no such items.
     """
     done = {outcome.id for outcome in run.outcomes} if run is not None else set()
     busy = [
@@ -235,7 +236,7 @@ def _keep_words(project: Project, items: Iterable[Candidate]) -> None:
 
 
 def _is_id(selector: str) -> bool:
-    """Return whether a selector can only be the id of one item, without wildcards and `+`."""
+    """Return whether a selector can only be the id of one item, because it has no wildcards and no `+`."""
     return not set(selector) & set("*?[]:{},") and not selector.startswith("+") and not selector.endswith("+")
 
 
@@ -250,7 +251,7 @@ def refuse_ci(runtime: Runtime) -> None:
 def git_identity(root: str) -> str:
     """Return the person's name and address from git's settings, as `NAME <ADDRESS>`.
 
-    Raises UsageError if git names no one, or `root` is in no repository.
+    Raises UsageError if git has no name, or if `root` is not in a repository.
     """
     try:
         inside = try_git(root, "rev-parse", "--is-inside-work-tree")
@@ -304,9 +305,9 @@ def _problems(item: Candidate, decision: Decision, choice: Choice) -> Iterator[D
 
 
 def free_steps(project: Project, ids: frozenset[ItemId], runtime: Runtime) -> tuple[Run | None, str]:
-    """Carry out the updates of items' front matter that follow from verdicts: draft marks and disclosures.
+    """Update the front matter of items after verdicts on them: draft marks and disclosures.
 
-    Returns the run, or None and why the updates are left to the next apply.
+    Returns the run, or None with the reason why the next apply must make these updates.
     """
     choice = Choice(only=ids, only_front=True)
     try:
@@ -337,9 +338,9 @@ class MergedApprovals(Struct, frozen=True, kw_only=True):
 def record_merged(project: Project, *, pause: Callable[[float], None], runtime: Runtime = HERE) -> MergedApprovals:
     """Record the approvals of the pull requests that the pushed commits merge, and update front matter.
 
-    If GitHub does not answer, or its answer cannot be used, nothing is recorded. `pause` waits some seconds
-    before a call is tried again. Raises UsageError if the repository, the branch or the token is not known,
-    HostError, GitFailed, InputError, LockHeld, StateError.
+    If GitHub does not reply, or its reply cannot be used, nothing is recorded. `pause` waits some seconds before a call
+    is tried again. Raises UsageError if the repository, the branch or the token is not known, HostError, GitFailed,
+    InputError, LockHeld, StateError.
     """
     root, environ = Path(project.root), runtime.environ
     with hold_lock(project, runtime):
@@ -370,7 +371,10 @@ class _ItemText(NamedTuple):
 
 
 def _texts(inputs: PlanInputs) -> Iterator[tuple[str, _ItemText]]:
-    """Yield each path of an item (now, next, or in the source environment) with the text to approve."""
+    """Yield each path that an item's text may have, with the text to approve.
+
+    These are the path now, the next path, and the path in the source environment.
+    """
     for spec in inputs.specs.values():
         record = inputs.records.get(spec.id)
         source = inputs.source and inputs.source.text(spec, inputs.observe)
@@ -384,7 +388,7 @@ def _texts(inputs: PlanInputs) -> Iterator[tuple[str, _ItemText]]:
 
 
 def _pushed(clone: Clone, environ: Mapping[str, str]) -> tuple[str, list[str]]:
-    """Return the branch that was pushed, and its newest 100 commits in the push, the oldest first."""
+    """Return the branch that was pushed, and at most the newest 100 commits of the push, the oldest first."""
     before = commit_before(read_event(environ))
     # Where a run is repeated, or the clone lacks the start of the push, the last commit alone is looked at.
     since = ("rev-list", "--first-parent", "--max-count=100", "HEAD", f"^{before}", "--")
@@ -395,7 +399,10 @@ def _pushed(clone: Clone, environ: Mapping[str, str]) -> tuple[str, list[str]]:
 def _approved(
     clone: Clone, github: GitHub, pull: MergedPull, texts: Mapping[str, _ItemText], notes: list[str]
 ) -> Iterator[Approval]:
-    """Yield the approvals of the texts whose words a pull request changed, and note why others do not count."""
+    """Yield the approvals that a pull request gives to the texts whose words it changed.
+
+    The reasons why other reviews and texts do not count are added to `notes`.
+    """
     about, folder = f"pull request {pull.number}", clone.read("rev-parse", "--show-prefix").rstrip("\n")
     notes += (f"{about}: {note}" for note in pull.notes)
     in_project = {name: nfc(name.removeprefix(folder)) for name in pull.files if name.startswith(folder)}

@@ -1,12 +1,10 @@
 """Reads the catalog of a server, for `catalog.lock.json` and to check slugs before anything is paid for.
 
-Servers have pages of any size, and some do not state it: a list is whole once a page brings nothing new, or once it has
-as many entries as the server says. Later pages are asked for in the size of the first.
-
-The file changes only if everything was fetched. Templates are described one by one, at ten requests a minute.
-
-Before a submit, slugs are checked only if no catalog of the server is committed, and no record of the server has
-them. If a server has no such list, or shows a part of it, nothing is refused.
+Servers have pages of any size, and some do not state it. A list is complete once a page has nothing new, or once it has
+as many entries as the server says. Later pages are requested in the size of the first one. The file changes only if
+everything was fetched. Templates are described one by one, at ten requests a minute. Before a submit, slugs are checked
+only if no catalog of the server is committed, and no record of the server has them. If a server has no such list, or
+shows only a part of it, nothing is refused.
 """
 
 from __future__ import annotations
@@ -64,7 +62,10 @@ PAGE = 100
 
 
 class ReadList(Struct, frozen=True):
-    """The entries of a list by slug, and how many had no slug. `total` is the server's count; None: unknown."""
+    """The entries of a list by slug, and how many entries had no usable slug.
+
+    `total` is the server's count, or None if it is unknown.
+    """
 
     entries: Mapping[str, Mapping[str, Json]]
     unusable: int
@@ -78,9 +79,9 @@ class ReadList(Struct, frozen=True):
 async def read_list(
     kind: Callable[..., Call], ask: Callable[[Call], Awaitable[Reply | Failure]], *, pages: int
 ) -> ReadList | Failure:
-    """Read a list of at most `pages` pages; failures are returned, not raised.
+    """Read at most `pages` pages of a list. A failure is returned, not raised.
 
-    `kind` makes the call of the first page, and takes the number and size of a later one.
+    `kind` makes the call for the first page; for a later one, it gets the number and size of the page.
     """
     entries: dict[str, Mapping[str, Json]] = {}
     answer = await ask(kind())
@@ -125,9 +126,9 @@ SILENT = 3
 
 
 def known_catalog(project: Project) -> Catalog:
-    """Return the catalog of the project's server without asking the server.
+    """Return the known catalog of the project's server, without asking the server.
 
-    Raises InputError if `catalog.lock.json` cannot be used, ApiError if it does not know this server.
+    Raises InputError if `catalog.lock.json` cannot be used, and ApiError if it has no catalog of this server.
     """
     snapshot = catalog_of(project)
     if snapshot is not None:
@@ -137,7 +138,10 @@ def known_catalog(project: Project) -> Catalog:
 
 
 def unknown_why(project: Project) -> str:
-    """Return why `catalog.lock.json` does not know the project's server. Raises InputError if it cannot be used."""
+    """Return why `catalog.lock.json` has no catalog of the project's server.
+
+    Raises InputError if the file cannot be used.
+    """
     data = Disk().read(Path(project.root) / FILE)
     if data is None:
         return f"there is no `{FILE}`"
@@ -146,7 +150,10 @@ def unknown_why(project: Project) -> str:
 
 
 class Pulled(Struct, frozen=True, kw_only=True):
-    """The result of a pull. `first`: this server was not in the file before. `notes`: for the person."""
+    """The result of `catalog pull`.
+
+    `first`: this server was not in the file before. `notes` are sentences for the person.
+    """
 
     server: str
     snapshot: Catalog
@@ -207,7 +214,7 @@ def _by_slug(reply: CatalogReply | None) -> dict[str, CatalogEntry] | None:
 
 
 class _Fetch(Struct, frozen=True):
-    """One fetch of a whole catalog."""
+    """One request for a whole catalog, which reads all of its lists."""
 
     notes: list[str]
 
@@ -228,7 +235,10 @@ class _Fetch(Struct, frozen=True):
         )
 
     async def _voices(self, caller: Caller) -> CatalogReply | None:
-        """Fetch the brand voices; None if the server shows none. Raises ApiError for a failure that may pass."""
+        """Fetch the brand voices, or None if the server shows none.
+
+        Raises ApiError for a failure that may be temporary.
+        """
         answer = await caller.ask(ListBrandVoices())
         if isinstance(answer, Failure) and answer.kind in _PASSING:
             raise caller.error(answer)
@@ -238,7 +248,10 @@ class _Fetch(Struct, frozen=True):
     async def _entries(
         self, caller: Caller, call: type[ListTemplates | ListStyles], kind: str
     ) -> Mapping[str, Mapping[str, Json]]:
-        """Fetch a list, by slug. Raises ApiError for an empty one, which no server has."""
+        """Fetch the entries of a list, by slug.
+
+        Raises ApiError if the list is empty, because every server has such entries.
+        """
         answer = await read_list(call, caller.ask, pages=MOST_PAGES)
         if isinstance(answer, Failure):
             raise caller.error(answer)
@@ -256,7 +269,7 @@ class _Fetch(Struct, frozen=True):
         return entries
 
     async def _describe(self, caller: Caller, templates: Mapping[str, Mapping[str, Json]]) -> dict[str, Template]:
-        """Return every template with its inputs, fetched one by one if the list lacks them."""
+        """Return every template with its inputs. If the list lacks them, they are fetched one by one."""
         described: dict[str, Template] = {}
         silent: list[str] = []
         for slug in sorted(templates):
@@ -274,7 +287,7 @@ class _Fetch(Struct, frozen=True):
         return described
 
     async def _detail(self, caller: Caller, slug: str) -> Mapping[str, Json] | None:
-        """Fetch the description of a template; None if the server has none."""
+        """Fetch the description of a template, or None if the server has none."""
         answer = await caller.ask(GetTemplate(slug))
         if isinstance(answer, CatalogReply):
             entry = answer.entries[0]
@@ -298,10 +311,11 @@ _REFUSED = frozenset({FailureKind.REJECTED, FailureKind.UNAUTHORIZED, FailureKin
 async def look_at_server(
     workspace: Workspace, plan: Plan, state: State, client: Client, has_user: bool, stopped: Callable[[], bool]
 ) -> None:
-    """Find the server's dialect if necessary, and check the user id and the slugs.
+    """Find out the server's dialect if it is unknown, and check the user id and the slugs.
 
-    If the server does not answer, the submit fails later and says why. Raises ApiError if the server speaks
-    another dialect or saves no text without a user id, InputError for slugs that it does not list.
+    If the server does not reply, the submit fails later and says why. Raises ApiError if the server speaks another
+    dialect, or needs a user id to save texts and none is set. Raises InputError for slugs that the server does not
+    list.
     """
     if not (plan.submits_worst or client.dialect == "auto"):
         return
@@ -324,7 +338,10 @@ async def look_at_server(
 
 
 async def check_user(project: Project, endpoint: ApiEndpoint, caller: Caller, then: str = "") -> None:
-    """Raise ApiError if the server needs a user id to save texts and none is set. `then`: the end of the hint."""
+    """Raise ApiError if the server needs a user id to save texts and none is set.
+
+    `then` is the end of the hint.
+    """
     # Only servers whose lists come in an envelope are known to need one.
     answer = await caller.ask_once(ListContent()) if endpoint.enveloped else None
     if isinstance(answer, Failure) and answer.kind in _REFUSED:
@@ -356,7 +373,10 @@ async def check_slugs(project: Project, plan: Plan, state: State, caller: Caller
 
 
 def _wanted(plan: Plan, state: State) -> dict[Kind, dict[str, list[Spec]]]:
-    """Return the items that would be paid for by kind and slug, except slugs that worked on this server before."""
+    """Return the items that would be paid for, by kind and slug.
+
+    Slugs that worked on this server before are left out.
+    """
     records = [record for record in state.records.values() if record.server == plan.server and record.request_id]
     wanted: defaultdict[Kind, dict[str, list[Spec]]] = defaultdict(dict)
     for kind in _LISTS:

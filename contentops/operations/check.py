@@ -1,4 +1,4 @@
-"""Checks the current files of items: with their checks, against each other, and for missing approvals."""
+"""Checks the current files of items: by their own checks, for similar texts, and for missing approvals."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ T = TypeVar("T")
 
 
 class KeptValues(Generic[T]):
-    """Caches values by name; a value is computed again only if its sources change."""
+    """Caches values by name. A value is computed again only if the data that it was made from changes."""
 
     def __init__(self) -> None:
         self._values: dict[str, tuple[object, T]] = {}
 
     def get(self, name: str, made_from: object, make: Callable[[], T]) -> T:
-        """Return the cached value; computes it again if `made_from` differs.
+        """Return the cached value; compute it again if `made_from` has changed.
 
-        `made_from`: all that the value depends on; None if that is not known, and the value is always made again.
+        `made_from` is all data that the value depends on. If it is None, the value is always computed again.
         """
         kept = self._values.get(name)
         if kept is not None and made_from is not None and kept[0] == made_from:
@@ -65,10 +65,10 @@ _ROOM = 2_000
 
 
 def check_files(project: Project, choice: Choice, *, commands: bool = False, approved: bool = False) -> Checked:
-    """Check the files of the selected items. Needs no network and changes nothing.
+    """Check the files of the selected items. It needs no network and changes nothing.
 
-    `commands`: also run the programs that settings name; `approved`: also find texts that lack an approval. Raises
-    InputError if manifests have errors, UsageError for invalid selectors and those that match nothing.
+    `commands`: also run the programs that the settings name. `approved`: also find texts that lack an approval. Raises
+    InputError if manifests have errors, and UsageError if selectors are invalid or match nothing.
     """
     check_selectors((*choice.select, *choice.exclude))
     with open_workspace(project) as workspace:
@@ -90,10 +90,10 @@ def checked_items(
     kept: KeptValues[tuple[Diagnostic, ...]] | None = None,
     drafts: Mapping[ItemId | None, Note] | None = None,
 ) -> Checked:
-    """Check the files of some items.
+    """Check the files of some items, and return the findings.
 
-    `similar`: what was found by comparing texts; `kept`: what was found before; `drafts`: the notes of the plan on
-    approved texts whose file is a draft. With these, texts that need an approval and have none are found too.
+    `similar`: findings of a comparison of all texts. `kept`: findings of earlier calls. `drafts`: the plan's notes on
+    approved texts whose file is a draft; with them, texts that lack a needed approval are found too.
     """
     outputs = Outputs(project.root)
     kept = kept if kept is not None else KeptValues()

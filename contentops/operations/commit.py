@@ -1,8 +1,9 @@
 """`commit` commits jobs, lock and outputs, and pushes them to a branch, never with force.
 
-Committed are the jobs, in a commit of their own before the results; the paths that records of the lock own now or owned
-in the last commit, with texts that an apply made or the server took; the lock, `contentops.approvals`, and the rules of
-these files in `.gitattributes`. Other changes in the clone, and commits of a person, are left alone.
+The jobs are in a commit of their own, before the results. The results are the outputs that the lock's records have now
+or had in the last commit, if an apply made their texts or the server has them. The lock, `contentops.approvals`, and
+the rules for these files in `.gitattributes` are committed too. Other changes in the clone, and commits of a person,
+are left alone.
 """
 
 from __future__ import annotations
@@ -56,7 +57,10 @@ from contentops.state.state_dir import lock_name
 
 
 class CommitOptions(Struct, frozen=True, kw_only=True):
-    """Says what a commit contains and where it is pushed. `branch` empty: the one that is checked out."""
+    """The options that say what a commit contains and where it is pushed.
+
+    If `branch` is empty, it is the one that is checked out.
+    """
 
     branch: str = ""
     push: bool = True
@@ -75,7 +79,10 @@ class CommitOptions(Struct, frozen=True, kw_only=True):
 
 
 class CommitReport(Struct, frozen=True, kw_only=True):
-    """The result of `commit`: the commit and the branch it was pushed to. `commit` is empty if nothing differed."""
+    """The result of `commit`: the commit, and the branch to which it was pushed.
+
+    `commit` is empty if nothing had changed.
+    """
 
     commit: str = ""
     message: str = ""
@@ -101,7 +108,7 @@ class CommitReport(Struct, frozen=True, kw_only=True):
 
     @property
     def subject(self) -> str:
-        """Return the first line of the message."""
+        """Return the first line of the commit message."""
         return self.message.partition("\n")[0]
 
 
@@ -112,12 +119,12 @@ def commit(
     pause: Callable[[float], None],
     runtime: Runtime = HERE,
 ) -> CommitReport:
-    """Commit the files that applies have written, and push the commit. `pause` waits some seconds between two attempts.
+    """Commit the files that applies have written, and push the commit.
 
-    Raises UsageError outside a repository, on no branch, or without the remote `origin`. Raises Refused during a merge,
-    if something is staged or not pushed, or if git ignores lock or jobs or gives them to LFS. Raises LockHeld while
-    another command works, and StateError if lock or jobs cannot be read. Raises GitFailed if git refuses the commit,
-    and NotPublished if it cannot be pushed.
+    `pause` waits some seconds between two attempts. Raises UsageError outside a repository, on no branch, or without
+    the remote `origin`. Raises Refused during a merge, if something is staged or not pushed, or if git ignores lock or
+    jobs or gives them to LFS. Raises LockHeld while another command works, and StateError if lock or jobs cannot be
+    read. Raises GitFailed if git refuses the commit, and NotPublished if it cannot be pushed.
     """
     with hold_lock(project, runtime):
         clone = _open(project, options, runtime.environ)
@@ -135,7 +142,7 @@ def commit(
 
 
 class CommitContents(Struct, frozen=True, kw_only=True):
-    """What a commit would contain now."""
+    """The contents that a commit would have now."""
 
     tree: str
     """Names these files with these bytes."""
@@ -154,7 +161,10 @@ class CommitContents(Struct, frozen=True, kw_only=True):
 
 
 def contents(project: Project, options: CommitOptions, *, runtime: Runtime = HERE) -> CommitContents:
-    """Return what `commit` would commit now. Raises as `commit`, but asks no server and waits for no one."""
+    """Return what `commit` would commit now, without asking the server or waiting for other commands.
+
+    Raises what `commit` raises.
+    """
     clone = _open(project, structs.replace(options, push=False), runtime.environ)
     refuse_unfinished(clone)
     refuse_unfit_lock(project.root, project.environment)
@@ -211,7 +221,10 @@ def _commit(
     run: str,
     pause: Callable[[float], None],
 ) -> CommitReport:
-    """Commit the results, and push them; `target` None: no push, `run`: the page of the run."""
+    """Commit the results, and push them.
+
+    Without a `target`, nothing is pushed. `run` is the address of the page of the CI run.
+    """
     found = _found(project, clone, options)
     results, report = found.results, structs.replace(found.report, target=target.branch if target else "")
     if options.shown not in ("", results.tree):
@@ -241,7 +254,7 @@ def _commit(
 
 
 def _said(clone: Clone, results: ResultTree) -> tuple[Approval, ...]:
-    """Return the verdicts that the results add; empty if the last commit's verdicts are unreadable."""
+    """Return the verdicts that the results add. It is empty if the last commit's verdicts are unreadable."""
     if results.approvals not in results.changes:
         return ()
     try:
@@ -264,13 +277,19 @@ _GITHUB: Final = re.compile(r"(?:https://|ssh://git@|git@)github\.com[:/]([\w.-]
 
 
 def pull_request_page(project: Project, done: CommitReport) -> str:
-    """Return the page of GitHub that opens a pull request for a separate branch; empty for another host."""
+    """Return the address of the GitHub page that opens a pull request for a separate branch.
+
+    It is empty if the remote is not on GitHub.
+    """
     found = _GITHUB.fullmatch(run_git(project.root, "remote", "get-url", "--", REMOTE).strip())
     return f"https://github.com/{found[1]}/compare/{quote(f'{done.target}...{done.branch}')}?expand=1" if found else ""
 
 
 def check_waiting(project: Project, options: CommitOptions, *, runtime: Runtime = HERE) -> None:
-    """Raise as `look_ahead` if results of an earlier run wait on a branch; UsageError if no branch is known."""
+    """Raise an error if the results of an earlier run wait on a branch, as `look_ahead` does.
+
+    Raises UsageError if no branch is known.
+    """
     environ = runtime.environ
     clone = _open(project, options, environ)
     target = _target(project, branch_of(clone, options.branch, environ), environ)

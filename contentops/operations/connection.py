@@ -1,7 +1,7 @@
-"""Connect a command with the project's server, and ask it about stored contents and the account's numbers.
+"""Connects a command with the project's server, and asks it about stored contents and the account's numbers.
 
-Outside of a run, calls are sent one after the other, within the project's limit, and are repeated if a failure may
-pass. All of them are free.
+Outside of a run, calls are sent one after the other, within the project's limit. If a failure may be temporary, they
+are repeated. All of them are free.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _UNTOUCHED = "nothing was generated; `contentops doctor --online` tries the mode
 
 
 class Credentials(NamedTuple):
-    """The key and the user id for a server; empty values are not sent."""
+    """The API key and the user id for a server; empty values are not sent."""
 
     key: str = ""
     user: str = ""
@@ -64,7 +64,7 @@ class Credentials(NamedTuple):
 
 
 def read_credentials(api: ApiSettings, runtime: Runtime, *, writes: bool = False) -> Credentials:
-    """Read the key and the user id for a server.
+    """Read the API key and the user id for a server from the environment.
 
     For `local` it reads the model's settings if the command `writes` texts, and nothing otherwise. No other function
     reads these secrets. A person is asked once about a server that is not on the trusted list. Raises ApiError if the
@@ -84,7 +84,7 @@ def read_credentials(api: ApiSettings, runtime: Runtime, *, writes: bool = False
 
 
 def read_model(api: ApiSettings, runtime: Runtime) -> OpenAIEngine:
-    """Return the engine for the model in the settings. Raises what `read_credentials` raises."""
+    """Return the engine that calls the model in the settings. Raises what `read_credentials` raises."""
     from contentops.server.engines.chat import ChatClient, SettingNames, endpoint
     from contentops.server.engines.openai import OpenAIEngine
 
@@ -103,7 +103,10 @@ def read_model(api: ApiSettings, runtime: Runtime) -> OpenAIEngine:
 
 
 def _confirm(server: str, variable: str, runtime: Runtime, setting: str) -> None:
-    """Ask a person whether a server may get the key, and remember a yes. Raises Refused for a no."""
+    """Ask a person whether a server may get the key, and remember it if the person agrees.
+
+    Raises Refused otherwise.
+    """
     question = (
         f"The server `{visible(server)}` is not on your trusted list. It gets the key in `{variable}`.\n"
         "Send the key there, now and from now on? (yes/no) "
@@ -114,7 +117,10 @@ def _confirm(server: str, variable: str, runtime: Runtime, setting: str) -> None
 
 
 def running_model(environ: Mapping[str, str]) -> tuple[str, str]:
-    """Return the first model of a server on this machine, and its address. Raises UsageError if there is none."""
+    """Return the first model of a server on this machine, and the server's address.
+
+    Raises UsageError if there is none.
+    """
     from contentops.server.engines.chat import OLLAMA, models_at
 
     address = environ.get("OPENAI_BASE_URL", "").strip() or OLLAMA
@@ -126,7 +132,7 @@ def running_model(environ: Mapping[str, str]) -> tuple[str, str]:
 
 
 async def try_model(engine: OpenAIEngine) -> None:
-    """Send the model one short prompt. Raises ApiError if it does not answer."""
+    """Send one short prompt to the model. Raises ApiError if it does not reply."""
     try:
         await engine.probe()
     except EngineError as error:
@@ -140,9 +146,9 @@ async def connected(
     runtime: Runtime,
     cache: Cache | None = None,
 ) -> AsyncIterator[Client]:
-    """Open a client of the project's server; for `base_url: local`, of the embedded one in this process.
+    """Open a client of the project's server.
 
-    The cache keeps where the API was found.
+    For `base_url: local` it is the embedded server in this process. The cache remembers where the API was found.
     """
     from contentops.api.session import ApiEndpoint, Client, transport_in
 
@@ -187,9 +193,9 @@ async def _embedded(project: Project, engine: OpenAIEngine | None) -> AsyncItera
 
 
 def content_owners(project: Project, state: State) -> ContentOwners:
-    """Return the object that finds the owner of a content, by all locks and by its metadata.
+    """Return the object that finds the owner of a content, from all locks and the content's metadata.
 
-    `state` is that of the project.
+    `state` is that of the project's environment.
     """
     return ContentOwners(recorded_owners(project, state), lineage=state.lineage, environment=project.environment)
 
@@ -197,7 +203,7 @@ def content_owners(project: Project, state: State) -> ContentOwners:
 def recorded_owners(project: Project, state: State) -> dict[str, Owner]:
     """Return the owner of each content that a record or an open job names, by content id.
 
-    `state`: that of the project's environment; other environments are read from their locks and journals.
+    `state` is that of the project's environment; other environments are read from their locks and journals.
     """
     states = {**other_states(project), project.environment: state}
     # Of several records with one content, as after a copy of a lock, the default environment owns it, or the first.
@@ -231,13 +237,14 @@ T = TypeVar("T")
 
 
 class NoTurn(Exception):
-    """A call cannot get its turn: a person stopped it, or the wait would exceed a minute."""
+    """A call cannot be sent: a person stopped the command, or the wait would exceed a minute."""
 
 
 class Caller:
-    """Sends free calls, each when the limit allows. `limiter`: the account's; None: only this command sends.
+    """Sends free calls one after the other, each when the request limit allows it.
 
-    With `stopped`, which says whether a person stops, waiting for a request may raise NoTurn.
+    `limiter` is the account's; without one, only this command is counted. `stopped` says whether a person stops the
+    command; with it, waiting for a request may raise NoTurn.
     """
 
     def __init__(
@@ -256,7 +263,7 @@ class Caller:
         self.notify = runtime.notify
 
     async def ask(self, call: Call) -> Reply | Failure:
-        """Send a free call, as often as the retry policy allows, and return the answer."""
+        """Send a free call, repeat it as often as the retry policy allows, and return the reply."""
         from contentops.execution.run_context import Attempts
 
         attempts = Attempts(self)
@@ -265,11 +272,14 @@ class Caller:
         return answer
 
     def now(self) -> float:
-        """Return the time of the loop, in seconds."""
+        """Return the loop time, in seconds."""
         return asyncio.get_running_loop().time()
 
     def may_wait(self, failure: Failure, began: float) -> bool:
-        """Return whether to wait after a 429; if so, the next call waits as long as the server asks."""
+        """Return whether to wait after a 429 reply.
+
+        If so, the next call waits as long as the server asks.
+        """
         if (failure.retry_after or 0.0) > LONGEST_PAUSE or self.now() - began > LONGEST_PAUSE:
             return False
         self._limiter.throttled(self.now(), failure.retry_after)
@@ -281,20 +291,23 @@ class Caller:
         await self._wait(seconds, "the next try")
 
     async def ask_once(self, call: Call) -> Reply | Failure:
-        """Send a free call once. Each request waits for its turn, also those that look for the API's address."""
+        """Send a free call once.
+
+        Each request waits for its turn, also the requests that search for the API's address.
+        """
         if self.client.dialect == AUTO and isinstance(endpoint := await self.find(), Failure):
             return not_sent(endpoint, call)
         await self.turn()
         return await self.client.send(call)
 
     async def find(self, *, again: bool = False) -> ApiEndpoint | Failure:
-        """Return where the API is; if that is unknown, or `again`, search for it."""
+        """Return where the API is. If that is unknown, or with `again`, search for it."""
         if again or not self.client.is_found:
             await self.turn()
         return await self.client.find(again=again, turn=self.turn)
 
     async def turn(self) -> bool:
-        """Wait until the limit allows a request."""
+        """Wait until the limit allows one more request."""
         while not self._limiter.take(1, self.now()):
             seconds = max(self._limiter.ready_at(self.now()) - self.now(), _SOON)
             if self._stopped is None:
@@ -306,7 +319,7 @@ class Caller:
         return True
 
     async def listed(self) -> ContentList:
-        """List everything the account has stored. Raises ApiError."""
+        """Return the list of everything that the account has stored. Raises ApiError."""
         from contentops.execution.run_context import list_all
 
         contents = await list_all(self.ask)
@@ -315,7 +328,10 @@ class Caller:
         return contents
 
     async def optional(self, call: Call, kind: type[T]) -> T | None:
-        """Send a free call and return the answer; None if the server has no such thing, or not for this key."""
+        """Send a free call and return the reply, or None if the server does not offer this call.
+
+        None is also returned if the key may not use it. Raises ApiError for other failures.
+        """
         answer = await self.ask(call)
         if isinstance(answer, Failure) and not (is_absent(answer) or answer.kind is FailureKind.FORBIDDEN):
             raise self.error(answer)
@@ -333,7 +349,7 @@ class Caller:
 
 
 def as_error(failure: Failure, project: Project) -> ApiError:
-    """Return a failure as an error for people: endpoint, status, the server's message, and what to do."""
+    """Return a failure as an error for people, with endpoint, status, the server's message, and a hint."""
     return ApiError(failure.full_message, hint=_hint(failure, project))
 
 
@@ -361,7 +377,10 @@ def converse(
     cache: Cache | None = None,
     limiter: AccountLimiter | None = None,
 ) -> T:
-    """Run calls to the project's server and return the result. `limiter`: the account's, if it is known already."""
+    """Run calls to the project's server and return the result.
+
+    `limiter` is the account's, if it is known already.
+    """
     credentials = read_credentials(project.api, runtime)
 
     async def run(shared: AccountLimiter | None) -> T:
@@ -415,7 +434,10 @@ def content(
 
 
 def delete(project: Project, content_ids: Iterable[str], *, runtime: Runtime = HERE) -> None:
-    """Delete stored contents; missing ones count as deleted. Raises ApiError at the first that cannot be deleted."""
+    """Delete stored contents; missing ones count as deleted.
+
+    Raises ApiError at the first one that cannot be deleted.
+    """
 
     async def story(caller: Caller) -> None:
         for content_id in content_ids:
@@ -437,9 +459,9 @@ def delete(project: Project, content_ids: Iterable[str], *, runtime: Runtime = H
 
 
 def stats(project: Project, *, runtime: Runtime = HERE) -> dict[str, Mapping[str, Json] | None]:
-    """Return the account's `dashboard` and `credits`, each by the server's names; None if it does not show them.
+    """Return the account's `dashboard` and `credits`, each as the server shows them.
 
-    Raises ApiError.
+    `credits` is None if the server does not show them. Raises ApiError.
     """
 
     async def story(caller: Caller) -> dict[str, Mapping[str, Json] | None]:

@@ -65,7 +65,7 @@ def _server_checks(project: Project, runtime: Runtime, *, online: bool) -> Itera
 
 
 def _tried(name: str, checks: Iterator[Check]) -> Iterator[Check]:
-    """Yield the checks; an error ends them and becomes a failed check called `name`."""
+    """Yield the results of checks. An error ends them and is yielded as a failed check called `name`."""
     try:
         yield from checks
     except ContentopsError as error:
@@ -99,7 +99,7 @@ def _key_checks(project: Project, runtime: Runtime) -> Iterator[Check]:
 
 
 def _model_check(project: Project, runtime: Runtime, *, online: bool) -> Iterator[Check]:
-    """Check address and key of the model, and with `online` that it answers."""
+    """Check the model's address and key; with `online`, also check that the model replies."""
     engine, model = read_model(project.api, runtime), project.api.model
     if online:
         (runtime.run or asyncio.run)(try_model(engine))
@@ -171,7 +171,7 @@ def _server_check(project: Project, credentials: Credentials, runtime: Runtime) 
 
 
 def _reply_in_words(endpoint: ApiEndpoint, answer: CatalogReply, client: Client) -> str:
-    """Return the answer of a server in words."""
+    """Return a sentence about the server's reply."""
     shape = "inside `{success, data}`" if endpoint.enveloped else "bare"
     inputs = " and ".join(f"`{name}`" for name in client.input_names)
     return (
