@@ -1,6 +1,7 @@
-"""Creates the first files of a project, fitted to the site and repository that it is in.
+"""Creates the first files of a project, adapted to the site and the repository in which it lies.
 
-Nothing of a site is run or parsed: one line of its settings names the folder it reads, and a pattern finds that line.
+No file of a site is run or parsed: one line of its settings names the folder that it reads, and a pattern finds that
+line.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def installed_action() -> str:
-    """Return the GitHub action of this version as `OWNER/REPO@COMMIT`; empty if unknown."""
+    """Return the GitHub action of this version as `OWNER/REPO@COMMIT`, or an empty text if it is unknown."""
     try:
         return action_from(metadata.distribution("contentops").read_text("direct_url.json") or "")
     except metadata.PackageNotFoundError:
@@ -46,7 +47,10 @@ def installed_action() -> str:
 
 
 def action_from(direct_url: str) -> str:
-    """Return the action that an installer's `direct_url.json` names (PEP 610); empty if it names none."""
+    """Return the GitHub action that an installer's `direct_url.json` names (PEP 610).
+
+    It is empty if the file names none.
+    """
     try:
         about: Any = json.loads(direct_url)
         found, commit = _GITHUB.fullmatch(str(about["url"])), str(about["vcs_info"]["commit_id"])
@@ -59,9 +63,9 @@ def action_from(direct_url: str) -> str:
 
 
 class NewFiles(Struct, frozen=True, kw_only=True):
-    """New files by path below `top`, and lines to add to existing files.
+    """New files by their path below `top`, and lines to add to existing files.
 
-    Making one raises Refused if a file exists already or a link is in the way.
+    Making one raises Refused if a file exists already, or if a path leads through a link.
     """
 
     top: Path
@@ -84,7 +88,10 @@ class NewFiles(Struct, frozen=True, kw_only=True):
             raise Refused(message, code="symlink", hint="nothing was written; replace it by a folder or file")
 
     def write(self) -> tuple[str, ...]:
-        """Write them; return the paths written or added to. Raises OutputError if the disk refuses."""
+        """Write the files and lines, and return the paths that were written or extended.
+
+        Raises OutputError if a file cannot be written.
+        """
         written: list[str] = []
         path = ""
         try:
@@ -120,7 +127,7 @@ def _append(path: Path, lines: tuple[str, ...]) -> bool:
 
 
 def _filled(path: str, marks: Mapping[str, str]) -> str:
-    """Return a file of `starter/` with its placeholders filled in."""
+    """Return the text of a file in `starter/` with its placeholders filled in."""
     text = (resources.files("contentops.operations") / "starter" / path).read_text(encoding="utf-8")
     for mark, value in marks.items():
         text = text.replace(mark, value)
@@ -130,7 +137,7 @@ def _filled(path: str, marks: Mapping[str, str]) -> str:
 def free_folder(top: Path, *first: str, taken: str = "") -> str:
     """Return a new folder for manifests, so that no existing YAML file is read as a manifest.
 
-    The names in `first` are tried before the usual ones; `taken` is not used.
+    The names in `first` are tried before the usual ones; the name `taken` is never used.
     """
     names = [one for one in (*first, "manifests", "contentops", "contentops-manifests") if one != taken]
     return next((one for one in names if not os.path.lexists(top / one)), names[-1])
@@ -186,10 +193,10 @@ _DRAFT = "    draft: true # delete this line to publish\n"
 def project_files(
     directory: Path, *, name: str, site: SiteLayout | None = None, bare: bool = False, model: str = ""
 ) -> NewFiles:
-    """Return the files of a new project; `bare`: without example items; `model`: what writes the texts, if any.
+    """Return the files of a new project.
 
-    In a site, all but the settings goes into its folder of manifests. Raises Refused for a bad name, and for files in
-    the way.
+    `bare`: without example items. `model`: the model that writes the texts, or empty. In a site, all files but the
+    settings go into the site's folder of manifests. Raises Refused if the name is bad, or if a file exists already.
     """
     if not _PROJECT_NAME.fullmatch(name):
         message = f"`{name}` cannot be a project's name"
@@ -228,12 +235,15 @@ def project_files(
 
 
 def output_line(site: SiteLayout) -> str:
-    """Return the line of the settings that says where texts go."""
+    """Return the line of the settings that says where texts are written."""
     return f"output: {json.dumps(site.output, ensure_ascii=False)}"
 
 
 def _places(manifests: str, site: SiteLayout | None) -> str:
-    """Return the settings lines that say where files are, after an empty line; empty for the defaults."""
+    """Return the settings lines for the folders of texts and manifests, after an empty line.
+
+    They are empty for the default folders.
+    """
     lines = [] if manifests == DEFAULT else [f'manifests: ["{manifests}/**/*.yaml"]']
     lines += [output_line(site)] if site else []
     lines += [f"preset: {site.preset}"] if site and site.preset else []
@@ -249,7 +259,7 @@ NO_SITE: Final = "none"
 
 
 class SiteGenerator(Struct, frozen=True, kw_only=True):
-    """A site generator: how its sites are recognised, and the folders that it reads texts from."""
+    """A site generator: how its sites are recognised, and from which folders it reads texts."""
 
     title: str
     preset: str = ""
@@ -275,7 +285,7 @@ class SiteGenerator(Struct, frozen=True, kw_only=True):
 
 
 def _line(key: str, before: str = "") -> re.Pattern[str]:
-    """Return a pattern for a line such as `key: docs`, `key = "docs"` or `"key": "docs",`."""
+    """Return a pattern for a settings line such as `key: docs`, `key = "docs"` or `"key": "docs",`."""
     end = r"[\"']?[ \t]*(?:[,#\r]|$)"
     return re.compile(
         rf"^{before}[\"']?{key}[\"']?[ \t]*[:=][ \t]*[\"']?([\w./-]+)(?={end})", re.MULTILINE | re.IGNORECASE
@@ -367,7 +377,7 @@ GENERATORS: Final[Mapping[str, SiteGenerator]] = {
 
 
 class SiteLayout(Struct, frozen=True, kw_only=True):
-    """The folders for the texts and manifests of a project in a site."""
+    """The folders for the texts and manifests of a project that belongs to a site."""
 
     generator: str
     """Its name in `GENERATORS`."""
@@ -382,7 +392,7 @@ class SiteLayout(Struct, frozen=True, kw_only=True):
 
     @property
     def folder(self) -> str:
-        """Return the folder of texts, with a slash at its end; empty for the site itself."""
+        """Return the folder of the texts, with a slash at its end. It is empty for the site's own folder."""
         return self.output.rpartition("/")[0] + "/" if "/" in self.output else ""
 
     def said(self, sentence: str) -> str:
@@ -392,10 +402,10 @@ class SiteLayout(Struct, frozen=True, kw_only=True):
 
 
 def find_site(folder: Path, chosen: str = "") -> SiteLayout | None:
-    """Return the site in `folder`, which may not exist, with the generator `chosen` or the one it is recognised by.
+    """Return the layout of the site in `folder`, or None if there is no site.
 
-    Raises UsageError if it may be one of several sites, a settings file cannot be read, or the folder of its texts
-    cannot have outputs.
+    `folder` may not exist yet. The generator is `chosen`, or it is recognised by its settings file. Raises UsageError
+    if it may be one of several sites, a settings file cannot be read, or the folder of its texts cannot have outputs.
     """
     files = ProjectFiles(folder)
     found: dict[str, tuple[str, str]] = {}
@@ -417,7 +427,10 @@ def find_site(folder: Path, chosen: str = "") -> SiteLayout | None:
 
 
 def _read(files: ProjectFiles, path: str) -> str | None:
-    """Return the text of a settings file; None if there is none. Raises FileError for one that cannot be read."""
+    """Return the text of a settings file, or None if there is no such file.
+
+    Raises FileError if it cannot be read.
+    """
     data = files.read(path)
     if data is not None and len(data) > LARGEST:
         raise FileError("which-site", path, f"`{path}` is larger than {LARGEST >> 10} KiB")
@@ -463,7 +476,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _only(folder: Path, above: str) -> list[str]:
-    """Return the only folder in `above`; empty if there are several or none."""
+    """Return the only folder in `above`. The list is empty if there are several folders or none."""
     if not above or not _is_folder(folder / above):
         return []
     names = [one.name for one in (folder / above).iterdir() if _is_folder(one) and not one.name.startswith((".", "_"))]
@@ -486,9 +499,10 @@ _ESCAPED = r"\\\g<0>"
 
 
 def workflow_files(folder: Path, action: str, *, project: str, environments: Sequence[str]) -> NewFiles:
-    """Return the workflows for the project in `folder`, which may not exist; `action`: `OWNER/REPO@COMMIT` or empty.
+    """Return the GitHub workflows for the project in `folder`, which may not exist yet.
 
-    Raises UsageError for an action that is not pinned by a commit, Refused if a workflow exists.
+    `action` is `OWNER/REPO@COMMIT` or empty. Raises UsageError if the action is not pinned by a commit, and Refused if
+    a workflow exists already.
     """
     if action and not _ACTION.fullmatch(action):
         hint = "name the commit in full: a tag can be moved to other code"
@@ -505,9 +519,10 @@ def workflow_files(folder: Path, action: str, *, project: str, environments: Seq
 def workflows(
     *, action: str, directory: str, branch: str, project: str = "", environments: Sequence[str] = ()
 ) -> Mapping[str, str]:
-    """Return the workflows by path, for a project in `directory` of a repository whose results go to `branch`.
+    """Return the texts of a project's GitHub workflows, by path.
 
-    Each has a job for each of `environments`; none: one job, for the default environment.
+    The project is in `directory` of a repository whose results go to `branch`. Each workflow has a job for each of
+    `environments`; without environments, it has one job for the default environment.
     """
     name = "-".join(("contentops", *(_plain(part) for part in (directory.strip("."),) if part)))
     paths = json.dumps([f"{_GLOB.sub(_ESCAPED, directory)}/**", f".github/workflows/{name}-*.yml"], ensure_ascii=False)
@@ -539,7 +554,10 @@ def workflows(
 
 
 def holder(environment: str) -> str:
-    """Return the environment of GitHub that has the key; one for each of the project's."""
+    """Return the name of the GitHub environment that has the key.
+
+    There is one for each environment of the project.
+    """
     return f"{_NAME}-{environment}" if environment else _NAME
 
 
@@ -557,7 +575,10 @@ def _word(text: str) -> str:
 
 
 def _repository(folder: Path) -> tuple[Path, str]:
-    """Return the top of the clone and the branch to apply: the remote's default, else the current one, else `main`."""
+    """Return the root folder of the clone and the branch whose changes are applied.
+
+    It is the remote's default branch, else the current branch, else `main`.
+    """
     nearest = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
     top = folder
     with contextlib.suppress(ContentopsError):

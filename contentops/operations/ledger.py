@@ -1,4 +1,4 @@
-"""Find the shared ledger of a project, and open it for a command."""
+"""Finds the shared ledger of a project, and opens it for a command."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ from contentops.state.store import StateStore
 
 
 def address(project: Project, runtime: Runtime) -> str:
-    """Return the address of a project's ledger: from the environment, else from the settings if its server is trusted.
+    """Return the address of a project's ledger, from the environment or else from the settings.
 
-    A person is asked once about a server that is not on the trusted list. Raises Refused for one that is not trusted,
-    for an address in a file that has more than the location of the ledger, and for a variable that is set and empty.
+    The one in the settings must be on the trusted list; a person is asked once about one that is not. Raises Refused
+    for one that is not trusted, for an address in a file that says more than where the ledger is, and for a variable
+    that is set and empty.
     """
     environ = runtime.environ
     if trust.LEDGER in environ:
@@ -58,9 +59,10 @@ def address(project: Project, runtime: Runtime) -> str:
 
 @contextlib.contextmanager
 def reading(project: Project, store: StateStore, runtime: Runtime) -> Iterator[OpenedLedger]:
-    """Add the jobs of other checkouts to the state, in memory only, and yield the opened ledger.
+    """Yield the opened ledger for a command that changes nothing.
 
-    A ledger that cannot be reached, or that no one has listed, is reported and left out. Raises StateError.
+    The jobs of other checkouts are added to the state, but only in memory. If the ledger cannot be reached, or is not
+    on the trusted list, a warning says so and the ledger is left out. Raises StateError.
     """
     with contextlib.ExitStack() as closing:
         try:
@@ -85,9 +87,10 @@ def reading(project: Project, store: StateStore, runtime: Runtime) -> Iterator[O
 def working(project: Project, store: StateStore, runtime: Runtime, shard: str = "") -> Iterator[OpenedLedger]:
     """Open the ledger for a command that changes the state, of one `shard` or of all items.
 
-    No other one may do that meanwhile. Ledger and checkout get the jobs of each other.
+    No other command may change it meanwhile. Ledger and checkout get each other's jobs.
 
-    Raises LockHeld if another one does, Refused if the ledger is not trusted, StateError if it cannot be used.
+    Raises LockHeld if another command changes it, Refused if the ledger is not trusted, StateError if it cannot be
+    used.
     """
     scope, known = _scope(project, store), jobs_by_environment(project, store.state)
     url, stopped = address(project, runtime), runtime.stopped
@@ -112,9 +115,9 @@ def working(project: Project, store: StateStore, runtime: Runtime, shard: str = 
 
 @contextlib.contextmanager
 def limiting(project: Project, key: str, runtime: Runtime) -> Iterator[SharedLimiter | None]:
-    """Open the limiter of the account of a key, for a command that pays for nothing.
+    """Open the request limiter of a key's account, for a command that pays for nothing.
 
-    None if the ledger cannot be used: then the project's limit counts alone.
+    Yields None if the ledger cannot be used: then only the project's limit counts.
     """
     with contextlib.ExitStack() as closing:
         limiter: SharedLimiter | None = None
@@ -139,15 +142,16 @@ __all__ = ["migrate", "overview_of", "shown"]
 
 
 def overview_of(address: str) -> Overview:
-    """Return the overview of the ledger at an address. Raises UsageError for an empty one, StateError."""
+    """Return an overview of the ledger at an address. Raises UsageError if the address is empty, StateError."""
     with _opened(address) as session:
         return overview(session)
 
 
 def migrate(address: str) -> tuple[int, int]:
-    """Create the tables of the ledger at an address, if there are none; return the version before (0: none) and after.
+    """Create the tables of the ledger at an address, if there are none.
 
-    Raises UsageError for an empty address, StateError.
+    Returns their version before (0 if there were none) and after. Raises UsageError if the address is empty,
+    StateError.
     """
     with _opened(address) as session:
         return schema.migrate(session), schema.VERSION
@@ -166,7 +170,7 @@ def _opened(address: str) -> Iterator[LedgerSession]:
 
 
 def ledger_check(project: Project, runtime: Runtime) -> Check:
-    """Return whether the ledger of a project is reached, has tables that this program knows, and can be written."""
+    """Return whether a project's ledger can be reached and written, and has tables that this program knows."""
     try:
         url = address(project, runtime)
         overview = overview_of(url)

@@ -1,4 +1,4 @@
-"""Opens a project, its state and its cache, with the environment of the process (`Runtime`)."""
+"""Opens a project, its state and its cache, and has the environment of the process (`Runtime`)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class Runtime(Struct, frozen=True, kw_only=True):
-    """The clock, environment, network and terminal of a command; tests pass their own."""
+    """The clock, environment, network and terminal that a command uses; tests pass their own."""
 
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     wall: Callable[[], float] = time.time
@@ -76,7 +76,7 @@ HERE = Runtime()
 
 
 class OpenedLedger(NamedTuple):
-    """The ledger of a project; None with warnings if it cannot be read."""
+    """The opened ledger of a project, or None with warnings if it cannot be read."""
 
     ledger: ReadLedger | None = None
     warnings: tuple[Diagnostic, ...] = ()
@@ -85,9 +85,10 @@ class OpenedLedger(NamedTuple):
 
 
 def open_project(directory: str, environment: str, variables: Sequence[str]) -> Project:
-    """Open the project that `directory` is in. `variables` are `NAME=VALUE` as on the command line.
+    """Open the project that `directory` is in.
 
-    Raises InputError for an invalid project file, UsageError for a bad variable.
+    `variables` are `NAME=VALUE` as on the command line. Raises InputError if the project file is invalid, UsageError
+    for a bad variable.
     """
     return load_project(
         Path(find_root(directory)),
@@ -97,15 +98,16 @@ def open_project(directory: str, environment: str, variables: Sequence[str]) -> 
 
 
 def has_ledger(project: Project, environ: Mapping[str, str]) -> bool:
-    """Return whether the project has a shared ledger; one with the bundled server has none.
+    """Return whether the project has a shared ledger. A project with the bundled server has none.
 
-    An empty variable counts as a ledger: a secret of CI may be missing, and to go on without it would pay again.
+    An empty variable counts as a ledger: a secret of CI may be missing, and to continue without the ledger would pay
+    again.
     """
     return project.api.base_url != "local" and ("CONTENTOPS_LEDGER" in environ or bool(project.ledger))
 
 
 def read_state(project: Project) -> State:
-    """Read lock and journal without writing anything."""
+    """Read lock, jobs and journal without writing anything."""
     with open_store(project, write=False) as store:
         return store.state
 
@@ -126,7 +128,7 @@ def open_store(project: Project, runtime: Runtime = HERE, *, write: bool) -> Sta
 def open_outputs(project: Project, lineage: str, runtime: Runtime, whole: Iterable[Digest] = ()) -> Outputs:
     """Return the object that writes outputs and copies replaced texts.
 
-    The copies lie where no branch, `git clean` or reset deletes them.
+    The copies are where no branch, `git clean` or reset deletes them.
     """
     root = Path(project.root)
 
@@ -149,9 +151,9 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}")
 
 
 def committed_environments(project: Project) -> list[str]:
-    """Return the environments with a lock or jobs in the project's folder.
+    """Return the environments that have a lock or jobs in the project's folder.
 
-    Any other `contentops*.lock` is a copy, as git's merge tools leave them beside the lock.
+    Any other `contentops*.lock` is a copy, which git's merge tools may leave beside the lock.
     """
     root = Path(project.root)
     # What an environment ordered was paid for, also when it is declared no more.
@@ -165,11 +167,11 @@ def committed_environments(project: Project) -> list[str]:
 
 
 def first_lineage(project: Project) -> str:
-    """Return the lineage of a first lock.
+    """Return the lineage of a project that has no lock yet.
 
-    It is the one in other files of the project, otherwise one from its name, first commit and folder.
+    It is the one in other files of the project, otherwise one made of its name, first commit and folder.
 
-    An apply before the first commit may have left nothing but what it ordered.
+    An apply before the first commit may have left only what it ordered.
     """
     if known := _others(project):
         return known
@@ -189,7 +191,7 @@ def check_lineage(project: Project) -> None:
 
 
 def is_of_another(project: Project, lineage: str) -> bool:
-    """Return whether a lock's lineage has another project name or first commit; False if a clone is shallow.
+    """Return whether a lock's lineage has another project name or first commit; False in a shallow clone.
 
     A project that was renamed, or whose history was rewritten, looks the same as one whose lock was copied.
     """
@@ -200,7 +202,10 @@ def is_of_another(project: Project, lineage: str) -> bool:
 
 
 def _others(project: Project) -> str:
-    """Return the lineage from the locks and jobs of all environments, its own first; empty if none has one."""
+    """Return the lineage in the locks and jobs of all environments, or an empty text if none has one.
+
+    The project's own environment comes first.
+    """
     root = Path(project.root)
     for environment in sorted(committed_environments(project), key=lambda name: name != project.environment):
         if lineage := lineage_in(root / state_dir.lock_name(environment)):
@@ -227,7 +232,7 @@ def _folder(project: Project) -> str:
 
 
 def other_states(project: Project) -> dict[str, State]:
-    """Return the states of the project's other environments, by environment."""
+    """Return the states of the project's other environments, by name of the environment."""
     lineage = functools.partial(first_lineage, project)
     declared = {"", *(project.settings.get("environments") or {})}
     states: dict[str, State] = {}
@@ -243,7 +248,7 @@ def other_states(project: Project) -> dict[str, State]:
 def known_environments(project: Project) -> list[str]:
     """Return the environments that have a lock or jobs.
 
-    An apply that was killed early, or a clean, may have left only the jobs of this checkout.
+    An apply that was killed early, or `git clean`, may have left only the jobs in this checkout's git directory.
     """
     root, disk, found = Path(project.root), Disk(), {*committed_environments(project)}
     # Projects in one repository share the folder above: only the lineage says whose file it is.
@@ -261,10 +266,10 @@ def known_environments(project: Project) -> list[str]:
 
 
 def jobs_by_environment(project: Project, state: State) -> dict[str, list[Job]]:
-    """Return the jobs of each environment, the earliest first; `state` is that of the project's own.
+    """Return the jobs of each environment, the earliest first.
 
-    A job that several environments know, since it answers a request of each, belongs to the first one by name. Raises
-    StateError.
+    `state` is that of the project's own environment. If several environments know a job, because it answers a request
+    of each, it belongs to the first one by name. Raises StateError.
     """
     states = {**other_states(project), project.environment: state}
     return assigned({name: one.jobs for name, one in states.items()})

@@ -1,6 +1,6 @@
-"""`plan`, `plan --check`, `status`, `show` and `check`, which change nothing.
+"""`plan`, `plan --check`, `status`, `show` and `graph`, which change nothing.
 
-Orders whose answer was lost count in each month in which they may have been accepted.
+A job whose reply was lost counts in each month in which it may have been accepted.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ from contentops.state.state_dir import who_runs
 
 
 def gathered(workspace: Workspace, choice: Choice) -> PlanInputs:
-    """Return the inputs of a plan, with the server's contents from a refresh or from earlier looks.
+    """Return the inputs of a plan, with the server's contents that this or an earlier command read.
 
     Raises what `refresh` raises.
     """
@@ -74,9 +74,9 @@ def plan(
     runtime: Runtime = HERE,
     last: LastPlan | None = None,
 ) -> Plan:
-    """Return the plan of what `apply` would do. Needs no network and no key, but for a refresh; writes only the cache.
+    """Return the plan of what `apply` would do, without changing anything but the cache.
 
-    `last` remembers a plan with nothing to do.
+    Only a refresh needs the network and a key. `last` remembers a plan without changes.
     """
     with open_workspace(project, runtime) as workspace:
         watched = AskedInputs(gathered(workspace, choice))
@@ -93,15 +93,16 @@ def check(
     *,
     runtime: Runtime = HERE,
 ) -> Plan:
-    """Return the present plan. Raises Refused if it does more than the reviewed plan."""
+    """Return today's plan. Raises Refused if it does more than the reviewed plan."""
     with open_workspace(project, runtime) as workspace:
         return check_file(gathered(workspace, choice), reviewed)
 
 
 def changed_outputs(project: Project, ref: str) -> tuple[str, ...]:
-    """Return the recorded outputs whose words differ from a commit, or are new at their path; sorted.
+    """Return the recorded outputs that have other words than at a commit, sorted by path.
 
-    Raises UsageError for an unknown ref or outside a repository, GitFailed, StateError.
+    Outputs that are new at their path are included. Raises UsageError if the ref is unknown or there is no repository,
+    GitFailed, StateError.
     """
     commit, outputs = resolve(project.root, ref), Outputs(project.root)
     now: dict[str, Digest] = {}
@@ -149,10 +150,11 @@ class ItemStatus(Struct, frozen=True, kw_only=True):
 def status(
     project: Project, choice: Choice, *, runtime: Runtime = HERE
 ) -> tuple[tuple[ItemStatus, ...], tuple[Diagnostic, ...]]:
-    """Return the state of each selected item; if manifests have errors, from record and file, with a warning.
+    """Return the state of each selected item, and the findings.
 
-    The findings begin with a note of another command that is changing the state now. Raises UsageError for invalid
-    selectors and those that match nothing; with a refresh what that raises.
+    If manifests have errors, the states come from records and files, with a warning. The findings begin with a note if
+    another command is changing the state now. Raises UsageError if selectors are invalid or match nothing. With a
+    refresh, raises what that raises.
     """
     looked, candidates, findings = looked_at(project, choice, runtime)
     items = selected(choice, candidates)
@@ -162,7 +164,7 @@ def status(
 def looked_at(
     project: Project, choice: Choice, runtime: Runtime
 ) -> tuple[Callable[[Candidate], str], list[Candidate], tuple[Diagnostic, ...]]:
-    """Return a function that gives the notes on an item, every item, and the findings, all for `status` to show."""
+    """Return what `status` shows: a function that gives the note on an item, all items, and the findings."""
     looking = Choice(refresh=choice.refresh)
     check_selectors((*choice.select, *choice.exclude))
     with open_workspace(project, runtime, keep_stamps=choice.refresh) as workspace:
@@ -181,9 +183,9 @@ def looked_at(
 
 
 def running(project: Project) -> tuple[Diagnostic, ...]:
-    """Return a note if another command is changing the state of this environment; otherwise nothing.
+    """Return a note if another command is changing the state of this environment.
 
-    Raises StateError for a folder of state that cannot be trusted.
+    Raises StateError if the state folder cannot be trusted.
     """
     if not (words := who_runs(Path(project.root), project.environment)):
         return ()
@@ -192,9 +194,9 @@ def running(project: Project) -> tuple[Diagnostic, ...]:
 
 
 def gathered_or_recorded(workspace: Workspace, choice: Choice) -> tuple[PlanInputs, InputError | None]:
-    """Return the inputs of a plan; if manifests have errors, items come from their records.
+    """Return the inputs of a plan, or the items as recorded if manifests have errors.
 
-    If the manifests have errors, return the items as recorded, with these errors.
+    In that case the error is returned too.
     """
     try:
         return gathered(workspace, choice), None
@@ -207,7 +209,7 @@ def gathered_or_recorded(workspace: Workspace, choice: Choice) -> tuple[PlanInpu
 
 
 def _as_recorded(record: Record) -> Spec:
-    """Return the item as its manifest declared it when the record was made, as far as known."""
+    """Return the item as its manifest declared it when the record was made, as far as that is known."""
     said = {name: str(record.request.get(name) or "") for name in ("template", "style", "mode")}
     return Spec(
         id=record.id,
@@ -249,9 +251,9 @@ def _checks(checks: Checks) -> Json:
 
 
 def show(project: Project, item: str, runtime: Runtime = HERE) -> tuple[dict[str, Json], tuple[Diagnostic, ...]]:
-    """Return one item with its request, origins, record and open submits, and warnings.
+    """Return one item with its request, the origins of its values, its record and its open jobs.
 
-    A warning says if the ledger could not be read.
+    The second result is a warning if the ledger could not be read.
     """
     desired = validate(project)
     specs = specs_by_id(desired)
@@ -293,7 +295,7 @@ def show(project: Project, item: str, runtime: Runtime = HERE) -> tuple[dict[str
 
 
 def mentions_of(spec: Spec | None) -> tuple[ItemId, ...]:
-    """Return the other items that only an item's front matter uses."""
+    """Return the other items that are used only in the front matter of this item."""
     if spec is None:
         return ()
     sources = {spec.id, *(one.id for one in spec.references)}
@@ -301,7 +303,10 @@ def mentions_of(spec: Spec | None) -> tuple[ItemId, ...]:
 
 
 def _kin(spec: Spec, specs: Mapping[ItemId, Spec]) -> dict[str, Json]:
-    """Return the items whose texts an item uses, those that use its text, and its mentions, if there are any."""
+    """Return the items that this item uses, and the items that use its text.
+
+    They are its sources, its dependants and its mentions; an empty list is left out.
+    """
     made = dependants_of({id_: [one.id for one in each.references] for id_, each in specs.items()})
     sources, mentions = [one.id for one in spec.references], list(mentions_of(spec))
     kin = {"sources": sources, "dependants": sorted(made.get(spec.id, ())), "mentions": mentions}
@@ -311,7 +316,7 @@ def _kin(spec: Spec, specs: Mapping[ItemId, Spec]) -> dict[str, Json]:
 def section(project: Project, item: str, heading: str) -> str:
     """Return the heading in an item's text that matches `heading`, as it is written there.
 
-    Raises UsageError if there is no such heading or item, and if several sections have it.
+    Raises UsageError if there is no such heading or item, or if several sections have it.
     """
     _, record = recorded(project, item)
     all_headings = headings(split(Outputs(project.root).read(record.output)).body)
@@ -329,7 +334,10 @@ def section(project: Project, item: str, heading: str) -> str:
 
 
 def recorded(project: Project, item: str) -> tuple[State, Record]:
-    """Return the state, and the record of an item. Raises UsageError for an unknown item, and one without a record."""
+    """Return the state, and the record of an item.
+
+    Raises UsageError if the item is unknown or has no record.
+    """
     state = read_state(project)
     record = state.records.get(ItemId(item))
     if record is not None:
@@ -345,7 +353,7 @@ def recorded(project: Project, item: str) -> tuple[State, Record]:
 
 
 def month_spend(workspace: Workspace) -> CountedMonth:
-    """Return the spending of the current month. Raises StateError."""
+    """Return what was spent in the current month. Raises StateError."""
     project, ledger = workspace.project, workspace.ledger
     jobs = [job for each in jobs_by_environment(project, workspace.state).values() for job in each]
     gaps: tuple[str, ...] = ()
@@ -358,7 +366,7 @@ def month_spend(workspace: Workspace) -> CountedMonth:
 
 
 def spent_this_month(project: Project, runtime: Runtime = HERE) -> MonthSpend | None:
-    """Return the spending of the current month; None if no monthly budget is set. Raises StateError."""
+    """Return what was spent in the current month, or None if no monthly budget is set. Raises StateError."""
     if not project.budget.is_monthly:
         return None
     with open_workspace(project, runtime) as workspace:
@@ -369,7 +377,7 @@ def spent_this_month(project: Project, runtime: Runtime = HERE) -> MonthSpend | 
 
 
 def graph(project: Project, choice: Choice, *, runtime: Runtime = HERE) -> tuple[ItemGraph, tuple[Diagnostic, ...]]:
-    """Return the selected items in the order in which their texts are made, and the findings of `looked_at`.
+    """Return the selected items in the order in which their texts are made, and the findings.
 
     Without a selection, items without references are left out. Raises what `looked_at` and `selected` raise.
     """

@@ -1,4 +1,4 @@
-"""Reads plan files that a person names, and checks the folder that pages are written into."""
+"""Reads the plan files that a person names."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ LARGEST = 256 << 20
 
 
 def read_plan(path: Path, checksum: str = "") -> PlanFile:
-    """Read the plan file at `path` and check it; with `checksum`, also that it is exactly this plan.
+    """Read the plan file at `path` and check it; with `checksum`, also check that it is exactly this plan.
 
-    Raises InputError for a file that is no plan or has another format, and Refused for an edited or another plan.
+    Raises InputError if the file is no plan or has another format, and Refused for an edited or another plan.
     """
     plan = plan_file(read_document(path), str(path))
     if checksum and plan.checksum != checksum:
@@ -28,7 +28,10 @@ def read_plan(path: Path, checksum: str = "") -> PlanFile:
 
 
 def read_document(path: Path) -> dict[str, Json]:
-    """Read the sealed document at `path`. Raises what `read_plan` raises."""
+    """Read a plan document and check its seal, which shows whether it was edited.
+
+    Raises what `read_plan` raises.
+    """
     document = _document(path)
     try:
         check_seal(document, str(path))
@@ -57,9 +60,9 @@ def _document(path: Path) -> dict[str, Json]:
 
 
 def choice_in(plan: PlanFile) -> Choice:
-    """Return the flags of a plan, without the selection, `--canary` and `--changed-from`.
+    """Return the options of a plan, without the selection, `--canary` and `--changed-from`.
 
-    The file lists the selected items; by now the same selection may mean others.
+    The file lists the selected items; now, the same selection may mean other items.
     """
     inputs = plan.inputs
     return Choice(

@@ -1,12 +1,12 @@
 """`--refresh` reads the items' contents from the server before anything is planned.
 
-One list, and a fetch of each content that the list does not show to be as it was last saved or looked at. All free.
+It reads one list, and each content that may have changed since it was last saved or read. All requests are free.
 
 A plan uses what the cache remembers. An apply reads each content whose text it would pay for or replace, and plans
 again with what it reads.
 
-`git revert` brings the record and the file of an earlier text back. The text that the server still has is then in
-the history of the file, which replaces it.
+`git revert` restores the record and the file of an earlier text. The text that the server still has is then in the
+history of the file, and is replaced by the file.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ from contentops.state.cache import Cache
 
 
 def mark_recorded(inputs: PlanInputs, remote: Mapping[ItemId, Remote]) -> dict[ItemId, Remote]:
-    """Return the contents of the server, with texts marked that were recorded before. Asks git only if needed."""
+    """Mark the server's texts that this project has recorded before, and return all contents.
+
+    Such a text is no new edit. Git is asked only if that is necessary.
+    """
     records = inputs.records
     marked = {
         id_: structs.replace(one, recorded=True)
@@ -56,7 +59,10 @@ def mark_recorded(inputs: PlanInputs, remote: Mapping[ItemId, Remote]) -> dict[I
 
 
 def _is_known(inputs: PlanInputs, record: Record, remote: Remote) -> bool:
-    """Return whether the record or a job has a text of the server, or the file had it, and has another one now."""
+    """Return whether a text on the server is an earlier text of this project that the file no longer has.
+
+    A record, a job or the file's git history has that text.
+    """
     if inputs.observe(record.output).body == remote.body:
         return False
     made = [job for job in inputs.state.jobs if job.body == remote.body and job.server == inputs.server]
@@ -80,12 +86,12 @@ def refresh(
     only: Container[ItemId] | None = None,
     listed: dict[str, ContentEntry] | None = None,
 ) -> PlanInputs:
-    """Return the inputs with the server's content of each item for which it may differ from the last save.
+    """Return the inputs with the server's contents that may differ from the last save, by item.
 
-    `only`: the ids of the records to look at; None: all. `listed`: the server's list by content id, which the first
-    look of a command fills and the later ones use.
+    `only`: the ids of the records to read; None means all. `listed`: the server's list by content id; the first refresh
+    of a command fills it, and later ones use it.
 
-    Raises ApiError if the server does not answer, or the key is missing; Refused if the key may not go there.
+    Raises ApiError if the server does not reply, or the key is missing; Refused if the key may not be sent there.
     """
     project, cache = inputs.project, workspace.cache
     records = [one for one in saved_records(inputs) if only is None or one.id in only]
@@ -107,7 +113,10 @@ def refresh(
 
 
 class _Reader(NamedTuple):
-    """Reads contents from the server. `earlier`: by content id, what earlier looks saw."""
+    """Reads contents from the server.
+
+    `earlier` has what earlier commands read, by content id.
+    """
 
     cache: Cache
     owners: ContentOwners
@@ -116,7 +125,10 @@ class _Reader(NamedTuple):
     async def read_all(
         self, caller: Caller, records: Iterable[Record], entries: Mapping[str, ContentEntry]
     ) -> dict[ItemId, Remote]:
-        """Read the contents that may differ from what was last saved. `entries`: the server's list. Raises ApiError."""
+        """Read the contents that may differ from what was last saved. Raises ApiError.
+
+        `entries` is the server's list.
+        """
         remote: dict[ItemId, Remote] = {}
         failed_before = False
         for record in records:
@@ -134,13 +146,13 @@ class _Reader(NamedTuple):
         return remote
 
     def _is_unchanged(self, earlier: Remote, entry: ContentEntry | None) -> bool:
-        """Return whether a content is the same as before and its text is still in the cache."""
+        """Return whether a content has not changed and its text is still in the cache."""
         if entry is None or earlier.deleted:
             return entry is None and earlier.deleted
         return has_stamp(entry, earlier.stamp) and self.cache.body(earlier.body) is not None
 
     def _remote(self, record: Record, entry: ContentEntry | None, answer: Reply | Failure) -> Remote:
-        """Return a content as it is now, and store its text in the cache."""
+        """Return the current state of a content, and store its text in the cache."""
         content_id, saved = record.content_id, _saved_body(record)
         if isinstance(answer, Failure):
             deleted = answer.kind is FailureKind.NOT_FOUND
@@ -170,7 +182,7 @@ def _saved_body(record: Record) -> Digest:
 def _text_of(record: Record, content: Content) -> tuple[str, tuple[str, ...]]:
     """Return the text of a content, and the keys of its front matter.
 
-    The front matter is a part of the text only if it was saved as such.
+    The front matter is a part of the text only if it was saved as a part of it.
     """
     saved = record.saved
     ours = saved.bodies if saved is not None else ()
@@ -185,7 +197,7 @@ def _text_of(record: Record, content: Content) -> tuple[str, tuple[str, ...]]:
 def remembered(workspace: Workspace, inputs: PlanInputs) -> PlanInputs:
     """Return the inputs with the edits and deletions on the server that earlier refreshes found.
 
-    Those that a save has overwritten since are omitted.
+    Those that a save has replaced since are left out.
     """
     seen = workspace.cache.seen(inputs.server)
     records = saved_records(inputs) if seen else ()
@@ -211,12 +223,12 @@ def plan_after_looks(
     reviewed: PlanFile | None,
     refused: Callable[[Plan], object],
 ) -> tuple[PlanInputs, Plan]:
-    """Plan an apply after reading the server's texts that it would pay for or replace.
+    """Return the plan of an apply, after reading the server's texts that it would pay for or replace.
 
-    `reviewed`: a plan file. The server is asked only if there are such texts and the plan is not
-    `refused`. Items that cannot be looked at are blocked.
+    `reviewed` is a plan file, or None. The server is asked only if there are such texts and the plan is not `refused`.
+    Items whose content cannot be read are blocked.
 
-    Raises what planning raises, ApiError if the key is missing, and Refused if it may not go to the server.
+    Raises what planning raises, ApiError if the key is missing, and Refused if it may not be sent to the server.
     """
     if inputs.choice.refresh and reviewed is None:
         return inputs, make_plan(inputs)
@@ -237,7 +249,10 @@ def plan_after_looks(
 def _plan_of_file(
     look: _Look, inputs: PlanInputs, reviewed: PlanFile, refused: Callable[[Plan], object]
 ) -> tuple[PlanInputs, Plan]:
-    """Plan a plan file. An edit on the server that no one reviewed blocks its item alone."""
+    """Return the plan of a plan file, compared with the server's texts.
+
+    If no one reviewed an edit on the server, only its item is blocked.
+    """
     if inputs.choice.refresh:
         return inputs, compare_file(inputs, reviewed)
     reviewed_edits = {change.id for change in reviewed.changes if change.remote_body}
@@ -257,7 +272,7 @@ def _plan_of_file(
 
 
 class _Look:
-    """The requests that one plan makes to look at contents on the server. `trouble`: why the last one failed."""
+    """The requests for stored contents that one plan makes. `trouble` says why the last one failed."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -265,7 +280,7 @@ class _Look:
         self.trouble = ""
 
     def at(self, inputs: PlanInputs, ids: AbstractSet[ItemId]) -> Mapping[ItemId, Remote]:
-        """Ask the server about these records; return the contents that differ from the last save."""
+        """Ask the server about these records, and return the contents that differ from the last save."""
         read_credentials(inputs.project.api, self._workspace.runtime)
         try:
             return refresh(self._workspace, inputs, only=ids, listed=self._listed).remote or {}
@@ -274,7 +289,7 @@ class _Look:
             return {}
 
     def block_unseen(self, plan: Plan, ids: AbstractSet[ItemId]) -> Plan:
-        """Return the plan; after a look that failed, its changes to these records are blocked."""
+        """Return the plan. If a request failed, the changes of these records are blocked."""
         if not self.trouble:
             return plan
         changes = (self._block(one) if _record_id(one) in ids else one for one in plan.changes)
@@ -287,7 +302,7 @@ class _Look:
 
 
 def _in_question(inputs: PlanInputs, plan: Plan) -> AbstractSet[ItemId]:
-    """Return the records whose text would be paid for, replaced, or blocked because of an earlier look."""
+    """Return the records whose text would be paid for or replaced, or that an edit on the server affects."""
     ids = {_record_id(change) for change in plan.changes if _touches(change)}
     return {record.id for record in saved_records(inputs) if record.id in ids} if ids else ids
 
@@ -302,7 +317,7 @@ def _record_id(change: Change) -> ItemId:
 
 
 def _block_unreviewed(change: Change, remote: Remote | None) -> Change:
-    """Return a reviewed change; block it if the content has words that no one reviewed."""
+    """Return a reviewed change. It is blocked if the content has words that no one reviewed."""
     if remote is None or change.record is None:
         return change
     content = f"content `{remote.content_id}`"
@@ -331,9 +346,10 @@ class PulledItem(Struct, frozen=True, kw_only=True):
 
 
 def pull(project: Project, items: Sequence[str] = (), *, runtime: Runtime = HERE) -> tuple[PulledItem, ...]:
-    """Pull the edits of these items, or of all. A file with words that the server does not have is left alone.
+    """Write the edits of these items, or of all items, from the server into their files.
 
-    Raises UsageError for an unknown item, ApiError if the server does not answer, LockHeld, StateError.
+    A file with words that the server does not have is not changed. Raises UsageError if an item is unknown, ApiError if
+    the server does not reply, LockHeld, StateError.
     """
     with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
         inputs = workspace.plan_inputs(Choice())
@@ -353,7 +369,7 @@ def pull(project: Project, items: Sequence[str] = (), *, runtime: Runtime = HERE
 
 
 def _pulled(workspace: Workspace, outputs: Outputs, item: ItemSides, runtime: Runtime) -> PulledItem:
-    """Write the words of one item into its file, then record that the server has them."""
+    """Write the server's text of one item into its file, then record that the server has this text."""
     record, remote, file = item.record, item.remote, item.file
     assert record is not None
     assert remote is not None
@@ -380,7 +396,7 @@ def _pulled(workspace: Workspace, outputs: Outputs, item: ItemSides, runtime: Ru
 
 
 def _refusal(item: ItemSides, remote: Remote, body: str | None) -> str:
-    """Return why the file must not be changed; empty if it may."""
+    """Return why the file must not be changed, or an empty text if it may."""
     path = item.file.path
     if not item.file.exists:
         return f"`{path}` is gone: `contentops apply` restores it first"

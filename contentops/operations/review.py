@@ -1,7 +1,7 @@
-"""The snapshot of a project that pages show: its plan, and each item with approval, checks and costs.
+"""Makes the snapshot of a project that review pages show: its plan, and each item with approval, checks and costs.
 
-It is kept in memory while no file that it was made from has changed, so that a page of 10,000 items costs a look at
-their files.
+It is kept in memory while no file that it was made from has changed, so that a page of 10,000 items needs only a look
+at their files.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ _BESIDE_OTHERS: Final = 5_000_000_000
 
 
 class ReviewState(enum.StrEnum):
-    """Says who has to act on an item; the first state that fits counts."""
+    """Says who must act on an item; the first state that fits counts."""
 
     BLOCKED = "blocked"
     UNKNOWN = "unknown"
@@ -94,7 +94,7 @@ class ReviewState(enum.StrEnum):
 
 
 class ReviewItem(Struct, frozen=True, kw_only=True, gc=False):
-    """A declared or recorded item as pages show it."""
+    """A declared or recorded item, with the values that review pages show."""
 
     id: ItemId
     title: str
@@ -142,18 +142,18 @@ class ReviewItem(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def sent_back(self) -> Approval | None:
-        """Return the latest verdict if it sent this text back; otherwise None."""
+        """Return the latest verdict on this text if it sent the text back, otherwise None."""
         return self.verdicts[-1] if self.verdicts and self.verdicts[-1].verdict is Verdict.SENT_BACK else None
 
     @property
     def severity(self) -> Severity | None:
-        """Return the worst of its findings."""
+        """Return the highest severity among the item's findings."""
         levels = {one.severity for one in self.findings}
         return next((level for level in (Severity.ERROR, Severity.WARNING) if level in levels), None)
 
 
 class Snapshot(Struct, frozen=True, kw_only=True, dict=True):
-    """A project at one moment."""
+    """The plan, items and costs of a project at one moment."""
 
     project: Project
     plan: Plan | None
@@ -172,14 +172,14 @@ class Snapshot(Struct, frozen=True, kw_only=True, dict=True):
         return {item.id: item for item in self.items}
 
     def item(self, id_: str) -> ReviewItem:
-        """Return an item. Raises UsageError for an unknown id."""
+        """Return the item with this id. Raises UsageError if the id is unknown."""
         if id_ not in self.by_id:
             raise no_item(id_, self.by_id)
         return self.by_id[id_]
 
     @property
     def cost_of_approved(self) -> ApprovedCost | None:
-        """Return the cost of all items whose present texts are approved; None if no text has a verdict."""
+        """Return the cost of all items whose current texts are approved, or None if nobody gave a verdict."""
         if not self.known.approvals.lines:
             return None
         approved = (each for each in self.items if each.approval is ApprovalState.APPROVED)
@@ -198,13 +198,13 @@ class Snapshot(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def sent_back(self) -> tuple[ReviewItem, ...]:
-        """Return the items that wait for a new text or an edit, the newest note first."""
+        """Return the items that wait for a new text or an edit, those with the newest note first."""
         items = self._in(ReviewState.SENT_BACK)
         return tuple(sorted(items, key=lambda item: item.verdicts[-1].at, reverse=True))
 
     @functools.cached_property
     def with_findings(self) -> tuple[ReviewItem, ...]:
-        """Return the items with findings of checks, failed ones first."""
+        """Return the items with findings of checks, those with failed checks first."""
         found = (item for item in self.items if item.findings)
         return tuple(sorted(found, key=lambda item: item.severity is not Severity.ERROR))
 
@@ -213,10 +213,10 @@ class Snapshot(Struct, frozen=True, kw_only=True, dict=True):
 
 
 class Review:
-    """Makes a snapshot after each change of the project; several threads may use it.
+    """Makes a new snapshot after each change of the project; several threads may use it.
 
-    `opened` opens the project, whose settings may change too. `once`: it is made once, for pages that are written as
-    files and must fit one another.
+    `opened` opens the project, whose settings may change too. With `once`, only one snapshot is made, for pages that
+    are written as files and must fit together.
     """
 
     def __init__(self, opened: Callable[[], Project], runtime: Runtime = HERE, *, once: bool = False) -> None:
@@ -229,14 +229,14 @@ class Review:
 
     @property
     def latest(self) -> Snapshot | None:
-        """Return the latest snapshot, which may be outdated; None if there is none yet."""
+        """Return the latest snapshot, or None if there is none yet. It may be outdated."""
         last = self._last
         return last.snapshot if last is not None else None
 
     def snapshot(self) -> Snapshot:
         """Return a snapshot of the current files.
 
-        Raises InputError for invalid settings, StateError for invalid state files.
+        Raises InputError if settings are invalid, StateError if state files are invalid.
         """
         with self._lock:
             if self._once and self._last is not None:
@@ -251,7 +251,7 @@ class Review:
             return last.snapshot
 
     def _make(self, started: int, seen: tuple[_StampedSnapshot, array[int]] | None) -> _StampedSnapshot:
-        """Return a new snapshot; `seen` has the last one and the current stamps of its files."""
+        """Return a new snapshot. `seen` has the last one and the current stamps of its files."""
         project = self._opened()
         store = self._kept.state.get(project)
         with open_workspace(project, self._runtime, store=store) as workspace:
@@ -284,7 +284,7 @@ def _without_collection() -> Iterator[None]:
 
 
 class _StampedSnapshot(Struct, frozen=True):
-    """A snapshot, and the stamps of everything that it was made from."""
+    """A snapshot, and the stamps of all files and folders that it was made from."""
 
     snapshot: Snapshot
     names: list[str]
@@ -296,14 +296,14 @@ class _StampedSnapshot(Struct, frozen=True):
     """Nanoseconds since 1970 until which it may be shown, as stamps cannot show every change; None: they can."""
 
     def look(self) -> array[int] | None:
-        """Return the stamps now; None if one cannot be read."""
+        """Return the current stamps, or None if one of them cannot be read."""
         try:
             return stamps_of(self.snapshot.project.root, self.names)
         except (OSError, ValueError):
             return None
 
     def unchanged_files(self, now: array[int]) -> dict[str, Observed]:
-        """Return the files that were read and are the same by their stamps now."""
+        """Return the files of the snapshot whose stamps show no change."""
         same = unchanged(self.names, self.stamps, now, before=self.trusted_before)
         return {path: file for path, file in self.observed.items() if path in same}
 
@@ -312,13 +312,13 @@ T = TypeVar("T")
 
 
 class _KeptReading(Generic[T]):
-    """Caches the result of reading files until one of their stamps changes."""
+    """Caches the result of reading files until the stamp of one of them changes."""
 
     def __init__(self) -> None:
         self._kept: tuple[Project, Callable[[], list[str]], list[str], array[int], T] | None = None
 
     def get(self, project: Project) -> T | None:
-        """Return the cached result; None if there is none, or a file or the project has changed."""
+        """Return the cached result, or None if a file or the project has changed."""
         if self._kept is None:
             return None
         of, named, names, stamps, value = self._kept
@@ -326,14 +326,14 @@ class _KeptReading(Generic[T]):
         return value if is_same else None
 
     def keep(self, project: Project, named: Callable[[], list[str]], value: T, *, before: int) -> None:
-        """Cache the result of reading the `named` files, if stamps will show every later change."""
+        """Cache the result of reading the `named` files, if their stamps will show every later change."""
         names = named()
         stamps = stamps_of(project.root, names)
         self._kept = (project, named, names, stamps, value) if are_trusted(stamps, before=before) else None
 
 
 class _KeptParts:
-    """The parts of an earlier snapshot that can be reused because their files are unchanged."""
+    """The parts of an earlier snapshot that can be used again because their files have not changed."""
 
     def __init__(self) -> None:
         self.manifests: _KeptReading[Desired] = _KeptReading()
@@ -345,7 +345,7 @@ class _KeptParts:
         self._shown: tuple[PlanInputs, list[Candidate], Mapping[ItemId, ReviewItem]] | None = None
 
     def plan(self, inputs: PlanInputs) -> tuple[Plan, list[Candidate], Mapping[ItemId, ReviewItem]]:
-        """Return the plan, every item, and the earlier review items of those that have not changed."""
+        """Return the plan, all items, and the earlier review items that have not changed."""
         if self._shown is None:
             return *plan_with_items(inputs), {}
         before, items, views = self._shown
@@ -355,14 +355,15 @@ class _KeptParts:
     def keep_views(
         self, inputs: PlanInputs, plan: Plan, items: Iterable[Candidate], views: Iterable[ReviewItem]
     ) -> None:
-        """Keep the review item of each item, and the plan it was made with."""
+        """Keep each review item, and the inputs of the plan that it was made with."""
         noted = {note.id for note in plan.notes}
         self._shown = inputs, [item for item in items if item.id not in noted], {view.id: view for view in views}
 
     def keep(self, workspace: Workspace, *, error: InputError | None, before: int) -> None:
-        """Keep the manifests, unless they have errors or an item is made from texts of others; and the state.
+        """Keep the manifests and the state for the next snapshot, as far as that is safe.
 
-        Not the state that a ledger adds to, or that the texts on disk decided about.
+        Manifests are not kept if they have errors, or if an item is made from other items' texts. The state is not kept
+        if a ledger adds to it, or if it depends on the texts on disk.
         """
         project, store = workspace.project, workspace.store
         if error is None and (desired := workspace.desired).again is None:
@@ -460,7 +461,7 @@ def _counted(body: str) -> tuple[int, str]:
 
 
 def fold(text: str) -> str:
-    """Return text in a form for searching: lower case, on one line, without marks for emphasis and code."""
+    """Return a text in a form for searching: lower case, on one line, without marks for emphasis and code."""
     return " ".join(text.replace("*", "").replace("`", "").casefold().split())
 
 
@@ -485,7 +486,10 @@ _OF_APPROVAL: Final = {
 
 
 def _since(project: Project, file: Observed, made_by: Job | None) -> str:
-    """Return when the file got its text: when it was generated, otherwise when the file last changed."""
+    """Return the time when the file got its text.
+
+    It is the time of the generation, otherwise the time of the file's last change.
+    """
     if made_by is not None and made_by.generated_at and file.body == made_by.body:
         return made_by.generated_at
     try:
@@ -511,7 +515,10 @@ class ReviewDay(Struct, frozen=True, kw_only=True):
 
 
 def review_day(snapshot: Snapshot, person: str, runtime: Runtime) -> ReviewDay:
-    """Return what a person (`NAME <ADDRESS>`) did today, and what all applies spent today."""
+    """Return what a person did today, and what all applies spent today.
+
+    `person` is `NAME <ADDRESS>`.
+    """
     now = datetime.fromtimestamp(runtime.wall()).astimezone()
     since, known = now.replace(hour=0, minute=0, second=0, microsecond=0), snapshot.known
     start = iso(since.timestamp())
@@ -539,10 +546,10 @@ _PATIENCE: Final = 20.0
 def notify(
     snapshot: Snapshot, sent: CommitReport, person: str, owner: Callable[[ReviewItem], str], runtime: Runtime
 ) -> str:
-    """Pass a finished day of review to the program of `review.notify`; return why that failed, or empty.
+    """Pass a finished day of review to the program of `review.notify`, and return why that failed, or empty.
 
-    It does not run where the settings are not those of the last commit, or none is named. `owner`: whom a text
-    belongs to.
+    The program does not run if the settings differ from those of the last commit, or if none is named. `owner` gives
+    the person to whom a text belongs.
     """
     project = snapshot.project
     if not project.review.notify:

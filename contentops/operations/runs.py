@@ -1,4 +1,4 @@
-"""Runs that pages start, the events of the last run, and the reports of this machine."""
+"""Runs that review pages start, the events of the last run, and the kept reports of this machine."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from contentops.state.state_dir import FOLDER, make_folder
 
 
 class Task(threading.Thread):
-    """A task that a page started; `said` is its result in words, `error` the reason for a failure."""
+    """A task that a page started. `said` is its result in words, and `error` the reason for a failure."""
 
     def __init__(self, work: Callable[[Stop], str]) -> None:
         # A daemon: a second Ctrl-C ends the process as it ends an apply in a terminal, which is safe.
@@ -40,19 +40,19 @@ class Task(threading.Thread):
         self.error: ContentopsError | None = ContentopsError("this is a bug in contentops; the terminal shows it")
 
     def run(self) -> None:
-        """Do the work in the thread of the task."""
+        """Do the work in the task's thread."""
         try:
             self.said, self.error = self._work(self.stop), None
         except ContentopsError as error:
             self.error = error
 
     def is_done(self, seconds: float = 0.0) -> bool:
-        """Wait for at most some seconds, and return whether the task is done."""
+        """Wait for at most `seconds`, and return whether the task is done."""
         self.join(seconds)
         return not self.is_alive()
 
     def taken(self) -> tuple[str, ContentopsError | None]:
-        """Return the result of the task the first time; later calls return nothing."""
+        """Return the result of the task. It is returned only once; later calls return nothing."""
         taken = (self.said, self.error)
         self.said, self.error = "", None
         return taken
@@ -66,7 +66,7 @@ class BackgroundRunner:
         self.task: Task | None = None
 
     def start(self, work: Callable[[Stop], str]) -> Task:
-        """Start a task. Raises LockHeld while another one works."""
+        """Start a task. Raises LockHeld while another task is running."""
         with self._lock:
             if not self.is_idle:
                 raise LockHeld("this page carries out another action", hint="wait for it: the page of the run shows it")
@@ -80,12 +80,12 @@ class BackgroundRunner:
         return self.task is None or self.task.is_done()
 
     def stop(self) -> None:
-        """Ask the task to submit nothing more."""
+        """Ask the current task to submit nothing more."""
         if self.task is not None:
             self.task.stop.request()
 
     def close(self) -> None:
-        """Ask the task to submit nothing more, and wait for its end."""
+        """Ask the current task to submit nothing more, and wait until it has ended."""
         self.stop()
         if self.task is not None:
             while not self.task.is_done(1.0):
@@ -99,15 +99,21 @@ _FIRST: Final = 4096
 
 
 class EventFile:
-    """A file that gets the events of a run, one JSON object a line. A full disk ends the file, not the run."""
+    """A file that gets the events of a run, one JSON object on each line.
+
+    If the disk is full, the file ends, but the run goes on.
+    """
 
     def __init__(self, file: TextIO | None, failed: Callable[[Exception], object] = lambda _: None) -> None:
-        """Take the `file` (None: write nothing); `failed` is called with the reason if writing fails."""
+        """Take the open `file`, or None if nothing is to be written.
+
+        `failed` is called with the reason if writing fails.
+        """
         self._file = file
         self._failed = failed
 
     def write(self, event: Event) -> None:
-        """Write an event at once; never raises."""
+        """Write an event at once. It never raises an error."""
         if self._file is not None:
             try:
                 self._file.write(json_text(event_json(event), indent=None) + "\n")
@@ -128,7 +134,10 @@ class EventFile:
 def keeping_events(
     project: Project, plan: Plan, emit: Callable[[Event], None], runtime: Runtime
 ) -> Iterator[Callable[[Event], None]]:
-    """Yield a function that stores each event of a run and passes it to `emit`; a full disk does not end the run."""
+    """Yield a function that stores each event of a run and passes it to `emit`.
+
+    A full disk does not end the run.
+    """
     file = EventFile(_opened(project))
 
     def keep(event: Event) -> None:
@@ -155,7 +164,7 @@ def _path(project: Project) -> Path:
 
 
 def _opened(project: Project) -> TextIO | None:
-    """Open a new file of events; None if that fails."""
+    """Return a new file for events, or None if it cannot be made."""
     path = _path(project)
     try:
         state_dir.make(Path(project.root))
@@ -167,7 +176,7 @@ def _opened(project: Project) -> TextIO | None:
 
 
 class RunReader:
-    """Reads the events of the last run while it goes on; several threads may use it."""
+    """Reads the events of the last run while that run goes on; several threads may use it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -180,7 +189,10 @@ class RunReader:
         self._progress = Progress(silent=True)
 
     def read(self, project: Project) -> LiveRun | None:
-        """Return the last run of this environment, or the command that runs now; None: neither exists."""
+        """Return the last run of this environment, or the command that is running now.
+
+        Returns None if there is neither.
+        """
         with self._lock:
             try:
                 state_dir.inspect(Path(project.root))
@@ -198,7 +210,7 @@ class RunReader:
             return self._progress.live(goes_on=runs) if self._first else None
 
     def running(self, project: Project) -> LiveRun | None:
-        """Return the apply of this environment that runs now; None: there is none."""
+        """Return the apply of this environment that is running now, or None."""
         run = self.read(project)
         return run if run is not None and run.working else None
 
@@ -229,9 +241,9 @@ _LARGEST = 64 << 20
 
 
 def keep_report(project: Project, name: str, document: bytes) -> None:
-    """Write the report of a run, and delete the oldest ones.
+    """Write the report of a run, and delete the oldest reports.
 
-    Raises OSError, and StateError or OutputError if a link or a file is in the way of the folder.
+    Raises OSError, and StateError or OutputError if a link or a file has the path of the folder.
     """
     folder = _folder(project)
     make_folder(folder)
@@ -244,7 +256,10 @@ def keep_report(project: Project, name: str, document: bytes) -> None:
 
 
 def kept_reports(project: Project) -> tuple[KeptReport, ...]:
-    """Return the reports of this environment's runs on this machine, newest first; unreadable files are skipped."""
+    """Return the reports of this environment's runs on this machine, the newest first.
+
+    Unreadable reports are left out.
+    """
     reports: list[KeptReport] = []
     for path in sorted(_folder(project).glob("*.json"), reverse=True)[:KEPT_RUNS]:
         with contextlib.suppress(OSError, ContentopsError, msgspec.MsgspecError, ValueError):

@@ -1,4 +1,4 @@
-"""Sums over jobs: the costs of texts, the runs that caused them, and the origin of each text."""
+"""Computes from jobs what texts cost, which runs caused the costs, and where each text comes from."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ from contentops.tokens import sum_tokens
 
 
 class PaidEnvironments:
-    """The spending of each environment."""
+    """The jobs of each environment, to find what the texts of items have cost."""
 
     def __init__(self, project: Project, state: State, records: Mapping[ItemId, Record]) -> None:
-        """Take the jobs; `state` is of the project's own environment, `records` has current ids.
+        """Take the jobs of all environments of the project.
 
-        Raises StateError.
+        `state` is that of the project's own environment, and `records` has current ids. Raises StateError.
         """
         self._states = {**other_states(project), project.environment: structs.replace(state, records=records)}
         self.jobs = assigned({name: one.jobs for name, one in self._states.items()})
@@ -78,7 +78,10 @@ class PaidEnvironments:
         self._by_item: dict[str, dict[ItemId, list[Job]]] = {}
 
     def attempts(self, environment: str, record: Record, until: str = "") -> PaidAttempts:
-        """Return number and credits of an item's texts made until a time; empty means all texts."""
+        """Return the number and the cost of the texts made for an item until a time.
+
+        An empty time means all texts.
+        """
         jobs = [job for job in self._of(environment, record) if not until or job.time <= until]
         paid = [job for job in jobs if job.is_spent]
         failed = [job for job in jobs if job.is_failure and job.tokens is not None]
@@ -94,7 +97,7 @@ class PaidEnvironments:
     def origin(self, environment: str, record: Record, body: Digest) -> tuple[Job | None, PaidAttempts]:
         """Return the job that made the text in an item's file, and all attempts until that job.
 
-        A promoted text is looked for in the environment that it was taken from.
+        The job of a promoted text is searched in the environment that the text comes from.
         """
         made = [job for job in self._of(environment, record) if job.has_text and job.body]
         same = [job for job in made if job.body == body] or [job for job in made if job.body == record.generated]
@@ -114,9 +117,9 @@ class PaidEnvironments:
 def provenance(
     project: Project, choice: Choice, *, runtime: Runtime = HERE
 ) -> tuple[Provenances, tuple[Diagnostic, ...]]:
-    """Return where the text of every selected item comes from, and a warning if manifests have errors.
+    """Return where the text of each selected item comes from, and a warning if manifests have errors.
 
-    Needs no network and changes nothing. Raises UsageError for invalid selectors and those that match nothing.
+    It needs no network and changes nothing. Raises UsageError if selectors are invalid or match nothing.
     """
     check_selectors((*choice.select, *choice.exclude))
     with open_workspace(project, runtime, keep_stamps=False) as workspace:
@@ -136,7 +139,7 @@ def _has_text(item: Candidate) -> bool:
 
 
 def _text(item: Candidate, inputs: PlanInputs, environments: PaidEnvironments) -> tuple[TextProvenance, Digest]:
-    """Return the origin of a text, as far as known without git's history, and the body that its job made."""
+    """Return the origin of a text, as far as it is known without git's history, and the body that its job made."""
     record, file = item.record, item.file
     assert record is not None
     assert file is not None
@@ -171,7 +174,7 @@ def _with_history(
     read: Callable[[str], str],
     gaps: list[str],
 ) -> Iterator[TextProvenance]:
-    """Yield the texts with the commits of their files, and the share of their words that people changed."""
+    """Yield the texts with the last commits of their files and the share of words that people changed."""
     commits: Mapping[str, str] = {}
     try:
         commits = last_commits(project.root, [row.output for row, _ in rows])
@@ -192,9 +195,9 @@ def _with_history(
 
 
 def cost_of_approved(projects: Sequence[Project], *, runtime: Runtime = HERE) -> ApprovedCost | None:
-    """Return the cost of all items whose present texts are approved; None if no text has a verdict.
+    """Return the cost of all items whose current texts are approved, or None if nobody gave a verdict.
 
-    `projects`: environments of one project. A text that several of them have counts once. Raises StateError.
+    `projects` are environments of one project. A text that several of them have counts once. Raises StateError.
     """
     if not approvals.load(Path(projects[0].root), runtime.disk).lines:
         return None
@@ -214,7 +217,7 @@ def cost_of_approved(projects: Sequence[Project], *, runtime: Runtime = HERE) ->
 
 
 class Spending(Struct, frozen=True, kw_only=True):
-    """The cost of texts."""
+    """The cost of texts, in one environment or in several."""
 
     spend: Spend
     approved: ApprovedCost | None = None
@@ -224,14 +227,20 @@ class Spending(Struct, frozen=True, kw_only=True):
 
 
 def in_all_environments(project: Project) -> list[Project]:
-    """Open the project once for each environment that has a lock; if none has one, return only `project`."""
+    """Open the project once for each environment that has a lock or jobs.
+
+    If there is none, return only `project`.
+    """
     root, variables = Path(project.root), project.cli_vars
     names = known_environments(project)
     return [load_project(root, environment=name, variables=variables) for name in names] or [project]
 
 
 def spending(projects: Sequence[Project], *, since: datetime | None = None) -> Spending:
-    """Sum what these environments of one project have cost since a time, each text once. Raises StateError."""
+    """Return what these environments of one project have cost since a time.
+
+    Each text counts once. Raises StateError.
+    """
     findings: dict[Diagnostic, None] = {}
     spends: dict[str, Spend] = {}
     for project in projects:
@@ -250,7 +259,7 @@ def spending(projects: Sequence[Project], *, since: datetime | None = None) -> S
 
 
 class KnownHistory(Struct, frozen=True, kw_only=True):
-    """What the history of items is made from; read once for the pages of many items."""
+    """The data that the history of items is made from; it is read once for the pages of many items."""
 
     state: State
     jobs: Sequence[Job]
@@ -265,8 +274,8 @@ def history(
 ) -> History:
     """Return the runs of this machine and all generations, or only those of an item, with its texts.
 
-    With `known`, only files and texts of the item are read; `in_git`: the bodies that git has of its file, if they
-    were read already. Raises UsageError for an unknown id, StateError for a state that cannot be read.
+    With `known`, only files and texts of the item are read. `in_git` has the bodies in git's history of its file, if
+    they were read already. Raises UsageError if the id is unknown, StateError if the state cannot be read.
     """
     is_read = known is None
     known = known or _known_history(project, item)
@@ -307,7 +316,7 @@ def _known_history(project: Project, item: str) -> KnownHistory:
 
 
 def texts_of(project: Project, state: State, item: str) -> tuple[PaidText, ...]:
-    """Return every text that was paid for an item, newest first, with its location."""
+    """Return every text that was paid for an item, the newest first, and where each is stored."""
     return _texts(project, state, item, _of_item(item, state.jobs, state))
 
 
@@ -318,7 +327,10 @@ def _texts(
     jobs: Iterable[Job],
     in_git: Collection[Digest] | None = None,
 ) -> tuple[PaidText, ...]:
-    """Return the texts of an item from its jobs. `item`: its id of today; `in_git`: see `history`."""
+    """Return the texts that the given jobs made for an item, the newest first.
+
+    `item` is its current id; for `in_git`, see `history`.
+    """
     now = state.records.get(ItemId(item))
     path, last = (now.output, now.generated) if now is not None else ("", NOTHING)
     file = Outputs(project.root).observe(path) if path else None
@@ -344,13 +356,13 @@ def _texts(
 
 
 def _of_item(item: str, jobs: Sequence[Job], state: State) -> Sequence[Job]:
-    """Return the jobs of an item; for an id without an item, the jobs that were ordered under it."""
+    """Return the jobs of an item. For an id without an item, return the jobs that were ordered under this id."""
     found = jobs_of_items(jobs, state.records.values()).get(ItemId(item))
     return found or [job for job in jobs if job.item == item]
 
 
 def _about(report: KeptReport, item: str) -> KeptReport | None:
-    """Return the part of a report about an item; None if there is none."""
+    """Return the part of a run's report that is about an item, or None if there is none."""
     outcomes = tuple(one for one in report.run.outcomes if one.id == item)
     if not outcomes:
         return None

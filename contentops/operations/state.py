@@ -50,9 +50,9 @@ from contentops.tokens import PaidTokens
 
 
 def move_record(project: Project, old: str, new: str) -> str:
-    """Rename the record and open jobs of item `old` to `new`; return `new`.
+    """Rename the record and open jobs of item `old` to `new`, and return `new`.
 
-    Raises UsageError if `old` is unknown, and if `new` is taken or invalid.
+    Raises UsageError if `old` is unknown, or if `new` is taken or invalid.
     """
     if problem := id_problem(new) if new else "is empty":
         shown = f"`{clip(new, 60)}`" if new else "the new id"
@@ -83,10 +83,10 @@ def forget_record(project: Project, item: str) -> None:
 
 
 def move_server(project: Project, old: str, new: str) -> str:
-    """Record that the server `old` is now reached as `new`; return the server's new name in records.
+    """Record that the server `old` now has the address `new`; return the server's new name in records.
 
-    Of an address only scheme, host and port count. Raises UsageError if no record was made by `old`, or `new` is no
-    address.
+    Only scheme, host and port of an address count. Raises UsageError if no text was ordered from `old`, or if `new` is
+    not an address.
     """
     if problem := url_problem(new):
         code, message, hint = problem
@@ -105,7 +105,7 @@ def move_server(project: Project, old: str, new: str) -> str:
 
 
 class OpenSubmit(Struct, frozen=True, kw_only=True):
-    """A submit that has no known outcome; a person may have to say what became of it."""
+    """A submit without a known outcome; a person may have to say what happened to it."""
 
     job: Job
     wanted: bool | None
@@ -113,9 +113,9 @@ class OpenSubmit(Struct, frozen=True, kw_only=True):
 
 
 def open_submits(project: Project, item: str = "") -> tuple[OpenSubmit, ...]:
-    """Return the submits of an item that a person can resolve; without an item, all with unknown outcomes.
+    """Return the submits of an item whose outcome a person can state.
 
-    Raises UsageError if the item has none.
+    Without an item, return all submits with an unknown outcome. Raises UsageError if the item has none.
     """
     jobs = shared_state(project)[0].open_jobs.values()
     if item:
@@ -145,10 +145,10 @@ def resolve(
     forget: bool = False,
     runtime: Runtime = HERE,
 ) -> str:
-    """Record what a person says about the outcome of a submit whose answer was lost; return a sentence about it.
+    """Record what a person says about a submit whose reply was lost, and return a sentence about it.
 
-    `request`: the start of its request id. Raises UsageError if no submit or several match. It also does so for a
-    content of another item, and for a job of another submit or one that the server does not know.
+    `request`: the start of its request id. Raises UsageError if no submit or several match, if the content belongs to
+    another item, or if the job belongs to another submit or the server does not know it.
     """
     with _editing(project, runtime) as workspace:
         jobs = workspace.state.open_jobs.values()
@@ -175,7 +175,7 @@ def resolve(
 
 
 def _refuse_taken(project: Project, state: State, job: Job, content: str) -> None:
-    """Raise UsageError if a content belongs to another item than a submit does."""
+    """Raise UsageError if a content belongs to another item than that of a submit."""
     owner = recorded_owners(project, state).get(content)
     if owner is None or (not owner.lock and owner.item == job.item):
         return
@@ -197,7 +197,10 @@ def _refuse_other_job(project: Project, state: State, order: Job, job: str) -> N
 
 
 def _refuse_unknown_job(workspace: Workspace, order: Job, job: str) -> str:
-    """Raise UsageError if the server does not know a job; return why it could not be asked, or an empty text."""
+    """Raise UsageError if the server does not know a job.
+
+    Returns why the server could not be asked, or an empty text.
+    """
     project, cache = workspace.project, workspace.cache
     if order.server != project.api.server:
         return f"it is one of `{order.server}`"
@@ -217,9 +220,9 @@ def _refuse_unknown_job(workspace: Workspace, order: Job, job: str) -> str:
 
 
 def _meant(project: Project, jobs: Collection[Job], item: str, request: str = "", *, forget: bool = False) -> list[Job]:
-    """Return the submits that an item's id may mean: those under the id, and those for its current request.
+    """Return the submits that a person may mean by an item's id.
 
-    Raises UsageError if there is none.
+    They are those under the id, and those for the item's current request. Raises UsageError if there is none.
     """
     wanted = NOTHING
     with contextlib.suppress(InputError):
@@ -242,14 +245,17 @@ def _meant(project: Project, jobs: Collection[Job], item: str, request: str = ""
 
 
 def _is_undecided(job: Job) -> bool:
-    """Return whether a person may resolve a submit: its job or its paid text may be lost."""
+    """Return whether a person may state the outcome of a submit, because its job or paid text may be lost."""
     if job.state is JobState.PAID:
         return not job.job_id
     return job.state is not JobState.FAILED
 
 
 def _note(workspace: Workspace, step: str, *facts: Fact) -> None:
-    """Record facts. Raises Refused, and records none, if another process works on their submits."""
+    """Record facts about submits.
+
+    Raises Refused, and records nothing, if another process works on these submits.
+    """
     ledger, open_ones = workspace.working_ledger, workspace.store.state.open_jobs
     meant = {fact.request_id for fact in facts if isinstance(fact, Job | Drop)}
     named = {(job.server, job.request_id) for id_, job in open_ones.items() if id_ in meant}
@@ -264,7 +270,7 @@ def _note(workspace: Workspace, step: str, *facts: Fact) -> None:
 
 @contextlib.contextmanager
 def _editing(project: Project, runtime: Runtime = HERE) -> Iterator[Workspace]:
-    """Open the state under the apply lock, and write a checkpoint at the end."""
+    """Open the state for a change while no other command changes it, and write a checkpoint at the end."""
     with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
         yield workspace
         workspace.store.checkpoint()
@@ -294,7 +300,7 @@ _ENTRY = {
 
 
 class _OldHeader(Header, frozen=True, kw_only=True):
-    """The first line of a lock or journal, in the old or new format."""
+    """The first line of a lock or journal, in the old or the current format."""
 
     oldest: ClassVar[int] = 1
 
@@ -313,7 +319,7 @@ class _OldRecord(Record, frozen=True, kw_only=True, gc=False):
 
 
 class _OldDrop(Struct, frozen=True):
-    """A line that closed an open job; without a job, it marks a checkpoint."""
+    """A line that closed an open job. Without a job, it marks a checkpoint."""
 
     drop: RequestId = RequestId("")
 
@@ -326,7 +332,7 @@ class _Line(NamedTuple):
 
 
 class Upgraded(Struct, frozen=True, kw_only=True):
-    """What an upgrade wrote for one environment."""
+    """The counts of records and jobs that an upgrade wrote for one environment."""
 
     environment: str
     records: int
@@ -334,7 +340,7 @@ class Upgraded(Struct, frozen=True, kw_only=True):
 
 
 class _Old(Struct, frozen=True, kw_only=True):
-    """Lock and journal of an environment, with their open and dropped jobs."""
+    """The lock and journal of an environment, with their open and closed jobs."""
 
     environment: str
     lineage: str
@@ -345,7 +351,7 @@ class _Old(Struct, frozen=True, kw_only=True):
 class _Listed(NamedTuple):
     """A job from one source, with the ids that its item had.
 
-    `is_own`: its digest is sure to be that of its request; a record may have got another one by `on_edit: keep`.
+    `is_own`: its digest is certainly that of its request. A record may have got another digest by `on_edit: keep`.
     """
 
     environment: str
@@ -355,10 +361,10 @@ class _Listed(NamedTuple):
 
 
 def upgrade(project: Project, runtime: Runtime) -> tuple[Upgraded, ...]:
-    """Write jobs and lock for every environment of format 1; no text changes and nothing is paid.
+    """Write jobs and lock in the current format for every environment of format 1.
 
-    Raises StateError for files that cannot be read and in a shallow clone, and GitFailed, before anything is written;
-    LockHeld while another command works.
+    No text changes and nothing is paid for. Raises StateError if files cannot be read and in a shallow clone, and
+    GitFailed, before anything is written; LockHeld while another command works.
     """
     names = ("", *(project.settings.get("environments") or {}))
     with hold_lock(project, runtime):
@@ -379,7 +385,10 @@ def upgrade(project: Project, runtime: Runtime) -> tuple[Upgraded, ...]:
 
 
 def _keep_texts(project: Project, jobs: Iterable[Job]) -> None:
-    """Store cached texts that are in no file yet in the current format. Raises StateError if that cannot be done."""
+    """Store cached texts that are in no file yet in the current format of the cache.
+
+    Raises StateError if that is not possible.
+    """
     with open_cache(project, write=True) as cache:
         for job in jobs:
             text = cache.recall(f"text {job.server} {job.digest}", dict[str, Any]) or {}
@@ -391,19 +400,25 @@ def _keep_texts(project: Project, jobs: Iterable[Job]) -> None:
 
 
 def _files(project: Project, environment: str) -> tuple[Path, Path]:
-    """Return the paths of lock and journal."""
+    """Return the paths of the lock and the journal of an environment."""
     root = Path(project.root)
     journal = root / state_dir.FOLDER / state_dir.named("journal", environment, "jsonl")
     return root / lock_name(environment), journal
 
 
 def _is_old(project: Project, environment: str, disk: Disk) -> bool:
-    """Return whether lock or journal has a header of format 1, even beside a current one after a merge."""
+    """Return whether a lock or journal has a header of format 1.
+
+    After a merge, it may have a current header too.
+    """
     return any(_OLD_HEADER.search(disk.read(path) or b"") for path in _files(project, environment))
 
 
 def _read(project: Project, disk: Disk) -> _Old:
-    """Return lock and journal of an environment. Raises StateError (DamagedState with every bad line)."""
+    """Return the contents of an environment's lock and journal. Raises StateError.
+
+    For bad lines it is DamagedState, with all of them.
+    """
     lock_path, journal_path = _files(project, project.environment)
     data, journal = disk.read(lock_path), disk.read(journal_path) or b""
     lineage, lines = read_lines(data or b"", lock_path.name, locks.FORMAT, _parse, torn=data is None)
@@ -439,7 +454,10 @@ def _read(project: Project, disk: Disk) -> _Old:
 
 
 def _parse(text: str) -> _Line | _OldHeader:
-    """Return the content of a line; for an open job, its job. Raises ValueError with a message for people."""
+    """Return the decoded content of a line; a line of an open job becomes a job.
+
+    Raises ValueError with a message for people.
+    """
     keys = parse_as(text, dict[str, Any])
     kinds: dict[str, type[Any]] = {"id": _OldRecord, "forget": Forget, "drop": _OldDrop, "checkpoint": _OldDrop}
     try:
@@ -458,9 +476,9 @@ def _parse(text: str) -> _Line | _OldHeader:
 
 
 def _jobs_of(found: Sequence[tuple[Project, _Old]], ordered: Container[RequestId]) -> dict[str, list[Job]]:
-    """Return the jobs of each environment: each once, in the environment that ordered it.
+    """Return the jobs by environment. Each job is only in the environment that ordered it.
 
-    Of what several sources say about a job, the furthest counts; of equals, the last one.
+    If several sources have a job, the one in the latest state counts; if these are equal, the last one.
     """
     listed: defaultdict[tuple[str, RequestId], list[_Listed]] = defaultdict(list)
     for project, old in found:
@@ -494,7 +512,7 @@ def _listed(project: Project, old: _Old, ordered: Container[RequestId]) -> Itera
 
 
 def _order_of(lines: Sequence[_Listed], lineages: Mapping[str, str]) -> tuple[str, Digest]:
-    """Return the environment that ordered a job, and its request digest; empty if unknown.
+    """Return the environment that ordered a job, and the digest of its request (empty if unknown).
 
     A request id of format 1 was made of lineage, environment, item, digest and attempt.
     """
@@ -523,7 +541,7 @@ _SAME = {*Job.__struct_fields__} - {"plan_id", "frame", "sources", "rev"}
 
 
 def _write(project: Project, old: _Old, jobs: Iterable[Job], disk: Disk) -> Upgraded:
-    """Write jobs, then the lock, then delete the journal; after a kill, another upgrade goes on."""
+    """Write the jobs, then the lock, then delete the journal. After a kill, another upgrade completes it."""
     root, (path, journal) = Path(project.root), _files(project, project.environment)
     store = files.JobsStore(root, old.environment, old.lineage, disk)
     known = {(job.server, job.request_id): job for job in store.known.jobs}

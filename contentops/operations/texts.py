@@ -1,4 +1,4 @@
-"""Compares, restores and edits the present and earlier texts of an item, and lists its history."""
+"""Compares, restores and edits the current and earlier texts of an item, and lists its history."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ if TYPE_CHECKING:
 
 
 def _planned_body(inputs: PlanInputs, change: Change, before: str | None) -> str | None:
-    """Return the body that the change writes over the body `before`, if this machine has it."""
+    """Return the body that the change would write in place of `before`, if this machine has the text."""
     text = _new_body(inputs, change)
     if text is None or before is None:
         return text
@@ -94,7 +94,7 @@ def _planned_body(inputs: PlanInputs, change: Change, before: str | None) -> str
 
 
 def _new_body(inputs: PlanInputs, change: Change) -> str | None:
-    """Return the text that the change will write: a generated, promoted or fetched one."""
+    """Return the text that the change will write, if this machine has it: a generated, promoted or fetched text."""
     digest = change.job.body if change.job is not None else NOTHING
     for step in change.steps:
         if isinstance(step, Promote):
@@ -110,9 +110,9 @@ def _new_body(inputs: PlanInputs, change: Change) -> str | None:
 
 
 class Difference(Struct, frozen=True, kw_only=True):
-    """Two versions of an item with their texts; None for a missing text.
+    """Two versions of an item with their texts; a missing text is None.
 
-    `front` and `request`: the keys that differ, each with the values before and after; None for no value.
+    `front` and `request` have the keys that differ, each with the values before and after. A missing value is None.
     """
 
     old: str
@@ -130,10 +130,10 @@ class Difference(Struct, frozen=True, kw_only=True):
 
 
 def from_generated(project: Project, item: str) -> Difference:
-    """Compare the text last generated, promoted or adopted, and the front matter last written, with the file.
+    """Compare the file of an item with the text and front matter that contentops last recorded for it.
 
-    Raises UsageError if there is none, OutputError for a file that cannot be read, StateError if the text is
-    missing.
+    The text was generated, promoted or adopted. Raises UsageError if there is none, OutputError if the file cannot be
+    read, StateError if the text is missing.
     """
     state, record = recorded(project, item)
     observed, file = _file(project, record)
@@ -159,7 +159,7 @@ def from_generated(project: Project, item: str) -> Difference:
 def from_remote(project: Project, item: str, *, runtime: Runtime = HERE) -> Difference:
     """Compare the text on the server with the file.
 
-    Raises UsageError if nothing was saved there, OutputError for a file that cannot be read, ApiError.
+    Raises UsageError if nothing was saved there, OutputError if the file cannot be read, ApiError.
     """
     _, record = recorded(project, item)
     if not record.content_id or record.server != project.api.server:
@@ -173,10 +173,9 @@ def from_remote(project: Project, item: str, *, runtime: Runtime = HERE) -> Diff
 
 
 def to_planned(project: Project, item: str) -> Difference:
-    """Compare the file with the file after the plan: text (if known), front matter and request.
+    """Compare the file with what the plan would make of it: text (if known), front matter and request.
 
-    Raises UsageError for an unknown id, InputError for manifests with errors, OutputError for a file that cannot be
-    read.
+    Raises UsageError if the id is unknown, InputError if manifests have errors, OutputError if the file cannot be read.
     """
     with open_workspace(project, keep_stamps=False) as workspace:
         inputs = workspace.plan_inputs(Choice())
@@ -217,7 +216,7 @@ def _planned(inputs: PlanInputs, change: Change) -> Difference:
 
 
 def _usable(file: Observed) -> Observed:
-    """Return the file. Raises OutputError for one that cannot be used."""
+    """Return the given file, or raise OutputError if it cannot be used."""
     if file.problem:
         raise OutputError(file.problem, code="unreadable-file")
     return file
@@ -257,13 +256,14 @@ def restore(
     expect: Digest | None = None,
     runtime: Runtime = HERE,
 ) -> Restored:
-    """Write the earlier text whose digest begins with `to` into an item's file; front matter stays. Records nothing.
+    """Write an earlier text into an item's file. Front matter stays, and nothing is recorded.
 
-    A text that no job made comes with its title. `overwrite`: replace a file that was edited by hand, after a copy of
-    it was made. `expect`: the digest of the file that the person saw, which is then replaced, with a copy.
+    The text's digest begins with `to`. A text that no job made is restored with its title. `overwrite`: replace a file
+    that was edited by hand, after a copy of it was made. `expect`: the digest of the file that the person saw; that
+    file is replaced, and a copy is kept.
 
-    Raises UsageError if `to` matches no text or several, FileChanged for another file than expected, and Refused for
-    an edited file or a protected item. Raises StateError if the text cannot be found, ApiError if the server cannot
+    Raises UsageError if `to` matches no text or several, FileChanged if the file is not the expected one, and Refused
+    for an edited file or a protected item. Raises StateError if the text cannot be found, ApiError if the server cannot
     be asked for it.
     """
     with hold_lock(project, runtime), open_cache(project, write=True) as cache:
@@ -305,7 +305,10 @@ def restore(
 
 
 def _named(project: Project, texts: Sequence[PaidText], item: str, to: str, path: str) -> PaidText | TextVersion:
-    """Return the one text whose digest begins with `to`; `path`: the file of the item. Raises UsageError."""
+    """Return the text whose digest begins with `to`.
+
+    `path` is the item's file. Raises UsageError if no text or several match.
+    """
     matches = [one for one in texts if _begins(one.job.body, to.strip().lower())]
     if len(matches) == 1:
         return matches[0]
@@ -321,13 +324,13 @@ def _named(project: Project, texts: Sequence[PaidText], item: str, to: str, path
 
 
 def _begins(digest: Digest, start: str) -> bool:
-    """Return whether a digest begins with what a person typed."""
+    """Return whether a digest begins with the characters that a person typed."""
     start = start.removeprefix(PREFIX)
     return bool(start) and digest.removeprefix(PREFIX).startswith(start)
 
 
 def _from_server(project: Project, cache: Cache, record: Record, text: PaidText, runtime: Runtime) -> str:
-    """Read a text from the server that is neither in the cache nor in git. Raises StateError."""
+    """Read from the server a text that is neither in the cache nor in git. Raises StateError."""
     message = f"the text `{text.short}` of `{text.item}` any more: not the cache, not git's history of"
     message += f" `{record.output}`"
     found, why = "", no_history(project.root)
@@ -349,7 +352,10 @@ _ELSEWHERE = "the `.contentops/cache` of the machine that applied it may have it
 
 
 async def _text_on_server(caller: Caller, job: Job) -> str:
-    """Read the text of a job from the server, by its content or itself; empty if it has another one by now."""
+    """Read the text of a job from its stored content, or from the job on the server.
+
+    It is empty if both have another text now.
+    """
     content = await caller.optional(GetContent(job.content_id), Content) if job.content_id else None
     from contentops.execution.job import with_body
 
@@ -367,7 +373,7 @@ LONGEST: Final = 1_000_000
 
 
 class TextEdit(Struct, frozen=True, kw_only=True):
-    """A title and a body that a person typed. The ends of lines are LF."""
+    """A title and a body that a person typed. The line ends are LF."""
 
     title: str
     body: str
@@ -376,11 +382,11 @@ class TextEdit(Struct, frozen=True, kw_only=True):
 
 
 def edit_text(project: Project, item: str, edit: TextEdit, *, runtime: Runtime = HERE) -> str:
-    """Write a title and a body into an item's file; other front matter stays exactly the same. Return its path.
+    """Write a title and a body into an item's file, and return its path.
 
-    A copy of the file before and after it is kept: whatever replaces these words then, they can be restored.
-    Raises FileChanged if the file is another one than expected, Refused for a protected item, UsageError for words
-    that no text may have, OutputError for a file that cannot be read or written, LockHeld while an apply runs.
+    Other front matter stays exactly the same. A copy of the file before and after the edit is kept, so that both can be
+    restored later. Raises FileChanged if the file is not the expected one, Refused for a protected item, UsageError for
+    words that no text may have, OutputError if the file cannot be read or written, LockHeld while an apply runs.
     """
     _check(edit)
     with hold_lock(project, runtime):
@@ -406,7 +412,7 @@ def edit_text(project: Project, item: str, edit: TextEdit, *, runtime: Runtime =
 
 
 def protected(item: str) -> Refused:
-    """Return the error for a text that may not be edited."""
+    """Return the error for a change to a text that may not be edited."""
     hint = "apply `protected: false` first to lift it"
     return Refused(f"`{item}` is protected, so its text is not changed", code="not-edited", hint=hint)
 
@@ -443,7 +449,7 @@ def _check(edit: TextEdit) -> None:
 
 
 class ItemVersion(Struct, frozen=True, kw_only=True):
-    """A text of an item with its history, or a job whose text never arrived."""
+    """A text of an item with its history, or a job that brought no text."""
 
     at: str
     """When it was made, ISO time; empty where it is not known."""
@@ -498,7 +504,7 @@ def item_versions(one: ReviewItem, texts: ItemTexts) -> tuple[ItemVersion, ...]:
 
 
 class TextVersion(Struct, frozen=True, kw_only=True):
-    """A text with title and body; `commit` is the git commit that added it, or empty."""
+    """A text with its title and body. `commit` is the git commit that added it, or empty."""
 
     title: str
     body: str
@@ -516,7 +522,7 @@ class TextVersion(Struct, frozen=True, kw_only=True):
 
     @property
     def text(self) -> Digest:
-        """Return the digest that approvals name."""
+        """Return the digest of title and body, which approvals name."""
         return text_digest(self.title, self.digest)
 
     @property
@@ -545,17 +551,23 @@ class ItemTexts(Struct, frozen=True, kw_only=True):
 
     @property
     def current(self) -> Digest:
-        """Return the digest of the text of the file, as `TextVersion.text`; empty if there is none."""
+        """Return the digest of the current text in the file, or an empty text if there is none.
+
+        It is the digest that `TextVersion.text` returns.
+        """
         return self.now.text if self.now is not None else NOTHING
 
     def find(self, digest: str) -> TextVersion | None:
-        """Return the earlier text whose digest, or that of its body, begins with `digest`; None for none or several."""
+        """Return the earlier text whose digest begins with `digest`, or None if no text or several match.
+
+        It may be the digest of the whole text, or that of its body.
+        """
         exact = {one.text: one for one in self.earlier if _begins(one.text, digest)}
         found = {one.digest: one for one in self.earlier if _begins(one.digest, digest)}
         return next((next(iter(each.values())) for each in (exact, found) if len(each) == 1), None)
 
     def named(self, digest: str) -> TextVersion:
-        """Return the earlier text that `find` finds. Raises UsageError if there is none."""
+        """Return the earlier text that `find` returns. Raises UsageError if there is none."""
         if (found := self.find(digest)) is None:
             hint = "; ".join(filter(None, ("choose one of its history", self.why_missing)))
             raise UsageError(f"no text `{digest[:20]}` can be shown", code="unknown-text", hint=hint)
@@ -565,9 +577,10 @@ class ItemTexts(Struct, frozen=True, kw_only=True):
 def item_texts(
     project: Project, item: str, path: str, approval: Approval | None, known: KnownHistory | None = None
 ) -> ItemTexts:
-    """Read the texts of an item. `path`: its file; `approval`: the last one of another text; `known`: see `history`.
+    """Read the current and earlier texts of an item.
 
-    Raises StateError for invalid state files.
+    `path` is its file, `approval` the last approval of another text, and `known` is as in `history`. Raises StateError
+    if state files are invalid.
     """
     now = text_of_file(project, path) if path else None
     committed = tuple(_committed(project.root, path)) if path else ()
@@ -597,14 +610,17 @@ def item_texts(
 
 
 def unpaid_texts(project: Project, record: Record, paid: Iterable[PaidText]) -> tuple[TextVersion, ...]:
-    """Return the earlier texts that no job made (people wrote or replaced them), the newest first."""
+    """Return the earlier texts that no job made, the newest first.
+
+    People wrote them, or a write replaced them.
+    """
     texts, made = item_texts(project, record.id, record.output, None), {one.job.body for one in paid}
     known = {one.text: one for one in reversed(texts.earlier) if one.digest not in made and one.text != texts.current}
     return tuple(sorted(known.values(), key=lambda one: one.at, reverse=True))
 
 
 def text_of_file(project: Project, path: str) -> TextVersion | None:
-    """Return the current text of a file; None if it cannot be read."""
+    """Return the current text of a file, or None if it cannot be read."""
     try:
         text = Outputs(project.root).read(path)
     except OutputError:
@@ -670,7 +686,7 @@ _FIELDS: Final = {
 
 
 class TypedDraft(Struct, frozen=True, kw_only=True):
-    """What a person typed into a form, by field, and when it was stored."""
+    """The words that a person typed into a form, by field, and when they were stored."""
 
     words: Mapping[str, str]
     at: str = ""
@@ -678,7 +694,7 @@ class TypedDraft(Struct, frozen=True, kw_only=True):
 
 
 def draft_kind(name: str) -> DraftKind:
-    """Return the kind with a name. Raises UsageError."""
+    """Return the draft kind with this name. Raises UsageError if there is none."""
     try:
         return DraftKind(name)
     except ValueError:
@@ -688,10 +704,10 @@ def draft_kind(name: str) -> DraftKind:
 def keep_draft(
     project: Project, ids: Sequence[str], kind: DraftKind, words: Mapping[str, str], *, runtime: Runtime = HERE
 ) -> None:
-    """Store what a person typed about an item, replacing the earlier draft; empty fields delete it.
+    """Store what a person typed into a form about an item, in place of the earlier draft.
 
-    `ids`: its id, then those that it had, so that a draft is found after a rename.
-    Raises StateError or OutputError if it cannot be written.
+    If all fields are empty, the draft is deleted. `ids`: the item's id, then its earlier ids, so that a draft is found
+    after a rename. Raises StateError or OutputError if it cannot be written.
     """
     kept = {name: words.get(name, "") for name in _FIELDS[kind]}
     if not any(kept.values()):
@@ -705,13 +721,13 @@ def keep_draft(
 
 
 def draft_of(project: Project, ids: Sequence[str], kind: DraftKind) -> TypedDraft:
-    """Return the newest draft of this kind; its fields are empty if there is no readable draft."""
+    """Return the newest draft of this kind. Its fields are empty if there is no readable draft."""
     draft = max((_read(_path(project, each, kind)) for each in ids), key=lambda each: each.at)
     return TypedDraft(words={name: draft.words.get(name, "") for name in _FIELDS[kind]}, at=draft.at)
 
 
 def drop_draft(project: Project, ids: Sequence[str], kind: DraftKind) -> None:
-    """Delete the drafts of this kind."""
+    """Delete the drafts of this kind for an item."""
     for each in ids:
         _path(project, each, kind).unlink(missing_ok=True)
 

@@ -1,13 +1,13 @@
-"""Remembers a plan without changes, and reuses it as long as no file has changed.
+"""Remembers a plan without changes, and uses it again as long as no file has changed.
 
-Most plans find that nothing changed. To find that out again, looking at each file is enough, as in `git status`: to
-read manifests, lock and outputs and compare every item costs ten times as much. Where anything differs or is in doubt,
+Most plans find that nothing changed. To find that out again, looking at each file is enough, as in `git status`. To
+read manifests, lock and outputs and to compare every item takes ten times as long. If anything differs or is in doubt,
 the planner plans again.
 
-A plan is made from every file that was read or looked for, and every folder on the way, each with its stamp: kind,
-device, inode, size, and the times of its last change. A plan is kept only if each stamp is older than the start of
-the command by `TRUSTED_AFTER`: so none was changed while it was made, and none can be changed again under the same
-stamp. A lost or damaged copy costs time, never the answer.
+A plan is made from every file that was read or searched, and every folder that leads to it, each with its stamp: kind,
+device, inode, size, and the times of its last change. A plan is kept only if each stamp is older than the start of the
+command by `TRUSTED_AFTER`. So no file was changed while the plan was made, and none can change later without a new
+stamp. A lost or damaged copy costs time, but never changes the result.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class _Image(Struct, frozen=True, kw_only=True):
 class LastPlan:
     """The last plan without changes, for one project and one set of options.
 
-    `root` is the folder of the project; empty: there is none. `started` is when the command started, in nanoseconds
+    `root` is the project's folder, or empty if there is none. `started` is when the command started, in nanoseconds
     since 1970: before it read anything.
     """
 
@@ -97,7 +97,7 @@ class LastPlan:
         self.started = started
 
     def recall(self) -> Plan | None:
-        """Return the remembered plan if a new plan would be the same."""
+        """Return the remembered plan if a new plan would be the same, otherwise None."""
         try:
             if not self.root or state_dir.is_applied(self.root):
                 return None
@@ -106,9 +106,9 @@ class LastPlan:
             return None
 
     def remember(self, plan: Plan, workspace: Workspace, watched: AskedInputs) -> None:
-        """Store a plan without changes if it was made only from files with reliable stamps.
+        """Store a plan without changes, if it was made only from files with reliable stamps.
 
-        It is not kept if a killed run left files behind, which an apply would delete.
+        It is not stored if a killed run left files behind that an apply would delete.
         """
         from pathlib import Path  # start-up: what is recalled loads none
 
@@ -167,7 +167,7 @@ class LastPlan:
 
 
 def last_plan(directory: str, asked: Asked, *, started: int) -> LastPlan:
-    """Return the last plan of the project that `directory` is in."""
+    """Return the last plan of the project that contains `directory`."""
     try:
         root = find_root(directory)
     except ContentopsError:
@@ -176,12 +176,12 @@ def last_plan(directory: str, asked: Asked, *, started: int) -> LastPlan:
 
 
 def forget_plan(project: Project) -> None:
-    """Delete the remembered plan, because something outside of files has changed. Raises nothing."""
+    """Delete the remembered plan, because something other than files has changed. It never raises an error."""
     LastPlan(project.root, Asked(environment=project.environment), started=0).forget()
 
 
 class AskedInputs:
-    """Inputs of a plan that note whether the planner used more than files, such as stored texts or git."""
+    """Inputs of a plan that note whether the planner used other data than files, such as stored texts or git."""
 
     def __init__(self, inputs: PlanInputs) -> None:
         self.asked_more = False
@@ -231,7 +231,7 @@ def looked_at(workspace: Workspace, inputs: PlanInputs) -> Iterator[str]:
 
 
 def state_files(project: Project) -> Iterator[str]:
-    """Yield the files of state of all environments that are in the project, relative to the root."""
+    """Yield the state files of all environments that are in the project, relative to the root."""
     from contentops.operations.opening import known_environments
 
     for environment in {project.environment, *known_environments(project)}:
@@ -241,7 +241,10 @@ def state_files(project: Project) -> Iterator[str]:
 
 
 def kept_jobs(workspace: Workspace) -> Iterator[str]:
-    """Yield the job files in the git folder, relative to the root; the folder itself changes too often to watch."""
+    """Yield the job files in the git folder, relative to the root.
+
+    The folder itself changes too often to be watched.
+    """
     from pathlib import Path
 
     from contentops.operations.opening import known_environments
@@ -253,7 +256,10 @@ def kept_jobs(workspace: Workspace) -> Iterator[str]:
 
 
 def with_folders(paths: Iterable[str]) -> list[str]:
-    """Return the paths and their folders (the root as ""), except `.contentops`, which always changes."""
+    """Return the paths and the folders that contain them, except `.contentops`, which always changes.
+
+    The root is "".
+    """
     names = {"", *paths}
     for path in tuple(names):
         folder = path.rpartition("/")[0]
@@ -284,7 +290,7 @@ def stamps_of(root: str, names: Iterable[str]) -> array[int]:
 def _have_stamps(root: str, names: Sequence[str], stamps: memoryview) -> bool:
     """Return whether the files still have these stamps.
 
-    It looks at some paths at a time: most changes are in a manifest, which is among the first.
+    It looks at a part of the paths at a time: most changes are in a manifest, which is among the first.
     """
     size = _NUMBERS * array("Q").itemsize
     parts = ((start, names[start : start + _PART]) for start in range(0, len(names), _PART))
@@ -298,7 +304,10 @@ def _checksum(data: bytes | memoryview) -> bytes:
 
 
 def unchanged(names: Sequence[str], stamps: array[int], now: array[int], *, before: int) -> set[str]:
-    """Return the files with equal stamps from before the time `before`; empty if one of them is a link now."""
+    """Return the files whose stamps are equal and older than `before`.
+
+    The result is empty if one of the paths is a link now.
+    """
     if any(map(stat.S_ISLNK, now[::_NUMBERS])):
         return set()
     ends = range(0, len(stamps), _NUMBERS)
@@ -310,6 +319,9 @@ def unchanged(names: Sequence[str], stamps: array[int], now: array[int], *, befo
 
 
 def are_trusted(stamps: array[int], *, before: int) -> bool:
-    """Return whether no stamp is that of a link, or so new that a later change could be missed."""
+    """Return whether the stamps will show every later change.
+
+    They do not if one is that of a link, or is too new.
+    """
     modes, times = stamps[::_NUMBERS], (stamps[4::_NUMBERS], stamps[5::_NUMBERS])
     return all(max(each, default=0) < before for each in times) and not any(map(stat.S_ISLNK, modes))

@@ -1,4 +1,4 @@
-"""Opens what a command works on: project, store, cache, catalog and desired items."""
+"""Opens what a command works on: project, store, cache, catalog and the items of the manifests."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ from contentops.state.store import StateStore
 
 
 def catalog_of(project: Project) -> Catalog | None:
-    """Return the catalog of the project's server; None if it is not known.
+    """Return the catalog of the project's server, or None if it is not known.
 
     Raises InputError if `catalog.lock.json` is invalid.
     """
@@ -103,7 +103,7 @@ def catalog_of(project: Project) -> Catalog | None:
 
 
 class Workspace:
-    """A project with its opened state. Everything is read once, when it is first asked for."""
+    """A project with its opened state. Everything is read only once, when it is first needed."""
 
     def __init__(
         self, project: Project, store: StateStore, cache: Cache, shared: OpenedLedger, runtime: Runtime
@@ -124,7 +124,7 @@ class Workspace:
 
     @functools.cached_property
     def desired(self) -> Desired:
-        """Return all items of the manifests. Raises InputError with every finding of every file."""
+        """Return all items of the manifests. Raises InputError with all findings about all files."""
         project, files = self.project, lambda path: self.recorded_files.get(path) or Observed(path=path)
         return load(project, catalog_of(project), accepted=_accepted_texts(project, self.state, self.runtime, files))
 
@@ -144,11 +144,11 @@ class Workspace:
 
     @property
     def state(self) -> State:
-        """Return the state with all changes recorded so far."""
+        """Return the state with all changes that were recorded so far."""
         return self.store.state
 
     def plan_inputs(self, choice: Choice) -> PlanInputs:
-        """Return what the planner compares: desired items, records, files, and jobs of the ledger."""
+        """Return what the planner compares: items of the manifests, records, files, and jobs of the ledger."""
         project, store, cache, desired = self.project, self.store, self.cache, self.desired
         server = project.api.server
 
@@ -216,7 +216,7 @@ class Workspace:
         )
 
     def past(self, state: State) -> PastTexts:
-        """Return the texts of earlier runs, including those that the cache lacks."""
+        """Return the object that finds texts of earlier runs, including those that the cache lacks."""
         return PastTexts(self.project, state, self.cache, specs_by_id(self.desired))
 
 
@@ -230,10 +230,11 @@ def open_workspace(
     keep_stamps: bool = True,
     store: StateStore | None = None,
 ) -> Iterator[Workspace]:
-    """Open the workspace of a project. Without `write`, only the stamps of files are kept, with `keep_stamps`.
+    """Open the workspace of a project.
 
-    `shard`: the shards whose items may be changed; empty: all items. `store`: the state, if it was read already. Raises
-    StateError for invalid state files; with `write`, Refused if `check_lineage` does.
+    Without `write`, nothing is written but the stamps of files, and these only with `keep_stamps`. `shard`: the shards
+    whose items may be changed; empty means all items. `store`: the state, if it was read already. Raises StateError if
+    state files are invalid; with `write`, Refused if `check_lineage` raises it.
     """
     with (
         open_cache(project, write=keep_stamps) as cache,
@@ -248,10 +249,10 @@ def open_workspace(
 def _ledger(
     project: Project, store: StateStore, runtime: Runtime, *, write: bool, shard: str
 ) -> AbstractContextManager[OpenedLedger]:
-    """Return a block with the project's ledger, if it has one, whose jobs are added to the state.
+    """Return a context with the project's ledger, whose jobs are added to the state.
 
-    Without `write`, a ledger that cannot be reached is left out, with a warning. Raises StateError, and with `write`
-    Refused for an address that is not on the trusted list.
+    The ledger is None if the project has none. Without `write`, a ledger that cannot be reached is left out, with a
+    warning. Raises StateError, and with `write` Refused if its address is not on the trusted list.
     """
     if not has_ledger(project, runtime.environ):
         return contextlib.nullcontext(OpenedLedger())
@@ -285,7 +286,10 @@ def _observe_all(workspace: Workspace, outputs: Outputs, at: Iterable[str]) -> d
 def validate(
     project: Project, runtime: Runtime = HERE, *, drafts: Mapping[str, bytes] = MappingProxyType({})
 ) -> Desired:
-    """Return all items of the manifests; `drafts` replace files. Raises InputError with every finding of every file."""
+    """Return all items of the manifests. Raises InputError with all findings about all files.
+
+    `drafts` are texts to read in place of files, by path.
+    """
     try:
         accepted = _accepted_texts(project, read_state(project), runtime, Outputs(project.root).observe)
     except StateError:
@@ -296,7 +300,7 @@ def validate(
 def _accepted_texts(
     project: Project, state: State, runtime: Runtime, observe: Callable[[str], Observed]
 ) -> AcceptedTexts:
-    """Return the recorded texts for `ref`; a file is read only if a template refers to it."""
+    """Return the recorded texts for `ref`. A file is read only if a template refers to it."""
     return AcceptedTexts(
         paths={id_: record.output for id_, record in state.records.items()},
         approvals=approvals.load(Path(project.root), runtime.disk),
@@ -306,13 +310,13 @@ def _accepted_texts(
 
 
 def no_item(item: str, ids: Iterable[str]) -> UsageError:
-    """Return the error for an unknown id, which suggests the nearest one."""
+    """Return the error for an unknown id. It suggests the most similar known id."""
     hint = did_you_mean(item, ids, "`contentops status` lists the items")
     return UsageError(f"there is no item `{item}`", code="unknown-item", hint=hint)
 
 
 def declared(project: Project) -> tuple[Desired | None, tuple[Diagnostic, ...]]:
-    """Return the items of the manifests; if manifests have errors, None and a warning."""
+    """Return the items of the manifests, or None with a warning if manifests have errors."""
     try:
         return validate(project), ()
     except InputError as error:
@@ -320,14 +324,14 @@ def declared(project: Project) -> tuple[Desired | None, tuple[Diagnostic, ...]]:
 
 
 def unread(error: InputError) -> Diagnostic:
-    """Return the warning of a command that goes on without the manifests."""
+    """Return the warning of a command that continues although the manifests have errors."""
     message = f"the manifests cannot be used, so this shows only the lock and the files: {error.message}"
     hint = "`contentops validate` lists them"
     return Diagnostic(code="manifests-unread", message=message, severity=Severity.WARNING, hint=hint)
 
 
 def shared_state(project: Project, runtime: Runtime = HERE) -> tuple[State, tuple[Diagnostic, ...]]:
-    """Read the state with the open jobs of the ledger, and a warning if the ledger cannot be reached."""
+    """Return the state with the jobs of the ledger, and a warning if the ledger cannot be reached."""
     with open_workspace(project, runtime, keep_stamps=False) as workspace:
         return workspace.state, workspace.unread
 
@@ -336,9 +340,9 @@ def shared_state(project: Project, runtime: Runtime = HERE) -> tuple[State, tupl
 
 
 def hold_lock(project: Project, runtime: Runtime) -> AbstractContextManager[object]:
-    """Return a block in which no other command changes the state of this project, in any environment or work tree.
+    """Return a context in which no other command changes the state of this project.
 
-    Entering it raises LockHeld if one does.
+    This holds for all environments and work trees. Entering it raises LockHeld if another command changes the state.
     """
     return apply_lock(
         Path(project.root),
@@ -350,9 +354,9 @@ def hold_lock(project: Project, runtime: Runtime) -> AbstractContextManager[obje
 
 
 def spending(workspace: Workspace) -> AbstractContextManager[None]:
-    """Return a block in which no other machine that shares the ledger spends from the monthly budget.
+    """Return a context in which no other machine of the ledger spends from the monthly budget.
 
-    Entering it raises LockHeld if one does.
+    Entering it raises LockHeld if another machine does.
     """
     if workspace.ledger is None or not workspace.project.budget.is_monthly:
         return contextlib.nullcontext()
@@ -365,24 +369,27 @@ _ENDINGS = (".yaml", ".yml")
 
 
 class WrittenManifest(Struct, frozen=True, kw_only=True):
-    """A manifest that was written: its digest, and the warnings and notes of all manifests with it."""
+    """A manifest that was written: its digest, and the warnings and notes about all manifests."""
 
     digest: Digest
     findings: tuple[Diagnostic, ...] = ()
 
 
 def read_manifest(project: Project, path: str) -> tuple[str, Digest]:
-    """Return the text of a manifest and its digest. Raises OutputError for anything else, FileChanged for no file."""
+    """Return the text of a manifest and its digest.
+
+    Raises OutputError if the path is not that of a manifest, FileChanged if there is no file.
+    """
     _check_path(project, path)
     text = Outputs(project.root).read(path)
     return text, digest_bytes(text.encode())
 
 
 def write_manifest(project: Project, path: str, text: str, expect: str, runtime: Runtime = HERE) -> WrittenManifest:
-    """Write a manifest if all are valid with it and the old one has the digest `expect` (empty: there is none).
+    """Write a manifest if all manifests are valid with it, and if the old one is as expected.
 
-    Raises OutputError for a path that is no manifest, InputError while any manifest has errors with it, and FileChanged
-    where the file has another digest by now.
+    `expect` is the digest of the old one; empty means that there is none. Raises OutputError if the path is not that of
+    a manifest, InputError if any manifest has errors with it, and FileChanged if the file has another digest now.
     """
     _check_path(project, path)
     outputs, now = Outputs(project.root, system=runtime.system), NOTHING
@@ -429,12 +436,15 @@ class PastTexts(Struct, frozen=True, dict=True):
     """The declared items."""
 
     def text(self, digest: Digest) -> str | None:
-        """Find a text of a record of any environment or an open job, in the cache, in git or in a file."""
+        """Return an earlier text from the cache, from git's history or from a file, or None.
+
+        It is a text of an open job, or of a record of any environment.
+        """
         text = self._body(digest, self._files(digest))
         return text if text is not None else self._in_files_elsewhere(digest)
 
     def _files(self, digest: Digest) -> Iterator[str]:
-        """Yield the files that may have or had the text, at their current paths."""
+        """Yield the files that may have the text or may have had it, at their current paths."""
         yield from (one.output for one in self.state.records.values() if digest in (*one.bodies, one.adopted))
         for job in (*self.state.jobs, *self.state.open_jobs.values()):
             if job.body == digest:
@@ -461,7 +471,7 @@ class PastTexts(Struct, frozen=True, dict=True):
         return body
 
     def _in_files_elsewhere(self, digest: Digest) -> str | None:
-        """Find a promoted text in a file of another environment."""
+        """Return a promoted text from a file of another environment, or None."""
         outputs, files = Outputs(self.project.root), self._files_elsewhere(digest)
         with contextlib.suppress(OutputError):
             path = next((path for path in files if outputs.observe(path).body == digest), None)
