@@ -1,1 +1,1 @@
-"""The command line: arguments, printing and exit codes."""
+"""The command line of contentops, with its arguments, output and exit codes."""

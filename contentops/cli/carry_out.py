@@ -1,4 +1,4 @@
-"""Carry out a plan on the command line, with progress and Ctrl-C."""
+"""Carries out a plan on the command line, shows its progress, and handles Ctrl-C."""
 
 from __future__ import annotations
 
@@ -49,7 +49,10 @@ def carry_out(
     verbose: bool = False,
     events: str = "",
 ) -> int:
-    """Plan, show, ask and apply; return the exit code. `again`: returns the command that continues a run."""
+    """Make a plan, show it, ask, and carry it out. Return the exit code.
+
+    `again` returns the command that continues a run.
+    """
     is_plain = not (yes or events or session.as_json or options.is_bound or choice.replace or choice.canary)
     confirmation = Confirmation(
         lambda: None, yes=yes, as_json=session.as_json, verbose=verbose, offers_first=is_plain and can_ask()
@@ -104,7 +107,7 @@ _BEGINNING = 500
 
 
 def _first_text(session: Session, project: Project, run: Run) -> str:
-    """Return the beginning of the text that a run wrote, and where the whole is."""
+    """Return the beginning of the text that a run wrote, and the path of its file."""
     (outcome,) = run.outcomes
     text = text_of_file(project, outcome.output)
     words = "" if text is None else "\n\n".join(filter(None, (text.title, text.body)))
@@ -116,7 +119,7 @@ def _first_text(session: Session, project: Project, run: Run) -> str:
 
 
 def _begin(signals: contextlib.ExitStack, display: Plain, stop: Stop) -> None:
-    """From here on, let the first Ctrl-C stop gently. Before, it ends the program, because nothing was done yet."""
+    """Let the first Ctrl-C stop the run gently from now on. Before, it ends the program, because nothing was done."""
     signals.enter_context(stopping(stop.request))
     display.start()
 
@@ -131,9 +134,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextlib.contextmanager
 def stopping(request: Callable[[], None]) -> Iterator[None]:
-    """While the block runs, the first signal calls `request`, and the second one ends the process with 130.
+    """Handle signals while the block runs: the first calls `request`, the second ends the process with exit code 130.
 
-    Writes go to the file descriptor: a handler may run in the middle of a buffered write.
+    Messages are written directly to the file descriptor, because a handler may run in the middle of a buffered write.
     """
     is_stopping = False
 
@@ -169,33 +172,34 @@ _CLEAR = "\r\x1b[2K"
 
 
 class Plain:
-    """A display that shows a line per item and state change, and the totals at least every 30 s."""
+    """A display that prints a line for each state change of an item, and the totals at least every 30 s."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._progress = Progress()
 
     def start(self) -> None:
-        """Begin to draw: nothing else writes to the terminal from now on."""
+        """Start to draw. Nothing else writes to the terminal from now on."""
 
     def show(self, event: Event) -> None:
-        """Write the lines of an event."""
+        """Print the lines that describe an event."""
         self._write("".join(f"{for_log(line)}\n" for line in self._progress.take(event)))
 
     def close(self) -> None:
         """Restore the terminal."""
 
     def _write(self, text: str) -> None:
-        """Write some lines; a closed stream does not end the run."""
+        """Write lines to the stream. A closed stream does not end the run."""
         with contextlib.suppress(OSError, ValueError):
             self._stream.write(text if wants_color(self._stream) else unpainted(text))
             self._stream.flush()
 
 
 class Moving(Plain):
-    """A display that shows the lines of finished items, and below them a line that changes with each event and second.
+    """A display that shows a line for each finished item, and below them a line of totals.
 
-    It has the counts, the time, the cost so far, and what is running. `clock` returns the time in seconds.
+    The line of totals is drawn again after each event and each second. It has the counts, the time, the cost so far,
+    and what is running. `clock` returns the time in seconds.
     """
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.time) -> None:
@@ -207,7 +211,7 @@ class Moving(Plain):
         self._one_at_a_time = threading.Lock()
 
     def start(self) -> None:
-        """Begin to draw."""
+        """Start to draw the line of totals."""
         self._began = True
         threading.Thread(target=self._each_second, daemon=True).start()
 
@@ -241,9 +245,9 @@ class Moving(Plain):
 
 @contextlib.contextmanager
 def recorded(show: Callable[[Event], None], path: str) -> Iterator[Callable[[Event], None]]:
-    """Yield a function that writes each event to a file, one JSON object a line, and shows it.
+    """Yield a function that shows each event and writes it to a file as a line of JSON.
 
-    `path` empty: it only shows them. Raises OutputError if the file cannot be written.
+    If `path` is empty, the function only shows events. Raises OutputError if the file cannot be written.
     """
     if not path:
         yield show
@@ -268,7 +272,7 @@ def recorded(show: Callable[[Event], None], path: str) -> Iterator[Callable[[Eve
 
 @contextlib.contextmanager
 def watching(stream: TextIO) -> Iterator[Plain]:
-    """Open the display that fits `stream`."""
+    """Open a display for a run on `stream`: moving on a terminal, otherwise plain lines."""
     display = Moving(stream) if can_animate(stream) else Plain(stream)
     try:
         yield display

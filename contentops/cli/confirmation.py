@@ -1,4 +1,4 @@
-"""Show a plan and ask before it is carried out, and print the result at the end."""
+"""Shows a plan, asks before it is carried out, and prints the result at the end."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ NextCommand = Callable[[Run], str]
 
 
 class Confirmation:
-    """Shows the plan once, asks a person unless `yes`, and remembers the answer.
+    """Shows the plan once, asks a person if `yes` is not set, and remembers the answer.
 
-    `offers_first`: after a yes to the first prose of a project, nothing is carried out yet: one text comes first.
+    With `offers_first`, a person who confirms the first prose of a project gets one text to read first. The whole plan
+    is not carried out yet.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Confirmation:
         self._yes, self._verbose, self._offers_first = yes, verbose, offers_first
 
     def __call__(self, plan: Plan) -> bool:
-        """Return whether to go on. Raises Refused without a terminal to ask on."""
+        """Return whether to carry out the plan. Raises Refused if there is no terminal to ask on."""
         self.preview(plan)
         if not self._yes:
             terminal.need_person("apply", "`--yes` applies the plan without asking")
@@ -69,7 +70,7 @@ class Confirmation:
         return terminal.confirmed(f"Write the other {plural(others, 'text') if others > 1 else 'text'}? (yes/no) ")
 
     def preview(self, plan: Plan) -> None:
-        """Show the plan, once, before anything is asked or refused."""
+        """Show the plan once, before a question or a refusal."""
         if self.shown:
             return
         asks = not self._yes and terminal.can_ask()
@@ -77,7 +78,7 @@ class Confirmation:
         self.show(plan, aside=self.as_json or (asks and not sys.stdout.isatty()), gap=True)
 
     def show(self, plan: Plan, *, aside: bool, gap: bool) -> None:
-        """Print the plan to stdout, or `aside` to stderr; `gap`: with an empty line after it."""
+        """Print the plan to stdout, or to stderr if `aside` is set. With `gap`, an empty line follows it."""
         self.shown = True
         terminal.report_findings(plan.findings, gap=True)
         stream, out = (sys.stderr, terminal.report) if aside else (sys.stdout, terminal.say)
@@ -88,7 +89,7 @@ class Confirmation:
 
 
 def finish(plan: Plan, run: Run | None, confirmation: Confirmation, again: NextCommand) -> int:
-    """Print the result of a plan; return the exit code. `again`: returns the command that continues its run."""
+    """Print the result of a plan, and return the exit code. `again` returns the command that continues its run."""
     terminal.need_yes(said=not confirmation.declined)
     github_job.report_plan(plan)
     typed = ""
@@ -113,7 +114,7 @@ SHOWN: Final = 20
 
 
 class AdoptionQuestion:
-    """Shows what would be written and asks a person."""
+    """Shows which texts would become items, and asks a person to confirm."""
 
     def __init__(self, session: Session, word: str, *, check: bool, yes: bool) -> None:
         self._session = session
@@ -122,7 +123,7 @@ class AdoptionQuestion:
         self._yes = yes
 
     def __call__(self, adoption: Adoption) -> bool:
-        """Return whether to go on. Raises Refused without a terminal to ask on."""
+        """Return whether to write the items. Raises Refused if there is no terminal to ask on."""
         if self._check:
             return False
         if self._yes or not adoption.taken:
@@ -133,7 +134,7 @@ class AdoptionQuestion:
         return True
 
     def answer(self, adoption: Adoption) -> ExitCode:
-        """Print what was done, or would be done."""
+        """Print which texts became items, or would become items."""
         terminal.report_findings(adoption.findings)
         values: dict[str, Json] = {
             "manifest": adoption.manifest,
@@ -159,7 +160,10 @@ def adopted_lines(adoption: Adoption) -> list[str]:
 
 
 def adopted_words(adoption: Adoption, word: str) -> str:
-    """Return how many texts became items, or would become items; `word`: `adopted` or `imported`."""
+    """Return words that say how many texts became items, or would become items.
+
+    `word` is `adopted` or `imported`.
+    """
     parts = [f"{plural(len(adoption.taken), 'text')} {word}"] if adoption.taken else []
     protected = sum(not one.generates for one in adoption.taken)
     if protected:

@@ -1,7 +1,7 @@
-"""The command tree, and the one place that catches errors, prints them, and picks the exit code.
+"""Finds and runs a command, catches every error, prints it, and chooses the exit code.
 
-Each command's module is imported when it is called, so that starting costs little. While a command runs, a missing or
-failing standard stream does not end it by accident.
+Each command's module is imported only when the command is called, so that the program starts quickly. A missing or
+failing standard stream does not end a command by accident.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class CommandGroup(StrEnum):
 
 
 class CommandEntry(Struct, frozen=True):
-    """A command."""
+    """A command of `contentops`, and its line in the help."""
 
     name: str
     line: str
@@ -99,11 +99,11 @@ class LazyGroup(click.Group):
     """A group whose commands live in modules that are imported on first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - as click has it
-        """Return the names of the commands in the help, in its order."""
+        """Return the names of the commands that the help lists, in the same order."""
         return [one.name for one in COMMANDS.values() if one.group]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as click has it
-        """Return the command of this name; None if there is none."""
+        """Return the command with this name, or None if there is none."""
         entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
@@ -114,7 +114,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands, and then the options."""
+        """Write the help of the commands, and then that of the options."""
         self.format_commands(ctx, formatter)
         click.Command.format_options(self, ctx, formatter)
 
@@ -235,13 +235,13 @@ def _usage(error: click.ClickException, args: Sequence[str]) -> UsageError:
 
 
 def _explained(error: click.ClickException, hint: str) -> UsageError:
-    """Return an error of click as an error of contentops."""
+    """Turn an error of click into an error of contentops."""
     message = re.sub(r"'([^'`]+)'", r"`\1`", " ".join(error.format_message().split())).rstrip(".")
     return UsageError(message[:1].lower() + message[1:], hint=hint)
 
 
 def _directory(args: Sequence[str]) -> str:
-    """Return the value of `-C`."""
+    """Return the value of the option `-C`."""
     directory = "."
     for one, two in zip(args, [*args[1:], ""], strict=True):
         if one == "-C":
@@ -292,7 +292,7 @@ def _bug() -> None:
 
 
 class StdoutFailed(OutputError):
-    """A result cannot be written to stdout."""
+    """The error for a result that cannot be written to stdout."""
 
 
 @contextlib.contextmanager
@@ -321,7 +321,7 @@ def dependable() -> Iterator[None]:
 
 
 class _Guarded:
-    """Writes to a stream; once that fails, to the null device, so that the flush at exit does not fail again."""
+    """Writes to a stream. After a failure it writes to the null device, so that the flush at exit cannot fail."""
 
     def __init__(self, stream: TextIO, *, needed: bool) -> None:
         self._stream = stream

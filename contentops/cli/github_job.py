@@ -1,4 +1,4 @@
-"""Write annotations, the job's page and the step's outputs, if a command runs in a job of GitHub."""
+"""Writes annotations, the job's page and the step's outputs, if a command runs in a job of GitHub Actions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SUMMARY_ROOM = 500_000
 
 
 def annotate(findings: Sequence[Diagnostic], directory: str) -> None:
-    """Mark the findings in the files of the pull request, under a runner of GitHub; never fails."""
+    """Mark the findings in the files of the pull request, if a GitHub runner runs the command. It never fails."""
     if not findings or not terminal.read_by_runner():
         return
     folder = project_folder(directory)
@@ -28,7 +28,10 @@ def annotate(findings: Sequence[Diagnostic], directory: str) -> None:
 
 
 def project_folder(directory: str) -> str:
-    """Return the project's folder relative to the checkout; empty for the checkout itself and outside of it."""
+    """Return the project's folder relative to GitHub's checkout.
+
+    It is empty if the project is the checkout itself, or is outside of it.
+    """
     from pathlib import Path  # start-up: most commands run where there is no runner
 
     from contentops.manifests.root import find_root
@@ -50,7 +53,7 @@ def changed_by_review(project: Project) -> tuple[tuple[Note, ...], frozenset[str
 
 
 def report_plan(plan: Plan) -> None:
-    """Write a plan to the job's page, and its numbers to the step's outputs, under a runner."""
+    """Write a plan to the page of the GitHub job, and its numbers to the outputs of the step."""
 
     def page() -> str:
         from contentops.reporting.plan_markdown import plan_markdown
@@ -62,19 +65,19 @@ def report_plan(plan: Plan) -> None:
 
 
 def report_outputs(values: Mapping[str, str]) -> None:
-    """Write one-line values to the outputs of the GitHub step; outside of a workflow, do nothing."""
+    """Write one-line values to the outputs of the GitHub step. Outside of a workflow, this does nothing."""
     _append("GITHUB_OUTPUT", lambda: "".join(f"{name}={value}\n" for name, value in values.items()))
 
 
 def report_run(run: Run) -> None:
-    """Write the result of a run to the job's page, under a runner."""
+    """Write the result of a run to the page of the GitHub job."""
     from contentops.reporting.run import run_markdown  # start-up: a plan has no run
 
     _append("GITHUB_STEP_SUMMARY", lambda: run_markdown(run) + "\n")
 
 
 def _append(variable: str, text: Callable[[], str]) -> None:
-    """Append to the file that a runner names; warn if it cannot be written."""
+    """Append text to the file that a GitHub runner names in `variable`. Warn if it cannot be written."""
     path = os.environ.get(variable)
     if not path or not terminal.read_by_runner():
         return

@@ -1,4 +1,4 @@
-"""Check and write files that a command line names."""
+"""Checks and writes the files that a command line names."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def clear_old_plan(path: Path) -> None:
 
 
 def check_events_file(path: Path) -> None:
-    """Raise OutputError if writing events to `path` would overwrite another file; pipes are fine."""
+    """Raise OutputError if writing events to `path` would overwrite another file. A pipe is allowed."""
     _check_file(path, "--events", "file of events", _EVENTS)
 
 
 def request_log(name: str) -> Callable[[Exchange], None]:
     """Return a function that adds a line for each request to the log `name`.
 
-    Raises OutputError if that would overwrite another file or the disk refuses. A later failure ends the log alone.
+    Raises OutputError if that would overwrite another file or the disk refuses. Later failures are ignored.
     """
     path = Path(name)
     _check_file(path, "CONTENTOPS_DEBUG", "log of requests", _LOG)
@@ -95,7 +95,7 @@ def _in_the_way(path: Path, option: str, why: str) -> OutputError:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write `text` to `path`, whole or not at all. Raises OutputError if the disk refuses."""
+    """Write `text` to `path` atomically. Raises OutputError if the disk refuses."""
     beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(6)}.tmp")
     try:
         replace(path, text.encode(), temporary=beside)
@@ -112,13 +112,13 @@ PLAN_ENDING = ".json"
 
 
 def pinned(value: str) -> tuple[str, str]:
-    """Return the path and the checksum of `FILE@sha256:HEX`; the checksum is empty if only a file is named."""
+    """Split `FILE@sha256:HEX` into path and checksum. Without `@`, the checksum is empty."""
     name, at, digest = value.partition("@sha256:")
     return name, at.removeprefix("@") + digest
 
 
 def project_of(session: Session, plan: PlanFile, chosen: Mapping[str, Any]) -> Project:
-    """Return the project that a plan belongs to. Raises UsageError if flags would make another plan."""
+    """Return the project that a plan file belongs to. Raises UsageError if options would make another plan."""
     if session.variables or any(chosen.values()):
         raise UsageError(
             "a plan file already states what is selected, replaced and set",

@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Defines the options that several commands share."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEBUG = "CONTENTOPS_DEBUG"
 
 
 def file_name(_context: click.Context, _option: click.Parameter, value: str | None) -> str:
-    """Return the file that an option names; empty if it is not given. Raises BadParameter for an empty value."""
+    """Return the file that an option names, or an empty text without the option. An empty value raises BadParameter."""
     if value is not None and not value:
         message = "it names no file; is a variable empty?"
         raise click.BadParameter(message)
@@ -34,7 +34,7 @@ def file_name(_context: click.Context, _option: click.Parameter, value: str | No
 
 
 def file_option(*names: str, **given: Any) -> Callable[[Command], Command]:
-    """Make an option that names a file: a shell completes it, and an empty value is an error."""
+    """Make an option that names a file. Shells complete its value, and an empty value is an error."""
     return click.option(*names, metavar="FILE", callback=file_name, type=click.Path(), **given)
 
 
@@ -48,7 +48,10 @@ def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], 
 
 
 def _with_session(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Call `function` with the session first, which gets the options that belong to it."""
+    """Return a command that calls `function` with the session, followed by the command's own options.
+
+    The session gets the options that most commands have, such as `--env` and `--json`.
+    """
 
     @click.pass_context
     @functools.wraps(function)
@@ -152,7 +155,7 @@ choice_options = with_options(
 
 
 def choice_of(*, on_edit: str | None = None, on_source_change: str | None = None, **given: Any) -> Choice:
-    """Return the choice that the options of `choice_options` make."""
+    """Return the `Choice` that the values of `choice_options` describe."""
     from contentops.planning.select import dated
     from contentops.planning.sides import Choice
 
@@ -169,7 +172,7 @@ _FLAGS = ("refresh", "prune", "drafts")
 
 
 def flags_of(inputs: Mapping[str, Json]) -> list[str]:
-    """Return the flags of a plan, for the command line of its apply."""
+    """Return the options with which `contentops apply` makes the same plan again."""
     flags = [f"--var {shlex.quote(str(each))}" for each in inputs["variables"]]
     for name in ("select", "exclude", "replace"):
         flags += [f"--{name} {shlex.quote(str(each))}" for each in inputs.get(name) or ()]
@@ -185,7 +188,7 @@ UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def duration(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:
-    """Return the seconds of a positive time such as `90`, `90s`, `10m` or `1.5h`. Raises BadParameter."""
+    """Convert a duration such as `90`, `90s`, `10m` or `1.5h` to seconds. Raises BadParameter."""
     if value is None:
         return None
     match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)\s*", value, re.ASCII)

@@ -1,4 +1,4 @@
-"""The session that every command gets: the folder, the environment, and the form of its output."""
+"""The session that every command gets. It knows the folder, the environment and the format of the output."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Session(Struct, frozen=True, kw_only=True):
         return open_project(self.directory, self.chosen(), self.variables)
 
     def chosen(self) -> str:
-        """Return the environment of `--env`, else the default of the settings; empty: none."""
+        """Return the environment that `--env` or else the settings choose. An empty text means no environment."""
         if self.environment is not None:
             return self.environment
         from contentops.manifests.root import default_environment
@@ -57,7 +57,7 @@ class Session(Struct, frozen=True, kw_only=True):
         return default_environment(self.directory)
 
     def option(self) -> str:
-        """Return the value of `--env` that a next command needs for the same environment; empty: none."""
+        """Return the value of `--env` that a next command needs for the same environment, or an empty text."""
         from contentops.manifests.root import default_environment
         from contentops.model import NO_ENVIRONMENT
 
@@ -65,7 +65,7 @@ class Session(Struct, frozen=True, kw_only=True):
         return NO_ENVIRONMENT if overrides_default else self.chosen()
 
     def last_plan(self) -> LastPlan:
-        """Return the last plan without changes; with `--no-cache`, one that remembers nothing."""
+        """Return the last plan that had no changes. With `--no-cache`, nothing is remembered."""
         from contentops.operations.unchanged import Asked, LastPlan, last_plan
 
         if self.no_cache:
@@ -75,7 +75,7 @@ class Session(Struct, frozen=True, kw_only=True):
         return last_plan(self.directory, asked, started=time.time_ns())
 
     def runtime(self) -> Runtime:
-        """Return the runtime, with the person at the terminal if there is one."""
+        """Return the runtime of this process. It can ask the person at the terminal, if there is one."""
         from contentops.cli import terminal
         from contentops.operations.opening import Runtime
 
@@ -90,9 +90,9 @@ class Session(Struct, frozen=True, kw_only=True):
         fit: bool = False,
         findings: Iterable[Diagnostic] | None = None,
     ) -> None:
-        """Print the result of a command: `values` with `--json`, else the text. `fit`: wrap lines to the terminal.
+        """Print the result of a command: `values` with `--json`, otherwise `text`. `fit` wraps lines to the terminal.
 
-        `findings`: what was found on the way, in the JSON or on stderr; None: the JSON has no key for it.
+        `findings` go into the JSON, or to stderr. If they are None, the JSON has no key for them.
         """
         from contentops.cli import terminal
         from contentops.reporting import FORMAT_VERSION

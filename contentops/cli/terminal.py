@@ -1,4 +1,4 @@
-"""Print to the terminal: results to stdout, everything else to stderr."""
+"""Prints to the terminal: results go to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from contentops.sanitize import json_text, visible, visible_lines
 
 
 def wants_color(stream: TextIO | None = None, environ: Mapping[str, str] | None = None) -> bool:
-    """Return whether to use colour on `stream` (default: stdout): `NO_COLOR` wins over `FORCE_COLOR`."""
+    """Return whether to use colour on `stream` (default: stdout). `NO_COLOR` wins over `FORCE_COLOR`."""
     env = os.environ if environ is None else environ
     if env.get("NO_COLOR"):
         return False
@@ -31,18 +31,18 @@ def wants_color(stream: TextIO | None = None, environ: Mapping[str, str] | None 
 
 
 def in_ci(environ: Mapping[str, str] | None = None) -> bool:
-    """Return whether this process runs in CI, where no one can answer and no display moves."""
+    """Return whether this process runs in CI, where no one can answer a question."""
     return runner.in_ci(os.environ if environ is None else environ)
 
 
 def can_animate(stream: TextIO, environ: Mapping[str, str] | None = None) -> bool:
-    """Return whether lines may be redrawn; `FORCE_COLOR` does not count."""
+    """Return whether lines on a stream may be drawn again. `FORCE_COLOR` does not matter."""
     env = os.environ if environ is None else environ
     return stream.isatty() and env.get("TERM") != "dumb" and not in_ci(env)
 
 
 def width(stream: TextIO | None = None) -> int:
-    """Return how many columns a line of a stream (default: stdout) may have; 0: any, because no person reads it."""
+    """Return the width of the terminal behind a stream (default: stdout), or 0 if no person reads the stream."""
     if in_ci() or not (stream or sys.stdout).isatty():
         return 0
     import shutil
@@ -56,7 +56,7 @@ def can_ask() -> bool:
 
 
 def confirmed(question: str) -> bool:
-    """Ask a person; return whether the answer is yes."""
+    """Ask a person a question, and return whether the answer is yes."""
     sys.stderr.write(question)
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
@@ -76,14 +76,14 @@ def need_yes(*, said: bool) -> None:
 
 
 def say(text: str) -> None:
-    """Print a result to stdout, in colour if wanted; nothing for an empty one."""
+    """Print a result to stdout, in colour if wanted. An empty text prints nothing."""
     if text:
         sys.stdout.write(f"{for_stdout(text if wants_color() else unpainted(text))}\n")
         sys.stdout.flush()
 
 
 def show(text: str) -> None:
-    """Print a result to stdout, fitted to the terminal, with `-C` in the commands that it suggests."""
+    """Print a result to stdout, wrapped to the terminal. Commands that it suggests get the option `-C`."""
     say(fitted(in_folder(text), width()))
 
 
@@ -94,9 +94,9 @@ _COMMAND = re.compile(r"`contentops (?=[a-z])|(?<=&& )contentops (?=[a-z])")
 
 
 def in_folder(text: str, directory: str | None = None) -> str:
-    """Return `text` with `-C DIR` in the commands that it suggests, so that they work where they are pasted.
+    """Add `-C DIR` to the commands that a text suggests, so that they work in the folder of the user.
 
-    `directory`: the value of `-C`; None: that of the running command.
+    `directory` is the value of `-C`. If it is None, the value of the running command is used.
     """
     if directory is None:
         context = click.get_current_context(silent=True)
@@ -122,18 +122,18 @@ def say_json_pieces(pieces: Iterable[str]) -> None:
 
 
 def say_document(text: str) -> None:
-    """Print the text of a file to stdout: exactly, except that a terminal shows unsafe characters as escapes."""
+    """Print the text of a file to stdout unchanged. On a terminal, unsafe characters are shown as escapes."""
     sys.stdout.write(harmless(text) if sys.stdout.isatty() else for_stdout(text))
     sys.stdout.flush()
 
 
 def harmless(text: str) -> str:
-    """Return `text` with every control character but newline and tab made visible, and a newline at its end."""
+    """Make the control characters of a text visible, except newlines and tabs. The result ends with a newline."""
     return visible_lines(text.replace("\r\n", "\n").removesuffix("\n")) + "\n"
 
 
 def report(text: str, directory: str | None = None) -> None:
-    """Print a message to stderr, in colour if wanted; nothing for an empty one. `directory`: as in `in_folder`."""
+    """Print a message to stderr, in colour if wanted. An empty text prints nothing. `directory`: see `in_folder`."""
     if text:
         text = in_folder(text, directory)
         shown = fitted(text if wants_color(sys.stderr) else unpainted(text), width(sys.stderr))
@@ -142,12 +142,12 @@ def report(text: str, directory: str | None = None) -> None:
 
 
 def report_line(line: str) -> None:
-    """Print a line to stderr whose text may come from others."""
+    """Print a line to stderr, with control characters made visible, because other people may have written it."""
     report(visible(line))
 
 
 def report_findings(findings: Iterable[Diagnostic], *, gap: bool = False, directory: str | None = None) -> None:
-    """Print findings to stderr, an empty line after them with `gap`. `directory`: as in `in_folder`."""
+    """Print findings to stderr. With `gap`, an empty line follows them. `directory`: see `in_folder`."""
     shown = tuple(findings)
     if not shown:
         return
@@ -156,17 +156,17 @@ def report_findings(findings: Iterable[Diagnostic], *, gap: bool = False, direct
 
 
 def read_by_runner() -> bool:
-    """Return whether a runner of GitHub reads what we print."""
+    """Return whether a GitHub runner reads the output of this process."""
     return os.environ.get("GITHUB_ACTIONS") == "true"
 
 
 def for_log(text: str, environ: Mapping[str, str] | None = None) -> str:
-    """Return `text` for a log: under CI, without commands to the runner."""
+    """Return `text` for a log. In CI, commands to the runner are made harmless."""
     return inert(text) if in_ci(environ) else text
 
 
 def for_stdout(text: str) -> str:
-    """Return `text` for stdout: as `for_log`, but unchanged if stdout is a file, which no runner obeys."""
+    """Return `text` for stdout, as `for_log` does. In CI, a file gets it unchanged, because no runner reads it."""
     return text if in_ci() and _is_file(sys.stdout) else for_log(text)
 
 

@@ -1,6 +1,6 @@
-"""Shares jobs, claims, the apply lock and one limiter between machines, in PostgreSQL.
+"""Shares jobs, claims, the apply lock and the request limit between machines, in PostgreSQL.
 
-The only room that imports psycopg, and imported only if a ledger is configured.
+Only this package imports psycopg. It is imported only if a ledger is configured.
 """
 
 from contentops.errors import StateError

@@ -1,4 +1,4 @@
-"""The jobs of a project in a ledger: the same lines as in `contentops.jobs`, of all environments."""
+"""Reads and writes the jobs of a project in a ledger: the lines of `contentops.jobs`, of all environments."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ RETURNING server, request_id, at, job"""
 
 
 class JobKey(NamedTuple):
-    """The key of a row: the submit at a server, and the job that the server made of it."""
+    """The key of a job's row: the submit at a server, and the job that the server made for it."""
 
     server: str
     request_id: RequestId
@@ -114,7 +114,7 @@ class LedgerScope(Struct, frozen=True, kw_only=True):
 
 
 class Read(Struct, frozen=True, kw_only=True):
-    """What a command read from a ledger, with the jobs that the checkout lacks."""
+    """The jobs and claims that a command read from a ledger."""
 
     stages: Mapping[JobKey, JobStage]
     """How far every job is."""
@@ -130,16 +130,16 @@ def key_of(job: Job) -> JobKey:
 
 
 def stage_of(job: Job) -> JobStage:
-    """Return how far a job is: a number for its state, and its revision."""
+    """Return the progress of a job: a number for its state, and its revision."""
     rank, lost = stage(job)
     return 2 * rank + lost, job.rev
 
 
 def read(session: LedgerSession, scope: LedgerScope, known: Mapping[JobKey, JobStage], *, but: int = 0) -> Read:
-    """Return the jobs that are further in the ledger than in the checkout (`known`), without those of runner `but`.
+    """Read the jobs and claims of a project, and find the jobs that are missing or older in the checkout.
 
-    A database without tables has nothing. A row that cannot be read counts as a submit of another process.
-    Raises StateError.
+    `known` is the progress of the jobs in the checkout. Claims of the runner `but` are left out. A database without
+    tables gives nothing. A row that cannot be read counts as a submit of another process. Raises StateError.
     """
     if schema.version(session) == 0:
         return Read(stages={}, jobs={}, pending={})
@@ -162,7 +162,7 @@ def read(session: LedgerSession, scope: LedgerScope, known: Mapping[JobKey, JobS
 
 
 def is_further(key: JobKey, reached: JobStage, known: Mapping[JobKey, JobStage]) -> bool:
-    """Return whether a job has reached a later stage than `known` says."""
+    """Return whether a job is missing in `known`, or has reached a later stage than `known` says."""
     return key not in known or reached > known[key]
 
 
@@ -172,7 +172,7 @@ def fill(
     stages: Mapping[JobKey, JobStage],
     known: Mapping[str, Sequence[Job]],
 ) -> None:
-    """Store the jobs, of all environments, that the ledger lacks or has in an earlier stage. Raises StateError."""
+    """Store the jobs of all environments that are missing or older in the ledger. Raises StateError."""
     lacking = [
         (environment, job)
         for environment, jobs in known.items()
@@ -187,14 +187,14 @@ def fill(
 
 
 def row_of(job: Job, environment: str) -> dict[str, object]:
-    """Return the row of a job, without its project."""
+    """Return a job as a row of the ledger, without the project."""
     number, rev = stage_of(job)
     about = {"environment": environment, "state": job.state, "stage": number, "rev": rev}
     return {**key_of(job)._asdict(), **about, "line": line_of(job)}
 
 
 def put(cursor: psycopg.Cursor[Row], scope: LedgerScope, rows: Sequence[Mapping[str, object]]) -> set[JobKey]:
-    """Write rows of finished jobs and of jobs whose requests are claimed, and return the keys of the rows written."""
+    """Write rows of jobs, unless the ledger has a later stage of the job. Return the keys of the written rows."""
     values = {"lineage": scope.lineage, "rows": json_of(rows)}
     if any(row["job"] for row in rows):
         cursor.execute(_ACCEPT, values)
@@ -220,7 +220,7 @@ SELECT (SELECT count(*) FROM contentops.job WHERE state IN ('submitting', 'unkno
 
 
 class Overview(Struct, frozen=True):
-    """A ledger, and the runners that use it. Times are UTC."""
+    """An overview of a ledger and of the runners that use it. Times are UTC."""
 
     postgresql: str
     """The version of the server."""
@@ -250,17 +250,20 @@ def overview(session: LedgerSession) -> Overview:
 
 
 def awake() -> float:
-    """Return the seconds of a clock that runs on while the process is stopped or the machine sleeps."""
+    """Return the time in seconds of a clock that does not stop when the process stops or the machine sleeps."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class Runner:
-    """A process that applies; its number is an advisory lock that ends with its session."""
+    """A process that applies. The lock of its number ends with its session."""
 
     def __init__(
         self, session: LedgerSession, *, page: str = "", clock: Callable[[], float] = awake, who: str = ""
     ) -> None:
-        """`page`: the address of the CI run, if there is one. Raises as `LedgerSession.run` does."""
+        """Register the process as a runner. `page` is the address of the CI run, if there is one.
+
+        Raises as `LedgerSession.run` does.
+        """
         schema.migrate(session)
         self.session, self.clock = session, clock
         self.number = _next_number(session)

@@ -1,7 +1,7 @@
-"""One request limit for all processes of an account; a row of the ledger keeps its state.
+"""Limits the requests of all processes of an account together. A row of the ledger keeps the state.
 
-Every decision is one transaction that locks the row, by the clock of the database. It is on disk before a request is
-sent, so that a crash of the database forgets no request.
+Every decision is one transaction that locks the row and uses the clock of the database. It is on disk before a request
+is sent, so that a crash of the database forgets no request.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ _MAKE = "INSERT INTO contentops.limiter (account) VALUES (%s) ON CONFLICT DO NOT
 
 
 class SharedLimiter:
-    """The limiter of an account, shared through a ledger. Times are loop times; the row's are seconds since 1970."""
+    """The request limiter of an account, shared through a ledger.
+
+    Times are those of the event loop. Times in the row are seconds since 1970.
+    """
 
     def __init__(self, session: LedgerSession, account: str, per_minute: int, *, clock: str = CLOCK) -> None:
         """Create the limiter; `clock` is an SQL expression."""
@@ -59,11 +62,11 @@ class SharedLimiter:
         session.run(_MAKE, (account,))
 
     def ready_at(self, now: float) -> float:
-        """Return when the next send may be possible, as far as this process knows; `take` asks the ledger."""
+        """Return when the next request may be possible, as far as this process knows. `take` asks the ledger."""
         return max(self._ready_at, now - WINDOW)
 
     def take(self, most: int, now: float) -> int:
-        """Count as many sends as the limit allows now, at most `most`, and return their number."""
+        """Reserve as many requests as the limit allows now, at most `most`. Return their number."""
 
         def taken(limiter: Limiter, clock: float) -> tuple[int, float]:
             count = limiter.take(most, clock)
@@ -76,7 +79,7 @@ class SharedLimiter:
         return count
 
     def leaving(self, count: int, now: float) -> None:
-        """Set the time of the last counted sends to now, because they leave the process only now."""
+        """Set the time of the last reserved requests to now, if they are sent later than they were reserved."""
 
         def late(limiter: Limiter, clock: float) -> float:
             limiter.leaving(count, clock, taken=self._taken)
@@ -86,7 +89,7 @@ class SharedLimiter:
             self._taken = self._change(late)
 
     def throttled(self, now: float, retry_after: float | None) -> None:
-        """Lower the send rate of all processes of the account after an HTTP 429."""
+        """Lower the request rate of all processes of the account after an HTTP 429."""
 
         def throttle(limiter: Limiter, clock: float) -> float:
             limiter.throttled(clock, retry_after)
@@ -122,7 +125,7 @@ class SharedLimiter:
 
 
 def _state(text: str, clock: float) -> LimiterState:
-    """Return the limiter state of a row; an unusable row counts as empty, and future times count as now."""
+    """Return the limiter state of a row. An unusable row counts as empty, and future times are cut."""
     try:
         row = decode_json(text, LimiterState)
     except (msgspec.MsgspecError, ValueError):
@@ -142,5 +145,5 @@ _SALT = b"contentops account\n"
 
 
 def account_of(api: ApiSettings, key: str) -> str:
-    """Return the account name: its server with `api.account`, or with a digest that does not reveal the key."""
+    """Return the name of an account. It is the server, and `api.account` or a digest that does not reveal the key."""
     return f"{api.server} {api.account or hashlib.sha256(_SALT + key.encode()).hexdigest()[:16]}"

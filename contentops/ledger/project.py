@@ -1,4 +1,4 @@
-"""The ledger of a project for one command: its jobs, claims and the request limit of the account."""
+"""The ledger as one command of a project uses it: jobs, claims, locks and the request limit."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ JOIN contentops.runner r ON r.number = n.objid::int WHERE locktype = 'advisory' 
 
 
 def lock_apply(runner: Runner, scope: LedgerScope, shard: str = "") -> None:
-    """Lock other applies out until the session of the runner ends.
+    """Take the lock of an apply, which keeps other applies away until the runner's session ends.
 
-    Applies of different shards run at once; an apply of all items runs alone. Raises LockHeld with who, where and since
-    when.
+    Applies of different shards can run at the same time; an apply of all items runs alone. Raises LockHeld, whose
+    message says who has the lock, where and since when.
     """
     whose = (scope.lineage, scope.environment)
     locks = [(_number(*whose), bool(shard)), *([(_number(*whose, shard), False)] if shard else [])]
@@ -102,10 +102,13 @@ Claim = tuple[str, RequestId]
 
 
 class JobWriter:
-    """Collects jobs of one runner. `flush` writes them in one transaction, if it still has their claims."""
+    """Collects the changed jobs of one runner.
+
+    `flush` writes them in one transaction, if the runner still has their claims.
+    """
 
     def __init__(self, runner: Runner, scope: LedgerScope, known: dict[JobKey, JobStage] | None = None) -> None:
-        """Create the writer; `known` says how far this checkout knows each job, and is kept up to date."""
+        """Create the writer. `known` has the progress of each job that this checkout knows, and is kept up to date."""
         self._runner, self._scope = runner, scope
         self._seen = {} if known is None else known
         self._jobs: dict[JobKey, Job] = {}
@@ -115,7 +118,7 @@ class JobWriter:
         """When the last flush began."""
 
     def claim(self, requests: Iterable[Claim]) -> frozenset[RequestId]:
-        """Claim requests, and return those that could not be claimed: another runner has or changed them."""
+        """Claim requests for this runner. Return those that another runner has claimed or has changed."""
         wanted = {*requests}
         if not wanted:
             return frozenset()
@@ -124,14 +127,14 @@ class JobWriter:
         return frozenset(request_id for _, request_id in lost)
 
     def note(self, jobs: Iterable[Job]) -> None:
-        """Add jobs that this run has changed to those of the next `flush`."""
+        """Collect jobs that this run has changed. The next `flush` writes them."""
         self._jobs.update((key_of(job), job) for job in jobs)
 
     def flush(self) -> None:
         """Write all jobs that this run has changed to the database, in one transaction.
 
-        If there are none, check from time to time that the session works. Raises WorkTaken, LedgerAway or StateError;
-        the jobs are then kept for the next flush.
+        If there are none, check from time to time that the session works. Raises WorkTaken, LedgerAway or StateError.
+        The jobs are then kept for the next flush.
         """
         began = self._runner.clock()
         if not self._jobs:
@@ -146,7 +149,7 @@ class JobWriter:
         self.flushed = began
 
     def fence(self) -> Callable[[], bool]:
-        """Return a function that says, just before bytes are sent, whether the last flush is recent enough."""
+        """Return a function that says whether the last flush is recent enough to send a request now."""
         flushed = self.flushed
         return lambda: self._runner.clock() - flushed <= FENCE
 
@@ -156,7 +159,7 @@ class JobWriter:
         self._runner.session.run("UPDATE contentops.claim SET runner = NULL WHERE runner = %s", (number,))
 
     def _write(self, cursor: psycopg.Cursor[Row]) -> set[Claim]:
-        """Write all collected jobs, and return the requests that had to be claimed first.
+        """Write all collected jobs. Return the requests that had to be claimed first.
 
         Raises WorkTaken if another runner has a claim.
         """
@@ -173,9 +176,9 @@ class JobWriter:
         return fresh
 
     def _claim(self, cursor: psycopg.Cursor[Row], wanted: set[Claim]) -> set[Claim]:
-        """Claim requests, and return those that this run must not submit.
+        """Claim requests. Return those that this run must not submit.
 
-        Another live runner has claimed them, or their job has reached a later stage.
+        Another live runner has claimed these, or their job has reached a later stage.
         """
         # A transaction may run twice: what it claimed the first time, it may have written too.
         fresh = wanted - self._held(cursor, wanted)
@@ -189,7 +192,7 @@ class JobWriter:
         return fresh - claimed | went_on
 
     def _held(self, cursor: psycopg.Cursor[Row], requests: Iterable[Claim]) -> set[Claim]:
-        """Return the requests among these that this runner has claimed; locks them until the transaction ends."""
+        """Return which of these requests this runner has claimed. They stay locked until the transaction ends."""
         cursor.execute(_HELD, self._values(requests))
         return {(server, request_id) for server, request_id in cursor.fetchall()}
 
@@ -202,12 +205,15 @@ class JobWriter:
 
 
 class ReadLedger:
-    """The ledger of a project's environment for a command that only reads."""
+    """The ledger of a project's environment, for a command that only reads it."""
 
     def __init__(
         self, session: LedgerSession, scope: LedgerScope, known: Iterable[Job] = (), *, runner: int = 0
     ) -> None:
-        """Open the ledger; `known`: jobs of this checkout; `runner`: the number of this process. Raises StateError."""
+        """Read the ledger. `known` are the jobs of this checkout, and `runner` is the number of this process.
+
+        Raises StateError.
+        """
         self._session, self._scope, self._number = session, scope, runner
         known = list(known)
         self._known: dict[JobKey, JobStage] = {key_of(job): stage_of(job) for job in known}
@@ -224,19 +230,19 @@ class ReadLedger:
         """What others work on, with the process that does."""
 
     def limiter(self, api: ApiSettings, key: str) -> SharedLimiter:
-        """Return the limiter of the account that the key belongs to."""
+        """Return the request limiter of the account that the key belongs to."""
         return SharedLimiter(self._session, account_of(api, key), api.requests_per_minute)
 
     def jobs(self) -> list[Job]:
-        """Return the jobs, of all environments, that this checkout lacks or knows in an earlier state."""
+        """Return the jobs of all environments that are missing or older in this checkout."""
         found = read(self._session, self._scope, self._known, but=self._number)
         return [job for jobs in found.jobs.values() for job in jobs]
 
     @contextlib.contextmanager
     def spending(self) -> Iterator[None]:
-        """Lock the budget: only one command of the project plans and pays at a time, in any environment.
+        """Lock the budget, so that only one command of the project plans and pays at a time.
 
-        Raises LockHeld if another one does.
+        The lock is one for all environments. Raises LockHeld if another command has it.
         """
         number = _number(self._scope.lineage, "/")  # no environment has this name
         if not self._session.lock(APPLYING, number):
@@ -251,7 +257,7 @@ class ReadLedger:
 
 
 class ProjectLedger(JobWriter, ReadLedger):
-    """The ledger of a project for a command that works as a runner."""
+    """The ledger of a project, for a command that applies and writes jobs."""
 
     def __init__(self, runner: Runner, scope: LedgerScope, known: Iterable[Job] = ()) -> None:
         ReadLedger.__init__(self, runner.session, scope, known, runner=runner.number)
@@ -259,5 +265,5 @@ class ProjectLedger(JobWriter, ReadLedger):
         JobWriter.__init__(self, runner, scope, self._known | lacked)
 
     def fill(self, known: Mapping[str, Sequence[Job]]) -> None:
-        """Store the jobs of the checkout (by environment) that the ledger lacks. Raises StateError."""
+        """Store the checkout's jobs (by environment) that are missing or older in the ledger. Raises StateError."""
         fill(self._session, self._scope, self._rows, known)

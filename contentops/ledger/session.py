@@ -1,4 +1,4 @@
-"""One PostgreSQL session: transactions, locks that end with the session, and reconnects."""
+"""One PostgreSQL session, with transactions, locks that end with the session, and reconnects."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _UNREADABLE = "postgresql://..."
 
 
 def _parts(url: str) -> dict[str, Any]:
-    """Return the settings in an address; empty for text that is no address."""
+    """Return the settings in a PostgreSQL address, or an empty map if the text is no address."""
     try:
         return conninfo_to_dict(url)
     except (UnicodeError, psycopg.ProgrammingError):
@@ -46,7 +46,7 @@ def _parts(url: str) -> dict[str, Any]:
 
 
 def beyond_plain(url: str) -> tuple[str, ...]:
-    """Return the settings that an address in a repository must not contain."""
+    """Return the settings of an address that a file of the repository must not contain."""
     parts = _parts(url)
     # The strictest `sslmode` weakens none of this machine.
     strict = {"sslmode"} if parts.get("sslmode") == STRICT else set()
@@ -54,7 +54,7 @@ def beyond_plain(url: str) -> tuple[str, ...]:
 
 
 def remote_servers(url: str) -> tuple[str, ...]:
-    """Return the servers of an address that are not this machine, as `postgresql://HOST:PORT`; empty: none."""
+    """Return the servers in an address, as `postgresql://HOST:PORT`. This machine is left out."""
     parts = _parts(url)
     named = [*str(parts.get("host") or "").split(","), *str(parts.get("hostaddr") or "").split(",")]
     ports = str(parts.get("port") or PORT).split(",")
@@ -63,9 +63,10 @@ def remote_servers(url: str) -> tuple[str, ...]:
 
 
 def with_safe_password(url: str) -> str:
-    """Return the address with `require_auth` added, if libpq knows that setting and it is not stated yet.
+    """Return an address that sends a password only in a safe form.
 
-    Raises psycopg.ProgrammingError if it is none.
+    The setting `require_auth` is added, if libpq knows it and it is not set yet. Raises psycopg.ProgrammingError if the
+    text is no address.
     """
     if psycopg.pq.version() < _KNOWS_REQUIRED:
         return url
@@ -84,7 +85,10 @@ def shown(url: str) -> str:
 
 
 def misread(url: str) -> bool:
-    """Return whether an unescaped `@` or `/` makes part of a password count as host, port or database."""
+    """Return whether a part of the password is read as host, port or database.
+
+    This happens if the password has an unescaped `@` or `/`.
+    """
     parts = _parts(url)
     port = str(parts.get("port") or "")
     names = (parts.get("host"), parts.get("hostaddr"), parts.get("dbname"))
@@ -92,7 +96,7 @@ def misread(url: str) -> bool:
 
 
 def no_address(url: str) -> StateError:
-    """Return the error for text that is no address, or that would be read as another address."""
+    """Return the error for a text that is no ledger address, or would be read as another address."""
     base, _, _ = url.rpartition("?")
     if base and shown(base) != _UNREADABLE:
         hint = "after `?`, a name is not a parameter of PostgreSQL such as `sslmode`, or it has no value"
@@ -105,7 +109,7 @@ def no_address(url: str) -> StateError:
 
 
 class Fault(Struct, frozen=True):
-    """What to do about a PostgreSQL error."""
+    """A kind of PostgreSQL error, and what to do about it."""
 
     passes: bool
     """Whether to wait: it may be over in a moment."""
@@ -204,29 +208,29 @@ _LOCK = ("SELECT pg_try_advisory_lock(%s, %s)", "SELECT pg_try_advisory_lock_sha
 
 
 class LedgerAway(NotShared):
-    """The ledger cannot be reached."""
+    """The error for a ledger that cannot be reached."""
 
     code = "ledger-away"
 
 
 class LedgerDenied(LedgerAway):
-    """The ledger refuses this address or role; waiting does not help."""
+    """The error for a ledger that refuses this address or role. Waiting does not help."""
 
     code = "ledger-denied"
     exit_code = ExitCode.ERROR
 
 
 class WorkTaken(NotShared):
-    """This process was silent for so long that another one took over its work."""
+    """The error for a process that was silent for so long that another process took over its work."""
 
     code = "work-taken"
 
 
 class LedgerSession:
-    """A connection with its advisory locks; a regular ping keeps it alive. For one thread.
+    """A connection to a ledger with its advisory locks, for one thread. A regular ping keeps it alive.
 
-    A broken connection is made again with the same locks, at the next ping or use. A fault that may pass is waited
-    for: for `patience` seconds, not beyond `until`, and not once `stopped` is true.
+    A broken connection is made again with the same locks, at the next ping or use. A fault that may pass is waited for,
+    up to `patience` seconds, but not beyond `until` and not once `stopped` is true.
     """
 
     def __init__(
@@ -238,9 +242,9 @@ class LedgerSession:
         stopped: Callable[[], bool] = lambda: False,
         until: float = math.inf,
     ) -> None:
-        """Connect to the database, at the latest at `until` (a time of `time.monotonic`).
+        """Connect to the database. No try begins after `until`, a time of `time.monotonic`.
 
-        Raises LedgerAway, StateError if the server is too old or a pooler is in front of it.
+        Raises LedgerAway, or StateError if the server is too old or a pooler is in front of it.
         """
         self.url, self._name = url, name
         self._patience, self.stopped, self._until = PATIENCE if patience is None else patience, stopped, until
@@ -288,8 +292,8 @@ class LedgerSession:
     def transaction(self, work: Callable[[psycopg.Cursor[Row]], T]) -> T:
         """Run `work` in a transaction. It may run twice, because the answer to a commit can be lost.
 
-        Raises LedgerAway after `patience`, WorkTaken where another session has one of the locks, StateError for
-        whatever else PostgreSQL refuses.
+        Raises LedgerAway after `patience`, WorkTaken if another session has one of the locks, and StateError for
+        anything else that PostgreSQL refuses.
         """
 
         def once(connection: psycopg.Connection[Row]) -> T:
@@ -299,9 +303,9 @@ class LedgerSession:
         return self._tried(once)
 
     def lock(self, kind: int, number: int, *, shared: bool = False) -> bool:
-        """Take an advisory lock for the rest of the session; False if another session has it.
+        """Take an advisory lock for the rest of the session. Return False if another session has it.
 
-        A `shared` one excludes only those who want it alone.
+        A `shared` lock excludes only sessions that want the lock alone.
         """
         locked = bool(self.run(_LOCK[shared], (kind, number))[0][0])
         if locked:
@@ -309,13 +313,13 @@ class LedgerSession:
         return locked
 
     def unlock(self, kind: int, number: int) -> None:
-        """Release an advisory lock that is not shared; does nothing if the session is closed."""
+        """Release an advisory lock that is not shared. An error of the session is ignored."""
         self._locks.remove((kind, number, False))
         with contextlib.suppress(StateError):
             self.run("SELECT pg_advisory_unlock(%s, %s)", (kind, number))
 
     def _tried(self, once: Callable[[psycopg.Connection[Row]], T]) -> T:
-        """Return the result of `once`; after a broken connection, reconnect and call it again."""
+        """Call `once`, and return its result. After a broken connection, reconnect and call it again."""
         began = time.monotonic()
         with self._guard:
             while True:
@@ -349,7 +353,7 @@ class LedgerSession:
             self._asked = None
 
     def _connect(self) -> tuple[psycopg.Connection[Row], Row]:
-        """Return a connection, and its server process: the number, which may recur, and when it started."""
+        """Connect. Return the connection, with the process id and the start time of its server process."""
         if misread(self.url):
             raise no_address(self.url)
         try:
@@ -387,7 +391,7 @@ class LedgerSession:
         return connection, row[:2]
 
     def _bear(self, began: float, error: psycopg.Error, *, is_lost: bool) -> None:
-        """Raise LedgerAway unless the session may wait and try again; `is_lost`: another try cannot help."""
+        """Raise LedgerAway if the session may not try again. `is_lost` says that another try cannot help."""
         now = time.monotonic()
         is_over = now - began > self._patience or now > self._until or self._closed.is_set()
         if is_lost or is_over or self.stopped():
@@ -397,7 +401,7 @@ class LedgerSession:
             raise self._gone from None
 
     def _renew(self) -> None:
-        """Connect once with the same locks. Raises psycopg.Error, WorkTaken where someone else has one of the locks."""
+        """Connect again, and take the same locks. Raises psycopg.Error, or WorkTaken if another session has a lock."""
         fresh, backend = self._connect()
         with _closed_unless_well(fresh), self._asking(fresh):
             # The server may still have the session of a connection that was cut, with our locks.
@@ -422,7 +426,7 @@ class LedgerSession:
                     self._speak()
 
     def _speak(self) -> None:
-        """Ping the server; a failure is reported by the next use of the session."""
+        """Ping the server. A failure is reported at the next use of the session."""
         with contextlib.suppress(psycopg.Error, StateError):
             if self._connection.closed:
                 self._renew()
@@ -431,7 +435,7 @@ class LedgerSession:
             self._spoke = time.monotonic()
 
     def _watch(self) -> None:
-        """Close a connection whose database hangs: it gives no answer and no error."""
+        """Close the connection if the database gives no reply and no error for too long."""
         while not self._closed.wait(WATCH):
             if (asked := self._asked) is None:
                 continue
@@ -485,14 +489,14 @@ _SCHEMA_LOCK = 0x636F6E74
 
 
 def version(session: LedgerSession) -> int:
-    """Return the version of a ledger's tables; 0: it has no tables. Raises StateError for those of a newer version."""
+    """Return the version of a ledger's tables, or 0 if it has no tables. Raises StateError for a newer version."""
     return session.transaction(_version)
 
 
 def migrate(session: LedgerSession) -> int:
-    """Create the tables in one transaction if there are none; return the earlier version (0: none).
+    """Create the tables of a ledger if it has none. Return the earlier version, or 0 if there were no tables.
 
-    Raises StateError for a newer ledger or a role without the right.
+    All tables are created in one transaction. Raises StateError for a newer ledger, or for a role without the right.
     """
     tables = (importlib.resources.files("contentops.ledger") / "sql" / f"{VERSION:04}.sql").read_text(encoding="utf-8")
 

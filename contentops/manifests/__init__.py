@@ -1,1 +1,1 @@
-"""Manifests: YAML files that declare items, from bytes on disk to rendered specs."""
+"""Reads manifests, which are YAML files that declare items, and renders and checks the items."""

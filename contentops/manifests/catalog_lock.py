@@ -37,13 +37,13 @@ _HINT: Final = "restore it from git, or run `contentops catalog pull`, which wri
 
 
 def encode(snapshots: Mapping[str, Catalog]) -> str:
-    """Return the text of the file: one snapshot per server."""
+    """Return the text of `catalog.lock.json`, with one catalog snapshot per server."""
     document = {"format_version": _VERSION, "servers": {name: as_json(snapshots[name]) for name in sorted(snapshots)}}
     return json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
 
 
 def as_json(snapshot: Catalog) -> dict[str, Json]:
-    """Return one snapshot in the form of the file.
+    """Return one catalog snapshot as JSON, in the form that `catalog.lock.json` has.
 
     Default values are left out, but the kinds of inputs are always written.
     """
@@ -70,7 +70,7 @@ def _template_json(template: Template) -> dict[str, Json]:
 
 
 def parse(data: bytes) -> dict[str, Catalog]:
-    """Return the snapshots of a file, by server. Raises InputError with every finding."""
+    """Return the catalog snapshots in `catalog.lock.json`, by server. Raises InputError with every finding."""
     source, findings = decode(FILE, data)
     if findings:
         raise InputError(findings)
@@ -140,7 +140,7 @@ class CatalogCheck:
         """By names that items state, the tests of their inputs in order; None: the catalog lacks one of the names."""
 
     def check(self, values: Mapping[str, Any], inputs: Mapping[str, Any], report: Report) -> None:
-        """Report values that the catalog does not have. `inputs` may contain UNRENDERED."""
+        """Report the names and inputs of an item that do not fit the catalog. `inputs` may contain UNRENDERED."""
         names = (*map(values.get, _NAMED), *inputs)
         try:
             tests = self._tests[names]
@@ -198,7 +198,7 @@ def _check_inputs(inputs: Mapping[str, Any], template: Template, report: Report)
 
 
 def _unknown_input(name: str, template: Template, by_name: Mapping[str, TemplateInput], report: Report) -> str:
-    """Report an input that the template does not take. Return the name that was probably meant, or an empty text."""
+    """Report an input that the template does not have. Return the name that was probably meant, or an empty text."""
     close = nearest(name, by_name)
     name_meant = by_name[close].name if close else ""
     hint = f"did you mean `{name_meant}`?" if close else suggest("", tuple(entry.name for entry in template.inputs))
@@ -231,7 +231,7 @@ _TYPES: Final[Mapping[str, Mapping[str, Any]]] = {
 
 
 def _input_schema(kind: str, *options: Json) -> Mapping[str, Any]:
-    """Return the schema for an input of this kind with these options."""
+    """Return the JSON Schema for the values of an input that has this kind and these options."""
     schema: Mapping[str, Any] = _TYPES.get(kind, {})
     stated = {"enum": list(options)}
     if options and kind == "multiselect":
@@ -241,7 +241,7 @@ def _input_schema(kind: str, *options: Json) -> Mapping[str, Any]:
 
 @functools.lru_cache(maxsize=1_000, typed=True)
 def _input_test(kind: str, required: bool, *options: Json) -> Callable[[Any], bool]:
-    """Return the test for the values of an input. A required input must not be empty."""
+    """Return a function that tests whether a value fits an input. A required input must not be empty."""
     return test_of({**_input_schema(kind, *options), **(_FILLED if required else {})})
 
 
@@ -253,7 +253,7 @@ _KINDS: tuple[Kind, ...] = ("template", "style", "vertical", "brand_voice")
 
 
 class CatalogChange(Struct, frozen=True, kw_only=True):
-    """An entry that was added, removed or changed. `details` say what changed; `items` use it."""
+    """A catalog entry that was added, removed or changed. `details` say what changed; `items` use the entry."""
 
     kind: Kind
     how: Literal["added", "removed", "changed"]
@@ -265,9 +265,9 @@ class CatalogChange(Struct, frozen=True, kw_only=True):
 def changes_between(
     before: Catalog | None, after: Catalog, used: Iterable[tuple[str, Request]]
 ) -> tuple[CatalogChange, ...]:
-    """Return the changes between two snapshots: templates first, then by slug.
+    """Return the changes between two catalog snapshots, sorted by kind (templates first) and slug.
 
-    Without an earlier snapshot there are none.
+    Without an earlier snapshot there are no changes.
 
     `used`: the ids of items and their requests. Names and descriptions are not compared, since they have no effect.
     """

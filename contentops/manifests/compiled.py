@@ -1,6 +1,6 @@
 """Compiles templates, with or without a file of macros, and renders them in the sandbox.
 
-A template can also be explored: to find the texts of other items that it reads before these are there.
+A template can also be explored. This finds the other items whose texts it reads, before these texts exist.
 Errors name the character to change.
 """
 
@@ -71,7 +71,7 @@ class Macros:
     """A project's file of shared macros. Every template can call them by name."""
 
     def __init__(self, source: str, taken: Collection[str] = ()) -> None:
-        """`taken` are names that macros cannot have. Raises TemplateError."""
+        """Compile the file; its macros cannot have the names in `taken`. Raises TemplateError."""
         self.compiled = Compiled(source, filename=MACROS)
         body = self.compiled.tree.body
         self.names = frozenset(_declared_macros(body, taken))
@@ -123,7 +123,7 @@ class Compiled:
         return self._guarded(lookup, as_json, Allowance(self._steps))
 
     def explore(self, lookup: Lookup) -> None:
-        """Run the template with both outcomes of each test on an unknown value.
+        """Run the template several times, so that each test on an unknown value is once true and once false.
 
         This finds every text that the template reads. Raises SourceError, and TemplateError if it fails with every
         outcome.
@@ -153,7 +153,7 @@ class Compiled:
                     ways.append({**way, place: not is_true})
 
     def _guarded(self, lookup: Lookup, finish: Callable[[Any], Json], allowance: Allowance) -> Json:
-        """Run the template within its limits and return its value after `finish`. Raises TemplateError."""
+        """Run the template within its limits, and return what `finish` makes of its value. Raises TemplateError."""
         box, context = sandbox(), _Context(lookup, self._macros)
         outer, box.allowance = box.allowance, allowance
         try:
@@ -195,9 +195,10 @@ class Compiled:
     def _placed(
         self, error: TemplateError, trace: TracebackType | None, word: str = "", *, passed: bool = False
     ) -> TemplateError:
-        """Return the error with its offset in the template: that of `word` in the innermost tag that contains it.
+        """Return the error with the position of the character to change.
 
-        Only tags of the template count if the error was `passed`: a missing value as an argument of a macro.
+        This is the position of `word` in the innermost tag that contains the word. If a missing value was `passed` to
+        a macro, only the tags of the template are searched, not those of the macros.
         """
         codes = [self, *([self._macros.compiled] if self._macros and not passed else [])]
         positions = [(self, _tag_offset(self.text))]  # a missing value may also be in the result
@@ -211,18 +212,18 @@ class Compiled:
         return error.with_traceback(None)
 
     def offset(self, trace: TracebackType) -> int:
-        """Return the offset in the template at which its code failed. It points to a word, or else to the tag."""
+        """Return the offset in the template at which its code failed. It points to a word, otherwise to the tag."""
         at = self.template.get_corresponding_lineno(trace.tb_lineno) - 1
         return at if self.text[at : at + 1].isalnum() else _tag_offset(self.text, at)
 
 
 def _refuse_whole(value: Any) -> Json:
-    """Raise TemplateError for a text of another item as a whole."""
+    """Raise TemplateError if the value is a whole map such as `ref('a')`, instead of a part of it."""
     return text_of(value) if isinstance(value, Lazy) else None
 
 
 class _Context(Context):
-    """A context that looks up each name when the template first reads it."""
+    """A Jinja context that looks up a name only when the template reads it."""
 
     def __init__(self, lookup: Lookup, macros: Macros | None = None) -> None:
         super().__init__(sandbox(), {}, None, {})
@@ -247,10 +248,10 @@ class _Context(Context):
 
 
 class _Checked(NodeTransformer):
-    """Refuses Jinja that manifests may not use, and adds filters that charge for work."""
+    """Refuses Jinja syntax that manifests may not use, and adds filters that count the work of a template."""
 
     def visit(self, node: nodes.Node, *_: Any, **__: Any) -> Any:
-        """Check a node of the template's syntax tree. Return the node, or a filter around it that charges for its work.
+        """Check a node of the template's syntax tree. Return the node, or a filter around it that counts its work.
 
         Raises TemplateError for a node that manifests may not use.
         """
@@ -285,7 +286,7 @@ def _refuse(node: nodes.Node) -> None:
 
 
 def _keep_type(tree: nodes.Template) -> bool:
-    """Return whether a template is one expression. The value of an expression keeps its type.
+    """Return whether a template is a single expression. The value of an expression keeps its type.
 
     The tree then assigns the value instead of writing it.
     """
@@ -298,7 +299,7 @@ def _keep_type(tree: nodes.Template) -> bool:
 
 
 def _compile(tree: nodes.Template, filename: str) -> tuple[frozenset[str], Any]:
-    """Return the names that a tree looks up, and its code.
+    """Compile a syntax tree. Return the names that it looks up, and its code.
 
     A name of `each` or `item` includes the part that is read, if that is constant.
     """
@@ -325,7 +326,7 @@ def _parts(node: nodes.Node) -> Iterator[str]:
 
 
 def _declared_macros(body: list[nodes.Node], taken: Collection[str]) -> Iterator[str]:
-    """Yield the names of the macros of a file. Raises TemplateError if it has more than macros and values for them."""
+    """Yield the names of a file's macros. Raises TemplateError if it has more than macros and values for them."""
     seen: set[str] = set()
     for node in body:
         offset = node.lineno - 1
@@ -349,7 +350,7 @@ def _is_blank(node: nodes.Node) -> bool:
 
 
 def _assigned(node: nodes.Node) -> list[str]:
-    """Return the names that a part of a macro file defines."""
+    """Return the names that one statement of a macro file defines."""
     if isinstance(node, nodes.Macro):
         return [node.name]
     return [name.name for name in node.find_all(nodes.Name) if name.ctx == "store"]
@@ -399,7 +400,7 @@ def _explain_syntax(error: TemplateSyntaxError, source: str) -> TemplateError:
 
 
 def _open_block(source: str, name: str) -> int:
-    """Return the offset of the innermost open block with this name."""
+    """Return the offset of the innermost block with this name that is not closed."""
     opened: list[int] = []
     for match in re.finditer(rf"\{{%[-+]?\s*(end)?({name})\b", source):
         opened = opened[:-1] if match[1] else [*opened, match.start(2)]
@@ -407,7 +408,7 @@ def _open_block(source: str, name: str) -> int:
 
 
 def _explain_failure(error: Exception) -> TemplateError:
-    """Return the error of a template that could not be rendered."""
+    """Return the error for a template that could not be rendered."""
     if isinstance(error, RecursionError):
         return TemplateError("template-limit", "is too deep: a macro calls itself endlessly")
     message = str(error) or type(error).__name__
@@ -435,14 +436,14 @@ def _sentence(message: str) -> str:
 
 
 def _tag_offset(source: str, at: int = 0) -> int:
-    """Return the offset of the content of the tag around a character. If no tag is around it, the first tag counts."""
+    """Return where the content of the tag around offset `at` starts. If there is no such tag, the first tag counts."""
     tags = [*_TAG.finditer(source)]
     tag = ([match for match in tags if match.start() <= at] or tags[:1])[-1]
     return tag.end() if tag.end() < len(source) else tag.start()
 
 
 def _word_offset(source: str, at: int, word: str) -> int | None:
-    """Return the offset of a name in the tag around a character, or else in any tag; None if it is not found."""
+    """Return the offset of a name in a template, or None. The tag around offset `at` is searched first."""
     name = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)")
     end = next((tag.start() for tag in JINJA.finditer(source) if tag.start() > at), len(source))
     match = name.search(source, _tag_offset(source, at), end) or name.search(source, _tag_offset(source))

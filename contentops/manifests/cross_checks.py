@@ -31,7 +31,7 @@ _MOST_RINGS: Final = 20
 
 
 def check_across(results: Sequence[FileResult], patterns: Sequence[str] = ()) -> list[Diagnostic]:
-    """Return every problem between items and files; `patterns` are the project's globs for manifests."""
+    """Return the findings that concern several items or files. `patterns` are the project's globs for manifests."""
     sources = {result.source.path: result.source for result in results}
     specs = [spec for result in results for spec in result.specs]
     referring = specs if any(result.referring for result in results) else []
@@ -53,7 +53,7 @@ def check_across(results: Sequence[FileResult], patterns: Sequence[str] = ()) ->
 
 
 def inputs_of(results: Sequence[FileResult]) -> tuple[str, ...]:
-    """Return all files that items are made from, sorted. These are manifests and existing data files."""
+    """Return the sorted paths of all files that declare items. These are manifests and existing data files."""
     data = {path for result in results for path in result.data}
     return tuple(sorted({result.source.path for result in results} | data))
 
@@ -67,7 +67,7 @@ def _at(
     text: str = "",
     severity: Severity = Severity.ERROR,
 ) -> Diagnostic:
-    """Return a finding with its source line. `text` is underlined if the line contains it."""
+    """Return a finding that quotes its source line. `text` is underlined if the line contains it."""
     assert location is not None
     source, start = sources[location.file], location.column - 1
     rest = source.line(location.line)[start : start + MAX_EXCERPT].rstrip()
@@ -77,7 +77,7 @@ def _at(
 
 
 def _check_ids(results: Sequence[FileResult]) -> Iterator[Diagnostic]:
-    """Yield an error for each id that several items have, at each item but the first."""
+    """Yield an error at each item whose id an earlier item already has."""
     problems, first = Problems(), dict[ItemId, tuple[ItemId, Declared, Each | None]]()
     for item in (item for result in results for item in result.ids):
         if (earlier := first.setdefault(item[0], item)) is not item:
@@ -91,7 +91,7 @@ def _check_ids(results: Sequence[FileResult]) -> Iterator[Diagnostic]:
 
 
 def _first_use(_: ItemId, declared: Declared, each: Each | None) -> str:
-    """Return where an item is declared. If its row has a location, this is the location of the row."""
+    """Return words that say where an item is declared. If its row has a location, they name the row."""
     if each is None:
         return f"{declared.location}"
     return each.label if each.location else f"{declared.location} ({each.label})"
@@ -112,9 +112,10 @@ class OutputPaths:
         """By each folder of such a path, one of the items or files in it."""
 
     def take(self, spec: Spec) -> Diagnostic | None:
-        """Claim the output path of an item.
+        """Record the output path of an item, or return an error if the item cannot have it.
 
-        Returns an error if another item has the path, or if it is a source file of the project.
+        It cannot have the path of another item or of an input file, a name of contentops' own files, or a path that
+        would be read as a manifest.
         """
         key = collision_key(spec.output)
         above = tuple(folders(key))
@@ -139,7 +140,7 @@ class OutputPaths:
 
 
 def _conflict(spec: Spec, other: Spec | str | None, *, is_folder: bool = False) -> str:
-    """Return the end of the message for an output path that conflicts with `other`; empty if there is no conflict.
+    """Return words that say how an output path conflicts with `other`, or an empty text.
 
     `is_folder`: `other` is in a folder of this name.
     """
@@ -162,7 +163,7 @@ def _conflict(spec: Spec, other: Spec | str | None, *, is_folder: bool = False) 
 
 
 def _check_requests(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic]:
-    """Yield an error for items with exactly the same request, because one job would answer all of them."""
+    """Yield an error for each item whose request equals that of an earlier item. One job would serve both."""
     first: dict[Digest, Spec] = {}
     problems = Problems()
     hint = "give one of them `revision: 2` for its own text, change its `inputs`, or declare one item"
@@ -176,7 +177,7 @@ def _check_requests(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnos
 
 
 def _stated(spec: Spec) -> Location | None:
-    """Return where the item itself states its output, or None if it has a default."""
+    """Return where the item itself sets `output`, or None if it uses a default."""
     origin = spec.origins.get("output")
     return origin.location if origin is not None and origin.layer == "item" else None
 
@@ -200,7 +201,7 @@ def check_environment(project: Project, source: Source, results: Sequence[FileRe
 
 
 def _check_rings(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic]:
-    """Yield an error for items that use each other's texts in a circle."""
+    """Yield an error for each group of items that use each other's texts in a cycle."""
     places = {spec.id: spec.location for spec in specs}
     for nodes in _rings(_readings(specs)):
         first, cycle = cycle_of(dict.fromkeys(id_ for id_, _ in nodes))
@@ -209,7 +210,7 @@ def _check_rings(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic
 
 
 def _check_paths(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic]:
-    """Yield an error for each item that uses another item's path, if that path depends on a text."""
+    """Yield an error for each item that uses the path or URL of another item, if a text decides that path."""
     named = {spec.id for spec in specs if "output" in spec.readings}
     for spec in specs if named else ():
         readings = (one for name in spec.readings for one in spec.readings[name])
@@ -220,7 +221,10 @@ def _check_paths(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic
 
 
 def _readings(specs: Sequence[Spec]) -> dict[tuple[ItemId, Stage], set[tuple[ItemId, Stage]]]:
-    """Return what each stage of an item waits for: its own earlier stage, and stages of the items that it uses."""
+    """Return a graph that maps each stage of an item to the stages it waits for.
+
+    It waits for its own earlier stage, and for stages of the items that it uses.
+    """
     graph: dict[tuple[ItemId, Stage], set[tuple[ItemId, Stage]]] = {}
     for spec in specs:
         if spec.readings:
@@ -253,7 +257,7 @@ def _rings(graph: dict[_Node, set[_Node]]) -> Iterator[list[_Node]]:
 
 
 def _check_days(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic]:
-    """Yield a warning for each item that is due before one of its sources."""
+    """Yield a warning for each item whose `publish_on` is before that of an item it uses."""
     days_of = {spec.id: spec.publish_on for spec in specs}
     for spec in specs:
         days = ((one.id, days_of[one.id]) for one in spec.references if one.id in days_of)
@@ -270,7 +274,7 @@ def _check_days(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic]
 
 
 def _check_moved(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
-    """Yield an error for each pair of `moved` that contradicts another pair or the items."""
+    """Yield a finding for each entry of `moved` that conflicts with another entry or with the declared items."""
     moved = [entry for result in results for entry in result.moved]
     if not moved:
         return
@@ -309,7 +313,7 @@ def _check_moved(results: Sequence[FileResult], sources: Sources) -> Iterator[Di
 
 
 def _hint_to_nothing(new: str, declared: Sequence[str]) -> str:
-    """Return a hint about a `moved` pair with an undeclared new id. `declared` has the ids without a pair."""
+    """Return a hint for an entry of `moved` whose new id no item has. `declared` has the ids without an entry."""
     if close := nearest(new, declared):
         cost = f"as written, this pair has no effect, and `{close}` is generated as a new item"
         return f"did you mean `{close}`? {cost}, for its price; remove the pair if the item was removed"
@@ -317,7 +321,7 @@ def _hint_to_nothing(new: str, declared: Sequence[str]) -> str:
 
 
 def check_unused(project: Project, source: Source, results: Sequence[FileResult]) -> list[Diagnostic]:
-    """Return a warning for each variable of the project, its environment or the command line that no item uses.
+    """Return a warning for each variable that no item uses, of the project, its environment or the command line.
 
     There are no warnings without items, or while a file has errors: which variables it uses may be unknown then.
     """
@@ -351,7 +355,7 @@ def unused(written: Written, whom: str) -> Diagnostic:
 
 
 def _check_groups(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic]:
-    """Yield an error for each group of `checks.similar` that is too large, and a warning for a tag of one item."""
+    """Yield a finding for each group of texts in `checks.similar` that is too large or compares nothing."""
     compared: dict[str | Location | None, Spec] = {}
     for spec in specs:
         if (similar := spec.checks.similar) is not None:

@@ -1,4 +1,4 @@
-"""Reads data files for `for_each` and the axes of `matrix`: CSV, JSON, JSON Lines, YAML and workbooks.
+"""Reads the data files of `for_each` and `matrix`: CSV, JSON, JSON Lines, YAML and Excel workbooks.
 
 Cells of a CSV file are always text; JSON and YAML keep their types. Every row has its location, for findings about the
 item that is made from it.
@@ -26,7 +26,7 @@ from contentops.yaml.syntax import UNWANTED, conflict, conflict_at, plain_scalar
 
 
 class DataFile(Struct, frozen=True, kw_only=True):
-    """A data file, or the reason why it was not found."""
+    """A data file with its content, or with the problem if it cannot be used."""
 
     path: str
     exists: bool = True
@@ -40,9 +40,9 @@ _SPACE: Final = re.compile(r"[ \t\r\n]*")
 
 
 def without_sheet(written: str) -> tuple[str, str]:
-    """Return the path of a data file and the name of the sheet.
+    """Split a path such as `book.xlsx#Sheet` into the path of the file and the name of the sheet.
 
-    The sheet is empty unless the path is like `book.xlsx#Sheet`.
+    The name is empty if the path names no sheet.
     """
     match = _SHEET.fullmatch(written)
     return (match[1], match[2]) if match else (written, "")
@@ -89,7 +89,7 @@ def read_rows(path: str, data: bytes, sheet: str = "") -> tuple[list[DataRow], l
 
 
 def _row(source: Source, value: Any, at: Mark) -> DataRow | Diagnostic:
-    """Return a value as a row. Return a finding if it is neither a map nor a scalar."""
+    """Return a value as a row of data. Return a finding if the value is a list or null."""
     if value is None or isinstance(value, list):
         kind = "a list" if isinstance(value, list) else "null"
         return finding_at(source, "bad-row", f"a row must be a map or a single value, not {kind}", at)
@@ -100,7 +100,7 @@ def _row(source: Source, value: Any, at: Mark) -> DataRow | Diagnostic:
 
 
 class _BadValueError(ValueError):
-    """The error for a well-formed JSON value that is not accepted."""
+    """The error for a JSON value that has valid syntax but is not accepted."""
 
     def __init__(self, message: str, code: str) -> None:
         super().__init__(message)
@@ -117,7 +117,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_texts(texts: Iterable[Any]) -> None:
-    """Refuse control characters, although JSON allows them."""
+    """Raise an error if a text contains a control character. JSON itself allows such characters."""
     if match := next(filter(None, (re.search(UNWANTED, text) for text in texts if isinstance(text, str))), None):
         message = f"a text contains the control character U+{ord(match.group()):04X}"
         raise _BadValueError(message, "control-character")
@@ -133,7 +133,7 @@ _DECODER: Final = json.JSONDecoder(
 
 
 def _decode(source: Source, text: str, start: int) -> tuple[Any, int] | Diagnostic:
-    """Return the JSON value at an index of a text, with the index after the value.
+    """Return the JSON value that starts at an index of a text, and the index after the value.
 
     Return a finding if the JSON is invalid.
     """
@@ -153,7 +153,7 @@ def _decode(source: Source, text: str, start: int) -> tuple[Any, int] | Diagnost
 
 
 def _json_error(source: Source, problem: str, index: int) -> Diagnostic:
-    """Return a finding for an error of the json module, with a hint for usual mistakes."""
+    """Return a finding for a syntax error in JSON, with a hint for frequent mistakes."""
     text = source.text
     hint = ""
     if text[:index].rstrip().endswith(",") and text[index : index + 1] in {"]", "}", ""}:
@@ -201,7 +201,7 @@ def _read_json(source: Source) -> Iterator[DataRow | Diagnostic]:
 
 
 def _read_json_lines(source: Source) -> Iterator[DataRow | Diagnostic]:
-    """Yield one JSON value per line. An invalid line does not end the reading."""
+    """Yield the JSON value of each line as a row. Lines after an invalid line are still read."""
     text = source.text.replace("\n", "\v")  # no value goes on in the next line, as JSON has no such sign
     stop = -1
     for line in source.text.split("\n"):
@@ -238,9 +238,9 @@ _SAVE: Final = "in Excel, save it as `CSV UTF-8`; elsewhere, save it as UTF-8"
 
 
 def decode_csv(path: str, data: bytes) -> tuple[Source, list[Diagnostic]]:
-    """Return the text of a CSV file in UTF-8, or in UTF-16 as Excel writes it for `Unicode Text`.
+    """Return the text of a CSV file that is encoded in UTF-8 or UTF-16, and the findings.
 
-    Other encodings cannot be recognised.
+    Excel writes UTF-16 for `Unicode Text`. Other encodings cannot be recognised.
     """
     if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) and len(data) <= MAX_BYTES:
         try:
@@ -256,9 +256,10 @@ def decode_csv(path: str, data: bytes) -> tuple[Source, list[Diagnostic]]:
 
 
 def _separator(text: str) -> tuple[str, bool]:
-    """Return the separator of a CSV file, and whether the first line is only `sep=;`. Excel writes such a line.
+    """Return the separator of a CSV file, and whether the first line only states it (as in `sep=;`).
 
-    It is the sign that gives most columns; a comma, if it gives as many.
+    Excel reads such a line. Without it, the separator is the character that gives the most columns. If several give as
+    many, a comma is preferred.
     """
     import csv
 
@@ -314,7 +315,7 @@ def read_csv(source: Source) -> Iterator[DataRow | Diagnostic]:
 
 
 def _check_header(source: Source, header: list[str], line: int) -> Iterator[Diagnostic]:
-    """Yield every problem in the header of a data file."""
+    """Yield every problem in the header of a CSV file."""
     problems = [(message, hint) for _, message, hint in header_problems(dict(enumerate(header, start=1)))]
     if len(header) == 1 and "|" in header[0]:
         hint = "separate columns by commas, semicolons or tabs instead of `|`"
@@ -331,7 +332,7 @@ def _ragged(source: Source, cells: int, expected: int, line: int) -> Diagnostic:
 
 
 def _csv_error(source: Source, error: str, start: int, line: int) -> Diagnostic:
-    """Return a finding for an error of the csv module."""
+    """Return a finding for a syntax error in a CSV file."""
     at, message, hint = start, f"not valid CSV: {error}", "look for a missing closing quote"
     if "end of data" in error:
         message, hint = "a quoted cell of this row is never closed", "add the closing quote"

@@ -1,7 +1,7 @@
-"""Writes manifest entries for existing texts, with the front matter of their files.
+"""Writes manifest entries for existing texts and for the front matter of their files.
 
-Also writes a single input of an entry. The new manifest is loaded before it is used: a key that would not give the
-value of the file is omitted, and an item that does not fit its template is declared without one.
+It can also write a single input of an entry. The new manifest is loaded before it is used. A key is omitted if the
+manifest would give it another value than the file has. An item that does not fit its template is declared without one.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ENTRY: Final = re.compile(r"(?P<indent> *)- ")
 
 
 class Existing(Struct, frozen=True, kw_only=True):
-    """An existing text to declare: its id and keys, and the content of its file."""
+    """An existing text that gets a manifest entry."""
 
     id: str
     spec: Mapping[str, Json]
@@ -51,7 +51,7 @@ class Existing(Struct, frozen=True, kw_only=True):
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
-    """The manifest that gets the new entries: its path, its text (None: a new file), and a new file's first line."""
+    """The manifest that gets the new entries. `text` is None for a new file, whose first line is `head`."""
 
     path: str
     text: str | None
@@ -59,7 +59,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
 
 
 class ManifestDraft(Struct, frozen=True, kw_only=True):
-    """A new or extended manifest, and its result."""
+    """A new or extended manifest, and everything that the project's manifests would declare with it."""
 
     manifest: Manifest
     """The file as it is."""
@@ -77,7 +77,7 @@ class ManifestDraft(Struct, frozen=True, kw_only=True):
 
 
 def draft(project: Project, catalog: Catalog | None, manifest: Manifest, texts: Sequence[Existing]) -> ManifestDraft:
-    """Return `manifest` with an entry for each text, and the items that all manifests would then declare.
+    """Return `manifest` with a new entry for each text, and all items that would then be declared.
 
     Writes no file. Raises UsageError if entries cannot be appended to the manifest, InputError if the manifests have
     other errors.
@@ -116,7 +116,7 @@ def draft(project: Project, catalog: Catalog | None, manifest: Manifest, texts: 
 
 
 def literal(value: Json) -> Json:
-    """Return a value in a form that templates leave unchanged."""
+    """Return a value in which Jinja is escaped, so that rendering it gives the original value."""
     if isinstance(value, str):
         return JINJA.sub(lambda match: f"{{{{ '{match[0]}' }}}}", value)
     if isinstance(value, dict):
@@ -125,9 +125,9 @@ def literal(value: Json) -> Json:
 
 
 def with_input(path: str, text: str, item: str, name: str, value: str) -> str:
-    """Return the text of a manifest after one input of an item got a new value. The rest of the text stays unchanged.
+    """Return the text of a manifest with a new value for one input of an item. The other text stays unchanged.
 
-    Raises UsageError for an item that is no entry by itself, and for one whose `inputs` cannot be changed in place.
+    Raises UsageError if the item has no entry of its own, or if its `inputs` cannot be changed in place.
     """
     document, _ = read_yaml(path, text.encode())
     source, wanted = document.source, copy.deepcopy(document.root)
@@ -160,7 +160,7 @@ def with_input(path: str, text: str, item: str, name: str, value: str) -> str:
 
 @dataclass(slots=True)
 class _Entry:
-    """The manifest entry of one text. Keys with problems are left out."""
+    """The manifest entry that is written for one text. Keys with problems are left out."""
 
     text: Existing
     project: Project
@@ -181,7 +181,7 @@ class _Entry:
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """Return the keys of the file that should be in the entry but are left out."""
+        """Return the front matter keys that should be in the entry but are left out."""
         declared = self.text.declared
         return tuple(sorted(name for name in self.omitted if declared is None or name in declared))
 
@@ -191,11 +191,11 @@ class _Entry:
 
     @property
     def is_kept(self) -> bool:
-        """Return whether the entry is an item without a template."""
+        """Return whether the text is declared as an item without a template."""
         return not self.text.spec or self.unfit is not None
 
     def omit_cause(self, name: str, key: str, finding: Diagnostic) -> bool:
-        """Leave out the part of the entry that caused a finding about `key` of the field `name`.
+        """Leave out the part of the entry that caused a finding: the field `name`, or `key` inside that field.
 
         Return False if that part must stay.
         """
@@ -207,7 +207,7 @@ class _Entry:
         return True
 
     def corrected(self, spec: Spec, preset: str) -> bool:
-        """Leave out the keys that would give another value than the file has. Return whether there were any."""
+        """Leave out the keys whose values would differ from those in the file. Return whether the entry changed."""
         if self.by_pattern and spec.output != self.text.output:
             self.by_pattern = False
             return True
@@ -224,7 +224,7 @@ class _Entry:
         return bool(new)
 
     def lines(self) -> Iterator[tuple[str, str, str]]:
-        """Yield the lines of the entry, each with its field and with the key inside that field."""
+        """Yield each line of the entry, with the names of its field and of the key inside that field."""
         for name, value in self._fields().items():
             nested = value if isinstance(value, dict) and name in ("metadata", "inputs") else {}
             yield from ((line, name, "") for line in ([f"{name}:"] if nested else write_pair(name, value)))
@@ -250,7 +250,7 @@ class _Entry:
 
 
 def _is_ambiguous(value: Json) -> bool:
-    """Return whether programs read this value of front matter in different ways. Such values are not declared."""
+    """Return whether some YAML programs read this front matter value differently. It is then not declared."""
     if isinstance(value, str):
         return value.lower() in _BOOLEANS
     if isinstance(value, dict):
@@ -265,7 +265,7 @@ _EntryLines = dict[int, tuple[str, str, str]]
 
 
 class _Pattern(Struct, frozen=True):
-    """Makes output paths from ids by adding `ending`. `is_new`: the manifest does not state it yet."""
+    """A pattern for output paths: the id of the item, then `ending`. `is_new`: the manifest does not set it yet."""
 
     ending: str = ""
     is_new: bool = False
@@ -276,7 +276,7 @@ class _Pattern(Struct, frozen=True):
 
     @property
     def written(self) -> list[str]:
-        """Return the lines that state the pattern in a new manifest."""
+        """Return the lines of a new manifest that set the pattern. An existing manifest gets no such lines."""
         return (
             ["defaults:", *(f"  {line}" for line in write_pair("output", _BY_ID + self.ending))] if self.is_new else []
         )
@@ -302,7 +302,7 @@ def _pattern(manifest: Manifest, texts: Iterable[Existing]) -> _Pattern:
 
 
 def _composed(manifest: Manifest, pattern: list[str], entries: Iterable[_Entry]) -> tuple[str, str, _EntryLines]:
-    """Return the whole text of the manifest, the text to append, and the entry of each appended line."""
+    """Return the present text of the manifest, the text to append, and the entry of each appended line."""
     before = manifest.text or ""
     indent = _indent(manifest.path, before)
     newline = "\r\n" if "\r\n" in before else "\n"
@@ -320,9 +320,9 @@ def _composed(manifest: Manifest, pattern: list[str], entries: Iterable[_Entry])
 
 
 def _indent(path: str, text: str) -> str | None:
-    """Return the indentation of the entries at the end of a manifest; None if the manifest declares nothing yet.
+    """Return how far the entries of a manifest are indented, or None if the manifest is empty.
 
-    Raises UsageError if nothing can be appended.
+    Raises UsageError if no entry can be appended.
     """
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     if not lines:

@@ -27,7 +27,7 @@ WILD: Final = re.compile(r"[*?\[]")
 
 
 class FileError(Exception):
-    """A file cannot be used; `finding` says why."""
+    """The error for a file that cannot be used; `finding` says why."""
 
     def __init__(self, code: str, path: str, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -39,7 +39,10 @@ class FileError(Exception):
 
 @cache
 def glob_matcher(pattern: str) -> Callable[[str], bool]:
-    """Return a test for paths. `*` and `?` match within a name; `**` matches any number of folders."""
+    """Return a function that tests paths against a glob.
+
+    `*` and `?` match within a name; `**` matches any number of folders.
+    """
     names = re.sub(r"(?<![^/])(\*\*/)+", "**/", pattern).split("/")
     parts = [None if name == "**" else re.compile(fnmatch.translate(name)).match for name in names]
     start = WILD.split(pattern, 1)[0]
@@ -63,7 +66,7 @@ def glob_matcher(pattern: str) -> Callable[[str], bool]:
 
 
 class ProjectFiles:
-    """Reads the files below a root folder. Paths are relative to it, with forward slashes."""
+    """Reads files below the root folder of a project. Paths are relative to it, with forward slashes."""
 
     def __init__(self, root: Path) -> None:
         self._root = str(root)
@@ -73,9 +76,10 @@ class ProjectFiles:
         """The folders that were searched, the links on the way, and the data files."""
 
     def read(self, path: str) -> bytes | None:
-        """Return the bytes of a file, None if there is none.
+        """Return the bytes of a file, or None if the file does not exist.
 
-        Raises FileError for what is not a regular file, lies outside the root, is too large or cannot be read.
+        At most MAX_BYTES + 1 bytes are read. Raises FileError for a path that leads outside the root, is not a regular
+        file, or cannot be read.
         """
         try:
             if not self._inside(path):
@@ -90,7 +94,7 @@ class ProjectFiles:
             raise _unreadable(path, error) from None
 
     def read_data(self, path: str) -> DataFile:
-        """Return the data file that a manifest names."""
+        """Return the data file that a manifest names, with its content or its problem."""
         self.searched.add(path)
         try:
             content = self.read(path)
@@ -113,7 +117,7 @@ class ProjectFiles:
         return real == self._real or real.startswith(self._real.rstrip(os.sep) + os.sep)
 
     def match(self, pattern: str) -> tuple[list[str], list[Diagnostic]]:
-        """Return the files that match a glob, sorted, and the problems with links and names in their folders."""
+        """Return the sorted paths that match a glob, and findings about the folders, links and names on the way."""
         findings: list[Diagnostic] = []
         pattern = pattern.removeprefix("./")
         parts = pattern.split("/")
@@ -123,11 +127,11 @@ class ProjectFiles:
         return sorted(path for path in paths if path != PROJECT_FILE and matches(path)), findings
 
     def walk(self, folder: str = "") -> Iterator[str]:
-        """Yield every file below a folder in order. The project file, hidden names and linked folders are left out."""
+        """Yield every file below a folder, in order. The project file, hidden names and linked folders are left out."""
         return (path for path in self._walk(folder, 0, [], deep=True) if path != PROJECT_FILE)
 
     def _walk(self, folder: str, depth: int, findings: list[Diagnostic], *, deep: bool) -> Iterator[str]:
-        """Yield the files below a folder: down to `depth` levels, or with `deep` at any depth."""
+        """Yield the files below a folder. `depth` limits the number of levels, unless `deep` is true."""
         full = f"{self._root}/{folder}"
         self.searched.add(folder)
         if folder and not self._inside(folder):
@@ -174,7 +178,7 @@ def _unreadable(path: str, error: OSError) -> FileError:
 
 
 def discover(project: Project, source: Source, files: ProjectFiles) -> tuple[list[str], list[Diagnostic]]:
-    """Return the paths of all manifests, sorted, and a warning for each glob without a match.
+    """Return the sorted paths of all manifests, and a warning for each glob that matches no file.
 
     `source` is the project file.
     """
@@ -199,7 +203,10 @@ def discover(project: Project, source: Source, files: ProjectFiles) -> tuple[lis
 
 
 def _no_match(pattern: str, files: ProjectFiles, *, written: bool) -> tuple[str, str]:
-    """Return message and hint for a glob without a match. The hint names files with the other ending."""
+    """Return message and hint for a glob that matches no file.
+
+    They name files with the other ending, `.yml` or `.yaml`.
+    """
     message = f"the glob `{pattern}` matches no manifest"
     stem, _, ending = pattern.rpartition(".")
     twin = {"yaml": f"{stem}.yml", "yml": f"{stem}.yaml"}.get(ending, "")

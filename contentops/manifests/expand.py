@@ -1,6 +1,7 @@
-"""Expands the items of a manifest: it merges their layers, and makes one item for each row and choice.
+"""Expands the entries of a manifest into items: one item for each data row and each choice of a `matrix`.
 
-What the JSON Schema of manifests refuses is skipped here, as it is reported there.
+It also merges defaults and variables of the project, the manifest and the environment. Values that violate the JSON
+Schema of manifests are skipped here, because the schema check reports them.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class Declared(Struct, frozen=True, gc=False):
     """Fields that a misspelt key was probably meant to set; problems that follow from that are not reported."""
 
     def find(self, path: Iterable[str | int]) -> tuple[Written, bool]:
-        """Return the value that the manifest writes for a field, and whether it writes one (see `values.find`)."""
+        """Return the written value of a field with its location, and whether it is written (see `values.find`)."""
         return find((self.written, *self.below.fields), path)
 
     @property
@@ -95,7 +96,7 @@ class Declared(Struct, frozen=True, gc=False):
 
     @property
     def label(self) -> str:
-        """Return the item's name in messages: its id as written, or its number if it has no id."""
+        """Return the item's name for messages: its id as written, or its number if it has no id."""
         return _label(self.written)
 
     @property
@@ -107,7 +108,7 @@ class Declared(Struct, frozen=True, gc=False):
 
     @property
     def templates(self) -> Iterator[Opened]:
-        """Yield the values that contain templates."""
+        """Yield the item's values that contain templates."""
         return itertools.chain.from_iterable(self.open.values())
 
 
@@ -117,9 +118,9 @@ def _label(written: Written) -> str:
 
 
 def layers(project: Project, project_source: Source, document: YamlDocument) -> Layers:
-    """Merge the defaults and variables of project, manifest and environment.
+    """Merge the defaults and variables of the project, a manifest and the environment.
 
-    Those of the environment have the highest rank.
+    The environment has the highest rank, the project the lowest.
     """
     settings = YamlDocument(project_source, project.settings)
     env = ("environments", project.environment)
@@ -149,12 +150,12 @@ def layers(project: Project, project_source: Source, document: YamlDocument) -> 
 
 
 def _map(written: Written) -> Written:
-    """Return a written value if it is a map; otherwise an empty map."""
+    """Return a written value if it is a map, otherwise an empty map."""
     return written if isinstance(written.value, dict) else structs.replace(written, value={})
 
 
 def _defaults(written: Written) -> Written:
-    """Return the default fields. Fields that only an item can have are left out."""
+    """Return the fields of a `defaults` map. Fields that only an item can have are left out."""
     value = {key: below for key, below in _map(written).value.items() if key not in _ITEM_ONLY}
     return structs.replace(written, value=value)
 
@@ -166,10 +167,10 @@ def expand(
     templates: Templates,
     problems: Problems,
 ) -> Iterator[Declared]:
-    """Yield every item of a manifest with its layers and combinations.
+    """Yield every entry of `items`, merged with its defaults and variables and expanded into its combinations.
 
-    `read` returns the rows of the data file that a `for_each`, or the named axis of a `matrix`, names. It returns None
-    for a file that cannot be read, which it reports; such an item is omitted. `templates` are those for `where`.
+    `read` returns the rows of the data file that `for_each` or an axis of `matrix` names. If the file cannot be read,
+    `read` reports this and returns None, and the entry is omitted. `templates` compiles the expressions of `where`.
     """
     cli = below.cli.value
     shared = merge(cli, below.variables)
@@ -205,7 +206,10 @@ def expand(
 def with_misspelt(
     declared: Iterable[Declared], document: YamlDocument, schema: Mapping[str, Any]
 ) -> Iterator[Declared]:
-    """Yield the items of a manifest that violates its schema, with the fields that misspelt keys probably mean."""
+    """Yield each item with the fields that its misspelt keys were probably meant to set.
+
+    This is for a manifest that violates its schema.
+    """
     root = document.root if isinstance(document.root, dict) else {}
     item, defaults = (schema["definitions"][name]["properties"] for name in ("item", "defaults"))
     shared = misspelt(root, schema["properties"]) | misspelt(root.get("defaults"), defaults)
@@ -221,7 +225,7 @@ _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
 class _Sources:
-    """Reads and chooses the rows for `for_each` and `matrix` of one item."""
+    """Reads and filters the data rows for the `for_each` and `matrix` of one item."""
 
     def __init__(
         self,
@@ -242,7 +246,7 @@ class _Sources:
         """A `for_each` that is a map."""
 
     def written(self) -> dict[str, Written]:
-        """Return the values from which the rows come: under `_ROWS` that of `for_each`, and one for each axis."""
+        """Return the written value of `for_each` (under the key `_ROWS`), and that of each axis of `matrix`."""
         sources: dict[str, Written] = {}
         if "for_each" in self.item.value:
             sources[_ROWS] = self.item.below("for_each")
@@ -255,7 +259,7 @@ class _Sources:
         return sources
 
     def rows(self, axis: str, source: Written) -> Sequence[DataRow] | None:
-        """Return the rows of a `for_each` or the values of an axis; None if they cannot be read."""
+        """Return the rows of `for_each` or the values of a `matrix` axis, or None if they cannot be read."""
         if isinstance(source.value, list):
             values = enumerate(source.value)
             return [DataRow(value, source.below(at).location, is_inline=True) for at, value in values]
@@ -269,7 +273,7 @@ class _Sources:
         self.problems.about(self.label, source, "empty-for-each", core, severity=Severity.WARNING)
 
     def choose(self, query: Written, rows: Sequence[DataRow]) -> Sequence[DataRow] | None:
-        """Return the rows that a `for_each` with `where` or `limit` chooses; None if there was a problem."""
+        """Return the rows that `where` and `limit` of a `for_each` choose, or None after an error."""
         where, limit = query.value.get("where"), query.value.get("limit")
         chosen: Sequence[DataRow] | None = rows
         if isinstance(where, str):
@@ -277,7 +281,7 @@ class _Sources:
         return chosen[:limit] if chosen and isinstance(limit, int) and limit > 0 else chosen
 
     def _where(self, written: Written, text: str, rows: Sequence[DataRow]) -> list[DataRow] | None:
-        """Return the rows for which the expression is true."""
+        """Return the rows for which the `where` expression is true, or None after an error."""
         if is_template(text):
             hint = "write the expression alone: `where: each.population | int > 1000`"
             self.problems.about(self.label, written, "bad-where", "has `{{` or `{%` in `where`", hint=hint)
@@ -329,7 +333,7 @@ def _look_up(columns: Mapping[str, Json], name: str) -> Any:
 
 
 def _combinations(item: _Sources, room: int) -> tuple[Each, ...]:
-    """Return every row with every choice from the axes. The last axis changes fastest."""
+    """Return all combinations of a `for_each` row and one value of each axis. The last axis changes fastest."""
     sources = item.written()
     rows = {name: item.rows(name, source) for name, source in sources.items()}
     parts = {name: part for name, part in rows.items() if part is not None}
@@ -368,7 +372,7 @@ def _combinations(item: _Sources, room: int) -> tuple[Each, ...]:
 
 
 def _each(chosen: Mapping[str, DataRow]) -> Each:
-    """Return one combination: the row, and `each.<axis>` for every choice."""
+    """Return one combination: the columns of the row, and the chosen value of each axis, as values of `each`."""
     row = chosen.get(_ROWS)
     if row is not None and len(chosen) == 1:
         return Each(row.columns, row.label, row.location)
@@ -382,7 +386,7 @@ def _each(chosen: Mapping[str, DataRow]) -> Each:
 
 
 def _refuse_templates(written: Written, label: str, problems: Problems) -> bool:
-    """Report data that contains Jinja, because data is not rendered. Return whether it does."""
+    """Report data that contains Jinja, because data is not rendered. Return whether there was any."""
     source = next(templates_in(written.value), None)
     if source is not None:
         core = f"has Jinja in its data (`{source.strip()[:40]}`), which is not rendered"
@@ -394,7 +398,7 @@ def _refuse_templates(written: Written, label: str, problems: Problems) -> bool:
 
 
 class Origins(Mapping[str, Origin]):
-    """A map of origins by name. `compute` runs when an origin is first read."""
+    """A map that says for each name where its value was set. `compute` runs when an entry is first read."""
 
     def __init__(self, compute: Callable[..., dict[str, Origin]], *parts: object) -> None:
         self._compute, self._parts = compute, parts
@@ -414,7 +418,7 @@ class Origins(Mapping[str, Origin]):
 
 
 def of_fields(declared: Declared, uses: Uses) -> dict[str, Origin]:
-    """Return the origins of the fields of an item, by name with dots."""
+    """Return where each field of an item was set. The names of inner fields have dots."""
     found = ((".".join(map(str, path)), declared.find(path)[0]) for path in paths(declared.values))
     return {
         name: Origin(layer=each.layer, location=each.location, variables=uses.variables.get(name, ()))
@@ -423,7 +427,7 @@ def of_fields(declared: Declared, uses: Uses) -> dict[str, Origin]:
 
 
 def of_variables(declared: Declared, uses: Uses, scope: Scope, each: Each | None) -> dict[str, Origin]:
-    """Return the origins of the variables that an item uses."""
+    """Return where each variable that an item uses was set."""
     origins: dict[str, Origin] = {}
     for name in uses.known(each):
         if each is not None and root_of(name) == "each":

@@ -66,18 +66,18 @@ def load(
     drafts: Mapping[str, bytes] = MappingProxyType({}),
     accepted: AcceptedTexts | None = None,
 ) -> Desired:
-    """Load everything that the manifests of a project declare, rendered and checked.
+    """Load, render and check everything that the manifests of a project declare.
 
     `drafts` are manifests by path that replace files or are added to them. Without a catalog, slugs and inputs are not
-    checked, and a note says so. `accepted` are the texts that `ref` reads; without them, items that use any wait.
-    Raises InputError with every finding of every file if one of them is an error; else `Desired.findings` has the
+    checked, and a note says so. `accepted` are the texts that `ref` reads; without them, items that use texts wait.
+    Raises InputError with every finding of every file if one of them is an error. Otherwise `Desired.findings` has the
     warnings and notes.
     """
     return Loader(project, catalog, drafts).run(accepted)
 
 
 class Loader:
-    """The state of loading: the files that were read, and the values that all manifests share."""
+    """Loads the manifests of a project. It keeps the files that were read and the values that all manifests share."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class Loader:
         self.templates = Templates(macros=self.macros)
 
     def run(self, accepted: AcceptedTexts | None) -> Desired:
-        """Load every file, then check them together."""
+        """Load every manifest, then check all manifests together."""
         paths, findings = discover(self.project, self.project_source, self.files)
         results = [self._build(path) for path in sorted({*paths, *self.drafts})]
         # A YAML file that manifests name as data is not a manifest, also where a glob for manifests matches it.
@@ -137,7 +137,7 @@ class Loader:
     # --- one manifest --------------------------------------------------------------------------------------
 
     def _read(self, path: str) -> bytes | Diagnostic:
-        """Return the bytes of a manifest, or why it cannot be read."""
+        """Return the bytes of a manifest, or a finding that says why it cannot be read."""
         try:
             content = self.drafts.get(path) or self.files.read(path)
         except FileError as error:
@@ -147,7 +147,7 @@ class Loader:
         return gone if content is None else content
 
     def _build(self, path: str) -> FileResult:
-        """Return the result of one manifest. Values that use the texts of other items are left out."""
+        """Read, render and check one manifest. Values that use the texts of other items are left out."""
         content = self._read(path)
         if isinstance(content, Diagnostic):
             return FileResult(source=Source(path, ""), findings=[content], complete=False)
@@ -193,7 +193,7 @@ class Loader:
         return result
 
     def _rows_at(self, source: Written, axis: str, used: set[str], problems: Problems) -> list[DataRow] | None:
-        """Return the rows of the data file in a `for_each` or an axis; None if they cannot be read."""
+        """Return the rows of the data file that a `for_each` or an axis names, or None if they cannot be read."""
         document, path = source.document, source.value
         assert document is not None
         subject, hint = "`for_each`", "paths are relative to the project root, or to the manifest's folder"
@@ -217,7 +217,7 @@ class Loader:
     def _read_rows(
         self, written: str, manifest: str, used: set[str], subject: str
     ) -> tuple[list[DataRow], list[Diagnostic]]:
-        """Return the rows of a data file, and the findings in it or about its path. Each file is read once."""
+        """Return the rows of a data file, and findings about the file or its path. Each file is read once."""
         file, sheet = without_sheet(written)
         data = self._resolve(file, manifest, used)
         if isinstance(data, str):
@@ -227,7 +227,7 @@ class Loader:
         return self._rows_of(data.path, data.content, sheet)
 
     def _resolve(self, written: str, manifest: str, used: set[str]) -> DataFile | str:
-        """Return the data file at a path, or the problem.
+        """Return the data file at a path, or words that say what is wrong with the path.
 
         The path is relative to the project root, otherwise to the manifest's folder.
         """
@@ -248,7 +248,7 @@ class Loader:
 
 
 class _Later:
-    """Renders the items that use the texts of others, with the present texts."""
+    """Renders the items that use the texts of other items, with the texts that exist now."""
 
     def __init__(self, results: Sequence[FileResult], project: Project) -> None:
         self._results = results
@@ -266,19 +266,22 @@ class _Later:
                 self._outputs.take(spec)
 
     def results(self, accepted: AcceptedTexts) -> list[FileResult]:
-        """Return the results of all files, with these texts."""
+        """Return the results of all manifests, with values rendered from the texts in `accepted`."""
         texts = DeclaredTexts(self._declared, accepted)
         return [self._with_texts(result, texts) if result.referring else result for result in self._results]
 
     def again(self, item: ItemId, accepted: AcceptedTexts) -> Spec:
-        """Return the spec of an item that uses texts of others, rendered again with the texts in `accepted`."""
+        """Render an item that uses texts of other items again, with the texts in `accepted`."""
         problems = Problems()
         texts = DeclaredTexts(self._declared, accepted)
         spec, _ = self._referring[item].render(self._rendered[item], texts, problems)
         return self._placed(structs.replace(spec, trouble=(*problems.done(), *spec.trouble)), texts)
 
     def _placed(self, spec: Spec, texts: DeclaredTexts) -> Spec:
-        """Return the item. If its output path is not free, it keeps the path of its text, and gets the reason."""
+        """Return the item with an output path that is free.
+
+        If its own path is not free, the item keeps the path of its text, and gets an error.
+        """
         if self._rendered[spec.id].output or not spec.output or (found := self._outputs.take(spec)) is None:
             return spec
         return structs.replace(spec, output=texts.paths.get(spec.id, ""), trouble=(*spec.trouble, found))
@@ -299,7 +302,7 @@ class _Later:
 
 
 def _across_files(results: Sequence[FileResult]) -> list[Diagnostic]:
-    """Return the findings of all files. A finding about the project file is kept only from the first manifest."""
+    """Return the findings of all manifests. Equal findings about the project file are merged into one."""
     findings, of_project = list[Diagnostic](), Problems()
     for result in results:
         for problem in result.findings:
@@ -311,7 +314,7 @@ def _across_files(results: Sequence[FileResult]) -> list[Diagnostic]:
 
 
 def _unchecked(project: Project, catalog: Catalog | None, results: Sequence[FileResult]) -> list[Diagnostic]:
-    """Return a note if the server's catalog is unknown, so that items are not checked against it."""
+    """Return a note if items are not checked because the server's catalog or its brand voices are unknown."""
     code, message = "no-catalog", "templates, styles and inputs are not checked: there is no catalog for this server"
     hint, is_unchecked = "run `contentops catalog pull` and commit `catalog.lock.json`", False
     if catalog is None:
@@ -372,9 +375,10 @@ def make_items(
     rows: Callable[[str], list[Json]],
     check: Callable[[Rendered], Spec | None],
 ) -> None:
-    """Render and `check` every item that uses no texts of others. `result` gets the items and the names that they use.
+    """Render and `check` every item, without the values that use texts of other items.
 
-    `builtin` are names that all templates have; `rows` returns those of a data file.
+    `result` gets the items and the names that they use. `builtin` are names that all templates have. `rows` returns
+    the rows of a data file.
     """
     for instance in _instances(result, declared, problems, builtin, templates, rows):
         rendered = Rendered(instance, problems).render(problems)
@@ -397,7 +401,7 @@ def _instances(
     templates: Templates,
     rows: Callable[[str], list[Json]],
 ) -> Iterator[Instance]:
-    """Yield every item to render. `result` gets the names that its declarations use."""
+    """Yield every item that can be rendered. `result` gets the names that its declarations use."""
     shared: Scope | None = None
     for entry in declared:
         own = entry.own_variables
@@ -428,7 +432,7 @@ def _refuse_references(declared: Declared, uses: Uses, problems: Problems) -> No
 
 
 def _may_multiply(declared: Declared, uses: Uses, problems: Problems) -> bool:
-    """Return whether an item with `for_each` or `matrix` identifies its rows by `each`."""
+    """Return False if an entry makes several items but its `id` does not use `each`. This is reported."""
     if (
         declared.each is None
         or "id" not in declared.values
@@ -443,7 +447,7 @@ def _may_multiply(declared: Declared, uses: Uses, problems: Problems) -> bool:
 
 
 def warn_unused(below: Layers, result: FileResult, problems: Problems) -> None:
-    """Warn about variables of the manifest that no item uses, and variables of an item that it does not use."""
+    """Warn about variables of a manifest that none of its items uses, and about unused variables of an item."""
     local = below.local if result.items else ()
     idle = [(written, "any item") for written in local if written.pointer[-1] not in result.used]
     for written, whom in (*idle, *result.idle):

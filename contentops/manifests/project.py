@@ -1,7 +1,7 @@
 """Reads and checks `contentops.yaml`: the settings of a project for one environment.
 
-The layers of `defaults`, `vars` and `output` stay separate, because those of a manifest come between the project's and
-the environment's; everything else is merged here.
+`defaults`, `vars` and `output` of the project and of the environment stay separate, because those of a manifest rank
+between them. All other settings are merged here.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from contentops.yaml.syntax import JINJA, UNWANTED, plain_scalar
 
 
 def load_project(root: Path, *, environment: str = "", variables: Mapping[str, Any] | None = None) -> Project:
-    """Return the settings of the project at `root` for one environment (empty: none), with the values of `--var`.
+    """Return the settings of the project at `root` for one environment.
 
-    Raises InputError with every finding of the file, UsageError for an environment that is not declared or a
-    variable with an unusable name.
+    `environment` is empty if none is chosen; `variables` are the values of `--var`. Raises InputError with every
+    finding of the file, and UsageError for an undeclared environment or a variable with an unusable name.
     """
     for name in variables or {}:
         check_variable_name(name)
@@ -74,7 +74,7 @@ def load_project(root: Path, *, environment: str = "", variables: Mapping[str, A
 
 
 def named_default(root: str) -> str:
-    """Return the default environment of the settings. It is empty if they name none, or if no file can be read."""
+    """Return the default environment that `contentops.yaml` names. It is empty if none is named or readable."""
     try:
         settings = read_yaml(PROJECT_FILE, _read(Path(root)))[0].root
     except InputError:
@@ -84,7 +84,7 @@ def named_default(root: str) -> str:
 
 
 def checked_settings(data: bytes) -> YamlDocument:
-    """Return the document of a valid project file. Raises InputError with every finding."""
+    """Parse the content of `contentops.yaml` and check it. Raises InputError with every finding."""
     document, findings = read_yaml(PROJECT_FILE, data)
     findings += check_schema(document, "project")
     findings += dict.fromkeys(_check_settings(document))
@@ -100,8 +100,8 @@ def checked_settings(data: bytes) -> YamlDocument:
 def parse_variable(text: str) -> tuple[str, Any]:
     """Return the name and the value of a `--var NAME=VALUE`.
 
-    The value is read like an unquoted YAML scalar (`2026` is a number, `true` a bool) or, in quotes, a quoted one;
-    nothing after the `=` is the empty text. Raises UsageError for anything else.
+    The value is read like a YAML scalar: `2026` is a number, `true` is a bool, and `"true"` in quotes is a text. If
+    there is nothing after the `=`, the value is an empty text. Raises UsageError for anything else.
     """
     name, equals, written = text.partition("=")
     if not equals:
@@ -161,7 +161,7 @@ def _merged(settings: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, An
 
 
 def _environment(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return the settings of an environment, empty without one. Raises UsageError if it is not declared."""
+    """Return the settings of an environment; an empty name has none. Raises UsageError if it is not declared."""
     if not name:
         return {}
     declared = _map(settings, "environments")
@@ -181,7 +181,7 @@ def _quoted(names: Iterable[str]) -> str:
 
 
 def _source(settings: Mapping[str, Any], name: str | None) -> str | None:
-    """Return the name of the environment that texts are promoted from.
+    """Return the name of the environment that texts are promoted from, or None if there is none.
 
     An empty name means the settings without an environment.
     """
@@ -189,9 +189,10 @@ def _source(settings: Mapping[str, Any], name: str | None) -> str | None:
 
 
 def source_of(project: Project, name: str) -> str:
-    """Return the name of an environment, as a person writes it, in the form of `Project.promote_from`.
+    """Check the environment that a person wants to promote texts from, and return its name.
 
-    Raises UsageError for one that is not declared, and for the one that the project was loaded for.
+    The name has the form of `Project.promote_from`. Raises UsageError if the environment is not declared, or if the
+    project was loaded for the same environment.
     """
     source = _source(project.settings, name) or ""
     _environment(project.settings, source)
@@ -202,7 +203,7 @@ def source_of(project: Project, name: str) -> str:
 
 
 class _Layer(msgspec.Struct, frozen=True):
-    """The settings of the project or of an environment: as they are written, and merged with those of the project."""
+    """The settings of the project or of one environment, as written (`own`) and merged with the project's."""
 
     pointer: tuple[str, ...]
     own: Mapping[str, Any]
@@ -212,7 +213,7 @@ class _Layer(msgspec.Struct, frozen=True):
 
 
 def _layers(settings: Any) -> Iterator[_Layer]:
-    """Yield the layers of a project file. Their values may have wrong types."""
+    """Yield the settings of the project, then those of each environment. Their values may have wrong types."""
     if isinstance(settings, dict):
         yield _Layer((), settings, _merged(settings, {}), settings)
         environments = _map(settings, "environments")
@@ -225,7 +226,7 @@ def _layers(settings: Any) -> Iterator[_Layer]:
 
 
 def _check_settings(document: YamlDocument) -> Iterator[Diagnostic]:
-    """Yield the problems of the project and every environment."""
+    """Yield the problems in the settings of the project and of every environment."""
     for layer in _layers(document.root):
         for check in _CHECKS:
             for found in check(layer):
@@ -247,7 +248,10 @@ def _check_paths(layer: _Layer) -> Iterator[Violation]:
 
 
 def _check_commands(layer: _Layer) -> Iterator[Violation]:
-    """Report commands without a program. Report commands with Jinja: manifests could put text into them."""
+    """Report check commands that name no program, and commands that contain Jinja.
+
+    With Jinja, manifests could put text into a command.
+    """
     at: Pointer = ("defaults", "checks", "commands")
     commands = _map(_map(layer.own, "defaults"), "checks").get("commands")
     if isinstance(commands, dict):
@@ -269,7 +273,7 @@ def _words(command: str) -> list[str]:
 
 
 def _check_default(layer: _Layer) -> Iterator[Violation]:
-    """Yield a finding if the default environment is not declared."""
+    """Yield a finding if `default_environment` names an environment that is not declared."""
     name, declared = layer.own.get("default_environment"), _map(layer.root, "environments")
     if isinstance(name, str) and name not in declared:
         known = f"declared: {_quoted(declared)}" if declared else "declare it under `environments`"
@@ -278,7 +282,7 @@ def _check_default(layer: _Layer) -> Iterator[Violation]:
 
 
 def _check_source(layer: _Layer) -> Iterator[Violation]:
-    """Yield a finding for each environment whose `promote_from` names an undeclared environment or forms a ring."""
+    """Yield a finding if `promote_from` names an undeclared environment, or leads back to its own environment."""
     declared, source = _map(layer.root, "environments"), layer.own.get("promote_from")
     if not layer.pointer or not isinstance(source, str):
         return
@@ -301,9 +305,9 @@ def _check_source(layer: _Layer) -> Iterator[Violation]:
 
 
 def _path_problem(path: str) -> str:
-    """Return why a path or pattern is refused; otherwise empty.
+    """Return why a path or pattern is refused, or an empty text if it is not.
 
-    It may point outside the project, or work on only one system.
+    It is refused if it points outside the project, or works on only one operating system.
     """
     if "\\" in path:
         return "contains a backslash"
@@ -313,7 +317,7 @@ def _path_problem(path: str) -> str:
 
 
 def _glob_problem(pattern: str) -> str:
-    """Return why a pattern matches nothing; empty if it may match."""
+    """Return why a pattern can match no file, or an empty text if it can match."""
     classes = re.findall(r"\[!?(.[^\]]*)\]", pattern)
     if any(first > last for body in classes for first, last in re.findall(r"(.)-(.)", body)):
         return "contains a range in the wrong order"
@@ -335,7 +339,7 @@ _WITH_MODEL = {"max_in_flight": 4, "job_timeout": 7200.0}
 
 
 def read_api(given: dict[str, Any]) -> ApiSettings:
-    """Return the API settings, made from the keys that are written."""
+    """Return the API settings from the map under `api`. Missing keys get their defaults."""
     if "base_url" in given:
         given["base_url"] = given["base_url"].rstrip("/")
     for key in _TIMES:
@@ -349,7 +353,7 @@ def read_api(given: dict[str, Any]) -> ApiSettings:
 
 
 def parse_duration(value: float | str) -> float:
-    """Return a time in seconds: `15m`, `1h30m`, `90s`, or a number of seconds. Raises ValueError for another text."""
+    """Return the seconds of a duration: a number, or a text such as `15m`, `1h30m` or `90s`. Raises ValueError."""
     if not isinstance(value, str):
         return float(value)
     parts = _TIME.findall(value)
@@ -387,7 +391,7 @@ def _is_odd_time(value: str) -> bool:
 
 
 def url_problem(url: str) -> tuple[str, str, str] | None:
-    """Return code, message and hint for an unusable `base_url`; None if it is usable.
+    """Return the error code, message and hint for an unusable `base_url`, or None if it is usable.
 
     The message never repeats the address, as it may contain a password.
     """
@@ -423,7 +427,7 @@ _PRICE_HINT = "such as `price: {input: 0.25, output: 2.00, currency: USD}`, for 
 
 
 def read_price(stated: Mapping[str, Any]) -> TokenPrice | None:
-    """Return the price for an environment, merged with the project's price; None if there is no price."""
+    """Return the price of tokens that an environment's merged settings state, or None if they state none."""
     if not stated:
         return None
     cached = stated.get("cached")
@@ -444,7 +448,7 @@ def read_budget(stated: Mapping[str, Any], price: TokenPrice | None) -> Budget:
 
 
 def _check_budget(layer: _Layer) -> Iterator[Violation]:
-    """Report limits in money if the settings have no price."""
+    """Report a budget in money if the settings have no price of tokens."""
     own, merged = layer.own.get("budget"), layer.merged["budget"]
     key = next((key for key in _MONEY if merged.get(key) is not None), "")
     if "budget" in layer.own and key and not layer.merged["price"]:
@@ -458,7 +462,7 @@ def _millionths(number: float) -> int:
 
 
 def _check_price(layer: _Layer) -> Iterator[Violation]:
-    """Report missing keys of a price, and numbers with too many decimal places. A price of nothing is none."""
+    """Report missing keys and wrong numbers of a price. An empty map means that there is no price."""
     if "price" not in layer.own:
         return
     own, merged = _map(layer.own, "price"), layer.merged["price"]
@@ -480,7 +484,7 @@ def _check_price(layer: _Layer) -> Iterator[Violation]:
 
 
 def read_disclosure(value: Any) -> Disclosure | None:
-    """Return the front matter keys that say how a text was made; None if files do not say it."""
+    """Return the front matter keys that say how a text was made, or None if files do not say this."""
     if not isinstance(value, dict):
         return Disclosure() if value is True else None
     source_type = {"source_type": ""} if value.get("source_type") is False else {}
@@ -488,7 +492,7 @@ def read_disclosure(value: Any) -> Disclosure | None:
 
 
 def _check_disclosure(layer: _Layer) -> Iterator[Violation]:
-    """Yield a problem for each key in `disclosure` if the preset uses the key for something else."""
+    """Yield a finding for each key of `disclosure` that the front matter already uses for something else."""
     value, preset = layer.merged.get("disclosure"), layer.merged.get("preset")
     if layer.pointer and {"disclosure", "preset"}.isdisjoint(layer.own):
         return
@@ -507,7 +511,7 @@ def _check_disclosure(layer: _Layer) -> Iterator[Violation]:
 
 
 def _taken(preset: str, disclosure: Disclosure) -> Mapping[str, str]:
-    """Return why `disclosure` cannot use some names, by field."""
+    """Return the fields of `disclosure` whose key is already in use, each with the reason."""
     names = {"key": disclosure.key, "source_type": disclosure.source_type}
     reasons = {
         **dict.fromkeys(NEUTRAL, "which is one of the neutral keys of `metadata`"),

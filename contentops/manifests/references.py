@@ -1,4 +1,4 @@
-"""The texts of other items, as `ref` and `texts` read them from the present files.
+"""Reads the texts of other items for the template functions `ref` and `texts`.
 
 A text counts once the lock has a record of its item. Everything in it is data: it is never rendered.
 """
@@ -78,7 +78,7 @@ class ReferredText(Struct, frozen=True, kw_only=True, dict=True):
 
 
 class DeclaredItems(Struct, frozen=True, dict=True):
-    """The items of all manifests, with everything that is known about them without texts."""
+    """The items of all manifests, rendered as far as possible without the texts of other items."""
 
     specs: Mapping[ItemId, Spec]
     others: Container[str] | None
@@ -89,7 +89,7 @@ class DeclaredItems(Struct, frozen=True, dict=True):
 
     @functools.cached_property
     def tagged(self) -> Mapping[str, list[ItemId]]:
-        """Return the items with each tag, by id."""
+        """Return a map from each tag to the sorted ids of the items that have it."""
         tagged: defaultdict[str, list[ItemId]] = defaultdict(list)
         for id_, spec in sorted(self.specs.items()):
             for tag in spec.tags:
@@ -120,14 +120,14 @@ class DeclaredTexts:
         return self._texts[key]
 
     def tagged(self, selector: Any) -> list[ItemId]:
-        """Return the items with a tag, by id. Raises TemplateError if the selector is not `tag:NAME`."""
+        """Return the sorted ids of the items with a tag. Raises TemplateError if the selector is not `tag:NAME`."""
         tag = selector.removeprefix(_TAG) if isinstance(selector, str) and selector.startswith(_TAG) else ""
         if not tag:
             raise TemplateError("template-value", "`texts` takes a tag", hint="write `texts('tag:NAME')`")
         return self.declared.tagged.get(tag, [])
 
     def reference(self, reading: Reading) -> Reference:
-        """Return the reference to a text that a record stores. Raises TemplateError for an unknown id or address."""
+        """Return what a record stores about the use of a text. Raises TemplateError for an unknown id or URL."""
         text = self.look(reading.id, approved=reading.approved)
         if reading.part == "url" and text.wait is not None and not self._may_have_address(reading.id):
             raise _no_address(reading.id)
@@ -136,7 +136,7 @@ class DeclaredTexts:
         return text.reference
 
     def _may_have_address(self, name: ItemId) -> bool:
-        """Return whether the address of an item can be known when its text exists."""
+        """Return whether the URL of an item can be known once its text exists."""
         spec, preset = self.declared.specs.get(name), self.declared.preset
         if spec is None or not spec.output or not _ADDRESS.isdisjoint(spec.open_metadata):
             return True
@@ -182,7 +182,7 @@ class DeclaredTexts:
 
 
 def part_of(text: ReferredText, name: str) -> Any:
-    """Return the value of one part of a text in templates. Raises TemplateError if the text lacks it."""
+    """Return one part of a text for templates, such as its title. Raises TemplateError if the text lacks it."""
     match name:
         case "excerpt":
             return lambda length=200: _excerpt(text, length)

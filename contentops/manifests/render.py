@@ -1,7 +1,7 @@
 """Renders the templates of an item, and records the origin of each value.
 
 Variables and the fields of `item` are rendered when a template first reads them, so they may use each other in
-any order; a circle is an error that names its members.
+any order. A cycle is an error that names its members.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ MAX_CHAIN: Final = 50
 
 
 class _FailedError(Exception):
-    """The error of a value whose own problem was already reported at another value."""
+    """The error that stops rendering a value after its problem was reported."""
 
 
 _Key = TypeVar("_Key")
@@ -80,7 +80,7 @@ _Made = TypeVar("_Made")
 
 
 def _every(parts: Iterable[tuple[_Key, Callable[[], _Made]]]) -> dict[_Key, _Made]:
-    """Call each function, and return the results by key. Raises _FailedError after all of them if one of them did."""
+    """Call each function, and return the results by key. Raises _FailedError after all calls if any call raised it."""
     made: dict[_Key, _Made] = {}
     failed = False
     for key, make in parts:
@@ -94,22 +94,21 @@ def _every(parts: Iterable[tuple[_Key, Callable[[], _Made]]]) -> dict[_Key, _Mad
 
 
 def subject_of(declared: Declared, each: Each | None) -> str:
-    """Return the item's name in messages: its id as written, and its row."""
+    """Return the item's name for messages: its id as written, and its row if it has one."""
     return declared.label if each is None else f"{declared.label} ({each.label})"
 
 
 class Referring(Struct, frozen=True):
-    """An item that uses texts or rows. It is rendered when these are known."""
+    """An item that uses texts of other items or rows of data files. It is rendered when these are known."""
 
     instance: Instance
     check: Callable[[Rendered], Spec | None]
 
     def render(self, bare: Spec, texts: DeclaredTexts, problems: Problems) -> tuple[Spec, tuple[Diagnostic, ...]]:
-        """Return the item with these texts, and warnings.
+        """Render the item with these texts. Return its spec, and warnings.
 
-        `bare`: the part that is known without texts, or was rendered before.
-
-        `problems` gets what is wrong whatever the texts are. What is wrong because of them is the item's `trouble`.
+        `bare` is the part of the item that is known without texts, or was rendered before. `problems` gets the errors
+        that do not depend on the texts. Errors that come from the texts are the item's `trouble`.
         """
         trouble, before = Problems(), problems.errors
         rendered = Rendered(self.instance, problems, texts).render(trouble, bare.readings)
@@ -153,7 +152,7 @@ class Rendered:
     """
 
     def __init__(self, instance: Instance, problems: Problems, texts: DeclaredTexts | None = None) -> None:
-        """Prepare the item. `problems` gets the values that cannot be rendered with any texts."""
+        """Prepare to render the item. `problems` gets the errors that do not depend on the texts of other items."""
         self.declared, self.each, self._scope, self._uses = instance
         self.values = dict(self.declared.values)
         """Its fields without those that could not be rendered."""
@@ -175,7 +174,7 @@ class Rendered:
     def render(self, trouble: Problems, readings: Mapping[str, tuple[Reading, ...]] = MappingProxyType({})) -> Rendered:
         """Render the values of the item, and return the rendered item.
 
-        `trouble` gets what is wrong because of the texts. `readings`: what its values read, if that is known already.
+        `trouble` gets the errors that come from the texts. `readings` says what the values read, if this is known.
         """
         refused = {root_of(name) for name in self.open} - REFERRING if self.open else set()  # that is reported
         self.failed |= refused
@@ -202,22 +201,22 @@ class Rendered:
 
     @property
     def origins(self) -> Mapping[str, Origin]:
-        """Return the origins of the item's fields, by name with dots. They are computed when they are first used."""
+        """Return where each field of the item was set. The names of inner fields have dots."""
         return Origins(of_fields, self.declared, self._uses)
 
     @property
     def variables(self) -> Mapping[str, Origin]:
-        """Return the origins of the variables that the item uses."""
+        """Return where each variable that the item uses was set."""
         return Origins(of_variables, self.declared, self._uses, self._scope, self.each) if self.used else {}
 
     def field(self, name: str) -> Json:
-        """Return a rendered field of the item; None if it is absent. Raises _FailedError."""
+        """Return the rendered value of a field of the item. Raises _FailedError."""
         if name not in self.declared.open:
             return self.declared.values[name]
         return self._once(f"item.{name}", self._done)
 
     def ask(self, name: str) -> Any:
-        """Return the value of `item.<name>`, or MISSING."""
+        """Return the value of `item.<name>` in templates, or MISSING."""
         if name in self.open:
             return MISSING
         value = self.field(name) if name in self.declared.values else None
@@ -247,7 +246,7 @@ class Rendered:
     # --- texts of other items --------------------------------------------------------------------------------
 
     def _look(self, trouble: Problems, known: Mapping[str, tuple[Reading, ...]]) -> None:
-        """Find the texts of other items that each value reads, and the values that must be left out.
+        """Find which texts of other items each value reads, and which values cannot be rendered yet.
 
         Raises _FailedError. From then on, problems are reported to `trouble`.
         """
@@ -269,7 +268,7 @@ class Rendered:
         self.open = frozenset(name for name in referring if (is_open(name) if name.startswith(_METADATA) else waits))
 
     def _below(self, own: Opened) -> list[Opened]:
-        """Return the variables and other fields that a value uses, directly or not, if they use texts or rows."""
+        """Return the variables and fields through which a value uses texts or rows, directly or not."""
         direct = self._scope.direct
         names = reachable(
             direct(own[2]), lambda name: [used for below in self._made(name) for used in direct(below[2])]
@@ -277,7 +276,7 @@ class Rendered:
         return [below for name in names for below in self._made(name)]
 
     def _made(self, name: str) -> list[Opened]:
-        """Return the templates of a variable or field, if it uses texts or rows."""
+        """Return the templates of a variable or field that uses texts or rows. For others, return an empty list."""
         if root_of(name) == "item":
             part, fields = name.partition(".")[2], self.declared.templates
             return [own for own in fields if own[0] in self._uses.referring and root_of(own[0]) == part]
@@ -286,7 +285,7 @@ class Rendered:
 
     @property
     def referred(self) -> dict[str, Any]:
-        """Return the fields of the item's spec that name the texts that it uses."""
+        """Return the spec fields that record which texts the item uses."""
         return {
             "references": self.references(),
             "mentions": self.references(of_metadata=True),
@@ -294,7 +293,7 @@ class Rendered:
         }
 
     def references(self, *, of_metadata: bool = False) -> tuple[Reference, ...]:
-        """Return the items whose texts are used, sorted by id: for the item's text, or for its metadata."""
+        """Return the texts that the item's own text uses, sorted by id. `of_metadata`: those that its metadata uses."""
         if not self.readings or self._texts is None:
             return ()
         readings = (read for name, read in self.readings.items() if name.startswith(_METADATA) is of_metadata)
@@ -305,9 +304,9 @@ class Rendered:
         return tuple(made[id_] for id_ in sorted(made))
 
     def frames(self, moved: Mapping[ItemId, ItemId]) -> tuple[Digest, Digest]:
-        """Return two digests of the request's own templates and variables. The second has the ids from before `moved`.
+        """Return two digests of the request's templates and variables, without the texts that they read.
 
-        The second one has the ids from before `moved`. Both are empty if it uses none.
+        The second digest has the ids from before `moved`. Both are empty if the request uses no texts.
         """
         fields = self.declared.templates
         templates = [own for own in fields if own[0] in self._uses.referring and root_of(own[0]) == INPUTS]
@@ -329,13 +328,13 @@ class Rendered:
         return frame, digest_json([known, _renamed(named, moved)]) if moved else frame
 
     def _plain(self, name: str) -> Any:
-        """Return the value of a variable, of a row, or of one column of a row; MISSING if there is none."""
+        """Return the value of a variable, or of a column such as `each.city`. Return MISSING if it has none."""
         root, _, part = name.partition(".")
         value = self.lookup(root)
         return value.get(part, MISSING) if part and value is not MISSING else value
 
     def _ref(self, name: Any = None, approved: Any = False, **others: Any) -> Lazy:
-        """Return the text of another item. Raises TemplateError."""
+        """Return the text of another item, for the template function `ref`. Raises TemplateError."""
         _check_arguments(REF, name, others, ("name", "approved"))
         if not isinstance(name, str) or not name or not isinstance(approved, bool):
             hint = "write `ref('ID')` or `ref('ID', approved=true)`"
@@ -343,7 +342,7 @@ class Rendered:
         return self._text(Reading(ItemId(name), approved=approved))
 
     def _listed(self, selector: Any = None, **others: Any) -> list[Lazy]:
-        """Return the texts of the other items with a tag. Raises TemplateError."""
+        """Return the texts of the other items with a tag, for the template function `texts`. Raises TemplateError."""
         _check_arguments(TEXTS, selector, others, ("selector",))
         own = self.field("id") if "id" in self.declared.values else None
         ids = [] if self._texts is None else self._texts.tagged(selector)
@@ -360,7 +359,7 @@ class Rendered:
         return Lazy(PARTS, functools.partial(part_of, text))
 
     def _once(self, name: str, done: dict[str, Any]) -> Json:
-        """Return the value of a variable or field. It is rendered once and kept in `done`. A circle is reported."""
+        """Return the value of a variable or field. It is rendered once and kept in `done`. A cycle is reported."""
         value = done.get(name, MISSING)
         if value is _FAILED:
             if name in self._stack:
@@ -385,7 +384,7 @@ class Rendered:
         return done[name]
 
     def _written(self, name: str, path: Pointer = ()) -> Written:
-        """Return a variable or field as it is written, or the part of it at a path."""
+        """Return the written value of a variable or field, with its location. `path` names a value inside it."""
         if name.startswith("item."):
             return self.declared.find(path or (name[5:],))[0]
         return find(self.declared.vars, path or (name,))[0]
@@ -481,7 +480,7 @@ class Rendered:
         self.problems.about(subject, written, error.code, core, hint=hint, offset=offset)
 
     def _suggest(self, name: str) -> str:
-        """Return a hint for an undefined name."""
+        """Return a hint for a name that is not defined."""
         if name == "each":
             return "`each` is only known with `for_each` or `matrix`"
         own = ("item", INPUTS, *(["each"] if self.each else []))
@@ -512,12 +511,12 @@ class Rendered:
 
 
 class _Explorer(Rendered):
-    """Runs the templates of an item without any texts, to find the texts that they read."""
+    """Runs the templates of an item without texts, to find out which texts they read."""
 
     def readings_of(self, own: Opened, texts: DeclaredTexts) -> tuple[Reading, ...]:
         """Return the parts of other items that a value's templates read, in order.
 
-        Readings through other values count too. A text of which some part is read is not named without a part too.
+        Parts that are read through other values count too. If a part of a text is read, the whole text is not listed.
         """
         name = own[0]
         self._read: dict[Reading, None] = {}
@@ -547,7 +546,7 @@ class _Explorer(Rendered):
         return tuple(found | dict.fromkeys(self._stated(stated, texts)))
 
     def _stated(self, stated: list[Json], texts: DeclaredTexts) -> list[Reading]:
-        """Return the texts that `uses` names, if these items exist."""
+        """Return the texts that the field `uses` names. An unknown id is reported."""
         before = self.problems.errors
         named = [Reading(ItemId(id_)) for id_ in stated if isinstance(id_, str)]
         for reading in named:
@@ -568,10 +567,7 @@ class _Explorer(Rendered):
         return self._partly(name, super().lookup, name)
 
     def _partly(self, path: str, get: Lookup, name: str) -> Any:
-        """Return the value at a path. Its parts that depend on texts are unknown.
-
-        Values that are made from texts are unknown, also inside the value.
-        """
+        """Return the value at a path, with UNKNOWN for the parts that depend on texts."""
         unknown = self._uses.made_from_texts
         if path in unknown:
             return UNKNOWN
@@ -600,7 +596,7 @@ class _Explorer(Rendered):
 
 
 def _check_changed_at(source: str, name: str) -> None:
-    """Raise TemplateError if a template uses `changed_at` outside of metadata, or changes it."""
+    """Raise TemplateError if a template uses `changed_at` outside of metadata, or applies a filter to it."""
     if not name.startswith(f"item.{_METADATA}"):
         message = f"`{_CHANGED_AT}` is known in `metadata` alone: it changes with the text"
         raise TemplateError("template-value", message, hint="a request, a path or a variable cannot use it")
@@ -620,7 +616,7 @@ _NAMED: Final = re.compile(r"""(["'])(.*?)\1""")
 
 
 def _renamed(value: Json, ids: Mapping[ItemId, ItemId]) -> Json:
-    """Return a value after replacing ids in it. An id is a whole text, or is in quotes within a text."""
+    """Return a value with each id replaced as `ids` says. An id is a whole text, or is in quotes within a text."""
     if isinstance(value, str):
         quoted = _NAMED.sub(lambda each: each[1] + ids.get(ItemId(each[2]), each[2]) + each[1], value)
         return ids.get(ItemId(value), quoted)

@@ -39,7 +39,7 @@ def find_root(start: Path | str) -> str:
 
 
 def default_environment(start: Path | str) -> str:
-    """Return the default environment of the project around `start`; empty if none is named or readable."""
+    """Return the default environment of the project around `start`, or an empty text if there is none."""
     try:
         root = find_root(start)
     except InputError:

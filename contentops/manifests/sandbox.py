@@ -1,4 +1,6 @@
-"""Jinja's sandbox for manifests. A template gives the same text every time, and its size and its steps are limited.
+"""A Jinja sandbox that limits what the templates of manifests can do.
+
+A template gives the same text every time, and its size and its steps are limited.
 
 Templates reach only what is listed: JSON values, their harmless methods, macros, `range`, and the filters and tests
 below. There is no clock, random number, environment or file, and no filter that shows Python's own representation or
@@ -107,19 +109,19 @@ class Allowance:
         self.left = steps
 
     def spend(self, steps: int) -> None:
-        """Charge some steps. Raises TemplateError when they are used up."""
+        """Subtract steps from the allowance. Raises TemplateError if too few are left."""
         self.left -= steps
         if self.left < 0:
             hint = "loop over less, or prepare the list in a data file"
             raise TemplateError("template-limit", "needs too many steps", hint=hint)
 
     def charge(self, value: Any) -> Any:
-        """Count the steps for handling a value once, by its size, and return the value."""
+        """Subtract the steps for handling a value, which depend on its size. Return the value."""
         self.spend(1 + (_size(value, (self.left + 1) << 4) >> 4))
         return value
 
     def room(self, size: int) -> None:
-        """Count the steps for a text or list of this size before it is made. Raises TemplateError if it is too long."""
+        """Subtract the steps for making a text or list of this size. Raises TemplateError if the size is too large."""
         if size > MAX_TEXT:
             raise TemplateError("template-limit", f"makes a text or list longer than {MAX_TEXT} characters or entries")
         self.spend(1 + (size >> 4))
@@ -158,14 +160,14 @@ class _Generator(CodeGenerator):
     """Jinja's code generator, extended to record the names that a template looks up outside itself."""
 
     def enter_frame(self, frame: Frame) -> None:
-        """Record the names that this frame looks up."""
+        """Record the names that a frame of the generated code looks up."""
         super().enter_frame(frame)
         names = (name for action, name in frame.symbols.loads.values() if action == "resolve")
         sandbox().names.update(filter(None, names))
 
 
 def _at_characters(source: str, tokens: Iterable[tuple[int, str, str]]) -> Iterator[tuple[int, str, str]]:
-    """Yield tokens with the number of their first character (from 1) in place of their line."""
+    """Yield tokens with the number of their first character (from 1) instead of their line number."""
     at = 0
     try:
         for _, kind, text in tokens:
@@ -178,7 +180,7 @@ def _at_characters(source: str, tokens: Iterable[tuple[int, str, str]]) -> Itera
 
 
 def _is_unknown(value: Any) -> bool:
-    """Return whether a value, or an entry of it, is unknown.
+    """Return whether a value, or an entry of it, is UNKNOWN.
 
     This happens only while contentops finds out what a template reads.
     """
@@ -226,14 +228,14 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.policies["compiler.ascii_str"] = False
 
     def _tokenize(self, source: str, name: str | None, filename: str | None = None, state: str | None = None) -> Any:
-        """Return the tokens of a template with the number of their first character in place of their line."""
+        """Return the tokens of a template. Each has the number of its first character instead of its line number."""
         tokens = self.lexer.tokeniter(source, name, filename, state)
         return TokenStream(self.lexer.wrap(_at_characters(source, tokens), name, filename), name, filename)
 
     # --- what is reached -------------------------------------------------------------------------------------
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """Return the value of a key of a map, or else a listed method."""
+        """Return the value of a map's key, or a method that templates may use."""
         if isinstance(obj, Undefined):
             str(obj)
         if obj is UNKNOWN or (isinstance(obj, LoopContext) and _is_unknown(vars(obj)["_iterable"])):
@@ -271,7 +273,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     # --- what is computed ------------------------------------------------------------------------------------
 
     def call_binop(self, context: Context, sign: str, left: Any, right: Any) -> Any:  # noqa: ARG002 - Jinja's
-        """Return the result of an operator. A result that would be much larger than its operands is refused."""
+        """Return the result of an operator such as `+`. A result that would be too large is refused."""
         if sign == "%" and isinstance(left, str) and right is not UNKNOWN:
             return self._format(left, right)
         many, times = (left, right) if isinstance(right, int) else (right, left)
@@ -293,7 +295,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return value
 
     def concat(self, parts: Iterable[str]) -> Any:
-        """Return the text of a template or a macro, or of a block that is assigned or filtered."""
+        """Join the parts that a template, a macro or a block writes into one text."""
         texts = list(parts)
         if any(text is UNKNOWN for text in texts):
             return UNKNOWN
@@ -301,7 +303,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return "".join(texts)
 
     def _format(self, text: str, values: Any) -> str:
-        """Return the result of `%` on a text; widths are bounded."""
+        """Return the result of the operator `%` on a text. The widths in its format are limited."""
         for width, precision, kind in _FORMAT.findall(text):
             if kind == "(" or "*" in (width, precision) or max(len(width), len(precision)) > 3:
                 message = f"uses a format with a width above {MAX_WIDTH}, or with brackets in the NAME of `%(NAME)s`"
@@ -344,7 +346,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     # --- filters and tests -----------------------------------------------------------------------------------
 
     def _charged(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a filter or test that charges for its arguments, and explains an input of the wrong kind."""
+        """Return a filter or test that counts steps for its arguments, and explains an input of the wrong type."""
         first = 1 if hasattr(function, "jinja_pass_arg") else 0
         growth = _GROWTH.get(name)
 
@@ -388,7 +390,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
 
 def _narrow(width: object) -> int:
-    """Return a width or count, or the length of a padding. Raises TemplateError if it is too large."""
+    """Return a number such as a width, or the length of a text. Raises TemplateError if it is too large."""
     count = len(width) if isinstance(width, str) else width
     if not isinstance(count, int) or abs(count) > MAX_WIDTH:
         raise TemplateError("template-limit", f"uses a width or count above {MAX_WIDTH}")
@@ -414,17 +416,17 @@ def _check_bits(bits: int) -> None:
 
 
 def _listed(value: Any) -> Any:
-    """Return a value; the entries of an iterator become a list."""
+    """Return a value. An iterator is turned into a list."""
     return list(value) if isinstance(value, Iterator | KeysView | ValuesView | ItemsView) else value
 
 
 def _text(value: Any) -> str:
-    """Return a value in the form it has inside a text. An undefined value raises Jinja's error."""
+    """Return a value as it is written inside a text. An undefined value raises Jinja's error."""
     return str(value) if isinstance(value, Undefined) else text_of(value)
 
 
 def _of_text(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a filter that refuses values that cannot be in a text."""
+    """Return a filter that accepts only values that can be part of a text."""
 
     @functools.wraps(function)
     def of_text(value: Any, *args: Any, **kwargs: Any) -> Any:
@@ -435,7 +437,7 @@ def _of_text(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @pass_context
 def _finalize(_: Context, value: Any) -> str:
-    """Return the text that `{{ ... }}` writes.
+    """Return the text that an expression in double braces writes.
 
     The context is an argument, so that Jinja computes nothing before the template is rendered.
     """
@@ -446,7 +448,7 @@ _REQUIRED: Any = object()
 
 
 def _number(make: Callable[[Any], Any], wanted: str, value: Any, default: Any = _REQUIRED) -> Any:
-    """Return a number, read from its digits. For a whole number, a fraction is cut off."""
+    """Convert a value to a number with `make` (`int` or `float`). `int` cuts off a fraction."""
     if type(value) is Undefined:  # a choice without an else
         value = None
     try:
@@ -461,5 +463,5 @@ def _number(make: Callable[[Any], Any], wanted: str, value: Any, default: Any = 
 
 @functools.cache
 def sandbox() -> Sandbox:
-    """Return the one sandbox; its allowance is set for each template."""
+    """Return the sandbox that all templates share. Its allowance is set for each template."""
     return Sandbox()

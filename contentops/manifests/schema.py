@@ -1,4 +1,4 @@
-"""Checks values against a JSON Schema, and explains each violation in our words.
+"""Checks values against a JSON Schema, and explains each violation in plain words.
 
 A file is checked as it was written, and the fields of an item again after rendering, against the same definitions
 without templates. The values of most files fit: only others are given to jsonschema, which is slower.
@@ -58,7 +58,7 @@ _BOUNDS: Final = {
 
 
 class Violation(Struct, frozen=True):
-    """A value that is not allowed: its path, or the path of a `key` or name, and the words for a message."""
+    """A value that a schema does not allow, with a message. If `key` is set, `pointer` leads to a key instead."""
 
     pointer: Pointer
     code: str
@@ -68,7 +68,7 @@ class Violation(Struct, frozen=True):
 
 
 class _Problem(Struct, frozen=True, kw_only=True):
-    """One keyword of a schema that is violated, and the value that violates it."""
+    """A keyword of a JSON Schema that is violated, and the value that violates it."""
 
     pointer: Pointer
     keyword: str
@@ -84,7 +84,7 @@ class _Problem(Struct, frozen=True, kw_only=True):
 
 @functools.cache
 def _schema(name: str) -> Schema:
-    """Return the schema with this name.
+    """Return the JSON Schema with this name.
 
     Its references are resolved once: doing that in each check takes two thirds of the time.
     """
@@ -105,10 +105,10 @@ def _without_references(part: Any, definitions: Schema) -> Any:
 
 @functools.cache
 def _fields() -> Mapping[str, Schema]:
-    """Return the schema of each field of a rendered item.
+    """Return the JSON Schema of each field of a rendered item.
 
-    It is the schema from before rendering, but without templates. A null is no value of a field. Only settings may
-    state the `commands` of `checks`.
+    It is the schema of manifests, but it allows neither templates nor null. Only settings may state the `commands` of
+    `checks`.
     """
     item = _schema("manifest")["definitions"]["item"]
     settings = _schema("project")["definitions"]["defaults"]
@@ -133,7 +133,7 @@ def _without_null(part: Schema) -> Schema:
 
 
 def fits_schema(value: Json, name: str) -> bool:
-    """Return whether a value fits the schema with this name."""
+    """Return whether a value fits the JSON Schema with this name."""
     return _fits(name)(value)
 
 
@@ -144,23 +144,26 @@ def _fits(name: str) -> Test:
 
 @functools.cache
 def field_tests() -> Mapping[str, Test]:
-    """Return the test for the rendered values of each field, by the name of the field."""
+    """Return a function for each field of an item that tests the field's rendered value."""
     return {name: test_of(part) for name, part in _fields().items()}
 
 
 def field_violations(name: str, value: Json) -> list[Violation]:
-    """Return the violations of rendered values. The first step of each pointer is the field."""
+    """Return how the rendered value of a field violates its schema. Each pointer begins with the field."""
     return violations(_fields()[name], value, (name,))
 
 
 def violations(schema: Schema, value: Json, at: Pointer) -> list[Violation]:
-    """Return the violations of a rendered value, by a schema without references. `at` is the pointer of the value."""
+    """Return how a value violates a schema that has no references. `at` is the pointer of the value."""
     problems = (structs.replace(each, pointer=(*at, *each.pointer)) for each in _problems(schema, value))
     return list(dict.fromkeys(itertools.chain.from_iterable(map(_explain, problems))))
 
 
 def check_schema(document: YamlDocument, name: str) -> list[Diagnostic]:
-    """Return every violation of the named schema, in the order of the file. A document without a root has none."""
+    """Return a finding for every violation of the schema `name`, in the order of the file.
+
+    A document without a root has none.
+    """
     if document.root is None or fits_schema(document.root, name):
         return []
     findings: dict[tuple[Any, ...], Diagnostic] = {}
@@ -191,7 +194,10 @@ def _problems(schema: Schema, value: Any, name: str = "") -> Iterator[_Problem]:
 
 
 def _violations(errors: Iterable[Any]) -> Iterator[Any]:
-    """Yield violations. If a value fits no alternative, the alternative for its type explains why."""
+    """Yield the errors of a validation that explain best what is wrong.
+
+    If a value fits no alternative of `anyOf`, these are the errors of the alternative for its type.
+    """
     for error in errors:
         chosen = _alternative(error) if error.validator == "anyOf" else None
         if chosen is None:
@@ -201,7 +207,7 @@ def _violations(errors: Iterable[Any]) -> Iterator[Any]:
 
 
 def _alternative(error: Any) -> int | None:
-    """Return the index of the first alternative for this type of value.
+    """Return the index of the first alternative in `anyOf` that is for the type of the value.
 
     It is None if none fits, or if others may be meant.
     """
@@ -217,7 +223,7 @@ def _alternative(error: Any) -> int | None:
 
 
 def _item_prefix(document: YamlDocument, pointer: Sequence[str | int]) -> str:
-    """Return the beginning of a message about a part of an item, which is its id; empty outside of items."""
+    """Return the item's id as the beginning of a message, or an empty text if the pointer leads to no item."""
     if len(pointer) > 1 and pointer[0] == "items" and isinstance(pointer[1], int) and isinstance(document.root, dict):
         item = document.root["items"][pointer[1]]
         if isinstance(item, dict) and isinstance(item.get("id"), str) and item["id"]:
@@ -226,7 +232,7 @@ def _item_prefix(document: YamlDocument, pointer: Sequence[str | int]) -> str:
 
 
 def _subject(pointer: Sequence[str | int]) -> str:
-    """Return the name that messages use for the value at a pointer: its key."""
+    """Return the name that messages use for the value at a pointer."""
     names = [step for step in pointer if isinstance(step, str)]
     if not names:
         return "the file" if not pointer else "an entry of the list"
@@ -241,7 +247,7 @@ def _short(value: Any) -> str:
 
 
 def _kind(value: Any) -> str:
-    """Return the type of a value in plain words."""
+    """Return words for the type of a value and for the value itself."""
     if isinstance(value, str):
         return f"the text `{_short(value)}`" if value else "an empty text"
     if isinstance(value, int | float):
@@ -278,7 +284,7 @@ def _unknown_keys(problem: _Problem) -> Iterator[Violation]:
 
 
 def _key_hint(key: str, allowed: Sequence[str]) -> str:
-    """Return a hint with the key that was probably meant by an unknown one."""
+    """Return a hint about an unknown key, such as the key that was probably meant."""
     if is_secret(key) and "key_env" in allowed:
         return "keys come from the environment: set `key_env` to the name of a variable"
     if key in _FRONT_MATTER and "metadata" in allowed:
@@ -318,9 +324,9 @@ def _bad_name(problem: _Problem) -> Iterator[Violation]:
 
 
 def _about(problem: _Problem, code: str, statement: str, hint: str = "") -> Iterator[Violation]:
-    """Yield the violation for the value of a problem.
+    """Yield a violation that says what is wrong with a value.
 
-    `statement` follows the name of the value, and the schema may have the hint.
+    `statement` follows the name of the value in the message. Without `hint`, the hint of the schema is used.
     """
     hint = hint or str(problem.schema.get("errorMessage", ""))
     yield Violation(code=code, message=f"{_subject(problem.pointer)} {statement}", pointer=problem.pointer, hint=hint)
@@ -337,7 +343,7 @@ def _wrong_type(problem: _Problem) -> Iterator[Violation]:
 
 
 def _type_hint(value: Any, wanted: Sequence[str]) -> str:
-    """Return a hint for a value of the wrong type; empty if the intention is not clear."""
+    """Return a hint for a value of the wrong type, or an empty text if the intention is not clear."""
     if value is None:
         return "give it a value, or remove the key"
     if isinstance(value, str):
@@ -355,7 +361,7 @@ def _type_hint(value: Any, wanted: Sequence[str]) -> str:
 
 
 def _template_hint(value: Any, wanted: Sequence[str]) -> str:
-    """Return a hint with the value to write in a rendered item; empty if that is not clear."""
+    """Return a hint for a rendered value of the wrong type, or an empty text if the intention is not clear."""
     if "boolean" in wanted:
         hint = "write true or false without quotes"
         return f'{hint}; from a data file: `{{{{ each.column == "true" }}}}`' if isinstance(value, str) else hint
@@ -385,7 +391,7 @@ def _wrong_value(problem: _Problem) -> Iterator[Violation]:
 
 
 def _no_branch(problem: _Problem) -> Iterator[Violation]:
-    """Report a value that fits no alternative of the schema, if none of them is for its type."""
+    """Report a value whose type fits no alternative of the schema."""
     if "errorMessage" in problem.schema:
         return _about(problem, "wrong-value", f"cannot be {_kind(problem.value)}")
     stated: list[Schema] = _without_templates(problem.argument)
@@ -444,7 +450,7 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
 
 
 def _of_types(kinds: Sequence[str]) -> Test:
-    """Return the test for values of some types. A bool is not a number here, and `30.0` is a whole number."""
+    """Return a function that tests the type of a value. A bool is not a number, and `30.0` is a whole number."""
     types = tuple(itertools.chain.from_iterable(_TYPES[kind] for kind in kinds))
     if int not in types or bool in types:
         return lambda value: isinstance(value, types)
@@ -472,7 +478,7 @@ _BINDING: Final[Mapping[str, tuple[str, Callable[[Any, Any], bool]]]] = {
 
 
 def test_of(schema: Any) -> Test:
-    """Return the test for values of a schema without references.
+    """Return a function that tests values against a schema that has no references.
 
     Raises LookupError for an unknown keyword.
     """

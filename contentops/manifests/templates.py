@@ -1,7 +1,7 @@
-"""Texts with Jinja: the names that they use and the values that they give.
+"""Finds the names that templates use, and renders templates.
 
-A text of plain look-ups (`AI in {{ company }}`) is filled in here, without Jinja, where the result is exactly the same.
-Everything else, and every error, comes from Jinja (see `compiled`), which is imported only then.
+A text with only plain look-ups (`AI in {{ company }}`) is filled in here, without Jinja, if the result is the same.
+Jinja does everything else and explains every error (see `compiled`). It is imported only then.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ _MAPS = (dict, Lazy)
 
 
 class TextTemplate:
-    """One text with Jinja in it.
+    """A template, which is a text that contains Jinja.
 
-    `names` are the variables that it or its macros may use, sorted: `company`, `item.id`, `each.city` if only that is
-    used. There are none if it cannot be compiled; `problem` says why.
+    `names` are the sorted variables that the template or its macros may use, such as `company`, `item.id` or
+    `each.city`. If the template cannot be compiled, there are none, and `problem` says why.
     """
 
     __slots__ = ("_compiled", "_literals", "_macros", "_paths", "names", "problem", "source")
@@ -79,7 +79,7 @@ class TextTemplate:
         return self.compiled.render(lookup) if value is MISSING else value
 
     def gap(self, lookup: Lookup) -> str:
-        """Return the first inserted name with a blank value; empty if there is none."""
+        """Return the first inserted name whose value is blank, or an empty text if there is none."""
         for path in self._paths:
             value = _follow(path, lookup)
             if isinstance(value, str) and not value.strip() and any(map(str.strip, self._literals)):
@@ -88,7 +88,7 @@ class TextTemplate:
 
     @property
     def compiled(self) -> Compiled:
-        """Return the template in Jinja. Raises TemplateError."""
+        """Return the template as Jinja compiled it. Raises TemplateError."""
         if self.problem is not None:
             raise self.problem
         if self._compiled is None:
@@ -99,7 +99,7 @@ class TextTemplate:
 
 
 class Templates:
-    """All templates by source text, with the macros that they can use."""
+    """Makes and caches templates by their source texts. All of them can use the same macros."""
 
     def __init__(self, macros: MacroFile | None = None) -> None:
         self.macros = macros
@@ -114,9 +114,10 @@ Direct = tuple[str, tuple[str, ...]]
 
 
 def _split(source: str) -> tuple[Sequence[str], Paths]:
-    """Return the literal texts of a template and the look-ups between them. Return nothing if it has any other Jinja.
+    """Split a template into literal texts and the names that are inserted between them.
 
-    Nothing also with a `{` directly before `{{` or a carriage return, which Jinja reads in its own way.
+    Return nothing if it has any other Jinja, or a `{` directly before `{{` or a carriage return, because Jinja treats
+    these specially.
     """
     parts = _PIECE.split(source)
     literals, paths = parts[0::2], tuple(tuple(name.split(".")) for name in parts[1::2])
@@ -130,14 +131,14 @@ def _split(source: str) -> tuple[Sequence[str], Paths]:
 
 @functools.lru_cache(1_000)
 def _names_in(paths: Paths) -> tuple[str, ...]:
-    """Return the names of some look-ups, sorted. Most templates use the same few names."""
+    """Return the sorted names that these look-ups use. Most templates use the same few names."""
     return tuple(sorted({".".join(path[:2]) if path[0] in {"each", "item"} else path[0] for path in paths}))
 
 
 def _assemble(literals: Sequence[str], paths: Paths, lookup: Lookup) -> Json:
     """Return the value of a template that inserts variables and does nothing else.
 
-    MISSING: Jinja has to render it, or to explain its error.
+    Return MISSING if Jinja has to render the template, or to explain its error.
     """
     if len(paths) == 1 and not literals[0] and not literals[1]:
         value = _follow(paths[0], lookup)
@@ -162,7 +163,7 @@ def _follow(path: tuple[str, ...], lookup: Lookup) -> Any:
 
 
 class MacroFile:
-    """A file of macros that was read. `settings` is the text of the project file that names it."""
+    """The file of macros that a project names, and its problems. `settings` is the text of the project file."""
 
     def __init__(self, project: Project, settings: Source, data: DataFile) -> None:
         from contentops.manifests.compiled import Macros  # start-up: a plan from the cache needs no Jinja
@@ -212,7 +213,7 @@ class Scope:
         rows: Callable[[str], list[Json]] = lambda _path: [],
         cli: Mapping[str, Json] = MappingProxyType({}),
     ) -> None:
-        """Prepare the scope. `variables` are already merged.
+        """Create the scope. `variables` are already merged.
 
         Those from the command line (`cli`) are not rendered as templates.
         """
@@ -246,7 +247,7 @@ class Scope:
         return functions.union(name for name in self.variables if not functions.isdisjoint(self.reach(name)))
 
     def reach(self, name: str) -> frozenset[str]:
-        """Return a variable, all variables that it uses (directly or not), and their parts of `each` and `item`."""
+        """Return a variable and all names that it uses, directly or not (see `known`)."""
         if name not in self._reach:
             self._reach[name] = self.known(reachable([name], self.below))
         return self._reach[name]
@@ -257,7 +258,7 @@ class Scope:
         return self.direct(self.variables[name]) if is_made else ()
 
     def known(self, names: Iterable[str]) -> frozenset[str]:
-        """Return the names of variables, of parts of `each` and `item`, and of functions that read."""
+        """Return those names that are variables, parts of `each` or `item`, or functions that read texts or rows."""
         return frozenset(name for name in names if name in self.variables or root_of(name) in _PER_ITEM)
 
     def direct(self, value: Json) -> tuple[str, ...]:
@@ -286,7 +287,7 @@ class Scope:
 
 
 def root_of(name: str) -> str:
-    """Return the variable with which a name begins: `each` for `each.city`."""
+    """Return the first part of a name with dots, such as `each` for `each.city`."""
     return name.partition(".")[0]
 
 
@@ -308,7 +309,7 @@ class Uses:
         """The functions that read texts, and the variables and fields that may use one, with dots."""
 
     def known(self, each: Each | None) -> Iterator[str]:
-        """Yield the names that have a value in a row. Names that use texts or rows are left out."""
+        """Yield the used names that have a value for one row. Names that use texts or rows are left out."""
         for name in self.names:
             root, _, part = name.partition(".")
             is_of_row = each is not None and (not part or part in each.values)
@@ -316,7 +317,7 @@ class Uses:
                 yield name
 
     def reach(self, names: Iterable[str]) -> frozenset[str]:
-        """Return the variables that some variables or fields (`item.id`) use, directly or through others."""
+        """Return the variables that these variables or fields (such as `item.id`) use, directly or not."""
         return frozenset(name for name in self._scope.known(reachable(names, self._below)) if root_of(name) != "item")
 
     def _below(self, name: str) -> Iterable[str]:

@@ -72,9 +72,10 @@ def check_item(
     find: FindFile,
     well_formed: bool,
 ) -> Spec | None:
-    """Return the spec of a rendered item; None if it has problems, which are reported. `find` returns files by path.
+    """Return the spec of a rendered item, or None if the item has problems. The problems are reported.
 
-    In a manifest that is `well_formed`, only what templates gave is checked against its schema again.
+    `find` returns files by path. In a manifest that is `well_formed`, only rendered values are checked against their
+    schemas again.
     """
     before, report = rendered.problems.errors, rendered.report
     values = _checked_fields(rendered, report, well_formed=well_formed)
@@ -100,7 +101,7 @@ def check_item(
 
 
 def _check_changed_at(values: Mapping[str, Any], report: Report) -> None:
-    """Report `changed_at` if metadata carried it into the request, the path or the title."""
+    """Report `changed_at` if it got from the metadata into the request, the path or the title."""
     others: list[tuple[tuple[str, ...], Any]] = [((name,), value) for name, value in values.items()]
     others += [(("metadata", "title"), values["metadata"].get("title"))]
     for path, value in others:
@@ -136,7 +137,7 @@ def _check_letters(metadata: Iterable[str], names: Iterable[str], report: Report
 
 
 def _inputs(rendered: Rendered, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the inputs by name. If some could not be rendered, every value is UNRENDERED."""
+    """Return the inputs by name. The value of an input that is not rendered is UNRENDERED."""
     inputs: Mapping[str, Any] = values.get("inputs", NO_INPUTS)
     if "inputs" in rendered.failed and isinstance(written := rendered.declared.values.get("inputs"), dict):
         return dict.fromkeys(written, UNRENDERED)
@@ -187,7 +188,7 @@ _OTHERS: Final[Mapping[str, Callable[[Any], Any]]] = {
 
 
 def _names_of(row: Mapping[str, Json]) -> tuple[str, ...]:
-    """Return the values of a row that `checks.similar` does not compare."""
+    """Return the values of a data row that `checks.similar` ignores in texts."""
     from contentops.documents.word_diff import names_in
 
     return names_in(row)
@@ -197,7 +198,7 @@ def _names_of(row: Mapping[str, Json]) -> tuple[str, ...]:
 
 
 def _checked_fields(rendered: Rendered, report: Report, *, well_formed: bool) -> dict[str, Any]:
-    """Return the valid values by field; the others are reported."""
+    """Return the valid values of an item's fields, and report the other values."""
     tests = field_tests()
     values = dict(rendered.values)
     if not well_formed:
@@ -245,7 +246,7 @@ _MISSING: Final = {
 
 
 def id_problem(value: str) -> str:
-    """Return the problem of an id, as the end of a sentence; empty if there is none."""
+    """Return what is wrong with an id, as the end of a sentence. An empty text means that the id is valid."""
     if len(value) > MAX_ID:
         return f"is longer than {MAX_ID} characters"
     if not unicodedata.is_normalized("NFC", value):
@@ -258,7 +259,7 @@ def id_problem(value: str) -> str:
 
 
 def id_hint(value: str) -> str:
-    """Return a hint for an invalid id."""
+    """Return a hint that says how to correct an id."""
     if len(value) > MAX_ID:
         return "shorten it"
     composed = unicodedata.normalize("NFC", value)
@@ -268,7 +269,7 @@ def id_hint(value: str) -> str:
 
 
 def _strange_character(value: str) -> str:
-    """Return the first character that an id may not have at its position.
+    """Return words about the first character that an id may not have at its position.
 
     A combining mark belongs to the letter before it.
     """
@@ -332,14 +333,14 @@ _SWITCH: Final[Mapping[str, bool]] = {
 
 
 def _with_switches(approval: Mapping[str, Json]) -> Json:
-    """Return a rendered `approval` in which words such as `yes` and `off` are replaced by values."""
+    """Return a rendered `approval` in which words such as `yes` and `off` are replaced by true and false."""
     words = {key: part.strip().casefold() for key, part in approval.items() if isinstance(part, str)}
     known = {key: _SWITCH[word] for key, word in words.items() if word in _SWITCH}
     return {**approval, **known}
 
 
 def _rule(approval: Mapping[str, Any]) -> ApprovalRule:
-    """Return the rule of a valid `approval`. Without `required` its other keys have no effect."""
+    """Return the approval rule that a valid `approval` states. Without `required`, its other keys have no effect."""
     if not approval.get("required"):
         return NO_APPROVAL
     return ApprovalRule(required=True, note=approval.get("note") is True, publish=approval.get("publish") is True)
@@ -354,9 +355,9 @@ _SHORT: Final[Mapping[str, str]] = {
 
 
 def _checks(value: Mapping[str, Any], report: Report, find: FindFile, brief: Iterable[Json]) -> Checks:
-    """Return the valid `checks`. Checks that cannot be used are reported and left out.
+    """Return the valid `checks` of an item. Checks that cannot be used are reported and left out.
 
-    `brief`: inputs, metadata and data row of the item.
+    `brief` has the inputs, metadata and data row of the item.
     """
     checks: dict[str, Any] = {}
     for name, stated in value.items():
@@ -395,9 +396,9 @@ def _is_check(name: str, check: Any, report: Report, find: FindFile) -> bool:
 
 
 def _read_schema(check: dict[str, Any], find: FindFile) -> tuple[str, str]:
-    """Read the schema of a front matter check, and store it in the check.
+    """Read the JSON Schema of a front matter check, and store it in the check.
 
-    Return the problem and a hint, or empty texts.
+    Return the problem and a hint. Both are empty if there is no problem.
     """
     file = find(check["schema"])
     if isinstance(file, str):
@@ -427,7 +428,7 @@ def _words_of(value: Json) -> Iterator[str]:
 
 @functools.lru_cache(maxsize=64)
 def _schema_text(content: bytes) -> tuple[str, str]:
-    """Return the problem of a schema's bytes, and its canonical text; one of the two is empty."""
+    """Check the bytes of a JSON Schema. Return the problem, and the canonical text; one of them is empty."""
     try:
         schema = load_json(content)
         text = canonical(schema)

@@ -1,8 +1,8 @@
-"""Values in templates: which are allowed, their form inside a text, and how layers of values merge.
+"""Rules for values in templates: which are allowed, how a text shows them, and how layers of values merge.
 
-The layers are the defaults of the project, of the manifest, of the environment, and the item itself; a higher one wins.
-Maps merge key by key, lists replace as a whole, and a null removes what lower layers set. Below them: the collected
-problems of a file.
+The layers are, from low to high: defaults of the project, of the manifest and of the environment, and the item itself.
+A higher layer wins: maps merge key by key, lists are replaced as a whole, and a null removes what lower layers set.
+`Problems` collects the problems of a file.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ def texts_in(value: Json) -> Iterator[str]:
 
 
 def templates_in(value: Json) -> Iterator[str]:
-    """Return every text with Jinja inside a value."""
+    """Return every text inside a value that contains Jinja."""
     return filter(is_template, texts_in(value))
 
 
 def reachable(names: Iterable[str], direct: Callable[[str], Iterable[str]]) -> list[str]:
-    """Return some names, and all names that these use, directly or through others. Each name appears once."""
+    """Return these names, and all names that they use, directly or through others. Each name appears once."""
     seen: dict[str, None] = {}
     todo = [*names]
     while todo:
@@ -79,17 +79,17 @@ _Name = TypeVar("_Name", bound=str)
 
 
 def cycle_of(names: Iterable[_Name]) -> tuple[_Name, str]:
-    """Return the smallest name of a cycle, and the cycle in words: from this name back to itself."""
+    """Return the smallest name of a cycle, and words that show the cycle from this name back to itself."""
     ring = [*names]
     first = ring.index(min(ring))
     return ring[first], " -> ".join(f"`{name}`" for name in (*ring[first:], *ring[: first + 1]))
 
 
 class TemplateError(Exception):
-    """The error of a template that cannot be rendered.
+    """The error for a template that cannot be rendered.
 
-    `offset` is the character of the source the problem is at, of the file of macros if `in_macros`; `name` is the
-    variable that is not defined, if that is the problem.
+    `offset` is the character at which the problem is, in the template or, if `in_macros`, in the file of macros. `name`
+    is the variable that is not defined, if that is the problem.
     """
 
     def __init__(self, code: str, message: str, *, hint: str = "", offset: int = 0, name: str = "") -> None:
@@ -103,7 +103,7 @@ class TemplateError(Exception):
 
 
 class SourceError(TemplateError):
-    """The error of a template that reads another item's text in a wrong way, whatever the text says."""
+    """The error for a template that reads another item's text in a wrong way, whatever the text contains."""
 
 
 def unclear() -> SourceError:
@@ -117,9 +117,10 @@ TEMPLATE, MACROS = "<template>", "<macros>"
 
 
 class Unknown(str):
-    """Stands for a value that depends on a text that does not exist yet. Every value made from it is unknown too.
+    """A placeholder for a value that depends on a text that does not exist yet.
 
-    It is an empty text, so that it can be written; there is only one, which is known by `is`.
+    Every value made from it is unknown too. It is an empty text, so that templates can write it. There is only one
+    instance, so that `is` recognises it.
     """
 
     __slots__ = ()
@@ -146,10 +147,10 @@ UNKNOWN: Final = Unknown()
 
 
 class Guesses:
-    """Chooses the results of tests on unknown values while a template runs, and records which items it reads.
+    """Chooses the results of tests on unknown values while a template runs.
 
-    `ways` gives results for positions in the code; all other tests are true. The test at one position has the same
-    result in the whole run, also in loops.
+    It also records which items the template reads. `ways` gives results for positions in the code; all other tests are
+    true. The test at one position has the same result in the whole run, also in loops.
     """
 
     now: ClassVar[Guesses | None] = None
@@ -163,7 +164,7 @@ class Guesses:
         """By the position in the code, the ids that it read."""
 
     def guess(self) -> bool:
-        """Return the result of the next test on an unknown value."""
+        """Return the result of the test on an unknown value that the template makes now."""
         place = _place()
         return self.made.setdefault(place, self._ways.get(place, True))
 
@@ -181,9 +182,9 @@ def _place() -> object:
 
 
 class Lazy(Struct, frozen=True):
-    """A map that computes a value when a template reads it, such as `item`.
+    """A map, such as `item`, that computes each value when a template reads it.
 
-    With `is_open` it has values for other names too.
+    With `is_open`, it also has values for names that are not in `names`.
     """
 
     names: tuple[str, ...]
@@ -196,7 +197,7 @@ class Lazy(Struct, frozen=True):
 
 
 def unsendable(value: Any) -> str | None:
-    """Return why a text or number cannot be sent, or None."""
+    """Return why a text or number cannot be sent to a server, or None if it can be sent."""
     if isinstance(value, str):
         if len(value) > MAX_TEXT:
             return f"gives a text longer than {MAX_TEXT} characters"
@@ -232,7 +233,7 @@ def shown(text: str) -> str:
 
 
 def entry_hint(value: Any) -> str:
-    """Return a hint that names one entry of a map; empty for other values and empty maps."""
+    """Return a hint that names one entry of a map, or an empty text for other values and empty maps."""
     if not isinstance(value, dict) or not value:
         return ""
     if value.keys() == {"value"}:
@@ -249,10 +250,10 @@ _BETWEEN: Final = re.compile(r"[^a-z0-9]+")
 
 
 def slug_of(text: str) -> str:
-    """Return a slug of a text: small letters without accents, and digits. Single dashes replace all other characters.
+    """Return a slug of a text. It has only small letters without accents, digits and single dashes.
 
-    Single dashes replace all other characters. Every Python gives the same slug, from the tables of Unicode 3.2. Raises
-    TemplateError for an empty slug.
+    Every Python version gives the same slug, because the tables of Unicode 3.2 are used. Raises TemplateError for an
+    empty slug.
     """
     plain = ucd_3_2_0.normalize("NFKD", text.translate(_SPELT))
     letters = "".join(char.lower() if char.isascii() else "-" for char in plain if not ucd_3_2_0.combining(char))
@@ -264,7 +265,7 @@ def slug_of(text: str) -> str:
 
 
 def kind_of(value: Any) -> str:
-    """Return the kind of a value in plain words, with an article."""
+    """Return the type of a value in plain words with an article, such as `a list`."""
     if value is None:
         return "a null"
     kinds = {bool: "a bool", int: "a whole number", float: "a number", str: "a text", dict: "a map", Lazy: "a map"}
@@ -323,7 +324,7 @@ MERGED: Final = frozenset({"inputs", "metadata", "checks", APPROVAL})
 
 
 class Written(Struct, frozen=True, gc=False):
-    """A value with its layer and where it was written. `document` is None for a value in no file."""
+    """A value, the layer that sets it, and where it is written. `document` is None for a value in no file."""
 
     value: Json
     layer: str
@@ -336,7 +337,7 @@ class Written(Struct, frozen=True, gc=False):
         return None if self.document is None else locate(self.document, self.pointer)
 
     def below(self, key: str | int) -> Written:
-        """Return the value inside it, under a key or an index."""
+        """Return the value that this value contains under a key or an index."""
         return Written(self.value[key], self.layer, self.document, (*self.pointer, key))
 
     def has(self, step: str | int) -> bool:
@@ -346,9 +347,9 @@ class Written(Struct, frozen=True, gc=False):
 
 
 def merge(above: Mapping[str, Json], below: Mapping[str, Json], maps: frozenset[str] | None = None) -> dict[str, Json]:
-    """Return a map merged over another. Null removes a key; lists and texts replace the lower value.
+    """Return the map `above` merged over the map `below`. Null removes a key; lists and texts replace the lower value.
 
-    `maps` are the keys whose maps merge, None: all.
+    `maps` are the keys whose maps merge; None means all keys.
     """
     values = dict(below)
     for key, value in above.items():
@@ -363,10 +364,10 @@ def merge(above: Mapping[str, Json], below: Mapping[str, Json], maps: frozenset[
 
 
 def find(layers: Sequence[Written], path: Iterable[str | int]) -> tuple[Written, bool]:
-    """Return the written value at a path, and True.
+    """Return the value that the highest layer has at a path, and True.
 
     If no layer has the path, return the highest map that could have it, and False. `layers` are the maps that were
-    merged, the highest first. For a map that several layers contribute to, the highest one is returned.
+    merged, the highest first.
     """
     for step in path:
         inside: list[Written] = []
@@ -405,7 +406,7 @@ Opened = tuple[str, Pointer, Json]
 def opened(
     values: Mapping[str, Json], prefix: str = "", at: Pointer = (), maps: frozenset[str] | None = MERGED
 ) -> list[Opened]:
-    """Return the values that have templates. A list counts as one value, and so does a map that is not merged."""
+    """Return the values that contain templates. A list, or a map that is not merged, counts as one value."""
     found: list[Opened] = []
     for key, value in values.items():
         if isinstance(value, str):
@@ -453,7 +454,7 @@ TITLE_HINT: Final = "the first line must have the names of the columns: remove t
 
 
 def header_problems(names: Mapping[int, str], label: Callable[[int], str] = str) -> Iterator[tuple[int, str, str]]:
-    """Yield column, message and hint of every problem with column names. `label` names a column in messages."""
+    """Yield the column, message and hint of every problem with column names. `label` names a column in messages."""
     seen: dict[str, int] = {}
     for column, name in names.items():
         if not name.strip():
@@ -485,7 +486,7 @@ class DataRow(Struct, frozen=True):
 
     @property
     def columns(self) -> Mapping[str, Json]:
-        """Return the entries of `each`: a map itself, anything else as `each.value`."""
+        """Return the entries that `each` has for this row. A row that is not a map becomes `each.value`."""
         return self.value if isinstance(self.value, dict) else {"value": self.value}
 
 
@@ -504,7 +505,7 @@ class Each(Struct, frozen=True, gc=False):
 
 
 def misspelt(value: Any, allowed: Iterable[str]) -> frozenset[str]:
-    """Return the known keys that were probably meant by similar unknown keys."""
+    """Return the known keys that a map lacks and that its unknown keys probably mean."""
     if not isinstance(value, dict):
         return frozenset()
     allowed = frozenset(allowed)
@@ -513,7 +514,7 @@ def misspelt(value: Any, allowed: Iterable[str]) -> frozenset[str]:
 
 
 class Problems:
-    """Findings collected so far; `done` returns them in order."""
+    """Collects findings and counts equal ones. `done` returns them in order."""
 
     def __init__(self) -> None:
         self._groups: dict[object, list[Diagnostic]] = {}
@@ -568,7 +569,7 @@ class Problems:
 
 
 def in_order(findings: Iterable[Diagnostic]) -> list[Diagnostic]:
-    """Return findings by location, then by code and message. Findings without a location come first."""
+    """Sort findings by location, then by code and message. Findings without a location come first."""
     nowhere = Location("", 0, 0)
     return sorted(findings, key=lambda problem: (problem.location or nowhere, problem.code, problem.message))
 
@@ -586,4 +587,4 @@ class Report(Protocol):
         hint: str = "",
         severity: Severity = Severity.ERROR,
     ) -> None:
-        """`core` follows the name of the item in the message."""
+        """Report the problem. In its message, `core` follows the name of the item."""

@@ -46,7 +46,7 @@ _CODE: Final = re.compile(r"%(-?.?)", re.DOTALL)
 
 
 class Day(str):
-    """A date in the form of its ISO text. So it compares, sorts and becomes JSON like a text."""
+    """A date that is stored as an ISO text, such as `2026-12-01`. It compares, sorts and becomes JSON like a text."""
 
     __slots__ = ()
 
@@ -67,9 +67,9 @@ class Day(str):
 
 
 def day_of(text: str, form: str = _ISO) -> Day:
-    """Return the date in a text of this form. The form has `%Y`, `%m` and `%d`; a time after the date is cut off.
+    """Parse a date that is written in the form `form`, such as `%d.%m.%Y`.
 
-    Raises TemplateError.
+    A time after the date is cut off. Raises TemplateError.
     """
     if sorted(_CODE.findall(text_of(form))) != ["Y", "d", "m"]:
         raise TemplateError("template-value", "the form of a date has `%Y`, `%m` and `%d`, each once")
@@ -88,7 +88,7 @@ def day_of(text: str, form: str = _ISO) -> Day:
 
 
 def written_day(day: Day, form: str = _ISO, language: str = "en") -> str:
-    """Return a date in a form such as `%d %B %Y`. Raises TemplateError."""
+    """Return a date as text in a form such as `%d %B %Y`. Raises TemplateError."""
     if language not in LANGUAGES:
         known = ", ".join(f"`{name}`" for name in LANGUAGES)
         raise TemplateError(
@@ -136,9 +136,9 @@ _LAST_WORD: Final = re.compile(r"[A-Za-z]+$")
 
 
 def plural_of(word: str, count: float = 2, many: str = "") -> str:
-    """Return a word for a number of things: for 1 the word itself, otherwise `many` or the English plural.
+    """Return the singular or plural of a word, as the number `count` requires.
 
-    Raises TemplateError.
+    The plural is `many`, or the English plural if `many` is empty. Raises TemplateError.
     """
     if isinstance(count, bool) or not isinstance(count, int | float):
         message = f"`plural` takes a number, not {kind_of(count)}"
@@ -175,7 +175,7 @@ def first_words(text: str, count: int, end: str = "…") -> str:
 
 
 def plain_text(text: str) -> str:
-    """Return the words of a Markdown text without its marks.
+    """Return a Markdown text without its formatting marks.
 
     Paragraphs stay apart, and tabs separate the cells of a table.
     """

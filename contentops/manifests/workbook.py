@@ -77,7 +77,7 @@ def _finding(path: str, message: str, hint: str, code: str, at: tuple[int, int] 
 
 
 def _opened(path: str, data: bytes, sheet: str) -> tuple[Any, bytes]:
-    """Return the sheet with its values, and its XML. Raises StopReading."""
+    """Open a workbook. Return the sheet to read, and the XML of the sheet. Raises StopReading."""
     if len(data) > MAX_BYTES:
         message = f"the file is larger than {MAX_BYTES >> 20} MiB"
         raise StopReading(_finding(path, message, "split it", "file-too-large"))
@@ -120,7 +120,7 @@ def _check_parts(path: str, archive: zipfile.ZipFile) -> None:
 
 
 class _Sheet:
-    """One sheet. Its first row that is not empty has the names of the columns."""
+    """One sheet of a workbook. Its first row that is not empty has the names of the columns."""
 
     def __init__(self, path: str, values: Any, xml: bytes) -> None:
         self._path = path
@@ -183,7 +183,7 @@ class _Sheet:
                 yield self._bad_cell(int(at[2]), column, "has a formula without a stored value", _SAVE_AGAIN)
 
     def _read_header(self, number: int, found: Mapping[int, Any]) -> Iterator[Diagnostic]:
-        """Keep the names of the columns; yield every problem with them."""
+        """Store the names of the columns, and yield every problem with them."""
         names = {column: str(value) for column, value in found.items()}
         names |= {column: names[column].lower() for column, value in found.items() if isinstance(value, bool)}
         self._names = {column: name for column, name in names.items() if name.strip()}
@@ -219,7 +219,7 @@ def _letters(column: int) -> str:
 
 
 def _value(cell: Any) -> str | int | float | bool:
-    """Return the value of a cell as in JSON. Dates become ISO texts, and an empty cell an empty text.
+    """Return the value of a cell as a JSON value. Dates become ISO texts, and an empty cell becomes an empty text.
 
     Raises ValueError with a message and, after `; `, a hint.
     """
@@ -251,7 +251,7 @@ def _number(value: float) -> int | float:
 
 
 def _moment(value: dt.datetime | dt.time | dt.timedelta) -> str:
-    """Return a date, time or duration. Seconds are rounded, because Excel stores times as fractions of days."""
+    """Return a date, time or duration as text. Seconds are rounded, because Excel stores fractions of days."""
     if isinstance(value, dt.timedelta):
         minutes, seconds = divmod(round(value.total_seconds()), 60)
         return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"

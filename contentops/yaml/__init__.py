@@ -1,7 +1,7 @@
-"""Reads and writes YAML for the whole program: values with positions, and findings instead of exceptions.
+"""Reads and writes YAML for the whole program. Problems become findings with a position, not exceptions.
 
-- `read`: a file (manifest, settings, data); every problem with its location. `syntax` reads scalars and explains errors
-- `mapping`: the top-level entries of front matter with their extents, for editing in place
-- `positions`: the events of PyYAML's parser, where each value is, and `finding`, which points there
-- `write`: front matter that every other reader reads the same
+- `read` reads a file (manifest, settings, data); `syntax` reads scalars and explains errors
+- `mapping` reads the top-level entries of front matter with their positions, for editing in place
+- `positions` has the events of PyYAML's parser, the position of each value, and `finding`, which points to it
+- `write` writes front matter that all other programs read in the same way
 """

@@ -1,7 +1,7 @@
-"""Reads front matter: the entries of one YAML mapping, each with its extent in the text.
+"""Reads front matter as one YAML mapping, and finds the start and end of each entry in the text.
 
-Other programs write front matter too, so that more is allowed than in manifests: `.inf`, `.nan` and numbers that are
-too long or too large stay text, and `<<` is a key like any other.
+Other programs write front matter too, so more is allowed than in manifests: `.inf`, `.nan` and numbers that are too
+long or too large stay text, and `<<` is a key like any other.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_ALIASED: Final = 100_000
 
 
 class YamlProblem(ValueError):
-    """A text cannot be read as front matter; `line` is the line of the file."""
+    """The error for a text that cannot be read as front matter; `line` is the line in the file."""
 
     def __init__(self, message: str, line: int) -> None:
         super().__init__(message)
@@ -30,10 +30,10 @@ class YamlProblem(ValueError):
 
 
 class Entry(Struct, frozen=True, kw_only=True):
-    """One top-level key with its value; positions are offsets in characters into the text that was read.
+    """One top-level key of front matter, with its value and their positions.
 
-    `raw` is a scalar's text as written, without quotes, else None. `value_end` excludes comments and blank lines after
-    the value.
+    Positions are offsets in characters. `raw` is a scalar's text as written, without quotes, and None for other values.
+    `value_end` excludes comments and blank lines after the value.
     """
 
     key: str
@@ -48,7 +48,7 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 
 class Block(Struct, frozen=True, dict=True):
-    """The top-level mapping of a text: its keys and values in order. Extents are only computed when read."""
+    """The top-level mapping of a text, with its keys and values in order. Positions are computed when first read."""
 
     text: str = ""
     values: Mapping[str, Any] = {}
@@ -71,10 +71,10 @@ class Block(Struct, frozen=True, dict=True):
 
 
 def read_mapping(text: str, *, first_line: int = 1) -> Block:
-    """Read `text` as one YAML mapping; a text without content gives an empty mapping.
+    """Read `text` as one YAML mapping. A text without content gives an empty mapping.
 
     `first_line` is the file's line that `text` starts on, for messages.
-    Raises YamlProblem for what is not one safe mapping with unique text keys.
+    Raises YamlProblem for a text that is not one safe mapping with unique text keys.
     """
     source = Source("", "\n" * (first_line - 1) + text)
     problem = unreadable(source, but=BREAKS)

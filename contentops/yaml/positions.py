@@ -1,7 +1,6 @@
 """Locations of values in YAML files, and findings that point to them.
 
-Reading keeps the values alone, as most files have no problem. The positions come from parsing the text again, once one
-is asked for.
+Reading keeps only the values, because most files have no problem. The text is parsed again when a position is needed.
 """
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ class Source(Struct, frozen=True, dict=True):
         return [0, *(match.end() for match in _BREAK.finditer(self.text))]
 
     def line(self, number: int) -> str:
-        """Return the line with this 1-based number, without its newline; empty if there is none."""
+        """Return the line with this 1-based number, without its newline, or an empty text if there is none."""
         return self._lines[number - 1] if 0 < number <= len(self._lines) else ""
 
     def mark(self, index: int) -> Mark:
@@ -76,12 +75,12 @@ class Source(Struct, frozen=True, dict=True):
 
     @property
     def line_count(self) -> int:
-        """Return the number of lines; at least 1."""
+        """Return the number of lines, which is at least 1."""
         return len(self._lines)
 
     @functools.cached_property
     def places(self) -> Places:
-        """Return the locations of all values of the YAML document; after a syntax error, of those before it."""
+        """Return the positions of all values in the YAML text. After a syntax error, values are missing."""
         return Places(self)
 
 
@@ -93,7 +92,7 @@ class YamlDocument(Struct, frozen=True):
 
 
 class StopReading(Exception):  # control flow: reading this file ends here
-    """The file cannot be read further; `unquoted_jinja` says whether Jinja without quotes is the cause."""
+    """The error that ends the reading of a file. `unquoted_jinja`: Jinja without quotes is the cause."""
 
     def __init__(self, finding: Diagnostic, *, unquoted_jinja: bool = False) -> None:
         super().__init__(finding.message)
@@ -102,7 +101,7 @@ class StopReading(Exception):  # control flow: reading this file ends here
 
 
 def parser_of(source: Source) -> Any:
-    """Return a Libyaml parser for a text. Raises InputError if PyYAML was installed without it.
+    """Return a libyaml parser for a text. Raises InputError if PyYAML was installed without libyaml.
 
     PyYAML's parser in Python takes ten times as long, and reads some texts in another way.
     """
@@ -116,7 +115,7 @@ def parser_of(source: Source) -> Any:
 
 
 def events_of(source: Source, *, limit: int = MAX_EVENTS) -> Iterator[Any]:
-    """Return PyYAML's events for a text.
+    """Return the parser events of a YAML text, as PyYAML defines them.
 
     Raises StopReading if there are more events than `limit`, and the parser's own errors (see `unparsable`).
     """
@@ -133,7 +132,7 @@ def _beyond(parser: Any, source: Source, limit: int) -> Iterator[Any]:
 
 
 class Place(Struct):
-    """The location of a value, and of the values in it; positions are offsets in characters."""
+    """The position of a value and of the values inside it, as offsets in characters."""
 
     start: int
     end: int
@@ -150,12 +149,12 @@ class Place(Struct):
     """The maps that its `<<` merges."""
 
     def find(self, key: str) -> tuple[Place, Place] | None:
-        """Return the positions of a key and of its value; None without the key."""
+        """Return the positions of a key and of its value, or None if the map does not have the key."""
         return self.keys.get(key) or next(filter(None, (one.find(key) for one in self.merged)), None)
 
 
 class Places:
-    """The positions of all values of a text; `root` is None if it has none."""
+    """The positions of all values in a YAML text; `root` is None if the text has no value."""
 
     def __init__(self, source: Source) -> None:
         from yaml import YAMLError, events
@@ -217,7 +216,7 @@ def finding_at(
     hint: str = "",
     severity: Severity = Severity.ERROR,
 ) -> Diagnostic:
-    """Return a finding at a known position in a file; the marked `width` ends with the line at the latest."""
+    """Return a finding at a known position in a file. It marks `width` characters, but only to the end of the line."""
     line, column = at
     written = source.line(line)
     excerpt = sanitize(written, Policy.EXCERPT) if len(written) <= MAX_EXCERPT else ""
@@ -233,7 +232,7 @@ def finding_at(
 
 
 def locate(document: YamlDocument, pointer: Sequence[str | int]) -> Location:
-    """Return the location of the value at `pointer`, or of the deepest value on the way that exists."""
+    """Return the location of the value at `pointer`, or of the last value on the way to it that exists."""
     at, _, _ = _follow(document, pointer, key=False)
     return Location(document.source.path, *at)
 
@@ -249,7 +248,10 @@ def finding(
     severity: Severity = Severity.ERROR,
     offset: int = 0,
 ) -> Diagnostic:
-    """Return a finding about the value at `pointer`, or its `key`; `offset`: the character of a text to point at."""
+    """Return a finding about the value at `pointer`, or about its key if `key` is true.
+
+    `offset` is the character inside a text to point at.
+    """
     at, node, is_key = _follow(document, pointer, key=key)
     if offset and isinstance(node, str):
         at, width = _inside(document.source, at, node, offset)
@@ -259,7 +261,7 @@ def finding(
 
 
 def _follow(document: YamlDocument, pointer: Sequence[str | int], *, key: bool) -> tuple[Mark, Any, bool]:
-    """Return position and value of the deepest existing part of a pointer, and whether it is a key."""
+    """Follow a pointer as far as values exist. Return the position and value there, and whether it is a key."""
     node = document.root
     place = document.source.places.root if isinstance(node, dict | list) else None
     if place is None:
@@ -277,7 +279,7 @@ def _follow(document: YamlDocument, pointer: Sequence[str | int], *, key: bool) 
 
 
 def _width(line: str, start: int, node: Any, *, key: bool) -> int:
-    """Return how many characters a scalar takes in `line` from `start`; 1 for lists and maps."""
+    """Return how many characters of `line` to underline for a value that starts at `start`."""
     begin = _PROPERTIES.match(line, start)
     skipped = begin.end() - start if begin else 0
     start += skipped
@@ -296,10 +298,10 @@ def _width(line: str, start: int, node: Any, *, key: bool) -> int:
 
 
 def _inside(source: Source, at: Mark, text: str, offset: int) -> tuple[Mark, int]:
-    """Return the position in the file of character `offset` of a text, and how many characters to underline.
+    """Find the character `offset` of a text in the file. Return its position, and how many characters to underline.
 
-    Escapes, folding and indentation make the written form differ from the value. So the n-th occurrence of the word
-    in the value is its n-th occurrence in the file from `at` on.
+    Escapes, folding and indentation make the written form differ from the value. Therefore the n-th occurrence of the
+    word in the value is taken to be its n-th occurrence in the file, counted from `at`.
     """
     match = _SNIPPET.search(text, offset)
     if not match:

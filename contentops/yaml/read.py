@@ -1,6 +1,6 @@
-"""Reads a YAML file: the value with positions, and every problem as a finding that shows no secret.
+"""Reads a YAML file, and reports every problem as a finding that shows no secret.
 
-It raises nothing: size, depth, expanded aliases and digits are limited, as the input may be hostile.
+Reading raises no exception. Size, depth, expanded aliases and digits are limited, because the input may be hostile.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def is_secret(key: str) -> bool:
 
 
 def masked(source: Source, problem: Diagnostic) -> Diagnostic:
-    """Return a finding whose source line shows stars instead of possible secrets; columns stay the same."""
+    """Return a finding in which stars replace possible secrets in the source line. Columns stay the same."""
     excerpt = problem.excerpt
     for start, end in _secrets(source, problem)[1] if excerpt else ():
         excerpt = excerpt[:start] + "*" * (end - start) + excerpt[end:]
@@ -64,7 +64,7 @@ def masked(source: Source, problem: Diagnostic) -> Diagnostic:
 
 
 def hide_secrets(source: Source, problem: Diagnostic) -> Diagnostic:
-    """Return a finding without possible secrets: stars in the excerpt, general words in message and hint."""
+    """Remove possible secrets from a finding: from its excerpt, its message and its hint."""
     line, spans = _secrets(source, problem)
     values, message, hint = [line[start:end] for start, end in spans], problem.message, problem.hint
     if any(_leaks(message, value) for value in values):
@@ -84,7 +84,10 @@ def _secrets(source: Source, problem: Diagnostic) -> tuple[str, tuple[tuple[int,
 
 @functools.lru_cache(maxsize=1)
 def _spans(line: str) -> tuple[tuple[int, int], ...]:
-    """Return start and end of each secret in a line; cached, because a long line may have many findings."""
+    """Return the start and end of each possible secret in a line.
+
+    The result is cached, because a long line may have many findings.
+    """
     match = re.match(_ALONE, line)
     if not match or not match["value"]:
         match = re.search(_INSIDE, line)
@@ -122,7 +125,7 @@ BREAKS: Final = "\x85\u2028\u2029"
 
 
 def decode(path: str, data: bytes) -> tuple[Source, list[Diagnostic]]:
-    """Return the text of a file without byte order mark (empty if unreadable), and the findings."""
+    """Decode a file. Return its text without byte order mark, and findings. An unreadable file gives an empty text."""
     empty = Source(path, "")
     if len(data) > MAX_BYTES:
         message = f"the file is larger than {MAX_BYTES // (1024 * 1024)} MiB"
@@ -139,11 +142,11 @@ def decode(path: str, data: bytes) -> tuple[Source, list[Diagnostic]]:
 
 
 def read_yaml(path: str, data: bytes) -> tuple[YamlDocument, list[Diagnostic]]:
-    """Return the one document in `data` and every finding; an empty file is a document without a root.
+    """Parse a YAML file that has one document. Return the document, and every finding.
 
-    `path` is relative to the project root. After a finding about one value (a duplicate key, a refused number) the
-    rest can still be checked; after one about the structure (a syntax error, several documents, too many aliases)
-    the root is None.
+    `path` is relative to the project root. An empty file gives a document without a root. After a finding about one
+    value (a duplicate key, a refused number) the rest can still be checked. After a finding about the structure (a
+    syntax error, several documents, too many aliases) the root is None.
     """
     source, findings = decode(path, data)
     root = None
@@ -162,7 +165,7 @@ def read_yaml(path: str, data: bytes) -> tuple[YamlDocument, list[Diagnostic]]:
 
 
 def unreadable(source: Source, *, but: str = "") -> Diagnostic | None:
-    """Return a finding for the first forbidden character of a YAML file; `but` lists further allowed ones."""
+    """Return a finding for the first character that a YAML file must not have. Characters in `but` are allowed."""
     if source.text.isascii() and not source.text.encode().translate(None, _USUAL):
         return None  # the pattern takes eight times as long
     match = next((match for match in _UNREADABLE.finditer(source.text) if match.group() not in but), None)
@@ -194,7 +197,7 @@ _NOT_READ: Final = object()
 
 
 def _measured(value: Any, most: int) -> tuple[int, int]:
-    """Return the number of values inside a value, itself included, and its depth; counting stops above `most`."""
+    """Return how many values a value consists of, and its depth. Counting stops above `most`."""
     if not isinstance(value, dict | list):
         return 1, 0
     nodes, height = 1, 1
@@ -207,7 +210,7 @@ def _measured(value: Any, most: int) -> tuple[int, int]:
 
 
 def unparsable(source: Source) -> StopReading | None:
-    """Return the syntax error of a text; None if there is none."""
+    """Return the syntax error of a YAML text, or None if it has none."""
     from yaml import YAMLError
 
     parser, event = parser_of(source), None
@@ -221,10 +224,10 @@ def unparsable(source: Source) -> StopReading | None:
 
 
 class Builder:
-    """Turns YAML events into dicts, Seqs and scalars within limits; `findings` has problems that do not stop it.
+    """Builds dicts, Seqs and scalars from YAML events, within limits.
 
-    With `lenient`, for text of other programs, numbers that JSON cannot hold stay text, control characters may be
-    written as escapes, and `<<` is a key like any other.
+    `findings` has the problems that do not stop it. `lenient` is for text of other programs: numbers that JSON cannot
+    represent stay text, control characters may be written as escapes, and `<<` is a key like any other.
     """
 
     def __init__(self, source: Source, *, lenient: bool = False, max_aliased: int = MAX_ALIASED) -> None:
@@ -246,7 +249,7 @@ class Builder:
         """The values that aliases repeated so far."""
 
     def read(self) -> Any:
-        """Return the value of the one document. Raises StopReading."""
+        """Return the value of the file's only document. Raises StopReading."""
         from yaml import YAMLError
 
         self._events = events_of(self._source)
@@ -365,7 +368,7 @@ class Builder:
         return node if expression is None else self._expression(expression, event.end_mark.index)
 
     def _merge(self, node: dict[str, Any], event: Any, value: Any) -> None:
-        """Add the keys of `<<` to a map: the map's own keys win, then the first of several sources."""
+        """Add the keys of `<<` to a map. The map's own keys win, then those of the first merged map."""
         for source in value if isinstance(value, list) else (value,):
             if not isinstance(source, dict):
                 hint = "write `<<: *name`, where `&name` marks a map"
@@ -376,7 +379,7 @@ class Builder:
                 node.setdefault(key, entry)
 
     def _start_of_expression(self, event: Any, node: dict[str, Any]) -> int:
-        """Return the index of an unquoted `{{ expression }}`, which YAML reads as a map that is used as a key.
+        """Return where an unquoted `{{ expression }}` starts. YAML reads it as a map that is used as a key.
 
         Raises StopReading for any other key that is not a scalar.
         """
@@ -391,7 +394,7 @@ class Builder:
         raise self._stop(event, "bad-key", "a list or a map cannot be a key", hint=hint)
 
     def _expression(self, start: int, end: int) -> str:
-        """Report an unquoted `{{ expression }}`; returns its text."""
+        """Report an unquoted `{{ expression }}`, and return its text."""
         text = self._source.text[start:end]
         hint = f'quote Jinja: `"{text}"`' if len(text) <= 80 and '"' not in text else "put the text in quotes"
         message = "unquoted `{{` is read as a map by YAML"
@@ -455,7 +458,7 @@ class Builder:
         return event.value
 
     def _refuse_tag(self, event: Any) -> None:
-        """Report a tag that is not the standard one of texts, lists or maps."""
+        """Report a tag that is not the standard tag of a text, list or map."""
         tag = event.tag or ""
         written = f"!!{tag[len(_TAG) :]}" if tag.startswith(_TAG) else tag
         message, hint = f"the tag `{written[:80]}` is not supported here", "remove it, or put the text in quotes"
@@ -486,7 +489,7 @@ class Builder:
         return value
 
     def _repeat(self, nodes: int, event: Any, width: int = 1) -> None:
-        """Count the values that aliases repeat, for the limit. Raises StopReading if there are too many."""
+        """Count values that aliases repeat. Raises StopReading if there are too many."""
         self._aliased += nodes
         if self._aliased > self._max_aliased:
             message = f"the aliases in this file repeat more than {self._max_aliased:,} values"

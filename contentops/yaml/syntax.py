@@ -23,7 +23,7 @@ UNWANTED: Final = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\uf
 
 
 def unwanted(text: str) -> tuple[str, str] | None:
-    """Return message and hint for the first unwanted character of a text, or None."""
+    """Return the message and hint for the first forbidden character of a text, or None."""
     match = None if text.isascii() and text.isprintable() else re.search(UNWANTED, text)
     if match is None:
         return None
@@ -44,7 +44,7 @@ _NOT_JSON: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 def plain_scalar(text: str) -> Any:
     """Return the value of an unquoted scalar: None, a bool, an int, a float or the text itself.
 
-    Raises ValueError with a sentence for numbers JSON cannot hold.
+    Raises ValueError with a message for numbers that JSON cannot represent.
     """
     if text in _WORDS:
         return _WORDS[text]
@@ -71,7 +71,7 @@ _GROUPED: Final = re.compile(r"[-+]?[0-9]+(?:_[0-9]+)+(?:\.[0-9]+)?")
 
 
 def number_hint(text: str) -> str:
-    """Return a hint for writing a number with grouped digits, such as `1_000`; empty for other texts."""
+    """Return a hint about a number with grouped digits, such as `1_000`, or an empty text for other texts."""
     return f"write `{text.replace('_', '')}`: with `_` it is text, not a number" if _GROUPED.fullmatch(text) else ""
 
 
@@ -79,7 +79,7 @@ _DOUBTFUL: Final = re.compile(r"[\[{,]\s*\?[^\s]|&[A-Za-z0-9_-]+[^\sA-Za-z0-9_,\
 
 
 def doubtful(source: Source) -> Diagnostic | None:
-    """Return the first syntax that different YAML parsers read in different ways, or None.
+    """Return a finding for the first syntax that YAML parsers read in different ways, or None.
 
     It is a `?` in braces or brackets without a space after it, or an anchor whose name has other characters than
     letters, digits, `_` and `-`.
@@ -96,7 +96,7 @@ def doubtful(source: Source) -> Diagnostic | None:
 
 
 def conflict(source: Source, kind: re.Pattern[str]) -> Diagnostic | None:
-    """Return a finding for the first conflict marker of this kind, or None."""
+    """Return a finding for the first conflict marker that matches `kind`, or None."""
     if kind is not MIDDLE and not any(marker in source.text for marker in MARKERS if marker != SPLIT):
         return None
     match = kind.search(source.text)
@@ -104,7 +104,7 @@ def conflict(source: Source, kind: re.Pattern[str]) -> Diagnostic | None:
 
 
 def conflict_at(source: Source, line: int) -> Diagnostic | None:
-    """Return a finding if the line with this number (from 1) is a conflict marker, otherwise None."""
+    """Return a finding if the line with this number (from 1) is a conflict marker, or None if it is not."""
     text = source.line(line)
     return _conflict_marker(source, line) if text[:1] in "<|=>" and LINE.fullmatch(text) else None
 
@@ -132,9 +132,9 @@ _Answer = tuple[str, Mark, str]
 
 
 def explain(source: Source, error: Any, previous: Any) -> tuple[Diagnostic, bool]:
-    """Return a PyYAML error as a finding at the text to change, and whether unquoted Jinja is the cause.
+    """Turn a PyYAML error into a finding. Return it, and whether unquoted Jinja is the cause.
 
-    `previous` is the event before the error, if any.
+    The finding points to the text to change. `previous` is the event before the error, if there is one.
     """
     problem = str(getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable text")
     at = _mark(source, getattr(error, "problem_mark", None)) or (1, 1)
@@ -146,7 +146,7 @@ def explain(source: Source, error: Any, previous: Any) -> tuple[Diagnostic, bool
 
 
 def _mark(source: Source, mark: Any) -> Mark | None:
-    """Return the position of a parser's mark; a mark beyond the end moves to the last line with content."""
+    """Return the line and column of a parser's mark. A mark beyond the end moves to the last line with content."""
     if mark is None:
         return None
     line, column = mark.line + 1, mark.column + 1
@@ -159,7 +159,7 @@ def _mark(source: Source, mark: Any) -> Mark | None:
 
 
 def _still_open(source: Source, previous: Any, at: Mark, begun: Mark) -> _Answer | None:
-    """Return the error for a quote that is not closed in its line but by a quote in a later line."""
+    """Return the error for an opening quote that only a quote in a later line closes."""
     style = getattr(previous, "style", None)
     if style not in {"'", '"'} or previous.start_mark.line == previous.end_mark.line:
         return None
@@ -174,7 +174,7 @@ def _still_open(source: Source, previous: Any, at: Mark, begun: Mark) -> _Answer
 
 
 def _jinja(source: Source, at: Mark, begun: Mark) -> _Answer | None:
-    """Return the error for unquoted Jinja, in the line of the problem or in the line where it starts."""
+    """Return the error for unquoted Jinja, in the line of the problem or in the line where the problem starts."""
     for number, column in (at, begun):
         line = source.line(number)[:_SEARCHED]
         match = JINJA.search(QUOTED.sub(lambda text: " " * len(text.group()), line))
@@ -188,7 +188,7 @@ def _jinja(source: Source, at: Mark, begun: Mark) -> _Answer | None:
 
 
 def _started(text: str) -> str:
-    """Return the beginning of the rest of a line, without a comment."""
+    """Remove a comment at the end of a text, and shorten the text."""
     return _cut(re.sub(r"\s+#.*$", "", text[:_SEARCHED]).rstrip())
 
 
@@ -197,13 +197,13 @@ def _cut(text: str) -> str:
 
 
 def _in_quotes(text: str) -> str:
-    """Return the text in YAML quotes: single if it has double quotes or backslashes, otherwise double."""
+    """Return the text in YAML quotes. They are single if it has double quotes or backslashes, otherwise double."""
     doubled = text.replace("'", "''")
     return f"`'{doubled}'`" if {'"', "\\"} & set(text) else f'`"{text}"`'
 
 
 def _known(source: Source, problem: str, at: Mark, begun: Mark) -> _Answer:
-    """Return the explanation of a known parser problem, otherwise the problem itself."""
+    """Return an explanation of a parser problem if it is known, otherwise the problem itself."""
     for pattern, mark, message, hint in _SAYINGS:
         if re.search(pattern, problem):
             return message.format(line=begun[0], column=begun[1]), begun if mark == "begun" else at, hint
@@ -268,7 +268,7 @@ def _no_value(source: Source, at: Mark, _begun: Mark) -> _Answer:
 
 
 def _escape(source: Source, at: Mark, _begun: Mark) -> _Answer:
-    """Return the error for an escape that YAML lacks, or that is half of a character."""
+    """Return the error for an escape sequence that YAML does not know, or that is only half of a character."""
     line = source.line(at[0])
     start = line.rfind("\\", 0, at[1])
     if match := re.match(_HALVES, line[max(start, 0) :]):

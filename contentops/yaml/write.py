@@ -1,9 +1,9 @@
 """Writes front matter that contentops and all site generators (in Go, Ruby and JavaScript) read in the same way.
 
-The same value always gives the same bytes. Jekyll reads YAML 1.1, contentops 1.2. A text is written plain only if every
-reader takes it for that text; every other text is written in double quotes, on one line, with escapes that all of them
-share. With `dates`, a text that is a date is written plain too: we read it as text, and site generators as their type
-of date.
+The same value always gives the same bytes. Jekyll reads YAML 1.1, contentops 1.2. A text is written plain only if all
+readers read it as the same text. Every other text is written in double quotes, on one line, with escapes that all
+readers know. With `dates`, a text that is a date is written plain too: contentops reads it as text, and site generators
+read it as a date.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _LONGEST_KEY: Final = 1000
 
 
 def write_pair(key: str, value: Any, *, dates: bool = False) -> list[str]:
-    """Return one mapping entry as lines without newlines, the first at column 0.
+    """Return one mapping entry as YAML lines without newlines. The first line is not indented.
 
-    Raises TypeError for what is not JSON, ValueError for NaN and infinities.
+    Raises TypeError for a value that is not JSON, and ValueError for NaN and infinities.
     """
     lines, block = write_value(value, dates=dates)
     name = write_scalar(key)
@@ -48,7 +48,7 @@ def write_pair(key: str, value: Any, *, dates: bool = False) -> list[str]:
 
 
 def write_value(value: Any, *, dates: bool = False) -> tuple[list[str], bool]:
-    """Return the lines of a value, and whether they go below the key (then they are indented already).
+    """Return the YAML lines of a value, and whether they go below its key. Lines below a key are already indented.
 
     Raises like `write_pair`.
     """
@@ -60,7 +60,7 @@ def write_value(value: Any, *, dates: bool = False) -> tuple[list[str], bool]:
 def write_scalar(value: Any, *, dates: bool = False) -> str:
     """Return a text, number, bool or None on one line. A lone surrogate is written as U+FFFD.
 
-    Raises TypeError for anything else, ValueError for NaN and infinities.
+    Raises TypeError for anything else, and ValueError for NaN and infinities.
     """
     if isinstance(value, str):
         if dates and _is_date(value):
@@ -86,7 +86,7 @@ def _is_date(text: str) -> bool:
 
 
 def _lines(value: Any, *, dates: bool) -> list[str]:
-    """Return a value as lines at column 0."""
+    """Return a value as YAML lines without indentation."""
     if isinstance(value, Mapping):
         pairs = (write_pair(_key(key), inner, dates=dates) for key, inner in value.items())
         return [line for lines in pairs for line in lines] or ["{}"]

@@ -1,1 +1,1 @@
-"""The commands, one module for each; small related commands share a module."""
+"""The commands of `contentops`. Small related commands share a module."""

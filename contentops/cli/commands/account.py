@@ -1,4 +1,4 @@
-"""`contentops content ...`, `contentops pull` and `contentops stats`: what the account has stored, and its numbers."""
+"""The commands `contentops content`, `pull` and `stats`, about the contents and the numbers of an account."""
 
 from __future__ import annotations
 
@@ -43,7 +43,10 @@ def _values(project: Project, contents: Sequence[Owned]) -> dict[str, Json]:
 
 
 def listing(contents: Sequence[Owned], *, width: int = 0) -> str:
-    """Return a line per content, of at most `width` columns (0: any), and how many belong to no item."""
+    """Return a table of stored contents, and how many of them belong to no item.
+
+    A line has at most `width` columns; 0 means any number.
+    """
     if not contents:
         return "No contents."
     free = sum(not one.item for one in contents)
@@ -114,7 +117,7 @@ def delete(session: Session, content_ids: tuple[str, ...], *, yes: bool) -> None
 
 
 def _named(stored: Sequence[Owned], content_ids: Sequence[str]) -> list[Owned]:
-    """Return the contents of these ids, each once. Raises UsageError for an unknown one."""
+    """Return the stored contents with these ids, each once. Raises UsageError for an unknown id."""
     by_id = {one.entry.id: one for one in stored}
     for content_id in content_ids:
         if content_id not in by_id:
@@ -129,7 +132,7 @@ def _named(stored: Sequence[Owned], content_ids: Sequence[str]) -> list[Owned]:
 @click.command("stats")
 @environment_options
 def stats(session: Session) -> None:
-    """Show the numbers of your account, and its credits if the server shows them, under the server's names.
+    """Show the credits and other numbers of your account, as the server names them.
 
     Costs no credits and changes nothing.
     """
@@ -151,7 +154,7 @@ def stats(session: Session) -> None:
 
 
 def _counted(values: Mapping[str, Json]) -> dict[str, Json]:
-    """Return values with the lengths of lists instead of their entries, which `--json` shows."""
+    """Return values in which each list is replaced by its length."""
     return {name: _one(value) for name, value in values.items()}
 
 
@@ -165,7 +168,7 @@ def _one(value: Json) -> Json:
 @click.argument("items", metavar="[ITEM]...", nargs=-1)
 @environment_options
 def pull(session: Session, items: tuple[str, ...]) -> ExitCode:
-    """Write words that were edited in WriterzRoom into the files of their items. It costs nothing.
+    """Write edits made in WriterzRoom into the files of their items. It costs nothing.
 
     They become an edit of the file, which git shows and merges. Without ITEM, it looks at all items. A file that was
     changed too is left alone, and exit code 4 says so: put what you need of both into the file, then `apply --on-edit

@@ -1,4 +1,4 @@
-"""`contentops adopt` and `import`: make items of existing texts. `promote`: take texts from another environment."""
+"""The commands `contentops adopt`, `import` and `promote`, which make items from texts that exist already."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def command(
     check: bool,
     yes: bool,
 ) -> ExitCode:
-    """Make items of existing Markdown files. No file changes, nothing is generated, and the plan is empty afterwards.
+    """Make items from existing Markdown files. No file changes, nothing is generated, and the plan is empty afterwards.
 
     PATH is a file, a folder or a glob. The items go into a manifest, their records into the lock. With a template
     (`--template` or `--map`), a file becomes a normal item, with the `defaults` of the project; without one, a
@@ -92,7 +92,7 @@ def command(
 def import_contents(
     session: Session, content_ids: tuple[str, ...], into: str, *, every: bool, check: bool, yes: bool
 ) -> ExitCode:
-    """Make items and files of contents on the server: those with these IDs, or all with `--all`.
+    """Make items and files from stored contents of the server. Name their IDs, or use `--all`.
 
     Costs no credits: nothing is generated or saved, and the plan is empty afterwards. If a lock knows the request of a
     content, the item has that request; otherwise the item is protected. Contents of existing items are left alone. If
@@ -120,7 +120,7 @@ def _check_slugs(project: Project, values: dict[str, Json]) -> None:
 
 
 def _in_project(session: Session, project: Project, name: str) -> str:
-    """Return a path of the command line relative to the project root, with forward slashes."""
+    """Return a path from the command line, relative to the project root and with forward slashes."""
     here = os.path.join(os.path.realpath(session.directory), name)  # noqa: PTH118 - a glob is no path
     return os.path.relpath(here, os.path.realpath(project.root)).replace(os.sep, "/")
 

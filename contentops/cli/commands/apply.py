@@ -1,4 +1,4 @@
-"""`contentops apply` and `contentops regenerate`."""
+"""The commands `contentops apply` and `contentops regenerate`."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _carry_out_file(
 
 
 def _ceiling(session: Session, reviewed: str) -> PlanFile | None:
-    """Return the plan that `--reviewed` names; None if that plan does not exist, so nothing is allowed."""
+    """Return the plan that `--reviewed` names. Return None if its file does not exist; then nothing is allowed."""
     from contentops.cli.named_files import pinned
 
     name, checksum = pinned(reviewed)
@@ -144,9 +144,10 @@ def _ceiling(session: Session, reviewed: str) -> PlanFile | None:
 
 
 def going_on(environment: str, variables: tuple[str, ...], given: Mapping[str, Any]) -> NextCommand:
-    """Return a function that gives the command to continue a run: as it was typed, but never paying twice.
+    """Return a function that returns the command which continues a run.
 
-    After a canary it selects the unfinished items; it replaces only items whose new text was not written.
+    It is the command as it was typed, but it never pays twice: after a canary it selects the unfinished items, and it
+    replaces only items whose new text was not written.
     """
 
     def again(run: Run) -> str:

@@ -1,4 +1,4 @@
-"""`contentops catalog ...`."""
+"""The commands of `contentops catalog`."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _pulled_json(pulled: Pulled) -> dict[str, Json]:
 
 
 def pulled_text(pulled: Pulled) -> Iterator[str]:
-    """Yield what changed, then the counts."""
+    """Yield lines about the changes of the catalog, and then the number of entries."""
     for one in pulled.changes:
         yield from _change(one)
     counts = ", ".join(plural(len(entries), _word(kind)) for kind, entries in _entries(pulled.snapshot).items())
@@ -92,7 +92,7 @@ def _change(one: CatalogChange) -> Iterator[str]:
 @click.argument("kind", required=False, type=click.Choice(KINDS))
 @environment_options
 def list_catalog(session: Session, kind: str | None) -> None:
-    """List the catalog in `catalog.lock.json` (for `local`, the built-in one). Needs no network."""
+    """List the catalog in `catalog.lock.json` (for `local`, the built-in catalog). Needs no network."""
     project = session.project()
     snapshot = operation.known_catalog(project)
     kinds = tuple(_entries(snapshot)) if kind is None else (kind.replace("-", "_"),)
@@ -102,13 +102,13 @@ def list_catalog(session: Session, kind: str | None) -> None:
 
 
 def _entries(snapshot: Catalog) -> dict[str, Mapping[str, Entry]]:
-    """Return the entries of each kind; brand voices only if the server lists them."""
+    """Return the catalog entries of each kind. Brand voices are left out if the server does not list them."""
     voices = {} if snapshot.brand_voices is None else {"brand_voices": snapshot.brand_voices}
     return {"templates": snapshot.templates, "styles": snapshot.styles, "verticals": snapshot.verticals or {}, **voices}
 
 
 def _word(kind: str) -> str:
-    """Return the singular of a kind, in words."""
+    """Return the singular name of a kind, such as `brand voice`."""
     return kind[:-1].replace("_", " ")
 
 
@@ -122,7 +122,7 @@ def _listing(kind: str, snapshot: Catalog) -> str:
 
 
 def _about(one: Entry) -> str:
-    """Return the last column of a list: the required inputs of a template, or a description."""
+    """Return the required inputs of a template, or the description of another entry."""
     inputs: tuple[TemplateInput, ...] | None = getattr(one, "inputs", None)
     if inputs is None:
         return getattr(one, "tone", "") or one.description
@@ -138,7 +138,7 @@ def _about(one: Entry) -> str:
 @click.argument("slug")
 @environment_options
 def show(session: Session, slug: str) -> None:
-    """Show SLUG of the catalog: a template, style, vertical or brand voice. Needs no network."""
+    """Show the template, style, vertical or brand voice SLUG of the catalog. Needs no network."""
     project = session.project()
     snapshot = operation.known_catalog(project)
     kinds = _entries(snapshot)

@@ -1,4 +1,4 @@
-"""`contentops validate`, `check` and `doctor`, which change nothing."""
+"""The commands `contentops validate`, `check` and `doctor`, which change nothing."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def doctor(session: Session, /, *, online: bool) -> int:
 
 
 def doctor_text(checks: Sequence[Check]) -> Iterator[str]:
-    """Yield a line per check, and a hint if it failed."""
+    """Yield a line for each check, and a line for its hint if it has one."""
     for one in checks:
         word, style = _SIGNS[one.ok]
         yield f"{paint(f'{word:<6}', style)}  {visible(one.name)}: {visible(one.message)}"

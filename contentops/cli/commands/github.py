@@ -1,4 +1,4 @@
-"""`contentops comment`, `find-plan` and `commit`: what CI runs on GitHub."""
+"""The commands `contentops comment`, `find-plan` and `commit`, which CI runs on GitHub."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ _FOOT = 600
 @click.option("--env", "environment", metavar="NAME", default="", help="The environment of that plan.")
 @json_option
 def comment(session: Session, path: str, number: int | None, project: str) -> None:
-    """Put a plan on its pull request, as one comment for each project and environment, updated in place.
+    """Show a plan in a comment on its pull request. Each project and environment has one comment, which is updated.
 
     If FILE does not exist, the plan failed: the comment says so and shows no older price. Needs `GITHUB_TOKEN` with the
     right to write to pull requests.
@@ -89,7 +89,7 @@ def comment(session: Session, path: str, number: int | None, project: str) -> No
 
 
 def _plan_at(path: Path) -> tuple[PlanFile | None, str, ContentopsError | None]:
-    """Read the plan in a file; return it with its checksum, or None with the error of a file that cannot be read."""
+    """Read a plan file. Return the plan and its checksum, or the error of a file that cannot be read."""
     if not os.path.lexists(path):
         return None, "", None
     try:
@@ -100,9 +100,10 @@ def _plan_at(path: Path) -> tuple[PlanFile | None, str, ContentopsError | None]:
 
 
 def _post(plan: PlanFile | None, checksum: str, mark: str, number: int | None) -> tuple[int, Posted | None]:
-    """Comment on the pull request; return its number and the comment, or 0 and None if it has moved on.
+    """Write the comment on the pull request. Return the number of the pull request, and the comment.
 
-    `mark`: the first line of the comment to update if there is no plan; empty: all our comments.
+    Return 0 and None if the pull request has newer commits. If there is no plan, `mark` is the first line of the
+    comment to update; if `mark` is empty, all comments of contentops are updated.
     """
     origin = origin_of(os.environ, number or 0)
     github = connect(os.environ, pause=time.sleep)
@@ -119,7 +120,7 @@ def _post(plan: PlanFile | None, checksum: str, mark: str, number: int | None) -
 
 
 def _no_plan(mark: str, origin: PlanOrigin) -> str:
-    """Return the comment for a pull request of which no plan could be made."""
+    """Return the comment for a pull request whose plan failed."""
     why = f"\n<sub>[The run says why]({origin.run}).</sub>\n" if _is_plain(origin.run) else ""
     return _with_shown(no_plan_markdown(mark, origin.commit[:12]) + why, Shown(origin.run_number, origin.commit))
 
@@ -130,7 +131,7 @@ def _with_shown(body: str, shown: Shown) -> str:
 
 
 def page(plan: AnyPlan, origin: PlanOrigin, checksum: str = "") -> str:
-    """Return the comment: the plan, its commit and run, and a hidden line that identifies it."""
+    """Return the comment on a plan: the plan, its commit and run, and a hidden line that identifies the plan."""
     shown = Shown(origin.run_number, origin.commit, checksum)
     return _with_shown(_footed(plan_markdown(plan, limit=LIMIT - _FOOT), origin), shown)
 
@@ -160,7 +161,7 @@ def _is_plain(address: str) -> bool:
 @click.option("--env", "environment", metavar="NAME", default="", help="Only a plan of this environment. Default: any.")
 @json_option
 def find_plan(session: Session, number: int | None, artifact: str) -> None:
-    """Find the workflow run with the plan that a pull request shows for its last commit.
+    """Find the workflow run that made the plan which a pull request shows for its last commit.
 
     The comment of `contentops comment` names the run and the checksum of the plan; other artifacts of that name do not
     count. If the comment does not exist yet, the command waits for up to two minutes.
@@ -221,7 +222,7 @@ def commit(
     skip_ci: bool,
     edits: bool,
 ) -> None:
-    """Commit the results of applies on top of the remote's branch, and push.
+    """Commit the results of applies on top of the remote's branch, and push them.
 
     Commits only outputs that an apply made, the jobs, the lock, `contentops.approvals`, and their rules in
     `.gitattributes`. The clone must have no staged changes and no unpushed commits.
@@ -249,7 +250,7 @@ def _pause(seconds: float) -> None:
 
 
 def _open_pull_request(done: CommitReport) -> str:
-    """Open a pull request for results that could not be pushed; return its page, or empty if that failed."""
+    """Open a pull request for results on a branch. Return its address, or an empty text if that failed."""
     if not token_of(os.environ) or not os.environ.get("GITHUB_REPOSITORY"):
         return ""
     try:

@@ -1,4 +1,4 @@
-"""`contentops init` and `schema`: write a project's first files, and print JSON Schemas."""
+"""The commands `contentops init` and `schema`, which write a project's first files and print JSON Schemas."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def command(
 
 
 def _known(action: str) -> str:
-    """Return the action of the workflows. Raises UsageError if it is not known."""
+    """Return the GitHub action that the workflows use. Raises UsageError if it is not known."""
     if known := action or installed_action():
         return known
     raise UsageError("where this contentops came from is not known, so workflows cannot install it", hint=_NAME_IT)
@@ -152,7 +152,7 @@ def _after_ci(workflows: NewFiles, action: str, environments: Sequence[str]) -> 
 
 
 def _about(site: SiteLayout) -> Iterator[str]:
-    """Yield what was recognised and chosen, and what is left for a person to do."""
+    """Yield lines about the site that was found, and about what a person still has to do."""
     generator = GENERATORS[site.generator]
     found = f"Found {generator.title} (`{site.settings}`)" if site.settings else f"For {generator.title}"
     place = f"`{site.folder}`" if site.folder else "this folder"

@@ -1,4 +1,4 @@
-"""`contentops status`, `show`, `diff`, `restore` and `graph`."""
+"""The commands `contentops status`, `show`, `diff`, `restore` and `graph`."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], 
 
 
 def _environments(chosen: str, environments: Sequence[str]) -> str:
-    """Return which environment was shown and which others exist; empty if the project has none."""
+    """Return a line about the shown environment and the others. It is empty if the project has none."""
     if not environments:
         return ""
     shown = f"environment `{chosen}`" if chosen else "the project without an environment"
@@ -88,9 +88,9 @@ def _environments(chosen: str, environments: Sequence[str]) -> str:
 
 
 def status_text(items: Sequence[ItemStatus], *, width: int = 0) -> str:
-    """Return a line per item, of at most `width` columns (0: any), then how many are in each state.
+    """Return a table of items, and how many items are in each state.
 
-    Where a line is too long, the time goes first, then the file: an item is known by its id.
+    A line has at most `width` columns; 0 means any number. If a line is too long, the time is left out, then the file.
     """
     if not items:
         return "No items."
@@ -142,7 +142,7 @@ def show(session: Session, what: str) -> None:
 
 
 def _show_plan(session: Session, path: str) -> None:
-    """Show a plan file as `plan --verbose` does, with the file in the next command."""
+    """Show a plan file as `plan --verbose` shows a plan. The next command that it suggests names the file."""
     document = read_document(session.path(path))
     made = plan_file(document, str(session.path(path)))
     if session.as_json:
@@ -173,7 +173,7 @@ def _show_item(session: Session, item: str) -> None:
 
 
 def _origin(origin: Mapping[str, Any]) -> str:
-    """Return where a value came from, on one line: its layer, its location, and the variables it uses."""
+    """Return one line that says where a value came from: its layer, its location, and the variables it uses."""
     variables = ", ".join(f"`{name}`" for name in origin["variables"])
     parts = [origin["layer"], origin["place"], f"uses {variables}" if variables else ""]
     return ", ".join(part for part in parts if part)

@@ -1,4 +1,4 @@
-"""`contentops plan`, which changes nothing."""
+"""The command `contentops plan`, which changes nothing."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def _say_paths(session: Session, chosen: Mapping[str, Any]) -> int:
 
 
 def _planned(session: Session, out: str, chosen: Mapping[str, Any]) -> Plan:
-    """Return the plan of the `chosen` items, after deleting an older plan file at `out`."""
+    """Make the plan that the options in `chosen` ask for. An older plan file at `out` is deleted first."""
     last = session.last_plan()
     if out:
         from contentops.cli.named_files import clear_old_plan
@@ -141,7 +141,7 @@ def _planned(session: Session, out: str, chosen: Mapping[str, Any]) -> Plan:
 
 
 def _remaining(session: Session, reviewed: str, chosen: Mapping[str, Any]) -> Plan:
-    """Return the part of the plan in the file `reviewed` that is still to do."""
+    """Check the plan file `reviewed`, and return the part of its plan that is still to do."""
     from contentops.cli.named_files import pinned, project_of
     from contentops.operations import plan as operation
     from contentops.operations.plan_files import choice_in, read_plan

@@ -1,4 +1,4 @@
-"""`contentops report`: what was generated, by which runs, and what it cost."""
+"""The command `contentops report`, which shows what was generated, by which runs, and what it cost."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def report(
     runs: bool,
     provenance: bool,
 ) -> None:
-    """Sum what all generated texts cost, by environment, month, template, style, manifest and tag.
+    """Show what all generated texts cost, by environment, month, template, style, manifest and tag.
 
     Adds up the jobs in `contentops.jobs` of all environments (with `--env`: of one). In a project with approvals, the
     last line shows the cost of approved texts, with every attempt. Needs no network and changes nothing.
@@ -75,7 +75,7 @@ def report(
 
 
 def _provenance(session: Session, select: tuple[str, ...]) -> None:
-    """Print where texts come from."""
+    """Print where the text of each item comes from."""
     choice = choice_of(select=select)
     project = session.project()
     found, findings = operation.provenance(project, choice, runtime=session.runtime())
@@ -86,7 +86,7 @@ def _provenance(session: Session, select: tuple[str, ...]) -> None:
 
 
 def _spend(session: Session, since: str) -> None:
-    """Print the spending of the chosen environment; if none is chosen, of all environments."""
+    """Print what was spent in the chosen environment, or in all environments if none is chosen."""
     start = parse_moment(since, time.time()) if since else None
     chosen = session.project()
     projects = operation.in_all_environments(chosen) if session.environment is None else [chosen]
@@ -98,7 +98,7 @@ def _spend(session: Session, since: str) -> None:
 
 
 def _runs(session: Session, item: str) -> None:
-    """Print the runs and generations of all items, or of one."""
+    """Print the runs and generations of all items, or of one item."""
     result = operation.history(session.project(), item)
     text = history_text(result, width=terminal.width())
     if item and not (result.runs or result.generations or result.verdicts):
@@ -107,7 +107,10 @@ def _runs(session: Session, item: str) -> None:
 
 
 def parse_moment(text: str, now: float) -> dt.datetime:
-    """Return the time of a date or a time ago, in UTC; `now` is seconds since the epoch. Raises click.BadParameter."""
+    """Convert a date, or a time ago such as `30d`, to a time in UTC.
+
+    `now` is in seconds since the epoch. Raises click.BadParameter.
+    """
     try:
         if _DATE.fullmatch(text):
             when = dt.datetime.fromisoformat(text)

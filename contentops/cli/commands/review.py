@@ -1,4 +1,4 @@
-"""`contentops review`, `approve` and `send-back`."""
+"""The commands `contentops review`, `approve` and `send-back`."""
 
 from __future__ import annotations
 
@@ -81,14 +81,14 @@ def command(session: Session, out: str, port: int) -> int:
 
 
 def _open_browser(session: Session, link: str, ending: contextlib.ExitStack) -> None:
-    """Open the link in a browser by a temporary file; if that fails, the printed link remains."""
+    """Open the link in a browser, through a temporary file. If that fails, a person can use the printed link."""
     with contextlib.suppress(OSError, ContentopsError):
         folder = state_dir.make(Path(session.project().root))
         webbrowser.open(ending.enter_context(private_file(folder, link)))
 
 
 def _export(session: Session, out: str) -> ExitCode:
-    """Write the pages as files; fail if manifests have errors, which the pages show too."""
+    """Write the pages as files. If manifests have errors, the pages show them, and the exit code is 1."""
     site = _site(session, FileLinks())
     snapshot = site.review.snapshot()
     pages = export(site, session.path(out))
@@ -100,7 +100,7 @@ def _export(session: Session, out: str) -> ExitCode:
 
 
 def _person(project: Project) -> str:
-    """Return the name for approvals; empty if git has no name."""
+    """Return the person's name for approvals, or an empty text if git has no name."""
     try:
         return git_identity(project.root)
     except ContentopsError:
@@ -108,7 +108,7 @@ def _person(project: Project) -> str:
 
 
 def _site(session: Session, links: Links, *, form_token: str = "") -> Site:
-    """Open the project once, so that a mistake in its settings is reported here."""
+    """Return the site for the pages. A mistake in the project's settings is reported now."""
     project = session.project()
     return Site(
         person=_person(project),

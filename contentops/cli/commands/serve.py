@@ -1,4 +1,4 @@
-"""`contentops serve`, `mcp` and `completion`."""
+"""The commands `contentops serve`, `mcp` and `completion`."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def command(
     call_seconds: float,
     requests_per_minute: int,
 ) -> None:
-    """Run the bundled server: the calls of the WriterzRoom API over HTTP, with its own store.
+    """Run the bundled server. It offers the WriterzRoom API over HTTP, and has its own store.
 
     To use it in a project, set `api: {base_url: "http://127.0.0.1:8787/v1"}`. The engine `openai` writes with any
     OpenAI-compatible model: `OPENAI_MODEL` at `OPENAI_BASE_URL`, with the key `OPENAI_API_KEY`. With
@@ -121,7 +121,7 @@ def command(
 @click.command("mcp")
 @environment_option
 def mcp(session: Session) -> None:
-    """Serve tools to an agent over stdin and stdout, by the Model Context Protocol.
+    """Offer tools to an AI agent over stdin and stdout, with the Model Context Protocol.
 
     An agent can plan, show items, check manifests and texts, and write manifests. It cannot apply or approve anything.
     Needs the extra `mcp`.
@@ -148,7 +148,7 @@ def mcp(session: Session) -> None:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print the completion script of SHELL; for bash: `eval "$(contentops completion bash)"`.
+    """Print the completion script of SHELL. In bash, run `eval "$(contentops completion bash)"`.
 
     It completes commands, options and names of files.
     """

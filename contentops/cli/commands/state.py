@@ -1,4 +1,4 @@
-"""`contentops state ...` and `contentops ledger ...`."""
+"""The commands of `contentops state` and `contentops ledger`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def command() -> None:
 @click.option("--jobs", is_flag=True, help="List every job that was ordered, and what all of them cost.")
 @environment_options
 def list_records(session: Session, *, jobs: bool) -> None:
-    """List every record, and every job that is open; with `--jobs`, every job that was ordered."""
+    """List every record and every open job. With `--jobs`, list every job that was ordered."""
     state, unread = workspace.shared_state(session.project(), session.runtime())
     if jobs:
         values, text = {"jobs": plain(tuple(state.jobs))}, job_list(state.jobs)
@@ -106,7 +106,7 @@ def show_record(session: Session, item: str) -> None:
 
 
 def _of_item(state: State, item: str) -> tuple[Record | None, list[Job], list[Job]]:
-    """Return the record of an item, its open jobs, and all jobs under its id or for its text."""
+    """Return the record of an item, its open jobs, and all jobs that have its id or made its text."""
     record = state.records.get(ItemId(item))
     made = record.request_id if record is not None else ""
     open_jobs = [order for order in state.open_jobs.values() if order.item == item]
@@ -164,7 +164,7 @@ def resolve(
     *,
     forget: bool,
 ) -> ExitCode:
-    """Record what became of a submit of ITEM whose answer was lost: a job, a content, or nothing.
+    """Record the outcome of a submit of ITEM if the server's reply was lost: a job, a content, or nothing.
 
     Without an option, show the submits of ITEM, or all with an unknown outcome, and what is known about them.
     """
@@ -190,7 +190,7 @@ _FOR = {True: "today's request", False: "an earlier request", None: ""}
 
 
 def _unresolved(submits: tuple[state.OpenSubmit, ...], environment: str) -> str:
-    """Return the submits that a person may have to resolve, and the commands for it."""
+    """Return a table of the submits that a person may have to resolve, and the commands to do it."""
     if not submits:
         return "No submit has an unknown outcome."
     rows = [
@@ -213,9 +213,10 @@ def _unresolved(submits: tuple[state.OpenSubmit, ...], environment: str) -> str:
 @command.command("upgrade", short_help="Upgrade files of an earlier format.")
 @json_option
 def upgrade_state(session: Session) -> None:
-    """Write `contentops.jobs` for a project from before there was one; texts stay, and nothing is paid for.
+    """Write `contentops.jobs` for a project of an earlier version that has no such file.
 
-    It reads the locks of all environments, their history in git, the journal, the reports of runs, and the cache.
+    Texts stay, and nothing is paid for. It reads the locks of all environments, their history in git, the journal, the
+    reports of runs, and the cache.
     """
     done = state.upgrade(session.project(), session.runtime())
     lines = [
@@ -241,7 +242,7 @@ def ledger() -> None:
 
 
 def _address(session: Session) -> str:
-    """Return the ledger's address from the environment, otherwise from the project; empty: none.
+    """Return the ledger's address from the environment or else from the project, or an empty text.
 
     Raises as `Session.project` does; without `--env` it needs no project.
     """
@@ -260,7 +261,7 @@ def _address(session: Session) -> str:
 @ledger.command("status", short_help="Show what is open, and who applies now.")
 @environment_options
 def status(session: Session) -> None:
-    """Show what is open in the ledger, how large it is, and who applies now."""
+    """Show the open submits in the ledger, its size, and who runs an apply now."""
     from contentops.operations.ledger import overview_of, shown
 
     url = _address(session)
