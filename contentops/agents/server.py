@@ -57,7 +57,10 @@ class Desk(Struct, frozen=True, kw_only=True):
 
 
 class Tool(Struct, frozen=True, kw_only=True):
-    """One tool. `needs` and `takes` have the JSON Schemas of its required and its optional arguments."""
+    """A tool that an agent can call.
+
+    `needs` and `takes` have the JSON Schemas of its required and its optional arguments.
+    """
 
     work: Callable[[Desk, Mapping[str, Any]], ToolAnswer]
     does: str

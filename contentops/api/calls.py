@@ -20,7 +20,9 @@ JobState = Literal["running", "completed", "failed"]
 
 
 class Accepted(Struct, frozen=True):
-    """The reply to a submit that the server accepted. `echoed`: the job has the request id we sent.
+    """The server's reply to a submit that it accepted. `echoed`: the job has the request id we sent.
+
+    `done`: the job, if it is finished.
 
     `done`: the job, if it is finished.
     """
@@ -83,7 +85,7 @@ class ContentList(Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """Return the number of contents."""
+        """Return the number of stored contents in the list."""
         return len(self.entries) + len(self.unnamed)
 
     def after(self, call: ListContent) -> ListContent | None:
@@ -120,7 +122,7 @@ class Content(Struct, frozen=True):
 
 
 class SavedReply(Struct, frozen=True):
-    """The id of a content that was saved, changed or deleted, and its stamp.
+    """The id of a stored content that was saved, changed or deleted, and its stamp: the time of its last change.
 
     The stamp is empty if the server gave none (see `reading.stamp_in`).
     """
@@ -299,7 +301,7 @@ class SaveContent(Asks[SavedReply], frozen=True):
 
     @property
     def repeatable(self) -> bool:
-        """Return whether the call overwrites a content. Only then is it safe to send it twice."""
+        """Return whether the call overwrites a stored content. Only then is it safe to send it twice."""
         return bool(self.content_id)
 
 

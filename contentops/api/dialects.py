@@ -127,7 +127,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """Whether a remote server refuses calls without `X-User-ID`."""
 
     def names_of(self, field_name: str) -> tuple[str, ...]:
-        """Return the names under which a submit sends one field of a request."""
+        """Return the names that a submit uses for one field of a request."""
         return self.names.get(field_name, _NAMES.get(field_name, (field_name,)))
 
 
@@ -179,7 +179,7 @@ that reads one name ignores the others; one that refuses an unknown name costs n
 
 
 def dialect_named(name: str) -> Dialect:
-    """Return the dialect with this name. Raises ApiError if there is none."""
+    """Return the API dialect with this name. Raises ApiError if there is none."""
     dialect = DIALECTS.get(name)
     if dialect is None:
         names = ", ".join(f"`{each}`" for each in DIALECTS)
@@ -189,7 +189,7 @@ def dialect_named(name: str) -> Dialect:
 
 
 def detected_dialect(stated: Dialect, *, enveloped: bool) -> Dialect:
-    """Return the dialect from the settings. For `auto`, return the dialect that fits the form of the server's lists."""
+    """Return the dialect to use: the one from the settings, or for `auto` the one that fits the server's lists."""
     return _DETECTED[enveloped] if stated.name == AUTO else stated
 
 
@@ -210,9 +210,9 @@ def contradiction(stated: Dialect, *, enveloped: bool) -> str:
 
 
 def names_blamed(dialect: Dialect, text: str) -> bool:
-    """Return whether the server's refusal mentions the second name of a value.
+    """Return whether the server's error text contains the second name of a field.
 
-    A submit sends some values under two names.
+    A submit sends some fields under two names.
     """
     return any(name in text for names in dialect.names.values() for name in names[1:])
 
@@ -350,7 +350,7 @@ _write_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(
 
 
 def _segment(name: str) -> str:
-    """Return `name` as one encoded segment of a path. Dots are encoded if they would change the path."""
+    """Return a name as one segment of a URL path, percent-encoded. Dots are encoded if they would change the path."""
     if not name:
         raise Unsendable("the call names no id")
     coded = quote(name, safe="", errors="replace")

@@ -159,7 +159,10 @@ def stamp_in(value: Mapping[str, Json], updated_at: str) -> str:
 
 
 def has_stamp(content: Content | ContentEntry, stamp: str) -> bool:
-    """Return whether a content still has the stamp `stamp`. An empty stamp matches no content."""
+    """Return whether a stored content still has this stamp, so that it has not changed.
+
+    An empty stamp matches no content.
+    """
     return stamp != "" and (content.stamp == stamp or (stamp == CREATED and is_as_created(content)))
 
 
@@ -334,7 +337,10 @@ def _status(data: Mapping[str, Json], word: str) -> JobStatus:
 
 
 def _job_text(data: Mapping[str, Json]) -> tuple[str, Mapping[str, Json], str | None]:
-    """Return the title, the other front matter and the body of a job's text. The body is None if there is no text."""
+    """Return the title, the rest of the front matter and the body of a job's text.
+
+    The body is None if there is no text.
+    """
     inner = _map(data.get("content"))
     whole = data.get("content") if not inner else inner.get("body", inner.get("content"))
     title = _text(inner, "title") or _text(data, "title")
@@ -347,7 +353,7 @@ def _job_text(data: Mapping[str, Json]) -> tuple[str, Mapping[str, Json], str | 
 
 
 def _without_front_matter(body: str) -> tuple[str, Mapping[str, Json], str]:
-    """Return the title, the other front matter and the body of a text.
+    """Return the title, the rest of the front matter and the body of a text.
 
     A horizontal rule at the start stays in the body.
     """
@@ -578,7 +584,7 @@ def catalog_entry(entry: Mapping[str, Json]) -> CatalogEntry:
 
 
 def manner_of(described: Mapping[str, Json]) -> str:
-    """Return a short digest of how a template or style writes. It is empty if the description has no `MANNER` fields.
+    """Return a short digest of the fields that say how a text is written. It is empty if there are none (see `MANNER`).
 
     The order of keys, spaces at the ends of texts and empty values do not count.
     """

@@ -73,11 +73,11 @@ _LEAVING = (".send_request_headers.started", ".send_request_body.started")
 
 
 class BlockedByFence(Exception):
-    """The error for a request that was stopped before it was sent, because `may_leave` did not allow it any more."""
+    """The error for a request that was stopped before it was sent. `may_leave` did not allow it any more."""
 
 
 def fenced(may_leave: MayLeave, *, stops: bool) -> Callable[[str, Mapping[str, object]], Awaitable[None]]:
-    """Return a trace function for httpcore. It asks `may_leave` immediately before a request is sent.
+    """Return a trace function that httpcore calls. It asks `may_leave` immediately before a request is sent.
 
     If the reply is False and `stops` is true, it raises BlockedByFence. If `stops` is false, the request is sent.
     """
@@ -182,7 +182,10 @@ answer came), milliseconds, bytes sent and received (once decompressed), our id 
 async def traced(
     exchange: Awaitable[HttpAnswer], report: Callable[[Exchange], None], call: Call, wire: Wire, path: str, *, at: float
 ) -> HttpAnswer:
-    """Return the HTTP response of `exchange`, and report the response or the error. `path` contains no secret."""
+    """Wait for one HTTP exchange, return its response, and report the response or the error.
+
+    `path` contains no secret.
+    """
     clock = asyncio.get_running_loop().time
     began, answer, error = clock(), None, ""
     try:
@@ -321,7 +324,7 @@ class Client:
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """Return the names under which a submit sends the template inputs."""
+        """Return the names that a submit uses for the template inputs."""
         return self._spoken.names_of("inputs")
 
     @property
@@ -507,7 +510,10 @@ def _is_final(failure: Failure) -> bool:
 
 
 def _with_hint(failure: Failure, dialect: Dialect) -> Failure:
-    """Return the failure, with a hint if the server refused the second name of a value."""
+    """Return the failure, with a hint if the server refused a field's second name.
+
+    A submit sends some fields under two names.
+    """
     if failure.kind is not FailureKind.REJECTED or not names_blamed(dialect, failure.message):
         return failure
     hint = "; if it accepts only one name, set `api.dialect` to its dialect"

@@ -90,7 +90,7 @@ def _unusable(path: Path, why: str) -> InputError:
 
 
 def secret_variables(environ: Mapping[str, str]) -> frozenset[str]:
-    """Return the names of the variables whose values may be sent only to the API server."""
+    """Return the names of the environment variables whose values may be sent only to the API server."""
     try:
         own = own_config(environ).key_variables
     except InputError:  # commands that need the file report it
@@ -110,7 +110,7 @@ def secret_values(settings: ApiSettings | None, environ: Mapping[str, str]) -> f
 
 
 def check_variables(settings: ApiSettings, environ: Mapping[str, str]) -> None:
-    """Raise Refused if the settings name a variable whose value may not be sent."""
+    """Raise Refused if the settings name an environment variable whose value may not be sent."""
     names, prefix = ("key_env", "user_env"), PREFIX
     if settings.has_model:
         names, prefix = ("model_url_env", "model_key_env"), MODEL_PREFIX

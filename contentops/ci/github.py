@@ -318,7 +318,7 @@ def _ours(github: GitHub, number: int, author: str) -> Iterator[tuple[str, Mappi
 
 
 def reviewed_plan(github: GitHub, number: int, artifact: str, lead: str) -> tuple[Shown, int]:
-    """Return the plan that our comment shows for the last commit of a pull request, and the newest run with a plan.
+    """Return the plan that our comment shows for a pull request's last commit, and the newest CI run with a plan.
 
     The plan is empty if its artifact was deleted. The newest run that stores such an artifact may not be shown; 0 means
     that there is none. Any workflow can upload an artifact of this name, so only a plan in our comment counts. The
@@ -338,7 +338,7 @@ def reviewed_plan(github: GitHub, number: int, artifact: str, lead: str) -> tupl
 
 
 def _runs_with(github: GitHub, commit: str, artifact: str) -> list[int]:
-    """Return the CI runs for a commit that have an artifact with this name which has not expired."""
+    """Return the CI runs for a commit that still have an artifact with this name."""
     query = f"event=pull_request&head_sha={quote(commit, safe='')}&per_page={PAGE}"
     runs = _entries(github.call("GET", f"actions/runs?{query}"), "workflow_runs")
     # Whatever the answer holds, it is about this commit and this event.
@@ -354,7 +354,7 @@ def _runs_with(github: GitHub, commit: str, artifact: str) -> list[int]:
 
 
 def _entries(answer: Any, key: str) -> list[Mapping[str, Any]]:
-    """Return the maps in a list of a reply. `key` names the list."""
+    """Return the entries of one list in a reply. `key` names the list. Entries that are not maps are left out."""
     entries = as_map(answer).get(key)
     return [each for each in entries if isinstance(each, dict)] if isinstance(entries, list) else []
 

@@ -56,7 +56,9 @@ class Version(NamedTuple):
 
 
 def versions(root: str, path: str) -> Iterator[Version]:
-    """Yield the versions of a file in git, the newest first, also under earlier names. There are none if git fails.
+    """Yield a file's versions in git, the newest first. Versions under earlier names count too.
+
+    There are none if git fails.
 
     Git follows one name at a time. Past a rename on one branch, it misses the versions that another branch had at this
     path.
@@ -92,7 +94,7 @@ def earlier_bodies(root: str, path: str) -> Iterator[tuple[Digest, str]]:
 
 
 def changed_on(root: str, path: str, body: Digest) -> str:
-    """Return the day (UTC) on which a commit on the line of HEAD gave a file this body.
+    """Return the day (UTC) on which a commit of the current branch gave a file this body.
 
     It is empty if git does not know the day: the words are not committed, or this clone is shallow.
     """

@@ -425,7 +425,7 @@ class Target(Struct, frozen=True, kw_only=True):
 
     @property
     def folder(self) -> str:
-        """Return the common beginning of the separate branches for this project and environment."""
+        """Return the common beginning of the names of separate branches for this project and environment."""
         return "/".join((FOLDER, *(plain_name(name) for name in (self.project, self.environment) if name)))
 
     def own(self, tree: str) -> str:
@@ -571,7 +571,7 @@ def _is_part(clone: Clone, head: str, tip: str) -> bool:
 
 
 def _refuse_unpushed(clone: Clone, branch: str, head: str, tip: str) -> None:
-    """Raise Refused if the remote branch lacks HEAD, because a person's commits are never pushed.
+    """Raise Refused if the remote branch does not contain HEAD, because a person's commits are never pushed.
 
     Raises NotPublished if there is no such branch.
     """

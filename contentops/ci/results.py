@@ -1,4 +1,4 @@
-"""Finds the result files: outputs whose text contentops wrote or the server saved, as the lock records it.
+"""Finds the result files: outputs with a text that the lock records as written by contentops or saved by the server.
 
 If a person changed the text in such a file, the person commits it.
 """

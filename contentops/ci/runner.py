@@ -76,7 +76,7 @@ def read_event(environ: Mapping[str, str]) -> Mapping[str, Any]:
 
 
 def origin_of(environ: Mapping[str, str], number: int = 0) -> PlanOrigin:
-    """Return this CI run with its pull request. If `number` is 0, the event names the pull request.
+    """Return the pull request and the CI run of this process. If `number` is 0, the event names the pull request.
 
     Raises UsageError for an event without a pull request, and for one that cannot be read.
     """
@@ -134,7 +134,7 @@ def as_number(value: Any) -> int:
 
 
 def has_base(environ: Mapping[str, str]) -> bool:
-    """Return whether this CI job is for a pull request (on GitHub or GitLab) and so has a base to compare with."""
+    """Return whether this CI job (on GitHub or GitLab) is for a pull request, which has a base to compare with."""
     return bool(environ.get("GITHUB_BASE_REF") or environ.get("CI_MERGE_REQUEST_DIFF_BASE_SHA"))
 
 

@@ -66,7 +66,7 @@ class Container(NamedTuple):
 
 
 class TextBlock(Struct, frozen=True, kw_only=True):
-    """A block of a text: `p`, `h1` to `h6`, `code`, `html`, a table `row`, a `rule`, or `plain` lines at the end."""
+    """A block of a text. Its kind is `p`, `h1` to `h6`, `code`, `html`, a table `row`, a `rule`, or `plain` lines."""
 
     kind: str
     words: tuple[Word, ...] = ()

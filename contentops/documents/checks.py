@@ -1,4 +1,4 @@
-"""Checks a text before it is written and saved, with all checks of `Checks` except commands.
+"""Runs all checks of a text, except commands, before the text is written and saved.
 
 Texts may be hostile. So nothing here raises, and the time of each check grows only with the length of the text. Regular
 expressions and schemas of a person stop after some time or number of steps, and that is a finding.
@@ -110,7 +110,7 @@ def short(words: str) -> str:
 
 
 def schema_errors(schema: str, instance: Mapping[str, Json]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield the errors of some data against a JSON Schema. Each error has the path of its keys and a message.
+    """Yield the errors from validating data against a JSON Schema. Each error has the path of its keys and a message.
 
     Raises nothing. If a schema cannot be applied, or takes too many steps, the last message says so and has no path.
     """
@@ -199,7 +199,10 @@ def _limited(kind: Any, schema: Json, meter: _Meter, *, formats: Any = None) -> 
 
 
 def _counted(name: str, look: Keyword, meter: _Meter, weight: int) -> Keyword:
-    """Return a schema keyword that counts its steps. The steps depend on its value, the data and the messages."""
+    """Return the function of a schema keyword with a counter.
+
+    It counts steps for the keyword's value, the data and the messages.
+    """
 
     def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
         steps = 1 + sum(len(part) for part in (value, instance) if isinstance(part, dict | list))
@@ -519,7 +522,7 @@ def _grounded(check: Grounded, text: CheckedText) -> Iterator[Hit]:
 
 
 def _each(look: Callable[[Sequence[str], CheckedText], Iterator[Hit]]) -> Look:
-    """Return a check that gets only the listed values and the text."""
+    """Return a function for `LOOKS` that runs a check with the listed values."""
     return lambda listed, text, _: look(listed.values, text)
 
 

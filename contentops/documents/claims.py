@@ -41,7 +41,7 @@ class Figure(NamedTuple):
 
 
 class Known:
-    """The numbers of some figures, for looking up the numbers of other figures."""
+    """A set of known numbers, to look up whether they include the numbers of another text."""
 
     def __init__(self, figures: Iterable[Figure]) -> None:
         self._numbers: set[str] = set()
@@ -144,7 +144,7 @@ def _phone(match: re.Match[str]) -> Figure:
 
 
 def _number(match: re.Match[str]) -> Figure | None:
-    """Return the number in a match of `_RUN`, or None if it is part of a word or name."""
+    """Return the number that a match of `_RUN` contains, or None if it is part of a word or name."""
     text, start, words = match.string, match.start(), match[0]
     before = text[max(start - _LOOK, 0) : start]
     if words[0].isdigit() and before[-1:].isalpha() and _is_cased(before[-1]) and not _CODE_BEFORE.search(before):
@@ -181,7 +181,10 @@ def _is_cased(char: str) -> bool:
 
 
 def _meanings(run: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the possible values of digits with separators. If they can be several numbers, return these too."""
+    """Return the numbers that digits with separators can mean, such as `1.000`.
+
+    Also return the parts if they can be several numbers.
+    """
     groups = _DIGITS.findall(run)
     marks = {mark for mark in re.split(r"\d+", run) if mark}
     parts = tuple(map(canonical, groups))
@@ -202,7 +205,7 @@ def _meanings(run: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def canonical(whole: str, fraction: str = "") -> str:
-    """Return a number as text without unnecessary zeros: 012 and 50 give `12.5`."""
+    """Return a number as text without unnecessary zeros. For example, `012` and the fraction `50` give `12.5`."""
     fraction = fraction.rstrip("0")
     whole = whole.lstrip("0") or "0"
     return f"{whole}.{fraction}" if fraction else whole
@@ -254,7 +257,10 @@ class Lines:
 
 
 class Prose(NamedTuple):
-    """The prose of some passages as one text, without code, addresses and tags, and the addresses that were in it."""
+    """The prose of some passages as one text, and the addresses that were removed from it.
+
+    Code and tags are removed too.
+    """
 
     text: str
     """The text has as many lines as the passages, with a line of `_BETWEEN` between two passages."""
@@ -335,7 +341,7 @@ def addresses(text: str) -> Iterator[Claim]:
 
 
 def hosts(text: str) -> Iterator[str]:
-    """Yield every word that may be the name of a host, with or without a path, in the form for comparing."""
+    """Yield every word that may be a host name, in the form for comparing. It may have a path."""
     return (_normal(match[0].rstrip(_AT_THE_END)) for match in _DOTTED.finditer(text))
 
 
@@ -365,7 +371,7 @@ def host_of(normal: str) -> str:
 
 
 def parents(normal: str) -> Iterator[str]:
-    """Yield an address, and then the shorter addresses above it."""
+    """Yield an address and then its parents: `a.com/b/c`, `a.com/b`, `a.com`."""
     yield normal
     for match in list(re.finditer("[/?]", normal))[:_MOST_PARTS]:
         yield normal[: match.start()]
@@ -375,7 +381,7 @@ def parents(normal: str) -> Iterator[str]:
 
 
 class Unsourced(NamedTuple):
-    """A number or address in a text that is missing in its brief. It has the line where it comes first."""
+    """A number or address in a text that the text's brief does not contain. It has the line where it comes first."""
 
     line: int
     """The line of the body (from 1), or 0 for the title."""
@@ -385,7 +391,10 @@ class Unsourced(NamedTuple):
 
 
 def claims_without_source(check: Grounded, title: str, body: str) -> list[Unsourced]:
-    """Return the numbers and addresses in a text that its brief lacks, by line, each once. It never raises."""
+    """Return the numbers and addresses in a text that its brief does not contain.
+
+    Each comes once, and they are sorted by line. It never raises.
+    """
     brief = _Brief(check)
     prose = prose_of([Segment(-1, title, is_heading=True), *segments(body)])
     claims: list[Claim] = []

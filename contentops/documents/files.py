@@ -67,7 +67,7 @@ stamp_of: Final[Callable[[os.stat_result], Stamp]] = operator.attrgetter(
 
 
 def observed(path: str, data: bytes, digest: Digest, whole: Container[Digest]) -> tuple[Observed, bool]:
-    """Return the file at `path`, read from its bytes, and whether the result depends only on the bytes.
+    """Return a file that is read from its bytes, and whether the result depends only on the bytes.
 
     Bodies in `whole` count as no unresolved merge, whatever lines they have.
     """
@@ -116,7 +116,7 @@ _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errn
 
 
 class System(Struct, frozen=True, kw_only=True):
-    """The system calls that kills or full disks can interrupt; tests replace them."""
+    """The system calls that a kill or a full disk can interrupt. Tests replace them."""
 
     write: Callable[..., int] = os.write
     sync: Callable[[int], None] = sync
@@ -368,7 +368,7 @@ class Outputs:
     def _half_written(
         self, stack: contextlib.ExitStack, entry: DirEntry, data: bytes, mode: int, existing: _File | None = None
     ) -> DirEntry:
-        """Create a temporary file with `data` next to the entry. It is removed when `stack` closes."""
+        """Create a temporary file with `data` in the folder of the output file. It is removed when `stack` closes."""
         temporary = DirEntry(entry.folder, temporary_name())
         handle = entry.folder.make_file(temporary.name, mode)
         stack.callback(temporary.discard)
@@ -520,7 +520,7 @@ def observe_by_stamp(
 
 
 def _encodable(row: _Row) -> dict[str, _Row]:
-    """Return a dictionary with a row by its path. It is empty if the row has text that UTF-8 cannot encode."""
+    """Return a dictionary from the row's path to the row. It is empty if the row has text that UTF-8 cannot encode."""
     try:
         msgspec.json.encode(row)
     except UnicodeEncodeError:

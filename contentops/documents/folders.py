@@ -89,7 +89,7 @@ class Folder(Struct, frozen=True):
         os.unlink(self.name(name), dir_fd=self.fd)
 
     def remove_old(self, name: str, before: float) -> bool:
-        """Remove a regular file if it was last written before a time. Return whether it was removed."""
+        """Remove a regular file if it was last written before the time `before`. Return whether it was removed."""
         status = self.stat(name)
         if status is None or not stat.S_ISREG(status.st_mode) or status.st_mtime >= before:
             return False

@@ -1,4 +1,4 @@
-"""Checks output paths as text: a valid path works on every system.
+"""Checks whether an output path is valid on every system. It works only on the text of the path.
 
 Paths come from manifests and from the lock, and neither is trusted. A path that leaves the root, or names a hidden file
 or folder such as `.git`, is refused before any access to the disk.

@@ -143,10 +143,7 @@ def _dated(value: Any, day: str) -> Any:
 
 
 def with_day(preset: str, metadata: Mapping[str, Any], day: str) -> dict[str, Any]:
-    """Return metadata with the item's day as its date.
-
-    Metadata that has a date stays as it is, also without a preset.
-    """
+    """Return metadata with the item's day as its date. Without a preset, or with a date already, it stays unchanged."""
     rules = PRESETS.get(preset, {})
     key = "publish_on" if "publish_on" in rules else "date"
     names = {key.casefold(), rules[key].name.casefold() if key in rules else ""}

@@ -86,7 +86,7 @@ _SENTENCE_ENDS: Final = frozenset(".!?\u2026\u3002\uff01\uff1f")
 
 
 class Side(enum.StrEnum):
-    """The text that has some words: the old text, the new text, or both."""
+    """Says where words occur: only in the old text, only in the new text, or in both."""
 
     BOTH = "both"
     GONE = "gone"
@@ -151,7 +151,7 @@ class TextDiff(Struct, frozen=True, dict=True):
         return sum(block.edits for block in self.blocks if not block.is_same)
 
     def count(self, side: Side) -> int:
-        """Return the number of words that only the old text, only the new text, or both have."""
+        """Return the number of words that occur only in the old text, only in the new text, or in both."""
         return sum(part.count for block in self.blocks for part in block.parts if part.side == side)
 
 
@@ -189,7 +189,7 @@ def equal_pairs(old: tuple[T, ...], new: tuple[T, ...]) -> list[tuple[int, int]]
 
 
 def _between(was: Sequence[TextBlock], now: Sequence[TextBlock]) -> Iterator[BlockDiff]:
-    """Yield the blocks between two equal blocks, in text order. Similar blocks are paired."""
+    """Yield the differences of the blocks between two equal blocks, in text order. Similar blocks are paired."""
     for (i, j), (k, m) in pairwise([(-1, -1), *_pairs(was, now), (len(was), len(now))]):
         yield from _replaced(was[i + 1 : k], now[j + 1 : m])
         if k < len(was):
@@ -350,7 +350,7 @@ def runs_of(words: Sequence[bytes]) -> frozenset[int]:
 
 
 def similar_pairs(texts: Mapping[str, frozenset[int]], most: float) -> Iterator[tuple[str, str, float]]:
-    """Yield each pair of texts that are too similar, with the share of runs that both have (up to 1).
+    """Yield each pair of texts that are too similar, with the share of word runs that both have (up to 1).
 
     A pair is too similar if its share is higher than `most`.
     """
@@ -382,7 +382,7 @@ class KeptSection(Struct, frozen=True, kw_only=True):
 
 
 class Renewed(Struct, frozen=True, kw_only=True):
-    """A new text that keeps the edits that a person made in the earlier text."""
+    """A new text with the edits that a person made in the earlier text."""
 
     body: str
     kept: tuple[KeptSection, ...] = ()
@@ -428,7 +428,10 @@ def touched(base: str, edited: str) -> tuple[Key, ...]:
 
 
 def _of_a_person(was: Mapping[Key, str], now: Mapping[Key, str]) -> tuple[set[Key], set[Key], list[Key]]:
-    """Return the sections that a person changed, those of them that were moved or added, and the removed ones."""
+    """Return three groups of sections: those that a person changed, those that were moved or added, and the removed.
+
+    The first group contains the second.
+    """
     before, after = _counted(was), _counted(now)
     positions = {key: number for number, key in enumerate(was)}
     common = [key for key in now if key in positions]
@@ -479,7 +482,7 @@ def _padded(body: str) -> str:
 
 
 def _joined(texts: Iterable[str], *sources: Mapping[Key, str]) -> str:
-    """Return sections as one body. A blank line is added where a heading would merge with the line before it.
+    """Join sections into one body. A blank line is added where a heading would merge with the line before it.
 
     Sections that are neighbours in one of the `sources` get no blank line.
     """

@@ -1,4 +1,4 @@
-"""Reads and writes `contentops.approvals`, the committed list of who approved or rejected which text.
+"""Reads and writes `contentops.approvals`, the committed list of who approved or sent back which text.
 
 The file is JSON Lines like the lock: a constant header, then a sorted line for each item, text and person. Git's union
 merge may leave lines in any order, and one person twice. An unknown verdict is refused.

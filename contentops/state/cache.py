@@ -72,7 +72,7 @@ class Cache:
         self._set({f"body {digest}": body})
 
     def decided(self, text: Digest) -> tuple[str, str] | None:
-        """Return the title and body of a text that a person approved or rejected, or None.
+        """Return the title and body of a text that a person approved or sent back, or None.
 
         `text` is the digest of the text.
         """
@@ -80,7 +80,7 @@ class Cache:
         return kept if kept is not None and text_digest(kept[0], body_digest(kept[1])) == text else None
 
     def keep_decided(self, title: str, body: str) -> None:
-        """Store a text that a person approved or rejected, because it may be in no commit."""
+        """Store a text that a person approved or sent back, because it may be in no commit."""
         self.remember(f"decided {text_digest(title, body_digest(body))}", [title, body])
 
     # --- what was seen and learned -------------------------------------------------------------------------

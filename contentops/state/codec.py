@@ -65,7 +65,7 @@ class Forget(Struct, frozen=True):
 
 
 class Drop(Struct, frozen=True):
-    """A fact that closes a job although no record has its text.
+    """A change of the state that closes a job although no record has its text.
 
     `lost`: the text cannot be fetched, or a person gave it up, so it answers no request any more. `never`: the server
     never received the order, whose reply was lost.
@@ -94,12 +94,15 @@ _T = TypeVar("_T")
 
 
 def line_of(value: Struct) -> str:
-    """Return the line of a header or a fact as text. Raises ValueError or TypeError for values that are not JSON."""
+    """Return a header or a change of the state as one line of text.
+
+    Raises ValueError or TypeError for values that are not JSON.
+    """
     return canonical(_filled(value))
 
 
 def checked_line(value: Record | Job | Forget) -> str:
-    """Return the line of a fact. Raises StateError if the line could not be read again."""
+    """Return a change of the state as one line of text. Raises StateError if the line could not be read again."""
     try:
         text = line_of(value)
         parse_as(text.encode(), type(value))  # a line that cannot be read again would make the whole file unreadable
@@ -212,7 +215,7 @@ class DamagedState(StateError):
 def read_lines(
     data: bytes | str, path: str, form: Format, parse: Callable[[str], _T | FileHeader], *, torn: bool = False
 ) -> tuple[str, list[tuple[str, _T]]]:
-    """Return the lineage of a file, and the text and value of each line. `path` names the file in messages.
+    """Return the lineage (the project's UUID) in a file, and the text and value of each line. `path` is for messages.
 
     `parse` returns the value of a line. `torn` means that the file is only appended to: a last line without its end is
     ignored, and the header may be missing. Raises StateError (DamagedState with every damaged line).

@@ -56,7 +56,7 @@ class JobsHeader(FileHeader, frozen=True, kw_only=True):
 
 
 def read(data: bytes, path: str, *, torn: bool = False) -> tuple[str, dict[str, Job]]:
-    """Return the lineage of a file of jobs, and each job by the text of its line.
+    """Return the lineage (the project's UUID) in a file of jobs, and each job by the text of its line.
 
     The lineage is empty without a header.
 
@@ -133,7 +133,7 @@ class KnownJobs:
         self._reopen(by_id)
 
     def _replace(self, request_id: RequestId, orders: Sequence[Job], texts: Mapping[int, str]) -> None:
-        """Replace the orders of a request id. An order that was known already keeps the text of its line.
+        """Replace all known orders of one request id. An order that was known already keeps the text of its line.
 
         `texts` has the lines of new orders, by `id`.
         """
@@ -167,7 +167,7 @@ class KnownJobs:
         return [self._texts[key] for key in sorted(lines)]
 
     def note(self, facts: Sequence[Fact]) -> list[Job]:
-        """Apply the facts of a step to the jobs. Return the jobs that changed."""
+        """Apply the changes of a step to the jobs. Return the jobs that changed."""
         self._changed = []
         for fact in facts:
             match fact:
@@ -197,7 +197,7 @@ class KnownJobs:
         return moved
 
     def put(self, job: Job) -> None:
-        """Collect the new line of a job. Nothing is done if the line is the same or the known state is later."""
+        """Add a job's new line to the lines to write, unless nothing changes or the known state is later."""
         orders = self._orders.get(job.request_id, {})
         job = _revised(job, orders)
         lines = fold_orders((*orders.values(), job))
@@ -210,7 +210,7 @@ class KnownJobs:
         self._reopen([job.request_id])
 
     def _line_for(self, job: Job) -> Job | None:
-        """Return the known job that a fact is about.
+        """Return the known job that `job` reports about.
 
         It is the one with the same server job, otherwise the open one, otherwise the last submit.
         """
@@ -345,16 +345,18 @@ class JobsStore:
 
     @property
     def is_committed(self) -> bool:
-        """Return whether the committed file has all current lines. The next apply adds those that are missing."""
+        """Return whether the committed file has the lines of all jobs. The next apply adds those that are missing."""
         return self._committed(self._data).keys() >= {*self.known.texts()}
 
     def see(self, lines: Iterable[Job]) -> None:
-        """Add jobs from another source. The next flush writes those that are in no file of this checkout."""
+        """Add jobs from another file or a ledger. The next flush writes those that are in no file of this checkout."""
         self.known.see({line_of(line): line for line in lines})
         self._is_complete = False
 
     def flush(self, *, settled: bool = True) -> None:
-        """Write all new facts to the file in the git folder. Without `settled`, leave out jobs whose text is in a file.
+        """Write all new lines to the file of jobs in the git folder.
+
+        Without `settled`, leave out jobs whose text is in a file.
 
         Raises StateError; the next flush tries again.
         """
@@ -437,7 +439,7 @@ def kept_file(root: Path, environment: str, lineage: str, disk: Disk) -> Path:
 
 
 def lineage_in(root: Path, environment: str, disk: Disk) -> str:
-    """Return the lineage in the file of jobs in the project's folder. It is empty without such a file.
+    """Return the lineage (the project's UUID) in the file of jobs. It is empty without such a file.
 
     Raises StateError.
     """

@@ -45,7 +45,7 @@ class Lock(Struct, frozen=True, kw_only=True):
 
 
 def lineage_of(project: str, first_commit: str = "", folder: str = "") -> str:
-    """Return the lineage for a project that has no lock yet.
+    """Return the lineage (a UUID) for a project that has no lock yet.
 
     It is made from the project's name, the first commit, and the project's folder in git.
     """
@@ -54,7 +54,7 @@ def lineage_of(project: str, first_commit: str = "", folder: str = "") -> str:
 
 
 def lineage_in(path: Path) -> str:
-    """Return the lineage in the first line of a lock file. It is empty if there is none."""
+    """Return the lineage (the project's UUID) in the first line of a lock file. It is empty if there is none."""
     try:
         with path.open("rb") as file:
             header = parse_line(file.readline().decode().strip("\ufeff \t\r\n"))
@@ -64,7 +64,7 @@ def lineage_in(path: Path) -> str:
 
 
 def read(data: bytes | str, path: str) -> Lock:
-    """Return the lock that is read from bytes. `path` names it in messages.
+    """Return the lock that a file contains. `path` names it in messages.
 
     Raises StateError (DamagedState with every damaged line).
     """

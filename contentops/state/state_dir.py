@@ -111,7 +111,7 @@ def _index(folder: str) -> str:
 
 @functools.lru_cache(maxsize=8)
 def _has(top: str, index: str, path: str, *_: int) -> bool:
-    """Return whether an index has an entry at `path` or inside it.
+    """Return whether git's index has an entry at `path` or inside it. The numbers identify the version of the file.
 
     The numbers identify the version of the file for the cache.
 
@@ -320,7 +320,7 @@ _SHOWN = 200
 
 @contextlib.contextmanager
 def apply_lock(root: Path, *, environment: str, who: str, now: str, where: str = "") -> Iterator[None]:
-    """Allow no other apply of the project while the block runs, in any environment or work tree.
+    """Prevent every other apply of the project while the block runs, in all environments and work trees.
 
     All environments share the list of jobs, so each apply has to see the orders of the others. `who` is user@host,
     `now` an ISO time, `where` the address of the CI run, if any. Raises LockHeld with the holder if another process (or

@@ -63,7 +63,7 @@ class JournalFact(Struct, frozen=True, kw_only=True):
 
 
 class _Extra(Struct, frozen=True):
-    """The key that a line in the journal has beyond a line of the lock."""
+    """The additional key that a journal line has and a line of the lock does not."""
 
     base: str = ""
 
@@ -74,12 +74,10 @@ def journal_line(text: str, *, step: str, base: Base) -> str:
 
 
 def parse(data: bytes, path: str) -> tuple[str, list[JournalFact]]:
-    """Return the lineage and the changes in a journal. The lineage is empty without a header.
+    """Return the lineage (the project's UUID) and the changes in a journal. The lineage is empty without a header.
 
-    `path` names the journal in messages.
-
-    A torn last line is ignored, because it never became durable. Raises StateError (DamagedState with every damaged
-    line) if a line cannot be used.
+    `path` names the journal in messages. A torn last line is ignored, because it never became durable. Raises
+    StateError (DamagedState with every damaged line) if a line cannot be used.
     """
     lineage, lines = read_lines(data, path, FORMAT, _parse, torn=True)
     return lineage, [fact for _, facts in lines for fact in facts]
@@ -202,7 +200,7 @@ class WorkingState:
         return text, tuple(line.digest for line in self._locked.get(fact.id, ()))
 
     def _with_rev(self, record: Record) -> Record:
-        """Return a record with a revision number that is higher than the number of each of its lines in the lock."""
+        """Return a record with a revision number that is higher than in all of its lines in the lock."""
         before, current = self._locked.get(record.id, ()), self.records.get(record.id)
         top = max((line.value.rev for line in before), default=0)
         rev = (top if before or current is not None else record.rev) + 1

@@ -33,7 +33,10 @@ _SETTINGS = {"eviction_policy": "none", "disk_min_file_size": _IN_ROWS, "sqlite_
 
 
 class _PlainText:
-    """Reads and returns only text. Rows with other values may be an attack, and count as missing."""
+    """The part of the cache's `Disk` class that returns only text.
+
+    Rows with other values may be an attack, and count as missing.
+    """
 
     def get(self, key: object, raw: object) -> str:
         """Return the key of a row. It is empty if the key is not text."""
