@@ -20,11 +20,9 @@ JobState = Literal["running", "completed", "failed"]
 
 
 class Accepted(Struct, frozen=True):
-    """The server's reply to a submit that it accepted. `echoed`: the job has the request id we sent.
+    """The server's reply to a submit that it accepted.
 
-    `done`: the job, if it is finished.
-
-    `done`: the job, if it is finished.
+    `echoed`: the job has the request id we sent. `done`: the job, if it is finished.
     """
 
     job_id: str

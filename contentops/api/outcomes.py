@@ -75,8 +75,8 @@ _PLAIN = re.compile(r"[+-]?\d{1,400}(\.\d{1,30})?")
 def retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
     """Return the seconds to wait from the `Retry-After` header, from 0 to `LONGEST`. None means missing or unreadable.
 
-    `headers` have lower-case names; `wall` is now in seconds since 1970. A date is taken against the server's own
-    `Date`, so that a wrong clock here does no harm.
+    `headers` have lower-case names. `wall` is the time now, in seconds since 1970. A date in the header is compared
+    with the server's own `Date`, so that a wrong clock of this machine does no harm.
     """
     asked = headers.get("retry-after", "").strip()
     seconds = _number(asked)

@@ -58,8 +58,8 @@ class Garbled(Unreadable):
 def decode(data: bytes) -> Json:
     """Return the JSON value that the bytes contain. Lone surrogates become U+FFFD.
 
-    Raises Garbled for anything that is not whole, strict UTF-8 JSON without NaN, infinities, differing duplicate keys
-    or too deep nesting.
+    Raises Garbled for everything except complete, strict UTF-8 JSON. NaN, infinities, one key with two values, and too
+    deep nesting are refused too.
     """
     try:
         text = data.decode("utf-8-sig")

@@ -259,14 +259,14 @@ class Patience(Struct, frozen=True, kw_only=True):
 class Client:
     """A client for the API of one server, used in one event loop.
 
-    `key` and `user` come from the environment variables that the settings name; the key is in no message and no `repr`.
+    `key` and `user` come from the environment variables that the settings name. The key is in no message and no `repr`.
     `transport` replaces the network; for `base_url: local` it is the bundled server. Proxies come from the common
     environment variables (never for addresses of this machine), certificate authorities from `SSL_CERT_FILE` or
     `SSL_CERT_DIR`.
 
     `endpoint` was found by an earlier run. Without it, the dialect `auto` sends up to three free requests before the
-    first call, and a stated dialect one before the first call that pays. `learned` gets the endpoint they find, and
-    None when something else answers there. `trace` gets every request.
+    first call. A stated dialect sends one before the first call that pays. `learned` gets the endpoint that they find,
+    or None if something else answers there. `trace` gets every request.
     """
 
     def __init__(
@@ -365,8 +365,8 @@ class Client:
 
         Callers share the result of a search that is running.
 
-        `again` searches even if the endpoint is known; each request but the first waits for `turn`. With a stated
-        dialect only its own address is tried, and an answer that is not a list contradicts nothing.
+        `again` searches even if the address is known. Each request after the first waits for `turn`. With a stated
+        dialect, only its own address is tried, and a reply that is not a list proves nothing about the dialect.
         """
         if again or not self.is_found:
             searches = self._searches

@@ -1,7 +1,7 @@
 """The trusted lists of a person: servers that may get the key, and variables whose values may be sent.
 
-A repository cannot change them: anyone who may change `contentops.yaml` may name any server in it. So they are in the
-environment, or in a person's own `config.yaml`.
+A repository cannot change these lists, because anyone who may change `contentops.yaml` may name any server in it. So
+the lists are in the environment, or in a person's own `config.yaml`.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def _ledger(listed: str) -> str:
 def remember(server: str, environ: Mapping[str, str], key: str = "servers") -> str:
     """Add a server to a person's own trusted list. Return the path of the file, or an empty text if that failed.
 
-    The file is only changed if it then has exactly the old settings and the server.
+    The file is changed only if its new content has exactly the old settings and the new server.
     """
     path = config_path(environ)
     if path is None:

@@ -1,7 +1,7 @@
 """Runs all checks of a text, except commands, before the text is written and saved.
 
-Texts may be hostile. So nothing here raises, and the time of each check grows only with the length of the text. Regular
-expressions and schemas of a person stop after some time or number of steps, and that is a finding.
+Texts may be hostile. So nothing here raises, and the time of each check grows only with the length of the text. A
+person's regular expressions stop after some time, and schemas after some steps; then this is a finding.
 
 References in a schema can double the work at each level, so every keyword is counted. Python's `re` cannot be stopped,
 so every pattern goes through `search`, and schemas with `patternProperties` are refused.

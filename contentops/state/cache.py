@@ -2,7 +2,7 @@
 
 A text is stored once, by its body digest; its job says where it came from.
 
-A cache that cannot be used answers None and sets `problem`; only a paid text that cannot be stored is an error.
+If the cache cannot be used, it returns None and sets `problem`. Only a paid text that cannot be stored is an error.
 """
 
 from __future__ import annotations

@@ -111,11 +111,10 @@ def _index(folder: str) -> str:
 
 @functools.lru_cache(maxsize=8)
 def _has(top: str, index: str, path: str, *_: int) -> bool:
-    """Return whether git's index has an entry at `path` or inside it. The numbers identify the version of the file.
+    """Return whether git's index has an entry at `path` or inside it.
 
-    The numbers identify the version of the file for the cache.
-
-    Git itself is asked only if the bytes of the index do not answer this, because a child process takes long.
+    The numbers identify the version of the index for the cache. Git itself is asked only if the bytes of the index do
+    not answer this, because a child process takes long.
     """
     fold = bytes.lower if _FOLDED else bytes
     data = fold(read_file(index))
