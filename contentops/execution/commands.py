@@ -60,12 +60,12 @@ _GIT_BEGINNINGS: Final = (*_EVERY_BEGINNINGS, "GIT_", "GCM_")
 
 
 def check_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment variables that the programs of `checks.commands` and `review.notify` get."""
+    """Return the environment variables for the programs of `checks.commands` and `review.notify`."""
     return _allowed(environ, _EVERY, _EVERY_BEGINNINGS, CHECK_VARIABLES)
 
 
 def git_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment variables that git gets, including those for the login to its server."""
+    """Return the environment variables for git, including those for the login to its server."""
     return _allowed(environ, _EVERY | _GIT, _GIT_BEGINNINGS, GIT_VARIABLES)
 
 

@@ -74,9 +74,9 @@ async def _listed(ctx: Context, draft: Draft, *, again: bool) -> ContentList | F
 
 
 async def _fetched(ctx: Context, draft: Draft, entry: ContentEntry) -> StoredContent | None:
-    """Return the current content of a list entry, or None if it is not for this item. Raises Ended.
+    """Fetch the stored content that a list entry names, or return None if it is not for this item.
 
-    Each content is fetched only once in a run.
+    Each content is fetched only once in a run. Raises Ended.
     """
     index, most = ctx.index, STRANGERS + 2 * len(ctx.plan.changes)
     async with index.searching:
@@ -99,7 +99,7 @@ async def _fetched(ctx: Context, draft: Draft, entry: ContentEntry) -> StoredCon
 
 
 def _likely(ctx: Context, draft: Draft, entries: Sequence[ContentEntry], beside: Sequence[str]) -> list[ContentEntry]:
-    """Return the contents to fetch, the most likely first.
+    """Return the stored contents that should be fetched, the most likely ones first.
 
     Those with the draft's title come first, then those made soonest after its text.
     """
@@ -134,7 +134,10 @@ def _since(ctx: Context, item_state: ItemState) -> float | None:
 
 
 def not_saved(ctx: Context, failure: Failure) -> Ended:
-    """Return the `Ended` of an item whose save failed, or the search before the save."""
+    """Return the exception that ends an item whose text could not be saved.
+
+    The save failed, or the search before it.
+    """
     if ctx.pauses(failure):
         return Ended(Result.PENDING, failure.full_message)
     if failure.kind is FailureKind.UNNAMED:

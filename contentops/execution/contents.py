@@ -54,7 +54,7 @@ class StoredContent(Struct, frozen=True, kw_only=True):
 
     @staticmethod
     def of(content: Content) -> StoredContent:
-        """Return the fields of a content, with a digest of its text instead of the text."""
+        """Return the fields of a stored content, with a digest of its text instead of the text."""
 
         def named(key: str) -> str:
             value = content.metadata.get(key)
@@ -84,7 +84,7 @@ class StoredContent(Struct, frozen=True, kw_only=True):
         return draft.digest in self.bodies or (is_ours and self.sent_body == draft.digest)
 
     def stamp_of(self, draft: Draft) -> str:
-        """Return the content's stamp if no one can have changed it since `draft` was saved, or an empty text."""
+        """Return the content's stamp, or an empty text if someone may have changed the content since it was saved."""
         if draft.digest in self.bodies and self.title in ("", clean_title(draft.title)):
             return self.stamp
         return CREATED if self.is_as_created else ""
@@ -131,7 +131,7 @@ def metadata_of(plan: Plan, draft: Draft) -> dict[str, Json]:
 
 
 class Owner(Struct, frozen=True, kw_only=True):
-    """The owner of a stored content: an item, an open job, or something that this checkout does not know.
+    """The owner of a stored content: an item, an open job, or someone outside this checkout.
 
     `superseded`: the item has a newer content. `lock`: the lock file that names the item, if it is another
     environment's.
@@ -223,7 +223,7 @@ class ContentOwners:
         return item_state
 
     def superseded(self, content_ids: Iterable[str]) -> tuple[str, ...]:
-        """Return an item's earlier contents, each once, without those that others own."""
+        """Return the contents that an item used earlier, without duplicates and those of other owners."""
         owners = ((content_id, self.owner(content_id)) for content_id in dict.fromkeys(content_ids) if content_id)
         return tuple(content_id for content_id, owner in owners if owner is None or not owner.is_of_others)
 

@@ -1,4 +1,7 @@
-"""The only functions with which an item waits, sends and records; they also start and end the items' tasks."""
+"""The only functions that an item may use to wait, send and record.
+
+They also start and end the tasks of items.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +104,7 @@ class DurableRun:
             self._set("flush", self._loop.call_later(SOON, self._guarded, self._flush))
 
     def _flush(self) -> None:
-        """Make everything that was recorded durable."""
+        """Write all recorded facts to durable storage."""
         self._set("flush", None)
         self._state.flush()
 
@@ -152,7 +155,7 @@ class DurableRun:
             self._polled -= 1
 
     async def sleep(self, seconds: float) -> None:
-        """Wait for this many seconds."""
+        """Wait for the given number of seconds."""
         await self._sleep(self.now() + seconds, polls=False)
 
     async def last_look(self) -> None:
@@ -178,7 +181,7 @@ class DurableRun:
             self._active += 1
 
     def slot(self) -> JobSlot:
-        """Return a slot among the unfinished jobs; the item must still enter it."""
+        """Return a slot for an unfinished job; the item must still wait for it."""
         return JobSlot(self._admission, self._admit, self.now, self.wake)
 
     def stop(self, reason: str, message: str, hint: str = "", *, at_once: bool) -> None:
@@ -229,7 +232,7 @@ class DurableRun:
     # --- one turn of the loop ----------------------------------------------------------------------------
 
     def wake(self) -> None:
-        """Schedule the next turn of the run; callbacks that are ready now run before it."""
+        """Schedule the next turn of the run, after all callbacks that are ready now."""
         if self._next is None:
             self._next = self._loop.call_soon(self._guarded, self._turn)
 
@@ -264,7 +267,7 @@ class DurableRun:
             self._set("give up", self._loop.call_later(STOP_PATIENCE, lambda: self._outbox.cancel(paying=True)))
 
     def every(self, seconds: float, action: Callable[[], object]) -> None:
-        """Call `action` every so many seconds while the run goes on."""
+        """Call `action` at a regular interval, in seconds, while the run goes on."""
 
         def tick() -> None:
             self._set(name, self._loop.call_later(seconds, tick))
@@ -274,7 +277,7 @@ class DurableRun:
         self._set(name, self._loop.call_later(seconds, tick))
 
     def at(self, when: float, action: Callable[[], object]) -> None:
-        """Call `action` at a loop time, if the run is not over by then."""
+        """Call `action` at a given time of the event loop, if the run is still going on."""
         self._set(f"at {when}", self._loop.call_at(when, self._guarded, action))
 
     def _set(self, name: str, handle: asyncio.Handle | None) -> None:
@@ -291,9 +294,9 @@ class DurableRun:
             self._fail(error)
 
     def waiting_for(self) -> tuple[str, float]:
-        """Return what the run waits for, in one word, and until which loop time (0 if unknown).
+        """Return what the run waits for, in one word, and when the wait ends (0 if unknown).
 
-        The word is limit, answer, retry, first-job or jobs, or it is empty.
+        The word is limit, answer, retry, first-job or jobs, or it is empty. The time is that of the event loop.
         """
         reason, until = self._outbox.waiting_for(self.now())
         if reason or not self._sleeping:
@@ -306,9 +309,9 @@ class DurableRun:
     # --- all items ---------------------------------------------------------------------------------------
 
     async def carry_out(self, programs: Iterable[Coroutine[Any, Any, None]], *, most: int) -> None:
-        """Run all programs to their end, in order, with at most `most` at the same time.
+        """Run the coroutines of all items, in order, with at most `most` at the same time.
 
-        An error of one program ends the run.
+        An error in one of them ends the run.
         """
         self._programs, self._most = iter(programs), most
         self._feed()
@@ -332,7 +335,7 @@ class DurableRun:
                 handle.cancel()
 
     def _feed(self) -> None:
-        """Start as many programs as the limit allows.
+        """Start the coroutines of as many items as the limit allows.
 
         If no item can continue, those that wait for the last look do. If no item is left, the run is finished.
         """
@@ -446,14 +449,14 @@ class Outbox:
         return turn
 
     def resumed(self, answer: object) -> None:
-        """Record that an item has received its reply.
+        """Record that an item has received the reply to its call.
 
-        An accepted submit then no longer counts as arriving.
+        If a submit request was accepted, it then no longer counts as arriving.
         """
         self._arriving -= isinstance(answer, Accepted)
 
     def dispatch(self, now: float) -> float:
-        """Make records durable, then send every call that may leave now.
+        """Store the records durably, then send every call that may leave now.
 
         Returns the loop time at which the queue should be checked again.
         """
@@ -483,10 +486,10 @@ class Outbox:
         return self._next_look(now)
 
     def _choose(self, now: float) -> tuple[list[Turn], list[Turn]]:
-        """Take from the queue the calls that may be sent, and those that must wait.
+        """Take calls from the queue: those that may be sent, and those that must wait.
 
-        The first list needs only the permission of the request limit. The second has submits for which there is no room
-        yet.
+        The first list needs only the permission of the request limit. The second has submit requests for which there is
+        no room yet.
         """
         chosen: list[Turn] = []
         deferred: list[Turn] = []
@@ -548,7 +551,10 @@ class Outbox:
         self._wake()
 
     def _throttled(self, call: Call, retry_after: float | None, now: float) -> None:
-        """Slow down after a 429 reply: only submits if only they are refused, otherwise all calls."""
+        """Slow down after a 429 reply: either only the submit requests, or all calls.
+
+        Only submit requests are slowed down if only they are refused.
+        """
         admission = self._admission
         running = admission.running + self._arriving
         if not call.pays:
@@ -575,13 +581,16 @@ class Outbox:
         return min(room, UNSENT - sum(turn.unsent for turn in self._flying.values())) if self._limiter.limit else room
 
     def _ready_at(self, now: float) -> float:
-        """Return the earliest loop time at which the next request may leave."""
+        """Return the earliest time at which the next request may leave.
+
+        It is a time of the event loop.
+        """
         return max(self._limiter.ready_at(now), self._outage.ask_at)
 
     def waiting_for(self, now: float) -> tuple[str, float]:
-        """Return what the calls wait for, in one word, and until which loop time (0 if unknown).
+        """Return what the calls wait for, in one word, and when the wait ends (0 if unknown).
 
-        The word is limit, answer or retry, or it is empty.
+        The word is limit, answer or retry, or it is empty. The time is that of the event loop.
         """
         if self._outage.failures and (self._queue or self._flying):
             return "retry", self._outage.ask_at if self._outage.ask_at > now else 0.0

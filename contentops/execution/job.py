@@ -63,7 +63,7 @@ GRAIN = 0.01
 
 
 def lost_earlier(ctx: Context, job: Job) -> Lost:
-    """Return the submit of an earlier process that did not receive the server's reply."""
+    """Return a submit request of an earlier process, which did not receive the server's reply."""
     why = job.error or "the answer to its submit was lost"
     now, submitted = ctx.run.now(), seconds_of(job.submitted_at)
     # The recorded time has no fraction of a second; a clock that was set back since makes it look like the future.
@@ -73,9 +73,9 @@ def lost_earlier(ctx: Context, job: Job) -> Lost:
 
 
 async def collect_lost(ctx: Context, item: Item, job: Job) -> SentJob | Text:
-    """Return the job or text of a submit whose reply was lost; it is never sent again.
+    """Return the job or text of a submit request whose reply was lost.
 
-    Raises Ended if the submit never arrived, or if its outcome is unknown.
+    The request is not sent again. Raises Ended if it never arrived, or if its outcome is unknown.
     """
     lost = lost_earlier(ctx, job)
     found = await resolve(ctx, item, lost)
@@ -85,10 +85,10 @@ async def collect_lost(ctx: Context, item: Item, job: Job) -> SentJob | Text:
 
 
 async def resolve(ctx: Context, item: Item, lost: Lost) -> SentJob | Text | None:
-    """Find out whether a submit arrived: ask now, and again when all other items are done.
+    """Find out whether a submit request arrived.
 
-    Returns None if the server has proved that the submit never arrived, so that it may be sent again. Raises Ended if
-    the outcome is unknown.
+    The server is asked now, and again when all other items are done. Returns None if the server has proved that the
+    request never arrived, so that it may be sent again. Raises Ended if the outcome is unknown.
     """
     item.slot.take()
     if ctx.run.halted:
@@ -116,7 +116,7 @@ async def resolve(ctx: Context, item: Item, lost: Lost) -> SentJob | Text | None
 
 
 def undecided(ctx: Context, item: Item, lost: Lost, candidates: str = "") -> Ended:
-    """Record that the outcome of a submit stays unknown, and return an `Ended` for the caller to raise.
+    """Record that the outcome of a submit request stays unknown, and return the exception to raise.
 
     `candidates` names stored contents that may be its text, or is empty.
     """
@@ -126,15 +126,15 @@ def undecided(ctx: Context, item: Item, lost: Lost, candidates: str = "") -> End
 
 
 def never_arrived(why: str) -> Ended:
-    """Return the `Ended` of an item whose submit did not arrive and is not repeated in this run.
+    """Return the exception that ends an item whose submit request did not arrive.
 
-    `why` is the server's reply.
+    The request is not repeated in this run. `why` is the server's reply.
     """
     return Ended(Result.FAILED, f"its submit never arrived: {why}", "run `contentops apply` again")
 
 
 async def _look(ctx: Context, item: Item, lost: Lost, *, last: bool) -> tuple[SentJob | Text | Drop | None, str]:
-    """Ask the server for the job of a submit, by its request id.
+    """Ask the server for the job of a submit request, by its request id.
 
     Without a clear reply, search the stored contents for one that has this id. Returns the job or text that was found,
     or the proof that the submit never arrived, or None with a text that names contents that may be its text. Only the
@@ -165,9 +165,9 @@ async def _by_id(ctx: Context, item: Item, lost: Lost) -> SentJob | Drop | None:
 
 
 def _seconds_to_proof(ctx: Context, lost: Lost) -> float:
-    """Return the seconds after which a 404 for a request id proves that there is no job.
+    """Return how many seconds must still pass before a 404 for a request id proves that there is no job.
 
-    After that time, no submit can still arrive.
+    After that time, no submit request can still arrive.
     """
     if ctx.server == "local":
         return 0.0
@@ -178,7 +178,7 @@ def _seconds_to_proof(ctx: Context, lost: Lost) -> float:
 async def by_content(
     ctx: Context, item: Item, sent_job: SentJob, *, forgotten: bool = False
 ) -> tuple[Text | None, str]:
-    """Search the stored contents for one that names the request id or the job id.
+    """Search the stored contents for one whose metadata names the request id or the job id.
 
     The most likely contents come first. Also returns a text that names contents that may be it. `forgotten`: the server
     no longer knows the job.
@@ -203,7 +203,7 @@ async def by_content(
 
 
 async def _first_of(ctx: Context, near: Sequence[ContentEntry], ours: set[str]) -> Content | None:
-    """Fetch contents one by one, up to a limit, until one names a request in `ours`."""
+    """Fetch stored contents, up to a limit, until one names a request id in `ours`."""
     index = ctx.index
     for entry in near:
         if index.knows(entry) and ((known := index.known(entry)) is None or known.request not in ours):
@@ -222,7 +222,10 @@ async def _first_of(ctx: Context, near: Sequence[ContentEntry], ours: set[str]) 
 
 
 def _candidates(ctx: Context, near: Sequence[ContentEntry]) -> str:
-    """Return a text that names the contents that may have the job's text, the most likely first."""
+    """Return the ids of stored contents that may have the job's text, as a part of a message.
+
+    The most likely ones come first.
+    """
     known = ((entry, ctx.index.known(entry)) for entry in near)
     unnamed = [f"`{entry.id}`" for entry, stored in known if stored is None or not stored.request]
     if not unnamed:
@@ -232,7 +235,7 @@ def _candidates(ctx: Context, near: Sequence[ContentEntry]) -> str:
 
 
 def _keep_stored(ctx: Context, item: Item, sent_job: SentJob, content: Content, *, lost: bool) -> Text:
-    """Keep a stored text that was made for the job's request."""
+    """Keep the text of a stored content that was made for the job's request."""
     job = structs.replace(sent_job.job, state=JobState.RUNNING)
     if lost:
         if sent_job.sent is not None:
@@ -245,7 +248,7 @@ def _keep_stored(ctx: Context, item: Item, sent_job: SentJob, content: Content, 
 
 
 def _near(ctx: Context, item: Item, entries: tuple[ContentEntry, ...], sent: float) -> list[ContentEntry]:
-    """Return the contents without an owner that may be from the job.
+    """Return the stored contents without an owner that this job may have made.
 
     Those nearest to its expected end come first. The server's clock may be wrong: only the id that a content names
     proves that it is from this job.
@@ -265,7 +268,10 @@ _ID_IN_USE = 409
 
 
 async def look_up(ctx: Context, item: Item, item_state: ItemState, job: Job) -> SentJob | Text:
-    """Find out whether a submit of an earlier run arrived, and send it again if it did not. Raises Ended."""
+    """Find out whether a submit request of an earlier run arrived, and send it again if it did not.
+
+    Raises Ended.
+    """
     step = item.change.submit
     assert step is not None
     found = await resolve(ctx, item, lost_earlier(ctx, job))
@@ -311,7 +317,10 @@ async def _runs_already(ctx: Context, job: Job) -> bool:
 
 
 async def _start(ctx: Context, item: Item, item_state: ItemState, job: Job) -> SentJob | Text:
-    """Send a submit until there is a job; a submit that never arrived is sent again under the same id."""
+    """Send a submit request until there is a job.
+
+    A request that never arrived is sent again under the same id. Raises Ended if there is no job afterwards.
+    """
     why = ""
     for resends in range(RESENDS + 1):
         if resends and (ctx.run.stopped or not await item.slot.enter(asks=False)):
@@ -326,7 +335,7 @@ async def _start(ctx: Context, item: Item, item_state: ItemState, job: Job) -> S
 
 
 async def _send(ctx: Context, item: Item, item_state: ItemState, job: Job) -> SentJob | Lost:
-    """Send a submit until it is accepted or its outcome is unknown. Raises Ended if it is refused."""
+    """Send a submit request until it is accepted or its outcome is unknown. Raises Ended if it is refused."""
     attempts, sent = Attempts(ctx), ctx.run.now()
 
     def intend() -> None:
@@ -356,7 +365,7 @@ async def _send(ctx: Context, item: Item, item_state: ItemState, job: Job) -> Se
 
 
 def _begun(ctx: Context, item: Item, job: Job, answer: Accepted, sent: float) -> SentJob | Lost:
-    """Return the job of an accepted submit.
+    """Return the job of an accepted submit request.
 
     If the reply names the job of another item, return the submit as a lost one.
     """
@@ -417,7 +426,7 @@ async def poll(ctx: Context, item: Item, sent_job: SentJob) -> Text:
 
 
 def _with_tokens(ctx: Context, item: Item, sent_job: SentJob, status: JobStatus) -> SentJob:
-    """Return the job with the tokens of its final status at today's price.
+    """Return the job with the tokens that its final status reports, at today's price.
 
     If the job has tokens already, they keep their price.
     """
@@ -473,7 +482,7 @@ async def _until_done(ctx: Context, item: Item, sent_job: SentJob) -> JobStatus 
 
 
 def _late(item: Item, job: Job, error: str, failure: Failure | None) -> Ended:
-    """Return the `Ended` of an item whose job stays open.
+    """Return the exception that ends an item whose job stays open.
 
     The job takes too long, or its server no longer knows it.
     """
@@ -488,7 +497,10 @@ def _late(item: Item, job: Job, error: str, failure: Failure | None) -> Ended:
 
 
 def _started(ctx: Context, sent_job: SentJob) -> float:
-    """Return the loop time at which the job began, as far as it is known."""
+    """Return the time at which the job began, on the clock of the event loop.
+
+    If it is not known, return the current time.
+    """
     if sent_job.sent is not None:
         return sent_job.sent
     submitted = seconds_of(sent_job.job.submitted_at)
@@ -496,7 +508,10 @@ def _started(ctx: Context, sent_job: SentJob) -> float:
 
 
 def _check_failure(ctx: Context, sent_job: SentJob, failure: Failure) -> None:
-    """Raise Ended if it is useless to poll again; a failed poll does not mean that the job failed."""
+    """Raise Ended if polling again is useless.
+
+    A failed poll does not mean that the job failed.
+    """
     job, capabilities = sent_job.job, ctx.capabilities
     missing = failure.kind is FailureKind.NOT_FOUND
     if failure.kind is FailureKind.UNAUTHORIZED:
@@ -549,13 +564,13 @@ async def fetch_paid(ctx: Context, item: Item, job: Job) -> Text:
 
 
 def _other_item(item: Item, job: Job, content: Content) -> str:
-    """Return the other item that a content's metadata names; empty if it names none or this item."""
+    """Return the other item that a content's metadata names, or an empty text if it names no other item."""
     owner = StoredContent.of(content).item
     return owner if owner not in {"", job.item, item.id} else ""
 
 
 def _local(ctx: Context, job: Job) -> Text | None:
-    """Return the text of this submit if it is on this machine; a text of another attempt does not count."""
+    """Return the text that this job made, if it is on this machine. A text of another attempt does not count."""
     body = ctx.text(job.body) if job.body else None
     return None if body is None else Text.of(job, body, ctx.cache.front(job.body))
 
@@ -619,7 +634,10 @@ def with_body(answers: Sequence[Content | JobStatus | Failure], wanted: Digest) 
 
 
 async def collect(ctx: Context, item: Item, item_state: ItemState, step: Collect) -> ItemState:
-    """Store the text of a job that no change needs in the cache; writes no file. Raises Ended."""
+    """Store in the cache the text of a job that no change needs. Raises Ended.
+
+    It writes no file.
+    """
     job, text = step.job, None
     if job.state is JobState.PAID:
         try:

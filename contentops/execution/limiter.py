@@ -1,4 +1,4 @@
-"""Keeps the limits of a server: requests a minute, unfinished jobs, and single requests during an outage.
+"""Keeps the limits of a server: requests a minute, unfinished jobs, and requests during an outage.
 
 A token bucket would let almost twice the limit through in its first minute; a log of send times never does.
 """
@@ -77,13 +77,16 @@ class AccountLimiter(Protocol):
         """Return the most requests in any 60 seconds, or 0 if there is no limit."""
 
     def ready_at(self, now: float) -> float:
-        """Return the earliest known time for the next request; not after `now` if it may leave at once."""
+        """Return the earliest time at which the next request may leave, as far as is known.
+
+        It is not after `now` if the request may leave at once.
+        """
 
     def take(self, most: int, now: float) -> int:
         """Count as many requests as may leave now, but at most `most`, and return their number."""
 
     def leaving(self, count: int, now: float) -> None:
-        """Set the time of the last `count` counted requests to `now`, when they really leave."""
+        """Set the time of the last `count` requests to `now`, because they leave only now."""
 
     def throttled(self, now: float, retry_after: float | None) -> None:
         """Lower the request rate after a 429 reply."""
@@ -119,9 +122,9 @@ class Limiter:
 
     @property
     def allowed(self) -> int:
-        """Return the number of requests a minute that is used at the moment.
+        """Return how many requests a minute are allowed at the moment.
 
-        It is below the limit while others use the same account.
+        They are fewer than the limit while others use the same account.
         """
         return max(1, int(self._allowed())) if self.limit else 0
 
@@ -129,7 +132,10 @@ class Limiter:
         return float(self.limit) if self.state.allowed is None else min(self.state.allowed, float(self.limit))
 
     def ready_at(self, now: float) -> float:
-        """Return the earliest time for the next request; not after `now` if it may leave at once."""
+        """Return the earliest time at which the next request may leave.
+
+        It is not after `now` if the request may leave at once.
+        """
         ready = max(self.state.open_at, 0.0)
         if self.limit:
             sent = self.state.sent
@@ -148,7 +154,10 @@ class Limiter:
         return taken
 
     def leaving(self, count: int, now: float, *, taken: float = math.inf) -> None:
-        """Set the time of the last `count` requests that were counted by the time `taken` to `now`."""
+        """Set the time of `count` requests to `now`, because they leave only now.
+
+        They are the last ones that were counted until the time `taken`.
+        """
         if not self.limit:
             return
         sent = self.state.sent
@@ -158,7 +167,10 @@ class Limiter:
         sent.sort()
 
     def sent(self, now: float) -> None:
-        """Count one request; a reduced limit grows by one after a window without a 429 reply."""
+        """Count one request.
+
+        A reduced limit grows by one after a window without a 429 reply.
+        """
         if not self.limit:
             return
         self.state.sent.append(now)
@@ -187,7 +199,7 @@ class Limiter:
             state.shrunk_at = now
 
     def _after(self, count: int, window: float) -> float:
-        """Return the earliest time of the next request with at most `count` requests in any `window` seconds."""
+        """Return the earliest time for a request, so that any `window` seconds have at most `count` requests."""
         return self.state.sent[-count] + window + MARGIN if len(self.state.sent) >= count else 0.0
 
 
@@ -228,20 +240,23 @@ class Admission:
     """Loop time at which a job was last accepted or ended."""
 
     def open(self, *, asks: bool = True) -> bool:
-        """Return whether one more submit may be prepared; `asks`: the server is asked for its id first."""
+        """Return whether one more submit request may be prepared.
+
+        `asks`: the server is asked for the request id first.
+        """
         if asks and self.ask_first and self.asking >= ASK_FIRST - self.strangers:
             return False
         return self.in_flight < (self.max_in_flight if self.proven else 1)
 
     def enter(self, *, asks: bool = True) -> None:
-        """Count one more submit as being prepared."""
+        """Count one more submit request as being prepared."""
         self.in_flight += 1
         self.asking += asks and self.ask_first
 
     def answered(self, *, known: bool | None) -> None:
-        """Record whether the server knew an id; None means that it did not reply.
+        """Record whether the server knew a request id. None means that it did not reply.
 
-        After enough unknown ids in a row, no submit asks first.
+        After enough unknown ids in a row, no submit request asks first.
         """
         self.asking -= 1
         if known is None:
@@ -251,7 +266,7 @@ class Admission:
             self.ask_first = False
 
     def may_send(self, flying: int, now: float) -> bool:
-        """Return whether one more submit may be sent while `flying` submits have no reply.
+        """Return whether one more submit request may be sent while `flying` others have no reply.
 
         The number of jobs that the server seems to allow grows each minute.
         """
@@ -269,7 +284,7 @@ class Limits:
 
 
 class JobSlot:
-    """The slot of an item among the unfinished jobs.
+    """A slot for the job of an item; only a limited number of jobs may be unfinished at the same time.
 
     It is a context manager, and the slot is free at the latest when the block ends. `freed` is called when it is free:
     whoever leaves the slot must not let another item in.

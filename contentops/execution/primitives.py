@@ -45,7 +45,10 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, lt=1e6)]
 
 @dataclass(slots=True)
 class Durations:
-    """How long recent jobs took on one server, by kind (template and mode); kept between runs."""
+    """Knows how long recent jobs took on one server, by kind: template and mode.
+
+    This knowledge is kept between runs.
+    """
 
     seen: dict[str, list[Seconds]] = dataclasses.field(default_factory=dict)
     quickest: float = 0.2
@@ -100,9 +103,9 @@ class Durations:
 
 
 def kind_of(spec: Spec | None) -> str:
-    """Return the kind of a job, template and mode, by which its duration is learned.
+    """Return the kind of a job, to learn how long jobs of this kind take.
 
-    All jobs that no item waits for are of one kind.
+    It is the template and the mode. All jobs that no item waits for are of one kind.
     """
     return f"{spec.request.template}/{spec.request.mode}" if spec is not None else "drained"
 
@@ -110,7 +113,7 @@ def kind_of(spec: Spec | None) -> str:
 def next_poll(
     durations: Durations, kind: str, *, started: float, now: float, polls: int, per_minute: int, running: int = 1
 ) -> float:
-    """Return the loop time at which to poll a job next. It is never before `now`.
+    """Return when to poll a job next, as a time of the event loop. It is never before `now`.
 
     `running` jobs are polled in all. With known durations, it is the median of the jobs that took longer than this one
     has so far, so that each poll has an even chance to find it done. Otherwise the gaps double, up to `LONGEST_GAP`, or
@@ -177,7 +180,7 @@ class Ended(Exception):
 
 
 class Item(Struct, frozen=True, kw_only=True):
-    """One change of the plan, with its slot, and the open jobs for its request."""
+    """An item of a run: one change of the plan, its slot, and the open jobs for its request."""
 
     change: Change
     slot: JobSlot
@@ -203,7 +206,7 @@ class Item(Struct, frozen=True, kw_only=True):
 
     @property
     def failed(self) -> list[Job]:
-        """Return the failed attempts at the item's request."""
+        """Return the failed jobs for the item's request."""
         return [job for job in self.jobs if job.state is JobState.FAILED]
 
     def wants(self, job: Job) -> bool:
@@ -216,7 +219,7 @@ class Item(Struct, frozen=True, kw_only=True):
 
 
 class SentJob(Struct, frozen=True, kw_only=True):
-    """A job on the server that is recorded.
+    """A job that was sent to the server and is recorded.
 
     `sent` is the loop time at which this run submitted it, or None if an earlier run did.
     """
@@ -228,7 +231,7 @@ class SentJob(Struct, frozen=True, kw_only=True):
 
 
 class Lost(Struct, frozen=True, kw_only=True):
-    """A submit that may or may not have arrived at the server. Times are loop times."""
+    """A submit request that may or may not have arrived at the server. Times are loop times."""
 
     job: Job
     why: str
@@ -316,7 +319,7 @@ class ItemState(Struct, frozen=True, kw_only=True):
 
     @property
     def body(self) -> str:
-        """Return the body that the file gets."""
+        """Return the body that is written into the file."""
         assert self.text is not None
         return self.text.body if self.merged is None else self.merged.body
 

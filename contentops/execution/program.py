@@ -67,7 +67,7 @@ from contentops.tokens import exact, sum_tokens
 
 
 async def checked(ctx: Context, item: Item, item_state: ItemState, step: Write) -> ItemState:
-    """Return the state with the findings of the checks on the text that `step` is about to write.
+    """Check the text that `step` is about to write, and return the item's state with the findings.
 
     Each text is checked once. Raises Ended if a person's words must stay in it, and cannot.
     """
@@ -94,9 +94,9 @@ async def checked(ctx: Context, item: Item, item_state: ItemState, step: Write) 
 
 
 async def _commands(ctx: Context, commands: Listed, step: Write, file: str) -> tuple[Finding, ...]:
-    """Return what commands find in the text of a file; lines are counted from the start of its body.
+    """Run the commands of a check on the text of a file, and return their findings.
 
-    Raises Ended if the commands cannot be run.
+    Lines are counted from the start of its body. Raises Ended if the commands cannot be run.
     """
     head = checked_text(file, step.target).first_line - 1
     try:
@@ -117,7 +117,7 @@ def _about(ctx: Context, item: Item, item_state: ItemState, step: Write, body: s
 
 
 def block_if_failed(ctx: Context, item: Item, item_state: ItemState) -> None:
-    """Raise Ended if failed checks forbid to write the text; the paid text is kept."""
+    """Raise Ended if the text failed checks that forbid writing it; the paid text is kept."""
     findings = item_state.findings or ()
     if not blocks(findings):
         return
@@ -210,7 +210,7 @@ def move_files(ctx: Context, begun: Iterable[ItemAtState], outcomes: dict[ItemId
 
 
 async def carry_out(ctx: Context, item: Item, item_state: ItemState) -> Outcome:
-    """Carry out all steps of one item and return its outcome, also after an error or a stop."""
+    """Carry out all steps of one item and return its outcome, even after an error."""
     change = item.change
     done: list[str] = []
     failures: list[tuple[Job, Ended]] = []
@@ -342,7 +342,7 @@ async def _collected(
 
 
 def _end_of_steps(ctx: Context, item: Item, failures: list[tuple[Job, Ended]]) -> Ended:
-    """Return the `Ended` of an item after all its steps were carried out."""
+    """Return how an item ends after all its steps were carried out."""
     change = item.change
     if change.claimed_by:
         return Ended(Result.PENDING, "", f"{change.claimed_by} is working on it; the next apply finishes it")
@@ -359,7 +359,7 @@ def _end_of_steps(ctx: Context, item: Item, failures: list[tuple[Job, Ended]]) -
 
 
 def _stopped(ctx: Context, item: Item) -> Ended:
-    """Return the `Ended` of an item that waited when the run stopped."""
+    """Return how an item ends that waited when the run stopped."""
     planned = item.change.job
     request = ctx.latest.get(item.id, planned.request_id if planned is not None else None)
     job = ctx.store.open_job(request) if request is not None else None

@@ -1,4 +1,4 @@
-"""Records what happens to an item and its submits: intended, accepted, unknown, failed, paid."""
+"""Records what happens to items and jobs: a job is submitted, accepted, unknown, failed or paid."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FIRST_FAILED = "the first job on this server failed"
 
 
 def new_job(ctx: Context, item: Item, step: Submit) -> Job:
-    """Return a new job for the submit that this step pays for; the job is not recorded yet."""
+    """Return a new job for a step that submits it. The job is not recorded yet."""
     return Job(
         request_id=request_id(ctx.plan.lineage, step.digest, step.attempt, step.section),
         item=item.id,
@@ -45,7 +45,7 @@ def new_job(ctx: Context, item: Item, step: Submit) -> Job:
 
 
 def intended(ctx: Context, job: Job) -> Job:
-    """Record that a submit is about to be sent."""
+    """Record that a submit request is about to be sent."""
     job = structs.replace(job, state=JobState.SUBMITTING, submitted_at=ctx.iso(), store=ctx.local_store, error="")
     ctx.unsettled[job.item], ctx.latest[job.item] = job.credits, job.request_id
     ctx.orders[job.request_id] = job.item
@@ -88,7 +88,7 @@ def dated(job: Job, at: str, timeout: float) -> Job:
 
 
 def unknown(ctx: Context, lost: Lost) -> Lost:
-    """Record that the outcome of a submit is unknown."""
+    """Record that the outcome of a submit request is unknown."""
     job = structs.replace(lost.job, state=JobState.UNKNOWN, error=lost.why)
     if job != lost.job:
         ctx.run.record("unknown", job)
@@ -96,12 +96,12 @@ def unknown(ctx: Context, lost: Lost) -> Lost:
 
 
 def naming(job: Job) -> str:
-    """Return a hint for a person who recognises the text of a submit among the stored contents."""
+    """Return a hint that says how to name the stored content that has a job's text."""
     return f"`contentops state resolve {job.item} --request {job.short} --content ID` if one of them is its text"
 
 
 def failed(ctx: Context, item: Item, sent_job: SentJob, error: str) -> Ended:
-    """Record that a job failed, and return an `Ended` for the caller to raise."""
+    """Record that a job failed, and return the exception to raise."""
     if sent_job.sent is not None:
         # Failed generations are not meant to cost (the vendor's page on reliability).
         ctx.spent[item.id] -= sent_job.job.credits
@@ -114,9 +114,9 @@ def failed(ctx: Context, item: Item, sent_job: SentJob, error: str) -> Ended:
 
 
 def turned_down(ctx: Context, failure: Failure) -> Ended:
-    """Return the `Ended` of an item whose submit was refused.
+    """Return the exception that ends an item whose submit request was refused.
 
-    If other submits would be refused too, the run stops.
+    If other requests would be refused too, the run stops.
     """
     if ctx.pauses(failure):
         return Ended(Result.PENDING)
@@ -127,7 +127,7 @@ def turned_down(ctx: Context, failure: Failure) -> Ended:
 
 
 def textless(ctx: Context, item: Item, job: Job, candidates: str) -> Ended:
-    """Return the `Ended` of an item whose job was completed without a text.
+    """Return the exception that ends an item whose job was completed without a text.
 
     The job was charged, so no other one is paid for unless a person asks.
     """
@@ -177,7 +177,7 @@ def keep_text(
 
 
 def note_new_section(ctx: Context, item: Item, item_state: ItemState, brought: Text | None = None) -> ItemState:
-    """Record that the server may have stored a new section, so that it does not count as an edit.
+    """Record that the server may have stored a new section, which is no edit of a person.
 
     `brought` is the text, or None for that of `item_state`. Until the file's text is saved, the record says that the
     server does not have it.
@@ -240,7 +240,7 @@ def base_record(ctx: Context, item: Item, item_state: ItemState) -> Record:
 
 
 def _stamped(record: Record, remote: Remote | None) -> Record:
-    """Return the record with the current stamp of its content, if the content has not changed since the save."""
+    """Return the record with the current stamp of its content, if the content has not changed since it was saved."""
     saved = record.saved
     if saved is None or remote is None or not remote.stamp or remote.content_id != record.content_id:
         return record
@@ -250,7 +250,7 @@ def _stamped(record: Record, remote: Remote | None) -> Record:
 
 
 def note(ctx: Context, item: Item, step: str, record: Record, *drops: Drop) -> Record:
-    """Record a step of the item, and return the item's current record."""
+    """Record a step with the item's new record, and return this record."""
     old = item.change.renamed_from
     facts: list[Record | Drop | Forget] = [*drops]
     if old is not None and ctx.store.record(old) is not None:

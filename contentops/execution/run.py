@@ -1,4 +1,4 @@
-"""Carries out a plan: first it moves files, then it carries out the steps of each item, and it returns the results."""
+"""Carries out a plan: it moves files first, then does the steps of each item, and returns the results."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ async def _carried_out(ctx: Context, change: Change) -> Outcome:
 
 
 def _read(spec: Spec, names: Iterable[str]) -> Iterator[tuple[ItemId, Stage]]:
-    """Yield the items that the named values read, with the stage that each item must reach first."""
+    """Yield the items that some values of `spec` read, each with the stage that it must reach first."""
     without = {one.id for one in (*spec.references, *spec.mentions) if one.wait is not None}
     for name in names:
         for one in spec.readings[name]:
@@ -382,7 +382,7 @@ def _heartbeat(ctx: Context, outcomes: Mapping[ItemId, Outcome]) -> None:
 def _programs(
     ctx: Context, items: Iterable[ItemAtState], outcomes: dict[ItemId, Outcome]
 ) -> Iterator[Coroutine[None, None, None]]:
-    """Yield the program of each item: items that pay nothing come first, items that wait come last."""
+    """Yield a coroutine for each item: items that pay nothing come first, items that wait come last."""
     waiting = [(item, item_state) for item, item_state in items if item.id not in outcomes]
 
     stages = Stages(ctx.plan)
@@ -423,7 +423,7 @@ def _is_proven(state: State, plan: Plan, dialect: str, *, has_model: bool) -> bo
 
 
 def _write_renamed_ids(ctx: Context, renamed: Mapping[ItemId, ItemId]) -> None:
-    """Record all new ids from `moved` in one durable step; a part of them would mix up the items."""
+    """Record all new ids from `moved` in one step, because only some of them would mix up the items."""
     if not renamed:
         return
     moved = [structs.replace(ctx.state.records[old], id=new) for new, old in renamed.items()]

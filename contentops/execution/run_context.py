@@ -134,7 +134,7 @@ NOTE_AGAIN = 60.0
 
 @dataclass(slots=True, kw_only=True)
 class Edges:
-    """The things outside of a run that it uses: state, cache, files, network and clock."""
+    """Access to everything outside of a run: state, cache, files, network and clock."""
 
     store: StateStore
     cache: Cache

@@ -35,10 +35,10 @@ SOON = 10.0
 
 
 async def verify(ctx: Context, draft: Draft) -> ItemState:
-    """Fetch the content that was just saved, and record its stamp and any change that the server made.
+    """Fetch the content that was just saved, and record any change that the server made.
 
-    If a server keeps texts unchanged and stamps them, this is done only once. The save is recorded already, and nothing
-    here makes it fail.
+    Its stamp is recorded too. If a server keeps texts unchanged and stamps them, this is done only once. The save is
+    recorded already, and nothing here makes it fail.
     """
     capabilities, saved_at = ctx.capabilities, ctx.run.now()
     saved = draft.item_state.recorded.saved
@@ -150,7 +150,10 @@ def _draft(ctx: Context, item: Item, item_state: ItemState, path: str) -> Draft:
 
 
 async def publish(ctx: Context, item: Item, item_state: ItemState, step: Publish) -> ItemState:
-    """Set the status of the content; a published content must still have the text of the file. Raises Ended."""
+    """Set whether the item's content on the server is published or a draft. Raises Ended.
+
+    A published content must still have the text of the file.
+    """
     record, content_id = item_state.recorded, item_state.recorded.content_id
     if step.published:
         draft = _draft(ctx, item, item_state, step.path)
@@ -208,7 +211,7 @@ async def _may_overwrite(ctx: Context, draft: Draft, content_id: str, replaces: 
 
 
 def _is_as_we_left_it(ctx: Context, draft: Draft, content: Content) -> bool:
-    """Return whether a content still has the stamp of the last save, or of its creation by a job."""
+    """Return whether a content still has the version stamp that it got when it was saved or created."""
     record, text = draft.item_state.record, draft.item_state.text
     saved = (
         record.saved if record is not None and (record.server, record.content_id) == (ctx.server, content.id) else None
@@ -244,7 +247,7 @@ def _edited_there(ctx: Context, draft: Draft, content: Content) -> Ended:
 
 
 def _with_its_content(ctx: Context, draft: Draft, content: Content) -> Record:
-    """Return the record, with the item's own content if an earlier record of that was lost.
+    """Return the item's record, with the id of this content if the record has lost it.
 
     A refresh then sees the edit. It counts as an edit of the text that the job made: what was saved there since,
     perhaps by another clone, has words that may exist nowhere else.
@@ -337,7 +340,7 @@ async def _put(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[
 
 
 def _about_to_send(ctx: Context, draft: Draft, content_id: str) -> Draft:
-    """Record, before a save, that the server may have this body from now on."""
+    """Record that the server may have this body from now on, because it is about to be saved."""
     record = draft.item_state.recorded
     if not content_id or record.saved is None or record.saved.sent == draft.digest:
         return draft
@@ -380,10 +383,11 @@ async def _find_saved(
 
 
 def _may_be_stored(ctx: Context, draft: Draft) -> bool:
-    """Return whether the server may have this text already, from a lost save or from the job.
+    """Return whether the server may have this text already, although no save of it is recorded.
 
-    If this run paid for the text or promoted it, no earlier save of it can be lost: an earlier run would have recorded
-    the text before its save. The server may store texts of jobs itself, as long as the opposite is not known.
+    A save may have been lost, or the job stored it. If this run paid for the text or promoted it, no earlier save of it
+    can be lost: an earlier run would have recorded the text before its save. The server may store texts of jobs itself,
+    as long as the opposite is not known.
     """
     if draft.item_state.fresh and draft.item.change.promotion is not None:
         return False
@@ -396,9 +400,9 @@ def _is_paid_now(draft: Draft) -> bool:
 
 
 def _saved(draft: Draft, stamp: str, given_back: StoredContent | None = None) -> Saved:
-    """Return what a record says about a save, with the content's stamp (empty if it is unknown).
+    """Return the values that are recorded about a save.
 
-    `given_back`: the content that was fetched just after the save.
+    `stamp` is empty if it is unknown. `given_back`: the content that was fetched just after the save.
     """
     saved = Saved(title=title_digest(draft.title), body=draft.digest, stamp=stamp)
     if given_back is None or draft.digest in given_back.bodies:

@@ -59,7 +59,7 @@ from contentops.state.codec import Drop, Forget
 
 
 def merged(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> ItemState:
-    """Return the state with a merged body, if a person's words must stay in the file.
+    """Return the item's state with a merged body, if a person's words must stay in the file.
 
     Raises Ended if they cannot be merged.
     """
@@ -87,7 +87,7 @@ def merged(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: O
 
 
 def _with_section(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> ItemState:
-    """Return the state whose body is the file's text with the new section in it.
+    """Return the item's state, with the new section put into the text of the file.
 
     Raises Ended if the section cannot be placed there.
     """
@@ -153,9 +153,9 @@ def move(ctx: Context, item: Item, item_state: ItemState, step: Move) -> ItemSta
 
 
 def promote(ctx: Context, step: Promote) -> Text:
-    """Return the text of another environment's file, if the file is the one that the plan saw.
+    """Return the text of another environment's file, if the file has not changed since the plan.
 
-    Raises Ended if it is not.
+    Raises Ended if it has.
     """
     try:
         text = ctx.outputs.read(step.path)
@@ -173,7 +173,7 @@ def promote(ctx: Context, step: Promote) -> Text:
 
 
 def with_day(ctx: Context, item: Item, item_state: ItemState, step: Write) -> Write:
-    """Return the step, with the day of the new text wherever its front matter uses `changed_at`.
+    """Return the step with the day of the new text as the value of `changed_at`.
 
     If a person wrote the words, their day is that of their commit, and the next plan writes it. A value that a person
     changed stays.
@@ -273,7 +273,7 @@ def _stored_by_itself(ctx: Context, record: Record, text: Text) -> Record:
 
 
 def coming_title(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> str:
-    """Return the title that `step` writes into the file that was `seen`."""
+    """Return the title that `step` writes into the file."""
     text = item_state.text
     assert text is not None
     is_known = not step.is_new or item.change.promotion is not None
@@ -315,7 +315,7 @@ def _may_be_a_persons(
 
 
 def _replaces_values(record: Record | None, step: Write | Update, seen: Observed) -> bool:
-    """Return whether a person changed a front matter value, or the title, that this write would replace.
+    """Return whether this write would replace a front matter value, or a title, that a person changed.
 
     Such a value differs from the value that was last written and from the value to write now.
     """
@@ -408,7 +408,7 @@ def _provenance(ctx: Context, item: Item, record: Record | None, text: Text) -> 
 
 
 def composed(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> str:
-    """Return the new content of the file that was `seen`."""
+    """Return the complete new text of the file."""
     text, record = item_state.text, item_state.record if not step.is_new else None
     assert text is not None
     title = coming_title(ctx, item, item_state, step, seen)
@@ -472,9 +472,9 @@ def acknowledge(ctx: Context, item: Item, item_state: ItemState, step: Acknowled
 
 
 def remove(ctx: Context, item: Item, step: Remove) -> None:
-    """Remove an orphan's record and its file; its content on the server stays.
+    """Remove the record and the file of an item that no manifest declares any more.
 
-    If a person edited the file, a copy of it is kept.
+    Its content on the server stays. If a person edited the file, a copy of it is kept.
     """
     if step.target and step.expects:
         try:

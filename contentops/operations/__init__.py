@@ -1,1 +1,1 @@
-"""Has one use case of the commands in each file, for the command line, the review pages and agents."""
+"""Contains the use cases of the commands, one in each file."""

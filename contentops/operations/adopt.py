@@ -312,7 +312,7 @@ class Options(Struct, frozen=True, kw_only=True):
     """The keys of front matter to declare; None: all."""
 
     def spec_of(self, front: Mapping[str, Json]) -> dict[str, Json]:
-        """Return the item keys for the request of a text with this front matter.
+        """Return the manifest keys for the request of a text with this front matter.
 
         They are empty if neither the template nor an input is known.
         """
@@ -356,7 +356,7 @@ def adopt(
     confirm: Callable[[Adoption], bool],
     runtime: Runtime = HERE,
 ) -> Adoption:
-    """Make items of existing files, if `confirm` agrees.
+    """Make items of existing files, if the person confirms.
 
     `names` are files, folders and globs, relative to the project root. Raises InputError if the manifests have errors,
     UsageError if the manifest cannot get the items, StateError and OutputError.
@@ -442,7 +442,10 @@ def _paths(project: Project, names: Sequence[str]) -> tuple[list[str], list[Diag
 
 
 def _owned(workspace: Workspace, state: State) -> dict[str, tuple[str, str]]:
-    """Return the paths that a new item cannot have, by `collision_key`, each with the reason and a hint."""
+    """Return the paths that a new item cannot have, each with the reason and a hint.
+
+    The keys are those of `collision_key`.
+    """
     owned: dict[str, tuple[str, str]] = {}
     jobs = {job.item: job for job in pending(state.open_jobs.values())}
     for spec in workspace.desired.specs:
@@ -504,7 +507,7 @@ def import_contents(
     confirm: Callable[[Adoption], bool],
     runtime: Runtime = HERE,
 ) -> Adoption:
-    """Make items and files from contents that the server stores, if `confirm` agrees.
+    """Make items and files from contents that the server stores, if the person confirms.
 
     Without `content_ids`, from all of them. Raises ApiError if the server does not reply or the key is missing,
     InputError if another file has a needed path, and what `adopt` raises.
@@ -640,7 +643,10 @@ class _Names:
         return file.body == text.body if file.exists else content.metadata.get(SPEC_KEY) == spec.digest
 
     def _request_of(self, content: Content) -> dict[str, Json]:
-        """Return the request that a content was stored for, as item keys. It is empty if no lock has the request."""
+        """Return the request that a content was stored for, as manifest keys.
+
+        It is empty if no lock has the request.
+        """
         record = self._records.get(Digest(str(content.metadata.get(SPEC_KEY))))
         request = record.request if record is not None else {}
         return {name: request[name] for name in REQUEST_FIELDS if request.get("template") and name in request}

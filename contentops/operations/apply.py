@@ -87,7 +87,7 @@ _WORKING = frozenset({JobState.SUBMITTING, JobState.UNKNOWN, JobState.RUNNING})
 
 
 def claim(shared: ProjectLedger, plan: Plan) -> Plan:
-    """Claim the submits and jobs of a plan in the ledger.
+    """Reserve the jobs of a plan in the ledger, so that no other process pays for them.
 
     Returns the plan without steps that other processes have claimed.
     """
@@ -120,7 +120,7 @@ class Following:
         """The files that each item was last rendered from, by path."""
 
     def change(self, planned: Change, coming: Mapping[ItemId, Stage]) -> Change | None:
-        """Return the change of an item with the current texts of its sources.
+        """Plan an item again with the current texts of its sources, and return its change.
 
         Returns None if there is nothing to do. `coming`: the stages that other items of the run have not reached yet.
         If the change would do or cost more than was confirmed, the item waits, with the reason. Raises StateError.
@@ -223,7 +223,7 @@ NETWORK = (*GENERATING, Fetch, Save, Publish)
 
 
 class ApplyOptions(Struct, frozen=True, kw_only=True):
-    """The options of an apply: what a person approved or reviewed before it, and when it ends early."""
+    """The options of `contentops apply`, for example the reviewed plan and the deadline."""
 
     overrides: Overrides = Overrides()
     reviewed: PlanFile | None = None
@@ -252,12 +252,12 @@ def apply(
     show: Callable[[Plan], None] | None = None,
     runtime: Runtime = HERE,
 ) -> tuple[Plan, Run | None]:
-    """Plan, show the plan, ask `confirm`, and carry the plan out.
+    """Make a plan, show it, ask for confirmation, and carry it out.
 
-    There is no run if nothing is to be done or `confirm` refuses. Raises InputError before anything is changed, and
-    LockHeld if another apply runs. Raises Refused if a guard refuses the plan, Git LFS would take the lock, or results
-    could not be pushed. Raises ApiError if the key is missing or the server speaks another dialect, StateError if
-    nothing can be recorded.
+    There is no run if nothing is to be done, or if the person does not confirm. Raises InputError before anything is
+    changed, and LockHeld if another apply runs. Raises Refused if a guard refuses the plan, Git LFS would take the
+    lock, or results could not be pushed. Raises ApiError if the key is missing or the server speaks another dialect,
+    StateError if nothing can be recorded.
     """
     until = math.inf if options.deadline is None else time.monotonic() + options.deadline
     wall = runtime.wall
@@ -447,7 +447,7 @@ def _edges(
 
 
 async def _nowhere(call: Call, _: MayLeave) -> Failure:
-    """Replace the server if no step needs it. Raises AssertionError for every call."""
+    """Raise AssertionError for every call, because no step of the plan needs the server."""
     raise AssertionError(f"{call.name} was not in the plan")
 
 
@@ -529,7 +529,7 @@ class PlanPart(Struct, frozen=True, kw_only=True):
         return self.action in (PartAction.PLAN, PartAction.CAUSE, PartAction.FREE)
 
     def command(self, option: str, flags: tuple[str, ...] = ()) -> str:
-        """Return the command that applies the same part. It is empty if it would be too long.
+        """Return the command line that applies the same part of the plan. It is empty if it would be too long.
 
         `option` is as in `Plan.option`, and `flags` has the variables.
         """
@@ -621,7 +621,7 @@ def apply_part(
 
 
 def _with_heading(project: Project, part: PlanPart) -> PlanPart:
-    """Return the part with the section heading spelled as in the text."""
+    """Return the part of the plan, with its section heading spelled as in the text."""
     if part.action is not PartAction.SECTION:
         return part
     return structs.replace(part, heading=section(project, part.item, part.heading))

@@ -214,7 +214,7 @@ def _by_slug(reply: CatalogReply | None) -> dict[str, CatalogEntry] | None:
 
 
 class _Fetch(Struct, frozen=True):
-    """One request for a whole catalog, which reads all of its lists."""
+    """Fetches a whole catalog from the server, list by list."""
 
     notes: list[str]
 

@@ -119,7 +119,7 @@ def commit(
     pause: Callable[[float], None],
     runtime: Runtime = HERE,
 ) -> CommitReport:
-    """Commit the files that applies have written, and push the commit.
+    """Commit the files that runs of `apply` have written, and push the commit.
 
     `pause` waits some seconds between two attempts. Raises UsageError outside a repository, on no branch, or without
     the remote `origin`. Raises Refused during a merge, if something is staged or not pushed, or if git ignores lock or

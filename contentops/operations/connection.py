@@ -237,7 +237,10 @@ T = TypeVar("T")
 
 
 class NoTurn(Exception):
-    """A call cannot be sent: a person stopped the command, or the wait would exceed a minute."""
+    """Raised if a call cannot be sent because a person stopped the command or the wait would be too long.
+
+    More than a minute is too long.
+    """
 
 
 class Caller:

@@ -135,9 +135,10 @@ def _filled(path: str, marks: Mapping[str, str]) -> str:
 
 
 def free_folder(top: Path, *first: str, taken: str = "") -> str:
-    """Return a new folder for manifests, so that no existing YAML file is read as a manifest.
+    """Return the name of a folder for manifests that does not exist yet, if possible.
 
-    The names in `first` are tried before the usual ones; the name `taken` is never used.
+    So no existing YAML file is read as a manifest. The names in `first` are tried before the usual ones; the name
+    `taken` is never used.
     """
     names = [one for one in (*first, "manifests", "contentops", "contentops-manifests") if one != taken]
     return next((one for one in names if not os.path.lexists(top / one)), names[-1])
@@ -476,7 +477,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _only(folder: Path, above: str) -> list[str]:
-    """Return the only folder in `above`. The list is empty if there are several folders or none."""
+    """Return the only folder in the folder `above`. The list is empty if there are several folders or none."""
     if not above or not _is_folder(folder / above):
         return []
     names = [one.name for one in (folder / above).iterdir() if _is_folder(one) and not one.name.startswith((".", "_"))]

@@ -1,4 +1,7 @@
-"""Opens a project, its state and its cache, and has the environment of the process (`Runtime`)."""
+"""Opens a project, its state and its cache for a command.
+
+`Runtime` is the environment of the process.
+"""
 
 from __future__ import annotations
 
@@ -167,7 +170,7 @@ def committed_environments(project: Project) -> list[str]:
 
 
 def first_lineage(project: Project) -> str:
-    """Return the lineage of a project that has no lock yet.
+    """Return the lineage, an identifier of the project, if the project has no lock yet.
 
     It is the one in other files of the project, otherwise one made of its name, first commit and folder.
 
@@ -181,7 +184,10 @@ def first_lineage(project: Project) -> str:
 
 
 def check_lineage(project: Project) -> None:
-    """Raise Refused if a new lineage would differ from that of other clones, which would pay again."""
+    """Raise Refused if this clone cannot know the project's identifier, because it would then pay again.
+
+    Other clones would have another lineage.
+    """
     if project.api.base_url == "local" or _others(project) or not is_shallow(project.root):
         return
     hint = "run `git fetch --unshallow`; in CI, use `fetch-depth: 0` of actions/checkout"
@@ -191,9 +197,10 @@ def check_lineage(project: Project) -> None:
 
 
 def is_of_another(project: Project, lineage: str) -> bool:
-    """Return whether a lock's lineage has another project name or first commit; False in a shallow clone.
+    """Return whether a lock belongs to a project with another name or another first commit.
 
-    A project that was renamed, or whose history was rewritten, looks the same as one whose lock was copied.
+    It is False in a shallow clone. A project that was renamed, or whose history was rewritten, looks the same as one
+    whose lock was copied.
     """
     if is_shallow(project.root):
         return False
@@ -202,7 +209,7 @@ def is_of_another(project: Project, lineage: str) -> bool:
 
 
 def _others(project: Project) -> str:
-    """Return the lineage in the locks and jobs of all environments, or an empty text if none has one.
+    """Return the project's lineage from the locks and jobs of all environments, or an empty text.
 
     The project's own environment comes first.
     """
@@ -217,7 +224,7 @@ def _others(project: Project) -> str:
 
 
 def _is_kept(project: Project, lineage: str) -> bool:
-    """Return whether an apply of this checkout has submitted something under a lineage."""
+    """Return whether this checkout has already submitted something under a lineage."""
     root = Path(project.root)
     folder = state_dir.kept_folder(root, lineage, Disk())
     return folder.name == lineage and folder.is_dir()

@@ -93,13 +93,13 @@ def check(
     *,
     runtime: Runtime = HERE,
 ) -> Plan:
-    """Return today's plan. Raises Refused if it does more than the reviewed plan."""
+    """Return the current plan, if it does no more than the reviewed plan. Raises Refused otherwise."""
     with open_workspace(project, runtime) as workspace:
         return check_file(gathered(workspace, choice), reviewed)
 
 
 def changed_outputs(project: Project, ref: str) -> tuple[str, ...]:
-    """Return the recorded outputs that have other words than at a commit, sorted by path.
+    """Return the recorded outputs whose words differ from those at a commit, sorted by path.
 
     Outputs that are new at their path are included. Raises UsageError if the ref is unknown or there is no repository,
     GitFailed, StateError.

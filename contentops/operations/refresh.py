@@ -86,7 +86,7 @@ def refresh(
     only: Container[ItemId] | None = None,
     listed: dict[str, ContentEntry] | None = None,
 ) -> PlanInputs:
-    """Return the inputs with the server's contents that may differ from the last save, by item.
+    """Read the server's contents that may have changed, and return the inputs of the plan with them.
 
     `only`: the ids of the records to read; None means all. `listed`: the server's list by content id; the first refresh
     of a command fills it, and later ones use it.
@@ -195,9 +195,9 @@ def _text_of(record: Record, content: Content) -> tuple[str, tuple[str, ...]]:
 
 
 def remembered(workspace: Workspace, inputs: PlanInputs) -> PlanInputs:
-    """Return the inputs with the edits and deletions on the server that earlier refreshes found.
+    """Return the inputs of a plan with the edits on the server that earlier refreshes found.
 
-    Those that a save has replaced since are left out.
+    Deletions are included. Edits that a save has replaced since are left out.
     """
     seen = workspace.cache.seen(inputs.server)
     records = saved_records(inputs) if seen else ()
@@ -289,7 +289,7 @@ class _Look:
             return {}
 
     def block_unseen(self, plan: Plan, ids: AbstractSet[ItemId]) -> Plan:
-        """Return the plan. If a request failed, the changes of these records are blocked."""
+        """Block the changes of these records if their contents could not be read, and return the plan."""
         if not self.trouble:
             return plan
         changes = (self._block(one) if _record_id(one) in ids else one for one in plan.changes)
@@ -317,7 +317,7 @@ def _record_id(change: Change) -> ItemId:
 
 
 def _block_unreviewed(change: Change, remote: Remote | None) -> Change:
-    """Return a reviewed change. It is blocked if the content has words that no one reviewed."""
+    """Return a reviewed change, which is blocked if the content has words that no one reviewed."""
     if remote is None or change.record is None:
         return change
     content = f"content `{remote.content_id}`"

@@ -284,7 +284,7 @@ def _without_collection() -> Iterator[None]:
 
 
 class _StampedSnapshot(Struct, frozen=True):
-    """A snapshot, and the stamps of all files and folders that it was made from."""
+    """A snapshot, and the time stamps of all files and folders that it was made from."""
 
     snapshot: Snapshot
     names: list[str]
@@ -296,14 +296,14 @@ class _StampedSnapshot(Struct, frozen=True):
     """Nanoseconds since 1970 until which it may be shown, as stamps cannot show every change; None: they can."""
 
     def look(self) -> array[int] | None:
-        """Return the current stamps, or None if one of them cannot be read."""
+        """Return the current time stamps, or None if one of them cannot be read."""
         try:
             return stamps_of(self.snapshot.project.root, self.names)
         except (OSError, ValueError):
             return None
 
     def unchanged_files(self, now: array[int]) -> dict[str, Observed]:
-        """Return the files of the snapshot whose stamps show no change."""
+        """Return the files of the snapshot whose time stamps show no change."""
         same = unchanged(self.names, self.stamps, now, before=self.trusted_before)
         return {path: file for path, file in self.observed.items() if path in same}
 
@@ -312,7 +312,7 @@ T = TypeVar("T")
 
 
 class _KeptReading(Generic[T]):
-    """Caches the result of reading files until the stamp of one of them changes."""
+    """Caches the result of reading files until the time stamp of one of them changes."""
 
     def __init__(self) -> None:
         self._kept: tuple[Project, Callable[[], list[str]], list[str], array[int], T] | None = None
@@ -326,7 +326,7 @@ class _KeptReading(Generic[T]):
         return value if is_same else None
 
     def keep(self, project: Project, named: Callable[[], list[str]], value: T, *, before: int) -> None:
-        """Cache the result of reading the `named` files, if their stamps will show every later change."""
+        """Cache the result of reading some files, if their time stamps will show every later change."""
         names = named()
         stamps = stamps_of(project.root, names)
         self._kept = (project, named, names, stamps, value) if are_trusted(stamps, before=before) else None
@@ -355,7 +355,7 @@ class _KeptParts:
     def keep_views(
         self, inputs: PlanInputs, plan: Plan, items: Iterable[Candidate], views: Iterable[ReviewItem]
     ) -> None:
-        """Keep each review item, and the inputs of the plan that it was made with."""
+        """Remember the review items and the inputs that they were made from."""
         noted = {note.id for note in plan.notes}
         self._shown = inputs, [item for item in items if item.id not in noted], {view.id: view for view in views}
 

@@ -1,4 +1,4 @@
-"""Runs that review pages start, the events of the last run, and the kept reports of this machine."""
+"""Handles the runs that review pages start, the events of the last run, and the reports of earlier runs."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class PaidEnvironments:
         self._by_item: dict[str, dict[ItemId, list[Job]]] = {}
 
     def attempts(self, environment: str, record: Record, until: str = "") -> PaidAttempts:
-        """Return the number and the cost of the texts made for an item until a time.
+        """Return the number and the cost of the texts made for an item until a given time.
 
         An empty time means all texts.
         """

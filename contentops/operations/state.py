@@ -105,7 +105,7 @@ def move_server(project: Project, old: str, new: str) -> str:
 
 
 class OpenSubmit(Struct, frozen=True, kw_only=True):
-    """A submit without a known outcome; a person may have to say what happened to it."""
+    """A submit request without a known outcome; a person may have to say what happened to it."""
 
     job: Job
     wanted: bool | None
@@ -113,9 +113,9 @@ class OpenSubmit(Struct, frozen=True, kw_only=True):
 
 
 def open_submits(project: Project, item: str = "") -> tuple[OpenSubmit, ...]:
-    """Return the submits of an item whose outcome a person can state.
+    """Return the submit requests of an item whose outcome a person can state.
 
-    Without an item, return all submits with an unknown outcome. Raises UsageError if the item has none.
+    Without an item, return all with an unknown outcome. Raises UsageError if the item has none.
     """
     jobs = shared_state(project)[0].open_jobs.values()
     if item:
@@ -145,10 +145,11 @@ def resolve(
     forget: bool = False,
     runtime: Runtime = HERE,
 ) -> str:
-    """Record what a person says about a submit whose reply was lost, and return a sentence about it.
+    """Record what a person says about a submit request whose reply was lost.
 
-    `request`: the start of its request id. Raises UsageError if no submit or several match, if the content belongs to
-    another item, or if the job belongs to another submit or the server does not know it.
+    Returns a sentence about it. `request`: the start of its request id. Raises UsageError if no submit request or
+    several match, if the content belongs to another item, or if the job belongs to another request or the server does
+    not know it.
     """
     with _editing(project, runtime) as workspace:
         jobs = workspace.state.open_jobs.values()
@@ -175,7 +176,7 @@ def resolve(
 
 
 def _refuse_taken(project: Project, state: State, job: Job, content: str) -> None:
-    """Raise UsageError if a content belongs to another item than that of a submit."""
+    """Raise UsageError if a stored content belongs to another item than a job does."""
     owner = recorded_owners(project, state).get(content)
     if owner is None or (not owner.lock and owner.item == job.item):
         return
@@ -185,7 +186,7 @@ def _refuse_taken(project: Project, state: State, job: Job, content: str) -> Non
 
 
 def _refuse_other_job(project: Project, state: State, order: Job, job: str) -> None:
-    """Raise UsageError if a job belongs to another submit."""
+    """Raise UsageError if a job on the server belongs to another submit request."""
     for name, other_state in {**other_states(project), project.environment: state}.items() if job else ():
         for one in other_state.jobs:
             if one.lost or (one.server, one.job_id) != (order.server, job) or one.request_id == order.request_id:
@@ -220,7 +221,7 @@ def _refuse_unknown_job(workspace: Workspace, order: Job, job: str) -> str:
 
 
 def _meant(project: Project, jobs: Collection[Job], item: str, request: str = "", *, forget: bool = False) -> list[Job]:
-    """Return the submits that a person may mean by an item's id.
+    """Return the submit requests that a person may mean by an item's id.
 
     They are those under the id, and those for the item's current request. Raises UsageError if there is none.
     """
@@ -245,16 +246,16 @@ def _meant(project: Project, jobs: Collection[Job], item: str, request: str = ""
 
 
 def _is_undecided(job: Job) -> bool:
-    """Return whether a person may state the outcome of a submit, because its job or paid text may be lost."""
+    """Return whether a person may state the outcome of a job, because the job or its paid text may be lost."""
     if job.state is JobState.PAID:
         return not job.job_id
     return job.state is not JobState.FAILED
 
 
 def _note(workspace: Workspace, step: str, *facts: Fact) -> None:
-    """Record facts about submits.
+    """Record facts, unless another process works on their jobs.
 
-    Raises Refused, and records nothing, if another process works on these submits.
+    Raises Refused, and records nothing, in that case.
     """
     ledger, open_ones = workspace.working_ledger, workspace.store.state.open_jobs
     meant = {fact.request_id for fact in facts if isinstance(fact, Job | Drop)}
@@ -325,7 +326,7 @@ class _OldDrop(Struct, frozen=True):
 
 
 class _Line(NamedTuple):
-    """A decoded line with all of its keys."""
+    """A decoded line of a lock or journal, with all of its keys."""
 
     value: _OldRecord | Job | Forget | _OldDrop
     keys: Mapping[str, Any]
@@ -349,7 +350,7 @@ class _Old(Struct, frozen=True, kw_only=True):
 
 
 class _Listed(NamedTuple):
-    """A job from one source, with the ids that its item had.
+    """A job that was found in one source, with all ids that its item had.
 
     `is_own`: its digest is certainly that of its request. A record may have got another digest by `on_edit: keep`.
     """
@@ -385,7 +386,7 @@ def upgrade(project: Project, runtime: Runtime) -> tuple[Upgraded, ...]:
 
 
 def _keep_texts(project: Project, jobs: Iterable[Job]) -> None:
-    """Store cached texts that are in no file yet in the current format of the cache.
+    """Convert cached texts that are in no file yet to the current format.
 
     Raises StateError if that is not possible.
     """

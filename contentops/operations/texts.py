@@ -567,7 +567,7 @@ class ItemTexts(Struct, frozen=True, kw_only=True):
         return next((next(iter(each.values())) for each in (exact, found) if len(each) == 1), None)
 
     def named(self, digest: str) -> TextVersion:
-        """Return the earlier text that `find` returns. Raises UsageError if there is none."""
+        """Return the earlier text whose digest begins with `digest`. Raises UsageError if there is none."""
         if (found := self.find(digest)) is None:
             hint = "; ".join(filter(None, ("choose one of its history", self.why_missing)))
             raise UsageError(f"no text `{digest[:20]}` can be shown", code="unknown-text", hint=hint)

@@ -106,7 +106,7 @@ class LastPlan:
             return None
 
     def remember(self, plan: Plan, workspace: Workspace, watched: AskedInputs) -> None:
-        """Store a plan without changes, if it was made only from files with reliable stamps.
+        """Store a plan without changes, if it was made only from files with reliable time stamps.
 
         It is not stored if a killed run left files behind that an apply would delete.
         """
@@ -181,7 +181,10 @@ def forget_plan(project: Project) -> None:
 
 
 class AskedInputs:
-    """Inputs of a plan that note whether the planner used other data than files, such as stored texts or git."""
+    """The inputs of a plan; they note whether the planner used other data than files.
+
+    Other data are stored texts or git, for example.
+    """
 
     def __init__(self, inputs: PlanInputs) -> None:
         self.asked_more = False
@@ -270,9 +273,10 @@ def with_folders(paths: Iterable[str]) -> list[str]:
 
 
 def stamps_of(root: str, names: Iterable[str]) -> array[int]:
-    """Return the stamps of the paths below `root`; links are not followed.
+    """Return the time stamps of the paths below `root`. Links are not followed.
 
-    Raises OSError, and ValueError for a time before 1970.
+    A stamp is more than a time: see the description of this module. Raises OSError, and ValueError for a time before
+    1970.
     """
     stamps = array("Q")
     # Half of the time goes into resolving the paths; relative ones take less.
@@ -288,7 +292,7 @@ def stamps_of(root: str, names: Iterable[str]) -> array[int]:
 
 
 def _have_stamps(root: str, names: Sequence[str], stamps: memoryview) -> bool:
-    """Return whether the files still have these stamps.
+    """Return whether the files still have these time stamps.
 
     It looks at a part of the paths at a time: most changes are in a manifest, which is among the first.
     """
@@ -304,7 +308,7 @@ def _checksum(data: bytes | memoryview) -> bytes:
 
 
 def unchanged(names: Sequence[str], stamps: array[int], now: array[int], *, before: int) -> set[str]:
-    """Return the files whose stamps are equal and older than `before`.
+    """Return the files whose time stamps are equal and older than `before`.
 
     The result is empty if one of the paths is a link now.
     """
@@ -319,7 +323,7 @@ def unchanged(names: Sequence[str], stamps: array[int], now: array[int], *, befo
 
 
 def are_trusted(stamps: array[int], *, before: int) -> bool:
-    """Return whether the stamps will show every later change.
+    """Return whether the time stamps will show every later change.
 
     They do not if one is that of a link, or is too new.
     """

@@ -249,7 +249,7 @@ def open_workspace(
 def _ledger(
     project: Project, store: StateStore, runtime: Runtime, *, write: bool, shard: str
 ) -> AbstractContextManager[OpenedLedger]:
-    """Return a context with the project's ledger, whose jobs are added to the state.
+    """Return a context manager that opens the project's ledger and adds its jobs to the state.
 
     The ledger is None if the project has none. Without `write`, a ledger that cannot be reached is left out, with a
     warning. Raises StateError, and with `write` Refused if its address is not on the trusted list.
@@ -340,7 +340,7 @@ def shared_state(project: Project, runtime: Runtime = HERE) -> tuple[State, tupl
 
 
 def hold_lock(project: Project, runtime: Runtime) -> AbstractContextManager[object]:
-    """Return a context in which no other command changes the state of this project.
+    """Return a context manager; while it is open, no other command changes the state of this project.
 
     This holds for all environments and work trees. Entering it raises LockHeld if another command changes the state.
     """
@@ -354,9 +354,9 @@ def hold_lock(project: Project, runtime: Runtime) -> AbstractContextManager[obje
 
 
 def spending(workspace: Workspace) -> AbstractContextManager[None]:
-    """Return a context in which no other machine of the ledger spends from the monthly budget.
+    """Return a context manager; while it is open, no other machine spends from the monthly budget.
 
-    Entering it raises LockHeld if another machine does.
+    This concerns the machines that share the ledger. Entering it raises LockHeld if another machine spends.
     """
     if workspace.ledger is None or not workspace.project.budget.is_monthly:
         return contextlib.nullcontext()
