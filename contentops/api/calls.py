@@ -20,7 +20,7 @@ JobState = Literal["running", "completed", "failed"]
 
 
 class Accepted(Struct, frozen=True):
-    """The server's reply to a submit that it accepted.
+    """The server's reply that it has accepted a request for a text.
 
     `echoed`: the job has the request id we sent. `done`: the job, if it is finished.
     """
@@ -94,7 +94,7 @@ class ContentList(Struct, frozen=True):
         return ListContent(call.page + 1, self.limit) if 0 < self.limit <= self.size else None
 
     def joined(self, page: ContentList) -> ContentList:
-        """Return one list with the entries of both pages, each entry once.
+        """Return the entries of two pages as one list, each entry once.
 
         An entry can be in both if the list changes between two calls.
         """

@@ -127,7 +127,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """Whether a remote server refuses calls without `X-User-ID`."""
 
     def names_of(self, field_name: str) -> tuple[str, ...]:
-        """Return the names that a submit uses for one field of a request."""
+        """Return the names that a request for a text uses for one of its fields."""
         return self.names.get(field_name, _NAMES.get(field_name, (field_name,)))
 
 
@@ -189,12 +189,12 @@ def dialect_named(name: str) -> Dialect:
 
 
 def detected_dialect(stated: Dialect, *, enveloped: bool) -> Dialect:
-    """Return the dialect to use: the one from the settings, or for `auto` the one that fits the server's lists."""
+    """Return the API dialect to use: the one from the settings, or for `auto` the one that fits the server's lists."""
     return _DETECTED[enveloped] if stated.name == AUTO else stated
 
 
 def contradiction(stated: Dialect, *, enveloped: bool) -> str:
-    """Return the reason why the server cannot use the dialect from the settings.
+    """Return the reason why the server cannot use the API dialect from the settings.
 
     The form of the server's lists shows it. The text is empty if the server can use the dialect.
     """
@@ -249,7 +249,7 @@ class Wire(Struct, frozen=True, kw_only=True):
 
 
 def spell(call: calls.Call, dialect: Dialect, *, send_mode: bool = True) -> Wire:
-    """Return the HTTP request for a call in the given dialect.
+    """Return the HTTP request for a call in the given API dialect. If `send_mode` is off, it does not contain the mode.
 
     If `send_mode` is off, a submit does not contain the mode.
 

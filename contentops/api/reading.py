@@ -1,4 +1,4 @@
-"""Reads the server's replies from JSON, in every known form and every dialect.
+"""Reads the server's replies from JSON, in every known form and every API dialect.
 
 The sources of the API disagree. A reply may be flat or inside `{"success", "data"}`, content may be an object or a
 text, progress may be 0 to 1 or 0 to 100, and a list may have one of several names.
@@ -271,7 +271,10 @@ def _accepted(value: Json, request_id: str, done: JobStatus | None) -> Accepted:
 
 
 def _done(value: Json) -> JobStatus | None:
-    """Return the finished job if the reply to a submit contains one. None means that the job must be polled."""
+    """Return the finished job if the reply to a request for a text contains one.
+
+    None means that the job must be polled.
+    """
     outer = _object(value)
     for data in (_map(outer.get("data")), outer):
         if isinstance(word := data.get("status"), str):
@@ -427,7 +430,7 @@ def _page_limit(value: Json) -> int:
 
 
 def _stamped(value: Mapping[str, Json]) -> tuple[str, str, str]:
-    """Return when a content was created, when it was last changed, and its stamp."""
+    """Return the time when a content was created, the time when it was last changed, and its stamp."""
     updated_at = _text(value, "updated_at", "updatedAt")
     return _text(value, "created_at", "createdAt"), updated_at, stamp_in(value, updated_at)
 

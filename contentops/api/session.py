@@ -134,7 +134,7 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def cause(error: Exception) -> str:
-    """Return the message of the innermost error that has one.
+    """Return an error's message, taken from its innermost cause that has one.
 
     Without any message, return the name of the error's type.
     """
@@ -319,12 +319,12 @@ class Client:
 
     @property
     def dialect(self) -> str:
-        """Return the name of the dialect in use. It is `auto` until the API is found."""
+        """Return the name of the API dialect in use. It is `auto` until the API is found."""
         return self._spoken.name
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """Return the names that a submit uses for the template inputs."""
+        """Return the names that a request for a text uses for the template inputs."""
         return self._spoken.names_of("inputs")
 
     @property
@@ -378,7 +378,7 @@ class Client:
         return self._api
 
     def contradiction(self, api: ApiEndpoint) -> Failure | None:
-        """Return a failure if the server cannot use the dialect from the settings. Otherwise return None."""
+        """Return a failure if the server cannot use the API dialect from the settings. Otherwise return None."""
         if api.enveloped is None or not self._check:
             return None
         text = contradiction(self._stated, enveloped=api.enveloped)

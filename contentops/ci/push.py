@@ -107,9 +107,9 @@ def alone(clone: Clone) -> Iterator[None]:
 
 
 def _identity(root: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return git variables with the identity of GitHub's bot, if the CI runner has no identity.
+    """Return environment variables that give git the identity of GitHub's bot.
 
-    Otherwise return none.
+    If the CI runner has an identity, return none.
     """
     # A name that git makes up from the machine's does not count.
     asked = ("-c", "user.useConfigOnly=true", "var")
@@ -513,9 +513,11 @@ def _pushed(clone: Clone, target: Target, results: ResultTree, messages: Message
 
 
 def _merged(clone: Clone, results: ResultTree, ours: str, tip: str) -> tuple[str, str]:
-    """Return the tree that git makes by merging the results into `tip`. If git cannot merge, return the reason.
+    """Return the tree that git makes by merging the results into the remote branch.
 
-    `ours` is the commit with the results.
+    If git cannot merge, return the reason.
+
+    `ours` is the commit with the results, and `tip` the last commit of the remote branch.
     """
     ended = clone.attempt("merge-tree", "--write-tree", "--no-messages", "--name-only", "-z", tip, ours)
     tree, *paths = ended.stdout.decode("utf-8", "surrogateescape").rstrip("\0").split("\0")

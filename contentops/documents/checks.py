@@ -152,7 +152,7 @@ def schema_problem(text: str) -> str:
 
 
 def _maps(schema: Json) -> Iterator[Mapping[str, Json]]:
-    """Yield every map inside a schema, at any depth."""
+    """Yield every map inside a JSON Schema, at any depth."""
     waiting = [schema]
     while waiting:
         part = waiting.pop()
@@ -199,7 +199,7 @@ def _limited(kind: Any, schema: Json, meter: _Meter, *, formats: Any = None) -> 
 
 
 def _counted(name: str, look: Keyword, meter: _Meter, weight: int) -> Keyword:
-    """Return the function of a schema keyword with a counter.
+    """Return the function of a JSON Schema keyword with a step counter added.
 
     It counts steps for the keyword's value, the data and the messages.
     """
@@ -219,7 +219,10 @@ def _counted(name: str, look: Keyword, meter: _Meter, weight: int) -> Keyword:
 
 
 def _pattern(meter: _Meter, _validator: Any, wanted: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
-    """Yield the errors of the keyword `pattern`. The search has a time limit, which Python's `re` does not have."""
+    """Yield the errors of the JSON Schema keyword `pattern`.
+
+    The search has a time limit, which Python's `re` does not have.
+    """
     import jsonschema
 
     if not isinstance(instance, str):
@@ -522,7 +525,7 @@ def _grounded(check: Grounded, text: CheckedText) -> Iterator[Hit]:
 
 
 def _each(look: Callable[[Sequence[str], CheckedText], Iterator[Hit]]) -> Look:
-    """Return a function for `LOOKS` that runs a check with the listed values."""
+    """Return a check function that uses only the values that a person listed."""
     return lambda listed, text, _: look(listed.values, text)
 
 

@@ -203,7 +203,9 @@ class Outputs:
             return self._load(entry, path) if entry else None
 
     def stamps(self, paths: Iterable[str]) -> Iterator[Stamp | None]:
-        """Yield the current stamp of each file. It is None if the file does not exist.
+        """Yield the current stamp of each file: its device, inode, size and times.
+
+        It is None if the file does not exist.
 
         If the stamp is the same, so is the file, unless it changed within the precision of the clock. So trust only a
         stamp that was seconds old when it was read.
@@ -478,7 +480,7 @@ NAME: Final = "observed"
 
 
 class _Row(Struct, array_like=True, frozen=True, gc=False):
-    """A file with the stamp that it had when it was read."""
+    """A file with the stamp (size, times) that it had when it was read."""
 
     stamp: tuple[int, ...]
     file: Observed
@@ -529,7 +531,10 @@ def _encodable(row: _Row) -> dict[str, _Row]:
 
 
 def _rows(text: str | None) -> dict[str, _Row]:
-    """Return the remembered rows by path. There are none if the text is damaged or from another version."""
+    """Return the remembered files by path, one row for each.
+
+    There are none if the text is damaged or from another version.
+    """
     version, digest, rows = [*(text or "").split(" ", 2), "", ""][:3]
     if version != VERSION or digest_text(rows) != digest:
         return {}

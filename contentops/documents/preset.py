@@ -35,7 +35,7 @@ class Rule(Struct, frozen=True):
     form: Form = Form.SAME
 
     def convert(self, value: Any) -> Any:
-        """Return a value in the form of this rule. A value that cannot be converted stays unchanged."""
+        """Return a value converted to the form of this rule. A value that cannot be converted stays unchanged."""
         if self.form is Form.LIST and isinstance(value, (str, int, float)) and not isinstance(value, bool):
             return [value]
         if self.form is Form.AUTHORS and isinstance(value, (str, list)):

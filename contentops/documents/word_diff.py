@@ -341,7 +341,7 @@ def masked(words: Sequence[bytes], names: Iterable[str]) -> Sequence[bytes]:
 
 
 def runs_of(words: Sequence[bytes]) -> frozenset[int]:
-    """Return all runs of words in a text, each as a number."""
+    """Return every run of `RUN` consecutive words in a text, each as a number."""
     if len(words) < RUN:
         return frozenset([zlib.crc32(b" ".join(words))] if words else [])
     runs = zip(*(itertools.islice(words, start, None) for start in range(RUN)), strict=False)

@@ -161,7 +161,10 @@ def kind_of(text: str, kinds: Mapping[str, type[_L]]) -> type[_L]:
 
 
 def parse_as(text: str | bytes, kind: type[_T]) -> _T:
-    """Return the value in a line, as the type `kind`. Raises ValueError that names a missing or invalid key."""
+    """Return the value that a line contains, as the type `kind`.
+
+    Raises ValueError that names a missing or invalid key.
+    """
     try:
         return decode_json(text, kind)
     except msgspec.ValidationError as error:

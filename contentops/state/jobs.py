@@ -133,7 +133,7 @@ class KnownJobs:
         self._reopen(by_id)
 
     def _replace(self, request_id: RequestId, orders: Sequence[Job], texts: Mapping[int, str]) -> None:
-        """Replace all known orders of one request id. An order that was known already keeps the text of its line.
+        """Replace all known orders of one request. An order that was known already keeps the text of its line.
 
         `texts` has the lines of new orders, by `id`.
         """
@@ -288,7 +288,7 @@ def _request(job: Job) -> tuple[str, Digest, str]:
 
 
 def _after(before: str, at: str) -> str:
-    """Return a time for a new submit that is later than the time of the submit before.
+    """Return a time for a new order that is later than the time of the order before.
 
     Each submit of a request id needs a different time. Both times are whole seconds, so that they compare as texts.
     """
@@ -425,7 +425,7 @@ class JobsStore:
         self._written.update(lines)
 
     def _rewrite(self) -> None:
-        """Write the file of this checkout again, with one line for each submit."""
+        """Write the file of this checkout again, with one line for each order."""
         lines = self.known.texts()
         data = join(self._lineage, lines)
         state_dir.make_kept(self._root, self.kept.parent)

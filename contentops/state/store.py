@@ -326,7 +326,7 @@ class StateStore:
             self.shared.note(jobs)
 
     def note(self, step: str, *facts: Fact) -> None:
-        """Collect the changes of a step. They become durable with the next `flush` or `checkpoint`.
+        """Add the changes of a step to the state in memory. They become durable with the next `flush` or `checkpoint`.
 
         A change without effect is ignored. The `rev` of a record is set here: one above the lock's. Either all changes
         of one call count or none. Raises StateError if one cannot be written.
@@ -405,7 +405,7 @@ class StateStore:
         self._seen, self.is_first = digest_bytes(target), False
 
     def rehearse(self, submits: int) -> None:
-        """Test before any payment that a run with `submits` submits can record everything.
+        """Test before any payment that a run can record `submits` new jobs completely.
 
         Raises StateError with the reason; lock and journal stay unchanged.
         """
@@ -425,7 +425,7 @@ class StateStore:
             raise StateError(message, code=error.code, hint=error.hint, location=error.location) from error
 
     def try_room(self, submits: int = 1) -> None:
-        """Test that the disk has enough room to record `submits` submits. Raises StateError."""
+        """Test that the disk has enough room to record `submits` new jobs. Raises StateError."""
         room = min(_ROOM * submits, _MOST)
         self._disk.try_room(self.lock_path, self._disk.size(self.lock_path) + room)
         if state_dir.inspect(self._root) is not None:
