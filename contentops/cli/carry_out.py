@@ -166,7 +166,7 @@ def _write(words: bytes) -> None:
 
 
 _ECHO = 3
-"""Columns kept free."""
+"""Columns that stay free at the end of a line."""
 _CLEAR = "\r\x1b[2K"
 """Moves to the start of the line and clears it."""
 

@@ -46,7 +46,7 @@ class CommandEntry(Struct, frozen=True):
     line: str
     """What it does, in one line of the help."""
     group: CommandGroup | None
-    """Its heading in the help; None: it is not listed."""
+    """Its heading in the help. It is None if the help does not list the command."""
     source: str
     """Its module in `contentops.cli.commands` and its name there, `MODULE.NAME`."""
 
@@ -114,7 +114,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the help of the commands, and then that of the options."""
+        """Write the commands into the help, and then the options."""
         self.format_commands(ctx, formatter)
         click.Command.format_options(self, ctx, formatter)
 

@@ -14,7 +14,7 @@ from contentops.model import Note, Plan, Project, Run
 from contentops.reporting.diagnostics import annotation_lines, outputs
 
 SUMMARY_ROOM = 500_000
-"""Bytes of a plan on the job's page, which takes 1 MiB for each step."""
+"""The most bytes of a plan on the job's page, which has room for 1 MiB per step."""
 
 
 def annotate(findings: Sequence[Diagnostic], directory: str) -> None:

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 OURS = ("contentops.yaml", "contentops*.lock", "contentops*.jobs", "catalog.lock.json")
 """Names of project files, which no option may overwrite."""
 _HEAD = 200
-"""Bytes of an existing file that are looked at."""
+"""How many bytes of an existing file are checked."""
 _PLAN = rb'\{\s*"format_version": "[^"]*",\s*"id": "sha256:'
 _EVENTS = rb'\{"format_version": "[^"]*", "kind": "'
 _LOG = rb'\{"at": "'
-"""How files begin that these options may replace or add to."""
+"""The beginnings of files that these options may overwrite or append to."""
 
 
 def clear_old_plan(path: Path) -> None:

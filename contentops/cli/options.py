@@ -114,15 +114,15 @@ refresh_option = click.option(
     is_flag=True,
     help="First look for edits made in WriterzRoom; needs the key, costs nothing.",
 )
-"""`--refresh`, for what plans."""
+"""`--refresh`, for commands that make a plan."""
 cache_option = click.option("--no-cache", is_flag=True, help="Read every file, whatever its time stamp says.")
-"""`--no-cache`, below `project_options`: the session gets it."""
+"""`--no-cache`, which is written below `project_options`, because the session gets its value."""
 drafts_option = click.option(
     "--drafts",
     is_flag=True,
     help="Also promote draft outlines, and save them to other servers.",
 )
-"""`--drafts`, for what plans and promotes."""
+"""`--drafts`, for commands that make a plan or promote texts."""
 choice_options = with_options(
     selection_options,
     click.option(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 COMPLETE = "_CONTENTOPS_COMPLETE"
-"""The variable by which a shell asks what may come next."""
+"""The environment variable with which a shell asks for completions."""
 
 
 class Session(Struct, frozen=True, kw_only=True):
@@ -28,7 +28,7 @@ class Session(Struct, frozen=True, kw_only=True):
 
     directory: str = "."
     environment: str | None = None
-    """The value of `--env`, empty for none; None: not given, so that the settings may name one."""
+    """The value of `--env`; an empty text means no environment. Without the option it is None: the settings decide."""
     variables: tuple[str, ...] = ()
     as_json: bool = False
     no_cache: bool = False

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 # ---- The live processes of a ledger: each holds the advisory lock of its number as long as its session lives.
 
 RUNNER = 0x636F7231
-"""The class of the advisory locks by which runners are alive."""
+"""The class of the advisory locks that show which runners are alive."""
 COMING_BACK = 5
-"""Seconds after a start of the database in which earlier runners count as alive: each takes its locks again."""
+"""Earlier runners count as alive for this many seconds after a start of the database. They take their locks again."""
 ALIVE = f"""(SELECT objid::int FROM pg_locks WHERE locktype = 'advisory' AND classid = {RUNNER} AND granted
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 UNION ALL SELECT number FROM contentops.runner WHERE started_at < pg_postmaster_start_time()
@@ -35,7 +35,7 @@ UNION ALL SELECT number FROM contentops.runner WHERE started_at < pg_postmaster_
 
 
 class RunnerRow(Struct, frozen=True):
-    """A runner whose process is alive."""
+    """A runner (an apply that uses the ledger) whose process is alive."""
 
     number: int
     who: str
@@ -58,9 +58,9 @@ FROM contentops.runner r WHERE number IN {ALIVE} ORDER BY number"""
 # ---- The jobs of a project in a ledger: the same lines as in `contentops.jobs`, of all environments.
 
 WORKING = frozenset({JobState.SUBMITTING, JobState.UNKNOWN, JobState.RUNNING})
-"""States in which a runner has more to do at the server."""
+"""The states of jobs that are not finished at the server."""
 DAMAGED = "a row of the ledger that cannot be used"
-"""The holder of a submit whose row cannot be used: it may have been sent."""
+"""Named as the process that works on a request whose row cannot be used. The request may have been sent."""
 
 _STAGES = "SELECT server, request_id, at, job, stage, rev FROM contentops.job WHERE lineage = %(lineage)s"
 # Not those whose jobs are all done: their texts are free for anyone.
@@ -93,7 +93,7 @@ RETURNING server, request_id, at, job"""
 
 
 class JobKey(NamedTuple):
-    """The key of a job's row: the submit at a server, and the job that the server made for it."""
+    """The key of a job's row in the ledger: its server, request, time of submission and job id."""
 
     server: str
     request_id: RequestId
@@ -102,7 +102,7 @@ class JobKey(NamedTuple):
 
 
 JobStage = tuple[int, int]
-"""The progress of a row: the number of its state, and whether it is lost; and how often it changed since."""
+"""The progress of a job: a number for its state and for whether it is lost, and its revision."""
 
 
 class LedgerScope(Struct, frozen=True, kw_only=True):
@@ -117,11 +117,11 @@ class Read(Struct, frozen=True, kw_only=True):
     """The jobs and claims that a command read from a ledger."""
 
     stages: Mapping[JobKey, JobStage]
-    """How far every job is."""
+    """The progress of every job."""
     jobs: MutableMapping[str, list[Job]]
-    """By environment, the jobs that the checkout lacks, or of which it knows an earlier state."""
+    """The jobs that are missing or older in the checkout, by environment."""
     pending: Mapping[RequestId, str]
-    """What others work on, with the process that does."""
+    """The requests that other processes work on, with the name of the process."""
 
 
 def key_of(job: Job) -> JobKey:
@@ -225,14 +225,14 @@ class Overview(Struct, frozen=True):
     postgresql: str
     """The version of the server."""
     read_only: bool
-    """Nothing can be recorded: it is a standby, or does not let the role write."""
+    """Whether nothing can be recorded, because it is a standby or does not let the role write."""
     version: int
-    """The version of the tables; 0: there are none."""
+    """The version of the tables, or 0 if there are none."""
     entries: int = 0
-    """Jobs that the server works on, or of which no one knows."""
+    """The number of jobs that a server works on, or whose outcome is unknown."""
     texts: int = 0
     bytes: int = 0
-    """Of all its tables on disk."""
+    """The size of all its tables on disk."""
     runners: tuple[RunnerRow, ...] = ()
 
 
@@ -255,7 +255,7 @@ def awake() -> float:
 
 
 class Runner:
-    """A process that applies. The lock of its number ends with its session."""
+    """A process that runs an apply with a ledger. The lock of its number ends with its session."""
 
     def __init__(
         self, session: LedgerSession, *, page: str = "", clock: Callable[[], float] = awake, who: str = ""

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SLOW = 0.02
-"""Seconds between the stamp of a request and its sending after which it is stamped again."""
+"""A request that is sent more than this many seconds after its time was recorded gets a new time."""
 SPREAD = 0.5
-"""Seconds by which requests of several processes may arrive later than they were stamped."""
+"""Requests of several processes may arrive this many seconds later than their recorded times."""
 MOST = 100_000
-"""Requests of the last minute that a row may list."""
+"""The most requests of the last minute that a row may list."""
 HELD = 86_400.0
-"""Seconds for which a row may stop everyone."""
+"""A row may stop all processes for at most this many seconds."""
 CLOCK = "extract(epoch FROM clock_timestamp())::float8"
 """SQL: seconds since 1970, by the clock of the database."""
 _MAKE = "INSERT INTO contentops.limiter (account) VALUES (%s) ON CONFLICT DO NOTHING"
@@ -52,7 +52,7 @@ class SharedLimiter:
         self._ready_at = -math.inf
         self._stamped_at = -math.inf
         self._taken = 0.0
-        """When our last sends were counted, by the clock of the row."""
+        """When this process last reserved requests, by the clock of the row."""
         self._read = f"SELECT state::text, {clock} FROM contentops.limiter WHERE account = %s"
         # The time is read once the row is locked.
         self._hold = (
@@ -125,7 +125,7 @@ class SharedLimiter:
 
 
 def _state(text: str, clock: float) -> LimiterState:
-    """Return the limiter state of a row. An unusable row counts as empty, and future times are cut."""
+    """Return the limiter state of a row. An unusable row counts as empty, and times in the future are limited."""
     try:
         row = decode_json(text, LimiterState)
     except (msgspec.MsgspecError, ValueError):

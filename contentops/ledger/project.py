@@ -46,7 +46,7 @@ JOIN contentops.runner r ON r.number = n.objid::int WHERE locktype = 'advisory' 
 
 
 def lock_apply(runner: Runner, scope: LedgerScope, shard: str = "") -> None:
-    """Take the lock of an apply, which keeps other applies away until the runner's session ends.
+    """Take a lock that prevents other applies until the runner's session ends.
 
     Applies of different shards can run at the same time; an apply of all items runs alone. Raises LockHeld, whose
     message says who has the lock, where and since when.
@@ -74,9 +74,9 @@ def _number(*names: str) -> int:
 # ---- Claims requests for one runner, and writes its jobs: durable before a request that pays is sent.
 
 FENCE = 5.0
-"""Seconds after its record in which a request that pays may be sent: less than a successor waits for an answer."""
+"""A request that pays may be sent at most this many seconds after its record. A successor waits longer than that."""
 ASSURED = 1.0
-"""Seconds after an answer in which a session counts as alive."""
+"""A session counts as alive for this many seconds after a reply."""
 
 _REQUESTS = "jsonb_to_recordset(%(rows)s::jsonb) AS r(server text, request_id text)"
 _CLAIM = f"""
@@ -176,7 +176,7 @@ class JobWriter:
         return fresh
 
     def _claim(self, cursor: psycopg.Cursor[Row], wanted: set[Claim]) -> set[Claim]:
-        """Claim requests. Return those that this run must not submit.
+        """Claim requests in a transaction. Return those that this run must not submit.
 
         Another live runner has claimed these, or their job has reached a later stage.
         """
@@ -223,11 +223,11 @@ class ReadLedger:
         self.has_texts = any(key_of(job) in self._rows for job in texts)
         """Whether the ledger knows paid texts of the project."""
         self.lacking: Sequence[Job] = found.jobs.pop(scope.environment, [])
-        """The jobs of this environment that this checkout lacks, or of which it knows an earlier state."""
+        """The jobs of this environment that are missing or older in this checkout."""
         self.elsewhere: Sequence[Job] = [job for jobs in found.jobs.values() for job in jobs]
-        """Those of other environments."""
+        """The same kind of jobs in other environments."""
         self.pending: Mapping[RequestId, str] = found.pending
-        """What others work on, with the process that does."""
+        """The requests that other processes work on, with the name of the process."""
 
     def limiter(self, api: ApiSettings, key: str) -> SharedLimiter:
         """Return the request limiter of the account that the key belongs to."""

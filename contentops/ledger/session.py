@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 PORT = "5432"
 _PLAIN = frozenset({"host", "hostaddr", "port", "dbname", "user", "service", "target_session_attrs"})
-"""What an address in a file may say. Everything else is about authentication, or names files of a machine."""
+"""The settings that an address in a file may have. All others are about authentication, or name local files."""
 STRICT = "verify-full"
 REQUIRED = "scram-sha-256,none"
-"""How a server may ask for a password: not in clear text and not as MD5."""
+"""The ways in which a server may ask for a password. Clear text and MD5 are not among them."""
 _KNOWS_REQUIRED = 160_000
-"""The first libpq that can require it."""
+"""The first version of libpq that knows `require_auth`."""
 _UNREADABLE = "postgresql://..."
 
 
@@ -63,9 +63,9 @@ def remote_servers(url: str) -> tuple[str, ...]:
 
 
 def with_safe_password(url: str) -> str:
-    """Return an address that sends a password only in a safe form.
+    """Add `require_auth` to an address, so that a password is sent only in a safe form.
 
-    The setting `require_auth` is added, if libpq knows it and it is not set yet. Raises psycopg.ProgrammingError if the
+    Nothing is added if libpq does not know the setting, or if it is set already. Raises psycopg.ProgrammingError if the
     text is no address.
     """
     if psycopg.pq.version() < _KNOWS_REQUIRED:
@@ -112,11 +112,11 @@ class Fault(Struct, frozen=True):
     """A kind of PostgreSQL error, and what to do about it."""
 
     passes: bool
-    """Whether to wait: it may be over in a moment."""
+    """Whether to wait, because the error may be over in a moment."""
     hint: str = ""
-    """What a person can do about it; empty: the message of PostgreSQL says enough."""
+    """What a person can do about it. It is empty if the message of PostgreSQL says enough."""
     elsewhere: bool = False
-    """Whether a new connection may reach a server without it."""
+    """Whether a new connection may reach a server that does not have this error."""
 
 
 _WHO = (
@@ -148,7 +148,7 @@ _FAULTS: Mapping[str, Fault] = {
     "58": Fault(passes=True, hint="PostgreSQL cannot read or write its files: see its log"),
     "TLS": Fault(passes=False, hint="`sslmode` and `sslrootcert` of the address define how the server is verified"),
 }
-"""By the beginning of a SQLSTATE; the longest one counts. Any other is reported at once."""
+"""The faults by the beginning of a SQLSTATE; the longest beginning counts. Other errors are reported at once."""
 _UNKNOWN = Fault(passes=False)
 
 _WORDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
@@ -162,7 +162,7 @@ _WORDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("TLS", r"does not support SSL|certificate verify failed|root certificate file|server certificate for"),
     )
 )
-"""libpq reports a failed connection in words alone, in English by default; other languages count as away."""
+"""The words for a failed connection, for which libpq has no code. Words in other languages count as unreachable."""
 
 
 def fault_of(error: psycopg.Error) -> Fault:
@@ -184,9 +184,9 @@ _GONE = "nothing was paid since; jobs stay open: run it again when the ledger is
 PATIENCE = 60.0
 """Seconds for which a ledger may be away before the run ends, by default."""
 OVERDUE = 5.0
-"""Seconds of waiting after which a stop counts; also what a client waits beyond the time limit of a statement."""
+"""Seconds after which a waiting session obeys a stop. It also waits so long beyond the limit of a statement."""
 WATCH = 0.5
-"""Seconds between two looks at how long an answer takes."""
+"""Seconds between two checks of how long a reply takes."""
 STATEMENT = 30
 """Seconds after which PostgreSQL ends a statement."""
 SILENCE = 15
@@ -204,7 +204,7 @@ RETRY = 0.2
 
 
 _LOCK = ("SELECT pg_try_advisory_lock(%s, %s)", "SELECT pg_try_advisory_lock_shared(%s, %s)")
-"""By whether a lock is shared."""
+"""SQL that takes a lock alone, and SQL that shares it."""
 
 
 class LedgerAway(NotShared):
@@ -249,10 +249,10 @@ class LedgerSession:
         self.url, self._name = url, name
         self._patience, self.stopped, self._until = PATIENCE if patience is None else patience, stopped, until
         self._locks: list[tuple[int, int, bool]] = []
-        """Kind, number, and whether others may share it."""
+        """The locks: kind, number, and whether others may share it."""
         self._gone: StateError | None = None
         self._asked: tuple[psycopg.Connection[Row], float] | None = None
-        """The connection whose answer is awaited, and since when."""
+        """The connection that waits for a reply, and since when it waits."""
         self._guard = threading.RLock()
         self._closed = threading.Event()
         try:
@@ -353,7 +353,7 @@ class LedgerSession:
             self._asked = None
 
     def _connect(self) -> tuple[psycopg.Connection[Row], Row]:
-        """Connect. Return the connection, with the process id and the start time of its server process."""
+        """Connect to the database. Return the connection, and the process id and start time of its server process."""
         if misread(self.url):
             raise no_address(self.url)
         try:

@@ -137,10 +137,10 @@ class CatalogCheck:
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
         self._tests: dict[tuple[str | None, ...], Sequence[Test] | None] = {}
-        """By names that items state, the tests of their inputs in order; None: the catalog lacks one of the names."""
+        """The tests of inputs in order, by the names that items state. None: the catalog lacks one of the names."""
 
     def check(self, values: Mapping[str, Any], inputs: Mapping[str, Any], report: Report) -> None:
-        """Report the names and inputs of an item that do not fit the catalog. `inputs` may contain UNRENDERED."""
+        """Report an item's template, style and inputs that do not fit the catalog. `inputs` may contain UNRENDERED."""
         names = (*map(values.get, _NAMED), *inputs)
         try:
             tests = self._tests[names]
@@ -249,7 +249,7 @@ def _input_test(kind: str, required: bool, *options: Json) -> Callable[[Any], bo
 
 Kind = Literal["template", "style", "vertical", "brand_voice"]
 _KINDS: tuple[Kind, ...] = ("template", "style", "vertical", "brand_voice")
-"""A snapshot has the entries of each under its plural."""
+"""The kinds of entries. A catalog has a field for each kind, named by its plural."""
 
 
 class CatalogChange(Struct, frozen=True, kw_only=True):

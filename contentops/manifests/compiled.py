@@ -45,9 +45,9 @@ if TYPE_CHECKING:
 
 _RESULT = "__result__"
 _EXPLORED = 4
-"""How many times the steps of one template may be done to find what it reads."""
+"""To find what a template reads, contentops may take this many times the steps of one rendering."""
 _OWNERS = ("each", "item", "inputs")
-"""Maps that messages name."""
+"""The maps that messages call by name."""
 _MACROS_HINT = "put shared macros into the file that `macros` names in `contentops.yaml`"
 _FORBIDDEN: dict[type[nodes.Node], tuple[str, str]] = {
     nodes.Include: ("{% include %}", _MACROS_HINT),
@@ -68,10 +68,10 @@ _CHARGED: dict[type[nodes.Node], tuple[str, str]] = {
 
 
 class Macros:
-    """A project's file of shared macros. Every template can call them by name."""
+    """A project's file of shared Jinja macros. Every template can call them by name."""
 
     def __init__(self, source: str, taken: Collection[str] = ()) -> None:
-        """Compile the file; its macros cannot have the names in `taken`. Raises TemplateError."""
+        """Compile the file of macros. Macros cannot have the names in `taken`. Raises TemplateError."""
         self.compiled = Compiled(source, filename=MACROS)
         body = self.compiled.tree.body
         self.names = frozenset(_declared_macros(body, taken))
@@ -79,7 +79,7 @@ class Macros:
             name: _compile(nodes.Template([node], lineno=1), MACROS)[0] for node in body for name in _assigned(node)
         }
         self.reads = {name: {*reachable([name], lambda step: direct.get(step, ()))} - direct.keys() for name in direct}
-        """By a name of the file, the variables of its caller that it may read, directly or not."""
+        """For each name that the file defines, the variables of the caller that it may read, directly or not."""
 
 
 class Compiled:
@@ -123,10 +123,10 @@ class Compiled:
         return self._guarded(lookup, as_json, Allowance(self._steps))
 
     def explore(self, lookup: Lookup) -> None:
-        """Run the template several times, so that each test on an unknown value is once true and once false.
+        """Run the template several times to find every text that it reads.
 
-        This finds every text that the template reads. Raises SourceError, and TemplateError if it fails with every
-        outcome.
+        Each test on an unknown value is true in one run and false in another. Raises SourceError, and TemplateError if
+        the template needs too many steps, or fails without any such test.
         """
         ways: list[dict[Any, bool]] = [{}]
         tried: set[tuple[Any, bool]] = set()
@@ -153,7 +153,7 @@ class Compiled:
                     ways.append({**way, place: not is_true})
 
     def _guarded(self, lookup: Lookup, finish: Callable[[Any], Json], allowance: Allowance) -> Json:
-        """Run the template within its limits, and return what `finish` makes of its value. Raises TemplateError."""
+        """Run the template within its limits. Return its value, converted by `finish`. Raises TemplateError."""
         box, context = sandbox(), _Context(lookup, self._macros)
         outer, box.allowance = box.allowance, allowance
         try:
@@ -374,7 +374,7 @@ _OPEN_BLOCK = re.compile(r"block that needs to be closed is '(\w+)'")
 _COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 _TAG = re.compile(r"\{[{%#][-+]?\s*")
 _UNCLOSED = re.compile(r"\{(?:\{(?!(?:(?!\{[{%#]).)*\}\})|%(?!(?:(?!\{[{%#]).)*%\})|#)", re.DOTALL)
-"""A tag that is not closed before the next tag, where comments are blank."""
+"""Matches a tag that is not closed before the next tag. Comments must be replaced by spaces first."""
 _CLOSING = {"{{": "}}", "{%": "%}", "{#": "#}"}
 _END_TOKEN = re.compile(r"(?:token )?'end of (?:(print)|statement) (?:statement|block)'")
 

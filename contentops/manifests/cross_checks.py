@@ -1,4 +1,4 @@
-"""Checks across all manifests: duplicate ids and outputs, invalid moves, unused variables."""
+"""Finds problems across all manifests, such as duplicate ids and outputs, and unused variables."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     Sources = Mapping[str, Source]
 
 MOST_COMPARED: Final = 1_000
-"""The most items of a group of `checks.similar`: each text is compared with each other."""
+"""The most items of a group of `checks.similar`, because each text is compared with every other text."""
 _MOST_RINGS: Final = 20
-"""The most rings of references that are reported."""
+"""The most cycles that are reported."""
 
 
 def check_across(results: Sequence[FileResult], patterns: Sequence[str] = ()) -> list[Diagnostic]:
@@ -107,9 +107,9 @@ class OutputPaths:
         self._sources = {result.source.path: result.source for result in results}
         self._patterns = [(pattern, glob_matcher(pattern.removeprefix("./"))) for pattern in patterns]
         self._taken: dict[str, Spec | str] = {collision_key(path): path for path in inputs_of(results)}
-        """By path, the item whose output it is, or the input file."""
+        """The item that writes a path, or the input file at the path, by the path."""
         self._above = {folder: path for key, path in self._taken.items() for folder in folders(key)}
-        """By each folder of such a path, one of the items or files in it."""
+        """One of the items or files in each folder of these paths, by the folder."""
 
     def take(self, spec: Spec) -> Diagnostic | None:
         """Record the output path of an item, or return an error if the item cannot have it.
@@ -210,7 +210,7 @@ def _check_rings(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic
 
 
 def _check_paths(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic]:
-    """Yield an error for each item that uses the path or URL of another item, if a text decides that path."""
+    """Yield an error for each item that uses another item's path or URL, if that path depends on a text."""
     named = {spec.id for spec in specs if "output" in spec.readings}
     for spec in specs if named else ():
         readings = (one for name in spec.readings for one in spec.readings[name])
@@ -321,7 +321,7 @@ def _hint_to_nothing(new: str, declared: Sequence[str]) -> str:
 
 
 def check_unused(project: Project, source: Source, results: Sequence[FileResult]) -> list[Diagnostic]:
-    """Return a warning for each variable that no item uses, of the project, its environment or the command line.
+    """Return a warning for each unused variable of the project, its environment or the command line.
 
     There are no warnings without items, or while a file has errors: which variables it uses may be unknown then.
     """
@@ -381,7 +381,7 @@ def _check_groups(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnosti
 
 
 class FileResult(Struct, kw_only=True):
-    """The items of one manifest file, rendered and checked."""
+    """The result of reading one manifest: its items, rendered and checked, and its findings."""
 
     source: Source
     """Its text; empty if it cannot be read."""

@@ -276,7 +276,7 @@ class _Pattern(Struct, frozen=True):
 
     @property
     def written(self) -> list[str]:
-        """Return the lines of a new manifest that set the pattern. An existing manifest gets no such lines."""
+        """Return the lines of a new manifest that set the pattern for output paths. An existing one gets none."""
         return (
             ["defaults:", *(f"  {line}" for line in write_pair("output", _BY_ID + self.ending))] if self.is_new else []
         )

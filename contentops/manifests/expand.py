@@ -50,16 +50,16 @@ _ITEM_ONLY: Final = OWN_KEYS | {"id"}
 
 
 class Layers(Struct, frozen=True):
-    """The defaults and variables that all items of a file share."""
+    """The defaults and variables that all items of a manifest share."""
 
     fields: tuple[Written, ...]
     """The maps of default fields, the highest first."""
     defaults: Mapping[str, Json]
-    """The same merged (see `values.merged`)."""
+    """The default fields, merged (see `values.merged`)."""
     vars: tuple[Written, ...]
     """The maps of variables, the highest first, without those of items."""
     variables: Mapping[str, Json]
-    """The same merged."""
+    """The variables, merged."""
     cli: Written
     """The variables of the command line, which rank above all and are never rendered."""
     local: tuple[Written, ...] = ()
@@ -82,10 +82,10 @@ class Declared(Struct, frozen=True, gc=False):
     each: tuple[Each, ...] | None = None
     """The combinations, None for an item without `for_each` and `matrix`."""
     misspelt: frozenset[str] = frozenset()
-    """Fields that a misspelt key was probably meant to set; problems that follow from that are not reported."""
+    """Fields that misspelt keys were probably meant to set. Problems that follow from this are not reported."""
 
     def find(self, path: Iterable[str | int]) -> tuple[Written, bool]:
-        """Return the written value of a field with its location, and whether it is written (see `values.find`)."""
+        """Return where the value of a field is written, and whether it is written at all (see `values.find`)."""
         return find((self.written, *self.below.fields), path)
 
     @property
@@ -246,7 +246,7 @@ class _Sources:
         """A `for_each` that is a map."""
 
     def written(self) -> dict[str, Written]:
-        """Return the written value of `for_each` (under the key `_ROWS`), and that of each axis of `matrix`."""
+        """Return the written value of `for_each` (with the key `_ROWS`), and the value of each axis of `matrix`."""
         sources: dict[str, Written] = {}
         if "for_each" in self.item.value:
             sources[_ROWS] = self.item.below("for_each")
@@ -372,7 +372,7 @@ def _combinations(item: _Sources, room: int) -> tuple[Each, ...]:
 
 
 def _each(chosen: Mapping[str, DataRow]) -> Each:
-    """Return one combination: the columns of the row, and the chosen value of each axis, as values of `each`."""
+    """Return the values of `each` for one combination of a row and a value of each axis."""
     row = chosen.get(_ROWS)
     if row is not None and len(chosen) == 1:
         return Each(row.columns, row.label, row.location)

@@ -161,7 +161,7 @@ def _merged(settings: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, An
 
 
 def _environment(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return the settings of an environment; an empty name has none. Raises UsageError if it is not declared."""
+    """Return the settings of an environment, or an empty map without one. Raises UsageError if it is undeclared."""
     if not name:
         return {}
     declared = _map(settings, "environments")
@@ -305,7 +305,7 @@ def _check_source(layer: _Layer) -> Iterator[Violation]:
 
 
 def _path_problem(path: str) -> str:
-    """Return why a path or pattern is refused, or an empty text if it is not.
+    """Return why a path or pattern is refused, or an empty text if it is allowed.
 
     It is refused if it points outside the project, or works on only one operating system.
     """
@@ -427,7 +427,7 @@ _PRICE_HINT = "such as `price: {input: 0.25, output: 2.00, currency: USD}`, for 
 
 
 def read_price(stated: Mapping[str, Any]) -> TokenPrice | None:
-    """Return the price of tokens that an environment's merged settings state, or None if they state none."""
+    """Return the price of tokens in the merged settings, or None if they have no price."""
     if not stated:
         return None
     cached = stated.get("cached")
@@ -462,7 +462,7 @@ def _millionths(number: float) -> int:
 
 
 def _check_price(layer: _Layer) -> Iterator[Violation]:
-    """Report missing keys and wrong numbers of a price. An empty map means that there is no price."""
+    """Report missing keys and wrong numbers in a price. An empty map means that there is no price."""
     if "price" not in layer.own:
         return
     own, merged = _map(layer.own, "price"), layer.merged["price"]

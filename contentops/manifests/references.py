@@ -27,7 +27,7 @@ from contentops.sections import headings, spans
 _MOST_EXCERPT: Final = 10_000
 _TAG: Final = "tag:"
 _ADDRESS: Final = frozenset({"slug", "url", "permalink"})
-"""The keys of metadata that an address may follow from."""
+"""The keys of metadata that may decide the URL of an item."""
 
 
 class ReferredText(Struct, frozen=True, kw_only=True, dict=True):
@@ -39,7 +39,7 @@ class ReferredText(Struct, frozen=True, kw_only=True, dict=True):
     path: str = ""
     """Where its file is once this plan is carried out."""
     url: str = ""
-    """Its address below the root of the site; empty where the preset does not define it."""
+    """Its URL below the root of the site. It is empty if the preset does not define it."""
     read: Callable[[str], str] = lambda _path: ""
     """Reads the text of its file."""
 
@@ -82,10 +82,10 @@ class DeclaredItems(Struct, frozen=True, dict=True):
 
     specs: Mapping[ItemId, Spec]
     others: Container[str] | None
-    """Declared ids with errors; None: not all ids are known, so that any may be declared."""
+    """Ids of declared items that have errors. None: not all ids are known, so any id may be declared."""
     preset: str
     moved: Mapping[ItemId, ItemId]
-    """The ids that items had before, by those of today."""
+    """The earlier ids of items, by their present ids."""
 
     @functools.cached_property
     def tagged(self) -> Mapping[str, list[ItemId]]:
@@ -105,7 +105,7 @@ class DeclaredTexts:
         # An item that has no text under its own id has that of the old one.
         moved = {new: accepted.paths[old] for new, old in declared.moved.items() if old in accepted.paths}
         self.paths = {**moved, **accepted.paths} if moved else accepted.paths
-        """The paths of the items' texts by the lock."""
+        """The paths of the items' texts, as the lock records them."""
         self._accepted = accepted
         self._texts: dict[tuple[ItemId, bool], ReferredText] = {}
 

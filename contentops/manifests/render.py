@@ -60,10 +60,10 @@ ITEM_FIELDS: Final = ("id", *REQUEST_FIELDS, "tags", "metadata", "publish_on")
 REFERRING: Final = frozenset({"inputs", "metadata", "output"})
 """The fields that may use the texts of other items."""
 USES: Final = "uses"
-"""The field that names the items whose texts are read, where the templates do not say."""
+"""The field that names the items whose texts are read, if the templates do not make this clear."""
 UNCLEAR: Final = "reference-unclear"
 _METADATA: Final = "metadata."
-"""What the names of keys of metadata begin with: no text waits for them."""
+"""The beginning of the names of metadata keys. The generation of a text does not wait for these keys."""
 
 _CHANGED_AT: Final = "changed_at"
 _ALONE: Final = re.compile(r"\{\{-?\s*changed_at\s*-?\}\}")
@@ -139,7 +139,7 @@ _FOLLOWING: Final[Mapping[str, tuple[str, ...]]] = {
     "inputs": ("missing-input",),
     "template": ("missing-input", "unknown-input", "wrong-input", "duplicate-input"),
 }
-"""By the field that a misspelt key did not set, the codes of problems that follow from that."""
+"""The codes of problems that follow if a misspelt key did not set a field, by the name of the field."""
 NO_INPUTS: Final[Mapping[str, Json]] = {}
 _DEFINING: Final = frozenset({"vars", "for_each", "matrix"})
 """The keys of an item that define names for its templates."""
@@ -159,13 +159,13 @@ class Rendered:
         self.failed: set[str] = set()
         """The fields that could not be rendered."""
         self.used: Mapping[str, str] = {}
-        """The starts of the digests of its variables."""
+        """Short digests of its variables."""
         self.readings: Mapping[str, tuple[Reading, ...]] = {}
         """What each value reads of other items, by its name with dots."""
         self.open: frozenset[str] = self._uses.referring
-        """The names, with dots, of values that use texts which cannot be used yet; `values` lacks them."""
+        """The names, with dots, of values that use texts which cannot be used yet. They are not in `values`."""
         self.about = None if texts is None else self._uses.referring
-        """The names of the values that are looked at, as the others were before; None: all."""
+        """The names of the values whose problems are reported, because the others were checked before. None: all."""
         self._texts = texts
         self.problems = problems
         self._done: dict[str, Any] = {}

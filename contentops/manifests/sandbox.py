@@ -66,7 +66,7 @@ _FILTERS = str.split(
         rejectattr reverse round select selectattr slice sort truncate unique urlencode wordwrap"""
 )
 _TEXT_FILTERS = str.split("capitalize center indent lower striptags title trim upper wordcount")
-"""Filters that would write Python's representation of what is no text."""
+"""Filters that would write Python's representation of a value that is no text."""
 _TESTS = str.split(
     """odd even divisibleby defined undefined filter test none boolean false true integer float lower upper string
         mapping number sequence iterable callable sameas escaped in == eq equalto != ne > gt greaterthan ge >=
@@ -91,7 +91,7 @@ No template can write their names, as these have a space.
 """
 
 MAX_STEPS: Final = 200_000
-"""What a template with its macros may do: about a step per loop pass, filter, call, and 16 characters of a value."""
+"""Steps of a template with its macros: about one per loop pass, filter, call, and 16 characters of a value."""
 MAX_WIDTH: Final = 1_000
 """Widest padding or indentation, and largest batch."""
 MAX_BITS: Final = 4_096
@@ -109,14 +109,14 @@ class Allowance:
         self.left = steps
 
     def spend(self, steps: int) -> None:
-        """Subtract steps from the allowance. Raises TemplateError if too few are left."""
+        """Subtract steps from those that are left. Raises TemplateError if too few are left."""
         self.left -= steps
         if self.left < 0:
             hint = "loop over less, or prepare the list in a data file"
             raise TemplateError("template-limit", "needs too many steps", hint=hint)
 
     def charge(self, value: Any) -> Any:
-        """Subtract the steps for handling a value, which depend on its size. Return the value."""
+        """Subtract the steps for handling a value of this size. Return the value."""
         self.spend(1 + (_size(value, (self.left + 1) << 4) >> 4))
         return value
 
@@ -128,7 +128,7 @@ class Allowance:
 
 
 def _size(value: object, limit: int) -> int:
-    """Return the number of characters in a value, with `_ENTRY` more for each entry.
+    """Return the size of a value: its characters, and `_ENTRY` for each entry of a list or map.
 
     A list that occurs twice counts twice. Counting stops a little over `limit`.
     """
@@ -190,7 +190,7 @@ def _is_unknown(value: Any) -> bool:
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """A Jinja environment in which templates reach only listed names and methods."""
+    """A Jinja environment in which templates can use only listed names and methods."""
 
     code_generator_class = _Generator
     intercepted_binops = frozenset(ImmutableSandboxedEnvironment.default_binop_table)
@@ -218,7 +218,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         allowed |= {name: _of_text(FILTERS[name]) for name in _TEXT_FILTERS}
         self.allowance = Allowance()
         self.names: set[str] = set()
-        """What was looked up in the templates that were compiled since this was emptied."""
+        """The names that templates look up, of all templates that were compiled since this set was emptied."""
         self.globals = {"date": self._date, "range": self._range}
         self.filters = {name: self._charged(name, function) for name, function in allowed.items()}
         self.filters |= {BOUNDED: self._bounded, CHARGED: self._charge}
@@ -295,7 +295,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return value
 
     def concat(self, parts: Iterable[str]) -> Any:
-        """Join the parts that a template, a macro or a block writes into one text."""
+        """Join the parts of a template, a macro or a block into one text."""
         texts = list(parts)
         if any(text is UNKNOWN for text in texts):
             return UNKNOWN
@@ -390,7 +390,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
 
 def _narrow(width: object) -> int:
-    """Return a number such as a width, or the length of a text. Raises TemplateError if it is too large."""
+    """Return a width or count, or the length of a text that is used as padding. Raises TemplateError if too large."""
     count = len(width) if isinstance(width, str) else width
     if not isinstance(count, int) or abs(count) > MAX_WIDTH:
         raise TemplateError("template-limit", f"uses a width or count above {MAX_WIDTH}")
@@ -406,7 +406,7 @@ _GROWTH: dict[str, Callable[..., int]] = {
     "striptags": lambda text: len(text) * (1 + text.count("<!--")),
     "wordwrap": lambda text, _width=79, _long=True, wrapstring=" ", *_, **__: len(text) * len(wrapstring or " "),
 }
-"""By filter, the longest result for its arguments, or a size that takes as long to make."""
+"""The length of the longest result of a filter for its arguments, by the name of the filter."""
 
 
 def _check_bits(bits: int) -> None:
@@ -416,7 +416,7 @@ def _check_bits(bits: int) -> None:
 
 
 def _listed(value: Any) -> Any:
-    """Return a value. An iterator is turned into a list."""
+    """Return a value, with an iterator turned into a list."""
     return list(value) if isinstance(value, Iterator | KeysView | ValuesView | ItemsView) else value
 
 

@@ -194,7 +194,7 @@ def _problems(schema: Schema, value: Any, name: str = "") -> Iterator[_Problem]:
 
 
 def _violations(errors: Iterable[Any]) -> Iterator[Any]:
-    """Yield the errors of a validation that explain best what is wrong.
+    """Yield the validation errors that explain best what is wrong.
 
     If a value fits no alternative of `anyOf`, these are the errors of the alternative for its type.
     """
@@ -421,7 +421,7 @@ _EXPLAINED: Final[Mapping[str, Callable[[_Problem], Iterator[Violation]]]] = {
     "enum": _wrong_value,
     "const": _wrong_value,
 }
-"""By the violated keyword what is said about it; any other one is a bound."""
+"""The functions that explain a violation, by the violated keyword. All other keywords are bounds."""
 
 
 def _explain(problem: _Problem) -> Iterator[Violation]:
@@ -435,7 +435,7 @@ Test = Callable[[Any], bool]
 _WORDS: Final = frozenset(
     {"$schema", "title", "description", "default", "examples", "errorMessage", "writeOnly", "definitions"}
 )
-"""Keywords that every value fits."""
+"""Keywords that put no limit on values."""
 
 
 _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
@@ -474,7 +474,7 @@ _BINDING: Final[Mapping[str, tuple[str, Callable[[Any, Any], bool]]]] = {
     "maximum": ("number", lambda value, bound: value <= bound),
     "exclusiveMinimum": ("number", lambda value, bound: value > bound),
 }
-"""Keywords that bind values of one type: whether such a value fits their argument."""
+"""Keywords for values of one type, each with that type and a function that says whether a value fits."""
 
 
 def test_of(schema: Any) -> Test:

@@ -88,7 +88,7 @@ class TextTemplate:
 
     @property
     def compiled(self) -> Compiled:
-        """Return the template as Jinja compiled it. Raises TemplateError."""
+        """Return the template, compiled by Jinja. Raises TemplateError."""
         if self.problem is not None:
             raise self.problem
         if self._compiled is None:
@@ -170,7 +170,7 @@ class MacroFile:
 
         self.data = data
         self.macros: Macros | None = None
-        """None where they cannot be used."""
+        """None if the macros cannot be used."""
         source, self.problems = decode(data.path, data.content)
         document = YamlDocument(source, source.text)
         self.written = Written(document.root, "macros", document)
@@ -226,7 +226,7 @@ class Scope:
         self._cli = cli
         self.prints: dict[str, str] = {}
         self.used: dict[tuple[str, ...], dict[str, str]] = {}
-        """By their variables, the starts of digests that are the same for every item."""
+        """Short digests of variables that have the same value for every item, by the names of the variables."""
         self._uses: dict[tuple[Direct, ...], Uses] = {}
         self._reach: dict[str, frozenset[str]] = {}
         self._constant: dict[str, bool] = {}
@@ -280,7 +280,7 @@ class Scope:
         return self._uses.get(key) or self._uses.setdefault(key, Uses(key, self))
 
     def is_constant(self, name: str) -> bool:
-        """Return whether a variable is the same for every item."""
+        """Return whether a variable has the same value for every item."""
         if name not in self._constant:
             self._constant[name] = _PER_ITEM.isdisjoint(map(root_of, (name, *self.reach(name))))
         return self._constant[name]

@@ -101,7 +101,7 @@ def check_item(
 
 
 def _check_changed_at(values: Mapping[str, Any], report: Report) -> None:
-    """Report `changed_at` if it got from the metadata into the request, the path or the title."""
+    """Report a request, path or title that contains `changed_at` from the metadata."""
     others: list[tuple[tuple[str, ...], Any]] = [((name,), value) for name, value in values.items()]
     others += [(("metadata", "title"), values["metadata"].get("title"))]
     for path, value in others:
@@ -184,7 +184,7 @@ _OTHERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "save": bool,
     "publish_on": str,
 }
-"""The keys that are fields of a spec as they are, by the type there."""
+"""Keys that become fields of a spec, with the types that convert their values."""
 
 
 def _names_of(row: Mapping[str, Json]) -> tuple[str, ...]:
@@ -313,7 +313,7 @@ _FIELDS: Final[Mapping[str, tuple[str, Callable[[str], str | None], Callable[[st
         lambda _: "choose another `output`, or another `id` if the output uses it",
     ),
 }
-"""What the schema of a field cannot say: the code, the problem of a value and its hint."""
+"""Checks that a JSON Schema cannot do: the code, and functions for the problem of a value and its hint."""
 
 
 def _shown(value: Json) -> str:
@@ -351,7 +351,7 @@ _SHORT: Final[Mapping[str, str]] = {
     "front_matter": "schema",
     "grounded": "level",
 }
-"""By the name of a check, the key that its short form states."""
+"""The key that the short form of a check sets, by the name of the check."""
 
 
 def _checks(value: Mapping[str, Any], report: Report, find: FindFile, brief: Iterable[Json]) -> Checks:

@@ -113,7 +113,7 @@ def unclear() -> SourceError:
 
 
 TEMPLATE, MACROS = "<template>", "<macros>"
-"""The names of the files that templates are compiled as."""
+"""The file names that templates and macros have for Python."""
 
 
 class Unknown(str):
@@ -147,14 +147,14 @@ UNKNOWN: Final = Unknown()
 
 
 class Guesses:
-    """Chooses the results of tests on unknown values while a template runs.
+    """Decides whether tests on unknown values are true or false while a template runs.
 
     It also records which items the template reads. `ways` gives results for positions in the code; all other tests are
     true. The test at one position has the same result in the whole run, also in loops.
     """
 
     now: ClassVar[Guesses | None] = None
-    """Those of the template that is run now to find what it reads."""
+    """The guesses of the template that runs now to find what it reads."""
 
     def __init__(self, ways: dict[Any, bool]) -> None:
         self._ways = ways
@@ -164,7 +164,7 @@ class Guesses:
         """By the position in the code, the ids that it read."""
 
     def guess(self) -> bool:
-        """Return the result of the test on an unknown value that the template makes now."""
+        """Return whether the current test on an unknown value counts as true."""
         place = _place()
         return self.made.setdefault(place, self._ways.get(place, True))
 
@@ -337,11 +337,11 @@ class Written(Struct, frozen=True, gc=False):
         return None if self.document is None else locate(self.document, self.pointer)
 
     def below(self, key: str | int) -> Written:
-        """Return the value that this value contains under a key or an index."""
+        """Return the value that this map or list has under a key or an index."""
         return Written(self.value[key], self.layer, self.document, (*self.pointer, key))
 
     def has(self, step: str | int) -> bool:
-        """Return whether this value contains a value under a key or an index."""
+        """Return whether this value is a map or list that has this key or index."""
         value = self.value
         return step in (range(len(value)) if isinstance(value, list) else value if isinstance(value, dict) else ())
 
@@ -364,7 +364,7 @@ def merge(above: Mapping[str, Json], below: Mapping[str, Json], maps: frozenset[
 
 
 def find(layers: Sequence[Written], path: Iterable[str | int]) -> tuple[Written, bool]:
-    """Return the value that the highest layer has at a path, and True.
+    """Return the value at a path in the highest layer that has one, and True.
 
     If no layer has the path, return the highest map that could have it, and False. `layers` are the maps that were
     merged, the highest first.
@@ -447,7 +447,7 @@ def paths(fields: Mapping[str, Json]) -> Iterator[Pointer]:
 # --- rows of data files ---------------------------------------------------------------------------------
 
 MAX_FINDINGS: Final = 100
-"""After so many problems reading stops."""
+"""Reading stops after this many problems."""
 
 
 TITLE_HINT: Final = "the first line must have the names of the columns: remove the lines above it, or name each column"
@@ -498,14 +498,14 @@ class Each(Struct, frozen=True, gc=False):
     """Names it in messages: `data/cities.csv:2`, the values of a matrix, or both."""
     location: Location | None = None
     locations: Mapping[str, Location | None] = field(default_factory=dict)
-    """By key, where they differ from `location`."""
+    """The locations of the values that differ from `location`, by key."""
 
 
 # --- problems ----------------------------------------------------------------------------------------------
 
 
 def misspelt(value: Any, allowed: Iterable[str]) -> frozenset[str]:
-    """Return the known keys that a map lacks and that its unknown keys probably mean."""
+    """Return the known keys that the misspelt keys of a map probably mean."""
     if not isinstance(value, dict):
         return frozenset()
     allowed = frozenset(allowed)
@@ -518,7 +518,7 @@ class Problems:
 
     def __init__(self) -> None:
         self._groups: dict[object, list[Diagnostic]] = {}
-        """Equal findings: the first one as often as there are."""
+        """Groups of equal findings. A group has its first finding as often as a finding was added."""
         self.errors = 0
         """The number of errors that were added; equal ones count each time."""
 

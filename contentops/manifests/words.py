@@ -1,4 +1,4 @@
-"""Dates, plurals and plain texts for templates. Results are the same on every machine and every day.
+"""Makes dates, plurals and plain texts for templates. Results are the same on every machine and every day.
 
 Names of months and weekdays are in small tables here: babel would bring the data of all locales for them.
 """

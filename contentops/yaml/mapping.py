@@ -30,7 +30,7 @@ class YamlProblem(ValueError):
 
 
 class Entry(Struct, frozen=True, kw_only=True):
-    """One top-level key of front matter, with its value and their positions.
+    """One top-level key of front matter, with its value and the positions of both.
 
     Positions are offsets in characters. `raw` is a scalar's text as written, without quotes, and None for other values.
     `value_end` excludes comments and blank lines after the value.

@@ -1,4 +1,4 @@
-"""Locations of values in YAML files, and findings that point to them.
+"""Finds the locations of values in YAML files, and makes findings that point to them.
 
 Reading keeps only the values, because most files have no problem. The text is parsed again when a position is needed.
 """
@@ -142,7 +142,7 @@ class Place(Struct):
     flow: bool | None
     """Whether a map or a list is written in braces or brackets; None for other values."""
     entries: Sequence[Place] = ()
-    """Those of the entries of a list."""
+    """The positions of the entries of a list."""
     keys: Mapping[str, tuple[Place, Place]] = _NO_KEYS
     """By key of a map, the positions of the key and of its value."""
     merged: Sequence[Place] = ()
@@ -163,7 +163,7 @@ class Places:
         self._text = source.text
         self._anchors: dict[str | None, Place] = {}
         self.first: dict[int, int] = {}
-        """By the offset of a key that its map has already, that of the first."""
+        """The offset of the first key, by the offset of a repeated key of the same map."""
         self.root: Place | None = None
         self._events = events_of(source)
         with contextlib.suppress(YAMLError, StopReading, OverflowError, ValueError, RecursionError):

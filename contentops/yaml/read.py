@@ -47,7 +47,7 @@ _OURS: Final = "key: value"
 _LONGEST: Final = 500
 """Most lines of a secret."""
 _PIECE: Final = 4
-"""A message may show fewer characters of a secret in a row; shorter texts are no keys."""
+"""A message may show fewer than this many consecutive characters of a secret."""
 
 
 def is_secret(key: str) -> bool:
@@ -187,7 +187,7 @@ MAX_ALIASED: Final = 1_000_000
 LISTED: Final = 2
 """The depth of the lists whose entries keep their positions: a list of rows, or one like `items`."""
 MAX_FINDINGS: Final = 1_000
-"""After so many problems reading stops."""
+"""Reading stops after this many problems."""
 
 _TAG: Final = "tag:yaml.org,2002:"
 _TEXT_TAGS: Final = frozenset({None, "!", f"{_TAG}str"})
@@ -197,7 +197,7 @@ _NOT_READ: Final = object()
 
 
 def _measured(value: Any, most: int) -> tuple[int, int]:
-    """Return how many values a value consists of, and its depth. Counting stops above `most`."""
+    """Return how many values a nested value has, itself included, and its depth. Counting stops above `most`."""
     if not isinstance(value, dict | list):
         return 1, 0
     nodes, height = 1, 1

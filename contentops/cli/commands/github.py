@@ -50,7 +50,7 @@ from contentops.sanitize import visible
 ARTIFACT = "contentops-plan"
 """The name of the artifact of the plan workflow."""
 _FOOT = 600
-"""Bytes kept free for where a plan comes from."""
+"""Bytes of a comment that stay free for the lines about the plan's commit and run."""
 
 
 @click.command("comment")
@@ -161,7 +161,7 @@ def _is_plain(address: str) -> bool:
 @click.option("--env", "environment", metavar="NAME", default="", help="Only a plan of this environment. Default: any.")
 @json_option
 def find_plan(session: Session, number: int | None, artifact: str) -> None:
-    """Find the workflow run that made the plan which a pull request shows for its last commit.
+    """Find the workflow run of the plan that a pull request shows for its last commit.
 
     The comment of `contentops comment` names the run and the checksum of the plan; other artifacts of that name do not
     count. If the comment does not exist yet, the command waits for up to two minutes.

@@ -38,7 +38,7 @@ _ADDRESS = (
     " or `OPENAI_API_KEY` for OpenAI."
 )
 _ANY = "*"
-"""What `--model` has without a name: no model is called that."""
+"""The value of `--model` without a name. No model has this name."""
 _NAME_IT = (
     "nothing was written; `--action OWNER/REPO@COMMIT` names the repository on GitHub and the commit you reviewed"
 )

@@ -38,7 +38,7 @@ from contentops.state import state_dir
 # ---- `contentops review`: pages on which people read, approve and edit texts.
 
 HOST = "127.0.0.1"
-"""Whoever reaches the pages acts in a person's name, so only this machine may."""
+"""Anyone who reaches the pages acts in a person's name, so only this machine can reach them."""
 
 
 @click.command("review")
