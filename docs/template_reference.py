@@ -24,14 +24,17 @@ NAMES: Final[Mapping[str, object]] = {
 """What the examples of the page know."""
 
 FILTERS: Final[Mapping[str, tuple[str, str]]] = {
-    "e, escape": ("`<`, `>`, `&` and quotes as HTML", "{{ 'a < b' | e }}"),
-    "float": ("a number from a text; otherwise the default or an error", "{{ '1.5' | float }}"),
-    "format": ("a text with `%` placeholders filled; for dates, see above", "{{ '%s: %d' | format(company, 3) }}"),
-    "int": ("a whole number from a text; otherwise the default or an error", "{{ words | int }}"),
+    "e, escape": ("the text with `<`, `>`, `&` and quotes escaped for HTML", "{{ 'a < b' | e }}"),
+    "float": ("the number in a text; otherwise the default or an error", "{{ '1.5' | float }}"),
+    "format": (
+        "a text with its `%` placeholders replaced; for dates, see above",
+        "{{ '%s: %d' | format(company, 3) }}",
+    ),
+    "int": ("the whole number in a text; otherwise the default or an error", "{{ words | int }}"),
     "join": ("a list as one text", "{{ cities | join(', ') }}"),
     "markdown_text": ("the words of a Markdown text", "{{ '# Hi\\n**a** [b](/c)' | markdown_text }}"),
     "plural": (
-        "the plural, for a number other than 1; other languages than English state it",
+        "the plural of an English word, or the given plural; the singular for the number 1",
         "{{ ['city' | plural, 'city' | plural(1), 'Stadt' | plural(3, 'Städte')] }}",
     ),
     "replace": ("a text with one part replaced", "{{ company | replace('A', 'a') }}"),
@@ -40,7 +43,7 @@ FILTERS: Final[Mapping[str, tuple[str, str]]] = {
     "sum": ("the sum of numbers", "{{ rows | sum(attribute='size') }}"),
     "tojson": ("JSON on one line, keys sorted", "{{ rows | first | tojson }}"),
     "truncate_words": (
-        "the first words, with the given end if some are left out",
+        "the first words of a text; if words are left out, the given end follows",
         "{{ 'a long text of words' | truncate_words(3, ' ...') }}",
     ),
 }
@@ -65,7 +68,7 @@ def filters_of_jinja() -> list[str]:
 
 def lines() -> Iterator[str]:
     """The generated part of the page."""
-    yield "The examples know these names:"
+    yield "The examples use these names:"
     yield ""
     yield "```yaml"
     yield from (f"{name}: {json.dumps(value)}" for name, value in NAMES.items())
@@ -78,12 +81,12 @@ def lines() -> Iterator[str]:
         given = json.dumps(result(example), ensure_ascii=False)
         yield f"| {_named(names)} | {meaning} | {_code(example)} | {_code(given)} |"
     yield ""
-    yield f"These work as [in Jinja]({_FILTERS_OF_JINJA}): {_named(', '.join(filters_of_jinja()))}."
+    yield f"These filters work as [in Jinja]({_FILTERS_OF_JINJA}): {_named(', '.join(filters_of_jinja()))}."
     yield ""
     yield "## Tests"
     yield ""
-    yield "Use them as `{% if value is odd %}`, or by name: `{{ [1, 2, 3] | select('odd') | list }}` gives `[1, 3]`."
-    yield f"They work as [in Jinja]({_TESTS_OF_JINJA}): {_named(', '.join(sandbox().tests))}."
+    yield "Use a test as `{% if value is odd %}`, or by name: `{{ [1, 2, 3] | select('odd') | list }}` gives `[1, 3]`."
+    yield f"These tests work as [in Jinja]({_TESTS_OF_JINJA}): {_named(', '.join(sandbox().tests))}."
     yield ""
     yield "## Methods"
     yield ""
