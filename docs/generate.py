@@ -167,7 +167,7 @@ def _presets() -> Iterator[str]:
 
 def _rule(rule: Rule | None) -> str:
     if rule is None:
-        return Form.SAME
+        return ""
     return f"`{rule.name}`" if rule.form is Form.SAME else f"`{rule.name}` ({rule.form})"
 
 
@@ -450,7 +450,7 @@ _PROJECT_INTRODUCTION = """\
 _SCALARS: Final = (str, int, float, bool)
 
 
-_TOP: Final = "the first table"
+_TOP: Final = "The first table"
 
 
 @dataclass
@@ -463,7 +463,7 @@ class _Seen:
     def from_page(self, page: str) -> _Seen:
         """Return the same rows and shapes, with links that work from another page."""
         links = {row: link.replace("(#", f"({page}#") for row, link in self.rows.items()}
-        links = {row: f"[a manifest]({page})" if link == _TOP else link for row, link in links.items()}
+        links = {row: f"[The first table of manifests]({page})" if link == _TOP else link for row, link in links.items()}
         return _Seen(links, self.shapes)
 
 
@@ -485,7 +485,8 @@ def _object(root: Schema, schema: Schema, path: str, seen: _Seen) -> Iterator[st
     seen.rows.update({row: link for row in rows.values() if row not in seen.rows})
     for section in dict.fromkeys(linked.values()):
         names = ", ".join(f"`{key}`" for key, where in linked.items() if where == section)
-        yield from (f"As in {section}: {names}.", "")
+        every = len(linked) == len(rows) and set(linked.values()) == {section}
+        yield from (f"{section} explains {'these keys' if every else names}.", "")
     shown = [row for key, row in rows.items() if key not in linked]
     yield from ("| Key | Value | Meaning |", "|---|---|---|", *shown, "") if shown else ()
     for key, found in keys.items():

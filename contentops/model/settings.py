@@ -58,7 +58,7 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
     dialect: Annotated[
         str,
         _one_of(
-            "The form of the API. `auto` detects it with free requests, once per server.",
+            "The dialect of the API. `auto` detects it with free requests, once per server.",
             *("v1", "v1-2026-04", "sdk", "auto"),
         ),
     ] = "auto"
@@ -71,8 +71,8 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
     account: Annotated[
         str,
         Meta(
-            description="The name of the account. Keys with the same name share one limit in the `ledger`; without a "
-            "name each key has its own.",
+            description="The name of the account. With a `ledger`, all keys with the same account name share one "
+            "request limit; otherwise each key has its own limit.",
             pattern="^[A-Za-z0-9][A-Za-z0-9._@-]*$",
             max_length=100,
             examples=["marketing"],
@@ -93,19 +93,20 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
         ),
     ] = 900.0
     save: Annotated[str, _one_of("Save finished texts to the server's content library.", "auto", "off")] = "auto"
-    send_mode: Annotated[bool, Meta(description="Whether requests name the mode.")] = True
+    send_mode: Annotated[bool, Meta(description="Whether requests contain the mode.")] = True
     engine: Annotated[
         str,
         _one_of(
-            "What writes the texts of `base_url: local`: `outline` makes a draft outline, `openai` calls the `model`. "
-            "Changing it generates nothing.",
+            "How the bundled server writes texts: `outline` makes a draft outline, `openai` calls the `model`. "
+            "Changing the engine generates nothing.",
             *("outline", "openai"),
         ),
     ] = "outline"
     model: Annotated[
         str,
         Meta(
-            description="The model of the engine `openai`, as its server names it. Changing it generates nothing.",
+            description="The model of the engine `openai`, by its server's name for it. Changing the model generates "
+            "nothing.",
             min_length=1,
             max_length=200,
             examples=["llama3.2"],
@@ -120,20 +121,21 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
     passes: Annotated[
         str,
         _one_of(
-            "How the model writes: `one` call for each text, which suits a small model, or `staged`: a plan, sections "
-            "and editing.",
+            "How the model writes a text. `one` makes one call, which suits a small model. `staged` plans, writes "
+            "sections and edits.",
             *("one", "staged"),
         ),
     ] = "staged"
     max_tokens: Annotated[
-        int, Meta(description="Maximum tokens of one answer of the model. Default: by mode and length.", ge=1)
+        int,
+        Meta(description="Maximum tokens of one answer of the model. Mode and length decide the default.", ge=1),
     ] = 0
     context: Annotated[
         int,
         Meta(
-            description="The context of the model: the most tokens of a prompt and its answer together. The plan "
-            "blocks an item whose inputs do not fit. Some servers, such as Ollama, cut longer prompts and do not say "
-            "so. Default: not checked.",
+            description="The context of the model: the maximum tokens of a prompt and its answer together. The plan "
+            "blocks an item whose inputs do not fit. Without this setting, nothing is checked. Some servers, such as "
+            "Ollama, silently cut longer prompts.",
             ge=1,
         ),
     ] = 0
