@@ -463,7 +463,8 @@ class _Seen:
     def from_page(self, page: str) -> _Seen:
         """Return the same rows and shapes, with links that work from another page."""
         links = {row: link.replace("(#", f"({page}#") for row, link in self.rows.items()}
-        links = {row: f"[The first table of manifests]({page})" if link == _TOP else link for row, link in links.items()}
+        top = f"[The first table of manifests]({page})"
+        links = {row: top if link == _TOP else link for row, link in links.items()}
         return _Seen(links, self.shapes)
 
 
