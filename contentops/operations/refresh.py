@@ -230,45 +230,24 @@ def plan_after_looks(
 
     Raises what planning raises, ApiError if the key is missing, and Refused if it may not be sent to the server.
     """
-    if inputs.choice.refresh and reviewed is None:
-        return inputs, make_plan(inputs)
-    if reviewed is not None:
-        return _plan_of_file(_Look(workspace), inputs, reviewed, refused)
+
+    def plan_of(inputs: PlanInputs) -> Plan:
+        return make_plan(inputs) if reviewed is None else compare_file(inputs, reviewed)
+
+    if inputs.choice.refresh:
+        return inputs, plan_of(inputs)
     look = _Look(workspace)
-    looked: AbstractSet[ItemId] = set()
+    # A reviewed edit may be known to the plan file alone.
+    edits = {change.id for change in reviewed.changes if change.remote_body} if reviewed is not None else set()
+    looked: AbstractSet[ItemId] = {record.id for record in saved_records(inputs) if record.id in edits}
+    inputs = look.at(inputs, looked, is_required=True) if looked else inputs
     while True:
-        plan = make_plan(inputs)
+        plan = plan_of(inputs)
         # Another item may replace one that the last look blocked.
         if refused(plan) or look.trouble or not (ids := _in_question(inputs, plan) - looked):
             return inputs, look.block_unseen(plan, looked)
         looked |= ids
-        others = {id_: remote for id_, remote in (inputs.remote or {}).items() if id_ not in ids}
-        inputs = structs.replace(inputs, remote={**others, **look.at(inputs, ids)})
-
-
-def _plan_of_file(
-    look: _Look, inputs: PlanInputs, reviewed: PlanFile, refused: Callable[[Plan], object]
-) -> tuple[PlanInputs, Plan]:
-    """Return the plan of a plan file, compared with the server's texts.
-
-    If no one reviewed an edit on the server, only its item is blocked.
-    """
-    if inputs.choice.refresh:
-        return inputs, compare_file(inputs, reviewed)
-    reviewed_edits = {change.id for change in reviewed.changes if change.remote_body}
-    ids = {record.id for record in saved_records(inputs) if record.id in reviewed_edits} if reviewed_edits else set()
-    inputs = structs.replace(inputs, remote=look.at(inputs, ids) if ids else None)
-    if look.trouble:
-        raise ApiError(
-            look.trouble, hint="run `contentops apply` again: the plan file contains an edit from WriterzRoom"
-        )
-    plan = compare_file(inputs, reviewed)
-    if refused(plan):
-        return inputs, plan
-    others = _in_question(inputs, plan) - ids
-    remote = look.at(inputs, others) if others else {}
-    changes = tuple(_block_unreviewed(change, remote.get(_record_id(change))) for change in plan.changes)
-    return inputs, look.block_unseen(structs.replace(plan, changes=changes), others)
+        inputs = look.at(inputs, ids)
 
 
 class _Look:
@@ -279,14 +258,21 @@ class _Look:
         self._listed: dict[str, ContentEntry] = {}
         self.trouble = ""
 
-    def at(self, inputs: PlanInputs, ids: AbstractSet[ItemId]) -> Mapping[ItemId, Remote]:
-        """Ask the server about these records, and return the contents that differ from the last save."""
+    def at(self, inputs: PlanInputs, ids: AbstractSet[ItemId], *, is_required: bool = False) -> PlanInputs:
+        """Ask the server about these records, and return the inputs with their present contents.
+
+        Raises ApiError if a reply `is_required` and there is none.
+        """
         read_credentials(inputs.project.api, self._workspace.runtime)
+        others = {id_: remote for id_, remote in (inputs.remote or {}).items() if id_ not in ids}
         try:
-            return refresh(self._workspace, inputs, only=ids, listed=self._listed).remote or {}
+            remote = refresh(self._workspace, inputs, only=ids, listed=self._listed).remote or {}
         except ApiError as error:
-            self.trouble = error.message
-            return {}
+            if is_required:
+                hint = "run `contentops apply` again: the plan file contains an edit from WriterzRoom"
+                raise ApiError(error.message, hint=hint) from error
+            self.trouble, remote = error.message, {}
+        return structs.replace(inputs, remote={**others, **remote})
 
     def block_unseen(self, plan: Plan, ids: AbstractSet[ItemId]) -> Plan:
         """Block the changes of these records if their contents could not be read, and return the plan."""
@@ -314,19 +300,6 @@ def _touches(change: Change) -> bool:
 
 def _record_id(change: Change) -> ItemId:
     return change.record.id if change.record is not None else ItemId("")
-
-
-def _block_unreviewed(change: Change, remote: Remote | None) -> Change:
-    """Return a reviewed change, which is blocked if the content has words that no one reviewed."""
-    if remote is None or change.record is None:
-        return change
-    content = f"content `{remote.content_id}`"
-    if remote.problem:
-        return block_change(change, "unreadable-there", f"{content} cannot be compared: {remote.problem}")
-    if not is_edited_on_server(remote, change.record):
-        return change
-    hint = f"{content} was edited in WriterzRoom after the plan file was made; make and review a new plan"
-    return block_change(change, "edited-on-server", hint)
 
 
 # ---- `pull`: write words that were edited in WriterzRoom into the unedited files of their items, as edits.

@@ -272,7 +272,7 @@ def _other_sides(inputs: PlanInputs, change: Change, reviewed: ReviewedChange) -
     remote, promotion, text = change.remote, change.promotion, reviewed.promotion
     if not _is_known(inputs, change, reviewed):
         return f"`{change.source or change.target}` has changed since"
-    if remote is not None and remote.body not in (reviewed.remote_body, NOTHING):
+    if remote is not None and remote.body not in (reviewed.remote_body, NOTHING) and not change.blocked:
         return f"content `{remote.content_id}` has changed since"
     if text is not None and promotion is not None and promotion.expects != text.expects:
         return f"`{text.path}`, whose text it uses, has changed since"
