@@ -15,9 +15,9 @@ from contentops.model import Result
 from contentops.model.records import seconds_of
 
 SLACK = 900.0
-"""Seconds our clock and the server's may differ when contents are matched by time."""
+"""Seconds by which our clock and the server's may differ when contents are matched by time."""
 STRANGERS = 200
-"""Contents of no one that a run fetches at most, and two more for each change of its plan."""
+"""The most contents without an owner that a run fetches; each change of its plan adds two."""
 
 
 async def find(

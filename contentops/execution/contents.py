@@ -34,23 +34,23 @@ class StoredContent(Struct, frozen=True, kw_only=True):
 
     id: str
     title: str
-    """Cleaned."""
+    """The cleaned title."""
     body: Digest
-    """Digest of its text without front matter."""
+    """The digest of its text without front matter."""
     bodies: frozenset[Digest]
-    """Digests of its text, with and without its front matter."""
+    """The digests of its text, with and without its front matter."""
     item: str = ""
     """The item its metadata names, or empty."""
     request: str = ""
-    """The request whose text it is by its metadata, or empty."""
+    """The request that its metadata names, whose text it is; or empty."""
     sent_title: str = ""
     sent_body: str = ""
-    """Digests of what was sent when it was last saved, by its metadata; empty: not known."""
+    """The digests of the title and body that were last saved, from its metadata; empty if unknown."""
     stamp: str = ""
     is_as_created: bool = False
     lineage: str = ""
     environment: str = ""
-    """The lineage of the state that saved it last and its environment, by its metadata; no lineage: not known."""
+    """The project and environment that saved it last, from its metadata; both are unknown without a lineage."""
 
     @staticmethod
     def of(content: Content) -> StoredContent:
@@ -84,7 +84,7 @@ class StoredContent(Struct, frozen=True, kw_only=True):
         return draft.digest in self.bodies or (is_ours and self.sent_body == draft.digest)
 
     def stamp_of(self, draft: Draft) -> str:
-        """Return the content's stamp, or an empty text if someone may have changed the content since it was saved."""
+        """Return the version stamp, or an empty text if someone may have changed the content since it was saved."""
         if draft.digest in self.bodies and self.title in ("", clean_title(draft.title)):
             return self.stamp
         return CREATED if self.is_as_created else ""
@@ -141,7 +141,7 @@ class Owner(Struct, frozen=True, kw_only=True):
     superseded: bool = False
     lock: str = ""
     request: str = ""
-    """The open submit whose text it is, where no record has it yet."""
+    """The request id of the open job whose text it is, if no record has the content yet."""
     elsewhere: bool = False
     """Its metadata names another project, or an environment whose state does not know it."""
 
@@ -238,7 +238,7 @@ class ContentIndex:
     owners: ContentOwners = field(default_factory=ContentOwners)
     """The owners of the contents on this server."""
     seen: dict[str, tuple[str, StoredContent | None]] = field(default_factory=dict)
-    """By content: its time of change when it was fetched, and what it was; None: it is not for us to read."""
+    """By content id: when it was last changed, as fetched, and the content; None if the key may not read it."""
     candidates: int = 0
     """Contents fetched in search of a lost job's text."""
     strangers: int = 0
@@ -250,7 +250,7 @@ class ContentIndex:
     verifying: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Locked while one item finds out whether the server changes what is saved."""
     unverifiable: bool = False
-    """That was not found out in this run."""
+    """This run could not find out whether the server changes what is saved."""
 
     def knows(self, entry: ContentEntry) -> bool:
         """Return whether this run has fetched a content since it was last changed.

@@ -23,15 +23,15 @@ from contentops.state.codec import Fact
 from contentops.state.store import StateStore
 
 TICK = 0.001
-"""Seconds added to every wait, since a timer may fire a rounding error too early."""
+"""Seconds added to every wait, since a timer may fire slightly too early because of rounding."""
 SOON = 0.02
 """Seconds after which what was recorded is durable, also if nothing is sent: one write has the end of an item and the
 intent of the next one."""
 STOP_PATIENCE = 8.0
-"""Seconds a stopped run waits for the answers of requests that pay or store; CI kills ten seconds after it asks."""
+"""Seconds for which a stopped run waits for replies to calls that pay or store; CI kills it after ten seconds."""
 
 UNSHARED = "ledger"
-"""Why a run stopped that lost its ledger."""
+"""The reason for a stop that a run has if it lost its ledger."""
 
 T = TypeVar("T")
 
@@ -65,18 +65,18 @@ class DurableRun:
         self.stopped = self.message = self.hint = ""
         """Why the run ends early, or empty; then nothing is submitted any more."""
         self.halted = False
-        """Nothing is waited for any more."""
+        """Whether all waits have ended."""
         self._admissions: deque[tuple[asyncio.Future[bool], bool]] = deque()
         self._polled = 0
-        """Jobs that are polled."""
+        """The number of jobs that are polled."""
         self._sleeping: dict[asyncio.Future[None], tuple[float, bool]] = {}
-        """Until when each sleeps, and whether it is a job that is polled then."""
+        """Until when each item sleeps, and whether its job is polled then."""
         self._waiting: set[asyncio.Future[Any]] = set()
-        """Everything that a stop ends."""
+        """All waits that a stop ends."""
         self._programs: Iterator[Coroutine[Any, Any, None]] | None = None
         self._most = 0
         self._active = 0
-        """Items that have begun, and do not wait for the last look."""
+        """The number of items that have begun and do not wait for others or for the last look."""
         self._parked: dict[asyncio.Future[None], None] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._finished: asyncio.Future[None] = self._loop.create_future()
@@ -386,12 +386,12 @@ def _done(future: asyncio.Future[None]) -> None:
 
 
 AT_ONCE = 32
-"""Requests under way at the same time; a job is a timer, not a socket."""
+"""The most requests in progress at the same time. A running job is only a timer, and uses no connection."""
 UNSENT = 8
 """Requests that are counted and whose bytes have not left yet, at most, where there is a limit: one that leaves long
 after it was counted may be too many in its minute, and a kill leaves few submits of which no one knows if they left."""
 LONGEST_WAIT = 5.0
-"""Seconds after which waiting requests are looked at again, even if nothing has happened."""
+"""Seconds after which waiting requests are checked again, even if nothing has happened."""
 
 
 @dataclass(order=True, slots=True)
@@ -437,9 +437,9 @@ class Outbox:
         self._flying: dict[asyncio.Task[Reply | Failure], Turn] = {}
         self._cancelled: list[asyncio.Task[Reply | Failure]] = []
         self._limited_at = -math.inf
-        """When a call that pays nothing was answered 429."""
+        """When a call that pays for nothing was last refused with 429."""
         self._arriving = 0
-        """Submits that were accepted, and whose items have not gone on yet."""
+        """The number of submit requests that were accepted, and whose items have not continued yet."""
 
     def put(self, call: Call, priority: Priority, intend: Callable[[], None] | None) -> Turn:
         """Add a call to the queue."""

@@ -47,19 +47,19 @@ from contentops.state.codec import Drop
 from contentops.tokens import PaidTokens
 
 CANDIDATES = 10
-"""Stored contents looked at in one run for texts of ours."""
+"""The most stored contents that one run fetches to find the texts of jobs."""
 _SHOWN = 5
-"""Stored contents named in a message."""
+"""The most stored contents that a message names."""
 ARRIVAL = 15.0
-"""Seconds after its answer was lost in which a submit may still arrive: a gateway answers before its backend."""
+"""Seconds for which a submit may still arrive after its reply was lost: a gateway replies before its backend."""
 SECOND_LOOK = 5.0
-"""Seconds between the two looks that prove a job absent, at least."""
+"""The fewest seconds between the two requests that prove that there is no job."""
 UNSEEN = 60.0
-"""Seconds until a server shows a job by its id, where it has not shown one yet."""
+"""Seconds until a server certainly shows a new job by its id, if this time was never measured."""
 LONGEST = 250.0
-"""Seconds after its intent by which the answer to a submit was lost, whatever became of the process."""
+"""Seconds after which a submit has certainly lost its reply, even if its process was killed."""
 GRAIN = 0.01
-"""Seconds that keep sums of times from falling short by a rounding error."""
+"""Seconds added to a wait, so that it is not too short because of rounding."""
 
 
 def lost_earlier(ctx: Context, job: Job) -> Lost:
@@ -261,7 +261,7 @@ def _near(ctx: Context, item: Item, entries: tuple[ContentEntry, ...], sent: flo
 
 
 RESENDS = 3
-"""Submits of one id that are proven lost before the item gives up."""
+"""How often a submit that never arrived is sent again before the item gives up."""
 NOT_SENT = frozenset({FailureKind.NOT_SENT})
 _ID_IN_USE = 409
 """The status of a submit whose id the server has seen before."""

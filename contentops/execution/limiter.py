@@ -29,15 +29,15 @@ class Outage:
 
     chance: random.Random
     reached: bool = False
-    """Something answered in this run."""
+    """Whether a server has replied in this run."""
     since: float | None = None
-    """When the first call failed since one was answered."""
+    """When the first call failed after the last reply; None if the last call got a reply."""
     why: str = ""
     """The message of the last failure."""
     failures: int = 0
     """Turns in a row that failed."""
     ask_at: float = 0.0
-    """Before this, no request goes out."""
+    """The time before which no request is sent."""
 
     def answered(self) -> None:
         """Record that the server answered."""
@@ -56,14 +56,14 @@ class Outage:
 
 
 WINDOW = 60.0
-"""Seconds the server's limit is counted over."""
+"""Seconds over which the server counts requests for its limit."""
 MARGIN = 0.05
 """Seconds added to every wait, since our clock and the network are not exact."""
 
 FIRST_PAUSE = 1.0
-"""Seconds to hold back after a 429 that names no time, where there is no limit of ours."""
+"""Seconds to wait after a 429 that names no time, if the settings have no request limit."""
 LONGEST_PAUSE = 32.0
-"""Seconds up to which that doubles while 429s go on, whatever they ask."""
+"""The longest pause, in seconds, to which the pause doubles while 429 replies continue."""
 
 
 class AccountLimiter(Protocol):
@@ -74,7 +74,7 @@ class AccountLimiter(Protocol):
 
     @property
     def limit(self) -> int:
-        """Return the most requests in any 60 seconds, or 0 if there is no limit."""
+        """Return how many requests are allowed in any 60 seconds, or 0 if there is no limit."""
 
     def ready_at(self, now: float) -> float:
         """Return the earliest time at which the next request may leave, as far as is known.
@@ -99,9 +99,9 @@ class LimiterState(Struct, kw_only=True):
     """
 
     sent: list[float] = field(default_factory=list)
-    """When each one went out, in the last minute."""
+    """When each request of the last minute was sent."""
     allowed: float | None = None
-    """Requests a minute that are used at the moment; None: all."""
+    """The requests a minute that are used at the moment; None means the whole limit."""
     open_at: float = 0.0
     shrunk_at: float = -1e18
     pause: float = 0.0
@@ -204,7 +204,7 @@ class Limiter:
 
 
 ASK_FIRST = 5
-"""Submits that first ask for their id, until this many ids in a row are not known to the server."""
+"""After this many unknown ids in a row, submits no longer ask the server for their id first."""
 REFUSALS = 5
 """Refused submits in a row that stop a run."""
 

@@ -28,16 +28,16 @@ from contentops.model import Change, Finding, ItemId, Job, JobState, Json, KeptW
 # ---- Learns from polls how long jobs take on one server, and says when to poll a job next.
 
 KEEP = 50
-"""Jobs remembered per kind."""
+"""How many jobs are remembered for each kind."""
 USUAL = 150.0
-"""Seconds of a generation (the vendor's troubleshooting page says 90 s to 4 min); only for estimates."""
+"""The usual seconds of a generation, only for estimates: the vendor's troubleshooting page says 90 s to 4 min."""
 LONGER = 1.3
 """A job that takes longer than all known ones is polled again after this much of the time that has passed."""
 LONGEST_GAP = 30.0
-"""Seconds between two polls of a job of which nothing is known, at most, while few jobs run."""
+"""The most seconds between two polls if no durations are known, while few jobs run."""
 
 AT_ONCE = 0.1
-"""Seconds of the way to a server and back: a job that its first poll finds done so soon took no time."""
+"""Seconds that a request and its reply take: a job that is done at its first poll by then took no time."""
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, lt=1e6)]
 """How long a job took, as far as polls show."""
@@ -52,7 +52,7 @@ class Durations:
 
     seen: dict[str, list[Seconds]] = dataclasses.field(default_factory=dict)
     quickest: float = 0.2
-    """Seconds until the first poll of a job, as long as none is known; on this machine polls cost nothing."""
+    """Seconds until the first poll of a job if no durations are known; on this machine polls cost nothing."""
     usual: float | None = USUAL
     """Seconds of a generation as long as none is known, for estimates; None: unknown.
 
@@ -172,9 +172,9 @@ class Ended(Exception):
     error: str = ""
     hint: str = ""
     gone: bool = False
-    """The server does not know its job, or the content with its text, any more."""
+    """Whether the server no longer knows the item's job, or the content with its text."""
     charged: bool = False
-    """Its job was paid for and brought nothing, and is closed."""
+    """Whether the item's job was paid for, brought no text, and is closed."""
     findings: tuple[Finding, ...] = ()
     """What its checks found."""
 
@@ -184,9 +184,9 @@ class Item(Struct, frozen=True, kw_only=True):
 
     change: Change
     slot: JobSlot
-    """Its slot among the unfinished jobs."""
+    """The item's slot for an unfinished job."""
     jobs: tuple[Job, ...] = ()
-    """Those of its request that are open, and failed attempts at it: they are closed once there is a text."""
+    """The open jobs and the failed attempts for its request; they are closed once there is a text."""
 
     @property
     def id(self) -> ItemId:
@@ -227,7 +227,7 @@ class SentJob(Struct, frozen=True, kw_only=True):
     job: Job
     sent: float | None = None
     done: JobStatus | None = None
-    """Its final status, where the answer to its submit had it."""
+    """Its final status, if the reply to its submit had it already."""
 
 
 class Lost(Struct, frozen=True, kw_only=True):
@@ -254,7 +254,7 @@ class Text(Struct, frozen=True, kw_only=True):
     job: Job | None = None
     """The job that made it, which is closed once the text is written; None: it is promoted, or restored."""
     paid_now: bool = False
-    """This very run submitted the job, so no earlier save of it can be lost."""
+    """Whether this run submitted the job: then no earlier save of its text can be lost."""
     entries: tuple[WrittenEntry, ...] = ()
     """Front matter from another environment's file, as it is written there."""
     verbatim: bool = False
@@ -287,7 +287,7 @@ class MergedBody(Struct, frozen=True):
     kept: tuple[KeptWords, ...] = ()
     """The sections of a person that stay in it."""
     generated: str = ""
-    """Of a regenerated section: the generated text with that section in it; empty: that text is nowhere."""
+    """For a new section: the generated text with that section in it; empty if that text is lost."""
 
 
 class ItemState(Struct, frozen=True, kw_only=True):
@@ -299,15 +299,15 @@ class ItemState(Struct, frozen=True, kw_only=True):
     job: SentJob | None = None
     """The job that was submitted or found in this run."""
     text: Text | None = None
-    """The text that was brought or written in this run."""
+    """The text that this run fetched or wrote."""
     fresh: bool = False
-    """This run has written that text, which is new."""
+    """Whether this run has written that text, and it is new."""
     title: str = ""
-    """The title that the file has since this run wrote it, a person's or ours; empty: it wrote none."""
+    """The title of the file after this run wrote it, a person's or ours; empty if it wrote none."""
     copy: str = ""
     """The path of a copy of a person's words that were replaced; empty: there were none."""
     merged: MergedBody | None = None
-    """The body that is written instead of the text's own; None: its own."""
+    """The body that is written instead of the text's own body; None means its own."""
     findings: tuple[Finding, ...] | None = None
     """What its checks found in that text; None: they have not run."""
 
@@ -342,9 +342,9 @@ class Draft(Struct, frozen=True, kw_only=True):
     body: str
     digest: Digest
     job_id: str = ""
-    """The job that made it, by the server's name; empty: none, or not known."""
+    """The server's id of the job that made it; empty if there is none, or if it is unknown."""
     metadata: Mapping[str, Json] = field(default_factory=dict)
-    """The metadata of the content that it is saved over."""
+    """The metadata of the content that it replaces."""
 
 
 # ---- Times as texts: ISO 8601 in UTC, as the lock, events and the API have them.

@@ -359,7 +359,7 @@ def _end_of_steps(ctx: Context, item: Item, failures: list[tuple[Job, Ended]]) -
 
 
 def _stopped(ctx: Context, item: Item) -> Ended:
-    """Return how an item ends that waited when the run stopped."""
+    """Return how a waiting item ends when the run stops."""
     planned = item.change.job
     request = ctx.latest.get(item.id, planned.request_id if planned is not None else None)
     job = ctx.store.open_job(request) if request is not None else None

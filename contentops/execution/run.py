@@ -55,7 +55,7 @@ class Stages:
         loop = asyncio.get_running_loop()
         self._ends: dict[tuple[ItemId, Stage], asyncio.Future[bool]] = {}
         self.unfinished: set[ItemId] = set()
-        """Items whose file this run has written, and a later step of which failed."""
+        """Items whose file this run has written, but of which a later step failed."""
         for change in plan.changes:
             first = stage_coming(change)
             for stage in Stage:
@@ -187,7 +187,7 @@ def _waiting(change: Change) -> Outcome:
 # ---- Carry out a plan: renames first, then every item's steps, checkpoints between, the count at the end.
 
 REQUESTS = 3
-"""Requests an item takes: submit, poll, save."""
+"""The number of requests that an item needs: submit, poll, save."""
 
 
 def seconds_left(ctx: Context, per_minute: int, done: Container[ItemId]) -> float | None:
@@ -220,7 +220,7 @@ CHECKPOINT_EVERY = 60.0
 HEARTBEAT = 15.0
 """Seconds between events that say what the run waits for."""
 WAITING = 256
-"""Items begun beyond those whose jobs run, at most; keeps the memory of a large plan small."""
+"""The most items begun in addition to those whose jobs run; it limits the memory for a large plan."""
 AGAIN = "run `contentops apply`; it continues where this run stopped"
 
 

@@ -31,7 +31,7 @@ from contentops.tokens import PaidTokens
 # ---- Sends one call again, by the policy of `api.backoff`.
 
 PASSING = frozenset({FailureKind.NOT_SENT, FailureKind.UNAVAILABLE, FailureKind.AMBIGUOUS})
-"""Failures after which a call that does no harm twice is sent again."""
+"""Temporary failures: after them, a call that is safe to repeat is sent again."""
 
 
 class Retrier(Protocol):
@@ -58,9 +58,9 @@ class Attempts:
     def __init__(self, caller: Retrier) -> None:
         self._caller = caller
         self._began: float | None = None
-        """When it was answered first."""
+        """When the call got its first reply."""
         self._failing: float | None = None
-        """When it failed first since the last 429, which was an answer."""
+        """When the call first failed after the last 429; a 429 is a reply, not a failure."""
         self.failed = 0
         """The number of failures, without 429s."""
 
@@ -88,17 +88,17 @@ class ServerCapabilities:
     """What is known about how a server treats request ids, jobs and texts."""
 
     honours_ids: bool | None = None
-    """Its job ids are our request ids."""
+    """Whether the server uses our request ids as job ids; None if unknown."""
     hides_jobs: bool = False
-    """It answered 404 for a job it had accepted, so a 404 proves nothing."""
+    """Whether the server replied 404 for a job that it had accepted: then a 404 proves nothing."""
     shows_after: Annotated[float, msgspec.Meta(ge=0)] | None = None
-    """Seconds after its submit at which an accepted job was known under its id, the fewest seen; None: not seen."""
+    """The fewest seconds between a submit and a poll that found the job by its id; None if not seen yet."""
     stores_jobs: bool | None = None
-    """It stores finished jobs as content without a save; None: not seen yet."""
+    """Whether the server stores the texts of finished jobs itself; None if not seen yet."""
     creates_only: bool = False
-    """A save over a content made another one."""
+    """Whether a save that should replace a content made a new one."""
     alters_texts: bool | None = None
-    """It changed a text that was saved; None: not seen yet."""
+    """Whether the server changes texts that are saved; None if not seen yet."""
 
     @classmethod
     def load(cls, cache: Cache, state: State, server: str) -> ServerCapabilities:
@@ -129,7 +129,7 @@ def _alters_texts(state: State, server: str, cached: bool | None) -> bool | None
 
 
 NOTE_AGAIN = 60.0
-"""Seconds after which a run says once more that it tries again, and why."""
+"""Seconds after which a run reports again that it is trying again, and why."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -141,32 +141,32 @@ class Edges:
     outputs: Outputs
     send: Send
     fence: Callable[[], MayLeave] = lambda: always
-    """Called when a call leaves; gives the check that runs directly before its bytes do."""
+    """Called when a call leaves; returns the check that runs directly before its bytes are sent."""
     emit: Callable[[Event], None]
     wall: Callable[[], float]
     """The time in seconds since 1970."""
     random: random.Random
     dialect: Callable[[], str]
-    """The dialect of the server: `auto` as long as none is known."""
+    """Returns the dialect of the server, or `auto` if it is not known yet."""
     local_store: str = ""
-    """The id of the file of the bundled server; empty: another server."""
+    """The id of the bundled server's database; empty for another server."""
     again: Callable[[Change, Mapping[ItemId, Stage]], Change | None] = lambda change, _: change
-    """The change of an item as its sources are now, within its planned one; the stages that others still reach."""
+    """Plans an item again with its current sources, within its planned change; see `Following.change`."""
     is_current: Callable[[Change], bool] = lambda _change: True
-    """Whether the texts that an item is made from are as they were planned."""
+    """Returns whether the texts that an item is made from are those that the plan expected."""
     exists: Callable[[str], bool] = lambda _path: True
-    """Whether a path of the project exists, or will."""
+    """Returns whether a path of the project exists, or will exist."""
     commands: Callable[[Listed, str, str], tuple[Finding, ...]] = lambda *_: ()
-    """What the commands of `checks` find in a file, by its path and text; may take its time."""
+    """Runs the commands of `checks` on a file, by its path and text, and returns the findings; it may be slow."""
     limiter: AccountLimiter
     text: Callable[[Digest], str | None] = lambda _digest: None
-    """A text that a record names, by its body digest, where this machine has it."""
+    """Returns a recorded text by its body digest, or None if this machine does not have it."""
     owners: ContentOwners = field(default_factory=ContentOwners)
     """The owners of the contents on the server."""
     requests: int = 0
     """Requests sent before the run, to find out the dialect of the server."""
     knows_texts: bool = False
-    """The ledger knows paid texts of the project, and so those of other machines."""
+    """Whether the ledger knows paid texts of the project, and so those of other machines."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -185,17 +185,17 @@ class Context(Edges):
     made: frozenset[Digest]
     """The body digests of all texts that known jobs made: every other body is a person's."""
     deadline: float | None = None
-    """Loop time after which nothing new is started."""
+    """The loop time after which nothing new is started."""
     spent: Counter[ItemId] = field(default_factory=Counter)
     """Credits that this run spent, by item."""
     used: dict[ItemId, list[PaidTokens | None]] = field(default_factory=dict)
-    """The tokens of the models' answers that arrived in this run, by item; None: not known."""
+    """The tokens of the models' replies in this run, by item; None if unknown."""
     unsettled: Counter[ItemId] = field(default_factory=Counter)
-    """Credits of submits of this run of which no one knows yet whether the server took them, by item."""
+    """Credits of this run's submits with an outcome that is not known yet, by item."""
     latest: dict[ItemId, RequestId] = field(default_factory=dict)
-    """The request of each item that was submitted or found in this run last."""
+    """The last request of each item that this run submitted or found."""
     orders: dict[str, ItemId] = field(default_factory=dict)
-    """The item of each order that is open or of this run, by its request id and by its job id."""
+    """The item of each job that is open or from this run, by its request id and by its job id."""
     _noted_at: float = -math.inf
 
     @property

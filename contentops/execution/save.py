@@ -296,9 +296,10 @@ async def _overwrite(ctx: Context, draft: Draft, content_id: str, *, beside: Seq
 
 
 async def _store(ctx: Context, draft: Draft, content_id: str, *, look: bool, beside: Sequence[str] = ()) -> ItemState:
-    """Save a draft. After a failure, save it again until it is certain that the text arrived.
+    """Save a text on the server.
 
-    Before each repetition, look on the server for the text, because perhaps only the reply was lost.
+    After a failure, it is saved again until it is certain that it arrived. Before each repetition, look on the server
+    for the text, because perhaps only the reply was lost.
 
     `content_id`: the content to replace; if it is empty, a new one is made. `beside`: the contents that this save could
     not replace.
@@ -352,7 +353,10 @@ def _about_to_send(ctx: Context, draft: Draft, content_id: str) -> Draft:
 def _record_reply(
     ctx: Context, draft: Draft, content_id: str, answered: str, saved: Saved, beside: Sequence[str]
 ) -> Draft:
-    """Record a save. If the reply has another id, this server always creates a new content."""
+    """Record that a text was saved on the server.
+
+    If the reply has another content id, this server always creates a new content.
+    """
     if content_id and answered != content_id:
         ctx.capabilities.creates_only = True
         beside = (*beside, content_id)

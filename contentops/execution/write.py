@@ -487,7 +487,7 @@ def remove(ctx: Context, item: Item, step: Remove) -> None:
 
 
 def _front_after(step: Write | Acknowledge, record: Record | None, *, existed: bool) -> dict[str, Json]:
-    """Return the front matter that the record will list as written."""
+    """Return the front matter values that the record lists as written."""
     before = record.metadata if record is not None and existed else {}
     front = {**before, **step.front}
     return {key: value for key, value in front.items() if key != PROVENANCE_KEY and value is not None}

@@ -63,7 +63,7 @@ class Taken(Struct, frozen=True, kw_only=True):
     generates: bool
     """Whether the item has a template."""
     declared: bool
-    """Whether a manifest declared it before."""
+    """Whether a manifest declared the item before."""
     left_out: tuple[str, ...] = ()
     """Keys of its front matter that the manifest leaves out."""
     content: str = ""
@@ -79,7 +79,7 @@ class Adoption(Struct, frozen=True, kw_only=True):
     """The text that is added to it."""
     taken: tuple[Taken, ...] = ()
     known: tuple[Taken, ...] = ()
-    """Texts that items had before."""
+    """Texts that belonged to items before."""
     findings: tuple[Diagnostic, ...] = ()
     """Texts that are refused (errors), and items that are declared without their template (warnings)."""
 
@@ -93,9 +93,9 @@ class _Text(Struct, frozen=True, kw_only=True):
     """A text that becomes an item."""
 
     entry: Existing
-    """What a manifest declares, unless one declares `spec` already."""
+    """The entry for the manifest; it is not used if a manifest declares `spec` already."""
     file: Observed
-    """Its file; of a content, without a path, as it is written."""
+    """Its file. For a stored content: the file as it will be written, without a path."""
     spec: Spec | None = None
     """The declared item whose text it is."""
     content: Content | None = None
@@ -125,7 +125,7 @@ def _not_imported(content_id: str, why: str, hint: str = "") -> Diagnostic:
 
 
 _Items = Sequence[tuple[Spec, _Text]]
-"""The texts that become items, each with what is declared of it."""
+"""The texts that become items, each with its declared item."""
 
 
 def _planned(

@@ -227,11 +227,11 @@ class ApplyOptions(Struct, frozen=True, kw_only=True):
 
     overrides: Overrides = Overrides()
     reviewed: PlanFile | None = None
-    """A plan file: exactly that is carried out."""
+    """A plan file, exactly which is carried out; None without one."""
     is_bound: bool = False
-    """An apply that would do more than `ceiling` is refused."""
+    """Whether an apply that would do more than `ceiling` is refused."""
     ceiling: PlanFile | None = None
-    """The plan that was reviewed; None: none was."""
+    """The plan that was reviewed, or None."""
     inputs: Mapping[str, Json] = field(default_factory=dict)
     """The options of the command line, kept in the report of the run."""
     stop: Stop = field(default_factory=Stop)
@@ -506,7 +506,7 @@ class PlanPart(Struct, frozen=True, kw_only=True):
     """For `cause`: any of its items."""
     heading: str = ""
     ids: frozenset[ItemId] | None = None
-    """The items of an action that is about several; None: it is about `item`, or all."""
+    """The items of an action that is about several items; None means `item`, or all items."""
 
     def choice(self) -> Choice:
         """Return the options for a plan that has only this part."""
@@ -525,7 +525,7 @@ class PlanPart(Struct, frozen=True, kw_only=True):
 
     @property
     def is_of_many(self) -> bool:
-        """Return whether the part is about more than one item."""
+        """Return whether this part of the plan is about more than one item."""
         return self.action in (PartAction.PLAN, PartAction.CAUSE, PartAction.FREE)
 
     def command(self, option: str, flags: tuple[str, ...] = ()) -> str:
@@ -559,7 +559,7 @@ class PlanPart(Struct, frozen=True, kw_only=True):
 
 
 _NAMED = 5
-"""So many items are named in a command that is shown."""
+"""The most items that a shown command names."""
 _DONE = {
     PartAction.KEEP: ("Kept", "The edited text answers the new brief now"),
     PartAction.ACCEPT: ("Kept", "The text answers the present words of its source now"),
@@ -568,7 +568,7 @@ _DONE = {
     PartAction.REPLACE: ("Generated again", "The earlier text is in its history"),
     PartAction.SECTION: ("Generated again", "One section is new, and the others stayed"),
 }
-"""What an action did to its text, and what is the case now."""
+"""What an action did to its text, and a sentence about the result."""
 _ON_EDIT = {PartAction.KEEP: OnEdit.KEEP, PartAction.MERGE: OnEdit.MERGE, PartAction.TAKE: OnEdit.OVERWRITE}
 
 

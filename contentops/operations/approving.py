@@ -64,7 +64,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     source: str = "terminal"
     """Where the verdict is given: `terminal` or `page`."""
     texts: Mapping[ItemId, Digest] = {}
-    """The text that the person saw, by item; of other items, the text that the file has now."""
+    """The text that the person saw, by item. For other items, the current text of the file counts."""
 
 
 class Decided(Struct, frozen=True, kw_only=True):
@@ -74,9 +74,9 @@ class Decided(Struct, frozen=True, kw_only=True):
     lines: tuple[Approval, ...] = ()
     """The new lines of `contentops.approvals`."""
     known: tuple[ItemId, ...] = ()
-    """Items of whose text the person said the same before."""
+    """Items on whose text the person gave the same verdict before."""
     also: tuple[ItemId, ...] = ()
-    """Other items with the same words: what was said counts for them too."""
+    """Other items with the same words: the verdict counts for them too."""
     skipped: tuple[ItemId, ...] = ()
     """Selected items that have no text yet."""
     run: Run | None = None
@@ -324,7 +324,7 @@ class MergedApprovals(Struct, frozen=True, kw_only=True):
     """The recorded approvals of merged pull requests, and the run of the free steps that follow."""
 
     asked: bool = True
-    """Whether GitHub was asked: not where nothing in the project is about approvals."""
+    """Whether GitHub was asked. It is not asked if nothing in the project is about approvals."""
     pulls: tuple[MergedPull, ...] = ()
     lines: tuple[Approval, ...] = ()
     """The new lines of `contentops.approvals`."""
@@ -367,7 +367,7 @@ class _ItemText(NamedTuple):
     digest: Digest
     needs_note: bool
     refused: str
-    """Why no review of a pull request approves it, in words; empty: one does."""
+    """Why no review of a pull request can approve it; empty if a review can."""
 
 
 def _texts(inputs: PlanInputs) -> Iterator[tuple[str, _ItemText]]:

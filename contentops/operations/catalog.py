@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 # ---- Read a list of a server's catalog page by page.
 
 PAGE = 100
-"""Entries of a page of the known servers."""
+"""The number of entries in a page of the known servers."""
 
 
 class ReadList(Struct, frozen=True):
@@ -71,9 +71,9 @@ class ReadList(Struct, frozen=True):
     unusable: int
     total: int | None
     is_whole: bool
-    """Nothing is known to be missing."""
+    """Whether nothing is known to be missing."""
     is_cut: bool = False
-    """Pages were left unread."""
+    """Whether some pages were not read."""
 
 
 async def read_list(
@@ -122,7 +122,7 @@ async def read_list(
 MOST_PAGES = 50
 """Pages of one list that are asked for."""
 SILENT = 3
-"""Templates without a description, before any with one, after which no more descriptions are asked for."""
+"""If this many first templates have no description, no more descriptions are fetched."""
 
 
 def known_catalog(project: Project) -> Catalog:

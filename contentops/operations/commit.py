@@ -73,7 +73,7 @@ class CommitOptions(Struct, frozen=True, kw_only=True):
     apart: bool = False
     """Whether everything goes to a separate branch, for a pull request."""
     shown: str = ""
-    """The tree of `CommitContents` that the person saw: another one is refused. Empty: any."""
+    """The tree of the `CommitContents` that the person saw; another tree is refused. Empty allows any."""
     patience: float = PATIENCE
     """Seconds that a call of the remote may take."""
 
@@ -145,7 +145,7 @@ class CommitContents(Struct, frozen=True, kw_only=True):
     """The contents that a commit would have now."""
 
     tree: str
-    """Names these files with these bytes."""
+    """The id of the git tree with these files and their bytes."""
     branch: str
     """The branch that is checked out; empty: none."""
     remote: bool

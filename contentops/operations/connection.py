@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 # ---- Read the keys, and connect with the project's server, or with the embedded one.
 
 LOOK = 0.5
-"""Seconds between two looks whether a person stops what is waited for."""
+"""Seconds between two checks whether a person wants to stop the wait."""
 _UNTOUCHED = "nothing was generated; `contentops doctor --online` tries the model again"
 
 
@@ -226,9 +226,9 @@ def recorded_owners(project: Project, state: State) -> dict[str, Owner]:
 # ---- Ask the server about stored contents and the account's numbers, outside of a run. All of it is free.
 
 _SOON = 0.01
-"""Seconds after which a limit is asked again, at least."""
+"""The fewest seconds after which the limit is checked again."""
 LONGEST_PAUSE = 300.0
-"""Seconds a server may ask for before we give up instead of waiting."""
+"""The most seconds to wait if a server asks for a pause; beyond that, the command gives up."""
 
 T = TypeVar("T")
 

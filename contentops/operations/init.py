@@ -74,7 +74,7 @@ class NewFiles(Struct, frozen=True, kw_only=True):
     branch: str = ""
     """The branch that workflows apply."""
     hint: str = ""
-    """What to do where a file is in the way."""
+    """What to do if a file exists already."""
 
     def __post_init__(self) -> None:
         taken = sorted(path for path in self.files if os.path.lexists(self.top / path))
@@ -147,7 +147,7 @@ def free_folder(top: Path, *first: str, taken: str = "") -> str:
 # ---- The first files of a project.
 
 DEFAULT = "content"
-"""The folder of manifests where the settings name none."""
+"""The folder of manifests if the settings name none."""
 SCHEMAS = ("project", "manifest")
 """The schemas that the first lines of settings and manifest name."""
 GIT_LINES: Mapping[str, tuple[str, ...]] = {
@@ -268,13 +268,13 @@ class SiteGenerator(Struct, frozen=True, kw_only=True):
     settings: tuple[str, ...]
     """Names of its settings file."""
     sign: re.Pattern[str] = re.compile("")
-    """What a settings file with a name that others use too must contain."""
+    """What a settings file must contain if its name is in `shared`."""
     shared: tuple[str, ...] = ()
-    """Such names."""
+    """Names of settings files that other programs use too."""
     reads: re.Pattern[str] | None = None
     """The line of the settings that names the folder it reads."""
     top: str = ""
-    """That folder where no line names it; empty: the whole site."""
+    """The folder that it reads if no line names one; empty means the whole site."""
     folders: tuple[str, ...] = ("",)
     """Folders of texts below it: the first that is there is taken, else the only one of `only_in`, else the first."""
     only_in: str = ""
@@ -374,7 +374,7 @@ GENERATORS: Final[Mapping[str, SiteGenerator]] = {
         advice="Pelican reads the front matter of these texts with its plug-in `pelican-yaml-metadata`.",
     ),
 }
-"""By the name that `init --preset` takes."""
+"""The site generators, by the name that `init --preset` takes."""
 
 
 class SiteLayout(Struct, frozen=True, kw_only=True):

@@ -61,13 +61,13 @@ class Runtime(Struct, frozen=True, kw_only=True):
     stopped: Callable[[], bool] = lambda: False
     """Whether a person wants to stop; called again and again while a command waits for a ledger."""
     until: float = math.inf
-    """Until when a command waits for a ledger that is away, by `time.monotonic`."""
+    """Until when a command waits for a ledger that cannot be reached, by `time.monotonic`."""
     patience: float | None = None
-    """Seconds for which a ledger may be away before a run ends; None: as `LedgerSession` has it."""
+    """Seconds to wait for a lost ledger before a run ends; None means the value of `LedgerSession`."""
     notify: Callable[[str], None] = lambda _: None
-    """Gets a line wherever a person may wonder what takes so long."""
+    """Called with a message if a person may wonder what takes so long."""
     trusts_stamps: bool = True
-    """Whether an output with the time stamp of an earlier look is not read again."""
+    """Whether an output is not read again if its time stamp has not changed."""
     trace: Callable[[Exchange], None] | None = None
     """Gets every request to the project's server, or None."""
     disk_time: Callable[[], int] = time.time_ns
@@ -75,7 +75,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
 
 
 HERE = Runtime()
-"""This machine, with no person at it."""
+"""The runtime of this machine, with no person to ask."""
 
 
 class OpenedLedger(NamedTuple):
@@ -84,7 +84,7 @@ class OpenedLedger(NamedTuple):
     ledger: ReadLedger | None = None
     warnings: tuple[Diagnostic, ...] = ()
     working: ProjectLedger | None = None
-    """The same ledger, where the command works on it."""
+    """The same ledger, if the command changes it."""
 
 
 def open_project(directory: str, environment: str, variables: Sequence[str]) -> Project:
@@ -209,9 +209,9 @@ def is_of_another(project: Project, lineage: str) -> bool:
 
 
 def _others(project: Project) -> str:
-    """Return the project's lineage from the locks and jobs of all environments, or an empty text.
+    """Return the project's identifier (its lineage) from the locks and jobs of all environments.
 
-    The project's own environment comes first.
+    The project's own environment comes first. The result is empty if there is none.
     """
     root = Path(project.root)
     for environment in sorted(committed_environments(project), key=lambda name: name != project.environment):
@@ -224,7 +224,7 @@ def _others(project: Project) -> str:
 
 
 def _is_kept(project: Project, lineage: str) -> bool:
-    """Return whether this checkout has already submitted something under a lineage."""
+    """Return whether this checkout has already submitted something under this project identifier."""
     root = Path(project.root)
     folder = state_dir.kept_folder(root, lineage, Disk())
     return folder.name == lineage and folder.is_dir()

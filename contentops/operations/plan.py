@@ -140,10 +140,10 @@ class ItemStatus(Struct, frozen=True, kw_only=True):
     promoted_from: str = ""
     """The environment its text was taken from; empty: none, or not known."""
     holder: str = ""
-    """What works on it elsewhere, such as `apply on HOST`; empty: nothing."""
+    """The process that works on it elsewhere, such as `apply on HOST`; empty if there is none."""
     approval: ApprovalState = ApprovalState.NONE
     publish_on: str = ""
-    """The day it is due; empty: none."""
+    """The day on which it is to be published; empty if there is none."""
     note: str = ""
 
 

@@ -76,7 +76,7 @@ def _is_known(inputs: PlanInputs, record: Record, remote: Remote) -> bool:
 # ---- `--refresh`: ask the server for the project's items before anything is planned.
 
 _SERVER_ERROR = 500
-"""The status of a server that fails: at one content, or at every request."""
+"""The HTTP status of a server that fails at one content, or at every request."""
 
 
 def refresh(
@@ -313,7 +313,7 @@ class PulledItem(Struct, frozen=True, kw_only=True):
     content: str
     """The id of its content."""
     refused: str = ""
-    """Why its file was left alone; empty: it has the words now."""
+    """Why its file was not changed; empty if it has the edit now."""
     copy: str = ""
     """The path of a copy of other words that the file had; empty: none."""
 

@@ -75,7 +75,7 @@ from contentops.state.state_dir import FOLDER, kept_folder
 from contentops.state.store import StateStore
 
 _BESIDE_OTHERS: Final = 5_000_000_000
-"""Nanoseconds for which a snapshot holds where other machines share the ledger: their work is in no file."""
+"""Nanoseconds for which a snapshot is valid with a shared ledger: the work of other machines is in no file."""
 
 
 class ReviewState(enum.StrEnum):
@@ -107,19 +107,19 @@ class ReviewItem(Struct, frozen=True, kw_only=True, gc=False):
     output: str
     file: Observed
     text: Digest
-    """What an approval of its text is bound to; empty: there is no text."""
+    """The digest that an approval of its text names; empty if there is no text."""
     template: str = ""
     tags: tuple[str, ...] = ()
     sources: tuple[ItemId, ...] = ()
     dependants: tuple[ItemId, ...] = ()
-    """The items whose texts its own is made from, and those that are made from its text."""
+    """The items that its text is made from, and the items whose texts are made from its text."""
     edited: bool = False
     protected: bool = False
     words: int = 0
     folded: str = ""
     """The words of its text for a search, as `fold` gives them."""
     cost: PaidAttempts = PaidAttempts()
-    """How many attempts there were until its text, and what they cost, as `report --provenance` counts them."""
+    """The number and the cost of the attempts for its text, as `report --provenance` counts them."""
     generated_at: str = ""
     since: str = ""
     """Since when the file has this text, ISO time, UTC; empty: there is none."""
@@ -157,14 +157,14 @@ class Snapshot(Struct, frozen=True, kw_only=True, dict=True):
 
     project: Project
     plan: Plan | None
-    """None where manifests have errors."""
+    """The plan, or None if manifests have errors."""
     items: tuple[ReviewItem, ...]
     """By id."""
     known: KnownHistory
     """What the history of each item is made from."""
     spend: Spend
     findings: tuple[Diagnostic, ...] = ()
-    """Of the manifests and the ledger."""
+    """The findings about the manifests and the ledger."""
 
     @functools.cached_property
     def by_id(self) -> Mapping[str, ReviewItem]:
@@ -510,7 +510,7 @@ class ReviewDay(Struct, frozen=True, kw_only=True):
     """The newest first, each with the item that it is about; None: it is not declared any more."""
     comments: int
     edited: tuple[ReviewItem, ...]
-    """Of those that are edited, the ones of which a version was saved or replaced."""
+    """The edited items of which a version was saved or replaced since then."""
     spend: Spend
 
 

@@ -271,7 +271,7 @@ def _note(workspace: Workspace, step: str, *facts: Fact) -> None:
 
 @contextlib.contextmanager
 def _editing(project: Project, runtime: Runtime = HERE) -> Iterator[Workspace]:
-    """Open the state for a change while no other command changes it, and write a checkpoint at the end."""
+    """Open the state for a change while no other command changes it, and write the lock at the end."""
     with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
         yield workspace
         workspace.store.checkpoint()
@@ -285,7 +285,7 @@ def _editing(project: Project, runtime: Runtime = HERE) -> Iterator[Workspace]:
 _HEADER = "contentops_lock"
 _OLD_HEADER = re.compile(rb'^\W*"contentops_lock": *1\b', re.MULTILINE)
 _ATTEMPTS = 100
-"""The attempts at one request that a request id of format 1 is compared with."""
+"""How many attempts at one request are tried to recognise a request id of format 1."""
 _ENTRY = {
     "open": "id",
     "digest": "request",
@@ -535,7 +535,7 @@ def _of_record(environment: str, record: _OldRecord) -> _Listed:
 
 
 _SAME = {*Job.__struct_fields__} - {"plan_id", "frame", "sources", "rev"}
-"""What a record of format 1 says of its job under the same name."""
+"""The fields of a job that a record of format 1 has under the same name."""
 
 
 # --- writing -----------------------------------------------------------------------------------------------

@@ -412,7 +412,7 @@ def edit_text(project: Project, item: str, edit: TextEdit, *, runtime: Runtime =
 
 
 def protected(item: str) -> Refused:
-    """Return the error for a change to a text that may not be edited."""
+    """Return the error that says that a protected text may not be changed."""
     hint = "apply `protected: false` first to lift it"
     return Refused(f"`{item}` is protected, so its text is not changed", code="not-edited", hint=hint)
 
@@ -454,18 +454,18 @@ class ItemVersion(Struct, frozen=True, kw_only=True):
     at: str
     """When it was made, ISO time; empty where it is not known."""
     number: int = 0
-    """1 for the oldest text; 0: no text came of the job."""
+    """1 for the oldest text; 0 if the job brought no text."""
     job: Job | None = None
     """The job that made it; None: a person wrote it, or no one knows."""
     text: TextVersion | None = None
-    """None: its words are not here."""
+    """The text, or None if it is not on this machine."""
     verdicts: tuple[Approval, ...] = ()
-    """What people said of it, the newest first."""
+    """The verdicts on it, the newest first."""
     named: Digest = NOTHING
     """The digest by which it can be compared and restored; empty: it is the present text, or its words are not here."""
     is_now: bool = False
     is_saved: bool = False
-    """The server accepted it last."""
+    """Whether it is the text that was last saved on the server."""
 
 
 def item_versions(one: ReviewItem, texts: ItemTexts) -> tuple[ItemVersion, ...]:
@@ -509,12 +509,12 @@ class TextVersion(Struct, frozen=True, kw_only=True):
     title: str
     body: str
     digest: Digest
-    """Of the body."""
+    """The digest of the body."""
     commit: str = ""
     at: str = ""
     """When it was committed, or a copy of it was made, ISO time."""
     is_copy: bool = False
-    """It was saved on the page, or replaced."""
+    """Whether it is a copy that was kept when a text was saved on a page, or replaced."""
     author: str = ""
     """Who committed it."""
     first_line: int = 1
@@ -535,9 +535,9 @@ class ItemTexts(Struct, frozen=True, kw_only=True):
     """The current text of an item's file, the earlier texts that are known here, and the item's history."""
 
     now: TextVersion | None
-    """None: there is no file, or it cannot be read."""
+    """The current text; None if there is no file, or it cannot be read."""
     earlier: tuple[TextVersion, ...]
-    """The newest first: of git's history, then of the cache."""
+    """The earlier texts, the newest first: those in git's history, then those in the cache."""
     approved: TextVersion | None
     """The text that was approved last, if it is another one and its words are here."""
     history: History

@@ -36,14 +36,14 @@ if TYPE_CHECKING:
     from contentops.planning.sides import PlanInputs
 
 FORMAT: Final = 3
-"""Raised with the format of the copy; the version of contentops counts too."""
+"""The version of the copy's format; another version of contentops does not use the copy either."""
 _stamp: Final = operator.attrgetter("st_mode", "st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
 _NUMBERS: Final = 6
 _ABSENT: Final = (0,) * _NUMBERS
 _PART: Final = 250
-"""So many paths are compared before the next are looked at."""
+"""How many paths are compared before the next ones are read."""
 _CHECKSUM: Final = 8
-"""Digits of the checksum at the start: a CRC against damage, for which no module has to be loaded."""
+"""Digits of the checksum at the start: a CRC that detects damage and needs no further module."""
 
 
 class Asked(Struct, frozen=True, kw_only=True):

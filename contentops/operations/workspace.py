@@ -115,12 +115,12 @@ class Workspace:
         self.ledger = shared.ledger
         """The shared ledger, if the project has one that can be read."""
         self.working_ledger = shared.working
-        """The same, where this command works on it."""
+        """The same ledger, if this command changes it."""
         self.unread = warnings
         """Why the project's ledger cannot be read."""
         self.runtime = runtime
         self.files: Mapping[str, Observed] = {}
-        """Files that are as they were when they were read before, by path."""
+        """Files that have not changed since they were last read, by path."""
 
     @functools.cached_property
     def desired(self) -> Desired:
