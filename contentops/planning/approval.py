@@ -1,7 +1,7 @@
-"""What approvals mean for an item: its state, title and front matter.
+"""Decides what approvals mean for an item: its approval state, title and front matter.
 
-A text that has to be approved carries the preset's draft mark until it is. With `disclosure`, front matter says how the
-text was made. Both are computed from what is recorded, so that they follow the text by themselves.
+A text that must be approved has the preset's draft mark until someone approves it. With `disclosure`, front matter says
+how the text was made. Both are computed from recorded facts, so that they always fit the text.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ from contentops.sections import main_heading
 
 
 class Brought(NamedTuple):
-    """A text that was fetched from a server: its body, and its title, which may be empty."""
+    """A text that is to be written into a file. Its title may be empty."""
 
     title: str
     body: str
     of_section: bool
     """Only one section is new; the rest is the text of the file."""
     is_known: bool = False
-    """It was in this file before, in another environment's, or on the server: no job has just made it."""
+    """It was in this file, in another environment's file or on the server before: no job has just made it."""
     front: Mapping[str, Json] = MappingProxyType({})
     """Front matter that comes with it."""
 
@@ -70,7 +70,7 @@ def written_title(
 ) -> str:
     """Return the title to write: from the manifest, a person, the text, its first heading, or the id.
 
-    Empty: none. A file gets no title with a text that had none.
+    The title is empty if a known text had none.
     """
     if stated is not None:
         return clean_title(stated)
@@ -101,7 +101,7 @@ _UNAPPROVED: Final = (ApprovalState.WAITING, ApprovalState.CHANGED)
 
 
 def approval_state(inputs: PlanInputs, spec: Spec, record: Record | None, file: Observed) -> ApprovalState:
-    """Return the approval of the text in an item's file."""
+    """Return the approval state of the text in an item's file."""
     if not (file.exists and (spec.approval.required or inputs.approvals.lines)) or file.problem:
         return ApprovalState.NONE
     return _state(inputs, spec, ids_of(inputs, spec.id, record), file.title, _words_of(file))
@@ -116,7 +116,7 @@ def _words_of(file: Observed) -> Digest:
 
 
 class ComputedFront(Struct, frozen=True, kw_only=True):
-    """The front matter keys that follow from an approval, with the reason. A key with None is removed."""
+    """The front matter keys that follow from an approval state. A key with the value None is removed."""
 
     keys: Mapping[str, Json] = field(default_factory=dict)
     state: ApprovalState = ApprovalState.NONE
@@ -128,7 +128,7 @@ class ComputedFront(Struct, frozen=True, kw_only=True):
 
 
 def has_its_keys(inputs: PlanInputs, spec: Spec, record: Record, file: Observed) -> bool:
-    """Return whether draft mark and disclosure of the file are right."""
+    """Return whether the file has the draft mark and the disclosure that fit its approval state."""
     wanted = coming_front(ItemSides(inputs=inputs, spec=spec, record=record, file=file), Answer(), None).keys
     unwanted = draft_mark(inputs.project.preset) if spec.approval.required else {}
     is_marked = any(file.front.get(key) == value for key, value in unwanted.items() if key not in wanted)
@@ -141,11 +141,10 @@ def draft_mark(preset: str) -> dict[str, Json]:
 
 
 def coming_front(item: ItemSides, body: Answer, title: str | None) -> ComputedFront:
-    """Return the front matter that the approval of the coming text requires.
+    """Return the front matter keys that fit the approval state of the text that the file will have.
 
-    `title`: the title that is written with that text; None: the file keeps its own.
-
-    No one approved a text that is not known yet.
+    `title` is written with that text. If it is None, the file keeps its title. A text that is not known yet counts as
+    not approved.
     """
     spec, inputs, own = item.spec, item.inputs, item.record
     if not (spec.approval.required or inputs.project.disclosure is not None):
@@ -166,7 +165,7 @@ def coming_front(item: ItemSides, body: Answer, title: str | None) -> ComputedFr
 def _source_type(generated: Digest, bodies: Iterable[Digest]) -> str:
     """Return the source type for disclosure: generated, or generated and edited.
 
-    `generated` is the body of the job's text. If no job made the text, it is empty, and so is the result.
+    `generated` is the digest of the body that a job made. If no job made the text, it is empty, and so is the result.
     """
     return "" if not generated else GENERATED if {*bodies} <= {generated} else EDITED
 
@@ -195,7 +194,7 @@ def _coming_texts(item: ItemSides, body: Answer, title: str | None) -> Iterator[
 
 
 def _stored(body: Answer) -> Job | None:
-    """Return the earlier text for the declared request that will be written unchanged, if there is one."""
+    """Return the finished job whose text will be written unchanged, or None if there is no such job."""
     fetched = (step.job for step in body.steps if isinstance(step, Fetch))
     job = next((job for job in fetched if job is not None and job is not body.job), None)
     return job if isinstance(body.mode, Replace) else None
@@ -220,7 +219,7 @@ def waiting_notes(item: ItemSides, body: Answer) -> Iterator[Note]:
 
 
 def which_status(item: ItemSides, state: ApprovalState, *, is_saved: bool) -> Answer:
-    """Return the answer that sets the status of the stored content. It has no steps if the status stays the same."""
+    """Return the step that publishes the stored content or makes it a draft. There is none if the status stays."""
     rule, record = item.spec.approval, item.record
     was = record is not None and record.saved is not None and record.saved.published
     is_stored = is_saved or (record is not None and bool(record.content_id) and record.server == item.inputs.server)
@@ -234,7 +233,7 @@ def which_status(item: ItemSides, state: ApprovalState, *, is_saved: bool) -> An
 
 
 def ids_of(inputs: PlanInputs, item: ItemId, record: Record | None) -> tuple[ItemId, ...]:
-    """Return the present and the earlier ids of an item. People may have approved its texts under each of them."""
+    """Return the present and the earlier ids of an item. People may have approved its texts under any of them."""
     if record is None:
         return (item,)
     ordered = (job.item for job in inputs.jobs_of(record.digest) if job.item not in inputs.specs)
@@ -267,9 +266,9 @@ def _keys(
 
 
 def same_words(items: Iterable[Candidate]) -> dict[ItemId, tuple[ItemId, ...]]:
-    """Return, by item, the other items with the same title and body.
+    """Return for each item the other items that have the same title and body.
 
-    A verdict on one of them counts for all.
+    An approval of one of them counts for all.
     """
     groups: dict[tuple[str, Digest], list[ItemId]] = defaultdict(list)
     for item in items:
@@ -312,7 +311,7 @@ def texts_in_review(
 ) -> Iterator[TextInReview]:
     """Yield the texts that a pull request changes and that still need an approval.
 
-    Not those that another one replaces. `waiting`: the items whose text is not promoted yet.
+    Texts that the plan replaces are left out. `waiting` has the items whose text is not promoted yet.
     """
     for item in items:
         file = item.file if item.approval in _UNAPPROVED and not (item.change and item.change.submits) else None

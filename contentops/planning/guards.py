@@ -1,4 +1,4 @@
-"""The guards: they refuse an apply that costs or deletes too much, and compute the cost of generations."""
+"""Refuses plans that cost or change too much, and computes the cost of generations."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SWEEPING = frozenset({Action.REGENERATE, Action.OVERWRITE, Action.MERGE, Action.
 
 
 def refusals(inputs: PlanInputs, changes: Sequence[Change]) -> tuple[Refusal, ...]:
-    """Return the refusals of all guards for these changes."""
+    """Check the changes against all guards, and return their refusals."""
     return (
         *_state(inputs),
         *_budget(inputs, changes),
@@ -44,14 +44,17 @@ def refusals(inputs: PlanInputs, changes: Sequence[Change]) -> tuple[Refusal, ..
 
 
 def review(plan: Plan, limit: int) -> Refusal | None:
-    """Return a refusal if the plan costs more credits than `limit`; otherwise None."""
+    """Return a refusal if the plan costs more credits than `limit`, or None if it does not."""
     most = plan.credits_worst
     message = f"the plan costs {cost_words(plan.changes)}; `--max-credits` is {limit}"
     return Refusal(guard="review-credits", message=message, flag=f"--max-credits {most}") if most > limit else None
 
 
 class Overrides(Struct, frozen=True, kw_only=True):
-    """The guards that a person overrides. `credits`: up to how many; a plan that costs more is refused in any case."""
+    """The guards that a person chose to override.
+
+    `credits` is the most that the plan may cost. A plan that costs more is refused in any case.
+    """
 
     credits: int | None = None
     changes: bool = False
@@ -59,7 +62,7 @@ class Overrides(Struct, frozen=True, kw_only=True):
 
 
 def overridden(plan: Plan, overrides: Overrides) -> Plan:
-    """Return the plan without the refusals that the person's options override.
+    """Return the plan without the refusals that the command-line options override.
 
     A `--approve-credits` that is too low is also refused.
     """
@@ -107,9 +110,9 @@ def _state(inputs: PlanInputs) -> Iterator[Refusal]:
 
 
 def _counts(record: Record) -> bool:
-    """Return whether guards count a record. Outlines of the bundled server do not count: no model wrote them.
+    """Return whether guards count a record.
 
-    Outlines of the bundled server do not count, because no model wrote them.
+    Of the bundled server's texts, only those that a model wrote count.
     """
     return record.server != "local" or (bool(record.generated) and not record.outline)
 
@@ -128,9 +131,9 @@ def _budget(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
 
 
 def _limit(name: str, number: int, changes: Sequence[Change]) -> str:
-    """Return a limit in words.
+    """Return a limit of the budget in words.
 
-    If one text alone costs more than the limit, the words name the cost of the cheapest text.
+    If every text costs more than the limit, the words also name the cost of the cheapest text.
     """
     prices = (change.submit.credits for change in changes if change.submit is not None)
     least = min(filter(None, prices), default=0)
@@ -195,7 +198,10 @@ def _money_refusal(name: str, limit: str, currency: str, changes: Sequence[Chang
 
 
 def month_spent(inputs: PlanInputs, changes: Sequence[Change]) -> CountedMonth | None:
-    """Return what was spent this month; None if the month has no budget, or the changes cost nothing."""
+    """Return what was spent this month, or None if the plan does not need it.
+
+    A plan needs it only if a month has a budget and the changes cost something.
+    """
     is_asked = inputs.project.budget.is_monthly and any(each.credits_worst or each.money_worst for each in changes)
     return inputs.spent() if is_asked else None
 
@@ -218,15 +224,14 @@ def _ratio(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
 # ---- What a generation may cost where a model of the settings writes the text.
 
 _ANY_TEXTS = {f"text {number}": "\uffff" * 4_000 for number in range(4)}
-"""Instead of texts that are not known yet."""
+"""Long texts that stand for texts that are not known yet."""
 
 
 def tokens_at_most(spec: Spec, project: Project, section: str = "", *, waits: bool = False) -> PaidTokens | None:
-    """Return the most tokens that one submit can use, with the configured price.
+    """Return the highest number of tokens that one request can use, with the configured price.
 
-    The submit is for the whole text or one section.
-
-    `waits`: it is made from texts that are not known yet. None without a model here.
+    The request is for the whole text or one section. `waits`: it uses texts that are not known yet. Return None if the
+    settings have no model, or the item has no template.
     """
     api, mode = project.api, spec.request.mode
     if not api.has_model or not spec.request.template:
@@ -240,7 +245,7 @@ def tokens_at_most(spec: Spec, project: Project, section: str = "", *, waits: bo
 
 
 def order_of(spec: Spec, project: Project, section: str = "", *, waits: bool = False) -> Submit:
-    """Return a submit of a text or of one section, with its price (`waits`: see `tokens_at_most`)."""
+    """Return the step that submits a text or one section, with its price. `waits`: see `tokens_at_most`."""
     price_ = price_of(spec, project.api.server, section)
     return Submit(
         request=spec.request,
@@ -254,12 +259,12 @@ def order_of(spec: Spec, project: Project, section: str = "", *, waits: bool = F
 
 
 def retries_left(checks: Checks, done: int = 0) -> int:
-    """Return how often a text that fails its checks may still be generated again, after `done` retries."""
+    """Return how many retries are left for a text that fails its checks, after `done` retries."""
     return max(0, checks.retries - done) if checks.can_block else 0
 
 
 def beyond_context(spec: Spec, project: Project) -> str:
-    """Return why a prompt is too long for the model, with both numbers; empty if it fits."""
+    """Return why a prompt is too long for the model, or an empty text if it fits."""
     api, fields = project.api, spec.request.as_json()
     if not api.has_model or not api.context or not spec.request.template:
         return ""
@@ -284,7 +289,8 @@ def collecting(project: Project, jobs: Iterable[Job]) -> tuple[Collect, ...]:
 def usual_cost(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Note]:
     """Yield a note with the average cost of earlier texts of the same kind. The price in a plan is an upper bound.
 
-    By the jobs of the same model and template, at the price of today; of sections, by those of sections.
+    Texts of the same kind have the same model and template, and sections are compared with sections. Today's price
+    counts.
     """
     api, price_ = inputs.project.api, inputs.project.price
     steps = [step for each in changes for step in (*each.steps, *each.pays_later) if isinstance(step, Submit)]
@@ -305,7 +311,7 @@ def usual_cost(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Note]:
 
 
 def generation_words(specs: Iterable[Spec], project: Project) -> str:
-    """Return the total cost of one generation of each item: `free`, `4 credits`, `at most 0.04 USD`, `no price set`."""
+    """Return in words what it costs to generate each item once, such as `free`, `4 credits` or `at most 0.04 USD`."""
     specs = [*specs]
     if tokens := [found for spec in specs if (found := tokens_at_most(spec, project)) is not None]:
         money = add_money(one.money for one in tokens)

@@ -1,6 +1,6 @@
-"""Plans all items: it decides each change, selects items, applies the guards and adds up the costs.
+"""Makes the plan of a project: decides the change of each item, selects items and runs the guards.
 
-Also items that no manifest declares any more, claims of other processes, and requests that are the same.
+It also handles items that no manifest declares any more, claims of other processes, and items with equal requests.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ from contentops.planning.table import block_change, decide, find_file
 
 
 def make_plan(inputs: PlanInputs) -> Plan:
-    """Return the plan of the whole project, or of the selected part of it.
+    """Return the plan of all items, or of the selected items.
 
     Raises UsageError for selectors or `--replace` ids that name nothing.
     """
@@ -78,9 +78,9 @@ def make_plan(inputs: PlanInputs) -> Plan:
 def plan_with_items(
     inputs: PlanInputs, known: Mapping[ItemId, Candidate] = MappingProxyType({})
 ) -> tuple[Plan, list[Candidate]]:
-    """Return the plan, and every item by id with its change. See `make_plan`.
+    """Return the plan, and a list of all items with their changes. See `make_plan`.
 
-    `known`: the answer of `still_unchanged` for an earlier plan, if there was one.
+    `known`: the items that `still_unchanged` returned for an earlier plan, if there was one.
     """
     choice = inputs.choice
     _check_replace(inputs)
@@ -134,7 +134,10 @@ def plan_with_items(
 
 
 def _chosen_changes(inputs: PlanInputs, chosen: Sequence[Candidate]) -> list[Change]:
-    """Return the selected changes by id. Their target paths are checked and their waits are known."""
+    """Return the changes of the selected items, sorted by id.
+
+    Their target paths are checked, and it is decided which of them wait for texts of other items.
+    """
     choice = inputs.choice
     changes = [item.change for item in chosen if item.change is not None]
     if choice.only_front:
@@ -151,7 +154,10 @@ def _chosen_changes(inputs: PlanInputs, chosen: Sequence[Candidate]) -> list[Cha
 
 
 def front_alone(change: Change) -> Change | None:
-    """Return a change without its saves if it only changes front matter; otherwise None."""
+    """Return a change with only its front matter steps, or None if it also writes a new text.
+
+    Steps that save to the server are left out. A change that has no other steps gives None.
+    """
     steps = tuple(step for step in change.steps if not isinstance(step, Save | Publish))
     if not steps or not is_about_front(change):
         return None
@@ -159,7 +165,7 @@ def front_alone(change: Change) -> Change | None:
 
 
 def is_about_front(change: Change) -> bool:
-    """Return whether a change only updates front matter or saves the file's text to the server."""
+    """Return whether a change writes no new text: it only updates front matter or the record, or saves the file."""
     return bool(change.steps) and all(isinstance(step, Update | Acknowledge | Save | Publish) for step in change.steps)
 
 
@@ -190,9 +196,9 @@ def _essence(change: Change) -> list[object]:
 
 
 def change_alone(inputs: PlanInputs, spec: Spec, coming: Mapping[ItemId, Stage]) -> Change | None:
-    """Return the change of an item that is planned alone. `coming`: what this plan still changes in other items.
+    """Return the change of the only item in `inputs`, or None if there is nothing to do.
 
-    `coming` lists the changes that other items still expect.
+    `coming` has the other items that this plan still changes, each with the first stage that changes.
     """
     (item,) = declared_sides(inputs)
     item = structs.replace(item, open_metadata=open_keys(spec, coming))
@@ -205,10 +211,10 @@ def change_alone(inputs: PlanInputs, spec: Spec, coming: Mapping[ItemId, Stage])
 
 
 def still_unchanged(items: Iterable[Candidate], before: PlanInputs, now: PlanInputs) -> dict[ItemId, Candidate]:
-    """Return the `items` of an earlier plan that were up to date, and whose inputs are still the same.
+    """Return the items that an earlier plan found up to date and whose inputs have not changed.
 
-    `items`: those without notes, since a note is made with the answer of the table. Left out is what depends on other
-    items or on open jobs, so that the table is asked again.
+    `items` must have no notes, because a note is made only when its item is planned. Items that depend on other items
+    or have open jobs are left out, so that they are planned again.
     """
     if not _differ_only_by_item(before, now) or now.written:
         return {}
@@ -228,9 +234,9 @@ def still_unchanged(items: Iterable[Candidate], before: PlanInputs, now: PlanInp
 
 
 _BY_ITEM = {"desired", "state", "observed", "approvals"}
-"""The sides that are compared item by item, or by themselves."""
+"""The inputs that are compared item by item, or separately."""
 _ASKED = {"cached", "text", "read", "why_no_text", "exists", "denied", "spent", "changed_on", "committed"}
-"""What the table asks only about items that have something to do."""
+"""The inputs that are read only for items that have something to do."""
 
 
 def _differ_only_by_item(before: PlanInputs, now: PlanInputs) -> bool:
@@ -272,7 +278,7 @@ def _candidates(inputs: PlanInputs, notes: list[Note], known: Mapping[ItemId, Ca
 
 
 def declared_sides(inputs: PlanInputs, known: Container[ItemId] = ()) -> Iterator[ItemSides]:
-    """Yield the declared items with all that is compared for them, sources first. Items in `known` are left out."""
+    """Yield each declared item with the data that is compared for it, sources first. Omit items in `known`."""
     records, specs = inputs.records, inputs.specs
     # Recorded paths whose item now declares another one: free for a new item once the moves are done.
     leaving = {
@@ -386,7 +392,7 @@ def _sources_first(specs: Sequence[Spec]) -> Sequence[Spec]:
 
 
 def waiting_for(item: ItemSides, waits: tuple[Reference, ...]) -> ItemSides:
-    """Return the item with the texts that it waits for. Its path stays unchanged if it depends on them."""
+    """Return the item with the texts that it waits for. If its path depends on them, it keeps the recorded path."""
     spec, record = item.spec, item.record
     if not waits:
         return item
@@ -396,7 +402,7 @@ def waiting_for(item: ItemSides, waits: tuple[Reference, ...]) -> ItemSides:
 
 
 def _candidate(item: ItemSides) -> tuple[Candidate, tuple[Note, ...]]:
-    """Return a declared item with its change, and its notes."""
+    """Return a declared item with its change, and the notes about it."""
     inputs, spec = item.inputs, item.spec
     change, notes = decide(item)
     change = change and with_claims(inputs.claimed, inputs.state.lineage, change)
@@ -423,7 +429,7 @@ def _candidate(item: ItemSides) -> tuple[Candidate, tuple[Note, ...]]:
 
 
 def _leftover_files(inputs: PlanInputs, item_paths: set[str]) -> Iterator[Note]:
-    """Yield a note about files of an interrupted run whose requests no item declares any more."""
+    """Yield a note about each file that an interrupted run wrote and that belongs to no item now."""
     for job in itertools.chain.from_iterable(inputs.written.values()):
         file = inputs.observe(job.output)
         is_its_file = (job.body and file.body == job.body) or file.provenance.get("digest") == job.digest
@@ -438,9 +444,9 @@ def _leftover_files(inputs: PlanInputs, item_paths: set[str]) -> Iterator[Note]:
 
 
 def free_targets(inputs: PlanInputs, changes: list[Change]) -> list[Change]:
-    """Return the changes after checking their target paths.
+    """Block each change whose target path stays occupied, and return all changes.
 
-    A change is blocked if its target stays occupied, or if moves form a ring.
+    Changes whose moves form a ring are blocked too.
     """
     changes = _without_rings(changes)
     leaving = Counter(collision_key(change.source) for change in changes if change.has(Move))
@@ -493,7 +499,10 @@ def _blocked_by_file(change: Change) -> Change:
 
 
 def _is_first_prose(inputs: PlanInputs, changes: Sequence[Change]) -> bool:
-    """Return whether this project pays a model for the first time, so that one text can be tried first."""
+    """Return whether this plan is the first that pays a model, for more than one text.
+
+    A person can then try one text first.
+    """
     orders = [change for change in changes if change.submits]
     is_new = not any(job.model for job in (*inputs.state.jobs, *inputs.state.open_jobs.values()))
     return is_new and len(orders) > 1 and any(not change.pays_later for change in orders)
@@ -503,7 +512,7 @@ def _is_first_prose(inputs: PlanInputs, changes: Sequence[Change]) -> bool:
 
 
 def first_submits(inputs: PlanInputs, changes: Sequence[Change], number: int) -> tuple[list[Change], Note]:
-    """Return the first `number` changes that submit without waiting for others, and a note about the rest."""
+    """Return the first `number` changes that generate a text and wait for no other, and a note about the rest."""
     submits = (change for change in changes if change.submits_worst and not change.pays_later)
     # A target stays occupied while the change that would free it waits.
     alone = (change for change in submits if free_targets(inputs, [change])[0].submits_worst)
@@ -551,7 +560,7 @@ def with_claims(claimed: Mapping[RequestId, str], lineage: str, change: Change) 
     """Return the change without the steps that other processes have claimed.
 
     `claimed` maps requests to these processes. If a live process has claimed the submit of its text, the whole change
-    is left to that process; if it has claimed an earlier job, only that collect step is.
+    is left to that process. If it has claimed an earlier job, only the step that collects this job is left out.
     """
     if not claimed or change.claimed_by:
         return change
@@ -574,18 +583,18 @@ def with_claims(claimed: Mapping[RequestId, str], lineage: str, change: Change) 
 
 
 def submit_id(lineage: str, change: Change) -> RequestId | None:
-    """Return the request id of the change's submit step; None if the change submits nothing."""
+    """Return the request id of the change's submit step, or None if the change submits nothing."""
     step = change.submit
     return None if step is None else request_id(lineage, step.digest, step.attempt, step.section)
 
 
-# ---- Items that declare the same request, and notes on requests that differ in names alone.
+# ---- Items that declare the same request.
 
 KIND = "same-request"
 
 
 def declared_requests(specs: Iterable[Spec]) -> dict[Digest, list[ItemId]]:
-    """Return the items that declare each request."""
+    """Return for each request the ids of the items that declare it."""
     items: dict[Digest, list[ItemId]] = {}
     for spec in specs:
         if spec.digest and spec.request.template:
@@ -594,9 +603,9 @@ def declared_requests(specs: Iterable[Spec]) -> dict[Digest, list[ItemId]]:
 
 
 def block_same(inputs: PlanInputs, change: Change, declared: Mapping[Digest, Sequence[ItemId]]) -> Change:
-    """Return the change; block it if several items would pay for the same request.
+    """Return the change, blocked if several items would pay for the same request.
 
-    Equal manifests are an error before; these turned out equal when the texts that they are made from were there.
+    Equal requests in manifests are an error before. These became equal when the texts of their sources were known.
     """
     ids = declared.get(change.digest, ())
     if len(ids) < 2 or not _takes_text(inputs, change):

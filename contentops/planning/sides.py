@@ -1,6 +1,6 @@
-"""What a plan compares for each item (its sides), and facts that several planning modules need.
+"""Defines the data that a plan compares for each item, and facts that several planning modules need.
 
-They are manifests, records, jobs, files, contents on the server, texts of another environment and options.
+The data are manifests, records, jobs, files, contents on the server, texts of another environment and options.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ from contentops.pricing import FREE, Price
 
 
 class Choice(Struct, frozen=True, kw_only=True):
-    """The options of the command line that shape a plan."""
+    """The command-line options that change a plan."""
 
     select: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -65,17 +65,17 @@ class Choice(Struct, frozen=True, kw_only=True):
     drafts: bool = False
     """Promote draft outlines, and save them to other servers."""
     only_promoted: bool = False
-    """Only promotions."""
+    """Plan only promotions."""
     only_front: bool = False
-    """Only updates of front matter, which cost nothing."""
+    """Plan only updates of front matter, which cost nothing."""
     sections: Mapping[str, str] = field(default_factory=dict)
     """Headings of sections to generate again, by item id."""
     canary: int | None = None
-    """Only this many generations, the first in plan order."""
+    """Plan only this many generations, the first in plan order."""
     changed_from: str = ""
-    """Only items that differ from the lock at this commit; `ci.results.narrowed` turns it into `only`."""
+    """Plan only items that differ from the lock at this commit; `ci.results.narrowed` turns it into `only`."""
     only: frozenset[ItemId] | None = None
-    """The ids that selectors choose from; None: all."""
+    """The ids that selectors choose from, or None for all ids."""
     notes: tuple[Note, ...] = ()
     """Notes on how `only` was found."""
     in_review: frozenset[str] = frozenset()
@@ -95,15 +95,15 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     read: Callable[[str], str] = lambda _path: ""
     """The body of the file at a path; reads the disk, so ask only when needed."""
     why_no_text: Callable[[], str] = lambda: ""
-    """Why a text is missing and how to get it; empty: it cannot be had. It asks git."""
+    """Why a text is missing and how to get it. It is empty if the text cannot be obtained. It asks git."""
     remote: Mapping[ItemId, Remote] | None = None
-    """The stored contents that a refresh fetched; an item without one has what was last saved. None: no refresh."""
+    """The stored contents that a refresh fetched, or None without a refresh. Other items have what was last saved."""
     exists: Callable[[str], bool] = lambda _path: True
     """Whether a path of the project exists or will exist, for links in texts."""
     denied: Callable[[str], str] = lambda _path: ""
-    """Why the output at a path cannot be written; empty: it can."""
+    """Why the output at a path cannot be written, or an empty text if it can."""
     changed_on: Callable[[str, Digest], str] = lambda _path, _body: ""
-    """The day on which the file at a path got the body that it has; empty: not known. It asks git."""
+    """The day on which the file at a path got its present body, or an empty text if not known. It asks git."""
     committed: Callable[[str], Digest] = lambda _path: NOTHING
     """The newest body that the file at a path has had in git; empty if there is none. It asks git."""
     claimed_paths: Mapping[str, str] = field(default_factory=dict)
@@ -118,9 +118,9 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     ordered_at: frozenset[str] = frozenset()
     """The servers that this environment paid for texts; the bundled one only where a model wrote."""
     honours_ids: bool | None = None
-    """Whether the server uses our request id as its job id; None: not known yet."""
+    """Whether the server uses our request id as its job id, or None if that is not known yet."""
     claimed: Mapping[RequestId, str] = field(default_factory=dict)
-    """The submits that other processes have claimed: by request id, the process, for people."""
+    """The requests that other processes have claimed, each with a name of the process that people understand."""
     approvals: Approvals = NO_APPROVALS
     """Who approved which text."""
     spent: Callable[[], CountedMonth] = lambda: CountedMonth(month="", credits=0, ahead=0, gaps=())
@@ -128,7 +128,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def server(self) -> str:
-        """Return the server this plan speaks to."""
+        """Return the server that this plan uses."""
         return self.project.api.server
 
     @functools.cached_property
@@ -143,14 +143,17 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def taken(self) -> Mapping[ItemId, ItemId]:
-        """Return each new item that takes over a removed item's record, because both have the same request."""
+        """Return each new item that takes over the record of a removed item, with the removed item's id.
+
+        Both have the same request. Items without a template are matched by their path.
+        """
         records = with_new_ids(self.state.records, self.moved)
         gone = records.keys() - self.specs.keys()
         free: dict[str, list[ItemId]] = defaultdict(list)
         for id_ in sorted(gone, reverse=True):
             record = records[id_]
             if not is_draft(record, self.server):
-                # One that was adopted has no request: its file is what it is known by.
+                # An adopted item has no request: it is recognized by its file.
                 free[record.digest if record.request.get("template") else record.output].append(id_)
         pairs: dict[ItemId, ItemId] = {}
         for spec in self.desired.specs if free else ():
@@ -163,7 +166,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     def records(self) -> Mapping[ItemId, Record]:
         """Return the record of each item, by its present id.
 
-        A content that another environment's lock owns is no one else's: such a text counts as never saved.
+        If another environment's lock owns the stored content of a record, its text counts as never saved.
         """
         records = with_new_ids(with_new_ids(self.state.records, self.moved), self.taken)
         unsaved = {
@@ -175,11 +178,12 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def open_jobs(self) -> Mapping[ItemId, tuple[Job, ...]]:
-        """Return the open jobs of this server by item, in order of attempt.
+        """Return each item's open jobs on this server, in order of attempt.
 
-        A job belongs to the item that declares its request, whatever that was called then; a section, and what no item
-        asks for, to the item as it was called, or is now. A section waits for the text that it is of: it may be in
-        another clone.
+        A job for a whole text belongs to the item that declares its request now, even if another id ordered it. If no
+        item declares the request, the job belongs to the item that ordered it, under its present id. A job for a
+        section belongs to the item that ordered it. It is left out until the item's record has the text that it is a
+        section of: that text may be in another clone.
         """
         renames = {pair.old: pair.new for pair in self.desired.moved} | {old: new for new, old in self.taken.items()}
         renamed = {old: new for old, new in renames.items() if old not in self.specs and old not in self.records}
@@ -204,17 +208,17 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         return made_texts(self.state)
 
     def jobs_of(self, digest: Digest) -> Sequence[Job]:
-        """Return all jobs for a request on this server, in any environment."""
+        """Return all jobs of this server for a request, from all environments."""
         return self.state.jobs_of(self.server, digest)
 
     @functools.cached_property
     def owners(self) -> Mapping[str, ItemId]:
-        """Return the item whose record names a path. The keys are paths in the form for comparison."""
+        """Return for each recorded path the item that owns it. Paths are in the form used for comparison."""
         return {collision_key(record.output): record.id for record in reversed(list(self.records.values()))}
 
     @functools.cached_property
     def written(self) -> Mapping[Digest, tuple[Job, ...]]:
-        """Return open jobs by request digest. A file that has no record yet may already contain their texts."""
+        """Return the open jobs whose text may already be in a file without a record, by request digest."""
         written: dict[Digest, tuple[Job, ...]] = {}
         for job in itertools.chain.from_iterable(self.open_jobs.values()):
             key = collision_key(job.output)
@@ -223,12 +227,12 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         return written
 
     def earlier_id(self, id_: ItemId) -> ItemId | None:
-        """Return the earlier id of an item if its record is stored under that; otherwise None."""
+        """Return the earlier id under which the item's record is stored, or None if it has its present id."""
         return self.moved.get(id_) or self.taken.get(id_)
 
     @property
     def paths(self) -> Iterator[str]:
-        """Yield every path whose file a plan reads."""
+        """Yield the path of every file that a plan reads."""
         yield from paths(self.desired, structs.replace(self.state, records=self.records))
         if self.source is not None:
             yield from self.source.paths(self.desired)
@@ -238,12 +242,12 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         return self.observed.get(path) or Observed(path=path)
 
     def file_of(self, spec: Spec) -> Observed:
-        """Return the present file of a declared item: at its recorded path, otherwise at its declared path."""
+        """Return an item's file: at its recorded path, or at its declared path if it has no record."""
         record = self.records.get(spec.id)
         return self.observe(record.output if record is not None else spec.output)
 
     def body_of(self, file: Observed) -> str | None:
-        """Return the current body of a file; None if it is missing or unreadable."""
+        """Return the current body of a file, or None if it is missing or unreadable."""
         if file.problem or not file.exists:
             return None
         try:
@@ -252,16 +256,16 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
             return None
 
     def saves(self, spec: Spec) -> bool:
-        """Return whether the item's text is saved to the server."""
+        """Return whether the settings say that the item's text is saved to the server."""
         return spec.save and self.project.api.save == "auto"
 
     def saved_body(self, record: Record) -> Digest:
-        """Return the digest of the body that this server has for an item; empty if nothing is saved."""
+        """Return the digest of the body that is saved on this server, or an empty digest if none is saved."""
         return record.saved.body if record.saved and record.server == self.server else NOTHING
 
 
 class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
-    """One declared item with its record, file, open jobs and stored content."""
+    """A declared item with its record, file, open jobs and stored content."""
 
     inputs: PlanInputs
     spec: Spec
@@ -271,13 +275,13 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
     open_jobs: tuple[Job, ...] = ()
     """Its open jobs on this server, in order of attempt."""
     waits: tuple[Reference, ...] = ()
-    """The texts of other items that its own waits for: its request is not known before them."""
+    """The texts of other items that its own text waits for. Its request is not known before them."""
     open_metadata: frozenset[str] = frozenset()
-    """The keys of metadata that stay as they are recorded until the texts that they mention are final."""
+    """The metadata keys that keep their recorded values until the texts that they use are final."""
 
     @property
     def taken_from(self) -> ItemId | None:
-        """Return the removed item whose record this item takes over, because the requests are equal; otherwise None."""
+        """Return the removed item whose record this item takes over, or None if there is no such item."""
         return self.inputs.taken.get(self.spec.id)
 
     @property
@@ -298,7 +302,10 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def keeps_text(self) -> bool:
-        """Return whether the recorded text stays: it is up to date, or only its sources have changed."""
+        """Return whether the recorded text stays in the file, although it may be out of date.
+
+        If only its sources changed, the item's `on_source_change` rule decides.
+        """
         rule = self.stale_rule
         if rule is not None:
             return rule in (OnSourceChange.NOTE, OnSourceChange.KEEP)
@@ -307,7 +314,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def stale_rule(self) -> OnSourceChange | None:
-        """Return the rule (`on_source_change`) for a text if only its sources changed; None for other texts."""
+        """Return the item's `on_source_change` rule if only its sources have changed, or None."""
         record, spec, choice = self.record, self.spec, self.inputs.choice
         if record is None or not record.digest or spec.id in choice.replace:
             return None
@@ -356,18 +363,18 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def attempt(self) -> int:
-        """Return the attempt that made the recorded text; 0 if no known job made it."""
+        """Return the number of the attempt that made the recorded text, or 0 if no known job made it."""
         made_by = self.inputs.state.made_by(self.record) if self.record is not None else None
         return made_by.attempt if made_by is not None else 0
 
     @property
     def answered(self) -> int:
-        """Return the attempt number of the recorded text if it is up to date; otherwise 0."""
+        """Return the attempt number of the recorded text if it is up to date, or 0."""
         return self.attempt if self.is_up_to_date else 0
 
     @property
     def under_way(self) -> list[Job]:
-        """Return the open jobs whose text may be newer than the recorded text and fit the declared request."""
+        """Return the open jobs that may give a newer text for the declared request."""
         own, newest = self.record, self.answered
         return [
             job
@@ -378,10 +385,14 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
         ]
 
     def _is_from_earlier_words(self, job: Job) -> bool:
-        """Return whether a job made the declared text from earlier words of its sources, or will make it."""
+        """Return whether a job's request differs from the declared one only in earlier texts of its sources.
+
+        Jobs whose text failed its checks do not count. Jobs that may never have reached the server do not count if the
+        item keeps its text.
+        """
         is_other = job.digest != self.spec.digest and not job.section
         is_failed = job.state is JobState.PAID and bool(job.error)
-        # An order that may never have arrived is sent again, which is for an item that asks for a new text alone.
+        # An order that may never have arrived is sent again, which only an item that asks for a new text wants.
         is_lost = job.state in (JobState.SUBMITTING, JobState.UNKNOWN) and self.keeps_text
         return is_other and not is_failed and not is_lost and job.frame in self.spec.frames
 
@@ -399,7 +410,7 @@ def is_protected(spec: Spec, record: Record | None) -> bool:
 
 
 def is_draft(record: Record, server: str) -> bool:
-    """Return whether a text is an outline of the bundled server, while `server` is another server."""
+    """Return whether a text is a draft outline of the bundled server, although `server` is another server."""
     return record.server == "local" != server and bool(record.generated) and record.outline
 
 
@@ -416,10 +427,9 @@ def is_ours(inputs: PlanInputs, spec: Spec, file: Observed) -> bool:
 
 
 def is_edited(file: Observed, record: Record, made: Container[Digest], *known: Digest) -> bool:
-    """Return whether a person changed the body on disk.
+    """Return whether a person changed the body of a file.
 
-    It is neither the last generated text of this item, nor one that a known job `made`, nor one of those that are
-    `known` otherwise.
+    Its body is then not the last generated text of the item, not a text that a known job `made`, and not in `known`.
     """
     return file.exists and file.body not in (record.generated, *known) and file.body not in made
 
@@ -427,7 +437,7 @@ def is_edited(file: Observed, record: Record, made: Container[Digest], *known: D
 def is_edited_on_server(remote: Remote, record: Record) -> bool:
     """Return whether a person changed a stored content after contentops or the server wrote it.
 
-    A text that was recorded before is no edit: git has restored the record of an earlier one.
+    A text that was recorded before is no edit: git has then restored an earlier record.
     """
     if record.saved is None or remote.is_lost or remote.problem or remote.recorded:
         return False
@@ -437,7 +447,7 @@ def is_edited_on_server(remote: Remote, record: Record) -> bool:
 
 
 def recorded_request(record: Record) -> Request | None:
-    """Return the request of a record; None if another version of contentops wrote unknown fields into it."""
+    """Return the request of a record, or None if another version of contentops wrote unknown fields into it."""
     try:
         return convert(dict(record.request.items()), Request)
     except ValidationError:
@@ -450,17 +460,17 @@ def specs_by_id(desired: Desired) -> dict[ItemId, Spec]:
 
 
 def failed_attempts(jobs: Iterable[Job], digest: Digest) -> list[Job]:
-    """Return the failed attempts at this request."""
+    """Return the failed jobs for this request."""
     return [job for job in jobs if job.state is JobState.FAILED and job.digest == digest]
 
 
 def pending(jobs: Iterable[Job]) -> list[Job]:
-    """Return the jobs that may still give a text, or whose text is not in a file yet."""
+    """Return the jobs that have not failed."""
     return [job for job in jobs if job.state is not JobState.FAILED]
 
 
 def honours_ids(state: State, server: str) -> bool | None:
-    """Return whether this server uses our request ids as its job ids; None if that is not known yet.
+    """Return whether this server uses our request ids as its job ids, or None if that is not known yet.
 
     The bundled server uses them. One job with another id proves that a server makes its own.
     """
@@ -472,9 +482,9 @@ def honours_ids(state: State, server: str) -> bool | None:
 
 
 def price_of(spec: Spec, server: str, section: str = "") -> Price:
-    """Return the price of one submit of `spec`, or of one of its sections.
+    """Return the price of generating an item, or one of its sections, once.
 
-    `local` and an item without a template cost nothing.
+    The bundled server (`local`) and items without a template cost nothing.
     """
     return FREE if server == "local" or not spec.request.template else spec.request.price(section)
 
@@ -483,7 +493,7 @@ def price_of(spec: Spec, server: str, section: str = "") -> Price:
 
 
 def paths(desired: Desired, state: State) -> Iterator[str]:
-    """Yield every path whose file a plan reads."""
+    """Yield the path of every file that a plan reads."""
     yield from (record.output for record in state.records.values())
     yield from (job.output for job in state.open_jobs.values() if job.output)
     for spec in desired.specs:
@@ -495,10 +505,10 @@ def paths(desired: Desired, state: State) -> Iterator[str]:
 
 
 def resting_place(source: str, target: str, item: ItemId) -> str:
-    """Return a temporary path for a move if source and target cannot exist at the same time; otherwise empty.
+    """Return a temporary path for a move whose source and target cannot exist at the same time.
 
-    Such paths differ in case alone, or one is a folder of the other. It is derived, so that a crash does not lose the
-    file.
+    Such paths differ only in case, or one is a folder of the other. For other moves the result is empty. It is computed
+    from its arguments, so that the file is found after a crash.
     """
     ours, theirs = collision_key(source), collision_key(target)
     if not (ours == theirs or theirs.startswith(f"{ours}/") or ours.startswith(f"{theirs}/")):
@@ -512,7 +522,7 @@ def resting_place(source: str, target: str, item: ItemId) -> str:
 
 
 def flatten(request: Mapping[str, Json]) -> dict[str, Json]:
-    """Return a request as one level of fields: `template`, `inputs.topic`, ..."""
+    """Flatten a request to one level of fields: `template`, `inputs.topic`, ..."""
     fields = {key: value for key, value in request.items() if key != "inputs"}
     if isinstance(inputs := request.get("inputs"), dict):
         fields.update({f"inputs.{key}": value for key, value in inputs.items()})
@@ -520,7 +530,7 @@ def flatten(request: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def explain(spec: Spec, record: Record) -> tuple[Reason, ...]:
-    """Return one reason per field of the request that differs, in field order."""
+    """Return one reason for each field in which the declared and the recorded request differ, sorted by field."""
     before, after = flatten(record.request), flatten(spec.request.as_json())
     return tuple(
         Reason(
@@ -536,7 +546,10 @@ def explain(spec: Spec, record: Record) -> tuple[Reason, ...]:
 
 
 def cause(name: str, spec: Spec, record: Record) -> str:
-    """Return the variable or default that changed a field. It is empty if the item's own declaration changed."""
+    """Return in words which variable, source or default changed a field.
+
+    The text is empty if the item's own declaration changed.
+    """
     origin = spec.origins.get(name)
     if origin is None:
         return ""
@@ -566,18 +579,18 @@ def changed_sources(spec: Spec, record: Record) -> tuple[ItemId, ...]:
 
 
 class SourceText(Struct, frozen=True, kw_only=True):
-    """A text of another environment for the declared request."""
+    """A text that another environment has for the declared request."""
 
     environment: str
-    """Empty: the settings without an environment."""
+    """The name is empty for the settings without an environment."""
     record: Record
     file: Observed
     made_by: Job | None
-    """The job that made it; None: not known."""
+    """The job that made it, or None if that is not known."""
 
     @property
     def name(self) -> str:
-        """Return the name of the environment, `default` without one."""
+        """Return the name of the environment, or `default` for the settings without an environment."""
         return self.environment or BASE
 
     @property
@@ -590,7 +603,7 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
     """The environment that texts are promoted from."""
 
     environment: str
-    """Empty: the settings without an environment."""
+    """The name is empty for the settings without an environment."""
     state: State
     """Its records, and the jobs of all environments."""
 
@@ -605,7 +618,7 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
                 )
 
     def text(self, spec: Spec, observe: Callable[[str], Observed]) -> SourceText | None:
-        """Return the text of this environment for a spec's request. It may be a draft outline."""
+        """Return the text that this environment has for an item's request, or None. It may be a draft outline."""
         record = self.state.records.get(spec.id)
         if record is None or not self._answers(record, spec, observe):
             return None
@@ -616,11 +629,10 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
         return SourceText(environment=self.environment, record=record, file=file, made_by=made_by)
 
     def _answers(self, record: Record, spec: Spec, observe: Callable[[str], Observed]) -> bool:
-        """Return whether a record's text answers the declared request.
+        """Return whether a record's text was made for the declared request.
 
-        It also does if its frame is the same and it was made from the same words of its sources.
-
-        Paths and addresses of texts differ between environments.
+        A record with the same frame also counts, if its text was made from the same words of its sources: their paths
+        and addresses differ between environments.
         """
         if record.digest == spec.digest:
             return True
@@ -633,13 +645,13 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
         )
 
     def _words(self, id_: ItemId, observe: Callable[[str], Observed]) -> Digest:
-        """Return the digest of an item's words in this environment; empty if it has no text."""
+        """Return the digest of an item's title and body in this environment. It is empty if there is no text."""
         record = self.state.records.get(id_)
         file = observe(record.output) if record is not None else None
         return NOTHING if file is None or not file.exists else text_digest(file.title, file.body)
 
     def why_none(self, spec: Spec, observe: Callable[[str], Observed]) -> str:
-        """Return, in words, why this environment has no text that `spec` can use."""
+        """Return in words why this environment has no text that the item can use."""
         name = f"`{self.environment or BASE}`"
         record = self.state.records.get(spec.id)
         if record is None:
@@ -665,7 +677,7 @@ def is_outline(record: Record, file: Observed) -> bool:
 
 
 def with_new_ids(records: Mapping[ItemId, Record], new_ids: Mapping[ItemId, ItemId]) -> Mapping[ItemId, Record]:
-    """Return the records, renamed all at once. `new_ids`: each with the old one."""
+    """Return the records under their new ids. `new_ids` maps each new id to the old one."""
     if not new_ids:
         return records
     old_ids = frozenset(new_ids.values())
@@ -693,7 +705,7 @@ def moved_ids(desired: Desired, records: Mapping[ItemId, Record]) -> dict[ItemId
 
 
 def missed(inputs: PlanInputs) -> Iterator[Diagnostic]:
-    """Yield a warning for each `moved` pair that has unknown ids, if a removed item has a similar id."""
+    """Yield a warning for each `moved` pair with unknown ids, if a removed item has a similar id."""
     known_ids = inputs.records.keys() | {job.item for job in inputs.state.open_jobs.values()}
     pairs = [pair for pair in inputs.desired.moved if known_ids.isdisjoint((pair.old, pair.new))]
     if not pairs:
@@ -736,7 +748,7 @@ def find_rings(moves: Mapping[ItemId, Move]) -> Iterator[list[ItemId]]:
 
 
 def _blockers(moves: Mapping[ItemId, Move]) -> dict[ItemId, list[ItemId]]:
-    """Return for each item that moves the items whose files occupy its new path."""
+    """Return for each moving item the other items whose files occupy its new path."""
     at: defaultdict[str, list[ItemId]] = defaultdict(list)
     below: defaultdict[str, list[ItemId]] = defaultdict(list)
     for item, move in sorted(moves.items()):

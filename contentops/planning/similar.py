@@ -1,4 +1,4 @@
-"""Finds items with too similar texts or briefs in a group of `checks.similar`."""
+"""Finds items whose texts or requests are too similar, in the groups of `checks.similar`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GroupKey = Location | str
 
 
 def group_of(spec: Spec) -> GroupKey | None:
-    """Return the group in which an item's text is compared; None if it is not compared."""
+    """Return the group in which an item's text is compared, or None if it is not compared."""
     similar = spec.checks.similar
     if similar is None:
         return None
@@ -27,23 +27,23 @@ def group_of(spec: Spec) -> GroupKey | None:
 
 
 def is_member(spec: Spec, key: GroupKey) -> bool:
-    """Return whether texts of a group are compared with this item's."""
+    """Return whether an item belongs to a group whose texts are compared."""
     if isinstance(key, Location):
         return spec.location == key
     return key == "all" or key.removeprefix("tag:") in spec.tags
 
 
-# ---- Requests that differ in names alone.
+# ---- Requests that differ only in names.
 
 ONE_BRIEF = "one-brief"
 DIFFERENT = 25
-"""Words of its row that make a request another brief than those of the other rows."""
+"""A request with more different words from its row than this counts as a brief of its own."""
 
 
 def same_briefs(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Note]:
-    """Yield a note about items of a `checks.similar` group whose requests differ only in row values.
+    """Yield a note about items of a `checks.similar` group if their requests differ only in the values of their rows.
 
-    They are known before anything is paid for; the check itself compares the texts.
+    This is known before anything is paid for. The check itself compares the texts later.
     """
     paying = {
         change.id: change
@@ -83,14 +83,17 @@ def _row(spec: Spec | None) -> bool:
 
 
 def _brief(spec: Spec) -> bytes:
-    """Return the words of a request without the values of its row; empty if the row has over `DIFFERENT` words."""
+    """Return the words of a request without the values of its row.
+
+    The result is empty if the row adds more than `DIFFERENT` different words.
+    """
     words = words_in("\n".join(_texts(spec.request.as_json())))
     brief = masked(words, spec.names)
     return b"" if len(set(words) - set(brief)) > DIFFERENT else b" ".join(brief)
 
 
 def _texts(value: Json) -> Iterator[str]:
-    """Yield all texts and keys of a request. Equal requests give them in the same order."""
+    """Yield all keys and values of a request as texts. Equal requests give them in the same order."""
     if isinstance(value, dict):
         for key in sorted(value):
             yield key
@@ -108,7 +111,7 @@ _SHARED = "write what is true only of this item; the values of its row are maske
 
 
 def similar_texts(inputs: PlanInputs, specs: Iterable[Spec]) -> Mapping[ItemId, Finding]:
-    """Return the findings of `checks.similar` for the files of some items, each compared with its whole group."""
+    """Compare each item's file with its whole group, and return the findings of `checks.similar`."""
     asked: defaultdict[GroupKey, list[Spec]] = defaultdict(list)
     for spec in specs:
         if (key := group_of(spec)) is not None:

@@ -1,7 +1,7 @@
-"""Decides the change of an item by four questions: which body, which path, which front matter, which save.
+"""Decides what to do with a declared item: which body, path and front matter it gets, and whether it is saved.
 
-The change is the union of the steps they answer with. For an item that no manifest declares any more, open jobs are
-collected, and its file is removed with `--prune`. Nothing else in the program decides what is done to an item.
+These are four questions. The change has the steps of all four answers. `plan` handles the items that no manifest
+declares any more.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
 
 
 def _why_unwritable(item: ItemSides, steps: Iterable[Step]) -> str:
-    """Return why these steps cannot write the item's file, and what to do; empty if they can."""
+    """Return why these steps cannot write the item's file and what to do, or an empty text if they can."""
     if not any(isinstance(step, Write | Update | Move) for step in steps):
         return ""
     # Nothing is paid for that could not be written afterwards. Protection keeps a file, but does not create one.
@@ -173,13 +173,13 @@ def _why_unwritable(item: ItemSides, steps: Iterable[Step]) -> str:
 
 
 _NOT_OURS = ("owned-elsewhere", "unwritable-file")
-"""Blocks of an item whose file is not to be written at all."""
+"""The kinds of blocks for an item whose file must not be written at all."""
 
 
 def _blocked(item: ItemSides, body: Answer, collected: Iterable[Job]) -> Change:
-    """Return the blocked change of an item.
+    """Return a change that says why the item is blocked.
 
-    It still collects open jobs, so that no paid text is lost, and marks the text.
+    It still collects open jobs, so that no paid text is lost, and updates the draft mark and disclosure.
     """
     running = body.job is not None and body.job.state is JobState.RUNNING
     own = (body.job,) if body.job is not None and running else ()
@@ -205,7 +205,7 @@ def _blocked(item: ItemSides, body: Answer, collected: Iterable[Job]) -> Change:
 
 
 def block_change(change: Change, kind: str, hint: str, *why: Reason) -> Change:
-    """Return a blocked form of the change, with only those steps that collect open jobs."""
+    """Return the change as blocked. It keeps only the steps that collect open jobs."""
     return structs.replace(
         change,
         action=Action.BLOCKED,
@@ -221,7 +221,7 @@ def block_change(change: Change, kind: str, hint: str, *why: Reason) -> Change:
 
 
 def which_path(item: ItemSides) -> Answer:
-    """Return the move of the file, if its path changes."""
+    """Return the step that moves the file, if its path changes."""
     record, file, target = item.record, item.file, item.spec.output
     before = record.output if record is not None else file.path
     if not file.exists or before == file.path == target:
@@ -263,9 +263,9 @@ def _written(inputs: PlanInputs, spec: Spec) -> Observed | None:
 
 
 def which_save(item: ItemSides, body: Answer, title: str | None) -> Answer:
-    """Return the answer that saves the file to the server, or blocks the item.
+    """Return the steps that save the file to the server, or the reason why the item is blocked.
 
-    It has no steps if there is nothing to save.
+    The answer has no steps if there is nothing to save.
     """
     why = _why_saved(item, body, title)
     if why is None:
@@ -277,7 +277,7 @@ def which_save(item: ItemSides, body: Answer, title: str | None) -> Answer:
 
 
 def _why_saved(item: ItemSides, body: Answer, title: str | None) -> tuple[Reason, ...] | None:
-    """Return the reasons to save title and body of the file to the server; None if nothing is saved."""
+    """Return the reasons to save the file's title and body to the server, or None if nothing is saved."""
     record, file, remote = item.record, item.file, item.remote
     if not item.inputs.saves(item.spec):
         return None
@@ -334,14 +334,14 @@ def _on_disk(item: ItemSides, body: Answer, path: Answer, front: FrontAnswer) ->
 
 
 def _with_output(step: Step, target: str) -> Step:
-    """Return the step; if it collects an open job, with `target` as the output of that job."""
+    """Return the step. If it has an open job, that job gets `target` as its output path."""
     if isinstance(step, LookUp | Poll | Fetch) and step.job is not None:
         return structs.replace(step, job=structs.replace(step.job, output=target))
     return step
 
 
 def _record_lags(item: ItemSides) -> bool:
-    """Return whether the record is out of date in its id, its protection or the texts that it names as used."""
+    """Return whether the record's id, protection or list of used texts is out of date."""
     record = item.record
     if record is None:
         return False
@@ -350,7 +350,7 @@ def _record_lags(item: ItemSides) -> bool:
 
 
 def _action(item: ItemSides, steps: Sequence[Step]) -> Action:
-    """Return the action of a change without a new text."""
+    """Return the action of a change that writes no new text."""
     if item.taken_from is not None:
         return Action.RENAME
     kinds = (
@@ -396,7 +396,7 @@ def _protection_notes(item: ItemSides) -> Iterator[Note]:
 
 
 def which_body(item: ItemSides) -> Answer:
-    """Return the answer of the first row of the decision table that applies."""
+    """Decide which body the file gets, by the first row of the decision table that applies."""
     for row in _TABLE:
         if (answer := row(item)) is not None:
             return answer
@@ -420,7 +420,7 @@ def _unreadable(item: ItemSides) -> Answer | None:
 
 
 def _without_template(item: ItemSides) -> Answer | None:
-    """Return the answer for a new item without a template: nothing generates it. None for other items."""
+    """Block a new item without a template, because nothing can generate it. Return None for other items."""
     if item.spec.request.template or item.record is not None or item.source_text is not None:
         return None
     path = item.spec.output
@@ -430,7 +430,7 @@ def _without_template(item: ItemSides) -> Answer | None:
 
 
 def _section(item: ItemSides) -> Answer | None:
-    """Generate one section again. This is blocked if the text on the server is not the text of the file."""
+    """Generate one section again. The item is blocked if the server and the file have different texts."""
     heading = item.inputs.choice.sections.get(item.spec.id)
     if heading is None or item.under_way:
         return None  # one under way is finished, not paid for again
@@ -489,7 +489,7 @@ def _open(item: ItemSides) -> Answer | None:
 
 
 def _finish(item: ItemSides, job: Job) -> Answer:
-    """Return the answer that writes the text of an open job, or the reason why it cannot be written."""
+    """Return the steps that write the text of an open job, or the reason why it cannot be written."""
     words = _check_edits(item, job)
     if words.is_final:
         return words
@@ -523,9 +523,9 @@ def _finish(item: ItemSides, job: Job) -> Answer:
 
 
 def _check_edits(item: ItemSides, job: Job) -> Answer:
-    """Return the answer that writes a job's text; a person's edits may block it.
+    """Decide whether a job's text can be written, although a person may have edited the file.
 
-    If it is not blocked, the answer has the reasons to write it, and what it replaces.
+    If it can, the answer has the reasons to write it, and says which edits it replaces.
     """
     why = why_changed(item)
     if job.section and item.record is not None:
@@ -542,7 +542,9 @@ def _check_edits(item: ItemSides, job: Job) -> Answer:
 
 
 def _is_text_of(item: ItemSides, job: Job) -> bool:
-    """Return whether the file already has the text of the job. This happens if a run ended before it wrote the record.
+    """Return whether the file already has the text of the job.
+
+    This happens if a run ended before it wrote the record.
 
     The provenance block decides only if that text is no longer known, since a person may have edited the body.
     """
@@ -577,7 +579,7 @@ def _look_up(item: ItemSides, job: Job, words: Answer, *, has_job: bool) -> Answ
 
 
 def _edited_on_server(item: ItemSides) -> Answer | None:
-    """Return the answer to an edit in WriterzRoom if the request is unchanged; otherwise None."""
+    """Decide what to do about an edit in WriterzRoom if the item keeps its text; otherwise return None."""
     return edited_on_server(item, ()) if item.keeps_text else None
 
 
@@ -621,7 +623,7 @@ def _missing(item: ItemSides) -> Answer:
 
 
 def text_lost_hint(record: Record, *, is_protected: bool) -> str:
-    """Return what to do about an item whose file and text are gone."""
+    """Return a hint about an item whose file and text are lost."""
     if is_protected:
         return "restore the file from git"
     if record.is_promoted:
@@ -653,7 +655,7 @@ def _stored(item: ItemSides) -> Answer | None:
 
 
 def _elsewhere(item: ItemSides) -> Answer | None:
-    """Return the answer that waits for another environment's job for this request. So it is not paid for twice."""
+    """Use the job that another environment has ordered for this request, so that no one pays twice."""
     job = ordered_elsewhere(item)
     if job is None or generation_refused(item, why_changed(item)) is not None:
         return None
@@ -694,9 +696,9 @@ def _changed(item: ItemSides) -> Answer | None:
 
 
 def _generate(item: ItemSides, action: Action, words: Answer, section: str = "") -> Answer:
-    """Return an answer with the steps that generate a text or one section.
+    """Return the steps that generate a text or one section.
 
-    The answer blocks the item if a rule forbids this.
+    If a rule forbids that, return the reason why the item is blocked.
     """
     is_asked_for = bool(section) or item.spec.id in item.inputs.choice.replace
     if not is_asked_for and (blocked := generation_refused(item, words.reasons)) is not None:
@@ -711,21 +713,21 @@ def _generate(item: ItemSides, action: Action, words: Answer, section: str = "")
 
 
 def _generation(item: ItemSides, attempt: int, section: str, retry: int) -> tuple[Step, ...]:
-    """Return the steps that pay for a text and fetch it. `retry`: how many texts before it failed their checks."""
+    """Return the steps that pay for a text and fetch it. `retry` is the number of earlier texts that failed checks."""
     submit = structs.replace(_order(item, section), attempt=attempt, retry=retry)
     return submit, Poll(), *_retry(item, retry, section)
 
 
 def _retry(item: ItemSides, done: int, section: str) -> tuple[RetryText, ...]:
-    """Return the step that may pay again if the text fails its checks. `done`: how many retries were made."""
+    """Return the step that may pay again if the text fails its checks. `done` is the number of retries so far."""
     times = retries_left(item.spec.checks, done)
     return (RetryText(again=_order(item, section), times=times),) if times else ()
 
 
 def _order(item: ItemSides, section: str) -> Submit:
-    """Return a submit for the item or for one section.
+    """Return the step that submits the item or one section of it.
 
-    A section is made for the same request as the rest of the text.
+    A section is generated for the same request as the rest of the text.
     """
     spec, record = item.spec, item.record
     if section and record is not None and (request := recorded_request(record)) is not None:
