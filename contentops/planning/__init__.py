@@ -1,8 +1,8 @@
-"""The planner: it compares manifest, record, file and stored content of each item, and decides what to do.
+"""Compares the manifest, record, file and stored content of each item, and decides what to do.
 
-Pure; writes and sends nothing. Read it in this order: `sides` has what is compared, as files and servers have it:
-records keep the ids that the lock has, and `PlanInputs.records` is the column with those of today. `table` answers for
-one item, with `edits`, `sources` and `promote` for what a person, another item or another environment changed.
-`front_matter` and `approval` are the third question. `guards` refuses a plan, `plan` makes that of all items, with
-`select`. `review` compares it with what was confirmed.
+The planner is pure: it writes and sends nothing. Read it in this order. `sides` defines the data that is compared.
+State records keep the ids of the lock; `PlanInputs.records` has them by present id. `table` decides about one item,
+with `edits`, `sources` and `promote` for changes by a person, another item or another environment. `front_matter` and
+`approval` decide the third question. `plan` makes the plan of all items, with `select`, and `guards` may refuse it.
+`review` compares it with what a person confirmed.
 """

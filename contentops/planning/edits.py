@@ -1,4 +1,4 @@
-"""Handles edits, in files and in WriterzRoom, that a new text would replace."""
+"""Decides what happens to a person's edits, in files or in WriterzRoom, that a new text would replace."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ _SHOWN = 5
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """The answer to one of the four questions: steps to carry out, or the reason why the item is blocked."""
+    """The answer to one of the planner's four questions: steps to carry out, or why the item is blocked."""
 
     action: Action = Action.NONE
     steps: tuple[Step, ...] = ()
-    """Those that fetch a text, which is then written; or only a record step."""
+    """The steps that fetch a text, which is then written, or only a record step."""
     reasons: tuple[Reason, ...] = ()
     job: Job | None = None
     """The open job that answers the spec."""
@@ -61,12 +61,12 @@ class Answer(Struct, frozen=True, kw_only=True):
 
     @property
     def writes(self) -> bool:
-        """Return whether the file gets another text."""
+        """Return whether these steps give the file another text."""
         return any(not isinstance(step, Acknowledge) for step in self.steps)
 
 
 def edit_choice(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None) -> Answer | None:
-    """Return the answer of `on_edit` for an edited file; None if the file may be overwritten."""
+    """Decide by `on_edit` what to do with an edited file. Return None if it may be overwritten."""
     record, path = item.record, item.file.path
     if record is not None and item.file.exists and not item.is_edited:
         return None
@@ -104,9 +104,9 @@ def is_emptied(item: ItemSides) -> bool:
 
 
 def merging(item: ItemSides, reasons: tuple[Reason, ...], job: Job | None) -> Answer:
-    """Return the answer that merges a new text with a person's edits.
+    """Return how to merge a new text with a person's edits.
 
-    It blocks the item if the text before the edits is missing.
+    The item is blocked if its file is empty, or if the text before the edits is missing.
     """
     record = item.record
     assert record is not None
@@ -134,7 +134,7 @@ def merging(item: ItemSides, reasons: tuple[Reason, ...], job: Job | None) -> An
 
 
 def why_not_merged(id_: ItemId, merged: Renewed | None, *, strict: bool) -> tuple[str, str] | None:
-    """Return why a merge cannot be written, as a kind and a hint; None if it can be written."""
+    """Return why a merge cannot be written, as a kind and a hint, or None if it can be written."""
     if merged is None:
         return "unmergeable", (
             "its sections cannot be merged, because a code block or comment in one of them is not closed; "
@@ -151,29 +151,29 @@ def why_not_merged(id_: ItemId, merged: Renewed | None, *, strict: bool) -> tupl
 
 
 def heading_of(key: Key) -> str:
-    """Return a section in words: its heading marks, heading and number."""
+    """Return the name of a section, such as `## Price (2)` for the second section with this heading."""
     times = f" ({key.number})" if key.number > 1 else ""
     return f"{'#' * key.level} {key.heading}{times}".strip() if key.level else "the text before the first heading"
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return the first names as a list in words, with a count of the rest."""
+    """Join the first names with commas, and add how many more there are."""
     shown = [f"`{name}`" if name.startswith("#") else name for name in names[:_SHOWN]]
     more = [f"{len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
     return ", ".join(shown + more)
 
 
 def on_edit(item: ItemSides) -> OnEdit:
-    """Return how to treat a person's edits: the choice of the command line, otherwise of the manifest.
+    """Return the `on_edit` value for an item: from the command line, otherwise from its manifest.
 
-    If a section of the item is generated again, the command line is about that section alone.
+    If one of its sections is generated again, the command line only counts for that section.
     """
     choice = item.inputs.choice
     return (choice.on_edit if item.spec.id not in choice.sections else None) or item.spec.on_edit
 
 
 def occupied_hint(item: ItemSides, path: str) -> str:
-    """Return what to do about a file at `path` that belongs to another item or to none."""
+    """Return a hint about a file at `path` that belongs to another item or to none."""
     owner = item.inputs.owners.get(collision_key(path))
     if owner in item.inputs.specs:
         return f"`{path}` belongs to `{owner}`, which moves to another path; apply that first"
@@ -186,7 +186,7 @@ def occupied_hint(item: ItemSides, path: str) -> str:
 
 
 def edit(item: ItemSides, detail: str = "was edited by hand") -> tuple[Reason, ...]:
-    """Return the reason that a person edited the file, if one did."""
+    """Return a reason of kind `edited` if a person edited the file; otherwise return none."""
     return (Reason(kind="edited", detail=f"`{item.file.path}` {detail}"),) if item.is_edited else ()
 
 
@@ -201,7 +201,7 @@ def why_changed(item: ItemSides) -> tuple[Reason, ...]:
 
 
 def block(kind: str, hint: str, *, reasons: tuple[Reason, ...] = (), job: Job | None = None) -> Answer:
-    """Return the answer that blocks an item; `kind` is kebab-case and part of the plan's format."""
+    """Return an answer that blocks the item. `kind` is in kebab case, and is part of the plan's format."""
     return Answer(action=Action.BLOCKED, blocked=kind, hint=hint, reasons=reasons, job=job)
 
 
@@ -212,9 +212,9 @@ EDITED = "edited-on-server"
 
 
 def edited_on_server(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None) -> Answer | None:
-    """Return the answer to an edit in WriterzRoom; None if this change keeps the edit.
+    """Decide what to do about an edit in WriterzRoom. Return None if it does not stop this change.
 
-    Words written there are never merged: `contentops pull` writes them into the file.
+    An edit in WriterzRoom is never merged: `contentops pull` writes it into the file.
     """
     if not item.is_edited_on_server:
         return None
@@ -233,7 +233,7 @@ def edited_on_server(item: ItemSides, why: tuple[Reason, ...], job: Job | None =
 
 
 def protect_edits(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None) -> Answer | None:
-    """Return the answer of `on_edit` to edits in the file or on the server; None if nothing stops the overwrite."""
+    """Decide what to do about edits in the file or on the server. Return None if they may be overwritten."""
     return edited_on_server(item, why, job) or edit_choice(item, why, job)
 
 
@@ -242,13 +242,13 @@ def _replaced_on_server(item: ItemSides) -> tuple[Reason, ...]:
 
 
 def overwriting(item: ItemSides, why: tuple[Reason, ...]) -> Answer:
-    """Return the answer that overwrites the file. Its reasons name the edits that are lost."""
+    """Return an answer that overwrites the file with a new text. Its reasons name the edits that are lost."""
     in_file = edit(item, "was edited by hand, and that text is replaced")
     return Answer(reasons=(*why, *in_file, *_replaced_on_server(item)), mode=Replace(over_edit=item.is_edited))
 
 
 def known_on_server(item: ItemSides, body: Answer) -> Saved | None:
-    """Return the text that the server has before this change; None if it is not known."""
+    """Return which text the server has before this change, or None if that is not known."""
     record = item.record
     if record is None or record.saved is None or record.server != item.inputs.server:
         return None
@@ -259,7 +259,7 @@ def known_on_server(item: ItemSides, body: Answer) -> Saved | None:
 
 
 def as_saved(record: Record, remote: Remote) -> Saved:
-    """Return the record of a stored text that equals the file, as if contentops had saved it."""
+    """Return the record of a text on the server, as if contentops had saved that text."""
     before = record.saved or Saved()
     stored = title_digest(remote.title) if remote.title else before.title
     title = before.title if stored in before.titles else stored  # the server may have changed ours
@@ -274,12 +274,12 @@ def as_saved(record: Record, remote: Remote) -> Saved:
 
 
 def _acknowledged(body: Answer) -> Remote | None:
-    """Return the server's text if the answer records it as equal to the file; otherwise None."""
+    """Return the server's text if `body` records that the file has the same text, or None."""
     return next((step.remote for step in body.steps if isinstance(step, Acknowledge)), None)
 
 
 def save_over(item: ItemSides, body: Answer) -> Answer:
-    """Return the answer that saves the file over the server's text, or that blocks the item."""
+    """Return the step that saves the file over the server's text, or the reason why the item is blocked."""
     remote, path = item.remote, item.spec.output
     if is_emptied(item) and not body.writes:
         then = "remove the file, and a text is written again; a save would leave none on the server either"
@@ -307,7 +307,7 @@ def save_over(item: ItemSides, body: Answer) -> Answer:
 
 
 def is_open_edit(item: ItemSides, body: Answer) -> bool:
-    """Return whether the server has an edit that this answer does not record."""
+    """Return whether the server has an edit that this plan does not record."""
     return item.is_edited_on_server and _acknowledged(body) is None
 
 
@@ -325,7 +325,7 @@ def remote_notes(item: ItemSides) -> Iterator[Note]:
 
 
 def edit_notes(item: ItemSides, body: Answer) -> Iterator[Note]:
-    """Yield a note if the server has an edit that this answer does not record."""
+    """Yield a note if the server has an edit that this plan does not record."""
     if is_open_edit(item, body):
         message = f"`{item.spec.id}`: {_where(item)} was edited in WriterzRoom"
         yield Note(kind=EDITED, id=item.spec.id, message=message, hint=_way(item))
@@ -350,7 +350,7 @@ def _where(item: ItemSides) -> str:
 
 
 def _way(item: ItemSides) -> str:
-    """Return what to do about an edit in WriterzRoom."""
+    """Return a hint about an edit in WriterzRoom."""
     id_, edited = item.spec.id, f"{_where(item)} was edited in WriterzRoom"
     way = f"`contentops pull {id_}` writes it into the file"
     kept = "leaves both as they are and generates nothing"
@@ -366,15 +366,15 @@ def _way(item: ItemSides) -> str:
 
 
 def protects_text(item: ItemSides) -> bool:
-    """Return whether the item is protected, so that its text stays.
+    """Return whether protection keeps the item's text.
 
-    Without a template, protection only forbids generations.
+    For an item without a template, protection only forbids generations.
     """
     return item.is_protected and bool(item.spec.request.template)
 
 
 def has_server_text(item: ItemSides, remote: Remote) -> bool:
-    """Return whether the file has the server's title and body."""
+    """Return whether the file has the same title and body as the server."""
     if item.record is None or not item.file.exists or item.file.body != remote.body:
         return False
     return title_digest(item.title) == as_saved(item.record, remote).title
@@ -387,12 +387,12 @@ def is_saved(item: ItemSides) -> bool:
 
 
 def renewed(item: ItemSides, mode: MergeEdit, new: str) -> Renewed | None:
-    """Return a new text that is merged with the edits; None if they cannot be merged."""
+    """Merge a new text with a person's edits. Return None if they cannot be merged."""
     return take_new(item.inputs.text(mode.base) or "", item.inputs.read(item.file.path), new)
 
 
 def merge_trouble(item: ItemSides, words: Answer, job: Job) -> Answer | None:
-    """Return the answer that blocks a merge with a job's text; None if the merge may be tried."""
+    """Block the item if a job's text cannot be merged with the edits. Return None if the merge may be tried."""
     mode = words.mode
     if not isinstance(mode, MergeEdit) or (text := item.inputs.text(job.body)) is None:
         return None
@@ -401,7 +401,7 @@ def merge_trouble(item: ItemSides, words: Answer, job: Job) -> Answer | None:
 
 
 def saved_records(inputs: PlanInputs) -> Iterator[Record]:
-    """Yield the records of declared items that are saved on this server."""
+    """Yield the records of declared items whose texts are saved on this server."""
     for id_, record in inputs.records.items():
         is_saved = record.server == inputs.server and record.content_id and record.saved is not None
         if is_saved and id_ in inputs.specs and inputs.saves(inputs.specs[id_]):

@@ -1,4 +1,4 @@
-"""Decides which keys of the front matter, and which title, are written (the third question)."""
+"""Decides which front matter keys and which title are written. This is the planner's third question."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ APPROVED_DRAFT = "approved-draft"
 
 
 class FrontAnswer(Struct, frozen=True, kw_only=True):
-    """The answer to the third question: a title, and front matter keys with values. A key with None is removed."""
+    """The title and the front matter keys to write. A key with the value None is removed."""
 
     front: Mapping[str, Json] = field(default_factory=dict)
     title: str | None = None
@@ -52,15 +52,15 @@ class FrontAnswer(Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...] = ()
     """The new `Record.addresses`."""
     approval: ApprovalState = ApprovalState.NONE
-    """Of the text that the file will have; known where one is asked for."""
+    """The approval state of the text that the file will have, if an approval or a disclosure is required."""
 
 
 def wanted_front(
     inputs: PlanInputs, spec: Spec, without: frozenset[str] = frozenset()
 ) -> tuple[dict[str, Json], str | None]:
-    """Return the front matter keys and the title that the manifest states, after the project's preset was applied.
+    """Return the front matter keys and the title that the manifest states, in the form of the project's preset.
 
-    `without`: keys of metadata that are left out.
+    `without` has metadata keys that are left out.
     """
     metadata = {key: value for key, value in spec.metadata.items() if key not in without} if without else spec.metadata
     front = apply_preset(inputs.project.preset, metadata)
@@ -71,8 +71,8 @@ def wanted_front(
 def dated(item: ItemSides, body: Answer) -> ItemSides:
     """Return the item with the real date in place of `changed_at` in its metadata.
 
-    The date is the day on which its text last changed. While the day is not known, its keys stay as they are recorded.
-    With a new text they get its day when it is written.
+    The date is the day on which its text last changed. While the day is not known, the keys keep their recorded values.
+    A new text gets its day when it is written.
     """
     keys = frozenset(key for key, value in item.spec.metadata.items() if uses_changed_at(value))
     if not keys:
@@ -83,9 +83,9 @@ def dated(item: ItemSides, body: Answer) -> ItemSides:
 
 
 def _changed_on(item: ItemSides) -> str:
-    """Return the day on which the words of an item's file last changed; empty if it is not known.
+    """Return the day on which the body of an item's file last changed, or an empty text if it is not known.
 
-    It is the day of the job that made them, otherwise that of the commit that brought them.
+    It is the day of the job that made the body, otherwise the day of the commit that added it.
     """
     record, file, inputs = item.record, item.file, item.inputs
     if not file.exists or file.problem:
@@ -98,27 +98,27 @@ _DAY = len("2026-03-01")
 
 
 class DriftedKey(Struct, frozen=True, kw_only=True):
-    """A key of front matter, or `title`, that a person changed since contentops last wrote it."""
+    """A front matter key, or `title`, that a person changed after contentops last wrote it."""
 
     key: str
     before: Json
-    """As last written."""
+    """The value that was last written."""
     after: Json
-    """In the file; None: the key was removed."""
+    """The value in the file, or None if the key was removed."""
 
     @property
     def words(self) -> str:
-        """Return the key, and whether it was changed or removed."""
+        """Return in words which key was changed or removed."""
         return f"`{self.key}` {'removed' if self.after is None else 'changed'}"
 
 
 def drifted(
     project: Project, record: Record, file: Observed, made_by: Job | None, jobs: Iterable[Job] = ()
 ) -> tuple[DriftedKey, ...]:
-    """Return the keys that a person changed or removed since contentops last wrote them, in the order of the record.
+    """Return the front matter keys that a person changed or removed after contentops last wrote them.
 
-    Added keys do not count. `made_by`: the job of its text; `jobs`: the open ones of the item, whose text may be in the
-    file already.
+    They are in the order of the record. Added keys do not count. `made_by` is the job of the recorded text. `jobs` are
+    the item's open jobs, whose text may be in the file already.
     """
     if jobs and (job := file.provenance.get("job")) is not None and any(job == order.job_id for order in jobs):
         return ()  # a run that was cut short wrote it, and nothing of it is recorded yet
@@ -158,7 +158,7 @@ def is_block_of(record: Record, made_by: Job | None, file: Observed) -> bool:
 
 
 def provenance_of(record: Record, made_by: Job | None, editor: str = "") -> dict[str, Json]:
-    """Return the `contentops` block for a record's text and the job that made it; None if these are unknown."""
+    """Return the `contentops` block of front matter for a record's text. `made_by` is None if its job is unknown."""
     made = {"generated_at": made_by.generated_at, "model": made_by.model} if made_by is not None else {}
     # A promoted text has no job of this environment.
     job = made_by.job_id if made_by is not None and not record.is_promoted else ""
@@ -168,9 +168,9 @@ def provenance_of(record: Record, made_by: Job | None, editor: str = "") -> dict
 
 
 def which_front_matter(item: ItemSides, body: Answer) -> FrontAnswer:
-    """Return the keys and the title to write, and why.
+    """Return the front matter keys and the title to write, and why.
 
-    They are those that differ from the record. Keys that a person edited stay.
+    They are those whose wanted value differs from the record. Keys that a person edited stay.
     """
     wanted, stated = wanted_front(item.inputs, item.spec, item.open_metadata)
     record, file, id_ = item.record, item.file, item.spec.id
@@ -222,11 +222,10 @@ def which_front_matter(item: ItemSides, body: Answer) -> FrontAnswer:
 def _changed_keys(
     item: ItemSides, wanted: Mapping[str, Json], computed: ComputedFront, *, is_ours: Callable[[str], bool]
 ) -> tuple[dict[str, Json], list[Reason], list[str]]:
-    """Return the keys to write, the reasons, and the keys that a person changed.
+    """Return the front matter keys to write, the reasons, and the keys that keep a person's value.
 
-    They are keys whose wanted value is not the last written one.
-
-    `is_ours`: whether a key is written over a person's value.
+    They are keys whose wanted value is not the one that was last written. `is_ours` says whether a key is written over
+    a person's value.
     """
     written = dict(item.record.metadata.items()) if item.record is not None else {}
     in_file, preset = dict(item.file.front.items()), item.inputs.project.preset
@@ -251,12 +250,12 @@ def _changed_keys(
 
 
 def _open_keys(item: ItemSides) -> set[str]:
-    """Return the front matter keys that stay unchanged because their new values are not known yet."""
+    """Return the front matter keys that stay unchanged, because their new values are not known yet."""
     return {*item.open_metadata, *apply_preset(item.inputs.project.preset, dict.fromkeys(item.open_metadata, ""))}
 
 
 def _has_earlier_id(item: ItemSides, record: Record) -> bool:
-    """Return whether the file's `contentops` block has an earlier id of the item."""
+    """Return whether the file's `contentops` block names an earlier id of the item."""
     owner, id_ = item.file.owner, item.spec.id
     if owner in ("", id_):
         return False
@@ -271,9 +270,8 @@ def _of_new_file(item: ItemSides, body: Answer, wanted: Mapping[str, Json], titl
 def which_addresses(item: ItemSides, wanted: Mapping[str, Json]) -> tuple[tuple[str, ...], list[Note]]:
     """Return the old addresses that must redirect to the page, and a note if an address is unknown.
 
-    Addresses that the manifest states are not among them.
-
-    Once the page moves, they include those that a person added in the file.
+    Addresses that the manifest states are left out. When the page moves, those that a person added in the file are
+    included.
     """
     record, file, spec, project = item.record, item.file, item.spec, item.inputs.project
     assert record is not None
@@ -296,7 +294,7 @@ def which_addresses(item: ItemSides, wanted: Mapping[str, Json]) -> tuple[tuple[
 
 
 def _merged_key(item: ItemSides, record: Record, addresses: tuple[str, ...]) -> str:
-    """Return the redirects key if new addresses must be added to a person's list; otherwise an empty text."""
+    """Return the front matter key of redirects if it must get new addresses, or an empty text."""
     key = redirects_key(item.inputs.project.preset)
     if addresses == record.addresses == ():
         return ""
@@ -311,7 +309,7 @@ def _no_address(item: ItemSides, key: str) -> Note:
 
 
 def _promoted_title(item: ItemSides, body: Answer) -> str | None:
-    """Return the title in the file of the promoted text."""
+    """Return the title that a promoted text has in its own file, or None if no text is promoted."""
     source_text = item.source_text
     if source_text is None or (body.action is not Action.PROMOTE and item.file.body != source_text.file.body):
         return None
@@ -319,7 +317,10 @@ def _promoted_title(item: ItemSides, body: Answer) -> str | None:
 
 
 def _drift(item: ItemSides, record: Record, title: str | None) -> list[DriftedKey]:
-    """Return the changed keys to report. The title is left out if it is compared as a part of the text."""
+    """Return the front matter keys that a person changed and that are reported.
+
+    The title is left out if it is compared as a part of the text.
+    """
     keys = drifted(item.inputs.project, record, item.file, item.inputs.state.made_by(record), item.open_jobs)
     if not keys:
         return []
@@ -332,7 +333,7 @@ def _which_title(
 ) -> tuple[str | None, tuple[Reason, ...]]:
     """Return the title to write, and the reasons.
 
-    It is None if the manifest states no title, or a person changed it in the file.
+    The title is None if the manifest states none, if a person changed it in the file, or if the file has it already.
     """
     record, file = item.record, item.file
     if title is None or record is None:
@@ -356,7 +357,7 @@ def _drift_note(item: ItemSides, drift: Sequence[DriftedKey]) -> Note:
 
 
 def _still_a_draft(item: ItemSides, computed: ComputedFront, written: Container[str]) -> Iterator[Note]:
-    """Yield a note if an approved text is marked as a draft, for example after a revert.
+    """Yield a note if an approved text is still marked as a draft, for example after a revert.
 
     No apply removes such a mark.
     """
@@ -374,12 +375,12 @@ def _rewritten(name: str, before: Json, after: Json, detail: str = "") -> Reason
 
 
 def _asserted(name: str, before: Json, after: Json) -> Reason:
-    """Return the reason to write a key again that a person changed although its manifest stayed the same."""
+    """Return the reason to write a key again after a person changed it in the file."""
     return Reason(kind="front-matter-drift", field=name, before=before, after=after)
 
 
 def marked(item: ItemSides) -> Answer:
-    """Return the steps that update draft mark, disclosure and status of an item whose text stays."""
+    """Return the steps that update the draft mark, disclosure and status of a blocked item."""
     record, file = item.record, item.file
     if record is None or not file.exists or file.problem or item.inputs.denied(file.path):
         return Answer()
@@ -402,6 +403,6 @@ def marked(item: ItemSides) -> Answer:
 
 
 def differs(file: Observed, front: FrontAnswer) -> bool:
-    """Return whether the file has other front matter than is wanted."""
+    """Return whether the title or front matter to write differs from the file."""
     other = any(not is_same_json(file.front.get(key), value) for key, value in front.front.items())
     return other or front.title not in (None, file.title)

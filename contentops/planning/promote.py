@@ -1,4 +1,4 @@
-"""Decides whether an existing text is written: after its checks, from another environment, or with a new section."""
+"""Decides whether a paid text, a new section or another environment's text may be written."""
 
 from __future__ import annotations
 
@@ -53,20 +53,21 @@ from contentops.planning.sources import finished_job
 # ---- A section that is generated again: what blocks it before it is paid for, and before it is written.
 
 UNUSABLE = "unusable-section"
-"""The reason an item is blocked whose paid section cannot be taken from the server's answer."""
+"""The kind of block if a paid section cannot be taken from the server's reply."""
 
 
 def section_reason(item: ItemSides, heading: str) -> Reason:
-    """Return the reason to pay for a section. It names the deeper sections that are replaced with it."""
+    """Return the reason to generate a section again. It names the subsections that are replaced with it."""
     under = listed([heading_of(key) for key in deeper(item.inputs.read(item.file.path), heading)])
     detail = f"`{heading}` is generated again, as requested"
     return Reason(kind="section", detail=f"{detail}, including {under}" if under else detail)
 
 
 def section_edits(item: ItemSides, heading: str, job: Job | None = None) -> Answer | None:
-    """Return the answer of `on_edit` for edits in the section; None if there are no edits.
+    """Decide by `on_edit` what to do with edits in a section. Return None if there are no edits.
 
-    If the generated text is missing, an edit anywhere counts. The answer of an overwrite has only a reason.
+    If the generated text is missing, an edit anywhere in the file counts. If the edits may be overwritten, the answer
+    has only a reason.
     """
     own, path = item.record, item.file.path
     base = item.inputs.text(own.generated) if own is not None and own.generated else None
@@ -86,7 +87,7 @@ def section_edits(item: ItemSides, heading: str, job: Job | None = None) -> Answ
 
 
 def section_answer(item: ItemSides, job: Job) -> Answer:
-    """Return the answer that writes a paid section, or that blocks the item.
+    """Decide whether a paid section can be written. If it cannot, the answer blocks the item.
 
     The reasons name the edits that are replaced.
     """
@@ -111,7 +112,7 @@ def section_answer(item: ItemSides, job: Job) -> Answer:
 
 
 def taken_section(item: ItemSides, job: Job) -> tuple[str, NewSection] | Unusable | None:
-    """Return the file's text after a paid section was put into it; None if the section is not on this machine."""
+    """Put a paid section into the file's text. Return None if the section is not on this machine."""
     body = job.body
     answer = item.inputs.text(body) if body else None
     if answer is None or not item.file.exists:
@@ -121,7 +122,10 @@ def taken_section(item: ItemSides, job: Job) -> tuple[str, NewSection] | Unusabl
 
 
 def known_texts(record: Record | None, answer: Digest, text: Callable[[Digest], str | None]) -> tuple[str, ...]:
-    """Return the other texts of the item that are known. The server may have put the section into one of them."""
+    """Return the known earlier texts of the item on the server. The server may have put the section into one of them.
+
+    `answer` is the digest of the server's reply, which is left out.
+    """
     saved = record.saved if record is not None else None
     bodies: frozenset[Digest] = saved.bodies if saved is not None else frozenset()
     return tuple(body for digest in sorted(bodies - {answer, NOTHING}) if (body := text(digest)) is not None)
@@ -143,7 +147,7 @@ def unusable_words(heading: str, why: Unusable) -> str:
 
 
 def unusable_hint(id_: ItemId, job: Job, why: Unusable) -> str:
-    """Return what to do if a new section does not fit into the text."""
+    """Return a hint about a new section that cannot be used."""
     given = f"`contentops state resolve {id_} --forget --request {job.short}` gives it up"
     return f"{unusable_words(job.section, why)}; it is kept and not written; {given}"
 
@@ -151,17 +155,15 @@ def unusable_hint(id_: ItemId, job: Job, why: Unusable) -> str:
 # ---- What `checks` find in a text before it is written: the same for a plan and for an apply.
 
 FAILED = "checks-failed"
-"""The reason an item is blocked whose text fails its checks."""
+"""The kind of block if a text fails its checks."""
 
 
 def to_check(
     title: str, body: str, seen: Observed, front: Mapping[str, Json], output: str, open_: frozenset[str] = frozenset()
 ) -> CheckedText:
-    """Return the text in the form that its file will have, for the checks.
+    """Return the text as its file will have it, for the checks.
 
-    `front` has the keys to write; None removes a key.
-
-    `open_`: the keys that follow later.
+    `front` has the keys to write; a key with the value None is removed. `open_` has the keys that are written later.
     """
     merged = {key: value for key, value in {**seen.front, **front}.items() if value is not None}
     merged.pop(PROVENANCE_KEY, None)
@@ -175,10 +177,11 @@ _AS_IT_IS = Answer()
 
 
 def failed_checks(item: ItemSides, job: Job | None = None, words: Answer = _AS_IT_IS) -> tuple[Reason, ...]:
-    """Return the checks that a paid text fails. The result is empty if it passes all, or is not on this machine.
+    """Return the checks that a paid text fails, or nothing if it passes all of them.
 
-    It is the text of `job`, otherwise the one that answers the request. `words`: how it comes into the file, so that a
-    merge is checked with the edits that stay. Texts are not compared and commands not run here; an apply does that.
+    The text is that of `job`, otherwise that of the finished job for the request. If it is not on this machine, what
+    the job records about these checks counts. `words` says how the text comes into the file: a merge is checked with
+    the edits that stay. Texts are not compared and commands are not run here; an apply does that.
     """
     if job is None or not job.body:
         job = finished_job(item.inputs, item.spec.digest) or job
@@ -200,7 +203,7 @@ def failed_checks(item: ItemSides, job: Job | None = None, words: Answer = _AS_I
 
 
 def failed_promotion(item: ItemSides, answer: Answer, file: Observed) -> tuple[Reason, ...]:
-    """Return the checks that the text to promote fails. The text is in `file`, from another environment."""
+    """Return the checks that another environment's text fails. The text is in `file`."""
     carried = {key: file.front[key] for step in answer.steps if isinstance(step, Promote) for key in step.carries}
     text = Brought(file.title, item.inputs.read(file.path), of_section=False, is_known=True, front=carried)
     return reasons_of(_findings(item, answer, text))
@@ -216,16 +219,16 @@ def _findings(item: ItemSides, answer: Answer, text: Brought) -> tuple[Finding, 
 
 
 def reasons_of(findings: Iterable[Finding]) -> tuple[Reason, ...]:
-    """Return each blocking finding, as a reason."""
+    """Return a reason for each finding that blocks the item."""
     return tuple(
         Reason(kind=FAILED, field=each.check, detail=each.words) for each in findings if each.level is Level.BLOCK
     )
 
 
 def failed_hint(spec: Spec, job: Job | None, *, keeps_text: bool) -> str:
-    """Return what to do about a text that fails its checks.
+    """Return a hint about a text that fails its checks.
 
-    `keeps_text`: the file has another text of the same request.
+    `keeps_text` says whether the file has another text of the same request.
     """
     id_ = spec.id
     loosen = "" if spec.checks == NO_CHECKS else "loosen `checks`, or "
@@ -237,7 +240,7 @@ def failed_hint(spec: Spec, job: Job | None, *, keeps_text: bool) -> str:
 
 
 def failed_promotion_hint(path: str, environment: str) -> str:
-    """Return what to do about a text at `path` that fails the checks of `environment`."""
+    """Return a hint about a text at `path` that fails the checks of `environment`."""
     return f"it is not promoted: correct `{path}`, or loosen the `checks` of `{environment or BASE}`"
 
 
@@ -255,16 +258,16 @@ def fails_checks(item: ItemSides) -> bool:
 # ---- When the text of another environment is promoted, and what blocks it.
 
 PROMOTED = "promoted"
-"""The reason that a text comes from another environment, and that `--replace` is blocked there."""
+"""The kind of the reason that a text comes from another environment, and of the block of `--replace` for it."""
 NOT_PROMOTED = "not-promoted"
-"""The reason an item is blocked for which the other environment has no text."""
+"""The kind of block if the other environment has no text for the item."""
 
 _EDITED = ("", "edited", "no-merge-base")
-"""Blocks of an edited file that get the hint of a promotion; empty: a merge, which is for texts of jobs alone."""
+"""Blocks of an edited file that get the hint of a promotion. The empty one is a merge, which only texts of jobs get."""
 
 
 def promoted(item: ItemSides) -> Answer | None:
-    """Return the answer that promotes another environment's text; None if there is no new text."""
+    """Promote another environment's text. Return None if that environment has no new text."""
     theirs = item.source_text
     if theirs is None or item.is_protected or (item.keeps_text and not _is_new(item, theirs)):
         return None
@@ -307,7 +310,7 @@ def promoted(item: ItemSides) -> Answer | None:
 
 
 def _as_promotion(answer: Answer, item: ItemSides, theirs: SourceText, why: tuple[Reason, ...]) -> Answer:
-    """Return the answer to edits, with a hint for a promotion."""
+    """Return the answer to a person's edits, with a hint that fits a promotion."""
     ours, path = item.file.path, theirs.file.path
     if answer.blocked == "missing":
         hint = f"`{ours}` is gone, and its saved text differs from the one promoted from `{theirs.name}`; "
@@ -323,7 +326,7 @@ def _as_promotion(answer: Answer, item: ItemSides, theirs: SourceText, why: tupl
 
 
 def _carried(item: ItemSides, theirs: SourceText) -> tuple[str, ...]:
-    """Return the front matter keys to copy from the source file.
+    """Return the front matter keys to copy from the promoted text's file.
 
     No manifest states them, and the item's file lacks them.
     """
@@ -333,7 +336,10 @@ def _carried(item: ItemSides, theirs: SourceText) -> tuple[str, ...]:
 
 
 def _is_new(item: ItemSides, theirs: SourceText) -> bool:
-    """Return whether the source text is newer than the item's text for the same request."""
+    """Return whether the other environment's text was neither promoted nor declined before.
+
+    Both texts are for the same request.
+    """
     own, body = item.record, theirs.file.body
     assert own is not None
     if item.is_edited_on_server:
@@ -347,7 +353,7 @@ def _is_new(item: ItemSides, theirs: SourceText) -> bool:
 
 
 def _has_other_words(item: ItemSides, theirs: SourceText) -> bool:
-    """Return whether the file or the server has an edit that the source text does not contain."""
+    """Return whether the file or the server has an edit that the promoted text does not contain."""
     own, file = item.record, item.file
     if item.is_edited_on_server:
         return True
@@ -360,7 +366,7 @@ def _has_other_words(item: ItemSides, theirs: SourceText) -> bool:
 
 
 def replacement_refused(item: ItemSides) -> Answer | None:
-    """Return the answer that refuses `--replace` or a new section for a waiting or promoted text."""
+    """Refuse `--replace` or a new section for a waiting or promoted text. Return None if it is allowed."""
     choice, theirs = item.inputs.choice, item.source_text
     if not (item.spec.id in choice.replace or item.spec.id in choice.sections):
         return None
@@ -372,7 +378,7 @@ def replacement_refused(item: ItemSides) -> Answer | None:
 
 
 def generation_refused(item: ItemSides, why: tuple[Reason, ...]) -> Answer | None:
-    """Return the answer that blocks a generation where texts must be promoted; None: it is allowed."""
+    """Block a generation in an environment that promotes its texts. Return None if it is allowed."""
     source, spec = item.inputs.source, item.spec
     if source is None:
         return None
@@ -387,6 +393,6 @@ def generation_refused(item: ItemSides, why: tuple[Reason, ...]) -> Answer | Non
 
 
 def is_about_promotion(change: Change) -> bool:
-    """Return whether a change promotes a text, or must wait for or cannot use one."""
+    """Return whether a change promotes a text, keeps another text instead, or is blocked because of a promotion."""
     kinds = {reason.kind for reason in change.reasons}
     return change.promotion is not None or PROMOTED in kinds or change.blocked == NOT_PROMOTED

@@ -1,7 +1,7 @@
 """Compares the current plan with a reviewed plan, and a change with the version that a person confirmed.
 
-A person confirms a plan by a plan file, by a reviewed pull request, by a button, or by a yes in the terminal. `beyond`
-alone says what goes further than that.
+A person confirms a plan by a plan file, by a reviewed pull request, by a button, or by a yes in the terminal. Only
+`beyond` decides what goes further than that.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ _ANOTHER_REQUEST = "its request has changed"
 
 
 def beyond(change: Change, confirmed: AnyChange | None) -> str:
-    """Return what a change does beyond its confirmed version, in words; empty if nothing.
+    """Return in words what a change does beyond its confirmed version, or an empty text.
 
-    `confirmed`: the change that a person confirmed, if any. A change that does less does not go further. Nor does a
-    free fetch of a paid text, or any free change of a confirmed item except its removal.
+    `confirmed` is the change that a person confirmed, if any. A change that does less does not go further. A free fetch
+    of a paid text does not either, nor does a free change of a confirmed item, except its removal.
     """
     is_free = not (change.submits_worst or change.money_worst)
     does_nothing = not (change.steps or change.pays_later)
@@ -78,9 +78,9 @@ def _more(steps: Iterable[str]) -> str:
 
 
 def _again(change: Change, confirmed: AnyChange) -> str:
-    """Return a sentence if a change submits more often than a person confirmed; otherwise empty.
+    """Return a sentence if a change submits more often than a person confirmed, or an empty text.
 
-    Failed jobs do not count.
+    One failed job does not count.
     """
     failed = sum(reason.kind == "failed-before" for reason in change.reasons)
     tries = confirmed.attempt + confirmed.retries + min(failed, TRIES - 1)
@@ -89,7 +89,7 @@ def _again(change: Change, confirmed: AnyChange) -> str:
 
 
 def _dearer(change: Change, confirmed: AnyChange) -> str:
-    """Return in words how much more a change costs than a person confirmed; empty if it does not."""
+    """Return in words that a change costs more than a person confirmed, or an empty text if it does not."""
     known = confirmed.money_worst
     if change.credits_worst > confirmed.credits_worst:
         return f"it costs {cost_words([change])} now, not {confirmed.credits_worst}"
@@ -105,7 +105,7 @@ def _dearer(change: Change, confirmed: AnyChange) -> str:
 
 
 def check_ceiling(plan: Plan, guards: Guards, reviewed: PlanFile | None) -> None:
-    """Check that a plan does nothing beyond a reviewed plan. Without a reviewed plan (None) nothing is checked.
+    """Check that a plan does nothing beyond a reviewed plan. If there is none, nothing counts as reviewed.
 
     Raises Refused, naming every change that goes beyond it, unless the project allows that.
     """
@@ -115,10 +115,10 @@ def check_ceiling(plan: Plan, guards: Guards, reviewed: PlanFile | None) -> None
 
 
 def compare_file(inputs: PlanInputs, reviewed: PlanFile) -> Plan:
-    """Return the current plan without the changes that the reviewed plan lacks.
+    """Return the current plan with only the changes that the reviewed plan names.
 
     `inputs` have the options of the reviewed plan without its selection. Raises Refused, naming every change that is
-    not as reviewed, or if nothing is left.
+    not as reviewed, or if nothing is left to do.
     """
     today, changes, others = _compare(inputs, reviewed)
     if not changes and any(one.action is not Action.PENDING for one in reviewed.changes):
@@ -130,10 +130,10 @@ def compare_file(inputs: PlanInputs, reviewed: PlanFile) -> Plan:
 
 
 def check_file(inputs: PlanInputs, reviewed: PlanFile) -> Plan:
-    """Return the current plan of all items, after it was checked against a reviewed plan.
+    """Check the current plan of all items against a reviewed plan, and return it.
 
-    `inputs` are as for `compare_file`. Raises Refused, naming every change that is not as reviewed or, unless the
-    project allows that, was not reviewed.
+    `inputs` are as for `compare_file`. Raises Refused, naming every change that is not as reviewed. A change that was
+    not reviewed is refused too, unless the project allows it.
     """
     today, named_changes, others = _compare(inputs, reviewed)
     _refuse_unreviewed(inputs.project.guards, others, ())
@@ -166,7 +166,7 @@ def _check_project(today: Plan, file: PlanFile) -> None:
 
 
 def _other_writer(today: Writer, planned: Writer | None) -> str:
-    """Return how the model in the settings differs from the model of the plan file; empty if it is the same."""
+    """Return in words how the model settings differ from those of the plan file, or an empty text."""
     if planned is None:
         return f"texts without a model, and `api.model` is `{today.model}` now"
     if today.model != planned.model:
@@ -188,9 +188,9 @@ def _listed(wrong: Mapping[ItemId, str]) -> str:
 
 
 def _compare(inputs: PlanInputs, reviewed: PlanFile) -> tuple[Plan, list[Change], list[Change]]:
-    """Return the current plan. Also return its changes in two lists: those of items in the plan file, and all others.
+    """Return the current plan, its changes of items in the plan file, and its other changes.
 
-    Raises Refused.
+    Raises Refused if the plan file is stale, or if it is of another project.
     """
     # A change that another process had claimed was not to be done.
     named = {one.id: one for one in reviewed.changes if one.action is not Action.PENDING}
@@ -213,7 +213,10 @@ def _compare(inputs: PlanInputs, reviewed: PlanFile) -> tuple[Plan, list[Change]
 
 
 def _difference(inputs: PlanInputs, reviewed: ReviewedChange, change: Change | None) -> str:
-    """Return in words how an item differs from its review. It is empty if the item is equal, or has less left to do."""
+    """Return in words how an item differs from its reviewed change.
+
+    The text is empty if nothing differs, or if less is left to do.
+    """
     is_compared = not reviewed.blocked and reviewed.action is not Action.WAIT
     if is_compared and (problem := _other_request(inputs.specs.get(reviewed.id), reviewed)):
         return problem
@@ -228,7 +231,7 @@ def _difference(inputs: PlanInputs, reviewed: ReviewedChange, change: Change | N
 
 
 def _other_work(change: Change, reviewed: ReviewedChange) -> str:
-    """Return what a change does beyond its review, in words: front matter, steps or file; empty if nothing."""
+    """Return in words which front matter, steps or file of a change were not reviewed, or an empty text."""
     # A new text comes with all of its front matter; an update writes what is left.
     if other := _other_front(change, reviewed, is_whole="write" in change.names):
         return other
@@ -240,9 +243,9 @@ def _other_work(change: Change, reviewed: ReviewedChange) -> str:
 
 
 def _other_front(change: Change, reviewed: ReviewedChange, *, is_whole: bool) -> str:
-    """Return in words which front matter changes were not reviewed; empty if none.
+    """Return in words which front matter changes were not reviewed, or an empty text.
 
-    `is_whole`: a reviewed key that is no longer written counts too.
+    With `is_whole`, a reviewed key that is no longer written counts too.
     """
     stated, today = _front(reviewed), _front(change)
     # Front matter that is made from other texts follows these.
@@ -259,7 +262,7 @@ def _front(change: AnyChange) -> dict[str, Json]:
 
 
 def _other_request(spec: Spec | None, reviewed: ReviewedChange) -> str:
-    """Return in words how the item's declaration changed since the review; empty if it did not change."""
+    """Return in words how the item's declaration changed since the review, or an empty text."""
     if (spec.digest if spec is not None else NOTHING) == reviewed.digest:
         return ""
     if spec is None:
@@ -268,7 +271,7 @@ def _other_request(spec: Spec | None, reviewed: ReviewedChange) -> str:
 
 
 def _other_sides(inputs: PlanInputs, change: Change, reviewed: ReviewedChange) -> str:
-    """Return in words what changed since the review: the file, the stored content or a source."""
+    """Return in words whether the file, the stored content or the text to promote changed since the review."""
     remote, promotion, text = change.remote, change.promotion, reviewed.promotion
     if not _is_known(inputs, change, reviewed):
         return f"`{change.source or change.target}` has changed since"
@@ -280,7 +283,7 @@ def _other_sides(inputs: PlanInputs, change: Change, reviewed: ReviewedChange) -
 
 
 def _is_known(inputs: PlanInputs, change: Change, reviewed: ReviewedChange) -> bool:
-    """Return whether the file has no words of a person that the reviewed plan did not see."""
+    """Return whether the reviewed plan knew all words of a person that are in the file."""
     file, record = change.file, change.record
     if file.file == reviewed.file_digest:
         return True
@@ -299,7 +302,7 @@ def _is_known(inputs: PlanInputs, change: Change, reviewed: ReviewedChange) -> b
 
 
 def _has_known_title(reviewed: ReviewedChange, record: Record | None, file: Observed) -> bool:
-    """Return whether the title of a file is the recorded, the saved or the reviewed one."""
+    """Return whether a file has the recorded, the saved or the reviewed title."""
     titles = {reviewed.title or "", record.title if record is not None else ""}
     saved = record.saved.titles if record is not None and record.saved is not None else ()
     return title_digest(file.title) in {*map(title_digest, titles), *saved}

@@ -37,11 +37,11 @@ from contentops.planning.sides import Choice, failed_attempts
 
 if TYPE_CHECKING:
     Sources = Mapping[ItemId, Collection[ItemId]]
-    """By item, the items whose texts its own is made from."""
+    """For each item, the items whose texts its own text is made from."""
 
 
 def dependants_of(sources: Sources) -> dict[ItemId, list[ItemId]]:
-    """Return, by item, the items that are made from its text, in the order of `sources`."""
+    """Return for each item the items that are made from its text, in the order of `sources`."""
     made: dict[ItemId, list[ItemId]] = defaultdict(list)
     for id_, its_sources in sources.items():
         for source in its_sources:
@@ -50,7 +50,7 @@ def dependants_of(sources: Sources) -> dict[ItemId, list[ItemId]]:
 
 
 def reached(start: Iterable[ItemId], steps: Sources) -> set[ItemId]:
-    """Return the items of `start`, and all items that can be reached from them."""
+    """Return the items of `start`, and all items that can be reached from them by `steps`."""
     seen = set(start)
     todo = list(seen)
     while todo:
@@ -94,7 +94,7 @@ _SHARD: Final = re.compile(r"([0-9]{1,5})/([0-9]{1,5})")
 
 
 class StatusWord(StrEnum):
-    """The state of an item as `status` shows it. `state:` accepts each of these words, with hyphens for blanks."""
+    """A state of an item, as `contentops status` shows it. `state:` accepts these words, with hyphens for blanks."""
 
     ORPHAN = "orphan"
     BLOCKED = "blocked"
@@ -118,7 +118,7 @@ class StatusWord(StrEnum):
 
 
 def _value(state: str) -> str:
-    """Return the value of `state:` for a state that `status` shows."""
+    """Convert a state that `status` shows to a value of the selector `state:`."""
     return state.replace(" ", "-")
 
 
@@ -135,9 +135,9 @@ _FIXED: Final[Mapping[str, Sequence[str]]] = {
 
 
 class Candidate(Struct, frozen=True, kw_only=True, gc=False):
-    """An item with its spec and its change, to be matched with selectors.
+    """An item with its declaration and its change, which selectors can match.
 
-    The spec is None if no manifest declares the item.
+    `spec` is None if no manifest declares the item.
     """
 
     id: ItemId
@@ -146,7 +146,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     open_jobs: tuple[Job, ...] = ()
     record: Record | None = None
     made_by: Job | None = None
-    """The job that made its text; None: none, or not known."""
+    """The job that made its text, or None if no known job made it."""
     file: Observed | None = None
     """Its file, if it has a record."""
     approval: ApprovalState = ApprovalState.NONE
@@ -155,7 +155,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     keeps: bool = False
     """It keeps a text whose sources have changed, or cannot be used."""
     waits: tuple[Reference, ...] = ()
-    """The texts of other items that its own waits for."""
+    """The texts of other items that its own text waits for."""
     is_edited: bool = False
     """A person changed the body since it was generated, promoted or adopted."""
     is_edited_there: bool = False
@@ -170,7 +170,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def failed(self) -> bool:
-        """Return whether the lock says that the last jobs for the item's present request failed."""
+        """Return whether an open job for the item's present request has failed."""
         return self.spec is not None and bool(failed_attempts(self.open_jobs, self.spec.digest))
 
     @property
@@ -233,7 +233,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
         return facts
 
     def matches(self, selector: str) -> bool:
-        """Return whether a valid selector without `+` names the item."""
+        """Return whether a selector matches the item. The selector is valid and has no `+`."""
         if due := DUE.fullmatch(selector):
             day = self.spec.publish_on if self.spec is not None else ""
             return bool(day) and _COMPARE[due[1]](day, due[2])
@@ -250,7 +250,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
         return any(fnmatch.fnmatchcase(text, value) for text in self.texts(method))
 
     def texts(self, method: str) -> tuple[str, ...]:
-        """Return the words that a glob is compared with for this method. The empty method compares the id."""
+        """Return the item's names that a selector with this method is compared with. Without a method it is the id."""
         spec = self.spec
         match method:
             case "":
@@ -274,7 +274,7 @@ def shard_of(item: ItemId, count: int) -> int:
 
 
 class Selector(Struct, frozen=True):
-    """A selector: it names items, and says whether their sources and dependants are selected too."""
+    """A selector of items. It can select their sources and dependants too."""
 
     named: str
     sources: bool
@@ -284,12 +284,12 @@ class Selector(Struct, frozen=True):
         return self.around(self.named)
 
     def around(self, named: str) -> str:
-        """Return a selector for `named` that has the same options for sources and dependants."""
+        """Return the text of a selector for `named` that has the same `+` signs."""
         return f"{'+' * self.sources}{named}{'+' * self.dependants}"
 
 
 def _pattern(selector: str, items: Sequence[Candidate] = ()) -> Selector:
-    """Return a selector from its text.
+    """Parse the text of a selector.
 
     A `+` at its end belongs to the name if an item has exactly this id, tag or path.
     """
@@ -304,7 +304,7 @@ _AHEAD = re.compile(r"\+(\d{1,4})d")
 
 
 def dated(selectors: Iterable[str], today: dt.date) -> tuple[str, ...]:
-    """Return the selectors with a date instead of `today` or `+7d`."""
+    """Replace `today` and days such as `+7d` in selectors by dates."""
 
     def day(match: re.Match[str]) -> str:
         named, ahead = match[3], _AHEAD.fullmatch(match[3])
@@ -316,7 +316,7 @@ def dated(selectors: Iterable[str], today: dt.date) -> tuple[str, ...]:
 
 
 def check_selectors(selectors: Iterable[str]) -> None:
-    """Check selectors. Raises UsageError for one with an unknown method or value, and for `+` beside `shard:`."""
+    """Check that selectors are valid. Raises UsageError for an unknown method or value, or for `+` with `shard:`."""
     for pattern in map(_pattern, selectors):
         if due := DUE.fullmatch(pattern.named):
             if not is_day(due[2]):
@@ -363,9 +363,9 @@ def _parts(selector: str) -> tuple[str, str]:
 def selected(choice: Choice, items: Sequence[Candidate]) -> list[Candidate]:
     """Return the items that the command line selects.
 
-    They are allowed by `only`, match a `--select` if there is one, and match no `--exclude`. A `--select` of a shard
-    narrows what the others match. Raises UsageError for an invalid selector, and for one that matches no item, with
-    similar names.
+    They are allowed by `only`, match a `--select` if there is one, and match no `--exclude`. A `--select shard:K/N`
+    narrows the items that the other selectors match. Raises UsageError for an invalid selector, or for one that matches
+    no item; the hint shows similar names.
     """
     check_selectors((*choice.select, *choice.exclude))
     shards = [selector for selector in choice.select if _is_shard(selector)]
@@ -383,7 +383,7 @@ def selected(choice: Choice, items: Sequence[Candidate]) -> list[Candidate]:
 
 
 def shard_in(choice: Choice) -> str:
-    """Return the selected shards as text; empty: all items are selected."""
+    """Return the selected shards as text, or an empty text if no shard is selected."""
     return " ".join(sorted(filter(_is_shard, choice.select)))
 
 
@@ -392,7 +392,7 @@ def _is_shard(selector: str) -> bool:
 
 
 def _matched(option: str, selectors: Iterable[str], items: Sequence[Candidate]) -> set[ItemId]:
-    """Return the items that any of the selectors matches. Raises UsageError for one that matches none."""
+    """Return the items that at least one selector selects. Raises UsageError if a selector matches no item."""
     matched: set[ItemId] = set()
     for selector in selectors:
         pattern = _pattern(selector, items)
@@ -413,7 +413,7 @@ _GLOB = re.compile(r"[*?\[\]!]")
 
 
 def _suggestion(option: str, pattern: Selector, items: Sequence[Candidate]) -> str:
-    """Return a hint about a selector without a matching item."""
+    """Return a hint about a selector that matches no item."""
     method, value = _parts(pattern.named)
     lead = f"{method}:" * bool(method)
     if "{" in value:

@@ -1,7 +1,7 @@
 """Plans items that use the texts of other items: when they wait, when they are out of date, and how a plan shows it.
 
-Also which job answers a request, and what is not done with draft outlines of the bundled server: a text is an outline
-while its label is in it, and a person who has written the text removes that line.
+It also finds the job for a request, and stops draft outlines of the bundled server from being saved elsewhere. A text
+is an outline while it has the outline's label; a person who writes the text removes that line.
 """
 
 from __future__ import annotations
@@ -43,14 +43,13 @@ from contentops.planning.guards import generation_words, order_of, retries_left
 from contentops.planning.select import Candidate, in_order
 from contentops.planning.sides import ItemSides, PlanInputs, changed_sources, is_edited, is_outline, price_of
 
-# ---- Which text answers a request: one look-up among all jobs of its server.
+# ---- Find the finished text for a request among all jobs of its server.
 
 
 def finished_job(inputs: PlanInputs, digest: Digest) -> Job | None:
-    """Return the finished job for a request, of any environment.
+    """Return the finished job for a request, from any environment, or None.
 
-    Of several jobs it is the one with the highest attempt. If a model writes the texts, an outline does not answer the
-    request.
+    Of several jobs it is the one with the highest attempt. If the settings have a model, draft outlines do not count.
     """
     texts = [job for job in inputs.jobs_of(digest) if job.has_text and not (job.section or job.lost)]
     if inputs.project.api.has_model:
@@ -79,7 +78,7 @@ def next_attempt(item: ItemSides) -> int:
     return 1 + max((own, *known), default=0)
 
 
-# ---- Items made from items: whose texts an item waits for, when its own is stale, and what a plan shows of both.
+# ---- Items made from other items: which texts an item waits for, when its own is stale, and how a plan shows both.
 
 if TYPE_CHECKING:
     Coming = Mapping[ItemId, Stage]
@@ -97,7 +96,7 @@ _METADATA: Final = "metadata."
 
 
 def stage_coming(change: Change | None) -> Stage | None:
-    """Return the first stage of an item that its change replaces or may replace; None if its words stay.
+    """Return the first stage (text, title or front matter) that a change may replace, or None if all of them stay.
 
     A file that only moves keeps its words.
     """
@@ -115,7 +114,7 @@ def stage_coming(change: Change | None) -> Stage | None:
 
 
 def waits_of(spec: Spec, coming: Coming) -> tuple[Reference, ...]:
-    """Return the sources that the item must wait for, by id. Their texts cannot be used yet, or will change."""
+    """Return the sources that the item must wait for, sorted by id. Their texts cannot be used yet, or will change."""
     known = {one.id: one for one in spec.references}
     waits: dict[ItemId, Reference] = {}
     for name, readings in spec.readings.items():
@@ -130,7 +129,7 @@ def waits_of(spec: Spec, coming: Coming) -> tuple[Reference, ...]:
 def followers(specs: Iterable[Spec], coming: Coming) -> dict[ItemId, Stage]:
     """Return the items whose front matter changes with their sources, each with the stage that changes first.
 
-    Items for which `coming` has the same stage already, or an earlier one, are omitted.
+    Items are omitted if `coming` has the same or an earlier stage for them already.
     """
     found: dict[ItemId, Stage] = {}
     for spec in specs:
@@ -149,7 +148,7 @@ def open_keys(spec: Spec, coming: Coming) -> frozenset[str]:
 
 
 def _comes(spec: Spec, name: str, coming: Coming) -> list[ItemId]:
-    """Return the sources of a value that this plan changes. The value reads the text or the address of each.
+    """Return the sources that this plan changes and whose text, title, address or front matter a value uses.
 
     If a source has a text already, a new text does not change its address.
     """
@@ -167,7 +166,7 @@ def _comes(spec: Spec, name: str, coming: Coming) -> list[ItemId]:
 
 
 def waiting_change(item: ItemSides) -> Change:
-    """Return the change of an item that waits for texts. It has no steps, because its request is not known yet."""
+    """Return the change of an item that waits for other texts. It has no steps: its request is not known yet."""
     inputs = item.inputs
     return Change(
         id=item.spec.id,
@@ -195,7 +194,7 @@ def _later(inputs: PlanInputs, spec: Spec) -> tuple[Submit | RetryText, ...]:
 
 
 def troubled(item: ItemSides) -> Answer | None:
-    """Return the answer that blocks an item if the texts of its sources make its request invalid; otherwise None."""
+    """Block the item if the texts of its sources make its request invalid. Otherwise return None."""
     if not item.spec.trouble:
         return None
     first, *others = item.spec.trouble
@@ -204,7 +203,7 @@ def troubled(item: ItemSides) -> Answer | None:
 
 
 def first_request(item: ItemSides) -> Answer | None:
-    """Return the answer that records the request of an adopted text once its sources are known."""
+    """Record the request of an adopted text once its sources are known. Return None for other items."""
     record = item.record
     if record is None or record.digest or item.waits or record.frame not in item.spec.frames:
         return None
@@ -212,7 +211,7 @@ def first_request(item: ItemSides) -> Answer | None:
 
 
 def source_changed(item: ItemSides) -> Answer | None:
-    """Return the answer that blocks an item whose sources changed, if its manifest says so; otherwise None."""
+    """Block the item if its sources changed and its rule for that is `block`. Otherwise return None."""
     if item.stale_rule is not OnSourceChange.BLOCK:
         return None
     id_ = item.spec.id
@@ -221,16 +220,16 @@ def source_changed(item: ItemSides) -> Answer | None:
 
 
 def stale_reasons(item: ItemSides) -> tuple[Reason, ...]:
-    """Return why a stale item is generated again or blocked."""
+    """Return the reason that a text is stale: which of its sources changed, and how."""
     if item.stale_rule is None or item.record is None:
         return ()
     return (Reason(kind="stale-source", detail=_why(item.inputs, changed_sources(item.spec, item.record))),)
 
 
 def refers_differently(item: ItemSides) -> bool:
-    """Return whether a record's request is the same while its templates or the ids of its sources have changed.
+    """Return whether only the templates or the source ids of a recorded request have changed.
 
-    Such a record is brought up to date, or a later change of a text would look like one of the manifest.
+    Such a record is updated. Otherwise a later change of a source's text would look like a change of the manifest.
     """
     record, spec = item.record, item.spec
     if record is None:
@@ -241,7 +240,7 @@ def refers_differently(item: ItemSides) -> bool:
 
 
 def reference_reason(item: ItemSides, steps: Iterable[Step]) -> tuple[Reason, ...]:
-    """Return the reason to update the references in a record; empty if no step updates them."""
+    """Return the reason to update the references in a record, or nothing if no step updates them."""
     if not any(isinstance(step, Acknowledge) for step in steps) or not refers_differently(item):
         return ()
     ids = ", ".join(f"`{one.id}`" for one in item.spec.references) or "none"
@@ -252,10 +251,10 @@ def reference_reason(item: ItemSides, steps: Iterable[Step]) -> tuple[Reason, ..
 
 
 def settle_waits(chosen: Sequence[Candidate], changes: Sequence[Change]) -> list[Change]:
-    """Return the changes after deciding which items wait for texts of this plan.
+    """Decide which items wait for texts of this plan, and return all changes.
 
-    The waits also decide paths and front matter. An item that waits for a text which this plan does not make has no
-    price. Only the sources that are selected too can make a text.
+    Paths and front matter can wait too. An item that waits for a text which this plan does not make gets no price. Only
+    selected sources can make a text.
     """
     by_id = {change.id: change for change in changes}
     restored = {change.id for change in changes if change.action is Action.RESTORE}
@@ -286,7 +285,7 @@ def _waited(change: Change) -> list[ItemId]:
 
 
 def _following(item: Candidate, change: Change | None, bringing: Coming, restored: Container[ItemId]) -> Change | None:
-    """Return the change of an item, extended by the path and front matter that will follow texts of this plan."""
+    """Return an item's change, and add the path and front matter that depend on new texts of this plan."""
     spec = item.spec
     if spec is None or (change is not None and (change.waits or change.blocked)):
         return change
@@ -318,7 +317,7 @@ def _following(item: Candidate, change: Change | None, bringing: Coming, restore
 
 
 def named(ids: Sequence[ItemId]) -> str:
-    """Return the first ids, and the number of the others."""
+    """Join the first ids in words, and add how many more there are."""
     shown = [f"`{id_}`" for id_ in ids[:NAMED]]
     if len(ids) > NAMED:
         return f"{', '.join(shown[:-1])} and {len(ids) - NAMED + 1:,} more"
@@ -326,7 +325,7 @@ def named(ids: Sequence[ItemId]) -> str:
 
 
 def words(one: Reference) -> str:
-    """Return why a text cannot be used yet, as the end of a sentence."""
+    """Return why another item's text cannot be used yet, as the end of a sentence."""
     return "" if one.wait is None else one.wait.words
 
 
@@ -350,7 +349,7 @@ def way(inputs: PlanInputs, one: Reference) -> str:
 
 
 def stale_notes(inputs: PlanInputs, chosen: Iterable[Candidate]) -> Iterator[Note]:
-    """Yield a note for each changed source. It names the items that keep their text all the same."""
+    """Yield a note for each changed source. It names the items that keep their text although the source changed."""
     by_cause: dict[tuple[bool, tuple[ItemId, ...], str], list[Candidate]] = {}
     for item in chosen:
         if item.keeps and item.spec is not None and item.record is not None:
@@ -389,7 +388,7 @@ def stale_notes(inputs: PlanInputs, chosen: Iterable[Candidate]) -> Iterator[Not
 
 
 def source_words(inputs: PlanInputs, item: Candidate) -> str:
-    """Return in words why an item waits for its sources, or is out of date because of them; empty if neither."""
+    """Return in words why an item waits for its sources or is stale, or an empty text if neither is true."""
     if item.change is not None and item.change.action is Action.WAIT:
         return "; ".join(reason.detail for reason in item.change.reasons if reason.kind == "waits")
     if not item.stale or item.spec is None or item.record is None:
@@ -421,11 +420,11 @@ def _what_happened(inputs: PlanInputs, id_: ItemId) -> str:
 # ---- Draft outlines of the bundled server are neither saved to another server nor promoted.
 
 DRAFT_OUTLINE = "draft-outline"
-"""The reason an item is blocked whose outline would be saved to another server, and the note of one not promoted."""
+"""The kind of block if an outline would be saved to another server, and of the note on an outline not promoted."""
 
 
 def not_saved_elsewhere(item: ItemSides, body: Answer) -> str:
-    """Return a hint if a draft outline would be saved to a real server; otherwise an empty text."""
+    """Return a hint if a draft outline would be saved to another server, or an empty text."""
     own, inputs = item.record, item.inputs
     if own is None or body.writes or inputs.choice.drafts or own.server == inputs.server:
         return ""
@@ -439,7 +438,10 @@ def not_saved_elsewhere(item: ItemSides, body: Answer) -> str:
 
 
 def draft_notes(inputs: PlanInputs) -> Iterator[Note]:
-    """Yield a note if the settings have a model and outlines stay. A new model alone generates nothing."""
+    """Yield a note if the settings have a model and some texts are still draft outlines.
+
+    A new model in the settings generates nothing by itself.
+    """
     drafts = [
         record.id
         for record in (inputs.records.values() if inputs.project.api.has_model else ())
@@ -454,7 +456,7 @@ def draft_notes(inputs: PlanInputs) -> Iterator[Note]:
 
 
 def outline_notes(item: ItemSides) -> Iterator[Note]:
-    """Yield a note about a new outline in the source environment. It is not promoted."""
+    """Yield a note if the source environment has a new draft outline, because it is not promoted."""
     source, own, spec = item.inputs.source, item.record, item.spec
     if source is None or own is None or not own.is_promoted or item.inputs.choice.drafts:
         return
