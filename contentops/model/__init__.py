@@ -1,6 +1,6 @@
-"""The glossary in code: the frozen types that pass between stages.
+"""Defines the frozen types that all parts of the program share.
 
-A word means the same here, in the command line, in the docs and in the messages.
+A word means the same here, on the command line, in the docs and in the messages.
 """
 
 from contentops.model.approval import (

@@ -1,7 +1,7 @@
-"""Approvals: who read a text, and whether this person approved it.
+"""Defines approvals: who read a text, and whether that person approved it.
 
-An approval is bound to the words of a text. It names no environment, path or server, so that a renamed, moved or
-promoted text stays approved, and one that changes in a letter does not.
+An approval is bound to the words of a text. It names no environment, path or server. So a renamed, moved or promoted
+text stays approved, and a text that changes in one letter does not.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Verdict(enum.StrEnum):
     APPROVED = "approved"
     SENT_BACK = "sent-back"
     WITHDRAWN = "withdrawn"
-    """What was said of the text before counts no more."""
+    """Earlier verdicts on the text no longer count."""
 
 
 class ApprovalState(enum.StrEnum):
@@ -41,7 +41,7 @@ class ApprovalState(enum.StrEnum):
 
     @property
     def words(self) -> str:
-        """Return the state in words; empty for `none`."""
+        """Return the state in words, or an empty text for `none`."""
         return _WORDS.get(self, self.value)
 
 
@@ -55,23 +55,23 @@ _WORDS: Final = {
 class SaidOfText(Struct, frozen=True, kw_only=True):
     """A line that a person adds about one text, such as an approval or a comment."""
 
-    item: Annotated[ItemId, Meta(description="The item, as it was called then; for people, as the text alone decides.")]
+    item: Annotated[ItemId, Meta(description="The id that the item had then. It is for people: only the text counts.")]
     text: Annotated[Digest, Meta(description='The SHA-256 of `{"body":BODY,"title":TITLE}`; see `text_digest`.')]
     by: Annotated[str, Meta(description="Name and e-mail address as in git, or the login on a host.")]
     at: Annotated[str, Meta(description="When, UTC: `2026-11-29T14:26:41Z`.")]
-    note: Annotated[str, Meta(description="What the person says of it, at most 2,000 characters.")] = ""
+    note: Annotated[str, Meta(description="What the person says about it, at most 2,000 characters.")] = ""
     source: Annotated[str, Meta(description="`terminal`, `page`, or the address of a pull request.")] = field(
         name="from", default=""
     )
 
     @property
     def name(self) -> str:
-        """Return who gave the verdict, without the e-mail address."""
+        """Return the name of the person, without the e-mail address."""
         return self.by.partition(" <")[0]
 
     @property
     def person(self) -> str:
-        """Return an id of the person: the e-mail address in lower case, or else the name."""
+        """Return an id of the person: the e-mail address in lower case, or the name if there is no address."""
         name, sign, address = self.by.strip().rpartition("<")
         if sign and address.endswith(">"):
             return (address[:-1].strip() or name.strip()).casefold()
@@ -79,26 +79,25 @@ class SaidOfText(Struct, frozen=True, kw_only=True):
 
 
 class Comment(SaidOfText, frozen=True, kw_only=True):
-    """A person's note beside some words of a text. It is a line of `contentops.approvals` and decides nothing."""
+    """A person's comment on some words of a text. It is a line of `contentops.approvals` and decides nothing."""
 
     verdict: Literal["comment"] = "comment"
-    quote: Annotated[str, Meta(description="Only of a `comment`, which decides nothing: the words that it is about.")]
+    quote: Annotated[str, Meta(description="Only in a `comment`, which decides nothing: the words that it is about.")]
 
 
 class Approval(SaidOfText, frozen=True, kw_only=True):
-    """One person's verdict on one text: a line of `contentops.approvals`."""
+    """A person's verdict on a text. It is a line of `contentops.approvals`."""
 
     verdict: Annotated[
-        Verdict, Meta(description="`approved`, `sent-back`, or `withdrawn`: the earlier verdict counts no more.")
+        Verdict, Meta(description="`approved`, `sent-back`, or `withdrawn`: the earlier verdict no longer counts.")
     ]
 
     @property
     def order(self) -> tuple[str, ...]:
-        """Return the sort key of a verdict, the oldest first.
+        """Return a key that sorts verdicts, the oldest first.
 
-        Of two verdicts at one time, the one that withdraws more is later.
-
-        Never equal for two lines that differ, so that the order of the lines in the file says nothing.
+        Of two verdicts with the same time, the one that withdraws more is later. Two different lines never have equal
+        keys, so that the order of the lines in the file does not matter.
         """
         return self.at, self.verdict, self.item, self.text, self.by, self.note, self.source
 
@@ -111,7 +110,7 @@ class ApprovalRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
     note: bool = False
     """Whether an approval counts only with a note."""
     publish: bool = False
-    """Whether the server's own status of the content follows, where the server has one."""
+    """Whether the status of the content on the server is set too, if the server has one."""
 
 
 NO_APPROVAL: Final = ApprovalRule()
@@ -153,7 +152,7 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
         return tuple(sorted(self._of_texts.get(text, {}).values(), key=_ORDER))
 
     def of_items(self, ids: Collection[ItemId]) -> tuple[Approval, ...]:
-        """Return each person's last line on each text of an item, the oldest first. `ids` are the item's ids."""
+        """Return each person's last verdict on each text of an item, the oldest first. `ids` are the item's ids."""
         texts = {text for id_ in ids for text in self._of_items.get(id_, ())}
         return tuple(sorted((line for text in texts for line in self.of_text(text)), key=_ORDER))
 
@@ -163,14 +162,14 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
         return tuple(sorted(said, key=lambda one: (one.at, one.note)))
 
     def last(self, text: Digest) -> Verdict | None:
-        """Return the latest verdict on a text by any person; None if there is none, or if it was withdrawn."""
+        """Return the latest verdict on a text by any person, or None if there is none or it was withdrawn."""
         said = self.of_text(text)
         return said[-1].verdict if said and said[-1].verdict is not Verdict.WITHDRAWN else None
 
     def has(self, line: Approval) -> bool:
-        """Return whether this verdict would change nothing: it is recorded already, and it adds no new note.
+        """Return whether recording this verdict would change nothing.
 
-        Its note may be missing.
+        The same verdict counts already, and the line adds no new note.
         """
         counts = self.last(line.text)
         if counts is None or counts is not line.verdict:
@@ -198,7 +197,7 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
 
 NO_APPROVALS: Final = Approvals()
 NOTE_LIMIT: Final = 2_000
-"""Characters of a note that is recorded, and of one that is shown."""
+"""The most characters of a note that is recorded or shown."""
 
 
 @functools.lru_cache(maxsize=1 << 15)  # asked for several times of each item in one plan

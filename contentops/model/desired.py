@@ -1,4 +1,4 @@
-"""What the project declares: its settings for one environment, its items, and the server's catalog."""
+"""Defines the settings of a project, the items that it declares, and the catalog of a server."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from contentops.tokens import TokenPrice
 # ---- References of an item to the texts of others: what was read, why a text cannot be read yet, and what follows.
 
 READERS: Final = frozenset({"ref", "texts", "rows"})
-"""The functions of templates whose values count as words: another value makes a text stale, and changes no manifest."""
+"""The template functions that read other texts or rows. Another value makes a text stale, but changes no manifest."""
 PARTS: Final = ("id", "title", "url", "path", "body", "excerpt", "section", "headings", "metadata")
-"""What a template may read of the text of another item."""
+"""The parts of another item that a template may read."""
 
 
 class OnSourceChange(enum.StrEnum):
-    """The rule for an item if the texts that it uses have changed, and nothing else."""
+    """Says what happens to an item if only the texts that it uses have changed."""
 
     NOTE = "note"
     """Keep its text, and say in plan and status that it is stale."""
     REGENERATE = "regenerate"
     BLOCK = "block"
     KEEP = "keep"
-    """Record its text as the answer to the present words of its sources; only a person chooses this, for once."""
+    """Record its text as made from the present words of its sources. Only a person chooses this, for one apply."""
 
 
 class WaitReason(enum.StrEnum):
@@ -43,11 +43,11 @@ class WaitReason(enum.StrEnum):
     NO_TEXT = "no-text"
     EMPTY = "empty"
     NO_PART = "no-part"
-    """It has a text and no title, which is used."""
+    """It has a text but no title, and the title is used."""
     UNREADABLE = "unreadable"
     NOT_APPROVED = "not-approved"
     CHANGES = "changes"
-    """This very plan changes it, or wants to as soon as a person has chosen how."""
+    """This plan changes it, or will change it once a person has decided how."""
 
     @property
     def words(self) -> str:
@@ -66,7 +66,7 @@ _WORDS = {
 
 
 class Stage(enum.IntEnum):
-    """The order in which parts of an item become final: its text, then title and address, then other front matter."""
+    """The stages in which parts of an item become final: its text, then title and address, then other front matter."""
 
     TEXT = 1
     HEAD = 2
@@ -87,22 +87,22 @@ def stage_of(name: str) -> Stage:
 
 
 class Reading(Struct, frozen=True, gc=False):
-    """One call in a template that reads a text: the item, the part (empty: any), and whether it must be approved."""
+    """A call in a template that reads a part of another item. An empty `part` stands for any part."""
 
     id: ItemId
     part: str = ""
     approved: bool = False
     listed: bool = False
-    """It is one of all items with a tag."""
+    """The call reads all items with a tag, and this is one of them."""
 
     @property
     def stage(self) -> Stage | None:
-        """Return the stage after which this part of the item stays the same; None if no text can change it."""
+        """Return the stage after which this part of the item stays the same, or None if no text can change it."""
         return None if self.part in _FIXED else _READ_AT.get(self.part, Stage.TEXT)
 
 
 class Reference(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """An item whose text is used by another item's templates."""
+    """An item whose text another item's templates use."""
 
     id: Annotated[ItemId, Meta(description="The item.")]
     text: Annotated[
@@ -154,18 +154,18 @@ class Project(Struct, frozen=True, kw_only=True):
     """The file of macros that all templates know, relative to `root`, or empty."""
     api: ApiSettings = field(default_factory=ApiSettings)
     ledger: str = ""
-    """The address of the shared PostgreSQL ledger; empty: none."""
+    """The address of the shared PostgreSQL ledger, or empty."""
     budget: Budget = NO_BUDGET
     guards: Guards = field(default_factory=Guards)
     price: TokenPrice | None = None
-    """The price of a model's tokens; None: not stated."""
+    """The price of a model's tokens, or None if it is not stated."""
     defaults: Mapping[str, Json] = field(default_factory=dict)
     environment_defaults: Mapping[str, Json] = field(default_factory=dict)
     vars: Mapping[str, Json] = field(default_factory=dict)
     environment_vars: Mapping[str, Json] = field(default_factory=dict)
     cli_vars: Mapping[str, Json] = field(default_factory=dict)
     promote_from: str | None = None
-    """The environment this one takes its texts from; empty: the settings without one; None: it takes none."""
+    """The environment from which texts are promoted, or None. It is empty for the settings without an environment."""
     provenance: bool = True
     """Whether outputs carry the `contentops` block in their front matter."""
     preset: str = ""
@@ -178,27 +178,27 @@ class Project(Struct, frozen=True, kw_only=True):
     disclosure: Disclosure | None = None
     """Whether and how outputs say in their front matter that a text was generated."""
     settings: Mapping[str, Json] = field(default_factory=dict)
-    """The parsed file as a whole, with positions; for origins and messages."""
+    """The whole parsed file with positions, for origins and messages."""
     text: str = ""
-    """The text of the file; for the excerpts of findings."""
+    """The text of the file, for the excerpts of findings."""
     beside_default: bool = False
     """Whether no environment was chosen although the settings name a default one."""
     warnings: tuple[Diagnostic, ...] = ()
 
     @property
     def option(self) -> str:
-        """Return the value of `--env` for commands in this environment; empty if they do not need the option."""
+        """Return the value of `--env` for commands in this environment, or an empty text if they do not need it."""
         return NO_ENVIRONMENT if self.beside_default else self.environment
 
 
 class TemplateInput(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One input of a template. `kind`: text, textarea, number, select, multiselect, checkbox, list or any."""
+    """An input of a template. `kind`: text, textarea, number, select, multiselect, checkbox, list or any."""
 
     name: str
     kind: str = "any"
     required: bool = False
     default: Json = None
-    """What the server fills in; None: nothing."""
+    """The value that the server fills in, or None."""
     options: tuple[Json, ...] = ()
     aliases: tuple[str, ...] = ()
     """Other names of this input."""
@@ -206,26 +206,29 @@ class TemplateInput(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Template(Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
-    """A template of the API: a kind of content. `inputs` are sorted by name."""
+    """A template of the API, which defines a kind of content. `inputs` are sorted by name."""
 
     slug: str
     name: str = ""
     category: str = ""
     description: str = ""
     manner: str = ""
-    """The start of a digest over how the server writes its texts, as far as it shows that; empty: it shows nothing."""
+    """The start of a digest of what the server shows about how it writes texts. It is empty if it shows nothing."""
     inputs: tuple[TemplateInput, ...] = ()
     inputs_known: bool = True
-    """Whether the server shows its inputs; if not, none is checked."""
+    """Whether the server shows its inputs. If not, no input is checked."""
 
     @functools.cached_property
     def by_name(self) -> Mapping[str, TemplateInput]:
-        """Return the inputs of the template by all of their names."""
+        """Return the inputs of the template by name. An input with aliases has an entry for each of its names."""
         return {name: entry for entry in self.inputs for name in (entry.name, *entry.aliases)}
 
 
 class CatalogEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A style profile, a vertical or a brand voice. `tone` is a style's or a voice's; `manner` is as in `Template`."""
+    """An entry of the catalog: a style profile, a vertical or a brand voice.
+
+    A vertical has no `tone`. `manner` is as in `Template`.
+    """
 
     slug: str
     name: str = ""
@@ -243,11 +246,11 @@ class Catalog(Struct, frozen=True, kw_only=True):
     verticals: Mapping[str, CatalogEntry] | None = None
     brand_voices: Mapping[str, CatalogEntry] | None = None
     takes_any_vertical: bool = False
-    """The server takes verticals that it does not list, too."""
+    """Whether the server also takes verticals that it does not list."""
 
 
 class OnEdit(enum.StrEnum):
-    """The rule for a file that a person edited, if its spec changes."""
+    """Says what happens to a file that a person edited, if its item needs a new text."""
 
     BLOCK = "block"
     KEEP = "keep"
@@ -256,17 +259,17 @@ class OnEdit(enum.StrEnum):
 
 
 class MergeRule(enum.StrEnum):
-    """Whether a merge goes on if the new text changes a section that a person edited."""
+    """Says whether a merge is written if the new text changes a section that a person edited."""
 
     LENIENT = "lenient"
     STRICT = "strict"
 
 
 class Request(Struct, frozen=True, kw_only=True, gc=False):
-    """The rendered request. It has all values that shape a text, and is the same in every dialect.
+    """The rendered request for a text. It has all values that shape the text, and is the same in every dialect.
 
     Digest, lock, submits, templates, `adopt` and `import` use its fields. A new field is None by default, so that the
-    digests of items without it stay.
+    digests of items without it stay the same.
     """
 
     template: str
@@ -279,7 +282,7 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
     revision: int | str | None = None
 
     def as_json(self) -> dict[str, Json]:
-        """Return the request as JSON in its canonical form. Fields that are None are left out."""
+        """Return the request as a JSON object in its canonical form. Fields that are None are left out."""
         fields = zip(REQUEST_FIELDS, _values_of(self), strict=True)
         return {name: value for name, value in fields if value is not None} | {"inputs": dict(self.inputs)}
 
@@ -289,7 +292,7 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
         return digest_json(self.as_json())
 
     def price(self, section: str = "") -> Price:
-        """Return the price of one submit, for the whole text or for one section."""
+        """Return the price of generating the whole text, or one section, once."""
         return price_of_request(self.template, self.mode, self.inputs, is_section=bool(section))
 
 
@@ -299,7 +302,7 @@ _values_of: Final = operator.attrgetter(*REQUEST_FIELDS)
 
 
 class Origin(Struct, frozen=True, kw_only=True, gc=False):
-    """The location where a value of a spec was written, and the variables that it uses.
+    """The location where a value of an item was written, and the variables that the value uses.
 
     `layer` is one of: item, environment, manifest, project, data, built-in, command line.
     """
@@ -310,7 +313,7 @@ class Origin(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Spec(Struct, frozen=True, kw_only=True, gc=False):
-    """An item after rendering: the request to send, and the location of its text."""
+    """A declared item after rendering, with the request to send and the path of its file."""
 
     id: ItemId
     request: Request
@@ -325,27 +328,27 @@ class Spec(Struct, frozen=True, kw_only=True, gc=False):
     save: bool = True
     checks: Checks = NO_CHECKS
     names: tuple[str, ...] = ()
-    """The values of its row that `checks.similar` masks, as `documents.similar` has them; none without that check."""
+    """The values of its row that `checks.similar` masks. There are none without that check."""
     approval: ApprovalRule = NO_APPROVAL
     on_source_change: OnSourceChange = OnSourceChange.NOTE
     publish_on: str = ""
-    """The day it is due, as `2026-12-01`; empty: none. It decides nothing but what `due<=` selects."""
+    """The day on which it is due, such as `2026-12-01`, or empty. It only decides what `due<=` selects."""
     references: tuple[Reference, ...] = ()
-    """The items whose texts its own is made from, sorted by id. Until each has one, the request is not known."""
+    """The items whose texts its own text is made from, sorted by id. Until each has a text, the request is unknown."""
     mentions: tuple[Reference, ...] = ()
     """The items whose texts its metadata uses; no text waits for them. Sorted by id."""
     readings: Mapping[str, tuple[Reading, ...]] = field(default_factory=dict)
-    """What its values read of other items, by the name of the value: `inputs.topic`, `output`, `metadata.title`."""
+    """The parts of other items that its values read, by the name of the value, such as `inputs.topic` or `output`."""
     open_metadata: tuple[str, ...] = ()
-    """The keys that `metadata` lacks until the items that they mention have texts that can be used."""
+    """The keys that `metadata` lacks until the items that they use have texts."""
     frame: Digest = NOTHING
-    """The digest of all that the request is made from but for the words of texts and rows; empty: it uses none."""
+    """The digest of the request without the words of other texts and rows. It is empty if the request uses none."""
     earlier_frame: Digest = NOTHING
-    """The same with the ids that its sources had before `moved`."""
+    """The frame with the ids that its sources had before `moved`."""
     earlier_ids: Mapping[ItemId, ItemId] = field(default_factory=dict)
-    """The ids that its sources had before `moved`, by the ids of today."""
+    """The ids that its sources had before `moved`, by their present ids."""
     trouble: tuple[Diagnostic, ...] = ()
-    """What is wrong with its request because of the texts that it is made from."""
+    """Errors in its request that come from the texts that it is made from."""
     location: Location | None = None
     origins: Mapping[str, Origin] = field(default_factory=dict)
     """By field: `template`, `style`, `mode`, `inputs.topic`, `output`, `metadata.tags`, ..."""
@@ -356,12 +359,15 @@ class Spec(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def frames(self) -> frozenset[Digest]:
-        """Return the frames of the item, with present and with earlier ids of its sources; empty without sources."""
+        """Return the item's frames: digests of its request without the words of its sources.
+
+        One is made with the present ids of its sources, one with their earlier ids. Without sources there is none.
+        """
         return frozenset({self.frame, self.earlier_frame} - {NOTHING})
 
     @property
     def asked(self) -> dict[str, Any]:
-        """Return the fields of a record that describe the request."""
+        """Return the fields of a lock record that describe the request."""
         return {
             "digest": self.digest,
             "request": self.request.as_json(),
@@ -380,7 +386,7 @@ class Moved(Struct, frozen=True, kw_only=True):
 
 
 class Desired(Struct, frozen=True, kw_only=True):
-    """Everything the manifests declare. `specs` are sorted by id; `findings` hold only warnings and notes."""
+    """Everything that the manifests declare. `specs` are sorted by id; `findings` are only warnings and notes."""
 
     specs: tuple[Spec, ...] = ()
     moved: tuple[Moved, ...] = ()
@@ -388,18 +394,18 @@ class Desired(Struct, frozen=True, kw_only=True):
     manifests: tuple[str, ...] = ()
     """The manifest files that were read, sorted."""
     inputs: tuple[str, ...] = ()
-    """Every file that shaped the specs: manifests and data files; outputs may not land on them."""
+    """The manifests and data files from which the items were made. No output may have the path of one of them."""
     again: Callable[[ItemId, AcceptedTexts], Spec] | None = None
-    """Renders an item that uses texts of others, with the texts of the moment; None: no item uses any."""
+    """Renders an item that uses other texts, with the present texts. It is None if no item uses any."""
     looked_at: tuple[str, ...] = ()
-    """Every path that was read or looked for: of manifests and data files, there or not, and of folders searched."""
+    """Every path that was read or looked for: manifests and data files, even missing ones, and searched folders."""
 
 
 # ---- Which items are made from the texts of which, as `contentops graph` shows it.
 
 
 class GraphItem(Struct, frozen=True, kw_only=True):
-    """An item, and the items whose texts it uses, sorted."""
+    """An item of the graph, with the items whose texts it uses, sorted."""
 
     id: ItemId
     state: str
@@ -411,7 +417,7 @@ class GraphItem(Struct, frozen=True, kw_only=True):
 
 
 class ItemGraph(Struct, frozen=True, kw_only=True):
-    """Selected items in the order in which their texts are made. Their sources may be outside of the selection."""
+    """The selected items in the order in which their texts are made. Their sources need not be selected."""
 
     items: tuple[GraphItem, ...]
     alone: int = 0

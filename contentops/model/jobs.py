@@ -1,4 +1,4 @@
-"""Combines lines of jobs into one list, and finds the open jobs in that list."""
+"""Combines the lines of job files into one list, and finds the open jobs in that list."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ UNIQUE_ID = 16
 
 
 def stage(job: Job) -> tuple[int, bool]:
-    """Return a value that compares the progress of jobs: the state, and whether the text was given up."""
+    """Return how far a job is, as a value that can be compared with that of another job."""
     # A text that a person named and no one has seen yet may turn out to be another one's.
     state = JobState.RUNNING if job.state is JobState.PAID and not job.body else job.state
     return _RANK[state], job.lost
@@ -50,10 +50,10 @@ def stage(job: Job) -> tuple[int, bool]:
 def fold_orders(lines: Iterable[Job]) -> list[Job]:
     """Combine the lines of job files, so that each submit and each job of a server has one line.
 
-    The earliest comes first. Lines of one id, time of intent and file of a bundled server are one order, of which the
-    furthest state counts: an order whose answer was lost is not closed by an order of another time. A server that has
-    found several jobs under one id has a line for each. Any lines may be folded first and the others later, in any
-    order: the result is the same.
+    The earliest comes first. Lines with the same id, time of intent and file of a bundled server are one order. Its
+    furthest state counts: an order whose answer was lost is not closed by an order of another time. If a server has
+    found several jobs under one id, each has a line. Lines may be combined in parts and in any order: the result is the
+    same.
     """
     orders: defaultdict[tuple[RequestId, str, str], list[Job]] = defaultdict(list)
     for line in lines:
@@ -71,7 +71,7 @@ def fold_orders(lines: Iterable[Job]) -> list[Job]:
 
 
 def _by_server(lines: Iterable[Job]) -> Iterator[list[Job]]:
-    """Yield the lines of one submit, grouped by server. All lines of a server get its present address."""
+    """Yield the lines of one request, grouped by server. All lines of a server get its present address."""
     groups: list[tuple[set[str], list[Job]]] = []
     for line in lines:
         names, same = {line.server, *line.former_servers}, [line]
@@ -92,8 +92,8 @@ def _by_server(lines: Iterable[Job]) -> Iterator[list[Job]]:
 def fold_jobs(lines: Iterable[Job]) -> list[Job]:
     """Return every job in these lines once, so that sums count it once. The earliest comes first.
 
-    Lines that name one job of the server for one request are one job, whatever order they are of. The bundled server of
-    each clone has its own jobs, under the same ids.
+    Lines that name the same server job for the same request are one job, even if they belong to several orders. The
+    bundled server of each clone has its own jobs, with the same ids.
     """
     named: defaultdict[tuple[str, ...], list[Job]] = defaultdict(list)
     folded: list[Job] = []
@@ -110,9 +110,9 @@ def fold_jobs(lines: Iterable[Job]) -> list[Job]:
 
 
 def _dated(lines: list[Job]) -> Job:
-    """Return the line of a job with the latest state, and give it the time at which the server first accepted the job.
+    """Return the job's line with the latest state, with the time at which the server first accepted the job.
 
-    An order that names no such time may have found a job that another one brought, long after it.
+    An order that has no such time may have found a job that an earlier order had started.
     """
     furthest = _furthest(lines)
     first = min(lines, key=lambda line: (not line.accepted, line.since, *BY_TIME(line)))
@@ -120,7 +120,10 @@ def _dated(lines: list[Job]) -> Job:
 
 
 def _furthest(lines: list[Job]) -> Job:
-    """Return the line with the latest state; among equals the last written one, then the earliest submit."""
+    """Return the line with the latest state. Of several such lines, return the one that was written last.
+
+    Of lines that were written equally often, the earliest order counts.
+    """
     if len(lines) == 1:
         return lines[0]
     top = max((stage(line), line.rev) for line in lines)
@@ -134,13 +137,13 @@ _CLOSED = {
     JobState.RUNNING: JobState.FAILED,
     JobState.PAID: JobState.SETTLED,
 }
-"""What becomes of a job that is closed without a record of its text; a failed one stays failed."""
+"""The state that a job gets if it is closed without a record of its text. A failed job stays failed."""
 
 
 def closed(job: Job, *, lost: bool = False) -> Job:
-    """Return a job as closed, although no record has its text. `lost`: its text answers no request from then on.
+    """Close a job although no record has its text. With `lost`, its text is used for no request from then on.
 
-    It keeps its cost, unless the server itself reported it as failed.
+    The job keeps its cost, unless the server itself reported it as failed.
     """
     state = _CLOSED.get(job.state, job.state)
     is_lost = state is JobState.FAILED or (lost and state is JobState.SETTLED)
@@ -155,10 +158,10 @@ def made_texts(state: State) -> frozenset[Digest]:
 
 
 def open_jobs(jobs: Iterable[Job]) -> dict[RequestId, Job]:
-    """Return the open jobs by request id; `jobs` must be sorted, the earliest first.
+    """Return the open jobs by request id. `jobs` must be sorted, the earliest first.
 
-    Of several orders of one id, one with a text or a running job comes first, else the last one. A failed job, and a
-    text that was paid for, wait until a later attempt at their request has brought a text.
+    Of several orders with one id, a paid or running one counts, otherwise the last one. A failed or paid job is open
+    until a later attempt at its request has a text.
     """
     last: dict[RequestId, Job] = {}
     brought: dict[tuple[str, Digest, str], int] = {}
@@ -185,7 +188,7 @@ _WAITING = frozenset({JobState.FAILED, JobState.PAID})
 # ---- What changes cost, in words.
 
 NO_PRICE = "no price set"
-"""What a text costs that a model of the settings writes, where these do not say the price of its tokens."""
+"""Shown instead of the cost if a model writes a text and the settings have no price for its tokens."""
 _UNIT = 10**12
 """One unit of a currency, in money as `tokens` counts it."""
 
@@ -202,7 +205,7 @@ def cost_words(changes: Iterable[AnyChange]) -> str:
 
 
 def credit_words(changes: Sequence[AnyChange]) -> str:
-    """Return the credits that changes cost together, in words."""
+    """Return in words how many credits the changes cost together."""
     costs = [(change.credits, change.credits_worst, change.credits_at_most) for change in changes]
     return price(sum(cost[0] for cost in costs), sum(cost[1] for cost in costs), at_most=any(cost[2] for cost in costs))
 
@@ -218,9 +221,7 @@ def bound_words(least: Mapping[str, int], worst: Mapping[str, int], retries: int
 def money_words(money: Mapping[str, int], *, is_bound: bool = False) -> str:
     """Return money in words, each currency separately: `1.25 USD and 3.00 EUR`.
 
-    Sums below one unit have up to six places.
-
-    `is_bound`: rounded up, not to the nearest.
+    Sums below one unit have up to six places. With `is_bound`, sums are rounded up, otherwise to the nearest.
     """
     return " and ".join(f"{_rounded(amount, is_bound=is_bound)} {name}" for name, amount in sorted(money.items()))
 
@@ -240,9 +241,8 @@ def _rounded(amount: int, *, is_bound: bool) -> str:
 def spent_words(paid: int, tokens: TokenSum, *, at_most: bool = False) -> str:
     """Return the spending in words: `4 credits` or `0.0043 USD`.
 
-    Without a price in the settings it is the tokens of the models.
-
-    `paid`: the credits; `at_most`: they are an upper bound.
+    Without a price in the settings, it is the number of tokens. `paid` is the number of credits; with `at_most` it is
+    an upper limit.
     """
     if tokens.unpriced and not (paid or tokens.money):
         return f"{tokens.input + tokens.output:,} tokens ({NO_PRICE})"
@@ -255,15 +255,16 @@ def spent_words(paid: int, tokens: TokenSum, *, at_most: bool = False) -> str:
 # ---- What was spent in a month.
 
 _AHEAD = timedelta(days=1)
-"""So much may the clocks of two machines differ."""
+"""The clocks of two machines may differ by this much."""
 
 
 def count_month(
     jobs: Iterable[Job], now: datetime, timeout: float, price: TokenPrice | None, gaps: tuple[str, ...] = ()
 ) -> CountedMonth:
-    """Sum the jobs of the month of `now`.
+    """Add up the cost of all jobs in the month of `now`.
 
-    `timeout`: seconds in which a lost order may have been accepted; `price`: of tokens that came without one.
+    An order whose answer was lost may have been accepted within `timeout` seconds. `price` is used for tokens that have
+    no price.
     """
     start = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     end = (start + timedelta(days=32)).replace(day=1)
@@ -292,7 +293,7 @@ def _sum(jobs: Iterable[Job], price: TokenPrice | None) -> dict[str, str]:
 
 
 def _is_of_month(job: Job, start: float, end: float, timeout: float) -> bool:
-    """Return whether a job was accepted in a month, or may have been. A time that is unreadable or later counts."""
+    """Return whether a job was or may have been accepted in a month. An unreadable or later time counts too."""
     if job.state is JobState.NEVER:
         return False
     when = seconds_of(job.since)
@@ -302,7 +303,7 @@ def _is_of_month(job: Job, start: float, end: float, timeout: float) -> bool:
 
 
 def _money(job: Job, price: TokenPrice | None) -> dict[str, int]:
-    """Return the cost of the tokens of a job, or its upper bound.
+    """Return what the tokens of a job cost, or may cost at most, by currency.
 
     `price` is used if the job has no price.
     """
@@ -324,10 +325,10 @@ def assigned(known: Mapping[str, Sequence[Job]]) -> dict[str, list[Job]]:
 
 
 def jobs_of_items(jobs: Iterable[Job], records: Iterable[Record]) -> dict[ItemId, list[Job]]:
-    """Return each job under one item.
+    """Return the jobs by item. Each job belongs to one item.
 
-    The item's record has the job's request or text; otherwise the job's own item counts. An item that was renamed has
-    the jobs of its old id too, unless another item has that id.
+    It is the item whose record has the job's request or text, otherwise the item that ordered the job. A renamed item
+    also has the jobs of its old id, unless another item has that id.
     """
     jobs, records = [*jobs], [*records]
     names: dict[Digest, ItemId] = {}
@@ -346,7 +347,7 @@ def jobs_of_items(jobs: Iterable[Job], records: Iterable[Record]) -> dict[ItemId
 
 
 class PaidAttempts(Struct, frozen=True):
-    """The texts that were paid for until an item had its present text, and their credits.
+    """The number and cost of all texts that were paid for until an item had its present text.
 
     They were used, rejected, or failed.
     """
@@ -354,18 +355,18 @@ class PaidAttempts(Struct, frozen=True):
     number: int = 0
     credits: int = 0
     tokens: TokenSum = TokenSum()
-    """Of these, and of its jobs that failed."""
+    """The tokens of these texts and of failed jobs."""
 
 
 class TextProvenance(Struct, frozen=True, kw_only=True):
-    """One text that is in a file now."""
+    """The origin of a text that is in a file now: who made it, what it cost, and who approved it."""
 
     item: ItemId
     output: str
     server: str
-    """Who made it: scheme, host and port, or `local`; empty: no job made it."""
+    """The server that made it: scheme, host and port, or `local`. It is empty if no job made the text."""
     model: str = ""
-    """The model that the server names; empty: none."""
+    """The model that the server names, or empty."""
     job_id: str
     request: Digest
     """The digest of the request that it answers."""
@@ -374,20 +375,20 @@ class TextProvenance(Struct, frozen=True, kw_only=True):
     generated_at: str
     attempts: PaidAttempts
     changed: float | None
-    """The share of its words that people changed, from 0 to 1; None: not known, as the generated text is nowhere."""
+    """The share of its words that people changed, from 0 to 1, or None if the generated text is not available."""
     approval: ApprovalState
     verdicts: tuple[Approval, ...]
-    """The last word of each person on this very text, the oldest first."""
+    """The last verdict of each person on this text, the oldest first."""
     promoted_from: str = ""
-    """The environment it was taken from; empty: none."""
+    """The environment from which it was promoted, or empty."""
     disclosure: Mapping[str, Json] = {}
-    """What its front matter says of how it was made."""
+    """The front matter keys that say how it was made."""
     commit: str = ""
-    """The commit that last changed the file; empty: none, or the file was changed since."""
+    """The commit that last changed the file. It is empty if there is none, or if the file was changed later."""
 
 
 class Provenances(Struct, frozen=True, kw_only=True):
-    """The texts by item, with what is missing among them."""
+    """The origins of texts, sorted by item, with the reasons why something may be missing."""
 
     texts: tuple[TextProvenance, ...]
     unread: tuple[str, ...] = ()
@@ -397,17 +398,17 @@ class Provenances(Struct, frozen=True, kw_only=True):
 
 
 class ApprovedCost(Struct, frozen=True, kw_only=True):
-    """The cost of the items whose present texts are approved. It includes all their attempts."""
+    """The cost of all items whose present texts are approved. It includes all their attempts."""
 
     items: int
     texts: int
-    """That were paid for."""
+    """The number of texts that were paid for."""
     credits: int
     tokens: TokenSum = TokenSum()
 
 
 def approved_cost(attempts: Sequence[PaidAttempts]) -> ApprovedCost:
-    """Return the cost of approved items, each with its attempts."""
+    """Add up what approved items cost, with all their attempts."""
     return ApprovedCost(
         items=len(attempts),
         texts=sum(one.number for one in attempts),

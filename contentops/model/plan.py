@@ -1,7 +1,7 @@
-"""A plan: what will be done, and why. Also the types of the same data in a plan file.
+"""Defines a plan: what will be done, and why. It also defines the same data in a plan file.
 
-A `Change` and a `ReviewedChange` have the same attributes, and so have a `Plan` and a `PlanFile`: what shows one, or
-compares it, works with both.
+A `Change` and a `ReviewedChange` have the same attributes, and so have a `Plan` and a `PlanFile`. Code that shows or
+compares one of them works with both.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Action(enum.StrEnum):
 
 
 class Reason(Struct, frozen=True, kw_only=True):
-    """Why an item changes: a kind in kebab case, the field, its old and new value, and the cause."""
+    """A reason why an item changes: a kind in kebab case, the field, its old and new value, and the cause."""
 
     kind: Annotated[Word, Meta(description="In kebab case.")]
     field: Annotated[str, Meta(description="Such as `inputs.topic`, or empty.")] = ""
@@ -83,47 +83,47 @@ class Reason(Struct, frozen=True, kw_only=True):
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """What differs for one item, and the steps that will remove the difference.
+    """The change of one item: what differs, and the steps that remove the difference.
 
-    The steps are in order: collects, move, those of its text, update or record, save.
+    The steps are in order: collect, move, the steps of its text, update or record, save.
     """
 
     id: ItemId
     action: Action
     file: Observed
-    """The item's file as the plan saw it; the path is empty for an orphan without a file."""
+    """The item's file as the plan saw it. The path is empty for an orphan without a file."""
     reasons: tuple[Reason, ...] = ()
     steps: tuple[Step, ...] = ()
     spec: Spec | None = None
-    """The desired side; None: an orphan."""
+    """The declared item, or None for an orphan."""
     record: Record | None = None
-    """The recorded side: its own, or of the orphan it takes over; None: new."""
+    """The item's record or that of the orphan it takes over, or None if the item is new."""
     remote: Remote | None = None
-    """The remote side, if a refresh fetched it and the item is saved."""
+    """The stored content, if a refresh fetched it and the item is saved."""
     renamed_from: ItemId | None = None
     addresses: tuple[str, ...] = ()
     """The new `Record.addresses`."""
     blocked_job: Job | None = None
-    """The open job that answers the spec of an item that is blocked."""
+    """The open job for the request of a blocked item."""
     blocked: str = ""
     """The kebab-case reason the item is blocked, or empty."""
     claimed_by: str = ""
-    """The process that has claimed the item: `apply on HOST`; empty: none."""
+    """The process that has claimed the item, such as `apply on HOST`, or empty."""
     approval: ApprovalState = ApprovalState.NONE
-    """Of the text that the file has now."""
+    """The approval state of the text that the file has now."""
     waits: tuple[Reference, ...] = ()
     """The texts of other items that its own text waits for."""
     open_metadata: frozenset[str] = frozenset()
-    """The keys of metadata that stay as they are recorded, as the texts that they mention are not final."""
+    """The metadata keys that keep their recorded values, because the texts that they use are not final."""
     updates_later: tuple[str, ...] = ()
-    """The values that follow once the texts that they mention are there: `output`, `metadata.title` and others."""
+    """The values that follow when the texts that they use are known, such as `output` or `metadata.title`."""
     pays_later: tuple[Submit | RetryText, ...] = ()
-    """What it pays for once these are there, as an upper bound; `steps` has none of it."""
+    """The steps that it pays for when these texts are known, as an upper limit. They are not in `steps`."""
     hint: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return the names of the steps in order, each once."""
+        """Return the names of the steps in order, each name once."""
         return tuple(dict.fromkeys(name_of(step) for step in self.steps))
 
     @property
@@ -143,13 +143,13 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def credits_at_most(self) -> bool:
-        """Return whether the price in credits is an upper limit. It is if it depends on the text's length."""
+        """Return whether the price in credits is an upper limit, because it depends on the text's length."""
         orders = (*self._paid, *self._retries)
         return any(order.at_most or (self.pays_later and order.credits) for order in orders)
 
     @property
     def retries(self) -> int:
-        """Return how many more generations the change may pay for if its text always fails checks."""
+        """Return how many more generations the change may pay for if its texts fail their checks."""
         return len(self._retries)
 
     @property
@@ -159,29 +159,29 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def credits_worst(self) -> int:
-        """Return the price of the change with every retry."""
+        """Return the price of the change in credits if every retry is needed."""
         return self.credits + sum(step.credits for step in self._retries)
 
     @property
     def tokens(self) -> PaidTokens | None:
-        """Return the most tokens of one generation, with the price from the settings; None if not known."""
+        """Return the highest number of tokens of one generation and their price, or None if it is not known."""
         own = [order.tokens for order in (*self._paid, *self._retries)]
         return next(iter(own or filter(None, (step.tokens for step in self._collects))), None)
 
     @property
     def has_no_price(self) -> bool:
-        """Return whether a model writes the text while the settings state no price for its tokens."""
+        """Return whether a model writes the text, but the settings have no price for its tokens."""
         return self.tokens is not None and self.tokens.price is None
 
     @property
     def money(self) -> dict[str, int]:
-        """Return the highest cost of models by currency. It is empty if it is not known, or if no price is stated."""
+        """Return the most that models may cost, by currency. It is empty if no model or no price is known."""
         bounds = [*(order.tokens for order in self._paid), *(step.tokens for step in self._collects)]
         return add_money(bound.money for bound in bounds if bound is not None)
 
     @property
     def money_worst(self) -> dict[str, int]:
-        """Return the highest cost of models with every retry, by currency."""
+        """Return the most that models may cost if every retry is needed, by currency."""
         return add_money((self.money, *(step.tokens.money for step in self._retries if step.tokens is not None)))
 
     @property
@@ -193,23 +193,23 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def promotion(self) -> Promote | None:
-        """Return the step that takes its text from another environment, if any."""
+        """Return the step that promotes a text from another environment, if any."""
         return next((step for step in self.steps if isinstance(step, Promote)), None)
 
     @property
     def promoted_from(self) -> str:
-        """Return the environment from which the text is promoted; empty if it is not promoted."""
+        """Return the environment from which the text is promoted, or an empty text if it is not promoted."""
         step = self.promotion
         return (step.environment or BASE) if step is not None else ""
 
     @property
     def collected_jobs(self) -> tuple[Job, ...]:
-        """Return the open jobs whose texts go to the cache but into no file."""
+        """Return the open jobs whose texts are stored in the cache, but not written to a file."""
         return tuple(step.job for step in self._collects)
 
     @property
     def attempt(self) -> int:
-        """Return the attempt number of the submit or of the job; 0 if the text is promoted."""
+        """Return the attempt number of the submit step or of the job. It is 0 if the text is promoted."""
         if self.submit is not None:
             return self.submit.attempt
         if self.promotion is not None:
@@ -218,17 +218,17 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def target(self) -> str:
-        """Return the path that the file will have; empty for an orphan without a file."""
+        """Return the path that the file will have. It is empty for an orphan without a file."""
         return self.file.path if self.spec is None else self.spec.output
 
     @property
     def source(self) -> str:
-        """Return the present path of a declared item's file; empty if there is no file."""
+        """Return the present path of a declared item's file, or an empty text if there is no file."""
         return self.file.path if self.spec is not None and self.file.exists else ""
 
     @property
     def front(self) -> Mapping[str, Json]:
-        """Return the front matter keys to write. None as a value removes the key."""
+        """Return the front matter keys to write. A key with the value None is removed."""
         return next((step.front for step in self._heads()), {})
 
     @property
@@ -238,29 +238,32 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def section(self) -> str:
-        """Return the heading of the section that is generated again; empty for a whole text."""
+        """Return the heading of the section that is generated again. It is empty for a whole text."""
         if self.job is not None:
             return self.job.section
         return self.submit.section if self.submit is not None else ""
 
     @property
     def digest(self) -> Digest:
-        """Return the digest of its request; empty for an orphan."""
+        """Return the digest of the item's request. It is empty for an orphan."""
         return NOTHING if self.spec is None else self.spec.digest
 
     @property
     def frame(self) -> Digest:
-        """Return the frame of an item that waits, because its request is not known yet; empty for other items."""
+        """Return the frame of an item that waits: the digest of its request without the texts that it waits for.
+
+        It is empty for other items.
+        """
         return self.spec.frame if self.spec is not None and self.waits else NOTHING
 
     @property
     def publish_on(self) -> str:
-        """Return the day on which the item is due; empty if it has none."""
+        """Return the day on which the item is due, or an empty text if it has none."""
         return "" if self.spec is None else self.spec.publish_on
 
     @property
     def record_digest(self) -> Digest:
-        """Return the digest of the record that the plan was made from; empty if there was no record."""
+        """Return the digest of the record that the plan was made from. It is empty if there was no record."""
         return record_digest(self.record)
 
     @property
@@ -270,39 +273,39 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def body(self) -> Digest:
-        """Return the digest of that file without its front matter."""
+        """Return the digest of the body of the file that the plan was made from."""
         return self.file.body
 
     @property
     def remote_body(self) -> Digest:
-        """Return the digest of the body that a refresh found on the server; empty without a refresh."""
+        """Return the digest of the body that a refresh found on the server. It is empty without a refresh."""
         return NOTHING if self.remote is None else self.remote.body
 
     @property
     def exact_money(self) -> dict[str, str]:
-        """Return the money of the change as decimals."""
+        """Return the most that models may cost, by currency, as exact decimals."""
         return exact_money(self.money)
 
     @property
     def exact_money_worst(self) -> dict[str, str]:
-        """Return the money of the change with every retry, as decimals."""
+        """Return the most that models may cost if every retry is needed, as exact decimals."""
         return exact_money(self.money_worst)
 
     def has(self, *kinds: type[Step]) -> bool:
-        """Return whether any step is of one of these kinds."""
+        """Return whether the change has a step of one of these kinds."""
         return any(isinstance(step, kinds) for step in self.steps)
 
     @property
     def _paid(self) -> list[Submit]:
-        """Return the submits that the change pays for in any case, now or later."""
+        """Return the submit steps that the change pays for in any case, now or later."""
         retries = (step.again for step in self._retry_steps if step.certain)
         return [*(step for step in (*self.steps, *self.pays_later) if isinstance(step, Submit)), *retries]
 
     @property
     def _retries(self) -> list[Submit]:
-        """Return the submits that may be repeated if a text fails its checks.
+        """Return the submit steps that may be repeated if a text fails its checks.
 
-        Each appears as often as it may be repeated.
+        Each step appears as often as it may be repeated.
         """
         return [step.again for step in self._retry_steps for _ in range(step.times - step.certain)]
 
@@ -319,7 +322,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 class ReviewedJob(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The part of a job that is written to a plan file."""
+    """The part of a job that a plan file contains."""
 
     request_id: Annotated[RequestId, Meta(description="The id of the submit.")]
     job_id: Annotated[str, Meta(description="The server's id for it, or empty.")]
@@ -404,17 +407,17 @@ class ReviewedChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def money(self) -> dict[str, int]:
-        """Return the highest cost of models by currency (see `Change.money`)."""
+        """Return the most that models may cost, by currency (see `Change.money`)."""
         return counted_money(self.exact_money)
 
     @property
     def money_worst(self) -> dict[str, int]:
-        """Return the highest cost of models with every retry (see `Change.money_worst`)."""
+        """Return the most that models may cost if every retry is needed (see `Change.money_worst`)."""
         return counted_money(self.exact_money_worst)
 
     @property
     def has_no_price(self) -> bool:
-        """Return whether the settings state no price for the model (see `Change.has_no_price`)."""
+        """Return whether the settings have no price for the model (see `Change.has_no_price`)."""
         return self.tokens is not None and self.tokens.price is None
 
     @property
@@ -433,7 +436,7 @@ def change_json(change: AnyChange) -> dict[str, Json]:
 
 
 def record_digest(record: Record | None) -> Digest:
-    """Return the digest of a record; empty if there is none."""
+    """Return the digest of a record, or an empty digest if there is no record."""
     return NOTHING if record is None else digest_json(to_builtins(record, enc_hook=dict))
 
 
@@ -452,7 +455,7 @@ class Note(Struct, frozen=True, kw_only=True):
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
-    """The refusal of a plan by a guard: the numbers, and the flag that overrides the guard."""
+    """A guard's refusal of a plan, with the numbers and the option that overrides the guard."""
 
     guard: Annotated[Word, Meta(description="In kebab case.")]
     message: Annotated[str, Meta(description="Why the guard refuses.")]
@@ -477,7 +480,7 @@ class Writer(Struct, frozen=True, kw_only=True):
 
 
 class PlanFacts(Struct, frozen=True, kw_only=True):
-    """The data that a plan and a plan file have in common, with the sums over their changes."""
+    """The data that a plan and a plan file have in common, with sums over all changes."""
 
     project: Annotated[str, Meta(description="The project's name.")]
     environment: Annotated[str, Meta(description="The environment, or empty.")]
@@ -513,7 +516,7 @@ class PlanFacts(Struct, frozen=True, kw_only=True):
 
     @property
     def credits_at_most(self) -> bool:
-        """Return whether the price is an upper limit. It is if the price of one change is."""
+        """Return whether the price in credits is an upper limit, because the price of a change is one."""
         return any(change.credits_at_most for change in self.changes)
 
     @property
@@ -523,22 +526,22 @@ class PlanFacts(Struct, frozen=True, kw_only=True):
 
     @property
     def credits_worst(self) -> int:
-        """Return the price of the plan with every retry that `checks` allow."""
+        """Return the price of the plan in credits if every retry that `checks` allow is needed."""
         return sum(change.credits_worst for change in self.changes)
 
     @property
     def money(self) -> dict[str, int]:
-        """Return the highest cost of models by currency. It is empty if it is not known, or if no price is stated."""
+        """Return the most that models may cost, by currency. It is empty if no model or no price is known."""
         return add_money(change.money for change in self.changes)
 
     @property
     def money_worst(self) -> dict[str, int]:
-        """Return the highest cost of models by currency, with every retry that `checks` allow."""
+        """Return the most that models may cost, by currency, if every retry that `checks` allow is needed."""
         return add_money(change.money_worst for change in self.changes)
 
     @property
     def has_no_price(self) -> bool:
-        """Return whether a model writes texts of the plan while the settings state no price for it."""
+        """Return whether a model writes texts of the plan, but the settings have no price for its tokens."""
         return any(change.has_no_price for change in self.changes)
 
     @property
@@ -548,28 +551,28 @@ class PlanFacts(Struct, frozen=True, kw_only=True):
 
     @property
     def not_promoted(self) -> int:
-        """Return how many texts of another environment wait for approval and are therefore not promoted."""
+        """Return how many texts of another environment are not promoted because they wait for approval."""
         return sum(note.kind == "waiting-for-approval" for note in self.notes)
 
     @property
     def empty(self) -> bool:
-        """Return whether there is nothing to do and nothing blocked."""
+        """Return whether the plan has no change, not even a blocked one."""
         return not self.changes
 
 
 class Plan(PlanFacts, frozen=True, kw_only=True):
-    """The changes to do, in order. The same inputs give the same plan and the same bytes."""
+    """A plan: the changes to make, in order. The same inputs give the same plan and the same bytes."""
 
     changes: tuple[Change, ...] = ()
     unchanged: int = 0
     approvals: Mapping[ApprovalState, int] = {}
-    """How many of its items' texts are in each state of approval; those in none are left out."""
+    """The number of texts in each approval state, without the state `none`."""
     beside_default: bool = False
-    """It is made without an environment although the settings name a default one."""
+    """The plan is made without an environment, although the settings name a default one."""
     first_prose: bool = False
-    """A model writes several texts, and none of it was recorded before."""
+    """A model writes several texts, and no earlier text of a model is recorded."""
 
     @property
     def option(self) -> str:
-        """Return the value of `--env` for a command in the same environment; empty if it does not need the option."""
+        """Return the value of `--env` for a command in the same environment, or an empty text if none is needed."""
         return NO_ENVIRONMENT if self.beside_default else self.environment

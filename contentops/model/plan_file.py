@@ -1,4 +1,4 @@
-"""Plan files: their format, their checksum, and the plan in them."""
+"""Defines the format of plan files and their checksum, and reads the plan in them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from contentops.tokens import Amount, Currency
 
 _Some = Annotated[int, Meta(ge=1)]
 FORMAT_VERSION = "1.0"
-"""Of plan files; one of another format is not read."""
+"""The format of plan files. A file of another format is not read."""
 CHECKSUM = "checksum"
-"""The key of a plan file that seals the others."""
+"""The key of a plan file with the digest of all other keys."""
 
 
 class PlanOptions(Struct, frozen=True, kw_only=True):
-    """The command-line options of a plan."""
+    """The command-line options with which a plan was made."""
 
     variables: Annotated[tuple[str, ...], Meta(description="`--var`, as given.")]
     select: Annotated[tuple[str, ...], Meta(description="`--select`, as given, with dates in full.")]
@@ -86,7 +86,7 @@ class Cause(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PlanFile(PlanFacts, frozen=True, kw_only=True):
-    """A reviewed plan, as its file has it. `make docs` writes `schemas/plan.schema.json` from this."""
+    """The content of a plan file. `make docs` writes `schemas/plan.schema.json` from this."""
 
     format_version: FormatVersion
     inputs: Annotated[
@@ -120,7 +120,7 @@ AnyPlan = Plan | PlanFile
 
 
 def plan_file(document: Mapping[str, Json], path: str = "plan.json") -> PlanFile:
-    """Return the plan in a document. Raises InputError if it is none; `path` is the name of its file."""
+    """Return the plan in a JSON document. Raises InputError if it has none. `path` is the name of its file."""
     try:
         return convert(document, PlanFile)
     except ValidationError as error:
@@ -133,7 +133,7 @@ def no_plan_file(message: str, hint: str = "make one with `contentops plan --out
 
 
 def checksum(document: Mapping[str, Json]) -> Digest:
-    """Return the digest of a document without its checksum."""
+    """Return the digest of a plan file's content without its checksum."""
     return digest_json({key: value for key, value in document.items() if key != CHECKSUM})
 
 

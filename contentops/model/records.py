@@ -1,4 +1,4 @@
-"""Records, jobs, files and stored contents, and the types of their names."""
+"""Defines records, jobs, files and stored contents, and the types of their ids."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ItemId = NewType("ItemId", str)
 """The stable identity of an item, chosen by a person."""
 
 RequestId = NewType("RequestId", str)
-"""uuid5 of (lineage, request digest, attempt, part): our name for one order. It names no item."""
+"""The uuid5 of lineage, request digest, attempt and part. It identifies a request and names no item."""
 
 
 Count = Annotated[int, Meta(ge=0, le=10**12)]
@@ -39,19 +39,19 @@ FormatVersion = Annotated[
         description="A new minor version adds keys, a new major version changes their meaning. Ignore unknown keys.",
     ),
 ]
-"""Of a document that a command prints."""
+"""The format version of a document that a command prints."""
 
 
 class Saved(Struct, frozen=True, kw_only=True, gc=False):
-    """The texts of an item that the server last accepted, and last returned."""
+    """Digests of the title and body that the server last accepted and last returned for an item."""
 
     title: Annotated[Digest, Meta(description="Digest of the title that the server last accepted.")] = NOTHING
     body: Annotated[Digest, Meta(description="Digest of the body that it last accepted.")] = NOTHING
     server_title: Annotated[Digest, Meta(description="Digest of the title that it returned.")] = NOTHING
     server_body: Annotated[Digest, Meta(description="Digest of the body that it returned.")] = NOTHING
-    sent: Annotated[
-        Digest, Meta(description="Digest of a body whose save may have arrived, as its answer was lost.")
-    ] = NOTHING
+    sent: Annotated[Digest, Meta(description="Digest of a body whose save may have arrived: the answer was lost.")] = (
+        NOTHING
+    )
     stamp: Annotated[
         str,
         Meta(description="The server's name for the state of the content after the save. Absent: unknown."),
@@ -60,17 +60,17 @@ class Saved(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def titles(self) -> frozenset[Digest]:
-        """Return the digests that the title on the server has if no person edited it there."""
+        """Return the digests that the server's title can have if no person edited it there."""
         return frozenset({self.title, self.server_title} - {NOTHING})
 
     @property
     def bodies(self) -> frozenset[Digest]:
-        """Return the digests that the body on the server has if no person edited it there."""
+        """Return the digests that the server's body can have if no person edited it there."""
         return frozenset({self.body, self.server_body, self.sent} - {NOTHING})
 
 
 class Record(Struct, frozen=True, kw_only=True, gc=False):
-    """One line of the lock. It describes all that contentops has made for one item.
+    """A line of the lock. It describes everything that contentops has made for one item.
 
     The keys of the line are these fields.
     """
@@ -81,7 +81,7 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
     server: Annotated[str, Meta(description="Where the text was made: scheme, host and port, or `local`.")]
     dialect: Annotated[str, Meta(description="The dialect of the request.")]
     output: Annotated[str, Meta(description="The file, relative to the folder of the project.")]
-    title: Annotated[str, Meta(description="As last written.")] = ""
+    title: Annotated[str, Meta(description="The title as last written.")] = ""
     metadata: Annotated[Mapping[str, Json], Meta(description="The front matter as last written.")] = field(
         default_factory=dict
     )
@@ -104,9 +104,7 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
     promoted_from: Annotated[
         str, Meta(description="The environment of `promoted`; `default` is the project without one.")
     ] = ""
-    declined: Annotated[Digest, Meta(description="Body digest of a text not promoted, as a person kept the file.")] = (
-        NOTHING
-    )
+    declined: Annotated[Digest, Meta(description="Body digest of a text that a person chose not to promote.")] = NOTHING
     saved: Annotated[Saved | None, Meta(description="What the server last accepted and returned.")] = None
     content_id: Annotated[str, Meta(description="The content on the server.")] = ""
     superseded: Annotated[tuple[str, ...], Meta(description="Its older contents that still exist on the server.")] = ()
@@ -115,7 +113,7 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
         Meta(description="The `id` of the job that made the text. Absent: no job of this server did."),
     ] = RequestId("")
     saved_at: Annotated[str, Meta(description="The time of the last save, UTC.")] = ""
-    protected: Annotated[bool, Meta(description="Whether it is, until `protected: false` is applied.")] = False
+    protected: Annotated[bool, Meta(description="Protects the item until `protected: false` is applied.")] = False
     used: Annotated[
         Mapping[str, str],
         Meta(description="Variables of the request, each with the start of its value's digest."),
@@ -158,7 +156,7 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
 def request_id(lineage: str, digest: Digest, attempt: int, part: str = "") -> RequestId:
     """Return the id of a request. Every machine computes the same id, so no file is needed to find it again.
 
-    `part`: the heading of the one section that it makes again; empty: a whole text. Raises ValueError if `lineage` is
+    `part` is the heading of the section to generate again, or empty for a whole text. Raises ValueError if `lineage` is
     no UUID.
     """
     return RequestId(str(uuid.uuid5(uuid.UUID(lineage), "\n".join((digest, str(attempt), part)))))
@@ -173,7 +171,7 @@ def is_day(text: str) -> bool:
 
 
 def seconds_of(text: str) -> float | None:
-    """Return an ISO time as seconds since the epoch. A time without a zone counts as UTC. None for anything else."""
+    """Return an ISO time as seconds since the epoch, or None for any other text. Without a zone it counts as UTC."""
     try:
         when = dt.datetime.fromisoformat(text)
     except ValueError:
@@ -187,13 +185,13 @@ class JobState(enum.StrEnum):
     """The state of a job. Each state is later than the one before."""
 
     SUBMITTING = "submitting"
-    """Written down before the request leaves."""
+    """The intent is recorded before the request leaves."""
     UNKNOWN = "unknown"
     """The answer was lost."""
     NEVER = "never"
     """The server refused it, or has proved that it does not know it: it cost nothing."""
     GIVEN_UP = "given-up"
-    """A person let it go, and it may have been paid for."""
+    """A person gave it up, and it may have been paid for."""
     RUNNING = "running"
     FAILED = "failed"
     PAID = "paid"
@@ -203,10 +201,10 @@ class JobState(enum.StrEnum):
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """One order of a text. It is a line of `contentops.jobs`, and its fields are the keys of that line.
+    """An order of a text. It is a line of `contentops.jobs`, and its fields are the keys of that line.
 
-    No line names an owner. An order is named by its request id and the time of its intent: one id may be sent again if
-    the server has proved that the first request never arrived.
+    No line names an owner. An order is identified by its request id and the time of its intent: a request may be sent
+    again if the server has proved that the first one never arrived.
     """
 
     request_id: Annotated[
@@ -216,10 +214,10 @@ class Job(Struct, frozen=True, kw_only=True):
             description="The request id: uuid5 of lineage, request digest, attempt and part.",
         ),
     ] = field(name="id")
-    item: Annotated[ItemId, Meta(description="The item, as it was called then.")]
+    item: Annotated[ItemId, Meta(description="The id that the item had then.")]
     digest: Annotated[Digest, Meta(description="Digest of the request.")] = field(name="request")
     attempt: Annotated[Count, Meta(description="The number of the attempt at this request.")]
-    state: Annotated[JobState, Meta(description="How far it is; of several lines of one order, the furthest counts.")]
+    state: Annotated[JobState, Meta(description="Its state. Of several lines of one order, the furthest counts.")]
     server: Annotated[str, Meta(description="Scheme, host and port, or `local`.")]
     store: Annotated[str, Meta(description="With `local`, the id of the `local.db` that has the job.")] = ""
     dialect: Annotated[str, Meta(description="The dialect of the request.")]
@@ -247,9 +245,9 @@ class Job(Struct, frozen=True, kw_only=True):
     template: Annotated[str, Meta(description="The template of the request.")] = ""
     style: Annotated[str, Meta(description="The style of the request.")] = ""
     section: Annotated[
-        str, Meta(description="The heading of the section that it makes again. Absent: all of them.")
+        str, Meta(description="The heading of the section that it makes again. Absent: the whole text.")
     ] = field(name="part", default="")
-    retry: Annotated[Count, Meta(description="How many paid texts before it failed their checks.")] = 0
+    retry: Annotated[Count, Meta(description="The number of earlier paid texts that failed checks.")] = 0
     output: Annotated[
         str,
         Meta(description="The file for its text, which is written before the record."),
@@ -259,8 +257,8 @@ class Job(Struct, frozen=True, kw_only=True):
     )
     outline: Annotated[bool, Meta(description="Whether its text is a draft outline.")] = False
     model: Annotated[str, Meta(description="The model that made its text, by the server's name.")] = ""
-    error: Annotated[str, Meta(description="The server's words; of a paid text, what `checks` found.")] = ""
-    lost: Annotated[bool, Meta(description="Whether its server lost it, or a person gave it up: no failure.")] = False
+    error: Annotated[str, Meta(description="The server's error. For a paid text: what `checks` found.")] = ""
+    lost: Annotated[bool, Meta(description="Whether its server lost it, or a person gave it up.")] = False
     frame: Annotated[Digest, Meta(description="As in a record of the lock.")] = NOTHING
     sources: Annotated[Mapping[str, Digest], Meta(description="As in a record of the lock.")] = field(
         default_factory=dict
@@ -272,22 +270,22 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def short(self) -> str:
-        """Return the first characters of the request id. People use them to tell the jobs of an item apart."""
+        """Return the first characters of the request id. With them, people can tell the jobs of an item apart."""
         return self.request_id[:8]
 
     @property
     def is_sure(self) -> bool:
-        """Return whether the server has accepted it."""
+        """Return whether it is certain that the server accepted the job."""
         return bool(self.job_id) or self.state in ACCEPTED
 
     @property
     def order(self) -> Order:
-        """Return the key of a submit: its request id and its time. The same id may be submitted more than once."""
+        """Return the key of this order: its request id and its time. The same id may be sent more than once."""
         return self.request_id, self.submitted_at
 
     @property
     def time(self) -> str:
-        """Return the time at which the text of the job arrived. Without a text it is the time of the submit."""
+        """Return the time at which the job's text arrived, or the time of the request if there is no text."""
         return self.generated_at or self.submitted_at
 
     @property
@@ -302,12 +300,11 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def outcome(self) -> str:
-        """Return `generated` or `unwritten` for a job with a text.
+        """Return the result of the job in one word, such as `generated`, `unwritten` or `lost`.
 
-        Without a text, return `lost` if it was paid, or else its state.
-
-        `unwritten`: it was paid for and no file is known to have it: its item was gone, its request had changed, its
-        checks failed, or its run was killed. `lost`: it was paid for, and its server lost it.
+        `generated`: its text was written to a file. `unwritten`: the text was paid for, and no file is known to have
+        it. Its item was gone, its request had changed, its checks failed, or its run was killed. `lost`: the text was
+        paid for, and the server lost it. For any other job it is the state.
         """
         if self.has_text:
             return "generated" if self.is_written else "unwritten"
@@ -315,18 +312,18 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def since(self) -> str:
-        """Return the time at which the server accepted the job, or the time of the submit if that is not known."""
+        """Return the time at which the server accepted the job, or the time of the request if that is not known."""
         return self.accepted or self.submitted_at
 
     @property
     def cost(self) -> int:
-        """Return the credits that the job may cost; 0 if it never arrived or failed."""
+        """Return the credits that the job may cost. They are 0 if it never arrived or failed."""
         is_free = self.state is JobState.NEVER or (self.state is JobState.FAILED and not self.lost)
         return 0 if is_free else self.credits
 
     @property
     def may_be_paid(self) -> bool:
-        """Return whether it is uncertain if the job was paid for, because the answer to its submit was lost."""
+        """Return whether the job may have been paid for, although the server's reply to the request was lost."""
         return not self.is_sure and self.state is not JobState.NEVER
 
     @property
@@ -341,12 +338,12 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def has_text(self) -> bool:
-        """Return whether a text was paid for."""
+        """Return whether the job has a text, which is paid for."""
         return self.state in {JobState.PAID, JobState.SETTLED}
 
 
 Order = tuple[RequestId, str]
-"""The request id of an order and the time of its intent."""
+"""The request id and the time of intent of an order."""
 UNDECIDED = frozenset({JobState.SUBMITTING, JobState.UNKNOWN})
 """The states of an order without an answer."""
 OPEN = UNDECIDED | {JobState.RUNNING, JobState.PAID}
@@ -367,7 +364,7 @@ class State(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def _by_order(self) -> Mapping[tuple[str, str], list[Job]]:
-        """Return the jobs by server and request id, and by the digests of request and text."""
+        """Return the jobs under two kinds of keys: server and request id, and the digests of request and text."""
         found: dict[tuple[str, str], list[Job]] = {}
         for job in (*self.jobs, *self.open_jobs.values()):
             found.setdefault((job.server, job.request_id), []).append(job)
@@ -377,18 +374,18 @@ class State(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def _by_request(self) -> Mapping[tuple[str, Digest], list[Job]]:
-        """Return the jobs by server and digest of the request."""
+        """Return the jobs by server and request digest."""
         found: dict[tuple[str, Digest], list[Job]] = {}
         for job in (*self.jobs, *self.open_jobs.values()):
             found.setdefault((job.server, job.digest), []).append(job)
         return found
 
     def jobs_of(self, server: str, digest: Digest) -> Sequence[Job]:
-        """Return every order of a request on a server; an open one is in it twice."""
+        """Return all jobs for a request on a server. An open job is listed twice."""
         return self._by_request.get((server, digest), ())
 
     def made_by(self, record: Record) -> Job | None:
-        """Return the job that made the text of a record; None if no known job did, as for an adopted text.
+        """Return the job that made the text of a record, or None if no known job made it, as for an adopted text.
 
         A promoted text was made in another environment.
         """
@@ -397,7 +394,7 @@ class State(Struct, frozen=True, kw_only=True, dict=True):
 
 
 def made_by(record: Record, jobs: Iterable[Job]) -> Job | None:
-    """Return the job whose text is in the record. If there is none, return the last job with a text."""
+    """Return the job whose text is in the record. If there is none, return the latest job that has a text."""
     return max(jobs, key=lambda job: (job.body == record.generated, job.has_text, job.submitted_at), default=None)
 
 
@@ -417,7 +414,7 @@ class Observed(Struct, frozen=True, kw_only=True, gc=False):
     It names the path and says what to do."""
     problem_line: int = 1
     owner: str = ""
-    """The item id its provenance block names, or empty."""
+    """The item id that its `contentops` block names, or empty."""
     provenance: Mapping[str, Json] = field(default_factory=dict)
     """The `contentops` block of its front matter, unchanged."""
     labelled: bool = False
@@ -436,13 +433,13 @@ class Remote(Struct, frozen=True, kw_only=True):
 
     content_id: str
     title: str = ""
-    """Cleaned."""
+    """The cleaned title."""
     body: Digest = NOTHING
-    """Body digest without front matter; empty where the content was deleted or could not be read."""
+    """Body digest without front matter. It is empty if the content was deleted or could not be read."""
     deleted: bool = False
     """The server answers 404 for it."""
     stamp: str = ""
-    """The server's name for this state of it; empty: not known."""
+    """The server's name for this state of the content, or empty if not known."""
     taken: bool = False
     """Its metadata says that it belongs to another project."""
     saved: Digest = NOTHING

@@ -1,4 +1,4 @@
-"""What happened in one apply, and the history of items."""
+"""Defines the results of an apply, and the history of items."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Result(enum.StrEnum):
     LATE = "late"
     """The job still runs on the server; the next apply polls it."""
     PENDING = "pending"
-    """The run stopped before it was finished: not reached, or its job still runs and the next apply polls it."""
+    """The run stopped before the item was finished. If its job still runs, the next apply polls it."""
 
 
 class KeptWords(Struct, frozen=True, kw_only=True):
@@ -64,7 +64,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     hint: Annotated[str, Meta(description="What to do, or empty.")] = ""
     credits_at_most: CreditsAtMost = False
     tokens: TokenSum = TokenSum()
-    """Of the models whose answers arrived in this run, also of failed jobs."""
+    """The tokens of models whose answers arrived in this run, also of failed jobs."""
 
 
 def _both(first: Outcome | None, later: Outcome) -> Outcome:
@@ -76,7 +76,7 @@ def _both(first: Outcome | None, later: Outcome) -> Outcome:
 
 
 class Run(Struct, frozen=True, kw_only=True):
-    """One apply and its outcomes."""
+    """A run of `contentops apply`, with the outcomes of its items."""
 
     id: str
     plan_id: str
@@ -89,11 +89,11 @@ class Run(Struct, frozen=True, kw_only=True):
     stopped: str = ""
     """Why the run stopped early, or empty; `RunReport` has the words."""
     message: str = ""
-    """What stopped it, in words."""
+    """The reason why it stopped, in words."""
     hint: str = ""
 
     def after(self, first: Run) -> Run:
-        """Combine this run with the earlier run of the same apply. The later outcome of each item counts."""
+        """Combine this run with an earlier run of the same apply. The later outcome of each item counts."""
         begun = {outcome.id: outcome for outcome in first.outcomes}
         later = [_both(begun.pop(outcome.id, None), outcome) for outcome in self.outcomes]
         return structs.replace(
@@ -109,7 +109,7 @@ class Run(Struct, frozen=True, kw_only=True):
 
     @property
     def counts(self) -> ResultCounts:
-        """Return the number of items by result."""
+        """Return the number of items with each result."""
         return ResultCounts(**{result.value: self.count(result) for result in Result})
 
     @property
@@ -119,17 +119,17 @@ class Run(Struct, frozen=True, kw_only=True):
 
     @property
     def tokens(self) -> TokenSum:
-        """Return the tokens of the models whose answers arrived in this run."""
+        """Return the tokens of all model answers that arrived in this run."""
         return add_sums(outcome.tokens for outcome in self.outcomes)
 
     @property
     def credits_at_most(self) -> bool:
-        """Return whether the credits are an upper limit. They are if the credits of one item are."""
+        """Return whether the credits are an upper limit, because those of an item are one."""
         return any(outcome.credits_at_most for outcome in self.outcomes)
 
     @property
     def credits_unknown(self) -> int:
-        """Return the credits that submits with lost answers have cost if the server accepted them."""
+        """Return the credits of requests whose replies were lost. They are spent if the server got the requests."""
         return sum(outcome.credits_unknown for outcome in self.outcomes)
 
 
@@ -137,7 +137,7 @@ _Number = Annotated[int, Meta(ge=0)]
 
 
 class ResultCounts(Struct, frozen=True, kw_only=True):
-    """The number of items by result."""
+    """The number of items with each result."""
 
     done: Annotated[_Number, Meta(description="Items that are done.")]
     failed: Annotated[_Number, Meta(description="Items that failed; `error` has the server's words.")]
@@ -148,7 +148,7 @@ class ResultCounts(Struct, frozen=True, kw_only=True):
 
 
 class RunReport(Struct, frozen=True, kw_only=True):
-    """A run in the form of the reports. Its attributes have the same names as those of `Run`."""
+    """A run, as JSON reports show it. Its attributes have the same names as those of `Run`."""
 
     id: Annotated[str, Meta(description="The id of the run.")]
     started_at: Annotated[str, Meta(description="ISO time, UTC.")]
@@ -185,7 +185,7 @@ class AppliedPlan(Struct, frozen=True, kw_only=True):
 
 
 class ApplyReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The result of an apply, as it is written to JSON reports."""
+    """The result of an apply, as JSON reports show it."""
 
     format_version: FormatVersion
     project: Annotated[str, Meta(description="The project's name.")]
@@ -239,7 +239,7 @@ class KeptOutcome(Struct, frozen=True):
 
 
 class KeptRun(Struct, frozen=True, kw_only=True):
-    """An earlier run on this machine."""
+    """A recorded earlier run on this machine."""
 
     id: str
     started_at: str
@@ -260,17 +260,17 @@ class KeptReport(Struct, frozen=True, kw_only=True):
 
 
 class PaidText(Struct, frozen=True, kw_only=True):
-    """A text that a job made for an item, and the source from which it can be restored."""
+    """A text that a job made for an item, and the sources from which it can be restored."""
 
     item: str
-    """Its id of today."""
+    """The item's present id."""
     job: Job
     where: tuple[str, ...] = ()
-    """`cache`, `git` (in the history of the file), `server` (which may still have it), the quickest first."""
+    """The sources, the quickest first: `cache`, `git` (the history of the file), `server` (which may still have it)."""
     stands: bool = False
-    """It is the text of the file now."""
+    """Whether it is the text of the file now."""
     generated: bool = False
-    """It is the last one that a job made: with it, the file is as generated."""
+    """Whether it is the last text that a job made: with it, the file is as generated."""
 
     @property
     def short(self) -> str:
@@ -288,9 +288,9 @@ class History(Struct, frozen=True, kw_only=True):
 
     runs: tuple[KeptReport, ...]
     generations: tuple[Job, ...]
-    """Without orders that never arrived."""
+    """The jobs, without orders that never arrived."""
     texts: tuple[PaidText, ...] = ()
-    """Those of the one item that was asked for."""
+    """The texts of the item that was asked for."""
     verdicts: tuple[Approval, ...] = ()
     """The verdicts on any text of that item, the newest first."""
     gaps: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""The settings of the server that generates the texts."""
+"""Defines the settings of the server, the checks of texts, and the limits of a project."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _ENVIRONMENT: Final = "it names an environment variable, in capitals, digits and
 
 
 def _variable(description: str, secret: str, *examples: str) -> Meta:
-    """Return the schema of the name of an environment variable."""
+    """Return the schema of a setting that names an environment variable."""
     also = {"writeOnly": True, "errorMessage": f"{_ENVIRONMENT}; the {secret} itself stays out of files"}
     shown = list(examples) or None
     return Meta(description=description, pattern=_VARIABLE, max_length=100, examples=shown, extra_json_schema=also)
 
 
 def _one_of(description: str, *words: str) -> Meta:
-    """Return the schema of a value that must be one of these words."""
+    """Return the schema of a setting that must be one of these words."""
     return Meta(description=description, extra_json_schema={"enum": list(words)})
 
 
@@ -45,7 +45,7 @@ def _time(description: str, default: str, *examples: str | int) -> Meta:
 
 
 class ApiSettings(Struct, frozen=True, kw_only=True):
-    """How to reach the server. `make docs` writes the schema of `api` from this; times are in seconds here."""
+    """The settings of `api`. `make docs` writes their schema from this. Times are in seconds here."""
 
     base_url: Annotated[
         str,
@@ -193,17 +193,17 @@ class FrontMatterSchema(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Similar(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How much an item's text may have in common with another text of its group."""
+    """The limit on how much an item's text may have in common with another text of its group."""
 
     within: str = "for_each"
     """The group: the items of the same declaration (`for_each`), those with a tag (`tag:NAME`), or `all`."""
     at_most: float = 0.8
-    """The share of the runs of words of both texts, from 0 to 1."""
+    """The highest share of word sequences that both texts may have in common, from 0 to 1."""
     level: Level = Level.BLOCK
 
 
 class Grounded(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The claims that a text may make only if they are in its brief, and the texts that are always allowed."""
+    """Says which numbers and addresses a text may contain: those in its brief, and those in `allow`."""
 
     numbers: bool = True
     urls: bool = True
@@ -214,7 +214,7 @@ class Grounded(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def level_of(check: object) -> Level | None:
-    """Return the level of a check: its setting, or the `level` in its setting; None if it is not a check."""
+    """Return the level of a check from its setting, or None if the setting is not that of a check."""
     level = getattr(check, "level", check)
     return level if isinstance(level, Level) else None
 
@@ -232,10 +232,10 @@ class Checks(Struct, frozen=True, kw_only=True, omit_defaults=True):
     links: Level | None = None
     front_matter: FrontMatterSchema | None = None
     similar: Similar | None = None
-    """Compares the text with others, in `check` alone; `documents.checks` looks at one text alone."""
+    """Compares the text with other texts. Only `check` does this, because `documents.checks` sees a single text."""
     grounded: Grounded | None = None
     commands: Listed | None = None
-    """Programs to run, from the project's settings alone; `documents.checks` does not run them."""
+    """Programs to run, only from the project's settings. `documents.checks` does not run them."""
     retries: int = 0
     """How often a blocked text may be paid for again."""
 
@@ -250,7 +250,7 @@ NO_CHECKS = Checks()
 
 
 class Finding(Struct, frozen=True, kw_only=True):
-    """One finding of a check in one text."""
+    """A finding of a check in a text."""
 
     check: Annotated[str, Meta(description="The key under `checks`.")]
     level: Annotated[Level, Meta(description="Whether the text was written.")]
@@ -265,7 +265,7 @@ class Finding(Struct, frozen=True, kw_only=True):
 
 
 class CheckedFile(Struct, frozen=True, kw_only=True):
-    """The file of one item, and the findings of its checks."""
+    """An item's file, and the findings of its checks."""
 
     item: ItemId
     output: str
@@ -274,7 +274,7 @@ class CheckedFile(Struct, frozen=True, kw_only=True):
 
 
 class Checked(Struct, frozen=True, kw_only=True):
-    """The result of `check`. `missing` items have no file yet, `unchecked` ones have no checks."""
+    """The result of `contentops check`. `missing` items have no file yet, `unchecked` items have no checks."""
 
     files: tuple[CheckedFile, ...] = ()
     missing: int = 0
@@ -287,7 +287,7 @@ class Checked(Struct, frozen=True, kw_only=True):
 
 
 class CheckedCounts(Struct, frozen=True, kw_only=True):
-    """The findings of one file as numbers."""
+    """The number of findings in one file."""
 
     item: Annotated[ItemId, Meta(description="The id of its item.")]
     output: Annotated[str, Meta(description="Relative to the project root.")]
@@ -296,7 +296,7 @@ class CheckedCounts(Struct, frozen=True, kw_only=True):
 
 
 class Findings(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Findings as commands print them as JSON."""
+    """Findings, in the form that commands print as JSON."""
 
     format_version: FormatVersion
     errors: Annotated[_Number, Meta(description="Number of errors.")]
@@ -316,7 +316,7 @@ class Findings(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def _limit(description: str, kind: str = "integer") -> Meta:
-    """Return the schema of a limit; null removes the limit."""
+    """Return the schema of a limit. The value null removes the limit."""
     most = {} if kind == "integer" else {"maximum": 1_000_000_000}
     return Meta(description=description, extra_json_schema={"type": [kind, "null"], "minimum": 0, **most})
 
@@ -336,7 +336,7 @@ class Budget(Struct, frozen=True, kw_only=True, omit_defaults=True):
         Amount | None, _limit("Maximum money per calendar month (UTC), of all environments together.", "number")
     ] = None
     currency: Annotated[str, Meta(pattern="^([A-Z]{3})?$")] = ""
-    """Of money: that of the price of tokens; empty: no limit in money."""
+    """The currency of the limits in money, which is that of the token price. It is empty without such a limit."""
 
     @property
     def is_monthly(self) -> bool:
@@ -348,9 +348,9 @@ NO_BUDGET = Budget(credits_per_apply=None, items_per_apply=None)
 
 
 class MonthSpend(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The highest sum that all environments of a project can have spent in a month. Unknown costs count in full.
+    """The most that all environments of a project can have spent in a month. Unknown costs count in full.
 
-    Less is sure if answers were lost, or tokens are not known.
+    If answers were lost or tokens are not known, the true sum may be lower.
     """
 
     month: Annotated[str, Meta(description="The month (UTC), such as 2026-11.")]
@@ -375,16 +375,16 @@ class MonthSpend(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class CountedMonth(MonthSpend, frozen=True, kw_only=True):
-    """The spending of a month, and those parts of it that a plan may count again."""
+    """The spending of a month, with the parts of it that a plan may count again."""
 
     uncertain: Mapping[RequestId, int] = {}
     """The part of `credits` for each order that runs or whose answer was lost."""
     uncertain_money: Mapping[RequestId, int] = {}
-    """The same in money, as `tokens` counts it."""
+    """The part of `money` for each of these orders, in the unit of `tokens`."""
 
 
 class Guards(Struct, frozen=True, kw_only=True):
-    """The limits above which a plan is refused, because it rewrites too much, or more than was reviewed."""
+    """The limits for plans. A plan is refused if it rewrites too much, or more than was reviewed."""
 
     max_changed_ratio: Annotated[
         float, Meta(description="Maximum share of the recorded items that may change.", ge=0, le=1)
@@ -403,8 +403,8 @@ class ReviewSettings(Struct, frozen=True, kw_only=True):
     """The settings of the pages of `contentops review`."""
 
     preview: str = ""
-    """The address of a text on this machine's preview of the site, with `{path}`; empty: not stated."""
+    """The address of a text on this machine's preview of the site, with `{path}`, or empty."""
     notify: tuple[str, ...] = ()
-    """The program, with its arguments, that gets a summary of the day after work was sent; empty: none."""
+    """The program, with its arguments, that gets a summary of the day after work was sent, if there is one."""
     notes_input: str = ""
-    """The input that takes the notes on a text, so that it is generated again with them; empty: none."""
+    """The input that gets the notes on a text, so that it is generated again with them, or empty."""

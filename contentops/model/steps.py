@@ -1,6 +1,6 @@
-"""The steps of a change. Each step has all data that is needed to carry it out.
+"""Defines the steps of a change. Each step has all data that is needed to carry it out.
 
-The same list of steps is explained, priced and executed; their names (`name_of`) are part of the plan's format.
+The same list of steps is explained, priced and executed. The names of steps (`name_of`) are part of the plan's format.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ class Collect(Struct, frozen=True, kw_only=True, tag="drain"):
 
     job: Job
     tokens: PaidTokens | None = None
-    """The most that a model of the settings may use to go on with it, at their price; None: no such model writes it."""
+    """The most tokens that a model may still use for the job, with their price, or None if no model writes it."""
 
 
 class LookUp(Struct, frozen=True, kw_only=True, tag="look up"):
-    """Find out whether a submit whose answer was lost reached the server.
+    """Find out whether a request reached the server, although its reply was lost.
 
-    A `Submit` after it happens only if the submit provably never arrived, or if its attempt is a higher one: then
-    a person chose to pay again.
+    A `Submit` step after it is carried out only if the request provably never arrived, or if the step's attempt is a
+    higher one. In that case a person chose to pay again.
     """
 
     job: Job
@@ -42,42 +42,42 @@ class Submit(Struct, frozen=True, kw_only=True, tag="submit"):
     attempt: int
     credits: int
     at_most: bool = False
-    """The price depends on how long the text becomes: it may be fewer credits."""
+    """Whether `credits` is an upper limit, because the price depends on how long the text becomes."""
     section: str = ""
-    """The heading of the one section to generate again, or empty: the whole text."""
+    """The heading of the section to generate again, or empty for the whole text."""
     retry: int = 0
-    """Texts before it that failed their checks, under `checks.retries`."""
+    """The number of earlier texts that failed their checks, under `checks.retries`."""
     tokens: PaidTokens | None = None
-    """The most that a model may use for it, at the price of the settings; None: not known."""
+    """The most tokens that a model may use for it, with their price, or None if that is not known."""
 
 
 class RetryText(Struct, frozen=True, kw_only=True, tag="retry"):
     """Generate the text again, and pay again, if it fails its checks. This is done at most `times` times."""
 
     again: Submit
-    """What is paid for each time; the text before it says which attempt it is."""
+    """The step that is paid for each time. The attempt number follows from the text before it."""
     times: int
     certain: bool = False
     """The existing text fails already, so the first retry is certain."""
 
 
 class Poll(Struct, frozen=True, kw_only=True, tag="poll"):
-    """Wait for a job, and keep its text; the job is `job`, or that of the submit or look-up before this step."""
+    """Wait for a job, and store its text. The job is `job`, or that of the submit or look-up step before."""
 
     job: Job | None = None
 
 
 class Fetch(Struct, frozen=True, kw_only=True, tag="fetch"):
-    """Fetch a text that exists already. It is the text of `job`, or else a text from which the record can be restored.
+    """Fetch a text that exists already: the text of `job`, or else a text to restore the item's file from.
 
-    It is in the cache, a file or git of this machine, or on the server.
+    The text is in the cache, a file or git of this machine, or on the server.
     """
 
     job: Job | None = None
 
 
 class ReviewedText(Struct, frozen=True, kw_only=True):
-    """The part of a `Promote` step that a plan file has: a text in the file of another environment."""
+    """The part of a `Promote` step that a plan file contains: a text in the file of another environment."""
 
     environment: Annotated[
         str, Meta(description="The environment of the text; empty: the project without an environment.")
@@ -101,52 +101,52 @@ class Promote(ReviewedText, frozen=True, kw_only=True, tag="promote"):
     outline: bool = False
     """It is a draft outline, promoted with `--drafts`."""
     model: str = ""
-    """The model that made it there; empty: not known."""
+    """The model that made the text, or empty if not known."""
 
 
 class Move(Struct, frozen=True, kw_only=True, tag="move"):
-    """Rename the item's file. `expects`: digest of the file at `source`."""
+    """Rename the item's file. `expects` is the digest of the file at `source`."""
 
     source: str
     target: str
     expects: Digest
     via: str = ""
-    """A temporary name to go through, where source and target cannot exist at once; empty: none."""
+    """A temporary path for the file if source and target cannot exist at the same time, otherwise empty."""
 
 
 class Replace(Struct, frozen=True, kw_only=True, tag="replace"):
-    """A new text replaces the one in the file. `over_edit`: also a person's edit, as chosen."""
+    """The mode in which a new text replaces the file's text. With `over_edit` it also replaces a person's edit."""
 
     over_edit: bool = False
 
 
 class Restore(Struct, frozen=True, kw_only=True, tag="restore"):
-    """Put a text back into the file that was in it before."""
+    """The mode in which the file gets back a text that it had before."""
 
 
 class MergeEdit(Struct, frozen=True, kw_only=True, tag="merge edit"):
-    """A new text merged with the edits of the one before."""
+    """The mode in which a new text is merged with a person's edits of the text before."""
 
     base: Digest
     """Body digest of the generated text that was edited."""
     strict: bool = False
-    """Nothing is written if the new text has other words for what was edited."""
+    """Nothing is written if the new text changes a section that the person edited."""
 
 
 Mode = Replace | Restore | MergeEdit
-"""How a text comes into a file."""
+"""The way in which a text is written into a file."""
 
 
 class Write(Struct, frozen=True, kw_only=True, tag="write"):
-    """Write title, front matter and body to `target`."""
+    """Write the title, front matter and body to the file at `target`."""
 
     target: str
     expects: Digest = NOTHING
-    """Digest of the file at `target` that the plan saw, after the item's move; empty: no file."""
+    """Digest of the file at `target` that the plan saw, after the item's move, or empty if there was no file."""
     front: Mapping[str, Json] = field(default_factory=dict)
-    """Front matter keys to write; a value of None removes the key."""
+    """Front matter keys to write. A key with the value None is removed."""
     title: str | None = None
-    """The title to write, where the manifest states one."""
+    """The title to write, if the manifest states one."""
     mode: Mode = Replace()
 
     @property
@@ -165,11 +165,11 @@ class Update(Struct, frozen=True, kw_only=True, tag="update"):
 
 
 class Acknowledge(Struct, frozen=True, kw_only=True, tag="record"):
-    """Update only the record; the file stays the same.
+    """Update only the record. The file stays the same.
 
-    `accepts`: the file counts as the text of the declared request. `remote`: the content on the server, which is the
-    text of the file too. `declined`: body digest of a text that was not promoted, or empty. `front` and `title` are in
-    the file already.
+    With `accepts`, the file counts as the text of the declared request. `remote` is the content on the server, if it
+    has the same text as the file. `declined` is the body digest of a text that was not promoted, or empty. `front` and
+    `title` are in the file already.
     """
 
     accepts: bool = False
@@ -184,7 +184,7 @@ class Save(Struct, frozen=True, kw_only=True, tag="save"):
 
     path: str
     replaces: Digest = NOTHING
-    """Body digest of an edit on the server that the plan saw and this save replaces; empty: none."""
+    """Body digest of an edit on the server that the plan saw and this save replaces, or empty."""
 
 
 class Publish(Struct, frozen=True, kw_only=True, tag="publish"):
@@ -195,7 +195,7 @@ class Publish(Struct, frozen=True, kw_only=True, tag="publish"):
 
 
 class Remove(Struct, frozen=True, kw_only=True, tag="remove"):
-    """Remove the record of an orphan. Also remove its file at `target` (empty: none) if the file is unchanged."""
+    """Remove the record of an orphan. Also remove its file at `target`, if there is one and it is unchanged."""
 
     target: str = ""
     expects: Digest = NOTHING
