@@ -1,4 +1,4 @@
-"""The message of a commit of generated content."""
+"""Writes the message of a commit of generated content."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from contentops.model import Approval, ItemId, Record, State, Verdict
 from contentops.sanitize import clip, visible
 
 _SHOWN = 50
-"""Ids that are listed."""
+"""The most ids that are listed."""
 SKIP = "[skip ci]"
-"""What keeps a push from starting workflows."""
+"""This mark in a commit message keeps a push from starting workflows."""
 _NAME = 120
 _KINDS = {"created": "+", "rewritten": "~", "moved": ">", "saved": "^", "updated": "~", "removed": "-"}
 
 
 class CommitSummary(Struct, frozen=True):
-    """The difference between two locks: ids by kind of change, open jobs, and credits that were paid."""
+    """The difference between two versions of the lock: ids by kind of change, open jobs, and paid credits."""
 
     items: Mapping[str, tuple[ItemId, ...]]
     open: int
@@ -27,7 +27,10 @@ class CommitSummary(Struct, frozen=True):
 
 
 def summarize(before: State, after: State) -> CommitSummary:
-    """Return the changes between two locks. Credits count once: in the first commit that has their submit."""
+    """Return the changes between two versions of the lock.
+
+    Credits count once: in the first commit in which their job is accepted.
+    """
     ids_by_kind: dict[str, list[ItemId]] = {kind: [] for kind in _KINDS}
     gone = [record for id_, record in before.records.items() if id_ not in after.records]
     by_key = {key: record for record in gone for key in (record.output, record.digest)}
@@ -50,7 +53,7 @@ def summarize(before: State, after: State) -> CommitSummary:
 
 
 def new_texts(before: State, after: State) -> tuple[str, ...]:
-    """Return the output paths with a new or changed text."""
+    """Return the paths of the output files that have a new or changed text."""
     items = summarize(before, after).items
     ids = (*items.get("created", ()), *items.get("rewritten", ()))
     return tuple(sorted(after.records[id_].output for id_ in ids))
@@ -68,9 +71,9 @@ def _kind(old: Record | None, new: Record) -> str:
 
 
 def commit_message(before: State, after: State, *, environment: str, run: str, said: Sequence[Approval] = ()) -> str:
-    """Return the message of a commit: a subject, at most 50 ids, and the environment and run.
+    """Return a commit message with a subject, at most 50 item ids, the environment and the run.
 
-    `run` is the address of the page of its run, or empty; `said`: the new verdicts on texts.
+    `run` is the address of the page of the CI run, or empty. `said` has the new verdicts on texts.
     """
     summary = summarize(before, after)
     counts = [f"{len(ids):,} {kind}" for kind, ids in summary.items.items()]

@@ -1,4 +1,4 @@
-"""Findings as text, JSON and annotations for GitHub. Also makes text safe for CI runners."""
+"""Shows findings as text, JSON and annotations for GitHub. Also makes text safe for CI runners."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from contentops.reporting.plan_json import written
 from contentops.reporting.summary import plan_counts
 from contentops.sanitize import ELLIPSIS, clip, columns, visible
 
-# ---- Findings as text, as JSON, and as annotations for GitHub; and text that a CI runner takes for no command.
+# ---- Findings as text, as JSON, and as annotations for GitHub; and text that a CI runner does not run as a command.
 
 _ROOM = 100
 """Characters of a source line that are shown."""
@@ -28,9 +28,9 @@ _LIMIT = 100
 
 
 def diagnostics_text(findings: Iterable[Diagnostic], *, limit: int = _LIMIT) -> str:
-    """Return the findings with source lines and hints; several findings are followed by their number.
+    """Return the findings with source lines and hints. If there are several, their number follows.
 
-    Beyond `limit`, errors come first and the rest is counted.
+    If there are more than `limit`, errors come first, and the omitted findings are counted.
     """
     every = tuple(findings)
     shown: Sequence[Diagnostic] = every
@@ -61,7 +61,7 @@ def _counted(findings: tuple[Diagnostic, ...]) -> Findings:
 
 
 def _hinted_once(findings: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
-    """Yield the findings. If findings in a row share a long hint, only the first one keeps it."""
+    """Yield the findings. If several findings in a row have the same long hint, only the first one keeps it."""
     before = ""
     for finding in findings:
         repeated = finding.hint == before and len(finding.hint) > _ROOM
@@ -106,9 +106,9 @@ def _excerpt(finding: Diagnostic) -> list[str]:
 
 
 def window(line: str, column: int, width: int) -> tuple[str, int, int]:
-    """Return the part of a source line around `column` (1-based), of at most `_ROOM` characters.
+    """Return at most `_ROOM` characters of a source line, around `column` (counted from 1).
 
-    Returns the text as it is printed, the columns before the marked part, and the columns of the mark.
+    Also return the number of columns before the marked part, and of the marked part, as printed.
     """
     start = min(max(column - 1, 0), len(line))
     first = max(0, start - _ROOM // 2) if len(line) > _ROOM else 0
@@ -122,7 +122,7 @@ def window(line: str, column: int, width: int) -> tuple[str, int, int]:
 
 
 SHOWN = 10
-"""Annotations of a kind that GitHub shows for a step."""
+"""The number of annotations of a kind that GitHub shows for a step."""
 _WORDS = 1_000
 _KINDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
 # A runner of GitHub takes a line that starts with `::` as a command; it cuts lines at CR as well, and trims every kind
@@ -134,13 +134,13 @@ _SECTION = r"(?P<start>section_(?:start|end)):(?=[0-9])"
 
 
 def inert(text: str) -> str:
-    r"""Return `text` in a form that a CI runner prints and does not run as a command: `::` becomes `\x3a:`."""
+    r"""Return `text` so that a CI runner prints it and does not run it as a command: `::` becomes `\x3a:`."""
     text = re.sub(_HASHES, r"#\\x23", re.sub(_ORDER, r"\g<start>\\x3a:", text))
     return re.sub(_SECTION, r"\g<start>\\x3a", text)
 
 
 def inert_json(text: str) -> str:
-    r"""Return a JSON text that a CI runner does not run as a command. Commands can only be in its strings."""
+    r"""Return a JSON text so that a CI runner does not run it as a command. Only its strings can have commands."""
     return re.sub(_SECTION, r"\g<start>\\u003a", re.sub(_HASHES, r"#\\u0023", text))
 
 
@@ -148,9 +148,9 @@ def inert_json(text: str) -> str:
 
 
 def annotation_lines(findings: Sequence[Diagnostic], *, folder: str = "") -> list[str]:
-    """Return workflow commands for the findings, at most 10 of each kind, and the number of the others.
+    """Return GitHub workflow commands that show the findings, at most 10 of each kind. Other findings are counted.
 
-    `folder` is where the project lies in the repository.
+    `folder` is the path of the project in the repository.
     """
     lines: list[str] = []
     for severity, kind in _KINDS.items():
@@ -175,7 +175,7 @@ def _annotation(kind: str, finding: Diagnostic, folder: str) -> str:
 
 
 def data(text: str) -> str:
-    """Return a message, escaped for use in a workflow command."""
+    """Escape a message for use in a GitHub workflow command."""
     return visible(text.replace("\n", " ")).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
@@ -183,7 +183,7 @@ def data(text: str) -> str:
 
 
 def outputs(plan: Plan) -> dict[str, str]:
-    """Return the step outputs of a plan on GitHub: only numbers and booleans."""
+    """Return a plan's counts as outputs of a step on GitHub: only numbers and booleans."""
     counts = {action.value: number for action, number in plan_counts(plan).items()}
     update = sum(counts.get(name, 0) for name in ("regenerate", "overwrite", "merge", "update"))
     return {
@@ -212,14 +212,14 @@ RULES: Final = {
     "commands": "Each program finds nothing.",
     UNAPPROVED: "A person approved the text, if the manifest requires approval.",
 }
-"""What is true where a check finds nothing, by its code."""
+"""For each check, by its code: what is true if it finds nothing."""
 MOST_RESULTS: Final = 25_000
-"""Results of a run that GitHub's code scanning accepts."""
+"""The most results of a run that GitHub's code scanning accepts."""
 _LEVELS: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "note"}
 
 
 def checks_text(done: Checked) -> str:
-    """Return every finding with its line, followed by the counts."""
+    """Return every finding of the checks with its line, followed by the counts."""
     checked = [[one for one in file.findings if one.code != UNAPPROVED] for file in done.files]
     blocked = sum(_number(findings, Severity.ERROR) > 0 for findings in checked)
     warned = sum(map(bool, checked)) - blocked
@@ -239,7 +239,7 @@ def _have(number: int) -> str:
 
 
 def checks_json(done: Checked) -> dict[str, Json]:
-    """Return the result of `check` in the format of `schemas/diagnostics.schema.json`."""
+    """Return the result of `contentops check` in the format of `schemas/diagnostics.schema.json`."""
     files = [
         CheckedCounts(
             item=file.item,
@@ -259,7 +259,7 @@ def checks_json(done: Checked) -> dict[str, Json]:
 
 
 def sarif(done: Checked, *, folder: str = "") -> dict[str, Json]:
-    """Return the findings as a SARIF 2.1.0 log; `folder` is the project's folder in its repository."""
+    """Return the findings as a SARIF 2.1.0 log. `folder` is the path of the project in the repository."""
     codes = [*RULES, *sorted({finding.code for finding in done.findings} - RULES.keys())]
     rules: list[Json] = [
         {"id": code, "shortDescription": {"text": RULES.get(code, "The file can be read.")}} for code in codes

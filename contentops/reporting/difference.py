@@ -1,6 +1,7 @@
-"""Shows the words that differ between two texts, for a terminal or a plain stream; sanitized.
+"""Shows the words that differ between two texts, for a terminal or a plain stream.
 
-Lines of one text alone are shown whole. In changed lines, removed and added words are marked.
+Lines that only one text has are shown whole. In changed lines, removed and added words are marked. The output is
+sanitized.
 """
 
 from __future__ import annotations
@@ -19,22 +20,22 @@ from contentops.sanitize import ELLIPSIS, json_text, visible
 
 _WORDS = re.compile(r"\n|[^\S\n]+|\w+|[^\w\s]")
 _ALIKE = 0.4
-"""The least share of words in common at which two passages are shown as one that was changed."""
+"""Two passages are shown as a changed one if they have at least this share of words in common."""
 _ROOM = 80
-"""Unchanged characters shown on either side of a change."""
+"""The number of unchanged characters that are shown on each side of a change."""
 _SIGNS = {Side.BOTH: " ", Side.GONE: "-", Side.NEW: "+", None: "!"}
 _STYLES = {" ": "plain", "-": "remove", "+": "add", "@": "dim"}
 
 
 class Passage(NamedTuple):
-    """A run of words that is in both texts, or only in the old or the new one."""
+    """A sequence of words that is in both texts, only in the old text, or only in the new text."""
 
     side: Side
     text: str
 
 
 class Part(NamedTuple):
-    """The old and new version of one part of an item; `name` is empty for the text itself."""
+    """The old and new version of one part of an item. `name` is empty for the text itself."""
 
     name: str
     before: str
@@ -42,7 +43,7 @@ class Part(NamedTuple):
 
 
 def fields(name: str, pairs: Mapping[str, tuple[Json, Json]]) -> Part:
-    """Return a part that compares old and new values, with a line for each key of either side."""
+    """Return a part that compares old and new values of keys. Each version has a line for each of its keys."""
     sides = ([f"{key}: {_value(pair[at])}" for key, pair in pairs.items() if pair[at] is not None] for at in (0, 1))
     before, after = map("\n".join, sides)
     return Part(name, before, after)
@@ -53,7 +54,7 @@ def _value(value: Json) -> str:
 
 
 def difference_text(parts: Sequence[Part], old: str, new: str, *, coloured: bool) -> Iterator[str]:
-    """Yield the lines for a terminal: with signs and colours, or with `[-gone-]` and `{+new+}` without colours."""
+    """Yield lines that show the differences: with colours, or with `[-gone-]` and `{+new+}` instead of them."""
     for line in _lines(parts, old, new, _painted if coloured else _marked):
         yield paint(line, _STYLES.get(line[:1], "plain")) if coloured else line
 
@@ -70,7 +71,7 @@ def _lines(parts: Sequence[Part], old: str, new: str, show: Callable[[Sequence[P
 
 
 def _hunks(before: list[str], after: list[str]) -> Iterator[tuple[str, list[list[Passage]]]]:
-    """Yield the places where two texts differ, each with a heading and its lines."""
+    """Yield the ranges of lines in which two texts differ, each with a heading and its lines."""
     for group in _Comparison(before, after).get_grouped_opcodes():
         (_, first, _, other_start, _), (_, _, last, _, end) = group[0], group[-1]
         lines: list[list[Passage]] = []
@@ -83,7 +84,7 @@ def _hunks(before: list[str], after: list[str]) -> Iterator[tuple[str, list[list
 
 
 class _Comparison(difflib.SequenceMatcher[str]):
-    """A matcher that uses `shared`, because difflib takes minutes for a long and much edited text."""
+    """A faster `SequenceMatcher`: difflib takes minutes for a long text with many edits."""
 
     def __init__(self, before: list[str], after: list[str]) -> None:
         super().__init__()
@@ -100,7 +101,10 @@ def _span(start: int, end: int) -> str:
 
 
 def _changed(before: Sequence[str], after: Sequence[str]) -> list[list[Passage]]:
-    """Return replaced lines: similar lines word by word, otherwise first the old lines and then the new ones."""
+    """Return the lines that show a replacement. Similar lines are compared word by word.
+
+    Otherwise the old lines come first, then the new ones.
+    """
     old, new = (_WORDS.findall("".join(f"{line}\n" for line in lines)) for lines in (before, after))
     parts = phrases(tuple(map(Word, old)), tuple(map(Word, new))) if before and after else ()
     passages = [Passage(part.side, "".join(word.text for word in part.words)) for part in parts]
@@ -124,13 +128,13 @@ def _changed(before: Sequence[str], after: Sequence[str]) -> list[list[Passage]]
 
 
 def _side(line: Sequence[Passage]) -> Side | None:
-    """Return the text (old or new) that has all words of a line; None if the words belong to several."""
+    """Return whether all words of a line are old, new or in both texts. Return None if the line is mixed."""
     sides = {passage.side for passage in line}
     return sides.pop() if len(sides) == 1 else None
 
 
 def _cut(line: Sequence[Passage]) -> Iterator[Passage]:
-    """Yield a line in which long unchanged passages are shortened to the words beside a change."""
+    """Yield the passages of a line. Long unchanged passages are shortened to the words next to a change."""
     for at, (side, text) in enumerate(line):
         ahead, behind = bool(at), at < len(line) - 1
         if side is Side.BOTH and len(text) > 2 * _ROOM:
@@ -172,7 +176,7 @@ def _in_colour(passage: Passage) -> str:
 
 
 def shared(before: Sequence[str], after: Sequence[str]) -> list[difflib.Match]:
-    """Return the runs of equal elements in order; the last run is empty, as difflib expects."""
+    """Return the ranges of equal elements in order. The last range is empty, as difflib expects."""
     pairs = enumerate(equal_pairs(tuple(before), tuple(after)))
     # In a run, both positions grow with the number of the pair.
     runs = itertools.groupby(pairs, key=lambda pair: (pair[1][0] - pair[0], pair[1][1] - pair[0]))

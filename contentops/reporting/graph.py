@@ -1,4 +1,4 @@
-"""The graph of items as text and JSON."""
+"""Shows the graph of items, and of the texts that they use, as text and JSON."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _SOURCES: Final = 5
 
 
 def graph_text(graph: ItemGraph, *, width: int = 0) -> str:
-    """Return a line per item, sources first, and a line with the counts.
+    """Return a line for each item, sources first, and a line with the counts.
 
-    Lines have at most `width` columns (0: no limit).
+    Lines have at most `width` columns. If it is 0, there is no limit.
     """
     if not graph.items:
         return "No item uses the text of another one."
@@ -41,7 +41,7 @@ def _some(ids: Sequence[ItemId]) -> str:
 
 
 def graph_json(graph: ItemGraph) -> dict[str, Json]:
-    """Return the items with their sources, and the number of items left out because they have no references."""
+    """Return the items with their sources, and the number of other items, which have no references."""
     items = [
         {
             "id": item.id,

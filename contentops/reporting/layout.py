@@ -1,6 +1,6 @@
 """Lays out text for a terminal: colours, tables, nested values and wrapped lines.
 
-Every tag is written here, around words that were escaped; nothing of a text can open, close or break one.
+All colour codes are written here, around escaped words, so that no text can start, end or break one.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def paint(text: str, style: str) -> str:
 
 _GAP = 2
 _LEAST = 8
-"""Columns a cell keeps, however narrow the terminal."""
+"""The columns that a cell keeps, even on a very narrow terminal."""
 
 
 def table(
@@ -59,10 +59,10 @@ def table(
     sparse: bool = False,
     whole: Collection[str] = (),
 ) -> str:
-    """Return columns two spaces apart under their heads; sanitized, no spaces at line ends.
+    """Return a table as text, with columns two spaces apart under their heads. Cells are sanitized.
 
-    `sparse` leaves out columns whose cells are all empty. `width` is the most columns of a line; 0: no limit. Cells are
-    cut to fit, the widest first, and the first column last; those under a head of `whole` never.
+    `sparse` leaves out columns whose cells are all empty. `width` is the most columns of a line, or 0 for no limit.
+    Cells are cut to fit, the widest first and the first column last. Cells under a head in `whole` are never cut.
     """
     safe = [list(head), *([visible(cell) for cell in row] for row in rows)]
     shown = [at for at in range(len(head)) if not sparse or any(row[at] for row in safe[1:])]
@@ -77,7 +77,7 @@ def table(
 
 
 def moment(time: str) -> str:
-    """Return an ISO time to the minute, such as `2026-03-01T10:00Z`; other text stays unchanged."""
+    """Return an ISO time to the minute, such as `2026-03-01T10:00Z`. Any other text stays unchanged."""
     try:
         when = datetime.fromisoformat(time)
     except ValueError:
@@ -99,7 +99,7 @@ def _narrowed(widths: Sequence[int], width: int, groups: Sequence[Sequence[int]]
 
 
 def cut(text: str, room: int, *, is_start: bool = False) -> str:
-    """Return `text` in at most `room` columns. An ellipsis replaces the end (or the start) if it does not fit."""
+    """Shorten `text` to at most `room` columns. An ellipsis replaces the omitted end (or start)."""
     if columns(text) <= room:
         return text
     while text and columns(text) >= room:
@@ -116,7 +116,7 @@ def _cell(text: str, room: int) -> str:
 
 
 def outline(values: Mapping[str, Json], *, indent: str = "") -> Iterator[str]:
-    """Return nested values as indented lines; texts keep their line breaks, other values are JSON."""
+    """Yield nested values as indented lines. Texts keep their line breaks, and other values are JSON."""
     for key, value in values.items():
         name = f"{indent}{paint(visible(key), 'strong' if not indent else 'plain')}:"
         if isinstance(value, dict) and value:
@@ -133,17 +133,17 @@ def outline(values: Mapping[str, Json], *, indent: str = "") -> Iterator[str]:
 
 # --- long lines --------------------------------------------------------------------------------------------
 
-# What is between backticks stays whole: it is to be copied.
+# Text in backticks stays whole, because people copy it.
 _PIECES = re.compile(r"`[^`]*`\S*|\S+")
 _WORDS = re.compile(r"\S+")
 _LEAD = re.compile(r" *(?:(?<= )\S (?=\S))?")
 
 
 def fitted(text: str, width: int) -> str:
-    """Return `text` with lines wider than `width` columns wrapped between words; 0 wraps nothing.
+    """Wrap the lines of `text` that are wider than `width` columns. If `width` is 0, nothing is wrapped.
 
-    Wrapped lines are indented to the first word, or to the one after a sign such as `+`. Text in backticks is wrapped
-    only if it is wider than a line, and a word never is.
+    Wrapped lines are indented to the first word, or to the word after a sign such as `+`. Text in backticks is wrapped
+    only if it is wider than a line. A word is never broken.
     """
     return text if width <= 0 else "\n".join(_fit(line, width) for line in text.split("\n"))
 
@@ -168,7 +168,7 @@ def _fit(line: str, width: int) -> str:
 
 
 def _pieces(line: str, width: int) -> Iterator[tuple[int, int]]:
-    """Yield start and end of each piece that must not be wrapped."""
+    """Yield the start and the end of each part of a line that must not be broken."""
     for piece in _PIECES.finditer(line):
         if _columns(piece[0]) <= width:
             yield piece.span()

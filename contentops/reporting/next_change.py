@@ -1,4 +1,4 @@
-"""Describes an item's request, and what the next apply does with the item, in words."""
+"""Describes in words an item's request, and what the next apply does with the item."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from contentops.reporting.summary import (
 )
 from contentops.sanitize import short
 
-# ---- What was asked for, in words: a request as a person would say it.
+# ---- A request in words, as a person would say it.
 
 _TOPICS: Final = ("topic", "title", "subject", "product_name")
 _READERS: Final = ("target_audience", "audience")
 _ROOM: Final = 2_000
-"""Characters of a value that are shown."""
+"""The most characters of a value that are shown."""
 
 
 class Brief(Struct, frozen=True, kw_only=True):
     """A request, described in words."""
 
     sentence: tuple[tuple[str, str], ...]
-    """Its pieces: the words that lead to a value, and the value."""
+    """The parts of the sentence: the words that introduce a value, and the value."""
     line: str
-    """The same in a few words: `blog article, content marketing, for office managers`."""
+    """The request in a few words: `blog article, content marketing, for office managers`."""
     values: tuple[tuple[str, str], ...]
     """Every field that shapes the text, and its value."""
 
     @property
     def words(self) -> str:
-        """Return the whole sentence."""
+        """Return the request as one sentence."""
         return " ".join(f"{lead} {value}" for lead, value in self.sentence) + "."
 
 
 def brief_of(request: Mapping[str, Json]) -> Brief:
-    """Return a request in words. It has the form of `Request.as_json`, which is also in the lock."""
+    """Describe a request in words. The request is JSON, as `Request.as_json` and the lock have it."""
     stated = request.get("inputs")
     inputs: Mapping[str, Json] = stated if isinstance(stated, dict) else {}
     template = _name(request.get("template")).removesuffix(" generator")
@@ -76,7 +76,7 @@ def _name(slug: Json) -> str:
 
 
 def value_words(value: Json) -> str:
-    """Return a value in words, shortened if it is long. A list becomes its parts."""
+    """Return a value of a request in words, shortened if it is long. The entries of a list are joined."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
@@ -93,10 +93,10 @@ class ChangeKind(enum.StrEnum):
     HELD = "held"
     """A person has to choose."""
     UNKNOWN = "unknown"
-    """The same: what became of a submit is not known."""
+    """A person has to choose, because the outcome of a submit is not known."""
     PAID = "paid"
     FREE = "free"
-    """It costs nothing and needs no one."""
+    """It costs nothing, and no person has to act."""
 
 
 class NextChange(Struct, frozen=True, kw_only=True):
@@ -112,7 +112,7 @@ class NextChange(Struct, frozen=True, kw_only=True):
 
     @property
     def needs_choice(self) -> bool:
-        """Return whether nothing happens until a person decides."""
+        """Return whether a person has to decide before anything happens."""
         return self.kind in (ChangeKind.HELD, ChangeKind.UNKNOWN)
 
 
@@ -138,7 +138,7 @@ _AFTER_OTHERS: Final = "The next apply writes its text after those that it uses"
 _UNKNOWN: Final = "The outcome of a submit is unknown: its answer was lost"
 _KINDS: Final = {Action.BLOCKED: ChangeKind.HELD, Action.RESOLVE: ChangeKind.UNKNOWN}
 _KNOWN: Final = frozenset({"new", "edited", "save"})
-"""Kinds of reasons that are said in other words."""
+"""Kinds of reasons that the description already says in other words."""
 _HELD: Final = "Blocked: someone must choose before anything happens to this text"
 _HEADS: Final[Mapping[str, str]] = {
     "edited": "Blocked: this text was edited, and its brief changed",
@@ -149,7 +149,7 @@ _HEADS: Final[Mapping[str, str]] = {
 
 
 def next_change(change: Change, option: str) -> NextChange:
-    """Return a description of a change; for `option` see `Plan.option`."""
+    """Describe in words what the next apply does in this change. For `option` see `Plan.option`."""
     kind = _KINDS.get(change.action, ChangeKind.PAID if change.submits_worst else ChangeKind.FREE)
     lead = f"The next apply {_DOES[change.action]}" if change.action in _DOES else _UNKNOWN
     if change.action is Action.WAIT:
@@ -173,6 +173,6 @@ def next_change(change: Change, option: str) -> NextChange:
 
 
 def value_diff(reason: Reason) -> Markup:
-    """Return the old and new value of a reason as HTML; empty if the reason has none."""
+    """Return the old and new value of a reason as HTML, with the changed words marked."""
     before, after = ("" if value is None else value_words(value) for value in (reason.before, reason.after))
     return changed_words(before, after)

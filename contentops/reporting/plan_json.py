@@ -1,4 +1,4 @@
-"""A plan as JSON, in the format of `schemas/plan.schema.json`."""
+"""Writes a plan as JSON, in the format of `schemas/plan.schema.json`."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from contentops.tokens import exact_money
 def plan_pieces(plan: AnyPlan, *, inputs: Mapping[str, Json] | None = None) -> Iterator[str]:
     """Yield the plan file as JSON text, one change at a time to save memory.
 
-    The same plan always gives the same text. `inputs` are the options that a later apply needs: variables, selection,
-    flags.
+    The same plan always gives the same text. `inputs` are the options that a later apply needs: variables, selection
+    and flags.
     """
     document = _without_changes(plan, inputs)
     above, below = (canonical({key: document[key] for key in document if wanted(key)}) for wanted in _AROUND)
@@ -76,7 +76,7 @@ def _note_json(note: Note) -> dict[str, Json]:
 
 
 def summary_of(plan: AnyPlan) -> PlanSummary:
-    """Return the counts and the price of a plan, and whether it has any changes."""
+    """Return the number of changes, the price and the other sums of a plan."""
     return PlanSummary(
         has_changes=not plan.empty,
         credits=plan.credits,
@@ -99,13 +99,13 @@ def month_json(spent: MonthSpend) -> dict[str, Json]:
 
 
 def written(part: Struct) -> dict[str, Json]:
-    """Return a part of a document with the keys of its schema. Values that its type omits are left out."""
+    """Return a part of a document as JSON with the keys of its schema. Values that its type omits are left out."""
     found: dict[str, Json] = plain(to_builtins(part))
     return found
 
 
 def plain(value: Json) -> Json:
-    """Return structs, enumerations, mappings and tuples as plain JSON values."""
+    """Convert structs, enumerations, mappings and tuples to plain JSON values."""
     if isinstance(value, Struct):
         # The lines of a lock name some fields otherwise, and leave some out.
         return {name: plain(getattr(value, name)) for name in value.__struct_fields__}

@@ -1,8 +1,7 @@
 """Writes a plan as Markdown for a comment on a pull request.
 
-Whatever a manifest, a file or a server says reaches the page only inside code spans, inside a fenced diff whose
-fence is longer than any within it, or with its punctuation escaped: it can break no table, close no fence, link to
-nothing, and mention no one.
+Text from a manifest, a file or a server appears only in code spans, in a fenced diff with a longer fence than any in
+the text, or with escaped punctuation. So it can break no table, close no fence, link to nothing, and mention no one.
 """
 
 from __future__ import annotations
@@ -37,14 +36,14 @@ from contentops.reporting.summary import (
 from contentops.sanitize import clip, short_pair, visible
 
 LIMIT = 65_000
-"""Bytes; the forges refuse comments of more than 65,536 characters."""
+"""The most bytes of a comment. GitHub and others refuse comments of more than 65,536 characters."""
 SMALLEST = 4_000
-"""A limit below this could not hold the summary."""
+"""The smallest limit with which the summary fits."""
 _TABLE_SHARE = 0.6
 _TAIL = 400
 _TEXTS = 20
 _MOST = 4_000
-"""Items whose reasons could fit."""
+"""The most items whose reasons can fit."""
 _NAME, _PATH, _WORDS, _VALUE = 100, 200, 300, 200
 _PUNCTUATION = re.compile(r"([\\`*_\[\]()>#!|$@])")
 # As references: not every Markdown knows a backslash before these, and one that does not takes `\<` for a tag.
@@ -58,8 +57,8 @@ _ATTENTION = (Action.BLOCKED, Action.RESOLVE)
 def plan_markdown(plan: AnyPlan, *, limit: int = LIMIT) -> str:
     """Return the plan as Markdown: summary, refusals, shared causes, a table of changes, and folded reasons.
 
-    At most `limit` bytes of UTF-8 (at least 4,000, else ValueError): whole items are left off, and the last line says
-    how many. What needs a person comes first.
+    The result has at most `limit` bytes of UTF-8. Items that do not fit are left out, and the last line says how many.
+    Items that need a person come first. Raises ValueError if `limit` is below 4,000.
     """
     if limit < SMALLEST:
         message = f"{limit} bytes are too few for a plan in a comment; it needs at least {SMALLEST}"
@@ -98,7 +97,7 @@ class _Page:
             self.room -= _size(line)
 
     def fill(self, lines: Iterable[str]) -> int:
-        """Add lines as long as they fit, and return the number of lines left out."""
+        """Add lines while they fit, and return the number of lines that were left out."""
         waiting = list(lines)
         for at, line in enumerate(waiting):
             if _size(line) > self.room:
@@ -107,9 +106,9 @@ class _Page:
         return 0
 
     def fill_block(self, head: str, blocks: Iterable[str], tail: str, room: int | None = None) -> int:
-        """Add a head, as many blocks as fit, and a tail; add nothing if no block fits.
+        """Add a head, as many blocks as fit, and a tail. Return the number of added blocks.
 
-        Return the number of added blocks.
+        If no block fits, add nothing.
         """
         room = self.room if room is None else room
         room -= _size(head) + _size(tail)
@@ -125,7 +124,7 @@ class _Page:
 
 
 def fence(blocks: Iterable[str]) -> str:
-    """Return a fence for a code block, longer than any fence inside it."""
+    """Return a fence for a code block that is longer than any fence inside the block."""
     return "`" * max(3, 1 + max((len(run) for block in blocks for run in re.findall("`+", block)), default=0))
 
 
@@ -142,18 +141,18 @@ def marker(plan: AnyPlan) -> str:
 
 
 def marker_of(project: str, environment: str) -> str:
-    """Return the marker for the names of a project and an environment."""
+    """Return the hidden first line of the comment for a project and an environment, by their names."""
     return f"<!-- contentops:plan:{plain_name(project)}:{plain_name(environment)} -->"
 
 
 NO_PLAN = "<!-- contentops:plan -->"
-"""The hidden first line where no plan of any project was made yet."""
+"""The hidden first line of a comment if no plan of any project was made yet."""
 MARKED = NO_PLAN.removesuffix(" -->")
-"""What the first line of each of our comments begins with."""
+"""The start of the first line of each of our comments."""
 
 
 def no_plan_markdown(mark: str, commit: str) -> str:
-    """Return the comment for a plan that could not be made. It begins with the marker `mark`."""
+    """Return the comment that says that no plan could be made. `mark` is its hidden first line."""
     about = f"commit {code(commit)}" if commit else "what is there now"
     return f"{mark}\n### contentops plan: none\n\n**There is no plan for {about}, so its cost is unknown.**\n"
 
@@ -194,7 +193,7 @@ def _important(plan: AnyPlan) -> Iterator[str]:
 
 
 def _listed(entries: Iterable[str]) -> Iterator[str]:
-    """Yield a list, after an empty line."""
+    """Yield the lines of a Markdown list, after an empty line."""
     yield from (f"- {entry}" if number else f"\n- {entry}" for number, entry in enumerate(entries))
 
 
@@ -245,7 +244,7 @@ def _reason_lines(reason: Reason) -> Sequence[str]:
 
 
 def _hidden(rows: int, reasons: int, words: int, environment: str) -> Iterator[str]:
-    """Yield a last line with the number of omitted lines, if there are any."""
+    """Yield a last line that says how many items and lines were left out, if there are any."""
     parts = (
         f"{plural(rows, 'more item')} hidden" if rows else "",
         f"the reasons of {plural(reasons, 'item')} hidden" if reasons else "",
@@ -259,7 +258,7 @@ def _hidden(rows: int, reasons: int, words: int, environment: str) -> Iterator[s
 
 
 def code(text: str, width: int = _WORDS) -> str:
-    """Return `text` as a code span that the text cannot end."""
+    """Return `text` as a Markdown code span. Backticks in the text do not end it."""
     safe = clip(visible(text), width)
     ticks = "`" * (max((len(run) for run in re.findall("`+", safe)), default=0) + 1)
     pad = " " if safe.startswith("`") or safe.endswith("`") or not safe.strip() else ""
@@ -267,14 +266,14 @@ def code(text: str, width: int = _WORDS) -> str:
 
 
 def cell(text: str, width: int) -> str:
-    """Return a code span for a table; a bar is escaped, because it would end the cell."""
+    """Return `text` as a code span for a table. Bars are escaped, because they would end the cell."""
     safe = visible(text)
     bar = "\\x7c" if "\\" in safe else "\\|"
     return code(clip(safe, width).replace("|", bar), 2 * width)
 
 
 def prose(message: str) -> str:
-    """Return a message of contentops as Markdown: literals in backticks become code, the rest plain words."""
+    """Return a message of contentops as Markdown. Text in backticks becomes code, and the rest is escaped."""
     parts = clip(visible(message), _WORDS).split("`")
     whole = parts if len(parts) % 2 else [*parts[:-2], f"{parts[-2]}`{parts[-1]}"]
     return "".join(code(part) if at % 2 and part else _words(part) for at, part in enumerate(whole))

@@ -1,4 +1,4 @@
-"""A plan as text for a terminal."""
+"""Shows a plan as text for a terminal."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ from contentops.sanitize import ELLIPSIS, clip, columns, short_pair, visible
 FOLD_FROM = 10
 """More similar changes than this are folded into one line."""
 FOLD_TO = 3
-"""Similar changes that are shown before the fold."""
+"""The number of similar changes that are shown before the fold."""
 _NOTES = 10
-"""Notes of one kind that are shown."""
+"""The most notes of one kind that are shown."""
 _CAUSES = 10
-"""Shared causes that are shown."""
+"""The most shared causes that are shown."""
 _ID_ROOM = 40
 """The most columns of the ids."""
 _PATH_ROOM = 16
@@ -66,16 +66,16 @@ _IMPLIED: Mapping[Action, frozenset[tuple[str, ...]]] = {
     },
     Action.PROMOTE: frozenset({("promote", "write"), ("promote", "write", "save")}),
 }
-"""The steps that the word for an action implies, so that they are not listed."""
+"""The steps that the name of an action implies. They are not listed."""
 _VALUE = 60
 
 
 def plan_text(plan: AnyPlan, *, verbose: bool, advice: bool = True, flags: Sequence[str] = (), width: int = 0) -> str:
-    """Return the plan with reasons, costs and notes; it ends with the counts and the price.
+    """Return the plan as text with reasons, costs and notes. The counts and the price come last.
 
-    `verbose` lists every change with its steps, and every value in full length. `advice` adds what `apply` would refuse
-    and the next command, which repeats `flags`: those the plan was made with. `width` is the most columns of a row of
-    the table, whose paths are cut to fit; 0: any.
+    `verbose` lists every change with its steps, and every value in full length. `advice` adds what `apply` would
+    refuse, and the next command. That command repeats `flags`, with which the plan was made. `width` is the most
+    columns of a row of the table, whose paths are cut to fit, or 0 for any number.
     """
     sections = [
         _header(plan),
@@ -96,7 +96,7 @@ def _header(plan: AnyPlan) -> str:
 
 
 def _with_way(message: str, way: str) -> str:
-    """Return a message, followed in parentheses by the action to take."""
+    """Return a message, followed by a hint in parentheses."""
     return f"{visible(message)} ({visible(way)})" if way else visible(message)
 
 
@@ -104,7 +104,7 @@ def _with_way(message: str, way: str) -> str:
 
 
 def _likeness(change: AnyChange) -> Hashable:
-    """Return a key that is equal for similar changes. One line can show these together."""
+    """Return a key that is equal for similar changes. One line can show similar changes together."""
     reasons = tuple((reason.kind, reason.field, reason.cause) for reason in change.reasons)
     return (change.action, change.names, change.blocked, change.claimed_by, change.credits_at_most, reasons)
 
@@ -141,7 +141,7 @@ def _fold(changes: Sequence[AnyChange]) -> str:
 def _widths(changes: Sequence[AnyChange], width: int) -> tuple[int, int, int]:
     """Return the widths of ids, prices and paths in a table of at most `width` columns.
 
-    No column for paths: any; a table that would be too narrow is wrapped instead.
+    If the table would be too narrow, it is wrapped instead, and the width of paths is 0: not limited.
     """
     prices = max((len(change_cost(change)) for change in changes), default=0)
     due = len("  due 2026-12-24") if any(change.publish_on for change in changes) else 0

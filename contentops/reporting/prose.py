@@ -1,4 +1,4 @@
-"""Shows Markdown texts as HTML in which removed and new words are marked. HTML inside a text is shown as plain text."""
+"""Shows Markdown texts as HTML with marks on removed and new words. HTML inside a text is shown as plain text."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from contentops.sanitize import clip, visible
 
 if TYPE_CHECKING:
     Run = tuple[Side, bool, tuple[Word, ...]]
-    """Words of one side, and whether they are marked."""
+    """Words with their side (old, new or both), and whether they are marked."""
 
 Notes: TypeAlias = "Callable[[TextBlock], Iterable[Markup]]"
 """The notes under a block."""
 _SCHEMES: Final = frozenset({"http", "https", "mailto"})
 _TOP: Final = 3
-"""The level of a text's highest headings: the page has those above."""
+"""The level that a text's highest headings get. The page itself uses the levels above."""
 _SIDES: Final = {
     Side.GONE: (Markup('<del><span class="hidden">[gone: </span>'), Markup('<span class="hidden">]</span></del>')),
     Side.NEW: (Markup('<ins><span class="hidden">[new: </span>'), Markup('<span class="hidden">]</span></ins>')),
     Side.BOTH: (Markup(), Markup()),
 }
 _FOOTNOTE: Final = re.compile(r"<code>.*?</code>|<[^>]*>|\[\^([\w-]{1,40})\]:?", re.DOTALL)
-"""A footnote in a block of HTML, beside what is no text."""
+"""A footnote in a block of HTML. Code and tags are matched too, so that they can be skipped."""
 _BOXES: Final = {"[ ] ": Markup("\u2610 "), "[x] ": Markup("\u2611 "), "[X] ": Markup("\u2611 ")}
-"""How a task begins, and its sign."""
+"""The start of a task in Markdown, and the sign that is shown for it."""
 _BOX: Final = 5_000
-"""Words, and the white space between them, in one box of code or plain lines."""
+"""The most words and white spaces in one box of code or plain lines."""
 _TABLE: Final = Markup('<div class="scroll" role="region" aria-label="Table" tabindex="0">')
 _REST: Final = Markup(
     '<p class="mute">This text is longer than {:,} characters, or nested too deeply. From here, it is shown as it is '
@@ -44,7 +44,7 @@ _REST: Final = Markup(
 
 
 class ProsePart(NamedTuple):
-    """Some blocks of a text as HTML. `fold`: what is said of them where they are as before; empty: they are shown."""
+    """Some blocks of a text as HTML. If they are folded because nothing changed, `fold` describes them."""
 
     html: Markup
     fold: str = ""
@@ -58,11 +58,12 @@ def prose(
     fold: bool = True,
     shows: Callable[[str], str] | None = None,
 ) -> list[ProsePart]:
-    """Return a text as HTML with its changes marked; without changes it has no marks.
+    """Return a text as HTML with its changes marked.
 
-    `notes`: the notes under a block, which is then not folded. `marks`: what is marked in the text. `fold`: whether
-    blocks that are as before are folded, where any block is not. `shows`: the text is shown as a site shows it, with
-    pictures, footnotes and tasks; it returns where the page finds the picture of an address, or nothing.
+    `notes` returns the notes under a block; a block with notes is not folded. `marks` are patterns of words to mark.
+    `fold` says whether unchanged blocks are folded if other blocks changed. With `shows`, the text is shown as a site
+    shows it, with pictures, footnotes and tasks. `shows` returns the address at which the page finds a picture, or an
+    empty text.
     """
     top, together = _top(diff), _groups(diff, notes)
     folds = fold and any(not one.is_same for one in diff.blocks)
@@ -78,7 +79,7 @@ def prose(
 
 
 class SideRow(NamedTuple):
-    """Some blocks of two texts side by side. `fold`: as in a `ProsePart`; `is_touched`: one is not as before."""
+    """Some blocks of two texts side by side. `fold` is as in `ProsePart`. `is_touched` says whether a block changed."""
 
     old: Markup
     new: Markup
@@ -87,10 +88,10 @@ class SideRow(NamedTuple):
 
 
 def side_rows(diff: TextDiff, beside: TextDiff | None = None) -> list[SideRow]:
-    """Return rows with the old text in one column and the new text in the other.
+    """Return rows with the old text in the left column and the new text in the right one.
 
-    `beside`: a text that was made from the one before, compared with itself, such as a translation. It has the right
-    column then, block by block, and the left one has all changes.
+    `beside` is another text that was made from the old text, such as a translation, compared with itself. It is then
+    shown in the right column, block by block, and the left column has all changes.
     """
     top, groups = _top(diff), _groups(diff)
     theirs = iter(_groups(beside)) if beside is not None else iter(())
@@ -115,7 +116,7 @@ def side_rows(diff: TextDiff, beside: TextDiff | None = None) -> list[SideRow]:
 
 
 def _column(top: int, pieces: Iterable[_Piece], without: Side | None) -> Markup:
-    """Return blocks as HTML, without the words that only one text has. `without` names that text."""
+    """Return blocks as HTML, without the words that only the text `without` has."""
     writer = _Writer(top, (), None)
     for piece in pieces:
         if without is None or (piece.diff.old if without is Side.NEW else piece.diff.new) is not None:
@@ -125,13 +126,13 @@ def _column(top: int, pieces: Iterable[_Piece], without: Side | None) -> Markup:
 
 
 def changed_words(old: str, new: str) -> Markup:
-    """Return a changed line, such as a title, with its changes marked."""
+    """Return a changed line of text, such as a title, as HTML with its changes marked."""
     words = (tuple(map(Word, split_words(text))) for text in (old, new))
     return _inline((part.side, False, part.words) for part in phrases(*words))
 
 
 class _Piece(NamedTuple):
-    """A block with its containers and the notes under it."""
+    """A block of a text with its containers, such as lists, and the notes under it."""
 
     diff: BlockDiff
     path: tuple[Container, ...]
@@ -139,12 +140,12 @@ class _Piece(NamedTuple):
 
 
 def _top(diff: TextDiff) -> int:
-    """Return the lowest level number among the headings."""
+    """Return the level of the highest heading in the text, such as 1 for `#`."""
     return min((int(one.block.kind[1]) for one in diff.blocks if one.block.kind[1:].isdigit()), default=1)
 
 
 def _groups(diff: TextDiff, notes: Notes = lambda _: ()) -> list[list[_Piece]]:
-    """Return the blocks with their notes; blocks of one list, quotation or table stay together."""
+    """Return groups of blocks with their notes. The blocks of a list, quotation or table are one group."""
     pieces = [
         _Piece(one, path, Markup().join(notes(one.new) if one.new is not None else ()))
         for one, path in zip(diff.blocks, _paths(diff), strict=True)
@@ -164,7 +165,7 @@ def _as_before(blocks: Sequence[TextBlock]) -> str:
 
 
 def _paths(diff: TextDiff) -> Iterator[tuple[Container, ...]]:
-    """Yield the containers of each block. A removed block appears in the list that still exists."""
+    """Yield the containers of each block, such as lists. A removed block appears in the list that still exists."""
     now = {
         before: after
         for one in diff.blocks
@@ -177,7 +178,7 @@ def _paths(diff: TextDiff) -> Iterator[tuple[Container, ...]]:
 
 
 class _Writer:
-    """Writes blocks in order, and opens and closes their containers."""
+    """A writer of HTML blocks that opens and closes their containers, such as lists and tables."""
 
     def __init__(self, top: int, marks: Sequence[re.Pattern[str]], shows: Callable[[str], str] | None) -> None:
         self._top, self._marks, self._shows = top, marks, shows
@@ -235,7 +236,7 @@ class _Writer:
                 yield part.side, flag, tuple(word for _, word in run)
 
     def _drawn(self, part: Phrase) -> Phrase:
-        """Return words as a site shows them: with pictures, without the language of code."""
+        """Return words as a site shows them: with pictures, and without the language names of code blocks."""
         if self._shows is None:
             return part
         words: list[Word] = []
@@ -278,7 +279,7 @@ def _with_footnotes(text: Markup) -> Markup:
 
 
 def _boxes(runs: Iterable[Run]) -> list[list[Run]]:
-    """Return the words in groups of limited size, because browsers are slow with a megabyte of text without a break."""
+    """Split words into groups of limited size, because browsers are slow with a very long box of text."""
     boxes: list[list[Run]] = [[]]
     room = _BOX
     for side, is_marked, words in runs:
@@ -316,7 +317,7 @@ def _inline(runs: Iterable[Run]) -> Markup:
 
 
 def _styled(words: Sequence[Word], depth: int = 0, *, is_changed: bool) -> Markup:
-    """Return the words with their styles, from nesting level `depth` on."""
+    """Return words as HTML with their styles. The outermost `depth` styles are left out."""
     parts: list[Markup] = []
     for style, run in groupby(words, key=lambda word: word.styles[depth] if len(word.styles) > depth else None):
         if style is None:
@@ -353,7 +354,7 @@ def _set(style: Style, inner: Markup, *, is_changed: bool) -> Markup:
 
 
 def _title(style: Style) -> Markup:
-    """Return the title of a link or image. A site shows it when someone points at the link."""
+    """Return the title of a link or image as HTML. A site shows it when someone points at the link."""
     return Markup(' <span class="mute">\u201c{}\u201d</span>').format(visible(style.title)) if style.title else Markup()
 
 
@@ -365,7 +366,7 @@ def _is_web(address: str) -> bool:
 
 
 def _plain(text: str) -> Markup:
-    """Return words as HTML; invisible characters become visible."""
+    """Escape words for HTML, and make invisible characters visible."""
     if text.isascii() and text.isprintable():
         return escape(text)
     return escape("\n".join("\t".join(map(visible, line.split("\t"))) for line in text.split("\n")))

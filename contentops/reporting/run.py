@@ -1,8 +1,8 @@
-"""A run and its events as text and JSON, and its exit code.
+"""Shows a run and its events as text and JSON, and decides its exit code.
 
 The formats are those of `schemas/report.schema.json` and `schemas/event.schema.json`.
 
-Of an event's data these keys are read, each optional: `items`, `submits`, `credits` (run-started); `action`
+These keys of an event's data are read, each optional: `items`, `submits`, `credits` (run-started); `action`
 (item-started); `job` (step-done of `submit`); `stage`, `progress` from 0 to 1 (progress); `on`, `seconds`, `left`,
 `why` (waiting); `action`, `result`, `credits`, `money`, `output`, `error` (item-done); `message` (note).
 """
@@ -51,9 +51,9 @@ STOPPED = {
 
 
 def exit_code_of(run: Run) -> ExitCode:
-    """Return the exit code of a run: 0 only if every item is done.
+    """Return the exit code of a run. It is 0 only if every item is done or waits for another text.
 
-    If a run stopped for an unknown reason, it is incomplete.
+    A run that stopped for an unknown reason is incomplete.
     """
     codes = {STOPPED.get(run.stopped, ExitCode.INCOMPLETE)}
     if any(outcome.result not in {Result.DONE, Result.PENDING} for outcome in run.outcomes):
@@ -66,7 +66,7 @@ def exit_code_of(run: Run) -> ExitCode:
 
 
 def exit_code_without_run(plan: Plan) -> ExitCode:
-    """Return the exit code if nothing was carried out: 0 unless the plan has blocked items."""
+    """Return the exit code of an apply that carried out nothing. It is 0 if the plan has no blocked items."""
     blocked = any(change.action is Action.BLOCKED for change in plan.changes)
     return ExitCode.INCOMPLETE if blocked else ExitCode.DONE
 
@@ -75,7 +75,7 @@ def exit_code_without_run(plan: Plan) -> ExitCode:
 
 
 def run_json(run: Run | None, plan: Plan) -> dict[str, Json]:
-    """Return the result of an apply as JSON; its run is null if nothing was carried out."""
+    """Return the result of an apply as JSON. The key `run` is null if nothing was carried out."""
     report = ApplyReport(
         format_version=FORMAT_VERSION,
         project=plan.project,
@@ -90,12 +90,12 @@ def run_json(run: Run | None, plan: Plan) -> dict[str, Json]:
 
 
 def event_json(event: Event) -> dict[str, Json]:
-    """Return an event as one line of `--events`."""
+    """Return an event as JSON for one line of `--events`."""
     return {"format_version": FORMAT_VERSION, **plain(event)}
 
 
 def _written(part: RunReport | Outcome) -> dict[str, Json]:
-    """Return a part of a report as JSON. Sums of tokens become keys, and a false `credits_at_most` is left out."""
+    """Return a part of a report as JSON. A sum of tokens gets its own keys. A false `credits_at_most` is omitted."""
     found: dict[str, Json] = {}
     for name, value in structs.asdict(part).items():
         if isinstance(value, TokenSum):
@@ -110,10 +110,10 @@ def _written(part: RunReport | Outcome) -> dict[str, Json]:
 # --- text --------------------------------------------------------------------------------------------------
 
 _SHOWN = 50
-"""Items of one result that are listed."""
+"""The most items of one result that are listed."""
 _WORDS = 500
 _FINDINGS = 8
-"""Findings of one text that are listed."""
+"""The most findings of one text that are listed."""
 _SIGNS = {
     Result.FAILED: ("x", "error"),
     Result.BLOCKED: ("!", "held"),
@@ -125,11 +125,10 @@ _MINUTE, _HOUR = 60, 3600
 
 
 def as_typed(run: Run, again: str, option: str | None = None) -> Run:
-    """Return the run with hints that a person can copy.
+    """Return the run with commands in its hints that a person can copy.
 
-    They contain `--env`, and `again` in place of `contentops apply`.
-
-    `option` is as in `Plan.option`; None: the environment of the run.
+    The commands contain `--env`, and `again` replaces `contentops apply`. `option` is as in `Plan.option`. If it is
+    None, it is the environment of the run.
     """
     option = run.environment if option is None else option
     apply_command = command("apply", option)
@@ -144,7 +143,8 @@ def as_typed(run: Run, again: str, option: str | None = None) -> Run:
 def run_text(run: Run, *, again: str = "", option: str | None = None) -> str:
     """Return the report of a run: kept copies of edits, failures, why it stopped, counts, and the next command.
 
-    `again` continues the run; empty: the apply of its environment. `option` is as in `as_typed`.
+    `again` is the command that continues the run, or empty for an apply of its environment. `option` is as in
+    `as_typed`.
     """
     option = run.environment if option is None else option
     again = again or command("apply", option)
@@ -181,7 +181,7 @@ def _listed(
     more: str,
     hint: str = "",
 ) -> str:
-    """Return the lines of the first results, the number of the others, and a hint how to see all."""
+    """Return lines about the first outcomes, the number of the others, and a hint."""
     shown = [line for outcome in outcomes[:_SHOWN] for line in lines(outcome)]
     if len(outcomes) > _SHOWN:
         shown.append(f"  {sign} {ELLIPSIS} {len(outcomes) - _SHOWN:,} more {more}")
@@ -278,7 +278,7 @@ def _ending(run: Run, again: str, option: str) -> Iterator[str]:
 
 
 def _maybe_spent(run: Run) -> Iterator[str]:
-    """Yield a sentence about uncertain costs: submits with lost answers, and texts without token counts."""
+    """Yield words about uncertain costs: requests whose replies were lost, and texts without token counts."""
     if run.credits_unknown:
         lost = sum(outcome.credits_unknown > 0 for outcome in run.outcomes)
         yield f"up to {run.credits_unknown:,} more if the server took {'it' if lost == 1 else 'them'}"
@@ -287,7 +287,7 @@ def _maybe_spent(run: Run) -> Iterator[str]:
 
 
 def _pending(run: Run) -> Iterator[str]:
-    """Yield the numbers of unfinished items. An item with a hint has a job that still runs."""
+    """Yield in words how many items are unfinished, and why. An item with a hint has a job that still runs."""
     pending = [outcome for outcome in run.outcomes if outcome.result is Result.PENDING]
     waiting = sum(outcome.action is Action.WAIT for outcome in pending)
     pending = [outcome for outcome in pending if outcome.action is not Action.WAIT]
@@ -310,7 +310,7 @@ def _pending(run: Run) -> Iterator[str]:
 
 
 def _next(run: Run, again: str, option: str) -> str:
-    """Return the hint for the next step. If several hints apply, it is the most important one."""
+    """Return a hint that says what to do next. If several hints apply, it is the most important one."""
     waits = any(one.action is Action.WAIT for one in run.outcomes if one.result is Result.PENDING)
     resolve = f"`{command('state resolve', option)}` shows unknown submits and what to do, then {again}"
     ways = (
@@ -326,11 +326,11 @@ def _next(run: Run, again: str, option: str) -> str:
 
 
 _TROUBLE = frozenset({"unauthorized", "first-contact", "refused-submits", "no-connection"})
-"""Why runs stop that a person has to do something about."""
+"""Reasons of stopped runs that a person must remove."""
 
 
 def duration(start: str, end: str) -> str:
-    """Return the time between two ISO times, such as `4m 12s`; empty if one is missing or unreadable."""
+    """Return the time between two ISO times, such as `4m 12s`, or an empty text if one is unreadable."""
     try:
         seconds = (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
     except (ValueError, TypeError):
@@ -341,7 +341,7 @@ def duration(start: str, end: str) -> str:
 
 
 def span(seconds: float) -> str:
-    """Return seconds in words: `0s`, `40s`, `4m 12s`, `2h 5m`."""
+    """Return a number of seconds in words, such as `0s`, `40s`, `4m 12s` or `2h 5m`."""
     whole = max(round(seconds), 0)
     if whole < _MINUTE:
         return f"{whole}s"
@@ -350,7 +350,7 @@ def span(seconds: float) -> str:
     return f"{whole // _HOUR}h {whole % _HOUR // _MINUTE}m"
 
 
-# ---- Compute the progress of a run from its events alone, so that every display says the same.
+# ---- Compute the progress of a run only from its events, so that every display says the same.
 
 HEARTBEAT = 30.0
 """Seconds after which a log shows that the run is alive."""
@@ -362,11 +362,11 @@ _WAITS = {
     "first-job": "the first job",
     "turn": "its turn",
 }
-"""What an item or a run waits for: the word of an event, and the words for a person."""
+"""What an item or a run waits for: the word in an event, and the words for people."""
 _STEPS = {"poll": "generating"}
-"""What a step is called for a person, where its own name says little."""
+"""The words for people for a step whose own name says little."""
 _FOLLOWED = 200
-"""Items of a run that are listed."""
+"""The most items of a run that are listed."""
 _ORDER = ("failed", "blocked", "unknown", "late", "stopped", "running", "waiting", "pending", "done")
 _RANK = {state: rank for rank, state in enumerate(_ORDER)}
 _NOT_COUNTED = frozenset({"done", "pending"})
@@ -375,12 +375,12 @@ _DECIMAL = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 
 
 class RunItem(Struct, frozen=True, kw_only=True):
-    """An item of a run. `state`: a `Result`, `running`, `waiting`, or `stopped`: the run was killed meanwhile."""
+    """An item of a run. `state` is a `Result`, `running`, `waiting`, or `stopped` if the run was killed."""
 
     id: str
     state: str
     words: str = ""
-    """What it does, waits for, or why it failed."""
+    """What the item does or waits for, or why it failed."""
     credits: int = 0
 
 
@@ -393,9 +393,9 @@ class LiveRun(Struct, frozen=True, kw_only=True):
     last_at: str = ""
     """The time of its last event."""
     working: bool = False
-    """Whether it goes on: a process that was killed says no end."""
+    """Whether its process still works. The events of a killed process have no end."""
     ended: bool = False
-    """Whether it came to its end."""
+    """Whether its events say that it ended."""
     error: str = ""
     """Why it stopped early, or empty."""
     total: int = 0
@@ -434,7 +434,7 @@ class Active:
 
 @dataclass(slots=True)
 class Progress:
-    """The progress of a run; only `take` changes it."""
+    """The progress of a run. Only `take` changes it."""
 
     total: int = 0
     credits: int = 0
@@ -444,19 +444,19 @@ class Progress:
     done: Counter[str] = field(default_factory=Counter)
     """Items by result."""
     results: dict[str, RunItem] = field(default_factory=dict)
-    """The last result of each item. An item ends twice if its front matter follows a text that comes later."""
+    """The last result of each item. An item ends twice if its front matter depends on a text that is made later."""
     run: LiveRun = field(default_factory=LiveRun)
-    """What the events say of the run as a whole."""
+    """What the events say about the whole run."""
     waits: str = ""
     """What the run waits for, or empty."""
     silent: bool = False
-    """Whether the totals are on display anyway, so that no sign of life is needed."""
+    """Whether the totals are displayed anyway, so that the log needs no sign of life."""
     began: float | None = None
     """When the run started, in seconds."""
     _last_line: float | None = None
 
     def take(self, event: Event) -> tuple[str, ...]:
-        """Count an event, and return its lines for the log. The totals follow at least every 30 s."""
+        """Count an event, and return its lines for the log. After 30 s without a line, return the totals."""
         self.run = structs.replace(self.run, last_at=event.at)
         reader = _READERS.get(event.kind)
         lines = reader(self, event) if reader else ()
@@ -469,11 +469,14 @@ class Progress:
         return lines
 
     def totals(self) -> str:
-        """Return `3 of 20 done, 1 failed, 5 running, 12 credits; waiting for the rate limit (12 s)`."""
+        """Return the counts and what the run waits for, such as `3 of 20 done; waiting for the rate limit (12 s)`."""
         return "; ".join(part for part in (self.counts(), self.waits) if part)
 
     def counts(self, *, was_killed: bool = False) -> str:
-        """Return `3 of 20 done, 1 failed, 5 running, 12 credits`; after a kill, nothing counts as running."""
+        """Return the counts, such as `3 of 20 done, 1 failed, 5 running, 12 credits`.
+
+        If the run was killed, nothing counts as running.
+        """
         finished = self.finished()
         if not (self.total or finished or self.active):
             return "starting"
@@ -487,9 +490,10 @@ class Progress:
         return ", ".join(parts)
 
     def line(self, now: float) -> str:
-        """Return `3 of 20 done, 2 running, 12 credits, 1m 12s; oslo: generating: writer 60%, 40s; rome: submit, 2s`.
+        """Return the progress as one line: the counts, then each running item with its step and time.
 
-        The items come in the order in which they were started. `now`: in seconds, as the times of events.
+        Example: `3 of 20 done, 2 running, 12 credits, 1m 12s; oslo: generating: writer 60%, 40s; rome: submit, 2s`.
+        The items come in the order in which they were started. `now` is in seconds, like the times of events.
         """
         took = [] if self.began is None else [span(now - self.began)]
         parts = [", ".join([self.counts(), *took]), self.waits]
@@ -503,7 +507,7 @@ class Progress:
         return self.done.total() - self.done["pending"]
 
     def live(self, *, goes_on: bool) -> LiveRun:
-        """Return the run as its events describe it. `goes_on`: whether its process still works."""
+        """Return the run as its events describe it. `goes_on` says whether its process still works."""
         working = goes_on and not self.run.ended
         was_killed = not (working or self.run.ended)
         items = [*self.results.values()]

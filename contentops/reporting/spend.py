@@ -1,6 +1,6 @@
-"""Spending, the runs that caused it, and the origin of texts, as text and JSON.
+"""Shows spending, the runs that caused it, and the origins of texts, as text and JSON.
 
-Failed jobs cost no credits and are no texts; the tokens that they used are counted.
+Failed jobs cost no credits and do not count as texts. The tokens that they used are counted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from contentops.tokens import TokenSum, add_sums, sum_tokens
 # ---- What was spent on texts, by month, template, style, manifest, tag and server, as text and JSON.
 
 GROUPS = ("month", "template", "style", "manifest", "tag", "server")
-"""What is counted by, in the order shown."""
+"""The properties by which spending is counted, in the order shown."""
 UNKNOWN = "(unknown)"
 GONE = "(in no manifest)"
 UNTAGGED = "(no tag)"
@@ -48,35 +48,35 @@ class Row(Struct, frozen=True):
     texts: int
     credits: int
     tokens: TokenSum = TokenSum()
-    """Of these, and of jobs that failed."""
+    """The tokens of these texts and of failed jobs."""
 
 
 class Spend(Struct, frozen=True, kw_only=True):
-    """The spending that the jobs record, and the highest sum that open jobs may add."""
+    """The spending that is recorded in the jobs, with the open jobs that may add to it."""
 
     texts: int
     credits: int
     groups: Mapping[str, tuple[Row, ...]]
-    """By each of `GROUPS`. A text with several tags counts under each of them."""
+    """The rows for each of `GROUPS`. A text with several tags counts under each of them."""
     open: tuple[Row, ...] = ()
     """Jobs that run, and orders whose answers were lost, by state."""
     unwritten: int = 0
-    """Texts among these that are in no file."""
+    """The number of these texts that are in no file."""
     undated: int = 0
-    """Texts left out because their jobs have no time that can be compared."""
+    """The number of texts that are left out because the times of their jobs cannot be compared."""
     tokens: TokenSum = TokenSum()
-    """Of the texts, and of `failed` jobs."""
+    """The tokens of the texts and of `failed` jobs."""
     failed: int = 0
-    """Jobs that failed and cost no credits, but used tokens."""
+    """The number of jobs that failed and cost no credits, but used tokens."""
 
     @property
     def credits_sure(self) -> int:
-        """Return the credits that were certainly spent, also for open jobs that a server has accepted."""
+        """Return the credits that were certainly spent. Open jobs that a server has accepted are included."""
         return self.credits + sum(row.credits for row in self.open if row.name not in {_LOST, _GIVEN_UP})
 
     @property
     def credits_at_most(self) -> int:
-        """Return the highest number of credits that can be spent. It counts every open job, even if it may be free."""
+        """Return the highest number of credits that may have been spent. Every open job counts, also uncertain ones."""
         return self.credits + sum(row.credits for row in self.open)
 
 
@@ -86,9 +86,9 @@ def count_spend(
     *,
     since: datetime | None = None,
 ) -> Spend:
-    """Return the spending on jobs that were accepted at or after `since` (with a time zone).
+    """Add up the spending on jobs that were accepted at or after `since`, which has a time zone.
 
-    `desired` gives the manifest and the tags of an item; None: not known.
+    `desired` gives the manifest and the tags of each item. If it is None, they are not known.
     """
     every = [*jobs]
     made = [job for job in every if job.is_spent]
@@ -121,7 +121,7 @@ def count_spend(
 
 
 def add_spends(spends: Mapping[str, Spend]) -> Spend:
-    """Return the sum of several environments, with a group `environment`. Each text must belong to only one of them."""
+    """Add up the spending of several environments, with a group `environment`. Each text must belong to only one."""
     if len(spends) == 1:
         return next(iter(spends.values()))
     each = tuple(spends.values())
@@ -140,13 +140,13 @@ def add_spends(spends: Mapping[str, Spend]) -> Spend:
 
 
 def _grouped(named: Callable[[str], Iterable[tuple[str, Row]]]) -> dict[str, tuple[Row, ...]]:
-    """Return the rows of each of `GROUPS`, the most expensive first; months come in their order."""
+    """Return the rows of each of `GROUPS`, the most expensive first. Months are in the order of time."""
     groups = {group: _added(named(group)) for group in GROUPS}
     return groups | {"month": tuple(sorted(groups["month"], key=lambda row: row.name))}
 
 
 def _added(named: Iterable[tuple[str, Row]]) -> tuple[Row, ...]:
-    """Return one row per name with the sums of its rows, the most expensive first."""
+    """Return one row for each name with the sums of all its rows, the most expensive first."""
     by_name: dict[str, list[Row]] = defaultdict(list)
     for name, row in named:
         by_name[name].append(row)
@@ -199,7 +199,7 @@ def _is_since(job: Job, since: datetime | None) -> bool:
 
 
 def spend_json(spend: Spend, *, since: str) -> dict[str, Json]:
-    """Return the spend as JSON; `since` is the exact start."""
+    """Return the spending as JSON. `since` is its exact start."""
     return {
         "format_version": FORMAT_VERSION,
         "since": since,
@@ -221,7 +221,7 @@ def _row_json(row: Row) -> dict[str, Json]:
 
 
 def spend_text(spend: Spend, *, since: str) -> str:
-    """Return a table for each of `GROUPS`, followed by the total; sanitized."""
+    """Return the spending as text: a table for each of `GROUPS`, followed by the total. Names are sanitized."""
     sections = [
         "\n".join(_table(group, rows))
         for group, rows in spend.groups.items()
@@ -270,13 +270,13 @@ def in_no_file(number: int) -> Iterator[str]:
         yield f"{number:,} of these {'is' if number == 1 else 'are'} in no known file: {why}; {where}."
 
 
-# ---- Where texts come from, as a table and JSON; and what approved texts have cost.
+# ---- The origins of texts, as a table and JSON; and what approved texts have cost.
 
 _SHORT: Final = 8
 
 
 def provenance_json(provenances: Provenances, environment: str) -> dict[str, Json]:
-    """Return the texts as JSON, by item."""
+    """Return the origins of texts as JSON, in the order of items."""
     return {
         "format_version": FORMAT_VERSION,
         "environment": environment,
@@ -301,7 +301,7 @@ def _text_json(text: TextProvenance) -> dict[str, Json]:
 
 
 def verdict_json(line: Approval) -> dict[str, Json]:
-    """Return a verdict as JSON, with the keys of `contentops.approvals`; a long note is shortened."""
+    """Return a verdict as JSON with the keys of `contentops.approvals`. A long note is shortened."""
     return {
         "item": line.item,
         "text": line.text,
@@ -317,7 +317,7 @@ def verdict_json(line: Approval) -> dict[str, Json]:
 
 
 def provenance_text(provenances: Provenances, *, width: int = 0) -> str:
-    """Return a line per text, then the number of texts, and what may be missing."""
+    """Return a table of the origins of texts, then their number, and why some may be missing."""
     head = ("ITEM", "SERVER", "MODEL", "JOB", "MADE AT", "CREDITS", "MONEY", "CHANGED", "APPROVAL", "BY", "COMMIT")
     rows = [
         (
@@ -344,7 +344,7 @@ def provenance_text(provenances: Provenances, *, width: int = 0) -> str:
 
 
 def _people(verdicts: Sequence[Approval]) -> str:
-    """Return who gave the last verdict on a text, without the mail address, and how many others gave one."""
+    """Return the name of the person who gave the last verdict on a text, and how many others gave one."""
     if not verdicts:
         return ""
     *others, last = verdicts
@@ -355,7 +355,7 @@ def _people(verdicts: Sequence[Approval]) -> str:
 
 
 def approved_json(cost: ApprovedCost | None) -> dict[str, Json]:
-    """Return the JSON of the key `approved`; an empty map if no text was approved."""
+    """Return the JSON key `approved` with the cost of approved texts, or no key if the cost is None."""
     if cost is None:
         return {}
     average = round(cost.credits / cost.items, 2) if cost.items else None
@@ -364,7 +364,7 @@ def approved_json(cost: ApprovedCost | None) -> dict[str, Json]:
 
 
 def approved_text(cost: ApprovedCost | None) -> Sequence[str]:
-    """Return a sentence about the cost of approved texts; empty if there are none."""
+    """Return a sentence about the cost of approved texts. Return nothing if there are none."""
     if cost is None or not cost.items:
         return ()
     average = f"{cost.credits / cost.items:,.1f} credits on average"
@@ -376,13 +376,13 @@ def approved_text(cost: ApprovedCost | None) -> Sequence[str]:
 # ---- The history of runs and texts, as text and JSON.
 
 SHOWN = 50
-"""Lines of each table in the text; JSON has all."""
+"""The most lines of each table in the text. JSON has all of them."""
 _WORDS = 60
 _NOTE = 200
 
 
 def history_json(history: History) -> dict[str, Json]:
-    """Return runs and generations as JSON, the newest first."""
+    """Return the runs and generations as JSON, the newest first."""
     runs = [structs.asdict(one.run) | {"exit_code": one.exit_code} for one in history.runs]
     return {
         "format_version": FORMAT_VERSION,
@@ -401,14 +401,14 @@ def _generation_json(job: Job) -> dict[str, Json]:
 
 
 def text_json(text: PaidText) -> dict[str, Json]:
-    """Return a paid text as JSON."""
+    """Return a paid text, its job and its sources as JSON."""
     job, found = text.job, {"where": list(text.where), "stands": text.stands, "generated": text.generated}
     same = {name: getattr(job, name) for name in ("body", "job_id", "request_id", "content_id", "server", "credits")}
     return {"item": text.item, "at": job.generated_at, **same, **found, **tokens_json(job.tokens)}
 
 
 def history_text(history: History, *, width: int = 0) -> str:
-    """Return tables of the runs and of the generations, the sums, and what may be missing."""
+    """Return the history as text: tables of runs, generations and texts, the sums, and why some may be missing."""
     blocks = ["\n".join(_runs(history.runs, width))]
     blocks.append("\n".join(_generations(history.generations, history.verdicts, width)))
     blocks.append(texts_text(history.texts, width=width))
@@ -424,11 +424,11 @@ def history_text(history: History, *, width: int = 0) -> str:
 
 
 _PAID = frozenset({"generated", "unwritten", "lost"})
-"""Outcomes of texts that cost credits."""
+"""The outcomes of jobs that cost credits."""
 
 
 def _other_sum(runs: int, spent: int) -> Iterator[str]:
-    """Yield the reason why the credits of the runs and those of the texts differ."""
+    """Yield a sentence if the runs and the texts have different sums of credits. It says why."""
     if 0 < spent < runs:
         why = "for jobs that are still open, failed later, or were given up"
         yield f"The runs count {plural(runs - spent, 'credit')} more: {why}."
@@ -464,14 +464,14 @@ def _generations(made: Sequence[Job], verdicts: Sequence[Approval], width: int) 
 
 
 def _opinion(line: Approval) -> str:
-    """Return a verdict in words: its person and its note."""
+    """Return in words who gave a verdict, and the note that the person added."""
     return f"{line.by}: {clip(one_line(line.note), _NOTE)}" if line.note else line.by
 
 
 def texts_text(texts: Sequence[PaidText], unpaid: Sequence[Sequence[str]] = (), *, width: int = 0) -> str:
-    """Return a table of texts with the starts of their digests and their locations; empty without texts.
+    """Return a table of texts: the start of each digest, and where the text can be found.
 
-    `unpaid`: the digest, time and location of each text that no job made.
+    `unpaid` has the digest, time and location of each text that no job made. Without texts the result is empty.
     """
     rows = [
         (
@@ -513,9 +513,9 @@ def minutes(words: int) -> str:
 
 
 def day(at: str, now: float) -> str:
-    """Return the local day of an ISO time: `today` or `12 November`; days of other years have the year.
+    """Return the local day of an ISO time, such as `today` or `12 November`. Days of other years have the year.
 
-    `now` is seconds since 1970. What is no time is shown as it is, here and below.
+    `now` is in seconds since 1970. Text that is no time is returned unchanged, here and below.
     """
     when, today = _local(at), datetime.fromtimestamp(now, UTC).astimezone()
     if when is None:
@@ -526,25 +526,25 @@ def day(at: str, now: float) -> str:
 
 
 def on_day(at: str, now: float) -> str:
-    """Return the day for the end of a sentence: `today` or `on 12 November`."""
+    """Return the day of an ISO time for the end of a sentence: `today` or `on 12 November`."""
     name = day(at, now)
     return name if name == "today" else f"on {name}"
 
 
 def short_date(at: str) -> str:
-    """Return the day in a short form for columns: `12 Nov 26`."""
+    """Return the day of an ISO time in a short form, such as `12 Nov 26`."""
     when = _local(at)
     return visible(at) if when is None else f"{when.day} {when:%b %y}"
 
 
 def day_and_time(at: str, now: float) -> str:
-    """Return day and time, such as `today at 06:44`."""
+    """Return the day and time of an ISO time in words, such as `today at 06:44`."""
     when = _local(at)
     return visible(at) if when is None else f"{day(at, now)} at {when:%H:%M}"
 
 
 def age(at: str, now: float) -> str:
-    """Return how old something is, such as `2 days`; `since today` if it is younger than a day."""
+    """Return the age of something since an ISO time, such as `2 days`. Less than a day is `since today`."""
     when = _local(at)
     days = 0 if when is None else int((now - when.timestamp()) // _DAY)
     return plural(days, "day") if days > 0 else "since today"

@@ -1,4 +1,4 @@
-"""The parts that text, Markdown and JSON share: signs, counts, causes and the next command."""
+"""Makes the parts of a plan that text, Markdown and JSON share: signs, counts, causes and the next command."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from contentops.model.jobs import NO_PRICE, bound_words, cost_words, money_words
 from contentops.sanitize import ELLIPSIS, visible
 from contentops.tokens import add_money, counted, counted_money
 
-# ---- What text, Markdown and JSON share: signs, counts, causes and the next command.
+# ---- The parts that text, Markdown and JSON share: signs, counts, causes and the next command.
 
 SIGNS: dict[Action, tuple[str, str]] = {
     Action.CREATE: ("+", "add"),
@@ -51,7 +51,7 @@ SIGNS: dict[Action, tuple[str, str]] = {
     Action.BLOCKED: ("!", "held"),
     Action.NONE: (" ", "plain"),
 }
-"""The sign of each action and the style it is painted in."""
+"""The sign of each action, and the style of its colour."""
 
 
 STATES = (Action.WAIT, Action.PENDING, Action.BLOCKED)
@@ -72,16 +72,16 @@ _WORDS: Final = {
     "own-output": "already written",
     "made-by-local": "draft outline",
 }
-"""What people read instead of words that JSON keeps."""
+"""The words that people read instead of those that JSON has."""
 
 
 def words_of(code: str) -> str:
-    """Return the words that people read for an action, a step or a kind of reason."""
+    """Return the words that people see for an action, a step or a kind of reason."""
     return _WORDS.get(code, code.replace("-", " "))
 
 
 def budget_words(plan: AnyPlan) -> str:
-    """Return the budget as the end of a sentence: `, budget 20 credits`, `, budget 90 credits a month`."""
+    """Return the budget as the end of a sentence, such as `, budget 20 credits`."""
     budget = plan.budget
     numbers = (
         (budget.credits_per_apply, "credit", ""),
@@ -102,7 +102,7 @@ def _money(amount: str, currency: str) -> str:
 
 
 def month_sentence(spent: MonthSpend | None, budget: Budget) -> str:
-    """Return how much of the month's budget all environments have used; empty if it was not counted."""
+    """Return a sentence about the part of the month's budget that is used, or an empty text if it was not counted."""
     if spent is None:
         return ""
     clock = f" {plural(spent.ahead, 'text')} of later months {'is' if spent.ahead == 1 else 'are'} included: "
@@ -120,7 +120,7 @@ def month_sentence(spent: MonthSpend | None, budget: Budget) -> str:
 
 
 def _sure(spent: MonthSpend, budget: Budget) -> str:
-    """Return a sentence with the part of the spending that is certain; empty if all of it is certain."""
+    """Return a sentence with the part of the spending that is certain, or an empty text if all of it is."""
     money, unsure = (counted_money(each).get(budget.currency, 0) for each in (spent.money, spent.money_unsure))
     parts = []
     if budget.credits_per_month is not None and spent.credits_unsure:
@@ -133,18 +133,18 @@ def _sure(spent: MonthSpend, budget: Budget) -> str:
 
 
 def plan_counts(plan: AnyPlan) -> dict[Action, int]:
-    """Return the number of changes per action, in the order of `Action`; unused actions are left out."""
+    """Return the number of changes for each action, in the order of `Action`. Unused actions are left out."""
     counted = Counter(change.action for change in plan.changes)
     return {action: counted[action] for action in Action if counted[action]}
 
 
 def plan_sentence(plan: AnyPlan) -> str:
-    """Return the counts and the price: `2 to create, 1 blocked, 7 unchanged. 8 credits.`."""
+    """Return the counts and the price of a plan, such as `2 to create, 1 blocked, 7 unchanged. 8 credits.`."""
     return f"{counts_text(plan)}. {begin(cost_words(plan.changes))}."
 
 
 def counts_text(plan: AnyPlan) -> str:
-    """Return the number of changes per action: `2 to create, 1 blocked, 7 unchanged`."""
+    """Return the number of changes for each action in words, such as `2 to create, 1 blocked, 7 unchanged`."""
     parts = [
         f"{number:,} {words_of(action) if action in STATES else f'to {words_of(action)}'}"
         for action, number in plan_counts(plan).items()
@@ -155,7 +155,7 @@ def counts_text(plan: AnyPlan) -> str:
 
 
 def change_cost(change: AnyChange) -> str:
-    """Return the price of a change in words; empty if it costs nothing."""
+    """Return the price of a change in words. It is empty if the change generates nothing."""
     if change.money_worst:
         return bound_words(change.money, change.money_worst, change.retries)
     if change.has_no_price:
@@ -184,7 +184,7 @@ def spend_words(changes: Iterable[AnyChange]) -> str:
 
 
 def unsaid_hint(change: AnyChange) -> str:
-    """Return the hint of a change, without the reasons that the page already shows."""
+    """Return the hint of a change, without the words that its reasons already say."""
     hint = change.hint
     for reason in change.reasons:
         hint = hint.removeprefix(f"{reason.detail}; ")
@@ -192,7 +192,10 @@ def unsaid_hint(change: AnyChange) -> str:
 
 
 def approval_sentence(plan: AnyPlan) -> str:
-    """Return the number of texts per approval state; empty if every text is approved or needs no approval."""
+    """Return in words how many texts are in each approval state.
+
+    The text is empty if every text is approved or needs no approval.
+    """
     if not plan.approvals.keys() - {ApprovalState.APPROVED}:
         return ""
     return f"Approval: {', '.join(f'{number:,} {state.words}' for state, number in plan.approvals.items())}."
@@ -204,7 +207,7 @@ def begin(sentence: str) -> str:
 
 
 def action_words(change: AnyChange) -> str:
-    """Return the action in words. For a claimed item the process is added: `pending (apply on HOST)`."""
+    """Return the action of a change in words. For a claimed item the process is added: `pending (apply on HOST)`."""
     word = words_of(change.action)
     return f"{word} ({visible(change.claimed_by)})" if change.claimed_by else word
 
@@ -228,13 +231,13 @@ def empty_sentence(plan: AnyPlan) -> str:
 
 
 def reason_words(reason: Reason) -> str:
-    """Return a reason that is not about a field in words."""
+    """Return in words a reason that is not about a field."""
     words = visible(words_of(reason.kind))
     return f"{words}: {visible(reason.detail)}" if reason.detail else words
 
 
 def command(verb: str, environment: str, flags: Iterable[str] = ()) -> str:
-    """Return a `contentops` command to copy into a shell; `environment` is as in `Plan.option`."""
+    """Return a `contentops` command to copy into a shell. `environment` is as in `Plan.option`."""
     parts = ["contentops", verb]
     if environment:
         parts.append(_option(environment))
@@ -245,7 +248,7 @@ _COMMAND = r"`contentops (?!init|serve|schema|completion)((?:(?:state|content|ca
 
 
 def in_environment(text: str, environment: str) -> str:
-    """Return a text with `--env` added to the commands in it."""
+    """Return a text in which the `contentops` commands have the option `--env`."""
     if not environment or "--env" in text:
         return text
     return re.sub(_COMMAND, lambda match: f"{match[0]} {_option(environment)}", text)
@@ -256,9 +259,9 @@ def _option(environment: str) -> str:
 
 
 def next_apply(plan: AnyPlan, flags: Iterable[str] = ()) -> str:
-    """Return the apply command with `flags` and the flags that override the guards; empty if no flag helps.
+    """Return the next apply command, with `flags` and the options that override the guards.
 
-    Only `plan` has `--changed-from`: the apply of such a plan needs a plan file.
+    It is empty if no option helps. Only `plan` has `--changed-from`, so the apply of such a plan needs a plan file.
     """
     needed = dict.fromkeys(visible(refusal.flag) for refusal in plan.refusals if not is_review(refusal))
     if not all(flag.startswith("--") for flag in needed):
@@ -271,35 +274,38 @@ def next_apply(plan: AnyPlan, flags: Iterable[str] = ()) -> str:
 
 
 def is_review(refusal: Refusal) -> bool:
-    """Return whether an option of `plan`, such as `--max-credits`, refuses the plan."""
+    """Return whether an option of `contentops plan`, such as `--max-credits`, refuses the plan."""
     return refusal.guard.startswith("review-")
 
 
 def who_refuses(refusal: Refusal) -> str:
-    """Return the first words of a refusal."""
+    """Return the first words of the sentence about a refusal: who refuses."""
     return "this review refuses" if is_review(refusal) else "apply would refuse"
 
 
 def way_on(refusal: Refusal) -> str:
-    """Return how to pass a guard: its flag, or the command to run first; empty if nothing helps."""
+    """Return in words how to pass a guard: by an option, or by a command to run first.
+
+    The text is empty if nothing helps.
+    """
     if not refusal.flag:
         return ""
     lead = "to continue anyway" if refusal.flag.startswith("--") else "first run"
     return f"{lead}: `{visible(refusal.flag)}`"
 
 
-# ---- The causes of a plan's changes: what text, Markdown and JSON count, and what the pages group changes by.
+# ---- The causes of a plan's changes: text, Markdown and JSON count them, and the pages group changes by them.
 
 _LOCATION: Final = re.compile(r" in ([^ `]+:\d+:\d+)$")
 
 
 class CauseGroup(Struct, frozen=True, kw_only=True, dict=True):
-    """The changes that have a cause in common. A change with several causes is in several groups."""
+    """The changes of a plan that have a cause in common. A change with several causes is in several groups."""
 
     title: str
     changes: tuple[AnyChange, ...]
     is_cause: bool
-    """The title is a `cause` of reasons: a variable or a default, with its location."""
+    """Whether the title is the `cause` of a reason: a variable or a default, with its location."""
 
     @property
     def credits(self) -> int:
@@ -313,7 +319,7 @@ class CauseGroup(Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def has_no_price(self) -> bool:
-        """Return whether a model writes any of the texts while the settings state no price for it."""
+        """Return whether a model writes any of the texts, but the settings have no price for its tokens."""
         return any(change.has_no_price for change in self.changes)
 
     @property
@@ -325,13 +331,13 @@ class CauseGroup(Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def heading(self) -> str:
-        """Return the title as a heading; the location of a variable or default is shown as code."""
+        """Return the title as a heading. The location of a variable or default is shown as code."""
         title = _LOCATION.sub(r" in `\1`", self.title)
         return f"Variable{title.removeprefix('var')}" if title.startswith("var `") else begin(title)
 
     @functools.cached_property
     def shared(self) -> tuple[Reason, ...]:
-        """Return the reasons that are equal for all these changes. It is empty for a single change."""
+        """Return the reasons that all these changes have in common. For a single change there are none."""
         first, *others = (self.reasons_of(change) for change in self.changes)
         return first if others and all(each == first for each in others) else ()
 
@@ -342,9 +348,9 @@ class CauseGroup(Struct, frozen=True, kw_only=True, dict=True):
 
 
 def cause_groups(plan: AnyPlan) -> tuple[CauseGroup, ...]:
-    """Return all changes by cause, the most items first.
+    """Group all changes by cause, the largest group first.
 
-    Those that no variable or default caused are grouped by what happened to them.
+    Changes that no variable or default caused are grouped by what happened to them.
     """
     groups: dict[tuple[str, bool], list[AnyChange]] = {}
     for change in plan.changes:
@@ -358,7 +364,7 @@ def cause_groups(plan: AnyPlan) -> tuple[CauseGroup, ...]:
 
 
 def shared_causes(plan: AnyPlan) -> tuple[CauseGroup, ...]:
-    """Return the causes of at least two changes, the most items first."""
+    """Return the groups of at least two changes that have a cause in common, the largest group first."""
     alone = {_TITLES[kind] for kind in _ALONE}
     groups = cause_groups(plan)
     return tuple(one for one in groups if (one.is_cause or one.title in alone) and len(one.changes) > 1)
@@ -375,7 +381,7 @@ def _title(change: AnyChange) -> str:
 
 
 def _origin(change: AnyChange) -> str:
-    """Return where a new item comes from: the data file, otherwise the manifest."""
+    """Return in words where a new item was declared: in a data file, otherwise in a manifest."""
     spec = change.spec if isinstance(change, Change) else None
     files = () if spec is None else (one.location for one in spec.variables.values() if one.layer == "data")
     for location in filter(None, files):
@@ -400,7 +406,7 @@ _KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "waiting for other texts": ("waits",),
     "made from a text that has changed": ("stale-source",),
 }
-"""Kinds of reasons by what they say together; any other kind says it itself."""
+"""Kinds of reasons by the title that they share. Any other kind is its own title."""
 _ALONE: Final = frozenset({"made-by-local", "replace", "section"})
-"""Kinds of reasons that ask for a new text whatever else changed, so they are a cause beside variables and defaults."""
+"""Kinds of reasons that always ask for a new text, so that they count as a cause, like variables and defaults."""
 _TITLES: Final = {kind: title for title, kinds in _KINDS.items() for kind in kinds}

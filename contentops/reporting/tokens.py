@@ -1,4 +1,4 @@
-"""Tokens and the money they cost, as text and JSON. Both are left out where no tokens are known."""
+"""Shows tokens, and the money that they cost, as text and JSON. If no tokens are known, both are left out."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from contentops.tokens import PaidTokens, TokenCounts, TokenSum, WrittenSum, exa
 
 
 def tokens_json(tokens: PaidTokens | None) -> dict[str, Json]:
-    """Return the JSON keys `tokens` and `money` of one text."""
+    """Return the JSON keys `tokens` and `money` for one text."""
     return {} if tokens is None else sum_json(sum_tokens([tokens]))
 
 
 def sum_json(total: TokenSum) -> dict[str, Json]:
-    """Return the sums of `tokens` and `money` (exact decimals by currency), and how many texts lack either."""
+    """Return the JSON keys for a sum: `tokens`, `money`, and the number of texts without token counts or a price.
+
+    Money is in exact decimals by currency.
+    """
     found = WrittenSum(
         tokens=TokenCounts(input=total.input, output=total.output) if total.is_known else None,
         money=exact_money(dict(sorted(total.money.items()))),
@@ -28,7 +31,7 @@ def sum_json(total: TokenSum) -> dict[str, Json]:
 
 
 def sum_text(total: TokenSum, failed: int = 0) -> Iterator[str]:
-    """Yield sentences about a sum: tokens, money, `failed` jobs, and the texts without numbers."""
+    """Yield sentences about a sum: its tokens and money, `failed` jobs, and texts without known numbers."""
     if not total.is_known:
         if total.unknown:
             yield f"Models: the tokens of {plural(total.unknown, 'text')} are not known, so their cost is in no sum."
