@@ -163,7 +163,7 @@ def coming_front(item: ItemSides, body: Answer, title: str | None) -> ComputedFr
 
 
 def _source_type(generated: Digest, bodies: Iterable[Digest]) -> str:
-    """Return the source type for disclosure: generated, or generated and edited.
+    """Return how a text was made, for its disclosure: generated, or generated and edited.
 
     `generated` is the digest of the body that a job made. If no job made the text, it is empty, and so is the result.
     """
@@ -171,7 +171,7 @@ def _source_type(generated: Digest, bodies: Iterable[Digest]) -> str:
 
 
 def _coming_texts(item: ItemSides, body: Answer, title: str | None) -> Iterator[tuple[str, Digest]]:
-    """Yield each title and body digest that the file may have after the change.
+    """Yield each pair of a title and a body digest that the file may have after the change.
 
     Yields nothing if they are not known yet.
     """

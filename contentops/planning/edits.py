@@ -56,12 +56,15 @@ class Answer(Struct, frozen=True, kw_only=True):
 
     @property
     def is_final(self) -> bool:
-        """Return whether the answer has steps or blocks the item. Later rows of the table are not asked then."""
+        """Return whether this answer of the planner has steps or blocks the item.
+
+        Then no later row of the table decides.
+        """
         return bool(self.blocked or self.steps)
 
     @property
     def writes(self) -> bool:
-        """Return whether these steps give the file another text."""
+        """Return whether this answer of the planner writes another text to the file."""
         return any(not isinstance(step, Acknowledge) for step in self.steps)
 
 
@@ -186,7 +189,7 @@ def occupied_hint(item: ItemSides, path: str) -> str:
 
 
 def edit(item: ItemSides, detail: str = "was edited by hand") -> tuple[Reason, ...]:
-    """Return a reason of kind `edited` if a person edited the file; otherwise return none."""
+    """Return a reason of kind `edited` if a person edited the file, or nothing."""
     return (Reason(kind="edited", detail=f"`{item.file.path}` {detail}"),) if item.is_edited else ()
 
 
@@ -274,7 +277,7 @@ def as_saved(record: Record, remote: Remote) -> Saved:
 
 
 def _acknowledged(body: Answer) -> Remote | None:
-    """Return the server's text if `body` records that the file has the same text, or None."""
+    """Return the server's text if this change records it as equal to the file, or None."""
     return next((step.remote for step in body.steps if isinstance(step, Acknowledge)), None)
 
 

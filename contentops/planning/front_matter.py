@@ -137,7 +137,7 @@ def drifted(
 
 
 def _is_other_block(record: Record, made_by: Job | None, file: Observed) -> bool:
-    """Return whether a file's `contentops` block differs from the record's in job, time or item.
+    """Return whether a file's `contentops` block names another job, time or item than the record.
 
     An unknown job counts as equal.
     """

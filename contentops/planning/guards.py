@@ -280,7 +280,7 @@ def beyond_context(spec: Spec, project: Project) -> str:
 
 
 def collecting(project: Project, jobs: Iterable[Job]) -> tuple[Collect, ...]:
-    """Return the steps that collect open jobs. Each step has the highest cost that its job may still cause."""
+    """Return the steps that collect the texts of open jobs. Each has the highest cost that its job may still cause."""
     if not project.api.has_model:
         return tuple(Collect(job=job) for job in jobs)
     return tuple(Collect(job=job, tokens=PaidTokens.at(project.price, job.bound)) for job in jobs)

@@ -499,7 +499,7 @@ def _blocked_by_file(change: Change) -> Change:
 
 
 def _is_first_prose(inputs: PlanInputs, changes: Sequence[Change]) -> bool:
-    """Return whether this plan is the first that pays a model, for more than one text.
+    """Return whether the plan orders several texts, and no model has written a text before.
 
     A person can then try one text first.
     """

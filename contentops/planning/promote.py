@@ -122,9 +122,10 @@ def taken_section(item: ItemSides, job: Job) -> tuple[str, NewSection] | Unusabl
 
 
 def known_texts(record: Record | None, answer: Digest, text: Callable[[Digest], str | None]) -> tuple[str, ...]:
-    """Return the known earlier texts of the item on the server. The server may have put the section into one of them.
+    """Return the item's earlier texts on the server, if this machine has them.
 
-    `answer` is the digest of the server's reply, which is left out.
+    The server may have put the new section into one of them. `answer` is the digest of the server's reply, which is
+    left out.
     """
     saved = record.saved if record is not None else None
     bodies: frozenset[Digest] = saved.bodies if saved is not None else frozenset()
@@ -161,7 +162,7 @@ FAILED = "checks-failed"
 def to_check(
     title: str, body: str, seen: Observed, front: Mapping[str, Json], output: str, open_: frozenset[str] = frozenset()
 ) -> CheckedText:
-    """Return the text as its file will have it, for the checks.
+    """Return the text for the checks, in the form that its file will have.
 
     `front` has the keys to write; a key with the value None is removed. `open_` has the keys that are written later.
     """

@@ -283,7 +283,7 @@ def _other_sides(inputs: PlanInputs, change: Change, reviewed: ReviewedChange) -
 
 
 def _is_known(inputs: PlanInputs, change: Change, reviewed: ReviewedChange) -> bool:
-    """Return whether the reviewed plan knew all words of a person that are in the file."""
+    """Return whether the file has no words of a person that are new since the review."""
     file, record = change.file, change.record
     if file.file == reviewed.file_digest:
         return True

@@ -250,7 +250,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
         return any(fnmatch.fnmatchcase(text, value) for text in self.texts(method))
 
     def texts(self, method: str) -> tuple[str, ...]:
-        """Return the item's names that a selector with this method is compared with. Without a method it is the id."""
+        """Return the words of the item that a selector's method compares, such as its tags, or the id by default."""
         spec = self.spec
         match method:
             case "":
@@ -284,7 +284,7 @@ class Selector(Struct, frozen=True):
         return self.around(self.named)
 
     def around(self, named: str) -> str:
-        """Return the text of a selector for `named` that has the same `+` signs."""
+        """Return a selector for `named`, as text, with the `+` signs of this selector."""
         return f"{'+' * self.sources}{named}{'+' * self.dependants}"
 
 

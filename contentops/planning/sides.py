@@ -369,7 +369,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def answered(self) -> int:
-        """Return the attempt number of the recorded text if it is up to date, or 0."""
+        """Return the attempt number of the recorded text, or 0 if that text is out of date."""
         return self.attempt if self.is_up_to_date else 0
 
     @property
@@ -460,7 +460,7 @@ def specs_by_id(desired: Desired) -> dict[ItemId, Spec]:
 
 
 def failed_attempts(jobs: Iterable[Job], digest: Digest) -> list[Job]:
-    """Return the failed jobs for this request."""
+    """Return the failed jobs for a request."""
     return [job for job in jobs if job.state is JobState.FAILED and job.digest == digest]
 
 

@@ -72,7 +72,10 @@ _OPEN = frozenset({JobState.SUBMITTING, JobState.UNKNOWN, JobState.RUNNING})
 
 
 def next_attempt(item: ItemSides) -> int:
-    """Return the number of the next attempt at the declared request. Submits that never arrived are not counted."""
+    """Return the attempt number for the next job of the declared request.
+
+    Submits that never arrived are not counted.
+    """
     own = item.attempt if item.record is not None and item.record.digest == item.spec.digest else 0
     known = (job.attempt for job in item.inputs.jobs_of(item.spec.digest) if job.state is not JobState.NEVER)
     return 1 + max((own, *known), default=0)
@@ -96,9 +99,9 @@ _METADATA: Final = "metadata."
 
 
 def stage_coming(change: Change | None) -> Stage | None:
-    """Return the first stage (text, title or front matter) that a change may replace, or None if all of them stay.
+    """Return the first part of an item that a change may replace: text, title or front matter.
 
-    A file that only moves keeps its words.
+    Return None if all parts stay. A file that only moves keeps its words.
     """
     if change is None:
         return None
@@ -127,9 +130,9 @@ def waits_of(spec: Spec, coming: Coming) -> tuple[Reference, ...]:
 
 
 def followers(specs: Iterable[Spec], coming: Coming) -> dict[ItemId, Stage]:
-    """Return the items whose front matter changes with their sources, each with the stage that changes first.
+    """Return the items whose front matter changes because their sources change.
 
-    Items are omitted if `coming` has the same or an earlier stage for them already.
+    Each has the first stage that changes. Items are omitted if `coming` already has this or an earlier stage for them.
     """
     found: dict[ItemId, Stage] = {}
     for spec in specs:
@@ -142,13 +145,13 @@ def followers(specs: Iterable[Spec], coming: Coming) -> dict[ItemId, Stage]:
 
 
 def open_keys(spec: Spec, coming: Coming) -> frozenset[str]:
-    """Return the metadata keys that keep their recorded values until the values they use are final."""
+    """Return the metadata keys that keep their recorded values until the texts that they use are final."""
     affected = (name for name in spec.readings if name.startswith(_METADATA) and _comes(spec, name, coming))
     return frozenset((*spec.open_metadata, *(name.split(".")[1] for name in affected)))
 
 
 def _comes(spec: Spec, name: str, coming: Coming) -> list[ItemId]:
-    """Return the sources that this plan changes and whose text, title, address or front matter a value uses.
+    """Return the sources that a value of the item uses and that this plan changes.
 
     If a source has a text already, a new text does not change its address.
     """
@@ -182,7 +185,7 @@ def waiting_change(item: ItemSides) -> Change:
 
 
 def _later(inputs: PlanInputs, spec: Spec) -> tuple[Submit | RetryText, ...]:
-    """Return the steps that an item may pay for once its sources are known.
+    """Return the steps that may cost money once the item's sources are known.
 
     In an environment that promotes texts, they cost nothing.
     """
@@ -211,7 +214,7 @@ def first_request(item: ItemSides) -> Answer | None:
 
 
 def source_changed(item: ItemSides) -> Answer | None:
-    """Block the item if its sources changed and its rule for that is `block`. Otherwise return None."""
+    """Block the item if its sources changed and its `on_source_change` rule is `block`. Otherwise return None."""
     if item.stale_rule is not OnSourceChange.BLOCK:
         return None
     id_ = item.spec.id
@@ -227,7 +230,7 @@ def stale_reasons(item: ItemSides) -> tuple[Reason, ...]:
 
 
 def refers_differently(item: ItemSides) -> bool:
-    """Return whether only the templates or the source ids of a recorded request have changed.
+    """Return whether the recorded request differs only in its templates or in the ids of its sources.
 
     Such a record is updated. Otherwise a later change of a source's text would look like a change of the manifest.
     """
@@ -285,7 +288,7 @@ def _waited(change: Change) -> list[ItemId]:
 
 
 def _following(item: Candidate, change: Change | None, bringing: Coming, restored: Container[ItemId]) -> Change | None:
-    """Return an item's change, and add the path and front matter that depend on new texts of this plan."""
+    """Add to an item's change the path and front matter that depend on new texts of this plan."""
     spec = item.spec
     if spec is None or (change is not None and (change.waits or change.blocked)):
         return change

@@ -107,7 +107,7 @@ from contentops.planning.sources import (
 
 
 def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
-    """Return the change of a declared item, and its notes. The change is None if there is nothing to do."""
+    """Return the change of a declared item, and the notes about it. The change is None if there is nothing to do."""
     is_refused = item.spec.id in item.inputs.choice.replace
     if item.waits and not (item.keeps_text or item.is_protected or item.under_way or is_refused):
         return waiting_change(item), ()
@@ -205,7 +205,7 @@ def _blocked(item: ItemSides, body: Answer, collected: Iterable[Job]) -> Change:
 
 
 def block_change(change: Change, kind: str, hint: str, *why: Reason) -> Change:
-    """Return the change as blocked. It keeps only the steps that collect open jobs."""
+    """Return the change in its blocked form, with only the steps that collect open jobs."""
     return structs.replace(
         change,
         action=Action.BLOCKED,
@@ -334,7 +334,7 @@ def _on_disk(item: ItemSides, body: Answer, path: Answer, front: FrontAnswer) ->
 
 
 def _with_output(step: Step, target: str) -> Step:
-    """Return the step. If it has an open job, that job gets `target` as its output path."""
+    """Return the step with `target` as the output path of its open job, if it has one."""
     if isinstance(step, LookUp | Poll | Fetch) and step.job is not None:
         return structs.replace(step, job=structs.replace(step.job, output=target))
     return step
