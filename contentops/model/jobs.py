@@ -48,7 +48,7 @@ def stage(job: Job) -> tuple[int, bool]:
 
 
 def fold_orders(lines: Iterable[Job]) -> list[Job]:
-    """Combine the lines of job files, so that each submit and each job of a server has one line.
+    """Combine the lines of job files, so that each submitted request and each job of a server has one line.
 
     The earliest comes first. Lines with the same id, time of intent and file of a bundled server are one order. Its
     furthest state counts: an order whose answer was lost is not closed by an order of another time. If a server has

@@ -170,7 +170,7 @@ class Level(enum.StrEnum):
 
 
 class WordLimits(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The minimum and maximum number of words in a body. None means that there is no limit."""
+    """The minimum and maximum number of words of a text's body. None means that there is no limit."""
 
     min: int | None = None
     max: int | None = None
@@ -260,7 +260,7 @@ class Finding(Struct, frozen=True, kw_only=True):
 
     @property
     def words(self) -> str:
-        """Return the message. If the text has no file yet, the line in the text is added."""
+        """Return the message of the finding, with its line in the text if the text has no file yet."""
         return f"{self.message} (line {self.line} of the text)" if self.line else self.message
 
 

@@ -134,13 +134,13 @@ _SECTION = r"(?P<start>section_(?:start|end)):(?=[0-9])"
 
 
 def inert(text: str) -> str:
-    r"""Return `text` so that a CI runner prints it and does not run it as a command: `::` becomes `\x3a:`."""
+    r"""Change `text` so that a CI runner prints it and does not run it as a command: `::` becomes `\x3a:`."""
     text = re.sub(_HASHES, r"#\\x23", re.sub(_ORDER, r"\g<start>\\x3a:", text))
     return re.sub(_SECTION, r"\g<start>\\x3a", text)
 
 
 def inert_json(text: str) -> str:
-    r"""Return a JSON text so that a CI runner does not run it as a command. Only its strings can have commands."""
+    r"""Change a JSON text so that a CI runner does not run it as a command. Only its strings can have commands."""
     return re.sub(_SECTION, r"\g<start>\\u003a", re.sub(_HASHES, r"#\\u0023", text))
 
 

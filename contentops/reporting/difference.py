@@ -54,7 +54,7 @@ def _value(value: Json) -> str:
 
 
 def difference_text(parts: Sequence[Part], old: str, new: str, *, coloured: bool) -> Iterator[str]:
-    """Yield lines that show the differences: with colours, or with `[-gone-]` and `{+new+}` instead of them."""
+    """Yield lines that show the differences with colours, or with `[-gone-]` and `{+new+}` instead of colours."""
     for line in _lines(parts, old, new, _painted if coloured else _marked):
         yield paint(line, _STYLES.get(line[:1], "plain")) if coloured else line
 
@@ -101,7 +101,7 @@ def _span(start: int, end: int) -> str:
 
 
 def _changed(before: Sequence[str], after: Sequence[str]) -> list[list[Passage]]:
-    """Return the lines that show a replacement. Similar lines are compared word by word.
+    """Return the lines that show how old lines were replaced by new ones. Similar lines are compared word by word.
 
     Otherwise the old lines come first, then the new ones.
     """
@@ -128,7 +128,7 @@ def _changed(before: Sequence[str], after: Sequence[str]) -> list[list[Passage]]
 
 
 def _side(line: Sequence[Passage]) -> Side | None:
-    """Return whether all words of a line are old, new or in both texts. Return None if the line is mixed."""
+    """Return the text to which all words of a line belong: old, new or both. Return None if the line is mixed."""
     sides = {passage.side for passage in line}
     return sides.pop() if len(sides) == 1 else None
 

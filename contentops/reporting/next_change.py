@@ -149,7 +149,7 @@ _HEADS: Final[Mapping[str, str]] = {
 
 
 def next_change(change: Change, option: str) -> NextChange:
-    """Describe in words what the next apply does in this change. For `option` see `Plan.option`."""
+    """Describe in words what the next apply does for an item. For `option` see `Plan.option`."""
     kind = _KINDS.get(change.action, ChangeKind.PAID if change.submits_worst else ChangeKind.FREE)
     lead = f"The next apply {_DOES[change.action]}" if change.action in _DOES else _UNKNOWN
     if change.action is Action.WAIT:

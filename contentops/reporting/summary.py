@@ -139,7 +139,10 @@ def plan_counts(plan: AnyPlan) -> dict[Action, int]:
 
 
 def plan_sentence(plan: AnyPlan) -> str:
-    """Return the counts and the price of a plan, such as `2 to create, 1 blocked, 7 unchanged. 8 credits.`."""
+    """Return the counts and the price of a plan in words.
+
+    Example: `2 to create, 1 blocked, 7 unchanged. 8 credits.`
+    """
     return f"{counts_text(plan)}. {begin(cost_words(plan.changes))}."
 
 
