@@ -42,7 +42,7 @@ UNIQUE_ID = 16
 
 def stage(job: Job) -> tuple[int, bool]:
     """Return how far a job is, as a value that can be compared with that of another job."""
-    # A text that a person named and no one has seen yet may turn out to be another one's.
+    # If a person named a text that no one has seen yet, it may belong to another job.
     state = JobState.RUNNING if job.state is JobState.PAID and not job.body else job.state
     return _RANK[state], job.lost
 

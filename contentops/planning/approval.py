@@ -77,7 +77,7 @@ def written_title(
     if text.is_known and (seen.exists or record is None):
         return seen.title
     if text.is_known and record is not None:
-        # Of a restored file: the title that it was saved with, if the text has it, otherwise the last written.
+        # A restored file gets the saved title if the text has it, otherwise the title that was last written.
         is_saved = record.saved is not None and bool(text.title) and title_digest(text.title) == record.saved.title
         return clean_title(text.title) if is_saved else record.title
     if text.of_section and seen.title:

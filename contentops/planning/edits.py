@@ -75,7 +75,7 @@ def edit_choice(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None
         return None
     if record is None and is_ours(item.inputs, item.spec, item.file):
         reason = Reason(kind="own-output", detail=f"`{path}` was already written for this request")
-        # Its job, if it is still open, is collected: it is not this change's own.
+        # If its job is still open, it is collected, because it is not the job of this change.
         return Answer(action=Action.KEEP, steps=(Acknowledge(accepts=True),), reasons=(*why, reason))
     choice = on_edit(item)
     reasons = (*why, *edit(item))
@@ -265,7 +265,7 @@ def as_saved(record: Record, remote: Remote) -> Saved:
     """Return the record of a text on the server, as if contentops had saved that text."""
     before = record.saved or Saved()
     stored = title_digest(remote.title) if remote.title else before.title
-    title = before.title if stored in before.titles else stored  # the server may have changed ours
+    title = before.title if stored in before.titles else stored  # the server may have changed the title that we sent
     return Saved(
         title=title,
         body=remote.body,

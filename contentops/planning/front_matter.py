@@ -121,7 +121,7 @@ def drifted(
     the item's open jobs, whose text may be in the file already.
     """
     if jobs and (job := file.provenance.get("job")) is not None and any(job == order.job_id for order in jobs):
-        return ()  # a run that was cut short wrote it, and nothing of it is recorded yet
+        return ()  # an interrupted run wrote the file, and the record does not know it yet
     front, written = dict(file.front.items()), dict(record.metadata.items())
     drift = [
         DriftedKey(key=key, before=value, after=front.get(key))

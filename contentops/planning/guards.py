@@ -86,7 +86,7 @@ def check_guards(plan: Plan) -> None:
         return
     message = "apply refuses this plan: " + "; ".join(refusal.message for refusal in plan.refusals)
     flags = dict.fromkeys(refusal.flag for refusal in plan.refusals if refusal.flag)
-    # A flag beside a refusal that has none would only be refused again.
+    # If one refusal has no flag, the flags of the others do not help: the plan would be refused again.
     is_open = all(refusal.flag for refusal in plan.refusals)
     hint = f"if that is meant: {', '.join(f'`{flag}`' for flag in flags)}" if is_open else ""
     raise Refused(message, code=plan.refusals[0].guard, hint=hint)

@@ -264,7 +264,7 @@ def _candidates(inputs: PlanInputs, notes: list[Note], known: Mapping[ItemId, Ca
         coming |= followed
         asked = [item for item in sides if any(one.id in followed for one in item.spec.references)]
     for item in sides:
-        # What metadata mentions may be in a ring, so that it is looked at when all changes are known.
+        # The items that metadata uses may form a ring. So they are looked at when all changes are known.
         if any(one.id in coming for one in item.spec.mentions):
             waits = made[item.spec.id][0].waits
             opened = structs.replace(item, open_metadata=open_keys(item.spec, coming))
@@ -280,7 +280,7 @@ def _candidates(inputs: PlanInputs, notes: list[Note], known: Mapping[ItemId, Ca
 def declared_sides(inputs: PlanInputs, known: Container[ItemId] = ()) -> Iterator[ItemSides]:
     """Yield each declared item with the data that is compared for it, sources first. Omit items in `known`."""
     records, specs = inputs.records, inputs.specs
-    # Recorded paths whose item now declares another one: free for a new item once the moves are done.
+    # Recorded paths whose items move to other paths. After the moves they are free for new items.
     leaving = {
         collision_key(record.output)
         for id_, record in records.items()
@@ -485,7 +485,7 @@ def _is_taken(inputs: PlanInputs, change: Change, leaving: Counter[str]) -> bool
     occupant = inputs.observe(target)
     if source == target or not occupant.exists or leaving[collision_key(target)]:
         return False
-    # Its own file is no obstacle: under another case of letters, linked by an interrupted move, or the folder there.
+    # Its own file is no obstacle: in another letter case, linked by an interrupted move, or below its own folder.
     is_same_file = occupant.file == change.file.file
     is_inside_source = collision_key(target).startswith(f"{collision_key(source)}/")
     return not (source and (is_same_file or is_inside_source))

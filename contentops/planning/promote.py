@@ -102,7 +102,7 @@ def section_answer(item: ItemSides, job: Job) -> Answer:
     new_text = taken_section(item, job)
     if isinstance(new_text, Unusable):
         return block(UNUSABLE, unusable_hint(item.spec.id, job, new_text), job=job)
-    # It may be written already, with its record lost: the text is the same or, where it is not here, the file names it.
+    # It may be written already, although the record is lost. Then the text is the same, or the file names the job.
     is_written = bool(job_id) and item.file.provenance.get("job") == job_id
     if new_text is not None:
         is_written = body_digest(new_text[0]) == item.file.body

@@ -397,7 +397,7 @@ def _matched(option: str, selectors: Iterable[str], items: Sequence[Candidate]) 
     for selector in selectors:
         pattern = _pattern(selector, items)
         ids = {item.id for item in items if item.matches(pattern.named)}
-        # That no item is in some state or shard, failed, or is due, is no mistake.
+        # It is no mistake if no item is in a state or shard, has failed, or is due.
         if not ids and _parts(pattern.named)[0] not in (*_FIXED, "shard") and not DUE.fullmatch(pattern.named):
             message = f"`{option} {selector}` matches no item"
             raise UsageError(message, code="nothing-selected", hint=_suggestion(option, pattern, items))

@@ -318,7 +318,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
         record, spec, choice = self.record, self.spec, self.inputs.choice
         if record is None or not record.digest or spec.id in choice.replace:
             return None
-        # A variable that changed the frame, but not the request with the present words, changes nothing here.
+        # A variable may change the frame, but not the request with the present words. Then nothing changes here.
         if record.frame not in spec.frames and not (self.waits and self.is_up_to_date):
             return None
         if self.is_protected or is_draft(record, self.inputs.server):
@@ -405,7 +405,7 @@ def is_protected(spec: Spec, record: Record | None) -> bool:
     """Return whether an item is protected. Its record protects it until `protected: false` is applied."""
     if spec.protected or record is None or not record.protected:
         return spec.protected
-    origin = spec.origins.get("protected")  # only now: to find out where a value was written takes long
+    origin = spec.origins.get("protected")  # not earlier, because it takes long to find out where a value was written
     return origin is None or origin.layer == "built-in"
 
 

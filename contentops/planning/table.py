@@ -112,7 +112,7 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
     if item.waits and not (item.keeps_text or item.is_protected or item.under_way or is_refused):
         return waiting_change(item), ()
     body = which_body(item)
-    # The server may still have their texts, so that no person has to decide.
+    # The server may still have the texts of these jobs, so that no person has to decide.
     running = [job for job in item.open_jobs if job.state in (JobState.SUBMITTING, JobState.RUNNING)]
     collected = [job for job in running if job is not body.job]
     notes = (*_unknown_notes(item, body), *_protection_notes(item), *remote_notes(item))
@@ -125,7 +125,7 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
     notes += front.notes
     save = which_save(item, body, front.title)
     if save.blocked:
-        # The block says it already.
+        # The block already says what this note says.
         other_notes = tuple(note for note in notes if note.kind != save.blocked)
         return _blocked(item, structs.replace(save, job=body.job), collected), other_notes
     notes += () if save.steps else tuple(edit_notes(item, body))
@@ -282,7 +282,7 @@ def _why_saved(item: ItemSides, body: Answer, title: str | None) -> tuple[Reason
     if not item.inputs.saves(item.spec):
         return None
     is_edited_there, choice = is_open_edit(item, body), item.inputs.choice.on_edit
-    # Even if the file has what was saved last: the server has something else now, or nothing.
+    # The file is saved even if it has the text that was last saved: the server has another text now, or none.
     must_save = (is_edited_there and choice is OnEdit.OVERWRITE) or (remote is not None and remote.is_lost)
     if isinstance(body.mode, Restore) and record is not None:
         saved = record.saved
@@ -502,7 +502,7 @@ def _finish(item: ItemSides, job: Job) -> Answer:
     bring = Fetch(job=job) if paid else Poll(job=job)
     retry = _retry(item, job.retry, job.section)
     if failed := failed_checks(item, job, words) if paid else ():
-        # Where only what a person wrote fails, no other text would help.
+        # If only the words of a person fail the checks, another text does not help.
         fails_alone = not isinstance(words.mode, MergeEdit) or failed_checks(item, job)
         if not retry or not fails_alone:
             hint = failed_hint(item.spec, job, keeps_text=item.keeps_text)
@@ -511,7 +511,7 @@ def _finish(item: ItemSides, job: Job) -> Answer:
     # A person may have named the content of a submit whose job no one knows.
     source = f"job `{job.job_id}`" if job.job_id or not job.content_id else f"content `{job.content_id}`"
     reason = Reason(kind="open-job", detail=f"{source} is {'paid for' if paid else 'running'}")
-    # What the last apply found: a plan compares no texts, and runs no command.
+    # The findings of the last apply, because a plan compares no texts and runs no commands.
     found = (Reason(kind=FAILED, detail=job.error),) if paid and job.error and not failed else ()
     hint = (
         f"apply checks it again; {failed_hint(item.spec, job, keeps_text=item.keeps_text)}"

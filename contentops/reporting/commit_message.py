@@ -95,7 +95,7 @@ def commit_message(before: State, after: State, *, environment: str, run: str, s
 def _lines(summary: CommitSummary) -> Iterator[str]:
     named = [(_KINDS[kind], id_) for kind, ids in summary.items.items() for id_ in ids]
     for sign, id_ in named[:_SHOWN]:
-        # An id cannot pose as another line, and a mark in it must not decide what the push starts.
+        # An id cannot look like another line. A mark such as `[skip ci]` in it must not stop workflows.
         yield f"{sign} {clip(visible(id_), _NAME)}".replace("[", "(")
     if len(named) > _SHOWN:
         yield f"and {len(named) - _SHOWN:,} more"
