@@ -284,7 +284,7 @@ class Limits:
 
 
 class JobSlot:
-    """A slot for the job of an item; only a limited number of jobs may be unfinished at the same time.
+    """A slot for the job of an item. Only a limited number of jobs may be unfinished at the same time.
 
     It is a context manager, and the slot is free at the latest when the block ends. `freed` is called when it is free:
     whoever leaves the slot must not let another item in.

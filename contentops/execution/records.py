@@ -240,7 +240,7 @@ def base_record(ctx: Context, item: Item, item_state: ItemState) -> Record:
 
 
 def _stamped(record: Record, remote: Remote | None) -> Record:
-    """Return the record with the current version stamp of its content, if that has not changed since it was saved."""
+    """Return the record with the current version stamp of its content, unless the content was changed."""
     saved = record.saved
     if saved is None or remote is None or not remote.stamp or remote.content_id != record.content_id:
         return record

@@ -261,7 +261,7 @@ class Context(Edges):
         return True
 
     def now(self) -> float:
-        """Return the loop time, in seconds."""
+        """Return the time of the event loop, in seconds."""
         return self.run.now()
 
     async def pause(self, failure: Failure, seconds: float) -> None:
@@ -313,9 +313,9 @@ class Context(Edges):
             self.event("note", message=message)
 
     def count_refusal(self, message: str) -> None:
-        """Count a submit that brought no job; after `REFUSALS` in a row, nothing more is submitted.
+        """Count a submit request that brought no job, and stop the run after too many.
 
-        It was refused, lost or not sent.
+        It was refused, lost or not sent. After `REFUSALS` in a row, nothing more is submitted.
         """
         self.admission.refused += 1
         if self.admission.refused >= REFUSALS:

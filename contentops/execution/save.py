@@ -298,8 +298,8 @@ async def _overwrite(ctx: Context, draft: Draft, content_id: str, *, beside: Seq
 async def _store(ctx: Context, draft: Draft, content_id: str, *, look: bool, beside: Sequence[str] = ()) -> ItemState:
     """Save a text on the server.
 
-    After a failure, it is saved again until it is certain that it arrived. Before each repetition, look on the server
-    for the text, because perhaps only the reply was lost.
+    After a temporary failure, it is saved again for a limited time. Before each repetition, look on the server for the
+    text, because perhaps only the reply was lost.
 
     `content_id`: the content to replace; if it is empty, a new one is made. `beside`: the contents that this save could
     not replace.
@@ -404,7 +404,7 @@ def _is_paid_now(draft: Draft) -> bool:
 
 
 def _saved(draft: Draft, stamp: str, given_back: StoredContent | None = None) -> Saved:
-    """Return the values that are recorded about a save.
+    """Return the values that are recorded when a text was saved.
 
     `stamp` is empty if it is unknown. `given_back`: the content that was fetched just after the save.
     """

@@ -652,7 +652,7 @@ class _Names:
         return {name: request[name] for name in REQUEST_FIELDS if request.get("template") and name in request}
 
     def in_the_way(self, spec: Spec, text: _Text) -> Iterator[Diagnostic]:
-        """Yield a finding if the path of a new item belongs to another item or to a file with another text."""
+        """Yield a finding if another item or another text has the path of a new item already."""
         file = self._outputs.observe(spec.output)
         if collision_key(spec.output) in self._paths or (file.exists and file.body != text.file.body):
             why = f"would be written to `{spec.output}`, which is in use; nothing was written"

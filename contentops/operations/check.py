@@ -124,7 +124,10 @@ def checked_items(
 def _unapproved(
     item: Candidate, file: Observed, inputs: PlanInputs, drafts: Mapping[ItemId | None, Note]
 ) -> Iterator[Diagnostic]:
-    """Yield a finding if a text lacks the approval it needs, or if the file of an approved text is a draft."""
+    """Yield a finding if a text lacks the approval it needs.
+
+    Also yield one if the file of an approved text is still a draft.
+    """
     location = Location(file.path)
     if (draft := drafts.get(item.id)) is not None:
         level, hint = Severity.WARNING, draft.hint

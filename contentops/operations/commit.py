@@ -286,9 +286,9 @@ def pull_request_page(project: Project, done: CommitReport) -> str:
 
 
 def check_waiting(project: Project, options: CommitOptions, *, runtime: Runtime = HERE) -> None:
-    """Raise an error if the results of an earlier run wait on a branch, as `look_ahead` does.
+    """Raise an error if the results of an earlier run still wait on a separate branch.
 
-    Raises UsageError if no branch is known.
+    It is the error of `look_ahead`. Raises UsageError if no branch is known.
     """
     environ = runtime.environ
     clone = _open(project, options, environ)

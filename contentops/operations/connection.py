@@ -275,7 +275,7 @@ class Caller:
         return answer
 
     def now(self) -> float:
-        """Return the loop time, in seconds."""
+        """Return the time of the event loop, in seconds."""
         return asyncio.get_running_loop().time()
 
     def may_wait(self, failure: Failure, began: float) -> bool:

@@ -184,7 +184,7 @@ def first_lineage(project: Project) -> str:
 
 
 def check_lineage(project: Project) -> None:
-    """Raise Refused if this clone cannot know the project's identifier, because it would then pay again.
+    """Raise Refused if this clone cannot know the project's identifier, so that it would pay again.
 
     Other clones would have another lineage.
     """

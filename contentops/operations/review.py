@@ -515,7 +515,7 @@ class ReviewDay(Struct, frozen=True, kw_only=True):
 
 
 def review_day(snapshot: Snapshot, person: str, runtime: Runtime) -> ReviewDay:
-    """Return what a person did today, and what all applies spent today.
+    """Return what a person did today, and what all runs of `apply` spent today.
 
     `person` is `NAME <ADDRESS>`.
     """

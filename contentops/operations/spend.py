@@ -139,7 +139,10 @@ def _has_text(item: Candidate) -> bool:
 
 
 def _text(item: Candidate, inputs: PlanInputs, environments: PaidEnvironments) -> tuple[TextProvenance, Digest]:
-    """Return the origin of a text, as far as it is known without git's history, and the body that its job made."""
+    """Return where a text comes from, as far as that is known without git's history.
+
+    The second result is the digest of the body that its job made.
+    """
     record, file = item.record, item.file
     assert record is not None
     assert file is not None

@@ -246,7 +246,10 @@ def _meant(project: Project, jobs: Collection[Job], item: str, request: str = ""
 
 
 def _is_undecided(job: Job) -> bool:
-    """Return whether a person may state the outcome of a job, because the job or its paid text may be lost."""
+    """Return whether a person may state the outcome of a job.
+
+    They may if the job or its paid text may be lost.
+    """
     if job.state is JobState.PAID:
         return not job.job_id
     return job.state is not JobState.FAILED
