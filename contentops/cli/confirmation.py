@@ -65,7 +65,7 @@ class Confirmation:
         return not self.declined
 
     def go_on(self, begun: str, others: int) -> bool:
-        """Show the beginning of the first text, and return whether to write the `others`."""
+        """Show the beginning of the first text, and ask whether to write the `others`. Return the answer."""
         terminal.report(begun)
         return terminal.confirmed(f"Write the other {plural(others, 'text') if others > 1 else 'text'}? (yes/no) ")
 

@@ -26,7 +26,10 @@ DEBUG = "CONTENTOPS_DEBUG"
 
 
 def file_name(_context: click.Context, _option: click.Parameter, value: str | None) -> str:
-    """Return the file that an option names, or an empty text without the option. An empty value raises BadParameter."""
+    """Return the file that an option names. Without the option, return an empty text.
+
+    An empty value raises BadParameter.
+    """
     if value is not None and not value:
         message = "it names no file; is a variable empty?"
         raise click.BadParameter(message)

@@ -98,7 +98,7 @@ class SharedLimiter:
         self._ready_at = now + self._change(throttle)
 
     def _look(self) -> tuple[Limiter, float]:
-        """Read the limiter and the time from the ledger. Without a row, the limiter is new."""
+        """Read the state of the limiter and the time from the ledger. Without a row, the limiter is new."""
         rows = self._session.run(self._read, (self._account,))
         return self._of(rows[0]) if rows else (Limiter(self.limit), 0.0)
 

@@ -118,7 +118,7 @@ class JobWriter:
         """When the last flush began."""
 
     def claim(self, requests: Iterable[Claim]) -> frozenset[RequestId]:
-        """Claim requests for this runner. Return those that another runner has claimed or has changed."""
+        """Claim requests, so that no other runner submits them. Return those that another runner has claimed or changed."""
         wanted = {*requests}
         if not wanted:
             return frozenset()
@@ -154,7 +154,7 @@ class JobWriter:
         return lambda: self._runner.clock() - flushed <= FENCE
 
     def close(self) -> None:
-        """Release the claims of this run."""
+        """Release the claims of this run, so that other runners can submit these requests."""
         number = self._runner.number
         self._runner.session.run("UPDATE contentops.claim SET runner = NULL WHERE runner = %s", (number,))
 
@@ -176,7 +176,7 @@ class JobWriter:
         return fresh
 
     def _claim(self, cursor: psycopg.Cursor[Row], wanted: set[Claim]) -> set[Claim]:
-        """Claim requests in a transaction. Return those that this run must not submit.
+        """Claim requests within a transaction. Return those that this run must not submit.
 
         Another live runner has claimed these, or their job has reached a later stage.
         """

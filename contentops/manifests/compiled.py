@@ -299,7 +299,7 @@ def _keep_type(tree: nodes.Template) -> bool:
 
 
 def _compile(tree: nodes.Template, filename: str) -> tuple[frozenset[str], Any]:
-    """Compile a syntax tree. Return the names that it looks up, and its code.
+    """Compile the syntax tree of a template. Return the names that it looks up, and its code.
 
     A name of `each` or `item` includes the part that is read, if that is constant.
     """

@@ -323,7 +323,7 @@ def _hint_to_nothing(new: str, declared: Sequence[str]) -> str:
 def check_unused(project: Project, source: Source, results: Sequence[FileResult]) -> list[Diagnostic]:
     """Return a warning for each unused variable of the project, its environment or the command line.
 
-    There are no warnings without items, or while a file has errors: which variables it uses may be unknown then.
+    There are no warnings without items, or while a file has errors, because its variables may then be unknown.
     """
     used = {name for result in results for name in result.used}
     failed = any(problem.severity is Severity.ERROR for result in results for problem in result.findings)

@@ -117,7 +117,7 @@ class ProjectFiles:
         return real == self._real or real.startswith(self._real.rstrip(os.sep) + os.sep)
 
     def match(self, pattern: str) -> tuple[list[str], list[Diagnostic]]:
-        """Return the sorted paths that match a glob, and findings about the folders, links and names on the way."""
+        """Return the sorted paths that match a glob, and findings about unusable folders, links and names."""
         findings: list[Diagnostic] = []
         pattern = pattern.removeprefix("./")
         parts = pattern.split("/")

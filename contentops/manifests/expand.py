@@ -398,7 +398,10 @@ def _refuse_templates(written: Written, label: str, problems: Problems) -> bool:
 
 
 class Origins(Mapping[str, Origin]):
-    """A map that says for each name where its value was set. `compute` runs when an entry is first read."""
+    """A map from the name of a field or variable to the place where its value was set.
+
+    `compute` runs when an entry is first read.
+    """
 
     def __init__(self, compute: Callable[..., dict[str, Origin]], *parts: object) -> None:
         self._compute, self._parts = compute, parts

@@ -68,8 +68,9 @@ def load(
 ) -> Desired:
     """Load, render and check everything that the manifests of a project declare.
 
-    `drafts` are manifests by path that replace files or are added to them. Without a catalog, slugs and inputs are not
-    checked, and a note says so. `accepted` are the texts that `ref` reads; without them, items that use texts wait.
+    `drafts` are manifests by path, which replace files of the project or are added. Without a catalog, slugs and inputs
+    are not checked, and a note says so. `accepted` are the texts that `ref` reads; without them, items that use texts
+    wait.
     Raises InputError with every finding of every file if one of them is an error. Otherwise `Desired.findings` has the
     warnings and notes.
     """

@@ -148,7 +148,7 @@ _DEFINING: Final = frozenset({"vars", "for_each", "matrix"})
 class Rendered:
     """One item during and after its rendering. It is made from one combination of `for_each` and `matrix`.
 
-    Without texts, the values that use any are left out.
+    Values that use the texts of other items are left out if these texts are not given.
     """
 
     def __init__(self, instance: Instance, problems: Problems, texts: DeclaredTexts | None = None) -> None:

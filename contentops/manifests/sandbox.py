@@ -2,10 +2,10 @@
 
 A template gives the same text every time, and its size and its steps are limited.
 
-Templates reach only what is listed: JSON values, their harmless methods, macros, `range`, and the filters and tests
-below. There is no clock, random number, environment or file, and no filter that shows Python's own representation or
-makes HTML. Some filters differ from Jinja's: `int` and `float` refuse what is no number unless a default is given,
-`tojson` writes plain JSON, filters of texts refuse lists and nulls, and lists are never generators.
+Templates can use only JSON values, their harmless methods, macros, `range`, and the filters and tests below. There is
+no clock, random number, environment or file, and no filter that shows Python's own representation or makes HTML. Some
+filters differ from Jinja's: `int` and `float` refuse values that are no numbers if no default is given, `tojson` writes
+plain JSON, filters of texts refuse lists and nulls, and lists are never generators.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Allowance:
         self.left = steps
 
     def spend(self, steps: int) -> None:
-        """Subtract steps from those that are left. Raises TemplateError if too few are left."""
+        """Subtract steps from the number that the template may still take. Raises TemplateError if too few are left."""
         self.left -= steps
         if self.left < 0:
             hint = "loop over less, or prepare the list in a data file"

@@ -343,7 +343,7 @@ def _wrong_type(problem: _Problem) -> Iterator[Violation]:
 
 
 def _type_hint(value: Any, wanted: Sequence[str]) -> str:
-    """Return a hint for a value of the wrong type, or an empty text if the intention is not clear."""
+    """Return a hint for a value of the wrong type, or an empty text if no hint fits."""
     if value is None:
         return "give it a value, or remove the key"
     if isinstance(value, str):
@@ -361,7 +361,7 @@ def _type_hint(value: Any, wanted: Sequence[str]) -> str:
 
 
 def _template_hint(value: Any, wanted: Sequence[str]) -> str:
-    """Return a hint for a rendered value of the wrong type, or an empty text if the intention is not clear."""
+    """Return a hint for a rendered value of the wrong type, or an empty text if no hint fits."""
     if "boolean" in wanted:
         hint = "write true or false without quotes"
         return f'{hint}; from a data file: `{{{{ each.column == "true" }}}}`' if isinstance(value, str) else hint

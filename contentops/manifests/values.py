@@ -107,7 +107,7 @@ class SourceError(TemplateError):
 
 
 def unclear() -> SourceError:
-    """Return the error for a template in which one text decides which other text is read."""
+    """Return the error for a template that chooses which text to read by the content of another text."""
     message = "which text `ref` reads depends on another text"
     return SourceError("reference-unclear", message, hint="name the items: `uses: [ID, ...]`")
 
@@ -275,7 +275,7 @@ def kind_of(value: Any) -> str:
 
 
 def as_json(value: Any) -> Json:
-    """Return the value of a template as plain JSON types. Raises TemplateError if it is not JSON, or too large."""
+    """Convert the value of a template to plain JSON types. Raises TemplateError if it is not JSON, or too large."""
     return _as_json(value, 0, itertools.count())
 
 

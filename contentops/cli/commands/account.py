@@ -170,9 +170,9 @@ def _one(value: Json) -> Json:
 def pull(session: Session, items: tuple[str, ...]) -> ExitCode:
     """Write edits made in WriterzRoom into the files of their items. It costs nothing.
 
-    They become an edit of the file, which git shows and merges. Without ITEM, it looks at all items. A file that was
-    changed too is left alone, and exit code 4 says so: put what you need of both into the file, then `apply --on-edit
-    overwrite` saves it.
+    They become edits of the file, which git shows and merges. Without ITEM, it looks at all items. If the file was
+    edited too, it is left alone, and the exit code is 4. Put the words that you need from both into the file; then
+    `apply --on-edit overwrite` saves it.
     """
     done = refreshing.pull(session.project(), items, runtime=session.runtime())
     session.answer({"items": [structs.asdict(one) for one in done]}, pulled_text(done))

@@ -73,7 +73,8 @@ def command(
 ) -> int:
     """Show a plan, ask, and carry it out.
 
-    PLAN is a file of `plan --out`. It is carried out without asking; a stale, edited or applied one is refused.
+    PLAN is a file that `plan --out` wrote. It is carried out without asking. A stale, edited or applied PLAN is
+    refused.
 
     `--reviewed FILE` makes a new plan, and carries it out only if FILE contains all its changes.
 

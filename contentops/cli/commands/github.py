@@ -228,9 +228,9 @@ def commit(
     `.gitattributes`. The clone must have no staged changes and no unpushed commits.
 
     New texts go to a branch `contentops-results/PROJECT/RUN`, with a pull request if `GITHUB_TOKEN` allows it. Results
-    without new texts, and with `--direct` all results, go to the remote's branch. If that has moved, git merges, up to
-    five times; no push is forced. If git finds a conflict, or the branch refuses the push, they too go to a branch with
-    a pull request.
+    without new texts, and with `--direct` all results, go to the remote's branch. If that branch has moved, git merges
+    up to five times; no push is forced. If git finds a conflict, or the branch refuses the push, these results also go
+    to a branch with a pull request.
     """
     if direct and no_push:
         raise click.UsageError("`--direct` pushes, and `--no-push` does not")

@@ -50,8 +50,8 @@ def report(
 ) -> None:
     """Show what all generated texts cost, by environment, month, template, style, manifest and tag.
 
-    Adds up the jobs in `contentops.jobs` of all environments (with `--env`: of one). In a project with approvals, the
-    last line shows the cost of approved texts, with every attempt. Needs no network and changes nothing.
+    Adds up the jobs in `contentops.jobs` of all environments, or of one environment with `--env`. In a project with
+    approvals, the last line shows the cost of approved texts, with every attempt. Needs no network and changes nothing.
 
     `--runs` lists the runs of this machine and every generation, newest first. `--select ITEM` lists one item, also
     under its earlier ids, with its texts and approvals.

@@ -55,8 +55,8 @@ HOST = "127.0.0.1"
 def command(session: Session, out: str, port: int) -> int:
     """Read, approve, send back and edit texts in a browser.
 
-    Opens a browser, or that of the variable `BROWSER` (`BROWSER=true` opens none), and prints the link. The link opens
-    the page once, in one browser of this machine. End it with Ctrl-C.
+    Prints a link, and opens it in a browser. The variable `BROWSER` chooses the browser; `BROWSER=true` opens none. The
+    link works once, in one browser of this machine. End the command with Ctrl-C.
 
     `--out` writes the pages as files, for a CI artifact or a website.
     """

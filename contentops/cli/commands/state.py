@@ -138,7 +138,7 @@ def move(session: Session, old: str, new: str, *, server: bool) -> None:
 @click.argument("item")
 @environment_options
 def remove(session: Session, item: str) -> None:
-    """Delete the record of ITEM. Its file, and its content on the server, stay."""
+    """Delete the record of ITEM. Its file and its content on the server stay."""
     state.forget_record(session.project(), item)
     _report(session, f"the record of `{item}` is forgotten; its file stays")
 
