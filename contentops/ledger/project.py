@@ -118,7 +118,10 @@ class JobWriter:
         """When the last flush began."""
 
     def claim(self, requests: Iterable[Claim]) -> frozenset[RequestId]:
-        """Claim requests, so that no other runner submits them. Return those that another runner has claimed or changed."""
+        """Claim requests, so that no other runner submits them.
+
+        Return those that another runner has claimed or changed.
+        """
         wanted = {*requests}
         if not wanted:
             return frozenset()
