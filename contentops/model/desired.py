@@ -97,12 +97,12 @@ class Reading(Struct, frozen=True, gc=False):
 
     @property
     def stage(self) -> Stage | None:
-        """Return the stage after which this part of the item stays the same, or None if no text can change it."""
+        """Return the stage after which this part of the item no longer changes, or None if no text can change it."""
         return None if self.part in _FIXED else _READ_AT.get(self.part, Stage.TEXT)
 
 
 class Reference(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """An item whose text another item's templates use."""
+    """A source: an item whose text is used by the templates of another item."""
 
     id: Annotated[ItemId, Meta(description="The item.")]
     text: Annotated[

@@ -110,9 +110,10 @@ def fold_jobs(lines: Iterable[Job]) -> list[Job]:
 
 
 def _dated(lines: list[Job]) -> Job:
-    """Return the job's line with the latest state, with the time at which the server first accepted the job.
+    """Return the job's line with the latest state.
 
-    An order that has no such time may have found a job that an earlier order had started.
+    It gets the time at which the server first accepted the job. An order that has no such time may have found a job
+    that an earlier order had started.
     """
     furthest = _furthest(lines)
     first = min(lines, key=lambda line: (not line.accepted, line.since, *BY_TIME(line)))

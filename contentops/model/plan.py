@@ -79,7 +79,7 @@ class Reason(Struct, frozen=True, kw_only=True):
     before: Annotated[Json, Meta(description="Any JSON value; null where there was none.")] = None
     after: Annotated[Json, Meta(description="Any JSON value; null where there is none.")] = None
     cause: Annotated[str, Meta(description="The shared cause, or empty.")] = ""
-    detail: Annotated[str, Meta(description="In words, or empty.")] = ""
+    detail: Annotated[str, Meta(description="More about the reason in words, or empty.")] = ""
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -341,8 +341,8 @@ class ReviewedChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: Annotated[ItemId, Meta(description="The item.")]
     action: Annotated[Action, Meta(description="What the plan does with the item.")]
     names: Annotated[tuple[_StepName, ...], Meta(description="The remaining steps, in order.")] = field(name="steps")
-    credits: Annotated[Count, Meta(description="Its cost.")]
-    credits_worst: Annotated[Count, Meta(description="Its highest cost, if every allowed retry is needed.")]
+    credits: Annotated[Count, Meta(description="Its cost in credits.")]
+    credits_worst: Annotated[Count, Meta(description="Its highest cost in credits, if every allowed retry is needed.")]
     credits_at_most: CreditsAtMost = False
     exact_money: Annotated[
         Mapping[Currency, Amount],
@@ -360,7 +360,7 @@ class ReviewedChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
     submits: Annotated[Count, Meta(description="How many submits it pays for.")]
     retries: Annotated[Count, Meta(description="How many more generations it may pay for if texts fail their checks.")]
     attempt: Annotated[Count, Meta(description="The number of the submit, if there is one.")]
-    reasons: Annotated[tuple[Reason, ...], Meta(description="Why; the kinds are in the reference.")]
+    reasons: Annotated[tuple[Reason, ...], Meta(description="Why the item changes. The reference lists the kinds.")]
     target: Annotated[str, Meta(description="The file that will be written.")]
     source: Annotated[str, Meta(description="The recorded file, if it differs from `target`.")]
     renamed_from: Annotated[ItemId | None, Meta(description="The old id.")]
@@ -475,7 +475,7 @@ class Writer(Struct, frozen=True, kw_only=True):
     model: Annotated[str, Meta(description="Its name on its server.")]
     passes: Annotated[str, Meta(description="How it writes: `one` or `staged`.")]
     max_tokens: Annotated[
-        int, Meta(ge=0, description="The most tokens of one answer; 0: by the mode and the length of the text.")
+        int, Meta(ge=0, description="The most tokens of one answer, or 0 if mode and length of the text decide.")
     ]
 
 

@@ -106,7 +106,7 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
     ] = ""
     declined: Annotated[Digest, Meta(description="Body digest of a text that a person chose not to promote.")] = NOTHING
     saved: Annotated[Saved | None, Meta(description="What the server last accepted and returned.")] = None
-    content_id: Annotated[str, Meta(description="The content on the server.")] = ""
+    content_id: Annotated[str, Meta(description="The server's id of the stored content.")] = ""
     superseded: Annotated[tuple[str, ...], Meta(description="Its older contents that still exist on the server.")] = ()
     request_id: Annotated[
         RequestId,

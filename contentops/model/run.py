@@ -174,7 +174,7 @@ class RunReport(Struct, frozen=True, kw_only=True):
     ]
     message: Annotated[str, Meta(description="Why it stopped, in words, or empty.")]
     hint: Annotated[str, Meta(description="What to do, or empty.")]
-    outcomes: Annotated[tuple[Outcome, ...], Meta(description="One for each change that was started.")]
+    outcomes: Annotated[tuple[Outcome, ...], Meta(description="The outcome of each change that was started.")]
 
 
 class AppliedPlan(Struct, frozen=True, kw_only=True):

@@ -204,7 +204,10 @@ def why_changed(item: ItemSides) -> tuple[Reason, ...]:
 
 
 def block(kind: str, hint: str, *, reasons: tuple[Reason, ...] = (), job: Job | None = None) -> Answer:
-    """Return an answer that blocks the item. `kind` is in kebab case, and is part of the plan's format."""
+    """Return an answer of the planner that blocks the item.
+
+    `kind` is in kebab case, and is part of the plan's format.
+    """
     return Answer(action=Action.BLOCKED, blocked=kind, hint=hint, reasons=reasons, job=job)
 
 
@@ -245,7 +248,10 @@ def _replaced_on_server(item: ItemSides) -> tuple[Reason, ...]:
 
 
 def overwriting(item: ItemSides, why: tuple[Reason, ...]) -> Answer:
-    """Return an answer that overwrites the file with a new text. Its reasons name the edits that are lost."""
+    """Return an answer of the planner that overwrites the file with a new text.
+
+    Its reasons name the edits that are lost.
+    """
     in_file = edit(item, "was edited by hand, and that text is replaced")
     return Answer(reasons=(*why, *in_file, *_replaced_on_server(item)), mode=Replace(over_edit=item.is_edited))
 

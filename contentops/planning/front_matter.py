@@ -294,7 +294,7 @@ def which_addresses(item: ItemSides, wanted: Mapping[str, Json]) -> tuple[tuple[
 
 
 def _merged_key(item: ItemSides, record: Record, addresses: tuple[str, ...]) -> str:
-    """Return the front matter key of redirects if it must get new addresses, or an empty text."""
+    """Return the front matter key for redirects if it must get new addresses, or an empty text."""
     key = redirects_key(item.inputs.project.preset)
     if addresses == record.addresses == ():
         return ""

@@ -311,7 +311,7 @@ def promoted(item: ItemSides) -> Answer | None:
 
 
 def _as_promotion(answer: Answer, item: ItemSides, theirs: SourceText, why: tuple[Reason, ...]) -> Answer:
-    """Return the answer to a person's edits, with a hint that fits a promotion."""
+    """Return the planner's answer to a person's edits, with a hint that fits a promotion."""
     ours, path = item.file.path, theirs.file.path
     if answer.blocked == "missing":
         hint = f"`{ours}` is gone, and its saved text differs from the one promoted from `{theirs.name}`; "

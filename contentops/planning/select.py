@@ -250,7 +250,10 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
         return any(fnmatch.fnmatchcase(text, value) for text in self.texts(method))
 
     def texts(self, method: str) -> tuple[str, ...]:
-        """Return the words of the item that a selector's method compares, such as its tags, or the id by default."""
+        """Return the item's values, such as its tags, with which a selector of this method is compared.
+
+        Without a method it is the id.
+        """
         spec = self.spec
         match method:
             case "":
@@ -284,7 +287,7 @@ class Selector(Struct, frozen=True):
         return self.around(self.named)
 
     def around(self, named: str) -> str:
-        """Return a selector for `named`, as text, with the `+` signs of this selector."""
+        """Return the text of a selector for `named` that is otherwise like this one."""
         return f"{'+' * self.sources}{named}{'+' * self.dependants}"
 
 

@@ -116,7 +116,7 @@ def side_rows(diff: TextDiff, beside: TextDiff | None = None) -> list[SideRow]:
 
 
 def _column(top: int, pieces: Iterable[_Piece], without: Side | None) -> Markup:
-    """Return blocks as HTML, without the words that only the text `without` has."""
+    """Return blocks as HTML with the words of the old text, the new text or both. `without` names the other text."""
     writer = _Writer(top, (), None)
     for piece in pieces:
         if without is None or (piece.diff.old if without is Side.NEW else piece.diff.new) is not None:
