@@ -225,10 +225,11 @@ def plan_after_looks(
 ) -> tuple[PlanInputs, Plan]:
     """Return the plan of an apply, after reading the server's texts that it would pay for or replace.
 
-    `reviewed` is a plan file, or None. The server is asked only if there are such texts and the plan is not `refused`.
-    Items whose content cannot be read are blocked.
+    `reviewed` is a plan file, or None. The server is asked only if there are such texts and the plan is not `refused`;
+    edits that the plan file contains are always read. Items whose content cannot be read are blocked.
 
-    Raises what planning raises, ApiError if the key is missing, and Refused if it may not be sent to the server.
+    Raises what planning raises, ApiError if the key is missing or a reviewed edit cannot be read, and Refused if the
+    key may not be sent to the server.
     """
 
     def plan_of(inputs: PlanInputs) -> Plan:
@@ -259,9 +260,9 @@ class _Look:
         self.trouble = ""
 
     def at(self, inputs: PlanInputs, ids: AbstractSet[ItemId], *, is_required: bool = False) -> PlanInputs:
-        """Ask the server about these records, and return the inputs with their present contents.
+        """Ask the server about these records, and return the inputs with their current contents.
 
-        Raises ApiError if a reply `is_required` and there is none.
+        Raises ApiError if `is_required` and the server does not reply.
         """
         read_credentials(inputs.project.api, self._workspace.runtime)
         others = {id_: remote for id_, remote in (inputs.remote or {}).items() if id_ not in ids}
