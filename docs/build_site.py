@@ -1,10 +1,10 @@
-"""Builds the documentation as a site, and fails on a link or an anchor that leads nowhere.
+"""Build the documentation as a website. The build fails if a link or an anchor has no target.
 
     python docs/build_site.py [FOLDER]     default: build/site
 
-Zensical builds a copy of the pages, because they are written for the repository: there a link may lead to any file, and
-the list of all pages is docs/index.md. The site also has the pages of the command line and of the error codes: a link
-to what such a page is made from leads to the page.
+The pages are written for the repository: a link may lead to any file, and docs/index.md lists all pages. Therefore
+Zensical builds a changed copy of the pages. The site also has the pages of the command line and of the error codes. A
+link to the source file of such a page becomes a link to the page.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main(target: Path, docs: Path = DOCS, made: Sequence[SitePage] = ()) -> int:
 
 
 def prepare(docs: Path, folder: Path, made: Sequence[SitePage] = ()) -> list[str]:
-    """Copy pages and pictures into a folder, their links fit for a site; return what is wrong with them."""
+    """Copy pages and pictures into a folder, and change their links for the site. Return the errors found."""
     faults = []
     pages = {page: page.read_text("utf-8") for page in sorted(docs.rglob("*.md"))}
     pages |= {docs / page.path: page.text for page in made}
@@ -77,7 +77,7 @@ def prepare(docs: Path, folder: Path, made: Sequence[SitePage] = ()) -> list[str
 
 
 def rewritten(text: str, page: Path, docs: Path = DOCS, made: Sequence[SitePage] = ()) -> tuple[str, list[str]]:
-    """Return the text of a page for the site, and the links of the page that lead to no file.
+    """Return the text of a page for the site, and the page's links whose file does not exist.
 
     Links to other files lead to the repository. A file name in the first line of a code block becomes its title.
     """
@@ -121,7 +121,7 @@ def _outside_code(line: str, address: Callable[[re.Match[str]], str]) -> str:
 
 
 def navigation(docs: Path = DOCS, made: Sequence[SitePage] = ()) -> list[Entry]:
-    """Return the pages in the order of docs/index.md, under its headings."""
+    """Return the site's list of pages, with the order and the headings of docs/index.md."""
     index, _ = rewritten((docs / "index.md").read_text("utf-8"), docs / "index.md", docs, made)
     found: list[Entry] = ["index.md"]
     levels = [found]
@@ -136,12 +136,12 @@ def navigation(docs: Path = DOCS, made: Sequence[SitePage] = ()) -> list[Entry]:
 
 
 def _pages(text: str) -> list[tuple[str, str]]:
-    """Return names and paths of the pages that a text links to."""
+    """Return the name and the path of each page that a text links to."""
     return re.findall(r"\[([^\]]+)\]\(([^):#.][^):#]*\.md)\)", text)
 
 
 def _entry(docs: Path, name: str, path: str) -> Entry:
-    """Return a page, or the pages that the README of a folder links to."""
+    """Return the entry of a page. For the README of a folder, add the pages that it links to."""
     if Path(path).name != "README.md":
         return path
     listed = _pages((docs / path).read_text("utf-8"))
@@ -158,7 +158,7 @@ def _paths(entries: list[Entry]) -> Iterator[str]:
 
 
 def settings(docs: Path, made: Sequence[SitePage] = ()) -> str:
-    """Return docs/zensical.toml with the list of pages, and the addresses of site and repository."""
+    """Return the text of docs/zensical.toml, with the list of pages and the addresses of site and repository."""
     filled = {"nav": _inline(navigation(docs, made))}
     if name := os.environ.get("GITHUB_REPOSITORY"):
         owner, _, repository = name.partition("/")
@@ -169,7 +169,7 @@ def settings(docs: Path, made: Sequence[SitePage] = ()) -> str:
 
 
 def _inline(entries: list[Entry]) -> str:
-    """Return the pages as TOML, which has the same strings as JSON."""
+    """Return the list of pages as TOML. TOML writes strings as JSON does."""
     return f"[{', '.join(map(_inlined, entries))}]"
 
 

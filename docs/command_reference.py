@@ -1,4 +1,4 @@
-"""The page of the command line, from the help of each command; `docs/build_site.py` adds it to the site."""
+"""Make the page of the command line from the help texts. `docs/build_site.py` adds this page to the site."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHORT: Final = 20
 
 
 def lines(program: click.Command) -> Iterator[str]:
-    """Yield the lines of the page: the options of many commands, then a section for each command."""
+    """Yield the lines of the page: first the options that many commands have, then a section for each command."""
     found = list(_sections(program, "contentops", 2))
     counted = Counter(row for _, command, _ in found for row in _rows(command))
     shared = [row for row, count in counted.items() if count >= _MANY and len(row[1]) > _SHORT]
@@ -45,14 +45,14 @@ def lines(program: click.Command) -> Iterator[str]:
 
 
 def prose(text: str) -> Iterator[str]:
-    """Yield the sentences of each paragraph, one a line, and an empty line after it."""
+    """Yield each sentence of a text as a line, and an empty line after each paragraph."""
     for paragraph in filter(None, (" ".join(part.split()) for part in text.split("\n\n"))):
         yield from re.split(r"(?<=[.!?]) (?=[A-Z`])", paragraph)
         yield ""
 
 
 def cell(text: str) -> str:
-    """Return the text on one line that cannot end a table cell."""
+    """Return a text as one line in which no `|` ends the table cell."""
     escaped = text.replace("\\|", "|").replace("|", "\\|")
     return " ".join(escaped.split())
 
@@ -62,7 +62,10 @@ def _context(command: click.Command, path: str) -> click.Context:
 
 
 def _sections(command: click.Command, path: str, depth: int) -> Iterator[tuple[str, click.Command, int]]:
-    """Yield this command and, in the order of its help, each one below it: its words, itself, depth of its heading."""
+    """Yield a command and all its subcommands, each with its full name and the depth of its heading.
+
+    The order is that of the help.
+    """
     yield path, command, depth
     if isinstance(command, click.Group):
         context = _context(command, path)
@@ -73,7 +76,7 @@ def _sections(command: click.Command, path: str, depth: int) -> Iterator[tuple[s
 
 
 def _rows(command: click.Command) -> list[tuple[str, str]]:
-    """Return the names and the meaning of each option."""
+    """Return the names and the meaning of each option of a command."""
     shown = (one for one in command.params if isinstance(one, click.Option) and not one.hidden)
     return [(_names(one), cell(_meaning(one))) for one in shown]
 

@@ -1,4 +1,4 @@
-"""The page of the error codes, from docs/reference/errors.yaml; `docs/build_site.py` adds it to the site."""
+"""Make the page of the error codes from docs/reference/errors.yaml. `docs/build_site.py` adds it to the site."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 INTRODUCTION: Final = """\
 Every finding has a code that does not change: `error[unknown-input]: ...`.
 An error stops the command before it does anything. Warnings and notes do not.
-The message says where the problem is, and a hint what to do.
-`error[bug]` with a traceback is a mistake in contentops. Please report it with these lines."""
+The message says where the problem is, and a hint says what to do.
+`error[bug]` with a traceback is a bug in contentops. Please report it with all printed lines."""
 
 GUARDS: Final = "Guards"
 BLOCKED: Final = "Why an item is blocked"
@@ -22,13 +22,16 @@ NOTES: Final = "Kinds of notes"
 TABLES: Final = {
     GUARDS: "When `apply` refuses a plan, the code is the name of the guard.",
     BLOCKED: "A blocked item does not stop the others, and `apply` exits with 3.",
-    REASONS: "Why a plan changes an item: the `kind` of each reason in the plan as JSON.",
-    NOTES: "What a plan says beside its changes: the `kind` of each note in the plan as JSON.",
+    REASONS: "A reason says why a plan changes an item. This table lists the `kind` of each reason in the JSON plan.",
+    NOTES: "A note is a remark, not a change. This table lists the `kind` of each note in the JSON plan.",
 }
 
 
 def lines(groups: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
-    """Yield the lines of the page: a table for each group with an introduction, otherwise a heading for each code."""
+    """Yield the lines of the page, with a section for each group.
+
+    A group in `TABLES` becomes a table. In other groups, each code has a heading.
+    """
     for group, codes in groups.items():
         yield from (f"## {group}", "")
         if group not in TABLES:

@@ -1,10 +1,10 @@
-"""Writes what is made from the program itself: the two file formats, presets and filters.
+"""Generate schemas and parts of the documentation from the program's code.
 
     python docs/generate.py           writes docs/reference/{manifest,project}.md, and parts of other pages
     python docs/generate.py --check   writes nothing; exit code 1 names the pages that are not fresh
 
-A test runs the check, so a key cannot be added without its line here. The pages of the command line and of the error
-codes are made for the site only: the repository has `contentops COMMAND --help` and docs/reference/errors.yaml.
+A test runs the check, so each new key needs a line in these pages. Only the site has pages of the command line and of
+the error codes. In the repository, read `contentops COMMAND --help` and docs/reference/errors.yaml.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ NOTICE: Final = "<!-- Made by docs/generate.py; edit the source it is made from,
 
 
 class SitePage(NamedTuple):
-    """A page that only the site has. A link to its source leads to it there."""
+    """A page that only the site has. On the site, a link to the page's source file leads to the page."""
 
     source: Path
     path: str
@@ -87,13 +87,13 @@ def site_pages() -> list[SitePage]:
 
 
 def error_texts() -> dict[str, dict[str, str]]:
-    """Return the text of every error code, by group."""
+    """Return the explanation of every error code, by group."""
     found: dict[str, dict[str, str]] = yaml.safe_load(_read(REFERENCE / "errors.yaml"))
     return found
 
 
 def pages() -> dict[str, str]:
-    """Every generated page of the repository: path relative to the repository root, and its text."""
+    """Return the text of every generated file in the repository, by its path relative to the repository root."""
     project = _with_settings(_with_presets(_with_item_keys(_read(SCHEMAS / "project.schema.json"))))
     seen = _Seen({}, set())
     return {
@@ -115,12 +115,12 @@ def pages() -> dict[str, str]:
 
 
 def stale() -> list[str]:
-    """The generated pages that differ from what they would be if written now."""
+    """Return the paths of the generated files that are out of date."""
     return [name for name, text in pages().items() if _read(ROOT / name) != text]
 
 
 def main(arguments: list[str]) -> int:
-    """Writes or checks the pages; returns the exit code."""
+    """Write or check the generated files, and return the exit code."""
     outdated = stale()
     if "--check" in arguments:
         for name in outdated:
@@ -149,7 +149,10 @@ _END: Final = "<!-- End of what is made. -->"
 
 
 def _between(text: str, *parts: Iterable[str]) -> str:
-    """Return a page with the parts between its marks replaced, each pair of marks in turn."""
+    """Return a page in which each generated part is replaced by new lines.
+
+    Two comments mark the start and the end of a generated part.
+    """
     done = ""
     for lines in parts:
         before, start, rest = text.partition(_START)
@@ -172,7 +175,7 @@ def _rule(rule: Rule | None) -> str:
 
 
 def _with_presets(text: str) -> str:
-    """The schema of `contentops.yaml` with the names of the presets."""
+    """Return the schema of `contentops.yaml` with the current names of the presets."""
     names = [*(f'"{name}"' for name in PRESETS), "null"]
 
     def listed(found: re.Match[str]) -> str:
@@ -182,7 +185,7 @@ def _with_presets(text: str) -> str:
 
 
 def _with_settings(text: str) -> str:
-    """Return the schema of `contentops.yaml`, with the keys of its maps taken from the program's types of settings."""
+    """Return the schema of `contentops.yaml`, with the keys of `api`, `budget` and `guards` from their types."""
     schema = json.loads(text)
     for name, kind in _SETTINGS.items():
         schema["properties"][name]["properties"] = {
@@ -195,13 +198,13 @@ _SETTINGS: Final[Mapping[str, type[msgspec.Struct]]] = {"api": ApiSettings, "bud
 
 
 def _described(kind: Any) -> Meta | None:
-    """What the annotation of a field says of it; None: it is no setting."""
+    """Return the annotation that describes a setting, or None if the field is not a setting."""
     metas = [one for one in getattr(kind, "__metadata__", ()) if isinstance(one, Meta)]
     return next((one for one in metas if one.description), None)
 
 
 def _setting(one: structs.FieldInfo) -> Schema:
-    """The schema of one setting; an empty default means that there is none."""
+    """Return the schema of one setting. An empty default is left out."""
     meta = _described(one.type)
     also = (meta and meta.extra_json_schema) or {}
     found = msgspec.json.schema(one.type)
@@ -219,7 +222,10 @@ def _json(schema: Schema) -> str:
 
 
 def _with_item_keys(text: str) -> str:
-    """The schema of `contentops.yaml` with what `defaults` of manifests have; `checks` also has `commands` there."""
+    """Return the schema of `contentops.yaml`, with the item keys of the manifest schema.
+
+    In `contentops.yaml`, `checks` also has `commands`.
+    """
     project, manifest = json.loads(text), load_schema("manifest")["definitions"]
     shared = {name: one for name, one in manifest.items() if name not in {"id", "item"}}
     own = {name: one for name, one in project["definitions"].items() if name not in shared}
@@ -229,14 +235,14 @@ def _with_item_keys(text: str) -> str:
 
 
 def _with_mapped_keys(text: str) -> str:
-    """The schema of a mapping with a key for each field of a request that `adopt` may be told."""
+    """Return the schema of a mapping for `contentops adopt`, with a key for each field of a request."""
     schema = json.loads(text)
     known = schema["properties"]
     mapped = {
         name: {
             "type": "string",
             "minLength": 1,
-            "description": f"The key whose value is its {name.replace('_', ' ')}.",
+            "description": f"The key whose value is the item's {name.replace('_', ' ')}.",
             "examples": known.get(name, {}).get("examples", [name]),
         }
         for name in REQUEST_FIELDS
@@ -258,7 +264,7 @@ _FILES: Final[Mapping[str, tuple[type[FileHeader], tuple[type[msgspec.Struct], .
 
 
 def _lines(name: str) -> str:
-    """Return the schema of one line of a state file, from the types that read and write it."""
+    """Return the schema of one line of a state file, made from the types of its lines."""
     header, kinds = _FILES[name]
     (version,) = (one.encode_name for one in structs.fields(header) if one.name == "version")
     _, found = msgspec.json.schema_components([*kinds])
@@ -272,8 +278,8 @@ def _lines(name: str) -> str:
     schema = {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": f"One line of contentops.{name}",
-        "description": "JSON Lines: a header, then sorted lines. Each is one JSON object with sorted keys; empty "
-        f"optionals are left out. Unknown keys are ignored; a higher `{version}` is refused.",
+        "description": "JSON Lines: a header, then sorted lines. Each line is one JSON object with sorted keys; empty "
+        f"optional keys are left out. Unknown keys are ignored; a higher `{version}` is refused.",
         "oneOf": [{"$ref": f"#/$defs/{kind}"} for kind in ("Header", *(kind.__name__ for kind in kinds))],
         "definitions": {kind.lower(): _without_default(one) for kind, one in definitions.items()},
     }
@@ -284,7 +290,7 @@ def _header(kind: type[FileHeader], version: str) -> Schema:
     """Return the schema of the first line of a state file."""
     keys: dict[str, Schema] = {version: {"description": "Version of this format.", "const": kind.newest}}
     if kind is not ApprovalsHeader:
-        keys["lineage"] = {"description": "The project whose lines these are.", "type": "string", "format": "uuid"}
+        keys["lineage"] = {"description": "The project of these lines.", "type": "string", "format": "uuid"}
     if kind is Header:
         keys["digest"] = {"description": "Version of the digest of requests.", "type": "integer", "minimum": 1}
     return {
@@ -296,14 +302,14 @@ def _header(kind: type[FileHeader], version: str) -> Schema:
 
 
 def _digests(kinds: Iterable[type[msgspec.Struct]]) -> Iterator[tuple[type[msgspec.Struct], str]]:
-    """Yield each key that has a digest, also of `Saved`, with its type."""
+    """Yield each type with a digest, and the key of this digest. Fields of `Saved` are included."""
     each: list[type[msgspec.Struct]] = [*kinds, *([Saved] if Record in kinds else [])]
     for kind in each:
         yield from ((kind, one.encode_name) for one in structs.fields(kind) if Digest in get_args(one.type))
 
 
 def _without_default(schema: Schema) -> Schema:
-    """Return a schema without titles and defaults: a line leaves out what is empty."""
+    """Return a schema without titles and defaults, because a line omits empty values."""
     keys = {
         key: {word: said for word, said in one.items() if word != "default"}
         for key, one in schema.get("properties", {}).items()
@@ -314,7 +320,7 @@ def _without_default(schema: Schema) -> Schema:
 
 
 def _request() -> Schema:
-    """Return the schema of a rendered request: the keys of a manifest, without templates."""
+    """Return the schema of a rendered request. It has the keys of a manifest, without templates."""
     definitions = load_schema("manifest")["definitions"]
     keys: dict[str, Schema] = {}
     for name in ("inputs", *REQUEST_FIELDS):
@@ -372,7 +378,7 @@ _NARROWER: Final[Mapping[type[msgspec.Struct], Mapping[str, Schema]]] = {
 
 
 def _document(name: str) -> str:
-    """Return the schema of what a command prints, from its type."""
+    """Return the schema of a document that a command prints, made from the document's type."""
     kind = _DOCUMENTS[name]
     schema = json.loads(_read(SCHEMAS / f"{name}.schema.json"))
     head = {key: schema[key] for key in ("$schema", "$id", "title", "description")}
@@ -392,7 +398,7 @@ def _document(name: str) -> str:
 
 
 def _structs(info: Any) -> Iterator[type[msgspec.Struct]]:
-    """Yield the types of structs in a type, itself included."""
+    """Yield all struct types inside a type, and the type itself if it is a struct."""
     if isinstance(info, msgspec.inspect.StructType):
         yield info.cls
     for name in getattr(info, "__struct_fields__", ()):
@@ -403,7 +409,10 @@ def _structs(info: Any) -> Iterator[type[msgspec.Struct]]:
 
 
 def _part(kind: type[msgspec.Struct], schema: Schema, all_parts: Mapping[str, Schema]) -> dict[str, Any]:
-    """Return the schema of a part of a document; what its type omits may be absent, and so may keys of `_ABSENT`."""
+    """Return the schema of a part of a document.
+
+    A key may be absent if the part's type omits it, or if `_ABSENT` lists it.
+    """
     omits, absent = kind.__struct_config__.omit_defaults, _ABSENT.get(kind, ())
     keys: dict[str, Schema] = dict(_without_default(schema)["properties"])
     required = []
@@ -430,7 +439,7 @@ def _part(kind: type[msgspec.Struct], schema: Schema, all_parts: Mapping[str, Sc
 
 
 def _with_item_names(text: str) -> str:
-    """Return the page of templates with the names that `item` has."""
+    """Return the page of templates with the current list of `item.NAME` values."""
     names = ", ".join(f"`item.{name}`" for name in ITEM_FIELDS)
     return re.sub(r"(\| `item` \|.*, rendered: ).*( \|)", rf"\1{names}\2", text)
 
@@ -455,7 +464,7 @@ _TOP: Final = "The first table"
 
 @dataclass
 class _Seen:
-    """The rows and shapes of objects that a page has explained; each row has a link to its section."""
+    """The table rows and objects that a page has already explained. Each row has a link to its section."""
 
     rows: dict[str, str]
     shapes: set[str]
@@ -469,7 +478,7 @@ class _Seen:
 
 
 def _schema(schema: Schema, seen: _Seen) -> Iterator[str]:
-    """A table of the top-level keys, then a section for each object below them, where its shape comes first."""
+    """Yield a table of the top-level keys, then a section for each object that is not yet explained."""
     yield from _object(schema, schema, "", seen)
 
 
@@ -505,7 +514,7 @@ def _row(root: Schema, key: str, found: Schema, required: bool) -> str:
 
 
 def _nested(root: Schema, schema: Schema) -> Iterator[tuple[str, Schema]]:
-    """Yield the objects with named keys that a value of this schema is or contains, each with its path."""
+    """Yield each object with named keys that a value of this schema can be or contain, with its path."""
     if schema.get("properties"):
         yield "", schema
     for branch in (*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())):
@@ -518,7 +527,7 @@ def _nested(root: Schema, schema: Schema) -> Iterator[tuple[str, Schema]]:
 
 
 def _resolve(root: Schema, schema: Any) -> Schema:
-    """The schema itself, or what its `$ref` names, under the words that stand beside the reference."""
+    """Return a schema without `$ref`. Keys beside the reference override the referenced schema."""
     if not isinstance(schema, dict):
         return {}
     if "$ref" not in schema:
@@ -530,7 +539,7 @@ def _resolve(root: Schema, schema: Any) -> Schema:
 
 
 def _whole(root: Schema, value: Any) -> Any:
-    """A part of a schema, its keys without references."""
+    """Return a part of a schema in which each reference is replaced by its target."""
     if isinstance(value, dict):
         return {key: _whole(root, one) for key, one in _resolve(root, value).items()}
     return value

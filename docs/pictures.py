@@ -1,10 +1,10 @@
-"""Makes every picture of the documentation from real runs.
+"""Make every picture of the documentation from real runs.
 
-    python docs/pictures.py            the terminal and, where there is a Chromium, the review page
-    python docs/pictures.py terminal   the terminal alone
+    python docs/pictures.py            draws the terminal and, if Chromium is installed, the review page
+    python docs/pictures.py terminal   draws only the terminal
 
-What the terminal shows is drawn as text in an SVG: the same project gives the same bytes. The apply runs on a fake
-server and a virtual clock. docs/screenshots.py makes the pictures of the page.
+The terminal's output is drawn as text in an SVG: the same project gives the same bytes. The apply uses a fake server
+and a virtual clock. docs/screenshots.py makes the pictures of the review page.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ line-height: {line_height}px; white-space: pre; font-variant-ligatures: none }}
 
 @contextmanager
 def example(name: str, *steps: str) -> Iterator[Path]:
-    """Yield a copy of an example in which some shell commands have run."""
+    """Yield a copy of an example project, after running some shell commands in it."""
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder) / name
         ignored = shutil.ignore_patterns(".contentops", "out", "*.lock", "*.jobs", ".gitattributes")
@@ -80,7 +80,7 @@ def example(name: str, *steps: str) -> Iterator[Path]:
 
 
 def printed(project: Path, *words: str) -> Text:
-    """Return what a command prints in a project, on a terminal."""
+    """Return the output of a contentops command in a project, as a terminal shows it."""
     script = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); from contentops.__main__ import main; main({list(words)!r})"
     )
@@ -94,7 +94,7 @@ def _typed(*words: str) -> Text:
 
 
 def plan() -> Text:
-    """Return a plan of a project that is in many states."""
+    """Return the plan of a project whose items are in many states."""
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder) / "project"
         review_project.in_every_state(project, now=NOW)
@@ -102,19 +102,19 @@ def plan() -> Text:
 
 
 def cities() -> Text:
-    """Return the plan after a price has changed."""
+    """Return the plan of the example `cities` after a price has changed."""
     with example("cities", "contentops apply --yes", "sed -i.bak s/189/195/ data/cities.csv") as project:
         return printed(project, "plan")
 
 
 def newsletter() -> Text:
-    """Return the plan of two issues whose articles are not approved yet."""
+    """Return the plan of two newsletter issues whose articles are not approved yet."""
     with example("newsletter", "git init --quiet", "contentops apply --yes --select 'posts/*'") as project:
         return printed(project, "plan", "--select", "due<=2027-01-31")
 
 
 def release_notes() -> Text:
-    """Return the plan after a change was corrected."""
+    """Return the plan of the example `release-notes` after a correction in its data."""
     correct = "sed -i.bak 's/until 2.6/until 2.7/' data/changes.csv"
     with example("release-notes", "contentops apply --yes", correct) as project:
         return printed(project, "plan")
@@ -126,7 +126,7 @@ class _Terminal(io.StringIO):
 
 
 def apply() -> Text:
-    """Return an apply in the middle of its work."""
+    """Return the terminal output of an apply that is half done."""
     with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, TERMINAL):
         harness = Harness(Path(folder), FakeApi(duration=60))
         harness.write("content/cities.yaml", blog("berlin", "lisbon", "london", "oslo", "toronto", "zurich"))
@@ -138,7 +138,10 @@ def apply() -> Text:
 
 
 def _until(events: list[Event], is_reached: Callable[[int, int], bool]) -> str:
-    """Return what the display of a run shows at the first moment with so many items done and running."""
+    """Return the progress display of a run at the first moment when `is_reached` is true.
+
+    `is_reached` gets the number of items that are done and the number that are running.
+    """
     now = 0.0
     stream = _Terminal()
     display = Moving(stream, clock=lambda: now)
@@ -162,7 +165,7 @@ def _until(events: list[Event], is_reached: Callable[[int, int], bool]) -> str:
 
 
 def draw(shown: Text, name: str) -> str:
-    """Return the picture of a terminal."""
+    """Return an SVG picture of a terminal with this text."""
     width = max(line.cell_len for line in shown.split("\n"))
     console = Console(record=True, width=width, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(shown)
@@ -181,7 +184,7 @@ PICTURES: Final = {
 
 
 def main() -> None:
-    """Write the pictures."""
+    """Write all pictures into the pictures folder."""
     FOLDER.mkdir(exist_ok=True)
     for name, shown in PICTURES.items():
         path = FOLDER / f"{name}.svg"

@@ -1,9 +1,9 @@
-"""Makes the pictures of the review page that the documentation shows.
+"""Make the pictures of the review page for the documentation.
 
     python docs/screenshots.py [FOLDER]
 
-Needs a Chromium on the path. Draws with Inter, Caladea and JetBrains Mono where they are installed (Debian's
-`fonts-inter`, `fonts-crosextra-caladea` and `fonts-jetbrains-mono`), so that the pictures do not depend on the system.
+This script needs Chromium on the path. It uses the fonts Inter, Caladea and JetBrains Mono if they are installed
+(Debian's `fonts-inter`, `fonts-crosextra-caladea` and `fonts-jetbrains-mono`), so that all systems draw equal pictures.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ FONTS: Final = """<fontconfig><include ignore_missing="yes">/etc/fonts/fonts.con
 
 
 def shoot(folder: Path) -> None:
-    """Write each page in light, in dark and as a phone shows it into a folder."""
+    """Write pictures of each page into a folder: in light mode, in dark mode and at the size of a phone."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         project = Path(name)
@@ -122,7 +122,10 @@ PIXELS: Final = """async source => {
 
 
 def _png(width: int, height: int, pixels: bytes) -> bytes:
-    """Return a PNG of at most 256 colours, a third of the size. Each other colour becomes the nearest of them."""
+    """Return a PNG with at most 256 colours, which needs a third of the bytes.
+
+    Each other colour is replaced by the nearest of these colours.
+    """
     colours = array("I", pixels)
     counts = Counter(colours)
 

@@ -1,6 +1,6 @@
-"""The reference of templates: every filter, test and method of the sandbox, and what the examples of filters give.
+"""Make the reference of template filters, tests and methods. Each filter has an example with its result.
 
-The results are worked out when the page is written, by the sandbox itself.
+The sandbox computes these results when the page is generated.
 """
 
 from __future__ import annotations
@@ -56,18 +56,18 @@ _KINDS: Final = {"Day": "Dates", "dict": "Maps", "list": "Lists", "str": "Texts"
 
 
 def result(example: str) -> object:
-    """What an example gives. Raises TemplateError."""
+    """Return the value of an example template. Raise TemplateError if it cannot be rendered."""
     return Compiled(example).render(lambda name: NAMES.get(name, MISSING))
 
 
 def filters_of_jinja() -> list[str]:
-    """Return the names of the filters that Jinja's documentation explains."""
+    """Return the names of the filters that work exactly as in Jinja."""
     own = {name for names in FILTERS for name in names.split(", ")}
     return sorted(name for name in sandbox().filters if " " not in name and name not in own)
 
 
 def lines() -> Iterator[str]:
-    """The generated part of the page."""
+    """Yield the lines of the page's generated part."""
     yield "The examples use these names:"
     yield ""
     yield "```yaml"
