@@ -1,10 +1,10 @@
-"""What it costs that items are made from the texts of others: a chain against items that do not depend on each other.
+"""Measure a chain of items, each made from the text of the item before it, against independent items.
 
     python benchmarks/chain.py [--items 500] [--runs 3]
 
-All are applied to the bundled server, which answers at once, each in a fresh project. The floor is the apply of as
-many items with a template each, as long as those of the chain, that refers to nothing: what is left is what the
-dependence costs. Items with no template at all are the other floor.
+Each project is fresh and uses the bundled server, which answers at once. One floor is an apply of as many items whose
+templates are as long but refer to no other item; the difference is the cost of the dependence. The other floor is an
+apply of items without templates.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SOURCES = {
 
 
 def declare(folder: Path, items: int, kind: str) -> None:
-    """A project whose items are each made from the one before, or from none."""
+    """Write a project of one `kind`: a chain, or independent items with or without templates."""
     source = SOURCES[kind]
     topics = ("Item 0", *(f"Item {number + 1}{source.format(number)}" for number in range(items - 1)))
     declared = [
@@ -52,7 +52,7 @@ def declare(folder: Path, items: int, kind: str) -> None:
 
 
 def applied(folder: Path, items: int, count: itertools.count[int], kind: str) -> timing.Spent:
-    """One apply of a fresh project."""
+    """Return the time and memory that one apply of a fresh project takes."""
     project = folder / str(next(count))
     declare(project, items, kind)
     taken = timing.spent([*timing.CONTENTOPS, "apply", "--yes"], project)
@@ -61,7 +61,7 @@ def applied(folder: Path, items: int, count: itertools.count[int], kind: str) ->
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure, and print the result as a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=500)
     parser.add_argument("--runs", type=int, default=3)

@@ -1,10 +1,10 @@
-"""What a checkpoint of a large lock takes, and whether the next one takes more.
+"""Measure how long a checkpoint of a large lock takes, and whether later checkpoints take longer.
 
     python benchmarks/checkpoint.py [--items 100000] [--times 10]
 
-A lock of so many lines is opened, and a hundred records change before each checkpoint. The floor is to hash the bytes
-of the lock, to write them and to bring them to the disk. Timed is this process, on the wall: a checkpoint holds up a
-run. What is noted in one turn of a run is one write and one fsync; that is counted, not timed.
+The lock has `--items` lines, and a hundred records change before each checkpoint. The floor is the time to hash the
+bytes of the lock, to write them and to sync the file. The times are wall time, because a run waits for its checkpoint.
+The facts that a run records together need one write and one fsync; the fsyncs are counted.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ AT_ONCE = 100
 
 
 class CountingDisk(Disk):
-    """Counts what is appended."""
+    """A disk that counts how often data is appended to a file."""
 
     appended = 0
 
     def append(self, path: Path, data: bytes, at: int) -> None:
-        """One write and one fsync."""
+        """Append data with one write and one fsync, and count it."""
         self.appended += 1
         super().append(path, data, at)
 
 
 def likely(number: int) -> Record:
-    """A record of about the length that records have."""
+    """Return a record of typical length."""
     digest = digest_text(str(number))
     inputs = {"topic": f"Topic {number}", "target_audience": "readers", "objective": "Decide whether it is worth it"}
     return Record(
@@ -70,7 +70,7 @@ def likely(number: int) -> Record:
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure, and print the result as a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--times", type=int, default=10)
@@ -100,12 +100,12 @@ def main() -> None:
     timing.row(case, shown(middle), f"{shown(statistics.median(floors))}, hash and write", middle, 1)
     half = max(1, len(taken) // 2)
     early, late = statistics.median(taken[:half]), statistics.median(taken[-half:])
-    timing.row("the later half of them against the first", shown(late), shown(early), late / early, 1.2)
-    timing.row(f"fsyncs of the journal for {AT_ONCE} facts of one turn", str(fsyncs), "", fsyncs, 1)
+    timing.row("later half of the checkpoints against the first half", shown(late), shown(early), late / early, 1.2)
+    timing.row(f"fsyncs of the journal for {AT_ONCE} facts recorded together", str(fsyncs), "", fsyncs, 1)
 
 
 def written(data: bytes, path: Path) -> None:
-    """What no checkpoint can do without."""
+    """Hash, write and sync the bytes of the lock: the least that a checkpoint must do."""
     hashlib.sha256(data).hexdigest()
     with path.open("wb") as file:
         file.write(data)
@@ -114,7 +114,7 @@ def written(data: bytes, path: Path) -> None:
 
 
 def wall(action: Callable[[], object]) -> float:
-    """Seconds on the wall."""
+    """Return the wall time of an action in seconds."""
     begin = time.perf_counter()
     action()
     return time.perf_counter() - begin

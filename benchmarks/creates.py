@@ -1,8 +1,9 @@
-"""Whether the report of a large plan needs a second copy of it: peaks of a plan of creates, with a report and without.
+"""Measure how much memory the report of a large plan needs in addition to the plan.
 
     python benchmarks/creates.py [--items 100000] [--runs 1]
 
-The floor is a process that makes the same plan and prints nothing. Peaks are of whole processes, from a warm cache.
+Every change of the plan creates an item. The floor is a process that makes the same plan and prints nothing. Peaks are
+those of whole processes with a warm cache.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ assert plan.plan(opening.open_project("", "", ()), Choice()).changes
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure, and print the result as a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--runs", type=int, default=1)
@@ -43,11 +44,11 @@ def main() -> None:
     none = found["none"]
     timing.head()
     for name in formats:
-        case = f"plan of {options.items:,} creates as {name}, peak"
+        case = f"peak memory of a plan that creates {options.items:,} items, as {name}"
         measured, floor = f"{found[name].peak:.0f} MB", f"{none.peak:.0f} MB, no report"
         timing.row(case, measured, floor, found[name].peak / none.peak, 1.2)
     for name in formats:
-        case, taken = f"the same as {name}, CPU", found[name].cpu
+        case, taken = f"CPU time of this plan, as {name}", found[name].cpu
         floor = f"{timing.seconds(none.cpu)}, no report"
         timing.row(case, timing.seconds(taken), floor, taken / none.cpu)
 

@@ -1,11 +1,11 @@
-"""How little a plan without changes could do: the floor of `noop.py`, not a product.
+"""A minimal program that finds that no item has changed: the floor of `noop.py`, not a product.
 
     python benchmarks/floor.py set-up | plan | load | events
 
-Run in a project. `set-up` keeps, by the hash of each manifest, the ids, fingerprints and outputs of its items, and the
-fingerprints by id. `plan` reads and hashes the manifests, holds the two against each other and looks whether each
-output is there. `load` reads the manifests with PyYAML's C loader, as a program would that knows nothing of before;
-`events` parses them and makes nothing of it.
+Run it in a project. `set-up` stores two tables: the digest of each id, and for the hash of each manifest the ids,
+digests and outputs of its items. `plan` reads and hashes the manifests, compares the two tables, and checks that each
+output exists. `load` reads the manifests with PyYAML's C loader, as a program without a cache would. `events` only
+parses them into YAML events.
 """
 
 import gc
@@ -20,7 +20,7 @@ KEPT = ".floor.db"
 
 
 def set_up() -> None:
-    """Keep what `plan` compares."""
+    """Store the two tables that `plan` compares."""
     with Path("contentops.lock").open(encoding="utf-8") as lock:
         records = {record["id"]: record for line in lock if (record := json.loads(line)).get("id")}
     connection = sqlite3.connect(KEPT)
@@ -36,7 +36,7 @@ def set_up() -> None:
 
 
 def plan() -> None:
-    """Count what is unchanged."""
+    """Count the items that have not changed."""
     gc.disable()
     connection = sqlite3.connect(f"file:{KEPT}?mode=ro", uri=True)
     state = dict(connection.execute("SELECT id, digest FROM state"))
@@ -54,7 +54,7 @@ def plan() -> None:
 
 
 def load() -> None:
-    """Parse every manifest."""
+    """Load every manifest with PyYAML's C loader, and keep the loaded data."""
     import yaml
 
     kept = []  # items of all files are compared with each other, so none can be let go of
@@ -65,7 +65,7 @@ def load() -> None:
 
 
 def events() -> None:
-    """What PyYAML's C parser says of every manifest."""
+    """Parse every manifest with PyYAML's C parser, without building any data."""
     import yaml
 
     gc.disable()
@@ -75,7 +75,7 @@ def events() -> None:
 
 
 def manifests() -> list[Path]:
-    """The files that declare items."""
+    """Return the paths of all manifests, sorted."""
     return sorted(Path("content").glob("*.yaml"))
 
 

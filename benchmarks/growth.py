@@ -1,12 +1,12 @@
-"""Whether anything costs more because of what was made before: items in a fresh project, and on top of many others.
+"""Compare the cost of new items in a fresh project and in a project that already has many items.
 
     python benchmarks/growth.py [--items 2000] [--before 100000] [--sides server serve client]
 
-`server` is the embedded server in process, `serve` the same over HTTP: each item is a submit, polls until its text is
-there, a list of the newest contents, a look at the text and a save. `client` is an
-apply against a server that does nothing but answer, from the confirmed plan to its end; what it takes to read the tree
-and to plan is timed apart, since that is about every item there is. Printed are CPU milliseconds per item, of the side
-that is measured alone: this process, or that of `serve` with its start. POSIX only.
+`server` measures the bundled server inside this process, and `serve` measures it over HTTP. The requests of an item
+are: submit, poll until the text is ready, list the newest contents, read the text, save. `client` measures an apply
+against a minimal server, from the confirmed plan to its end. Reading the tree and planning is timed separately,
+because it covers all items and not only the new ones. The result is CPU milliseconds per item, of one process only:
+this one, or that of `serve` including its start. POSIX only.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ BODY = {"template_id": "blog_article_generator", "style_profile_id": "general_bl
 
 
 def fill(path: Path, before: int) -> None:
-    """A store with so many finished jobs and their contents."""
+    """Fill a store with `before` finished jobs and their contents."""
     from contentops.server import contents, jobs
     from contentops.server.store import Store
 
@@ -54,7 +54,7 @@ def fill(path: Path, before: int) -> None:
 
 
 async def items(ask: Ask, count: int) -> None:
-    """What `count` items ask of the server, a few at a time."""
+    """Send the requests of `count` items, several items at a time."""
     numbers = iter(range(count))
 
     async def work() -> None:
@@ -73,7 +73,7 @@ async def items(ask: Ask, count: int) -> None:
 
 
 def server(folder: Path, count: int, before: int) -> float:
-    """The embedded server, in process."""
+    """Return the CPU milliseconds per item of the bundled server inside this process."""
     from contentops.server.app import create_app
     from contentops.server.engines import named
     from contentops.server.store import Store
@@ -98,7 +98,7 @@ def server(folder: Path, count: int, before: int) -> float:
 
 
 def serve(folder: Path, count: int, before: int) -> float:
-    """The embedded server over HTTP."""
+    """Return the CPU milliseconds per item of the bundled server over HTTP."""
     import httpx
 
     fill(folder / "room.db", before)
@@ -119,7 +119,10 @@ def serve(folder: Path, count: int, before: int) -> float:
 
 
 def client(folder: Path, count: int, before: int) -> float:
-    """An apply, the server being trivial; says on stderr what it took to read the tree and plan."""
+    """Return the CPU milliseconds per item of an apply against a minimal server.
+
+    Prints to stderr the CPU time for reading the tree and planning.
+    """
     with throughput.serving() as port:
         if before:
             _project(folder, port, before)
@@ -144,7 +147,7 @@ def _project(folder: Path, port: int, count: int) -> None:
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure, and print one line for each side."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=2000)
     parser.add_argument("--before", type=int, default=100_000)

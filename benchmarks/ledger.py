@@ -1,4 +1,4 @@
-"""What a shared ledger costs an apply: CPU, transactions and bytes per item.
+"""Measure the CPU time, transactions and bytes that a shared ledger costs an apply for each item.
 
     python benchmarks/ledger.py [--items 1000] [--runs 3]
 
@@ -28,7 +28,7 @@ IN_FLIGHT = 64
 
 
 class Used(NamedTuple):
-    """What a ledger took so far: seconds of CPU time, transactions, bytes of the log, bytes of the tables."""
+    """The resources that PostgreSQL has used: CPU seconds, transactions, bytes of its log and of its tables."""
 
     cpu: float
     transactions: float
@@ -36,12 +36,12 @@ class Used(NamedTuple):
     tables: float
 
     def since(self, earlier: Used) -> Used:
-        """Return the difference."""
+        """Return the resources used since `earlier`."""
         return Used(*(now - then for now, then in zip(self, earlier, strict=True)))
 
 
 def used(cluster: Cluster, url: str) -> Used:
-    """Return what PostgreSQL counted of one database, and the CPU time of all of its processes, living and gone."""
+    """Return the counts of one PostgreSQL database, and the CPU time of all server processes, also ended ones."""
     server = psutil.Process(cluster.process)
     cpu = sum(sum(each.cpu_times()[:2]) for each in (server, *server.children())) + sum(server.cpu_times()[2:4])
     with psycopg.connect(url) as connection:
@@ -55,16 +55,16 @@ def used(cluster: Cluster, url: str) -> Used:
 
 
 class SharedSide(throughput.Side):
-    """The same apply over a new ledger of a cluster."""
+    """An apply that uses a new ledger for each run."""
 
     def __init__(self, cluster: Cluster, port: int, items: int) -> None:
         super().__init__("ours", port, items, IN_FLIGHT)
         self._cluster = cluster
         self.used: list[Used] = []
-        """What PostgreSQL took, in each run, with the few items of before."""
+        """What PostgreSQL used in each run, including the few items of the first apply."""
 
     def __call__(self) -> timing.Spent:
-        """Carry out one run."""
+        """Run the apply once with a new ledger, and return what it used."""
         with database(self._cluster.url()) as url:
             os.environ["CONTENTOPS_LEDGER"] = url
             try:
@@ -77,7 +77,7 @@ class SharedSide(throughput.Side):
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure, and print the result as a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=1000)
     parser.add_argument("--runs", type=int, default=3)
@@ -89,13 +89,14 @@ def main() -> None:
         shared = SharedSide(cluster, port, options.items)
         taken = timing.interleaved({"embedded": embedded, "ledger": shared}, options.runs)
     cpu, floor = taken["ledger"].cpu, taken["embedded"].cpu
-    case = f"apply, {options.items:,} items, {IN_FLIGHT} jobs in flight, CPU per item"
+    case = f"CPU time per item, {options.items:,} items, {IN_FLIGHT} jobs in flight"
     timing.row(case, f"{cpu:.2f} ms", f"{floor:.2f} ms without a ledger", cpu / floor, 1.5)
     items = options.items + throughput.FIRST
     middle = Used(*(statistics.median(each) / items for each in zip(*shared.used, strict=True)))
-    timing.row("PostgreSQL beside it, CPU per item", f"{middle.cpu * 1000:.2f} ms")
-    timing.row("its transactions per item", f"{middle.transactions:.2f}")
-    timing.row("its bytes per item", f"{middle.log / 1000:.1f} kB of log, {middle.tables / 1000:.1f} kB of tables")
+    timing.row("CPU time of PostgreSQL per item", f"{middle.cpu * 1000:.2f} ms")
+    timing.row("transactions of PostgreSQL per item", f"{middle.transactions:.2f}")
+    log, tables = f"{middle.log / 1000:.1f} kB of log", f"{middle.tables / 1000:.1f} kB of tables"
+    timing.row("bytes written by PostgreSQL per item", f"{log}, {tables}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""CPU time of reading what a project declares, and of checking it against its schema.
+"""Measure the CPU time of loading a project's manifests, and of checking them against the schema.
 
     python benchmarks/loading.py [--items 10000] [--changed 10000] [--runs 3]
 
-Three projects of the same size: one manifest with an item per row of a CSV file, one manifest that writes every item
-out, and a hundred manifests. Measured is `load` alone, in this process. Then the schema: what it takes to check as many
-items as `--changed` says, all of which fit, or of which one in a hundred does not.
+Three projects have the same size: one manifest with an item per row of a CSV file, one manifest that writes every item
+out, and a hundred manifests. Only `load` is measured, in this process. Then `--changed` items are checked against the
+schema: once all of them are valid, and once one in a hundred is not.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ items:
 
 
 def shapes(count: int) -> dict[str, dict[str, str]]:
-    """The files of the three projects."""
+    """Return the files of the three projects, by the name of the project."""
     parts = [range(start, count, 100) for start in range(min(100, count))]
     rows = "".join(f"{number},Topic number {number}\n" for number in range(count))
     return {
@@ -58,7 +58,7 @@ def shapes(count: int) -> dict[str, dict[str, str]]:
 
 
 def loads(count: int, runs: int) -> None:
-    """A row for each project."""
+    """Print the time to load each of the three projects."""
     for name, files in shapes(count).items():
         with tempfile.TemporaryDirectory(prefix="contentops-bench-") as folder:
             for path, text in {"contentops.yaml": SETTINGS, **files}.items():
@@ -67,11 +67,11 @@ def loads(count: int, runs: int) -> None:
                 target.write_text(text, encoding="utf-8")
             project = load_project(Path(folder))
             taken = statistics.median(loading(project) for _ in range(runs))
-        timing.row(f"load {count:,} items, {name}", timing.seconds(taken))
+        timing.row(f"load {count:,} items from {name}", timing.seconds(taken))
 
 
 def loading(project: Project) -> float:
-    """CPU seconds of one load."""
+    """Return the CPU seconds that one load of a project takes."""
 
     def action() -> None:
         assert load(project, None).specs
@@ -80,21 +80,21 @@ def loading(project: Project) -> float:
 
 
 def validations(count: int, runs: int) -> None:
-    """Two rows: of items that fit, and of some that do not."""
-    for what, bad in (("all of which fit", False), ("of which one in a hundred does not", True)):
+    """Print the time to check valid items, and items of which some are invalid."""
+    for what, bad in (("all valid", False), ("one in a hundred invalid", True)):
         read = [documents(start, bad=bad) for start in range(0, count, tree.PER_FILE)]
         each = statistics.median(cpu(partial(check_all, read)) for _ in range(runs)) / (len(read) * tree.PER_FILE)
-        timing.row(f"schema of {count:,} changed items, {what}, each", timing.seconds(each))
+        timing.row(f"schema check of each of {count:,} changed items, {what}", timing.seconds(each))
 
 
 def check_all(read: list[YamlDocument]) -> None:
-    """Check manifests against the schema as a load does."""
+    """Check manifests against the schema, as `load` does."""
     for each in read:
         check_schema(each, "manifest")
 
 
 def documents(start: int, *, bad: bool) -> YamlDocument:
-    """A manifest as it was read; `bad`: with one item that does not fit."""
+    """Return a parsed manifest; if `bad`, one of its items is invalid."""
     items = "".join(map(tree.item, range(start, start + tree.PER_FILE)))
     if bad:
         items = items.replace("    tags: [bench]", "    tags: 7", 1)
@@ -102,14 +102,14 @@ def documents(start: int, *, bad: bool) -> YamlDocument:
 
 
 def cpu(action: Callable[[], object]) -> float:
-    """CPU seconds of this process."""
+    """Return the CPU seconds that this process spends on an action."""
     before = time.process_time()
     action()
     return time.process_time() - before
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure, and print the result as a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=10_000)
     parser.add_argument("--changed", type=int, default=10_000)

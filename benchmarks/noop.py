@@ -1,11 +1,11 @@
-"""What it costs to be told that nothing is to be done, and its kin: one change, an apply of nothing, the first plan.
+"""Measure how long contentops takes to find that nothing has changed.
 
     python benchmarks/noop.py [--items 10000 100000] [--runs 5]
 
-Trees of `tree.py` in git, so that `git status --porcelain` can say what looking at them costs, and `floor.py` how
-little a plan could do. Held against `git status` is a plan less what Python takes to start with the same imports.
-A cold plan (no `.contentops`) is held against PyYAML's C loader alone, with a hundred items to a manifest and with all
-in one.
+Also measured are a plan with one changed item, an apply with nothing to do, and a cold plan (without `.contentops`).
+The trees of `tree.py` are in git. A plan, without the time that Python needs to start with the same imports, is
+compared with `git status --porcelain`. A whole plan is compared with `floor.py`, a minimal program for the same task.
+A cold plan is compared with PyYAML's C loader, with a hundred items in a manifest and with all items in one manifest.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ CHANGES = 2
 
 
 class Most(NamedTuple):
-    """What the ratios should be at most, and the peaks in MB."""
+    """The upper bounds for the ratios, and for the peaks of memory in MB."""
 
     git: float
     floor: float
@@ -50,14 +50,14 @@ class Most(NamedTuple):
     warm: float
     cold: float
     changed: float
-    """Seconds of CPU of a plan that reads everything again, as one item differs."""
+    """CPU seconds of a plan that reads everything again because one item has changed."""
 
 
 SMALL_TREE, LARGE_TREE = Most(4, 1.2, 3, 60, 200, 2), Most(4, 0.9, 3, 150, 1500, 20)
 
 
 def measure(folder: Path, count: int, runs: int) -> None:
-    """The rows of one size."""
+    """Measure a project of `count` items, and print its rows."""
     tree.grow(folder, count)
     run = partial(timing.spent, folder=folder)
     run([sys.executable, FLOOR, "set-up"])
@@ -91,22 +91,23 @@ def measure(folder: Path, count: int, runs: int) -> None:
 
 
 def measure_one_manifest(folder: Path, count: int, runs: int) -> None:
-    """The rows of a first plan where all items stand in one file."""
+    """Measure a cold plan of a project with all items in one manifest, and print its rows."""
     tree.grow(folder, count, count)
     show_cold(folder, f"{count:,} items in one manifest: ", SMALL_TREE, min(runs, 3))
 
 
 def show(size: str, most: Most, found: dict[str, timing.Spent]) -> None:
-    """The rows of one size, from what each side took."""
+    """Print the rows of a project of one size; `found` has the measurements."""
     plan, git, floor = (found[name] for name in ("plan", "git", "floor"))
     above, imports, shown = plan.cpu - found["imports"].cpu, timing.seconds(found["imports"].cpu), timing.seconds
-    case, status = f"{size}plan less start-up ({imports})", f"{shown(git.cpu)}, `git status`"
+    case, status = f"{size}plan without start-up ({imports})", f"{shown(git.cpu)}, `git status`"
     timing.row(case, shown(above), status, above / git.cpu, most.git)
     timing.row(f"{size}plan", shown(plan.cpu), f"{shown(floor.cpu)}, the prototype", plan.cpu / floor.cpu, most.floor)
-    timing.row(f"{size}peak of a plan, MB", f"{plan.peak:.0f} MB", f"{floor.peak:.0f} MB", plan.peak, most.warm)
+    peaks = f"{plan.peak:.0f} MB", f"{floor.peak:.0f} MB"
+    timing.row(f"{size}peak memory of a plan, MB", *peaks, plan.peak, most.warm)
     for name, what, bound in (
         ("changed", "plan with one item changed", most.changed),
-        ("apply", "`apply --yes`, nothing to do", 1.2),
+        ("apply", "`apply --yes` with nothing to do", 1.2),
     ):
         taken = found[name].cpu
         figure = taken if name == "changed" else taken / plan.cpu
@@ -114,7 +115,7 @@ def show(size: str, most: Most, found: dict[str, timing.Spent]) -> None:
 
 
 def show_cold(folder: Path, size: str, most: Most, runs: int) -> None:
-    """The rows of a plan that knows nothing of before, from so many runs of each side."""
+    """Measure a cold plan in `runs` runs, and print its rows."""
     run, shown = partial(timing.spent, folder=folder), timing.seconds
 
     def cold() -> timing.Spent:
@@ -129,26 +130,27 @@ def show_cold(folder: Path, size: str, most: Most, runs: int) -> None:
     plan, loader, events = timing.interleaved(sides, runs).values()
     case, measured = f"{size}cold plan", shown(plan.cpu)
     timing.row(case, measured, f"{shown(loader.cpu)}, `CSafeLoader`", plan.cpu / loader.cpu, most.loader)
-    timing.row(case, measured, f"{shown(events.cpu)}, the events of libyaml alone", plan.cpu / events.cpu)
-    timing.row(f"{size}peak of a cold plan, MB", f"{plan.peak:.0f} MB", f"{loader.peak:.0f} MB", plan.peak, most.cold)
+    timing.row(case, measured, f"{shown(events.cpu)}, libyaml parsing without loading", plan.cpu / events.cpu)
+    peaks = f"{plan.peak:.0f} MB", f"{loader.peak:.0f} MB"
+    timing.row(f"{size}peak memory of a cold plan, MB", *peaks, plan.peak, most.cold)
 
 
 def modules(folder: Path) -> list[str]:
-    """What a plan without changes imports beyond what Python starts with, in the order in which it is ready."""
+    """Return the modules that a plan without changes imports in addition to those of Python's start, in order."""
     bare = set(imported(folder, "-c", "pass"))
     found = imported(folder, "-m", "contentops", "plan")
     return [name for name in found if name not in bare and name != "contentops.__main__"]
 
 
 def imported(folder: Path, *words: str) -> list[str]:
-    """The modules that Python imports for a command line."""
+    """Return the modules that Python imports to run a command line."""
     command = [sys.executable, "-X", "importtime", *words]
     done = subprocess.run(command, cwd=folder, env=timing.environment(), capture_output=True, text=True, check=True)
     return re.findall(r"^import time:\s*\d+ \|\s*\d+ \|\s*(\S+)$", done.stderr, re.MULTILINE)
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure, and print the result as a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--runs", type=int, default=5)

@@ -1,8 +1,9 @@
-"""Run every benchmark and write what it found into RESULTS.md; `make bench`, which takes about a quarter of an hour.
+"""Run every benchmark, and write the results to RESULTS.md.
 
     python benchmarks/results.py [--only noop starting ...] [--out benchmarks/RESULTS.md]
 
-`simulate.py` (virtual time), `growth.py` (a quarter of an hour by itself) and `peers/` are run by hand.
+`make bench` runs this script, which takes about a quarter of an hour. Run `simulate.py` (virtual time), `growth.py`
+(another quarter of an hour) and `peers/` by hand.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ BENCHMARKS = {
     "ledger": "A shared ledger",
 }
 """Scripts and their headings."""
-EXPLAINED = "[README.md](README.md) says what is measured, and against what."
+EXPLAINED = "[README.md](README.md) explains the measurements and what they are compared with."
 
 
 def machine() -> str:
-    """What the figures say something about, without names."""
+    """Return a description of this machine, without its name, and the date."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     python = f"{platform.python_implementation()} {platform.python_version()}"
@@ -44,7 +45,7 @@ def machine() -> str:
 
 
 def main() -> None:
-    """Run them one after the other."""
+    """Run the benchmarks one after another, and write their tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=list(BENCHMARKS), default=list(BENCHMARKS))
     parser.add_argument("--out", type=Path, default=HERE / "RESULTS.md")

@@ -1,10 +1,10 @@
-"""A batch under ten requests a minute, on virtual time: how close it comes to the theoretical minimum.
+"""Measure in virtual time how close a batch at ten requests a minute comes to the shortest possible time.
 
     python benchmarks/simulate.py [--seeds 40] [--items 50 200 1000] [--cap 0] [--sigma 0.35]
 
-Every run is the real pipeline (plan, scheduler, limiter, client, journal) against a fake server at the transport. Jobs
-take log-normal times (median 150 s). The floor is 3N requests (submit, poll, save) through the sliding window of ten a
-minute, plus one job. One item has been made before, so that the server is known and a duration is learned.
+Each run uses the real plan, scheduler, limiter, client and journal; only the transport leads to a fake server. The
+times of jobs are log-normal (median 150 s). The floor is the time for 3N requests (submit, poll, save) in a sliding
+window of ten a minute, plus one job. One item is made first, so that the server and the time of a job are known.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ PER_MINUTE = 10
 
 
 def floor(items: int, per_minute: int = PER_MINUTE) -> float:
-    """Seconds that 3N requests take at least, with one job between the last submit and its save."""
+    """Return the least seconds for 3N requests and one job of median length."""
     requests = 3 * items
     return math.floor((requests - 1) / per_minute) * 60.0 + MEDIAN
 
 
 def simulate(items: int, seed: int, *, cap: int, sigma: float) -> tuple[float, float]:
-    """One batch: its makespan in seconds and its requests per item."""
+    """Run one batch, and return its duration in seconds and its requests per item."""
     draw = random.Random(seed)  # noqa: S311 - a simulation
     durations = [draw.lognormvariate(math.log(MEDIAN), sigma) for _ in range(4 * items + 10)]
     folder = Path(tempfile.mkdtemp())
@@ -58,7 +58,7 @@ def simulate(items: int, seed: int, *, cap: int, sigma: float) -> tuple[float, f
 
 
 def main() -> None:
-    """Print the table."""
+    """Simulate batches of several sizes, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=40)
     parser.add_argument("--items", type=int, nargs="+", default=[50, 200, 1000])

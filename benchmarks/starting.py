@@ -1,4 +1,4 @@
-"""What starting costs, in CPU time of whole processes, against Python that does nothing.
+"""Measure the CPU time of starting contentops, against a Python process that does nothing.
 
 python benchmarks/starting.py [--runs 21]
 """
@@ -16,7 +16,7 @@ import tree
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure, and print the result as a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=21)
     options = parser.parse_args()

@@ -1,14 +1,14 @@
-"""What an apply takes per item where no limit binds: the whole of it against the bare loop of its requests.
+"""Compare an apply without a request limit with a bare loop that sends the same requests.
 
     python benchmarks/throughput.py [--items 2000] [--runs 3] [--in-flight 64 4000]
 
-Both sides send the same four requests per item (submit, a poll that finds the job running, one that brings the text, a
-save) to the same server in a process of its own, over the same transports (httpx with one connection each: its own pool
-is slower), 32 at a time, and write a file per item. Where jobs take so long that an apply polls them more often, the
-bare loop does so too. The bare loop has no plan, no journal, no checks and no fsync.
-Timed is the CPU of the client alone, from the confirmed plan to the end; jobs take as long as it takes to have as many
-of them in flight as asked. Memory per job is the difference of the peaks of two applies of the same items, few and many
-in flight, and that of one with bodies ten times as long.
+Both send the same four requests for each item: a submit, a poll that finds the job running, a poll that returns the
+text, and a save. Both send 32 requests at a time to the same server, which is a separate process, and write a file for
+each item. Both use httpx transports with one connection each, because httpx's own pool is slower. If jobs take so long
+that an apply polls them more often, the bare loop does so too. The bare loop has no plan, journal, checks or fsync.
+Only the client's CPU time is measured, from the confirmed plan to the end. Jobs take as long as the client needs to
+have `--in-flight` of them running. Memory per job compares the peaks of two applies of the same items, with few and
+with many jobs in flight; a third apply has bodies that are ten times as long.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ FIRST = 16
 
 
 async def serve() -> None:
-    """A server that does nothing but answer; prints its port.
+    """Serve the API with canned replies, and print the port.
 
-    The number before `/v1` says how many milliseconds a job takes, the one before it how long its text is. The first
-    poll finds every job running.
+    In the address, the number before `/v1` is the milliseconds that a job takes, and the number before that is the
+    length of its text. The first poll finds every job running.
     """
     jobs: dict[str, float] = {}
     polled: set[str] = set()
@@ -85,7 +85,7 @@ async def serve() -> None:
 
 @contextlib.contextmanager
 def serving() -> Iterator[int]:
-    """The port of that server, in a process of its own."""
+    """Run the minimal server in a separate process, and yield its port."""
     command = [sys.executable, __file__, "--side", "serve"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -96,7 +96,7 @@ def serving() -> Iterator[int]:
 
 
 async def bare(address: str, items: int, in_flight: int, pauses: Sequence[float], folder: Path) -> None:
-    """The requests of `items` items and a written file each, and nothing else."""
+    """Send the requests of `items` items, write a file for each, and do nothing else."""
     import httpx
 
     context = httpx.create_ssl_context()
@@ -138,7 +138,7 @@ async def bare(address: str, items: int, in_flight: int, pauses: Sequence[float]
 
 
 def ours(address: str, items: int, in_flight: int, folder: Path) -> None:
-    """The whole apply of `items` new items, after one of a few others."""
+    """Apply a few items first, then measure an apply of `items` new items."""
     settings = (
         f"version: 1\nproject: throughput\napi: {{base_url: '{address}', dialect: v1, "
         f"requests_per_minute: 0, max_in_flight: {in_flight}}}\ndefaults: {{template: blog, style: plain}}\n"
@@ -154,7 +154,7 @@ def ours(address: str, items: int, in_flight: int, folder: Path) -> None:
 
 
 def applied(folder: Path) -> tuple[float, float, int]:
-    """CPU seconds of an apply until its plan was confirmed, and from there to its end, and the requests it sent."""
+    """Return the CPU seconds of an apply before and after its plan is confirmed, and its number of requests."""
     from contentops.execution.primitives import Stop
     from contentops.operations import apply as apply_operation
     from contentops.operations import opening
@@ -179,7 +179,7 @@ def applied(folder: Path) -> tuple[float, float, int]:
 
 
 def report(cpu: float, requests: float) -> None:
-    """What this side took: CPU seconds, requests per item, and its peak resident size in the system's units."""
+    """Print the CPU seconds, the requests per item, and the peak memory in the system's units."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with contextlib.suppress(OSError):
         lines = Path("/proc/self/status").read_text().splitlines()
@@ -188,13 +188,13 @@ def report(cpu: float, requests: float) -> None:
 
 
 def forget_peak() -> None:
-    """Count the peak from here on, where the system can: planning may have needed more than the run does."""
+    """Reset the peak of memory if the system can, because planning may need more memory than the run."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 class Side:
-    """One side of the comparison, in a fresh process each time. The bare loop sends as many requests as `like` did."""
+    """The apply or the bare loop, in a new process for each run. The loop sends as many requests as `like` did."""
 
     def __init__(
         self, name: str, port: int, items: int, in_flight: int, *, times: int = 1, like: Side | None = None
@@ -204,10 +204,10 @@ class Side:
         self.asked = [str(items), "--in-flight", str(in_flight)]
         self._like = like
         self.requests = 4.0
-        """How many the last run sent for an item."""
+        """The requests per item in the last run."""
 
     def __call__(self) -> timing.Spent:
-        """CPU milliseconds per item in place of seconds, wall seconds of everything, peak in MB."""
+        """Return CPU milliseconds per item (not seconds), wall seconds of the process, and peak memory in MB."""
         polls = max(2, round((self._like or self).requests) - 2)
         pauses = [str(self.took / (polls - 1))] * (polls - 1) + ["0.05"]
         command = [sys.executable, __file__, "--side", self.name, "--address", self.address, "--items", *self.asked]
@@ -221,7 +221,7 @@ class Side:
 
 
 def compare(port: int, items: int, runs: int, in_flight: list[int]) -> None:
-    """The table."""
+    """Compare an apply with the bare loop for each number of jobs in flight, and print the table."""
     few, many = min(in_flight), max(in_flight)
     timing.head()
     found: dict[int, timing.Spent] = {}
@@ -232,27 +232,31 @@ def compare(port: int, items: int, runs: int, in_flight: list[int]) -> None:
         taken = timing.interleaved({"ours": ours, "bare": bare}, runs if jobs == few else 1)
         found[jobs] = taken["ours"]
         timing.row(
-            f"apply, {count:,} items, {jobs:,} jobs in flight, CPU per item",
+            f"CPU time per item, {count:,} items, {jobs:,} jobs in flight",
             f"{taken['ours'].cpu:.2f} ms ({ours.requests:.2f} requests)",
             f"{taken['bare'].cpu:.2f} ms, the bare loop ({bare.requests:.2f} requests)",
             taken["ours"].cpu / taken["bare"].cpu,
             1.5,
         )
-    timing.row("the same, in ms", f"{found[few].cpu:.2f} ms", "", found[few].cpu, 3.5)
+    timing.row(f"CPU ms per item, {few:,} jobs in flight", f"{found[few].cpu:.2f} ms", "", found[few].cpu, 3.5)
     flat = found[many].cpu / found[few].cpu
     timing.row(
-        f"{many:,} jobs in flight against {few:,}", f"{found[many].cpu:.2f} ms", f"{found[few].cpu:.2f} ms", flat, 1.5
+        f"CPU time per item, {many:,} jobs in flight against {few:,}",
+        f"{found[many].cpu:.2f} ms",
+        f"{found[few].cpu:.2f} ms",
+        flat,
+        1.5,
     )
     count = max(items, many)
     small, long = Side("ours", port, count, few)(), Side("ours", port, count, many, times=10)()
     for what, peak in (("", found[many].peak), (f", bodies of {len(TEXT) // 100} KB", long.peak)):
         each = (peak - small.peak) * 1024 / max(1, many - few)
         shown, floor = f"{peak:.0f} MB at {many:,}", f"{small.peak:.0f} MB at {few:,}"
-        timing.row(f"memory per job in flight{what}, in KB", shown, floor, each, 20)
+        timing.row(f"KB of memory per job in flight{what}", shown, floor, each, 20)
 
 
 def main() -> None:
-    """Print the table."""
+    """Run one side if the options name it; otherwise run the comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=2000)
     parser.add_argument("--runs", type=int, default=3)

@@ -1,7 +1,7 @@
-"""What the benchmarks share: child processes with the CPU time and the memory they took, and rows beside their floor.
+"""Measures the CPU time and memory of child processes, and prints each figure next to its floor.
 
-CPU time of whole child processes is what is compared: other work on the machine disturbs it least. Sides that are held
-against each other run in turns, so that what disturbs one disturbs the other too. POSIX only.
+All benchmarks use it. They compare the CPU time of whole child processes, because other work on the machine disturbs
+it least. Commands that are compared run in turns, so that other work disturbs all of them. POSIX only.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MB = 1 << 20 if sys.platform == "darwin" else 1 << 10
 
 
 class Spent(NamedTuple):
-    """What one run took: seconds of CPU time, seconds on the wall, and its peak resident size in MB."""
+    """The CPU seconds, wall seconds and peak memory (resident size, MB) of one run."""
 
     cpu: float
     wall: float
@@ -35,9 +35,9 @@ class Spent(NamedTuple):
 
 
 def spent(command: Sequence[str], folder: Path, *, codes: Sequence[int] = (0,), script: str = "") -> Spent:
-    """One run of a command in a folder, with those it waits for; `script` is its input.
+    """Run a command in a folder, and return what it and its children used; `script` is its input.
 
-    The checkout comes first on its path. Raises SystemExit with its words where it ends with another code.
+    The checkout comes first on its Python path. Raises SystemExit with its stderr if its exit code is not in `codes`.
     """
     begin = time.perf_counter()
     with tempfile.TemporaryFile() as words, tempfile.TemporaryFile() as asked:
@@ -62,12 +62,12 @@ def spent(command: Sequence[str], folder: Path, *, codes: Sequence[int] = (0,), 
 
 
 def environment() -> dict[str, str]:
-    """The environment of a child: this one, with the checkout first on the path."""
+    """Return the environment of a child process, with the checkout first on its Python path."""
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 def interleaved(sides: Mapping[str, Callable[[], Spent]], runs: int) -> dict[str, Spent]:
-    """The medians of so many runs of each side, in turns."""
+    """Run all sides in turns, `runs` times each, and return the median of each side."""
     found: dict[str, list[Spent]] = {name: [] for name in sides}
     for _ in range(runs):
         for name, run in sides.items():
@@ -76,18 +76,18 @@ def interleaved(sides: Mapping[str, Callable[[], Spent]], runs: int) -> dict[str
 
 
 def median(runs: Sequence[Spent]) -> Spent:
-    """The median of each measure by itself."""
+    """Return the median CPU time, the median wall time and the median peak."""
     return Spent(*(statistics.median(each) for each in zip(*runs, strict=True)))
 
 
 def head() -> None:
-    """The first two lines of a table."""
+    """Print the two header lines of the Markdown table."""
     print("| Case | Measured | Floor | Ratio | To reach | |")
     print("|---|---|---|---|---|---|", flush=True)
 
 
 def row(case: str, measured: str, floor: str = "", ratio: float | None = None, most: float | None = None) -> None:
-    """One line: a figure, what it is held against, and the most that their ratio should be."""
+    """Print one row of the table: a figure, its floor, their ratio, and the upper bound of the ratio."""
     shown = "" if ratio is None else f"{ratio:.3g}"
     bound = "" if most is None else f"at most {most:.3g}"
     verdict = "" if ratio is None or most is None else ("reached" if ratio <= most else "**missed**")
@@ -95,7 +95,7 @@ def row(case: str, measured: str, floor: str = "", ratio: float | None = None, m
 
 
 def seconds(value: float) -> str:
-    """A time, with three digits that mean something."""
+    """Return a time with three significant digits and its unit."""
     if value < 1e-3:
         return f"{value * 1e6:.3g} us"
     return f"{value:.3g} s" if value >= 1 else f"{value * 1000:.3g} ms"
@@ -103,7 +103,7 @@ def seconds(value: float) -> str:
 
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder that is gone afterwards, in memory where there is a file system in memory."""
+    """Yield a temporary folder, in memory if the system has a file system there."""
     memory = Path("/dev/shm")  # noqa: S108 - where Linux has it
     folder = Path(tempfile.mkdtemp(prefix="contentops-bench-", dir=memory if os.access(memory, os.W_OK) else None))
     try:

@@ -1,10 +1,10 @@
-"""A project of many items for benchmarks: declared, and brought to where a plan has nothing to say.
+"""Makes a large project for benchmarks, in a state in which a plan has no changes.
 
     python benchmarks/tree.py FOLDER ITEMS [ITEMS_PER_MANIFEST]
 
-Applying 100,000 items takes minutes, of which a plan sees nothing but lock and files. So one item is applied by the
-embedded server, and the records and files of the others are written after its likeness. That they are what an apply
-would leave is shown by the plan, which must be empty.
+Applying 100,000 items takes minutes, and a plan reads only the state and the files. So one item is applied with the
+bundled server, and the records and files of all others are written as copies of it. A plan that finds no change shows
+that an apply would have left the same.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from contentops.model import Record
 
 GRAIN = float(os.environ.get("BENCHMARK_GRAIN", "3"))
-"""Seconds after which a file is old enough to be known by its time stamp; 0 tries out whether everything runs."""
+"""Seconds after which the time stamp of a file is trusted; 0 only tests whether everything runs."""
 PER_FILE = 100
-"""Items of one manifest, where no other number is asked for."""
+"""The default number of items in a manifest."""
 PER_FOLDER = 1000
-"""Files of one folder of outputs."""
+"""The number of output files in one folder."""
 SETTINGS = """\
 version: 1
 project: bench
@@ -63,7 +63,7 @@ BODY = "## What it costs\n\n" + "A paragraph of plain words that stands for a re
 
 
 def declare(folder: Path, count: int, per_file: int = PER_FILE) -> None:
-    """The settings and manifests of `count` items, about 600 bytes each."""
+    """Write the settings, and manifests with `count` items of about 600 bytes each."""
     (folder / "content").mkdir(parents=True)
     (folder / "contentops.yaml").write_text(SETTINGS, encoding="utf-8")
     for start in range(0, count, per_file):
@@ -72,18 +72,21 @@ def declare(folder: Path, count: int, per_file: int = PER_FILE) -> None:
 
 
 def item(number: int) -> str:
-    """The lines of one item."""
+    """Return the YAML lines that declare one item."""
     return ITEM.format(number=number, folder=number // PER_FOLDER, group=number % 9)
 
 
 def grow(folder: Path, count: int, per_file: int = PER_FILE) -> None:
-    """All of it, old enough; by a child, as the peak of every later child would be no less than that of its parent."""
+    """Make the whole project, and wait until its time stamps are trusted.
+
+    A child process makes it, because each later child's peak memory counts as at least that of this process.
+    """
     timing.spent([sys.executable, __file__, str(folder), str(count), str(per_file)], timing.ROOT)
     time.sleep(GRAIN)
 
 
 def record(folder: Path) -> None:
-    """Lock and outputs of everything declared, as an apply would have left them."""
+    """Write the state and the output files of all items, as an apply would leave them."""
     from msgspec import structs
 
     from contentops.digest import digest_text
@@ -138,14 +141,14 @@ def record(folder: Path) -> None:
 
 
 def commit(folder: Path) -> None:
-    """All of it in git."""
+    """Commit the whole project to a new git repository."""
     git = ("git", "-c", "user.name=bench", "-c", "user.email=bench@localhost", "-c", "gc.auto=0")
     for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "All"]):
         subprocess.run([*git, *words], cwd=folder, check=True)
 
 
 def main() -> None:
-    """Make the tree."""
+    """Make the project that the command line describes."""
     folder, count, *others = Path(sys.argv[1]), *map(int, sys.argv[2:])
     declare(folder, count, *others)
     record(folder)

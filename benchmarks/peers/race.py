@@ -1,11 +1,12 @@
-"""The same job in other tools: everything is as it was declared, and the tool has to find that out.
+"""Measure how long other tools take to find that nothing has changed.
 
     python benchmarks/peers/race.py terraform                        # one tool; `race.py all`: each in turn
     python benchmarks/peers/race.py octodns dvc --items 1000 10000 --runs 3
 
-Each tool is installed into an environment of its own under `benchmarks/peers/.tools` (ignored by git; `--tools` says
-where else), its project is written and brought to where nothing is left to do, and the command that finds that out is
-run. Printed are medians of whole processes. A tool that cannot be installed is named and skipped. See README.md.
+The script installs each tool into its own environment under `benchmarks/peers/.tools` (ignored by git; `--tools` names
+another folder). It writes a project for the tool, prepares it until nothing is left to do, and measures the command
+that finds this out. It prints medians of whole processes. A tool that cannot be installed is named and skipped. See
+README.md.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ HERE = Path(__file__).parent
 
 
 class Peer(NamedTuple):
-    """One tool. Words of commands may hold `{bin}`, the folder of its programs, and `{count}`."""
+    """A tool to compare with. Its commands may contain `{bin}`, the folder of its programs, and `{count}`."""
 
     entry: str
-    """What stands for an item."""
+    """What the tool has instead of an item."""
     packages: tuple[str, ...]
     """What is installed, from the index of Python packages or, for a tool of Node, from npm; the first names it."""
     declare: Callable[[Path, int], None]
@@ -44,7 +45,7 @@ class Peer(NamedTuple):
 
 
 def files(folder: Path, texts: dict[str, str]) -> None:
-    """Write files."""
+    """Write files, given as texts by path, into a folder."""
     for path, text in texts.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +53,7 @@ def files(folder: Path, texts: dict[str, str]) -> None:
 
 
 def octodns(folder: Path, count: int) -> None:
-    """A zone with a record per item, the same on both sides."""
+    """Write a DNS zone with a record for each item, with the same records at source and target."""
     numbers = ((number, f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}") for number in range(count))
     zone = "---\n" + "".join(f"r{n:06d}:\n  ttl: 300\n  type: A\n  values:\n  - {address}\n" for n, address in numbers)
     provider = "{{class: octodns.provider.yaml.YamlProvider, directory: {}, supports_root_ns: true}}"
@@ -63,7 +64,7 @@ def octodns(folder: Path, count: int) -> None:
 
 
 def dbt(folder: Path, count: int) -> None:
-    """A model per item."""
+    """Write a dbt project with a model for each item."""
     project = "name: p\nversion: '1.0'\nprofile: p\nflags: {send_anonymous_usage_stats: false}\n"
     profile = "p:\n  target: dev\n  outputs:\n    dev: {type: duckdb, path: ':memory:'}\n"
     model = "select {} as id, '{{{{ target.name }}}}' as name\n"
@@ -72,7 +73,7 @@ def dbt(folder: Path, count: int) -> None:
 
 
 def dvc(folder: Path, count: int) -> None:
-    """A stage per item that copies a file; the copy is there."""
+    """Write a DVC project with a stage for each item; the stage copies a file, and the copy exists."""
     stage = "  s{0}:\n    cmd: cp in/{0}.txt out/{0}.txt\n    deps: [in/{0}.txt]\n    outs:\n      - out/{0}.txt:\n"
     stages = "".join(f"{stage.format(n)}          cache: false\n" for n in range(count))
     texts = {f"{side}/{n}.txt": f"item {n}\n" for n in range(count) for side in ("in", "out")}
@@ -80,7 +81,7 @@ def dvc(folder: Path, count: int) -> None:
 
 
 def promptfoo(folder: Path, count: int) -> None:
-    """A test per item, answered by an echo."""
+    """Write a promptfoo project with a test for each item; the provider echoes the prompt."""
     test = "  - vars: {{name: Topic {0}}}\n    assert: [{{type: contains, value: Topic {0}}}]\n"
     top = "prompts: ['An article on {{name}} for readers']\nproviders: [echo]\ntests:\n"
     files(folder, {"promptfooconfig.yaml": top + "".join(map(test.format, range(count)))})
@@ -126,16 +127,17 @@ else:
 
 
 def terraform(folder: Path, count: int) -> None:
-    """A resource without a provider per item, from manifests of contentops.
+    """Write a Terraform project with a `terraform_data` resource for each item of contentops manifests.
 
-    `apply` grows with the square of the items: a few are applied, and the state of the others is written after theirs.
+    The time of `terraform apply` grows with the square of the items. So only a few items are applied, and the state of
+    the others is copied from them.
     """
     tree.declare(folder, count)
     files(folder, {"main.tf": MAIN_TF, "run.py": TERRAFORM})
 
 
 def ours(folder: Path, count: int) -> None:
-    """The tree of every other benchmark."""
+    """Make the contentops project that all other benchmarks use."""
     shutil.rmtree(folder)
     tree.grow(folder, count)
 
@@ -168,7 +170,10 @@ QUIET = {"PROMPTFOO_DISABLE_TELEMETRY": "1", "PROMPTFOO_DISABLE_UPDATE": "1", "D
 
 
 def installed(name: str, peer: Peer, tools: Path) -> tuple[Path, str]:
-    """The folder of its programs and its version. Raises CalledProcessError or OSError where it cannot be installed."""
+    """Install a tool if necessary, and return the folder of its programs and its version.
+
+    Raises CalledProcessError or OSError if it cannot be installed.
+    """
     place = tools / name
     if not peer.packages:
         return Path(sys.executable).parent, ""
@@ -195,7 +200,7 @@ def installed(name: str, peer: Peer, tools: Path) -> tuple[Path, str]:
 
 
 def race(peer: Peer, programs: Path, count: int, runs: int) -> timing.Spent:
-    """The medians of the command that finds nothing to do."""
+    """Return the medians of the tool's command that finds nothing to do."""
 
     def run(words: Sequence[str]) -> timing.Spent:
         return timing.spent([word.format(bin=programs, count=count) for word in words], folder)
@@ -211,7 +216,7 @@ def race(peer: Peer, programs: Path, count: int, runs: int) -> timing.Spent:
 
 
 def main() -> None:
-    """Print the table; contentops itself comes first."""
+    """Measure the tools, and print the table; contentops comes first."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("peers", nargs="+", choices=[*PEERS, "all"])
     parser.add_argument("--items", type=int, nargs="+", default=[1000])
