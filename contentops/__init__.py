@@ -1,3 +1,3 @@
-"""contentops: Terraform for AI-written content."""
+"""contentops manages AI-written content as Terraform manages infrastructure."""
 
 __version__ = "0.1.0"

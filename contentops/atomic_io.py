@@ -1,4 +1,4 @@
-"""Atomic, durable file writes: after a kill or a power cut a file is either old or new.
+"""Writes files atomically: after a kill or a power cut, a file has either its old or its new content.
 
 `fill` writes bytes to disk through an open file, `replace` replaces a whole file in one step, and `Disk` reads and
 writes state files with errors that people can act on.
@@ -32,7 +32,7 @@ PUBLIC = 0o666
 
 
 def sync(handle: int) -> None:
-    """Write the data of an open file to disk, past the cache of the drive if the system can."""
+    """Write the data of an open file to disk; if the system can, also flush the cache of the drive."""
     try:
         import fcntl
     except ImportError:
@@ -47,7 +47,7 @@ def sync(handle: int) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename or a new name in `folder` durable, if the system can."""
+    """Make renamed and new files in `folder` durable, if the system can."""
     if os.name == "nt":
         return
     with contextlib.suppress(OSError):
@@ -59,7 +59,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def fill(handle: int, data: bytes, *, write: Callable[..., int] = os.write, sync: Callable[[int], None] = sync) -> None:
-    """Write all of `data` to an open file and sync it; raises OSError."""
+    """Write all of `data` to an open file and sync it. Raises OSError."""
     view = memoryview(data)
     while view:
         view = view[write(handle, view[:_CHUNK]) :]
@@ -67,10 +67,11 @@ def fill(handle: int, data: bytes, *, write: Callable[..., int] = os.write, sync
 
 
 def replace(path: Path, data: bytes, *, temporary: Path | None = None, mode: int = PUBLIC) -> None:
-    """Replace `path` by a file with `data` in one step; raises OSError, and leaves no half-written file then.
+    """Replace the file at `path` by a file with `data` in one step.
 
-    The data is written next to `path` first, on the same file system; to `temporary` where others may write `path` at
-    the same time. An existing file keeps its mode; a new one gets `mode`.
+    The data is first written to a temporary file next to `path`. Pass `temporary` if other processes may write `path`
+    at the same time. An existing file keeps its mode, and a new file gets `mode`. Raises OSError; the temporary file is
+    then removed.
     """
     temporary = temporary or _temporary(path)
     try:
@@ -88,14 +89,14 @@ def replace(path: Path, data: bytes, *, temporary: Path | None = None, mode: int
 
 
 class NotAFile(OSError):
-    """The path is a folder, a pipe or a device, which may have no end."""
+    """The path is not a regular file but a folder, a pipe or a device."""
 
 
 @contextlib.contextmanager
 def opened(path: Path | str, *, follow: bool = True) -> Iterator[BinaryIO]:
-    """Open a regular file for reading, through a link only with `follow`.
+    """Open a regular file for reading; symbolic links are followed only with `follow`.
 
-    Raises NotAFile for anything else, without waiting, and OSError if it cannot be read.
+    Raises NotAFile at once if it is not a regular file, and OSError if it cannot be read.
     """
     handle = os.open(path, os.O_RDONLY | _BINARY | _NONBLOCK | (0 if follow else _NOFOLLOW))
     try:
@@ -108,7 +109,10 @@ def opened(path: Path | str, *, follow: bool = True) -> Iterator[BinaryIO]:
 
 
 def read_file(path: Path | str, limit: int = -1, *, follow: bool = True) -> bytes:
-    """Return the first `limit` bytes of a regular file (-1: all); raises what `opened` raises."""
+    """Return the first `limit` bytes of a regular file, or all bytes if `limit` is -1.
+
+    Raises the exceptions of `opened`.
+    """
     with opened(path, follow=follow) as file:
         return file.read(limit)
 
@@ -118,7 +122,7 @@ def _temporary(path: Path) -> Path:
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:
-    """Write and sync a new file."""
+    """Write and sync a new file at `path`; a file that already exists there is removed first."""
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _BINARY, mode)
@@ -129,10 +133,9 @@ def _write(path: Path, data: bytes, mode: int) -> None:
 
 
 class Disk:
-    """Reads and writes state files, durable on return; tests use one that dies.
+    """Reads state files, and writes them durably; tests use a subclass that fails.
 
-    A state file is a regular file: anything else at its path is refused. Methods raise StateError with the name of the
-    file and the system's reason.
+    A state file must be a regular file. Methods raise StateError with the name of the file and the system's reason.
     """
 
     def read(self, path: Path) -> bytes | None:
@@ -145,16 +148,16 @@ class Disk:
             raise refused("read", path, error) from error
 
     def size(self, path: Path) -> int:
-        """Return the length of the file in bytes; 0 if it does not exist."""
+        """Return the length of the file in bytes, or 0 if it does not exist."""
         try:
             return path.stat(follow_symlinks=False).st_size
         except OSError:
             return 0
 
     def append(self, path: Path, data: bytes, at: int) -> None:
-        """Write `data` at byte `at`, as the new end of the file; makes the file (owner-only) if there is none.
+        """Write `data` at byte `at`, so that the file ends with it; a new file is readable only by its owner.
 
-        Bytes after `at` were a torn line and are removed. After a failure the file ends at `at`, as far as possible.
+        Bytes after `at` are a half-written line and are removed. After a failure the file ends at `at`, if possible.
         """
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | _NOFOLLOW | _BINARY | _NONBLOCK, PRIVATE)
@@ -177,14 +180,14 @@ class Disk:
             sync_folder(path.parent)
 
     def replace(self, path: Path, data: bytes, mode: int) -> None:
-        """Replace a file in one step."""
+        """Replace the file at `path` by a file with `data` in one step."""
         try:
             replace(path, data, mode=mode)
         except OSError as error:
             raise refused("write", path, error) from error
 
     def try_room(self, path: Path, size: int) -> None:
-        """Write a file of `size` bytes next to `path` and remove it, to see that `path` can be replaced."""
+        """Check that `path` can be replaced: write a file of `size` bytes next to it, and remove that file."""
         temporary = _temporary(path)
         try:
             _write(temporary, bytes(size), PRIVATE)
@@ -196,7 +199,7 @@ class Disk:
 
 
 def refused(verb: str, path: Path, error: OSError) -> StateError:
-    """Return an OSError as a StateError with a hint; `verb` is read or write."""
+    """Return a StateError with a hint for an OSError; `verb` is `read` or `write`."""
     if isinstance(error, NotAFile):
         message = f"`{path.name}` is not a file"
         return StateError(message, code="not-a-file", hint=f"move {path} away and run again")

@@ -1,4 +1,4 @@
-"""The lines that git writes around the two sides of a merge conflict."""
+"""Finds the marker lines that git writes into a file with a merge conflict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Canonical JSON and its SHA-256: the digest of requests, bodies, files and lock lines.
+"""Writes canonical JSON, and computes SHA-256 digests of requests, texts, files and lock lines.
 
 The encoder is part of the format: every machine and every release gives the same bytes for the same value. Golden
 values in the tests pin it.
@@ -48,22 +48,22 @@ def _encoder() -> Callable[[object], str]:
 
 
 def canonical(value: object) -> str:
-    """Return `value` as JSON with sorted keys, no spaces, and characters that are not escaped.
+    """Return `value` as JSON with sorted keys, without spaces and without escaped non-ASCII characters.
 
-    Raises ValueError for NaN and infinities, TypeError for what is not JSON.
+    Raises ValueError for NaN and infinities, and TypeError for a value that is not JSON.
     """
     return _encoder()(value)
 
 
 def is_same_json(first: object, second: object) -> bool:
-    """Return whether two values have the same JSON: `1`, `1.0` and `true` differ."""
+    """Return whether two values have the same canonical JSON; `1`, `1.0` and `true` are different."""
     if type(first) is str and type(second) is str:
         return first == second
     return (first == second and _are_alike(first, second)) or canonical(first) == canonical(second)
 
 
 def _are_alike(first: object, second: object) -> bool:
-    """Return True if two equal values certainly have the same JSON; False if that is uncertain."""
+    """Return True only if two equal values certainly have the same JSON."""
     try:
         return _write(first) == _write(second)
     except (TypeError, ValueError, OverflowError):
@@ -71,19 +71,19 @@ def _are_alike(first: object, second: object) -> bool:
 
 
 def digest_bytes(data: bytes | memoryview) -> Digest:
-    """Return the digest of raw bytes."""
+    """Return the SHA-256 digest of bytes."""
     import hashlib  # start-up: the same
 
     return Digest(f"{PREFIX}{hashlib.sha256(data).hexdigest()}")
 
 
 def short(digest: Digest) -> str:
-    """Return the first 12 digits of a digest, for people."""
+    """Return the first 12 digits of a digest, as people see it."""
     return digest.removeprefix(PREFIX)[:12]
 
 
 def plain_name(name: str) -> str:
-    """Return a name in at most 69 letters, digits, `_` and single `-`. Different names give different results."""
+    """Return a name as at most 69 letters, digits, `_` and `-`. Different names give different results."""
     import re  # start-up: the same
 
     plain = re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")[:60]
@@ -92,12 +92,12 @@ def plain_name(name: str) -> str:
 
 
 def digest_text(text: str) -> Digest:
-    """Return the digest of text, as UTF-8."""
+    """Return the digest of a text in UTF-8."""
     return digest_bytes(text.encode())
 
 
 def digest_json(value: object) -> Digest:
-    """Return the digest of a JSON value, independent of key order."""
+    """Return the digest of a JSON value, which does not depend on the order of keys."""
     try:
         written = _write(value)
     except (TypeError, ValueError, OverflowError):
@@ -111,7 +111,7 @@ def digest_json(value: object) -> Digest:
 
 @functools.cache
 def _odd_numbers() -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
-    """Return two patterns for JSON: one finds numbers with a fraction, the other numbers with an exponent.
+    """Return two patterns that find numbers in JSON: one with a fraction, one with an exponent.
 
     They may also match inside texts. Each begins with a literal character, which makes the search fast.
     """

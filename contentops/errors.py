@@ -1,4 +1,4 @@
-"""Locations, findings and the exception tree; imports nothing of contentops.
+"""Defines locations, findings and the tree of exceptions. Imports nothing of contentops.
 
 Findings are values (`Diagnostic`), collected so that a person sees every problem at once.
 Exceptions stop the work; the command line has the one place that catches them:
@@ -10,7 +10,7 @@ Exceptions stop the work; the command line has the one place that catches them:
     |  `- LockHeld     another apply of this environment is running
     |- Refused         a guard, a stale plan or a missing confirmation
     |- ApiError        the server cannot be used at all (wrong key, wrong address, not JSON)
-    `- OutputError     a file cannot be read or written, or lies outside the project
+    `- OutputError     a file cannot be read or written, or is outside the project
        `- FileChanged  the file is not the one the plan saw
 """
 
@@ -32,7 +32,7 @@ _LONGEST = 300
 
 
 class ExitCode(enum.IntEnum):
-    """The exit codes of the process; if several apply, the order is 130 > 1 > 4 > 5 > 3."""
+    """The exit codes of the process; `worst` chooses one of several."""
 
     DONE = 0
     ERROR = 1
@@ -55,13 +55,13 @@ _RANK = (
 
 
 def worst(codes: Iterable[ExitCode]) -> ExitCode:
-    """Return the exit code of a process to which all of `codes` apply."""
+    """Return the most serious of several exit codes; the order is 130, 1, 4, 5, 3, 2, 0."""
     applicable = set(codes)
     return next((code for code in _RANK if code in applicable), ExitCode.DONE)
 
 
 class Location(Struct, frozen=True, order=True, gc=False):
-    """A location in a file: path relative to the project root, 1-based line and column."""
+    """A location in a file: its path relative to the project root, line and column, both from 1."""
 
     file: Annotated[str, Meta(description="Relative to the project root.")]
     line: Annotated[int, Meta(ge=1, description="The line, counted from 1.")] = 1
@@ -72,7 +72,7 @@ class Location(Struct, frozen=True, order=True, gc=False):
 
 
 class Severity(enum.StrEnum):
-    """How bad a finding is; only an error stops a command."""
+    """How serious a finding is; only an error stops a command."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -80,10 +80,10 @@ class Severity(enum.StrEnum):
 
 
 class Diagnostic(Struct, frozen=True, kw_only=True):
-    """One finding with its location and a hint what to do.
+    """One finding with its location and a hint for the next step.
 
-    `code` is kebab-case and stable. `excerpt` is the source line at `location` without its newline
-    (empty if there is none, or a very long one) and `width` how many characters the caret line underlines.
+    `code` is kebab-case and stable. `excerpt` is the source line at `location` without its newline; it is empty if
+    there is no line, or if the line is very long. `width` is the number of characters to underline.
     """
 
     severity: Annotated[Severity, Meta(description="Only an error stops a command.")] = Severity.ERROR
@@ -96,19 +96,19 @@ class Diagnostic(Struct, frozen=True, kw_only=True):
 
 
 def plural(number: int, word: str) -> str:
-    """Return a count and its word: `1 item`, `2 items`."""
+    """Return a number and its noun, with a plural `s` if needed: `1 item`, `2 items`."""
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def first_of(names: Sequence[str]) -> str:
-    """Return the first of at least one name, and the number of the others."""
+    """Return the first name and how many more there are: `a` and 2 more."""
     return f"`{names[0]}`{f' and {len(names) - 1:,} more' if names[1:] else ''}"
 
 
 def price(least: int, most: int, retries: int = 0, *, at_most: bool = False) -> str:
-    """Return a price in words: `4 credits`, or with retries that pay again `4 credits, up to 12 with 2 retries`.
+    """Return a price in words: `4 credits`, or `4 credits, up to 12 with 2 retries` if retries pay again.
 
-    `at_most`: both are upper bounds, as the price of a text depends on its length: `at most 12 credits`.
+    `at_most`: both numbers are upper bounds, because the price depends on the length of the text: `at most 12 credits`.
     """
     with_ = plural(retries, "retry").replace("retrys", "retries") if retries else "every retry"
     words = plural(least, "credit") + (f", up to {most:,} with {with_}" if most > least else "")
@@ -116,7 +116,7 @@ def price(least: int, most: int, retries: int = 0, *, at_most: bool = False) -> 
 
 
 class ContentopsError(Exception):
-    """A failure that people can act on: a sentence, a stable code, a hint and an exit code."""
+    """A failure with a message, a stable code, a hint for the next step, and an exit code."""
 
     code = "error"
     exit_code = ExitCode.ERROR
@@ -134,12 +134,12 @@ class ContentopsError(Exception):
 
 
 class InputError(ContentopsError):
-    """Project files cannot be used; `findings` has all their problems."""
+    """Files of the project are invalid; `findings` has all their problems."""
 
     code = "invalid-input"
 
     def __init__(self, findings: Iterable[Diagnostic], looked_at: Iterable[str] = ()) -> None:
-        """`looked_at`: the files that were read or looked for, relative to the root, as far as they are known."""
+        """Create the error; `looked_at` has the known files that were read or searched, relative to the root."""
         self.findings = tuple(findings)
         self.looked_at = tuple(looked_at)
         errors = sum(finding.severity is Severity.ERROR for finding in self.findings)
@@ -151,20 +151,20 @@ class InputError(ContentopsError):
 
 
 class UsageError(ContentopsError):
-    """The command line asks for something that does not exist or does not fit together."""
+    """The arguments of the command line are wrong or do not fit together."""
 
     code = "usage"
     exit_code = ExitCode.USAGE
 
 
 class StateError(ContentopsError):
-    """Lock, journal or cache is unreadable, damaged, or made by a newer version."""
+    """The lock, journal or cache cannot be read, is damaged, or was written by a newer version."""
 
     code = "state"
 
 
 class NotShared(StateError):
-    """This process can no longer share its records, so it may not send calls that pay."""
+    """This process can no longer share its records, so it must not send requests that cost money."""
 
     exit_code = ExitCode.INCOMPLETE
 
@@ -184,7 +184,7 @@ class Refused(ContentopsError):
 
 
 class ApiError(ContentopsError):
-    """The server cannot be used at all."""
+    """The server cannot be used, for example because the key or the address is wrong."""
 
     code = "api"
 
@@ -196,7 +196,7 @@ class OutputError(ContentopsError):
 
 
 class FileChanged(OutputError):
-    """The file is no longer the one the plan saw."""
+    """The file has changed since the plan was made."""
 
     code = "file-changed"
 
@@ -207,7 +207,7 @@ def nearest(word: str, names: Iterable[str]) -> str | None:
 
 
 def near(word: str, names: Iterable[str], count: int) -> list[str]:
-    """Return the names most similar to `word`, at most `count` of them, the nearest first."""
+    """Return at most `count` names that are similar to `word`, the most similar first."""
     names = tuple(names)
     if len(word) > _LONGEST:
         return []
@@ -219,7 +219,10 @@ def near(word: str, names: Iterable[str], count: int) -> list[str]:
 
 
 def _likely(word: str, names: tuple[str, ...]) -> list[str]:
-    """Return the names that share most pairs of letters with a word, as comparing all names in full takes too long."""
+    """Return the names that share the most letter pairs with a word.
+
+    Only these names are compared in full, because comparing all names takes too long.
+    """
     import heapq
 
     pairs, by_pair = _paired(names)
@@ -236,7 +239,7 @@ def _likely(word: str, names: tuple[str, ...]) -> list[str]:
 
 @functools.lru_cache(maxsize=4)
 def _paired(names: tuple[str, ...]) -> tuple[dict[str, frozenset[str]], dict[str, list[str]]]:
-    """Return the pairs of letters of each name, and the names with each pair."""
+    """Return the letter pairs of each name, and the names that contain each pair."""
     pairs = {name: frozenset(_pairs(name)) for name in names if len(name) <= _LONGEST}
     by_pair: dict[str, list[str]] = {}
     for name, pairs_of_name in pairs.items():
@@ -246,7 +249,7 @@ def _paired(names: tuple[str, ...]) -> tuple[dict[str, frozenset[str]], dict[str
 
 
 def _pairs(word: str) -> tuple[str, ...]:
-    """Return the distinct pairs of adjacent letters."""
+    """Return the distinct pairs of adjacent letters in a word."""
     return tuple(dict.fromkeys(word[at : at + 2] for at in range(len(word) - 1)))
 
 
@@ -258,14 +261,14 @@ def did_you_mean(word: str, names: Iterable[str], otherwise: str = "") -> str:
 
 @functools.lru_cache(maxsize=1_000)
 def suggest(name: str, valid: tuple[str, ...]) -> str:
-    """Return a hint with the nearest valid name, or with all valid names."""
+    """Return a hint with the most similar valid name, or with a list of valid names if none is similar."""
     shown = ", ".join(f"`{entry}`" for entry in valid[:12])
     more = f" and {len(valid) - 12} more" if len(valid) > 12 else ""
     return did_you_mean(name, valid, f"there are {shown}{more}" if shown else "")
 
 
 class Check(Struct, frozen=True, kw_only=True):
-    """One finding of `doctor`. `ok` is None for information."""
+    """One finding of `contentops doctor`; if `ok` is None, it is only information."""
 
     name: str
     ok: bool | None

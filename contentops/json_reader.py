@@ -1,6 +1,6 @@
-"""Reads JSON that others wrote, and refuses what is nested too deeply to work with. Imports nothing of contentops.
+"""Reads JSON from outside, and refuses JSON that is nested too deeply. Imports nothing of contentops.
 
-How deep the libraries read differs between versions and from machine to machine; the bound here does not.
+The limits of the JSON libraries differ between versions and machines; the limit here is always the same.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _OTHERS: Final = bytes(sorted({*range(256)} - {*b"[]{}"}))
 
 
 class DeepJson(ValueError):
-    """JSON is nested too deeply to work with."""
+    """The JSON text is nested too deeply."""
 
     def __init__(self) -> None:
         super().__init__("is nested too deeply")
@@ -38,13 +38,13 @@ def load_json(data: str | bytes) -> Any:
 
 
 def decode_json(data: str | bytes, kind: type[T], *, deepest: int = MAX_DEPTH) -> T:
-    """Return the value of a JSON text as a `kind`. Raises msgspec.MsgspecError for what does not fit, and DeepJson."""
+    """Return the value of a JSON text as type `kind`. Raises DeepJson, and msgspec.MsgspecError if it does not fit."""
     value: T = bounded(functools.partial(msgspec.json.decode, type=kind), data, deepest=deepest)
     return value
 
 
 def bounded(read: Callable[[D], T], data: D, *, deepest: int = MAX_DEPTH) -> T:
-    """Decode a JSON text with `read`. Raises DeepJson for one that is nested too deep, and the errors of `read`."""
+    """Decode a JSON text with the function `read`. Raises DeepJson, and the exceptions of `read`."""
     try:
         value = read(data)
     except RecursionError:
@@ -55,7 +55,7 @@ def bounded(read: Callable[[D], T], data: D, *, deepest: int = MAX_DEPTH) -> T:
 
 
 def _is_deep(data: str | bytes, deepest: int) -> bool:
-    """Return whether the lists and objects of a valid JSON text are nested more than `deepest` deep."""
+    """Return whether a valid JSON text has lists and objects nested more than `deepest` levels deep."""
     count = data.count("[") + data.count("{") if isinstance(data, str) else data.count(b"[") + data.count(b"{")
     if count <= deepest:
         return False

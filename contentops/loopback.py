@@ -1,10 +1,10 @@
-"""Which hosts are this machine. Imports nothing of contentops, so that every room may use it."""
+"""Decides whether a host name means this machine. Imports nothing of contentops."""
 
 from __future__ import annotations
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether `host` is `localhost` or a loopback address, without a look-up in the network."""
+    """Return whether `host` is `localhost` or a loopback address; no DNS request is sent."""
     import ipaddress
 
     try:

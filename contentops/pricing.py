@@ -1,4 +1,4 @@
-"""The price of one generation in credits, from the published prices.
+"""Computes the price of one generation in credits, from the published prices.
 
 Imports nothing of contentops, so that the client and the bundled server use the same prices.
 """
@@ -23,13 +23,13 @@ PAGE_INPUTS = ("page_count", "pages", "target_page_count", "target_pages")
 
 
 class Price(NamedTuple):
-    """The credits of one generation; `at_most`: the request does not set the length, so it may cost less."""
+    """The price of one generation; it is an upper bound with `at_most`, if the request sets no length."""
 
     credits: int
     at_most: bool = False
 
     def as_json(self) -> dict[str, int]:
-        """Return the keys in JSON documents: `credits`, and `credits_at_most` for an upper bound."""
+        """Return the price as JSON: `credits`, and also `credits_at_most` if it is an upper bound."""
         return {"credits": self.credits, **({"credits_at_most": True} if self.at_most else {})}
 
 
@@ -37,7 +37,7 @@ FREE = Price(0)
 
 
 def price_of_request(template: str, mode: str, inputs: Mapping[str, object], *, is_section: bool = False) -> Price:
-    """Return the price of one generation, of a whole text or of one section. Raises KeyError for an unknown mode."""
+    """Return the price of generating a whole text or one section. Raises KeyError for an unknown mode."""
     each = CREDITS[mode]
     if template != SCREENPLAY or is_section:
         return Price(each)
@@ -48,7 +48,7 @@ def price_of_request(template: str, mode: str, inputs: Mapping[str, object], *, 
 
 
 def _pages(inputs: Mapping[str, object]) -> float:
-    """Return the highest number of pages in the inputs; 0 if there is none."""
+    """Return the highest number of pages that the inputs state, or 0 if they state none."""
     return max((_number(inputs.get(name)) for name in PAGE_INPUTS), default=0)
 
 

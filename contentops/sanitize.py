@@ -28,11 +28,11 @@ MESSAGE_LIMIT: Final = 500
 
 
 SHORTEST_SECRET: Final = 8
-"""The length of the shortest secret that is masked: a shorter one is a placeholder, and part of common words."""
+"""The least length of a secret that is masked; a shorter one is a placeholder, and may be a part of common words."""
 
 
 def redact(text: str, secret: str, mark: str = REDACTED) -> str:
-    """Return `text` with every form of `secret` replaced by `mark`: plain, URL-encoded, JSON-escaped and in base64.
+    """Replace a secret in `text` by `mark`, also if it is URL-encoded, JSON-escaped or in base64.
 
     A secret shorter than `SHORTEST_SECRET` is not replaced.
     """
@@ -72,7 +72,7 @@ _DIRECTIONS = "\u202a-\u202e\u2066-\u2069"
 
 
 class Policy(enum.Enum):
-    """The allowed characters of a destination, and the replacement of the others."""
+    """A policy says which characters a destination allows, and how the others are replaced."""
 
     TERMINAL = enum.auto()
     """One line for a terminal, a log or a comment: unsafe characters become visible escapes."""
@@ -87,7 +87,7 @@ class Policy(enum.Enum):
 
 
 def sanitize(text: str, policy: Policy) -> str:
-    """Return `text` as `policy` allows it."""
+    """Return `text` with all characters that `policy` does not allow replaced or removed."""
     if policy is Policy.BODY:
         return _without_controls(text)
     if policy is Policy.MESSAGE:
@@ -97,19 +97,19 @@ def sanitize(text: str, policy: Policy) -> str:
 
 
 def visible(text: str) -> str:
-    r"""Return `text` by `Policy.TERMINAL`: one line, with escapes such as `\x1b` for unsafe characters."""
+    r"""Return `text` as one line for a terminal, with escapes such as `\x1b` for unsafe characters."""
     if text.isascii() and text.isprintable():
         return text
     return re.sub(_UNSAFE, _shown, text)
 
 
 def visible_lines(text: str) -> str:
-    """Return `text` with its lines and tabs, and with the escapes of `visible` for all other unsafe characters."""
+    """Return `text` with its line ends and tabs, and with escapes for all other unsafe characters."""
     return "".join(part if at % 2 else visible(part) for at, part in enumerate(re.split(r"(\r\n|[\n\t])", text)))
 
 
 def message(text: str, secret: str = "") -> str:
-    """Return text by `Policy.MESSAGE`, of at most `MESSAGE_LIMIT` characters, without any form of `secret`."""
+    """Return a text from outside as one safe line of at most `MESSAGE_LIMIT` characters, without `secret`."""
     # Redact after cleaning, which may join parts of a secret, and before cutting, which may halve one.
     readable = MESSAGE_LIMIT * 40
     clean = _one_line(text[:readable])
@@ -120,7 +120,7 @@ def message(text: str, secret: str = "") -> str:
 
 
 def is_printable(text: str) -> bool:
-    """Return whether `text` has only visible ASCII characters, so that it can be sent in a header."""
+    """Return whether `text` has only visible ASCII characters, so that it can be sent in an HTTP header."""
     return text.isascii() and text.isprintable() and " " not in text
 
 
@@ -164,7 +164,7 @@ def _one_line(text: str) -> str:
 
 _SELECTORS = "\ufe00-\ufe0f\U000e0100-\U000e01ef"
 MARK: Final = f"\ufeff\U000e0133\U000e0122\U000e0140\U000e0131\U000e0144\U000e0148\U000e0144\ufe00[{_SELECTORS}]*"
-"""Finds a mark of provenance: a manifest of C2PA that is written in characters no one sees, by its first bytes."""
+"""Finds a provenance mark: a C2PA manifest in invisible characters, which its first bytes identify."""
 _NOT_IN_BODY = f"\x00-\x08\x0b-\x1f\x7f-\x9f{_DIRECTIONS}"
 _DROPPED_FROM_BODY = f"[{_NOT_IN_BODY}]|\ufeff(?!{MARK.removeprefix(chr(0xFEFF))})"
 _RUN = (
@@ -186,15 +186,15 @@ def _without_controls(text: str) -> str:
 
 
 def without_bom(text: str) -> str:
-    """Return `text` without the mark of byte order at its start, which no mark of provenance is."""
+    """Return `text` without a byte order mark at its start; an invisible provenance mark is kept."""
     return text if re.match(MARK, text) else text.removeprefix("\ufeff")
 
 
 def hidden_runs(text: str) -> Iterator[tuple[int, int]]:
-    """Yield start and length of each run of unseen characters that may be a part of a message.
+    """Yield the start and length of each run of invisible characters that may hide a message.
 
-    Not those of a mark of provenance, which is kept whole. No emoji and no flag has eight, and no Latin letter has a
-    variant that a selector could choose.
+    A provenance mark is not yielded. No emoji and no flag has eight such characters in a row, and no Latin letter has
+    variants that a variation selector could choose.
     """
     if not text.isascii() and re.search(_RUN, text):
         for match in re.finditer(f"{MARK}|({_RUN})", text):
@@ -206,17 +206,17 @@ def hidden_runs(text: str) -> Iterator[tuple[int, int]]:
 
 
 def one_line(text: str) -> str:
-    """Return `text` with a space instead of each run of white space: `visible` writes line ends as signs."""
+    """Return `text` as one line, with a single space instead of each run of white space."""
     return " ".join(text.split())
 
 
 def clip(text: str, width: int) -> str:
-    """Return `text` in at most `width` characters (at least 1); an ellipsis replaces what was cut."""
+    """Cut `text` to `width` characters (at least 1); an ellipsis replaces the rest."""
     return text if len(text) <= width else text[: width - 1] + ELLIPSIS
 
 
 def columns(text: str) -> int:
-    """Return the width of `text` in terminal columns: two for wide characters, none for combining ones."""
+    """Return the width of `text` in terminal columns; a wide character has two, and a combining one has none."""
     if text.isascii():
         return len(text)
     return sum(_width(character) for character in text)
@@ -229,9 +229,9 @@ def _width(character: str) -> int:
 
 
 def json_text(value: Json, *, indent: int | None = 2) -> str:
-    """Return `value` as JSON that is safe to show, by `Policy.JSON`.
+    """Return `value` as JSON with escapes for unsafe characters.
 
-    Raises TypeError for what is not JSON and ValueError for NaN and infinities.
+    Raises TypeError if it is not JSON, and ValueError for NaN and infinities.
     """
     import json
 
@@ -243,9 +243,9 @@ def json_text(value: Json, *, indent: int | None = 2) -> str:
 
 
 def bounded(value: Json, secrets: Collection[str] = (), *, most: int, longest: int) -> Json:
-    """Return `value` by `visible_lines`, without `secrets`; longer lists and texts are cut, and say how long they are.
+    """Return a safe copy of a JSON value: without secrets, and with long lists and texts cut.
 
-    `most`: entries of a list; `longest`: characters of a text.
+    `most` is the most entries of a list, and `longest` the most characters of a text. What is cut says its full length.
     """
     if isinstance(value, str):
         text = visible_lines(value[: longest + 1])
@@ -262,14 +262,14 @@ def bounded(value: Json, secrets: Collection[str] = (), *, most: int, longest: i
 
 
 def short(value: Json, width: int = 60) -> str:
-    """Return a JSON value as one safe line of at most `width` characters; None becomes `(none)`."""
+    """Return a JSON value as one safe line of at most `width` characters; null becomes `(none)`."""
     if value is None:
         return "(none)"
     return clip(visible(_literal(value, width + 1)), width)
 
 
 def short_pair(before: Json, after: Json, width: int = 60) -> tuple[str, str]:
-    """Return two values as short lines, cut so that their first difference is visible."""
+    """Return two values as short lines, cut in such a way that their first difference is visible."""
     if isinstance(before, str) and isinstance(after, str):
         start = _start(before, after, width)
         return short(ELLIPSIS * bool(start) + before[start:], width), short(
@@ -287,7 +287,7 @@ _COMPARED: Final = 10_000
 
 
 def _start(before: str, after: str, width: int) -> int:
-    """Return where to begin to show two texts of which one is too long, so that their first difference is visible."""
+    """Return the offset from which two long texts are shown, so that their first difference is visible."""
     if max(len(before), len(after)) + 2 <= width:
         return 0
     pairs = enumerate(zip(before, after, strict=False))

@@ -1,4 +1,4 @@
-"""The JSON Schemas that ship with contentops: one for each format that it reads or writes."""
+"""Finds and loads the JSON Schemas of the formats that contentops reads and writes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ SCHEMA_NAMES = (
 
 
 def schema_path(name: str) -> Path:
-    """Return the file of a schema, in the installed package or next to it in a checkout.
+    """Return the path of a schema file, in the installed package or in a checkout.
 
-    Raises KeyError for a name that is not in SCHEMA_NAMES.
+    Raises KeyError if the name is not in SCHEMA_NAMES.
     """
     if name not in SCHEMA_NAMES:
         raise KeyError(name)
@@ -27,9 +27,9 @@ def schema_path(name: str) -> Path:
 
 @functools.cache
 def load_schema(name: str) -> dict[str, Any]:
-    """Return a schema as parsed JSON, the same object every time: do not change it.
+    """Return a schema as parsed JSON; do not change it, because all callers get the same object.
 
-    Raises KeyError for a name that is not in SCHEMA_NAMES, OSError if the installation is incomplete.
+    Raises KeyError if the name is not in SCHEMA_NAMES, and OSError if the installation is incomplete.
     """
     schema: dict[str, Any] = json.loads(schema_path(name).read_text(encoding="utf-8"))
     return schema

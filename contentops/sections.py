@@ -1,7 +1,7 @@
-"""Cuts a body into sections at its headings; the texts of the sections joined are the body.
+"""Cuts the body of a text into sections at its Markdown headings.
 
-Headings are Markdown's (ATX and setext) at the top level: not in code, HTML, block quotes and lists. The client and the
-bundled server share this module, so that they mean the same section.
+The texts of all sections, joined, are the body again. A heading (ATX or setext) counts only at the top level: not in
+code, HTML, block quotes and lists. The client and the bundled server share this module, so they agree on sections.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 
 class Key(NamedTuple):
-    """Identifies a section, also in another text. Level 0 is the text before the first heading."""
+    """Identifies a section, so that it can be found in another version of the text.
+
+    Level 0 is the text before the first heading.
+    """
 
     level: int
     heading: str
@@ -31,7 +34,7 @@ class Key(NamedTuple):
 
 
 class Section(Struct, frozen=True):
-    """One heading and the text up to the next heading of any level."""
+    """A heading with the text after it, up to the next heading of any level."""
 
     key: Key
     text: str
@@ -39,7 +42,7 @@ class Section(Struct, frozen=True):
 
 
 class Heading(NamedTuple):
-    """One heading of a body: its lines (from 0, `end` is the line after it), its level, its text without marks."""
+    """A heading in a body: its first line (from 0), the line after it, its level, and its text without `#`."""
 
     first: int
     end: int
@@ -48,7 +51,7 @@ class Heading(NamedTuple):
 
 
 class Span(Struct, frozen=True):
-    """A section with its deeper sections, as offsets into its body."""
+    """A section with its subsections, as offsets into the body."""
 
     heading: str
     level: int
@@ -63,7 +66,7 @@ class Span(Struct, frozen=True):
 
 
 def cut(body: str) -> tuple[Section, ...]:
-    """Return the sections of a body in order; empty for an empty body."""
+    """Return the sections of a body in order. An empty body has none."""
     starts, lines = [Heading(0, 0, 0, ""), *parse_headings(body)], _offsets(body)
     counts: Counter[tuple[int, str]] = Counter()
     sections = []
@@ -77,7 +80,7 @@ def cut(body: str) -> tuple[Section, ...]:
 
 
 def spans(body: str, heading: str) -> tuple[Span, ...]:
-    """Return every section with that heading in order; marks, spaces and case do not matter."""
+    """Return all sections with a heading, in order; the comparison ignores `#`, spaces and case."""
     wanted = bare(heading)
     parsed = tuple(parse_headings(body))
     return tuple(_span(body, parsed, at) for at, each in enumerate(parsed) if wanted and bare(each.text) == wanted)
@@ -93,7 +96,7 @@ def _span(body: str, parsed: Sequence[Heading], at: int) -> Span:
 
 
 def _offsets(body: str) -> list[int]:
-    """Return the offset of each line of a body."""
+    """Return the offset at which each line of a body starts."""
     return [0, *(match.end() for match in re.finditer("\n", body))]
 
 
@@ -103,7 +106,7 @@ def headings(body: str) -> tuple[str, ...]:
 
 
 def main_heading(body: str) -> str:
-    """Return the text of the first level-1 heading; empty if there is none."""
+    """Return the text of the first level-1 heading, or an empty text if there is none."""
     return next((each.text for each in parse_headings(body) if each.level == 1 and each.text), "")
 
 
@@ -111,7 +114,7 @@ _ESCAPE = re.compile(r"\\(?=[^\w\s])")
 
 
 def bare(heading: str) -> str:
-    """Return a heading in the form for comparison: without marks, with single spaces, case-folded."""
+    """Return a heading for comparison: without Markdown marks, with single spaces, and case-folded."""
     # start-up: a plan without changes compares no heading
     import html
 
@@ -121,7 +124,10 @@ def bare(heading: str) -> str:
 
 
 def _unmarked(line: str) -> str:
-    """Return a heading without the marks before it, and without closing marks if there are marks before it."""
+    """Return a heading line without the `#` before its text, and without closing `#`.
+
+    Closing `#` are removed only if there are `#` before the text.
+    """
     inner = line.lstrip("#")
     if inner == line or not inner[:1].isspace():
         return line
@@ -139,7 +145,7 @@ def parse_headings(body: str) -> Iterator[Heading]:
 
 
 def parse_blocks(body: str) -> list[Token]:
-    """Return the Markdown blocks of a body; the text inside lines is not parsed, because that can be slow."""
+    """Return the Markdown blocks of a body; inline Markdown is not parsed, because that can be slow."""
     tokens: list[Token] = []
     parser = markdown_parser()
     # The parser knows only LF as the end of a line; a space before it has no meaning.
@@ -163,7 +169,7 @@ _MAY_NEST: Final = re.compile(
 
 
 def nests_too_deep(body: str) -> bool:
-    """Return whether lists and quotations of a body are nested deeper than the parser reads."""
+    """Return whether a body has lists and quotations that are nested deeper than the parser reads."""
     return _MAY_NEST.search(body) is not None and any(
         token.level >= MAX_NESTING - 2 for token in parse_blocks(body) if token.type != "inline"
     )
@@ -171,10 +177,9 @@ def nests_too_deep(body: str) -> bool:
 
 @functools.cache
 def markdown_parser() -> MarkdownIt:
-    """Return the parser for every text: CommonMark with the tables and strikethrough of GitHub.
+    """Return the Markdown parser: CommonMark with the tables and strikethrough of GitHub.
 
-    Definitions of links stay in the text as they are written: a reader sees them, and reading them is slow in hostile
-    texts.
+    Definitions of links are not parsed and stay in the text: parsing them is slow in hostile texts.
     """
     # start-up: a plan without changes reads no body
     from markdown_it import MarkdownIt
@@ -184,7 +189,7 @@ def markdown_parser() -> MarkdownIt:
 
 
 def has_words(text: str) -> bool:
-    """Return whether a reader sees anything of `text`: a letter, number, sign or symbol that is not a filler."""
+    """Return whether `text` has a visible character: a letter, number, punctuation mark or symbol."""
     return any(each not in _FILLERS and unicodedata.category(each)[0] in "LNPS" for each in text)
 
 

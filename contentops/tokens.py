@@ -1,7 +1,7 @@
-"""The tokens of texts, how many one may have, the price of tokens, and sums of money, exact and each in its currency.
+"""Counts and limits the tokens of texts, and computes their exact cost in each currency.
 
-Imports nothing of contentops, so that the client and the bundled server mean the same. A price is a whole number of
-millionths of its currency for a million tokens, and money is counted in the millionths of these: sums of whole numbers
+Imports nothing of contentops, so that the client and the bundled server count in the same way. A price for a million
+tokens is a whole number of millionths of its currency. Money is a whole number of millionths of a millionth, so sums
 stay exact.
 """
 
@@ -29,7 +29,7 @@ _Price = Annotated[int, Meta(ge=0, le=HIGHEST_PRICE * MILLION)]
 
 
 class Tokens(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """The tokens that a model read (`input`) and wrote (`output`) for one text, in all calls of its job."""
+    """The tokens that a model read (`input`) and wrote (`output`) for one text, in all calls together."""
 
     input: Annotated[_Number, Meta(description="Tokens of prompts.")]
     output: Annotated[_Number, Meta(description="Tokens of answers.")]
@@ -49,14 +49,14 @@ NO_TOKENS = Tokens(input=0, output=0)
 
 
 def read_tokens(value: Any) -> Tokens | None:
-    """Return the tokens in a JSON object; None for anything else, as a server may send anything."""
+    """Return the token counts in a JSON object, or None if the value is something else."""
     if not isinstance(value, dict):
         return None
     return tokens_of(value.get("input"), value.get("output"), value.get("cached", 0))
 
 
 def tokens_of(read: Any, wrote: Any, cached: Any = 0) -> Tokens | None:
-    """Return the tokens that JSON values state; None unless all are plausible numbers."""
+    """Return token counts from JSON values, or None if one of them is not a plausible number."""
     known = [type(number) is int and 0 <= number <= MOST for number in (read, wrote, cached)]
     return Tokens(input=read, output=wrote, cached=min(cached, read)) if all(known) else None
 
@@ -75,13 +75,13 @@ class TokenPrice(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
     ] = None
 
     def of(self, tokens: Tokens) -> int:
-        """Return the price of tokens, in the unit of money that this module counts in."""
+        """Return the cost of tokens, in millionths of a millionth of the currency."""
         cached = self.input if self.cached is None else self.cached
         return self.input * (tokens.input - tokens.cached) + cached * tokens.cached + self.output * tokens.output
 
 
 class PaidTokens(Tokens, frozen=True, kw_only=True, gc=False):
-    """The tokens of a paid text, and the price of the settings when it arrived; None: there was none."""
+    """The tokens of a paid text, and the price in the settings at that time, if there was one."""
 
     price: Annotated[
         TokenPrice | None,
@@ -92,7 +92,7 @@ class PaidTokens(Tokens, frozen=True, kw_only=True, gc=False):
 
     @staticmethod
     def at(price: TokenPrice | None, tokens: Tokens | None) -> PaidTokens | None:
-        """Return the tokens with their price; None if the tokens are not known."""
+        """Return the tokens with their price, or None if the tokens are not known."""
         return (
             None
             if tokens is None
@@ -101,12 +101,12 @@ class PaidTokens(Tokens, frozen=True, kw_only=True, gc=False):
 
     @property
     def money(self) -> dict[str, int]:
-        """Return the cost of the tokens, by currency; empty without a price."""
+        """Return the cost of the tokens by currency; the map is empty if there is no price."""
         return {} if self.price is None else {self.price.currency: self.price.of(self)}
 
 
 class TokenSum(Struct, frozen=True, kw_only=True):
-    """The tokens of several texts, and their money by currency, which is never added over currencies."""
+    """The tokens of several texts together, and their cost in each currency."""
 
     input: int = 0
     output: int = 0
@@ -118,19 +118,19 @@ class TokenSum(Struct, frozen=True, kw_only=True):
 
     @property
     def is_known(self) -> bool:
-        """Return whether the tokens of any text are known."""
+        """Return whether the tokens of at least one text are known."""
         return bool(self.input or self.output)
 
 
 class TokenCounts(Struct, frozen=True, kw_only=True, gc=False):
-    """The tokens of several texts."""
+    """The tokens of several texts, as JSON documents show them."""
 
     input: Annotated[int, Meta(ge=0, description="Tokens of prompts.")]
     output: Annotated[int, Meta(ge=0, description="Tokens of answers.")]
 
 
 class WrittenSum(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The keys that JSON documents have for a sum of tokens."""
+    """The keys of JSON documents for the tokens and cost of several texts."""
 
     tokens: Annotated[
         TokenCounts | None,
@@ -154,7 +154,7 @@ class WrittenSum(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def sum_tokens(texts: Iterable[PaidTokens | None]) -> TokenSum:
-    """Add up the tokens and their cost over `texts`; an entry is None if the tokens of that text are not known."""
+    """Add up the tokens and the cost of texts; an entry is None if the tokens of that text are not known."""
     return add_sums(
         TokenSum(unknown=1)
         if one is None
@@ -164,7 +164,7 @@ def sum_tokens(texts: Iterable[PaidTokens | None]) -> TokenSum:
 
 
 def add_money(amounts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """Return the sum of several amounts, each currency separately."""
+    """Add up amounts of money, separately for each currency."""
     total: dict[str, int] = {}
     for amount in amounts:
         for currency, number in amount.items():
@@ -173,7 +173,7 @@ def add_money(amounts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 
 def add_sums(sums: Iterable[TokenSum]) -> TokenSum:
-    """Return several sums as one."""
+    """Add up several sums of tokens and money."""
     total = TokenSum()
     for one in sums:
         total = TokenSum(
@@ -187,23 +187,23 @@ def add_sums(sums: Iterable[TokenSum]) -> TokenSum:
 
 
 def exact(amount: int) -> str:
-    """Return an amount of money as a decimal number, without rounding: `0.0003085`."""
+    """Return an amount of money as an exact decimal number, such as `0.0003085`."""
     whole, rest = divmod(amount, MILLION * MILLION)
     return f"{whole}.{rest:012d}".rstrip("0").rstrip(".")
 
 
 def exact_money(money: Mapping[str, int]) -> dict[str, str]:
-    """Return amounts by currency as decimal numbers."""
+    """Return amounts of money by currency as exact decimal numbers."""
     return {currency: exact(amount) for currency, amount in money.items()}
 
 
 def counted(amount: str) -> int:
-    """Return a decimal number in the unit that this module counts in, cut to whole units: the reverse of `exact`."""
+    """Return a decimal number as an amount of money, cut to the smallest unit; the reverse of `exact`."""
     return int(Decimal(amount).scaleb(12))
 
 
 def counted_money(money: Mapping[str, str]) -> dict[str, int]:
-    """Return decimal numbers by currency as amounts."""
+    """Return decimal numbers by currency as amounts of money."""
     return {currency: counted(amount) for currency, amount in money.items()}
 
 
@@ -246,7 +246,7 @@ _ORDER = 700
 
 
 def section_words(mode: str, inputs: Mapping[str, Any], sections: int) -> int:
-    """Return the number of words for each of some sections."""
+    """Return how many words each section of a text should have."""
     target = inputs.get("word_count_target")
     if isinstance(target, str) and target.strip().isdecimal() and len(target.strip()) < 8:
         target = int(target)
@@ -256,22 +256,22 @@ def section_words(mode: str, inputs: Mapping[str, Any], sections: int) -> int:
 
 
 def calls_of(mode: str, sections: int) -> int:
-    """Return the number of calls for a text if no call is repeated: plan, sections and edits."""
+    """Return the number of model calls for a text without repeated calls: plan, sections and edits."""
     return 1 + sections * (1 + EDITS[mode])
 
 
 def answer_tokens(mode: str, calls: int, words: int, max_tokens: int = 0) -> int:
-    """Return the token limit of one answer: from the settings, otherwise from the mode, and enough for `words`."""
+    """Return the token limit of one model answer, from the settings or else from the mode and the words."""
     return max_tokens or max(BUDGET[mode] // calls, math.ceil(words * _TOKENS_PER_WORD * _HEADROOM))
 
 
 def whole_answer(mode: str, words: int, max_tokens: int = 0) -> int:
-    """Return the tokens of the answer that is a whole text of so many words."""
+    """Return the token limit of a model answer that is a whole text of `words` words."""
     return answer_tokens(mode, 4, words, max_tokens)
 
 
 def section_answer(mode: str, words: int, max_tokens: int = 0) -> int:
-    """Return the token limit of an answer that writes one section again."""
+    """Return the token limit of a model answer that rewrites one section."""
     return max_tokens or min(answer_tokens(mode, 2 + EDITS[mode], words), SECTION)
 
 
@@ -284,10 +284,10 @@ def text_limit(
     passes: str = "staged",
     sections: int = SECTIONS,
 ) -> Tokens:
-    """Return the most tokens of a text, in all calls and second tries.
+    """Return the most tokens that a text can cost, in all calls and repeated calls.
 
-    `fields`: those of the request that the model gets, such as the vertical. `max_tokens`: of one answer, by the
-    settings; 0: they say none. `passes`: `one` call for the whole text, or `staged`.
+    `fields` are the fields of the request that the model gets, such as the vertical. `max_tokens` is the limit of one
+    answer in the settings, or 0 without a limit. `passes` is `one` for a whole text in one call, or `staged`.
     """
     prompt, length = _prompt(fields, inputs) + CONTEXT, section_words(mode, inputs, sections)
     if passes == "one":
@@ -301,7 +301,7 @@ def text_limit(
 
 
 def section_limit(mode: str, fields: Mapping[str, Any], inputs: Mapping[str, Any], max_tokens: int = 0) -> Tokens:
-    """Return the most tokens of one section that is written again; parameters as in `text_limit`."""
+    """Return the most tokens that rewriting one section can cost; the parameters are those of `text_limit`."""
     answer, most = max_tokens or SECTION, 1 + EDITS[mode] + 2
     prompt = _prompt(fields, inputs) + _INSTRUCTIONS + 2 * CONTEXT + SECTION
     return _limit(most * prompt + 2 * EDITS[mode] * answer, most * answer)
@@ -310,7 +310,7 @@ def section_limit(mode: str, fields: Mapping[str, Any], inputs: Mapping[str, Any
 def largest_call(
     mode: str, fields: Mapping[str, Any], inputs: Mapping[str, Any], max_tokens: int = 0, *, passes: str = "staged"
 ) -> Tokens:
-    """Return the most tokens of one call for a whole text, rather too many; parameters as in `text_limit`."""
+    """Return an upper bound for the tokens of one call for a whole text; parameters as in `text_limit`."""
     prompt, length = _prompt(fields, inputs), section_words(mode, inputs, SECTIONS)
     if passes == "one":
         return _limit(prompt, whole_answer(mode, SECTIONS * length, max_tokens))
@@ -319,18 +319,18 @@ def largest_call(
 
 
 def estimate(text: str) -> int:
-    """Estimate the tokens of a text, rather too high: 1/2 for a byte of ASCII, 2/3 for one of other scripts."""
+    """Return a high estimate of a text's tokens: 1/2 for each ASCII byte, and 2/3 for each other byte."""
     ascii_bytes = sum(char < "\x80" for char in text)
     return ascii_bytes // 2 + 2 * (len(text.encode("utf-8", "replace")) - ascii_bytes) // 3
 
 
 def ending(text: str, tokens: int) -> str:
-    """Return the end of a text, of at most so many tokens, as estimated."""
+    """Return the end of a text, with at most `tokens` estimated tokens."""
     return _fitting(text[: -2 * tokens - 1 : -1], tokens)[::-1]
 
 
 def beginning(text: str, tokens: int) -> str:
-    """Return the beginning of a text, of at most so many tokens, as estimated."""
+    """Return the beginning of a text, with at most `tokens` estimated tokens."""
     return _fitting(text[: 2 * tokens], tokens)
 
 
@@ -348,7 +348,7 @@ def _limit(read: int, wrote: int) -> Tokens:
 
 
 def _prompt(fields: Mapping[str, Any], inputs: Mapping[str, Any]) -> int:
-    """Return the tokens that every prompt has: the role of the model, the brief, the order, and what a server adds."""
+    """Return the most tokens of a prompt without earlier text: role, inputs, order, and additions of the server."""
     stated = (*fields.values(), inputs.get("article_tone", ""))
     role = _ROLE + sum(estimate(_text(value)) for value in stated)
     brief = sum(estimate(_text(value)) + _LABEL + len(name) for name, value in inputs.items())
