@@ -1,4 +1,4 @@
-"""The pages of `contentops review`, served to a browser or written as files.
+"""Makes the web pages of `contentops review`, which are served to a browser or written as files.
 
 How a page is added:
 

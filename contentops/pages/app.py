@@ -1,4 +1,4 @@
-"""The application of `contentops review`: its routes, its error pages, and the port that serves it."""
+"""The web application of `contentops review`: its routes, its error pages and its port."""
 
 from __future__ import annotations
 
@@ -47,7 +47,10 @@ ROUTES: Mapping[str, Callable[[Site, Mapping[str, str]], PageContent]] = {
 
 
 def create_app(site: Site, keys: Keys, host: str) -> ASGIApp:
-    """Return the application. It answers requests for this machine's own names and for `host`."""
+    """Return the web application of the pages.
+
+    It accepts requests only if their Host header names `host` or this machine.
+    """
     routes = [
         *(Route(path, _served) for path in FILES),
         *(Route(path, _shown(site, view)) for path, view in ROUTES.items()),
@@ -59,13 +62,16 @@ def create_app(site: Site, keys: Keys, host: str) -> ASGIApp:
 
 
 def _served(request: Request) -> Response:
-    """Serve the stylesheet or the script."""
+    """Return the response with the stylesheet or a script."""
     path = request.url.path
     return Response((FOLDER / path.removeprefix("/")).read_text("utf-8"), media_type=FILES[path])
 
 
 def _picture(site: Site, query: Mapping[str, str]) -> Response:
-    """Serve an image file that the text of an item shows; a browser that opens it directly downloads it."""
+    """Return the response with an image file that the text of an item shows.
+
+    A browser that opens the address directly downloads the file.
+    """
     project, address = site.project(), query.get("name", "")
     try:
         one = site.review.snapshot().item(query.get("id", ""))
@@ -106,7 +112,10 @@ def _posted(site: Site, form: Form) -> Callable[[Request], Awaitable[Response]]:
 
 
 def _answer(site: Site, view: Form, fields: Mapping[str, str], words: Sequence[str] = ()) -> Response:
-    """Return the page that a form gives, or a redirect to it; `words`: what the person typed, for an error page."""
+    """Call a page or a form, and return its page or a redirect.
+
+    `words` are the words that the person typed; an error page shows them.
+    """
     try:
         done = view(site, fields)
     except ContentopsError as error:
@@ -123,7 +132,7 @@ def _answer(site: Site, view: Form, fields: Mapping[str, str], words: Sequence[s
 
 
 def problem(error: ContentopsError) -> PageContent:
-    """Return the page of an error."""
+    """Return the page that explains an error."""
     refused = 409 if error.exit_code is ExitCode.REFUSED else 500
     status = 404 if isinstance(error, UsageError) else refused
     return PageContent(template="problem.html", title="This did not work", model=explained(error), status=status)
@@ -133,7 +142,7 @@ def problem(error: ContentopsError) -> PageContent:
 
 
 class OpenPort(NamedTuple):
-    """A port that is open, and the address of what is served on it."""
+    """An open port, its number, and its web address."""
 
     opened: socket.socket
     number: int
@@ -142,7 +151,7 @@ class OpenPort(NamedTuple):
 
 @contextlib.contextmanager
 def open_port(host: str, port: int) -> Iterator[OpenPort]:
-    """Open a port; 0 takes a free one. Raises ContentopsError if it cannot be opened."""
+    """Open a port, or any free port if `port` is 0. Raises ContentopsError if it cannot be opened."""
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         opened = socket.create_server(address[:2], family=family)
@@ -155,7 +164,10 @@ def open_port(host: str, port: int) -> Iterator[OpenPort]:
 
 
 def serve(app: ASGIApp, port: OpenPort, closing: Callable[[], object] = lambda: None) -> None:
-    """Serve until Ctrl-C or SIGTERM, which calls `closing` at once and then waits for open requests."""
+    """Serve the pages until Ctrl-C or SIGTERM.
+
+    The signal calls `closing` at once. The server then waits for open requests.
+    """
     import uvicorn
 
     class PageServer(uvicorn.Server):

@@ -1,4 +1,4 @@
-"""The states of an item as pages show them: a shape, a word, and a colour that says who must act."""
+"""Defines the badges that show an item's states: a shape, a word, and a colour that says who must act."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from contentops.operations.review import ReviewItem
 
 
 class Badge(Struct, frozen=True):
-    """A state of an item; `key` names it in addresses, and is the value of a `ReviewState` if it is one."""
+    """A badge that shows one state of an item; `key` names the state in addresses."""
 
     key: str
     shape: str
@@ -45,7 +45,7 @@ _ALL: Final = (
     _PROTECTED,
 )
 BADGES: Final[Mapping[str, Badge]] = {badge.key: badge for badge in _ALL}
-"""By key; of the states, what needs someone first."""
+"""The badges by key; the states that need a person come first."""
 
 
 CHECKS: Final[Mapping[str, str]] = {
@@ -65,7 +65,7 @@ CHECKS: Final[Mapping[str, str]] = {
 
 
 class CheckKind(Struct, frozen=True):
-    """A kind of check that finds something in some texts."""
+    """A kind of check that has findings, with the number of texts that have them."""
 
     key: str
     words: str
@@ -74,14 +74,17 @@ class CheckKind(Struct, frozen=True):
 
 
 def kinds_of_checks(items: Iterable[ReviewItem]) -> list[CheckKind]:
-    """Return each kind of check that found something in these items: failed kinds first, then the most frequent."""
+    """Return the kinds of checks that have findings in these items.
+
+    Failed checks come first, then warnings; each group starts with the most frequent kind.
+    """
     counts = Counter(kind for item in items for kind in {(one.severity, one.code) for one in item.findings})
     kinds = (CheckKind(key, CHECKS.get(key, key), severity, count) for (severity, key), count in counts.items())
     return sorted(kinds, key=lambda kind: (kind.severity is not Severity.ERROR, -kind.texts, kind.key))
 
 
 def badges(item: ReviewItem) -> tuple[Badge, ...]:
-    """Return the badges of an item: its state, approval, failed checks, edited, stale, protected."""
+    """Return the badges of an item: first its state, then its approval, its checks, and other marks."""
     checks = {Severity.ERROR: (FAILS,), Severity.WARNING: (WARNS,), None: ()}[item.severity]
     also = (*(_EDITED,) * item.edited, *(_STALE,) * (item.word == "stale"), *(_PROTECTED,) * item.protected)
     # A text that is blocked waits for approval too, and plan and status count it there.

@@ -1,4 +1,4 @@
-"""The pages as files: every page that a page links to, one stylesheet, no script and no form."""
+"""Writes the pages of `contentops review` as files, with one stylesheet and without scripts and forms."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from contentops.pages.views import PlanView, plan_page
 INDEX: Final = "index.html"
 STYLE: Final = "style.css"
 LISTING: Final = "contentops-review.txt"
-"""Lists the files of an export, each before it is written, so that the next one replaces these and no others."""
+"""Lists the files of an export, so that the next export replaces only these."""
 _KEPT: Final = {"/items": ("state", "check", "page"), "/item": ("id", "view")}
-"""What makes its own file: sorting and searching need a server."""
+"""The query fields that lead to a separate file; sorting and searching need a server."""
 _SLUG: Final = 60
 
 
 class FileLinks(Links):
-    """Makes relative addresses for pages that are files in one folder. It remembers which pages were linked to."""
+    """Makes relative addresses for pages that are files in one folder, and remembers all linked pages."""
 
     overview = INDEX
     items = "items.html"
@@ -44,7 +44,7 @@ class FileLinks(Links):
         """The view path and the query of each file, in the order in which they were linked to."""
 
     def to(self, path: str, **query: str) -> str:
-        """Return the file name of a page; queries that no exported file shows are left out."""
+        """Return the file name of a page; query fields that do not matter in an export are left out."""
         said = {name: query[name] for name in _KEPT.get(path, ()) if query.get(name)}
         if path == "/items" and said.get("page") == "1":
             del said["page"]
@@ -54,9 +54,10 @@ class FileLinks(Links):
 
 
 def file_name(stem: str, query: Mapping[str, str]) -> str:
-    """Return a safe file name: small letters, digits and dashes; for an id, also the start of its digest.
+    """Return a safe file name of lower-case letters, digits and dashes for a page and its query.
 
-    Two ids that differ only in the case of letters, or in what is no letter, have names of their own.
+    The name of an item's page also has the start of the id's digest. So two ids that differ only in the case of
+    letters or in signs get different names.
     """
     parts = [stem]
     for name, value in query.items():
@@ -68,10 +69,10 @@ def file_name(stem: str, query: Mapping[str, str]) -> str:
 
 
 def export(site: Site, folder: Path) -> int:
-    """Write the pages into a folder, and return the number of pages. `site.links` are its `FileLinks`.
+    """Write the pages into a folder, and return the number of pages. `site.links` must be `FileLinks`.
 
-    The folder is new, empty, or has an earlier export alone. The index is written last: a folder without one is not
-    whole. Raises OutputError for a folder with other files, and if it cannot be written.
+    The folder must be new, be empty, or contain only an earlier export. The index is written last, so a folder without
+    an index is incomplete. Raises OutputError if the folder has other files or cannot be written.
     """
     assert isinstance(site.links, FileLinks)
     for item in site.review.snapshot().items:  # what that raises leaves the folder as it is
@@ -94,7 +95,7 @@ def export(site: Site, folder: Path) -> int:
 
 
 def _delete_export(folder: Path) -> None:
-    """Delete the files of an earlier export. Raises OutputError if the folder has others."""
+    """Delete the files of an earlier export. Raises OutputError if the folder has other files."""
     listing = folder / LISTING
     ours = listing.read_text("utf-8").splitlines() if listing.is_file() and not listing.is_symlink() else []
     others = sorted(path.name for path in folder.iterdir() if path.name not in {*ours, LISTING} or path.is_dir())
@@ -107,7 +108,7 @@ def _delete_export(folder: Path) -> None:
 
 
 def _write(folder: Path, name: str, text: str) -> None:
-    """Write a new file, and add its name to the list of exported files."""
+    """Add a name to the list of exported files, and write the new file."""
     with (folder / LISTING).open("a", encoding="utf-8", newline="\n") as listing:
         listing.write(f"{name}\n")
     with (folder / name).open("x", encoding="utf-8", newline="\n") as file:
@@ -120,7 +121,7 @@ def _rendered(links: FileLinks, site: Site, name: str) -> str:
 
 
 def plan_document(plan: Plan, name: str, flags: Sequence[str], runtime: Runtime) -> str:
-    """Return the page of a plan as one document; `flags` are the options that the plan was made with."""
+    """Return the page of a plan as a single HTML file; `flags` are the options that the plan was made with."""
 
     def unopened() -> Project:
         raise AssertionError(name)

@@ -1,4 +1,4 @@
-"""The forms of the pages: what each form sends, and the operation that it calls.
+"""Handles the forms of the pages; each form calls one operation.
 
 | Path | Fields other than `form_token` | Does the same as |
 |---|---|---|
@@ -63,7 +63,10 @@ QUICK = 2.0
 
 
 class FormResult(Struct, frozen=True, kw_only=True):
-    """The result of a form: the address of the page to show (empty: stay on the page), and a sentence."""
+    """The result of a form: the address of the next page, and a sentence to show there.
+
+    If the address is empty, the browser stays on the page.
+    """
 
     to: str
     said: str = ""
@@ -72,7 +75,7 @@ class FormResult(Struct, frozen=True, kw_only=True):
 
 
 def has_token(site: Site, form: Mapping[str, str]) -> bool:
-    """Return whether a form comes from a page of this server."""
+    """Return whether a form has the secret token of this server, so that it comes from one of its pages."""
     return bool(site.form_token) and hmac.compare_digest(form.get("form_token", "").encode(), site.form_token.encode())
 
 
@@ -80,9 +83,9 @@ def has_token(site: Site, form: Mapping[str, str]) -> bool:
 
 
 def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult | PageContent:
-    """Record the person's verdict on the text that the form names, and redirect to the next text.
+    """Record the person's verdict on a text, and return the address of the next text.
 
-    What cannot be recorded is shown on the page of the item, with the note.
+    If the verdict cannot be recorded, the page of the item shows why, and keeps the note.
     """
     item, text, done = _named(form, "id"), Digest(_named(form, "text")), verdict.value.replace("-", " ").capitalize()
     before, project = site.review.snapshot(), site.project()
@@ -120,7 +123,7 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
 
 
 def comment(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
-    """Record a note on some words of the text that the form names; a note is no verdict."""
+    """Record a comment on some words of a text; a comment is not a verdict."""
     item, text, project = _named(form, "id"), Digest(_named(form, "text")), site.project()
     one = site.review.snapshot().item(item)
     said = form.get("quote", ""), form.get("note", "")
@@ -135,7 +138,7 @@ def comment(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
 
 
 def revise(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
-    """Write the notes on the text that the form names into the manifest, and show what a new text would cost."""
+    """Write a person's notes on a text into the manifest, and show what a new text would cost."""
     item, text, project = _named(form, "id"), Digest(_named(form, "text")), site.project()
     one = site.review.snapshot().item(item)
     try:
@@ -149,7 +152,10 @@ def revise(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
 
 
 def withdraw(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
-    """Withdraw the verdict on the text that the form names: it stays in the history, and the text waits again."""
+    """Withdraw the verdict on a text, so that the text waits for a reader again.
+
+    The verdict stays in the history.
+    """
     item, text, project = _named(form, "id"), Digest(_named(form, "text")), site.project()
     decision = Decision(verdict=Verdict.WITHDRAWN, source="page", texts={ItemId(item): text})
     try:
@@ -165,7 +171,7 @@ def withdraw(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
 
 
 def restore(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
-    """Restore an earlier text, if the file still has the text that the person saw beside it."""
+    """Restore an earlier text, if the file has not changed since the person saw it."""
     item, expect, project = _named(form, "id"), Digest(form.get("file", "")), site.project()
     try:
         done = restore_text(project, item, form.get("to", ""), expect=expect, runtime=site.runtime)
@@ -177,7 +183,7 @@ def restore(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
 
 
 def save(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
-    """Write an edited text into its file, or show the form again with all that was typed."""
+    """Write an edited text into its file, or show the form again with the typed words."""
     item, edit = _named(form, "id"), edit_of(form)
     try:
         project = site.project()
@@ -190,7 +196,10 @@ def save(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
 
 
 def draft(site: Site, form: Mapping[str, str]) -> FormResult:
-    """Keep what a person typed but did not send, or discard it; with `quiet`, a script asked and no page changes."""
+    """Store or discard a draft: the words that a person has typed but not sent.
+
+    With `quiet`, a script sent the form, and the browser stays on the page.
+    """
     item, is_wanted, project = _named(form, "id"), not form.get("discard"), site.project()
     kind, to = draft_kind(form.get("discard") or form.get("kind", "")), site.links.item(item)
     ids = _ids(site, item)
@@ -206,12 +215,12 @@ def draft(site: Site, form: Mapping[str, str]) -> FormResult:
 
 
 def _ids(site: Site, item: str) -> Sequence[str]:
-    """Return the present and earlier ids of an item. Raises UsageError for an unknown id."""
+    """Return the current id and the earlier ids of an item. Raises UsageError for an unknown id."""
     return (site.review.latest or site.review.snapshot()).item(item).ids
 
 
 def resolve(site: Site, form: Mapping[str, str]) -> FormResult:
-    """Record which job belongs to a submit whose answer was lost; its text can then be fetched at no cost."""
+    """Record which job belongs to a submit whose reply was lost; its text can then be fetched at no cost."""
     item = _named(form, "id")
     said = resolve_submit(site.project(), item, job=_named(form, "job"), runtime=site.runtime)
     return FormResult(to=site.links.item(item), said=f"Recorded: {said}.")
@@ -221,7 +230,7 @@ def resolve(site: Site, form: Mapping[str, str]) -> FormResult:
 
 
 class Confirm(Struct, frozen=True, kw_only=True):
-    """The plan of an action: what the action would do and cost."""
+    """The plan of an action, which shows what the action would do and cost."""
 
     part: PlanPart
     plan: Plan
@@ -232,7 +241,7 @@ class Confirm(Struct, frozen=True, kw_only=True):
 
 
 def confirm(site: Site, query: Mapping[str, str], problem: Sequence[Diagnostic] = ()) -> PageContent:
-    """Return the page that shows the price of an action before a person agrees to pay."""
+    """Return the page that shows the price of an action and asks for confirmation."""
     part = _part(site, query)
     plan = plan_part(site.project(), part, runtime=site.runtime)
     title = site.review.snapshot().item(part.item).title if part.item and not part.is_of_many else ""
@@ -241,7 +250,7 @@ def confirm(site: Site, query: Mapping[str, str], problem: Sequence[Diagnostic] 
 
 
 def apply(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
-    """Start the task of a button, and wait briefly for its end."""
+    """Start the apply that a button asks for, and return its result or the page of the run."""
     part, shown = _part(site, form), _named(form, "plan")
 
     def work(stop: Stop) -> str:
@@ -265,13 +274,13 @@ def apply(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
 
 
 def stop(site: Site, _form: Mapping[str, str]) -> FormResult:
-    """Ask the apply that a page started to submit nothing more."""
+    """Stop the apply that a page started: it submits nothing more."""
     site.runner.stop()
     return FormResult(to=site.links.run, said="Asked to stop: nothing more is submitted, and what runs is collected.")
 
 
 def send(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
-    """Commit the changes that the person saw, and push them as the button says."""
+    """Commit the changes that the person saw, and push them if the button says so."""
     how, project = _named(form, "how"), site.project()
     options = structs.replace(
         SENDING, shown=_named(form, "tree"), push=how != "commit", direct=how == "push", apart=how == "pull-request"
@@ -297,7 +306,7 @@ def send(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
 
 
 def _part(site: Site, form: Mapping[str, str]) -> PlanPart:
-    """Return the part of the plan that a form names, with the items that this part has now. Raises UsageError."""
+    """Return the part of the plan that a form names, with its current items. Raises UsageError."""
     part = part_of(form.get("action", ""), form.get("id", ""), form.get("heading", ""))
     if part.action not in (PartAction.CAUSE, PartAction.FREE):
         return part
@@ -310,7 +319,7 @@ def _part(site: Site, form: Mapping[str, str]) -> PlanPart:
 
 
 def _named(form: Mapping[str, str], field: str) -> str:
-    """Return the value of a field that a form must have."""
+    """Return the value of a required form field. Raises UsageError if it is missing or empty."""
     if not (value := form.get(field, "").strip()):
         raise UsageError(f"the form has no `{field}`", code="bad-form", hint="go back, and try again")
     return value

@@ -1,4 +1,4 @@
-"""The list of items: the query of its address says how to search, filter, sort and divide it into pages."""
+"""Makes the list of items; the query in its address sets search, filters, order and page."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from contentops.sanitize import one_line
 
 _ROWS: Final = 50
 _HITS: Final = 20
-"""Texts on a page of a search, whose files are read for their sentences."""
+"""Rows on a page of a search; the file of each row is read to show sentences."""
 _SENTENCES: Final = 3
-"""Of a text that are shown."""
+"""The most sentences that are shown of a text."""
 _AROUND: Final = 160
 """Characters of a sentence before and after the words that were found."""
 _END: Final = re.compile(r"(?<=[.!?\u2026])\s+|(?<=[\u3002\uff01\uff1f])|\n\s*\n|\n(?=\s*(?:[#>|+*-]|\d{1,3}[.)]\s))")
@@ -50,13 +50,13 @@ _SORTS: Final[Mapping[str, Callable[[ReviewItem], tuple[object, ...]]]] = {
     "credits": lambda item: (item.cost.credits, item.id),
     "made": lambda item: (item.generated_at, item.id),
 }
-"""What each value of `sort` compares; a minus before it turns the order round."""
+"""What each value of `sort` compares; a minus sign before the value reverses the order."""
 _MINE: Final = "me"
 _NO_ONE: Final = "none"
 
 
 class ItemsQuery(Struct, frozen=True, kw_only=True):
-    """The checked query of a list."""
+    """The valid fields of a list's query."""
 
     q: str = ""
     state: str = ""
@@ -71,23 +71,23 @@ class ItemsQuery(Struct, frozen=True, kw_only=True):
 
     @property
     def said(self) -> dict[str, str]:
-        """Return the query as the fields of an address; empty fields and the default order are left out."""
+        """Return the query fields for an address, without empty fields and the default order."""
         fields = structs.asdict(self)
         return {name: value for name, value in fields.items() if value and (name, value) != ("sort", "state")}
 
     def turned(self, key: str) -> str:
-        """Return the new value of `sort` after a click on the heading that sorts by `key`."""
+        """Return the new value of `sort` after a click on a column heading."""
         return key if self.sort != key else key[1:] if key.startswith("-") else f"-{key}"
 
     def order(self, key: str) -> str:
-        """Return `aria-sort` of the heading that sorts by `key`; empty: something else sorts the list."""
+        """Return the `aria-sort` value of a column heading, or an empty text if another column sorts the list."""
         if not key or self.sort.lstrip("-") != key.lstrip("-"):
             return ""
         return "descending" if self.sort.startswith("-") else "ascending"
 
 
 class Sentence(NamedTuple):
-    """A sentence with the words that a search found."""
+    """A sentence that contains the searched words: the text before them, the words, the text after them."""
 
     before: str
     words: str
@@ -95,24 +95,24 @@ class Sentence(NamedTuple):
 
 
 class Hit(NamedTuple):
-    """A text in which a search found words."""
+    """An item whose text contains the searched words, with the first of its sentences that do."""
 
     item: ReviewItem
     sentences: Sequence[Sentence]
     more: int
-    """How many further sentences have the words."""
+    """The number of further sentences that contain the words."""
 
 
 class ItemsView(Struct, frozen=True, kw_only=True):
-    """One page of the list."""
+    """The data of one page of the list of items."""
 
     snapshot: Snapshot
     query: ItemsQuery
     ignored: Sequence[str]
     names: Mapping[str, Sequence[str]]
-    """The values of each field of the form that there are, those of the most items first."""
+    """The values that each form field offers, the most frequent first."""
     narrowed: int
-    """How many items there are of all states."""
+    """The number of items that fit the query, whatever their state."""
     chips: Sequence[tuple[Badge, int]]
     found: int
     rows: Sequence[ReviewItem]
@@ -123,7 +123,7 @@ class ItemsView(Struct, frozen=True, kw_only=True):
 
 
 def items(site: Site, query: Mapping[str, str]) -> PageContent:
-    """Return all items with their states, one page at a time; for a search, the sentences with the words."""
+    """Return one page of the list of items; a search also shows sentences with the searched words."""
     snapshot = site.review.snapshot()
     names = _names(site, snapshot)
     asked, ignored = read_query(query, names)
@@ -157,7 +157,7 @@ def items(site: Site, query: Mapping[str, str]) -> PageContent:
 
 
 def _hit(snapshot: Snapshot, item: ReviewItem, needle: str) -> Hit:
-    """Return a text with the first sentences in which a search found words; reads the file again."""
+    """Read an item's file again, and return its first sentences that contain the searched words."""
     text = text_of_file(snapshot.project, item.file.path) if needle in item.folded else None
     found = [each for each in _END.split(text.body) if each and needle in fold(each)] if text is not None else []
     return Hit(item, [_sentence(each, needle) for each in found[:_SENTENCES]], len(found[_SENTENCES:]))
@@ -174,7 +174,7 @@ def _sentence(markdown: str, needle: str) -> Sentence:
 
 
 def _found(narrowed: Iterable[tuple[ReviewItem, Sequence[Badge]]], asked: ItemsQuery) -> list[ReviewItem]:
-    """Return the items of a list in its order; `narrowed` has the items of all states with their badges."""
+    """Return the items that have the state in the query, in the order of the list."""
     wanted = _STATES.get(asked.state, BADGES.keys())
     # What is blocked is read after a choice, though it waits for approval as well.
     last = 1 if asked.state == "to-read" else None
@@ -183,7 +183,7 @@ def _found(narrowed: Iterable[tuple[ReviewItem, Sequence[Badge]]], asked: ItemsQ
 
 
 class Chip(NamedTuple):
-    """A filter for some of the waiting texts: its label, the number of texts, and the query of their list."""
+    """A filter link for waiting texts: its label, its number of texts, and the query that lists them."""
 
     words: str
     texts: int
@@ -191,7 +191,10 @@ class Chip(NamedTuple):
 
 
 def whose(site: Site, open_: Sequence[ReviewItem]) -> Sequence[Chip]:
-    """Return filters for the waiting texts by owner and by language; empty if the texts state neither."""
+    """Return filter links for the waiting texts by owner and by language.
+
+    There are none if no text has an owner and the texts name fewer than two languages.
+    """
     owners, languages = (Counter(values) for values in ((owner(site, item) for item in open_), map(language, open_)))
     mine = sum(count for name, count in owners.items() if is_owned_by(name, site.person))
     chips = [Chip("Yours", mine, {"owner": _MINE}), Chip("No owner", owners.pop("", 0), {"owner": _NO_ONE})]
@@ -202,9 +205,10 @@ def whose(site: Site, open_: Sequence[ReviewItem]) -> Sequence[Chip]:
 
 
 def queue(site: Site, snapshot: Snapshot, listed: str) -> Sequence[ReviewItem]:
-    """Return the items of the list with the query `listed`; if the query is empty, the items that wait for a reader.
+    """Return the items that a person reads one after another, from the list with the query `listed`.
 
-    Where some of a list wait for a reader, it is these.
+    These are the listed items that wait for a reader, or all listed items if none waits. Without a query, they are all
+    items that wait for a reader.
     """
     if not listed:
         return snapshot.to_read
@@ -215,9 +219,9 @@ def queue(site: Site, snapshot: Snapshot, listed: str) -> Sequence[ReviewItem]:
 
 
 def read_query(query: Mapping[str, str], names: Mapping[str, Iterable[str]]) -> tuple[ItemsQuery, tuple[str, ...]]:
-    """Return the usable part of a query, and a sentence for each value that is unknown.
+    """Return the valid fields of a query, and a sentence for each unknown value.
 
-    `names`: the values that there are, by field; those of a field that it lacks are not checked.
+    `names` has the known values of each field; a field that is not in `names` is not checked.
     """
     said = {name: query.get(name, "").strip()[:_LONGEST] for name in ItemsQuery.__struct_fields__}
     known = {**names, "state": _STATES, "check": CHECKS, "sort": [*_SORTS, *(f"-{name}" for name in _SORTS)]}
@@ -231,7 +235,7 @@ def _number(text: str) -> int:
 
 
 def _names(site: Site, snapshot: Snapshot) -> Mapping[str, Sequence[str]]:
-    """Return the values by which the list can be filtered, for each field the most frequent first."""
+    """Return the filter values of each query field, the most frequent first."""
     return {
         "template": _common(item.template for item in snapshot.items),
         "tag": _common(tag for item in snapshot.items for tag in item.tags),
@@ -242,19 +246,19 @@ def _names(site: Site, snapshot: Snapshot) -> Mapping[str, Sequence[str]]:
 
 
 def _folders(path: str) -> Iterator[str]:
-    """Yield the folders that contain a file, the deepest first."""
+    """Yield the folders above a path, the deepest first."""
     while path := path.rpartition("/")[0]:
         yield path
 
 
 def _common(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the distinct names, the most frequent first; the empty name is left out."""
+    """Return the distinct names without the empty one, the most frequent first."""
     counts = Counter(names)
     return tuple(sorted(filter(None, counts), key=lambda name: (-counts[name], name)))
 
 
 def _narrowed(site: Site, snapshot: Snapshot, query: ItemsQuery) -> Iterator[ReviewItem]:
-    """Yield the items that fit the query, whatever their state."""
+    """Yield the items that fit all fields of the query except the state."""
     needle = fold(query.q)
     for item in snapshot.items:
         if needle and not (needle in item.folded or needle in fold(item.title) or needle in item.id.casefold()):

@@ -1,4 +1,4 @@
-"""Decides who may see the pages: only the browser that opened the one-time link, and only from these pages.
+"""Protects the pages: only the browser that opened the one-time link may see them.
 
 The link carries a token that works once and gives the browser a session cookie. Without the cookie every request gets
 a bare page that names neither the project nor a person.
@@ -51,7 +51,7 @@ FILES: Mapping[str, str] = {
     "/style.css": "text/css",
     **dict.fromkeys(("/live.js", "/keys.js", "/drafts.js"), "text/javascript"),
 }
-"""What is served as it is, with its type, and without a session: it is the same in every project."""
+"""The media types of files that need no session, because they are equal in every project."""
 
 MAX_BYTES = 2 * LONGEST * len("%F0%9F%98%80") + 1_000_000
 """Of a form: an edit carries its text twice, each character in at most 4 bytes, and each of those as 3."""
@@ -63,7 +63,7 @@ _LEADS_ON = Markup(
 
 
 class Keys:
-    """The secrets of one server: the token of its one-time link, and the session cookie."""
+    """The secrets of one server: the tokens of its one-time link and its forms, and the session cookie."""
 
     def __init__(self, port: int) -> None:
         self.token = secrets.token_urlsafe(32)
@@ -78,11 +78,11 @@ class Keys:
         return _same(request.cookies.get(self.cookie, ""), self._session)
 
     def opens(self, token: str) -> bool:
-        """Return whether a token is the token of the link, used or not."""
+        """Return whether `token` is the token of the one-time link, even if the link was already used."""
         return _same(token, self.token)
 
     def open(self, response: Response) -> None:
-        """Give a browser the session cookie; the link does not work again."""
+        """Set the session cookie in a response, and mark the one-time link as used."""
         self.used = True
         response.set_cookie(self.cookie, self._session, httponly=True, samesite="strict", path="/")
 
@@ -92,13 +92,13 @@ def _same(one: str, other: str) -> bool:
 
 
 class Guard:
-    """Refuses requests that may not see the pages, and adds security headers to every response."""
+    """Refuses requests without permission to see the pages, and adds security headers to every response."""
 
     def __init__(self, app: ASGIApp, hosts: frozenset[str], keys: Keys) -> None:
         self._app, self._hosts, self._keys = app, hosts, keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on to the application, or answer it."""
+        """Pass a request to the application, or refuse it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -112,7 +112,7 @@ class Guard:
         await (answer or self._app)(scope, receive, sent)
 
     async def _answer(self, request: Request) -> Response | None:
-        """Return the response to the one-time link or to a request that is refused; None: the request may pass."""
+        """Return the response to the one-time link or to a refused request, or None if the request is allowed."""
         if _host_of(request.headers) not in self._hosts:
             return refusal(400, "This is another address", "The page is served to this machine only.")
         if request.url.path == LINK:
@@ -149,11 +149,9 @@ def _opened(request: Request, keys: Keys) -> Response:
 
 @contextlib.contextmanager
 def private_file(folder: Path, link: str) -> Iterator[str]:
-    """Write a file that opens the link and that only its owner can read, and return its address.
+    """Write a private HTML file that leads to the link, and yield its address; the file is deleted at the end.
 
-    The file is deleted at the end.
-
-    Every user of a machine can read the arguments of a browser, so the link is in none of them. Raises OSError.
+    The link is not an argument of the browser, because every user of the machine can read these. Raises OSError.
     """
     handle, name = tempfile.mkstemp(dir=folder, prefix="open-", suffix=".html")
     try:
@@ -165,7 +163,7 @@ def private_file(folder: Path, link: str) -> Iterator[str]:
 
 
 async def body_of(request: Request) -> bytes | None:
-    """Return the body of a request; None: the body is longer than a form may be."""
+    """Return the body of a request, or None if it is too long for a form."""
     data = bytearray()
     async for part in request.stream():
         data += part
@@ -175,7 +173,7 @@ async def body_of(request: Request) -> bytes | None:
 
 
 def parsed(data: bytes) -> Mapping[str, str]:
-    """Return the fields of a form with LF line ends; empty if the form cannot be read."""
+    """Return the fields of a form with LF line ends, or no fields if the form cannot be read."""
     try:
         pairs = parse_qsl(data.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_FIELDS)
     except ValueError:
@@ -184,7 +182,7 @@ def parsed(data: bytes) -> Mapping[str, str]:
 
 
 def typed(form: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the words that a person typed into a form, so that an error page can show them again."""
+    """Return the title, body and note that a person typed into a form, to show them on an error page."""
     return tuple(form[name] for name in ("title", "body", "note") if form.get(name))
 
 
@@ -197,21 +195,24 @@ def _closed(
 
 
 def refusal(status: int, title: str, message: str, words: Sequence[str] = ()) -> Response:
-    """Return an error page without project, navigation and person; `words`: what was typed, to copy."""
+    """Return an error page that names neither the project nor a person.
+
+    `words` are the words that the person typed; the page shows them so that the person can copy them.
+    """
     page = render_bare(typed=words, status=status, title=title, message=message)
     return Response(page, status, media_type="text/html")
 
 
 def _host_of(headers: Headers) -> str:
-    """Return the name in the Host header, without the port."""
+    """Return the host name in the Host header, without the port."""
     host = headers.get("host", "").lower()
     return host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
 
 
 def _same_site(request: Request) -> bool:
-    """Return whether a request comes from a page of this server, or from a person who typed or clicked its address.
+    """Return whether a request comes from a page of this server, or from an address that a person opened.
 
-    What changes something must say where it comes from.
+    A request that changes something must have an Origin header.
     """
     origin, fetched = request.headers.get("origin"), request.headers.get("sec-fetch-site")
     if origin is not None and origin.lower() != f"http://{request.headers.get('host', '')}".lower():
@@ -222,5 +223,5 @@ def _same_site(request: Request) -> bool:
 
 
 def hosts_of(host: str) -> frozenset[str]:
-    """Return the names under which this server may be addressed: `host` and the loopback names."""
+    """Return the host names that requests may use: `host` and the loopback names."""
     return frozenset({f"[{host}]" if ":" in host else host.lower(), "localhost", "127.0.0.1", "[::1]"})

@@ -1,4 +1,4 @@
-"""What every page gets and returns, how it becomes HTML, and the addresses of the pages."""
+"""Defines what all pages share: their input, their result, their addresses, and the step to HTML."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ LANGUAGES: Final[Mapping[str, str]] = {
     "sl": "Slovenian", "sr": "Serbian", "sv": "Swedish", "sw": "Swahili", "th": "Thai", "tr": "Turkish",
     "uk": "Ukrainian", "ur": "Urdu", "vi": "Vietnamese", "zh": "Chinese",
 }  # fmt: skip
-"""The names of languages; another one is shown as its front matter has it."""
+"""The names of languages; any other language is shown by its code."""
 _DIGITS: Final = 15
-"""Of a time in milliseconds."""
+"""The most digits of a time in milliseconds."""
 _LANGUAGE: Final = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 
 class Links:
-    """The addresses of the pages on the server. An item is named in the query, so that no id can change the path."""
+    """The addresses of the pages on the server; the query names the item, so no id can change the path."""
 
     overview = "/"
     items = "/items"
@@ -66,38 +66,38 @@ class Links:
     style = "/style.css"
 
     def item(self, item: str, **query: str) -> str:
-        """Return the address of an item's page; more fields, such as `view="changes"`, form its query."""
+        """Return the address of an item's page; other arguments, such as `view="changes"`, go into its query."""
         return self.to("/item", id=item, **query)
 
     def of_items(self, query: Mapping[str, str], **changed: str) -> str:
-        """Return the address of the list of items with `query` and its `changed` values; empty values remove a key."""
+        """Return the address of a list of items for a query with changed values; an empty value removes its key."""
         return self.to("/items", **{**query, **changed})
 
     def to(self, path: str, **query: str) -> str:
-        """Return an address of the server with a query; empty values are left out."""
+        """Return an address with a query; empty values are left out."""
         said = {name: value for name, value in query.items() if value}
         return f"{path}?{urlencode(said)}" if said else path
 
 
 class NoLinks(Links):
-    """The addresses in a page of one file: it contains its stylesheet, and links to no other page."""
+    """The addresses in a page that is a single file; they are empty, because it links to no other page."""
 
     overview = items = plan = spend = run = today = style = ""
 
     def to(self, path: str, **query: str) -> str:
-        """Return an empty address."""
+        """Return an empty address for every page."""
         return ""
 
 
 class Recent(Generic[T]):
-    """A small store that keeps the latest values of pages, each under a key."""
+    """A small store in memory that keeps the latest values, each under a key."""
 
     def __init__(self) -> None:
         self._values: dict[str, T] = {}
         self._lock = threading.Lock()
 
     def keep(self, key: str, value: T) -> None:
-        """Keep a value; the oldest one is dropped."""
+        """Store a value under a key; if the store is full, the oldest value is removed."""
         with self._lock:
             self._values.pop(key, None)
             self._values[key] = value
@@ -105,23 +105,23 @@ class Recent(Generic[T]):
                 del self._values[next(iter(self._values))]
 
     def get(self, key: str) -> T | None:
-        """Return the value of a key; None if the value was dropped."""
+        """Return the value of a key, or None if the store has no value for it."""
         return self._values.get(key)
 
 
 class LastDecision(Struct, frozen=True):
-    """The last decision of a person, which can be undone for a short time."""
+    """The last decision of a person about a text, which can be undone for a short time."""
 
     item: str
     text: Digest
     at: float
     """Seconds since 1970."""
     said: str = ""
-    """The sentence that says it: beside another one, no button undoes it."""
+    """The sentence that reports the decision; only a page that shows this sentence has a button to undo it."""
 
 
 UNDO: Final = 10.0
-"""Seconds in which a decision can be undone where it was made; after that, on the page of its item."""
+"""Seconds in which the next page offers to undo a decision; after that, only the page of its item does."""
 
 
 class Site(Struct, frozen=True, kw_only=True, dict=True):
@@ -134,82 +134,82 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
     runtime: Runtime
     links: Links
     person: str = ""
-    """The name and address that approvals are recorded with; empty where git knows none."""
+    """The name and e-mail address that approvals are recorded with; empty if git has none."""
     form_token: str = ""
-    """What every form carries; empty where there are no forms."""
+    """The secret token in every form; empty if the pages have no forms."""
     option: str = ""
-    """What `--env` says in a command that is about the same environment; empty: nothing."""
+    """The value of `--env` in commands for the same environment; empty if they need no `--env`."""
     flags: tuple[str, ...] = ()
-    """The variables, as flags of commands that are shown."""
+    """The variables, as options of the commands that pages show."""
     closing: threading.Event = field(default_factory=threading.Event)
-    """Set when the server ends, so that what waits for events ends too."""
+    """Set when the server stops, so that event streams end."""
     runner: BackgroundRunner = field(default_factory=BackgroundRunner)
     runs: RunReader = field(default_factory=RunReader)
     notices: Recent[str] = field(default_factory=Recent)
-    """What forms did: an address names one of these sentences, so that none can be made up."""
+    """The sentences that report what forms did; an address names one by its key, so that no one can invent one."""
     decided: Recent[LastDecision] = field(default_factory=Recent)
-    """Under `last`: the last decision."""
+    """The last decision, under the key `last`."""
     seen: Recent[tuple[str, str]] = field(default_factory=Recent)
-    """The titles and bodies that were shown, by digest: a reader may decide about one that has changed since."""
+    """The titles and bodies that were shown, by digest; a reader may decide about a text that has changed since."""
 
     def command(self, verb: str, *words: str) -> str:
-        """Return a shell command for this environment that a person can copy; `words` are quoted if necessary."""
+        """Return a shell command for this environment that a person can copy; `words` are quoted for the shell."""
         return command(verb, self.option, (*map(shlex.quote, words), *self.flags))
 
     @functools.cached_property
     def review(self) -> Review:
-        """Return the review, which gives every page its snapshot of the project."""
+        """Return the `Review`, from which every page gets its snapshot of the project."""
         return Review(self.project, self.runtime, once=self.static)
 
     @functools.cached_property
     def code_owner(self) -> Callable[[str], str]:
-        """Return a function that gives the owners of a file by the current `CODEOWNERS`, separated by commas."""
+        """Return a function that returns the `CODEOWNERS` of a file, separated by commas."""
         owners = code_owners(self.project().root)
         return functools.cache(lambda path: ", ".join(owners(path)))
 
     def stamp(self, text: str, at: float) -> str:
-        """Return the time at which a text was shown, in milliseconds, with a signature that no one else can make."""
+        """Return a signed time stamp that proves when a text was shown, in milliseconds."""
         shown = str(round(at * 1000))
         signature = hmac.new(self.form_token.encode(), f"{shown} {text}".encode(), "sha256").hexdigest()
         return f"{shown}-{signature}"
 
     def shown_at(self, stamp: str, text: str) -> float | None:
-        """Return the time in a `stamp`, in seconds since 1970; None if this server did not make the stamp."""
+        """Return the time in a time stamp, in seconds since 1970, or None if its signature is wrong."""
         shown = stamp.partition("-")[0][:_DIGITS]
         at = int(shown) / 1000 if shown.isascii() and shown.isdigit() else 0.0
         return at if hmac.compare_digest(stamp.encode(), self.stamp(text, at).encode()) else None
 
     def undoable(self, said: str) -> LastDecision | None:
-        """Return the last decision, if the page shows it and it is recent enough to undo."""
+        """Return the last decision if it is recent enough to undo, and if the page reports it."""
         last = self.decided.get("last")
         return last if last and last.said == said and 0 <= self.runtime.wall() - last.at < UNDO else None
 
     def running(self) -> LiveRun | None:
-        """Return the apply that is running; None if there is none, or the pages are files."""
+        """Return the running apply, or None if none is running or the pages are files."""
         return None if self.static else self.runs.running(self.project())
 
     @property
     def static(self) -> bool:
-        """Return whether the pages are files: without forms."""
+        """Return whether the pages are files, which have no forms."""
         return not self.form_token
 
 
 class PageContent(Struct, frozen=True, kw_only=True):
-    """A page before it is rendered."""
+    """The content of a page before it becomes HTML."""
 
     template: str
     title: str
     model: object = None
     """The view model, which the template reads."""
     tab: str = ""
-    """The part of the navigation that it belongs to: `overview`, `items`, `plan`, `spend`, `run` or `today`."""
+    """The tab that the navigation marks: `overview`, `items`, `plan`, `spend`, `run` or `today`."""
     status: int = 200
     typed: Sequence[str] = ()
-    """What a person typed that nothing was done with."""
+    """The words that a person typed and that were not used."""
 
 
 def explained(error: ContentopsError) -> tuple[Diagnostic, ...]:
-    """Return the text of an error page, without hints that make sense only in a terminal."""
+    """Return the findings that an error page shows, without a hint that makes sense only in a terminal."""
     if isinstance(error, LockHeld):
         message = "an apply or another command is running in this project"
         return (Diagnostic(code=error.code, message=message, hint="wait until it is done, then try again"),)
@@ -217,7 +217,10 @@ def explained(error: ContentopsError) -> tuple[Diagnostic, ...]:
 
 
 def render(site: Site, page: PageContent, said: str = "", *, block: str = "") -> str:
-    """Return a page as HTML, or one block of it; `said` is a sentence about what the last form did."""
+    """Return a page as HTML, or one block of its template.
+
+    `said` is the sentence that reports what the last form did.
+    """
     # The token is random letters and digits of our own.
     secret = Markup('<input type="hidden" name="form_token" value="{}">').format(site.form_token)
     template, now = templates().get_template(page.template), site.runtime.wall()
@@ -228,18 +231,18 @@ def render(site: Site, page: PageContent, said: str = "", *, block: str = "") ->
 
 
 def render_bare(**values: object) -> str:
-    """Return a page without project name, navigation and person."""
+    """Return the HTML of a page that has no navigation and names neither the project nor a person."""
     return templates().get_template("bare.html").render(values)
 
 
 def macro(name: str, *values: object) -> Markup:
-    """Return the HTML that a template macro makes."""
+    """Return the HTML of a template macro."""
     drawn: Markup = getattr(templates().get_template("macros.html").module, name)(*values)
     return drawn
 
 
 def coded(message: str) -> Markup:
-    """Return a message of contentops as HTML: text in backticks becomes code. HTML stays as it is."""
+    """Return a message as HTML, with code for text in backticks; a message that is already HTML is not changed."""
     if isinstance(message, Markup):
         return message
     parts = visible(message).split("`")
@@ -250,24 +253,27 @@ def coded(message: str) -> Markup:
 
 
 def language(item: ReviewItem) -> str:
-    """Return the language of a text, such as `pt-BR`, from its front matter or its manifest; empty: unknown."""
+    """Return the language of a text, such as `pt-BR`, from its front matter or its manifest.
+
+    The result is empty if neither states a language.
+    """
     return next((one for one in _stated(item, "lang", "language") if _LANGUAGE.fullmatch(one)), "")
 
 
 def owner(site: Site, item: ReviewItem) -> str:
-    """Return the owner of a text by its front matter, its manifest or `CODEOWNERS`; empty: no one."""
+    """Return the owner of a text from its front matter, its manifest or `CODEOWNERS`, or an empty text."""
     return next(_stated(item, "owner"), "") or site.code_owner(item.output)
 
 
 def _stated(item: ReviewItem, *keys: str) -> Iterator[str]:
-    """Yield the values of some keys in the front matter of a text, then in the metadata of its manifest."""
+    """Yield the values of keys in a text's front matter, then in the metadata of its manifest."""
     for front in (item.file.front, item.spec.metadata if item.spec is not None else {}):
         for value in filter(None, map(front.get, keys)):
             yield value if isinstance(value, str) else ", ".join(map(str, value)) if isinstance(value, list) else ""
 
 
 def is_owned_by(name: str, person: str) -> bool:
-    """Return whether the owner is this person: by name, e-mail address, or the user name in the address."""
+    """Return whether an owner is this person, by name, e-mail address, or the user name in the address."""
     own, _, address = person.casefold().rstrip(">").partition(" <")
     own_names = {own, address, address.partition("@")[0].rpartition("+")[2]} - {""}
     said = name.casefold()
@@ -275,7 +281,7 @@ def is_owned_by(name: str, person: str) -> bool:
 
 
 def spoken(item: ReviewItem | None) -> Markup:
-    """Return the HTML attributes `lang` and `dir` for an element that shows words of an item."""
+    """Return the HTML attributes `lang` and `dir` for an element that shows an item's words."""
     lang = language(item) if item is not None else ""
     side = next(_stated(item, "dir"), "") if item is not None else ""
     known = Markup('lang="{}" ').format(lang) if lang else Markup()
@@ -283,7 +289,7 @@ def spoken(item: ReviewItem | None) -> Markup:
 
 
 def number(value: int) -> str:
-    """Return a number with commas."""
+    """Return a number with commas between the thousands."""
     return f"{value:,}"
 
 
@@ -315,14 +321,14 @@ FILTERS: Final[Mapping[str, Callable[..., object]]] = {
 
 @functools.cache
 def inline_style() -> tuple[str, str]:
-    """Return the stylesheet for a page of one file, and the hash that its security policy allows."""
+    """Return the stylesheet for a page that is a single file, and its hash for the security policy."""
     text = (FOLDER / "style.css").read_text("utf-8")
     return text, base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 @functools.cache
 def templates() -> jinja2.Environment:
-    """Return the Jinja environment. A name that is missing in a view model is an error, not an empty text."""
+    """Return the Jinja environment of the pages; it raises an error if a view model lacks a name."""
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER / "templates"),
         autoescape=True,

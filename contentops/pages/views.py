@@ -1,4 +1,4 @@
-"""The pages of texts, the overview, the plan, a person's day, and a run."""
+"""Makes the pages of an item, the overview, the plan, the spending, a person's day and a run."""
 
 from __future__ import annotations
 
@@ -60,16 +60,16 @@ TitleAndBody = tuple[str, str]
 
 
 class TextView(Struct, frozen=True, kw_only=True):
-    """A text alone, or compared with another one."""
+    """A text as a page shows it: alone, or with its differences from another text."""
 
     parts: Sequence[ProsePart] = ()
     top: Sequence[Diagnostic] = ()
-    """Findings that are about no line of the text."""
+    """The findings that belong to no line of the text."""
     diff: TextDiff | None = None
     rows: Sequence[SideRow] = ()
-    """Both texts side by side, if that was asked for."""
+    """Both texts side by side, if the person asked for this."""
     title: Markup | None = None
-    """The title, if it is another one."""
+    """The changes of the title, if it has changed."""
     problem: str = ""
     """Why there is no comparison."""
     lost: Sequence[Comment] = ()
@@ -77,19 +77,22 @@ class TextView(Struct, frozen=True, kw_only=True):
 
     @property
     def edits(self) -> int:
-        """Return the number of changes that a reader sees, including those of the title."""
+        """Return the number of visible changes in the body and the title."""
         return (self.diff.edits if self.diff is not None else 0) + (self.title is not None)
 
 
 def compared(old: TitleAndBody, new: TitleAndBody, notes: Notes = lambda _: (), *, fold: bool = True) -> TextView:
-    """Return the changes between two texts."""
+    """Compare two texts, and return their differences."""
     diff = word_diff(old[1], new[1])
     title = changed_words(old[0], new[0]) if old[0] != new[0] else None
     return TextView(diff=diff, parts=prose(diff, notes=notes, fold=fold), title=title)
 
 
 def sides_of(one: ReviewItem, texts: ItemTexts, now: float) -> list[tuple[str, str]]:
-    """Return the texts that a text can be compared with, by their names in addresses; the first is the default."""
+    """Return the texts that an item's text can be compared with, each as its name in addresses and its label.
+
+    The first one is the default.
+    """
     sides: list[tuple[str, str]] = []
     if texts.approved is not None and (before := one.approved_before) is not None:
         sides.append(("approved", f"approved {on_day(before.at, now)}"))
@@ -103,7 +106,7 @@ def sides_of(one: ReviewItem, texts: ItemTexts, now: float) -> list[tuple[str, s
 
 
 def text_view(one: ReviewItem, now: TextVersion, comments: Sequence[Comment]) -> TextView:
-    """Return the text with its failed passages marked, and each comment below the words that it is about."""
+    """Return a text with marks on words that fail a check, and with each comment below its passage."""
     notes = _Notes(one, now.first_line, comments)
     marks = refused_words(one.spec.checks, now.title, now.body) if one.spec is not None and one.findings else ()
     return TextView(
@@ -112,7 +115,7 @@ def text_view(one: ReviewItem, now: TextVersion, comments: Sequence[Comment]) ->
 
 
 def as_readers_see(site: Site, one: ReviewItem, body: str) -> Sequence[ProsePart]:
-    """Return a text as its site shows it, with the pictures that the file of the item names."""
+    """Return a text as readers of the website see it, with its pictures."""
     saved, root = text_of_file(site.project(), one.file.path), site.project().root
     named = pictures_in(saved.body) if saved is not None else frozenset()
 
@@ -124,13 +127,13 @@ def as_readers_see(site: Site, one: ReviewItem, body: str) -> Sequence[ProsePart
 
 
 def on_site(project: Project, one: ReviewItem) -> str:
-    """Return the address of a text in the site's preview; empty: the settings name no preview."""
+    """Return the address of a text in the preview of the website, or an empty text without a preview."""
     path = address_of(project.preset, one.output, one.file.front) or one.output.rpartition(".")[0]
     return project.review.preview.replace("{path}", quote(path.lstrip("/")))
 
 
 def beside_source(snapshot: Snapshot, one: ReviewItem, source: ReviewItem) -> TextView:
-    """Return a text beside the text that it was made from, with what changed in that one since."""
+    """Return a text next to its source, and mark what has changed in the source since then."""
     made_from = one.record.sources if one.record is not None else {}
     then = next((made_from[id_] for id_ in source.ids if id_ in made_from), NOTHING)
     texts = item_texts(snapshot.project, source.id, source.file.path, None, snapshot.known)
@@ -147,7 +150,10 @@ _UNMARKED: Final = "the words that it was made from are not on this machine, so 
 def changes_view(
     site: Site, one: ReviewItem, texts: ItemTexts, against: str, *, unfold: bool, beside: bool
 ) -> TextView:
-    """Return the text compared with another one; `against`: a name of `sides_of`, or the start of a digest."""
+    """Return an item's text compared with another text.
+
+    `against` names the other text: by its name in `sides_of`, or by the start of its digest.
+    """
     assert texts.now is not None
     try:
         old = _other(site, one, texts, against)
@@ -162,7 +168,7 @@ def changes_view(
 
 
 def _other(site: Site, one: ReviewItem, texts: ItemTexts, against: str) -> TextVersion:
-    """Return the text to compare with. Raises ContentopsError if it is not to be had."""
+    """Return the text to compare with. Raises ContentopsError if it is not available."""
     if against == "approved" and texts.approved is not None:
         return texts.approved
     if against == "server":
@@ -173,9 +179,9 @@ def _other(site: Site, one: ReviewItem, texts: ItemTexts, against: str) -> TextV
 
 
 class _Notes:
-    """Places findings below the block with their line, and comments below the block with their words.
+    """Places each finding below the block with its line, and each comment below the block with its words.
 
-    The rest is shown above the text, and below it.
+    The other findings are shown above the text, and the other comments below it.
     """
 
     def __init__(self, one: ReviewItem, first_line: int, comments: Sequence[Comment] = ()) -> None:
@@ -196,26 +202,29 @@ class _Notes:
 
 
 class EditView(Struct, frozen=True, kw_only=True):
-    """A form with a text."""
+    """The form in which a person edits a text."""
 
     item: ReviewItem
     typed: TextEdit
     was: tuple[str, str]
     """The title and the body as they were when the page was opened."""
     kept: str = ""
-    """When the typed words were kept as a draft; empty: they were not."""
+    """The time at which the typed words were stored as a draft; empty if they were not stored."""
     problem: Sequence[Diagnostic] = ()
     """Why it was not saved."""
     preview: Sequence[ProsePart] = ()
     """The typed text as readers see it."""
     mine: TextView | None = None
-    """Where the file changed meanwhile: what the person changed, and what changed in the file."""
+    """The person's changes, if the file has changed meanwhile; `theirs` then has the changes in the file."""
     theirs: TextView | None = None
     now: TextVersion | None = None
 
 
 def edit(site: Site, query: Mapping[str, str]) -> PageContent:
-    """Return the form that edits a text. Raises Refused for a protected item and for one without a text."""
+    """Return the form in which a person edits a text.
+
+    Raises Refused if the item is protected or has no text.
+    """
     one = site.review.snapshot().item(query.get("id", ""))
     if one.protected:
         raise protected(one.id)
@@ -234,7 +243,7 @@ def edit(site: Site, query: Mapping[str, str]) -> PageContent:
 
 
 def preview(site: Site, form: Mapping[str, str]) -> PageContent:
-    """Return the form with what the person typed and a preview of it; saves nothing."""
+    """Return the edit form with the typed words and their preview; nothing is saved."""
     one, typed = site.review.snapshot().item(form.get("id", "")), edit_of(form)
     was, kept = (form.get("was_title", ""), form.get("was", "")), draft_of(site.project(), one.ids, DraftKind.EDIT).at
     shown = as_readers_see(site, one, typed.body)
@@ -242,12 +251,12 @@ def preview(site: Site, form: Mapping[str, str]) -> PageContent:
 
 
 def edit_of(form: Mapping[str, str]) -> TextEdit:
-    """Return the edit in a form: title, body, and the digest of the file when the form was shown."""
+    """Return the edit that a form contains: title, body, and the file's digest when the form was shown."""
     return TextEdit(title=form.get("title", ""), body=form.get("body", ""), expect=Digest(form.get("file", "")))
 
 
 def not_saved(site: Site, form: Mapping[str, str], error: ContentopsError, kept: str = "") -> PageContent:
-    """Return the form with what the person typed, beside the file if that has changed meanwhile."""
+    """Return the edit form with the typed words and the error; it also shows the file if that has changed."""
     one, typed = site.review.snapshot().item(form.get("id", "")), edit_of(form)
     was = form.get("was_title", ""), form.get("was", "")
     view = EditView(item=one, typed=typed, was=was, kept=kept, problem=explained(error))
@@ -268,7 +277,7 @@ def _page(view: EditView, status: int = 200) -> PageContent:
 
 
 class RestoreView(Struct, frozen=True, kw_only=True):
-    """An earlier text of an item, and what would change in the file if it is restored."""
+    """An earlier text of an item, and the changes in the file if it is restored."""
 
     item: ReviewItem
     to: str
@@ -278,7 +287,7 @@ class RestoreView(Struct, frozen=True, kw_only=True):
 
 
 def restore(site: Site, query: Mapping[str, str], problem: Sequence[Diagnostic] = ()) -> PageContent:
-    """Return the page that shows what restoring an earlier text would change."""
+    """Return the page that shows how restoring an earlier text would change the file."""
     snapshot = site.review.snapshot()
     one, to = snapshot.item(query.get("id", "")), query.get("to", "")
     texts = item_texts(snapshot.project, one.id, one.file.path, None, snapshot.known)
@@ -301,50 +310,50 @@ _DIGITS: Final = 6
 
 
 class ItemView(Struct, frozen=True, kw_only=True):
-    """The page of an item."""
+    """The data of an item's page."""
 
     item: ReviewItem
     listed: str
-    """The query of the list that the person came from; empty: of the texts to read."""
+    """The query of the list that the person came from; empty if it was the list of texts to read."""
     count: str
-    """How many decisions were made since then."""
+    """The number of decisions that were made since then."""
     place: str
-    """Where the item is among those that wait for a person: `Text 1 of 9 to read`."""
+    """The position of the item in its list: `Text 1 of 9 to read`."""
     following: ReviewItem
-    """The next one that does; the item itself: there is none."""
+    """The next item in the list, or the item itself if there is no other."""
     preceding: ReviewItem
-    """The one before it."""
+    """The item before it in the list."""
     planned: NextChange | None
     brief: Brief
     first: str
-    """The view that is shown unless another one is asked for."""
+    """The name of the view that is shown by default."""
     view: str
     """`text` or `changes`."""
     against: str
     sides: Sequence[tuple[str, str]]
-    """What the text can be compared with: name and words."""
+    """The texts to compare with, each as its name and its label."""
     shown: TextView
     history: Sequence[ItemVersion]
     marks: Mapping[str, object]
-    """The draft mark, which goes with an approval."""
+    """The draft mark, which an approval removes."""
     front: Sequence[tuple[str, str, str]]
-    """Key, value, and what becomes of it."""
+    """The key, the value and the next change of each front matter entry."""
     choices: Sequence[PlanPart]
-    """The ways on where nothing happens until someone chooses."""
+    """The actions that a person can choose if the item is blocked."""
     is_stale: bool
     price: str
-    """Of a new text."""
+    """The price of a new text, in words."""
     sections: Sequence[str]
     made_from: Sequence[ReviewItem]
-    """The items whose texts its own is made from, as far as they have one."""
+    """The sources of the item that have a text."""
     on_site: str
     """The address of the text on this machine's preview of its site, or empty."""
     notes: Sequence[Note] = ()
-    """What the plan says of it beside its change."""
+    """The notes of the plan about the item."""
     problem: Sequence[Diagnostic] = ()
     """Why a decision was not recorded."""
     said: str = ""
-    """What it would have been, such as `approved`."""
+    """The decision that was not recorded, such as `approved`."""
     changed: TextView | None = None
     """What changed in the text since the person opened the page."""
     note: TypedDraft
@@ -352,13 +361,13 @@ class ItemView(Struct, frozen=True, kw_only=True):
     remark: TypedDraft
     """The comment that was typed."""
     edited_at: str
-    """When a draft of an edit was kept; empty: there is none."""
+    """The time at which the draft of an edit was stored; empty if there is none."""
     comments: int = 0
-    """How many there are on this very text."""
+    """The number of comments on exactly this text."""
 
 
 def not_decided(site: Site, form: Mapping[str, str], said: str, error: ContentopsError) -> PageContent:
-    """Return the page of the item with the note that was typed, and the reason why nothing was recorded."""
+    """Return the item's page with the typed note, and the reason why nothing was recorded."""
     seen = site.seen.get(form.get("text", ""))
     page = item(site, {name: form.get(name, "") for name in ("id", "list", "count")})
     assert isinstance(page.model, ItemView)
@@ -373,7 +382,7 @@ def not_decided(site: Site, form: Mapping[str, str], said: str, error: Contentop
 
 
 def item(site: Site, query: Mapping[str, str]) -> PageContent:
-    """Return the page of one item; `view`, `against` and `unfold` say how its text is shown."""
+    """Return an item's page; the query fields `view`, `against` and `unfold` choose how its text is shown."""
     snapshot = site.review.snapshot()
     project, one = snapshot.project, snapshot.item(query.get("id", ""))
     texts = item_texts(project, one.id, one.file.path, one.approved_before, snapshot.known)
@@ -440,13 +449,13 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
 
 
 def after(items: Sequence[ReviewItem], id_: str) -> tuple[ReviewItem, ...]:
-    """Return the other items of a list: those after the given item, then those before it."""
+    """Return all other items of a list: first those after the given item, then those before it."""
     at = next((at for at, each in enumerate(items) if each.id == id_), 0)
     return tuple(each for each in (*items[at:], *items[:at]) if each.id != id_)
 
 
 def _beside(site: Site, snapshot: Snapshot, one: ReviewItem, listed: str) -> tuple[str, ReviewItem, ReviewItem]:
-    """Return the position of an item in a list, and the items before and after it."""
+    """Return the position of an item in the list that the person reads, and the items before and after it."""
     for items, name in (
         (queue(site, snapshot, listed) if listed else (), "Text {:,} of {:,} in the list"),
         (snapshot.to_read, "Text {:,} of {:,} to read"),
@@ -459,7 +468,7 @@ def _beside(site: Site, snapshot: Snapshot, one: ReviewItem, listed: str) -> tup
 
 
 def _is_stale(one: ReviewItem, made_from: Sequence[ReviewItem]) -> bool:
-    """Return whether a text was made from outdated sources, and the next apply changes neither it nor them."""
+    """Return whether a text is outdated because a source has changed, and the next apply does not change this."""
     is_known = one.word == "stale" and one.spec is not None and not any(each.wait for each in one.spec.references)
     return is_known and all(stage_coming(each.change) is None for each in (one, *made_from))
 
@@ -473,17 +482,17 @@ _WAYS: Final[Mapping[str, tuple[PartAction, ...]]] = {
     "stale-source": (PartAction.ACCEPT, PartAction.REPLACE),
     Action.RESOLVE.value: (PartAction.APPLY,),
 }
-"""The ways on by what stops an item."""
+"""The actions that a person can choose, by the reason why an item is blocked."""
 
 
 def _marks(project: Project, one: ReviewItem) -> Mapping[str, object]:
-    """Return the draft mark that an approval would remove from the front matter; empty: there is none."""
+    """Return the draft mark that an approval would remove from the front matter, if there is one."""
     is_open = one.spec is not None and one.spec.approval.required and one.approval is not ApprovalState.APPROVED
     return {key: mark for key, mark in draft_mark(project.preset).items() if is_open and key in one.file.front}
 
 
 def _front(one: ReviewItem, marks: Mapping[str, object]) -> Iterator[tuple[str, str, str]]:
-    """Yield the front matter keys, their values, and the changes that the plan makes to them."""
+    """Yield each front matter key with its value and its planned change."""
     now = {**({"title": one.file.title} if one.file.title else {}), **one.file.front}
     front = one.change.front if one.change is not None else {}
     planned = {key: value for key, value in front.items() if key != PROVENANCE_KEY}
@@ -498,7 +507,7 @@ def _front(one: ReviewItem, marks: Mapping[str, object]) -> Iterator[tuple[str, 
 
 
 def _yaml(value: Json) -> str:
-    """Return a front matter value in a few words, in the way a person would write it."""
+    """Return a front matter value as short text, in the way a person would write it."""
     return str(value).lower() if isinstance(value, bool) else value_words(value)
 
 
@@ -506,17 +515,17 @@ def _yaml(value: Json) -> str:
 
 
 class OverviewPage(Struct, frozen=True):
-    """The items that wait, and for whom."""
+    """The data of the overview: the items that wait for a person."""
 
     snapshot: Snapshot
     open: Sequence[ReviewItem]
     """The items that wait for someone."""
     chips: Sequence[Chip]
-    """Parts of them, by owner and language."""
+    """Filter links for the waiting items, by owner and by language."""
 
 
 def overview(site: Site, _query: Mapping[str, str]) -> PageContent:
-    """Return the page that shows who has to act on which items, and the cost."""
+    """Return the overview, which shows the items that need a person, and the cost."""
     snapshot = site.review.snapshot()
     if all(item.state is ReviewState.NO_TEXT for item in snapshot.items):
         return PageContent(template="empty.html", title="No texts yet", tab="overview", model=snapshot)
@@ -529,33 +538,34 @@ def overview(site: Site, _query: Mapping[str, str]) -> PageContent:
 
 
 class PlanView(Struct, frozen=True):
-    """A plan with the findings in manifests. The plan is None if the manifests have errors."""
+    """A plan and the findings in manifests; the plan is None if the manifests have errors."""
 
     plan: Plan | None
     findings: tuple[Diagnostic, ...]
 
 
 def plan(site: Site, _query: Mapping[str, str]) -> PageContent:
-    """Return the page of the plan: the changes that an apply would make."""
+    """Return the page with the changes that an apply would make now."""
     snapshot = site.review.snapshot()
     return plan_page(site, PlanView(snapshot.plan, snapshot.findings))
 
 
 def plan_page(site: Site, view: PlanView) -> PageContent:
-    """Return the page of a plan."""
+    """Return the page that shows a given plan."""
     return PageContent(template="plan.html", title=f"Plan of {site.name}", tab="plan", model=view)
 
 
 class SpendView(Struct, frozen=True):
-    """The spending of the project, and the part of this month's budget it used; None without a budget."""
+    """The spending of the project, its budget, and the spending of this month."""
 
     found: Spending
     budget: Budget
     month: MonthSpend | None
+    """None without a budget."""
 
 
 def spend(site: Site, _query: Mapping[str, str]) -> PageContent:
-    """Return the page with the cost of all texts in all environments."""
+    """Return the page that shows the cost of all texts in all environments."""
     project, snapshot = site.project(), site.review.snapshot()
     projects = in_all_environments(project)
     if snapshot.plan is None or [one.environment for one in projects] != [project.environment]:
@@ -571,14 +581,14 @@ def spend(site: Site, _query: Mapping[str, str]) -> PageContent:
 
 
 class DayView(Struct, frozen=True, kw_only=True):
-    """What a person decided today, and what is left to do."""
+    """The data of a person's day: today's decisions, and what is left to do."""
 
     day: ReviewDay
     snapshot: Snapshot
 
 
 def today(site: Site, _query: Mapping[str, str]) -> PageContent:
-    """Return the page of the person's day, which also ends each list of texts to read."""
+    """Return the page of the person's day; it is also shown after the last text of a list."""
     snapshot = site.review.snapshot()
     day = review_day(snapshot, site.person, site.runtime)
     count = len(day.verdicts)
@@ -587,11 +597,11 @@ def today(site: Site, _query: Mapping[str, str]) -> PageContent:
 
 
 SENDING: Final = CommitOptions(edits=True, skip=False)
-"""What is sent: also the edits of people, and workflows see it."""
+"""The options of a commit from the pages: it includes people's edits, and workflows run for it."""
 
 
 class SendView(Struct, frozen=True, kw_only=True):
-    """What a commit would publish."""
+    """The files and changes that a commit would contain."""
 
     found: CommitContents
     problem: Sequence[Diagnostic] = ()
@@ -599,7 +609,7 @@ class SendView(Struct, frozen=True, kw_only=True):
 
 
 def send(site: Site, _query: Mapping[str, str], problem: Sequence[Diagnostic] = ()) -> PageContent:
-    """Return the page that shows what will be committed. Raises as `contents`."""
+    """Return the page that shows what a commit would contain. Raises the exceptions of `contents`."""
     view = SendView(found=contents(site.project(), SENDING, runtime=site.runtime), problem=problem)
     status = 409 if problem else 200
     return PageContent(template="send.html", title="Send my work", tab="today", model=view, status=status)
@@ -614,7 +624,7 @@ ALIVE = 15.0
 
 
 class RunPage(Struct, frozen=True, kw_only=True):
-    """The last run, its items, and the result of a task that a page started and no page has shown."""
+    """The running or last run, its items, and the result of the last task that a page started."""
 
     run: LiveRun | None = None
     known: Mapping[str, ReviewItem] = {}
@@ -625,7 +635,7 @@ class RunPage(Struct, frozen=True, kw_only=True):
 
     @property
     def title(self) -> str:
-        """Return the title of the run, which says what it does."""
+        """Return the title of the page, which says whether a run is running, done or stopped."""
         if self.run is None:
             return "No run"
         if self.run.working:
@@ -634,7 +644,7 @@ class RunPage(Struct, frozen=True, kw_only=True):
 
 
 def run(site: Site, _query: Mapping[str, str]) -> PageContent:
-    """Return the page of the running apply, or of the last one."""
+    """Return the page of the running apply, or of the last apply if none is running."""
     return _content(_last_run(site))
 
 
@@ -655,12 +665,12 @@ def _content(view: RunPage) -> PageContent:
 
 
 async def events(site: Site, _: Request) -> StreamingResponse:
-    """Send the changing part of the run page after each change, until the run ends or the browser disconnects."""
+    """Send an update of the run page after each change, until the run ends or the browser disconnects."""
     return StreamingResponse(stream(site), media_type="text/event-stream")
 
 
 async def stream(site: Site) -> AsyncIterator[str]:
-    """Yield the events of a stream: the changing part of the page as JSON, then `end`."""
+    """Yield server-sent events: the HTML of the changing part of the run page as JSON, and at last `end`."""
     sent, quiet = "", 0.0
     while not site.closing.is_set():
         html, working = await run_in_threadpool(_moving_part, site)
@@ -679,7 +689,7 @@ async def stream(site: Site) -> AsyncIterator[str]:
 
 
 def _moving_part(site: Site) -> tuple[str, bool]:
-    """Return the HTML of the part that changes on the run page, and whether the run continues."""
+    """Return the HTML of the changing part of the run page, and whether the run continues."""
     try:
         view = _last_run(site)
     except ContentopsError as error:
