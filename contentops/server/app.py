@@ -1,6 +1,6 @@
-"""The bundled server's ASGI app: every endpoint under `/v1` and `/api`.
+"""The ASGI app of the bundled server, with all endpoints under `/v1` and `/api`.
 
-Unfinished jobs are resumed by the lifespan, or without one at the first request.
+Unfinished jobs are resumed at the start of the app, or at the first request if no ASGI lifespan runs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from contentops.server.wire import Json, Surface
 Endpoint = Callable[[Request], Awaitable[Json]]
 
 WINDOW = 60.0
-"""Seconds a request counts for the limit."""
+"""The seconds for which a request counts towards the limit."""
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
@@ -45,11 +45,11 @@ def create_app(
     stage_seconds: float = 0.0,
     on_request: bool = False,
 ) -> Starlette:
-    """Return the app of the bundled server for an open store; `await app.state.close()` closes that store too.
+    """Return the app of the bundled server for an open store; `await app.state.close()` also closes the store.
 
-    With an empty `key` no request needs one; 0 `requests_per_minute` sets no limit. `stage_seconds` is the duration of
-    each stage of a job; with 0 a job is done a few turns of the event loop after its submit. With `on_request`
-    unfinished jobs are resumed only when their status is asked for; without an engine, none is.
+    With an empty `key`, requests need no key. With 0 `requests_per_minute`, there is no limit. `stage_seconds` is the
+    duration of each stage of a job; with 0, a job is done almost at once. With `on_request`, an unfinished job is
+    resumed only by a request for its status. Without an engine, no job is resumed.
     """
     clock = clock or Clock()
     by_slug = {name: {entry["slug"]: entry for entry in entries} for name, entries in catalog.load().items()}
@@ -110,7 +110,7 @@ class RequestWindow:
 
 
 class _Kind(Struct, frozen=True):
-    """A part of the catalog: its path, its name in messages, and its JSON shapes in lists and details."""
+    """One part of the catalog, such as the templates: its path, its name in messages, and its JSON shapes."""
 
     name: str
     path: str
@@ -128,7 +128,7 @@ _KINDS = (
 
 
 class _Api(Struct, frozen=True):
-    """The endpoints; each takes an admitted request, and returns JSON or raises HTTPException.
+    """The endpoints of the server; each one gets an allowed request, and returns JSON or raises HTTPException.
 
     An `X-User-ID` header, which the SDK sends, changes nothing.
     """
@@ -138,12 +138,12 @@ class _Api(Struct, frozen=True):
     clock: Clock
     catalog: Mapping[str, Mapping[str, Json]]
     key: bytes
-    """The key that every request needs; empty: none."""
+    """The key that every request needs; empty if requests need no key."""
     count: Callable[[], None] | None
-    """Counts a request; None: there is no limit."""
+    """Counts a request; None if there is no limit."""
 
     def routes(self) -> list[Route]:
-        """Return every route under both prefixes (`/v1` and `/api`)."""
+        """Return the routes of all endpoints under both prefixes, `/v1` and `/api`."""
         table: dict[str, dict[str, Endpoint]] = {
             "/generate": {"POST": self.submit},
             "/generate/status/{id}": {"GET": self.job_status},
@@ -184,7 +184,10 @@ class _Api(Struct, frozen=True):
             self.count()
 
     async def refused(self, request: Request, error: Exception) -> JSONResponse:
-        """Return the reply to an error. Of the store: 503 if it may pass (locked, disk full), 500 for damage."""
+        """Return the HTTP response for an error.
+
+        An error of the store gives 500 if the file is damaged, and otherwise 503, because it may go away.
+        """
         path = self.store.path
         if path is not None and getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE:
             hint = "stop the server and move the file away, and a new one is made"
@@ -198,15 +201,15 @@ class _Api(Struct, frozen=True):
     # --- generations ---------------------------------------------------------------------------------------
 
     async def submit(self, request: Request) -> Json:
-        """Accept a job; a repeated request id gets the same answer as the first."""
+        """Accept a job; a request with a known request id gets the same reply as the first one."""
         fields = await wire.read_body(request)
         return self._submit(request, *wire.read_generation(fields, _surface(request), self.catalog))
 
     async def regenerate_section(self, request: Request) -> Json:
-        """Accept a job that generates one section of a stored content again.
+        """Accept a job that generates a new text for one section of a stored content.
 
-        The service documents neither request nor reply; this mapping is the bundled server's own (see
-        `wire.read_section`). The text of the completed job is the whole body with that section replaced.
+        The service documents neither request nor reply, so the bundled server uses its own (see `wire.read_section`).
+        The text of the completed job is the whole body with the new section.
         """
         wanted, request_id = wire.read_section(await wire.read_body(request))
         content = self._content(wanted.content_id)
@@ -234,7 +237,10 @@ class _Api(Struct, frozen=True):
         return wire.accepted(job, surface)
 
     async def job_status(self, request: Request) -> Json:
-        """Return the status of a job, and resume it if its runner has died. If its model paused it, answer 402 once."""
+        """Return the status of a job, and resume the job if its runner has died.
+
+        If the model paused the job, the first request after that gets status 402.
+        """
         job = jobs.find(self.store, request.path_params["id"])
         if job is None:
             raise HTTPException(404, "Generation request not found.")
@@ -253,36 +259,36 @@ class _Api(Struct, frozen=True):
         return content
 
     async def list_content(self, request: Request) -> Json:
-        """Return the newest contents without texts, or one page of them."""
+        """Return one page of the list of contents, newest first and without their texts."""
         page = wire.read_page(request, limit=1000)
         rows = contents.entries(self.store, skip=page.skip, limit=page.limit)
         return wire.content_list(rows, contents.counts(self.store), page)
 
     async def get_content(self, request: Request) -> Json:
-        """Return one content with its text."""
+        """Return one stored content with its text."""
         return wire.content(self._content(request.path_params["id"]))
 
     async def save_content(self, request: Request) -> Json:
-        """Create a content, or update the one whose id the body has; an unknown id gives 404."""
+        """Create a content, or update the content that the body names; an unknown id gives 404."""
         saved = self._save(wire.read_change(await wire.read_body(request)))
         return {"success": True, "contentId": saved.id, **wire.stamp(saved)}
 
     async def put_content(self, request: Request) -> Json:
-        """Change fields of a content; its type cannot change."""
+        """Change fields of a stored content, except its type."""
         content = self._content(request.path_params["id"])
         saved = self._save(wire.read_change(await wire.read_body(request), content.id))
         entry = {"id": saved.id, "title": saved.title, "status": saved.status, **wire.stamp(saved)}
         return {"success": True, "content": entry}
 
     def _save(self, change: contents.ContentChange) -> contents.ContentRow:
-        """Save in one transaction, and return the saved content."""
+        """Save a content in one transaction, and return it."""
         with self.store.write():
             if change.id:
                 self._content(change.id)
             return self._content(contents.save(self.store, change, at=self.clock.now()))
 
     async def delete_content(self, request: Request) -> Json:
-        """Delete a content."""
+        """Delete a stored content."""
         with self.store.write():
             contents.remove(self.store, self._content(request.path_params["id"]).id)
         return {"success": True, "message": "Content deleted"}
@@ -290,7 +296,7 @@ class _Api(Struct, frozen=True):
     # --- catalog -------------------------------------------------------------------------------------------
 
     async def list_entries(self, kind: _Kind, request: Request) -> Json:
-        """Return all entries of a catalog kind, or one page of them under `/api` if the kind has pages there."""
+        """Return the entries of one part of the catalog; under `/api`, some parts are divided into pages."""
         surface = _surface(request)
         entries = [kind.entry(entry, surface) for entry in self.catalog[kind.name].values()]
         if surface is Surface.V1 or not kind.paged:
@@ -298,7 +304,7 @@ class _Api(Struct, frozen=True):
         return wire.paged(entries, wire.read_page(request))
 
     async def get_entry(self, kind: _Kind, request: Request) -> Json:
-        """Return one entry of the catalog in full."""
+        """Return one entry of the catalog with all its details."""
         slug, surface = request.path_params["id"], _surface(request)
         entry = self.catalog[kind.name].get(slug)
         if entry is None:
@@ -310,17 +316,17 @@ class _Api(Struct, frozen=True):
     # --- numbers -------------------------------------------------------------------------------------------
 
     async def dashboard_stats(self, _: Request) -> Json:
-        """Return the numbers of contents and generations, and the credits that these cost."""
+        """Return the number of contents, the number of generations, and the credits that they cost."""
         stats = contents.counts(self.store)
         named = {"total_content": stats["total"], "drafts": stats["drafts"], "published": stats["published"]}
         return {**named, "generations": jobs.counts(self.store), "credits": jobs.usage(self.store)}
 
     async def credits_usage(self, _: Request) -> Json:
-        """Return the credits used, in total and by mode."""
+        """Return the credits that were used, in total and by mode."""
         return jobs.usage(self.store)
 
     async def health(self, _: Request) -> JSONResponse:
-        """Return whether the store can be read; no key is needed."""
+        """Report whether the store can be read; this request needs no key."""
         try:
             self.store.row("SELECT 1 FROM jobs LIMIT 1")
             state = "healthy"

@@ -1,4 +1,4 @@
-"""Stored contents and their sections."""
+"""Reads and writes stored contents and their sections."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ _NEVER_OPEN = {
     *("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"),
     *("p", "li", "dt", "dd", "td", "th", "tr", "tbody", "thead", "tfoot", "option", "html", "head", "body"),
 }
-"""Elements that have no end, or that the next element closes."""
+"""HTML elements that have no end tag, or that the next element closes."""
 
 
 def find_section(text: str, heading: str) -> Span | None:
-    """Return the first section with that heading, or None. `## Why now` and `why  now` name the same one."""
+    """Return the first section with a heading, or None. `## Why now` and `why  now` are the same heading."""
     return next(iter(spans(text, heading)), None)
 
 
 def body(text: str, section: Span) -> str:
-    """Return the text under the heading, without blank lines around it."""
+    """Return the text of a section without its heading and without blank lines around it."""
     return text[section.text : section.end].strip("\n")
 
 
 def replace_section(text: str, section: Span, new: str) -> str:
-    """Return `text` with another text under the heading; everything outside the section stays the same."""
+    """Return `text` with a new text under a section's heading; everything else stays the same."""
     head, words, after = text[: section.text], new.strip("\n"), text[section.end :]
     head = head if head.endswith("\n") else f"{head}\n"
     # The end of the text keeps its single newline.
@@ -45,9 +45,9 @@ def replace_section(text: str, section: Span, new: str) -> str:
 
 
 def nested(text: str, level: int) -> str:
-    """Return `text` adapted to stand under a heading of `level`: with deeper headings and closed code blocks.
+    """Return `text` changed to fit under a heading of `level`: with deeper headings and closed code blocks.
 
-    Headings keep their relative depth; those that would be too deep become bold lines.
+    Headings keep their relative depth. A heading that would be too deep becomes a bold line.
     """
     lines = text.replace("\r\n", "\n").split("\n")
     # Without first lines that are blank or would start front matter.
@@ -69,7 +69,10 @@ def nested(text: str, level: int) -> str:
 
 
 def _deeper(heading: Heading, level: int, before: list[str], after: list[str]) -> list[str]:
-    """Return the lines of a heading at another level. A bold line gets blank lines around it, to be a paragraph."""
+    """Return the lines of a heading at another level, or a bold line if the level is too deep.
+
+    The bold line gets blank lines around it, so that it is a paragraph.
+    """
     if level <= _DEEPEST:
         underlined = [""] * (heading.end - heading.first - 1)
         return [f"{'#' * level} {heading.text}".rstrip(), *underlined[:1]]
@@ -80,7 +83,7 @@ def _deeper(heading: Heading, level: int, before: list[str], after: list[str]) -
 
 
 def _closed(text: str) -> str:
-    """Return `text` with an end for an open code block, so that it cannot swallow what follows."""
+    """Return `text` with an end for an open code block, so that the following text is not in the block."""
     marks = sorted(_FENCE.findall(text), key=len, reverse=True)
     fences = [next((mark for mark in marks if mark[0] == kind), "") for kind in "`~"]
     ends = [f"\n{mark}" for mark in fences if mark]
@@ -88,7 +91,7 @@ def _closed(text: str) -> str:
 
 
 def _ends(text: str) -> bool:
-    """Return whether `text` leaves no code block or HTML open that would hide a heading after it."""
+    """Return whether a heading after `text` would be a heading, because no code block or HTML is open."""
     whole = f"{text}\n\n# End"
     return any(heading.first == whole.count("\n") for heading in parse_headings(whole))
 
@@ -97,7 +100,7 @@ def _ends(text: str) -> bool:
 
 
 class _OpenTags(HTMLParser):
-    """Finds HTML elements without an end, and an incomplete tag."""
+    """A parser that finds HTML elements without an end tag, and an incomplete tag."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=False)
@@ -120,7 +123,7 @@ class _OpenTags(HTMLParser):
 
 
 def _leaves_open(text: str) -> bool:
-    """Return whether a Markdown text has an HTML element, tag or comment without an end."""
+    """Return whether a Markdown text has an HTML element, tag or comment that does not end."""
     parser = _OpenTags()
     parser.feed(raw_html(text))
     return bool(parser.open or parser.rawdata)
@@ -130,9 +133,9 @@ def _leaves_open(text: str) -> bool:
 
 
 class ContentChange(Struct, frozen=True, kw_only=True):
-    """The fields to store. None keeps the value in an update, and sets the default in a new content.
+    """The fields of a content to store; None keeps the old value, or sets the default in a new content.
 
-    An empty `id` creates. A new body without html removes the earlier html.
+    An empty `id` creates a content. A new body without html removes the earlier html.
     """
 
     id: str = ""
@@ -145,7 +148,7 @@ class ContentChange(Struct, frozen=True, kw_only=True):
 
 
 class ContentRow(Struct, frozen=True, kw_only=True):
-    """One stored text. `version` counts its changes from 1; times in seconds."""
+    """A stored content. `version` counts its changes from 1; times are in seconds."""
 
     id: str
     title: str = "Untitled"
@@ -160,7 +163,10 @@ class ContentRow(Struct, frozen=True, kw_only=True):
 
 
 def find(store: Store, content_id: str) -> ContentRow | None:
-    """Return the content of that id, or None. Raises msgspec.MsgspecError for a row that this program did not write."""
+    """Return the content with an id, or None if there is none.
+
+    Raises msgspec.MsgspecError if another program wrote the row.
+    """
     row = store.row("SELECT * FROM contents WHERE id = ?", (content_id,))
     if row is None:
         return None
@@ -168,7 +174,10 @@ def find(store: Store, content_id: str) -> ContentRow | None:
 
 
 def entries(store: Store, *, skip: int = 0, limit: int = -1) -> list[sqlite3.Row]:
-    """Return the contents without bodies, newest first: skips `skip` of them, then at most `limit` (-1: all)."""
+    """Return contents without their bodies, newest first.
+
+    The first `skip` contents are left out, and at most `limit` are returned; -1 means all.
+    """
     return store.rows(
         "SELECT id, title, status, type, version, created_at, updated_at FROM contents"
         " ORDER BY created_at DESC, number DESC LIMIT ? OFFSET ?",
@@ -177,7 +186,7 @@ def entries(store: Store, *, skip: int = 0, limit: int = -1) -> list[sqlite3.Row
 
 
 def counts(store: Store) -> dict[str, int]:
-    """Return the numbers of contents: `total`, `published` and `drafts`."""
+    """Return how many contents there are: `total`, `published` and `drafts`."""
     by_status = dict(map(tuple, store.rows("SELECT status, count(*) FROM contents GROUP BY status")))
     published, drafts = by_status.get("published", 0), by_status.get("draft", 0)
     return {"total": sum(by_status.values()), "published": published, "drafts": drafts}
@@ -193,9 +202,9 @@ _SAVE = (
 
 
 def save(store: Store, change: ContentChange, *, at: float) -> str:
-    """Create or update a content inside the caller's transaction, and return its id.
+    """Create or update a content in the caller's transaction, and return its id.
 
-    An update that changes nothing leaves version and time alone. Raises LookupError for an unknown id.
+    An update without a change keeps the version and the time. Raises LookupError for an unknown id.
     """
     blank = ContentRow(id=f"cnt_{uuid.uuid4().hex}", version=0, created_at=at, updated_at=at)
     old = find(store, change.id) if change.id else blank
@@ -214,5 +223,5 @@ def save(store: Store, change: ContentChange, *, at: float) -> str:
 
 
 def remove(store: Store, content_id: str) -> None:
-    """Delete a content."""
+    """Delete a content from the store."""
     store.run("DELETE FROM contents WHERE id = ?", (content_id,))

@@ -1,6 +1,7 @@
-"""Generation jobs: stored, claimed by a runner, written in stages by an engine, and finished exactly once.
+"""Stores generation jobs, and runs each of them exactly once to its end.
 
-All state is in the store, so a runner may die at any point, and the next one resumes its jobs.
+A runner claims a job, and an engine writes its text in stages. All state is in the store, so a runner may die at any
+point, and the next runner resumes its jobs.
 """
 
 from __future__ import annotations
@@ -40,14 +41,14 @@ AT_ONCE = 256
 
 _LOG = logging.getLogger(__name__)
 _CHANGE = "UPDATE jobs SET {} WHERE number = ? AND runner = ? AND finished_at IS NULL"
-"""Changes columns of an open job, if it is still that of its runner."""
+"""Changes columns of an open job if it still belongs to its runner."""
 
 
 class GenerationRequest(TextRequest, frozen=True, kw_only=True):
-    """A submit in one form for storing and comparing, whatever names its keys had.
+    """The request of a job, in the form in which requests are stored and compared.
 
-    A text to generate (`kind` content), or a section of a stored one to write again (`kind` section). With
-    `topic_alone` a topic is enough, even if the template requires more.
+    It asks for a text (`kind` is `content`), or for a new text of a section in a stored content (`kind` is `section`).
+    With `topic_alone`, a topic is enough even if the template requires more inputs.
     """
 
     kind: str = "content"
@@ -56,26 +57,27 @@ class GenerationRequest(TextRequest, frozen=True, kw_only=True):
     instructions: str = ""
     topic_alone: bool = False
     engine: str = ""
-    """The engine that wrote the text, which is not part of the request; empty until then."""
+    """The engine that wrote the text; empty before that. It is not part of the comparison."""
     model: str = ""
-    """The model of that engine; empty until then, and where the engine has none."""
+    """The model of that engine; empty before that, and if the engine has no model."""
     tokens: Tokens | None = None
-    """What its calls of a model used, which is not part of the request either; None: not known, or no model."""
+    """The tokens that the job has used; None if they are not known or no model was called."""
 
     @property
     def credits(self) -> int:
-        """Return the price of the job when it completes."""
+        """Return the credits that the job costs when it is completed."""
         return price_of_request(self.template, self.mode, self.inputs, is_section=self.kind == "section").credits
 
     def encoded(self) -> str:
-        """Return canonical JSON: equal requests give equal JSON in any key order."""
+        """Return the request as canonical JSON, which does not depend on the order of keys."""
         return json.dumps(to_builtins(self), ensure_ascii=False, allow_nan=False, sort_keys=True)
 
     @property
     def fingerprint(self) -> str:
         """Return a digest of the request, by which a repeated submit is recognised.
 
-        Without the surface, and of a section without the request of its content, which may change in between.
+        It does not depend on the API (`/v1` or `/api`). For a section, it does not cover the request of the content,
+        which may change between two submits.
         """
         request = replace(self, topic_alone=False, engine="", model="", tokens=None)
         if self.kind == "section":
@@ -84,9 +86,10 @@ class GenerationRequest(TextRequest, frozen=True, kw_only=True):
 
 
 class StoredJob(Struct, frozen=True, kw_only=True):
-    """One job. `progress`: 0 to 100; times in seconds.
+    """A generation job as the store has it.
 
-    `number` identifies it in its store; 0 before it is stored.
+    `progress` is 0 to 100, and times are in seconds. `number` identifies the job in its store, and is 0 before the job
+    is stored.
     """
 
     id: str
@@ -106,36 +109,39 @@ class StoredJob(Struct, frozen=True, kw_only=True):
 
     @property
     def open(self) -> bool:
-        """Return whether the job is not finished."""
+        """Return whether the job is not finished yet."""
         return self.finished_at is None
 
 
 class JobConflictError(Exception):
-    """The request id belongs to another request; the message names the id."""
+    """The request id was already used for a different request; the message names the id."""
 
 
 class JobLostError(Exception):
-    """The job is finished, or another runner has it; this runner must not write."""
+    """The job is finished or belongs to another runner, so this runner must not change it."""
 
 
 def find(store: Store, job_id: str | int) -> StoredJob | None:
-    """Return the job with that id or number, or None. Raises msgspec.MsgspecError for a row of another program."""
+    """Return the job with an id (a text) or a number, or None if there is none.
+
+    Raises msgspec.MsgspecError if another program wrote the row.
+    """
     by_id, by_number = "SELECT * FROM jobs WHERE id = ?", "SELECT * FROM jobs WHERE number = ?"
     row = store.row(by_id if isinstance(job_id, str) else by_number, (job_id,))
     return None if row is None else convert({**dict(row), "request": msgspec.json.decode(row["request"])}, StoredJob)
 
 
 def unfinished(store: Store) -> list[int]:
-    """Return the numbers of all open jobs, oldest first."""
+    """Return the numbers of all unfinished jobs, oldest first."""
     # Ordered by number alone, SQLite would read every job.
     rows = store.rows("SELECT number FROM jobs WHERE finished_at IS NULL ORDER BY created_at, number")
     return [row["number"] for row in rows]
 
 
 def submit(store: Store, new: StoredJob) -> tuple[StoredJob, bool]:
-    """Store a job, or return the job of an earlier equal submit; the second value says whether it is new.
+    """Store a new job, or return the stored job of the same request id; the second value says whether it is new.
 
-    Raises JobConflictError if the id belongs to another request.
+    Raises JobConflictError if the id was used for a different request.
     """
     request, mark = new.request, new.request.fingerprint
     with store.write():
@@ -152,9 +158,9 @@ def submit(store: Store, new: StoredJob) -> tuple[StoredJob, bool]:
 
 
 def claim(store: Store, number: int, lock: RunnerLock) -> StoredJob | None:
-    """Claim an open job for the runner of `lock`; None if it is finished or another live runner has it.
+    """Claim an open job for the runner of `lock`, and return it.
 
-    Raises msgspec.MsgspecError as `find` does.
+    Return None if the job is finished or another live runner has it. Raises msgspec.MsgspecError as `find` does.
     """
     job = find(store, number)
     if job is None or not job.open or (job.runner not in {"", lock.id} and lock.alive(job.runner)):
@@ -173,17 +179,17 @@ def release(store: Store, number: int, runner: str) -> None:
 
 
 def advance(store: Store, job: StoredJob, stage: str, progress: int) -> None:
-    """Record that a stage begins. Raises JobLostError if the job is no longer that of its runner."""
+    """Record that a stage of a job begins. Raises JobLostError if the job no longer belongs to its runner."""
     _change(store, job, stage=stage, progress=progress)
 
 
 def fail(store: Store, job: StoredJob, error: str, at: float) -> None:
-    """End a job without a text and without a charge. Raises JobLostError as `advance` does."""
+    """Mark a job as failed; it has no text and costs nothing. Raises JobLostError as `advance` does."""
     _finish(store, job, at, status="failed", error=error, body="")
 
 
 def drop(store: Store, number: int, at: float) -> None:
-    """End an open job whose row is unreadable."""
+    """Mark an open job as failed because its row cannot be read."""
     store.run(
         "UPDATE jobs SET status = 'failed', error = 'the stored job cannot be read', runner = '', finished_at = ?"
         " WHERE number = ? AND finished_at IS NULL",
@@ -192,10 +198,10 @@ def drop(store: Store, number: int, at: float) -> None:
 
 
 def complete(store: Store, job: StoredJob, make: Callable[[], contents.ContentChange], at: float) -> None:
-    """Complete a job: store its text as a content, and update the job, in one transaction.
+    """Complete a job: store its text as a content and update the job in one transaction.
 
-    `make` builds the text inside the transaction; its `id` names the content to update, else one is created. Raises
-    JobLostError, and changes nothing, if the job is finished or no longer that of its runner.
+    `make` builds the text inside the transaction. If the text has an `id`, that content is updated; otherwise a content
+    is created. If the job is finished or no longer belongs to its runner, nothing changes, and JobLostError is raised.
     """
     with store.write():
         text = make()
@@ -205,19 +211,19 @@ def complete(store: Store, job: StoredJob, make: Callable[[], contents.ContentCh
 
 
 def _finish(store: Store, job: StoredJob, at: float, **values: Any) -> None:
-    """Finish an open job, and record the engine that wrote its text."""
+    """Record that an open job is finished, and which engine wrote its text."""
     _change(store, job, **values, request=job.request.encoded(), runner="", finished_at=at)
 
 
 def _change(store: Store, job: StoredJob, **values: Any) -> None:
-    """Change columns of an open job. Raises JobLostError if it is no longer that of its runner."""
+    """Change columns of an open job. Raises JobLostError if it no longer belongs to its runner."""
     columns = ", ".join(f"{name} = ?" for name in values)
     if not store.run(_CHANGE.format(columns), (*values.values(), job.number, job.runner)):
         raise JobLostError
 
 
 def counts(store: Store) -> dict[str, int]:
-    """Return how many generations have each result."""
+    """Return the number of all generations, of completed ones, of failed ones, and of unfinished ones."""
     by_status = {status: int(number) for status, number in store.rows("SELECT status, count(*) FROM jobs GROUP BY 1")}
     ended = {status: by_status.pop(status, 0) for status in ("completed", "failed")}
     under_way = sum(by_status.values())
@@ -225,7 +231,10 @@ def counts(store: Store) -> dict[str, int]:
 
 
 def usage(store: Store) -> dict[str, Any]:
-    """Return credits and generations, in total and by mode. A completed job is charged once, a failed one never."""
+    """Return the used credits and the number of completed generations, in total and by mode.
+
+    A completed job is charged once, and a failed job is not charged.
+    """
     # SQLite would choose the index by status, and sort.
     rows = store.rows(
         "SELECT mode, count(*), sum(credits) FROM jobs INDEXED BY jobs_charged WHERE status = 'completed' GROUP BY mode"
@@ -242,16 +251,16 @@ def usage(store: Store) -> dict[str, Any]:
 
 
 class _KeptAnswers(Struct, frozen=True):
-    """Answers of a model, kept in the row of an open job so that no prompt is sent twice."""
+    """The answers of a model that are stored with an open job, so that no prompt is sent twice."""
 
     answers: dict[str, str] = {}
-    """By the digest of the prompt."""
+    """The answers by the digest of the prompt."""
     used: Tokens = NO_TOKENS
-    """What counts for the limit of the job, which is one, however often the job is resumed."""
+    """The tokens that count for the limit of the job, which stays the same when the job is resumed."""
     tokens: Tokens | None = None
-    """What its calls have used, if it was paused between two of them; None: not known."""
+    """The tokens that the calls have used, if the job was paused between two calls; None if they are not known."""
     limit: Tokens | None = None
-    """The most that it may use, as a plan has priced it."""
+    """The most tokens that the job may use, as the plan has priced them."""
 
 
 def _kept_answers(job: StoredJob) -> _KeptAnswers:
@@ -271,8 +280,8 @@ class JobRunner:
     """Runs the jobs of a store in this process.
 
     `by_slug` has the catalog's `templates` and `styles`; `stage_seconds` is the duration of each stage. With
-    `on_request` an unfinished job is resumed only when its status is asked for. It belongs to one event loop; on
-    another one (a second `asyncio.run` over the same app) it starts again.
+    `on_request`, an unfinished job is resumed only by a request for its status. The runner belongs to one event loop;
+    in another one (a second `asyncio.run` over the same app) it starts again.
     """
 
     def __init__(
@@ -298,7 +307,10 @@ class JobRunner:
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     def wake(self) -> None:
-        """Resume unfinished jobs; only the first call on an event loop does much. Needs a running loop."""
+        """Resume unfinished jobs, at the first call in each event loop; later calls do nothing.
+
+        Must be called in a running event loop.
+        """
         loop = asyncio.get_running_loop()
         if loop is self._loop or self._engine is None:
             return
@@ -307,7 +319,7 @@ class JobRunner:
             self.start(number)
 
     def start(self, number: int) -> None:
-        """Work on an open job, unless this or another live process already does."""
+        """Start to work on an open job, if no live process is working on it already."""
         if self._engine is None or number in self._tasks:
             return
         tasks = self._tasks
@@ -315,11 +327,14 @@ class JobRunner:
         tasks[number].add_done_callback(lambda _: tasks.pop(number, None))
 
     def why_paused(self, number: int) -> str:
-        """Return once why work on an open job paused; empty: it did not. After that, `start` goes on with it."""
+        """Return why an open job paused, or an empty text if it did not.
+
+        The reason is returned only once. After that, `start` continues the job.
+        """
         return self._paused.pop(number, "")
 
     async def close(self) -> None:
-        """Stop working; the next runner resumes the unfinished jobs."""
+        """Stop working on all jobs; the next runner resumes the unfinished ones."""
         self._engine = None
         if self._loop is asyncio.get_running_loop():
             for task in self._tasks.values():
@@ -350,7 +365,7 @@ class JobRunner:
                         release(self._store, number, job.runner)
 
     async def _finished(self, job: StoredJob, engine: Engine) -> bool:
-        """Finish a job; False if the job pauses and keeps all answers."""
+        """Work on a job to its end, and return True; return False if it paused, with all its answers stored."""
         kept, count = _kept_answers(job), TokenCount()
 
         def keep(tokens: Tokens | None = None) -> None:
@@ -358,7 +373,7 @@ class JobRunner:
             _change(self._store, job, body=msgspec.json.encode(now).decode())
 
         def used(**by: str) -> StoredJob:
-            """Return the job with the tokens of its calls, and the engine and model given in `by`."""
+            """Return the job with the tokens of its calls; `by` has the engine and the model."""
             return replace(job, request=replace(job.request, tokens=count.tokens, **by))
 
         if job.stage:
@@ -393,7 +408,7 @@ class JobRunner:
         return True
 
     async def _write(self, job: StoredJob, engine: Engine, task: WritingTask) -> Callable[[], contents.ContentChange]:
-        """Let the engine write, and return a function that builds the content inside the transaction."""
+        """Let the engine write the text, and return a function that builds the content inside the transaction."""
         request, report = job.request, self._reporting(job, task.stages, is_slow=bool(engine.model))
         await report(task.stages[0])
         if request.kind == "section":
@@ -443,9 +458,9 @@ class JobRunner:
         return span, content
 
     def _reporting(self, job: StoredJob, stages: tuple[str, ...], *, is_slow: bool) -> ReportStage:
-        """Return a function that reports each stage once, without stages finished before a restart.
+        """Return a function that records each new stage of a job.
 
-        `is_slow`: a model writes each stage.
+        It skips stages that were finished before a restart. `is_slow` says that a model writes each stage.
         """
         # The stage in which a process was killed is repeated.
         done = stages.index(job.stage) - 1 if job.stage in stages else -1

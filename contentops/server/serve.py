@@ -1,4 +1,4 @@
-"""Runs the bundled server inside the process, or on a port with a key, signals, a request log and a shutdown."""
+"""Runs the bundled server, either inside this process or on a port."""
 
 from __future__ import annotations
 
@@ -38,9 +38,10 @@ class ServeError(EmbeddedServerError):
 
 @contextlib.asynccontextmanager
 async def running(path: Path, engine: Engine | None) -> AsyncIterator[Any]:
-    """Yield the ASGI app over the store at `path`, which is made if absent. Without an engine no job is done.
+    """Yield the app of the bundled server with the store at `path`, which is created if necessary.
 
-    Another command may have left jobs of another engine, so only those that are asked for are resumed.
+    Without an engine, no job is done. Another command may have left jobs for another engine, so a job is resumed only
+    by a request for its status.
     """
     app = create_app(Store(path), engine=engine, on_request=True)
     try:
@@ -50,10 +51,10 @@ async def running(path: Path, engine: Engine | None) -> AsyncIterator[Any]:
 
 
 class ServeOptions(Struct, frozen=True, kw_only=True):
-    """The settings of a server on a port. Port 0 takes a free one; `log` gets the address when it listens.
+    """The settings of a server on a port; port 0 means any free port.
 
-    An empty `key` means that no request needs one. `log_request` gets a line for each request, without the key; None
-    logs none.
+    `log` gets the address when the server listens. If `key` is empty, requests need no key. `log_request` gets a line
+    without the key for each request; with None, requests are not logged.
     """
 
     host: str
@@ -68,7 +69,7 @@ class ServeOptions(Struct, frozen=True, kw_only=True):
 
 
 def run(options: ServeOptions) -> None:
-    """Serve until SIGINT or SIGTERM, then return.
+    """Run the server until SIGINT or SIGTERM, then return.
 
     Raises ServeError and StoreError.
     """
@@ -76,7 +77,7 @@ def run(options: ServeOptions) -> None:
 
 
 async def serve(options: ServeOptions, stop: asyncio.Event) -> None:
-    """Serve on the running loop until SIGINT or SIGTERM, or until `stop` is set."""
+    """Run the server in the running event loop until SIGINT or SIGTERM, or until `stop` is set."""
     alone = is_loopback(options.host)
     if not alone and not options.key:
         raise ServeError(f"other machines can reach `{options.host}`, so requests need a key: set `{KEY_VARIABLE}`")
@@ -109,7 +110,7 @@ def _server(app: ASGIApp, started: Callable[[], object]) -> uvicorn.Server:
     import uvicorn
 
     class Server(uvicorn.Server):
-        """A uvicorn server that calls `started` once it listens, and does not raise a signal again when it ends."""
+        """A uvicorn server that calls `started` when it listens, and does not raise a signal again at its end."""
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets=sockets)
@@ -152,9 +153,10 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 def _guarded(app: ASGIApp, options: ServeOptions, *, alone: bool) -> ASGIApp:
-    """Log each answered request: time, method, path, status (`-` if none was sent), milliseconds.
+    """Return an app that logs each request: time, method, path, status (`-` without a response) and milliseconds.
 
-    `alone`: answer only requests under a loopback name, so that a web page cannot reach the server by its own name.
+    With `alone`, it refuses requests whose Host header is not a loopback name. So a web page cannot reach the server
+    under a name of its own.
     """
 
     async def respond(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""The SQLite file of the bundled server, and its clock.
+"""Opens the SQLite file of the bundled server, and defines the server's clock.
 
 Several processes may have the file open: writes are short immediate transactions that wait for each other.
 `jobs` and `contents` have the statements.
@@ -63,21 +63,21 @@ class StoreError(EmbeddedServerError):
 
 
 class Clock(Struct, frozen=True):
-    """The clock: `now` returns seconds since 1970 (UTC), and `sleep` waits on the running loop."""
+    """The clock of the server: `now` returns seconds since 1970 (UTC), and `sleep` waits asynchronously."""
 
     now: Callable[[], float] = time.time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
 def iso(at: float) -> str:
-    """Return a time as the API writes it: ISO 8601 in UTC, with microseconds to keep the order of saves."""
+    """Return a time in ISO 8601 and UTC, as the API writes it; microseconds keep the order of saves."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class Store(contextlib.AbstractContextManager["Store"]):
     """An open store, for one thread at a time; close it, or use it as a context manager.
 
-    `path` None keeps everything in memory; folder and file are made owner-only. Raises StoreError.
+    With `path` None, the store is in memory. A new folder and a new file are private to their owner. Raises StoreError.
     """
 
     def __init__(self, path: Path | str | None = None) -> None:
@@ -118,7 +118,7 @@ class Store(contextlib.AbstractContextManager["Store"]):
             self.run("PRAGMA synchronous = NORMAL")
 
     def _has_tables(self) -> bool:
-        """Return whether the file has the tables; False for an empty file. Raises StoreError for another format."""
+        """Return whether the file has the tables; an empty file has none. Raises StoreError for another format."""
         [(application,)], [(version,)] = self.rows("PRAGMA application_id"), self.rows("PRAGMA user_version")
         ours = bool(application == APPLICATION)
         if ours and version != FORMAT:
@@ -132,7 +132,7 @@ class Store(contextlib.AbstractContextManager["Store"]):
 
     @contextlib.contextmanager
     def write(self) -> Iterator[None]:
-        """Yield a write transaction that locks the whole file; an exception rolls it back."""
+        """Run the block in a write transaction, which locks the whole file; an exception rolls it back."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -144,23 +144,23 @@ class Store(contextlib.AbstractContextManager["Store"]):
             raise
 
     def run(self, statement: str, values: Values = ()) -> int:
-        """Run a statement, and return the number of rows that it changed."""
+        """Run an SQL statement, and return the number of rows that it changed."""
         return self._db.execute(statement, values).rowcount
 
     def rows(self, statement: str, values: Values = ()) -> list[sqlite3.Row]:
-        """Return every row of a statement."""
+        """Run an SQL statement, and return all its rows."""
         return self._db.execute(statement, values).fetchall()
 
     def row(self, statement: str, values: Values = ()) -> sqlite3.Row | None:
-        """Return the first row of a SELECT, or None."""
+        """Run a SELECT statement, and return its first row, or None if there is none."""
         return next(iter(self.rows(statement, values)), None)
 
     def runner_lock(self) -> RunnerLock:
-        """Return a new runner lock, not yet acquired, in a folder next to the file."""
+        """Return a new runner lock that is not acquired yet; its file is in a folder next to the store."""
         return RunnerLock(self.path)
 
     def close(self) -> None:
-        """Close the file; further calls do nothing."""
+        """Close the store; further calls of this method do nothing."""
         self._db.close()
 
     def __exit__(self, *_: object) -> None:
@@ -183,9 +183,9 @@ def _prepare(path: Path) -> None:
 
 
 class RunnerLock:
-    """A lock next to the store's file that shows that a runner is alive; it ends with the process.
+    """A lock file that shows other processes that a runner is alive; the end of its process releases it.
 
-    A store in memory has only its own runner.
+    A store in memory has only its own runner, so it needs no file.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -199,13 +199,13 @@ class RunnerLock:
         return FileLock(self._folder / runner, mode=0o600, thread_local=False, blocking=False)
 
     def acquire(self) -> None:
-        """Count as alive until `release` or the end of the process; further calls do nothing."""
+        """Take the lock, so that this runner counts as alive; if it has the lock already, do nothing."""
         if self._own is not None and not self._own.is_locked:
             Path(self._own.lock_file).parent.mkdir(mode=0o700, exist_ok=True)
             self._own.acquire()
 
     def alive(self, runner: str) -> bool:
-        """Return whether the runner with that id is alive."""
+        """Return whether the runner with an id is alive."""
         lock = self._lock_of(runner)
         if runner == self.id or lock is None:
             return runner == self.id
@@ -219,7 +219,7 @@ class RunnerLock:
         return False
 
     def release(self) -> None:
-        """Stop counting as alive; further calls do nothing."""
+        """Release the lock, so that this runner no longer counts as alive; further calls do nothing."""
         if self._own is not None and self._own.is_locked:
             _free(self._own)
 

@@ -1,4 +1,4 @@
-"""Reads requests and writes answers, in the documented shapes of `/v1` and the service's own shapes of `/api`."""
+"""Reads requests and makes replies, in the documented shapes of `/v1` and the undocumented shapes of `/api`."""
 
 from __future__ import annotations
 
@@ -59,26 +59,26 @@ _CODES = {
 
 
 class Surface(enum.Enum):
-    """The two families of shapes: the documented `/v1`, and `/api` as the service's own SDK uses it."""
+    """The two APIs of the server: the documented `/v1`, and `/api`, which the service's own SDK uses."""
 
     V1 = "/v1"
     API = "/api"
 
     @classmethod
     def of(cls, path: str) -> Surface:
-        """Return which of the two APIs a path belongs to; `/v1` for all other paths."""
+        """Return the API that a path belongs to; a path outside both counts as `/v1`."""
         return cls.API if path == "/api" or path.startswith("/api/") else cls.V1
 
 
 class Page(Struct, frozen=True):
-    """One page of a list: its number (from 1), and the entries per page."""
+    """One page of a list: its number, from 1, and the number of entries on each page."""
 
     page: int = 1
     limit: int = 100
 
     @property
     def skip(self) -> int:
-        """Return the number of entries on earlier pages."""
+        """Return the number of entries on the pages before this one."""
         return (self.page - 1) * self.limit
 
 
@@ -86,12 +86,12 @@ class Page(Struct, frozen=True):
 
 
 def problem(message: str, *location: str, kind: str = "value_error") -> Json:
-    """Return a problem of a request as the service writes it: its kind, its location and a sentence."""
+    """Return a problem in a request as JSON: its kind, its location and a message."""
     return {"type": kind, "loc": list(location), "msg": message}
 
 
 class BodyRefused(HTTPException):
-    """A request cannot be used; has all its problems."""
+    """The request is invalid; `problems` has all its problems."""
 
     def __init__(self, *problems: Json) -> None:
         super().__init__(400, "; ".join(each["msg"] for each in problems))
@@ -124,7 +124,10 @@ def refusal(error: HTTPException, surface: Surface) -> JSONResponse:
 
 
 async def read_body(request: Request) -> BodyFields:
-    """Return the fields of a body that is a JSON object. Raises HTTPException: 413, 415, or 400 (422 under `/api`)."""
+    """Return the fields of a request body, which must be a JSON object.
+
+    Raises HTTPException: 413, 415, or 400 (422 under `/api`).
+    """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind != "application/json" or request.headers.get("content-encoding", "identity").lower() != "identity":
         raise HTTPException(415, "Unsupported content type")
@@ -148,14 +151,14 @@ async def read_body(request: Request) -> BodyFields:
 
 
 class BodyFields:
-    """Reads the fields of a body under each of their names; `done` raises all problems at once."""
+    """Reads the fields of a request body, each under any of its names; `done` raises all problems at once."""
 
     def __init__(self, body: Json) -> None:
         self._body = body
         self._problems: list[Json] = []
 
     def _value(self, names: tuple[str, ...], kind: type[T], *, required: bool) -> T | None:
-        """Return the first value under `names`; if several names have values, these must be equal."""
+        """Return the value of a field with several names; if more than one has a value, these must be equal."""
         given = [name for name in names if self._body.get(name) is not None]
         value = self._body[given[0]] if given else None
         if required and not given:
@@ -170,22 +173,22 @@ class BodyFields:
         return None
 
     def text(self, *names: str, required: bool = False) -> str | None:
-        """Return a text, or None if there is none."""
+        """Return the text of a field, or None if the field is absent."""
         return self._value(names, str, required=required)
 
     def mapping(self, *names: str, required: bool = False) -> Json | None:
-        """Return an object, or None if there is none."""
+        """Return the JSON object of a field, or None if the field is absent."""
         return self._value(names, dict, required=required)
 
     def mode(self) -> str:
-        """Return the generation mode."""
+        """Return the generation mode; the default is `standard`."""
         mode = self.text("generation_mode")
         if mode is not None and mode not in CREDITS:
             self._problem("generation_mode", f"`generation_mode` must be one of {', '.join(CREDITS)}", "enum")
         return "standard" if mode is None else mode
 
     def identifier(self, *names: str, required: bool = False) -> str | None:
-        """Return an id that is safe in an URL, or None."""
+        """Return the id in a field, which must be safe in a URL, or None if the field is absent."""
         text = self.text(*names, required=required)
         if text is not None and not _ID.fullmatch(text):
             expected = "1 to 200 letters, digits and `._:-`, the first a letter or digit"
@@ -196,13 +199,13 @@ class BodyFields:
         self._problems.append(problem(message, "body", field, kind=kind))
 
     def done(self) -> None:
-        """Raise HTTPException with all problems, if there are any."""
+        """Raise HTTPException with all problems of the body, if it has any."""
         if self._problems:
             raise BodyRefused(*self._problems)
 
 
 def read_page(request: Request, limit: int = 100) -> Page:
-    """Return the page that `page` and `limit` of the query ask for. Raises HTTPException."""
+    """Return the page of a list that the query of a request asks for. Raises HTTPException."""
     numbers, problems = {"page": 1, "limit": limit}, []
     for name, usual in numbers.items():
         text = request.query_params.get(name, str(usual))
@@ -218,10 +221,11 @@ def read_page(request: Request, limit: int = 100) -> Page:
 def read_generation(
     fields: BodyFields, surface: Surface, catalog: Mapping[str, Mapping[str, Any]]
 ) -> tuple[GenerationRequest, str | None]:
-    """Return a submit and the client's request id. `catalog`: the entries by kind and slug. Raises HTTPException.
+    """Return the generation request in a body, and the client's request id. Raises HTTPException.
 
-    Inputs must be given. Missing required inputs are not refused: as on the service, the job fails later, under `/v1`
-    for each of them, under `/api` only if there is no topic either. Unknown keys are ignored.
+    `catalog` has the entries by kind and slug. The body must have inputs. If a required input is missing, the request
+    is accepted and its job fails later, as on the service; under `/api` it fails only if there is no topic. Unknown
+    keys are ignored.
     """
     documented = surface is Surface.V1
     required = {"template", "style"} if documented else set()
@@ -242,10 +246,10 @@ def read_generation(
 
 
 def read_section(fields: BodyFields) -> tuple[GenerationRequest, str | None]:
-    """Return a section to write again, and the client's request id (if given). Raises HTTPException.
+    """Return the request to rewrite a section in a body, and the client's request id. Raises HTTPException.
 
-    No source documents this call; this server reads `content_id`, `section` (the text of the heading), `instructions`
-    and `generation_mode`.
+    The service does not document this call. This server reads `content_id`, `section` (the text of the heading),
+    `instructions` and `generation_mode`.
     """
     request = GenerationRequest(
         kind="section",
@@ -260,7 +264,7 @@ def read_section(fields: BodyFields) -> tuple[GenerationRequest, str | None]:
 
 
 def read_change(fields: BodyFields, content_id: str = "") -> ContentChange:
-    """Return a text to store, or to update if the body or `content_id` names an id.
+    """Return the content in a body; it updates a stored content if the body or `content_id` has its id.
 
     Raises HTTPException.
     """
@@ -281,7 +285,7 @@ def read_change(fields: BodyFields, content_id: str = "") -> ContentChange:
 
 
 def accepted(job: StoredJob, surface: Surface) -> Json:
-    """Return the answer to a submit, which is the same for a repeated one."""
+    """Return the reply to the submit of a job, which is equal for a repeated submit."""
     more = {"message": "Generation started", "links": {"status": f"/api/generate/status/{job.id}"}}
     answer = {"request_id": job.id, "status": "pending", "created_at": iso(job.created_at)}
     return answer if surface is Surface.V1 else {**answer, **more}
@@ -330,7 +334,7 @@ def _status_api(job: StoredJob) -> Json:
 
 
 def _written(job: StoredJob) -> Json:
-    """Return the engine, the model and the tokens of a job."""
+    """Return the engine, the model and the tokens of a job, as far as they are known."""
     request = job.request
     tokens = None if request.tokens is None else to_builtins(request.tokens)
     return {
@@ -344,7 +348,10 @@ def _written(job: StoredJob) -> Json:
 
 
 def content_list(rows: Iterable[sqlite3.Row], stats: Mapping[str, int], page: Page) -> Json:
-    """Return one page of the list of stored contents, without their texts. `stats` counts the contents of all pages."""
+    """Return one page of the list of stored contents, without their texts.
+
+    `stats` counts the contents of all pages.
+    """
     listed = [
         {
             **{name: row[name] for name in ("id", "title", "status", "type", "version")},
@@ -357,7 +364,7 @@ def content_list(rows: Iterable[sqlite3.Row], stats: Mapping[str, int], page: Pa
 
 
 def content(row: ContentRow) -> Json:
-    """Return one stored content."""
+    """Return a stored content as JSON."""
     return {
         "id": row.id,
         "title": row.title,
@@ -372,7 +379,7 @@ def content(row: ContentRow) -> Json:
 
 
 def stamp(row: ContentRow) -> Json:
-    """Return the time and version that identify the state of a content."""
+    """Return the time and the version of a content; a client sees by them whether it has changed."""
     return {"updatedAt": iso(row.updated_at), "version": row.version}
 
 
@@ -383,19 +390,19 @@ _UNSTATED = {"default": None, "description": "", "placeholder": "", "options": N
 
 
 def paged(items: list[Json], page: Page) -> Json:
-    """Return one page of a list in the envelope of `/api`; `count` is the total number of entries."""
+    """Return one page of a list in the form of `/api`, with the total number of entries as `count`."""
     data = {"items": items[page.skip : page.skip + page.limit], "count": len(items), **asdict(page)}
     return {"success": True, "data": data}
 
 
 def template_entry(source: Mapping[str, Any], surface: Surface) -> Json:
-    """Return a template in a list."""
+    """Return a template as JSON for a list of templates."""
     kind = "category" if surface is Surface.V1 else "template_type"
     return {"id": source["slug"], "name": source["name"], kind: source[kind], "description": source["description"]}
 
 
 def template(source: Mapping[str, Any], surface: Surface) -> Json:
-    """Return a template with its inputs."""
+    """Return a template as JSON with all its inputs."""
     named = {name: source[name] for name in ("slug", "name", "description")}
     # `string` is the service's word for an input without a declared type.
     types = {spec["name"]: "string" if spec["type"] == "any" else spec["type"] for spec in source["inputs"]}
@@ -409,7 +416,7 @@ def template(source: Mapping[str, Any], surface: Surface) -> Json:
 
 
 def style_entry(source: Mapping[str, Any], surface: Surface) -> Json:
-    """Return a style in a list."""
+    """Return a style as JSON for a list of styles."""
     entry = {"id": source["slug"], "name": source["name"], "tone": source["tone"]}
     if surface is Surface.V1:
         return {**entry, "category": source["category"], "formality": source["formality"]}
@@ -417,7 +424,7 @@ def style_entry(source: Mapping[str, Any], surface: Surface) -> Json:
 
 
 def style(source: Mapping[str, Any], surface: Surface) -> Json:
-    """Return a style with all its details."""
+    """Return a style as JSON with all its details."""
     tone, readers = source["tone"], source["audience"]
     entry = {"id": source["slug"], **source, "description": f"{tone.capitalize()}, for {readers}"}
     if surface is Surface.V1:
@@ -427,5 +434,5 @@ def style(source: Mapping[str, Any], surface: Surface) -> Json:
 
 
 def vertical(source: Mapping[str, Any], _surface: Surface) -> Json:
-    """Return a vertical, which has the same shape in lists and details."""
+    """Return a vertical as JSON, which is the same in a list and alone."""
     return {"id": source["slug"], "name": source["name"], "description": source["description"]}

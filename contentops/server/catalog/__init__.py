@@ -1,4 +1,4 @@
-"""The templates, styles and verticals of the bundled server, as plain data.
+"""Loads the templates, styles and verticals of the bundled server.
 
 Inputs have `name`, `label`, `type`, `required` and, if known, `default`, `description`, `placeholder`, `options`
 and `aliases` (other names of the input). A `type` of `any` accepts text, lists and maps. An input with a default is
@@ -18,7 +18,7 @@ from typing import Any
 
 @cache
 def load() -> dict[str, Any]:
-    """Return `templates`, `styles` and `verticals`, each a list of maps with a `slug`. Do not change it."""
+    """Return the catalog: `templates`, `styles` and `verticals`, each a list of maps. Do not change it."""
     folder = Path(__file__).parent
     names = ("templates", "styles", "verticals")
     loaded = {name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in names}
@@ -39,9 +39,9 @@ _LANGUAGE = {
 
 
 def value_of(spec: Mapping[str, Any], inputs: Mapping[str, Any]) -> Any:
-    """Return the value that `inputs` has for an input, by its name or an alias, else its default, else None.
+    """Return the value of an input, its default, or None if it has neither.
 
-    Empty text, lists and maps count as absent.
+    The value is found by the name of the input or by an alias. Empty texts, lists and maps count as absent.
     """
     for name in (spec["name"], *spec.get("aliases", ())):
         if _is_given(value := inputs.get(name)):
@@ -59,9 +59,9 @@ def has_topic(inputs: Mapping[str, Any]) -> bool:
 
 
 def missing(template: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[str]:
-    """Return the required inputs that are absent, in template order, by their documented names.
+    """Return the documented names of required inputs that are absent, in the order of the template.
 
-    An input with an alias is documented under the alias.
+    The documented name of an input with an alias is the alias.
     """
     absent = [spec for spec in template["inputs"] if spec["required"] and value_of(spec, inputs) is None]
     return [next(iter(spec.get("aliases", ())), spec["name"]) for spec in absent]

@@ -1,4 +1,4 @@
-"""Calls a model: an OpenAI-compatible `/chat/completions` over HTTP.
+"""Sends prompts to a model over HTTP, to an OpenAI-compatible `/chat/completions` endpoint.
 
 Every failure is an EngineError whose message may be shown to anyone: it names the server and what to do, and never
 shows the key, even if the server repeats it.
@@ -37,13 +37,13 @@ AT_ONCE = 4
 LARGEST = 8 * 1024 * 1024
 """The most bytes of an answer."""
 LONGEST = 100_000
-"""The characters of a text that are always accepted; a prompt with many tokens may have more."""
+"""A text of this many characters is always accepted; the answer to a prompt with a high token limit may be longer."""
 
 _LONGEST_TOKEN = 32
 _SECRET = 6
-"""The length in characters from which a part of the path of an address may be a secret."""
+"""From this length in characters, a part of an address's path may be a secret."""
 _PERHAPS_WRITTEN = {408, 502, 504, 524}
-"""Answers of servers in between that did not wait for the model's."""
+"""The statuses with which a gateway replies if it did not wait for the model's answer."""
 _CACHED_OUTSIDE = ("cache_read_input_tokens", "cache_creation_input_tokens")
 _ABSENT = {404, 405, 410}
 """The model or its path is gone, whatever the prompt says."""
@@ -60,7 +60,7 @@ _THOUGHT = re.compile(r"(?<!`)<(/?)(think|thinking|reasoning)>(?!`)", re.IGNOREC
 
 
 class SettingNames(Struct, frozen=True):
-    """The names of a model's settings in messages: variables, options or keys of a file."""
+    """The names of a model's settings as messages show them: variables, options or keys of a file."""
 
     address: str = "OPENAI_BASE_URL"
     key: str = "OPENAI_API_KEY"
@@ -74,7 +74,7 @@ OPTIONS = SettingNames()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEndpoint:
-    """A model and its server. `base_url` ends before `/chat/completions`; an empty `key` is not sent."""
+    """A model and the address of its server, without `/chat/completions`; an empty `key` is not sent."""
 
     base_url: str
     model: str
@@ -83,13 +83,13 @@ class ModelEndpoint:
 
     @property
     def server(self) -> str:
-        """Return scheme, host and port; the rest is never shown because it may contain a secret."""
+        """Return the scheme, host and port of the server; the rest of the address may contain a secret."""
         parts = urlsplit(self.base_url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def endpoint(environ: Mapping[str, str], model: str = "", names: SettingNames = OPTIONS) -> ModelEndpoint:
-    """Return the endpoint from the address and key variables, and from `model` or else `OPENAI_MODEL`.
+    """Return the endpoint that the environment variables describe; `model` overrides `OPENAI_MODEL`.
 
     Raises EngineError for settings that cannot work.
     """
@@ -141,18 +141,18 @@ class Prompt(Struct, frozen=True, kw_only=True):
 
     @property
     def most(self) -> Tokens:
-        """Return the most tokens that a call can use; each byte of the prompt may be a token."""
+        """Return the most tokens that a call can use, counting each byte of the prompt as a token."""
         size = sum(len(text.encode("utf-8", "replace")) for text in (self.system, self.user))
         return Tokens(input=OVERHEAD + size, output=self.tokens)
 
     @property
     def estimate(self) -> Tokens:
-        """Return an estimate, rather too high, of the tokens of a call if the server does not count them."""
+        """Return a high estimate of the tokens of a call, for a server that does not count them."""
         return Tokens(input=OVERHEAD + estimate(self.system) + estimate(self.user), output=self.tokens)
 
 
 class TruncatedError(EngineError):
-    """The answer was cut off. `text` is its beginning; `reason` is the server's, empty at the token limit."""
+    """The model's answer was cut off; `text` is its beginning, and `reason` is empty at the token limit."""
 
     def __init__(self, text: str, reason: str = "", setting: str = OPTIONS.max_tokens) -> None:
         at_limit = f"at the token limit; raise it with `{setting}`"
@@ -161,9 +161,9 @@ class TruncatedError(EngineError):
 
 
 class _PassingError(Exception):
-    """This attempt failed, but another one may succeed. `wait` is the server's `Retry-After` in seconds, or None.
+    """A call failed, but another attempt may succeed.
 
-    `sent`: the server may have received the prompt.
+    `wait` is the server's `Retry-After` in seconds, or None. `sent` says that the server may have received the prompt.
     """
 
     def __init__(self, message: str, wait: float | None = None, *, sent: bool = True) -> None:
@@ -200,9 +200,10 @@ class ChatClient:
         self._left_out: set[str] = set()
 
     async def ask(self, prompt: Prompt, count: TokenCount | None = None, *, attempts: int = ATTEMPTS) -> str:
-        """Return the text of the model without its thoughts; `count` adds up the tokens of every attempt.
+        """Send a prompt, and return the model's text without its thoughts; `count` adds up the tokens.
 
-        Raises EngineError, PausedError if no prompt is answered now, and TruncatedError for a text that was cut off.
+        The prompt is sent again after a failure that may go away. Raises EngineError, PausedError if the server answers
+        no prompt now, and TruncatedError if the text was cut off.
         """
         count = count or TokenCount()
         async with self._slots:
@@ -218,10 +219,10 @@ class ChatClient:
                 attempt += 1
 
     async def _attempt(self, prompt: Prompt, count: TokenCount) -> str:
-        """Send a prompt and return the answer. If the server refuses a parameter, send it again without that parameter.
+        """Send a prompt once, and return the answer.
 
-        The tokens of an answer that is lost stay unknown. Raises SpentError for a request that could use more than the
-        limit of its job.
+        If the server refuses a parameter, the prompt is sent again without it. If the answer is lost, its tokens stay
+        unknown. Raises SpentError if the call could exceed the token limit of its job.
         """
         while True:
             sent = self._body(prompt)
@@ -241,7 +242,7 @@ class ChatClient:
                 return self._read(prompt, status, headers, answer)
 
     def _body(self, prompt: Prompt) -> dict[str, Any]:
-        """Return the request without the parameters that the server is known to refuse."""
+        """Return the body of the request, without parameters that the server has refused before."""
         body = {
             "model": self.model,
             "messages": [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}],
@@ -253,7 +254,7 @@ class ChatClient:
         return {name: value for name, value in body.items() if name not in self._left_out}
 
     def _learn(self, sent: Mapping[str, Any], complaint: str) -> None:
-        """Remember to rename or omit a parameter because of a refused request."""
+        """Remember to rename or omit a parameter that the server has refused."""
         if "max_tokens" in sent and "max_completion_tokens" in complaint:
             self._limit_name = "max_completion_tokens"
         elif name := next((name for name in ("temperature", "seed") if name in sent and name in complaint), ""):
@@ -354,7 +355,7 @@ class ChatClient:
         return _clean(text)
 
     def _quoted(self, text: str) -> str:
-        """Return a server's text, without secrets, as the end of a message; empty if there is no text."""
+        """Return a server's text without secrets, to append to a message; an empty text stays empty."""
         for secret in self._secrets:
             text = text.replace(secret, "***")
         quoted = plain(_SECRETS.sub("***", text[:2000]), 200)
@@ -362,7 +363,7 @@ class ChatClient:
 
 
 def _complaint(value: Any) -> str:
-    """Return the text of an error body, in any of the shapes servers use."""
+    """Return the error text in the body of a response, in any of the shapes that servers use."""
     if not isinstance(value, dict):
         return ""
     error = value.get("error", value)
@@ -373,30 +374,33 @@ def _complaint(value: Any) -> str:
 
 
 def _stated(status: int, body: bytes) -> int:
-    """Return the status of an answer, from its body if a gateway reports an outage with HTTP 200."""
+    """Return the status of a response; if a gateway reports an error with HTTP 200, the body has the status."""
     code = _map(_map(_json(body)).get("error")).get("code")
     return code if status < 300 and type(code) is int and code in {401, 402, *_PASSING} else status
 
 
 def _json(body: bytes) -> Any:
-    """Return the value of a body; None if it is not JSON."""
+    """Return the JSON value of a body, or None if it is not JSON."""
     with contextlib.suppress(ValueError, RecursionError):
         return json.loads(body)
     return None
 
 
 def _map(value: Any) -> Mapping[str, Any]:
-    """Return a map; an empty one for any other value."""
+    """Return `value` if it is a map, and otherwise an empty map."""
     return value if isinstance(value, dict) else {}
 
 
 def _usage(value: Any) -> Mapping[str, Any]:
-    """Return the token counts of an answer as sent; empty if it has none."""
+    """Return the token counts in a response as the server sent them, or an empty map."""
     return _map(_map(value).get("usage"))
 
 
 def _tokens(status: int, body: bytes) -> Tokens | None:
-    """Return the tokens of an answer; None if the server does not count them. A refused request has none by default."""
+    """Return the tokens of a call, or None if the server does not count them.
+
+    A refused request without counts has no tokens.
+    """
     usage = _usage(_json(body))
     read, wrote, total = (usage.get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
     details = usage.get("prompt_tokens_details")
@@ -415,9 +419,9 @@ def _tokens(status: int, body: bytes) -> Tokens | None:
 
 
 def _without_thoughts(text: str) -> str | None:
-    """Return a message without the thoughts at its start; None if the thoughts do not end.
+    """Return a message without the thoughts at its start, or None if the thoughts do not end.
 
-    Some prompt templates open them, so that the message has only the closing tag. Inside a text such tags are words.
+    Some prompt templates open the thoughts, so the message has only the closing tag. Tags inside the text are kept.
     """
     start = 0
     while tag := _THOUGHT.search(text, start):
@@ -434,7 +438,7 @@ def _without_thoughts(text: str) -> str | None:
 
 
 def _refusal(message: Mapping[str, Any]) -> str:
-    """Return the text with which the model refuses; empty if it does not refuse."""
+    """Return the text with which the model refuses to answer, or an empty text."""
     content = message.get("content")
     parts = content if isinstance(content, list) else []
     refusals = [message.get("refusal"), *(part.get("refusal") for part in parts if isinstance(part, dict))]
@@ -442,7 +446,7 @@ def _refusal(message: Mapping[str, Any]) -> str:
 
 
 def _content(content: Any) -> str:
-    """Return the text of a message, whether it is one text or a list of parts."""
+    """Return the text of a message, which is either one text or a list of parts."""
     if isinstance(content, list):
         parts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"]
         return "".join(part for part in parts if isinstance(part, str))
@@ -466,9 +470,9 @@ class _Models(Struct):
 
 
 def models_at(address: str) -> list[str]:
-    """Return the names of the models that write texts, as a server on this machine lists them.
+    """Ask a model server on this machine for the names of its models that write texts.
 
-    The list is empty if no server answers. An address of another machine is not asked. No key is sent.
+    The list is empty if no server answers, or if the address is not on this machine. No key is sent.
     """
     import httpx
 

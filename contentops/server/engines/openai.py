@@ -1,7 +1,8 @@
-"""The `openai` engine: writes with any OpenAI-compatible model, in one call per text or in stages.
+"""Writes texts with any OpenAI-compatible model, in one call for each text or in stages.
 
-In stages, the planner gives the title and for each section of the template a heading and a point, the writer writes one
-section after the other, the editor edits each (not in quick mode, twice in premium), and the formatter joins them.
+In stages, the planner chooses the title, and a heading and a point for each section of the template. Then the writer
+writes one section after another. The editor edits each section once in standard mode and twice in premium mode. The
+formatter joins the sections.
 """
 
 from __future__ import annotations
@@ -66,10 +67,10 @@ _SHARE = 5
 
 
 class OpenAIEngine:
-    """Writes texts with the model that `chat` calls. `max_tokens` is the limit of one call; 0 derives it from the mode.
+    """Writes texts with the model that `chat` calls.
 
-    `passes` is `one` for a call for each text, or `staged`. `context` is the most tokens of a prompt and its answer
-    together; 0: not known.
+    `max_tokens` is the token limit of one call; with 0, the mode sets it. `passes` is `one` (one call for each text) or
+    `staged`. `context` is the most tokens of a prompt and its answer together, or 0 if it is not known.
     """
 
     name = "openai"
@@ -82,14 +83,14 @@ class OpenAIEngine:
         self.model = chat.model
 
     async def probe(self) -> None:
-        """Check that the model answers a short prompt. Raises EngineError if there is none."""
+        """Check that the model answers a short prompt. Raises EngineError if it does not."""
         # Some servers refuse fewer tokens.
         short = Prompt(system="", user="Answer with the word yes.", tokens=16, temperature=0.0, seed=1)
         with contextlib.suppress(TruncatedError):
             await self._chat.ask(short, attempts=2)
 
     async def write(self, task: WritingTask, report: ReportStage) -> WrittenText:
-        """Return a text with the template's sections. Raises EngineError."""
+        """Write a whole text, in one call or in stages. Raises EngineError."""
         mode, number_of_parts = task.request.mode, len(parts_of(task))
         length = words(task, number_of_parts)
         # A plan has priced this.
@@ -125,7 +126,7 @@ class OpenAIEngine:
         return WrittenText(title=title(task, plan), body=assembled([part.heading for part in parts], texts))
 
     async def _whole(self, task: WritingTask, length: int, report: ReportStage) -> WrittenText:
-        """Return a text of about `length` words from one call; the model chooses title and headings."""
+        """Write a text of about `length` words in one call; the model chooses the title and the headings."""
         room = whole_answer(task.request.mode, length, self._max_tokens)
         await report("writer")
         failure = EngineError("the model wrote nothing for the text")
@@ -147,7 +148,10 @@ class OpenAIEngine:
         raise failure
 
     async def rewrite(self, task: WritingTask, section: SectionTask, report: ReportStage) -> str:
-        """Write one section again, then edit it as many times as the mode says. Raises EngineError."""
+        """Write a new text for one section, and edit it unless each text has only one call.
+
+        Raises EngineError.
+        """
         length = size(section.text)
         if (tokens := estimate(section.text)) > SECTION:
             words_ = f"the section `{section.heading}` has up to {tokens:,} tokens"
@@ -179,9 +183,9 @@ class OpenAIEngine:
         heading: str,
         level: int,
     ) -> str:
-        """Return a complete section that does not repeat the text `before` it.
+        """Write a complete section that does not repeat the text `before` it.
 
-        `ask` makes the prompt for a number of words, which is smaller after an answer that was cut off.
+        `ask` makes the prompt for a number of words; each further attempt asks for fewer words.
         """
         name = f"the section `{heading}`" if heading else "the text"
         failure = EngineError(f"the model wrote nothing for {name}")
@@ -199,7 +203,7 @@ class OpenAIEngine:
         raise failure
 
     async def _edited(self, task: WritingTask, text: str, heading: str, level: int, room: int) -> str:
-        """Return `text` after the editing passes; an edit that is cut off or no text is ignored."""
+        """Let the model edit a text as often as the mode says; an edit that is incomplete is ignored."""
         for edit in _EDITS[: EDITS[task.request.mode]]:
             prompt = "\n\n".join([f"{edit} Answer with the edited text alone.", brief(task), f"Text to edit:\n{text}"])
             try:
@@ -250,7 +254,7 @@ _NUMBERED = re.compile(r"(?m)^[ \t#*_>-]*(\d{1,3})[.):](.*)$")
 
 
 class PlannedPart(NamedTuple):
-    """A section to write: its heading, its content, and its point in the plan (empty if there is none)."""
+    """A section to write: its heading, what belongs in it, and the point that the plan gives it, if any."""
 
     heading: str
     holds: str
@@ -258,20 +262,23 @@ class PlannedPart(NamedTuple):
 
 
 def parts_of(task: WritingTask) -> list[tuple[str, str]]:
-    """Return the headings of the text with their contents; a template without sections gives one empty heading."""
+    """Return the template's sections, each as its heading and what belongs in it.
+
+    A template without sections gives one section with an empty heading.
+    """
     parts = [(str(section["heading"]), str(section["holds"])) for section in task.template.get("sections", ())]
     return parts or [("", "what the brief asks for")]
 
 
 def words(task: WritingTask, parts: int) -> int:
-    """Return the number of words for each of `parts` sections."""
+    """Return how many words each of `parts` sections should have."""
     return section_words(task.request.mode, task.request.inputs, parts)
 
 
 def system(task: WritingTask, *, is_whole: bool = False) -> str:
-    """Return the system prompt: the kind of text, the tone and voice of the style, the readers, and the rules.
+    """Return the system prompt: the kind of text, the style, the readers and the rules.
 
-    `is_whole`: it writes the headings too.
+    With `is_whole`, the model also writes the headings.
     """
     style, context = task.style, task.request.context
     kind = plain(str(task.template.get("name") or "text"), 100)
@@ -298,19 +305,19 @@ def _language(task: WritingTask) -> str:
 
 
 def brief(task: WritingTask) -> str:
-    """Return all inputs in full, one per line."""
+    """Return all inputs with their full values, one on each line."""
     labels = {spec["name"]: spec["label"] for spec in task.template.get("inputs", ())}
     named = ((labels.get(name) or name.replace("_", " "), value) for name, value in inputs_of(task).items())
     return "\n".join(["Brief:", *(f"{plain(label, 80)}: {shown(value)}" for label, value in named)])
 
 
 def shown(value: Any) -> str:
-    """Return a value as text."""
+    """Return a value as text without control characters."""
     return without_controls(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
 
 
 def one_line(value: Any) -> str:
-    """Return a value as one line."""
+    """Return a value as a single line of text."""
     text = shown(value)
     return plain(text, max(1, len(text)))
 
@@ -328,7 +335,7 @@ def planning(task: WritingTask) -> str:
 
 
 def title(task: WritingTask, plan: str) -> str:
-    """Return the title from the inputs, else from the plan, else from the template's title pattern."""
+    """Return the title from the inputs, or else from the plan, or else from the template."""
     given = task.request.inputs.get("title")
     if isinstance(given, str) and plain(given, TITLE):
         return plain(given, TITLE)
@@ -339,7 +346,7 @@ def title(task: WritingTask, plan: str) -> str:
 
 
 def planned(task: WritingTask, plan: str) -> list[PlannedPart]:
-    """Return the sections with headings and points from the plan; without those, with the template's headings."""
+    """Return the sections with the headings and points of the plan; a missing heading comes from the template."""
     lines = {int(match[1]): match[2].strip(" \t*_") for match in _NUMBERED.finditer(plan)}
     parts: list[PlannedPart] = []
     usual_names = {sections.bare(heading) for heading, _ in parts_of(task)}
@@ -356,7 +363,7 @@ def planned(task: WritingTask, plan: str) -> list[PlannedPart]:
 
 
 def composing(task: WritingTask, length: int) -> str:
-    """Return the prompt for a whole text with title and headings."""
+    """Return the prompt for a whole text with a title and headings."""
     parts = parts_of(task)
     order = (
         f"Write a complete text of about {length} words on this topic: {title_of(task)}. "
@@ -371,7 +378,7 @@ def composing(task: WritingTask, length: int) -> str:
 
 
 def writing(task: WritingTask, parts: Sequence[PlannedPart], number: int, before: str, length: int) -> str:
-    """Return the prompt for section `number` of `parts`, with its point and the text before it."""
+    """Return the prompt for one section, with its point in the plan and the end of the text before it."""
     heading, holds, point = parts[number - 1]
     about = title_of(task)
     if heading:
@@ -390,7 +397,7 @@ def writing(task: WritingTask, parts: Sequence[PlannedPart], number: int, before
 
 
 def rewriting(task: WritingTask, section: SectionTask, length: int) -> str:
-    """Return the prompt for one section of a stored text, with the beginning of the text around it."""
+    """Return the prompt that asks for a new text of one section in a stored text."""
     name = plain(section.heading, TITLE)
     parts = [f"Write the section `{name}` again, without its heading, in about {length} words unless stated otherwise."]
     if section.instructions.strip():
@@ -411,7 +418,7 @@ _WRAPPED = re.compile(
 
 
 def size(text: str) -> int:
-    """Return the number of words; for scripts without spaces, about the number of words in English."""
+    """Return the number of words in a text; in scripts without spaces, it is estimated from the characters."""
     return max(len(text.split()), len(text) // _LETTERS)
 
 
@@ -421,7 +428,7 @@ def _unwrapped(text: str) -> str:
 
 
 def whole(text: str) -> tuple[str, str]:
-    """Return title and body of a whole text from a model; the title is empty if the text has none."""
+    """Split a model's text into title and body; the title is empty if the text has none."""
     inner = _unwrapped(text)
     first = next(sections.parse_headings(inner), None)
     title, named = "", _TITLED.match(inner)
@@ -433,7 +440,7 @@ def whole(text: str) -> tuple[str, str]:
 
 
 def tidy(text: str, heading: str, level: int) -> str:
-    """Return the answer of a model as the text under `heading`: no wrapper, no heading, every block closed."""
+    """Return a model's answer as text for a section: without its heading, and with closed code blocks."""
     inner = _unwrapped(text)
     lines = inner.split("\n")
     first = next(sections.parse_headings(inner), None)
@@ -482,11 +489,11 @@ _REFUSAL = re.compile(rf"\A[^\w\n]*(?:{_SORRY}\b{_UNABLE}\b|{_UNABLE} {_REFUSED}
 _REMARK = 80
 """Fewer words than these, with a refusal at their beginning, are no section."""
 _PARAGRAPH = 40
-"""The length in characters from which a repeated paragraph is not an accident."""
+"""From this length in characters, a repeated paragraph counts as a repetition."""
 
 
 def no_article(text: str, before: str, task: WritingTask) -> str:
-    """Return why an answer cannot be part of an article after the text `before`; empty if it can.
+    """Return why an answer cannot follow the text `before` in an article, or an empty text if it can.
 
     Small models repeat the prompt, speak to the reader as an assistant, or write the same text again.
     """
@@ -516,21 +523,21 @@ def _is_json(text: str) -> bool:
 
 
 def _paragraphs(text: str) -> list[str]:
-    """Return the long paragraphs of a text, to find repeated ones.
+    """Return the long paragraphs of a text in a form in which repeated ones are equal.
 
-    White space and case do not count. Tables, lists, headings and code are left out, since they may be repeated.
+    White space and case do not matter. Tables, lists, headings and code are left out, because they may be repeated.
     """
     parts = (" ".join(part.split()).casefold() for part in text.split("\n\n"))
     return [part for part in parts if len(part) >= _PARAGRAPH and part[0].isalpha()]
 
 
 def _loops(text: str) -> bool:
-    """Return whether most lines of a text are repetitions."""
+    """Return whether more than half of the lines of a text are repetitions."""
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     return len(lines) >= 6 and 2 * len(set(lines)) < len(lines)
 
 
 def assembled(headings: Sequence[str], texts: Sequence[str]) -> str:
-    """Return the body with each section under its heading."""
+    """Return the body of a text, made from its headings and the texts of its sections."""
     titled = zip(headings, texts, strict=True)
     return "\n\n".join(f"## {escape(heading)}\n\n{text}" if heading else text for heading, text in titled) + "\n"

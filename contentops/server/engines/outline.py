@@ -1,4 +1,4 @@
-"""The outline engine: makes an outline in Markdown from the template's sections and the inputs, without a model.
+"""Makes an outline in Markdown from a template's sections and the inputs, without a model.
 
 The same task always gives the same bytes; the order of keys in the inputs does not matter.
 """
@@ -39,9 +39,9 @@ def without_controls(text: str) -> str:
 
 
 def plain(value: str, limit: int) -> str:
-    """Return one line of at most `limit` characters, without controls, direction marks and repeated spaces.
+    """Return a text as one line of at most `limit` characters, without control characters and direction marks.
 
-    Empty if no character is visible.
+    Repeated spaces become one. The result is empty if no character is visible.
     """
     # Cut before anything scans the text, as a value may be megabytes.
     cut = value[: limit * 4 + 64]
@@ -56,7 +56,7 @@ def plain(value: str, limit: int) -> str:
 
 
 def escape(line: str) -> str:
-    """Return `line` with everything escaped that Markdown, HTML or a site generator would interpret."""
+    """Escape all characters in a line that Markdown, HTML or a site generator would interpret."""
     safe = _BLOCK.sub(_literal_start, _SPECIAL.sub(r"\\\g<0>", line))
     return _REFERENCED.sub(_reference, safe)
 
@@ -72,7 +72,7 @@ def _literal_start(match: re.Match[str]) -> str:
 
 
 def inline(value: Any, limit: int = INLINE) -> str:
-    """Return a value for use in a sentence: texts, lists as `a, b and c`, maps as `key: value`."""
+    """Return a value as words for a sentence: a list as `a, b and c`, a map as `key: value`."""
     return escape(_line(value, limit))
 
 
@@ -98,15 +98,12 @@ def _joined(parts: list[str], depth: int) -> str:
 
 
 def ordered(value: Mapping[str, Any]) -> list[str]:
-    """Return the first keys of a map in sorted order.
-
-    Sorting makes the result independent of the key order in a request.
-    """
+    """Return the first keys of a map in sorted order, so that the key order of a request does not matter."""
     return sorted(value, key=str)[:POINTS]
 
 
 def points(value: Any) -> list[str]:
-    """Return a value as list items: one per list entry, map entry or line of text."""
+    """Return a value as list items: one for each entry of a list or map, or for each line of a text."""
     if isinstance(value, Mapping):
         shown = [f"**{escape(plain(str(key), 60))}**: {inline(value[key], POINT)}" for key in ordered(value)]
         return _counted(shown, len(value))
@@ -138,7 +135,7 @@ _CHECKLIST = (
 
 
 class OutlineEngine:
-    """Writes outlines that depend only on the request; it never fails."""
+    """An engine that writes outlines without a model; they depend only on the request."""
 
     name = "outline"
     model = ""
@@ -158,7 +155,7 @@ class OutlineEngine:
         return WrittenText(title=title_of(task), body="\n\n".join(block for block in blocks if block) + "\n")
 
     async def rewrite(self, task: WritingTask, section: SectionTask, report: ReportStage) -> str:
-        """Return the outline of one section, with the instructions and the beginning of the earlier text."""
+        """Return a new outline of one section, with the instructions and the start of the earlier text."""
         for stage in task.stages:
             await report(stage)
         heading = inline(section.heading, _TITLE)
@@ -176,7 +173,10 @@ class OutlineEngine:
 
 
 def inputs_of(task: WritingTask) -> dict[str, Any]:
-    """Return every input by name, with defaults: first those of the template, then the others sorted by name."""
+    """Return all inputs with their values or defaults.
+
+    The inputs of the template come first, in its order; the others follow, sorted by name.
+    """
     inputs = dict(task.request.inputs)
     values: dict[str, Any] = {}
     for spec in task.template.get("inputs", ()):
@@ -194,7 +194,7 @@ def _patterns(task: WritingTask) -> list[str]:
 
 
 def title_of(task: WritingTask) -> str:
-    """Return a title made from the inputs by the template's title pattern; never empty."""
+    """Return a title, made from the inputs and the template's title patterns; it is never empty."""
     values = inputs_of(task)
     for pattern in (*_patterns(task), *(f"{{{name}}}" for name in _TITLES)):
         if all(name in values for name in _SLOT.findall(pattern)):
@@ -261,7 +261,7 @@ def _label(task: WritingTask, name: str) -> str:
 
 
 def _rest(task: WritingTask, values: Mapping[str, Any], used: set[str]) -> list[str]:
-    """Return a list of the inputs that no section has used."""
+    """Return a heading and a list of the inputs that no section has used."""
     shown = used | {"title", "target_audience", "article_tone", "language", "word_count_target"}
     flags = {spec["name"] for spec in task.template.get("inputs", ()) if spec["type"] == "checkbox"}
     unused = [name for name in values if name not in shown and name not in flags]

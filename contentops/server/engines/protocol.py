@@ -1,7 +1,7 @@
-"""The interface of engines, which write the texts.
+"""Defines the interface of engines, which write the texts.
 
-An engine reports each stage before it works on it. The runner records the stage and waits for its duration, and returns
-at once for a stage that was finished before a restart, so an engine always starts from the first stage.
+An engine reports each stage before it works on it. The runner records the stage and waits for its duration. A stage
+that was finished before a restart takes no time, so an engine always starts from the first stage.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class EngineError(EmbeddedServerError):
 
 
 class PausedError(EngineError):
-    """No prompt can be answered now: an outage, a limit, a key or an account. It says nothing about the text."""
+    """The model server answers no prompt now, because of an outage, a limit, the key or the account."""
 
 
 class SpentError(EngineError):
@@ -36,38 +36,38 @@ class SpentError(EngineError):
 class TokenCount:
     """Adds up the tokens of a job's calls, and enforces their limit.
 
-    One call that does not say its tokens makes their sum unknown; for the limit it counts by an estimate.
+    If the tokens of one call are not known, the sum is not known. For the limit, that call counts by an estimate.
     """
 
     def __init__(self) -> None:
         self.used = NO_TOKENS
-        """What counts for the limit: what calls have used, and what those without an answer can use at most."""
+        """The tokens that count for the limit; a call without an answer counts with the most that it can use."""
         self.limit: Tokens | None = None
-        """The most tokens of all calls together; None: not known yet."""
+        """The most tokens of all calls together; None if it is not known yet."""
         self._before = NO_TOKENS
-        """The same before the call that began last."""
+        """The value of `used` before the call that began last."""
         self._sum = NO_TOKENS
         self._begun = 0
         self._known = 0
 
     def keep_to(self, limit: Tokens) -> None:
-        """Set the token limit of all calls together; an earlier lower limit of the job stays."""
+        """Set the token limit of all calls together; the limit of a job can only become lower."""
         low = self.limit or limit
         self.limit = Tokens(input=min(low.input, limit.input), output=min(low.output, limit.output))
 
     def resume(self, used: Tokens, tokens: Tokens | None, limit: Tokens | None = None) -> None:
-        """Continue with the tokens that the job used: `used` for the limit, `tokens` for the sum (None: unknown).
+        """Continue with the tokens that the job used before a restart.
 
-        `limit`: the one that it had then.
+        `used` counts for the limit. `tokens` counts for the sum; None if it is not known. `limit` is the earlier limit.
         """
         self.used, self.limit, self._begun = used, limit, 1
         if tokens is not None:
             self._sum, self._known = tokens, 1
 
     def begin(self, most: Tokens = NO_TOKENS) -> None:
-        """Count a call of at most `most` tokens before it is sent; its real tokens are unknown until `add`.
+        """Count a call with its most possible tokens before it is sent; `add` replaces them by the real number.
 
-        Raises SpentError for a call that must not be sent.
+        Raises SpentError if the call could exceed the limit.
         """
         used, limit = self.used + most, self.limit
         if limit is not None and (used.input > limit.input or used.output > limit.output):
@@ -77,7 +77,7 @@ class TokenCount:
         self._begun += 1
 
     def add(self, tokens: Tokens | None, estimate: Tokens = NO_TOKENS) -> None:
-        """Add the tokens of the last call; None: unknown, and the estimate counts for the limit."""
+        """Add the tokens of the last call; if they are None, the estimate counts for the limit."""
         self.used = self._before + (tokens or estimate)
         if tokens is not None:
             self._sum += tokens
@@ -85,12 +85,14 @@ class TokenCount:
 
     @property
     def tokens(self) -> Tokens | None:
-        """Return the sum; None if it is not known or no model was called."""
+        """Return the tokens of all calls, or None if they are not known or no model was called."""
         return self._sum if 0 < self._begun == self._known else None
 
 
 class TextRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The fields of a request that decide what is written; they are stored with the job and shown with its content.
+    """The fields of a request that decide what is written.
+
+    They are stored with the job, and shown in the metadata of its content.
 
     `wire.NAMES` has the keys of a submit that differ from the field's name.
     """
@@ -104,39 +106,39 @@ class TextRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def context(self) -> dict[str, Any]:
-        """Return the stated fields other than template, style, mode and inputs."""
+        """Return the given fields other than template, style, mode and inputs."""
         names = [name for name in TextRequest.__struct_fields__ if name not in {"template", "style", "mode", "inputs"}]
         return {name: value for name in names if (value := getattr(self, name))}
 
 
 class WritingTask(Struct, frozen=True, kw_only=True):
-    """One text to write: the request, and the catalog entries that it names."""
+    """The task to write one text: the request, its template and its style."""
 
     id: str
     request: TextRequest
     template: Mapping[str, Any]
     style: Mapping[str, Any]
     count: TokenCount = field(default_factory=TokenCount)
-    """Of the calls that this task needs."""
+    """Counts the tokens of the calls for this task."""
     answers: dict[str, str] = {}
-    """What the model has answered for this text, also before a restart, by the digest of the prompt."""
+    """The model's answers for this text, also those before a restart, by the digest of the prompt."""
     keep: Callable[[], None] | None = None
-    """Keeps these answers, which are durable when it returns."""
+    """Stores these answers durably."""
 
     def keep_to(self, limit: Tokens) -> None:
-        """Limit the tokens of all calls of the job, even after a restart with other settings."""
+        """Limit the tokens of all calls of the job; the limit remains after a restart with other settings."""
         self.count.keep_to(limit)
         if self.keep is not None:
             self.keep()
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """Return the stages of this task, in order."""
+        """Return the names of the stages of this task, in order."""
         return QUICK_STAGES if self.request.mode == "quick" else STAGES
 
 
 class SectionTask(Struct, frozen=True, kw_only=True):
-    """One section to write again: its heading and text, the document around it, and the instructions."""
+    """The task to rewrite one section: its heading and text, the whole document, and the instructions."""
 
     heading: str
     level: int = 2
@@ -146,26 +148,26 @@ class SectionTask(Struct, frozen=True, kw_only=True):
 
 
 class WrittenText(Struct, frozen=True, kw_only=True):
-    """A finished text: a plain title, and a Markdown body without front matter and title heading."""
+    """A finished text: its plain title, and its Markdown body without front matter and title."""
 
     title: str
     body: str
 
 
 class Engine(Protocol):
-    """The interface of everything that writes texts. Both methods raise EngineError."""
+    """The interface of an engine, which writes texts. Both methods raise EngineError."""
 
     name: str
     """Its name on the command line."""
     model: str
-    """The name of its model; empty: it has none."""
+    """The name of its model; empty if it has none."""
 
     async def write(self, task: WritingTask, report: ReportStage) -> WrittenText:
-        """Return a new text."""
+        """Write a whole new text, and return it."""
         ...
 
     async def rewrite(self, task: WritingTask, section: SectionTask, report: ReportStage) -> str:
-        """Return a new text for one section, without its heading line."""
+        """Write a new text for one section, and return it without its heading line."""
         ...
 
 
