@@ -198,7 +198,10 @@ def exact_money(money: Mapping[str, int]) -> dict[str, str]:
 
 
 def counted(amount: str) -> int:
-    """Return a decimal number as an amount of money, cut to the smallest unit; the reverse of `exact`."""
+    """Convert a decimal number to an amount of money, without digits below the smallest unit.
+
+    This reverses `exact`.
+    """
     return int(Decimal(amount).scaleb(12))
 
 

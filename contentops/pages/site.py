@@ -236,7 +236,7 @@ def render_bare(**values: object) -> str:
 
 
 def macro(name: str, *values: object) -> Markup:
-    """Return the HTML of a template macro."""
+    """Call a macro of the templates, and return its HTML."""
     drawn: Markup = getattr(templates().get_template("macros.html").module, name)(*values)
     return drawn
 
