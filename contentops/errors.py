@@ -61,7 +61,7 @@ def worst(codes: Iterable[ExitCode]) -> ExitCode:
 
 
 class Location(Struct, frozen=True, order=True, gc=False):
-    """A location in a file: its path relative to the project root, line and column, both from 1."""
+    """A location in a file: its path (relative to the project root), line and column (from 1)."""
 
     file: Annotated[str, Meta(description="Relative to the project root.")]
     line: Annotated[int, Meta(ge=1, description="The line, counted from 1.")] = 1
@@ -101,7 +101,7 @@ def plural(number: int, word: str) -> str:
 
 
 def first_of(names: Sequence[str]) -> str:
-    """Return the first name and how many more there are: `a` and 2 more."""
+    """Return the first name, and the number of other names if there are any: `a` and 2 more."""
     return f"`{names[0]}`{f' and {len(names) - 1:,} more' if names[1:] else ''}"
 
 

@@ -32,7 +32,10 @@ HERE = Path(__file__).parent
 
 
 class Peer(NamedTuple):
-    """A tool that is compared with contentops. Its commands may contain `{bin}`, the folder of its programs, and `{count}`."""
+    """A tool that is compared with contentops.
+
+    Its commands may contain `{bin}`, the folder of its programs, and `{count}`.
+    """
 
     entry: str
     """What the tool has instead of an item."""

@@ -1,4 +1,4 @@
-"""Stores generation jobs, and runs each of them exactly once to its end.
+"""Stores generation jobs, and runs them so that each one is finished exactly once.
 
 A runner claims a job, and an engine writes its text in stages. All state is in the store, so a runner may die at any
 point, and the next runner resumes its jobs.
