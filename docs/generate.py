@@ -449,8 +449,8 @@ def _with_item_names(text: str) -> str:
 _MANIFEST_INTRODUCTION = """\
 A manifest is a YAML file that declares items. `contentops schema manifest` prints its JSON Schema.
 For editors, put `# yaml-language-server: $schema=...` at the top of a manifest.
-Values of an item may be [templates](templates.md). They are checked again after rendering.
-Most values can also be `null`, which removes a value of a lower layer."""
+Values of an item may be [templates](templates.md). contentops checks rendered values again.
+Most values can also be `null`, which removes an inherited value."""
 
 _PROJECT_INTRODUCTION = """\
 `contentops.yaml` marks the root of a project.

@@ -25,12 +25,12 @@ NAMES: Final[Mapping[str, object]] = {
 
 FILTERS: Final[Mapping[str, tuple[str, str]]] = {
     "e, escape": ("the text with `<`, `>`, `&` and quotes escaped for HTML", "{{ 'a < b' | e }}"),
-    "float": ("the number in a text; otherwise the default or an error", "{{ '1.5' | float }}"),
+    "float": ("the number in a text; if there is none, the default or an error", "{{ '1.5' | float }}"),
     "format": (
         "a text with its `%` placeholders replaced; for dates, see above",
         "{{ '%s: %d' | format(company, 3) }}",
     ),
-    "int": ("the whole number in a text; otherwise the default or an error", "{{ words | int }}"),
+    "int": ("the whole number in a text; if there is none, the default or an error", "{{ words | int }}"),
     "join": ("a list as one text", "{{ cities | join(', ') }}"),
     "markdown_text": ("the words of a Markdown text", "{{ '# Hi\\n**a** [b](/c)' | markdown_text }}"),
     "plural": (
@@ -38,13 +38,13 @@ FILTERS: Final[Mapping[str, tuple[str, str]]] = {
         "{{ ['city' | plural, 'city' | plural(1), 'Stadt' | plural(3, 'Städte')] }}",
     ),
     "replace": ("a text with one part replaced", "{{ company | replace('A', 'a') }}"),
-    "slug, slugify": ("lower case, digits and dashes; see above", "{{ 'Łódź: 50% off!' | slug }}"),
+    "slug, slugify": ("a text in lower case with dashes; see above", "{{ 'Łódź: 50% off!' | slug }}"),
     "string": ("a number or bool as text", "{{ 5 | string }}"),
     "sum": ("the sum of numbers", "{{ rows | sum(attribute='size') }}"),
     "tojson": ("JSON on one line, keys sorted", "{{ rows | first | tojson }}"),
     "truncate_words": (
         "the first words of a text; if words are left out, the given end follows",
-        "{{ 'a long text of words' | truncate_words(3, ' ...') }}",
+        "{{ 'some long text' | truncate_words(2, ' ...') }}",
     ),
 }
 """The filters that Jinja does not have, or that work otherwise there: names, meaning and example."""
@@ -85,7 +85,7 @@ def lines() -> Iterator[str]:
     yield ""
     yield "## Tests"
     yield ""
-    yield "Use a test as `{% if value is odd %}`, or by name: `{{ [1, 2, 3] | select('odd') | list }}` gives `[1, 3]`."
+    yield "Use a test as in `{% if value is odd %}`, or by its name in a filter such as `select('odd')`."
     yield f"All [tests of Jinja]({_TESTS_OF_JINJA}) work."
     yield ""
     yield "## Methods"

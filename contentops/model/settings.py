@@ -58,7 +58,7 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
     dialect: Annotated[
         str,
         _one_of(
-            "The dialect of the API. `auto` detects it with free requests, once per server.",
+            "The dialect of the API. `auto` detects the dialect with free requests, once per server.",
             *("v1", "v1-2026-04", "sdk", "auto"),
         ),
     ] = "auto"
@@ -98,15 +98,15 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
         str,
         _one_of(
             "How the bundled server writes texts: `outline` makes a draft outline, `openai` calls the `model`. "
-            "Changing the engine generates nothing.",
+            "Changing the engine generates no new texts.",
             *("outline", "openai"),
         ),
     ] = "outline"
     model: Annotated[
         str,
         Meta(
-            description="The model of the engine `openai`, by its server's name for it. Changing the model generates "
-            "nothing.",
+            description="The model of the engine `openai`. Write the name that the model's server uses. Changing the "
+            "model generates no new texts.",
             min_length=1,
             max_length=200,
             examples=["llama3.2"],
@@ -121,8 +121,8 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
     passes: Annotated[
         str,
         _one_of(
-            "How the model writes a text. `one` makes one call, which suits a small model. `staged` plans, writes "
-            "sections and edits.",
+            "How the model writes a text. `one` makes one call, which suits a small model. `staged` makes "
+            "a plan, writes the sections and edits them.",
             *("one", "staged"),
         ),
     ] = "staged"
@@ -134,7 +134,7 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
         int,
         Meta(
             description="The context of the model: the maximum tokens of a prompt and its answer together. The plan "
-            "blocks an item whose inputs do not fit. Without this setting, nothing is checked. Some servers, such as "
+            "blocks an item whose inputs do not fit. Without this setting, inputs are not checked. Some servers, such as "
             "Ollama, silently cut longer prompts.",
             ge=1,
         ),
@@ -387,9 +387,9 @@ class Guards(Struct, frozen=True, kw_only=True):
     """The limits for plans. A plan is refused if it rewrites too much, or more than was reviewed."""
 
     max_changed_ratio: Annotated[
-        float, Meta(description="Maximum share of the recorded items that may change.", ge=0, le=1)
+        float, Meta(description="Maximum share of the recorded items that an apply may change.", ge=0, le=1)
     ] = 0.3
-    from_items: Annotated[int, Meta(description="The guard is off if there are fewer recorded items.", ge=0)] = 10
+    from_items: Annotated[int, Meta(description="The guard is off if the project has fewer recorded items.", ge=0)] = 10
     unreviewed: Annotated[
         Literal["refuse", "allow"],
         _one_of(
