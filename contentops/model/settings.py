@@ -134,8 +134,8 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
         int,
         Meta(
             description="The context of the model: the maximum tokens of a prompt and its answer together. The plan "
-            "blocks an item whose inputs do not fit. Without this setting, inputs are not checked. Some servers, such as "
-            "Ollama, silently cut longer prompts.",
+            "blocks an item whose inputs do not fit. Without this setting, inputs are not checked. Some servers, such "
+            "as Ollama, silently cut longer prompts.",
             ge=1,
         ),
     ] = 0
