@@ -1,4 +1,4 @@
-"""Defines what all pages share: their input, their result, their addresses, and the step to HTML."""
+"""Defines what all pages share: their input, their content, their addresses, and their rendering as HTML."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Links:
         return self.to("/item", id=item, **query)
 
     def of_items(self, query: Mapping[str, str], **changed: str) -> str:
-        """Return the address of a list of items for a query with changed values; an empty value removes its key."""
+        """Return the address of a list of items; `changed` replaces values of `query`, or removes empty ones."""
         return self.to("/items", **{**query, **changed})
 
     def to(self, path: str, **query: str) -> str:
@@ -209,7 +209,7 @@ class PageContent(Struct, frozen=True, kw_only=True):
 
 
 def explained(error: ContentopsError) -> tuple[Diagnostic, ...]:
-    """Return the findings that an error page shows, without a hint that makes sense only in a terminal."""
+    """Return the findings for an error page, without hints that make sense only in a terminal."""
     if isinstance(error, LockHeld):
         message = "an apply or another command is running in this project"
         return (Diagnostic(code=error.code, message=message, hint="wait until it is done, then try again"),)

@@ -133,7 +133,7 @@ def on_site(project: Project, one: ReviewItem) -> str:
 
 
 def beside_source(snapshot: Snapshot, one: ReviewItem, source: ReviewItem) -> TextView:
-    """Return a text next to its source, and mark what has changed in the source since then."""
+    """Return a text next to its source, and mark what has changed in the source since the text was made."""
     made_from = one.record.sources if one.record is not None else {}
     then = next((made_from[id_] for id_ in source.ids if id_ in made_from), NOTHING)
     texts = item_texts(snapshot.project, source.id, source.file.path, None, snapshot.known)
@@ -468,7 +468,7 @@ def _beside(site: Site, snapshot: Snapshot, one: ReviewItem, listed: str) -> tup
 
 
 def _is_stale(one: ReviewItem, made_from: Sequence[ReviewItem]) -> bool:
-    """Return whether a text is outdated because a source has changed, and the next apply does not change this."""
+    """Return whether a text is older than a change of its source, and stays so after the next apply."""
     is_known = one.word == "stale" and one.spec is not None and not any(each.wait for each in one.spec.references)
     return is_known and all(stage_coming(each.change) is None for each in (one, *made_from))
 

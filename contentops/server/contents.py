@@ -91,7 +91,7 @@ def _closed(text: str) -> str:
 
 
 def _ends(text: str) -> bool:
-    """Return whether a heading after `text` would be a heading, because no code block or HTML is open."""
+    """Return whether `text` leaves no code block or HTML open, so that a following heading stays a heading."""
     whole = f"{text}\n\n# End"
     return any(heading.first == whole.count("\n") for heading in parse_headings(whole))
 

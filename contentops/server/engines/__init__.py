@@ -1,4 +1,4 @@
-"""Creates the engines by their names."""
+"""Creates an engine by its name."""
 
 from __future__ import annotations
 

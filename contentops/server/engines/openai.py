@@ -148,7 +148,7 @@ class OpenAIEngine:
         raise failure
 
     async def rewrite(self, task: WritingTask, section: SectionTask, report: ReportStage) -> str:
-        """Write a new text for one section, and edit it unless each text has only one call.
+        """Write a new text for one section, and edit it if the engine works in stages.
 
         Raises EngineError.
         """

@@ -65,7 +65,7 @@ class TokenCount:
             self._sum, self._known = tokens, 1
 
     def begin(self, most: Tokens = NO_TOKENS) -> None:
-        """Count a call with its most possible tokens before it is sent; `add` replaces them by the real number.
+        """Count a call before it is sent, with the most tokens that it can use; `add` corrects them later.
 
         Raises SpentError if the call could exceed the limit.
         """
