@@ -98,7 +98,7 @@ class Guard:
         self._app, self._hosts, self._keys = app, hosts, keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request to the application, or refuse it."""
+        """Pass an allowed request to the application, and answer all other requests here."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -112,7 +112,7 @@ class Guard:
         await (answer or self._app)(scope, receive, sent)
 
     async def _answer(self, request: Request) -> Response | None:
-        """Return the response to the one-time link or to a refused request, or None if the request is allowed."""
+        """Return the response to the one-time link or to a refused request; None if the application may answer."""
         if _host_of(request.headers) not in self._hosts:
             return refusal(400, "This is another address", "The page is served to this machine only.")
         if request.url.path == LINK:
