@@ -29,7 +29,7 @@ def lines(program: click.Command) -> Iterator[str]:
     shared = [row for row, count in counted.items() if count >= _MANY and len(row[1]) > _SHORT]
     yield f"## {_SHARED}"
     yield ""
-    yield "The section of a command names those that it has."
+    yield "The section of each command lists which of these options it has."
     yield ""
     yield from _table(shared)
     for path, command, depth in found:

@@ -118,7 +118,7 @@ refresh_option = click.option(
     help="First look for edits made in WriterzRoom; needs the key, costs nothing.",
 )
 """`--refresh`, for commands that make a plan."""
-cache_option = click.option("--no-cache", is_flag=True, help="Read every file, whatever its time stamp says.")
+cache_option = click.option("--no-cache", is_flag=True, help="Read every file, even if its time stamp did not change.")
 """`--no-cache`, which is written below `project_options`, because the session gets its value."""
 drafts_option = click.option(
     "--drafts",

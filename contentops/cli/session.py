@@ -32,7 +32,7 @@ class Session(Struct, frozen=True, kw_only=True):
     variables: tuple[str, ...] = ()
     as_json: bool = False
     no_cache: bool = False
-    """Whether every file is read, whatever its time stamp says."""
+    """Whether every file is read, even if its time stamp did not change."""
     trace: Callable[[Exchange], None] | None = None
     """Gets every request to the project's server, or None."""
 

@@ -56,12 +56,12 @@ _FOOT = 600
 @click.command("comment")
 @file_option("--plan", "path", required=True, help="The plan file that `plan --out` wrote.")
 @click.option(
-    "--pr", "number", metavar="N", type=click.IntRange(min=1), help="The pull request. Default: that of the event."
+    "--pr", "number", metavar="N", type=click.IntRange(min=1), help="The pull request. Default: from the CI event."
 )
 @click.option(
     "--project", metavar="NAME", default="", help="The project whose plan failed, if FILE does not exist. Default: all."
 )
-@click.option("--env", "environment", metavar="NAME", default="", help="The environment of that plan.")
+@click.option("--env", "environment", metavar="NAME", default="", help="The environment of the plan.")
 @json_option
 def comment(session: Session, path: str, number: int | None, project: str) -> None:
     """Show a plan in a comment on its pull request. Each project and environment has one comment, which is updated.

@@ -46,7 +46,7 @@ _NAME_IT = (
 
 @click.command("init")
 @click.argument("directory", default=".")
-@click.option("--name", default="", help="The project's name. Default: the folder's.")
+@click.option("--name", default="", help="The project's name. Default: the folder's name.")
 @click.option("--bare", is_flag=True, help="Write no example items.")
 @click.option(
     "--preset",
@@ -65,7 +65,7 @@ _NAME_IT = (
 @click.option(
     "--ci",
     type=click.Choice(["github"]),
-    help="Also write workflows, and propose an owner of the approvals. In an existing project, only that.",
+    help="Also write workflows, and propose an owner of the approvals. In an existing project, nothing else.",
 )
 @click.option(
     "--env",

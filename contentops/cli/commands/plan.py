@@ -38,7 +38,7 @@ from contentops.sanitize import visible
     "form",
     type=click.Choice(["text", "json", "markdown", "html", "paths"]),
     default=None,
-    help="The output format; `paths`: only the outputs whose words changed since REF. Default: text.",
+    help="The output format. `paths` lists only outputs whose words changed since REF. Default: text.",
 )
 @file_option("--out", help="Also write the plan as JSON to FILE, for `apply FILE`.")
 @file_option(

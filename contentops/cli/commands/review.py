@@ -133,7 +133,7 @@ _items = click.argument("items", metavar="[ITEM]...", nargs=-1)
 @project_options
 @select_option
 @click.option("--note", metavar="TEXT", default="", help="A note for the approval.")
-@click.option("--withdraw", is_flag=True, help="Take back what was said of the texts.")
+@click.option("--withdraw", is_flag=True, help="Take back the latest verdict on each text.")
 @click.option("--merged", is_flag=True, help="Record who approved the merged pull requests on GitHub.")
 def approve(
     session: Session,

@@ -215,15 +215,15 @@ def _unresolved(submits: tuple[state.OpenSubmit, ...], environment: str) -> str:
 def upgrade_state(session: Session) -> None:
     """Write `contentops.jobs` for a project of an earlier version that has no such file.
 
-    Texts stay, and nothing is paid for. It reads the locks of all environments, their history in git, the journal, the
-    reports of runs, and the cache.
+    No text changes, and nothing is paid for. The command reads the locks of all environments, their history in git,
+    and the journal.
     """
     done = state.upgrade(session.project(), session.runtime())
     lines = [
         f"{visible(one.environment or 'default')}: {plural(one.records, 'record')}, {plural(one.jobs, 'job')}"
         for one in done
     ]
-    session.answer({"upgraded": plain(done)}, "\n".join(lines) or "Every lock has the format of today.")
+    session.answer({"upgraded": plain(done)}, "\n".join(lines) or "Every lock already has the current format.")
 
 
 def _report(session: Session, done: str) -> None:
