@@ -34,7 +34,7 @@ class Tokens(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     input: Annotated[_Number, Meta(description="Tokens of prompts.")]
     output: Annotated[_Number, Meta(description="Tokens of answers.")]
     cached: Annotated[
-        _Number, Meta(description="Those of `input` that the server had read before, which some sell for less.")
+        _Number, Meta(description="The cached part of `input`, for which some servers have a lower price.")
     ] = 0
 
     def __add__(self, other: Tokens) -> Tokens:
@@ -67,11 +67,11 @@ def tokens_of(read: Any, wrote: Any, cached: Any = 0) -> Tokens | None:
 class TokenPrice(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The price of a million tokens, in millionths of `currency`."""
 
-    input: Annotated[_Price, Meta(description="Of prompts.")]
-    output: Annotated[_Price, Meta(description="Of answers.")]
+    input: Annotated[_Price, Meta(description="The price of the tokens of prompts.")]
+    output: Annotated[_Price, Meta(description="The price of the tokens of answers.")]
     currency: Annotated[Currency, Meta(description="Three capital letters.")]
     cached: Annotated[
-        _Price | None, Meta(description="Of prompts that the model has cached. Absent: as of the others.")
+        _Price | None, Meta(description="The price of the cached tokens of prompts. Absent: the price of `input`.")
     ] = None
 
     def of(self, tokens: Tokens) -> int:
@@ -141,7 +141,7 @@ class WrittenSum(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ] = None
     money: Annotated[
         Mapping[Currency, Amount],
-        Meta(description="What these tokens cost, by currency, as exact decimals. Absent: no `price`."),
+        Meta(description="The cost of these tokens by currency, as exact decimals. Absent: no `price`."),
     ] = {}
     tokens_unknown: Annotated[
         int,

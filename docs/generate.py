@@ -290,7 +290,11 @@ def _header(kind: type[FileHeader], version: str) -> Schema:
     """Return the schema of the first line of a state file."""
     keys: dict[str, Schema] = {version: {"description": "Version of this format.", "const": kind.newest}}
     if kind is not ApprovalsHeader:
-        keys["lineage"] = {"description": "The project of these lines.", "type": "string", "format": "uuid"}
+        keys["lineage"] = {
+            "description": "The UUID of the project that these lines belong to.",
+            "type": "string",
+            "format": "uuid",
+        }
     if kind is Header:
         keys["digest"] = {"description": "Version of the digest of requests.", "type": "integer", "minimum": 1}
     return {
@@ -363,7 +367,7 @@ _NARROWER: Final[Mapping[type[msgspec.Struct], Mapping[str, Schema]]] = {
         "actions": {"propertyNames": {"$ref": "#/$defs/Action"}},
     },
     # In the settings, the price has the currency.
-    Budget: {"currency": {"description": "Of the limits in money."}},
+    Budget: {"currency": {"description": "The currency of the limits in money."}},
     MonthSpend: {"credits_unsure": {"minimum": 1}},
     Outcome: {"credits_at_most": {"const": True}, "steps": {"items": {"enum": STEP_NAMES}}},
     RunReport: {"credits_at_most": {"const": True}},

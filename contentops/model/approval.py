@@ -58,8 +58,8 @@ class SaidOfText(Struct, frozen=True, kw_only=True):
     item: Annotated[ItemId, Meta(description="The id that the item had then. It is for people: only the text counts.")]
     text: Annotated[Digest, Meta(description='The SHA-256 of `{"body":BODY,"title":TITLE}`; see `text_digest`.')]
     by: Annotated[str, Meta(description="Name and e-mail address as in git, or the login on a host.")]
-    at: Annotated[str, Meta(description="When, UTC: `2026-11-29T14:26:41Z`.")]
-    note: Annotated[str, Meta(description="What the person says about it, at most 2,000 characters.")] = ""
+    at: Annotated[str, Meta(description="The time of the verdict, UTC, such as `2026-11-29T14:26:41Z`.")]
+    note: Annotated[str, Meta(description="The person's note about the text, at most 2,000 characters.")] = ""
     source: Annotated[str, Meta(description="`terminal`, `page`, or the address of a pull request.")] = field(
         name="from", default=""
     )

@@ -326,9 +326,9 @@ class ReviewedJob(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     request_id: Annotated[RequestId, Meta(description="The id of the submit.")]
     job_id: Annotated[str, Meta(description="The server's id for it, or empty.")]
-    state: Annotated[JobState, Meta(description="How far the job is.")]
+    state: Annotated[JobState, Meta(description="The state of the job.")]
     digest: Annotated[FileDigest, Meta(description="The digest of its request.")]
-    error: Annotated[str, Meta(description="The server's words, or empty.")]
+    error: Annotated[str, Meta(description="The server's error message, or empty.")]
     submitted_at: Annotated[str, Meta(description="When it was ordered (UTC). Absent: not known.")] = ""
 
 
@@ -341,8 +341,10 @@ class ReviewedChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: Annotated[ItemId, Meta(description="The item.")]
     action: Annotated[Action, Meta(description="What the plan does with the item.")]
     names: Annotated[tuple[_StepName, ...], Meta(description="The remaining steps, in order.")] = field(name="steps")
-    credits: Annotated[Count, Meta(description="Its cost in credits.")]
-    credits_worst: Annotated[Count, Meta(description="Its highest cost in credits, if every allowed retry is needed.")]
+    credits: Annotated[Count, Meta(description="The cost of the change in credits.")]
+    credits_worst: Annotated[
+        Count, Meta(description="The highest cost of the change in credits, with every allowed retry.")
+    ]
     credits_at_most: CreditsAtMost = False
     exact_money: Annotated[
         Mapping[Currency, Amount],
@@ -352,20 +354,23 @@ class ReviewedChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
         ),
     ] = field(name="money_at_most", default_factory=dict)
     exact_money_worst: Annotated[
-        Mapping[Currency, Amount], Meta(description="The same with every retry that `checks` allow.")
+        Mapping[Currency, Amount],
+        Meta(description="The most that models may cost with every retry that `checks` allow."),
     ] = field(name="money_worst", default_factory=dict)
     tokens: Annotated[PaidTokens | None, Meta(description="The most tokens of one generation. Absent: no model.")] = (
         field(name="tokens_at_most", default=None)
     )
-    submits: Annotated[Count, Meta(description="How many submits it pays for.")]
-    retries: Annotated[Count, Meta(description="How many more generations it may pay for if texts fail their checks.")]
+    submits: Annotated[Count, Meta(description="The number of submits that are paid for.")]
+    retries: Annotated[
+        Count, Meta(description="How many more generations the change may pay for if texts fail their checks.")
+    ]
     attempt: Annotated[Count, Meta(description="The number of the submit, if there is one.")]
     reasons: Annotated[tuple[Reason, ...], Meta(description="Why the item changes. The reference lists the kinds.")]
     target: Annotated[str, Meta(description="The file that will be written.")]
     source: Annotated[str, Meta(description="The recorded file, if it differs from `target`.")]
     renamed_from: Annotated[ItemId | None, Meta(description="The old id.")]
     digest: Annotated[FileDigest, Meta(description="The digest of the request; empty for an orphan.")]
-    publish_on: Annotated[str, Meta(description="The day it is due. Absent: none.")] = ""
+    publish_on: Annotated[str, Meta(description="The day the text is due. Absent: no day.")] = ""
     record_digest: Annotated[FileDigest, Meta(description="The digest of the record before the change, or empty.")] = (
         field(name="record")
     )

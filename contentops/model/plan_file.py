@@ -27,7 +27,7 @@ class PlanOptions(Struct, frozen=True, kw_only=True):
 
     variables: Annotated[tuple[str, ...], Meta(description="`--var`, as given.")]
     select: Annotated[tuple[str, ...], Meta(description="`--select`, as given, with dates in full.")]
-    exclude: Annotated[tuple[str, ...], Meta(description="`--exclude`, the same.")]
+    exclude: Annotated[tuple[str, ...], Meta(description="`--exclude`, as given, with dates in full.")]
     replace: Annotated[tuple[ItemId, ...], Meta(description="The items to generate again.")]
     on_edit: Annotated[OnEdit | None, Meta(description="What happens to edited texts; null: as the manifests say.")]
     on_source_change: Annotated[
@@ -39,7 +39,7 @@ class PlanOptions(Struct, frozen=True, kw_only=True):
     drafts: Annotated[bool, Meta(description="Whether draft outlines are also promoted and saved to other servers.")]
     changed_from: Annotated[str, Meta(description="The commit, or empty. Only `plan` has it.")] = ""
     canary: Annotated[
-        Annotated[int, Meta(ge=1)] | None, Meta(description="Only the first generations, this many; null: all.")
+        Annotated[int, Meta(ge=1)] | None, Meta(description="The maximum number of generations; null means all.")
     ] = None
 
 
@@ -55,9 +55,10 @@ class PlanSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):
         Meta(description="The most that models may cost, by currency. Absent: no model, or no `price`."),
     ] = field(name="money_at_most", default_factory=dict)
     exact_money_worst: Annotated[
-        Mapping[Currency, Amount], Meta(description="The same with every retry that `checks` allow.")
+        Mapping[Currency, Amount],
+        Meta(description="The most that models may cost with every retry that `checks` allow."),
     ] = field(name="money_worst", default_factory=dict)
-    submits: Annotated[Count, Meta(description="How many submits it pays for.")]
+    submits: Annotated[Count, Meta(description="The number of submits that are paid for.")]
     unchanged: Annotated[Count, Meta(description="Items that are up to date.")]
     approvals: Annotated[
         Mapping[ApprovalState, _Some],

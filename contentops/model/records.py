@@ -46,15 +46,15 @@ class Saved(Struct, frozen=True, kw_only=True, gc=False):
     """Digests of the title and body that the server last accepted and last returned for an item."""
 
     title: Annotated[Digest, Meta(description="Digest of the title that the server last accepted.")] = NOTHING
-    body: Annotated[Digest, Meta(description="Digest of the body that it last accepted.")] = NOTHING
-    server_title: Annotated[Digest, Meta(description="Digest of the title that it returned.")] = NOTHING
-    server_body: Annotated[Digest, Meta(description="Digest of the body that it returned.")] = NOTHING
-    sent: Annotated[Digest, Meta(description="Digest of a body whose save may have arrived: the answer was lost.")] = (
-        NOTHING
-    )
+    body: Annotated[Digest, Meta(description="Digest of the body that the server last accepted.")] = NOTHING
+    server_title: Annotated[Digest, Meta(description="Digest of the title that the server returned.")] = NOTHING
+    server_body: Annotated[Digest, Meta(description="Digest of the body that the server returned.")] = NOTHING
+    sent: Annotated[
+        Digest, Meta(description="Digest of a body that the server may have saved: its reply was lost.")
+    ] = NOTHING
     stamp: Annotated[
         str,
-        Meta(description="The server's name for the state of the content after the save. Absent: unknown."),
+        Meta(description="The server's stamp of the content after the save. Absent: unknown."),
     ] = ""
     published: Annotated[bool, Meta(description="Whether contentops set the status `published`.")] = False
 
@@ -107,7 +107,9 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
     declined: Annotated[Digest, Meta(description="Body digest of a text that a person chose not to promote.")] = NOTHING
     saved: Annotated[Saved | None, Meta(description="What the server last accepted and returned.")] = None
     content_id: Annotated[str, Meta(description="The server's id of the stored content.")] = ""
-    superseded: Annotated[tuple[str, ...], Meta(description="Its older contents that still exist on the server.")] = ()
+    superseded: Annotated[
+        tuple[str, ...], Meta(description="Older contents of the item that still exist on the server.")
+    ] = ()
     request_id: Annotated[
         RequestId,
         Meta(description="The `id` of the job that made the text. Absent: no job of this server did."),
@@ -123,11 +125,11 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
         Meta(description="Digest of the request without words of texts and rows. Absent: it used none."),
     ] = NOTHING
     sources: Annotated[
-        Mapping[str, Digest], Meta(description="By item id, the digest of the title and body that it used.")
+        Mapping[str, Digest], Meta(description="The digests of title and body of the texts that were used, by item id.")
     ] = field(default_factory=dict)
     addresses: Annotated[
         tuple[str, ...],
-        Meta(description="Old addresses of its page: its own, and those that a person added."),
+        Meta(description="Old addresses of the item's page, also those that a person added."),
     ] = ()
     rev: Annotated[Count, Meta(description="Counts the changes of the record; the higher one wins a merge.")] = 0
 
@@ -217,54 +219,59 @@ class Job(Struct, frozen=True, kw_only=True):
     item: Annotated[ItemId, Meta(description="The id that the item had then.")]
     digest: Annotated[Digest, Meta(description="Digest of the request.")] = field(name="request")
     attempt: Annotated[Count, Meta(description="The number of the attempt at this request.")]
-    state: Annotated[JobState, Meta(description="Its state. Of several lines of one order, the furthest counts.")]
+    state: Annotated[
+        JobState, Meta(description="The job's state. If one order has several lines, the latest state counts.")
+    ]
     server: Annotated[str, Meta(description="Scheme, host and port, or `local`.")]
     store: Annotated[str, Meta(description="With `local`, the id of the `local.db` that has the job.")] = ""
     dialect: Annotated[str, Meta(description="The dialect of the request.")]
     credits: Annotated[Count, Meta(description="The price in credits.")]
     tokens: Annotated[
-        PaidTokens | None, Meta(description="What a model used, and the `price` then. Absent: not known.")
+        PaidTokens | None,
+        Meta(description="The tokens that a model used, and the `price` of that time. Absent: not known."),
     ] = None
     bound: Annotated[
         PaidTokens | None,
-        Meta(description="The most that a model of the settings may use. Absent: `tokens` is known."),
+        Meta(description="The maximum tokens that the model may use. Absent: `tokens` is known."),
     ] = None
     job_id: Annotated[str, Meta(description="The server's id of the job.")] = field(name="job", default="")
-    plan_id: Annotated[str, Meta(description="The plan that ordered it.")] = field(name="plan", default="")
-    submitted_at: Annotated[str, Meta(description="When the request was about to leave, UTC.")] = field(
+    plan_id: Annotated[str, Meta(description="The plan that ordered the job.")] = field(name="plan", default="")
+    submitted_at: Annotated[str, Meta(description="The time just before the request was sent, UTC.")] = field(
         name="at", default=""
     )
     accepted: Annotated[str, Meta(description="When the server accepted it, by the server's clock.")] = ""
-    title: Annotated[str, Meta(description="The title of its text.")] = ""
-    body: Annotated[Digest, Meta(description="Body digest of its text.")] = field(name="text", default=NOTHING)
+    title: Annotated[str, Meta(description="The title of the job's text.")] = ""
+    body: Annotated[Digest, Meta(description="Body digest of the job's text.")] = field(name="text", default=NOTHING)
     checks: Annotated[
         Digest,
-        Meta(description="Digest of the checks that its text failed."),
+        Meta(description="Digest of the checks that the job's text failed."),
     ] = NOTHING
-    generated_at: Annotated[str, Meta(description="When its text arrived, UTC.")] = field(name="done", default="")
+    generated_at: Annotated[str, Meta(description="When contentops received the text, UTC.")] = field(
+        name="done", default=""
+    )
     template: Annotated[str, Meta(description="The template of the request.")] = ""
     style: Annotated[str, Meta(description="The style of the request.")] = ""
     section: Annotated[
-        str, Meta(description="The heading of the section that it makes again. Absent: the whole text.")
+        str, Meta(description="The heading of the section that the job generates again. Absent: the whole text.")
     ] = field(name="part", default="")
     retry: Annotated[Count, Meta(description="The number of earlier paid texts that failed checks.")] = 0
     output: Annotated[
         str,
-        Meta(description="The file for its text, which is written before the record."),
+        Meta(description="The file for the job's text, which is written before the record."),
     ] = ""
     content_id: Annotated[str, Meta(description="The server's id of the stored text.")] = field(
         name="content", default=""
     )
-    outline: Annotated[bool, Meta(description="Whether its text is a draft outline.")] = False
+    outline: Annotated[bool, Meta(description="Whether the job's text is a draft outline.")] = False
     model: Annotated[str, Meta(description="The model that made its text, by the server's name.")] = ""
     error: Annotated[str, Meta(description="The server's error. For a paid text: what `checks` found.")] = ""
-    lost: Annotated[bool, Meta(description="Whether its server lost it, or a person gave it up.")] = False
+    lost: Annotated[bool, Meta(description="Whether the server lost the job, or a person gave it up.")] = False
     frame: Annotated[Digest, Meta(description="As in a record of the lock.")] = NOTHING
     sources: Annotated[Mapping[str, Digest], Meta(description="As in a record of the lock.")] = field(
         default_factory=dict
     )
     former_servers: Annotated[
-        tuple[str, ...], Meta(description="Earlier addresses of its server, the oldest first.")
+        tuple[str, ...], Meta(description="Earlier addresses of the job's server, the oldest first.")
     ] = ()
     rev: Annotated[Count, Meta(description="Counts the changes in one state; the higher one wins a merge.")] = 0
 

@@ -46,10 +46,13 @@ class Outcome(Struct, frozen=True, kw_only=True):
         Result, Meta(description="`late`: the job still runs; `pending`: not finished, or another process has it.")
     ]
     steps: Annotated[tuple[str, ...], Meta(description="The steps that were carried out.")] = ()
-    credits: Annotated[int, Meta(ge=0, description="Credits spent on it in this run.")] = 0
+    credits: Annotated[int, Meta(ge=0, description="Credits spent on the item in this run.")] = 0
     credits_unknown: Annotated[
         int,
-        Meta(ge=0, description="Credits that are also spent on it if the server accepted a submit with a lost answer."),
+        Meta(
+            ge=0,
+            description="Credits that are also spent on the item if the server accepted a submit whose reply was lost.",
+        ),
     ] = 0
     output: Annotated[str, Meta(description="The file, or empty.")] = ""
     copy: Annotated[str, Meta(description="A copy of the edited text that was replaced, or empty.")] = ""
@@ -60,7 +63,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     findings: Annotated[
         tuple[Finding, ...], Meta(description="Findings of the checks in the written or blocked text.")
     ] = ()
-    error: Annotated[str, Meta(description="The server's words, or empty.")] = ""
+    error: Annotated[str, Meta(description="The server's error message, or empty.")] = ""
     hint: Annotated[str, Meta(description="What to do, or empty.")] = ""
     credits_at_most: CreditsAtMost = False
     tokens: TokenSum = TokenSum()
@@ -158,7 +161,7 @@ class RunReport(Struct, frozen=True, kw_only=True):
     credits_at_most: CreditsAtMost
     credits_unknown: Annotated[
         _Number,
-        Meta(description="Credits that are also spent if the server accepted the submits with a lost answer."),
+        Meta(description="Credits that are also spent if the server accepted the submits whose reply was lost."),
     ]
     tokens: TokenSum
     counts: Annotated[ResultCounts, Meta(description="The number of items by result.")]
@@ -172,7 +175,7 @@ class RunReport(Struct, frozen=True, kw_only=True):
             "(all that is left waits for texts of items that are not selected); else empty."
         ),
     ]
-    message: Annotated[str, Meta(description="Why it stopped, in words, or empty.")]
+    message: Annotated[str, Meta(description="Why the run stopped, in words, or empty.")]
     hint: Annotated[str, Meta(description="What to do, or empty.")]
     outcomes: Annotated[tuple[Outcome, ...], Meta(description="The outcome of each change that was started.")]
 
@@ -222,7 +225,7 @@ class Event(Struct, frozen=True, kw_only=True):
     at: Annotated[str, Meta(description="ISO time, UTC.")]
     item: Annotated[str, Meta(description="The item, or empty.")] = ""
     step: Annotated[str, Meta(description="The step, or empty.")] = ""
-    data: Annotated[Mapping[str, Json], Meta(description="More about it; keys depend on the kind.")] = field(
+    data: Annotated[Mapping[str, Json], Meta(description="More about the event; the keys depend on `kind`.")] = field(
         default_factory=dict
     )
 
