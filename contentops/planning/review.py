@@ -84,7 +84,7 @@ def _again(change: Change, confirmed: AnyChange) -> str:
     """
     failed = sum(reason.kind == "failed-before" for reason in change.reasons)
     tries = confirmed.attempt + confirmed.retries + min(failed, TRIES - 1)
-    is_again = change.submits and change.attempt > tries
+    is_again = change.submits and change.attempt + change.retries > tries
     return f"it would be submitted again; see `contentops report --runs --select {change.id}`" if is_again else ""
 
 
