@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from contentops.errors import Refused
 from contentops.model import OnEdit, Outcome, Run
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog, know_server, results
@@ -129,6 +130,33 @@ def test_a_plan_file_leaves_out_what_was_edited_there_since(tmp_path: Path) -> N
     assert results(run) == {"one": "blocked", "two": "done"}
     assert content in _outcome(run).error
     assert (harness.api.charged("All about one in 2027"), harness.api.contents[content].body) == (0, THEIRS)
+
+
+@pytest.mark.parametrize("choice", [None, OnEdit.OVERWRITE])
+def test_a_content_that_was_stored_again_without_an_edit_is_as_it_was_reviewed(
+    tmp_path: Path, choice: OnEdit | None
+) -> None:
+    """Its stamp alone is another one."""
+    harness = _harness(tmp_path)
+    _next_year(harness)
+    plan = review(harness, on_edit=choice)
+    _edit(harness, "one", harness.api.contents[harness.record("one").content_id].body)
+    assert results(apply_file(harness, plan)) == {"one": "done", "two": "done"}
+
+
+def test_words_written_there_after_the_review_are_not_replaced_by_a_text_that_waited(tmp_path: Path) -> None:
+    """`--on-edit overwrite` was said of the content as it was."""
+    harness = _harness(tmp_path, "two")
+    follows = "  - id: one\n    inputs: {topic: 'On {{ ref(\"two\").title }}', target_audience: readers}\n"
+    follows += "    on_source_change: regenerate\n"
+    harness.write("content/blog.yaml", blog("two") + follows)
+    harness.apply()
+    harness.write("content/blog.yaml", blog("two", year=2027) + follows)
+    plan = review(harness, on_edit=OnEdit.OVERWRITE)
+    content = _edit(harness, "one")
+    with pytest.raises(Refused, match=f"`one`: content `{content}` has changed since"):
+        apply_file(harness, plan)
+    assert harness.api.contents[content].body == THEIRS
 
 
 # --- remembered ------------------------------------------------------------------------------------------------

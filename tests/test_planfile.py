@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -249,13 +250,36 @@ def title_there(harness: Harness) -> None:
     harness.edit("out/a.md", "title: ", "draft: reviewed\ntitle: Mine, not ")
 
 
+def key(value: str, topic: str = "A") -> Meanwhile:
+    """The front matter of an item has one key."""
+    return declare(item("a", topic, f"metadata: {{k: {value}}}"), B)
+
+
+def waiting(harness: Harness) -> None:
+    """An item was made from the text of another one, which is generated again."""
+    made_from = [item("b", "B"), item("a", 'On {{ ref("b").title }}', "on_source_change: regenerate")]
+    declare(*made_from)(harness)
+    harness.apply()
+    declare(item("b", "B2"), made_from[1])(harness)
+
+
 REVIEWED: dict[str, tuple[Meanwhile, dict[str, Any]]] = {
     "regenerate": (declare(A2, B2), {}), "overwrite": (both(edit, declare(A2, B2)), {"on_edit": OnEdit.OVERWRITE}),
     "save": (both(edit, declare(A, B2)), {}), "update": (meta("metadata: {draft: reviewed}"), {}),
     "title": (meta("metadata: {title: Reviewed}"), {}), "prune": (declare(B2), {"prune": True}),
     "replace": (declare(A, B), {"replace": ("a",)}),
+    "waiting": (waiting, {"on_edit": OnEdit.OVERWRITE}),
+    "key": (both(key("v"), apply, key("v2")), {"on_edit": OnEdit.OVERWRITE}),
+    "key and text": (both(key("v"), apply, key("v2", "A2")), {"on_edit": OnEdit.OVERWRITE}),
 }  # fmt: skip
 ANOTHER = "its front matter has changed: "
+
+
+def edit_key(harness: Harness) -> None:
+    """The plan writes another value."""
+    harness.edit("out/a.md", "k: v\n", "k: mine\n")
+
+
 STALE: list[tuple[str, Meanwhile, str]] = [
     ("regenerate", declare(B2), "`a`: not declared in any manifest any more"),
     ("regenerate", declare(item("a", "A2", "output: out/x.md"), B2), "`a`: it would move, which is not in the plan"),
@@ -278,6 +302,9 @@ STALE: list[tuple[str, Meanwhile, str]] = [
     ("prune", declare(A2, B2), "`a`: declared in a manifest again"),
     ("prune", edit, "`a`: `out/a.md` has changed since"),
     ("replace", declare(B), "`a`: not declared in any manifest any more"),
+    ("waiting", edit, "`a`: `out/a.md` has changed since"),
+    ("key", edit_key, "`a`: `out/a.md` has changed since"),
+    ("key and text", edit_key, "`a`: `out/a.md` has changed since"),
 ]
 
 
@@ -374,6 +401,37 @@ def test_a_replacement_is_paid_for_once_and_is_not_tried_for_ever(harness: Harne
     reviewed = review(harness, replace=("a",))
     assert [results(apply_file(harness, reviewed)) for _ in range(2)] == [{"a": "failed"}] * 2
     assert "`a`: it would be submitted again; see `contentops report --runs --select a`" in refusal(harness, reviewed)
+
+
+@pytest.mark.parametrize("is_ceiling", [False, True])
+def test_a_replacement_is_paid_for_once_although_git_takes_it_back(harness: Harness, *, is_ceiling: bool) -> None:
+    """The generations that its checks allow are no other replacements."""
+    declare(item("a", "A", "checks: {excludes: [Nothing], retries: 2}"), B)(harness)
+    reviewed = review(harness, replace=("a",))
+    before = {path: harness.read(path) for path in ("contentops.lock", "out/a.md")}
+    again = (
+        partial(apply_within, harness, reviewed, replace=("a",))
+        if is_ceiling
+        else partial(apply_file, harness, reviewed)
+    )
+    assert results(again()) == {"a": "done"}
+    for path, text in before.items():
+        harness.write(path, text)
+    with pytest.raises(Refused, match="`a`: it would be submitted again"):
+        again()
+    assert harness.api.credits == 12
+
+
+def test_a_replacement_of_another_request_is_not_the_reviewed_one(harness: Harness) -> None:
+    """Although it has the same number."""
+    reviewed = review(harness, replace=("a",))
+    declare(A2, B)(harness)
+    harness.apply()
+    harness.apply(replace=("a",))
+    declare(A, B)(harness)
+    before = harness.api.credits
+    assert results(apply_file(harness, reviewed)) == {"a": "done"}
+    assert (harness.made_by("a").attempt, harness.api.credits) == (2, before + 4)
 
 
 def test_a_ceiling_allows_each_attempt_once(harness: Harness) -> None:

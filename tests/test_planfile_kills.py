@@ -129,6 +129,14 @@ def front_matter_follows_an_update(harness: Harness) -> dict[str, Any]:
     return {}
 
 
+def written_there(harness: Harness) -> dict[str, Any]:
+    """Words in WriterzRoom that a person read in the plan, and replaces."""
+    _made(harness)
+    harness.api.edit(harness.record("a").content_id, "## Closing\n\nThere.\n")
+    _declare(harness, _item("a", "A2"), _item("b", "B2"))
+    return {"refresh": True, "on_edit": OnEdit.OVERWRITE}
+
+
 A, A2, B, B2 = _item("a", "A"), _item("a", "A2"), _item("b", "B"), _item("b", "B2")
 MOVED = "    output: out/x/a.md\n"
 TITLED = ("title: ", "title: Mine, not ")
@@ -164,12 +172,14 @@ KINDS: dict[str, Kind] = {
     "replace_retried": _kind(_item("a", "A", "    checks: {excludes: [Take 2.], retries: 2}\n"), B, replace=("a", "b")),
     "protected": _kind(_item("a", "A2", "    protected: true\n    metadata: {k: v}\n"), BESIDES),
     "restore_with_metadata": _kind(_item("a", "A", "    metadata: {k: v}\n"), BESIDES, gone=True),
+    "regenerate_retitled": _kind(A2, BESIDES, edits=[TITLED]),
+    "overwrite_retitled": _kind(A2, BESIDES, edits=[EDITED, TITLED], on_edit=OnEdit.OVERWRITE),
     "merge_retitled": _kind(A2, BESIDES, edits=[EDITED, TITLED], on_edit=OnEdit.MERGE),
     **{
         kind.__name__: kind
         for kind in (
             *(replace_edited_and_saved, finish, finish_paid, drain, made_from_another, front_matter_follows),
-            front_matter_follows_an_update,
+            *(front_matter_follows_an_update, written_there),
         )
     },
 }
@@ -180,6 +190,7 @@ GENERATED = (
 SEVERAL = (
     "move_and_regenerate", "update_edited", "save_title", "moved_pair", "select_edited", "replace_edited",
     "create_retried", "restore_with_metadata", "merge_retitled", "front_matter_follows",
+    "overwrite_retitled",
 )  # fmt: skip
 """Kinds whose steps are those of others together: some of the stops are enough."""
 ALONE = ("create", "overwrite", "replace", "finish", "made_from_another", "move")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import structs
 
-from contentops.digest import NOTHING, is_same_json
+from contentops.digest import NOTHING, Digest, is_same_json
 from contentops.documents.clean import clean_title, title_digest
 from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY
 from contentops.errors import Refused, plural
@@ -21,17 +21,18 @@ from contentops.model import (
     Guards,
     ItemId,
     Json,
-    Observed,
     Plan,
     Record,
+    Remote,
     Spec,
+    text_digest,
 )
 from contentops.model.jobs import cost_words, money_words
 from contentops.model.plan import ReviewedChange, Writer
 from contentops.model.plan_file import PlanFile
 from contentops.planning.guards import refusals
 from contentops.planning.plan import free_targets, ignoring_existing, make_plan
-from contentops.planning.sides import TRIES, PlanInputs
+from contentops.planning.sides import TRIES, PlanInputs, is_edited_on_server
 
 _SHOWN = 20
 """The most items that one message names."""
@@ -194,10 +195,9 @@ def _compare(inputs: PlanInputs, reviewed: PlanFile) -> tuple[Plan, list[Change]
     """
     # A change that another process had claimed was not to be done.
     named = {one.id: one for one in reviewed.changes if one.action is not Action.PENDING}
-    made = {id_: inputs.state.made_by(record) for id_, record in inputs.records.items() if id_ in named}
-    fetched = {id_ for id_, job in made.items() if job is not None and job.attempt >= named[id_].attempt}
     # Removed items are named as stale below, and texts that the plan has made are not replaced again.
-    replace = tuple(id_ for id_ in inputs.choice.replace if id_ in inputs.specs and id_ not in fetched)
+    made = {id_ for id_, one in named.items() if _is_made(inputs, one)}
+    replace = tuple(id_ for id_ in inputs.choice.replace if id_ in inputs.specs and id_ not in made)
     inputs = structs.replace(inputs, choice=structs.replace(inputs.choice, replace=replace))
     today = make_plan(inputs)
     _check_project(today, reviewed)
@@ -212,21 +212,27 @@ def _compare(inputs: PlanInputs, reviewed: PlanFile) -> tuple[Plan, list[Change]
     return today, named_changes, [change for change in today.changes if change.id not in named]
 
 
+def _is_made(inputs: PlanInputs, reviewed: ReviewedChange) -> bool:
+    """Return whether the record has the text that a reviewed change orders, or a later one for the same request."""
+    record = inputs.records.get(reviewed.id)
+    job = inputs.state.made_by(record) if record is not None else None
+    return job is not None and job.digest == reviewed.digest and job.attempt >= reviewed.attempt
+
+
 def _difference(inputs: PlanInputs, reviewed: ReviewedChange, change: Change | None) -> str:
     """Return in words how an item differs from its reviewed change.
 
-    The text is empty if nothing differs, or if less is left to do.
+    The text is empty if nothing differs, or if less is left to do. An item that is blocked now has less left to do: the
+    apply reports it.
     """
-    is_compared = not reviewed.blocked and reviewed.action is not Action.WAIT
-    if is_compared and (problem := _other_request(inputs.specs.get(reviewed.id), reviewed)):
+    waits = reviewed.action is Action.WAIT  # its request was not known yet
+    if not reviewed.blocked and not waits and (problem := _other_request(inputs.specs.get(reviewed.id), reviewed)):
         return problem
     if change is None or change.action is Action.PENDING:
         return ""  # it is done, or another process does it
-    if is_compared and (problem := _other_sides(inputs, change, reviewed)):
+    if not reviewed.blocked and (problem := _other_sides(inputs, change, reviewed)):
         return problem
-    if change.blocked:
-        return ""  # the apply reports it; the other items go on
-    other = "" if reviewed.action is Action.WAIT else _other_work(change, reviewed)
+    other = "" if waits else _other_work(change, reviewed)
     return other or beyond(change, reviewed)
 
 
@@ -275,34 +281,61 @@ def _other_sides(inputs: PlanInputs, change: Change, reviewed: ReviewedChange) -
     remote, promotion, text = change.remote, change.promotion, reviewed.promotion
     if not _is_known(inputs, change, reviewed):
         return f"`{change.source or change.target}` has changed since"
-    if remote is not None and remote.body not in (reviewed.remote_body, NOTHING) and not change.blocked:
+    if remote is not None and not change.blocked and not _is_known_there(change, remote, reviewed):
         return f"content `{remote.content_id}` has changed since"
     if text is not None and promotion is not None and promotion.expects != text.expects:
         return f"`{text.path}`, whose text it uses, has changed since"
     return ""
 
 
+def _is_known_there(change: Change, remote: Remote, reviewed: ReviewedChange) -> bool:
+    """Return whether the stored content has no words of a person that are new since the review."""
+    record, file = change.record, change.file
+    if record is None or remote.body == reviewed.remote_body or not is_edited_on_server(remote, record):
+        return True
+    # A run that was stopped saved the file, and did not record that.
+    return text_digest(remote.title, remote.body) == text_digest(file.title, file.body)
+
+
 def _is_known(inputs: PlanInputs, change: Change, reviewed: ReviewedChange) -> bool:
     """Return whether the file has no words of a person that are new since the review."""
-    file, record = change.file, change.record
+    file, record, waits = change.file, change.record, reviewed.action is Action.WAIT
     if file.file == reviewed.file_digest:
         return True
     if not file.body:
         return "remove" in reviewed.names and not file.exists
+    if _replaces_front(change):
+        return False
     # A merge of the text that the plan ordered and a person's edits.
     jobs = {job.job_id for job in inputs.jobs_of(reviewed.digest)} - {""}
     if reviewed.action is Action.MERGE and file.provenance.get("job") in jobs:
         return True
-    bodies = {reviewed.body} | ({reviewed.promotion.body} if reviewed.promotion is not None else set())
-    brings_text = "write" in reviewed.names
-    if record is not None and brings_text:
-        bodies |= {*record.bodies} if reviewed.action is Action.RESTORE else {record.generated}
-    # The record knows the title only of such a text.
-    return _has_known_title(reviewed, record, file) if file.body in bodies else brings_text and file.body in inputs.made
+    is_title_known = title_digest(file.title) in _known_titles(reviewed, record)
+    promoted = reviewed.promotion.body if reviewed.promotion is not None else reviewed.body
+    if file.body in (reviewed.body, promoted) and not waits:
+        return is_title_known
+    if not waits and "write" not in reviewed.names:
+        return False
+    own = () if record is None else record.bodies if reviewed.action is Action.RESTORE else (record.generated,)
+    if file.body not in own and file.body not in inputs.made:
+        return False
+    # A new text keeps the title that a person gave before the review. After its save, another title is a new one.
+    saved = record.saved if record is not None else None
+    is_saved = saved is not None and file.body in (saved.body, saved.server_body)
+    return is_title_known or (change.title is None and not is_saved)
 
 
-def _has_known_title(reviewed: ReviewedChange, record: Record | None, file: Observed) -> bool:
-    """Return whether a file has the recorded, the saved or the reviewed title."""
+def _replaces_front(change: Change) -> bool:
+    """Return whether a change writes over a front matter value that neither the record nor the manifest has."""
+    file, written = change.file, change.record.metadata if change.record is not None else {}
+    return any(
+        not (is_same_json(file.front.get(key), value) or is_same_json(file.front.get(key), written.get(key)))
+        for key, value in change.front.items()
+    )
+
+
+def _known_titles(reviewed: ReviewedChange, record: Record | None) -> set[Digest]:
+    """Return the digests of the reviewed, the recorded and the saved titles."""
     titles = {reviewed.title or "", record.title if record is not None else ""}
     saved = record.saved.titles if record is not None and record.saved is not None else ()
-    return title_digest(file.title) in {*map(title_digest, titles), *saved}
+    return {*map(title_digest, titles), *saved}

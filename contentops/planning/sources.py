@@ -178,6 +178,7 @@ def waiting_change(item: ItemSides) -> Change:
         reasons=tuple(Reason(kind="waits", detail=f"`{one.id}` {words(one)}") for one in item.waits),
         spec=item.spec,
         record=item.record,
+        remote=item.remote,
         waits=item.waits,
         pays_later=_later(inputs, item.spec),
         hint="; ".join(filter(None, dict.fromkeys(way(inputs, one).rstrip(".") for one in item.waits))),
