@@ -71,7 +71,7 @@ def beyond(change: Change, confirmed: AnyChange | None) -> str:
         return _more(more)
     again = "" if is_free else _again(change, confirmed)
     another = _ANOTHER_REQUEST if change.submits_worst and change.digest != confirmed.digest else ""
-    return again or _dearer(change, confirmed) or another
+    return _dearer(change, confirmed) or again or another
 
 
 def _more(steps: Iterable[str]) -> str:
