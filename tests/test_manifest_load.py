@@ -164,6 +164,17 @@ def test_one_slip_is_told_once(project: Build, text: str, expected: list[str]) -
     assert len(problems) == len(expected)
 
 
+@pytest.mark.parametrize(("mode", "expected"), [
+    ("standard", []),
+    ("premium", ["item `one` has the mode `premium`, which is not sent while `api.send_mode` is off"]),
+])  # fmt: skip
+def test_a_mode_that_is_not_sent_is_an_error(project: Build, mode: str, expected: list[str]) -> None:
+    """With `send_mode: false`, a mode other than `standard` is refused before a plan gives it a price."""
+    text = f"items: [{{id: one, inputs: {{topic: x}}, mode: {mode}}}]\n"
+    root = declared(project, text, settings="api: {send_mode: false}\n")
+    assert [entry.message for entry in findings(root)] == expected
+
+
 MERGE = "<<<<<<< HEAD\n{ours}\n=======\n{theirs}\n>>>>>>> 1a2b3c4 (Fix: thing)\n"
 
 

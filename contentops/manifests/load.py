@@ -177,6 +177,7 @@ class Loader:
                 catalog=self.catalog_check,
                 preset=self.project.preset,
                 disclosure=self.project.disclosure,
+                sends_mode=self.project.api.send_mode,
                 find=lambda written: self._resolve(written, path, result.data),
                 well_formed=not shape,
             ),

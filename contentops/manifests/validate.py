@@ -69,6 +69,7 @@ def check_item(
     catalog: CatalogCheck | None,
     preset: str,
     disclosure: Disclosure | None,
+    sends_mode: bool,
     find: FindFile,
     well_formed: bool,
 ) -> Spec | None:
@@ -86,6 +87,9 @@ def check_item(
         catalog.check(values, inputs, report)
     if disclosure is not None:
         _check_disclosure(disclosure, values.get("metadata", {}), report)
+    if not sends_mode and (mode := values.get("mode", "standard")) != "standard":
+        core = f"has the mode `{mode}`, which is not sent while `api.send_mode` is off"
+        report(("mode",), "wrong-value", core, hint="use `standard`, or remove `send_mode: false`")
     if uses_changed_at(values.get("metadata", {})):
         _check_changed_at(values, report)
     row = rendered.each.values if rendered.each is not None else {}
