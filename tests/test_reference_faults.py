@@ -147,6 +147,19 @@ def test_a_ring_over_files_and_environments_is_named_whole(harness: Harness) -> 
 # --- items that have a text already ------------------------------------------------------------------------------
 
 
+def test_an_edited_source_that_a_lost_lock_no_longer_names_is_recorded_first(harness: Harness) -> None:
+    """It has its text, so that what is made from it waits only for its record, and one apply ends with an empty plan."""
+    harness.write("content/a.yaml", items({"guide": GUIDE, "news": "{{ ref('guide').title }}"}))
+    harness.apply()
+    ordered = len(harness.api.generations)
+    (harness.root / "out/guide.md").write_text(harness.read("out/guide.md") + "\nA line of mine.\n")
+    (harness.root / "contentops.lock").unlink()
+    harness.apply()
+    assert harness.plan().changes == ()
+    assert len(harness.api.generations) == ordered
+    assert "A line of mine." in harness.read("out/guide.md")
+
+
 @pytest.mark.parametrize("how", ["empty", "merge"])
 def test_an_item_with_a_text_keeps_it_while_its_source_cannot_be_used(harness: Harness, how: str) -> None:
     """The plan says so, and what to do; every other question about the item is answered as ever."""

@@ -106,7 +106,10 @@ def stage_coming(change: Change | None) -> Stage | None:
     if change is None:
         return None
     unsure = change.blocked or change.claimed_by or change.action is Action.RESOLVE or change.waits
-    if unsure or change.pays_later or change.has(Submit, LookUp, Poll, Fetch, Promote, RetryText, Write):
+    # A text without a record has no words for others until it is recorded.
+    is_found = change.record is None and change.has(Acknowledge)
+    brings = change.has(Submit, LookUp, Poll, Fetch, Promote, RetryText, Write)
+    if unsure or change.pays_later or is_found or brings:
         return Stage.TEXT
     updates = [step for step in change.steps if isinstance(step, Update)]
     stages = [stage_of(name) for name in change.updates_later]
