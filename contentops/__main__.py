@@ -1,4 +1,4 @@
-"""Starts the command line, and imports only what it needs."""
+"""Starts the command line, and imports only the modules that a command needs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _leave(code: int) -> NoReturn:
 
 
 def _print_version() -> bool:
-    """Print the version and return whether that worked; it imports little because scripts call it often."""
+    """Print the version without importing other modules, because scripts ask for it often. Return whether it worked."""
     from contentops import __version__
 
     stream = sys.__stdout__

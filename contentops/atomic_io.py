@@ -139,7 +139,7 @@ class Disk:
     """
 
     def read(self, path: Path) -> bytes | None:
-        """Return all bytes of the file, or None if there is none."""
+        """Return all bytes of the file, or None if the file does not exist."""
         try:
             return read_file(path, follow=False)
         except FileNotFoundError:
@@ -155,7 +155,7 @@ class Disk:
             return 0
 
     def append(self, path: Path, data: bytes, at: int) -> None:
-        """Write `data` at byte `at`, so that the file ends with it; a new file is readable only by its owner.
+        """Write `data` at byte `at`, as the end of the file. A new file is readable only by its owner.
 
         Bytes after `at` are a half-written line and are removed. After a failure the file ends at `at`, if possible.
         """

@@ -63,7 +63,7 @@ def is_same_json(first: object, second: object) -> bool:
 
 
 def _are_alike(first: object, second: object) -> bool:
-    """Return True only if two equal values certainly have the same JSON."""
+    """Return True if it is certain that two equal values have the same JSON, otherwise False."""
     try:
         return _write(first) == _write(second)
     except (TypeError, ValueError, OverflowError):
@@ -83,7 +83,7 @@ def short(digest: Digest) -> str:
 
 
 def plain_name(name: str) -> str:
-    """Return a name as at most 69 letters, digits, `_` and `-`. Different names give different results."""
+    """Convert a name to at most 69 letters, digits, `_` and `-`. Different names give different results."""
     import re  # start-up: the same
 
     plain = re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")[:60]

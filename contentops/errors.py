@@ -139,7 +139,7 @@ class InputError(ContentopsError):
     code = "invalid-input"
 
     def __init__(self, findings: Iterable[Diagnostic], looked_at: Iterable[str] = ()) -> None:
-        """Create the error; `looked_at` has the known files that were read or searched, relative to the root."""
+        """Create the error; `looked_at` has the paths of the files that were read or searched, relative to the root."""
         self.findings = tuple(findings)
         self.looked_at = tuple(looked_at)
         errors = sum(finding.severity is Severity.ERROR for finding in self.findings)
@@ -164,7 +164,7 @@ class StateError(ContentopsError):
 
 
 class NotShared(StateError):
-    """This process can no longer share its records, so it must not send requests that cost money."""
+    """This process cannot share its records with other machines now, so it must not send requests that cost money."""
 
     exit_code = ExitCode.INCOMPLETE
 

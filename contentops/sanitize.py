@@ -32,7 +32,7 @@ SHORTEST_SECRET: Final = 8
 
 
 def redact(text: str, secret: str, mark: str = REDACTED) -> str:
-    """Replace a secret in `text` by `mark`, also if it is URL-encoded, JSON-escaped or in base64.
+    """Replace a secret in `text` by `mark`, even if the secret is URL-encoded, JSON-escaped or in base64.
 
     A secret shorter than `SHORTEST_SECRET` is not replaced.
     """
@@ -186,7 +186,7 @@ def _without_controls(text: str) -> str:
 
 
 def without_bom(text: str) -> str:
-    """Return `text` without a byte order mark at its start; an invisible provenance mark is kept."""
+    """Return `text` without a byte order mark at its start. If it starts with a provenance mark, it stays unchanged."""
     return text if re.match(MARK, text) else text.removeprefix("\ufeff")
 
 
@@ -287,7 +287,7 @@ _COMPARED: Final = 10_000
 
 
 def _start(before: str, after: str, width: int) -> int:
-    """Return the offset from which two long texts are shown, so that their first difference is visible."""
+    """Return the offset at which the shown parts of two long texts begin, so that their first difference is visible."""
     if max(len(before), len(after)) + 2 <= width:
         return 0
     pairs = enumerate(zip(before, after, strict=False))
@@ -304,7 +304,7 @@ def _encoder() -> JSONEncoder:
 
 
 def _literal(value: Json, room: int) -> str:
-    """Return at least the first `room` characters of `value` as JSON, without encoding all of a large value."""
+    """Encode `value` as JSON, but stop after about `room` characters, because a value can be large."""
     if isinstance(value, str):
         literal = _encoder().encode(value[:room])
         return literal if len(value) <= room else literal[:-1]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Key(NamedTuple):
-    """Identifies a section, so that it can be found in another version of the text.
+    """The key of a section, by which the section is found in another version of the text.
 
     Level 0 is the text before the first heading.
     """
@@ -80,7 +80,7 @@ def cut(body: str) -> tuple[Section, ...]:
 
 
 def spans(body: str, heading: str) -> tuple[Span, ...]:
-    """Return all sections with a heading, in order; the comparison ignores `#`, spaces and case."""
+    """Return all sections whose heading is `heading`, in order. The comparison ignores `#`, spaces and case."""
     wanted = bare(heading)
     parsed = tuple(parse_headings(body))
     return tuple(_span(body, parsed, at) for at, each in enumerate(parsed) if wanted and bare(each.text) == wanted)
@@ -145,7 +145,7 @@ def parse_headings(body: str) -> Iterator[Heading]:
 
 
 def parse_blocks(body: str) -> list[Token]:
-    """Return the Markdown blocks of a body; inline Markdown is not parsed, because that can be slow."""
+    """Return the Markdown blocks of a body. Inline Markdown is not parsed, because that can be slow."""
     tokens: list[Token] = []
     parser = markdown_parser()
     # The parser knows only LF as the end of a line; a space before it has no meaning.

@@ -154,7 +154,7 @@ class WrittenSum(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def sum_tokens(texts: Iterable[PaidTokens | None]) -> TokenSum:
-    """Add up the tokens and the cost of texts; an entry is None if the tokens of that text are not known."""
+    """Add up the tokens and the cost of texts. An entry is None if the tokens of its text are not known."""
     return add_sums(
         TokenSum(unknown=1)
         if one is None
@@ -259,12 +259,12 @@ def section_words(mode: str, inputs: Mapping[str, Any], sections: int) -> int:
 
 
 def calls_of(mode: str, sections: int) -> int:
-    """Return the number of model calls for a text without repeated calls: plan, sections and edits."""
+    """Return the number of model calls for a text if none is repeated: those for plan, sections and edits."""
     return 1 + sections * (1 + EDITS[mode])
 
 
 def answer_tokens(mode: str, calls: int, words: int, max_tokens: int = 0) -> int:
-    """Return the token limit of one model answer, from the settings or else from the mode and the words."""
+    """Return the token limit of one model answer: `max_tokens`, or if that is 0, a limit from mode and length."""
     return max_tokens or max(BUDGET[mode] // calls, math.ceil(words * _TOKENS_PER_WORD * _HEADROOM))
 
 
@@ -351,7 +351,7 @@ def _limit(read: int, wrote: int) -> Tokens:
 
 
 def _prompt(fields: Mapping[str, Any], inputs: Mapping[str, Any]) -> int:
-    """Return the most tokens of a prompt without earlier text: role, inputs, order, and additions of the server."""
+    """Return the highest number of tokens of a prompt that contains no text written by an earlier call."""
     stated = (*fields.values(), inputs.get("article_tone", ""))
     role = _ROLE + sum(estimate(_text(value)) for value in stated)
     brief = sum(estimate(_text(value)) + _LABEL + len(name) for name, value in inputs.items())

@@ -53,7 +53,7 @@ _WORDS: Final = {
 
 
 class SaidOfText(Struct, frozen=True, kw_only=True):
-    """A line that a person adds about one text, such as an approval or a comment."""
+    """A person's statement about one text, such as an approval or a comment."""
 
     item: Annotated[ItemId, Meta(description="The id that the item had then. It is for people: only the text counts.")]
     text: Annotated[Digest, Meta(description='The SHA-256 of `{"body":BODY,"title":TITLE}`; see `text_digest`.')]
@@ -86,7 +86,7 @@ class Comment(SaidOfText, frozen=True, kw_only=True):
 
 
 class Approval(SaidOfText, frozen=True, kw_only=True):
-    """A person's verdict on a text. It is a line of `contentops.approvals`."""
+    """A person's approval or send-back of a text, or the withdrawal of one. It is a line of `contentops.approvals`."""
 
     verdict: Annotated[
         Verdict, Meta(description="`approved`, `sent-back`, or `withdrawn`: the earlier verdict no longer counts.")
@@ -94,7 +94,7 @@ class Approval(SaidOfText, frozen=True, kw_only=True):
 
     @property
     def order(self) -> tuple[str, ...]:
-        """Return a key that sorts verdicts, the oldest first.
+        """Return the key by which approvals and send-backs are sorted, the oldest first.
 
         Of two verdicts with the same time, the one that withdraws more is later. Two different lines never have equal
         keys, so that the order of the lines in the file does not matter.
@@ -148,11 +148,11 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
         return by_item
 
     def of_text(self, text: Digest) -> tuple[Approval, ...]:
-        """Return the last verdict of each person on a text, the oldest first."""
+        """Return each person's last approval or send-back of a text, the oldest first."""
         return tuple(sorted(self._of_texts.get(text, {}).values(), key=_ORDER))
 
     def of_items(self, ids: Collection[ItemId]) -> tuple[Approval, ...]:
-        """Return each person's last verdict on each text of an item, the oldest first. `ids` are the item's ids."""
+        """Return each person's last approval or send-back of each text of an item, which has had the ids `ids`."""
         texts = {text for id_ in ids for text in self._of_items.get(id_, ())}
         return tuple(sorted((line for text in texts for line in self.of_text(text)), key=_ORDER))
 
@@ -162,14 +162,14 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
         return tuple(sorted(said, key=lambda one: (one.at, one.note)))
 
     def last(self, text: Digest) -> Verdict | None:
-        """Return the latest verdict on a text by any person, or None if there is none or it was withdrawn."""
+        """Return the latest verdict on a text by any person. Return None if there is none or it was withdrawn."""
         said = self.of_text(text)
         return said[-1].verdict if said and said[-1].verdict is not Verdict.WITHDRAWN else None
 
     def has(self, line: Approval) -> bool:
-        """Return whether recording this verdict would change nothing.
+        """Return whether the same approval or send-back is recorded already.
 
-        The same verdict counts already, and the line adds no new note.
+        Then the new line would change nothing: the verdict counts already, and the line adds no new note.
         """
         counts = self.last(line.text)
         if counts is None or counts is not line.verdict:

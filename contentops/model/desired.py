@@ -51,7 +51,7 @@ class WaitReason(enum.StrEnum):
 
     @property
     def words(self) -> str:
-        """Return the end of a sentence that says why the text cannot be used yet."""
+        """Return in words why another item's text cannot be used yet, such as `has no text yet`."""
         return _WORDS[self]
 
 
@@ -66,7 +66,7 @@ _WORDS = {
 
 
 class Stage(enum.IntEnum):
-    """The stages in which parts of an item become final: its text, then title and address, then other front matter."""
+    """The stages in which an item becomes final: first its text, then title and address, then other front matter."""
 
     TEXT = 1
     HEAD = 2
@@ -87,7 +87,7 @@ def stage_of(name: str) -> Stage:
 
 
 class Reading(Struct, frozen=True, gc=False):
-    """A call in a template that reads a part of another item. An empty `part` stands for any part."""
+    """A call in a template that reads the text or a field of another item. An empty `part` stands for any of these."""
 
     id: ItemId
     part: str = ""
@@ -97,7 +97,7 @@ class Reading(Struct, frozen=True, gc=False):
 
     @property
     def stage(self) -> Stage | None:
-        """Return the stage after which this part of the item no longer changes, or None if no text can change it."""
+        """Return the stage after which the field that is read stays unchanged, or None if no new text changes it."""
         return None if self.part in _FIXED else _READ_AT.get(self.part, Stage.TEXT)
 
 
@@ -239,7 +239,7 @@ class CatalogEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Catalog(Struct, frozen=True, kw_only=True):
-    """All entries that one server offers, by slug. `verticals` and `brand_voices` are None if it does not show them."""
+    """The catalog entries of one server, by their slugs. `verticals` and `brand_voices` are None if it hides them."""
 
     templates: Mapping[str, Template] = field(default_factory=dict)
     styles: Mapping[str, CatalogEntry] = field(default_factory=dict)

@@ -41,7 +41,7 @@ UNIQUE_ID = 16
 
 
 def stage(job: Job) -> tuple[int, bool]:
-    """Return how far a job is, as a value that can be compared with that of another job."""
+    """Return the progress of a job as a value, so that the progress of two jobs can be compared."""
     # If a person named a text that no one has seen yet, it may belong to another job.
     state = JobState.RUNNING if job.state is JobState.PAID and not job.body else job.state
     return _RANK[state], job.lost
@@ -110,7 +110,7 @@ def fold_jobs(lines: Iterable[Job]) -> list[Job]:
 
 
 def _dated(lines: list[Job]) -> Job:
-    """Return the job's line with the latest state.
+    """Return the line of a job that has its latest state.
 
     It gets the time at which the server first accepted the job. An order that has no such time may have found a job
     that an earlier order had started.
@@ -121,7 +121,7 @@ def _dated(lines: list[Job]) -> Job:
 
 
 def _furthest(lines: list[Job]) -> Job:
-    """Return the line with the latest state. Of several such lines, return the one that was written last.
+    """Return the one of a job's lines that has the latest state. Of several such lines, the last written one counts.
 
     Of lines that were written equally often, the earliest order counts.
     """
@@ -389,7 +389,7 @@ class TextProvenance(Struct, frozen=True, kw_only=True):
 
 
 class Provenances(Struct, frozen=True, kw_only=True):
-    """The origins of texts, sorted by item, with the reasons why something may be missing."""
+    """The origins of texts, sorted by item, and the reasons why some origins may be incomplete."""
 
     texts: tuple[TextProvenance, ...]
     unread: tuple[str, ...] = ()

@@ -83,7 +83,7 @@ class Reason(Struct, frozen=True, kw_only=True):
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """The change of one item: what differs, and the steps that remove the difference.
+    """The change that a plan makes to one item: its reasons and its steps.
 
     The steps are in order: collect, move, the steps of its text, update or record, save.
     """
@@ -258,7 +258,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def publish_on(self) -> str:
-        """Return the day on which the item is due, or an empty text if it has none."""
+        """Return the day on which the item is due, or an empty text if it has no such day."""
         return "" if self.spec is None else self.spec.publish_on
 
     @property
@@ -297,7 +297,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def _paid(self) -> list[Submit]:
-        """Return the submit steps that the change pays for in any case, now or later."""
+        """Return the submit steps that the change certainly pays for, at once or when its sources have their texts."""
         retries = (step.again for step in self._retry_steps if step.certain)
         return [*(step for step in (*self.steps, *self.pays_later) if isinstance(step, Submit)), *retries]
 
@@ -322,7 +322,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 class ReviewedJob(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The part of a job that a plan file contains."""
+    """The fields of a job that are written to a plan file."""
 
     request_id: Annotated[RequestId, Meta(description="The id of the submit.")]
     job_id: Annotated[str, Meta(description="The server's id for it, or empty.")]
@@ -446,7 +446,7 @@ def record_digest(record: Record | None) -> Digest:
 
 
 class Note(Struct, frozen=True, kw_only=True):
-    """A note in a plan about something that is not a change, such as an orphan."""
+    """A message in a plan about something that is not a change, such as an orphan."""
 
     kind: Annotated[Word, Meta(description="In kebab case.")]
     id: Annotated[ItemId | None, Meta(description="The item, or empty.")] = None
@@ -460,7 +460,7 @@ class Note(Struct, frozen=True, kw_only=True):
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
-    """A guard's refusal of a plan, with the numbers and the option that overrides the guard."""
+    """A guard's refusal of a plan, with a message and the option that overrides the guard."""
 
     guard: Annotated[Word, Meta(description="In kebab case.")]
     message: Annotated[str, Meta(description="Why the guard refuses.")]

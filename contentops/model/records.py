@@ -203,7 +203,7 @@ class JobState(enum.StrEnum):
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """An order of a text. It is a line of `contentops.jobs`, and its fields are the keys of that line.
+    """An order for one text from a server. It is a line of `contentops.jobs`, and its fields are the keys of that line.
 
     No line names an owner. An order is identified by its request id and the time of its intent: a request may be sent
     again if the server has proved that the first one never arrived.
@@ -287,7 +287,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def order(self) -> Order:
-        """Return the key of this order: its request id and its time. The same id may be sent more than once."""
+        """Return the key of this order: its request id and the request's time. An id may be sent more than once."""
         return self.request_id, self.submitted_at
 
     @property
@@ -371,7 +371,7 @@ class State(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def _by_order(self) -> Mapping[tuple[str, str], list[Job]]:
-        """Return the jobs under two kinds of keys: server and request id, and the digests of request and text."""
+        """Return the jobs by server and request id, and those with a text also by the digests of request and text."""
         found: dict[tuple[str, str], list[Job]] = {}
         for job in (*self.jobs, *self.open_jobs.values()):
             found.setdefault((job.server, job.request_id), []).append(job)
@@ -431,7 +431,7 @@ class Observed(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def exists(self) -> bool:
-        """Return whether something is at the path."""
+        """Return whether a file or anything else exists at the path."""
         return bool(self.file or self.problem)
 
 

@@ -107,7 +107,7 @@ class Run(Struct, frozen=True, kw_only=True):
         )
 
     def count(self, result: Result) -> int:
-        """Return the number of items with this result."""
+        """Return the number of items whose result is `result`."""
         return sum(outcome.result is result for outcome in self.outcomes)
 
     @property
@@ -127,7 +127,7 @@ class Run(Struct, frozen=True, kw_only=True):
 
     @property
     def credits_at_most(self) -> bool:
-        """Return whether the credits are an upper limit, because those of an item are one."""
+        """Return whether the run's credits are only an upper limit."""
         return any(outcome.credits_at_most for outcome in self.outcomes)
 
     @property

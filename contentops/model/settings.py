@@ -29,7 +29,7 @@ def _variable(description: str, secret: str, *examples: str) -> Meta:
 
 
 def _one_of(description: str, *words: str) -> Meta:
-    """Return the schema of a setting that must be one of these words."""
+    """Return the schema of a setting whose value must be one of `words`."""
     return Meta(description=description, extra_json_schema={"enum": list(words)})
 
 
@@ -375,7 +375,7 @@ class MonthSpend(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class CountedMonth(MonthSpend, frozen=True, kw_only=True):
-    """The spending of a month, with the parts of it that a plan may count again."""
+    """The spending of a month, and its uncertain amounts by order, so that a plan does not count them twice."""
 
     uncertain: Mapping[RequestId, int] = {}
     """The part of `credits` for each order that runs or whose answer was lost."""

@@ -68,7 +68,7 @@ class Poll(Struct, frozen=True, kw_only=True, tag="poll"):
 
 
 class Fetch(Struct, frozen=True, kw_only=True, tag="fetch"):
-    """Fetch a text that exists already: the text of `job`, or else a text to restore the item's file from.
+    """Fetch a text that exists already: the text of `job`, or an earlier text of the item if its file is restored.
 
     The text is in the cache, a file or git of this machine, or on the server.
     """
@@ -77,7 +77,7 @@ class Fetch(Struct, frozen=True, kw_only=True, tag="fetch"):
 
 
 class ReviewedText(Struct, frozen=True, kw_only=True):
-    """The part of a `Promote` step that a plan file contains: a text in the file of another environment."""
+    """The fields of a `Promote` step in a plan file, which identify the text in another environment's file."""
 
     environment: Annotated[
         str, Meta(description="The environment of the text; empty: the project without an environment.")
@@ -96,7 +96,7 @@ class ReviewedText(Struct, frozen=True, kw_only=True):
 
 
 class Promote(ReviewedText, frozen=True, kw_only=True, tag="promote"):
-    """Take the text for the same request from the file of another environment at `path`."""
+    """Copy the text of the same request from another environment's file at `path`."""
 
     outline: bool = False
     """It is a draft outline, promoted with `--drafts`."""
@@ -125,7 +125,7 @@ class Restore(Struct, frozen=True, kw_only=True, tag="restore"):
 
 
 class MergeEdit(Struct, frozen=True, kw_only=True, tag="merge edit"):
-    """The mode in which a new text is merged with a person's edits of the text before."""
+    """The mode in which a new text is merged with a person's edits of the earlier text."""
 
     base: Digest
     """Body digest of the generated text that was edited."""
@@ -151,7 +151,7 @@ class Write(Struct, frozen=True, kw_only=True, tag="write"):
 
     @property
     def is_new(self) -> bool:
-        """Return whether a job has just made the text. In that case no person has seen it."""
+        """Return whether the text to write is new from a job. In that case no person has seen it."""
         return isinstance(self.mode, Replace | MergeEdit)
 
 

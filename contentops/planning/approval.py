@@ -122,7 +122,7 @@ class ComputedFront(Struct, frozen=True, kw_only=True):
     state: ApprovalState = ApprovalState.NONE
 
     def why(self, key: str, preset: str) -> str:
-        """Return the reason for writing or removing a key, in words. It is empty if the approval is not the reason."""
+        """Return in words why a front matter key is written or removed, or an empty text if not for the approval."""
         is_ours = key in self.keys or key in draft_mark(preset)
         return f"approval: {self.state.words}" if is_ours and self.state.words else ""
 
@@ -201,7 +201,7 @@ def _stored(body: Answer) -> Job | None:
 
 
 def is_promotable(item: ItemSides, source: SourceText) -> bool:
-    """Return whether another environment's text may be promoted. It must be approved, or need no approval."""
+    """Return whether another environment's text can be promoted: it is approved, or needs no approval."""
     state = approval_state(item.inputs, item.spec, source.record, source.file)
     return state is ApprovalState.APPROVED or not item.spec.approval.required
 
@@ -233,7 +233,7 @@ def which_status(item: ItemSides, state: ApprovalState, *, is_saved: bool) -> An
 
 
 def ids_of(inputs: PlanInputs, item: ItemId, record: Record | None) -> tuple[ItemId, ...]:
-    """Return the present and the earlier ids of an item. People may have approved its texts under any of them."""
+    """Return the present id and all earlier ids of an item. People may have approved its texts under any of them."""
     if record is None:
         return (item,)
     ordered = (job.item for job in inputs.jobs_of(record.digest) if job.item not in inputs.specs)
@@ -266,7 +266,7 @@ def _keys(
 
 
 def same_words(items: Iterable[Candidate]) -> dict[ItemId, tuple[ItemId, ...]]:
-    """Return for each item the other items that have the same title and body.
+    """Return for each item the other items whose texts have an identical title and body.
 
     An approval of one of them counts for all.
     """

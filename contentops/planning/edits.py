@@ -39,7 +39,7 @@ _SHOWN = 5
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """The answer to one of the planner's four questions: steps to carry out, or why the item is blocked."""
+    """The planner's decision about an item's text, path, front matter or save: steps, or why the item is blocked."""
 
     action: Action = Action.NONE
     steps: tuple[Step, ...] = ()
@@ -56,7 +56,7 @@ class Answer(Struct, frozen=True, kw_only=True):
 
     @property
     def is_final(self) -> bool:
-        """Return whether this answer of the planner has steps or blocks the item.
+        """Return whether this decision has steps or blocks the item.
 
         Then no later row of the table decides.
         """
@@ -64,7 +64,7 @@ class Answer(Struct, frozen=True, kw_only=True):
 
     @property
     def writes(self) -> bool:
-        """Return whether this answer of the planner writes another text to the file."""
+        """Return whether this decision writes another text to the item's file."""
         return any(not isinstance(step, Acknowledge) for step in self.steps)
 
 
@@ -107,7 +107,7 @@ def is_emptied(item: ItemSides) -> bool:
 
 
 def merging(item: ItemSides, reasons: tuple[Reason, ...], job: Job | None) -> Answer:
-    """Return how to merge a new text with a person's edits.
+    """Decide how to merge a new text with a person's edits.
 
     The item is blocked if its file is empty, or if the text before the edits is missing.
     """
@@ -137,7 +137,7 @@ def merging(item: ItemSides, reasons: tuple[Reason, ...], job: Job | None) -> An
 
 
 def why_not_merged(id_: ItemId, merged: Renewed | None, *, strict: bool) -> tuple[str, str] | None:
-    """Return why a merge cannot be written, as a kind and a hint, or None if it can be written."""
+    """Return the kind of the problem and a hint if a merged text cannot be written, otherwise None."""
     if merged is None:
         return "unmergeable", (
             "its sections cannot be merged, because a code block or comment in one of them is not closed; "
@@ -204,7 +204,7 @@ def why_changed(item: ItemSides) -> tuple[Reason, ...]:
 
 
 def block(kind: str, hint: str, *, reasons: tuple[Reason, ...] = (), job: Job | None = None) -> Answer:
-    """Return an answer of the planner that blocks the item.
+    """Return a decision that blocks the item.
 
     `kind` is in kebab case, and is part of the plan's format.
     """
@@ -248,16 +248,16 @@ def _replaced_on_server(item: ItemSides) -> tuple[Reason, ...]:
 
 
 def overwriting(item: ItemSides, why: tuple[Reason, ...]) -> Answer:
-    """Return an answer of the planner that overwrites the file with a new text.
+    """Decide that a new text overwrites the item's file.
 
-    Its reasons name the edits that are lost.
+    The reasons of the decision name the edits that are lost.
     """
     in_file = edit(item, "was edited by hand, and that text is replaced")
     return Answer(reasons=(*why, *in_file, *_replaced_on_server(item)), mode=Replace(over_edit=item.is_edited))
 
 
 def known_on_server(item: ItemSides, body: Answer) -> Saved | None:
-    """Return which text the server has before this change, or None if that is not known."""
+    """Return the digests of the text that the server has before this change, or None if they are not known."""
     record = item.record
     if record is None or record.saved is None or record.server != item.inputs.server:
         return None
@@ -268,7 +268,7 @@ def known_on_server(item: ItemSides, body: Answer) -> Saved | None:
 
 
 def as_saved(record: Record, remote: Remote) -> Saved:
-    """Return the record of a text on the server, as if contentops had saved that text."""
+    """Return the `saved` entry of a record for the server's text, as if contentops had saved that text."""
     before = record.saved or Saved()
     stored = title_digest(remote.title) if remote.title else before.title
     title = before.title if stored in before.titles else stored  # the server may have changed the title that we sent
@@ -283,12 +283,12 @@ def as_saved(record: Record, remote: Remote) -> Saved:
 
 
 def _acknowledged(body: Answer) -> Remote | None:
-    """Return the server's text if this change records it as equal to the file, or None."""
+    """Return the server's text if this change records that it equals the item's file, otherwise None."""
     return next((step.remote for step in body.steps if isinstance(step, Acknowledge)), None)
 
 
 def save_over(item: ItemSides, body: Answer) -> Answer:
-    """Return the step that saves the file over the server's text, or the reason why the item is blocked."""
+    """Return the step that overwrites the server's text with the file, or the reason why the item is blocked."""
     remote, path = item.remote, item.spec.output
     if is_emptied(item) and not body.writes:
         then = "remove the file, and a text is written again; a save would leave none on the server either"
@@ -383,14 +383,14 @@ def protects_text(item: ItemSides) -> bool:
 
 
 def has_server_text(item: ItemSides, remote: Remote) -> bool:
-    """Return whether the file has the same title and body as the server."""
+    """Return whether the item's file has the same title and body as its stored content on the server."""
     if item.record is None or not item.file.exists or item.file.body != remote.body:
         return False
     return title_digest(item.title) == as_saved(item.record, remote).title
 
 
 def is_saved(item: ItemSides) -> bool:
-    """Return whether the server last accepted the file's present title and body."""
+    """Return whether the present title and body of the item's file are the last ones that the server accepted."""
     saved = item.record.saved if item.record is not None else None
     return saved is not None and (saved.title, saved.body) == (title_digest(item.title), item.file.body)
 

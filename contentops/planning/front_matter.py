@@ -108,7 +108,7 @@ class DriftedKey(Struct, frozen=True, kw_only=True):
 
     @property
     def words(self) -> str:
-        """Return in words which key was changed or removed."""
+        """Return in words that the key was changed or removed, such as `tags` changed."""
         return f"`{self.key}` {'removed' if self.after is None else 'changed'}"
 
 
@@ -168,7 +168,7 @@ def provenance_of(record: Record, made_by: Job | None, editor: str = "") -> dict
 
 
 def which_front_matter(item: ItemSides, body: Answer) -> FrontAnswer:
-    """Return the front matter keys and the title to write, and why.
+    """Return the front matter keys and the title to write, with the reasons.
 
     They are those whose wanted value differs from the record. Keys that a person edited stay.
     """
@@ -255,7 +255,7 @@ def _open_keys(item: ItemSides) -> set[str]:
 
 
 def _has_earlier_id(item: ItemSides, record: Record) -> bool:
-    """Return whether the file's `contentops` block names an earlier id of the item."""
+    """Return whether the `contentops` block of the item's file names an earlier id of the item."""
     owner, id_ = item.file.owner, item.spec.id
     if owner in ("", id_):
         return False
@@ -317,7 +317,7 @@ def _promoted_title(item: ItemSides, body: Answer) -> str | None:
 
 
 def _drift(item: ItemSides, record: Record, title: str | None) -> list[DriftedKey]:
-    """Return the front matter keys that a person changed and that are reported.
+    """Return the front matter keys that a person changed, as far as the plan reports them.
 
     The title is left out if it is compared as a part of the text.
     """
@@ -331,7 +331,7 @@ def _drift(item: ItemSides, record: Record, title: str | None) -> list[DriftedKe
 def _which_title(
     item: ItemSides, title: str | None, body: Answer, *, asserts: bool
 ) -> tuple[str | None, tuple[Reason, ...]]:
-    """Return the title to write, and the reasons.
+    """Return the title to write, with the reasons.
 
     The title is None if the manifest states none, if a person changed it in the file, or if the file has it already.
     """

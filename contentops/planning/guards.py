@@ -110,7 +110,7 @@ def _state(inputs: PlanInputs) -> Iterator[Refusal]:
 
 
 def _counts(record: Record) -> bool:
-    """Return whether guards count a record.
+    """Return whether the guards count the text of a record.
 
     Of the bundled server's texts, only those that a model wrote count.
     """
@@ -131,7 +131,7 @@ def _budget(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
 
 
 def _limit(name: str, number: int, changes: Sequence[Change]) -> str:
-    """Return a limit of the budget in words.
+    """Return in words what a limit of the budget is, such as `budget.items_per_apply` and its number.
 
     If every text costs more than the limit, the words also name the cost of the cheapest text.
     """
@@ -186,7 +186,7 @@ def _money_of(changes: Iterable[Change], currency: str) -> int:
 
 
 def _money_refusal(name: str, limit: str, currency: str, changes: Sequence[Change], spent: str = "") -> Refusal:
-    """Return the refusal of a plan that may cost more money than the settings allow. No option overrides it."""
+    """Return the refusal for a plan that may cost more money than the settings allow. No option overrides it."""
     least = min((worst for change in changes if (worst := _money_of([change], currency))), default=0)
     is_below = least > counted(limit)
     way = "raise it" if is_below else "raise it, or apply fewer items with `--select` or `--canary`"
@@ -198,7 +198,7 @@ def _money_refusal(name: str, limit: str, currency: str, changes: Sequence[Chang
 
 
 def month_spent(inputs: PlanInputs, changes: Sequence[Change]) -> CountedMonth | None:
-    """Return what was spent this month, or None if the plan does not need it.
+    """Return this month's spending, or None if the plan does not need to know it.
 
     A plan needs it only if a month has a budget and the changes cost something.
     """

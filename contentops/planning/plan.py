@@ -154,7 +154,7 @@ def _chosen_changes(inputs: PlanInputs, chosen: Sequence[Candidate]) -> list[Cha
 
 
 def front_alone(change: Change) -> Change | None:
-    """Return a change with only its front matter steps, or None if it also writes a new text.
+    """Return a change with only its front matter steps, or None if it has no such steps or also writes a new text.
 
     Steps that save to the server are left out. A change that has no other steps gives None.
     """
@@ -211,7 +211,7 @@ def change_alone(inputs: PlanInputs, spec: Spec, coming: Mapping[ItemId, Stage])
 
 
 def still_unchanged(items: Iterable[Candidate], before: PlanInputs, now: PlanInputs) -> dict[ItemId, Candidate]:
-    """Return the items that an earlier plan found up to date and whose inputs have not changed.
+    """Return the items that were up to date in an earlier plan and whose inputs have not changed since.
 
     `items` must have no notes, because a note is made only when its item is planned. Items that depend on other items
     or have open jobs are left out, so that they are planned again.
@@ -240,7 +240,7 @@ _ASKED = {"cached", "text", "read", "why_no_text", "exists", "denied", "spent", 
 
 
 def _differ_only_by_item(before: PlanInputs, now: PlanInputs) -> bool:
-    """Return whether the inputs of two plans differ only in records, files and approvals of single items."""
+    """Return whether the inputs of two plans differ only in the records, files and approvals of items."""
     names = set(PlanInputs.__struct_fields__) - _BY_ITEM - _ASKED
     same = all(getattr(before, name) == getattr(now, name) for name in names)
     jobs = [(each.state.jobs, each.state.open_jobs, each.state.lineage) for each in (before, now)]
@@ -302,7 +302,7 @@ def declared_sides(inputs: PlanInputs, known: Container[ItemId] = ()) -> Iterato
 
 
 def _gone(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
-    """Yield the items that no manifest declares any more. With `--prune` their change deletes them."""
+    """Yield the recorded items that no manifest declares any more. With `--prune` their change deletes them."""
     records, specs, jobs = inputs.records, inputs.specs, inputs.open_jobs
     gone = (records.keys() | jobs.keys()) - specs.keys()
     if not gone:
@@ -392,7 +392,7 @@ def _sources_first(specs: Sequence[Spec]) -> Sequence[Spec]:
 
 
 def waiting_for(item: ItemSides, waits: tuple[Reference, ...]) -> ItemSides:
-    """Return the item with the texts that it waits for. If its path depends on them, it keeps the recorded path."""
+    """Add to an item the texts that it waits for. If its path depends on them, it keeps the recorded path."""
     spec, record = item.spec, item.record
     if not waits:
         return item
@@ -444,7 +444,7 @@ def _leftover_files(inputs: PlanInputs, item_paths: set[str]) -> Iterator[Note]:
 
 
 def free_targets(inputs: PlanInputs, changes: list[Change]) -> list[Change]:
-    """Block each change whose target path stays occupied, and return all changes.
+    """Return all changes; block those whose target path is still occupied by another file after the plan.
 
     Changes whose moves form a ring are blocked too.
     """

@@ -1,4 +1,4 @@
-"""Decides whether a paid text, a new section or another environment's text may be written."""
+"""Decides whether a paid text, a new section or another environment's text may be written to the item's file."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ UNUSABLE = "unusable-section"
 
 
 def section_reason(item: ItemSides, heading: str) -> Reason:
-    """Return the reason to generate a section again. It names the subsections that are replaced with it."""
+    """Return the reason of a change that generates a section again. It also names the subsections that are replaced."""
     under = listed([heading_of(key) for key in deeper(item.inputs.read(item.file.path), heading)])
     detail = f"`{heading}` is generated again, as requested"
     return Reason(kind="section", detail=f"{detail}, including {under}" if under else detail)
@@ -87,7 +87,7 @@ def section_edits(item: ItemSides, heading: str, job: Job | None = None) -> Answ
 
 
 def section_answer(item: ItemSides, job: Job) -> Answer:
-    """Decide whether a paid section can be written. If it cannot, the answer blocks the item.
+    """Decide whether a paid section can be written into the item's file. If it cannot, the decision blocks the item.
 
     The reasons name the edits that are replaced.
     """
@@ -122,7 +122,7 @@ def taken_section(item: ItemSides, job: Job) -> tuple[str, NewSection] | Unusabl
 
 
 def known_texts(record: Record | None, answer: Digest, text: Callable[[Digest], str | None]) -> tuple[str, ...]:
-    """Return the item's earlier texts on the server, if this machine has them.
+    """Return those texts that the server had earlier for the item, as far as this machine has them.
 
     The server may have put the new section into one of them. `answer` is the digest of the server's reply, which is
     left out.
@@ -143,12 +143,12 @@ _WHY_UNUSABLE: Mapping[str, str] = {
 
 
 def unusable_words(heading: str, why: Unusable) -> str:
-    """Return in words why a new section cannot be used."""
+    """Return in words why a newly generated section cannot be put into the item's text."""
     return _WHY_UNUSABLE[why.why].format(f"`{heading}`") + listed([heading_of(key) for key in why.others])
 
 
 def unusable_hint(id_: ItemId, job: Job, why: Unusable) -> str:
-    """Return a hint about a new section that cannot be used."""
+    """Return a hint about a newly generated section that cannot be put into the item's text."""
     given = f"`contentops state resolve {id_} --forget --request {job.short}` gives it up"
     return f"{unusable_words(job.section, why)}; it is kept and not written; {given}"
 
@@ -162,7 +162,7 @@ FAILED = "checks-failed"
 def to_check(
     title: str, body: str, seen: Observed, front: Mapping[str, Json], output: str, open_: frozenset[str] = frozenset()
 ) -> CheckedText:
-    """Return the text for the checks, in the form that its file will have.
+    """Return the text that the checks read: the title, body and front matter that the file will have.
 
     `front` has the keys to write; a key with the value None is removed. `open_` has the keys that are written later.
     """
@@ -220,7 +220,7 @@ def _findings(item: ItemSides, answer: Answer, text: Brought) -> tuple[Finding, 
 
 
 def reasons_of(findings: Iterable[Finding]) -> tuple[Reason, ...]:
-    """Return a reason for each finding that blocks the item."""
+    """Return the findings that block the item as reasons."""
     return tuple(
         Reason(kind=FAILED, field=each.check, detail=each.words) for each in findings if each.level is Level.BLOCK
     )
@@ -311,7 +311,7 @@ def promoted(item: ItemSides) -> Answer | None:
 
 
 def _as_promotion(answer: Answer, item: ItemSides, theirs: SourceText, why: tuple[Reason, ...]) -> Answer:
-    """Return the planner's answer to a person's edits, with a hint that fits a promotion."""
+    """Return the decision about a person's edits, with a hint that fits a promotion."""
     ours, path = item.file.path, theirs.file.path
     if answer.blocked == "missing":
         hint = f"`{ours}` is gone, and its saved text differs from the one promoted from `{theirs.name}`; "
@@ -337,7 +337,7 @@ def _carried(item: ItemSides, theirs: SourceText) -> tuple[str, ...]:
 
 
 def _is_new(item: ItemSides, theirs: SourceText) -> bool:
-    """Return whether the other environment's text was neither promoted nor declined before.
+    """Return whether nobody has yet promoted or declined the other environment's text.
 
     Both texts are for the same request.
     """

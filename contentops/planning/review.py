@@ -47,7 +47,7 @@ _ANOTHER_REQUEST = "its request has changed"
 
 
 def beyond(change: Change, confirmed: AnyChange | None) -> str:
-    """Return in words what a change does beyond its confirmed version, or an empty text.
+    """Return in words what a change does beyond the version that a person confirmed, or an empty text.
 
     `confirmed` is the change that a person confirmed, if any. A change that does less does not go further. A free fetch
     of a paid text does not either, nor does a free change of a confirmed item, except its removal.
@@ -116,7 +116,7 @@ def check_ceiling(plan: Plan, guards: Guards, reviewed: PlanFile | None) -> None
 
 
 def compare_file(inputs: PlanInputs, reviewed: PlanFile) -> Plan:
-    """Return the current plan with only the changes that the reviewed plan names.
+    """Return the current plan, limited to the changes that the plan file names.
 
     `inputs` have the options of the reviewed plan without its selection. Raises Refused, naming every change that is
     not as reviewed, or if nothing is left to do.
@@ -189,7 +189,7 @@ def _listed(wrong: Mapping[ItemId, str]) -> str:
 
 
 def _compare(inputs: PlanInputs, reviewed: PlanFile) -> tuple[Plan, list[Change], list[Change]]:
-    """Return the current plan, its changes of items in the plan file, and its other changes.
+    """Return the current plan, its changes of items that the plan file names, and its other changes.
 
     Raises Refused if the plan file is stale, or if it is of another project.
     """
@@ -237,7 +237,7 @@ def _difference(inputs: PlanInputs, reviewed: ReviewedChange, change: Change | N
 
 
 def _other_work(change: Change, reviewed: ReviewedChange) -> str:
-    """Return in words which front matter, steps or file of a change were not reviewed, or an empty text."""
+    """Return in words what a change would do that was not reviewed, or an empty text."""
     # A new text comes with all of its front matter; an update writes what is left.
     if other := _other_front(change, reviewed, is_whole="write" in change.names):
         return other
@@ -289,7 +289,7 @@ def _other_sides(inputs: PlanInputs, change: Change, reviewed: ReviewedChange) -
 
 
 def _is_known_there(change: Change, remote: Remote, reviewed: ReviewedChange) -> bool:
-    """Return whether the stored content has no words of a person that are new since the review."""
+    """Return whether nobody has edited the stored content since the review."""
     record, file = change.record, change.file
     if record is None or remote.body == reviewed.remote_body or not is_edited_on_server(remote, record):
         return True
@@ -298,7 +298,7 @@ def _is_known_there(change: Change, remote: Remote, reviewed: ReviewedChange) ->
 
 
 def _is_known(inputs: PlanInputs, change: Change, reviewed: ReviewedChange) -> bool:
-    """Return whether the file has no words of a person that are new since the review."""
+    """Return whether nobody has edited the item's file since the review."""
     file, record, waits = change.file, change.record, reviewed.action is Action.WAIT
     if file.file == reviewed.file_digest:
         return True
@@ -326,7 +326,7 @@ def _is_known(inputs: PlanInputs, change: Change, reviewed: ReviewedChange) -> b
 
 
 def _replaces_front(change: Change) -> bool:
-    """Return whether a change writes over a front matter value that neither the record nor the manifest has."""
+    """Return whether a change overwrites a front matter value that only the file has."""
     file, written = change.file, change.record.metadata if change.record is not None else {}
     return any(
         not (is_same_json(file.front.get(key), value) or is_same_json(file.front.get(key), written.get(key)))
@@ -335,7 +335,7 @@ def _replaces_front(change: Change) -> bool:
 
 
 def _known_titles(reviewed: ReviewedChange, record: Record | None) -> set[Digest]:
-    """Return the digests of the reviewed, the recorded and the saved titles."""
+    """Return the digests of an item's reviewed, recorded and saved titles."""
     titles = {reviewed.title or "", record.title if record is not None else ""}
     saved = record.saved.titles if record is not None and record.saved is not None else ()
     return {*map(title_digest, titles), *saved}

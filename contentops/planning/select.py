@@ -1,4 +1,4 @@
-"""Selects items for a command: by ids, by selectors such as `tag:`, and with sources and dependants."""
+"""Selects items for a command by ids and by selectors, such as `tag:news` or `+item` (an item and its sources)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def dependants_of(sources: Sources) -> dict[ItemId, list[ItemId]]:
 
 
 def reached(start: Iterable[ItemId], steps: Sources) -> set[ItemId]:
-    """Return the items of `start`, and all items that can be reached from them by `steps`."""
+    """Return the items of `start`, and all items that can be reached from them through the links `steps`."""
     seen = set(start)
     todo = list(seen)
     while todo:
@@ -118,7 +118,7 @@ class StatusWord(StrEnum):
 
 
 def _value(state: str) -> str:
-    """Convert a state that `status` shows to a value of the selector `state:`."""
+    """Convert a state of `contentops status` to a value of the selector `state:`, such as `up-to-date`."""
     return state.replace(" ", "-")
 
 
@@ -250,7 +250,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
         return any(fnmatch.fnmatchcase(text, value) for text in self.texts(method))
 
     def texts(self, method: str) -> tuple[str, ...]:
-        """Return the item's values, such as its tags, with which a selector of this method is compared.
+        """Return the item's values with which a selector is compared, such as its tags for the method `tag`.
 
         Without a method it is the id.
         """
@@ -287,7 +287,7 @@ class Selector(Struct, frozen=True):
         return self.around(self.named)
 
     def around(self, named: str) -> str:
-        """Return the text of a selector for `named` that is otherwise like this one."""
+        """Return this selector as text, with `named` in place of its own name."""
         return f"{'+' * self.sources}{named}{'+' * self.dependants}"
 
 

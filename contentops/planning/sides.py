@@ -213,7 +213,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def owners(self) -> Mapping[str, ItemId]:
-        """Return for each recorded path the item that owns it. Paths are in the form used for comparison."""
+        """Return for each recorded path the id of the item that owns it. Paths are in the form used for comparison."""
         return {collision_key(record.output): record.id for record in reversed(list(self.records.values()))}
 
     @functools.cached_property
@@ -238,7 +238,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
             yield from self.source.paths(self.desired)
 
     def observe(self, path: str) -> Observed:
-        """Return the file at `path`. A file that was not read counts as missing."""
+        """Return what was read of the file at `path`. A file that was not read counts as missing."""
         return self.observed.get(path) or Observed(path=path)
 
     def file_of(self, spec: Spec) -> Observed:
@@ -314,7 +314,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def stale_rule(self) -> OnSourceChange | None:
-        """Return the item's `on_source_change` rule if only its sources have changed, or None."""
+        """Return the item's `on_source_change` rule if only its sources have changed, otherwise None."""
         record, spec, choice = self.record, self.spec, self.inputs.choice
         if record is None or not record.digest or spec.id in choice.replace:
             return None
@@ -374,7 +374,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def under_way(self) -> list[Job]:
-        """Return the open jobs that may give a newer text for the declared request."""
+        """Return the open jobs that may bring a newer text for the declared request."""
         own, newest = self.record, self.answered
         return [
             job
@@ -410,17 +410,17 @@ def is_protected(spec: Spec, record: Record | None) -> bool:
 
 
 def is_draft(record: Record, server: str) -> bool:
-    """Return whether a text is a draft outline of the bundled server, although `server` is another server."""
+    """Return whether a record's text is a draft outline of the bundled server, and `server` is another server."""
     return record.server == "local" != server and bool(record.generated) and record.outline
 
 
 def has_text_for(record: Record | None, digest: Digest, server: str) -> bool:
-    """Return whether a record has a text for this request on a server. Outlines of the bundled server do not count."""
+    """Return whether a record has a text for the request `digest` on a server. Draft outlines do not count."""
     return record is not None and record.digest == digest and not is_draft(record, server)
 
 
 def is_ours(inputs: PlanInputs, spec: Spec, file: Observed) -> bool:
-    """Return whether a file without a record was written for this request, by the item or by a removed item."""
+    """Return whether a file without a record was written for the item's request, by the item or by a removed item."""
     owner = ItemId(file.owner)
     gone = bool(owner) and owner not in inputs.specs and owner not in inputs.records
     return (owner == spec.id or gone) and file.provenance.get("digest") == spec.digest
@@ -435,7 +435,7 @@ def is_edited(file: Observed, record: Record, made: Container[Digest], *known: D
 
 
 def is_edited_on_server(remote: Remote, record: Record) -> bool:
-    """Return whether a person changed a stored content after contentops or the server wrote it.
+    """Return whether a person changed the content on the server after contentops or the server wrote it.
 
     A text that was recorded before is no edit: git has then restored an earlier record.
     """
@@ -470,7 +470,7 @@ def pending(jobs: Iterable[Job]) -> list[Job]:
 
 
 def honours_ids(state: State, server: str) -> bool | None:
-    """Return whether this server uses our request ids as its job ids, or None if that is not known yet.
+    """Return whether a server uses the request ids of contentops as its job ids, or None if that is not known yet.
 
     The bundled server uses them. One job with another id proves that a server makes its own.
     """
@@ -618,7 +618,7 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
                 )
 
     def text(self, spec: Spec, observe: Callable[[str], Observed]) -> SourceText | None:
-        """Return the text that this environment has for an item's request, or None. It may be a draft outline."""
+        """Return the text that this environment has for an item's request, if any. It may be a draft outline."""
         record = self.state.records.get(spec.id)
         if record is None or not self._answers(record, spec, observe):
             return None
@@ -677,7 +677,7 @@ def is_outline(record: Record, file: Observed) -> bool:
 
 
 def with_new_ids(records: Mapping[ItemId, Record], new_ids: Mapping[ItemId, ItemId]) -> Mapping[ItemId, Record]:
-    """Return the records under their new ids. `new_ids` maps each new id to the old one."""
+    """Return the records, with renamed items under their new ids. `new_ids` maps each new id to the old one."""
     if not new_ids:
         return records
     old_ids = frozenset(new_ids.values())
@@ -730,7 +730,7 @@ def order_moves(moves: Mapping[ItemId, Move]) -> tuple[ItemId, ...]:
 
 
 def find_rings(moves: Mapping[ItemId, Move]) -> Iterator[list[ItemId]]:
-    """Yield groups of items whose files exchange their paths in a ring.
+    """Yield the groups of items whose files must change places, for example `a` to `b` and `b` to `a`.
 
     No item is in two rings, and the items outside of rings have an order.
     """

@@ -47,7 +47,7 @@ from contentops.planning.sides import ItemSides, PlanInputs, changed_sources, is
 
 
 def finished_job(inputs: PlanInputs, digest: Digest) -> Job | None:
-    """Return the finished job for a request, from any environment, or None.
+    """Return the finished job for a request from any environment, or None if there is none.
 
     Of several jobs it is the one with the highest attempt. If the settings have a model, draft outlines do not count.
     """
@@ -99,9 +99,9 @@ _METADATA: Final = "metadata."
 
 
 def stage_coming(change: Change | None) -> Stage | None:
-    """Return the first part of an item that a change may replace: text, title or front matter.
+    """Return the first stage of an item that a change may replace: its text, its title or its front matter.
 
-    Return None if all parts stay. A file that only moves keeps its words.
+    Return None if all of them stay. A file that only moves keeps its words.
     """
     if change is None:
         return None
@@ -133,7 +133,7 @@ def waits_of(spec: Spec, coming: Coming) -> tuple[Reference, ...]:
 
 
 def followers(specs: Iterable[Spec], coming: Coming) -> dict[ItemId, Stage]:
-    """Return the items whose front matter changes because their sources change.
+    """Return the items whose front matter changes because the texts that it uses change.
 
     Each has the first stage that changes. Items are omitted if `coming` already has this or an earlier stage for them.
     """
@@ -189,7 +189,7 @@ def waiting_change(item: ItemSides) -> Change:
 
 
 def _later(inputs: PlanInputs, spec: Spec) -> tuple[Submit | RetryText, ...]:
-    """Return the steps that may cost money once the item's sources are known.
+    """Return the steps that may cost money as soon as the texts of the item's sources are known.
 
     In an environment that promotes texts, they cost nothing.
     """
@@ -201,7 +201,7 @@ def _later(inputs: PlanInputs, spec: Spec) -> tuple[Submit | RetryText, ...]:
 
 
 def troubled(item: ItemSides) -> Answer | None:
-    """Block the item if the texts of its sources make its request invalid. Otherwise return None."""
+    """Block the item if its request is invalid because of the texts that it uses. Otherwise return None."""
     if not item.spec.trouble:
         return None
     first, *others = item.spec.trouble
@@ -210,7 +210,7 @@ def troubled(item: ItemSides) -> Answer | None:
 
 
 def first_request(item: ItemSides) -> Answer | None:
-    """Record the request of an adopted text once its sources are known. Return None for other items."""
+    """Record an adopted text's request once the texts that the request uses are known. Return None for other items."""
     record = item.record
     if record is None or record.digest or item.waits or record.frame not in item.spec.frames:
         return None
@@ -227,7 +227,7 @@ def source_changed(item: ItemSides) -> Answer | None:
 
 
 def stale_reasons(item: ItemSides) -> tuple[Reason, ...]:
-    """Return the reason that a text is stale: which of its sources changed, and how."""
+    """Return the reason why a text is stale: which of its sources changed, and how."""
     if item.stale_rule is None or item.record is None:
         return ()
     return (Reason(kind="stale-source", detail=_why(item.inputs, changed_sources(item.spec, item.record))),)
@@ -247,7 +247,7 @@ def refers_differently(item: ItemSides) -> bool:
 
 
 def reference_reason(item: ItemSides, steps: Iterable[Step]) -> tuple[Reason, ...]:
-    """Return the reason to update the references in a record, or nothing if no step updates them."""
+    """Return the reason to update a record's list of used texts, or nothing if no step updates it."""
     if not any(isinstance(step, Acknowledge) for step in steps) or not refers_differently(item):
         return ()
     ids = ", ".join(f"`{one.id}`" for one in item.spec.references) or "none"
@@ -332,12 +332,12 @@ def named(ids: Sequence[ItemId]) -> str:
 
 
 def words(one: Reference) -> str:
-    """Return why another item's text cannot be used yet, as the end of a sentence."""
+    """Return in words why another item's text cannot be used yet, such as `has no text yet`."""
     return "" if one.wait is None else one.wait.words
 
 
 def way(inputs: PlanInputs, one: Reference) -> str:
-    """Return a hint about a source that gets no text in this plan."""
+    """Return a hint about what to do with a source that gets no text in this plan."""
     spec, record = inputs.specs.get(one.id), inputs.records.get(one.id)
     path = record.output if record is not None else spec.output if spec is not None else ""
     match one.wait:
@@ -356,7 +356,7 @@ def way(inputs: PlanInputs, one: Reference) -> str:
 
 
 def stale_notes(inputs: PlanInputs, chosen: Iterable[Candidate]) -> Iterator[Note]:
-    """Yield a note for each changed source. It names the items that keep their text although the source changed."""
+    """Yield a note for each source whose text changed. It names the items that keep their text in spite of that."""
     by_cause: dict[tuple[bool, tuple[ItemId, ...], str], list[Candidate]] = {}
     for item in chosen:
         if item.keeps and item.spec is not None and item.record is not None:

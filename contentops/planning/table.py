@@ -163,7 +163,7 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
 
 
 def _why_unwritable(item: ItemSides, steps: Iterable[Step]) -> str:
-    """Return why these steps cannot write the item's file and what to do, or an empty text if they can."""
+    """Return why the item's file cannot be written and what to do, or an empty text if it can be written."""
     if not any(isinstance(step, Write | Update | Move) for step in steps):
         return ""
     # Nothing is paid for that could not be written afterwards. Protection keeps a file, but does not create one.
@@ -205,7 +205,7 @@ def _blocked(item: ItemSides, body: Answer, collected: Iterable[Job]) -> Change:
 
 
 def block_change(change: Change, kind: str, hint: str, *why: Reason) -> Change:
-    """Return the change in its blocked form, with only the steps that collect open jobs."""
+    """Return the change as a blocked change, with only the steps that collect open jobs."""
     return structs.replace(
         change,
         action=Action.BLOCKED,
@@ -334,7 +334,7 @@ def _on_disk(item: ItemSides, body: Answer, path: Answer, front: FrontAnswer) ->
 
 
 def _with_output(step: Step, target: str) -> Step:
-    """Return the step with `target` as the output path of its open job, if it has one."""
+    """Return the step, whose open job (if any) gets `target` as its output path."""
     if isinstance(step, LookUp | Poll | Fetch) and step.job is not None:
         return structs.replace(step, job=structs.replace(step.job, output=target))
     return step
@@ -430,7 +430,7 @@ def _without_template(item: ItemSides) -> Answer | None:
 
 
 def _section(item: ItemSides) -> Answer | None:
-    """Generate one section again. The item is blocked if the server and the file have different texts."""
+    """Decide how to generate one section again. The item is blocked if the server and the file have different texts."""
     heading = item.inputs.choice.sections.get(item.spec.id)
     if heading is None or item.under_way:
         return None  # one under way is finished, not paid for again
@@ -523,9 +523,9 @@ def _finish(item: ItemSides, job: Job) -> Answer:
 
 
 def _check_edits(item: ItemSides, job: Job) -> Answer:
-    """Decide whether a job's text can be written, although a person may have edited the file.
+    """Decide whether a job's text can be written to the item's file, which a person may have edited.
 
-    If it can, the answer has the reasons to write it, and says which edits it replaces.
+    If it can, the decision has the reasons to write it, and says which edits it replaces.
     """
     why = why_changed(item)
     if job.section and item.record is not None:

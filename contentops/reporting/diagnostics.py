@@ -61,7 +61,7 @@ def _counted(findings: tuple[Diagnostic, ...]) -> Findings:
 
 
 def _hinted_once(findings: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
-    """Yield the findings. If several findings in a row have the same long hint, only the first one keeps it."""
+    """Yield the findings without repeated hints: of neighbours with one long hint, only the first finding keeps it."""
     before = ""
     for finding in findings:
         repeated = finding.hint == before and len(finding.hint) > _ROOM
@@ -106,7 +106,7 @@ def _excerpt(finding: Diagnostic) -> list[str]:
 
 
 def window(line: str, column: int, width: int) -> tuple[str, int, int]:
-    """Return at most `_ROOM` characters of a source line, around `column` (counted from 1).
+    """Cut a source line to at most `_ROOM` characters around `column` (counted from 1).
 
     Also return the number of columns before the marked part, and of the marked part, as printed.
     """
@@ -219,7 +219,7 @@ _LEVELS: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity
 
 
 def checks_text(done: Checked) -> str:
-    """Return every finding of the checks with its line, followed by the counts."""
+    """Return the findings of all checked files as text with their source lines, followed by the counts."""
     checked = [[one for one in file.findings if one.code != UNAPPROVED] for file in done.files]
     blocked = sum(_number(findings, Severity.ERROR) > 0 for findings in checked)
     warned = sum(map(bool, checked)) - blocked

@@ -35,7 +35,7 @@ class Passage(NamedTuple):
 
 
 class Part(NamedTuple):
-    """The old and new version of one part of an item. `name` is empty for the text itself."""
+    """The old and new version of an item's text or of some of its fields. `name` is empty for the text itself."""
 
     name: str
     before: str
@@ -43,7 +43,7 @@ class Part(NamedTuple):
 
 
 def fields(name: str, pairs: Mapping[str, tuple[Json, Json]]) -> Part:
-    """Return a part that compares old and new values of keys. Each version has a line for each of its keys."""
+    """Return the old and new values of keys for a comparison. Each version has a line for each of its keys."""
     sides = ([f"{key}: {_value(pair[at])}" for key, pair in pairs.items() if pair[at] is not None] for at in (0, 1))
     before, after = map("\n".join, sides)
     return Part(name, before, after)
@@ -54,7 +54,7 @@ def _value(value: Json) -> str:
 
 
 def difference_text(parts: Sequence[Part], old: str, new: str, *, coloured: bool) -> Iterator[str]:
-    """Yield lines that show the differences with colours, or with `[-gone-]` and `{+new+}` instead of colours."""
+    """Yield lines that show differences with colours, or with the marks `[-removed-]` and `{+added+}`."""
     for line in _lines(parts, old, new, _painted if coloured else _marked):
         yield paint(line, _STYLES.get(line[:1], "plain")) if coloured else line
 
@@ -71,7 +71,7 @@ def _lines(parts: Sequence[Part], old: str, new: str, show: Callable[[Sequence[P
 
 
 def _hunks(before: list[str], after: list[str]) -> Iterator[tuple[str, list[list[Passage]]]]:
-    """Yield the ranges of lines in which two texts differ, each with a heading and its lines."""
+    """Yield each range of lines in which two texts differ: a heading and the lines."""
     for group in _Comparison(before, after).get_grouped_opcodes():
         (_, first, _, other_start, _), (_, _, last, _, end) = group[0], group[-1]
         lines: list[list[Passage]] = []
@@ -95,7 +95,7 @@ class _Comparison(difflib.SequenceMatcher[str]):
 
 
 def _span(start: int, end: int) -> str:
-    """Return a range of lines in the notation of a unified diff."""
+    """Return a range of line numbers in the notation of a unified diff, such as `3,2`."""
     size = end - start
     return f"{start + 1}" if size == 1 else f"{start + bool(size)},{size}"
 
@@ -128,13 +128,13 @@ def _changed(before: Sequence[str], after: Sequence[str]) -> list[list[Passage]]
 
 
 def _side(line: Sequence[Passage]) -> Side | None:
-    """Return the text to which all words of a line belong: old, new or both. Return None if the line is mixed."""
+    """Return which text has all words of a line: the old one, the new one or both. Return None if the line is mixed."""
     sides = {passage.side for passage in line}
     return sides.pop() if len(sides) == 1 else None
 
 
 def _cut(line: Sequence[Passage]) -> Iterator[Passage]:
-    """Yield the passages of a line. Long unchanged passages are shortened to the words next to a change."""
+    """Yield the passages of a line, with long unchanged passages shortened to the words next to a change."""
     for at, (side, text) in enumerate(line):
         ahead, behind = bool(at), at < len(line) - 1
         if side is Side.BOTH and len(text) > 2 * _ROOM:
@@ -176,7 +176,7 @@ def _in_colour(passage: Passage) -> str:
 
 
 def shared(before: Sequence[str], after: Sequence[str]) -> list[difflib.Match]:
-    """Return the ranges of equal elements in order. The last range is empty, as difflib expects."""
+    """Return the ranges of elements that two sequences share, in order. The last range is empty, as difflib expects."""
     pairs = enumerate(equal_pairs(tuple(before), tuple(after)))
     # In a run, both positions grow with the number of the pair.
     runs = itertools.groupby(pairs, key=lambda pair: (pair[1][0] - pair[0], pair[1][1] - pair[0]))

@@ -41,7 +41,7 @@ def _some(ids: Sequence[ItemId]) -> str:
 
 
 def graph_json(graph: ItemGraph) -> dict[str, Json]:
-    """Return the items with their sources, and the number of other items, which have no references."""
+    """Return as JSON the items with their sources, and the number of items that neither use nor are used."""
     items = [
         {
             "id": item.id,

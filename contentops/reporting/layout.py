@@ -77,7 +77,7 @@ def table(
 
 
 def moment(time: str) -> str:
-    """Return an ISO time to the minute, such as `2026-03-01T10:00Z`. Any other text stays unchanged."""
+    """Return an ISO time without seconds, such as `2026-03-01T10:00Z`. Any other text stays unchanged."""
     try:
         when = datetime.fromisoformat(time)
     except ValueError:
@@ -116,7 +116,7 @@ def _cell(text: str, room: int) -> str:
 
 
 def outline(values: Mapping[str, Json], *, indent: str = "") -> Iterator[str]:
-    """Yield nested values as indented lines. Texts keep their line breaks, and other values are JSON."""
+    """Yield indented lines that show nested values. Texts keep their line breaks, and other values are JSON."""
     for key, value in values.items():
         name = f"{indent}{paint(visible(key), 'strong' if not indent else 'plain')}:"
         if isinstance(value, dict) and value:

@@ -76,7 +76,7 @@ def _name(slug: Json) -> str:
 
 
 def value_words(value: Json) -> str:
-    """Return a value of a request in words, shortened if it is long. The entries of a list are joined."""
+    """Return a value of a request as plain text, shortened if it is long. The entries of a list are joined."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
@@ -88,7 +88,7 @@ def value_words(value: Json) -> str:
 
 
 class ChangeKind(enum.StrEnum):
-    """Says who has to act on a change."""
+    """Says whether a person has to decide about a change, and whether it costs money."""
 
     HELD = "held"
     """A person has to choose."""
@@ -100,7 +100,7 @@ class ChangeKind(enum.StrEnum):
 
 
 class NextChange(Struct, frozen=True, kw_only=True):
-    """A change, described in words."""
+    """The description of a change in words and HTML."""
 
     kind: ChangeKind
     lead: str
@@ -173,6 +173,6 @@ def next_change(change: Change, option: str) -> NextChange:
 
 
 def value_diff(reason: Reason) -> Markup:
-    """Return the old and new value of a reason as HTML, with the changed words marked."""
+    """Return the old and new value of a changed field as HTML, with the changed words marked."""
     before, after = ("" if value is None else value_words(value) for value in (reason.before, reason.after))
     return changed_words(before, after)

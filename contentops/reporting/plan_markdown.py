@@ -84,14 +84,14 @@ def plan_markdown(plan: AnyPlan, *, limit: int = LIMIT) -> str:
 
 
 class _Page:
-    """Lines of a comment, limited to a number of bytes."""
+    """The lines of a comment on a pull request, limited to a number of bytes."""
 
     def __init__(self, room: int) -> None:
         self.lines: list[str] = []
         self.room = room
 
     def take(self, lines: Iterable[str]) -> None:
-        """Add lines that the comment must have."""
+        """Add lines that must be in the comment, even if there is no space left."""
         for line in lines:
             self.lines.append(line)
             self.room -= _size(line)
@@ -106,7 +106,7 @@ class _Page:
         return 0
 
     def fill_block(self, head: str, blocks: Iterable[str], tail: str, room: int | None = None) -> int:
-        """Add a head, as many blocks as fit, and a tail. Return the number of added blocks.
+        """Add to the comment a head, as many blocks as fit, and a tail. Return the number of added blocks.
 
         If no block fits, add nothing.
         """
@@ -141,7 +141,7 @@ def marker(plan: AnyPlan) -> str:
 
 
 def marker_of(project: str, environment: str) -> str:
-    """Return the hidden first line of the comment for a project and an environment, by their names."""
+    """Return the hidden first line of the comment for a project and environment with these names."""
     return f"<!-- contentops:plan:{plain_name(project)}:{plain_name(environment)} -->"
 
 
@@ -244,7 +244,7 @@ def _reason_lines(reason: Reason) -> Sequence[str]:
 
 
 def _hidden(rows: int, reasons: int, words: int, environment: str) -> Iterator[str]:
-    """Yield a last line that says how many items and lines were left out, if there are any."""
+    """Yield a last line that says how many items and lines were left out of the comment."""
     parts = (
         f"{plural(rows, 'more item')} hidden" if rows else "",
         f"the reasons of {plural(reasons, 'item')} hidden" if reasons else "",
@@ -273,7 +273,7 @@ def cell(text: str, width: int) -> str:
 
 
 def prose(message: str) -> str:
-    """Return a message of contentops as Markdown. Text in backticks becomes code, and the rest is escaped."""
+    """Convert a message of contentops to Markdown. Text in backticks becomes code, and the rest is escaped."""
     parts = clip(visible(message), _WORDS).split("`")
     whole = parts if len(parts) % 2 else [*parts[:-2], f"{parts[-2]}`{parts[-1]}"]
     return "".join(code(part) if at % 2 and part else _words(part) for at, part in enumerate(whole))

@@ -96,7 +96,7 @@ def _header(plan: AnyPlan) -> str:
 
 
 def _with_way(message: str, way: str) -> str:
-    """Return a message, followed by a hint in parentheses."""
+    """Return a message, followed by a hint in parentheses if there is one."""
     return f"{visible(message)} ({visible(way)})" if way else visible(message)
 
 
@@ -104,7 +104,7 @@ def _with_way(message: str, way: str) -> str:
 
 
 def _likeness(change: AnyChange) -> Hashable:
-    """Return a key that is equal for similar changes. One line can show similar changes together."""
+    """Return a key by which similar changes are grouped. One line can show similar changes together."""
     reasons = tuple((reason.kind, reason.field, reason.cause) for reason in change.reasons)
     return (change.action, change.names, change.blocked, change.claimed_by, change.credits_at_most, reasons)
 
@@ -248,7 +248,7 @@ def _notes(plan: AnyPlan, *, verbose: bool) -> Iterator[str]:
 
 
 def note_line(note: Note) -> str:
-    """Return a note as one line that names its item."""
+    """Return a note of a plan as one line that names the note's item."""
     message = visible(note.message)
     if note.id is None or visible(note.id) in message:
         return message

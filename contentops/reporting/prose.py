@@ -44,7 +44,7 @@ _REST: Final = Markup(
 
 
 class ProsePart(NamedTuple):
-    """Some blocks of a text as HTML. If they are folded because nothing changed, `fold` describes them."""
+    """Neighbouring blocks of a text as HTML. If they are folded because nothing changed, `fold` describes them."""
 
     html: Markup
     fold: str = ""
@@ -79,7 +79,7 @@ def prose(
 
 
 class SideRow(NamedTuple):
-    """Some blocks of two texts side by side. `fold` is as in `ProsePart`. `is_touched` says whether a block changed."""
+    """Blocks of an old and a new text, side by side. `is_touched`: one of them changed. For `fold` see `ProsePart`."""
 
     old: Markup
     new: Markup
@@ -116,7 +116,7 @@ def side_rows(diff: TextDiff, beside: TextDiff | None = None) -> list[SideRow]:
 
 
 def _column(top: int, pieces: Iterable[_Piece], without: Side | None) -> Markup:
-    """Return blocks as HTML with the words of the old text, the new text or both. `without` names the other text."""
+    """Return blocks as HTML with the words of the old text, the new text or both. `without` names the text to omit."""
     writer = _Writer(top, (), None)
     for piece in pieces:
         if without is None or (piece.diff.old if without is Side.NEW else piece.diff.new) is not None:
@@ -126,13 +126,13 @@ def _column(top: int, pieces: Iterable[_Piece], without: Side | None) -> Markup:
 
 
 def changed_words(old: str, new: str) -> Markup:
-    """Return a changed line of text, such as a title, as HTML with its changes marked."""
+    """Return a changed line, such as a title, as HTML with the changed words marked."""
     words = (tuple(map(Word, split_words(text))) for text in (old, new))
     return _inline((part.side, False, part.words) for part in phrases(*words))
 
 
 class _Piece(NamedTuple):
-    """A block of a text with its containers, such as lists, and the notes under it."""
+    """A block of a text with the lists or quotations around it, and the review notes under it."""
 
     diff: BlockDiff
     path: tuple[Container, ...]
@@ -145,7 +145,7 @@ def _top(diff: TextDiff) -> int:
 
 
 def _groups(diff: TextDiff, notes: Notes = lambda _: ()) -> list[list[_Piece]]:
-    """Return groups of blocks with their notes. The blocks of a list, quotation or table are one group."""
+    """Return groups of blocks with their review notes. The blocks of a list, quotation or table are one group."""
     pieces = [
         _Piece(one, path, Markup().join(notes(one.new) if one.new is not None else ()))
         for one, path in zip(diff.blocks, _paths(diff), strict=True)

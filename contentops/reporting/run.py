@@ -95,7 +95,7 @@ def event_json(event: Event) -> dict[str, Json]:
 
 
 def _written(part: RunReport | Outcome) -> dict[str, Json]:
-    """Return a part of a report as JSON. A sum of tokens gets its own keys. A false `credits_at_most` is omitted."""
+    """Return a report or an outcome as JSON. Token sums get their own keys. A false `credits_at_most` is omitted."""
     found: dict[str, Json] = {}
     for name, value in structs.asdict(part).items():
         if isinstance(value, TokenSum):
@@ -125,7 +125,7 @@ _MINUTE, _HOUR = 60, 3600
 
 
 def as_typed(run: Run, again: str, option: str | None = None) -> Run:
-    """Return the run with commands in its hints that a person can copy.
+    """Return the run with complete commands in its hints, which a person can copy.
 
     The commands contain `--env`, and `again` replaces `contentops apply`. `option` is as in `Plan.option`. If it is
     None, it is the environment of the run.
@@ -181,7 +181,7 @@ def _listed(
     more: str,
     hint: str = "",
 ) -> str:
-    """Return lines about the first outcomes, the number of the others, and a hint."""
+    """Return lines about the first outcomes of a list, the number of the other outcomes, and a hint."""
     shown = [line for outcome in outcomes[:_SHOWN] for line in lines(outcome)]
     if len(outcomes) > _SHOWN:
         shown.append(f"  {sign} {ELLIPSIS} {len(outcomes) - _SHOWN:,} more {more}")
@@ -278,7 +278,7 @@ def _ending(run: Run, again: str, option: str) -> Iterator[str]:
 
 
 def _maybe_spent(run: Run) -> Iterator[str]:
-    """Yield words about uncertain costs: requests whose replies were lost, and texts without token counts."""
+    """Yield phrases about uncertain costs: requests whose replies were lost, and texts without token counts."""
     if run.credits_unknown:
         lost = sum(outcome.credits_unknown > 0 for outcome in run.outcomes)
         yield f"up to {run.credits_unknown:,} more if the server took {'it' if lost == 1 else 'them'}"
@@ -385,7 +385,7 @@ class RunItem(Struct, frozen=True, kw_only=True):
 
 
 class LiveRun(Struct, frozen=True, kw_only=True):
-    """The last run, as far as its events describe it."""
+    """The last run, as far as its recorded events describe it."""
 
     who: str = ""
     plan: str = ""
@@ -469,7 +469,7 @@ class Progress:
         return lines
 
     def totals(self) -> str:
-        """Return the counts and what the run waits for, such as `3 of 20 done; waiting for the rate limit (12 s)`."""
+        """Return the run's counts and what it waits for, such as `3 of 20 done; waiting for the rate limit (12 s)`."""
         return "; ".join(part for part in (self.counts(), self.waits) if part)
 
     def counts(self, *, was_killed: bool = False) -> str:

@@ -42,7 +42,7 @@ _OPEN = {
 
 
 class Row(Struct, frozen=True):
-    """A row of a table: a name, the number of its texts, and their cost in credits."""
+    """A row of a spending table: a name, such as an item's id, with the number and cost of its texts."""
 
     name: str
     texts: int
@@ -140,13 +140,13 @@ def add_spends(spends: Mapping[str, Spend]) -> Spend:
 
 
 def _grouped(named: Callable[[str], Iterable[tuple[str, Row]]]) -> dict[str, tuple[Row, ...]]:
-    """Return the rows of each of `GROUPS`, the most expensive first. Months are in the order of time."""
+    """Return the rows of each table of spending, the most expensive first. Months are in the order of time."""
     groups = {group: _added(named(group)) for group in GROUPS}
     return groups | {"month": tuple(sorted(groups["month"], key=lambda row: row.name))}
 
 
 def _added(named: Iterable[tuple[str, Row]]) -> tuple[Row, ...]:
-    """Return one row for each name with the sums of all its rows, the most expensive first."""
+    """Combine the rows with the same name into one row with their sums; return the most expensive first."""
     by_name: dict[str, list[Row]] = defaultdict(list)
     for name, row in named:
         by_name[name].append(row)
@@ -301,7 +301,7 @@ def _text_json(text: TextProvenance) -> dict[str, Json]:
 
 
 def verdict_json(line: Approval) -> dict[str, Json]:
-    """Return a verdict as JSON with the keys of `contentops.approvals`. A long note is shortened."""
+    """Return an approval or send-back as JSON with the keys of `contentops.approvals`. A long note is shortened."""
     return {
         "item": line.item,
         "text": line.text,
@@ -344,7 +344,7 @@ def provenance_text(provenances: Provenances, *, width: int = 0) -> str:
 
 
 def _people(verdicts: Sequence[Approval]) -> str:
-    """Return the name of the person who gave the last verdict on a text, and how many others gave one."""
+    """Return who last approved a text or sent it back, and how many other people did."""
     if not verdicts:
         return ""
     *others, last = verdicts
@@ -355,7 +355,7 @@ def _people(verdicts: Sequence[Approval]) -> str:
 
 
 def approved_json(cost: ApprovedCost | None) -> dict[str, Json]:
-    """Return the JSON key `approved` with the cost of approved texts, or no key if the cost is None."""
+    """Return a JSON object that has the cost of approved texts under `approved`, or is empty if the cost is None."""
     if cost is None:
         return {}
     average = round(cost.credits / cost.items, 2) if cost.items else None
@@ -428,7 +428,7 @@ _PAID = frozenset({"generated", "unwritten", "lost"})
 
 
 def _other_sum(runs: int, spent: int) -> Iterator[str]:
-    """Yield a sentence if the runs and the texts have different sums of credits. It says why."""
+    """Yield a sentence if the listed runs and the listed texts have different sums of credits. It says why."""
     if 0 < spent < runs:
         why = "for jobs that are still open, failed later, or were given up"
         yield f"The runs count {plural(runs - spent, 'credit')} more: {why}."
@@ -447,7 +447,7 @@ def _runs(runs: Sequence[KeptReport], width: int) -> Iterator[str]:
 
 
 def _generations(made: Sequence[Job], verdicts: Sequence[Approval], width: int) -> Iterator[str]:
-    """Yield a table of the generated texts and the verdicts on them, the newest first."""
+    """Yield a table of the generated texts with their approvals and send-backs, the newest first."""
     rows = [
         *(
             (job.time, job.item, job.job_id, f"{job.cost:,}", money, job.outcome, clip(job.error, _WORDS))
@@ -464,7 +464,7 @@ def _generations(made: Sequence[Job], verdicts: Sequence[Approval], width: int) 
 
 
 def _opinion(line: Approval) -> str:
-    """Return in words who gave a verdict, and the note that the person added."""
+    """Return the name of the person who approved or sent back a text, with the person's note."""
     return f"{line.by}: {clip(one_line(line.note), _NOTE)}" if line.note else line.by
 
 

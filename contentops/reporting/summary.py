@@ -102,7 +102,7 @@ def _money(amount: str, currency: str) -> str:
 
 
 def month_sentence(spent: MonthSpend | None, budget: Budget) -> str:
-    """Return a sentence about the part of the month's budget that is used, or an empty text if it was not counted."""
+    """Return a sentence about the used part of the month's budget, or an empty text if the spending was not counted."""
     if spent is None:
         return ""
     clock = f" {plural(spent.ahead, 'text')} of later months {'is' if spent.ahead == 1 else 'are'} included: "
@@ -120,7 +120,7 @@ def month_sentence(spent: MonthSpend | None, budget: Budget) -> str:
 
 
 def _sure(spent: MonthSpend, budget: Budget) -> str:
-    """Return a sentence with the part of the spending that is certain, or an empty text if all of it is."""
+    """Return a sentence with the certain part of the spending, or an empty text if all of the spending is certain."""
     money, unsure = (counted_money(each).get(budget.currency, 0) for each in (spent.money, spent.money_unsure))
     parts = []
     if budget.credits_per_month is not None and spent.credits_unsure:
@@ -187,7 +187,7 @@ def spend_words(changes: Iterable[AnyChange]) -> str:
 
 
 def unsaid_hint(change: AnyChange) -> str:
-    """Return the hint of a change, without the words that its reasons already say."""
+    """Return a change's hint, without the words that are already in the change's reasons."""
     hint = change.hint
     for reason in change.reasons:
         hint = hint.removeprefix(f"{reason.detail}; ")
@@ -234,7 +234,7 @@ def empty_sentence(plan: AnyPlan) -> str:
 
 
 def reason_words(reason: Reason) -> str:
-    """Return in words a reason that is not about a field."""
+    """Return a reason in words, for a reason that is not about a changed field."""
     words = visible(words_of(reason.kind))
     return f"{words}: {visible(reason.detail)}" if reason.detail else words
 
@@ -282,7 +282,7 @@ def is_review(refusal: Refusal) -> bool:
 
 
 def who_refuses(refusal: Refusal) -> str:
-    """Return the first words of the sentence about a refusal: who refuses."""
+    """Return the beginning of a sentence about a refusal, such as `apply would refuse`."""
     return "this review refuses" if is_review(refusal) else "apply would refuse"
 
 
@@ -334,7 +334,7 @@ class CauseGroup(Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def heading(self) -> str:
-        """Return the title as a heading. The location of a variable or default is shown as code."""
+        """Return the title of the shared cause as a heading. The location of a variable or default is shown as code."""
         title = _LOCATION.sub(r" in `\1`", self.title)
         return f"Variable{title.removeprefix('var')}" if title.startswith("var `") else begin(title)
 
@@ -345,7 +345,7 @@ class CauseGroup(Struct, frozen=True, kw_only=True, dict=True):
         return first if others and all(each == first for each in others) else ()
 
     def reasons_of(self, change: AnyChange) -> tuple[Reason, ...]:
-        """Return the reasons of a change that belong to this cause, without the reason that the item is new."""
+        """Return those reasons of a change that belong to the shared cause, without the reason that the item is new."""
         reasons = (one for one in change.reasons if not self.is_cause or one.cause == self.title)
         return tuple(one for one in reasons if one.kind != "new" or one.field or one.detail)
 
