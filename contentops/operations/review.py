@@ -502,7 +502,7 @@ def _since(project: Project, file: Observed, made_by: Job | None) -> str:
 
 
 class ReviewDay(Struct, frozen=True, kw_only=True):
-    """A person's verdicts since midnight, the texts edited since then, and the money spent."""
+    """A person's last verdict on each text since midnight, the texts edited since then, and the money spent."""
 
     since: str
     """ISO time, UTC."""
@@ -523,7 +523,8 @@ def review_day(snapshot: Snapshot, person: str, runtime: Runtime) -> ReviewDay:
     since, known = now.replace(hour=0, minute=0, second=0, microsecond=0), snapshot.known
     start = iso(since.timestamp())
     items = {id_: item for item in snapshot.items for id_ in item.ids}
-    said = [line for line in known.approvals.lines if line.by == person and line.at >= start]
+    today = [line for line in known.approvals.lines if line.by == person and line.at >= start]
+    said = [line for line in today if line in known.approvals.of_text(line.text)]
     folder = kept_folder(Path(snapshot.project.root), known.state.lineage, Disk()) / REPLACED
     saved = {
         copy.relative_to(folder).as_posix().partition("/")[2]

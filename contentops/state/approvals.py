@@ -1,7 +1,7 @@
 """Reads and writes `contentops.approvals`, the committed list of who approved or sent back which text.
 
-The file is JSON Lines like the lock: a constant header, then a sorted line for each item, text and person. Git's union
-merge may leave lines in any order, and one person twice. An unknown verdict is refused.
+The file is JSON Lines like the lock: a constant header, then a line for each verdict and comment, sorted by item, text
+and person. Git's union merge may leave lines in any order, and twice. An unknown verdict is refused.
 """
 
 from __future__ import annotations
@@ -52,30 +52,24 @@ def load(root: Path, disk: Disk) -> Approvals:
 
 
 def render(approvals: Approvals) -> bytes:
-    """Return the content of the file of approvals as bytes.
-
-    It has a header, all comments, each person's last verdict on each text, and earlier verdicts with a note.
-    """
-    last: dict[tuple[str, str, str, str], Approval] = {}
-    for line in sorted(approvals.lines, key=lambda line: line.order):
-        last[line.item, line.text, line.person, ""] = last[line.item, line.text, line.person, line.note] = line
-    said: list[Approval | Comment] = [*dict.fromkeys(last.values()), *dict.fromkeys(approvals.comments)]
+    """Return the content of the file of approvals as bytes: a header, and each verdict and comment once."""
+    said = dict.fromkeys((*approvals.lines, *approvals.comments))
     lines = sorted((line.item, line.text, line.by, line_of(line)) for line in said)
     return "\n".join((line_of(ApprovalsHeader()), *(line[-1] for line in lines), "")).encode()
 
 
 def record(root: Path, disk: Disk, new: Iterable[Approval | Comment]) -> Approvals:
-    """Add verdicts and comments to the file. A new verdict replaces the same person's earlier verdict on the same text.
+    """Add verdicts and comments to the file. Earlier lines stay; they show who said what, and when.
 
-    An earlier verdict with a note stays, as only the file may have the words of the note. Also adds the merge line to
+    Of two verdicts of one person on one text in the same second, the new one stays. Also adds the merge line to
     `.gitattributes`. The caller has the lock of the project.
     Raises StateError, and UsageError for a note that is too long or a name without a visible character.
     """
     said = [*map(_checked, new)]
-    added = {(line.item, line.text, line.person): line for line in said if isinstance(line, Approval)}
+    added = {_key(line): line for line in said if isinstance(line, Approval)}
     noted = [line for line in said if isinstance(line, Comment)]
     before = load(root, disk)
-    kept = (line for line in before.lines if not _is_replaced(line, added.get((line.item, line.text, line.person))))
+    kept = (line for line in before.lines if _key(line) not in added)
     after = Approvals(lines=(*kept, *added.values()), comments=(*before.comments, *noted))
     if said and (target := render(after)) != disk.read(root / FILE):
         add_rule(root, disk, FORMAT)
@@ -83,9 +77,8 @@ def record(root: Path, disk: Disk, new: Iterable[Approval | Comment]) -> Approva
     return after
 
 
-def _is_replaced(line: Approval, new: Approval | None) -> bool:
-    # A verdict that a host gives back late does not take away what the person said after it.
-    return new is not None and (line.at == new.at or (line.at < new.at and not line.note))
+def _key(line: Approval) -> tuple[str, ...]:
+    return line.item, line.text, line.person, line.at
 
 
 def _checked(line: _S) -> _S:
