@@ -1,4 +1,4 @@
-"""Serves the tools of `contentops mcp` to agents, over the protocol MCP. No tool spends money or approves anything."""
+"""Serves the tools of `contentops mcp` to AI agents. No tool spends money or approves anything."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ToolAnswer(Struct, frozen=True, kw_only=True):
 
 
 class Desk(Struct, frozen=True, kw_only=True):
-    """The project that the tools work on. `project` is a function that opens its current state."""
+    """The project on which an agent's tools work. `project` is a function that opens its current state."""
 
     project: Callable[[], Project]
     runtime: Runtime

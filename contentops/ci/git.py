@@ -98,7 +98,7 @@ def _no_repository(root: Path | str) -> UsageError:
 
 
 def read_blobs(root: Path | str, names: Iterable[str], extra: Mapping[str, str] = LOOK) -> dict[str, bytes]:
-    """Return the contents of files in git by their names.
+    """Return the data of files that git stores, by the names in `names`.
 
     A name is an object id, or `COMMIT:./PATH` with a path below `root`. Missing files are left out. `extra` is added to
     git's environment. Raises GitFailed.
@@ -122,7 +122,7 @@ def read_blobs(root: Path | str, names: Iterable[str], extra: Mapping[str, str] 
 
 
 def each_blob(root: Path | str, names: Iterable[str], extra: Mapping[str, str] = LOOK) -> Iterator[tuple[str, bytes]]:
-    """Yield the contents of files in git a few at a time, to save memory (see `read_blobs`). Raises GitFailed."""
+    """Yield the names and data of files in git, a few at a time to save memory (see `read_blobs`). Raises GitFailed."""
     asked = list(names)
     for start in range(0, len(asked), _AT_ONCE):
         yield from read_blobs(root, asked[start : start + _AT_ONCE], extra).items()
@@ -198,7 +198,7 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
 
 
 def masked(text: str) -> str:
-    """Return a text without users, passwords and tokens in addresses, and without the workflow's token."""
+    """Return a text in which user names, passwords and tokens are masked, so that it can be shown."""
     for token in filter(None, map(os.environ.get, _TOKENS)):
         text = redact(text, token, "***")
     return _USER.sub("://***@", text)

@@ -189,7 +189,7 @@ _BOT = "[bot]"
 
 
 class Posted(NamedTuple):
-    """A comment or a pull request that was written: its page, and whether it is new."""
+    """A comment or pull request that was created or changed: its web page, and whether it is new."""
 
     address: str
     new: bool
@@ -240,7 +240,7 @@ def page_of(document: Any) -> str:
 
 
 def merges_of(github: GitHub, branch: str, commit: str) -> list[Mapping[str, Any]]:
-    """Return the pull requests that were merged into a branch by this commit: a merge, squash or rebase."""
+    """Return the pull requests that this commit merged into a branch, by a merge, squash or rebase."""
     return [
         pull
         for pull in github.listed(f"commits/{commit}/pulls")
@@ -285,7 +285,7 @@ def shown_in(body: str) -> Shown:
 
 
 def post_comment(github: GitHub, number: int, marker: str, body: str, *, instead: str = "") -> Posted:
-    """Write `body` as our comment on a pull request. Change our earlier comment, or create one.
+    """Write `body` into contentops' comment on a pull request. Change the earlier comment, or create one.
 
     The first line of `body` is `marker`, which also finds the earlier comment. If there is none, our comment that
     starts with the line `instead` is changed. Comments of others, and a comment that shows the plan of a newer run,
@@ -302,12 +302,12 @@ def post_comment(github: GitHub, number: int, marker: str, body: str, *, instead
 
 
 def our_marks(github: GitHub, number: int, lead: str) -> list[str]:
-    """Return the first lines of our comments on a pull request that begin with `lead`. Raises HostError."""
+    """Return the first lines that begin with `lead` of contentops' comments on a pull request. Raises HostError."""
     return [first for first, _ in _ours(github, number, myself(github)) if first.startswith(lead)]
 
 
 def _ours(github: GitHub, number: int, author: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield our comments on a pull request with their first lines, the newest first. For `author`, see `myself`."""
+    """Yield contentops' comments on a pull request with their first lines, newest first. For `author`, see `myself`."""
     for comment in reversed(github.listed(f"issues/{number}/comments?sort=created")):
         login = as_text(as_map(comment.get("user")).get("login"))
         first = as_text(comment.get("body")).partition("\n")[0].strip()
@@ -318,7 +318,7 @@ def _ours(github: GitHub, number: int, author: str) -> Iterator[tuple[str, Mappi
 
 
 def reviewed_plan(github: GitHub, number: int, artifact: str, lead: str) -> tuple[Shown, int]:
-    """Return the plan that our comment shows for a pull request's last commit, and the newest CI run with a plan.
+    """Return the plan shown in contentops' comment for a pull request's last commit, and the newest CI run with a plan.
 
     The plan is empty if its artifact was deleted. The newest run that stores such an artifact may not be shown; 0 means
     that there is none. Any workflow can upload an artifact of this name, so only a plan in our comment counts. The
@@ -415,7 +415,7 @@ def merge_base(github: GitHub, base: str, head: str) -> str:
 
 
 def _reviewed(github: GitHub, pull: MergedPull) -> MergedPull:
-    """Return a pull request with its approvals and files added. Raises HostError."""
+    """Return a pull request with its approvals and its changed files added. Raises HostError."""
     path, host = f"pulls/{pull.number}/reviews", urlsplit(pull.address).hostname
     approvals: dict[str, tuple[str, str]] = {}
     notes: list[str] = []

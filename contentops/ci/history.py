@@ -168,7 +168,7 @@ def last_commits(root: str, paths: Iterable[str]) -> dict[str, str]:
 
 
 def newest_bodies(root: str, paths: Iterable[str]) -> dict[str, Digest]:
-    """Return the digest of the newest body in git for each path. It calls git once for all paths.
+    """For each path, return the digest of the newest body that the file has in git. It calls git once for all paths.
 
     A path is left out if git does not know it or its file cannot be read. If git fails, there are none.
     """
@@ -192,7 +192,7 @@ def _prefix(root: str) -> str:
 
 
 def _below(paths: Iterable[str]) -> tuple[str, ...]:
-    """Return the folders of some paths, as arguments for git."""
+    """Return the folders of the given paths, as arguments for a git command."""
     folders = sorted({str(PurePosixPath(path).parent) for path in paths})
     return ("--", *(folders if len(folders) <= _FOLDERS else ["."]))
 
@@ -260,7 +260,7 @@ def settings_notes(project: Project, environ: Mapping[str, str]) -> tuple[Note, 
 
 
 def changed_texts(root: str, environ: Mapping[str, str]) -> frozenset[str]:
-    """Return the paths of the files in which a pull request changes the words. There are none if its base is unknown.
+    """Return the paths of the files whose text a pull request changes. There are none if its base is unknown.
 
     `approve --merged` counts the same files. A change of only the front matter or the path does not count.
     """

@@ -93,7 +93,7 @@ def open_clone(root: str, environ: Mapping[str, str], *, push: bool, patience: f
 
 @contextlib.contextmanager
 def alone(clone: Clone) -> Iterator[None]:
-    """Lock the clone while the block runs, because all projects and environments in it share its index and HEAD.
+    """Lock the clone while the `with` block runs, because all projects in a clone share its index and HEAD.
 
     Waits as long as a call of the remote may take. Raises LockHeld.
     """
@@ -170,7 +170,7 @@ def refuse_unfinished(clone: Clone) -> None:
 
 
 def refuse_unfit_lock(root: str, environment: str, *, ignored: bool = True) -> None:
-    """Raise Refused if git would not commit the content of the lock or the jobs.
+    """Raise Refused if git would ignore the lock or the jobs, or would commit only Git LFS pointers to them.
 
     The reason is that Git LFS would store a pointer for it, or (with `ignored`) that git ignores it. Does nothing
     outside of a repository, or if git cannot answer.
@@ -223,7 +223,7 @@ def changed_files(clone: Clone, environment: str, known: RecordedOutputs, lock: 
 
 
 def _has_approvals(root: str) -> bool:
-    """Return whether the file of approvals can be read. Otherwise a person must repair it."""
+    """Return whether the file `contentops.approvals` can be read. Otherwise a person must repair it."""
     path = Path(root) / approvals.FILE
     try:
         return not path.is_symlink() and bool(approvals.parse(path.read_bytes()))
@@ -248,7 +248,7 @@ def added_rules(before: bytes, after: bytes) -> tuple[str, ...]:
 
 
 def _edited(clone: Clone, known: RecordedOutputs, lock: Lock, paths: list[str], *, edits: bool) -> Iterator[str]:
-    """Yield changed outputs that a person edited or removed.
+    """Yield the changed output files that a person edited or removed.
 
     With `edits`, yield only those that cannot be read as texts.
     """
@@ -269,7 +269,7 @@ def _edited(clone: Clone, known: RecordedOutputs, lock: Lock, paths: list[str], 
 
 
 class ResultTree(Struct, frozen=True, kw_only=True):
-    """The commit that is checked out, and its tree with the results added."""
+    """The commit that is checked out, and the git tree that results if the results of runs are added."""
 
     head: str
     """Empty before the first commit."""
@@ -289,7 +289,7 @@ class ResultTree(Struct, frozen=True, kw_only=True):
 
     @property
     def approvals(self) -> str:
-        """Return the path of the file of approvals in the repository."""
+        """Return the path of the project's `contentops.approvals` in the repository."""
         return self.folder + approvals.FILE
 
     @property
@@ -299,7 +299,7 @@ class ResultTree(Struct, frozen=True, kw_only=True):
 
 
 def result_tree(clone: Clone, environment: str, paths: Collection[str]) -> ResultTree:
-    """Return the tree of HEAD with some files as they are on disk, passed through git's filters. Raises GitFailed."""
+    """Return the git tree of HEAD, with the files at `paths` replaced by those on disk. Raises GitFailed."""
     head, base = clone.head(), clone.base()
     tree = _tree(clone, base, paths)
     name = jobs_name(environment)
@@ -315,7 +315,7 @@ def result_tree(clone: Clone, environment: str, paths: Collection[str]) -> Resul
 
 
 def _tree(clone: Clone, base: str, paths: Iterable[str]) -> str:
-    """Return the tree `base` with some files as they are on disk."""
+    """Return the git tree `base`, with the given files replaced by those on disk."""
     listed = "".join(f":(literal){path}\0" for path in paths).encode("utf-8", "surrogateescape")
     with apart(clone, base) as own:
         if listed:
@@ -329,7 +329,7 @@ _WHOLE = ("-c", "core.splitIndex=false", "-c", "index.sparse=false")
 
 @contextlib.contextmanager
 def apart(clone: Clone, base: str) -> Iterator[Clone]:
-    """Yield the clone with a temporary index, which contains the tree `base`."""
+    """Yield the clone with a temporary git index, which contains the tree `base`."""
     with tempfile.TemporaryDirectory(prefix="contentops-") as folder:
         own = structs.replace(clone, extra={**clone.extra, "GIT_INDEX_FILE": str(Path(folder) / "index")})
         own.run(*_WHOLE, "read-tree", base)
@@ -337,7 +337,7 @@ def apart(clone: Clone, base: str) -> Iterator[Clone]:
 
 
 def make_commit(clone: Clone, tree: str, parent: str, message: str) -> str:
-    """Make a commit that is on no branch. It is signed if this clone signs commits. Raises GitFailed."""
+    """Make a commit without adding it to a branch. It is signed if this clone signs commits. Raises GitFailed."""
     signs = clone.attempt("config", "--type=bool", "--get", "commit.gpgsign").text == "true"
     options = [*(["-S"] if signs else []), *(["-p", parent] if parent else [])]
     return clone.run("commit-tree", tree, *options, "-F", "-", stdin=message.encode("utf-8", "replace"))
@@ -348,7 +348,7 @@ JOBS_SUBJECT = "content: jobs of an apply"
 
 
 def make_commits(clone: Clone, jobs: str, tree: str, parent: str, message: str) -> str:
-    """Make a commit with only the new jobs, then one with the results. Return the second one.
+    """Make a commit with only the new jobs, then a commit with the results. Return the second commit.
 
     If `jobs` is empty, only the second is made. Raises GitFailed.
     """
@@ -358,7 +358,7 @@ def make_commits(clone: Clone, jobs: str, tree: str, parent: str, message: str) 
 
 
 def follow(clone: Clone, results: ResultTree, commit: str) -> bool:
-    """Move the clone's branch, index and folder to a commit that adds the results to HEAD.
+    """Move the clone's branch, index and files to `commit`, which adds the results to HEAD.
 
     The result is False if someone's changes prevent this; then the clone is unchanged.
     """
@@ -381,7 +381,7 @@ def follow(clone: Clone, results: ResultTree, commit: str) -> bool:
 def uncommitted(
     clone: Clone, known: RecordedOutputs, tree: str, edited: Iterable[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the recorded outputs that are missing in a commit: first those on disk, then the others.
+    """Return the recorded output files that a commit lacks: first those on disk, then those not on disk.
 
     The outputs in `edited` are left out.
     """
@@ -413,7 +413,7 @@ class NotPublished(ContentopsError):
 
 
 class Target(Struct, frozen=True, kw_only=True):
-    """The branch to push to, and the parts for the name of a separate branch."""
+    """The branch to push to, and the values from which the name of a separate branch is made."""
 
     branch: str
     project: str
@@ -446,7 +446,7 @@ class Messages(NamedTuple):
 
 
 class Pushed(NamedTuple):
-    """The result of a push: the commit, its branch, why it is not the target branch, and the number of tries."""
+    """The result of a push: the commit, its branch, the reason if that is a separate branch, and the attempts made."""
 
     commit: str
     branch: str
@@ -475,7 +475,7 @@ def push(
 
 
 def _pushed(clone: Clone, target: Target, results: ResultTree, messages: Messages, *, last: bool) -> Pushed | None:
-    """Push once and return the result.
+    """Try once to push, and return the result.
 
     None means that another attempt may succeed; it is never the result of the `last` one.
     """
@@ -513,7 +513,7 @@ def _pushed(clone: Clone, target: Target, results: ResultTree, messages: Message
 
 
 def _merged(clone: Clone, results: ResultTree, ours: str, tip: str) -> tuple[str, str]:
-    """Return the tree that git makes by merging the results into the remote branch.
+    """Return the git tree that results from merging the results into the remote branch.
 
     If git cannot merge, return the reason.
 
@@ -543,7 +543,7 @@ def _push(clone: Clone, commit: str, branch: str, tip: str) -> GitResult:
 
 
 def _fetch(clone: Clone, branch: str) -> tuple[str, GitResult]:
-    """Return the last commit of a remote branch, and git's result. The commit is empty if there is no such branch."""
+    """Fetch a remote branch; return its last commit, or an empty text if it does not exist, and git's result."""
     ref = f"refs/heads/{branch}"
     ended = clone.reach("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--", clone.source, ref)
     if "couldn't find remote ref" in ended.errors:
@@ -645,7 +645,7 @@ def look_ahead(clone: Clone, target: Target, known: frozenset[RequestId]) -> Non
 
 
 def _waiting(clone: Clone, target: Target, known: frozenset[RequestId]) -> list[str]:
-    """Return the separate branches of the remote with results that this checkout lacks. Raises GitFailed."""
+    """Return the remote's separate branches that have results which this checkout lacks. Raises GitFailed."""
     ended = clone.reach(*_LIST, clone.source, _PATTERN)
     if ended.code:
         raise _unanswered(clone, _LIST[0], ended)

@@ -1,4 +1,4 @@
-"""Finds the result files: outputs with a text that the lock records as written by contentops or saved by the server.
+"""Finds the output files whose text was written by contentops or saved by the server, according to the lock.
 
 If a person changed the text in such a file, the person commits it.
 """
@@ -60,7 +60,7 @@ T = TypeVar("T")
 
 
 class RecordedOutputs(Struct, frozen=True, kw_only=True):
-    """The output files that the records of a lock name.
+    """The output files named by the records of a lock.
 
     Paths are relative to the project, and two Unicode forms (NFC and NFD) of a path count as the same.
     """
@@ -76,7 +76,7 @@ class RecordedOutputs(Struct, frozen=True, kw_only=True):
 
 
 def recorded_outputs(now: Lock, before: Lock, jobs: Iterable[Job] = ()) -> RecordedOutputs:
-    """Return the outputs that may be committed. `now` is the current lock, `before` the lock of the last commit.
+    """Return the output files that may be committed. `now` is the current lock, `before` the lock of the last commit.
 
     Hidden paths are left out, because anyone may edit a lock.
     """
@@ -101,7 +101,7 @@ def _is_plain(path: str) -> bool:
 
 
 def nfc(path: str) -> str:
-    """Return a path in the Unicode form NFC, for comparisons."""
+    """Return a path in the Unicode form NFC, so that two paths can be compared."""
     return unicodedata.normalize("NFC", path)
 
 
@@ -121,7 +121,7 @@ def words_of(data: bytes) -> Digest:
 
 
 def words_in(root: str, names: Iterable[str], extra: Mapping[str, str] = LOOK) -> dict[str, Digest]:
-    """Return the text digests of files in git (see `words_of`). The names are those that `each_blob` takes.
+    """Return digests of title and body for files in git. The names are those that `each_blob` takes.
 
     Missing files are left out. Raises GitFailed.
     """
@@ -150,7 +150,7 @@ def jobs_at(root: str, commit: str, environment: str, extra: Mapping[str, str] =
 
 
 def approvals_at(root: str, commit: str, extra: Mapping[str, str] = LOOK) -> Approvals:
-    """Return the approvals at a commit. There may be none."""
+    """Return the recorded approvals that a commit contains. There may be none."""
     return _state_file(root, commit, approvals.FILE, lambda data, _: approvals.parse(data), extra) or NO_APPROVALS
 
 
@@ -171,7 +171,7 @@ def _state_file(
 
 
 def state_of(lock: Lock, jobs: Iterable[Job] = ()) -> State:
-    """Return the state that results from a lock and jobs. It reads no files."""
+    """Return the project state that a lock and jobs describe. It reads no files."""
     folded = fold_jobs(jobs)
     return State(lineage=lock.lineage, records=fold(lock), open_jobs=open_jobs(folded), jobs=folded)
 
@@ -236,7 +236,7 @@ def narrowed(project: Project, desired: Desired, choice: Choice) -> Choice:
 
 
 def _differs(spec: Spec | None, record: Record | None, preset: str) -> bool:
-    """Return whether an item was added or removed, or changed in its request, path or front matter."""
+    """Return whether an item was added or removed, or its request, path or front matter was changed."""
     if spec is None or record is None or (spec.digest, spec.output) != (record.digest, record.output):
         return True
     front = with_addresses(preset, apply_preset(preset, spec.metadata), record.addresses)
@@ -257,7 +257,7 @@ _ADDED = ("+{", "++{", "+++{")
 
 
 def locks_in_history(project: Project, environment: str) -> list[str]:
-    """Return the lines of an environment's locks in all commits of this clone, the oldest first.
+    """Return all lines that an environment's lock had in the commits of this clone, the oldest first.
 
     There are none outside of a repository. Raises StateError for a shallow clone, which lacks earlier locks, and
     GitFailed.

@@ -1,4 +1,4 @@
-"""Reads the data of a CI run: its event, its page and its token.
+"""Reads the data of a CI run: its event, its web page and its token.
 
 The event comes from GitHub, so it names the right pull request for a plan. The plan itself cannot be trusted for this:
 the code of the pull request may have made it.
@@ -76,7 +76,7 @@ def read_event(environ: Mapping[str, str]) -> Mapping[str, Any]:
 
 
 def origin_of(environ: Mapping[str, str], number: int = 0) -> PlanOrigin:
-    """Return the pull request and the CI run of this process. If `number` is 0, the event names the pull request.
+    """Return this process's pull request and CI run. If `number` is 0, the event names the pull request.
 
     Raises UsageError for an event without a pull request, and for one that cannot be read.
     """
@@ -119,17 +119,17 @@ def _no_pull_request(message: str) -> UsageError:
 
 
 def as_map(value: Any) -> Mapping[str, Any]:
-    """Return a value if it is a map, otherwise an empty map."""
+    """Return the value if it is a map, otherwise an empty map."""
     return value if isinstance(value, dict) else {}
 
 
 def as_text(value: Any) -> str:
-    """Return a value if it is a text, otherwise an empty text."""
+    """Return the value if it is a string, otherwise an empty string."""
     return value if isinstance(value, str) else ""
 
 
 def as_number(value: Any) -> int:
-    """Return a value if it is a positive integer, otherwise 0."""
+    """Return the value if it is a positive integer, otherwise 0."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
@@ -146,7 +146,7 @@ def run_page(environ: Mapping[str, str]) -> str:
 
 
 def run_name(environ: Mapping[str, str]) -> str:
-    """Return the number and the attempt of the workflow run as a name. It is empty outside of a workflow."""
+    """Return a name made of the workflow run's number and attempt. It is empty outside of a workflow."""
     run, attempt = environ.get("GITHUB_RUN_ID", ""), environ.get("GITHUB_RUN_ATTEMPT", "1")
     plain = all(number.isascii() and number.isdecimal() for number in (run, attempt))
     return f"{run}-{attempt}" if plain else ""

@@ -1,4 +1,4 @@
-"""Finds a text of this project among the contents that the server stores."""
+"""Finds a text of this project among the texts that the server stores."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STRANGERS = 200
 async def find(
     ctx: Context, draft: Draft, *, titled: bool = False, beside: Sequence[str] = (), again: bool = True
 ) -> StoredContent | None:
-    """Return a stored content that has the draft's body and no other owner, and make the item its owner.
+    """Return a stored content that has the draft's body and no other owner, and make the draft's item its owner.
 
     If there is none, return one with an earlier text of the draft's request, otherwise None. `titled`: only a content
     with the draft's title. `beside`: contents to leave out. Without `again`, this run has sent nothing that could be
@@ -57,7 +57,7 @@ async def find(
 
 
 async def _listed(ctx: Context, draft: Draft, *, again: bool) -> ContentList | Failure:
-    """Return the list of contents that may have the draft's text.
+    """Return the server's list of stored contents, among which the draft's text may be.
 
     A text that no job made can only have been saved by an earlier run, so one list serves all such texts.
     """
@@ -74,7 +74,7 @@ async def _listed(ctx: Context, draft: Draft, *, again: bool) -> ContentList | F
 
 
 async def _fetched(ctx: Context, draft: Draft, entry: ContentEntry) -> StoredContent | None:
-    """Fetch the stored content that a list entry names, or return None if it is not for this item.
+    """Fetch the stored content that a list entry names, or return None if the key must not read it.
 
     Each content is fetched only once in a run. Raises Ended.
     """

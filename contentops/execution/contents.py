@@ -1,4 +1,4 @@
-"""Knows the contents that the server stores: their owners, their texts, and which of them a run has seen."""
+"""Contains what a run knows about stored contents: their owners, and which contents the run has fetched."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class StoredContent(Struct, frozen=True, kw_only=True):
         )
 
     def is_of(self, draft: Draft) -> bool:
-        """Return whether this content has the body of `draft`, even if the server has changed it since.
+        """Return whether this content was saved with the body of `draft`, even if the server has changed it since.
 
         In that case its metadata must name the draft's item, or the request of the draft's text.
         """
@@ -84,7 +84,7 @@ class StoredContent(Struct, frozen=True, kw_only=True):
         return draft.digest in self.bodies or (is_ours and self.sent_body == draft.digest)
 
     def stamp_of(self, draft: Draft) -> str:
-        """Return the version stamp, or an empty text if someone may have changed the content since it was saved."""
+        """Return the content's version stamp, or an empty string if it may have been changed since its save."""
         if draft.digest in self.bodies and self.title in ("", clean_title(draft.title)):
             return self.stamp
         return CREATED if self.is_as_created else ""
@@ -95,7 +95,7 @@ class StoredContent(Struct, frozen=True, kw_only=True):
         return bool(request) and self.request == request
 
     def holds(self, draft: Draft) -> bool:
-        """Return whether the content has the draft's text, under any title.
+        """Return whether the content has the draft's text; its title does not matter.
 
         A content that the server stored for another job does not count, unless an item has saved it since.
         """
@@ -108,7 +108,7 @@ class StoredContent(Struct, frozen=True, kw_only=True):
 
 
 def metadata_of(plan: Plan, draft: Draft) -> dict[str, Json]:
-    """Return the metadata that is saved with a text, to recognise the text later.
+    """Return the metadata that is saved with a text, so that a later run recognises the stored text.
 
     Keys that other programs wrote into the replaced content stay.
     """
@@ -131,7 +131,7 @@ def metadata_of(plan: Plan, draft: Draft) -> dict[str, Json]:
 
 
 class Owner(Struct, frozen=True, kw_only=True):
-    """The owner of a stored content: an item, an open job, or someone outside this checkout.
+    """The owner of a stored content: an item, an open job, or an item outside this checkout.
 
     `superseded`: the item has a newer content. `lock`: the lock file that names the item, if it is another
     environment's.
@@ -152,12 +152,12 @@ class Owner(Struct, frozen=True, kw_only=True):
 
     @property
     def living(self) -> bool:
-        """Return whether an item uses this content now."""
+        """Return whether this is the content that its item uses now, not an earlier content of the item."""
         return bool(self.item) and not self.superseded
 
 
 class ContentOwners:
-    """The owner of each stored content, by the content's id.
+    """Knows the owner of each stored content, by the content's id.
 
     They come from all locks, from metadata and from the saves of this run. `lineage` and `environment` are those of
     this state. Without a lineage, metadata proves nothing.
@@ -170,14 +170,14 @@ class ContentOwners:
         """The contents whose metadata names another lineage or environment."""
 
     def learn(self, stored: StoredContent) -> None:
-        """Learn the owner of a fetched content from its metadata."""
+        """Remember the owner that a fetched content's metadata names."""
         if stored.lineage and self._here[0] and (stored.lineage, stored.environment) != self._here:
             self._named[stored.id] = stored
         else:
             self._named.pop(stored.id, None)
 
     def owner(self, content_id: str) -> Owner | None:
-        """Return the owner of a content, or None if it has no owner.
+        """Return the owner of a stored content, or None if it has no owner.
 
         A record may have a content of another environment of its project, since environments can be renamed. It cannot
         have a content of another project.
@@ -188,16 +188,16 @@ class ContentOwners:
         return known_owner
 
     def give(self, content_id: str, item: str, superseded: Iterable[str] = ()) -> None:
-        """Make an item the owner of a content and of the contents that it used earlier."""
+        """Make an item the owner of a stored content, and of the stored contents that the item used earlier."""
         self._owners[content_id] = Owner(item=item)
         self._owners.update(dict.fromkeys(superseded, Owner(item=item, superseded=True)))
 
     def give_job(self, content_id: str, job: Job) -> None:
-        """Make an open job the owner of the content with its text, if the content has no owner yet."""
+        """Make an open job the owner of the stored content with the job's text, if the content has no owner yet."""
         self._owners.setdefault(content_id, Owner(item=job.item, request=job.request_id))
 
     def is_free(self, content_id: str, item: Item, item_state: ItemState) -> bool:
-        """Return whether an item may use a content: either the item owns it, or it has no owner."""
+        """Return whether an item may use a stored content: either the item owns it, or it has no owner."""
         owner = self.owner(content_id)
         if owner is None:
             return True
@@ -209,7 +209,7 @@ class ContentOwners:
         return owner.item in {item.id, item.change.renamed_from}
 
     def take_content(self, item: Item, item_state: ItemState) -> ItemState:
-        """Make the item the owner of the content that has its text, and return the item's state.
+        """Make the item the owner of the stored content with the item's text, and return the item's state.
 
         If the content belongs to someone else, the returned state has no content. Nothing is awaited in between,
         because another item may ask for the same content.
@@ -223,7 +223,7 @@ class ContentOwners:
         return item_state
 
     def superseded(self, content_ids: Iterable[str]) -> tuple[str, ...]:
-        """Return the contents that an item used earlier, without duplicates and those of other owners."""
+        """Return the given content ids, without duplicates and without those of other environments and projects."""
         owners = ((content_id, self.owner(content_id)) for content_id in dict.fromkeys(content_ids) if content_id)
         return tuple(content_id for content_id, owner in owners if owner is None or not owner.is_of_others)
 
@@ -233,7 +233,7 @@ class ContentOwners:
 
 @dataclass(slots=True)
 class ContentIndex:
-    """The stored contents that a run has seen."""
+    """The stored contents that a run has fetched."""
 
     owners: ContentOwners = field(default_factory=ContentOwners)
     """The owners of the contents on this server."""
@@ -253,18 +253,18 @@ class ContentIndex:
     """This run could not find out whether the server changes what is saved."""
 
     def knows(self, entry: ContentEntry) -> bool:
-        """Return whether this run has fetched a content since it was last changed.
+        """Return whether this run has fetched a stored content since the content's last change.
 
         The list of contents shows when it was changed.
         """
         return entry.id in self.seen and self.seen[entry.id][0] == entry.updated_at
 
     def known(self, entry: ContentEntry) -> StoredContent | None:
-        """Return the content if it was fetched since its last change and could be read, otherwise None."""
+        """Return the stored content if this run has read it since its last change, otherwise None."""
         return self.seen[entry.id][1] if self.knows(entry) else None
 
     def note(self, entry: ContentEntry, content: Content | None) -> StoredContent | None:
-        """Remember a content that was fetched, and its owner. None means that it may not be read."""
+        """Remember a stored content that was fetched, and its owner. None means that the key must not read it."""
         stored = StoredContent.of(content) if content is not None else None
         self.seen[entry.id] = (entry.updated_at, stored)
         if stored is not None:

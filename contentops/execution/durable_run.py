@@ -1,4 +1,4 @@
-"""The only functions that an item may use to wait, send and record.
+"""Contains the only functions by which the work on an item may wait, send requests and record facts.
 
 They also start and end the tasks of items.
 """
@@ -159,7 +159,7 @@ class DurableRun:
         await self._sleep(self.now() + seconds, polls=False)
 
     async def last_look(self) -> None:
-        """Wait until no other item can continue; then all items that wait here continue together."""
+        """Wait until no other item can continue; then all items that wait in this function continue together."""
         future: asyncio.Future[None] = self._loop.create_future()
         self._parked[future] = None
         self._active -= 1
@@ -181,7 +181,7 @@ class DurableRun:
             self._active += 1
 
     def slot(self) -> JobSlot:
-        """Return a slot for an unfinished job; the item must still wait for it."""
+        """Return a new slot for an unfinished job; the item must wait until the slot is free."""
         return JobSlot(self._admission, self._admit, self.now, self.wake)
 
     def stop(self, reason: str, message: str, hint: str = "", *, at_once: bool) -> None:
@@ -232,7 +232,7 @@ class DurableRun:
     # --- one turn of the loop ----------------------------------------------------------------------------
 
     def wake(self) -> None:
-        """Schedule the next turn of the run, after all callbacks that are ready now."""
+        """Schedule the next pass over the run's waiting calls, after all callbacks that are ready now."""
         if self._next is None:
             self._next = self._loop.call_soon(self._guarded, self._turn)
 
@@ -259,7 +259,7 @@ class DurableRun:
             self._admissions.popleft()
 
     def _halt(self) -> None:
-        """End all waits; only replies to calls that pay or store are awaited a little longer."""
+        """End all waits of items; only calls that pay or store get a little more time for their replies."""
         unanswered = self._outbox.cancel(paying=False)
         for future in [each for each in self._waiting if not each.done()]:
             future.set_exception(Stopped())
@@ -294,7 +294,7 @@ class DurableRun:
             self._fail(error)
 
     def waiting_for(self) -> tuple[str, float]:
-        """Return what the run waits for, in one word, and when the wait ends (0 if unknown).
+        """Return one word for what the run waits for, and when the wait ends (0 if unknown).
 
         The word is limit, answer, retry, first-job or jobs, or it is empty. The time is that of the event loop.
         """
@@ -309,7 +309,7 @@ class DurableRun:
     # --- all items ---------------------------------------------------------------------------------------
 
     async def carry_out(self, programs: Iterable[Coroutine[Any, Any, None]], *, most: int) -> None:
-        """Run the coroutines of all items, in order, with at most `most` at the same time.
+        """Run the coroutines of all items, in the given order, with at most `most` at the same time.
 
         An error in one of them ends the run.
         """
@@ -396,7 +396,7 @@ LONGEST_WAIT = 5.0
 
 @dataclass(order=True, slots=True)
 class Turn:
-    """A call that waits to be sent or was sent; the calls are sorted by their unique `rank`.
+    """A call that waits to be sent or was sent; calls are sent in the order of their unique `rank`.
 
     `intend` records what the call is about to do. `handed_on`: it is being sent. `unsent`: there is a request limit,
     and its bytes have not left yet.
@@ -456,7 +456,7 @@ class Outbox:
         self._arriving -= isinstance(answer, Accepted)
 
     def dispatch(self, now: float) -> float:
-        """Store the records durably, then send every call that may leave now.
+        """Store the recorded facts durably, then send every call that may be sent now.
 
         Returns the loop time at which the queue should be checked again.
         """
@@ -486,7 +486,7 @@ class Outbox:
         return self._next_look(now)
 
     def _choose(self, now: float) -> tuple[list[Turn], list[Turn]]:
-        """Take calls from the queue: those that may be sent, and those that must wait.
+        """Take calls from the queue, and return two lists: calls that may be sent, and calls that must wait.
 
         The first list needs only the permission of the request limit. The second has submit requests for which there is
         no room yet.
@@ -581,14 +581,14 @@ class Outbox:
         return min(room, UNSENT - sum(turn.unsent for turn in self._flying.values())) if self._limiter.limit else room
 
     def _ready_at(self, now: float) -> float:
-        """Return the earliest time at which the next request may leave.
+        """Return the earliest time at which the next request may be sent.
 
         It is a time of the event loop.
         """
         return max(self._limiter.ready_at(now), self._outage.ask_at)
 
     def waiting_for(self, now: float) -> tuple[str, float]:
-        """Return what the calls wait for, in one word, and when the wait ends (0 if unknown).
+        """Return one word for what the calls wait for, and when the wait ends (0 if unknown).
 
         The word is limit, answer or retry, or it is empty. The time is that of the event loop.
         """
@@ -620,7 +620,7 @@ class Outbox:
         return bool(self._flying)
 
     def abandon(self) -> list[asyncio.Task[Any]]:
-        """Cancel all calls, and return the tasks that must still be awaited."""
+        """Cancel all calls, and return their tasks, which the caller must still await."""
         tasks = [*self._flying, *self._cancelled]
         for task in self._flying:
             task.cancel()

@@ -63,7 +63,7 @@ GRAIN = 0.01
 
 
 def lost_earlier(ctx: Context, job: Job) -> Lost:
-    """Return a submit request of an earlier process, which did not receive the server's reply."""
+    """Return the submit request that an earlier process sent for `job` without receiving the server's reply."""
     why = job.error or "the answer to its submit was lost"
     now, submitted = ctx.run.now(), seconds_of(job.submitted_at)
     # The recorded time has no fraction of a second; a clock that was set back since makes it look like the future.
@@ -85,7 +85,7 @@ async def collect_lost(ctx: Context, item: Item, job: Job) -> SentJob | Text:
 
 
 async def resolve(ctx: Context, item: Item, lost: Lost) -> SentJob | Text | None:
-    """Find out whether a submit request arrived.
+    """Find out whether a submit request arrived at the server.
 
     The server is asked now, and again when all other items are done. Returns None if the server has proved that the
     request never arrived, so that it may be sent again. Raises Ended if the outcome is unknown.
@@ -126,7 +126,7 @@ def undecided(ctx: Context, item: Item, lost: Lost, candidates: str = "") -> End
 
 
 def never_arrived(why: str) -> Ended:
-    """Return the exception that ends an item whose submit request did not arrive.
+    """Return the exception that ends an item whose submit request did not arrive at the server.
 
     The request is not repeated in this run. `why` is the server's reply.
     """
@@ -222,7 +222,7 @@ async def _first_of(ctx: Context, near: Sequence[ContentEntry], ours: set[str]) 
 
 
 def _candidates(ctx: Context, near: Sequence[ContentEntry]) -> str:
-    """Return the ids of stored contents that may have the job's text, as a part of a message.
+    """Return the part of a message that lists the stored contents which may have the job's text.
 
     The most likely ones come first.
     """
@@ -235,7 +235,7 @@ def _candidates(ctx: Context, near: Sequence[ContentEntry]) -> str:
 
 
 def _keep_stored(ctx: Context, item: Item, sent_job: SentJob, content: Content, *, lost: bool) -> Text:
-    """Keep the text of a stored content that was made for the job's request."""
+    """Store the text of a stored content that was made for the job's request in the cache, and record it."""
     job = structs.replace(sent_job.job, state=JobState.RUNNING)
     if lost:
         if sent_job.sent is not None:
@@ -268,7 +268,7 @@ _ID_IN_USE = 409
 
 
 async def look_up(ctx: Context, item: Item, item_state: ItemState, job: Job) -> SentJob | Text:
-    """Find out whether a submit request of an earlier run arrived, and send it again if it did not.
+    """Find out whether an earlier run's submit request arrived at the server, and send it again if not.
 
     Raises Ended.
     """
@@ -284,7 +284,7 @@ async def look_up(ctx: Context, item: Item, item_state: ItemState, job: Job) -> 
 
 
 async def submit(ctx: Context, item: Item, item_state: ItemState, step: Submit) -> SentJob | Text:
-    """Start the generation that this step pays for. Raises Ended if there is no job afterwards."""
+    """Submit the job that this step pays for. Raises Ended if there is no job afterwards."""
     admission, job = ctx.admission, new_job(ctx, item, step)
     if not admission.proven or not admission.open():
         ctx.event("waiting", item.id, "submit", on="turn" if admission.proven else "first-job")
@@ -300,7 +300,7 @@ async def submit(ctx: Context, item: Item, item_state: ItemState, step: Submit) 
 
 
 async def _runs_already(ctx: Context, job: Job) -> bool:
-    """Return whether another machine has started a job under this id. Raises Ended if that is unknown."""
+    """Return whether another machine has started a job under the same request id. Raises Ended if unknown."""
     answer = await ctx.ask(GetStatus(job.request_id))
     if isinstance(answer, JobStatus):
         ctx.admission.answered(known=True)
@@ -317,7 +317,7 @@ async def _runs_already(ctx: Context, job: Job) -> bool:
 
 
 async def _start(ctx: Context, item: Item, item_state: ItemState, job: Job) -> SentJob | Text:
-    """Send a submit request until there is a job.
+    """Send a submit request, repeatedly if necessary, until there is a job.
 
     A request that never arrived is sent again under the same id. Raises Ended if there is no job afterwards.
     """
@@ -335,7 +335,7 @@ async def _start(ctx: Context, item: Item, item_state: ItemState, job: Job) -> S
 
 
 async def _send(ctx: Context, item: Item, item_state: ItemState, job: Job) -> SentJob | Lost:
-    """Send a submit request until it is accepted or its outcome is unknown. Raises Ended if it is refused."""
+    """Send a submit request until it is accepted, or until its outcome is unknown. Raises Ended if it is refused."""
     attempts, sent = Attempts(ctx), ctx.run.now()
 
     def intend() -> None:
@@ -398,7 +398,7 @@ _LASTING = frozenset({FailureKind.FORBIDDEN, FailureKind.REJECTED, FailureKind.U
 
 
 async def poll(ctx: Context, item: Item, sent_job: SentJob) -> Text:
-    """Wait for the job and keep its text. Raises Ended if it failed or takes too long."""
+    """Wait until the job is done, and store its text in the cache. Raises Ended if it failed or takes too long."""
     item.slot.take()
     item.slot.begin()
     status = sent_job.done or await _until_done(ctx, item, sent_job)
@@ -426,7 +426,7 @@ async def poll(ctx: Context, item: Item, sent_job: SentJob) -> Text:
 
 
 def _with_tokens(ctx: Context, item: Item, sent_job: SentJob, status: JobStatus) -> SentJob:
-    """Return the job with the tokens that its final status reports, at today's price.
+    """Return the job with the tokens that its final status reports, and their cost at today's price.
 
     If the job has tokens already, they keep their price.
     """
@@ -497,7 +497,7 @@ def _late(item: Item, job: Job, error: str, failure: Failure | None) -> Ended:
 
 
 def _started(ctx: Context, sent_job: SentJob) -> float:
-    """Return the time at which the job began, on the clock of the event loop.
+    """Return the time at which the job began, as a time of the event loop.
 
     If it is not known, return the current time.
     """
@@ -508,7 +508,7 @@ def _started(ctx: Context, sent_job: SentJob) -> float:
 
 
 def _check_failure(ctx: Context, sent_job: SentJob, failure: Failure) -> None:
-    """Raise Ended if polling again is useless.
+    """Raise Ended if it is useless to ask again for the job's status.
 
     A failed poll does not mean that the job failed.
     """
@@ -564,19 +564,19 @@ async def fetch_paid(ctx: Context, item: Item, job: Job) -> Text:
 
 
 def _other_item(item: Item, job: Job, content: Content) -> str:
-    """Return the other item that a content's metadata names, or an empty text if it names no other item."""
+    """Return the other item that a stored content's metadata names, or an empty string if it names none."""
     owner = StoredContent.of(content).item
     return owner if owner not in {"", job.item, item.id} else ""
 
 
 def _local(ctx: Context, job: Job) -> Text | None:
-    """Return the text that this job made, if it is on this machine. A text of another attempt does not count."""
+    """Return the text that this job made, or None if it is not on this machine. Other attempts' texts do not count."""
     body = ctx.text(job.body) if job.body else None
     return None if body is None else Text.of(job, body, ctx.cache.front(job.body))
 
 
 async def fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
-    """Return the recorded text of an item whose file is gone."""
+    """Return the recorded text of an item whose file was deleted."""
     silent, saved, made_by = "", record.saved or Saved(), ctx.made_by(record)
     job_id = made_by.job_id if made_by is not None and record.request_id else ""
     # A title that a person saved is on the server alone.
@@ -611,7 +611,7 @@ async def fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
 
 
 def _local_text(ctx: Context, record: Record, wanted: Digest) -> Text | None:
-    """Return the text of a record if it is on this machine."""
+    """Return the text `wanted` of a record, or None if the text is not on this machine."""
     body, made_by = ctx.text(wanted), ctx.made_by(record)
     if body is None or made_by is None or made_by.body != wanted:
         return None if body is None else Text(title=record.title, body=body)
@@ -634,7 +634,7 @@ def with_body(answers: Sequence[Content | JobStatus | Failure], wanted: Digest) 
 
 
 async def collect(ctx: Context, item: Item, item_state: ItemState, step: Collect) -> ItemState:
-    """Store in the cache the text of a job that no change needs. Raises Ended.
+    """Put the text of a job into the cache although no change needs the text. Raises Ended.
 
     It writes no file.
     """

@@ -21,7 +21,7 @@ from contentops.api.outcomes import RETRY
 
 @dataclass(slots=True)
 class Outage:
-    """While every call fails, this allows one request at a time, to find out when the server replies again.
+    """Allows one request at a time while every call fails, to find out when the server replies again.
 
     Times are loop times. A call fails if no server was reached, or if the server had an error or did not reply. Any
     other reply is an answer.
@@ -40,7 +40,7 @@ class Outage:
     """The time before which no request is sent."""
 
     def answered(self) -> None:
-        """Record that the server answered."""
+        """Record that the server replied to a call."""
         self.reached, self.since, self.why = True, None, ""
         self.failures, self.ask_at = 0, 0.0
 
@@ -67,7 +67,7 @@ LONGEST_PAUSE = 32.0
 
 
 class AccountLimiter(Protocol):
-    """Says when a request may leave. All requests of an account share one limiter.
+    """Says when a request may be sent. All requests of an account share one limiter.
 
     Times are loop times in seconds.
     """
@@ -77,16 +77,16 @@ class AccountLimiter(Protocol):
         """Return how many requests are allowed in any 60 seconds, or 0 if there is no limit."""
 
     def ready_at(self, now: float) -> float:
-        """Return the earliest time at which the next request may leave, as far as is known.
+        """Return the earliest time at which the next request may be sent, as far as is known.
 
-        It is not after `now` if the request may leave at once.
+        It is not after `now` if the request may be sent at once.
         """
 
     def take(self, most: int, now: float) -> int:
-        """Count as many requests as may leave now, but at most `most`, and return their number."""
+        """Count the requests that may be sent now, at most `most`, and return their number."""
 
     def leaving(self, count: int, now: float) -> None:
-        """Set the time of the last `count` requests to `now`, because they leave only now."""
+        """Set the time of the last `count` requests to `now`, because they are sent only now."""
 
     def throttled(self, now: float, retry_after: float | None) -> None:
         """Lower the request rate after a 429 reply."""
@@ -132,9 +132,9 @@ class Limiter:
         return float(self.limit) if self.state.allowed is None else min(self.state.allowed, float(self.limit))
 
     def ready_at(self, now: float) -> float:
-        """Return the earliest time at which the next request may leave.
+        """Return the earliest time at which the next request may be sent.
 
-        It is not after `now` if the request may leave at once.
+        It is not after `now` if the request may be sent at once.
         """
         ready = max(self.state.open_at, 0.0)
         if self.limit:
@@ -146,7 +146,7 @@ class Limiter:
         return ready
 
     def take(self, most: int, now: float) -> int:
-        """Count as many requests as may leave now, but at most `most`, and return their number."""
+        """Count the requests that may be sent now, at most `most`, and return their number."""
         taken = 0
         while taken < most and self.ready_at(now) <= now:
             self.sent(now)
@@ -154,7 +154,7 @@ class Limiter:
         return taken
 
     def leaving(self, count: int, now: float, *, taken: float = math.inf) -> None:
-        """Set the time of `count` requests to `now`, because they leave only now.
+        """Set the time of `count` requests to `now`, because they are sent only now.
 
         They are the last ones that were counted until the time `taken`.
         """
@@ -199,7 +199,7 @@ class Limiter:
             state.shrunk_at = now
 
     def _after(self, count: int, window: float) -> float:
-        """Return the earliest time for a request, so that any `window` seconds have at most `count` requests."""
+        """Return when the next request may be sent, if at most `count` requests are allowed in `window` seconds."""
         return self.state.sent[-count] + window + MARGIN if len(self.state.sent) >= count else 0.0
 
 
@@ -240,7 +240,7 @@ class Admission:
     """Loop time at which a job was last accepted or ended."""
 
     def open(self, *, asks: bool = True) -> bool:
-        """Return whether one more submit request may be prepared.
+        """Return whether another submit request may be prepared now.
 
         `asks`: the server is asked for the request id first.
         """
@@ -254,7 +254,7 @@ class Admission:
         self.asking += asks and self.ask_first
 
     def answered(self, *, known: bool | None) -> None:
-        """Record whether the server knew a request id. None means that it did not reply.
+        """Record whether the server knew the request id that it was asked for. None means that it did not reply.
 
         After enough unknown ids in a row, no submit request asks first.
         """
@@ -276,7 +276,7 @@ class Admission:
 
 @dataclass(slots=True)
 class Limits:
-    """All that limits the requests of a run: the account's limit, the limit for jobs, and an outage."""
+    """The limits for the requests of a run: the account's limit, the limit for jobs, and the one of an outage."""
 
     account: AccountLimiter
     jobs: Admission
@@ -284,7 +284,7 @@ class Limits:
 
 
 class JobSlot:
-    """A slot for the job of an item. Only a limited number of jobs may be unfinished at the same time.
+    """A slot that an item needs to have an unfinished job; the number of slots is limited.
 
     It is a context manager, and the slot is free at the latest when the block ends. `freed` is called when it is free:
     whoever leaves the slot must not let another item in.
@@ -316,7 +316,7 @@ class JobSlot:
         return self._taken
 
     def take(self) -> None:
-        """Take the slot without waiting, because the server has the job already, or may have it."""
+        """Take the slot without waiting, because the server already has the item's job, or may have it."""
         if not self._taken:
             self._taken = True
             self._admission.enter(asks=False)

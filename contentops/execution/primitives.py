@@ -90,7 +90,7 @@ class Durations:
         del values[:-KEEP]
 
     def median(self, kind: str, *, unfinished: float = 0.0) -> float:
-        """Return the usual duration, in seconds, of a job that was not done after `unfinished` seconds."""
+        """Return the usual total duration, in seconds, of jobs that take longer than `unfinished` seconds."""
         known = self.seen.get(kind) or [one for values in self.seen.values() for one in values]
         return median([one for one in known or [USUAL] if one > unfinished] or [unfinished * LONGER])
 
@@ -103,7 +103,7 @@ class Durations:
 
 
 def kind_of(spec: Spec | None) -> str:
-    """Return the kind of a job, to learn how long jobs of this kind take.
+    """Return the kind of a job, by which usual durations are remembered.
 
     It is the template and the mode. All jobs that no item waits for are of one kind.
     """
@@ -131,7 +131,7 @@ def next_poll(
 
 
 class Stop:
-    """A person's request to end the run; a signal handler may make it."""
+    """A person's request to end the run; a signal handler may set it."""
 
     requested = False
     wake: Callable[[], object] | None = None
@@ -244,7 +244,7 @@ class Lost(Struct, frozen=True, kw_only=True):
 
 
 class Text(Struct, frozen=True, kw_only=True):
-    """A cleaned text that is not written into a file yet."""
+    """A generated or fetched text, cleaned, that is not written into a file yet."""
 
     title: str
     body: str
@@ -319,7 +319,7 @@ class ItemState(Struct, frozen=True, kw_only=True):
 
     @property
     def body(self) -> str:
-        """Return the body that is written into the file."""
+        """Return the body that is written into the item's file."""
         assert self.text is not None
         return self.text.body if self.merged is None else self.merged.body
 

@@ -152,7 +152,7 @@ async def retry(ctx: Context, item: Item, step: RetryText, item_state: ItemState
 
 
 def _is_a_persons_fault(ctx: Context, item: Item, item_state: ItemState, write: Write) -> bool:
-    """Return whether only a person's words fail the checks, so that a new text would not help.
+    """Return whether only words that a person wrote fail the checks, so that a new text would not help.
 
     Findings of commands count as caused by a person's words.
     """
@@ -163,7 +163,7 @@ def _is_a_persons_fault(ctx: Context, item: Item, item_state: ItemState, write: 
 
 
 def _words(findings: Iterable[Finding], *, named: bool = False) -> str:
-    """Return the first blocking finding as a text, with the number of the others.
+    """Return a sentence with the first blocking finding, and with the number of other blocking findings.
 
     With `named`, the name of its check comes first.
     """
@@ -179,7 +179,7 @@ ItemAtState = tuple[Item, ItemState]
 
 
 def begin(ctx: Context, change: Change) -> ItemAtState:
-    """Return the item of a change, with its state before the first step."""
+    """Return the item that a change is about, with its state before the first step."""
     ids = {job.request_id: None for job in ctx.state.jobs_of(ctx.server, change.digest)}
     opened = (job for id_ in ids if (job := ctx.state.open_jobs.get(id_)) is not None and job.server == ctx.server)
     item = Item(change=change, slot=ctx.run.slot(), jobs=tuple(opened))
@@ -187,7 +187,7 @@ def begin(ctx: Context, change: Change) -> ItemAtState:
 
 
 def move_files(ctx: Context, begun: Iterable[ItemAtState], outcomes: dict[ItemId, Outcome]) -> list[ItemAtState]:
-    """Move the files of all items, in an order in which each target is free.
+    """Move the files of all items, in such an order that no file is moved to a path still in use.
 
     Each move is durable before the next one.
     """
@@ -375,7 +375,7 @@ def _stopped(ctx: Context, item: Item) -> Ended:
 
 
 def _left_out(item: Item, item_state: ItemState) -> dict[str, Json]:
-    """Return the front matter that came with a text from the server and that the manifest does not use."""
+    """Return the front matter that came with a text from the server, without the keys that the manifest sets."""
     if item_state.text is None or not item_state.fresh:
         return {}
     return {key: value for key, value in item_state.text.front.items() if key not in item.spec.metadata}

@@ -1,4 +1,4 @@
-"""Records what happens to items and jobs: a job is submitted, accepted, unknown, failed or paid."""
+"""Records the steps of items and the states of jobs: submitted, accepted, unknown, failed or paid."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FIRST_FAILED = "the first job on this server failed"
 
 
 def new_job(ctx: Context, item: Item, step: Submit) -> Job:
-    """Return a new job for a step that submits it. The job is not recorded yet."""
+    """Return a new job for the step `step`, which submits it. The job is not recorded yet."""
     return Job(
         request_id=request_id(ctx.plan.lineage, step.digest, step.attempt, step.section),
         item=item.id,
@@ -148,7 +148,7 @@ def textless(ctx: Context, item: Item, job: Job, candidates: str) -> Ended:
 def keep_text(
     ctx: Context, sent_job: SentJob, content: Content, *, engine: str = "", model: str = "", verbatim: bool = False
 ) -> Text:
-    """Store a paid text in the cache and record it, before anything else can happen to it."""
+    """Store a paid text in the cache and record it at once, so that the text cannot get lost."""
     job, now = sent_job.job, ctx.iso()
     stated = content.metadata.get("model")
     ctx.admission.proven = True
@@ -177,7 +177,7 @@ def keep_text(
 
 
 def note_new_section(ctx: Context, item: Item, item_state: ItemState, brought: Text | None = None) -> ItemState:
-    """Record that the server may have stored a new section, which is no edit of a person.
+    """Record that the server may have stored a new section, so that it is not taken for a person's edit.
 
     `brought` is the text, or None for that of `item_state`. Until the file's text is saved, the record says that the
     server does not have it.
@@ -240,7 +240,7 @@ def base_record(ctx: Context, item: Item, item_state: ItemState) -> Record:
 
 
 def _stamped(record: Record, remote: Remote | None) -> Record:
-    """Return the record with the current version stamp of its content, unless the content was changed."""
+    """Return the record with its stored content's current version stamp, unless the content's text was changed."""
     saved = record.saved
     if saved is None or remote is None or not remote.stamp or remote.content_id != record.content_id:
         return record
@@ -250,7 +250,7 @@ def _stamped(record: Record, remote: Remote | None) -> Record:
 
 
 def note(ctx: Context, item: Item, step: str, record: Record, *drops: Drop) -> Record:
-    """Record a step with the item's new record, and return this record."""
+    """Store the item's new record, together with the name of the step that made it, and return the record."""
     old = item.change.renamed_from
     facts: list[Record | Drop | Forget] = [*drops]
     if old is not None and ctx.store.record(old) is not None:

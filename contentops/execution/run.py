@@ -1,4 +1,4 @@
-"""Carries out a plan: it moves files first, then does the steps of each item, and returns the results."""
+"""Carries out a plan: moves files first, then carries out the steps of each item, and returns the results."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ from contentops.state.codec import Forget
 
 
 class Stages:
-    """Records which stages the items have reached, and whether each stage is as planned."""
+    """Records which stages the items have reached, and whether each stage ended as planned."""
 
     def __init__(self, plan: Plan) -> None:
         loop = asyncio.get_running_loop()
@@ -75,7 +75,7 @@ class Stages:
         return [self._ends[each] for each in dict.fromkeys(readings) if each in self._ends]
 
     def coming(self, spec: Spec) -> dict[ItemId, Stage]:
-        """Return the unfinished items that `spec` reads, each with the first stage that it has not reached."""
+        """Return the unfinished items whose text or values `spec` uses, each with the first stage not reached yet."""
         ids = {one.id for one in (*spec.references, *spec.mentions)}
         ends = ((id_, stage, self._ends.get((id_, stage))) for id_ in ids for stage in reversed(Stage))
         return {id_: stage for id_, stage, end in ends if end is not None and not (end.done() and end.result())}
@@ -109,7 +109,7 @@ async def follow(ctx: Context, item: Item, item_state: ItemState, stages: Stages
 
 
 async def _text(ctx: Context, change: Change, stages: Stages) -> Outcome:
-    """Wait until the item's sources have their texts, then carry it out and return its outcome.
+    """Wait until the item's sources have their texts, then carry out the item's steps and return its outcome.
 
     If they do not get their texts in this run, return the outcome of an item that still waits.
     """
@@ -159,14 +159,14 @@ async def _front(
 
 
 async def _carried_out(ctx: Context, change: Change) -> Outcome:
-    """Carry out a change that was planned during this run, and return its outcome."""
+    """Carry out a change that was planned during this run, and return the item's outcome."""
     outcomes: dict[ItemId, Outcome] = {}
     ((item, item_state),) = move_files(ctx, [begin(ctx, change)], outcomes)
     return outcomes.get(change.id) or await carry_out(ctx, item, item_state)
 
 
 def _read(spec: Spec, names: Iterable[str]) -> Iterator[tuple[ItemId, Stage]]:
-    """Yield the items that some values of `spec` read, each with the stage that it must reach first."""
+    """Yield the items that the named values of `spec` are made from, each with the stage that it must reach first."""
     without = {one.id for one in (*spec.references, *spec.mentions) if one.wait is not None}
     for name in names:
         for one in spec.readings[name]:
@@ -382,7 +382,7 @@ def _heartbeat(ctx: Context, outcomes: Mapping[ItemId, Outcome]) -> None:
 def _programs(
     ctx: Context, items: Iterable[ItemAtState], outcomes: dict[ItemId, Outcome]
 ) -> Iterator[Coroutine[None, None, None]]:
-    """Yield a coroutine for each item: items that pay nothing come first, items that wait come last."""
+    """Yield a coroutine for each item, first for items that pay nothing, and last for items that wait."""
     waiting = [(item, item_state) for item, item_state in items if item.id not in outcomes]
 
     stages = Stages(ctx.plan)
@@ -405,7 +405,7 @@ def _programs(
 
 
 def _turn(item: Item, order: Mapping[ItemId, int]) -> tuple[int, int]:
-    """Return the sort key of an item in the run.
+    """Return the key by which the items of a run are sorted.
 
     Items that pay nothing come first, then those that pay, then those that wait. An item that waits comes after its
     sources.
@@ -423,7 +423,7 @@ def _is_proven(state: State, plan: Plan, dialect: str, *, has_model: bool) -> bo
 
 
 def _write_renamed_ids(ctx: Context, renamed: Mapping[ItemId, ItemId]) -> None:
-    """Record all new ids from `moved` in one step, because only some of them would mix up the items."""
+    """Record all new item ids from `moved` in one step, because a part of them would mix up the items."""
     if not renamed:
         return
     moved = [structs.replace(ctx.state.records[old], id=new) for new, old in renamed.items()]

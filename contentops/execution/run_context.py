@@ -53,7 +53,7 @@ class Retrier(Protocol):
 
 
 class Attempts:
-    """The attempts to send one call. Their total time is limited, and after a 429 they wait as the server asks."""
+    """The attempts to send one call. Their total time is limited; after a 429, they wait as the server asks."""
 
     def __init__(self, caller: Retrier) -> None:
         self._caller = caller
@@ -110,7 +110,7 @@ class ServerCapabilities:
         return known
 
     def keep(self, cache: Cache, server: str) -> None:
-        """Store these capabilities for the next run.
+        """Store this knowledge about the server in the cache, for the next run.
 
         Called at once if that run must know them even after this run is killed.
         """
@@ -134,7 +134,7 @@ NOTE_AGAIN = 60.0
 
 @dataclass(slots=True, kw_only=True)
 class Edges:
-    """Access to everything outside of a run: state, cache, files, network and clock."""
+    """Gives a run access to everything outside of it: state, cache, files, network and clock."""
 
     store: StateStore
     cache: Cache
@@ -211,7 +211,7 @@ class Context(Edges):
         return self.store.jobs.known.made_by(record) or self.state.made_by(record)
 
     def iso(self) -> str:
-        """Return the current time in the form that records use."""
+        """Return the current time as an ISO time, which is the form in records."""
         return iso(self.wall())
 
     def event(self, kind: str, item: str = "", step: str = "", **data: Json) -> None:
@@ -272,7 +272,7 @@ class Context(Edges):
         await self.run.sleep(seconds)
 
     def stop_with_others(self, reason: str, until: float) -> None:
-        """Stop the run if the server asked another process of this account to wait too long.
+        """Stop the run if the server asked another process of this account to wait for too long.
 
         It is too long if it exceeds the time that a job may take.
         """
@@ -307,13 +307,13 @@ class Context(Edges):
         return answer
 
     def trouble(self, message: str) -> None:
-        """Report why the run does not continue, at most once a minute."""
+        """Report why the run cannot continue at the moment, at most once a minute."""
         if self.run.now() - self._noted_at >= NOTE_AGAIN:
             self._noted_at = self.run.now()
             self.event("note", message=message)
 
     def count_refusal(self, message: str) -> None:
-        """Count a submit request that brought no job, and stop the run after too many.
+        """Count a submit request that brought no job, and stop the run after too many such requests.
 
         It was refused, lost or not sent. After `REFUSALS` in a row, nothing more is submitted.
         """

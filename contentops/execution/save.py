@@ -35,7 +35,7 @@ SOON = 10.0
 
 
 async def verify(ctx: Context, draft: Draft) -> ItemState:
-    """Fetch the content that was just saved, and record any change that the server made.
+    """Fetch the stored content that was just saved, and record any change that the server made to it.
 
     Its stamp is recorded too. If a server keeps texts unchanged and stamps them, this is done only once. The save is
     recorded already, and nothing here makes it fail.
@@ -94,7 +94,7 @@ def learn(ctx: Context, *, alters: bool) -> None:
 
 
 async def save(ctx: Context, item: Item, item_state: ItemState, step: Save) -> ItemState:
-    """Save the title and body of the file to the item's content on the server. Raises Ended."""
+    """Save the title and body of the item's file as the item's content on the server. Raises Ended."""
     item_state = ctx.index.owners.take_content(item, item_state)
     text, draft = item_state.text, _draft(ctx, item, item_state, step.path)
     stored = text is not None and bool(text.content_id) and not text.from_earlier_run
@@ -123,7 +123,7 @@ async def save(ctx: Context, item: Item, item_state: ItemState, step: Save) -> I
 
 
 def _draft(ctx: Context, item: Item, item_state: ItemState, path: str) -> Draft:
-    """Return the file's title and body as a draft to save. Raises Ended if the file cannot be read."""
+    """Return the title and body of the item's file, to be saved. Raises Ended if the file cannot be read."""
     if item_state.fresh and item_state.text is not None:
         # This run wrote the file a moment ago.
         title, body, job = item_state.title, item_state.body, item_state.text.job_id
@@ -150,7 +150,7 @@ def _draft(ctx: Context, item: Item, item_state: ItemState, path: str) -> Draft:
 
 
 async def publish(ctx: Context, item: Item, item_state: ItemState, step: Publish) -> ItemState:
-    """Set whether the item's content on the server is published or a draft. Raises Ended.
+    """Set the status of the item's content on the server: published or draft. Raises Ended.
 
     A published content must still have the text of the file.
     """
@@ -179,7 +179,7 @@ async def publish(ctx: Context, item: Item, item_state: ItemState, step: Publish
 
 
 async def _may_overwrite(ctx: Context, draft: Draft, content_id: str, replaces: Digest) -> Draft | None:
-    """Return the draft if it may replace the content's text.
+    """Return the draft if its text may replace the text of the stored content.
 
     Returns None if the content is gone or belongs to another item. Raises Ended if a person edited it in WriterzRoom.
     """
@@ -211,7 +211,7 @@ async def _may_overwrite(ctx: Context, draft: Draft, content_id: str, replaces: 
 
 
 def _is_as_we_left_it(ctx: Context, draft: Draft, content: Content) -> bool:
-    """Return whether a content still has the version stamp that it got when it was saved or created."""
+    """Return whether a stored content still has the version stamp that it got when it was saved or created."""
     record, text = draft.item_state.record, draft.item_state.text
     saved = (
         record.saved if record is not None and (record.server, record.content_id) == (ctx.server, content.id) else None
@@ -247,7 +247,7 @@ def _edited_there(ctx: Context, draft: Draft, content: Content) -> Ended:
 
 
 def _with_its_content(ctx: Context, draft: Draft, content: Content) -> Record:
-    """Return the item's record, with the id of this content if the record has lost it.
+    """Return the item's record, with the id of this stored content if the record lacks the id.
 
     A refresh then sees the edit. It counts as an edit of the text that the job made: what was saved there since,
     perhaps by another clone, has words that may exist nowhere else.
@@ -283,7 +283,7 @@ def _our_digests(draft: Draft) -> tuple[set[Digest], set[Digest]]:
 
 
 async def _overwrite(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[str] = ()) -> ItemState:
-    """Replace the text of the item's content. If the content is gone, save the text as a new one.
+    """Replace the text of the item's content on the server. If that content is gone, create a new one.
 
     It uses PUT if a save on this server always creates a content.
     """
@@ -341,7 +341,7 @@ async def _put(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[
 
 
 def _about_to_send(ctx: Context, draft: Draft, content_id: str) -> Draft:
-    """Record that the server may have this body from now on, because it is about to be saved."""
+    """Record that the server may have the draft's body from now on, because the body is about to be saved."""
     record = draft.item_state.recorded
     if not content_id or record.saved is None or record.saved.sent == draft.digest:
         return draft
@@ -367,7 +367,7 @@ def _record_reply(
 async def _find_saved(
     ctx: Context, draft: Draft, content_id: str, beside: Sequence[str], *, again: bool
 ) -> StoredContent | None:
-    """Return the content that an earlier attempt to save this text created or changed, or None.
+    """Return the stored content that an earlier attempt to save this text created or changed, or None.
 
     If a save on this server always creates a content, it has another id.
     """
@@ -404,7 +404,7 @@ def _is_paid_now(draft: Draft) -> bool:
 
 
 def _saved(draft: Draft, stamp: str, given_back: StoredContent | None = None) -> Saved:
-    """Return the values that are recorded when a text was saved.
+    """Return the values that are recorded after a text was saved.
 
     `stamp` is empty if it is unknown. `given_back`: the content that was fetched just after the save.
     """
@@ -416,7 +416,7 @@ def _saved(draft: Draft, stamp: str, given_back: StoredContent | None = None) ->
 
 
 def _record_save(ctx: Context, draft: Draft, content_id: str, saved: Saved, *, supersedes: Sequence[str] = ()) -> Draft:
-    """Record that the item's content now has the text of the draft."""
+    """Record that the item's content on the server now has the text of the draft."""
     record = draft.item_state.recorded
     ctx.index.seen.pop(content_id, None)
     ctx.cache.keep_seen(ctx.server, {}, (content_id,))

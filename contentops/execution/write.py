@@ -59,7 +59,7 @@ from contentops.state.codec import Drop, Forget
 
 
 def merged(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> ItemState:
-    """Return the item's state with a merged body, if a person's words must stay in the file.
+    """Return the item's state, with a person's words merged into the new body if the words must stay.
 
     Raises Ended if they cannot be merged.
     """
@@ -87,7 +87,7 @@ def merged(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: O
 
 
 def _with_section(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> ItemState:
-    """Return the item's state, with the new section put into the text of the file.
+    """Return the item's state, with the new section inserted into the text of the item's file.
 
     Raises Ended if the section cannot be placed there.
     """
@@ -122,7 +122,7 @@ _AGAIN = "run `contentops plan` to see what to do"
 
 
 def move(ctx: Context, item: Item, item_state: ItemState, step: Move) -> ItemState:
-    """Rename the item's file, and record its new path.
+    """Move the item's file to its new path, and record the path.
 
     Raises Ended if another file is there, or OutputError if the file cannot be moved.
     """
@@ -173,7 +173,7 @@ def promote(ctx: Context, step: Promote) -> Text:
 
 
 def with_day(ctx: Context, item: Item, item_state: ItemState, step: Write) -> Write:
-    """Return the step with the day of the new text as the value of `changed_at`.
+    """Return the step with the new text's date as the value of front matter keys that use `changed_at`.
 
     If a person wrote the words, their day is that of their commit, and the next plan writes it. A value that a person
     changed stays.
@@ -196,7 +196,7 @@ def with_day(ctx: Context, item: Item, item_state: ItemState, step: Write) -> Wr
 
 
 def write(ctx: Context, item: Item, item_state: ItemState, step: Write) -> ItemState:
-    """Write the title, front matter and body into the item's file, and record them.
+    """Write the title, front matter and body into the item's file, and record what was written.
 
     If the file has them already, only record them.
     """
@@ -261,7 +261,7 @@ def _record_written(ctx: Context, item: Item, item_state: ItemState, step: Write
 
 
 def _stored_by_itself(ctx: Context, record: Record, text: Text) -> Record:
-    """Return the record of a new text that the server has stored without a save.
+    """Return the record of a new text that the server has stored by itself, without a request to save it.
 
     The merged text is saved over that content, even after a stop.
     """
@@ -282,7 +282,7 @@ def coming_title(ctx: Context, item: Item, item_state: ItemState, step: Write, s
 
 
 def _edited_since(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed, digest: Digest) -> bool:
-    """Return whether a killed run wrote this text already and a person has edited it since.
+    """Return whether a killed run already wrote this text into the file, and a person has edited the file since.
 
     If neither the cache nor the job has the text, the plan cannot know it: it relies on the provenance block.
     """
@@ -376,7 +376,7 @@ def _record_of_text(ctx: Context, item: Item, item_state: ItemState, record: Rec
 
 
 def _asked(item: Item, text: Text) -> dict[str, Any]:
-    """Return those fields of a record that describe the request for the text.
+    """Return the fields of a record that describe the request for its text.
 
     A new section belongs to the request of the whole text. If the text was made before its sources changed, the fields
     describe their words at that time.
@@ -428,7 +428,7 @@ def composed(ctx: Context, item: Item, item_state: ItemState, step: Write, seen:
 
 
 def update_front(ctx: Context, item: Item, item_state: ItemState, step: Update) -> ItemState:
-    """Write the changed front matter keys into the file, and record them."""
+    """Write the changed front matter keys into the item's file, and record the new values."""
     changes: Mapping[str, Json] = dict(step.front)
     if step.title is not None:
         changes = {**changes, TITLE_KEY: step.title}
@@ -450,7 +450,7 @@ def update_front(ctx: Context, item: Item, item_state: ItemState, step: Update) 
 
 
 def acknowledge(ctx: Context, item: Item, item_state: ItemState, step: Acknowledge) -> ItemState:
-    """Update the record when no text changes: for kept edits, new ids, or protection."""
+    """Update an item's record although no text changes, for example after a kept edit or for a new id."""
     before, spec = item_state.record, item.spec
     record = base_record(ctx, item, item_state)
     record = structs.replace(record, metadata=_front_after(step, before, existed=before is not None))
@@ -487,7 +487,7 @@ def remove(ctx: Context, item: Item, step: Remove) -> None:
 
 
 def _front_after(step: Write | Acknowledge, record: Record | None, *, existed: bool) -> dict[str, Json]:
-    """Return the front matter values that the record lists as written."""
+    """Return the front matter values to record as written by contentops."""
     before = record.metadata if record is not None and existed else {}
     front = {**before, **step.front}
     return {key: value for key, value in front.items() if key != PROVENANCE_KEY and value is not None}

@@ -1,4 +1,4 @@
-"""`adopt` and `import` make items from existing files and from contents of the server.
+"""`adopt` and `import` make items from existing files and from texts that the server stores.
 
 Nothing is generated or saved, and no byte of an existing file changes. `import` writes files first, then the manifest,
 then the records. After a stop in between, the same command finds its own files and entries, and finishes.
@@ -56,7 +56,7 @@ from contentops.yaml.read import MAX_BYTES, read_yaml
 
 
 class Taken(Struct, frozen=True, kw_only=True):
-    """A text that belongs to an item already, or that becomes one."""
+    """A text that already belongs to an item, or that becomes the text of a new item."""
 
     id: str
     path: str
@@ -71,7 +71,7 @@ class Taken(Struct, frozen=True, kw_only=True):
 
 
 class Adoption(Struct, frozen=True, kw_only=True):
-    """The texts that become items, and a finding about each text that does not."""
+    """The texts that become new items, and a finding about each text that cannot become one."""
 
     manifest: str = ""
     """The manifest that is written, or empty."""
@@ -85,12 +85,12 @@ class Adoption(Struct, frozen=True, kw_only=True):
 
     @property
     def refused(self) -> int:
-        """Return how many texts are refused."""
+        """Return how many texts cannot become items."""
         return sum(one.code == "not-adopted" for one in self.findings)
 
 
 class _Text(Struct, frozen=True, kw_only=True):
-    """A text that becomes an item."""
+    """A text that becomes the text of a new item."""
 
     entry: Existing
     """The entry for the manifest; it is not used if a manifest declares `spec` already."""
@@ -131,7 +131,7 @@ _Items = Sequence[tuple[Spec, _Text]]
 def _planned(
     workspace: Workspace, texts: _Texts, into: str, head: str, name: str
 ) -> tuple[Adoption, _Items, ManifestDraft | None]:
-    """Return how each text is adopted, and the manifest to write.
+    """Return how each text becomes an item, and the manifest to write.
 
     `into` is the path of the manifest; if it is empty, `name` is the name of a new one. Raises UsageError, InputError.
     """
@@ -246,7 +246,7 @@ def _record_of(project: Project, spec: Spec, text: _Text, file: Observed, starte
 
 
 def _draft(workspace: Workspace, into: str, texts: Sequence[Existing], head: str, name: str) -> ManifestDraft | None:
-    """Return the manifest `into` with entries for the texts, or None if there are no texts.
+    """Return the manifest `into` with an entry added for each text, or None if there are no texts.
 
     If `into` is empty, it is a new manifest called `name`. Raises UsageError if the manifest cannot get these entries,
     or if they would change existing items.
@@ -298,7 +298,7 @@ MARKDOWN: Final = (".md", ".markdown", ".mdx")
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """The options that say how files are adopted, and where the values of their requests come from."""
+    """The options that say how files become items, and where the values of the items' requests come from."""
 
     into: str = ""
     """The manifest that gets the items; empty: `adopted.yaml` where the project looks for manifests."""
@@ -312,7 +312,7 @@ class Options(Struct, frozen=True, kw_only=True):
     """The keys of front matter to declare; None: all."""
 
     def spec_of(self, front: Mapping[str, Json]) -> dict[str, Json]:
-        """Return the manifest keys for the request of a text with this front matter.
+        """Return the manifest keys that describe the request for a text with this front matter.
 
         They are empty if neither the template nor an input is known.
         """
@@ -507,7 +507,7 @@ def import_contents(
     confirm: Callable[[Adoption], bool],
     runtime: Runtime = HERE,
 ) -> Adoption:
-    """Make items and files from contents that the server stores, if the person confirms.
+    """Make items and files from texts that the server stores, if the person confirms.
 
     Without `content_ids`, from all of them. Raises ApiError if the server does not reply or the key is missing,
     InputError if another file has a needed path, and what `adopt` raises.
@@ -539,7 +539,7 @@ def import_contents(
 
 
 def _read(workspace: Workspace, content_ids: Sequence[str], texts: _Texts) -> list[Content]:
-    """Return the contents to import. Raises ApiError.
+    """Return the stored texts to import. Raises ApiError.
 
     Contents that items own and contents that are refused are added to `texts`.
     """
@@ -578,7 +578,7 @@ def _read(workspace: Workspace, content_ids: Sequence[str], texts: _Texts) -> li
 
 
 class _Names:
-    """Makes the ids of new items from their titles; if an id is in use, it adds the content's id."""
+    """Makes ids for new items from their titles, with the stored content's id added if an id is in use."""
 
     def __init__(self, workspace: Workspace, specs: Mapping[str, Spec], outputs: Outputs) -> None:
         self._outputs = outputs
@@ -595,7 +595,7 @@ class _Names:
         }
 
     def add(self, content: Content, texts: _Texts) -> None:
-        """Add the text of a content to the new items, or add a finding if it cannot become an item."""
+        """Add a stored text to the new items, or add a finding if it cannot become an item."""
         body, stored = clean_body(content.body), StoredContent.of(content)
         title = clean_title(content.title) or clean_title(main_heading(body))
         base = _slug(title.replace("/", "-")).lower().strip(".@+") or "content"
@@ -624,7 +624,7 @@ class _Names:
             texts.new.append(_Text(entry=entry, file=file, spec=self._specs.get(id_), content=content))
 
     def _free_id(self, content: Content, base: str, text: Observed) -> str:
-        """Return an id for a content, or an empty text if none is free.
+        """Return an item id for a stored text, or an empty string if no id is free.
 
         It is the id of the declared item that has this text, otherwise the first free new id.
         """
@@ -638,12 +638,12 @@ class _Names:
         return ""
 
     def _is_its_text(self, spec: Spec, content: Content, text: Observed) -> bool:
-        """Return whether a content has the text of `spec`, a declared item without a record."""
+        """Return whether a stored content has the text of `spec`, a declared item without a record."""
         file = self._outputs.observe(spec.output)
         return file.body == text.body if file.exists else content.metadata.get(SPEC_KEY) == spec.digest
 
     def _request_of(self, content: Content) -> dict[str, Json]:
-        """Return the request that a content was stored for, as manifest keys.
+        """Return the manifest keys of the request that a stored text was made for.
 
         It is empty if no lock has the request.
         """
@@ -652,7 +652,7 @@ class _Names:
         return {name: request[name] for name in REQUEST_FIELDS if request.get("template") and name in request}
 
     def in_the_way(self, spec: Spec, text: _Text) -> Iterator[Diagnostic]:
-        """Yield a finding if another item or another text has the path of a new item already."""
+        """Yield a finding if the path of a new item is already used by another item or another text."""
         file = self._outputs.observe(spec.output)
         if collision_key(spec.output) in self._paths or (file.exists and file.body != text.file.body):
             why = f"would be written to `{spec.output}`, which is in use; nothing was written"

@@ -102,7 +102,7 @@ def claim(shared: ProjectLedger, plan: Plan) -> Plan:
 
 
 class Following:
-    """The items of a plan that wait for other texts, or whose front matter depends on other texts."""
+    """The items of a plan whose text or front matter is made from other items' texts."""
 
     def __init__(self, workspace: Workspace, inputs: PlanInputs, plan: Plan, outputs: Outputs) -> None:
         self._workspace = workspace
@@ -149,7 +149,7 @@ class Following:
         return change
 
     def is_current(self, change: Change) -> bool:
-        """Return whether the sources of an item have the texts that the plan expected."""
+        """Return whether an item's sources still have the texts that the plan expected."""
         spec = change.spec
         if spec is None or not spec.references:
             return True
@@ -185,7 +185,7 @@ class Following:
         return again(spec.id, accepted)
 
     def _observe(self, path: str) -> Observed:
-        """Return the current file at a path.
+        """Return what the file at a path contains now.
 
         An unchanged file is not read again, because many items may read the same text.
         """
@@ -196,7 +196,7 @@ class Following:
         return known[0]
 
     def _inputs_of(self, spec: Spec) -> PlanInputs:
-        """Return the plan's inputs, with the current values for this one item."""
+        """Return the plan's inputs, updated with this item's current record, jobs and file."""
         store, planned = self._workspace.store, self._inputs
         record = store.record(spec.id)
         digests = {spec.digest, record.digest if record is not None else NOTHING} - {NOTHING}
@@ -414,7 +414,7 @@ def _carry_out(
 def _edges(
     workspace: Workspace, plan: Plan, inputs: PlanInputs, client: Client | None, emit: Callable[[Event], None]
 ) -> Edges:
-    """Return what the run of a plan uses from outside: state, files, network and clock.
+    """Return the state, files, network and clock that the run of a plan uses.
 
     `client` is None if no step needs the server.
     """
@@ -472,7 +472,7 @@ FIRST = 2
 
 
 class PartAction(enum.StrEnum):
-    """What a person asks for on a review page; the values are those of the page's forms."""
+    """The actions that a person can choose on a review page; the page's forms send these values."""
 
     KEEP = "keep"
     """Keep an edited text though its request changed."""
@@ -499,7 +499,7 @@ class PartAction(enum.StrEnum):
 
 
 class PlanPart(Struct, frozen=True, kw_only=True):
-    """The part of a plan that a person asks for: an action, the item, and a heading for `section`."""
+    """The part of a plan that a person chose: an action on one item, on a section of its text, or on several items."""
 
     action: PartAction
     item: str = ""
@@ -509,7 +509,7 @@ class PlanPart(Struct, frozen=True, kw_only=True):
     """The items of an action that is about several items; None means `item`, or all items."""
 
     def choice(self) -> Choice:
-        """Return the options for a plan that has only this part."""
+        """Return the options for a plan that contains only this part."""
         if self.action is PartAction.FIRST:
             return Choice(canary=FIRST)
         if self.is_of_many:
@@ -589,7 +589,7 @@ def plan_part(project: Project, part: PlanPart, *, runtime: Runtime = HERE) -> P
 
 
 def state_of(plan: Plan) -> Digest:
-    """Return a digest of a plan and its cost, by which a form that is sent twice is recognised.
+    """Return a digest of a plan and its cost, which shows whether a form was sent twice.
 
     It differs after each run. The plan's id alone would stay the same if the reply to a submit is lost again, or if the
     settings have another price or model.
@@ -621,7 +621,7 @@ def apply_part(
 
 
 def _with_heading(project: Project, part: PlanPart) -> PlanPart:
-    """Return the part of the plan, with its section heading spelled as in the text."""
+    """Return the chosen part of the plan, with its section heading spelled as in the item's text."""
     if part.action is not PartAction.SECTION:
         return part
     return structs.replace(part, heading=section(project, part.item, part.heading))

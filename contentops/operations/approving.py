@@ -1,4 +1,4 @@
-"""`approve` and `send-back` record verdicts on texts, and carry out the free steps that follow."""
+"""`approve` and `send-back` record a person's decision on texts, then update the texts' front matter."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _SHOWN: Final = 5
 
 
 class Decision(Struct, frozen=True, kw_only=True):
-    """The verdict that a person gives on the texts of some items."""
+    """A person's decision about the texts of some items: each text is approved, or each is sent back."""
 
     verdict: Verdict
     note: str = ""
@@ -68,7 +68,7 @@ class Decision(Struct, frozen=True, kw_only=True):
 
 
 class Decided(Struct, frozen=True, kw_only=True):
-    """The recorded verdicts, and the run of the free steps that follow from them."""
+    """The recorded approvals or send-backs, and the run that updated the front matter after them."""
 
     by: str
     lines: tuple[Approval, ...] = ()
@@ -85,7 +85,7 @@ class Decided(Struct, frozen=True, kw_only=True):
 
 
 def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtime: Runtime = HERE) -> Decided:
-    """Record a verdict on the texts of the selected items, then update their front matter.
+    """Record the approval or send-back of the selected items' texts, then update their front matter.
 
     Raises UsageError if selectors match nothing or git has no identity, and Refused in CI. Raises InputError with a
     finding for each text that cannot get this verdict; then nothing is recorded. Raises LockHeld while an apply runs,
@@ -168,7 +168,7 @@ def comment_on(
 def write_notes(
     project: Project, spec: Spec | None, file: Observed, text: Digest, note: str, *, runtime: Runtime = HERE
 ) -> str:
-    """Write the comments on a text, and a note on all of it, into the manifest, and return its path.
+    """Write the comments on a text, and a note on the whole text, into the manifest; return the manifest's path.
 
     They become the input that `review.notes_input` names, so that the next plan generates the text again. If there are
     none, the note with which the text was sent back is used. Raises UsageError if there are no notes, or if the item is
@@ -202,7 +202,7 @@ def is_about(block: TextBlock, quote: str) -> bool:
 
 
 def _left_for_later(inputs: PlanInputs, items: Iterable[Candidate], run: Run | None) -> str:
-    """Return a sentence about items whose front matter is updated only by the next apply.
+    """Return a sentence about the items whose front matter must wait for the next apply.
 
     They have other planned changes. It is empty if there are no such items.
     """
@@ -218,7 +218,7 @@ def _left_for_later(inputs: PlanInputs, items: Iterable[Candidate], run: Run | N
 
 
 def _refuse_past(line: Approval, before: Approvals) -> None:
-    """Raise Refused if the last verdict on the text has a later date, because a new one would not count."""
+    """Raise Refused if the text's last approval or send-back is dated later than `line`, which would not count."""
     if late := [one for one in before.of_text(line.text) if one.at > line.at]:
         last = late[-1]
         message = f"`{line.item}`: the last verdict on this text, by `{last.person}`, is dated {last.at}"
@@ -275,7 +275,7 @@ def _text_of(item: Candidate) -> Digest:
 
 
 def _problems(item: Candidate, decision: Decision, choice: Choice) -> Iterator[Diagnostic]:
-    """Yield the reasons why no verdict on an item's text can be recorded."""
+    """Yield the reasons why an item's text cannot be approved or sent back."""
     file = item.file
     assert file is not None
 
@@ -305,7 +305,7 @@ def _problems(item: Candidate, decision: Decision, choice: Choice) -> Iterator[D
 
 
 def free_steps(project: Project, ids: frozenset[ItemId], runtime: Runtime) -> tuple[Run | None, str]:
-    """Update the front matter of items after verdicts on them: draft marks and disclosures.
+    """Update draft marks and disclosures in the front matter of items that were approved or sent back.
 
     Returns the run, or None with the reason why the next apply must make these updates.
     """
@@ -321,7 +321,7 @@ def free_steps(project: Project, ids: frozenset[ItemId], runtime: Runtime) -> tu
 
 
 class MergedApprovals(Struct, frozen=True, kw_only=True):
-    """The recorded approvals of merged pull requests, and the run of the free steps that follow."""
+    """The approvals recorded from merged pull requests, and the run that updated the front matter after them."""
 
     asked: bool = True
     """Whether GitHub was asked. It is not asked if nothing in the project is about approvals."""
@@ -371,7 +371,7 @@ class _ItemText(NamedTuple):
 
 
 def _texts(inputs: PlanInputs) -> Iterator[tuple[str, _ItemText]]:
-    """Yield each path that an item's text may have, with the text to approve.
+    """Yield each path at which an item's file may be, with the text in that file.
 
     These are the path now, the next path, and the path in the source environment.
     """
@@ -388,7 +388,7 @@ def _texts(inputs: PlanInputs) -> Iterator[tuple[str, _ItemText]]:
 
 
 def _pushed(clone: Clone, environ: Mapping[str, str]) -> tuple[str, list[str]]:
-    """Return the branch that was pushed, and at most the newest 100 commits of the push, the oldest first."""
+    """Return the pushed branch and the newest commits of the push: at most 100, sorted from old to new."""
     before = commit_before(read_event(environ))
     # Where a run is repeated, or the clone lacks the start of the push, the last commit alone is looked at.
     since = ("rev-list", "--first-parent", "--max-count=100", "HEAD", f"^{before}", "--")
@@ -399,7 +399,7 @@ def _pushed(clone: Clone, environ: Mapping[str, str]) -> tuple[str, list[str]]:
 def _approved(
     clone: Clone, github: GitHub, pull: MergedPull, texts: Mapping[str, _ItemText], notes: list[str]
 ) -> Iterator[Approval]:
-    """Yield the approvals that a pull request gives to the texts whose words it changed.
+    """Yield the approvals that a pull request's reviewers gave to the texts that it changed.
 
     The reasons why other reviews and texts do not count are added to `notes`.
     """

@@ -62,7 +62,7 @@ PAGE = 100
 
 
 class ReadList(Struct, frozen=True):
-    """The entries of a list by slug, and how many entries had no usable slug.
+    """The entries of a catalog list by slug, and how many entries had no usable slug.
 
     `total` is the server's count, or None if it is unknown.
     """
@@ -126,7 +126,7 @@ SILENT = 3
 
 
 def known_catalog(project: Project) -> Catalog:
-    """Return the known catalog of the project's server, without asking the server.
+    """Return the project's catalog from `catalog.lock.json`, without asking the server.
 
     Raises InputError if `catalog.lock.json` cannot be used, and ApiError if it has no catalog of this server.
     """
@@ -235,7 +235,7 @@ class _Fetch(Struct, frozen=True):
         )
 
     async def _voices(self, caller: Caller) -> CatalogReply | None:
-        """Fetch the brand voices, or None if the server shows none.
+        """Fetch the brand voices, or return None if the server does not list any.
 
         Raises ApiError for a failure that may be temporary.
         """
@@ -248,7 +248,7 @@ class _Fetch(Struct, frozen=True):
     async def _entries(
         self, caller: Caller, call: type[ListTemplates | ListStyles], kind: str
     ) -> Mapping[str, Mapping[str, Json]]:
-        """Fetch the entries of a list, by slug.
+        """Fetch the entries of a catalog list, by slug.
 
         Raises ApiError if the list is empty, because every server has such entries.
         """
@@ -311,7 +311,7 @@ _REFUSED = frozenset({FailureKind.REJECTED, FailureKind.UNAUTHORIZED, FailureKin
 async def look_at_server(
     workspace: Workspace, plan: Plan, state: State, client: Client, has_user: bool, stopped: Callable[[], bool]
 ) -> None:
-    """Find out the server's dialect if it is unknown, and check the user id and the slugs.
+    """Find out the server's dialect if it is unknown; check the user id, and the slugs that items name.
 
     If the server does not reply, the submit fails later and says why. Raises ApiError if the server speaks another
     dialect, or needs a user id to save texts and none is set. Raises InputError for slugs that the server does not
@@ -357,7 +357,7 @@ _LISTS: Mapping[Kind, type[Call]] = {"template": ListTemplates, "style": ListSty
 
 
 async def check_slugs(project: Project, plan: Plan, state: State, caller: Caller) -> None:
-    """Raise InputError if items to be paid for have slugs that the server does not list."""
+    """Raise InputError if items to be paid for name a template, style or vertical that the server does not list."""
     if catalog_of(project) is not None:
         return
     findings: list[Diagnostic] = []
@@ -373,7 +373,7 @@ async def check_slugs(project: Project, plan: Plan, state: State, caller: Caller
 
 
 def _wanted(plan: Plan, state: State) -> dict[Kind, dict[str, list[Spec]]]:
-    """Return the items that would be paid for, by kind and slug.
+    """Return the items that would be paid for, grouped by the catalog entries that they name.
 
     Slugs that worked on this server before are left out.
     """
@@ -390,7 +390,7 @@ def _wanted(plan: Plan, state: State) -> dict[Kind, dict[str, list[Spec]]]:
 
 
 def _slugs_of(entry: Mapping[str, Json]) -> set[str]:
-    """Return every name by which a server may know an entry: its `id` and its `slug`."""
+    """Return the names under which a server may accept a catalog entry: its `id` and its `slug`."""
     return {name for name in (slug_of(entry), entry.get("slug"), entry.get("id")) if isinstance(name, str) and name}
 
 

@@ -1,4 +1,4 @@
-"""Checks the current files of items: by their own checks, for similar texts, and for missing approvals."""
+"""Runs the checks that items declare on their files, and finds similar texts and missing approvals."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class KeptValues(Generic[T]):
         self._values: dict[str, tuple[object, T]] = {}
 
     def get(self, name: str, made_from: object, make: Callable[[], T]) -> T:
-        """Return the cached value; compute it again if `made_from` has changed.
+        """Return the cached value, or compute it again if its source data `made_from` has changed.
 
         `made_from` is all data that the value depends on. If it is None, the value is always computed again.
         """

@@ -142,7 +142,7 @@ def commit(
 
 
 class CommitContents(Struct, frozen=True, kw_only=True):
-    """The contents that a commit would have now."""
+    """The files and the branch that `contentops commit` would commit now."""
 
     tree: str
     """The id of the git tree with these files and their bytes."""
@@ -187,7 +187,7 @@ def contents(project: Project, options: CommitOptions, *, runtime: Runtime = HER
 
 
 class _Committable(NamedTuple):
-    """The results in a clone: the committed and the current state, and new verdicts."""
+    """The results in a clone: the committed state, the current state, and new approvals and send-backs."""
 
     results: ResultTree
     report: CommitReport
@@ -254,7 +254,7 @@ def _commit(
 
 
 def _said(clone: Clone, results: ResultTree) -> tuple[Approval, ...]:
-    """Return the verdicts that the results add. It is empty if the last commit's verdicts are unreadable."""
+    """Return the approvals and send-backs that the results add, or none if the last commit's are unreadable."""
     if results.approvals not in results.changes:
         return ()
     try:

@@ -84,7 +84,7 @@ def read_credentials(api: ApiSettings, runtime: Runtime, *, writes: bool = False
 
 
 def read_model(api: ApiSettings, runtime: Runtime) -> OpenAIEngine:
-    """Return the engine that calls the model in the settings. Raises what `read_credentials` raises."""
+    """Return the client for the model that the settings name. Raises what `read_credentials` raises."""
     from contentops.server.engines.chat import ChatClient, SettingNames, endpoint
     from contentops.server.engines.openai import OpenAIEngine
 
@@ -103,7 +103,7 @@ def read_model(api: ApiSettings, runtime: Runtime) -> OpenAIEngine:
 
 
 def _confirm(server: str, variable: str, runtime: Runtime, setting: str) -> None:
-    """Ask a person whether a server may get the key, and remember it if the person agrees.
+    """Ask a person whether the server may get the API key, and remember the consent if the person agrees.
 
     Raises Refused otherwise.
     """
@@ -117,7 +117,7 @@ def _confirm(server: str, variable: str, runtime: Runtime, setting: str) -> None
 
 
 def running_model(environ: Mapping[str, str]) -> tuple[str, str]:
-    """Return the first model of a server on this machine, and the server's address.
+    """Return the first model that a model server on this machine offers, and the server's address.
 
     Raises UsageError if there is none.
     """
@@ -193,7 +193,7 @@ async def _embedded(project: Project, engine: OpenAIEngine | None) -> AsyncItera
 
 
 def content_owners(project: Project, state: State) -> ContentOwners:
-    """Return the object that finds the owner of a content, from all locks and the content's metadata.
+    """Return the object that finds the owner of a stored content, from all locks and the content's metadata.
 
     `state` is that of the project's environment.
     """
@@ -201,7 +201,7 @@ def content_owners(project: Project, state: State) -> ContentOwners:
 
 
 def recorded_owners(project: Project, state: State) -> dict[str, Owner]:
-    """Return the owner of each content that a record or an open job names, by content id.
+    """Return the owner of each stored content that a record or an open job names, by content id.
 
     `state` is that of the project's environment; other environments are read from their locks and journals.
     """
@@ -237,7 +237,7 @@ T = TypeVar("T")
 
 
 class NoTurn(Exception):
-    """Raised if a call cannot be sent because a person stopped the command or the wait would be too long.
+    """Raised if a call is not sent because a person stopped the command, or because the wait would be too long.
 
     More than a minute is too long.
     """
@@ -304,7 +304,7 @@ class Caller:
         return await self.client.send(call)
 
     async def find(self, *, again: bool = False) -> ApiEndpoint | Failure:
-        """Return where the API is. If that is unknown, or with `again`, search for it."""
+        """Return the address of the API. If it is unknown, or with `again`, search for it."""
         if again or not self.client.is_found:
             await self.turn()
         return await self.client.find(again=again, turn=self.turn)
@@ -380,7 +380,7 @@ def converse(
     cache: Cache | None = None,
     limiter: AccountLimiter | None = None,
 ) -> T:
-    """Run calls to the project's server and return the result.
+    """Connect with the project's server, run `story`, which sends calls to it, and return its result.
 
     `limiter` is the account's, if it is known already.
     """
@@ -462,7 +462,7 @@ def delete(project: Project, content_ids: Iterable[str], *, runtime: Runtime = H
 
 
 def stats(project: Project, *, runtime: Runtime = HERE) -> dict[str, Mapping[str, Json] | None]:
-    """Return the account's `dashboard` and `credits`, each as the server shows them.
+    """Return the numbers that the server shows about the account: its `dashboard` and its `credits`.
 
     `credits` is None if the server does not show them. Raises ApiError.
     """

@@ -1,4 +1,4 @@
-"""Creates the first files of a project, adapted to the site and the repository in which it lies.
+"""Creates the first files of a project, adapted to the project's site and repository.
 
 No file of a site is run or parsed: one line of its settings names the folder that it reads, and a pattern finds that
 line.
@@ -63,7 +63,7 @@ def action_from(direct_url: str) -> str:
 
 
 class NewFiles(Struct, frozen=True, kw_only=True):
-    """New files by their path below `top`, and lines to add to existing files.
+    """The new files of a project, by their path below `top`, and lines to add to existing files.
 
     Making one raises Refused if a file exists already, or if a path leads through a link.
     """
@@ -135,7 +135,7 @@ def _filled(path: str, marks: Mapping[str, str]) -> str:
 
 
 def free_folder(top: Path, *first: str, taken: str = "") -> str:
-    """Return the name of a folder for manifests that does not exist yet, if possible.
+    """Return a name for the folder of manifests; no folder has this name yet, if possible.
 
     So no existing YAML file is read as a manifest. The names in `first` are tried before the usual ones; the name
     `taken` is never used.
@@ -241,7 +241,7 @@ def output_line(site: SiteLayout) -> str:
 
 
 def _places(manifests: str, site: SiteLayout | None) -> str:
-    """Return the settings lines for the folders of texts and manifests, after an empty line.
+    """Return the lines of the settings file that name the folders of texts and manifests.
 
     They are empty for the default folders.
     """
@@ -477,7 +477,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _only(folder: Path, above: str) -> list[str]:
-    """Return the only folder in the folder `above`. The list is empty if there are several folders or none."""
+    """Return the only folder inside the folder `above`, or an empty list if there are several folders or none."""
     if not above or not _is_folder(folder / above):
         return []
     names = [one.name for one in (folder / above).iterdir() if _is_folder(one) and not one.name.startswith((".", "_"))]

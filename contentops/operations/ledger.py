@@ -85,7 +85,7 @@ def reading(project: Project, store: StateStore, runtime: Runtime) -> Iterator[O
 
 @contextlib.contextmanager
 def working(project: Project, store: StateStore, runtime: Runtime, shard: str = "") -> Iterator[OpenedLedger]:
-    """Open the ledger for a command that changes the state, of one `shard` or of all items.
+    """Open the ledger for a command that changes the state of one `shard`, or of all items.
 
     No other command may change it meanwhile. Ledger and checkout get each other's jobs.
 

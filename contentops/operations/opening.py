@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 class Runtime(Struct, frozen=True, kw_only=True):
-    """The clock, environment, network and terminal that a command uses; tests pass their own."""
+    """The clock, environment variables, network and terminal that a command uses; tests pass their own."""
 
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     wall: Callable[[], float] = time.time
@@ -170,7 +170,7 @@ def committed_environments(project: Project) -> list[str]:
 
 
 def first_lineage(project: Project) -> str:
-    """Return the lineage, an identifier of the project, if the project has no lock yet.
+    """Return the project's lineage (its identifier) for a project that has no lock yet.
 
     It is the one in other files of the project, otherwise one made of its name, first commit and folder.
 
@@ -273,7 +273,7 @@ def known_environments(project: Project) -> list[str]:
 
 
 def jobs_by_environment(project: Project, state: State) -> dict[str, list[Job]]:
-    """Return the jobs of each environment, the earliest first.
+    """Return the jobs of each environment, sorted from old to new.
 
     `state` is that of the project's own environment. If several environments know a job, because it answers a request
     of each, it belongs to the first one by name. Raises StateError.

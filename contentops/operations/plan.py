@@ -1,4 +1,4 @@
-"""`plan`, `plan --check`, `status`, `show` and `graph`, which change nothing.
+"""Contains the commands `plan`, `plan --check`, `status`, `show` and `graph`, which change nothing.
 
 A job whose reply was lost counts in each month in which it may have been accepted.
 """
@@ -58,7 +58,7 @@ from contentops.state.state_dir import who_runs
 
 
 def gathered(workspace: Workspace, choice: Choice) -> PlanInputs:
-    """Return the inputs of a plan, with the server's contents that this or an earlier command read.
+    """Return the inputs of a plan, with the stored texts that this or an earlier command read from the server.
 
     Raises what `refresh` raises.
     """
@@ -74,7 +74,7 @@ def plan(
     runtime: Runtime = HERE,
     last: LastPlan | None = None,
 ) -> Plan:
-    """Return the plan of what `apply` would do, without changing anything but the cache.
+    """Return the plan of what `apply` would do; only the cache is changed.
 
     Only a refresh needs the network and a key. `last` remembers a plan without changes.
     """
@@ -93,13 +93,13 @@ def check(
     *,
     runtime: Runtime = HERE,
 ) -> Plan:
-    """Return the current plan, if it does no more than the reviewed plan. Raises Refused otherwise."""
+    """Return the current plan. Raises Refused if it does more than the reviewed plan."""
     with open_workspace(project, runtime) as workspace:
         return check_file(gathered(workspace, choice), reviewed)
 
 
 def changed_outputs(project: Project, ref: str) -> tuple[str, ...]:
-    """Return the recorded outputs whose words differ from those at a commit, sorted by path.
+    """Return the recorded output files whose text differs from their text at a commit, sorted by path.
 
     Outputs that are new at their path are included. Raises UsageError if the ref is unknown or there is no repository,
     GitFailed, StateError.
@@ -164,7 +164,7 @@ def status(
 def looked_at(
     project: Project, choice: Choice, runtime: Runtime
 ) -> tuple[Callable[[Candidate], str], list[Candidate], tuple[Diagnostic, ...]]:
-    """Return what `status` shows: a function that gives the note on an item, all items, and the findings."""
+    """Return what `status` shows: a function that describes an item's state, all items, and the findings."""
     looking = Choice(refresh=choice.refresh)
     check_selectors((*choice.select, *choice.exclude))
     with open_workspace(project, runtime, keep_stamps=choice.refresh) as workspace:
@@ -194,7 +194,7 @@ def running(project: Project) -> tuple[Diagnostic, ...]:
 
 
 def gathered_or_recorded(workspace: Workspace, choice: Choice) -> tuple[PlanInputs, InputError | None]:
-    """Return the inputs of a plan, or the items as recorded if manifests have errors.
+    """Return the inputs of a plan; if manifests have errors, its items are those of the records.
 
     In that case the error is returned too.
     """
@@ -209,7 +209,7 @@ def gathered_or_recorded(workspace: Workspace, choice: Choice) -> tuple[PlanInpu
 
 
 def _as_recorded(record: Record) -> Spec:
-    """Return the item as its manifest declared it when the record was made, as far as that is known."""
+    """Return an item rebuilt from its record, as its manifest declared it then, as far as that is known."""
     said = {name: str(record.request.get(name) or "") for name in ("template", "style", "mode")}
     return Spec(
         id=record.id,
@@ -241,7 +241,7 @@ def _status(item: Candidate, drift: str) -> ItemStatus:
 
 
 def _checks(checks: Checks) -> Json:
-    """Return the checks of an item as in a manifest, without the texts of a schema and of the brief."""
+    """Return an item's checks in the form of a manifest, without the full text of its schema and its brief."""
     stated: dict[str, Json] = to_builtins(checks)
     if checks.front_matter is not None:
         del stated["front_matter"]["text"]
@@ -314,7 +314,7 @@ def _kin(spec: Spec, specs: Mapping[ItemId, Spec]) -> dict[str, Json]:
 
 
 def section(project: Project, item: str, heading: str) -> str:
-    """Return the heading in an item's text that matches `heading`, as it is written there.
+    """Return the heading that matches `heading`, spelled as in the item's text.
 
     Raises UsageError if there is no such heading or item, or if several sections have it.
     """
@@ -334,7 +334,7 @@ def section(project: Project, item: str, heading: str) -> str:
 
 
 def recorded(project: Project, item: str) -> tuple[State, Record]:
-    """Return the state, and the record of an item.
+    """Return the project's state, and one item's record.
 
     Raises UsageError if the item is unknown or has no record.
     """

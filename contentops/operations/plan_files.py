@@ -16,7 +16,7 @@ LARGEST = 256 << 20
 
 
 def read_plan(path: Path, checksum: str = "") -> PlanFile:
-    """Read the plan file at `path` and check it; with `checksum`, also check that it is exactly this plan.
+    """Read and check the plan file at `path`; its checksum must be `checksum`, if that is given.
 
     Raises InputError if the file is no plan or has another format, and Refused for an edited or another plan.
     """
@@ -28,7 +28,7 @@ def read_plan(path: Path, checksum: str = "") -> PlanFile:
 
 
 def read_document(path: Path) -> dict[str, Json]:
-    """Read a plan document and check its seal, which shows whether it was edited.
+    """Read a plan document, and check by its checksum that nobody edited it.
 
     Raises what `read_plan` raises.
     """

@@ -1,4 +1,4 @@
-"""`--refresh` reads the items' contents from the server before anything is planned.
+"""`--refresh` reads the items' stored texts from the server before the plan is made.
 
 It reads one list, and each content that may have changed since it was last saved or read. All requests are free.
 
@@ -45,7 +45,7 @@ from contentops.state.cache import Cache
 
 
 def mark_recorded(inputs: PlanInputs, remote: Mapping[ItemId, Remote]) -> dict[ItemId, Remote]:
-    """Mark the server's texts that this project has recorded before, and return all contents.
+    """Mark the texts on the server that are earlier texts of this project, and return all texts.
 
     Such a text is no new edit. Git is asked only if that is necessary.
     """
@@ -59,7 +59,7 @@ def mark_recorded(inputs: PlanInputs, remote: Mapping[ItemId, Remote]) -> dict[I
 
 
 def _is_known(inputs: PlanInputs, record: Record, remote: Remote) -> bool:
-    """Return whether a text on the server is an earlier text of this project that the file no longer has.
+    """Return whether the server's text is an earlier text of this project, and not the text of the item's file.
 
     A record, a job or the file's git history has that text.
     """
@@ -86,7 +86,7 @@ def refresh(
     only: Container[ItemId] | None = None,
     listed: dict[str, ContentEntry] | None = None,
 ) -> PlanInputs:
-    """Read the server's contents that may have changed, and return the inputs of the plan with them.
+    """Read the stored texts that may have changed, and return the plan's inputs with these texts.
 
     `only`: the ids of the records to read; None means all. `listed`: the server's list by content id; the first refresh
     of a command fills it, and later ones use it.
@@ -113,7 +113,7 @@ def refresh(
 
 
 class _Reader(NamedTuple):
-    """Reads contents from the server.
+    """Reads stored contents from the server.
 
     `earlier` has what earlier commands read, by content id.
     """
@@ -125,7 +125,7 @@ class _Reader(NamedTuple):
     async def read_all(
         self, caller: Caller, records: Iterable[Record], entries: Mapping[str, ContentEntry]
     ) -> dict[ItemId, Remote]:
-        """Read the contents that may differ from what was last saved. Raises ApiError.
+        """Read the stored contents that may have changed since contentops saved them. Raises ApiError.
 
         `entries` is the server's list.
         """
@@ -146,13 +146,13 @@ class _Reader(NamedTuple):
         return remote
 
     def _is_unchanged(self, earlier: Remote, entry: ContentEntry | None) -> bool:
-        """Return whether a content has not changed and its text is still in the cache."""
+        """Return whether a stored content has not changed since it was read, and its text is still in the cache."""
         if entry is None or earlier.deleted:
             return entry is None and earlier.deleted
         return has_stamp(entry, earlier.stamp) and self.cache.body(earlier.body) is not None
 
     def _remote(self, record: Record, entry: ContentEntry | None, answer: Reply | Failure) -> Remote:
-        """Return the current state of a content, and store its text in the cache."""
+        """Return the current state of a stored content, and put its text into the cache."""
         content_id, saved = record.content_id, _saved_body(record)
         if isinstance(answer, Failure):
             deleted = answer.kind is FailureKind.NOT_FOUND
@@ -180,7 +180,7 @@ def _saved_body(record: Record) -> Digest:
 
 
 def _text_of(record: Record, content: Content) -> tuple[str, tuple[str, ...]]:
-    """Return the text of a content, and the keys of its front matter.
+    """Return the text of a stored content, and the keys of the front matter that the content has.
 
     The front matter is a part of the text only if it was saved as a part of it.
     """
@@ -195,7 +195,7 @@ def _text_of(record: Record, content: Content) -> tuple[str, tuple[str, ...]]:
 
 
 def remembered(workspace: Workspace, inputs: PlanInputs) -> PlanInputs:
-    """Return the inputs of a plan with the edits on the server that earlier refreshes found.
+    """Return the plan's inputs with the edits that earlier `--refresh` runs found on the server.
 
     Deletions are included. Edits that a save has replaced since are left out.
     """
@@ -223,7 +223,7 @@ def plan_after_looks(
     reviewed: PlanFile | None,
     refused: Callable[[Plan], object],
 ) -> tuple[PlanInputs, Plan]:
-    """Return the plan of an apply, after reading the server's texts that it would pay for or replace.
+    """Return the plan of an apply, made again after reading the stored texts that it would pay for or replace.
 
     `reviewed` is a plan file, or None. The server is asked only if there are such texts and the plan is not `refused`;
     edits that the plan file contains are always read. Items whose content cannot be read are blocked.
@@ -260,7 +260,7 @@ class _Look:
         self.trouble = ""
 
     def at(self, inputs: PlanInputs, ids: AbstractSet[ItemId], *, is_required: bool = False) -> PlanInputs:
-        """Ask the server about these records, and return the inputs with their current contents.
+        """Ask the server about these items' stored texts, and return the plan's inputs with the current texts.
 
         Raises ApiError if `is_required` and the server does not reply.
         """
@@ -276,7 +276,7 @@ class _Look:
         return structs.replace(inputs, remote={**others, **remote})
 
     def block_unseen(self, plan: Plan, ids: AbstractSet[ItemId]) -> Plan:
-        """Block the changes of these records if their contents could not be read, and return the plan."""
+        """Return the plan; the changes of these items are blocked if their stored texts could not be read."""
         if not self.trouble:
             return plan
         changes = (self._block(one) if _record_id(one) in ids else one for one in plan.changes)
@@ -289,7 +289,7 @@ class _Look:
 
 
 def _in_question(inputs: PlanInputs, plan: Plan) -> AbstractSet[ItemId]:
-    """Return the records whose text would be paid for or replaced, or that an edit on the server affects."""
+    """Return the items whose text would be paid for or replaced, or that an edit on the server affects."""
     ids = {_record_id(change) for change in plan.changes if _touches(change)}
     return {record.id for record in saved_records(inputs) if record.id in ids} if ids else ids
 
@@ -370,7 +370,7 @@ def _pulled(workspace: Workspace, outputs: Outputs, item: ItemSides, runtime: Ru
 
 
 def _refusal(item: ItemSides, remote: Remote, body: str | None) -> str:
-    """Return why the file must not be changed, or an empty text if it may."""
+    """Return why the item's file must not be changed, or an empty string if it may be changed."""
     path = item.file.path
     if not item.file.exists:
         return f"`{path}` is gone: `contentops apply` restores it first"

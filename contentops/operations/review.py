@@ -79,7 +79,7 @@ _BESIDE_OTHERS: Final = 5_000_000_000
 
 
 class ReviewState(enum.StrEnum):
-    """Says who must act on an item; the first state that fits counts."""
+    """The states of an item, which say who must act; an item has the first state in this list that fits."""
 
     BLOCKED = "blocked"
     UNKNOWN = "unknown"
@@ -137,12 +137,12 @@ class ReviewItem(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def approved_before(self) -> Approval | None:
-        """Return the last approval of another text of this item."""
+        """Return the last approval of this item that was for another text than the current one, or None."""
         return next((one for one in reversed(self.earlier) if one.verdict is Verdict.APPROVED), None)
 
     @property
     def sent_back(self) -> Approval | None:
-        """Return the latest verdict on this text if it sent the text back, otherwise None."""
+        """Return the send-back of this text, or None if the last decision about it was no send-back."""
         return self.verdicts[-1] if self.verdicts and self.verdicts[-1].verdict is Verdict.SENT_BACK else None
 
     @property
@@ -179,7 +179,7 @@ class Snapshot(Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def cost_of_approved(self) -> ApprovedCost | None:
-        """Return the cost of all items whose current texts are approved, or None if nobody gave a verdict."""
+        """Return the cost of all items whose current text is approved, or None if no decision is recorded."""
         if not self.known.approvals.lines:
             return None
         approved = (each for each in self.items if each.approval is ApprovalState.APPROVED)
@@ -198,13 +198,13 @@ class Snapshot(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def sent_back(self) -> tuple[ReviewItem, ...]:
-        """Return the items that wait for a new text or an edit, those with the newest note first."""
+        """Return the items whose text was sent back, those with the newest review note first."""
         items = self._in(ReviewState.SENT_BACK)
         return tuple(sorted(items, key=lambda item: item.verdicts[-1].at, reverse=True))
 
     @functools.cached_property
     def with_findings(self) -> tuple[ReviewItem, ...]:
-        """Return the items with findings of checks, those with failed checks first."""
+        """Return the items whose checks found something, those with failed checks first."""
         found = (item for item in self.items if item.findings)
         return tuple(sorted(found, key=lambda item: item.severity is not Severity.ERROR))
 
@@ -303,7 +303,7 @@ class _StampedSnapshot(Struct, frozen=True):
             return None
 
     def unchanged_files(self, now: array[int]) -> dict[str, Observed]:
-        """Return the files of the snapshot whose time stamps show no change."""
+        """Return the snapshot's files whose time stamps show that they have not changed."""
         same = unchanged(self.names, self.stamps, now, before=self.trusted_before)
         return {path: file for path, file in self.observed.items() if path in same}
 
@@ -326,7 +326,7 @@ class _KeptReading(Generic[T]):
         return value if is_same else None
 
     def keep(self, project: Project, named: Callable[[], list[str]], value: T, *, before: int) -> None:
-        """Cache the result of reading some files, if their time stamps will show every later change."""
+        """Cache a value that was read from files, if the files' time stamps will show every later change."""
         names = named()
         stamps = stamps_of(project.root, names)
         self._kept = (project, named, names, stamps, value) if are_trusted(stamps, before=before) else None
@@ -360,7 +360,7 @@ class _KeptParts:
         self._shown = inputs, [item for item in items if item.id not in noted], {view.id: view for view in views}
 
     def keep(self, workspace: Workspace, *, error: InputError | None, before: int) -> None:
-        """Keep the manifests and the state for the next snapshot, as far as that is safe.
+        """Cache the manifests and the state for the next snapshot, as far as that is safe.
 
         Manifests are not kept if they have errors, or if an item is made from other items' texts. The state is not kept
         if a ledger adds to it, or if it depends on the texts on disk.
@@ -425,7 +425,7 @@ def _snapshot(
 
 
 def _item(item: Candidate, inputs: PlanInputs) -> ReviewItem:
-    """Return an item without the counts of words, credits and findings."""
+    """Return an item for review pages, without its word count, its costs and its findings."""
     spec, record, approvals = item.spec, item.record, inputs.approvals
     file = item.file if item.file is not None else inputs.observe(item.path)
     has_text = bool(file.body) and not file.problem
@@ -486,7 +486,7 @@ _OF_APPROVAL: Final = {
 
 
 def _since(project: Project, file: Observed, made_by: Job | None) -> str:
-    """Return the time when the file got its text.
+    """Return the time when the file got its current text.
 
     It is the time of the generation, otherwise the time of the file's last change.
     """
@@ -502,7 +502,7 @@ def _since(project: Project, file: Observed, made_by: Job | None) -> str:
 
 
 class ReviewDay(Struct, frozen=True, kw_only=True):
-    """A person's last verdict on each text since midnight, the texts edited since then, and the money spent."""
+    """A person's last decision on each text since midnight, the texts edited since then, and the money spent."""
 
     since: str
     """ISO time, UTC."""
@@ -547,7 +547,7 @@ _PATIENCE: Final = 20.0
 def notify(
     snapshot: Snapshot, sent: CommitReport, person: str, owner: Callable[[ReviewItem], str], runtime: Runtime
 ) -> str:
-    """Pass a finished day of review to the program of `review.notify`, and return why that failed, or empty.
+    """Report a day of review to the program of `review.notify`; return why that failed, or an empty string.
 
     The program does not run if the settings differ from those of the last commit, or if none is named. `owner` gives
     the person to whom a text belongs.

@@ -29,7 +29,7 @@ from contentops.state.state_dir import FOLDER, make_folder
 
 
 class Task(threading.Thread):
-    """A task that a page started. `said` is its result in words, and `error` the reason for a failure."""
+    """A run that a review page started. `said` is its result in words, and `error` the reason for a failure."""
 
     def __init__(self, work: Callable[[Stop], str]) -> None:
         # A daemon: a second Ctrl-C ends the process as it ends an apply in a terminal, which is safe.
@@ -105,7 +105,7 @@ class EventFile:
     """
 
     def __init__(self, file: TextIO | None, failed: Callable[[Exception], object] = lambda _: None) -> None:
-        """Take the open `file`, or None if nothing is to be written.
+        """Write to the open `file`, or write nothing if it is None.
 
         `failed` is called with the reason if writing fails.
         """

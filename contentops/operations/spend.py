@@ -65,10 +65,10 @@ from contentops.tokens import sum_tokens
 
 
 class PaidEnvironments:
-    """The jobs of each environment, to find what the texts of items have cost."""
+    """Finds what the texts of items have cost, from the jobs of each environment."""
 
     def __init__(self, project: Project, state: State, records: Mapping[ItemId, Record]) -> None:
-        """Take the jobs of all environments of the project.
+        """Read the jobs of all environments of the project.
 
         `state` is that of the project's own environment, and `records` has current ids. Raises StateError.
         """
@@ -78,7 +78,7 @@ class PaidEnvironments:
         self._by_item: dict[str, dict[ItemId, list[Job]]] = {}
 
     def attempts(self, environment: str, record: Record, until: str = "") -> PaidAttempts:
-        """Return the number and the cost of the texts made for an item until a given time.
+        """Return how many texts were made for an item until a given time, and their cost.
 
         An empty time means all texts.
         """
@@ -95,7 +95,7 @@ class PaidEnvironments:
         return self._by_item.get(environment, {}).get(record.id, [])
 
     def origin(self, environment: str, record: Record, body: Digest) -> tuple[Job | None, PaidAttempts]:
-        """Return the job that made the text in an item's file, and all attempts until that job.
+        """Return the job that made the text in an item's file, with the count and cost of all attempts until then.
 
         The job of a promoted text is searched in the environment that the text comes from.
         """
@@ -139,7 +139,7 @@ def _has_text(item: Candidate) -> bool:
 
 
 def _text(item: Candidate, inputs: PlanInputs, environments: PaidEnvironments) -> tuple[TextProvenance, Digest]:
-    """Return where a text comes from, as far as that is known without git's history.
+    """Return who or what made an item's text, as far as that is known without git's history.
 
     The second result is the digest of the body that its job made.
     """
@@ -198,7 +198,7 @@ def _with_history(
 
 
 def cost_of_approved(projects: Sequence[Project], *, runtime: Runtime = HERE) -> ApprovedCost | None:
-    """Return the cost of all items whose current texts are approved, or None if nobody gave a verdict.
+    """Return the cost of all items whose current text is approved, or None if no decision is recorded.
 
     `projects` are environments of one project. A text that several of them have counts once. Raises StateError.
     """
@@ -240,7 +240,7 @@ def in_all_environments(project: Project) -> list[Project]:
 
 
 def spending(projects: Sequence[Project], *, since: datetime | None = None) -> Spending:
-    """Return what these environments of one project have cost since a time.
+    """Return what the texts of these environments of one project have cost since a time.
 
     Each text counts once. Raises StateError.
     """
@@ -262,7 +262,7 @@ def spending(projects: Sequence[Project], *, since: datetime | None = None) -> S
 
 
 class KnownHistory(Struct, frozen=True, kw_only=True):
-    """The data that the history of items is made from; it is read once for the pages of many items."""
+    """The data from which the history of each item is made; review pages read it once for many items."""
 
     state: State
     jobs: Sequence[Job]
@@ -275,7 +275,7 @@ class KnownHistory(Struct, frozen=True, kw_only=True):
 def history(
     project: Project, item: str = "", known: KnownHistory | None = None, in_git: Collection[Digest] | None = None
 ) -> History:
-    """Return the runs of this machine and all generations, or only those of an item, with its texts.
+    """Return the runs of this machine and all generated texts, or only those of one item.
 
     With `known`, only files and texts of the item are read. `in_git` has the bodies in git's history of its file, if
     they were read already. Raises UsageError if the id is unknown, StateError if the state cannot be read.

@@ -75,7 +75,7 @@ def move_record(project: Project, old: str, new: str) -> str:
 
 
 def forget_record(project: Project, item: str) -> None:
-    """Delete the record of an item; its file and its content on the server stay."""
+    """Delete the record of an item; the item's file and its text on the server stay."""
     with _editing(project) as workspace:
         if ItemId(item) not in workspace.state.records:
             raise no_item(item, workspace.state.records)
@@ -83,7 +83,7 @@ def forget_record(project: Project, item: str) -> None:
 
 
 def move_server(project: Project, old: str, new: str) -> str:
-    """Record that the server `old` now has the address `new`; return the server's new name in records.
+    """Record that the server `old` now has the address `new`; return the name under which records know it now.
 
     Only scheme, host and port of an address count. Raises UsageError if no text was ordered from `old`, or if `new` is
     not an address.
@@ -176,7 +176,7 @@ def resolve(
 
 
 def _refuse_taken(project: Project, state: State, job: Job, content: str) -> None:
-    """Raise UsageError if a stored content belongs to another item than a job does."""
+    """Raise UsageError if a stored content belongs to another item than the job's item."""
     owner = recorded_owners(project, state).get(content)
     if owner is None or (not owner.lock and owner.item == job.item):
         return
@@ -186,7 +186,7 @@ def _refuse_taken(project: Project, state: State, job: Job, content: str) -> Non
 
 
 def _refuse_other_job(project: Project, state: State, order: Job, job: str) -> None:
-    """Raise UsageError if a job on the server belongs to another submit request."""
+    """Raise UsageError if the server's job `job` was started by another submit request than `order`."""
     for name, other_state in {**other_states(project), project.environment: state}.items() if job else ():
         for one in other_state.jobs:
             if one.lost or (one.server, one.job_id) != (order.server, job) or one.request_id == order.request_id:
@@ -221,7 +221,7 @@ def _refuse_unknown_job(workspace: Workspace, order: Job, job: str) -> str:
 
 
 def _meant(project: Project, jobs: Collection[Job], item: str, request: str = "", *, forget: bool = False) -> list[Job]:
-    """Return the submit requests that a person may mean by an item's id.
+    """Return the submit requests with unknown outcome that a person may mean by an item's id.
 
     They are those under the id, and those for the item's current request. Raises UsageError if there is none.
     """
@@ -310,7 +310,7 @@ class _OldHeader(Header, frozen=True, kw_only=True):
 
 
 class _OldRecord(Record, frozen=True, kw_only=True, gc=False):
-    """A record of format 1, which also describes the job of its text."""
+    """A record from state files of format 1; it also describes the job that made its text."""
 
     model: str = ""
     job_id: str = ""
@@ -323,7 +323,7 @@ class _OldRecord(Record, frozen=True, kw_only=True, gc=False):
 
 
 class _OldDrop(Struct, frozen=True):
-    """A line that closed an open job. Without a job, it marks a checkpoint."""
+    """A line of an old journal that closed an open job. Without a job, it marks a checkpoint."""
 
     drop: RequestId = RequestId("")
 
@@ -353,7 +353,7 @@ class _Old(Struct, frozen=True, kw_only=True):
 
 
 class _Listed(NamedTuple):
-    """A job that was found in one source, with all ids that its item had.
+    """A job found in a lock, a journal or git's history, with all ids that its item has had.
 
     `is_own`: its digest is certainly that of its request. A record may have got another digest by `on_edit: keep`.
     """
@@ -365,7 +365,7 @@ class _Listed(NamedTuple):
 
 
 def upgrade(project: Project, runtime: Runtime) -> tuple[Upgraded, ...]:
-    """Write jobs and lock in the current format for every environment of format 1.
+    """Write jobs and lock in the current format for each environment whose state files use format 1.
 
     No text changes and nothing is paid for. Raises StateError if files cannot be read and in a shallow clone, and
     GitFailed, before anything is written; LockHeld while another command works.
@@ -389,7 +389,7 @@ def upgrade(project: Project, runtime: Runtime) -> tuple[Upgraded, ...]:
 
 
 def _keep_texts(project: Project, jobs: Iterable[Job]) -> None:
-    """Convert cached texts that are in no file yet to the current format.
+    """Convert cached texts that were not yet written into a file to the current format.
 
     Raises StateError if that is not possible.
     """
@@ -419,7 +419,7 @@ def _is_old(project: Project, environment: str, disk: Disk) -> bool:
 
 
 def _read(project: Project, disk: Disk) -> _Old:
-    """Return the contents of an environment's lock and journal. Raises StateError.
+    """Return the records and jobs in an environment's lock and journal. Raises StateError.
 
     For bad lines it is DamagedState, with all of them.
     """
@@ -480,7 +480,7 @@ def _parse(text: str) -> _Line | _OldHeader:
 
 
 def _jobs_of(found: Sequence[tuple[Project, _Old]], ordered: Container[RequestId]) -> dict[str, list[Job]]:
-    """Return the jobs by environment. Each job is only in the environment that ordered it.
+    """Return the jobs, grouped by environment. Each job is only in the environment that ordered it.
 
     If several sources have a job, the one in the latest state counts; if these are equal, the last one.
     """
@@ -502,7 +502,7 @@ def _jobs_of(found: Sequence[tuple[Project, _Old]], ordered: Container[RequestId
 
 
 def _listed(project: Project, old: _Old, ordered: Container[RequestId]) -> Iterator[_Listed]:
-    """Yield the closed jobs of an environment from git's history, then those of lock and journal."""
+    """Yield the closed jobs of an environment from git's history, then those from its lock and journal."""
     for line in locks_in_history(project, old.environment):
         with contextlib.suppress(ValueError):
             match _parse(line):
@@ -563,7 +563,7 @@ def _write(project: Project, old: _Old, jobs: Iterable[Job], disk: Disk) -> Upgr
 
 
 def _of_today(record: Record) -> Record:
-    """Return a record in the current format, without the fields that its job has."""
+    """Return an old record in the current format, without the fields that are now stored in its job."""
     made = isinstance(record, _OldRecord) and record.server == "local" and record.generated_at and not record.model
     today = msgspec.convert(record, Record, from_attributes=True)
     return structs.replace(today, outline=True) if made else today

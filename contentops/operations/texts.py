@@ -1,4 +1,4 @@
-"""Compares, restores and edits the current and earlier texts of an item, and lists its history."""
+"""Compares, restores, edits and lists the current and the earlier texts of an item."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ if TYPE_CHECKING:
 
 
 def _planned_body(inputs: PlanInputs, change: Change, before: str | None) -> str | None:
-    """Return the body that the change would write in place of `before`, if this machine has the text."""
+    """Return the body that the change would write in place of `before`, or None if this machine lacks the text."""
     text = _new_body(inputs, change)
     if text is None or before is None:
         return text
@@ -94,7 +94,7 @@ def _planned_body(inputs: PlanInputs, change: Change, before: str | None) -> str
 
 
 def _new_body(inputs: PlanInputs, change: Change) -> str | None:
-    """Return the text that the change will write, if this machine has it: a generated, promoted or fetched text."""
+    """Return the generated, promoted or fetched text that the change will write, or None if this machine lacks it."""
     digest = change.job.body if change.job is not None else NOTHING
     for step in change.steps:
         if isinstance(step, Promote):
@@ -110,7 +110,7 @@ def _new_body(inputs: PlanInputs, change: Change) -> str | None:
 
 
 class Difference(Struct, frozen=True, kw_only=True):
-    """Two versions of an item with their texts; a missing text is None.
+    """Two versions of an item with their texts; if a version has no text, its text is None.
 
     `front` and `request` have the keys that differ, each with the values before and after. A missing value is None.
     """
@@ -125,7 +125,7 @@ class Difference(Struct, frozen=True, kw_only=True):
 
     @property
     def same(self) -> bool:
-        """Return whether body, front matter and request are equal."""
+        """Return whether both versions have the same body, front matter and request."""
         return self.before == self.after and not self.front and not self.request
 
 
@@ -157,7 +157,7 @@ def from_generated(project: Project, item: str) -> Difference:
 
 
 def from_remote(project: Project, item: str, *, runtime: Runtime = HERE) -> Difference:
-    """Compare the text on the server with the file.
+    """Compare the item's text on the server with the item's file.
 
     Raises UsageError if nothing was saved there, OutputError if the file cannot be read, ApiError.
     """
@@ -173,7 +173,7 @@ def from_remote(project: Project, item: str, *, runtime: Runtime = HERE) -> Diff
 
 
 def to_planned(project: Project, item: str) -> Difference:
-    """Compare the file with what the plan would make of it: text (if known), front matter and request.
+    """Compare an item's file with the text (if known), front matter and request that it will have after the plan.
 
     Raises UsageError if the id is unknown, InputError if manifests have errors, OutputError if the file cannot be read.
     """
@@ -216,14 +216,14 @@ def _planned(inputs: PlanInputs, change: Change) -> Difference:
 
 
 def _usable(file: Observed) -> Observed:
-    """Return the given file, or raise OutputError if it cannot be used."""
+    """Return the given file, or raise OutputError if it cannot be read or is not a usable text."""
     if file.problem:
         raise OutputError(file.problem, code="unreadable-file")
     return file
 
 
 def _file(project: Project, record: Record) -> tuple[Observed, str]:
-    """Return the file of an item and its body. Raises OutputError."""
+    """Return an item's file and the body in it. Raises OutputError."""
     outputs = Outputs(project.root)
     try:
         body = split(outputs.read(record.output)).body
@@ -237,7 +237,7 @@ def _file(project: Project, record: Record) -> tuple[Observed, str]:
 
 
 class Restored(Struct, frozen=True, kw_only=True):
-    """A restored text, and the file that has it now."""
+    """A restored text, and the path of the file that contains it now."""
 
     text: PaidText | TextVersion
     output: str
@@ -305,7 +305,7 @@ def restore(
 
 
 def _named(project: Project, texts: Sequence[PaidText], item: str, to: str, path: str) -> PaidText | TextVersion:
-    """Return the text whose digest begins with `to`.
+    """Return the item's text whose digest begins with `to`.
 
     `path` is the item's file. Raises UsageError if no text or several match.
     """
@@ -373,7 +373,7 @@ LONGEST: Final = 1_000_000
 
 
 class TextEdit(Struct, frozen=True, kw_only=True):
-    """A title and a body that a person typed. The line ends are LF."""
+    """A new title and body for a text, as a person typed them. The line ends are LF."""
 
     title: str
     body: str
@@ -449,7 +449,7 @@ def _check(edit: TextEdit) -> None:
 
 
 class ItemVersion(Struct, frozen=True, kw_only=True):
-    """A text of an item with its history, or a job that brought no text."""
+    """One line of an item's history: a text of the item, or a job that brought no text."""
 
     at: str
     """When it was made, ISO time; empty where it is not known."""
@@ -522,17 +522,17 @@ class TextVersion(Struct, frozen=True, kw_only=True):
 
     @property
     def text(self) -> Digest:
-        """Return the digest of title and body, which approvals name."""
+        """Return the digest of title and body, by which approvals refer to the text."""
         return text_digest(self.title, self.digest)
 
     @property
     def short(self) -> str:
-        """Return the start of the body's digest, by which people name the text."""
+        """Return the first characters of the body's digest, by which people refer to the text."""
         return short(self.digest)
 
 
 class ItemTexts(Struct, frozen=True, kw_only=True):
-    """The current text of an item's file, the earlier texts that are known here, and the item's history."""
+    """An item's current text, the earlier texts that this machine has, and the item's history."""
 
     now: TextVersion | None
     """The current text; None if there is no file, or it cannot be read."""
@@ -546,7 +546,7 @@ class ItemTexts(Struct, frozen=True, kw_only=True):
 
     @property
     def before(self) -> TextVersion | None:
-        """Return the text that the file had before the current one, if it is known here."""
+        """Return the text that the file had before its current text, or None if this machine lacks it."""
         return next((one for one in self.earlier if self.now is not None and one.digest != self.now.digest), None)
 
     @property
@@ -633,7 +633,7 @@ def text_of_file(project: Project, path: str) -> TextVersion | None:
 
 
 def _copies(project: Project, path: str, jobs: Iterable[Job], state: State) -> Iterator[TextVersion]:
-    """Yield the texts in the kept copies of a file, including copies under its earlier paths."""
+    """Yield the texts in the copies kept of an item's replaced files, including copies under earlier paths."""
     folder = kept_folder(Path(project.root), state.lineage, Disk())
     paths, outputs = sorted({path, *(job.output for job in jobs)} - {""}), Outputs(folder)
     for each in sorted((folder / REPLACED).glob("*")):
@@ -670,7 +670,7 @@ def _approved(approval: Approval, earlier: Iterable[TextVersion], titles: Iterab
 
 
 class DraftKind(enum.StrEnum):
-    """The kind of form that a draft belongs to."""
+    """The kinds of forms whose unfinished input is stored as a draft."""
 
     EDIT = "edit"
     NOTE = "note"
@@ -694,7 +694,7 @@ class TypedDraft(Struct, frozen=True, kw_only=True):
 
 
 def draft_kind(name: str) -> DraftKind:
-    """Return the draft kind with this name. Raises UsageError if there is none."""
+    """Return the kind of draft with this name. Raises UsageError if there is none."""
     try:
         return DraftKind(name)
     except ValueError:

@@ -47,7 +47,7 @@ _CHECKSUM: Final = 8
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """The options of a plan for all items."""
+    """The options and variables of the command that made a plan for all items."""
 
     environment: str = ""
     variables: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 
 class _Said(Struct, frozen=True, kw_only=True):
-    """A remembered plan; the fields are those of `Plan`."""
+    """A remembered plan without changes, with fields that have the names of those of `Plan`."""
 
     project: str
     environment: str
@@ -181,7 +181,7 @@ def forget_plan(project: Project) -> None:
 
 
 class AskedInputs:
-    """The inputs of a plan; they note whether the planner used other data than files.
+    """The inputs of a plan, which also record whether the planner used other data than files.
 
     Other data are stored texts or git, for example.
     """
@@ -234,7 +234,7 @@ def looked_at(workspace: Workspace, inputs: PlanInputs) -> Iterator[str]:
 
 
 def state_files(project: Project) -> Iterator[str]:
-    """Yield the state files of all environments that are in the project, relative to the root."""
+    """Yield the paths, relative to the root, of the state files of all the project's environments."""
     from contentops.operations.opening import known_environments
 
     for environment in {project.environment, *known_environments(project)}:
@@ -244,7 +244,7 @@ def state_files(project: Project) -> Iterator[str]:
 
 
 def kept_jobs(workspace: Workspace) -> Iterator[str]:
-    """Yield the job files in the git folder, relative to the root.
+    """Yield the paths, relative to the root, of the job files in the git folder.
 
     The folder itself changes too often to be watched.
     """
@@ -292,7 +292,7 @@ def stamps_of(root: str, names: Iterable[str]) -> array[int]:
 
 
 def _have_stamps(root: str, names: Sequence[str], stamps: memoryview) -> bool:
-    """Return whether the files still have these time stamps.
+    """Return whether the files still have the recorded time stamps `stamps`.
 
     It looks at a part of the paths at a time: most changes are in a manifest, which is among the first.
     """
@@ -308,7 +308,7 @@ def _checksum(data: bytes | memoryview) -> bytes:
 
 
 def unchanged(names: Sequence[str], stamps: array[int], now: array[int], *, before: int) -> set[str]:
-    """Return the files whose time stamps are equal and older than `before`.
+    """Return the files whose time stamps are the same in `stamps` and `now`, and older than `before`.
 
     The result is empty if one of the paths is a link now.
     """

@@ -148,7 +148,7 @@ class Workspace:
         return self.store.state
 
     def plan_inputs(self, choice: Choice) -> PlanInputs:
-        """Return what the planner compares: items of the manifests, records, files, and jobs of the ledger."""
+        """Return the items, records, files and ledger jobs that the planner compares."""
         project, store, cache, desired = self.project, self.store, self.cache, self.desired
         server = project.api.server
 
@@ -300,7 +300,7 @@ def validate(
 def _accepted_texts(
     project: Project, state: State, runtime: Runtime, observe: Callable[[str], Observed]
 ) -> AcceptedTexts:
-    """Return the recorded texts for `ref`. A file is read only if a template refers to it."""
+    """Return the recorded texts that a template can use with `ref`. A file is read only if a template refers to it."""
     return AcceptedTexts(
         paths={id_: record.output for id_, record in state.records.items()},
         approvals=approvals.load(Path(project.root), runtime.disk),
@@ -310,7 +310,7 @@ def _accepted_texts(
 
 
 def no_item(item: str, ids: Iterable[str]) -> UsageError:
-    """Return the error for an unknown id. It suggests the most similar known id."""
+    """Return the error for an unknown item id. It suggests the most similar known id."""
     hint = did_you_mean(item, ids, "`contentops status` lists the items")
     return UsageError(f"there is no item `{item}`", code="unknown-item", hint=hint)
 
@@ -386,7 +386,7 @@ def read_manifest(project: Project, path: str) -> tuple[str, Digest]:
 
 
 def write_manifest(project: Project, path: str, text: str, expect: str, runtime: Runtime = HERE) -> WrittenManifest:
-    """Write a manifest if all manifests are valid with it, and if the old one is as expected.
+    """Write a manifest if all manifests are then valid, and if nobody has changed the manifest since it was read.
 
     `expect` is the digest of the old one; empty means that there is none. Raises OutputError if the path is not that of
     a manifest, InputError if any manifest has errors with it, and FileChanged if the file has another digest now.
@@ -427,7 +427,7 @@ def _refused(path: str, why: str) -> OutputError:
 
 
 class PastTexts(Struct, frozen=True, dict=True):
-    """Finds earlier texts of a project."""
+    """Finds earlier texts of a project's items in the cache, in git's history and in files."""
 
     project: Project
     state: State
@@ -444,7 +444,7 @@ class PastTexts(Struct, frozen=True, dict=True):
         return text if text is not None else self._in_files_elsewhere(digest)
 
     def _files(self, digest: Digest) -> Iterator[str]:
-        """Yield the files that may have the text or may have had it, at their current paths."""
+        """Yield the paths of the files that may contain the text, now or in an earlier version."""
         yield from (one.output for one in self.state.records.values() if digest in (*one.bodies, one.adopted))
         for job in (*self.state.jobs, *self.state.open_jobs.values()):
             if job.body == digest:
@@ -454,7 +454,7 @@ class PastTexts(Struct, frozen=True, dict=True):
         yield from self._files_elsewhere(digest)
 
     def _files_elsewhere(self, digest: Digest) -> Iterator[str]:
-        """Yield the files of other environments that a text may have been promoted from."""
+        """Yield the files of other environments from which a text may have been promoted."""
         # Only the environment that promoted an edit which was not saved has recorded it.
         taken = {one.id for one in self.state.records.values() if one.promoted == digest}
         yield from (one.output for one in self._elsewhere if digest in one.bodies or one.id in taken)
@@ -471,7 +471,7 @@ class PastTexts(Struct, frozen=True, dict=True):
         return body
 
     def _in_files_elsewhere(self, digest: Digest) -> str | None:
-        """Return a promoted text from a file of another environment, or None."""
+        """Return the promoted text with this digest from a file of another environment, or None."""
         outputs, files = Outputs(self.project.root), self._files_elsewhere(digest)
         with contextlib.suppress(OutputError):
             path = next((path for path in files if outputs.observe(path).body == digest), None)
