@@ -49,7 +49,7 @@ def carry_out(
     verbose: bool = False,
     events: str = "",
 ) -> int:
-    """Make a plan, show it, ask, and carry it out. Return the exit code.
+    """Make a plan, show it, ask the person, and carry it out. Return the exit code.
 
     `again` returns the command that continues a run.
     """
@@ -107,7 +107,7 @@ _BEGINNING = 500
 
 
 def _first_text(session: Session, project: Project, run: Run) -> str:
-    """Return the beginning of the text that a run wrote, and the path of its file."""
+    """Return the beginning of the one text that a run wrote, and the path of the text's file."""
     (outcome,) = run.outcomes
     text = text_of_file(project, outcome.output)
     words = "" if text is None else "\n\n".join(filter(None, (text.title, text.body)))
@@ -179,7 +179,7 @@ class Plain:
         self._progress = Progress()
 
     def start(self) -> None:
-        """Start to draw. Nothing else writes to the terminal from now on."""
+        """Start to draw the progress. Nothing else writes to the terminal from now on."""
 
     def show(self, event: Event) -> None:
         """Print the lines that describe an event."""
@@ -272,7 +272,7 @@ def recorded(show: Callable[[Event], None], path: str) -> Iterator[Callable[[Eve
 
 @contextlib.contextmanager
 def watching(stream: TextIO) -> Iterator[Plain]:
-    """Open a display for a run on `stream`: moving on a terminal, otherwise plain lines."""
+    """Open a display of a run: one that is drawn again on a terminal, otherwise plain lines."""
     display = Moving(stream) if can_animate(stream) else Plain(stream)
     try:
         yield display

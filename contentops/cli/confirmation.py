@@ -65,7 +65,7 @@ class Confirmation:
         return not self.declined
 
     def go_on(self, begun: str, others: int) -> bool:
-        """Show the beginning of the first text, and ask whether to write the `others`. Return the answer."""
+        """Show the beginning of the first text, and ask whether to write the `others` too. Return the answer."""
         terminal.report(begun)
         return terminal.confirmed(f"Write the other {plural(others, 'text') if others > 1 else 'text'}? (yes/no) ")
 
@@ -123,7 +123,7 @@ class AdoptionQuestion:
         self._yes = yes
 
     def __call__(self, adoption: Adoption) -> bool:
-        """Return whether to write the items. Raises Refused if there is no terminal to ask on."""
+        """Return whether to write the new items into a manifest. Raises Refused if there is no terminal to ask on."""
         if self._check:
             return False
         if self._yes or not adoption.taken:
@@ -160,7 +160,7 @@ def adopted_lines(adoption: Adoption) -> list[str]:
 
 
 def adopted_words(adoption: Adoption, word: str) -> str:
-    """Return words that say how many texts became items, or would become items.
+    """Return a sentence that says how many texts became items, or would become items.
 
     `word` is `adopted` or `imported`.
     """

@@ -99,7 +99,7 @@ class LazyGroup(click.Group):
     """A group whose commands live in modules that are imported on first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - as click has it
-        """Return the names of the commands that the help lists, in the same order."""
+        """Return the names of the commands that the help lists, in the order of the help."""
         return [one.name for one in COMMANDS.values() if one.group]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as click has it
@@ -114,7 +114,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands into the help, and then the options."""
+        """Write the commands into the help text, and after them the options."""
         self.format_commands(ctx, formatter)
         click.Command.format_options(self, ctx, formatter)
 
@@ -321,7 +321,7 @@ def dependable() -> Iterator[None]:
 
 
 class _Guarded:
-    """Writes to a stream. After a failure it writes to the null device, so that the flush at exit cannot fail."""
+    """Writes to an output stream. After a failure, writes to the null device, so that the flush at exit cannot fail."""
 
     def __init__(self, stream: TextIO, *, needed: bool) -> None:
         self._stream = stream

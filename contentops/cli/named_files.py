@@ -34,7 +34,7 @@ _LOG = rb'\{"at": "'
 
 
 def clear_old_plan(path: Path) -> None:
-    """Delete an older plan at `path`, so that none is left there if planning fails.
+    """Delete an older plan at `path`, so that no plan is left there if planning fails.
 
     Raises OutputError if the file is no plan.
     """

@@ -57,7 +57,7 @@ class Session(Struct, frozen=True, kw_only=True):
         return default_environment(self.directory)
 
     def option(self) -> str:
-        """Return the value of `--env` that a next command needs for the same environment, or an empty text."""
+        """Return the value of `--env` that a suggested command needs for this environment, or an empty text."""
         from contentops.manifests.root import default_environment
         from contentops.model import NO_ENVIRONMENT
 

@@ -36,7 +36,7 @@ def in_ci(environ: Mapping[str, str] | None = None) -> bool:
 
 
 def can_animate(stream: TextIO, environ: Mapping[str, str] | None = None) -> bool:
-    """Return whether lines on a stream may be drawn again. `FORCE_COLOR` does not matter."""
+    """Return whether lines that were written to a stream can be replaced by new ones. `FORCE_COLOR` does not matter."""
     env = os.environ if environ is None else environ
     return stream.isatty() and env.get("TERM") != "dumb" and not in_ci(env)
 
@@ -161,12 +161,12 @@ def read_by_runner() -> bool:
 
 
 def for_log(text: str, environ: Mapping[str, str] | None = None) -> str:
-    """Return `text` for a log. In CI, commands to the runner are made harmless."""
+    """Return `text` in a form that is safe in a log. In CI, commands to the runner are made harmless."""
     return inert(text) if in_ci(environ) else text
 
 
 def for_stdout(text: str) -> str:
-    """Return `text` for stdout, as `for_log` does. In CI, a file gets it unchanged, because no runner reads it."""
+    """Return `text` in a form that is safe on stdout. In CI, a file gets it unchanged, because no runner reads it."""
     return text if in_ci() and _is_file(sys.stdout) else for_log(text)
 
 

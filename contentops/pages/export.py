@@ -1,4 +1,4 @@
-"""Writes the pages of `contentops review` as files, with one stylesheet and without scripts and forms."""
+"""Writes the pages of `contentops review` as files, with one stylesheet and without scripts or forms."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _delete_export(folder: Path) -> None:
 
 
 def _write(folder: Path, name: str, text: str) -> None:
-    """Add a name to the list of exported files, and write the new file."""
+    """Write an exported file, after its name is added to the list of exported files."""
     with (folder / LISTING).open("a", encoding="utf-8", newline="\n") as listing:
         listing.write(f"{name}\n")
     with (folder / name).open("x", encoding="utf-8", newline="\n") as file:

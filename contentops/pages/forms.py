@@ -83,7 +83,7 @@ def has_token(site: Site, form: Mapping[str, str]) -> bool:
 
 
 def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult | PageContent:
-    """Record the person's verdict on a text, and return the address of the next text.
+    """Record that the person approves a text or sends it back, and return the next text's address.
 
     If the verdict cannot be recorded, the page of the item shows why, and keeps the note.
     """
@@ -123,7 +123,7 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
 
 
 def comment(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
-    """Record a comment on some words of a text; a comment is not a verdict."""
+    """Record a comment on some words of a text; a comment neither approves the text nor sends it back."""
     item, text, project = _named(form, "id"), Digest(_named(form, "text")), site.project()
     one = site.review.snapshot().item(item)
     said = form.get("quote", ""), form.get("note", "")
@@ -138,7 +138,7 @@ def comment(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
 
 
 def revise(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
-    """Write a person's notes on a text into the manifest, and show what a new text would cost."""
+    """Write a person's review notes on a text into the manifest, and show what a new text would cost."""
     item, text, project = _named(form, "id"), Digest(_named(form, "text")), site.project()
     one = site.review.snapshot().item(item)
     try:
@@ -152,9 +152,9 @@ def revise(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
 
 
 def withdraw(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
-    """Withdraw the verdict on a text, so that the text waits for a reader again.
+    """Withdraw the approval or send-back of a text, so that the text waits for a reader again.
 
-    The verdict stays in the history.
+    The withdrawn decision stays in the history.
     """
     item, text, project = _named(form, "id"), Digest(_named(form, "text")), site.project()
     decision = Decision(verdict=Verdict.WITHDRAWN, source="page", texts={ItemId(item): text})
@@ -230,7 +230,7 @@ def resolve(site: Site, form: Mapping[str, str]) -> FormResult:
 
 
 class Confirm(Struct, frozen=True, kw_only=True):
-    """The plan of an action, which shows what the action would do and cost."""
+    """The plan for a button's action, which shows what the action would do and cost."""
 
     part: PlanPart
     plan: Plan
@@ -274,7 +274,7 @@ def apply(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
 
 
 def stop(site: Site, _form: Mapping[str, str]) -> FormResult:
-    """Stop the apply that a page started: it submits nothing more."""
+    """Stop the apply that a page started, so that it submits nothing more."""
     site.runner.stop()
     return FormResult(to=site.links.run, said="Asked to stop: nothing more is submitted, and what runs is collected.")
 
@@ -306,7 +306,7 @@ def send(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
 
 
 def _part(site: Site, form: Mapping[str, str]) -> PlanPart:
-    """Return the part of the plan that a form names, with its current items. Raises UsageError."""
+    """Return the part of the plan that a form names, with the ids of the items now in this part. Raises UsageError."""
     part = part_of(form.get("action", ""), form.get("id", ""), form.get("heading", ""))
     if part.action not in (PartAction.CAUSE, PartAction.FREE):
         return part

@@ -95,7 +95,7 @@ class Sentence(NamedTuple):
 
 
 class Hit(NamedTuple):
-    """An item whose text contains the searched words, with the first of its sentences that do."""
+    """An item whose text contains the searched words, with the first sentences that contain them."""
 
     item: ReviewItem
     sentences: Sequence[Sentence]
@@ -123,7 +123,7 @@ class ItemsView(Struct, frozen=True, kw_only=True):
 
 
 def items(site: Site, query: Mapping[str, str]) -> PageContent:
-    """Return one page of the list of items; a search also shows sentences with the searched words."""
+    """Return one page of the list of items; the page of a search also shows sentences with the searched words."""
     snapshot = site.review.snapshot()
     names = _names(site, snapshot)
     asked, ignored = read_query(query, names)
@@ -205,7 +205,7 @@ def whose(site: Site, open_: Sequence[ReviewItem]) -> Sequence[Chip]:
 
 
 def queue(site: Site, snapshot: Snapshot, listed: str) -> Sequence[ReviewItem]:
-    """Return the items that a person reads one after another, from the list with the query `listed`.
+    """Return the items that a person reads one after another, from the list that the query `listed` gives.
 
     These are the listed items that wait for a reader, or all listed items if none waits. Without a query, they are all
     items that wait for a reader.
@@ -246,7 +246,7 @@ def _names(site: Site, snapshot: Snapshot) -> Mapping[str, Sequence[str]]:
 
 
 def _folders(path: str) -> Iterator[str]:
-    """Yield the folders above a path, the deepest first."""
+    """Yield the folders that contain a path, the deepest first."""
     while path := path.rpartition("/")[0]:
         yield path
 

@@ -163,7 +163,7 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def code_owner(self) -> Callable[[str], str]:
-        """Return a function that returns the `CODEOWNERS` of a file, separated by commas."""
+        """Return a function that returns a file's owners from `CODEOWNERS`, separated by commas."""
         owners = code_owners(self.project().root)
         return functools.cache(lambda path: ", ".join(owners(path)))
 

@@ -60,7 +60,7 @@ TitleAndBody = tuple[str, str]
 
 
 class TextView(Struct, frozen=True, kw_only=True):
-    """A text as a page shows it: alone, or with its differences from another text."""
+    """A text as a page shows it, either alone or with its differences from another text."""
 
     parts: Sequence[ProsePart] = ()
     top: Sequence[Diagnostic] = ()
@@ -82,7 +82,7 @@ class TextView(Struct, frozen=True, kw_only=True):
 
 
 def compared(old: TitleAndBody, new: TitleAndBody, notes: Notes = lambda _: (), *, fold: bool = True) -> TextView:
-    """Compare two texts, and return their differences."""
+    """Compare two texts, and return the second text with its differences from the first."""
     diff = word_diff(old[1], new[1])
     title = changed_words(old[0], new[0]) if old[0] != new[0] else None
     return TextView(diff=diff, parts=prose(diff, notes=notes, fold=fold), title=title)
@@ -168,7 +168,7 @@ def changes_view(
 
 
 def _other(site: Site, one: ReviewItem, texts: ItemTexts, against: str) -> TextVersion:
-    """Return the text to compare with. Raises ContentopsError if it is not available."""
+    """Return the text that an item's text is compared with. Raises ContentopsError if it is not available."""
     if against == "approved" and texts.approved is not None:
         return texts.approved
     if against == "server":
@@ -468,7 +468,7 @@ def _beside(site: Site, snapshot: Snapshot, one: ReviewItem, listed: str) -> tup
 
 
 def _is_stale(one: ReviewItem, made_from: Sequence[ReviewItem]) -> bool:
-    """Return whether a text is older than a change of its source, and stays so after the next apply."""
+    """Return whether a text is older than a change of its source, and stays older after the next apply."""
     is_known = one.word == "stale" and one.spec is not None and not any(each.wait for each in one.spec.references)
     return is_known and all(stage_coming(each.change) is None for each in (one, *made_from))
 
@@ -581,7 +581,7 @@ def spend(site: Site, _query: Mapping[str, str]) -> PageContent:
 
 
 class DayView(Struct, frozen=True, kw_only=True):
-    """The data of a person's day: today's decisions, and what is left to do."""
+    """The data of the page of a person's day: today's decisions, and what is left to do."""
 
     day: ReviewDay
     snapshot: Snapshot

@@ -95,7 +95,7 @@ class RequestWindow:
         self._taken: deque[float] = deque()
 
     def take(self, most: int) -> None:
-        """Count one request.
+        """Count one request, unless the limit is reached.
 
         Raises HTTPException (429) and counts nothing if the last minute already had `most` requests.
         """
@@ -206,7 +206,7 @@ class _Api(Struct, frozen=True):
         return self._submit(request, *wire.read_generation(fields, _surface(request), self.catalog))
 
     async def regenerate_section(self, request: Request) -> Json:
-        """Accept a job that generates a new text for one section of a stored content.
+        """Accept a job that generates a new text for one section of a stored text.
 
         The service documents neither request nor reply, so the bundled server uses its own (see `wire.read_section`).
         The text of the completed job is the whole body with the new section.
@@ -265,30 +265,30 @@ class _Api(Struct, frozen=True):
         return wire.content_list(rows, contents.counts(self.store), page)
 
     async def get_content(self, request: Request) -> Json:
-        """Return one stored content with its text."""
+        """Return stored content with its text."""
         return wire.content(self._content(request.path_params["id"]))
 
     async def save_content(self, request: Request) -> Json:
-        """Create a content, or update the content that the body names; an unknown id gives 404."""
+        """Store new content, or update the stored content that the request names; an unknown id gives 404."""
         saved = self._save(wire.read_change(await wire.read_body(request)))
         return {"success": True, "contentId": saved.id, **wire.stamp(saved)}
 
     async def put_content(self, request: Request) -> Json:
-        """Change fields of a stored content, except its type."""
+        """Change fields of stored content; the type cannot be changed."""
         content = self._content(request.path_params["id"])
         saved = self._save(wire.read_change(await wire.read_body(request), content.id))
         entry = {"id": saved.id, "title": saved.title, "status": saved.status, **wire.stamp(saved)}
         return {"success": True, "content": entry}
 
     def _save(self, change: contents.ContentChange) -> contents.ContentRow:
-        """Save a content in one transaction, and return it."""
+        """Save a change of stored content in one transaction, and return the content."""
         with self.store.write():
             if change.id:
                 self._content(change.id)
             return self._content(contents.save(self.store, change, at=self.clock.now()))
 
     async def delete_content(self, request: Request) -> Json:
-        """Delete a stored content."""
+        """Delete stored content by its id."""
         with self.store.write():
             contents.remove(self.store, self._content(request.path_params["id"]).id)
         return {"success": True, "message": "Content deleted"}

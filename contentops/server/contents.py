@@ -83,7 +83,7 @@ def _deeper(heading: Heading, level: int, before: list[str], after: list[str]) -
 
 
 def _closed(text: str) -> str:
-    """Return `text` with an end for an open code block, so that the following text is not in the block."""
+    """Return `text` with its code block closed, so that the following text is not in the block."""
     marks = sorted(_FENCE.findall(text), key=len, reverse=True)
     fences = [next((mark for mark in marks if mark[0] == kind), "") for kind in "`~"]
     ends = [f"\n{mark}" for mark in fences if mark]
@@ -91,7 +91,7 @@ def _closed(text: str) -> str:
 
 
 def _ends(text: str) -> bool:
-    """Return whether `text` leaves no code block or HTML open, so that a following heading stays a heading."""
+    """Return whether `text` closes its code blocks and HTML, so that a following heading stays a heading."""
     whole = f"{text}\n\n# End"
     return any(heading.first == whole.count("\n") for heading in parse_headings(whole))
 
@@ -100,7 +100,7 @@ def _ends(text: str) -> bool:
 
 
 class _OpenTags(HTMLParser):
-    """A parser that finds HTML elements without an end tag, and an incomplete tag."""
+    """A parser that finds unclosed HTML elements and incomplete HTML tags."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=False)
@@ -123,7 +123,7 @@ class _OpenTags(HTMLParser):
 
 
 def _leaves_open(text: str) -> bool:
-    """Return whether a Markdown text has an HTML element, tag or comment that does not end."""
+    """Return whether a Markdown text has an HTML element, tag or comment that is not closed."""
     parser = _OpenTags()
     parser.feed(raw_html(text))
     return bool(parser.open or parser.rawdata)
@@ -133,9 +133,9 @@ def _leaves_open(text: str) -> bool:
 
 
 class ContentChange(Struct, frozen=True, kw_only=True):
-    """The fields of a content to store; None keeps the old value, or sets the default in a new content.
+    """The fields of content to store; None keeps the old value, or sets the default if the content is new.
 
-    An empty `id` creates a content. A new body without html removes the earlier html.
+    An empty `id` creates new content. A new body without html removes the earlier html.
     """
 
     id: str = ""
@@ -148,7 +148,7 @@ class ContentChange(Struct, frozen=True, kw_only=True):
 
 
 class ContentRow(Struct, frozen=True, kw_only=True):
-    """A stored content. `version` counts its changes from 1; times are in seconds."""
+    """Stored content, as a row of the database. `version` counts its changes from 1; times are in seconds."""
 
     id: str
     title: str = "Untitled"
@@ -163,7 +163,7 @@ class ContentRow(Struct, frozen=True, kw_only=True):
 
 
 def find(store: Store, content_id: str) -> ContentRow | None:
-    """Return the content with an id, or None if there is none.
+    """Return the stored content with an id, or None if there is none.
 
     Raises msgspec.MsgspecError if another program wrote the row.
     """
@@ -174,7 +174,7 @@ def find(store: Store, content_id: str) -> ContentRow | None:
 
 
 def entries(store: Store, *, skip: int = 0, limit: int = -1) -> list[sqlite3.Row]:
-    """Return contents without their bodies, newest first.
+    """Return rows of stored contents without their bodies, newest first.
 
     The first `skip` contents are left out, and at most `limit` are returned; -1 means all.
     """
@@ -186,7 +186,7 @@ def entries(store: Store, *, skip: int = 0, limit: int = -1) -> list[sqlite3.Row
 
 
 def counts(store: Store) -> dict[str, int]:
-    """Return how many contents there are: `total`, `published` and `drafts`."""
+    """Return how many stored contents there are: `total`, `published` and `drafts`."""
     by_status = dict(map(tuple, store.rows("SELECT status, count(*) FROM contents GROUP BY status")))
     published, drafts = by_status.get("published", 0), by_status.get("draft", 0)
     return {"total": sum(by_status.values()), "published": published, "drafts": drafts}
@@ -202,7 +202,7 @@ _SAVE = (
 
 
 def save(store: Store, change: ContentChange, *, at: float) -> str:
-    """Create or update a content in the caller's transaction, and return its id.
+    """Create or update stored content in the caller's transaction, and return its id.
 
     An update without a change keeps the version and the time. Raises LookupError for an unknown id.
     """
@@ -223,5 +223,5 @@ def save(store: Store, change: ContentChange, *, at: float) -> str:
 
 
 def remove(store: Store, content_id: str) -> None:
-    """Delete a content from the store."""
+    """Delete the content with an id from the store."""
     store.run("DELETE FROM contents WHERE id = ?", (content_id,))

@@ -139,7 +139,7 @@ def unfinished(store: Store) -> list[int]:
 
 
 def submit(store: Store, new: StoredJob) -> tuple[StoredJob, bool]:
-    """Store a new job, or return the stored job of the same request id; the second value says whether it is new.
+    """Store a new job, or return the stored job with the same id; the second value says whether the job is new.
 
     Raises JobConflictError if the id was used for a different request.
     """
@@ -365,7 +365,7 @@ class JobRunner:
                         release(self._store, number, job.runner)
 
     async def _finished(self, job: StoredJob, engine: Engine) -> bool:
-        """Work on a job to its end, and return True; return False if it paused, with all its answers stored."""
+        """Work on a job to its end, and return True; return False if it paused, after the model's answers are stored."""
         kept, count = _kept_answers(job), TokenCount()
 
         def keep(tokens: Tokens | None = None) -> None:

@@ -151,7 +151,7 @@ async def read_body(request: Request) -> BodyFields:
 
 
 class BodyFields:
-    """Reads the fields of a request body, each under any of its names; `done` raises all problems at once."""
+    """Reads the fields of a request body, each by any of its names; `done` raises an error with all problems."""
 
     def __init__(self, body: Json) -> None:
         self._body = body
@@ -264,7 +264,7 @@ def read_section(fields: BodyFields) -> tuple[GenerationRequest, str | None]:
 
 
 def read_change(fields: BodyFields, content_id: str = "") -> ContentChange:
-    """Return the content in a body; it updates a stored content if the body or `content_id` has its id.
+    """Return the content in a request body; it updates stored content if the body or `content_id` has an id.
 
     Raises HTTPException.
     """
@@ -285,7 +285,7 @@ def read_change(fields: BodyFields, content_id: str = "") -> ContentChange:
 
 
 def accepted(job: StoredJob, surface: Surface) -> Json:
-    """Return the reply to the submit of a job, which is equal for a repeated submit."""
+    """Return the reply to the submit of a job; a repeated submit gets the same reply."""
     more = {"message": "Generation started", "links": {"status": f"/api/generate/status/{job.id}"}}
     answer = {"request_id": job.id, "status": "pending", "created_at": iso(job.created_at)}
     return answer if surface is Surface.V1 else {**answer, **more}
@@ -364,7 +364,7 @@ def content_list(rows: Iterable[sqlite3.Row], stats: Mapping[str, int], page: Pa
 
 
 def content(row: ContentRow) -> Json:
-    """Return a stored content as JSON."""
+    """Return stored content as JSON."""
     return {
         "id": row.id,
         "title": row.title,
@@ -379,7 +379,7 @@ def content(row: ContentRow) -> Json:
 
 
 def stamp(row: ContentRow) -> Json:
-    """Return the time and the version of a content; a client sees by them whether it has changed."""
+    """Return the time and version of stored content, by which a client sees whether it has changed."""
     return {"updatedAt": iso(row.updated_at), "version": row.version}
 
 

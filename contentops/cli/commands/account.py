@@ -1,4 +1,4 @@
-"""The commands `contentops content`, `pull` and `stats`, about the contents and the numbers of an account."""
+"""The commands `contentops content`, `pull` and `stats`, which work with the stored texts of an account."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _item(one: Owned) -> str:
 @click.argument("content_id", metavar="ID")
 @environment_options
 def get(session: Session, content_id: str) -> None:
-    """Print the text of content ID as the server has it.
+    """Print the stored text with id ID as the server has it.
 
     On a terminal, control characters are shown as escapes.
     """
@@ -97,7 +97,7 @@ def get(session: Session, content_id: str) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @environment_options
 def delete(session: Session, content_ids: tuple[str, ...], *, yes: bool) -> None:
-    """Delete the named contents. Lists them and asks first.
+    """Delete the stored texts with these IDs. Lists them and asks first.
 
     Warns if an item is saved as this content; the next save of that item makes a new one. Files and records stay.
     """
@@ -154,7 +154,7 @@ def stats(session: Session) -> None:
 
 
 def _counted(values: Mapping[str, Json]) -> dict[str, Json]:
-    """Return values in which each list is replaced by its length."""
+    """Return the statistics, with each list replaced by its length."""
     return {name: _one(value) for name, value in values.items()}
 
 

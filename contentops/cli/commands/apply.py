@@ -145,7 +145,7 @@ def _ceiling(session: Session, reviewed: str) -> PlanFile | None:
 
 
 def going_on(environment: str, variables: tuple[str, ...], given: Mapping[str, Any]) -> NextCommand:
-    """Return a function that gives the command to continue a run.
+    """Return a function that makes the shell command with which a person continues a run.
 
     It is the command as it was typed, but it never pays twice: after a canary it selects the unfinished items, and it
     replaces only items whose new text was not written.

@@ -79,7 +79,7 @@ def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], 
 
 
 def _environments(chosen: str, environments: Sequence[str]) -> str:
-    """Return a line about the shown environment and the others. It is empty if the project has none."""
+    """Return a line that names the shown environment and the others. It is empty without environments."""
     if not environments:
         return ""
     shown = f"environment `{chosen}`" if chosen else "the project without an environment"

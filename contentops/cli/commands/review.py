@@ -108,7 +108,7 @@ def _person(project: Project) -> str:
 
 
 def _site(session: Session, links: Links, *, form_token: str = "") -> Site:
-    """Return the site for the pages. A mistake in the project's settings is reported now."""
+    """Return what all review pages share, such as the project. A mistake in its settings is reported now."""
     project = session.project()
     return Site(
         person=_person(project),

@@ -419,7 +419,7 @@ def _tokens(status: int, body: bytes) -> Tokens | None:
 
 
 def _without_thoughts(text: str) -> str | None:
-    """Return a message without the thoughts at its start, or None if the thoughts do not end.
+    """Return a message without the model's thoughts at its start, or None if the thoughts have no end tag.
 
     Some prompt templates open the thoughts, so the message has only the closing tag. Tags inside the text are kept.
     """

@@ -254,7 +254,7 @@ _NUMBERED = re.compile(r"(?m)^[ \t#*_>-]*(\d{1,3})[.):](.*)$")
 
 
 class PlannedPart(NamedTuple):
-    """A section to write: its heading, what belongs in it, and the point that the plan gives it, if any."""
+    """A section to write: its heading, what belongs in it, and the main point that the plan gives for it, if any."""
 
     heading: str
     holds: str
@@ -493,7 +493,7 @@ _PARAGRAPH = 40
 
 
 def no_article(text: str, before: str, task: WritingTask) -> str:
-    """Return why an answer cannot follow the text `before` in an article, or an empty text if it can.
+    """Return why a model's answer cannot follow the text `before` in an article, or an empty text if it can.
 
     Small models repeat the prompt, speak to the reader as an assistant, or write the same text again.
     """
@@ -523,7 +523,7 @@ def _is_json(text: str) -> bool:
 
 
 def _paragraphs(text: str) -> list[str]:
-    """Return the long paragraphs of a text in a form in which repeated ones are equal.
+    """Return the long paragraphs of a text in a normal form, in which repeated paragraphs are equal.
 
     White space and case do not matter. Tables, lists, headings and code are left out, because they may be repeated.
     """

@@ -22,7 +22,7 @@ QUICK_STAGES = ("planner", "writer", "formatter")
 
 
 class EngineError(EmbeddedServerError):
-    """The text cannot be written; the message goes to the client, so it contains no secret."""
+    """The engine cannot write the text; the message goes to the client, so it contains no secret."""
 
 
 class PausedError(EngineError):
@@ -56,7 +56,7 @@ class TokenCount:
         self.limit = Tokens(input=min(low.input, limit.input), output=min(low.output, limit.output))
 
     def resume(self, used: Tokens, tokens: Tokens | None, limit: Tokens | None = None) -> None:
-        """Continue with the tokens that the job used before a restart.
+        """Continue to count from the tokens that the job used before a restart.
 
         `used` counts for the limit. `tokens` counts for the sum; None if it is not known. `limit` is the earlier limit.
         """
@@ -65,7 +65,7 @@ class TokenCount:
             self._sum, self._known = tokens, 1
 
     def begin(self, most: Tokens = NO_TOKENS) -> None:
-        """Count a call before it is sent, with the most tokens that it can use; `add` corrects them later.
+        """Count a call before it is sent, with the most tokens that it can use; `add` corrects the count later.
 
         Raises SpentError if the call could exceed the limit.
         """
@@ -90,7 +90,7 @@ class TokenCount:
 
 
 class TextRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The fields of a request that decide what is written.
+    """The fields of a request that decide which text is written.
 
     They are stored with the job, and shown in the metadata of its content.
 
@@ -106,7 +106,7 @@ class TextRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def context(self) -> dict[str, Any]:
-        """Return the given fields other than template, style, mode and inputs."""
+        """Return the fields with a value, other than template, style, mode and inputs."""
         names = [name for name in TextRequest.__struct_fields__ if name not in {"template", "style", "mode", "inputs"}]
         return {name: value for name in names if (value := getattr(self, name))}
 
