@@ -365,7 +365,7 @@ class JobRunner:
                         release(self._store, number, job.runner)
 
     async def _finished(self, job: StoredJob, engine: Engine) -> bool:
-        """Work on a job to its end, and return True; return False if it paused, after the model's answers are stored."""
+        """Work on a job to its end, and return True; False if it paused, after the model's answers are stored."""
         kept, count = _kept_answers(job), TokenCount()
 
         def keep(tokens: Tokens | None = None) -> None:
