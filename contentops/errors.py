@@ -268,7 +268,7 @@ def suggest(name: str, valid: tuple[str, ...]) -> str:
 
 
 class Check(Struct, frozen=True, kw_only=True):
-    """One finding of `contentops doctor`; if `ok` is None, it is only information."""
+    """One finding of `contentops doctor`; if `ok` is None, the finding is only information."""
 
     name: str
     ok: bool | None

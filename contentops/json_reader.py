@@ -1,4 +1,4 @@
-"""Reads JSON from outside, and refuses JSON that is nested too deeply. Imports nothing of contentops.
+"""Reads JSON from files and servers, and refuses JSON that is nested too deeply. Imports nothing of contentops.
 
 The limits of the JSON libraries differ between versions and machines; the limit here is always the same.
 """

@@ -41,7 +41,7 @@ class ApprovalState(enum.StrEnum):
 
     @property
     def words(self) -> str:
-        """Return the state in words, or an empty text for `none`."""
+        """Return the approval state in words, or an empty text for the state `none`."""
         return _WORDS.get(self, self.value)
 
 
@@ -162,7 +162,7 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
         return tuple(sorted(said, key=lambda one: (one.at, one.note)))
 
     def last(self, text: Digest) -> Verdict | None:
-        """Return the latest verdict on a text by any person. Return None if there is none or it was withdrawn."""
+        """Return any person's latest verdict on a text, or None if there is no verdict or it was withdrawn."""
         said = self.of_text(text)
         return said[-1].verdict if said and said[-1].verdict is not Verdict.WITHDRAWN else None
 
@@ -178,7 +178,7 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
         return any(line.note in ("", one.note) for one in said)
 
     def is_approved(self, text: Digest) -> bool:
-        """Return whether the latest verdict on the text is an approval."""
+        """Return whether the text's latest verdict is an approval, and not a send-back."""
         return self.last(text) is Verdict.APPROVED
 
     def state(self, text: Digest, rule: ApprovalRule, ids: Collection[ItemId]) -> ApprovalState:

@@ -115,7 +115,7 @@ class Reference(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False)
 
 
 class AcceptedTexts(Struct, frozen=True, kw_only=True):
-    """The texts of items that templates may use. Lock, files and approvals decide which these are."""
+    """The items' texts that templates can use. Lock, files and approvals decide which these are."""
 
     paths: Mapping[ItemId, str] = field(default_factory=dict)
     approvals: Approvals = NO_APPROVALS

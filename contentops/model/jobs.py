@@ -71,7 +71,7 @@ def fold_orders(lines: Iterable[Job]) -> list[Job]:
 
 
 def _by_server(lines: Iterable[Job]) -> Iterator[list[Job]]:
-    """Yield the lines of one request, grouped by server. All lines of a server get its present address."""
+    """Yield the job lines of one request, grouped by server. All lines of a server get its present address."""
     groups: list[tuple[set[str], list[Job]]] = []
     for line in lines:
         names, same = {line.server, *line.former_servers}, [line]
@@ -317,7 +317,7 @@ def _money(job: Job, price: TokenPrice | None) -> dict[str, int]:
 
 
 def assigned(known: Mapping[str, Sequence[Job]]) -> dict[str, list[Job]]:
-    """Return the jobs of each environment. A job in several environments counts in the first of them by name."""
+    """Group jobs by environment. A job in several environments counts in the first of them by name."""
     owners = {(job.request_id, job.submitted_at): name for name in sorted(known, reverse=True) for job in known[name]}
     jobs: dict[str, list[Job]] = {name: [] for name in sorted(known)}
     for job in fold_jobs(job for each in known.values() for job in each):
@@ -326,7 +326,7 @@ def assigned(known: Mapping[str, Sequence[Job]]) -> dict[str, list[Job]]:
 
 
 def jobs_of_items(jobs: Iterable[Job], records: Iterable[Record]) -> dict[ItemId, list[Job]]:
-    """Return the jobs by item. Each job belongs to one item.
+    """Group jobs by item. Each job belongs to one item.
 
     It is the item whose record has the job's request or text, otherwise the item that ordered the job. A renamed item
     also has the jobs of its old id, unless another item has that id.

@@ -123,7 +123,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return the names of the steps in order, each name once."""
+        """Return the names of the change's steps in order, each name once."""
         return tuple(dict.fromkeys(name_of(step) for step in self.steps))
 
     @property
@@ -204,7 +204,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def collected_jobs(self) -> tuple[Job, ...]:
-        """Return the open jobs whose texts are stored in the cache, but not written to a file."""
+        """Return the open jobs whose texts this change stores in the cache, but does not write to a file."""
         return tuple(step.job for step in self._collects)
 
     @property
@@ -218,7 +218,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def target(self) -> str:
-        """Return the path that the file will have. It is empty for an orphan without a file."""
+        """Return the path that the item's file will have. It is empty for an orphan without a file."""
         return self.file.path if self.spec is None else self.spec.output
 
     @property

@@ -70,7 +70,7 @@ class Saved(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Record(Struct, frozen=True, kw_only=True, gc=False):
-    """A line of the lock. It describes everything that contentops has made for one item.
+    """A record: one line of the lock file. It describes everything that contentops has made for one item.
 
     The keys of the line are these fields.
     """

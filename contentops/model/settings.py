@@ -316,7 +316,7 @@ class Findings(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def _limit(description: str, kind: str = "integer") -> Meta:
-    """Return the schema of a limit. The value null removes the limit."""
+    """Return the schema of a limit of the budget. The value null removes the limit."""
     most = {} if kind == "integer" else {"maximum": 1_000_000_000}
     return Meta(description=description, extra_json_schema={"type": [kind, "null"], "minimum": 0, **most})
 
@@ -340,7 +340,7 @@ class Budget(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def is_monthly(self) -> bool:
-        """Return whether the budget limits a month. The spending of the month must be counted then."""
+        """Return whether the budget limits the spending of a month. The spending of the month must be counted then."""
         return self.credits_per_month is not None or self.money_per_month is not None
 
 

@@ -279,7 +279,7 @@ def same_words(items: Iterable[Candidate]) -> dict[ItemId, tuple[ItemId, ...]]:
 
 
 def new_drafts(changes: Iterable[Change], preset: str) -> Iterator[Note]:
-    """Yield a note on live pages that become drafts because they now need approval."""
+    """Yield a note about published pages that become drafts because they now need approval."""
     mark = draft_mark(preset)
     ids = tuple(
         change.id
@@ -297,7 +297,7 @@ def new_drafts(changes: Iterable[Change], preset: str) -> Iterator[Note]:
 
 
 def noted_approvals(items: Iterable[Candidate]) -> Iterator[Note]:
-    """Yield a note about texts whose approval must include a note."""
+    """Yield a plan note about texts that people can approve only with a note of their own."""
     waiting = [item for item in items if item.approval in _UNAPPROVED and item.spec and item.spec.approval.note]
     if waiting:
         ids = tuple(item.id for item in waiting)[:_NAMED]

@@ -189,7 +189,7 @@ def occupied_hint(item: ItemSides, path: str) -> str:
 
 
 def edit(item: ItemSides, detail: str = "was edited by hand") -> tuple[Reason, ...]:
-    """Return a reason of kind `edited` if a person edited the file, or nothing."""
+    """Return a reason of kind `edited` if a person edited the item's file, otherwise nothing."""
     return (Reason(kind="edited", detail=f"`{item.file.path}` {detail}"),) if item.is_edited else ()
 
 
@@ -316,7 +316,7 @@ def save_over(item: ItemSides, body: Answer) -> Answer:
 
 
 def is_open_edit(item: ItemSides, body: Answer) -> bool:
-    """Return whether the server has an edit that this plan does not record."""
+    """Return whether the server's text has a person's edit that this plan does not record."""
     return item.is_edited_on_server and _acknowledged(body) is None
 
 
@@ -334,7 +334,7 @@ def remote_notes(item: ItemSides) -> Iterator[Note]:
 
 
 def edit_notes(item: ItemSides, body: Answer) -> Iterator[Note]:
-    """Yield a note if the server has an edit that this plan does not record."""
+    """Yield a note if the server's text has a person's edit that this plan does not record."""
     if is_open_edit(item, body):
         message = f"`{item.spec.id}`: {_where(item)} was edited in WriterzRoom"
         yield Note(kind=EDITED, id=item.spec.id, message=message, hint=_way(item))
@@ -375,7 +375,7 @@ def _way(item: ItemSides) -> str:
 
 
 def protects_text(item: ItemSides) -> bool:
-    """Return whether protection keeps the item's text.
+    """Return whether the item keeps its text because it is protected.
 
     For an item without a template, protection only forbids generations.
     """

@@ -108,7 +108,7 @@ class DriftedKey(Struct, frozen=True, kw_only=True):
 
     @property
     def words(self) -> str:
-        """Return in words that the key was changed or removed, such as `tags` changed."""
+        """Return in words whether the key was changed or removed."""
         return f"`{self.key}` {'removed' if self.after is None else 'changed'}"
 
 

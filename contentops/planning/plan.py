@@ -444,7 +444,7 @@ def _leftover_files(inputs: PlanInputs, item_paths: set[str]) -> Iterator[Note]:
 
 
 def free_targets(inputs: PlanInputs, changes: list[Change]) -> list[Change]:
-    """Return all changes; block those whose target path is still occupied by another file after the plan.
+    """Return all changes, and block those whose target path another file still occupies.
 
     Changes whose moves form a ring are blocked too.
     """

@@ -385,7 +385,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
         ]
 
     def _is_from_earlier_words(self, job: Job) -> bool:
-        """Return whether a job's request differs from the declared one only in earlier texts of its sources.
+        """Return whether a job's request differs from the declared request only in the texts of its sources.
 
         Jobs whose text failed its checks do not count. Jobs that may never have reached the server do not count if the
         item keeps its text.
@@ -505,7 +505,7 @@ def paths(desired: Desired, state: State) -> Iterator[str]:
 
 
 def resting_place(source: str, target: str, item: ItemId) -> str:
-    """Return a temporary path for a move whose source and target cannot exist at the same time.
+    """Return a temporary path for the move of a file whose old and new path cannot exist at the same time.
 
     Such paths differ only in case, or one is a folder of the other. For other moves the result is empty. It is computed
     from its arguments, so that the file is found after a crash.
@@ -600,7 +600,7 @@ class SourceText(Struct, frozen=True, kw_only=True):
 
 
 class SourceEnvironment(Struct, frozen=True, kw_only=True):
-    """The environment that texts are promoted from."""
+    """The environment from which texts are promoted."""
 
     environment: str
     """The name is empty for the settings without an environment."""
@@ -645,7 +645,7 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
         )
 
     def _words(self, id_: ItemId, observe: Callable[[str], Observed]) -> Digest:
-        """Return the digest of an item's title and body in this environment. It is empty if there is no text."""
+        """Return the digest of an item's title and body in this environment. It is empty if the item has no text."""
         record = self.state.records.get(id_)
         file = observe(record.output) if record is not None else None
         return NOTHING if file is None or not file.exists else text_digest(file.title, file.body)
@@ -748,7 +748,7 @@ def find_rings(moves: Mapping[ItemId, Move]) -> Iterator[list[ItemId]]:
 
 
 def _blockers(moves: Mapping[ItemId, Move]) -> dict[ItemId, list[ItemId]]:
-    """Return for each moving item the other items whose files occupy its new path."""
+    """Return for each item whose file moves the other items whose files occupy the new path."""
     at: defaultdict[str, list[ItemId]] = defaultdict(list)
     below: defaultdict[str, list[ItemId]] = defaultdict(list)
     for item, move in sorted(moves.items()):

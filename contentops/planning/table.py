@@ -221,7 +221,7 @@ def block_change(change: Change, kind: str, hint: str, *why: Reason) -> Change:
 
 
 def which_path(item: ItemSides) -> Answer:
-    """Return the step that moves the file, if its path changes."""
+    """Return the step that moves the item's file, if the file's path changes."""
     record, file, target = item.record, item.file, item.spec.output
     before = record.output if record is not None else file.path
     if not file.exists or before == file.path == target:
@@ -232,7 +232,7 @@ def which_path(item: ItemSides) -> Answer:
 
 
 def find_file(inputs: PlanInputs, spec: Spec, record: Record | None) -> Observed:
-    """Return an item's file. It is at the recorded path, or where an interrupted run wrote it or moved it."""
+    """Return what is known of an item's file: at the recorded path, or where an interrupted run wrote or moved it."""
     if record is None:
         file = inputs.observe(spec.output)
         return file if file.exists else _written(inputs, spec) or file
@@ -307,7 +307,7 @@ def _why_saved(item: ItemSides, body: Answer, title: str | None) -> tuple[Reason
 
 
 def _on_disk(item: ItemSides, body: Answer, path: Answer, front: FrontAnswer) -> tuple[Step, ...]:
-    """Return the steps that change the file and the record."""
+    """Return the steps that change the item's file and record."""
     expects, target = item.file.file, item.spec.output
     steps = [*path.steps]
     if body.writes:
@@ -480,7 +480,7 @@ def _protected(item: ItemSides) -> Answer | None:
 
 
 def _open(item: ItemSides) -> Answer | None:
-    """Finish an open job of the same request instead of submitting again."""
+    """Finish an open job of the item's request instead of submitting the request again."""
     if not item.open_jobs or not (under_way := item.under_way):
         return None
     if item.keeps_text and item.source_text is not None:

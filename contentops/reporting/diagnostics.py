@@ -28,7 +28,7 @@ _LIMIT = 100
 
 
 def diagnostics_text(findings: Iterable[Diagnostic], *, limit: int = _LIMIT) -> str:
-    """Return the findings with source lines and hints. If there are several, their number follows.
+    """Return findings as text with source lines and hints. If there are several, their number follows.
 
     If there are more than `limit`, errors come first, and the omitted findings are counted.
     """
@@ -219,7 +219,7 @@ _LEVELS: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity
 
 
 def checks_text(done: Checked) -> str:
-    """Return the findings of all checked files as text with their source lines, followed by the counts."""
+    """Return the findings of all checked files as text, followed by the counts."""
     checked = [[one for one in file.findings if one.code != UNAPPROVED] for file in done.files]
     blocked = sum(_number(findings, Severity.ERROR) > 0 for findings in checked)
     warned = sum(map(bool, checked)) - blocked

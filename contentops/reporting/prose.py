@@ -165,7 +165,7 @@ def _as_before(blocks: Sequence[TextBlock]) -> str:
 
 
 def _paths(diff: TextDiff) -> Iterator[tuple[Container, ...]]:
-    """Yield the containers of each block, such as lists. A removed block appears in the list that still exists."""
+    """Yield the lists and other containers around each block. A removed block appears in the list that still exists."""
     now = {
         before: after
         for one in diff.blocks

@@ -287,7 +287,7 @@ def _maybe_spent(run: Run) -> Iterator[str]:
 
 
 def _pending(run: Run) -> Iterator[str]:
-    """Yield in words how many items are unfinished, and why. An item with a hint has a job that still runs."""
+    """Yield phrases that say how many items are unfinished, and why. An item with a hint has a job that still runs."""
     pending = [outcome for outcome in run.outcomes if outcome.result is Result.PENDING]
     waiting = sum(outcome.action is Action.WAIT for outcome in pending)
     pending = [outcome for outcome in pending if outcome.action is not Action.WAIT]
@@ -456,7 +456,7 @@ class Progress:
     _last_line: float | None = None
 
     def take(self, event: Event) -> tuple[str, ...]:
-        """Count an event, and return its lines for the log. After 30 s without a line, return the totals."""
+        """Count an event of the run, and return its lines for the log. After 30 s without a line, return the totals."""
         self.run = structs.replace(self.run, last_at=event.at)
         reader = _READERS.get(event.kind)
         lines = reader(self, event) if reader else ()
@@ -503,7 +503,7 @@ class Progress:
         return "; ".join(filter(None, parts))
 
     def finished(self) -> int:
-        """Return how many items have a result."""
+        """Return how many items of the run have a result."""
         return self.done.total() - self.done["pending"]
 
     def live(self, *, goes_on: bool) -> LiveRun:

@@ -121,7 +121,7 @@ def count_spend(
 
 
 def add_spends(spends: Mapping[str, Spend]) -> Spend:
-    """Add up the spending of several environments, with a group `environment`. Each text must belong to only one."""
+    """Add up the spending of several environments, and also group it by environment. Each text belongs to only one."""
     if len(spends) == 1:
         return next(iter(spends.values()))
     each = tuple(spends.values())
