@@ -11,11 +11,13 @@ from msgspec import structs
 
 from contentops.documents.files import ENGINE, has_label
 from contentops.documents.front_matter import split
+from contentops.errors import ExitCode
 from contentops.model import Event, OnEdit, Project
 from contentops.operations import plan as plan_operation
 from contentops.operations import texts
 from contentops.planning.front_matter import provenance_of
 from contentops.planning.sides import Choice
+from contentops.reporting.run import exit_code_of
 from contentops.server.engines import outline
 from tests.fakes.api import LABEL, FakeApi
 from tests.fakes.harness import blog, quick_folder, results
@@ -406,3 +408,15 @@ def test_all_layers_of_texts_are_promoted_at_once(tmp_path: Path) -> None:
     staging.apply(select=("c", "b", "a"))
     assert prod.promote() == {"a": "done", "b": "done", "c": "done", "d": "blocked"}
     assert prod.promote() == {"d": "blocked"}
+
+
+def test_what_waits_for_a_promotion_that_needs_approval_is_no_pause(tmp_path: Path) -> None:
+    """To repeat the apply brings nothing: a person has to approve the source first."""
+    staging, prod = rooms(tmp_path, "a")
+    kid = "  - id: kid\n    inputs: {topic: \"On {{ ref('a').title }}\", target_audience: readers}\n"
+    staging.write("content/b.yaml", blog("a") + kid)
+    staging.edit("contentops.yaml", "style: general_blog}", "style: general_blog, approval: required}")
+    staging.apply()
+    run = prod.apply()
+    assert run is not None
+    assert (results(run), run.stopped, exit_code_of(run)) == ({"kid": "pending"}, "", ExitCode.DONE)

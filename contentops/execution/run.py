@@ -233,12 +233,15 @@ async def execute(
     stop: Stop,
     renamed: Mapping[ItemId, ItemId] = MappingProxyType({}),
     deadline: float | None = None,
+    is_partial: bool = False,
 ) -> Run:
     """Carry out exactly the steps of `plan`, and return what happened.
 
-    The plan was made from `state`. `renamed`: each new id from a `moved` pair, with its old id. `deadline` is in
-    seconds from now. Raises StateError if lock, journal or cache cannot be written, or the lock was replaced meanwhile;
-    everything recorded until then is kept.
+    The plan was made from `state`. `renamed` gives the old id for each new id from a `moved` pair. `deadline` is in
+    seconds from now. `is_partial` says that a selection or a plan file leaves items out.
+
+    Raises StateError if lock, journal or cache cannot be written, or the lock was replaced meanwhile. Everything
+    recorded until then is kept.
     """
     loop = asyncio.get_running_loop()
     ctx = _assemble(project, plan, state, edges, stop, deadline)
@@ -264,7 +267,7 @@ async def execute(
         learned = edges.cache.recall("durations", dict[str, Any]) or {}
         edges.cache.remember("durations", {**learned, plan.server: ctx.durations.seen})
         ctx.capabilities.keep(edges.cache, plan.server)
-    if not run.stopped and (elsewhere := _not_selected(plan, outcomes)):
+    if is_partial and not run.stopped and (elsewhere := _not_selected(plan, outcomes)):
         verb = "waits" if elsewhere == 1 else "wait"
         message = f"{plural(elsewhere, 'item')} {verb} for texts of items that are not selected"
         run.stop("sources", message, "apply again once these have their texts, or select them too", at_once=False)

@@ -405,8 +405,18 @@ def _carry_out(
                 has_user = bool(credentials.user)
                 await look_at_server(workspace, plan, inputs.state, client, has_user, lambda: stop.requested)
             edges = _edges(workspace, plan, inputs, client, emit)
-            renamed, deadline = inputs.moved, options.deadline
-            return await execute(project, plan, inputs.state, edges, stop=stop, renamed=renamed, deadline=deadline)
+            chosen = inputs.choice
+            is_partial = bool(chosen.select or chosen.exclude or chosen.canary or chosen.only is not None)
+            return await execute(
+                project,
+                plan,
+                inputs.state,
+                edges,
+                stop=stop,
+                renamed=inputs.moved,
+                deadline=options.deadline,
+                is_partial=is_partial or options.reviewed is not None,
+            )
 
     return (runtime.run or asyncio.run)(run())
 
