@@ -18,7 +18,7 @@ from contentops.reporting import spend
 from contentops.reporting.commit_message import commit_message, summarize
 from contentops.reporting.diagnostics import diagnostics_json, diagnostics_text, window
 from contentops.reporting.layout import fitted, unpainted
-from contentops.reporting.run import Progress, duration, exit_code_of, run_json, run_text
+from contentops.reporting.run import Progress, as_typed, duration, exit_code_of, run_json, run_text
 from contentops.sanitize import json_text
 from contentops.schema_files import load_schema
 from tests.fakes.api import FakeApi
@@ -61,6 +61,15 @@ def test_troubles_are_told_with_the_servers_words() -> None:
         "Next: `contentops state resolve --env staging` shows unknown submits and what to do,"
         " then `contentops apply --env staging`"
     )
+
+
+def test_the_way_on_for_a_blocked_item_names_the_environment() -> None:
+    """A person copies it; what a server said stays as it is."""
+    said = "`contentops apply --select b` generates it again"
+    made = (make_outcome("b", Result.BLOCKED, error=said), make_outcome("f", Result.FAILED, error=said))
+    blocked, failed = as_typed(make_run(*made, environment="staging"), "contentops apply --env staging").outcomes
+    assert blocked.error == "`contentops apply --env staging --select b` generates it again"
+    assert failed.error == said
 
 
 @pytest.mark.parametrize(

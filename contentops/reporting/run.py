@@ -136,8 +136,12 @@ def as_typed(run: Run, again: str, option: str | None = None) -> Run:
     def typed(hint: str) -> str:
         return in_environment(hint, option).replace(f"`{apply_command}`", f"`{again}`")
 
-    outcomes = tuple(structs.replace(outcome, hint=typed(outcome.hint)) for outcome in run.outcomes)
-    return structs.replace(run, hint=typed(run.hint), outcomes=outcomes)
+    def outcome_typed(one: Outcome) -> Outcome:
+        # The error of a blocked item is the hint of its change.
+        error = typed(one.error) if one.result is Result.BLOCKED else one.error
+        return structs.replace(one, hint=typed(one.hint), error=error)
+
+    return structs.replace(run, hint=typed(run.hint), outcomes=tuple(map(outcome_typed, run.outcomes)))
 
 
 def run_text(run: Run, *, again: str = "", option: str | None = None) -> str:
