@@ -302,7 +302,7 @@ def post_comment(github: GitHub, number: int, marker: str, body: str, *, instead
 
 
 def our_marks(github: GitHub, number: int, lead: str) -> list[str]:
-    """Return the first lines that begin with `lead` of contentops' comments on a pull request. Raises HostError."""
+    """Return those first lines of contentops' comments on a pull request that begin with `lead`. Raises HostError."""
     return [first for first, _ in _ours(github, number, myself(github)) if first.startswith(lead)]
 
 

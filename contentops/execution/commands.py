@@ -209,7 +209,7 @@ def _program(name: str, root: Path) -> str:
 
 
 def find_program(name: str, path: str, *, windows: bool, usable: Callable[[str], bool]) -> str:
-    """Return the first usable program with this name in the folders of `path`, a value of `PATH`.
+    """Search the folders in a value of `PATH` for the first usable program with this name.
 
     The result is empty if there is none. Relative folders and the working folder, where Windows would look, are
     ignored: they may be in a repository that nobody trusts.

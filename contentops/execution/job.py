@@ -235,7 +235,7 @@ def _candidates(ctx: Context, near: Sequence[ContentEntry]) -> str:
 
 
 def _keep_stored(ctx: Context, item: Item, sent_job: SentJob, content: Content, *, lost: bool) -> Text:
-    """Store the text of a stored content that was made for the job's request in the cache, and record it."""
+    """Put the text of a stored content into the cache, and record that the job's request made this text."""
     job = structs.replace(sent_job.job, state=JobState.RUNNING)
     if lost:
         if sent_job.sent is not None:

@@ -254,7 +254,7 @@ class Admission:
         self.asking += asks and self.ask_first
 
     def answered(self, *, known: bool | None) -> None:
-        """Record whether the server knew the request id that it was asked for. None means that it did not reply.
+        """Record whether the server knew a request id that it was asked about. None means that it did not reply.
 
         After enough unknown ids in a row, no submit request asks first.
         """
@@ -276,7 +276,7 @@ class Admission:
 
 @dataclass(slots=True)
 class Limits:
-    """The limits for the requests of a run: the account's limit, the limit for jobs, and the one of an outage."""
+    """All limits for a run's requests: the account's limit, the limit for jobs, and the limit during an outage."""
 
     account: AccountLimiter
     jobs: Admission

@@ -22,7 +22,7 @@ FIRST_FAILED = "the first job on this server failed"
 
 
 def new_job(ctx: Context, item: Item, step: Submit) -> Job:
-    """Return a new job for the step `step`, which submits it. The job is not recorded yet."""
+    """Return a new job, which `step` will submit. The job is not recorded yet."""
     return Job(
         request_id=request_id(ctx.plan.lineage, step.digest, step.attempt, step.section),
         item=item.id,

@@ -426,7 +426,7 @@ def _is_proven(state: State, plan: Plan, dialect: str, *, has_model: bool) -> bo
 
 
 def _write_renamed_ids(ctx: Context, renamed: Mapping[ItemId, ItemId]) -> None:
-    """Record all new item ids from `moved` in one step, because a part of them would mix up the items."""
+    """Record all new item ids from `moved` in one step, because recording only some would mix up items."""
     if not renamed:
         return
     moved = [structs.replace(ctx.state.records[old], id=new) for new, old in renamed.items()]

@@ -306,7 +306,7 @@ def _is_over_edit(step: Write) -> bool:
 def _may_be_a_persons(
     ctx: Context, item: Item, record: Record | None, step: Write, seen: Observed, *, is_written: bool
 ) -> bool:
-    """Return whether a write may replace a person's words in the body or the front matter.
+    """Return whether a write could replace a person's words in the body or the front matter.
 
     The record is not used here: a merge or another program may have changed it.
     """

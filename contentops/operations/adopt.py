@@ -109,7 +109,7 @@ class _Text(Struct, frozen=True, kw_only=True):
 
 
 class _Texts(Struct, frozen=True, kw_only=True):
-    """The texts that were examined so far: new items, texts that items have already, and refusals."""
+    """The texts that were examined so far: those of new items, those of existing items, and refused texts."""
 
     new: list[_Text] = field(default_factory=list)
     known: list[Taken] = field(default_factory=list)
@@ -645,7 +645,7 @@ class _Names:
     def _request_of(self, content: Content) -> dict[str, Json]:
         """Return the manifest keys of the request that a stored text was made for.
 
-        It is empty if no lock has the request.
+        The result is empty if no lock has the request.
         """
         record = self._records.get(Digest(str(content.metadata.get(SPEC_KEY))))
         request = record.request if record is not None else {}

@@ -304,7 +304,7 @@ AWAY = 15.0
 
 
 def _asking_to_stop(stop: Stop, notify: Callable[[str], None]) -> Callable[[], bool]:
-    """Return a function to call while the ledger cannot be reached.
+    """Return the function that is called repeatedly while the ledger cannot be reached.
 
     It reports this to people from time to time, and returns whether they asked to stop the run.
     """

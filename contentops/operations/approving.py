@@ -218,7 +218,7 @@ def _left_for_later(inputs: PlanInputs, items: Iterable[Candidate], run: Run | N
 
 
 def _refuse_past(line: Approval, before: Approvals) -> None:
-    """Raise Refused if the text's last approval or send-back is dated later than `line`, which would not count."""
+    """Raise Refused if an earlier decision on the text has a later date, because `line` would then not count."""
     if late := [one for one in before.of_text(line.text) if one.at > line.at]:
         last = late[-1]
         message = f"`{line.item}`: the last verdict on this text, by `{last.person}`, is dated {last.at}"

@@ -79,7 +79,7 @@ class ReadList(Struct, frozen=True):
 async def read_list(
     kind: Callable[..., Call], ask: Callable[[Call], Awaitable[Reply | Failure]], *, pages: int
 ) -> ReadList | Failure:
-    """Read at most `pages` pages of a list. A failure is returned, not raised.
+    """Read at most `pages` pages of a catalog list. A failure is returned, not raised.
 
     `kind` makes the call for the first page; for a later one, it gets the number and size of the page.
     """

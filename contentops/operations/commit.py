@@ -1,4 +1,4 @@
-"""`commit` commits jobs, lock and outputs, and pushes them to a branch, never with force.
+"""`commit` commits jobs, lock and outputs, and pushes them to a branch; it never forces a push.
 
 The jobs are in a commit of their own, before the results. The results are the outputs that the lock's records have now
 or had in the last commit, if an apply made their texts or the server has them. The lock, `contentops.approvals`, and
@@ -142,7 +142,7 @@ def commit(
 
 
 class CommitContents(Struct, frozen=True, kw_only=True):
-    """The files and the branch that `contentops commit` would commit now."""
+    """The commit that `contentops commit` would make now: its files, its git tree and its branch."""
 
     tree: str
     """The id of the git tree with these files and their bytes."""

@@ -1,4 +1,4 @@
-"""Connects a command with the project's server, and asks it about stored contents and the account's numbers.
+"""Connects a command with the project's server, and asks the server about stored contents and the account.
 
 Outside of a run, calls are sent one after the other, within the project's limit. If a failure may be temporary, they
 are repeated. All of them are free.
@@ -341,7 +341,7 @@ class Caller:
         return answer if isinstance(answer, kind) else None
 
     def error(self, failure: Failure) -> ApiError:
-        """Return a failure as an error with a message for people."""
+        """Turn a failed call into an error with a message for people."""
         return as_error(failure, self._project)
 
     async def _wait(self, seconds: float, event: str) -> None:
@@ -352,7 +352,7 @@ class Caller:
 
 
 def as_error(failure: Failure, project: Project) -> ApiError:
-    """Return a failure as an error for people, with endpoint, status, the server's message, and a hint."""
+    """Turn a failed call into an error that shows endpoint, status, the server's message, and a hint."""
     return ApiError(failure.full_message, hint=_hint(failure, project))
 
 
@@ -380,7 +380,7 @@ def converse(
     cache: Cache | None = None,
     limiter: AccountLimiter | None = None,
 ) -> T:
-    """Connect with the project's server, run `story`, which sends calls to it, and return its result.
+    """Connect with the project's server, let `story` send its calls, and return the result of `story`.
 
     `limiter` is the account's, if it is known already.
     """

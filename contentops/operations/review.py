@@ -137,7 +137,7 @@ class ReviewItem(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def approved_before(self) -> Approval | None:
-        """Return the last approval of this item that was for another text than the current one, or None."""
+        """Return the last approval that an earlier or other text of this item got, or None."""
         return next((one for one in reversed(self.earlier) if one.verdict is Verdict.APPROVED), None)
 
     @property
@@ -547,7 +547,7 @@ _PATIENCE: Final = 20.0
 def notify(
     snapshot: Snapshot, sent: CommitReport, person: str, owner: Callable[[ReviewItem], str], runtime: Runtime
 ) -> str:
-    """Report a day of review to the program of `review.notify`; return why that failed, or an empty string.
+    """Report a day of review to the program in `review.notify`; return why that failed, or an empty string.
 
     The program does not run if the settings differ from those of the last commit, or if none is named. `owner` gives
     the person to whom a text belongs.

@@ -319,7 +319,7 @@ def _known_history(project: Project, item: str) -> KnownHistory:
 
 
 def texts_of(project: Project, state: State, item: str) -> tuple[PaidText, ...]:
-    """Return every text that was paid for an item, the newest first, and where each is stored."""
+    """Return every paid text of an item, the newest first, with the places where each text is stored."""
     return _texts(project, state, item, _of_item(item, state.jobs, state))
 
 

@@ -1,4 +1,4 @@
-"""`state` repairs or upgrades the recorded state; it generates nothing and writes no output."""
+"""`state` repairs or upgrades the recorded state; it generates no text and writes no output file."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def _refuse_unknown_job(workspace: Workspace, order: Job, job: str) -> str:
 
 
 def _meant(project: Project, jobs: Collection[Job], item: str, request: str = "", *, forget: bool = False) -> list[Job]:
-    """Return the submit requests with unknown outcome that a person may mean by an item's id.
+    """Return the submit requests of unknown outcome that belong to an item id.
 
     They are those under the id, and those for the item's current request. Raises UsageError if there is none.
     """

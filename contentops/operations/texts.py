@@ -412,7 +412,7 @@ def edit_text(project: Project, item: str, edit: TextEdit, *, runtime: Runtime =
 
 
 def protected(item: str) -> Refused:
-    """Return the error that says that a protected text may not be changed."""
+    """Return the error for an attempt to change a protected text."""
     hint = "apply `protected: false` first to lift it"
     return Refused(f"`{item}` is protected, so its text is not changed", code="not-edited", hint=hint)
 

@@ -56,7 +56,7 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 
 class _Said(Struct, frozen=True, kw_only=True):
-    """A remembered plan without changes, with fields that have the names of those of `Plan`."""
+    """A remembered plan; its fields have the same names as those of `Plan`."""
 
     project: str
     environment: str
