@@ -234,7 +234,8 @@ def is_shallow(root: Path | str) -> bool:
 def first_commit(root: Path | str) -> str:
     """Return the first commit of the current branch, found along the first parents of its commits.
 
-    Every complete clone gives the same commit. The result is empty if git shows none: there is no git, no commit, or the clone is shallow.
+    Every complete clone gives the same commit. The result is empty if there is no git, if there is no
+    commit, or if the clone is shallow.
     """
     asked = ("--no-replace-objects", "rev-list", "--first-parent", "--max-parents=0", "HEAD")
     with contextlib.suppress(GitFailed):
