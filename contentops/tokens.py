@@ -264,7 +264,7 @@ def calls_of(mode: str, sections: int) -> int:
 
 
 def answer_tokens(mode: str, calls: int, words: int, max_tokens: int = 0) -> int:
-    """Return the token limit of one model answer: `max_tokens`, or if that is 0, a limit from mode and length."""
+    """Return the token limit of one model answer: `max_tokens`, or a number computed from the mode and `words`."""
     return max_tokens or max(BUDGET[mode] // calls, math.ceil(words * _TOKENS_PER_WORD * _HEADROOM))
 
 
@@ -313,7 +313,7 @@ def section_limit(mode: str, fields: Mapping[str, Any], inputs: Mapping[str, Any
 def largest_call(
     mode: str, fields: Mapping[str, Any], inputs: Mapping[str, Any], max_tokens: int = 0, *, passes: str = "staged"
 ) -> Tokens:
-    """Return an upper bound for the tokens of one call for a whole text; parameters as in `text_limit`."""
+    """Return an upper bound for the tokens of one call for a whole text; the parameters are those of `text_limit`."""
     prompt, length = _prompt(fields, inputs), section_words(mode, inputs, SECTIONS)
     if passes == "one":
         return _limit(prompt, whole_answer(mode, SECTIONS * length, max_tokens))

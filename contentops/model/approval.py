@@ -1,4 +1,4 @@
-"""Defines approvals: who read a text, and whether that person approved it.
+"""Defines approvals, which record who read a text and whether that person approved it.
 
 An approval is bound to the words of a text. It names no environment, path or server. So a renamed, moved or promoted
 text stays approved, and a text that changes in one letter does not.
@@ -79,7 +79,7 @@ class SaidOfText(Struct, frozen=True, kw_only=True):
 
 
 class Comment(SaidOfText, frozen=True, kw_only=True):
-    """A person's comment on some words of a text. It is a line of `contentops.approvals` and decides nothing."""
+    """A person's comment on a passage of a text. It is a line of `contentops.approvals` and decides nothing."""
 
     verdict: Literal["comment"] = "comment"
     quote: Annotated[str, Meta(description="Only in a `comment`, which decides nothing: the words that it is about.")]

@@ -97,7 +97,7 @@ class Reading(Struct, frozen=True, gc=False):
 
     @property
     def stage(self) -> Stage | None:
-        """Return the stage after which the field that is read stays unchanged, or None if no new text changes it."""
+        """Return the stage after which the read field stays unchanged, or None if a new text does not change it."""
         return None if self.part in _FIXED else _READ_AT.get(self.part, Stage.TEXT)
 
 
@@ -266,7 +266,7 @@ class MergeRule(enum.StrEnum):
 
 
 class Request(Struct, frozen=True, kw_only=True, gc=False):
-    """The rendered request for a text. It has all values that shape the text, and is the same in every dialect.
+    """The request for a text, after rendering. It has all values that shape the text, and is the same in every dialect.
 
     Digest, lock, submits, templates, `adopt` and `import` use its fields. A new field is None by default, so that the
     digests of items without it stay the same.

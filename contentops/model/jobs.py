@@ -110,7 +110,7 @@ def fold_jobs(lines: Iterable[Job]) -> list[Job]:
 
 
 def _dated(lines: list[Job]) -> Job:
-    """Return the line of a job that has its latest state.
+    """Return that line of a job that has the job's latest state.
 
     It gets the time at which the server first accepted the job. An order that has no such time may have found a job
     that an earlier order had started.
@@ -121,7 +121,7 @@ def _dated(lines: list[Job]) -> Job:
 
 
 def _furthest(lines: list[Job]) -> Job:
-    """Return the one of a job's lines that has the latest state. Of several such lines, the last written one counts.
+    """Return that line of a job that has the job's latest state. Of several such lines, the last written one counts.
 
     Of lines that were written equally often, the earliest order counts.
     """
@@ -348,7 +348,7 @@ def jobs_of_items(jobs: Iterable[Job], records: Iterable[Record]) -> dict[ItemId
 
 
 class PaidAttempts(Struct, frozen=True):
-    """The number and cost of all texts that were paid for until an item had its present text.
+    """The number and cost of all texts that were paid for until the item's present text was made.
 
     They were used, rejected, or failed.
     """

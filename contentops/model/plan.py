@@ -72,7 +72,7 @@ class Action(enum.StrEnum):
 
 
 class Reason(Struct, frozen=True, kw_only=True):
-    """A reason why an item changes: a kind in kebab case, the field, its old and new value, and the cause."""
+    """A reason why an item changes: its kind, the changed field with its old and new value, and the cause."""
 
     kind: Annotated[Word, Meta(description="In kebab case.")]
     field: Annotated[str, Meta(description="Such as `inputs.topic`, or empty.")] = ""
@@ -143,7 +143,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def credits_at_most(self) -> bool:
-        """Return whether the price in credits is an upper limit, because it depends on the text's length."""
+        """Return whether the price in credits is only an upper limit, because it depends on the text's length."""
         orders = (*self._paid, *self._retries)
         return any(order.at_most or (self.pays_later and order.credits) for order in orders)
 
@@ -164,7 +164,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def tokens(self) -> PaidTokens | None:
-        """Return the highest number of tokens of one generation and their price, or None if it is not known."""
+        """Return the highest number of tokens of one generation with their price, or None if it is not known."""
         own = [order.tokens for order in (*self._paid, *self._retries)]
         return next(iter(own or filter(None, (step.tokens for step in self._collects))), None)
 
@@ -228,12 +228,12 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def front(self) -> Mapping[str, Json]:
-        """Return the front matter keys to write. A key with the value None is removed."""
+        """Return the front matter keys that the change writes. A key with the value None is removed."""
         return next((step.front for step in self._heads()), {})
 
     @property
     def title(self) -> str | None:
-        """Return the title to write, if the manifest states one."""
+        """Return the title that the change writes, if the manifest states a title."""
         return next((step.title for step in self._heads()), None)
 
     @property
@@ -292,7 +292,7 @@ class Change(Struct, frozen=True, kw_only=True):
         return exact_money(self.money_worst)
 
     def has(self, *kinds: type[Step]) -> bool:
-        """Return whether the change has a step of one of these kinds."""
+        """Return whether the change has a step of one of the given kinds."""
         return any(isinstance(step, kinds) for step in self.steps)
 
     @property
@@ -521,7 +521,7 @@ class PlanFacts(Struct, frozen=True, kw_only=True):
 
     @property
     def credits_at_most(self) -> bool:
-        """Return whether the price in credits is an upper limit, because the price of a change is one."""
+        """Return whether the price in credits is only an upper limit, as it is for at least one change."""
         return any(change.credits_at_most for change in self.changes)
 
     @property

@@ -60,12 +60,12 @@ class Saved(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def titles(self) -> frozenset[Digest]:
-        """Return the digests that the server's title can have if no person edited it there."""
+        """Return the digests that a title on the server can have if no person edited it there."""
         return frozenset({self.title, self.server_title} - {NOTHING})
 
     @property
     def bodies(self) -> frozenset[Digest]:
-        """Return the digests that the server's body can have if no person edited it there."""
+        """Return the digests that a body on the server can have if no person edited it there."""
         return frozenset({self.body, self.server_body, self.sent} - {NOTHING})
 
 
@@ -141,7 +141,7 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def is_promoted(self) -> bool:
-        """Return whether the text was promoted from another environment. No job of this environment made it then."""
+        """Return whether the record's text was promoted from another environment. No job of this one made it then."""
         return bool(self.promoted) and not self.request_id
 
     @property
@@ -371,7 +371,7 @@ class State(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def _by_order(self) -> Mapping[tuple[str, str], list[Job]]:
-        """Return the jobs by server and request id, and those with a text also by the digests of request and text."""
+        """Return jobs by server and request id, and also by the digests of their requests and texts."""
         found: dict[tuple[str, str], list[Job]] = {}
         for job in (*self.jobs, *self.open_jobs.values()):
             found.setdefault((job.server, job.request_id), []).append(job)

@@ -31,7 +31,7 @@ class Result(enum.StrEnum):
 
 
 class KeptWords(Struct, frozen=True, kw_only=True):
-    """A section in which a merge kept a person's edit."""
+    """A section of a text in which a merge kept a person's edit."""
 
     heading: Annotated[str, Meta(description="The heading with its `#`.")]
     new: Annotated[str, Meta(description="The unused new text of this section, or empty.")] = ""
@@ -96,7 +96,7 @@ class Run(Struct, frozen=True, kw_only=True):
     hint: str = ""
 
     def after(self, first: Run) -> Run:
-        """Combine this run with an earlier run of the same apply. The later outcome of each item counts."""
+        """Combine this run with the run that it continues. The later outcome of each item counts."""
         begun = {outcome.id: outcome for outcome in first.outcomes}
         later = [_both(begun.pop(outcome.id, None), outcome) for outcome in self.outcomes]
         return structs.replace(
@@ -122,7 +122,7 @@ class Run(Struct, frozen=True, kw_only=True):
 
     @property
     def tokens(self) -> TokenSum:
-        """Return the tokens of all model answers that arrived in this run."""
+        """Return the tokens of all texts from models that arrived in this run."""
         return add_sums(outcome.tokens for outcome in self.outcomes)
 
     @property
@@ -263,7 +263,7 @@ class KeptReport(Struct, frozen=True, kw_only=True):
 
 
 class PaidText(Struct, frozen=True, kw_only=True):
-    """A text that a job made for an item, and the sources from which it can be restored."""
+    """A text that a job made for an item, and the places from which the text can be restored."""
 
     item: str
     """The item's present id."""

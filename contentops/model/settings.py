@@ -178,7 +178,7 @@ class WordLimits(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Listed(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The list that a person wrote for one check: texts, expressions, headings or commands."""
+    """A person's list of values for one check: texts, expressions, headings or commands."""
 
     values: tuple[str, ...]
     level: Level = Level.BLOCK
@@ -214,7 +214,7 @@ class Grounded(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def level_of(check: object) -> Level | None:
-    """Return the level of a check from its setting, or None if the setting is not that of a check."""
+    """Return the level of a check, such as `block`, from its setting. Return None for settings of other things."""
     level = getattr(check, "level", check)
     return level if isinstance(level, Level) else None
 
@@ -241,7 +241,7 @@ class Checks(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def can_block(self) -> bool:
-        """Return whether one of these checks can block a new text."""
+        """Return whether one of the item's checks can block a new text."""
         names = (name for name in self.__struct_fields__ if name != "similar")
         return any(level_of(getattr(self, name)) is Level.BLOCK for name in names)
 
@@ -375,7 +375,7 @@ class MonthSpend(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class CountedMonth(MonthSpend, frozen=True, kw_only=True):
-    """The spending of a month, and its uncertain amounts by order, so that a plan does not count them twice."""
+    """The spending of a month. Uncertain amounts are listed by order, so that a plan does not count them twice."""
 
     uncertain: Mapping[RequestId, int] = {}
     """The part of `credits` for each order that runs or whose answer was lost."""

@@ -62,7 +62,7 @@ class RetryText(Struct, frozen=True, kw_only=True, tag="retry"):
 
 
 class Poll(Struct, frozen=True, kw_only=True, tag="poll"):
-    """Wait for a job, and store its text. The job is `job`, or that of the submit or look-up step before."""
+    """Wait for a job's text, and store it in the cache. The job is `job`, or that of the submit or look-up before."""
 
     job: Job | None = None
 
@@ -115,13 +115,13 @@ class Move(Struct, frozen=True, kw_only=True, tag="move"):
 
 
 class Replace(Struct, frozen=True, kw_only=True, tag="replace"):
-    """The mode in which a new text replaces the file's text. With `over_edit` it also replaces a person's edit."""
+    """The mode in which a new text replaces the item's text. With `over_edit` it also replaces a person's edit."""
 
     over_edit: bool = False
 
 
 class Restore(Struct, frozen=True, kw_only=True, tag="restore"):
-    """The mode in which the file gets back a text that it had before."""
+    """The mode in which the item's file gets back an earlier text."""
 
 
 class MergeEdit(Struct, frozen=True, kw_only=True, tag="merge edit"):
@@ -151,7 +151,7 @@ class Write(Struct, frozen=True, kw_only=True, tag="write"):
 
     @property
     def is_new(self) -> bool:
-        """Return whether the text to write is new from a job. In that case no person has seen it."""
+        """Return whether the text to write is new for the file, and not an earlier text that is restored."""
         return isinstance(self.mode, Replace | MergeEdit)
 
 
@@ -180,7 +180,7 @@ class Acknowledge(Struct, frozen=True, kw_only=True, tag="record"):
 
 
 class Save(Struct, frozen=True, kw_only=True, tag="save"):
-    """Save the title and body that the file at `path` has after the earlier steps."""
+    """Save to the server the title and body that the file at `path` has after all earlier steps."""
 
     path: str
     replaces: Digest = NOTHING

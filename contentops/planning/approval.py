@@ -68,7 +68,7 @@ def written_title(
     item: ItemId,
     preset: str,
 ) -> str:
-    """Return the title to write: from the manifest, a person, the text, its first heading, or the id.
+    """Return the title to write. It comes from the manifest, a person, the text, its first heading, or the item's id.
 
     The title is empty if a known text had none.
     """
@@ -128,7 +128,7 @@ class ComputedFront(Struct, frozen=True, kw_only=True):
 
 
 def has_its_keys(inputs: PlanInputs, spec: Spec, record: Record, file: Observed) -> bool:
-    """Return whether the file has the draft mark and the disclosure that fit its approval state."""
+    """Return whether the item's file has the draft mark and the disclosure that fit its approval state."""
     wanted = coming_front(ItemSides(inputs=inputs, spec=spec, record=record, file=file), Answer(), None).keys
     unwanted = draft_mark(inputs.project.preset) if spec.approval.required else {}
     is_marked = any(file.front.get(key) == value for key, value in unwanted.items() if key not in wanted)
@@ -171,7 +171,7 @@ def _source_type(generated: Digest, bodies: Iterable[Digest]) -> str:
 
 
 def _coming_texts(item: ItemSides, body: Answer, title: str | None) -> Iterator[tuple[str, Digest]]:
-    """Yield each pair of a title and a body digest that the file may have after the change.
+    """Yield each pair of a title and a body digest that the item's file may have after the change.
 
     Yields nothing if they are not known yet.
     """

@@ -99,7 +99,7 @@ def edit_choice(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None
 
 
 def is_emptied(item: ItemSides) -> bool:
-    """Return whether the file lost its whole text, for example because a disk was full."""
+    """Return whether the item's file lost its whole text, for example because a disk was full."""
     own = item.record
     if own is None or not item.file.exists or item.file.body != NO_TEXT:
         return False
@@ -239,7 +239,7 @@ def edited_on_server(item: ItemSides, why: tuple[Reason, ...], job: Job | None =
 
 
 def protect_edits(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None) -> Answer | None:
-    """Decide what to do about edits in the file or on the server. Return None if they may be overwritten."""
+    """Decide what to do about a person's edits in the file or on the server. Return None if they may be overwritten."""
     return edited_on_server(item, why, job) or edit_choice(item, why, job)
 
 

@@ -165,7 +165,7 @@ def front_alone(change: Change) -> Change | None:
 
 
 def is_about_front(change: Change) -> bool:
-    """Return whether a change writes no new text: it only updates front matter or the record, or saves the file."""
+    """Return whether a change writes no new text, but only updates front matter or the record, or saves the file."""
     return bool(change.steps) and all(isinstance(step, Update | Acknowledge | Save | Publish) for step in change.steps)
 
 
@@ -344,7 +344,7 @@ def _gone(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
 
 
 def _is_edited(inputs: PlanInputs, record: Record | None, file: Observed | None) -> bool:
-    """Return whether a person changed the body of a file since it was generated, promoted or adopted."""
+    """Return whether a person changed the body of a file after the text was generated, promoted or adopted."""
     if record is None or file is None:
         return False
     known = {record.adopted, record.promoted if record.is_promoted else NOTHING} - {NOTHING}
@@ -499,7 +499,7 @@ def _blocked_by_file(change: Change) -> Change:
 
 
 def _is_first_prose(inputs: PlanInputs, changes: Sequence[Change]) -> bool:
-    """Return whether the plan orders several texts, and no model has written a text before.
+    """Return whether the plan orders several texts, although no model has yet written a text for the project.
 
     A person can then try one text first.
     """
@@ -512,7 +512,7 @@ def _is_first_prose(inputs: PlanInputs, changes: Sequence[Change]) -> bool:
 
 
 def first_submits(inputs: PlanInputs, changes: Sequence[Change], number: int) -> tuple[list[Change], Note]:
-    """Return the first `number` changes that generate a text and wait for no other, and a note about the rest."""
+    """Return the first `number` changes that generate a text without waiting for others, and a note about the rest."""
     submits = (change for change in changes if change.submits_worst and not change.pays_later)
     # A target stays occupied while the change that would free it waits.
     alone = (change for change in submits if free_targets(inputs, [change])[0].submits_worst)

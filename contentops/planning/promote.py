@@ -112,7 +112,7 @@ def section_answer(item: ItemSides, job: Job) -> Answer:
 
 
 def taken_section(item: ItemSides, job: Job) -> tuple[str, NewSection] | Unusable | None:
-    """Put a paid section into the file's text. Return None if the section is not on this machine."""
+    """Put a paid section into the text of the item's file. Return None if the section is not on this machine."""
     body = job.body
     answer = item.inputs.text(body) if body else None
     if answer is None or not item.file.exists:
@@ -162,7 +162,7 @@ FAILED = "checks-failed"
 def to_check(
     title: str, body: str, seen: Observed, front: Mapping[str, Json], output: str, open_: frozenset[str] = frozenset()
 ) -> CheckedText:
-    """Return the text that the checks read: the title, body and front matter that the file will have.
+    """Return what the checks read: the title, body and front matter that the item's file will have.
 
     `front` has the keys to write; a key with the value None is removed. `open_` has the keys that are written later.
     """
@@ -394,6 +394,6 @@ def generation_refused(item: ItemSides, why: tuple[Reason, ...]) -> Answer | Non
 
 
 def is_about_promotion(change: Change) -> bool:
-    """Return whether a change promotes a text, keeps another text instead, or is blocked because of a promotion."""
+    """Return whether a change promotes a text, declines a promotion, or is blocked because of a promotion."""
     kinds = {reason.kind for reason in change.reasons}
     return change.promotion is not None or PROMOTED in kinds or change.blocked == NOT_PROMOTED

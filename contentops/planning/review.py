@@ -213,7 +213,7 @@ def _compare(inputs: PlanInputs, reviewed: PlanFile) -> tuple[Plan, list[Change]
 
 
 def _is_made(inputs: PlanInputs, reviewed: ReviewedChange) -> bool:
-    """Return whether the record has the text that a reviewed change orders, or a later one for the same request."""
+    """Return whether the record has the text that a reviewed change orders, or a later text for that request."""
     record = inputs.records.get(reviewed.id)
     job = inputs.state.made_by(record) if record is not None else None
     return job is not None and job.digest == reviewed.digest and job.attempt >= reviewed.attempt
@@ -277,7 +277,7 @@ def _other_request(spec: Spec | None, reviewed: ReviewedChange) -> str:
 
 
 def _other_sides(inputs: PlanInputs, change: Change, reviewed: ReviewedChange) -> str:
-    """Return in words whether the file, the stored content or the text to promote changed since the review."""
+    """Return in words whether the item's file, stored content or text to promote changed since the review."""
     remote, promotion, text = change.remote, change.promotion, reviewed.promotion
     if not _is_known(inputs, change, reviewed):
         return f"`{change.source or change.target}` has changed since"

@@ -260,7 +260,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         return spec.save and self.project.api.save == "auto"
 
     def saved_body(self, record: Record) -> Digest:
-        """Return the digest of the body that is saved on this server, or an empty digest if none is saved."""
+        """Return the digest of the body that is saved on this server, or an empty digest if no body is saved."""
         return record.saved.body if record.saved and record.server == self.server else NOTHING
 
 
@@ -302,7 +302,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def keeps_text(self) -> bool:
-        """Return whether the recorded text stays in the file, although it may be out of date.
+        """Return whether the recorded text stays in the item's file, although the text may be out of date.
 
         If only its sources changed, the item's `on_source_change` rule decides.
         """
@@ -337,7 +337,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def is_edited(self) -> bool:
-        """Return whether a person has edited the body of the file."""
+        """Return whether a person has edited the body of the item's file."""
         return self.record is not None and is_edited(self.file, self.record, self.inputs.made)
 
     @property
@@ -420,7 +420,7 @@ def has_text_for(record: Record | None, digest: Digest, server: str) -> bool:
 
 
 def is_ours(inputs: PlanInputs, spec: Spec, file: Observed) -> bool:
-    """Return whether a file without a record was written for the item's request, by the item or by a removed item."""
+    """Return whether a file without a record was written for the item's request, for this item or a removed item."""
     owner = ItemId(file.owner)
     gone = bool(owner) and owner not in inputs.specs and owner not in inputs.records
     return (owner == spec.id or gone) and file.provenance.get("digest") == spec.digest
@@ -567,7 +567,7 @@ def cause(name: str, spec: Spec, record: Record) -> str:
 
 
 def changed_sources(spec: Spec, record: Record) -> tuple[ItemId, ...]:
-    """Return the sources whose texts have changed since the record's text was made from them."""
+    """Return the sources whose texts have changed since the recorded text was made from these sources."""
 
     def before(id_: ItemId) -> Digest:
         return record.sources.get(id_) or record.sources.get(spec.earlier_ids.get(id_, id_), NOTHING)
@@ -595,7 +595,7 @@ class SourceText(Struct, frozen=True, kw_only=True):
 
     @property
     def is_outline(self) -> bool:
-        """Return whether the text is a draft outline. Outlines are only promoted with `--drafts`."""
+        """Return whether the text to promote is a draft outline. Outlines are only promoted with `--drafts`."""
         return is_outline(self.record, self.file)
 
 

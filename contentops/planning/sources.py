@@ -133,7 +133,7 @@ def waits_of(spec: Spec, coming: Coming) -> tuple[Reference, ...]:
 
 
 def followers(specs: Iterable[Spec], coming: Coming) -> dict[ItemId, Stage]:
-    """Return the items whose front matter changes because the texts that it uses change.
+    """Return the items whose front matter changes because it uses texts that change.
 
     Each has the first stage that changes. Items are omitted if `coming` already has this or an earlier stage for them.
     """
@@ -148,7 +148,7 @@ def followers(specs: Iterable[Spec], coming: Coming) -> dict[ItemId, Stage]:
 
 
 def open_keys(spec: Spec, coming: Coming) -> frozenset[str]:
-    """Return the metadata keys that keep their recorded values until the texts that they use are final."""
+    """Return the metadata keys that keep their recorded values until the texts that the keys use are final."""
     affected = (name for name in spec.readings if name.startswith(_METADATA) and _comes(spec, name, coming))
     return frozenset((*spec.open_metadata, *(name.split(".")[1] for name in affected)))
 
@@ -247,7 +247,7 @@ def refers_differently(item: ItemSides) -> bool:
 
 
 def reference_reason(item: ItemSides, steps: Iterable[Step]) -> tuple[Reason, ...]:
-    """Return the reason to update a record's list of used texts, or nothing if no step updates it."""
+    """Return the reason to update a record's list of used texts, or nothing if no step updates that list."""
     if not any(isinstance(step, Acknowledge) for step in steps) or not refers_differently(item):
         return ()
     ids = ", ".join(f"`{one.id}`" for one in item.spec.references) or "none"
@@ -463,7 +463,7 @@ def draft_notes(inputs: PlanInputs) -> Iterator[Note]:
 
 
 def outline_notes(item: ItemSides) -> Iterator[Note]:
-    """Yield a note if the source environment has a new draft outline, because it is not promoted."""
+    """Yield a note if the other environment has a new draft outline, because draft outlines are not promoted."""
     source, own, spec = item.inputs.source, item.record, item.spec
     if source is None or own is None or not own.is_promoted or item.inputs.choice.drafts:
         return

@@ -1,4 +1,4 @@
-"""Decides what to do with a declared item: which body, path and front matter it gets, and whether it is saved.
+"""Decides about a declared item: which body, path and front matter its file gets, and whether the file is saved.
 
 These are four questions. The change has the steps of all four answers. `plan` handles the items that no manifest
 declares any more.
@@ -249,7 +249,7 @@ def find_file(inputs: PlanInputs, spec: Spec, record: Record | None) -> Observed
 
 
 def _written(inputs: PlanInputs, spec: Spec) -> Observed | None:
-    """Return the file that an interrupted run wrote under another path for this request, if there is one."""
+    """Return the file that an interrupted run wrote under another path for the item's request, if there is one."""
     for job in inputs.written.get(spec.digest, ()):
         file = inputs.observe(job.output)
         has_its_text = bool(job.body) and file.body == job.body
@@ -396,7 +396,7 @@ def _protection_notes(item: ItemSides) -> Iterator[Note]:
 
 
 def which_body(item: ItemSides) -> Answer:
-    """Decide which body the file gets, by the first row of the decision table that applies."""
+    """Decide which body the item's file gets: the first row of the decision table that applies decides."""
     for row in _TABLE:
         if (answer := row(item)) is not None:
             return answer
@@ -489,7 +489,7 @@ def _open(item: ItemSides) -> Answer | None:
 
 
 def _finish(item: ItemSides, job: Job) -> Answer:
-    """Return the steps that write the text of an open job, or the reason why it cannot be written."""
+    """Return the steps that write the text of an open job, or the reason why the text cannot be written."""
     words = _check_edits(item, job)
     if words.is_final:
         return words
@@ -542,7 +542,7 @@ def _check_edits(item: ItemSides, job: Job) -> Answer:
 
 
 def _is_text_of(item: ItemSides, job: Job) -> bool:
-    """Return whether the file already has the text of the job.
+    """Return whether the item's file already has the text of the job.
 
     This happens if a run ended before it wrote the record.
 
@@ -636,7 +636,7 @@ def text_lost_hint(record: Record, *, is_protected: bool) -> str:
 
 
 def _stored(item: ItemSides) -> Answer | None:
-    """Write a text that a job already made for this request, without paying again."""
+    """Write a text that a job already made for the item's request, without paying again."""
     job = finished_job(item.inputs, item.spec.digest)
     if job is None:
         return None
@@ -655,7 +655,7 @@ def _stored(item: ItemSides) -> Answer | None:
 
 
 def _elsewhere(item: ItemSides) -> Answer | None:
-    """Use the job that another environment has ordered for this request, so that no one pays twice."""
+    """Use the job that another environment has ordered for the item's request, so that no one pays twice."""
     job = ordered_elsewhere(item)
     if job is None or generation_refused(item, why_changed(item)) is not None:
         return None

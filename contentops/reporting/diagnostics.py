@@ -61,7 +61,7 @@ def _counted(findings: tuple[Diagnostic, ...]) -> Findings:
 
 
 def _hinted_once(findings: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
-    """Yield the findings without repeated hints: of neighbours with one long hint, only the first finding keeps it."""
+    """Yield the findings. Drop a long hint from a finding if the finding before it has the same hint."""
     before = ""
     for finding in findings:
         repeated = finding.hint == before and len(finding.hint) > _ROOM

@@ -266,7 +266,7 @@ def code(text: str, width: int = _WORDS) -> str:
 
 
 def cell(text: str, width: int) -> str:
-    """Return `text` as a code span for a table. Bars are escaped, because they would end the cell."""
+    """Return `text` as a code span for a Markdown table cell. Bars are escaped, because they would end the cell."""
     safe = visible(text)
     bar = "\\x7c" if "\\" in safe else "\\|"
     return code(clip(safe, width).replace("|", bar), 2 * width)

@@ -317,7 +317,7 @@ def _inline(runs: Iterable[Run]) -> Markup:
 
 
 def _styled(words: Sequence[Word], depth: int = 0, *, is_changed: bool) -> Markup:
-    """Return words as HTML with their styles. The outermost `depth` styles are left out."""
+    """Return words as HTML with their styles, such as bold. The outermost `depth` styles are left out."""
     parts: list[Markup] = []
     for style, run in groupby(words, key=lambda word: word.styles[depth] if len(word.styles) > depth else None):
         if style is None:

@@ -145,7 +145,7 @@ def as_typed(run: Run, again: str, option: str | None = None) -> Run:
 
 
 def run_text(run: Run, *, again: str = "", option: str | None = None) -> str:
-    """Return the report of a run: kept copies of edits, failures, why it stopped, counts, and the next command.
+    """Return the report of a run: kept copies of edits, failures, the reason to stop, counts, and the next command.
 
     `again` is the command that continues the run, or empty for an apply of its environment. `option` is as in
     `as_typed`.

@@ -408,7 +408,7 @@ def text_json(text: PaidText) -> dict[str, Json]:
 
 
 def history_text(history: History, *, width: int = 0) -> str:
-    """Return the history as text: tables of runs, generations and texts, the sums, and why some may be missing."""
+    """Return the history as text: tables of runs, generations and texts, their sums, and why entries may be missing."""
     blocks = ["\n".join(_runs(history.runs, width))]
     blocks.append("\n".join(_generations(history.generations, history.verdicts, width)))
     blocks.append(texts_text(history.texts, width=width))

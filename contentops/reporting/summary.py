@@ -1,4 +1,4 @@
-"""Makes the parts of a plan that text, Markdown and JSON share: signs, counts, causes and the next command."""
+"""Makes what a plan shows in its text, Markdown and JSON alike: signs, counts, causes and the next command."""
 
 from __future__ import annotations
 
@@ -322,7 +322,7 @@ class CauseGroup(Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def has_no_price(self) -> bool:
-        """Return whether a model writes any of the texts, but the settings have no price for its tokens."""
+        """Return whether a model writes texts of these changes, but the settings have no price for its tokens."""
         return any(change.has_no_price for change in self.changes)
 
     @property

@@ -31,7 +31,7 @@ def sum_json(total: TokenSum) -> dict[str, Json]:
 
 
 def sum_text(total: TokenSum, failed: int = 0) -> Iterator[str]:
-    """Yield sentences about a sum: its tokens and money, `failed` jobs, and texts without known numbers."""
+    """Yield sentences about a sum of tokens: their number, their cost, `failed` jobs, and texts without numbers."""
     if not total.is_known:
         if total.unknown:
             yield f"Models: the tokens of {plural(total.unknown, 'text')} are not known, so their cost is in no sum."
