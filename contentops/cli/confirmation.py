@@ -70,7 +70,7 @@ class Confirmation:
         return terminal.confirmed(f"Write the other {plural(others, 'text') if others > 1 else 'text'}? (yes/no) ")
 
     def preview(self, plan: Plan) -> None:
-        """Show the plan, if it was not shown before."""
+        """Show the plan, if the person has not seen it yet."""
         if self.shown:
             return
         asks = not self._yes and terminal.can_ask()

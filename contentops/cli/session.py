@@ -75,7 +75,7 @@ class Session(Struct, frozen=True, kw_only=True):
         return last_plan(self.directory, asked, started=time.time_ns())
 
     def runtime(self) -> Runtime:
-        """Return the runtime of this process. It can ask the person at the terminal, if there is one."""
+        """Return this process's clock, environment, disk and network, and a way to ask the person, if there is one."""
         from contentops.cli import terminal
         from contentops.operations.opening import Runtime
 

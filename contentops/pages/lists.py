@@ -183,7 +183,7 @@ def _found(narrowed: Iterable[tuple[ReviewItem, Sequence[Badge]]], asked: ItemsQ
 
 
 class Chip(NamedTuple):
-    """A filter link for waiting texts: its label, its number of texts, and the query that lists them."""
+    """A filter link for waiting texts: its label, the number of texts, and the query that lists these texts."""
 
     words: str
     texts: int

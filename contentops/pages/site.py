@@ -110,7 +110,7 @@ class Recent(Generic[T]):
 
 
 class LastDecision(Struct, frozen=True):
-    """The last decision of a person about a text, which can be undone for a short time."""
+    """The last approval or send-back by a person, which can be undone for a short time."""
 
     item: str
     text: Digest

@@ -110,7 +110,7 @@ class RequestWindow:
 
 
 class _Kind(Struct, frozen=True):
-    """One part of the catalog, such as the templates: its path, its name in messages, and its JSON shapes."""
+    """A kind of catalog entry, such as templates: its path, its name in messages, and its JSON shapes."""
 
     name: str
     path: str
@@ -296,7 +296,7 @@ class _Api(Struct, frozen=True):
     # --- catalog -------------------------------------------------------------------------------------------
 
     async def list_entries(self, kind: _Kind, request: Request) -> Json:
-        """Return the entries of one part of the catalog; under `/api`, some parts are divided into pages."""
+        """Return all entries of one kind, such as templates; under `/api`, some kinds are divided into pages."""
         surface = _surface(request)
         entries = [kind.entry(entry, surface) for entry in self.catalog[kind.name].values()]
         if surface is Surface.V1 or not kind.paged:
@@ -304,7 +304,7 @@ class _Api(Struct, frozen=True):
         return wire.paged(entries, wire.read_page(request))
 
     async def get_entry(self, kind: _Kind, request: Request) -> Json:
-        """Return one entry of the catalog with all its details."""
+        """Return one entry of the catalog, such as a template, with all its details."""
         slug, surface = request.path_params["id"], _surface(request)
         entry = self.catalog[kind.name].get(slug)
         if entry is None:

@@ -86,7 +86,7 @@ class GenerationRequest(TextRequest, frozen=True, kw_only=True):
 
 
 class StoredJob(Struct, frozen=True, kw_only=True):
-    """A generation job as the store has it.
+    """A generation job, as it is stored in the database.
 
     `progress` is 0 to 100, and times are in seconds. `number` identifies the job in its store, and is 0 before the job
     is stored.
@@ -198,7 +198,7 @@ def drop(store: Store, number: int, at: float) -> None:
 
 
 def complete(store: Store, job: StoredJob, make: Callable[[], contents.ContentChange], at: float) -> None:
-    """Complete a job: store its text as a content and update the job in one transaction.
+    """Complete a job: store its text as new content and update the job, in one transaction.
 
     `make` builds the text inside the transaction. If the text has an `id`, that content is updated; otherwise a content
     is created. If the job is finished or no longer belongs to its runner, nothing changes, and JobLostError is raised.
@@ -408,7 +408,7 @@ class JobRunner:
         return True
 
     async def _write(self, job: StoredJob, engine: Engine, task: WritingTask) -> Callable[[], contents.ContentChange]:
-        """Let the engine write the text, and return a function that builds the content inside the transaction."""
+        """Let the engine write the text, and return a function that gives the content to store; it runs in the transaction."""
         request, report = job.request, self._reporting(job, task.stages, is_slow=bool(engine.model))
         await report(task.stages[0])
         if request.kind == "section":

@@ -78,7 +78,7 @@ class Page(Struct, frozen=True):
 
     @property
     def skip(self) -> int:
-        """Return the number of entries on the pages before this one."""
+        """Return the number of entries on all earlier pages."""
         return (self.page - 1) * self.limit
 
 
@@ -158,7 +158,7 @@ class BodyFields:
         self._problems: list[Json] = []
 
     def _value(self, names: tuple[str, ...], kind: type[T], *, required: bool) -> T | None:
-        """Return the value of a field with several names; if more than one has a value, these must be equal."""
+        """Return the value of a field with several names; if several names have values, the values must be equal."""
         given = [name for name in names if self._body.get(name) is not None]
         value = self._body[given[0]] if given else None
         if required and not given:

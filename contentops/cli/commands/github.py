@@ -245,7 +245,7 @@ def commit(
 
 
 def _pause(seconds: float) -> None:
-    """Wait a random part of `seconds`, so that two machines do not push at the same time again."""
+    """Wait a random time of at most `seconds`, so that two machines do not push at the same time again."""
     time.sleep(seconds * random.SystemRandom().uniform(0.5, 1.0))
 
 

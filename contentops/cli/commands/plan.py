@@ -141,7 +141,7 @@ def _planned(session: Session, out: str, chosen: Mapping[str, Any]) -> Plan:
 
 
 def _remaining(session: Session, reviewed: str, chosen: Mapping[str, Any]) -> Plan:
-    """Check the plan file `reviewed`, and return the part of its plan that is still to do."""
+    """Check the plan file `reviewed`, and return the part of its plan that is not done yet."""
     from contentops.cli.named_files import pinned, project_of
     from contentops.operations import plan as operation
     from contentops.operations.plan_files import choice_in, read_plan

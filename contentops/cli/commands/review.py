@@ -170,7 +170,7 @@ def approve(
 @select_option
 @click.option("--note", metavar="TEXT", default="", help="What has to change.")
 def send_back(session: Session, items: tuple[str, ...], select: tuple[str, ...], note: str) -> None:
-    """Record in `contentops.approvals` that the texts of ITEMs may not be published as they are now, with a note.
+    """Record in `contentops.approvals`, with a note, that the texts of ITEMs must not be published as they are now.
 
     This applies until the text changes, or until you approve it.
     """

@@ -83,7 +83,7 @@ class ModelEndpoint:
 
     @property
     def server(self) -> str:
-        """Return the scheme, host and port of the server; the rest of the address may contain a secret."""
+        """Return the scheme, host and port of the server, without the rest, which may contain a secret."""
         parts = urlsplit(self.base_url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 

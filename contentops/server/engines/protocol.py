@@ -26,11 +26,11 @@ class EngineError(EmbeddedServerError):
 
 
 class PausedError(EngineError):
-    """The model server answers no prompt now, because of an outage, a limit, the key or the account."""
+    """The model server answers no prompt now, because of an outage, a limit, a wrong key or the account."""
 
 
 class SpentError(EngineError):
-    """The next call might exceed the token limit of one text."""
+    """The next call of the model might exceed the token limit of one text."""
 
 
 class TokenCount:
