@@ -408,7 +408,7 @@ class JobRunner:
         return True
 
     async def _write(self, job: StoredJob, engine: Engine, task: WritingTask) -> Callable[[], contents.ContentChange]:
-        """Let the engine write the text, and return a function that gives the content to store; it runs in the transaction."""
+        """Let the engine write the text, and return a function that returns the content to store."""
         request, report = job.request, self._reporting(job, task.stages, is_slow=bool(engine.model))
         await report(task.stages[0])
         if request.kind == "section":
