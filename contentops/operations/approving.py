@@ -57,7 +57,7 @@ _SHOWN: Final = 5
 
 
 class Decision(Struct, frozen=True, kw_only=True):
-    """A person's decision about the texts of some items: each text is approved, or each is sent back."""
+    """A person's decision about the texts of some items: approve them, send them back, or withdraw a decision."""
 
     verdict: Verdict
     note: str = ""
@@ -68,7 +68,7 @@ class Decision(Struct, frozen=True, kw_only=True):
 
 
 class Decided(Struct, frozen=True, kw_only=True):
-    """The recorded approvals or send-backs, and the run that updated the front matter after them."""
+    """The recorded decisions on texts, and the run that then updated the front matter of the items."""
 
     by: str
     lines: tuple[Approval, ...] = ()
@@ -85,7 +85,7 @@ class Decided(Struct, frozen=True, kw_only=True):
 
 
 def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtime: Runtime = HERE) -> Decided:
-    """Record the approval or send-back of the selected items' texts, then update their front matter.
+    """Record a person's decision on the texts of the selected items, then update the items' front matter.
 
     Raises UsageError if selectors match nothing or git has no identity, and Refused in CI. Raises InputError with a
     finding for each text that cannot get this verdict; then nothing is recorded. Raises LockHeld while an apply runs,
@@ -275,7 +275,7 @@ def _text_of(item: Candidate) -> Digest:
 
 
 def _problems(item: Candidate, decision: Decision, choice: Choice) -> Iterator[Diagnostic]:
-    """Yield the reasons why an item's text cannot be approved or sent back."""
+    """Yield the reasons why a person's decision on an item's text cannot be recorded."""
     file = item.file
     assert file is not None
 
@@ -305,7 +305,7 @@ def _problems(item: Candidate, decision: Decision, choice: Choice) -> Iterator[D
 
 
 def free_steps(project: Project, ids: frozenset[ItemId], runtime: Runtime) -> tuple[Run | None, str]:
-    """Update draft marks and disclosures in the front matter of items that were approved or sent back.
+    """Update draft marks and disclosures in the items' front matter after decisions on the items' texts.
 
     Returns the run, or None with the reason why the next apply must make these updates.
     """
@@ -321,7 +321,7 @@ def free_steps(project: Project, ids: frozenset[ItemId], runtime: Runtime) -> tu
 
 
 class MergedApprovals(Struct, frozen=True, kw_only=True):
-    """The approvals recorded from merged pull requests, and the run that updated the front matter after them."""
+    """The approvals recorded from merged pull requests, and the run that then updated the front matter."""
 
     asked: bool = True
     """Whether GitHub was asked. It is not asked if nothing in the project is about approvals."""

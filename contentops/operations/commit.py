@@ -187,7 +187,7 @@ def contents(project: Project, options: CommitOptions, *, runtime: Runtime = HER
 
 
 class _Committable(NamedTuple):
-    """The results in a clone: the committed state, the current state, and new approvals and send-backs."""
+    """The results in a clone: the committed state, the current state, and new decisions on texts."""
 
     results: ResultTree
     report: CommitReport
@@ -254,7 +254,7 @@ def _commit(
 
 
 def _said(clone: Clone, results: ResultTree) -> tuple[Approval, ...]:
-    """Return the approvals and send-backs that the results add, or none if the last commit's are unreadable."""
+    """Return the new decisions on texts in the results, or none if the last commit's decisions are unreadable."""
     if results.approvals not in results.changes:
         return ()
     try:
