@@ -141,7 +141,7 @@ def _pages(text: str) -> list[tuple[str, str]]:
 
 
 def _entry(docs: Path, name: str, path: str) -> Entry:
-    """Return the entry of a page in the site's list. For the README of a folder, add the pages that it links to."""
+    """Return the entry of a page in the site's list of pages. A folder's README also has the pages that it links to."""
     if Path(path).name != "README.md":
         return path
     listed = _pages((docs / path).read_text("utf-8"))

@@ -306,14 +306,14 @@ def _header(kind: type[FileHeader], version: str) -> Schema:
 
 
 def _digests(kinds: Iterable[type[msgspec.Struct]]) -> Iterator[tuple[type[msgspec.Struct], str]]:
-    """Yield each type with a digest, and the key of this digest. Fields of `Saved` are included."""
+    """Yield each type that has a digest, and the name of the digest's key. Fields of `Saved` are included."""
     each: list[type[msgspec.Struct]] = [*kinds, *([Saved] if Record in kinds else [])]
     for kind in each:
         yield from ((kind, one.encode_name) for one in structs.fields(kind) if Digest in get_args(one.type))
 
 
 def _without_default(schema: Schema) -> Schema:
-    """Return a schema without titles and defaults, because a line omits empty values."""
+    """Return a schema without titles and defaults, because state files omit default values."""
     keys = {
         key: {word: said for word, said in one.items() if word != "default"}
         for key, one in schema.get("properties", {}).items()
@@ -474,7 +474,7 @@ class _Seen:
     shapes: set[str]
 
     def from_page(self, page: str) -> _Seen:
-        """Return the same rows and shapes, with links that work from another page."""
+        """Return a copy whose links work from another page."""
         links = {row: link.replace("(#", f"({page}#") for row, link in self.rows.items()}
         top = f"[The first table of manifests]({page})"
         links = {row: top if link == _TOP else link for row, link in links.items()}
@@ -518,7 +518,7 @@ def _row(root: Schema, key: str, found: Schema, required: bool) -> str:
 
 
 def _nested(root: Schema, schema: Schema) -> Iterator[tuple[str, Schema]]:
-    """Yield each object with named keys that a value of this schema can be or contain, with its path."""
+    """Yield each object with named keys that a schema contains, and the object's path."""
     if schema.get("properties"):
         yield "", schema
     for branch in (*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())):

@@ -122,7 +122,7 @@ PIXELS: Final = """async source => {
 
 
 def _png(width: int, height: int, pixels: bytes) -> bytes:
-    """Return a PNG with at most 256 colours, which needs a third of the bytes.
+    """Return a small PNG picture, with at most 256 colours.
 
     Each other colour is replaced by the nearest of these colours.
     """

@@ -389,7 +389,9 @@ class Guards(Struct, frozen=True, kw_only=True):
     max_changed_ratio: Annotated[
         float, Meta(description="Maximum share of the recorded items that an apply may change.", ge=0, le=1)
     ] = 0.3
-    from_items: Annotated[int, Meta(description="The guard is off if the project has fewer recorded items.", ge=0)] = 10
+    from_items: Annotated[
+        int, Meta(description="The guard is off if the project has fewer recorded items than this number.", ge=0)
+    ] = 10
     unreviewed: Annotated[
         Literal["refuse", "allow"],
         _one_of(
