@@ -120,7 +120,7 @@ class Content(Struct, frozen=True):
 
 
 class SavedReply(Struct, frozen=True):
-    """The id of a stored content that was saved, changed or deleted, and its stamp: the time of its last change.
+    """The id of stored content that was saved, changed or deleted, and the time of its last change (its stamp).
 
     The stamp is empty if the server gave none (see `reading.stamp_in`).
     """
@@ -143,7 +143,7 @@ class CatalogReply(Struct, frozen=True):
 
 
 class Stats(Struct, frozen=True):
-    """The account's usage numbers or credits, under the server's keys."""
+    """The account's usage numbers or credits, with the names that the server gives them."""
 
     data: Mapping[str, Json] = field(default_factory=dict)
 
@@ -282,14 +282,14 @@ class ListContent(Asks[ContentList], frozen=True):
 
 
 class GetContent(Asks[Content], frozen=True):
-    """Fetch one stored content with its text."""
+    """Fetch one stored text."""
 
     name: ClassVar[str] = "get content"
     content_id: str
 
 
 class SaveContent(Asks[SavedReply], frozen=True):
-    """Store a text as a new content, or overwrite the stored content `content_id`."""
+    """Store a text as new content, or overwrite the stored content that has the id `content_id`."""
 
     name: ClassVar[str] = "save"
     title: str
@@ -299,12 +299,12 @@ class SaveContent(Asks[SavedReply], frozen=True):
 
     @property
     def repeatable(self) -> bool:
-        """Return whether the call overwrites a stored content. Only then is it safe to send it twice."""
+        """Return whether the call overwrites stored content. Only then is it safe to send it twice."""
         return bool(self.content_id)
 
 
 class PutContent(Asks[SavedReply], frozen=True):
-    """Overwrite the text of one stored content."""
+    """Overwrite one stored text."""
 
     name: ClassVar[str] = "put content"
     content_id: str
@@ -314,7 +314,7 @@ class PutContent(Asks[SavedReply], frozen=True):
 
 
 class SetStatus(Asks[SavedReply], frozen=True):
-    """Change the status of one stored content, for example to `published`. Its text stays the same."""
+    """Change the status of one stored text, for example to `published`. Its words stay the same."""
 
     name: ClassVar[str] = "set status"
     content_id: str
@@ -322,14 +322,14 @@ class SetStatus(Asks[SavedReply], frozen=True):
 
 
 class DeleteContent(Asks[SavedReply], frozen=True):
-    """Delete one stored content."""
+    """Delete one stored text."""
 
     name: ClassVar[str] = "delete content"
     content_id: str
 
 
 class RegenerateSection(Asks[Accepted], frozen=True):
-    """Ask the server to write one section of a stored content again.
+    """Ask the server to write one section of a stored text again.
 
     `heading` names the section, and `mode` is the generation mode.
     """

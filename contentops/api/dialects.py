@@ -127,7 +127,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """Whether a remote server refuses calls without `X-User-ID`."""
 
     def names_of(self, field_name: str) -> tuple[str, ...]:
-        """Return the names that a request for a text uses for one of its fields."""
+        """Return the names under which a request for a text sends one of its fields."""
         return self.names.get(field_name, _NAMES.get(field_name, (field_name,)))
 
 
@@ -189,7 +189,7 @@ def dialect_named(name: str) -> Dialect:
 
 
 def detected_dialect(stated: Dialect, *, enveloped: bool) -> Dialect:
-    """Return the API dialect to use: the one from the settings, or for `auto` the one that fits the server's lists."""
+    """Return the API dialect from the settings, or for `auto` the dialect that fits the form of the server's lists."""
     return _DETECTED[enveloped] if stated.name == AUTO else stated
 
 
@@ -210,7 +210,7 @@ def contradiction(stated: Dialect, *, enveloped: bool) -> str:
 
 
 def names_blamed(dialect: Dialect, text: str) -> bool:
-    """Return whether the server's error text contains the second name of a field.
+    """Return whether the server's error text contains the alternative name of a field.
 
     A submit sends some fields under two names.
     """

@@ -244,7 +244,7 @@ def is_absent(failure: Failure) -> bool:
 
 
 def is_about_one(failure: Failure) -> bool:
-    """Return whether a failure concerns only one job, content or template. Other calls may still succeed."""
+    """Return whether a failure concerns only one job, stored text or template. Other calls may still succeed."""
     return failure.kind in _ABOUT_ONE
 
 

@@ -145,7 +145,7 @@ CREATED = "created"
 
 
 def stamp_in(value: Mapping[str, Json], updated_at: str) -> str:
-    """Return the stamp of the content in a reply: the time of its last change.
+    """Return the stamp of the stored content in a reply, which is the time of its last change.
 
     It is empty if the reply has no such time.
 
@@ -159,7 +159,7 @@ def stamp_in(value: Mapping[str, Json], updated_at: str) -> str:
 
 
 def has_stamp(content: Content | ContentEntry, stamp: str) -> bool:
-    """Return whether a stored content still has this stamp, so that it has not changed.
+    """Return whether stored content still has this stamp, which means that it has not changed.
 
     An empty stamp matches no content.
     """
@@ -167,7 +167,7 @@ def has_stamp(content: Content | ContentEntry, stamp: str) -> bool:
 
 
 def is_as_created(content: Content | ContentEntry) -> bool:
-    """Return whether the server's times say that a content was not changed after it was created."""
+    """Return whether the server's times say that stored content has not changed since its creation."""
     at = content.created_at
     return at != "" and at == content.updated_at and content.stamp in (at, f"{at} 1")
 
@@ -286,7 +286,7 @@ def _done(value: Json) -> JobStatus | None:
 
 
 def _section(call: calls.RegenerateSection, value: Json) -> JobStatus | None:
-    """Return a finished job if the reply contains the content with its new section.
+    """Return a finished job if the reply contains the stored text with its new section.
 
     Otherwise return None. No documentation describes this form of the reply.
     """
@@ -430,7 +430,7 @@ def _page_limit(value: Json) -> int:
 
 
 def _stamped(value: Mapping[str, Json]) -> tuple[str, str, str]:
-    """Return the time when a content was created, the time when it was last changed, and its stamp."""
+    """Return the time when stored content was created, the time of its last change, and its stamp."""
     updated_at = _text(value, "updated_at", "updatedAt")
     return _text(value, "created_at", "createdAt"), updated_at, stamp_in(value, updated_at)
 
@@ -546,7 +546,7 @@ _INPUTS = ("parameters", "inputs", "input_fields", "required_inputs")
 
 
 def slug_of(entry: Mapping[str, Json]) -> str:
-    """Return the slug that requests and manifests use. It is empty if the entry has no safe slug.
+    """Return the slug of a catalog entry for requests and manifests, or an empty text if it has no safe slug.
 
     The server looks templates up by `id`, which for some differs from their `slug`.
     """
@@ -560,7 +560,10 @@ def slug_of(entry: Mapping[str, Json]) -> str:
 
 
 def template(slug: str, entry: Mapping[str, Json], detail: Mapping[str, Json] | None) -> Template:
-    """Return the template that a list entry describes. If `detail` is given, its detailed description is used too."""
+    """Return the template that an entry of the server's list describes.
+
+    If `detail` is given, its detailed description is used too.
+    """
     described = {**entry, **(detail or {})}
     inputs = inputs_of(described)
     return Template(
@@ -575,7 +578,7 @@ def template(slug: str, entry: Mapping[str, Json], detail: Mapping[str, Json] | 
 
 
 def catalog_entry(entry: Mapping[str, Json]) -> CatalogEntry:
-    """Return the style profile, vertical or brand voice that a list entry describes. The entry has a slug."""
+    """Return the style profile, vertical or brand voice that an entry of the server's list describes."""
     return CatalogEntry(
         slug=slug_of(entry),
         name=_catalog_text(entry, "name", "title", "label"),
@@ -587,9 +590,9 @@ def catalog_entry(entry: Mapping[str, Json]) -> CatalogEntry:
 
 
 def manner_of(described: Mapping[str, Json]) -> str:
-    """Return a short digest of the fields that say how a text is written. It is empty if there are none (see `MANNER`).
+    """Return a short digest of a description's fields that affect how the server writes a text (see `MANNER`).
 
-    The order of keys, spaces at the ends of texts and empty values do not count.
+    It is empty if there are none. The order of keys, spaces at the ends of texts and empty values do not count.
     """
     manner = {key: value for key in MANNER if not _is_empty(value := _trimmed(described.get(key)))}
     # As ASCII, so that a lone surrogate has a digest too.
@@ -607,7 +610,7 @@ def _trimmed(value: Json) -> Json:
 
 
 def inputs_of(described: Mapping[str, Json]) -> tuple[TemplateInput, ...] | None:
-    """Return the inputs that a description lists, sorted by name, or None if it has no list that can be read."""
+    """Return a template's inputs from its description, sorted by name, or None if no list of inputs can be read."""
     inputs: dict[str, TemplateInput] = {}
     given = {key: described[key] for key in _INPUTS if isinstance(described.get(key), dict | list)}
     for key, specs in given.items():
@@ -661,7 +664,7 @@ def _is_small(value: Json) -> bool:
 
 
 def _options(given: Json) -> tuple[Json, ...]:
-    """Return the different allowed values of an input.
+    """Return the allowed values of an input, each value once.
 
     If one of them is not a plain value, the result is empty, and every value is allowed.
     """

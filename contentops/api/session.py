@@ -1,4 +1,6 @@
-"""Sends a call and returns its reply or failure. Errors of the network and the server are returned, never raised.
+"""Sends a call to the API and returns the server's reply or the failure.
+
+Errors of the network and the server are returned, never raised.
 
 Only this module imports httpx. It repeats nothing and follows no redirect. The caller decides when to send again, with
 the policy `RETRY`.
@@ -77,7 +79,9 @@ class BlockedByFence(Exception):
 
 
 def fenced(may_leave: MayLeave, *, stops: bool) -> Callable[[str, Mapping[str, object]], Awaitable[None]]:
-    """Return a trace function that httpcore calls. It asks `may_leave` immediately before a request is sent.
+    """Return a function that the library httpcore calls at each step of a request.
+
+    It asks `may_leave` immediately before a request is sent.
 
     If the reply is False and `stops` is true, it raises BlockedByFence. If `stops` is false, the request is sent.
     """
@@ -510,7 +514,7 @@ def _is_final(failure: Failure) -> bool:
 
 
 def _with_hint(failure: Failure, dialect: Dialect) -> Failure:
-    """Return the failure, with a hint if the server refused a field's second name.
+    """Return the failure, with a hint if the server refused the alternative name of a field.
 
     A submit sends some fields under two names.
     """

@@ -140,7 +140,7 @@ def may_have_key(server: str, environ: Mapping[str, str], *, vendor: str = VENDO
 
 
 def is_stated(environ: Mapping[str, str]) -> bool:
-    """Return whether the variable `SERVERS` lists trusted servers. This list replaces all others."""
+    """Return whether the environment variable `SERVERS` lists trusted servers. This list replaces all others."""
     return bool(environ.get(SERVERS, "").strip())
 
 

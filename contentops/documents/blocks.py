@@ -44,14 +44,14 @@ class Style(NamedTuple):
 
 
 class Word(NamedTuple):
-    """A word, a single other character, or white space. It has its styles, the outermost first."""
+    """A piece of a text: a word, white space, or another single character. Its styles begin with the outermost."""
 
     text: str
     styles: tuple[Style, ...] = ()
 
     @property
     def counts(self) -> bool:
-        """Return whether a reader would count this as a word. It must have a letter or digit."""
+        """Return whether a reader would count this piece of a text as a word. It must have a letter or digit."""
         return any(map(str.isalnum, self.text))
 
 
@@ -254,7 +254,9 @@ class Unusable(Struct, frozen=True):
 
 
 def new_section(answer: str, heading: str, texts: Iterable[str]) -> NewSection | Unusable:
-    """Return the section `heading` from a server's reply. The reply is a whole text or only that section.
+    """Return the section with the heading `heading` from a server's reply.
+
+    The reply is a whole text or only that section.
 
     `texts` are the texts that the server may have changed. The rest of the reply must be the same as in one of them. If
     the reply is only the section and has no deeper ones, the deeper sections of the text stay.
@@ -276,7 +278,7 @@ def new_section(answer: str, heading: str, texts: Iterable[str]) -> NewSection |
 
 
 def take_section(text: str, answer: str, heading: str, texts: Iterable[str]) -> tuple[str, NewSection] | Unusable:
-    """Replace a section of a text by the one in a server's reply. Return the text and the new section.
+    """Replace a section of a text with the new section from a server's reply. Return the text and the new section.
 
     For `texts`, see `new_section`.
     """
@@ -309,7 +311,7 @@ def put_section(text: str, new: NewSection) -> str | None:
 
 
 def is_touched(base: str, edited: str, heading: str) -> bool:
-    """Return whether a person changed a section, or a deeper one under it, between `base` and `edited`."""
+    """Return whether a person changed a section, or one of its subsections, between `base` and `edited`."""
     was, now = _only(base, heading), _only(edited, heading)
     if was is None or now is None:
         return True
@@ -317,7 +319,7 @@ def is_touched(base: str, edited: str, heading: str) -> bool:
 
 
 def deeper(text: str, heading: str) -> tuple[Key, ...]:
-    """Return the deeper sections under a heading, in their order."""
+    """Return the subsections under a heading, in their order."""
     span = _only(text, heading)
     return tuple(section.key for section in cut(text[span.below : span.end])) if span is not None else ()
 
@@ -333,7 +335,7 @@ def _section(answer: str, span: Span, *, with_deeper: bool) -> NewSection | Unus
 
 
 def _around(text: str, span: Span) -> tuple[list[str], list[str]]:
-    """Return the sections before a section and those after it, without blank lines."""
+    """Return the sections before a section and the sections after it, without blank lines around them."""
     return _words_of(text[: span.start]), _words_of(text[span.end :])
 
 
@@ -342,7 +344,7 @@ def _words_of(text: str) -> list[str]:
 
 
 def _unlike(before: str, was: Span, answer: str, now: Span) -> Unusable:
-    """Return an `Unusable` that names the other sections that differ between two texts."""
+    """Return the reason why a server's reply is unusable, with the other sections that it changed."""
     ours, theirs = (_texts(text[: span.start] + text[span.end :]) for text, span in ((before, was), (answer, now)))
     headed = {key for key in ours if key.level}
     if headed and not headed & theirs.keys():

@@ -129,7 +129,7 @@ def schema_errors(schema: str, instance: Mapping[str, Json]) -> Iterator[tuple[t
 
 
 def schema_problem(text: str) -> str:
-    """Return the problem of a JSON Schema, which is given as JSON. It is empty if the schema can be used."""
+    """Return what is wrong with a JSON Schema (as JSON), or an empty text if the schema can be used."""
     schema = json.loads(text)
     if not isinstance(schema, dict | bool):
         return "is not a JSON Schema: it must be a map, true or false"
@@ -525,7 +525,7 @@ def _grounded(check: Grounded, text: CheckedText) -> Iterator[Hit]:
 
 
 def _each(look: Callable[[Sequence[str], CheckedText], Iterator[Hit]]) -> Look:
-    """Return a check function that uses only the values that a person listed."""
+    """Return a check function that calls `look` with the values that a person listed and with the text."""
     return lambda listed, text, _: look(listed.values, text)
 
 

@@ -41,7 +41,7 @@ class Figure(NamedTuple):
 
 
 class Known:
-    """A set of known numbers, to look up whether they include the numbers of another text."""
+    """A set of known numbers, in which the numbers of another text can be looked up."""
 
     def __init__(self, figures: Iterable[Figure]) -> None:
         self._numbers: set[str] = set()
@@ -49,7 +49,7 @@ class Known:
             self._numbers.update(each.values, each.parts if each.is_dated or not each.values else ())
 
     def has(self, figure: Figure) -> bool:
-        """Return whether the known numbers include the numbers of a figure."""
+        """Return whether the set of known numbers contains the numbers of a figure."""
         if not self._numbers.isdisjoint(figure.values):
             return True
         known = [part in self._numbers for part in figure.parts]
@@ -341,7 +341,7 @@ def addresses(text: str) -> Iterator[Claim]:
 
 
 def hosts(text: str) -> Iterator[str]:
-    """Yield every word that may be a host name, in the form for comparing. It may have a path."""
+    """Yield every word that may be a host name (with a path, if any), in a normal form for comparison."""
     return (_normal(match[0].rstrip(_AT_THE_END)) for match in _DOTTED.finditer(text))
 
 
@@ -422,7 +422,10 @@ class _Brief:
         self.known = Known(figures(without_addresses(brief).replace("_", " ")))
 
     def has_address(self, claim: Claim) -> bool:
-        """Return whether an address is allowed. The brief has it, or the `allow` list has it or one above it."""
+        """Return whether a text may contain an address.
+
+        The brief has it, or the `allow` list has it or one above it.
+        """
         return claim.normal in self._addresses or not self._above.isdisjoint(parents(claim.normal))
 
 

@@ -102,7 +102,10 @@ _FENCE_LINE: Final = re.compile(r" {0,3}(?P<sign>`{3,}(?=[^`]*$)|~{3,})(?P<rest>
 
 
 def known_bodies(state: State) -> Iterator[Digest]:
-    """Yield the digests of all bodies in the state. These may contain lines that look like conflict markers."""
+    """Yield the digests of all bodies that the state records.
+
+    These bodies may contain lines that look like conflict markers.
+    """
     for record in state.records.values():
         yield from record.bodies
     yield from (job.body for job in state.open_jobs.values() if job.body)

@@ -1,4 +1,6 @@
-"""Writes output files. It replaces whole files in one step, and only if they are as the plan saw them.
+"""Reads, writes, moves and removes the output files of a project.
+
+It replaces whole files in one step, and only if they are as the plan saw them.
 
 A kill at any point leaves the whole old file or the whole new one. At worst a `.contentops-*.tmp` file is left, which
 `sweep` removes. If there was no file, the new one gets its name by a link, which fails if a person created one in
@@ -67,7 +69,7 @@ stamp_of: Final[Callable[[os.stat_result], Stamp]] = operator.attrgetter(
 
 
 def observed(path: str, data: bytes, digest: Digest, whole: Container[Digest]) -> tuple[Observed, bool]:
-    """Return a file that is read from its bytes, and whether the result depends only on the bytes.
+    """Return the parsed content of a file, and whether the result depends only on the file's bytes.
 
     Bodies in `whole` count as no unresolved merge, whatever lines they have.
     """
@@ -166,11 +168,14 @@ class Outputs:
 
     @functools.cached_property
     def _whole(self) -> set[Digest]:
-        """Return the digests of the known bodies. They are computed when the first file is read."""
+        """Return the digests of the bodies that the state records.
+
+        They are computed when the first file is read.
+        """
         return set(self._given)
 
     def observe(self, path: str) -> Observed:
-        """Return the current file at `path`. It never raises, and a file that cannot be used has a `problem`.
+        """Return what the file at `path` contains now. It never raises, and a file that cannot be used has a `problem`.
 
         `problem` says why the file cannot be used, with its path and what to do.
         """
@@ -266,7 +271,7 @@ class Outputs:
         return digest
 
     def set_aside(self, path: str, text: str) -> str:
-        """Keep a copy of a text that will be replaced at `path`. Return the path of the copy, relative to the root.
+        """Keep a copy of the text at `path` before it is replaced. Return the path of the copy, relative to the root.
 
         Raises the errors of `copies`.
         """
@@ -344,7 +349,7 @@ class Outputs:
     def _found(
         self, stack: contextlib.ExitStack, path: str, parts: Sequence[str]
     ) -> tuple[DirEntry | None, _File | None]:
-        """Return the directory entry of a path and its file. Each is None if it does not exist."""
+        """Return the directory entry of a path, and the file with its content. Each is None if it does not exist."""
         entry = stack.enter_context(self._tree.entries())(parts)
         return entry, self._load(entry, path) if entry else None
 
@@ -494,7 +499,9 @@ def observe_by_stamp(
     *,
     now: int,
 ) -> dict[str, Observed]:
-    """Return the current files at some paths. Only files with a new stamp are read; the others come from the last call.
+    """Return what the files at some paths contain now.
+
+    Only files with a new stamp are read; the others come from the last call.
 
     `get` returns the text that was `put`, by its name. `now` is in nanoseconds since the epoch, on the clock that
     stamps files.
@@ -522,7 +529,10 @@ def observe_by_stamp(
 
 
 def _encodable(row: _Row) -> dict[str, _Row]:
-    """Return a dictionary from the row's path to the row. It is empty if the row has text that UTF-8 cannot encode."""
+    """Return a dictionary that maps a row's path to the row.
+
+    It is empty if the row has text that UTF-8 cannot encode.
+    """
     try:
         msgspec.json.encode(row)
     except UnicodeEncodeError:
@@ -531,7 +541,7 @@ def _encodable(row: _Row) -> dict[str, _Row]:
 
 
 def _rows(text: str | None) -> dict[str, _Row]:
-    """Return the remembered files by path, one row for each.
+    """Return the rows about files from an earlier call, by path.
 
     There are none if the text is damaged or from another version.
     """

@@ -97,7 +97,7 @@ class Folder(Struct, frozen=True):
         return True
 
     def rmdir(self, name: str) -> None:
-        """Remove an empty folder inside this one."""
+        """Remove an empty folder inside this folder."""
         os.rmdir(self.name(name), dir_fd=self.fd)
 
     def names(self) -> list[str]:
@@ -231,7 +231,7 @@ class Tree:
 
 
 def _is_link(status: os.stat_result) -> bool:
-    """Return whether this is a symbolic link or a junction. Both lead to another location."""
+    """Return whether a status is that of a symbolic link or a junction. Both lead to another location."""
     return stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) == _MOUNT_POINT
 
 

@@ -244,7 +244,10 @@ def _title_key(values: Collection[str]) -> str:
 
 
 def _loose_pairs(block: str, pair: re.Pattern[str]) -> dict[str, str]:
-    """Return the values of a block as texts, by key. There are none if a line is neither a key nor a continuation."""
+    """Return the values of a front matter block as texts, by key.
+
+    There are none if a line is neither a key nor a continuation.
+    """
     pairs: dict[str, list[str]] = {}
     key = ""
     for line in block.removesuffix("\n").split("\n"):
@@ -459,7 +462,7 @@ def _in_brackets(value: Any) -> str:
 
 
 def _rank(wanted: Mapping[str, Any]) -> Callable[[str], tuple[int, int]]:
-    """Return a function that gives the position of a new key.
+    """Return a function that gives the position of a new key in front matter.
 
     The title is first, the provenance last, others keep their order.
     """

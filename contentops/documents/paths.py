@@ -36,7 +36,7 @@ _STATE = re.compile(r"contentops[^/]*\.(?:lock|jobs|approvals)")
 
 
 def check_output(path: str) -> str | None:
-    """Return the problem of an output path, as words that follow the path in a message. It is None for a valid path."""
+    """Return what is wrong with an output path, as a phrase for messages, or None for a valid path."""
     return _check_whole(path) or next(filter(None, map(_check_segment, path.split("/"))), None)
 
 
@@ -57,7 +57,7 @@ def _check_whole(path: str) -> str | None:
 
 
 def _is_plain(path: str) -> bool:
-    """Return whether all characters are visible ASCII or spaces.
+    """Return whether all characters of a path are visible ASCII characters or spaces.
 
     Then no other check for invisible characters is needed.
     """
@@ -94,7 +94,7 @@ def _check_portable(segment: str) -> str | None:
 
 
 def collision_key(path: str) -> str:
-    """Return a key for comparing paths. It is equal for two paths that some file system treats as the same."""
+    """Return a key for a path, which is equal for two paths that some file system treats as the same."""
     if path.isascii():
         return path.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())

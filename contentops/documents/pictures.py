@@ -1,4 +1,4 @@
-"""Finds the image files that a text shows, in the same folders as its site."""
+"""Finds the image files that a text shows, in the folders where site generators keep images."""
 
 from __future__ import annotations
 

@@ -130,7 +130,10 @@ def uses_changed_at(value: Any) -> bool:
 
 
 def with_changed_at(metadata: Mapping[str, Any], day: str) -> dict[str, Any]:
-    """Return metadata with the day in place of `changed_at`. If `day` is empty, the keys that use it are left out."""
+    """Return metadata with `day` in place of each placeholder `changed_at`.
+
+    If `day` is empty, the keys that use it are left out.
+    """
     return {key: _dated(value, day) for key, value in metadata.items() if day or not uses_changed_at(value)}
 
 
@@ -143,7 +146,7 @@ def _dated(value: Any, day: str) -> Any:
 
 
 def with_day(preset: str, metadata: Mapping[str, Any], day: str) -> dict[str, Any]:
-    """Return metadata with the item's day as its date. Without a preset, or with a date already, it stays unchanged."""
+    """Return metadata with `day` added as the date. Without a preset, or with a date already, it stays unchanged."""
     rules = PRESETS.get(preset, {})
     key = "publish_on" if "publish_on" in rules else "date"
     names = {key.casefold(), rules[key].name.casefold() if key in rules else ""}
@@ -159,7 +162,7 @@ def redirects_key(preset: str) -> str:
 
 
 def apply_preset(preset: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return metadata with the keys and forms of a preset, in the same order. No preset changes nothing."""
+    """Return metadata with its keys and values in the form of a preset. Without a preset, it stays unchanged."""
     if not preset:
         return dict(metadata.items())
     rules = PRESETS[preset]

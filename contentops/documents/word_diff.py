@@ -189,7 +189,7 @@ def equal_pairs(old: tuple[T, ...], new: tuple[T, ...]) -> list[tuple[int, int]]
 
 
 def _between(was: Sequence[TextBlock], now: Sequence[TextBlock]) -> Iterator[BlockDiff]:
-    """Yield the differences of the blocks between two equal blocks, in text order. Similar blocks are paired."""
+    """Yield the differences between two lists of blocks, in text order. Similar blocks are paired."""
     for (i, j), (k, m) in pairwise([(-1, -1), *_pairs(was, now), (len(was), len(now))]):
         yield from _replaced(was[i + 1 : k], now[j + 1 : m])
         if k < len(was):
@@ -269,7 +269,10 @@ def _kept_apart(old: Sequence[Word], new: Sequence[Word], equal: list[tuple[int,
 
 
 def _keeps_apart(words: Sequence[Word]) -> bool:
-    """Return whether these words separate two changes. There must be several, or the end of a sentence or cell."""
+    """Return whether equal words are enough to show the changes around them separately.
+
+    There must be several, or the end of a sentence or cell.
+    """
     return sum(word.counts for word in words) > 1 or any(word.text in _SENTENCE_ENDS or word == EDGE for word in words)
 
 
@@ -309,7 +312,7 @@ def words_in(text: str) -> list[bytes]:
 
 
 def names_in(row: object) -> tuple[str, ...]:
-    """Return the values of a data row that are masked in its text.
+    """Return the values of a data row that are masked in a text before texts are compared.
 
     These are texts and numbers of at most `LONGEST_NAME` words, longer than a letter, also those inside of maps and
     lists. Each comes once, the longest first.
@@ -332,7 +335,7 @@ def _values(row: object) -> Iterator[str]:
 
 
 def masked(words: Sequence[bytes], names: Iterable[str]) -> Sequence[bytes]:
-    """Return the words of a text with one mark in place of each name. The names come from `names_in`."""
+    """Return the words of a text with the same placeholder in place of each name. The names come from `names_in`."""
     # Each word has its own space on both sides, so that two names in a row are both found.
     text = before = b" %b " % b"  ".join(words)
     for name in names:
@@ -341,7 +344,7 @@ def masked(words: Sequence[bytes], names: Iterable[str]) -> Sequence[bytes]:
 
 
 def runs_of(words: Sequence[bytes]) -> frozenset[int]:
-    """Return every run of `RUN` consecutive words in a text, each as a number."""
+    """Return a checksum of every run of `RUN` consecutive words in a text."""
     if len(words) < RUN:
         return frozenset([zlib.crc32(b" ".join(words))] if words else [])
     runs = zip(*(itertools.islice(words, start, None) for start in range(RUN)), strict=False)
@@ -428,7 +431,7 @@ def touched(base: str, edited: str) -> tuple[Key, ...]:
 
 
 def _of_a_person(was: Mapping[Key, str], now: Mapping[Key, str]) -> tuple[set[Key], set[Key], list[Key]]:
-    """Return three groups of sections: those that a person changed, those that were moved or added, and the removed.
+    """Return the sections that a person changed, those that were moved or added, and those that were removed.
 
     The first group contains the second.
     """
@@ -447,7 +450,7 @@ def _counted(sections: Iterable[Key]) -> Counter[tuple[int, str]]:
 
 
 def _placed(frame: list[Key], now: Iterable[Key], persons: Iterable[Key]) -> list[Key]:
-    """Return the order of the sections, with the missing sections of the person added.
+    """Return the order of the sections, with a person's missing sections inserted.
 
     Each of them is put after the section that it follows in `now`.
     """

@@ -125,7 +125,7 @@ class Read(Struct, frozen=True, kw_only=True):
 
 
 def key_of(job: Job) -> JobKey:
-    """Return the key of a job in the ledger."""
+    """Return the key of a job's row in the ledger."""
     return JobKey(job.server, job.request_id, job.submitted_at, job.job_id)
 
 
@@ -162,7 +162,7 @@ def read(session: LedgerSession, scope: LedgerScope, known: Mapping[JobKey, JobS
 
 
 def is_further(key: JobKey, reached: JobStage, known: Mapping[JobKey, JobStage]) -> bool:
-    """Return whether a job is missing in `known`, or has reached a later stage than `known` says."""
+    """Return whether `known` does not have a job, or has it in an earlier stage."""
     return key not in known or reached > known[key]
 
 
@@ -172,7 +172,7 @@ def fill(
     stages: Mapping[JobKey, JobStage],
     known: Mapping[str, Sequence[Job]],
 ) -> None:
-    """Store the jobs of all environments that are missing or older in the ledger. Raises StateError."""
+    """Store the known jobs that the ledger does not have or has in an earlier stage. Raises StateError."""
     lacking = [
         (environment, job)
         for environment, jobs in known.items()

@@ -46,7 +46,7 @@ class SharedLimiter:
     """
 
     def __init__(self, session: LedgerSession, account: str, per_minute: int, *, clock: str = CLOCK) -> None:
-        """Create the limiter; `clock` is an SQL expression."""
+        """Create the limiter. `clock` is an SQL expression."""
         self.limit = per_minute
         self._session, self._account = session, account
         self._ready_at = -math.inf
@@ -79,7 +79,7 @@ class SharedLimiter:
         return count
 
     def leaving(self, count: int, now: float) -> None:
-        """Set the time of the last reserved requests to now, if they are sent later than they were reserved."""
+        """Set the time of the last reserved requests to now, if they are sent much later than they were reserved."""
 
         def late(limiter: Limiter, clock: float) -> float:
             limiter.leaving(count, clock, taken=self._taken)
@@ -125,7 +125,10 @@ class SharedLimiter:
 
 
 def _state(text: str, clock: float) -> LimiterState:
-    """Return the limiter state of a row. An unusable row counts as empty, and times in the future are limited."""
+    """Return the state of the limiter from a row of the ledger.
+
+    An unusable row counts as empty, and times in the future are limited.
+    """
     try:
         row = decode_json(text, LimiterState)
     except (msgspec.MsgspecError, ValueError):

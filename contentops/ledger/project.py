@@ -102,9 +102,9 @@ Claim = tuple[str, RequestId]
 
 
 class JobWriter:
-    """Collects the changed jobs of one runner.
+    """Collects the changed jobs of one runner and writes them to the ledger.
 
-    `flush` writes them in one transaction, if the runner still has their claims.
+    `flush` writes in one transaction, if the runner still has the claims of the jobs.
     """
 
     def __init__(self, runner: Runner, scope: LedgerScope, known: dict[JobKey, JobStage] | None = None) -> None:
@@ -152,7 +152,7 @@ class JobWriter:
         self.flushed = began
 
     def fence(self) -> Callable[[], bool]:
-        """Return a function that says whether the last flush is recent enough to send a request now."""
+        """Return a function that says whether the last contact with the ledger is recent enough to send a request."""
         flushed = self.flushed
         return lambda: self._runner.clock() - flushed <= FENCE
 
@@ -268,5 +268,8 @@ class ProjectLedger(JobWriter, ReadLedger):
         JobWriter.__init__(self, runner, scope, self._known | lacked)
 
     def fill(self, known: Mapping[str, Sequence[Job]]) -> None:
-        """Store the checkout's jobs (by environment) that are missing or older in the ledger. Raises StateError."""
+        """Store the checkout's jobs (by environment) that the ledger does not have or has in an earlier stage.
+
+        Raises StateError.
+        """
         fill(self._session, self._scope, self._rows, known)

@@ -319,7 +319,10 @@ class LedgerSession:
             self.run("SELECT pg_advisory_unlock(%s, %s)", (kind, number))
 
     def _tried(self, once: Callable[[psycopg.Connection[Row]], T]) -> T:
-        """Call `once`, and return its result. After a broken connection, reconnect and call it again."""
+        """Call `once` with the connection, and return its result.
+
+        If the connection breaks, reconnect and call it again.
+        """
         began = time.monotonic()
         with self._guard:
             while True:

@@ -218,7 +218,7 @@ class Compiled:
 
 
 def _refuse_whole(value: Any) -> Json:
-    """Raise TemplateError if the value is a whole map such as `ref('a')`, instead of a part of it."""
+    """Raise TemplateError if the value is a whole map such as `ref('a')`, instead of one of its entries."""
     return text_of(value) if isinstance(value, Lazy) else None
 
 
@@ -400,7 +400,7 @@ def _explain_syntax(error: TemplateSyntaxError, source: str) -> TemplateError:
 
 
 def _open_block(source: str, name: str) -> int:
-    """Return the offset of the innermost block with this name that is not closed."""
+    """Return the offset of the innermost unclosed Jinja block with this name."""
     opened: list[int] = []
     for match in re.finditer(rf"\{{%[-+]?\s*(end)?({name})\b", source):
         opened = opened[:-1] if match[1] else [*opened, match.start(2)]
@@ -436,7 +436,10 @@ def _sentence(message: str) -> str:
 
 
 def _tag_offset(source: str, at: int = 0) -> int:
-    """Return where the content of the tag around offset `at` starts. If there is no such tag, the first tag counts."""
+    """Return where the content of the Jinja tag around offset `at` starts.
+
+    If there is no such tag, the first tag counts.
+    """
     tags = [*_TAG.finditer(source)]
     tag = ([match for match in tags if match.start() <= at] or tags[:1])[-1]
     return tag.end() if tag.end() < len(source) else tag.start()

@@ -210,7 +210,7 @@ def _check_rings(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic
 
 
 def _check_paths(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic]:
-    """Yield an error for each item that uses another item's path or URL, if that path depends on a text."""
+    """Yield an error for each item that uses another item's path or URL, if that path or URL depends on a text."""
     named = {spec.id for spec in specs if "output" in spec.readings}
     for spec in specs if named else ():
         readings = (one for name in spec.readings for one in spec.readings[name])

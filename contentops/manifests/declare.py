@@ -195,9 +195,9 @@ class _Entry:
         return not self.text.spec or self.unfit is not None
 
     def omit_cause(self, name: str, key: str, finding: Diagnostic) -> bool:
-        """Leave out the part of the entry that caused a finding: the field `name`, or `key` inside that field.
+        """Leave out what caused a finding in the entry: the field `name`, or the key `key` inside that field.
 
-        Return False if that part must stay.
+        Return False if it must stay.
         """
         if name == "metadata":
             return self._leave_out({key} if key else {*self._file_values()} - self.omitted)
@@ -207,7 +207,10 @@ class _Entry:
         return True
 
     def corrected(self, spec: Spec, preset: str) -> bool:
-        """Leave out the keys whose values would differ from those in the file. Return whether the entry changed."""
+        """Leave out the metadata keys whose values would differ from those in the text's file.
+
+        Return whether the entry changed.
+        """
         if self.by_pattern and spec.output != self.text.output:
             self.by_pattern = False
             return True

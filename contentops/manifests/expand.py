@@ -1,4 +1,4 @@
-"""Expands the entries of a manifest into items: one item for each data row and each choice of a `matrix`.
+"""Expands the entries of a manifest into items: one for each data row and each combination of a `matrix`.
 
 It also merges defaults and variables of the project, the manifest and the environment. Values that violate the JSON
 Schema of manifests are skipped here, because the schema check reports them.
@@ -85,12 +85,12 @@ class Declared(Struct, frozen=True, gc=False):
     """Fields that misspelt keys were probably meant to set. Problems that follow from this are not reported."""
 
     def find(self, path: Iterable[str | int]) -> tuple[Written, bool]:
-        """Return where the value of a field is written, and whether it is written at all (see `values.find`)."""
+        """Return where the value of a field is set, and whether it is set at all (see `values.find`)."""
         return find((self.written, *self.below.fields), path)
 
     @property
     def vars(self) -> tuple[Written, ...]:
-        """Return the maps of the item's variables; the first map has the highest rank."""
+        """Return the maps of the item's variables. A value in an earlier map overrides those in later maps."""
         own = () if self.own_variables is None else (self.own_variables,)
         return self.below.cli, *own, *self.below.vars
 
@@ -206,7 +206,7 @@ def expand(
 def with_misspelt(
     declared: Iterable[Declared], document: YamlDocument, schema: Mapping[str, Any]
 ) -> Iterator[Declared]:
-    """Yield each item with the fields that its misspelt keys were probably meant to set.
+    """Yield each item, with a list of the fields that its misspelt keys were probably meant to set.
 
     This is for a manifest that violates its schema.
     """

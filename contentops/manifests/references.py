@@ -66,7 +66,7 @@ class ReferredText(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def plain(self) -> str:
-        """Return the paragraphs and list items of the text in one line, without Markdown marks."""
+        """Return the paragraphs and list items of the text joined into one line, without Markdown marks."""
         texts = (block.text for block in parse_blocks(self.body) if block.kind in {"p", "plain"})
         return " ".join(" ".join(texts).split())
 
@@ -136,7 +136,7 @@ class DeclaredTexts:
         return text.reference
 
     def _may_have_address(self, name: ItemId) -> bool:
-        """Return whether the URL of an item can be known once its text exists."""
+        """Return whether the URL of an item is known, or may become known when its text exists."""
         spec, preset = self.declared.specs.get(name), self.declared.preset
         if spec is None or not spec.output or not _ADDRESS.isdisjoint(spec.open_metadata):
             return True
@@ -182,7 +182,7 @@ class DeclaredTexts:
 
 
 def part_of(text: ReferredText, name: str) -> Any:
-    """Return one part of a text for templates, such as its title. Raises TemplateError if the text lacks it."""
+    """Return one value of a text for templates, such as its title. Raises TemplateError if the text lacks it."""
     match name:
         case "excerpt":
             return lambda length=200: _excerpt(text, length)

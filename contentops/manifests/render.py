@@ -80,7 +80,10 @@ _Made = TypeVar("_Made")
 
 
 def _every(parts: Iterable[tuple[_Key, Callable[[], _Made]]]) -> dict[_Key, _Made]:
-    """Call each function, and return the results by key. Raises _FailedError after all calls if any call raised it."""
+    """Call each of the given functions, and return their results by key.
+
+    Raises _FailedError after all calls if any call raised it.
+    """
     made: dict[_Key, _Made] = {}
     failed = False
     for key, make in parts:
@@ -94,7 +97,7 @@ def _every(parts: Iterable[tuple[_Key, Callable[[], _Made]]]) -> dict[_Key, _Mad
 
 
 def subject_of(declared: Declared, each: Each | None) -> str:
-    """Return the item's name for messages: its id as written, and its row if it has one."""
+    """Return the item's name for messages: its id as written, and its data row if it has one."""
     return declared.label if each is None else f"{declared.label} ({each.label})"
 
 
@@ -105,7 +108,7 @@ class Referring(Struct, frozen=True):
     check: Callable[[Rendered], Spec | None]
 
     def render(self, bare: Spec, texts: DeclaredTexts, problems: Problems) -> tuple[Spec, tuple[Diagnostic, ...]]:
-        """Render the item with these texts. Return its spec, and warnings.
+        """Render the item with the given texts of other items. Return its spec, and warnings.
 
         `bare` is the part of the item that is known without texts, or was rendered before. `problems` gets the errors
         that do not depend on the texts. Errors that come from the texts are the item's `trouble`.
@@ -268,7 +271,7 @@ class Rendered:
         self.open = frozenset(name for name in referring if (is_open(name) if name.startswith(_METADATA) else waits))
 
     def _below(self, own: Opened) -> list[Opened]:
-        """Return the variables and fields through which a value uses texts or rows, directly or not."""
+        """Return the variables and fields through which a value uses texts of other items or data rows."""
         direct = self._scope.direct
         names = reachable(
             direct(own[2]), lambda name: [used for below in self._made(name) for used in direct(below[2])]
@@ -276,7 +279,10 @@ class Rendered:
         return [below for name in names for below in self._made(name)]
 
     def _made(self, name: str) -> list[Opened]:
-        """Return the templates of a variable or field that uses texts or rows. For others, return an empty list."""
+        """Return the templates of a variable or field, if it uses texts of other items or data rows.
+
+        Otherwise return an empty list.
+        """
         if root_of(name) == "item":
             part, fields = name.partition(".")[2], self.declared.templates
             return [own for own in fields if own[0] in self._uses.referring and root_of(own[0]) == part]
@@ -511,12 +517,12 @@ class Rendered:
 
 
 class _Explorer(Rendered):
-    """Runs the templates of an item without texts, to find out which texts they read."""
+    """Runs an item's templates without the texts of other items, to find out which of these texts they read."""
 
     def readings_of(self, own: Opened, texts: DeclaredTexts) -> tuple[Reading, ...]:
-        """Return the parts of other items that a value's templates read, in order.
+        """Return what a value's templates read of other items (such as a title or the body), in order.
 
-        Parts that are read through other values count too. If a part of a text is read, the whole text is not listed.
+        What is read through other values counts too. If a part of a text is read, the whole text is not listed.
         """
         name = own[0]
         self._read: dict[Reading, None] = {}
@@ -567,7 +573,7 @@ class _Explorer(Rendered):
         return self._partly(name, super().lookup, name)
 
     def _partly(self, path: str, get: Lookup, name: str) -> Any:
-        """Return the value at a path, with UNKNOWN for the parts that depend on texts."""
+        """Return the value at a path, with UNKNOWN in place of every value that depends on texts of other items."""
         unknown = self._uses.made_from_texts
         if path in unknown:
             return UNKNOWN
@@ -588,7 +594,10 @@ class _Explorer(Rendered):
         return self._note(structs.replace(reading, part=name))
 
     def _note(self, reading: Reading) -> Any:
-        """Record that the template reads a text or a part of it. Raises TemplateError for an unknown id or address."""
+        """Record that the template reads another item's text or one value of it.
+
+        Raises TemplateError for an unknown id or address.
+        """
         assert self._texts is not None
         self._texts.reference(reading)
         self._read[reading] = None
@@ -616,7 +625,10 @@ _NAMED: Final = re.compile(r"""(["'])(.*?)\1""")
 
 
 def _renamed(value: Json, ids: Mapping[ItemId, ItemId]) -> Json:
-    """Return a value with each id replaced as `ids` says. An id is a whole text, or is in quotes within a text."""
+    """Return a value in which each item id is replaced by its new id in `ids`.
+
+    An id is a whole text, or is in quotes within a text.
+    """
     if isinstance(value, str):
         quoted = _NAMED.sub(lambda each: each[1] + ids.get(ItemId(each[2]), each[2]) + each[1], value)
         return ids.get(ItemId(value), quoted)

@@ -160,7 +160,7 @@ class _Generator(CodeGenerator):
     """Jinja's code generator, extended to record the names that a template looks up outside itself."""
 
     def enter_frame(self, frame: Frame) -> None:
-        """Record the names that a frame of the generated code looks up."""
+        """Record the names that one scope of the generated code looks up."""
         super().enter_frame(frame)
         names = (name for action, name in frame.symbols.loads.values() if action == "resolve")
         sandbox().names.update(filter(None, names))

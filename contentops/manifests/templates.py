@@ -71,7 +71,9 @@ class TextTemplate:
             self.names, self.problem = (), error
 
     def render(self, lookup: Lookup) -> Json:
-        """Return the rendered value. It is a JSON value if the template is one whole expression, otherwise a text.
+        """Render the template and return its value.
+
+        It is a JSON value if the template is one whole expression, otherwise a text.
 
         `lookup` returns the value of a name or MISSING. Raises TemplateError, and what `lookup` raises.
         """
@@ -131,7 +133,7 @@ def _split(source: str) -> tuple[Sequence[str], Paths]:
 
 @functools.lru_cache(1_000)
 def _names_in(paths: Paths) -> tuple[str, ...]:
-    """Return the sorted names that these look-ups use. Most templates use the same few names."""
+    """Return the sorted names that the look-ups of a template use. Most templates use the same few names."""
     return tuple(sorted({".".join(path[:2]) if path[0] in {"each", "item"} else path[0] for path in paths}))
 
 
@@ -213,7 +215,7 @@ class Scope:
         rows: Callable[[str], list[Json]] = lambda _path: [],
         cli: Mapping[str, Json] = MappingProxyType({}),
     ) -> None:
-        """Create the scope. `variables` are already merged.
+        """Create the scope of some variables. `variables` are already merged.
 
         Those from the command line (`cli`) are not rendered as templates.
         """
@@ -247,7 +249,7 @@ class Scope:
         return functions.union(name for name in self.variables if not functions.isdisjoint(self.reach(name)))
 
     def reach(self, name: str) -> frozenset[str]:
-        """Return a variable and all names that it uses, directly or not (see `known`)."""
+        """Return a variable's name and all known names that it uses, directly or through other variables."""
         if name not in self._reach:
             self._reach[name] = self.known(reachable([name], self.below))
         return self._reach[name]
@@ -258,7 +260,7 @@ class Scope:
         return self.direct(self.variables[name]) if is_made else ()
 
     def known(self, names: Iterable[str]) -> frozenset[str]:
-        """Return those names that are variables, parts of `each` or `item`, or functions that read texts or rows."""
+        """Return which of the names are variables, parts of `each` or `item`, or functions that read texts or rows."""
         return frozenset(name for name in names if name in self.variables or root_of(name) in _PER_ITEM)
 
     def direct(self, value: Json) -> tuple[str, ...]:
@@ -309,7 +311,10 @@ class Uses:
         """The functions that read texts, and the variables and fields that may use one, with dots."""
 
     def known(self, each: Each | None) -> Iterator[str]:
-        """Yield the used names that have a value for one row. Names that use texts or rows are left out."""
+        """Yield the names that the fields use and that have a value for one data row.
+
+        Names that use texts or rows are left out.
+        """
         for name in self.names:
             root, _, part = name.partition(".")
             is_of_row = each is not None and (not part or part in each.values)
@@ -317,7 +322,7 @@ class Uses:
                 yield name
 
     def reach(self, names: Iterable[str]) -> frozenset[str]:
-        """Return the variables that these variables or fields (such as `item.id`) use, directly or not."""
+        """Return all variables that the given variables or fields (such as `item.id`) use, directly or not."""
         return frozenset(name for name in self._scope.known(reachable(names, self._below)) if root_of(name) != "item")
 
     def _below(self, name: str) -> Iterable[str]:

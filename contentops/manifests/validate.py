@@ -141,7 +141,7 @@ def _check_letters(metadata: Iterable[str], names: Iterable[str], report: Report
 
 
 def _inputs(rendered: Rendered, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the inputs by name. The value of an input that is not rendered is UNRENDERED."""
+    """Return the values of the item's inputs, by name. The value of an input that is not rendered is UNRENDERED."""
     inputs: Mapping[str, Any] = values.get("inputs", NO_INPUTS)
     if "inputs" in rendered.failed and isinstance(written := rendered.declared.values.get("inputs"), dict):
         return dict.fromkeys(written, UNRENDERED)
@@ -273,7 +273,7 @@ def id_hint(value: str) -> str:
 
 
 def _strange_character(value: str) -> str:
-    """Return words about the first character that an id may not have at its position.
+    """Return words about the first character that an id cannot have in its position.
 
     A combining mark belongs to the letter before it.
     """

@@ -103,7 +103,7 @@ class TemplateError(Exception):
 
 
 class SourceError(TemplateError):
-    """The error for a template that reads another item's text in a wrong way, whatever the text contains."""
+    """The error for a template that reads another item's text in a way that is wrong for every text."""
 
 
 def unclear() -> SourceError:
@@ -169,7 +169,7 @@ class Guesses:
         return self.made.setdefault(place, self._ways.get(place, True))
 
     def note(self, id_: str) -> None:
-        """Record that the template read the item `id_` at its present position in the code."""
+        """Record that the template's code read the item `id_` at the position where it runs now."""
         self.read.setdefault(_place(), set()).add(id_)
 
 
@@ -364,9 +364,9 @@ def merge(above: Mapping[str, Json], below: Mapping[str, Json], maps: frozenset[
 
 
 def find(layers: Sequence[Written], path: Iterable[str | int]) -> tuple[Written, bool]:
-    """Return the value at a path in the highest layer that has one, and True.
+    """Return the value at a path in the highest layer that has this path, and whether a layer has it.
 
-    If no layer has the path, return the highest map that could have it, and False. `layers` are the maps that were
+    If no layer has the path, return the highest map that could have it. `layers` are the maps that were
     merged, the highest first.
     """
     for step in path:
@@ -406,7 +406,7 @@ Opened = tuple[str, Pointer, Json]
 def opened(
     values: Mapping[str, Json], prefix: str = "", at: Pointer = (), maps: frozenset[str] | None = MERGED
 ) -> list[Opened]:
-    """Return the values that contain templates. A list, or a map that is not merged, counts as one value."""
+    """Return those of the `values` that contain templates. A list, or a map that is not merged, counts as one value."""
     found: list[Opened] = []
     for key, value in values.items():
         if isinstance(value, str):
@@ -439,7 +439,7 @@ def leaves(value: Json, at: Pointer = ()) -> Iterator[tuple[Pointer, Json]]:
 
 
 def paths(fields: Mapping[str, Json]) -> Iterator[Pointer]:
-    """Yield the path of every field. A map that is merged gives the paths of its entries, if it has any."""
+    """Yield the path of every field of an item. A map that is merged gives the paths of its entries, if it has any."""
     for name, value in fields.items():
         yield from [path for path, _ in leaves(value, (name,))] if name in MERGED else [(name,)]
 
@@ -514,7 +514,7 @@ def misspelt(value: Any, allowed: Iterable[str]) -> frozenset[str]:
 
 
 class Problems:
-    """Collects findings and counts equal ones. `done` returns them in order."""
+    """Collects findings, and counts how often an equal finding was added. `done` returns them in order."""
 
     def __init__(self) -> None:
         self._groups: dict[object, list[Diagnostic]] = {}

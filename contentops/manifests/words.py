@@ -136,7 +136,7 @@ _LAST_WORD: Final = re.compile(r"[A-Za-z]+$")
 
 
 def plural_of(word: str, count: float = 2, many: str = "") -> str:
-    """Return the singular or plural of a word, as the number `count` requires.
+    """Return a word in the singular or the plural, whichever fits the number `count`.
 
     The plural is `many`, or the English plural if `many` is empty. Raises TemplateError.
     """
@@ -169,7 +169,10 @@ def _english(word: str) -> str:
 
 
 def first_words(text: str, count: int, end: str = "…") -> str:
-    """Return at most this many words with single spaces between them. `end` is added if words were cut off."""
+    """Return at most the first `count` words of a text, with single spaces between them.
+
+    `end` is added if words were cut off.
+    """
     words = text.split(maxsplit=max(operator.index(count), 0))
     return " ".join(words[:count]) + end if len(words) > count else " ".join(words)
 

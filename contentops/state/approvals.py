@@ -36,7 +36,10 @@ class ApprovalsHeader(FileHeader, frozen=True, kw_only=True):
 
 
 def parse(data: bytes | str) -> Approvals:
-    """Return all verdicts and comments in the file. Raises StateError (DamagedState with every damaged line)."""
+    """Return all approvals, send-backs and comments in the file.
+
+    Raises StateError (DamagedState with every damaged line).
+    """
     said = [line for _, line in read_lines(data, FILE, FORMAT, _parse)[1]]
     comments = dict.fromkeys(line for line in said if isinstance(line, Comment))
     return Approvals(lines=tuple(line for line in said if isinstance(line, Approval)), comments=tuple(comments))
@@ -59,7 +62,7 @@ def render(approvals: Approvals) -> bytes:
 
 
 def record(root: Path, disk: Disk, new: Iterable[Approval | Comment]) -> Approvals:
-    """Add verdicts and comments to the file. Earlier lines stay; they show who said what, and when.
+    """Add approvals, send-backs and comments to the file. Earlier lines stay; they show who said what, and when.
 
     Of two verdicts of one person on one text in the same second, the new one stays. Also adds the merge line to
     `.gitattributes`. The caller has the lock of the project.
@@ -82,7 +85,7 @@ def _key(line: Approval) -> tuple[str, ...]:
 
 
 def _checked(line: _S) -> _S:
-    """Return the new line without characters that could deceive a reader of the file.
+    """Return a new line for the file, without characters that could deceive a reader.
 
     Raises UsageError if the note is too long or the name is empty.
     """

@@ -101,11 +101,11 @@ class Cache:
         self._set({name: canonical(msgspec.to_builtins(value))})
 
     def seen(self, server: str) -> dict[str, Remote]:
-        """Return the contents of a server as contentops last saw them, by id."""
+        """Return the stored contents of a server as contentops last saw them, by id."""
         return self.recall(f"seen {server}", dict[str, Remote]) or {}
 
     def keep_seen(self, server: str, new: Mapping[str, Remote], looked: Container[str] = ()) -> bool:
-        """Store the contents that a server has now. Return whether anything changed.
+        """Remember the stored contents that a server has now. Return whether anything changed.
 
         Older contents whose ids are in `looked` are deleted, because they were looked for again.
         """
@@ -116,11 +116,11 @@ class Cache:
         return now != before
 
     def get(self, key: str) -> str | None:
-        """Return a stored value that only saves time, such as the stamps of files."""
+        """Return a remembered value that only makes commands faster, such as the stamps of files."""
         return self._get(f"saved {key}")
 
     def put(self, values: Mapping[str, str]) -> None:
-        """Store values that only save time. They are deleted after a week."""
+        """Remember values that only make commands faster. They are deleted after a week."""
         self._set({f"saved {key}": value for key, value in values.items()}, expire=_WEEK)
 
     # --- the library ---------------------------------------------------------------------------------------

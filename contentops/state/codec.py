@@ -148,7 +148,7 @@ def parser(kinds: Mapping[str, type[_L]]) -> Callable[[str], _L]:
 
 
 def kind_of(text: str, kinds: Mapping[str, type[_L]]) -> type[_L]:
-    """Return the type of a line. The first key of `kinds` that the line has determines it.
+    """Return the type of the value in a line. The first key of `kinds` that the line has determines it.
 
     Raises ValueError as `parse_line` does.
     """

@@ -122,7 +122,7 @@ class KnownJobs:
         return [job for request_id in ids for job in self._jobs[request_id]]
 
     def see(self, lines: Mapping[str, Job]) -> None:
-        """Add jobs that were read from a file. A line that does not change keeps its bytes."""
+        """Add jobs that were read from a file to the known jobs. A line that does not change keeps its bytes."""
         by_id: dict[RequestId, list[Job]] = {}
         for line in lines.values():
             by_id.setdefault(line.request_id, []).append(line)
@@ -133,7 +133,9 @@ class KnownJobs:
         self._reopen(by_id)
 
     def _replace(self, request_id: RequestId, orders: Sequence[Job], texts: Mapping[int, str]) -> None:
-        """Replace all known orders of one request. An order that was known already keeps the text of its line.
+        """Replace all known orders of one request with `orders`.
+
+        An order that was known already keeps the text of its line.
 
         `texts` has the lines of new orders, by `id`.
         """
@@ -161,7 +163,7 @@ class KnownJobs:
         return made_by(record, (job for job in self._jobs.get(record.request_id, ()) if job.server == record.server))
 
     def texts(self) -> list[str]:
-        """Return the lines of all orders, sorted by id and time."""
+        """Return the lines that the file of jobs needs for all orders, sorted by id and time."""
         lines = {key: line for orders in self._orders.values() for key, line in orders.items()}
         self._texts |= {key: line_of(lines[key]) for key in lines.keys() - self._texts.keys()}
         return [self._texts[key] for key in sorted(lines)]
@@ -197,7 +199,7 @@ class KnownJobs:
         return moved
 
     def put(self, job: Job) -> None:
-        """Add a job's new line to the lines to write, unless nothing changes or the known state is later."""
+        """Add a job's new line to the lines to write, unless the job is unchanged or its known state is later."""
         orders = self._orders.get(job.request_id, {})
         job = _revised(job, orders)
         lines = fold_orders((*orders.values(), job))
@@ -210,7 +212,7 @@ class KnownJobs:
         self._reopen([job.request_id])
 
     def _line_for(self, job: Job) -> Job | None:
-        """Return the known job that `job` reports about.
+        """Return the known job to which the report `job` belongs.
 
         It is the one with the same server job, otherwise the open one, otherwise the last submit.
         """
@@ -345,7 +347,10 @@ class JobsStore:
 
     @property
     def is_committed(self) -> bool:
-        """Return whether the committed file has the lines of all jobs. The next apply adds those that are missing."""
+        """Return whether the committed file of jobs has the lines of all jobs.
+
+        The next apply adds those that are missing.
+        """
         return self._committed(self._data).keys() >= {*self.known.texts()}
 
     def see(self, lines: Iterable[Job]) -> None:
@@ -376,7 +381,7 @@ class JobsStore:
         self._is_complete = True
 
     def checkpoint(self) -> bool:
-        """Add missing lines to the committed file. Return whether the file was written.
+        """Add missing lines to the committed file of jobs. Return whether the file was written.
 
         A pull may have changed the file in the meantime; its lines stay. Raises StateError.
         """

@@ -221,7 +221,7 @@ def sweep(root: Path, *, before: float) -> None:
 
 
 def named(stem: str, environment: str, suffix: str) -> str:
-    """Return the file name of one environment: `stem.suffix` (the default one) or `stem.environment.suffix`.
+    """Return a file name: `stem.suffix` for the default environment, or `stem.environment.suffix` for others.
 
     Raises StateError for an environment that cannot be part of a file name.
     """
@@ -274,7 +274,9 @@ IN_GIT = "contentops"
 
 
 def kept_folder(root: Path, lineage: str, disk: Disk) -> Path:
-    """Return the path of the folder that no branch, `git clean` or reset deletes. It may not exist yet.
+    """Return the path of the folder that survives a change of branch, `git clean` and `git reset`.
+
+    The folder possibly does not exist yet.
 
     Outside of git it is `.contentops`. Raises StateError if a file of git cannot be read.
     """

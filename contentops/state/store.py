@@ -110,9 +110,9 @@ def fold(
 
 
 def _is_unchanged(lines: tuple[LockLine, ...] | None, base: Base) -> bool:
-    """Return whether the lock still has a line that a change started from.
+    """Return whether the lock still has the line from which a change in the journal was made.
 
-    A change without one needs a lock without lines of that id.
+    A change without such a line needs a lock without lines of that id.
     """
     if lines is None:
         return not base
@@ -185,7 +185,7 @@ class WorkingState:
         self._locked = {id_: (LockLine(record, self._texts[id_]),) for id_, record in self.records.items()}
 
     def _apply(self, fact: Record | Forget, text: str) -> tuple[str, Base] | None:
-        """Apply one change. Return its line and its base, or None if it changes nothing."""
+        """Apply one change to the records. Return its line and its base, or None if it changes nothing."""
         current = self.records.get(fact.id)
         if isinstance(fact, Forget):
             if current is None:
@@ -221,7 +221,7 @@ class SharedJobs(Protocol):
     """
 
     def note(self, jobs: Sequence[Job]) -> None:
-        """Collect jobs that changed, for the next flush."""
+        """Collect changed jobs, which `flush` will write."""
 
     def flush(self) -> None:
         """Write the collected jobs to the ledger, for all checkouts. Raises StateError."""
@@ -340,7 +340,9 @@ class StateStore:
         self._changed(self.jobs.known.note(facts))
 
     def flush(self) -> None:
-        """Make the collected changes durable. They go to the ledger if it is shared, then to the jobs and the journal.
+        """Write the collected changes, so that they survive a crash.
+
+        They go to the ledger if it is shared, then to the jobs and the journal.
 
         Raises StateError if the disk refuses, and the errors of the ledger. The next flush tries again.
 
@@ -405,7 +407,7 @@ class StateStore:
         self._seen, self.is_first = digest_bytes(target), False
 
     def rehearse(self, submits: int) -> None:
-        """Test before any payment that a run can record `submits` new jobs completely.
+        """Test that a run can record `submits` new jobs, before it pays for any of them.
 
         Raises StateError with the reason; lock and journal stay unchanged.
         """
@@ -425,7 +427,7 @@ class StateStore:
             raise StateError(message, code=error.code, hint=error.hint, location=error.location) from error
 
     def try_room(self, submits: int = 1) -> None:
-        """Test that the disk has enough room to record `submits` new jobs. Raises StateError."""
+        """Test that the disk has enough free space to record `submits` new jobs. Raises StateError."""
         room = min(_ROOM * submits, _MOST)
         self._disk.try_room(self.lock_path, self._disk.size(self.lock_path) + room)
         if state_dir.inspect(self._root) is not None:

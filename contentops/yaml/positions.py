@@ -298,7 +298,9 @@ def _width(line: str, start: int, node: Any, *, key: bool) -> int:
 
 
 def _inside(source: Source, at: Mark, text: str, offset: int) -> tuple[Mark, int]:
-    """Find the character `offset` of a text in the file. Return its position, and how many characters to underline.
+    """Find where the file has the character at index `offset` of a text.
+
+    Return its position, and how many characters to underline.
 
     Escapes, folding and indentation make the written form differ from the value. Therefore the n-th occurrence of the
     word in the value is taken to be its n-th occurrence in the file, counted from `at`.

@@ -368,7 +368,10 @@ class Builder:
         return node if expression is None else self._expression(expression, event.end_mark.index)
 
     def _merge(self, node: dict[str, Any], event: Any, value: Any) -> None:
-        """Add the keys of `<<` to a map. The map's own keys win, then those of the first merged map."""
+        """Add the keys of the YAML merge key `<<` to a map.
+
+        The map's own keys win, then those of the first merged map.
+        """
         for source in value if isinstance(value, list) else (value,):
             if not isinstance(source, dict):
                 hint = "write `<<: *name`, where `&name` marks a map"

@@ -96,7 +96,7 @@ def doubtful(source: Source) -> Diagnostic | None:
 
 
 def conflict(source: Source, kind: re.Pattern[str]) -> Diagnostic | None:
-    """Return a finding for the first conflict marker that matches `kind`, or None."""
+    """Return a finding for the first conflict marker that matches the pattern `kind`, or None."""
     if kind is not MIDDLE and not any(marker in source.text for marker in MARKERS if marker != SPLIT):
         return None
     match = kind.search(source.text)
@@ -188,7 +188,7 @@ def _jinja(source: Source, at: Mark, begun: Mark) -> _Answer | None:
 
 
 def _started(text: str) -> str:
-    """Remove a comment at the end of a text, and shorten the text."""
+    """Return the beginning of a text without a comment at its end, short enough for a message."""
     return _cut(re.sub(r"\s+#.*$", "", text[:_SEARCHED]).rstrip())
 
 
