@@ -155,7 +155,7 @@ class Disk:
             return 0
 
     def append(self, path: Path, data: bytes, at: int) -> None:
-        """Write `data` at byte `at`, as the end of the file. A new file is readable only by its owner.
+        """Write `data` at byte `at`, and cut off all bytes after it. A new file is readable only by its owner.
 
         Bytes after `at` are a half-written line and are removed. After a failure the file ends at `at`, if possible.
         """

@@ -272,7 +272,7 @@ def recorded(show: Callable[[Event], None], path: str) -> Iterator[Callable[[Eve
 
 @contextlib.contextmanager
 def watching(stream: TextIO) -> Iterator[Plain]:
-    """Open a display of a run: one that is drawn again on a terminal, otherwise plain lines."""
+    """Open the display of a run. A terminal gets lines that change in place; other streams get plain lines."""
     display = Moving(stream) if can_animate(stream) else Plain(stream)
     try:
         yield display

@@ -344,7 +344,7 @@ def masked(words: Sequence[bytes], names: Iterable[str]) -> Sequence[bytes]:
 
 
 def runs_of(words: Sequence[bytes]) -> frozenset[int]:
-    """Return a checksum of every run of `RUN` consecutive words in a text."""
+    """Return the checksum of each sequence of `RUN` consecutive words in a text."""
     if len(words) < RUN:
         return frozenset([zlib.crc32(b" ".join(words))] if words else [])
     runs = zip(*(itertools.islice(words, start, None) for start in range(RUN)), strict=False)

@@ -130,7 +130,7 @@ class _Sheet:
         """By column, from 1."""
 
     def rows(self) -> Iterator[DataRow | Diagnostic]:
-        """Yield every row that is not empty, and findings."""
+        """Yield every row that is not empty, and a finding for each mistake in the sheet."""
         yield from self._unstored()
         for number, cells in self._numbered():
             problems: list[Diagnostic] = []

@@ -204,7 +204,7 @@ def why_changed(item: ItemSides) -> tuple[Reason, ...]:
 
 
 def block(kind: str, hint: str, *, reasons: tuple[Reason, ...] = (), job: Job | None = None) -> Answer:
-    """Return a decision that blocks the item.
+    """Return the answer that the item is blocked until a person decides.
 
     `kind` is in kebab case, and is part of the plan's format.
     """
