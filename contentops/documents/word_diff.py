@@ -107,7 +107,7 @@ class Phrase(Struct, frozen=True):
 
 
 class BlockDiff(Struct, frozen=True, dict=True):
-    """A block that both texts have, or only one of them.
+    """A block of two compared texts. Both texts have it, or only one of them has it.
 
     The words of `parts` that one text has, joined, are its block.
     """

@@ -201,7 +201,7 @@ class Item(Struct, frozen=True, kw_only=True):
 
     @property
     def kind(self) -> str:
-        """Return the kind of the item's jobs, by which their duration is learned."""
+        """Return the kind of the item's jobs. Jobs of one kind take a similar time."""
         return kind_of(self.change.spec)
 
     @property

@@ -130,7 +130,7 @@ def key_of(job: Job) -> JobKey:
 
 
 def stage_of(job: Job) -> JobStage:
-    """Return the progress of a job: a number for its state, and its revision."""
+    """Return how far a job is, as two numbers: one for its state, and the job's revision."""
     rank, lost = stage(job)
     return 2 * rank + lost, job.rev
 

@@ -436,7 +436,7 @@ def _sentence(message: str) -> str:
 
 
 def _tag_offset(source: str, at: int = 0) -> int:
-    """Return where the content of the Jinja tag around offset `at` starts.
+    """Return the offset at which the content of a Jinja tag starts. The tag is around the offset `at`.
 
     If there is no such tag, the first tag counts.
     """

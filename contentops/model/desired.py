@@ -80,7 +80,7 @@ _READ_AT: Final = {"title": Stage.HEAD, "url": Stage.HEAD, "metadata": Stage.FRO
 
 
 def stage_of(name: str) -> Stage:
-    """Return the stage in which a field becomes final, by its name, such as `inputs.topic` or `metadata.title`."""
+    """Return the stage in which a field becomes final. `name` is such as `inputs.topic` or `metadata.title`."""
     if not name.startswith("metadata."):
         return Stage.TEXT
     return Stage.HEAD if ".".join(name.split(".")[:2]) in _HEAD else Stage.FRONT

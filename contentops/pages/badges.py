@@ -14,7 +14,7 @@ from contentops.operations.review import ReviewItem
 
 
 class Badge(Struct, frozen=True):
-    """A badge that shows one state of an item; `key` names the state in addresses."""
+    """A badge that shows one state of an item. `key` is the name of the state in URLs."""
 
     key: str
     shape: str

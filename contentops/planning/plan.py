@@ -278,7 +278,7 @@ def _candidates(inputs: PlanInputs, notes: list[Note], known: Mapping[ItemId, Ca
 
 
 def declared_sides(inputs: PlanInputs, known: Container[ItemId] = ()) -> Iterator[ItemSides]:
-    """Yield each declared item with the data that is compared for it, sources first. Omit items in `known`."""
+    """Yield each declared item with the data that a plan needs for it, sources first. Omit items in `known`."""
     records, specs = inputs.records, inputs.specs
     # Recorded paths whose items move to other paths. After the moves they are free for new items.
     leaving = {

@@ -43,7 +43,7 @@ class Part(NamedTuple):
 
 
 def fields(name: str, pairs: Mapping[str, tuple[Json, Json]]) -> Part:
-    """Return the old and new values of keys for a comparison. Each version has a line for each of its keys."""
+    """Return a comparison of the old and new values of some keys. Each version has a line for each of its keys."""
     sides = ([f"{key}: {_value(pair[at])}" for key, pair in pairs.items() if pair[at] is not None] for at in (0, 1))
     before, after = map("\n".join, sides)
     return Part(name, before, after)

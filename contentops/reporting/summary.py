@@ -345,7 +345,7 @@ class CauseGroup(Struct, frozen=True, kw_only=True, dict=True):
         return first if others and all(each == first for each in others) else ()
 
     def reasons_of(self, change: AnyChange) -> tuple[Reason, ...]:
-        """Return those reasons of a change that belong to the shared cause, without the reason that the item is new."""
+        """Return the reasons of a change that belong to this cause. The reason `new` is left out."""
         reasons = (one for one in change.reasons if not self.is_cause or one.cause == self.title)
         return tuple(one for one in reasons if one.kind != "new" or one.field or one.detail)
 

@@ -493,9 +493,10 @@ _PARAGRAPH = 40
 
 
 def no_article(text: str, before: str, task: WritingTask) -> str:
-    """Return why a model's answer cannot follow the text `before` in an article, or an empty text if it can.
+    """Return why a model's answer cannot continue an article, or an empty text if it can.
 
-    Small models repeat the prompt, speak to the reader as an assistant, or write the same text again.
+    `before` is the article so far. Small models repeat the prompt, speak to the reader as an assistant, or write the
+    same text again.
     """
     if _loops(text):
         return "only repeats itself"
