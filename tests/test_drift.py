@@ -76,7 +76,7 @@ CASES: dict[str, Case] = {
     "a save whose answer was lost": Case(record=structs.replace(RECORD, saved=Saved(title=title_digest("T"), body=body_digest(TEXT), sent=body_digest(MINE))), file=EDITED, remote=a_remote(body=MINE), action="save", steps="save"),
     "file deleted": Case(file=None, action="restore", steps="fetch write", why="missing"),
     "deleted on the server": Case(remote=GONE, action="save", steps="save", why="deleted-there"),
-    "of another project on the server": Case(remote=TAKEN, action="save", steps="save", why="taken-there"),
+    "the stored text belongs to another project": Case(remote=TAKEN, action="save", steps="save", why="taken-there"),
     "moved": Case(spec=a_spec(output="new/a.md"), action="move", steps="move", why="moved"),
     "request changed": Case(spec=CHANGED, action="regenerate", steps=GENERATE, why="changed", credits=4),
     "unreadable on the server": Case(remote=a_remote(body="", problem="403"), notes="unreadable-there"),
