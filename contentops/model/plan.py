@@ -508,7 +508,7 @@ class PlanFacts(Struct, frozen=True, kw_only=True):
     findings: Annotated[tuple[Diagnostic, ...], Meta(description="Warnings and notes about the manifests.")] = field(
         name="diagnostics", default=()
     )
-    id: Annotated[str, Meta(description="The digest of its changes; records name the plan by it.")] = ""
+    id: Annotated[str, Meta(description="The digest of its changes; jobs name the plan by it.")] = ""
     approves: Annotated[
         tuple[TextInReview, ...],
         Meta(description="Changed texts of a pull request that wait for approval; absent: none."),

@@ -240,7 +240,7 @@ def plan_after_looks(
     look = _Look(workspace)
     # A reviewed edit may be known to the plan file alone.
     edits = {change.id for change in reviewed.changes if change.remote_body} if reviewed is not None else set()
-    looked: AbstractSet[ItemId] = {record.id for record in saved_records(inputs) if record.id in edits}
+    looked: AbstractSet[ItemId] = {one.id for one in saved_records(inputs) if one.id in edits} if edits else set()
     inputs = look.at(inputs, looked, is_required=True) if looked else inputs
     while True:
         plan = plan_of(inputs)
