@@ -420,3 +420,21 @@ def test_what_waits_for_a_promotion_that_needs_approval_is_no_pause(tmp_path: Pa
     run = prod.apply()
     assert run is not None
     assert (results(run), run.stopped, exit_code_of(run)) == ({"kid": "pending"}, "", ExitCode.DONE)
+
+
+def test_an_item_and_its_source_are_promoted_in_one_apply(tmp_path: Path) -> None:
+    """The item waits for the new words of its source. Otherwise its record would name the earlier ones."""
+    staging, prod = Room(tmp_path, "staging"), Room(tmp_path, "prod")
+    prod.timeline = staging.timeline
+    kid = "  - id: kid\n    inputs: {topic: x, target_audience: \"{{ ref('a').section('Introduction') }}\"}\n"
+    staging.write("content/b.yaml", blog("a") + kid)
+    staging.apply()
+    prod.apply()
+    for id_ in ("a", "kid"):
+        text = staging.read(f"staging/{id_}.md")
+        staging.write(f"staging/{id_}.md", text.replace("## Introduction\n", "## Introduction\n\nAnna's words.\n"))
+    staging.apply()
+    assert prod.apply() is not None
+    assert "Anna's words." in body(prod, "live/a.md")
+    assert "Anna's words." in body(prod, "live/kid.md")
+    assert (prod.plan().empty, prod.submits) == (True, 0)

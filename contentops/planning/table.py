@@ -112,6 +112,8 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
     if item.waits and not (item.keeps_text or item.is_protected or item.under_way or is_refused):
         return waiting_change(item), ()
     body = which_body(item)
+    if item.waits and body.action is Action.PROMOTE:
+        return waiting_change(item), ()
     # The server may still have the texts of these jobs, so that no person has to decide.
     running = [job for job in item.open_jobs if job.state in (JobState.SUBMITTING, JobState.RUNNING)]
     collected = [job for job in running if job is not body.job]
