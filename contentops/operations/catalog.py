@@ -1,17 +1,14 @@
-"""Reads the catalog of a server, for `catalog.lock.json` and to check slugs before anything is paid for.
+"""Reads the catalog of a server for `catalog.lock.json`, and checks before a submit that the server saves texts.
 
 Servers have pages of any size, and some do not state it. A list is complete once a page has nothing new, or once it has
 as many entries as the server says. Later pages are requested in the size of the first one. The file changes only if
-everything was fetched. Templates are described one by one, at ten requests a minute. Before a submit, slugs are checked
-only if no catalog of the server is committed, and no record of the server has them. If a server has no such list, or
-shows only a part of it, nothing is refused.
+everything was fetched. Templates are described one by one, at ten requests a minute.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,8 +30,8 @@ from contentops.api.calls import (
 from contentops.api.outcomes import is_about_one, is_absent
 from contentops.api.reading import catalog_entry, inputs_of, slug_of, template
 from contentops.atomic_io import PUBLIC, Disk
-from contentops.errors import ApiError, Diagnostic, InputError, did_you_mean
-from contentops.manifests.catalog_lock import FILE, CatalogChange, Kind, changes_between, encode, parse
+from contentops.errors import ApiError, InputError
+from contentops.manifests.catalog_lock import FILE, CatalogChange, changes_between, encode, parse
 from contentops.manifests.load import load
 from contentops.model import (
     Catalog,
@@ -44,7 +41,6 @@ from contentops.model import (
     Project,
     Request,
     Save,
-    Spec,
     State,
     Template,
 )
@@ -57,8 +53,8 @@ if TYPE_CHECKING:
 
 # ---- Read a list of a server's catalog page by page.
 
-PAGE = 100
-"""The number of entries in a page of the known servers."""
+MOST_PAGES = 50
+"""Pages of one list that are asked for."""
 
 
 class ReadList(Struct, frozen=True):
@@ -70,16 +66,12 @@ class ReadList(Struct, frozen=True):
     entries: Mapping[str, Mapping[str, Json]]
     unusable: int
     total: int | None
-    is_whole: bool
-    """Whether nothing is known to be missing."""
     is_cut: bool = False
     """Whether some pages were not read."""
 
 
-async def read_list(
-    kind: Callable[..., Call], ask: Callable[[Call], Awaitable[Reply | Failure]], *, pages: int
-) -> ReadList | Failure:
-    """Read at most `pages` pages of a catalog list. A failure is returned, not raised.
+async def read_list(kind: Callable[..., Call], ask: Callable[[Call], Awaitable[Reply | Failure]]) -> ReadList | Failure:
+    """Read at most `MOST_PAGES` pages of a catalog list. A failure is returned, not raised.
 
     `kind` makes the call for the first page; for a later one, it gets the number and size of the page.
     """
@@ -92,7 +84,7 @@ async def read_list(
     # Some servers count the entries of a page alone.
     total = None if answer.total == size >= limit else answer.total
     unusable = 0
-    for page in range(1, pages + 1):
+    for page in range(1, MOST_PAGES + 1):
         named = [(slug_of(entry), entry) for entry in answer.entries]
         before = len(entries)
         for slug, entry in named:
@@ -101,12 +93,10 @@ async def read_list(
         # Some servers answer every page with the first, which may be all that they have.
         is_new = len(entries) > before
         unusable += sum(not slug for slug, _ in named) if is_new or page == 1 else 0
-        if total is not None and len(entries) + unusable >= total:
-            return ReadList(entries, unusable, total, is_whole=True)
-        if pages == 1 or not is_new or len(named) < answer.limit:
-            is_whole = total is None and (size < PAGE or len(named) < limit)
-            return ReadList(entries, unusable, total, is_whole)
-        if page == pages:
+        is_complete = total is not None and len(entries) + unusable >= total
+        if is_complete or not is_new or len(named) < answer.limit:
+            return ReadList(entries, unusable, total)
+        if page == MOST_PAGES:
             break
         answer = await ask(kind(page + 1, limit))
         # A server may refuse the query of a page that it does not know.
@@ -114,13 +104,11 @@ async def read_list(
             return answer
         if not isinstance(answer, CatalogReply):
             answer = CatalogReply()
-    return ReadList(entries, unusable, total, is_whole=False, is_cut=True)
+    return ReadList(entries, unusable, total, is_cut=True)
 
 
 # ---- `catalog pull`: fetch the server's catalog into `catalog.lock.json`, and list what changed.
 
-MOST_PAGES = 50
-"""Pages of one list that are asked for."""
 SILENT = 3
 """If this many first templates have no description, no more descriptions are fetched."""
 
@@ -252,7 +240,7 @@ class _Fetch(Struct, frozen=True):
 
         Raises ApiError if the list is empty, because every server has such entries.
         """
-        answer = await read_list(call, caller.ask, pages=MOST_PAGES)
+        answer = await read_list(call, caller.ask)
         if isinstance(answer, Failure):
             raise caller.error(answer)
         entries, lines, total = answer.entries, len(answer.entries) + answer.unusable, answer.total
@@ -301,21 +289,18 @@ class _Fetch(Struct, frozen=True):
         raise ApiError(f"{error.message} (`{FILE}` is as it was)", hint=error.hint)
 
 
-# ---- Check by free requests, before anything is paid for, that the server lists the slugs and saves texts.
+# ---- Check by free requests, before anything is paid for, that the dialect is right and the server saves texts.
 
-LOOKED_AT_PAGES = 5
-"""Pages that are read of one list."""
 _REFUSED = frozenset({FailureKind.REJECTED, FailureKind.UNAUTHORIZED, FailureKind.FORBIDDEN})
 
 
 async def look_at_server(
     workspace: Workspace, plan: Plan, state: State, client: Client, has_user: bool, stopped: Callable[[], bool]
 ) -> None:
-    """Find out the server's dialect if it is unknown; check the user id, and the slugs that items name.
+    """Find out the server's dialect if it is unknown, and check the user id.
 
     If the server does not reply, the submit fails later and says why. Raises ApiError if the server speaks another
-    dialect, or needs a user id to save texts and none is set. Raises InputError for slugs that the server does not
-    list.
+    dialect, or needs a user id to save texts and none is set.
     """
     if not (plan.submits_worst or client.dialect == "auto"):
         return
@@ -334,7 +319,6 @@ async def look_at_server(
         saved = any(record.saved and record.server == plan.server for record in state.records.values())
         if saves and not (saved or has_user):
             await check_user(project, endpoint, caller, "; nothing was submitted")
-        await check_slugs(project, plan, state, caller)
 
 
 async def check_user(project: Project, endpoint: ApiEndpoint, caller: Caller, then: str = "") -> None:
@@ -348,63 +332,3 @@ async def check_user(project: Project, endpoint: ApiEndpoint, caller: Caller, th
         name = project.api.user_env
         message = f"`{name}` is not set, and the server needs it to save texts: {answer.full_message}"
         raise ApiError(message, code="no-user", hint=f"export {name}=..., with the account's user id{then}")
-
-
-# --- slugs -------------------------------------------------------------------------------------------------
-
-
-_LISTS: Mapping[Kind, type[Call]] = {"template": ListTemplates, "style": ListStyles, "vertical": ListVerticals}
-
-
-async def check_slugs(project: Project, plan: Plan, state: State, caller: Caller) -> None:
-    """Raise InputError if items to be paid for name a template, style or vertical that the server does not list."""
-    if catalog_of(project) is not None:
-        return
-    findings: list[Diagnostic] = []
-    for kind, wanted in _wanted(plan, state).items():
-        page = await read_list(_LISTS[kind], caller.ask_once, pages=1 if kind == "vertical" else LOOKED_AT_PAGES)
-        if isinstance(page, Failure) and page.kind is FailureKind.UNAUTHORIZED:
-            return  # the submit is refused like every other call, and says why
-        if isinstance(page, ReadList) and page.is_whole and page.entries and not page.unusable:
-            listed = frozenset().union(*map(_slugs_of, page.entries.values()))
-            findings += _unknown(kind, wanted, listed, plan.server)
-    if findings:
-        raise InputError(findings)
-
-
-def _wanted(plan: Plan, state: State) -> dict[Kind, dict[str, list[Spec]]]:
-    """Return the items that would be paid for, grouped by the catalog entries that they name.
-
-    Slugs that worked on this server before are left out.
-    """
-    records = [record for record in state.records.values() if record.server == plan.server and record.request_id]
-    wanted: defaultdict[Kind, dict[str, list[Spec]]] = defaultdict(dict)
-    for kind in _LISTS:
-        proven = {record.request.get(kind) for record in records}
-        for change in plan.changes:
-            step, spec = change.submit, change.spec
-            slug = getattr(step.request, kind) if step is not None and not step.section else None
-            if slug and spec is not None and slug not in proven:
-                wanted[kind].setdefault(slug, []).append(spec)
-    return dict(wanted)
-
-
-def _slugs_of(entry: Mapping[str, Json]) -> set[str]:
-    """Return the names under which a server may accept a catalog entry: its `id` and its `slug`."""
-    return {name for name in (slug_of(entry), entry.get("slug"), entry.get("id")) if isinstance(name, str) and name}
-
-
-def _unknown(
-    kind: Kind, wanted: Mapping[str, list[Spec]], listed: Collection[str], server: str
-) -> Iterator[Diagnostic]:
-    for slug, specs in sorted(wanted.items()):
-        if slug in listed:
-            continue
-        spec = specs[0]
-        more = f" and {len(specs) - 1:,} more" if specs[1:] else ""
-        core = f"names the {kind} `{slug[:80]}`, which is not in the list of `{server}`"
-        message = f"item `{spec.id}`{more} {core}; nothing was submitted"
-        hint = did_you_mean(slug, listed, "`contentops catalog pull` updates the catalog")
-        origin = spec.origins.get(kind)
-        location = origin.location if origin is not None else spec.location
-        yield Diagnostic(code=f"unknown-{kind}", message=message, hint=hint, location=location)

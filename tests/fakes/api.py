@@ -166,8 +166,6 @@ class Habits:
     """The answer to a save says when the content was changed."""
     needs_user: bool = False
     """Stored contents are refused without `X-User-ID`, and jobs are not."""
-    verticals: tuple[str, ...] | None = None
-    """What `/verticals` lists; None: there is no such route."""
     page: int = 0
     """The list of contents comes in pages of so many, and says so; 0 means all at once."""
 
@@ -346,8 +344,6 @@ class FakeApi(httpx.AsyncBaseTransport):
             "list styles": {"style_profiles": [{"id": "general_blog", "name": "General"}]},
             "dashboard stats": {"total_content": len(self.contents)},
         }
-        if self.habits.verticals is not None:
-            lists["list verticals"] = {"verticals": [{"id": slug} for slug in self.habits.verticals]}
         return (200, lists[name], {}) if name in lists else (404, {"detail": "Not Found"}, {})
 
     def _throttle(self) -> float:
