@@ -16,6 +16,7 @@ Exceptions stop the work; the command line has the one place that catches them:
 
 from __future__ import annotations
 
+import bisect
 import enum
 import functools
 from collections.abc import Iterable, Sequence
@@ -23,10 +24,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-_COMPARED = 30
-"""The most names that `near` compares with a word in full."""
-_CANDIDATES = 500
-"""The most names from which these are chosen."""
+_BESIDE = 10
+"""Of many sorted names, this many before a word and after it are compared with the word in full."""
 _LONGEST = 300
 """The most letters of a word that is compared."""
 
@@ -211,46 +210,27 @@ def near(word: str, names: Iterable[str], count: int) -> list[str]:
     names = tuple(names)
     if len(word) > _LONGEST:
         return []
-    if len(names) > _COMPARED:
-        names = _likely(word, names)
     import difflib
 
-    return difflib.get_close_matches(word, names, n=count, cutoff=0.6)
+    alike = _alike(word, names) if len(names) > 4 * _BESIDE else names
+    return difflib.get_close_matches(word, alike, n=count, cutoff=0.6)
 
 
-def _likely(word: str, names: tuple[str, ...]) -> list[str]:
-    """Return the names that share the most letter pairs with a word.
+def _alike(word: str, names: tuple[str, ...]) -> set[str]:
+    """Return the names beside a word if all are sorted by their first letters, and if all are sorted by their last.
 
     Only these names are compared in full, because comparing all names takes too long.
     """
-    import heapq
-
-    pairs, by_pair = _paired(names)
-    wanted = frozenset(_pairs(word))
-    shared: dict[str, int] = {}
-    for candidates in sorted((by_pair[pair] for pair in _pairs(word) if pair in by_pair), key=len):
-        # Rare pairs first, as they distinguish best.
-        for name in candidates[:_CANDIDATES]:
-            shared[name] = len(wanted & pairs[name])
-        if len(shared) >= _CANDIDATES:
-            break
-    return heapq.nlargest(_COMPARED, shared, key=lambda name: (shared[name], -abs(len(name) - len(word))))
+    forward, backward = _sorted(names)
+    begin, end = bisect.bisect(forward, word), bisect.bisect(backward, word[::-1])
+    same_end = backward[max(end - _BESIDE, 0) : end + _BESIDE]
+    return {*forward[max(begin - _BESIDE, 0) : begin + _BESIDE], *(name[::-1] for name in same_end)}
 
 
 @functools.lru_cache(maxsize=4)
-def _paired(names: tuple[str, ...]) -> tuple[dict[str, frozenset[str]], dict[str, list[str]]]:
-    """Return the letter pairs of each name, and the names that contain each pair."""
-    pairs = {name: frozenset(_pairs(name)) for name in names if len(name) <= _LONGEST}
-    by_pair: dict[str, list[str]] = {}
-    for name, pairs_of_name in pairs.items():
-        for pair in pairs_of_name:
-            by_pair.setdefault(pair, []).append(name)
-    return pairs, by_pair
-
-
-def _pairs(word: str) -> tuple[str, ...]:
-    """Return the distinct pairs of adjacent letters in a word."""
-    return tuple(dict.fromkeys(word[at : at + 2] for at in range(len(word) - 1)))
+def _sorted(names: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Return the sorted names, and the sorted names with their letters in reverse order."""
+    return sorted(names), sorted(name[::-1] for name in names)
 
 
 def did_you_mean(word: str, names: Iterable[str], otherwise: str = "") -> str:
