@@ -30,7 +30,7 @@ from contentops.model import Change, Finding, ItemId, Job, JobState, Json, KeptW
 KEEP = 50
 """How many jobs are remembered for each kind."""
 USUAL = 150.0
-"""The usual seconds of a generation, only for estimates: the vendor's troubleshooting page says 90 s to 4 min."""
+"""The usual seconds of a generation as long as none is known: the vendor's troubleshooting page says 90 s to 4 min."""
 LONGER = 1.3
 """A job that takes longer than all known ones is polled again after this much of the time that has passed."""
 LONGEST_GAP = 30.0
@@ -53,11 +53,6 @@ class Durations:
     seen: dict[str, list[Seconds]] = dataclasses.field(default_factory=dict)
     quickest: float = 0.2
     """Seconds until the first poll of a job if no durations are known; on this machine polls cost nothing."""
-    usual: float | None = USUAL
-    """Seconds of a generation as long as none is known, for estimates; None: unknown.
-
-    The bundled server takes no time; a model behind a server of this machine may take any.
-    """
 
     @classmethod
     def load(cls, stored: object, server: str) -> Durations:
@@ -65,16 +60,13 @@ class Durations:
 
         `server` is an address or `local`.
         """
-        is_local = server == "local"
-        is_here = is_local or is_loopback(urlsplit(server).hostname or "")
+        is_here = server == "local" or is_loopback(urlsplit(server).hostname or "")
         try:
             seen = msgspec.convert(stored, dict[str, list[Seconds]])
         except msgspec.ValidationError:
             seen = {}
-        return cls(
-            {kind: values for kind, values in seen.items() if values},
-            *((0.01, 0.0 if is_local else None) if is_here else ()),
-        )
+        known = {kind: values for kind, values in seen.items() if values}
+        return cls(known, quickest=0.01) if is_here else cls(known)
 
     def learn(self, kind: str, *, after: float, by: float) -> None:
         """Remember how long a job took: it was running after `after` seconds and done after `by` seconds.
@@ -93,13 +85,6 @@ class Durations:
         """Return the usual total duration, in seconds, of jobs that take longer than `unfinished` seconds."""
         known = self.seen.get(kind) or [one for values in self.seen.values() for one in values]
         return median([one for one in known or [USUAL] if one > unfinished] or [unfinished * LONGER])
-
-    def estimate(self, kind: str) -> float | None:
-        """Return how many seconds a job of this kind usually takes, or None if it is unknown.
-
-        The number is shown to people.
-        """
-        return self.median(kind) if self.seen else self.usual
 
 
 def kind_of(spec: Spec | None) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import uuid
-from collections.abc import Container, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from types import MappingProxyType
@@ -19,7 +18,7 @@ from contentops.errors import NotShared, StateError, plural
 from contentops.execution.contents import ContentIndex
 from contentops.execution.durable_run import UNSHARED, DurableRun
 from contentops.execution.limiter import Admission, Limits, Outage
-from contentops.execution.primitives import Durations, Ended, Item, ItemState, Stop, Stopped, kind_of
+from contentops.execution.primitives import Durations, Ended, Item, ItemState, Stop, Stopped
 from contentops.execution.program import ItemAtState, begin, carry_out, move_files, outcome_of
 from contentops.execution.run_context import Context, Edges, ServerCapabilities
 from contentops.model import (
@@ -29,13 +28,11 @@ from contentops.model import (
     JobState,
     Outcome,
     Plan,
-    Poll,
     Project,
     Result,
     Run,
     Spec,
     State,
-    Submit,
     WaitReason,
     Write,
 )
@@ -186,35 +183,6 @@ def _waiting(change: Change) -> Outcome:
 
 # ---- Carry out a plan: renames first, then every item's steps, checkpoints between, the count at the end.
 
-REQUESTS = 3
-"""The number of requests that an item needs: submit, poll, save."""
-
-
-def seconds_left(ctx: Context, per_minute: int, done: Container[ItemId]) -> float | None:
-    """Return the estimated seconds until all items are done, or None if that is unknown.
-
-    It is the time for the requests under the limit or for the jobs, whichever is longer. The first job of a server runs
-    alone.
-    """
-    admission = ctx.admission
-    changes = [change for change in ctx.plan.changes if change.id not in done]
-    requests = REQUESTS * len(changes) * 60.0 / per_minute if per_minute else 0.0
-    jobs = [change for change in changes if change.has(Submit, Poll)]
-    if not jobs:
-        return round(requests) or None
-    estimates = [ctx.durations.estimate(kind) for kind in {kind_of(change.spec) for change in jobs}]
-    known = [one for one in estimates if one is not None]
-    if len(known) < len(estimates):
-        return None
-    one = max(known)
-    alone = 0 if admission.proven else 1
-    turns = alone + math.ceil((len(jobs) - alone) / admission.max_in_flight)
-    since = ctx.run.now() - admission.progress_at if admission.running else 0.0
-    if since > one and turns * one > requests:
-        return None  # the jobs take longer than all known ones
-    return round(max(requests, turns * one - min(since, one))) or None
-
-
 CHECKPOINT_EVERY = 60.0
 """Seconds between checkpoints of the lock while a run goes on."""
 HEARTBEAT = 15.0
@@ -255,7 +223,7 @@ async def execute(
         _write_targets(ctx)
         items = move_files(ctx, [begin(ctx, change) for change in plan.changes], outcomes)
         run.every(CHECKPOINT_EVERY, edges.store.checkpoint)
-        run.every(HEARTBEAT, lambda: _heartbeat(ctx, outcomes))
+        run.every(HEARTBEAT, lambda: _heartbeat(ctx))
         if ctx.deadline is not None:
             late = "the deadline was reached; nothing more was submitted"
             run.at(ctx.deadline, partial(run.stop, "deadline", late, AGAIN, at_once=True))
@@ -372,14 +340,12 @@ def _check_stop(ctx: Context, stop: Stop) -> None:
         ctx.store.checkpoint()
 
 
-def _heartbeat(ctx: Context, outcomes: Mapping[ItemId, Outcome]) -> None:
+def _heartbeat(ctx: Context) -> None:
     reason, until = ctx.run.waiting_for()
     ctx.stop_with_others(reason, until)
     seconds = round(max(0.0, until - ctx.now()), 1) if until else None
-    limit = 0 if ctx.server == "local" else ctx.project.api.requests_per_minute
-    estimate = None if reason == "retry" or not ctx.outage.reached else seconds_left(ctx, limit, outcomes)
     why = ctx.outage.why if reason == "retry" else ""
-    ctx.event("waiting", on=reason, seconds=seconds, left=estimate, why=why)
+    ctx.event("waiting", on=reason, seconds=seconds, why=why)
 
 
 def _programs(

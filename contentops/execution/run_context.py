@@ -268,7 +268,7 @@ class Context(Edges):
         """Wait until a failed call may be sent again."""
         self.trouble(f"{failure.full_message}; trying again")
         if not self.admission.running:
-            self.event("waiting", on="retry", seconds=round(seconds, 1), left=None, why=failure.full_message)
+            self.event("waiting", on="retry", seconds=round(seconds, 1), why=failure.full_message)
         await self.run.sleep(seconds)
 
     def stop_with_others(self, reason: str, until: float) -> None:

@@ -589,15 +589,9 @@ def _waiting(progress: Progress, event: Event) -> tuple[str, ...]:
         progress.active.setdefault(event.item, Active(step=visible(event.step))).waits = cause
         return ()
     cause = _WAITS.get(cause, cause) or "the server"
-    span, remaining = _number(event, "seconds") or 0.0, _number(event, "left") or 0.0
-    progress.waits = f"waiting for {cause}" + (f" ({span:.0f} s)" if round(span, 1) > 0.5 else "")
+    seconds = _number(event, "seconds") or 0.0
+    progress.waits = f"waiting for {cause}" + (f" ({seconds:.0f} s)" if round(seconds, 1) > 0.5 else "")
     progress.waits += f": {why}" if (why := _text(event, "why")) else ""
-    if remaining > 0:
-        progress.waits += (
-            f"; about {max(1, round(remaining / 60))} min left"
-            if remaining >= 60
-            else f"; about {remaining:.0f} s left"
-        )
     return ()
 
 
