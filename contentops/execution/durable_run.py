@@ -14,10 +14,10 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from contentops.api.calls import Accepted, Asks, Call, Failure, FailureKind, GetStatus, JobStatus, Reply
+from contentops.api.calls import Asks, Call, Failure, FailureKind, GetStatus, JobStatus, Reply
 from contentops.api.session import MayLeave, Send, always
 from contentops.errors import NotShared
-from contentops.execution.limiter import WINDOW, JobSlot, Limits
+from contentops.execution.limiter import JobSlot, Limits
 from contentops.execution.primitives import Durations, Priority, R, Stopped, Withheld, next_poll
 from contentops.state.codec import Fact
 from contentops.state.store import StateStore
@@ -125,7 +125,6 @@ class DurableRun:
                 raise
             # What pays or creates brings its answer home, so that it is recorded.
             answer = await turn.answer
-        self._outbox.resumed(answer)
         return answer
 
     async def poll(
@@ -433,13 +432,8 @@ class Outbox:
         self.requests = 0
         self._order = itertools.count()
         self._queue: list[Turn] = []
-        self._deferred = 0
         self._flying: dict[asyncio.Task[Reply | Failure], Turn] = {}
         self._cancelled: list[asyncio.Task[Reply | Failure]] = []
-        self._limited_at = -math.inf
-        """When a call that pays for nothing was last refused with 429."""
-        self._arriving = 0
-        """The number of submit requests that were accepted, and whose items have not continued yet."""
 
     def put(self, call: Call, priority: Priority, intend: Callable[[], None] | None) -> Turn:
         """Add a call to the queue."""
@@ -448,26 +442,18 @@ class Outbox:
         self._wake()
         return turn
 
-    def resumed(self, answer: object) -> None:
-        """Record that an item has received the reply to its call.
-
-        If a submit request was accepted, it then no longer counts as arriving.
-        """
-        self._arriving -= isinstance(answer, Accepted)
-
     def dispatch(self, now: float) -> float:
         """Store the recorded facts durably, then send every call that may be sent now.
 
         Returns the loop time at which the queue should be checked again.
         """
-        chosen, deferred = self._choose(now) if self._queue else ([], [])
+        chosen = self._choose(now) if self._queue else []
         granted = 0
         try:
             granted = self._limiter.take(len(chosen), now) if chosen else 0
         finally:
-            for turn in (*deferred, *chosen[granted:]):
+            for turn in chosen[granted:]:
                 heapq.heappush(self._queue, turn)
-            self._deferred = len(deferred)
         batch = chosen[:granted]
         try:
             for turn in batch:
@@ -485,30 +471,19 @@ class Outbox:
             self._leave(turn)
         return self._next_look(now)
 
-    def _choose(self, now: float) -> tuple[list[Turn], list[Turn]]:
-        """Take calls from the queue, and return two lists: calls that may be sent, and calls that must wait.
-
-        The first list needs only the permission of the request limit. The second has submit requests for which there is
-        no room yet.
-        """
+    def _choose(self, now: float) -> list[Turn]:
+        """Take from the queue the calls that need only the permission of the request limit to be sent."""
         chosen: list[Turn] = []
-        deferred: list[Turn] = []
         room = self._room()
-        submits = self._arriving + sum(turn.call.pays for turn in self._flying.values())
         while self._queue and len(chosen) < room and self._ready_at(now) <= now:
             turn = heapq.heappop(self._queue)
             if turn.answer.done():
                 continue
-            if turn.rank[0] is Priority.SUBMIT:
-                if self._admission.closed:
-                    turn.answer.set_exception(Stopped())
-                    continue
-                if not self._admission.may_send(submits, now):
-                    deferred.append(turn)
-                    continue
-                submits += 1
+            if turn.rank[0] is Priority.SUBMIT and self._admission.closed:
+                turn.answer.set_exception(Stopped())
+                continue
             chosen.append(turn)
-        return chosen, deferred
+        return chosen
 
     def _leave(self, turn: Turn) -> None:
         # Asked for right after the records were made durable: by the time the task runs, another flush may have been.
@@ -542,38 +517,17 @@ class Outbox:
         answer = task.result()
         if isinstance(answer, Failure) and answer.kind is FailureKind.THROTTLED:
             try:
-                self._throttled(turn.call, answer.retry_after, asyncio.get_running_loop().time())
+                self._limiter.throttled(asyncio.get_running_loop().time(), answer.retry_after)
             except NotShared as away:
                 self._fail(away)
         if not turn.answer.done():
-            self._arriving += isinstance(answer, Accepted)
             turn.answer.set_result(answer)
         self._wake()
-
-    def _throttled(self, call: Call, retry_after: float | None, now: float) -> None:
-        """Slow down after a 429 reply: either only the submit requests, or all calls.
-
-        Only submit requests are slowed down if only they are refused.
-        """
-        admission = self._admission
-        running = admission.running + self._arriving
-        if not call.pays:
-            self._limited_at = now
-        if call.pays and running and now - self._limited_at > WINDOW:
-            admission.room, admission.crowded_at = running, now
-            admission.opens_at = max(admission.opens_at, now + (retry_after or 0.0))
-        else:
-            admission.room = math.inf
-            self._limiter.throttled(now, retry_after)
 
     def _next_look(self, now: float) -> float:
         if not self._queue:
             return math.inf
-        if len(self._queue) > self._deferred and self._room() > 0:
-            return min(self._ready_at(now), now + LONGEST_WAIT)
-        if self._admission.opens_at > now:
-            return min(self._admission.opens_at, now + LONGEST_WAIT)
-        return now + LONGEST_WAIT
+        return min(self._ready_at(now) if self._room() > 0 else math.inf, now + LONGEST_WAIT)
 
     def _room(self) -> int:
         """Return how many more requests may be in progress at the same time."""
@@ -594,10 +548,8 @@ class Outbox:
         """
         if self._outage.failures and (self._queue or self._flying):
             return "retry", self._outage.ask_at if self._outage.ask_at > now else 0.0
-        if len(self._queue) > self._deferred and self._room() > 0:
+        if self._queue and self._room() > 0:
             return "limit", self._limiter.ready_at(now)
-        if self._queue and self._admission.opens_at > now:
-            return "limit", self._admission.opens_at
         return "answer" if self._flying else "", 0.0
 
     # --- the end -----------------------------------------------------------------------------------------

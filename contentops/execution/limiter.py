@@ -230,12 +230,6 @@ class Admission:
     """Ids in a row that the server did not know."""
     running: int = 0
     """Jobs the server has accepted and not ended."""
-    room: float = math.inf
-    """Unfinished jobs the server seems to allow: those that ran when it last refused a submit."""
-    crowded_at: float = -math.inf
-    """Loop time at which it refused that submit."""
-    opens_at: float = 0.0
-    """Loop time before which no submit goes out."""
     progress_at: float = -math.inf
     """Loop time at which a job was last accepted or ended."""
 
@@ -264,14 +258,6 @@ class Admission:
         self.strangers = 0 if known else self.strangers + 1
         if self.strangers >= ASK_FIRST:
             self.ask_first = False
-
-    def may_send(self, flying: int, now: float) -> bool:
-        """Return whether one more submit request may be sent while `flying` others have no reply.
-
-        The number of jobs that the server seems to allow grows each minute.
-        """
-        room = self.room + max(0.0, now - self.crowded_at) // WINDOW if self.room < math.inf else math.inf
-        return now >= self.opens_at and self.running + flying < room
 
 
 @dataclass(slots=True)
