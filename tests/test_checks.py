@@ -21,6 +21,7 @@ from contentops.documents.checks import (
     schema_problem,
 )
 from contentops.model import NO_CHECKS, Checks, Finding, FrontMatterSchema, Grounded, Level, Listed, WordLimits
+from contentops.pages.badges import CHECKS
 from contentops.reporting.diagnostics import RULES, UNAPPROVED
 from contentops.schema_files import load_schema
 from tests.desired import PROJECT, desired, findings, lines
@@ -46,10 +47,12 @@ def listed(*values: str, level: Level = Level.BLOCK) -> Listed:
 
 
 def test_each_check_has_all_its_parts() -> None:
-    """What finds it, its sentence for SARIF, its keys in both schemas and its row in the guide."""
+    """What finds it, its words for SARIF and the review pages, its keys in both schemas and its row in the guide."""
     names = set(Checks.__struct_fields__) - {"retries"}
     assert names == {*LOOKS, "similar", "commands"}
-    assert RULES.keys() == {name.replace("_", "-") for name in names} | {UNAPPROVED}
+    codes = {name.replace("_", "-") for name in names}
+    assert RULES.keys() == codes | {UNAPPROVED}
+    assert CHECKS.keys() == codes - {"commands"}  # the review pages run no program
     manifest, settings = (
         load_schema(one)["definitions"]["checks"]["properties"].keys() for one in ("manifest", "project")
     )

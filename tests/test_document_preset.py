@@ -1,14 +1,19 @@
 """Presets say the neutral words of metadata in those of a site generator."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from contentops.documents.preset import NEUTRAL as NEUTRAL_KEYS
 from contentops.documents.preset import PRESETS, apply_preset, backslashed, no_flags
+from contentops.operations.init import GENERATORS
 from tests.desired import PROJECT as LOCAL
 from tests.desired import findings, lines
 from tests.running import Build, Run
+from tests.test_sites import SITES
+
+ROOT = Path(__file__).parents[1]
 
 NEUTRAL = {
     "date": "2026-03-01", "updated": "2026-04-01", "image": "a.png", "draft": True, "tags": "machine learning",
@@ -50,9 +55,15 @@ def test_apply_preset(preset: str, expected: dict[str, object]) -> None:
     assert (front, list(front)) == (expected, list(expected))
 
 
-def test_every_preset_has_its_result() -> None:
-    """A preset without a row of `MADE` would not be tested."""
-    assert MADE.keys() == {"", *PRESETS}
+def test_every_preset_has_all_its_parts() -> None:
+    """Its row in `MADE`, its generator, a small site that a workflow builds, and its row in the guide."""
+    assert {one.preset for one in GENERATORS.values()} == MADE.keys() == {"", *PRESETS}
+    assert SITES.keys() == GENERATORS.keys()
+    workflow, guide = (
+        (ROOT / name).read_text("utf-8") for name in (".github/workflows/sites.yml", "docs/how-to/approve-texts.md")
+    )
+    assert [name for name in GENERATORS if name not in workflow.partition("steps:")[2]] == []
+    assert [name for name in PRESETS if f"| `{name}` |" not in guide] == []
 
 
 def test_own_words_win() -> None:

@@ -33,7 +33,7 @@ def front(harness: Harness, path: str) -> dict[str, Any]:
     return dict(split(harness.read(path)).front)
 
 
-@pytest.mark.parametrize(("preset", "output", "stated", "address"), [
+ADDRESSES: list[tuple[str, str, dict[str, str], str | None]] = [
     ("hugo", "content/posts/My-Post.md", {}, "/posts/my-post/"),
     ("hugo", "site/content/posts/a/index.md", {}, "/posts/a/"), ("hugo", "content/posts/_index.md", {}, "/posts/"),
     ("hugo", "content/_index.markdown", {}, "/"), ("hugo", "content/a.md", {"slug": "b"}, "/b/"),
@@ -43,12 +43,20 @@ def front(harness: Harness, path: str) -> dict[str, Any]:
     ("hugo", "out/a.md", {}, None), ("jekyll", "_posts/2026-01-02-a.md", {}, None),
     ("jekyll", "a.md", {"permalink": "/a/"}, "/a/"), ("jekyll", "a.md", {"permalink": "/:title/"}, None),
     *((preset, "content/a.md", {}, None) for preset in ("", *PRESETS) if not redirects_key(preset)),
-])  # fmt: skip
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("preset", "output", "stated", "address"), ADDRESSES)
 def test_address_by_the_rules_of_the_preset(
     preset: str, output: str, stated: dict[str, str], address: str | None
 ) -> None:
     """None where settings of the site could make it another one."""
     assert address_of(preset, output, stated) == address
+
+
+def test_every_preset_that_redirects_has_an_address() -> None:
+    """Without one, the key for old addresses would never be written."""
+    assert {preset for preset, *_, address in ADDRESSES if address} == {one for one in PRESETS if redirects_key(one)}
 
 
 def test_hugo_keeps_the_old_address_of_a_moved_output(tmp_path: Path) -> None:

@@ -249,7 +249,7 @@ class Wire(Struct, frozen=True, kw_only=True):
 
 
 def spell(call: calls.Call, dialect: Dialect, *, send_mode: bool = True) -> Wire:
-    """Return the HTTP request for a call in the given API dialect. If `send_mode` is off, it does not contain the mode.
+    """Return the HTTP request for a call in the given API dialect.
 
     If `send_mode` is off, a submit does not contain the mode.
 

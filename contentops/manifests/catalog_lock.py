@@ -12,7 +12,7 @@ import operator
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import msgspec
 from msgspec import Struct, structs
@@ -28,6 +28,9 @@ from contentops.yaml.positions import Source, finding_at
 from contentops.yaml.read import decode, read_yaml
 
 FILE: Final = "catalog.lock.json"
+Kind = Literal["template", "style", "vertical", "brand_voice"]
+_KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+"""The kinds of entries. A catalog has a field for each kind, named by its plural."""
 
 _VERSION: Final = "1.0"
 _HINT: Final = "restore it from git, or run `contentops catalog pull`, which writes it again"
@@ -141,7 +144,7 @@ class CatalogCheck:
 
     def check(self, values: Mapping[str, Any], inputs: Mapping[str, Any], report: Report) -> None:
         """Report an item's template, style and inputs that do not fit the catalog. `inputs` may contain UNRENDERED."""
-        names = (*map(values.get, _NAMED), *inputs)
+        names = (*map(values.get, _KINDS), *inputs)
         try:
             tests = self._tests[names]
         except KeyError:
@@ -160,13 +163,9 @@ class CatalogCheck:
         return [_input_test(entry.kind, entry.required, *entry.options) for entry in entries]
 
 
-_NAMED: Final = ("template", "style", "vertical", "brand_voice")
-
-
 def _check_with_catalog(values: Mapping[str, Any], inputs: Mapping[str, Any], catalog: Catalog, report: Report) -> None:
-    lists = (catalog.templates, catalog.styles, catalog.verticals, catalog.brand_voices)
-    for name, known in zip(_NAMED, lists, strict=True):
-        value = values.get(name)
+    for name in _KINDS:
+        value, known = values.get(name), getattr(catalog, f"{name}s")
         if value is not None and known is not None and value not in known:
             is_warning = name == "vertical" and catalog.takes_any_vertical
             hint = suggest(value, tuple(sorted(known))) or "`contentops catalog pull` updates the catalog"
@@ -246,10 +245,6 @@ def _input_test(kind: str, required: bool, *options: Json) -> Callable[[Any], bo
 
 
 # --- what a new catalog changes ----------------------------------------------------------------------------
-
-Kind = Literal["template", "style", "vertical", "brand_voice"]
-_KINDS: tuple[Kind, ...] = ("template", "style", "vertical", "brand_voice")
-"""The kinds of entries. A catalog has a field for each kind, named by its plural."""
 
 
 class CatalogChange(Struct, frozen=True, kw_only=True):
