@@ -144,18 +144,11 @@ class World:
 
     def branches(self) -> list[str]:
         """What the remote has."""
-        ended = subprocess.run(
-            ["git", "for-each-ref", "--format=%(refname:short)", "refs/heads"], cwd=self.remote, check=True,
-            capture_output=True, text=True,
-        )  # fmt: skip
-        return ended.stdout.split()
+        return git(self.remote, "for-each-ref", "--format=%(refname:short)", "refs/heads").split()
 
     def tip(self, branch: str = "main") -> str:
         """The commit of a branch."""
-        ended = subprocess.run(
-            ["git", "rev-parse", f"refs/heads/{branch}"], cwd=self.remote, check=True, capture_output=True, text=True
-        )
-        return ended.stdout.strip()
+        return git(self.remote, "rev-parse", f"refs/heads/{branch}")
 
     def content(self, path: str, branch: str = "main") -> str:
         """A file of a branch; empty where there is none."""
@@ -164,14 +157,11 @@ class World:
 
     def paths(self, branch: str = "main") -> list[str]:
         """The files of a branch."""
-        command = ["git", "ls-tree", "-r", "--name-only", f"refs/heads/{branch}"]
-        ended = subprocess.run(command, cwd=self.remote, check=True, capture_output=True, text=True)
-        return ended.stdout.split()
+        return git(self.remote, "ls-tree", "-r", "--name-only", f"refs/heads/{branch}").split()
 
     def subjects(self, branch: str = "main") -> list[str]:
         """The first lines of the commits of a branch, the newest first."""
-        command = ["git", "log", "--format=%s", f"refs/heads/{branch}"]
-        return subprocess.run(command, cwd=self.remote, check=True, capture_output=True, text=True).stdout.splitlines()
+        return git(self.remote, "log", "--format=%s", f"refs/heads/{branch}").splitlines()
 
     def other(self, path: str, text: str, old: str = "") -> Machine:
         """A person on another machine that has pushed a file, or (with `old`) an edit of one, to main."""
@@ -188,7 +178,7 @@ _MADE: dict[str, Path] = {}
 """Folders that were made once: a world, and a world with a machine `first` that has applied."""
 
 
-def copy_once(name: str, target: Path, make: Callable[[Path], None], factory: pytest.TempPathFactory) -> None:
+def copy_once(name: str, target: Path, make: Callable[[Path], object], factory: pytest.TempPathFactory) -> None:
     """Fills `target` with what `make` makes: once, and copied ever after."""
     if name not in _MADE:
         template = factory.mktemp("made")

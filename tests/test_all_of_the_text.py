@@ -1,7 +1,6 @@
 """What a reader approves, merges or regenerates is all of the text."""
 
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,9 +22,10 @@ from contentops.operations.texts import TextEdit, edit_text
 from contentops.planning.sides import Choice
 from contentops.reporting.prose import prose
 from contentops.sections import MAX_NESTING, nests_too_deep
+from tests.clones import commit, git
 from tests.fakes.harness import Harness
 from tests.pages import Browser
-from tests.test_approving import commit, decide, front, states, with_approval
+from tests.test_approving import decide, front, states, with_approval
 
 PIECES = (
     "W", "W W", "# W", "W\n===", "> W", "> > W", "- W", "  - W", "    - W", "1. W", "- [ ] W", "- [x] W", "    W", "**W** *W* ~~W~~ `W`",
@@ -105,25 +105,22 @@ def test_a_deep_answer_takes_no_words_of_a_person() -> None:
     assert isinstance(take_section(WRITTEN, DEEP.replace("Deep", "One"), "One", ()), Unusable)
 
 
-def test_a_deep_text_passes_no_check() -> None:
-    """A check would not see what stands below: the text is refused before it is written."""
-    text = CheckedText(title="", body=DEEP)
-    assert [one.message for one in check_text(Checks(leftovers=Level.WARN), text, lambda _: True)] == [
-        "has lists or quotations that are nested too deeply to be checked"
-    ]
-
-
-def test_a_text_beyond_the_bound_is_refused_by_name(tmp_path: Path, processes: None) -> None:
-    """It is not approved, and no section of it and no merge with it is paid for: the parser would leave out the rest."""
+@pytest.mark.parametrize(("old", "new", "said"), [
+    ("Take 1.", "> " * MAX_NESTING + "deep\n\nA person wrote this.", "flatten them"),
+    ("draft: true\n", "draft: true\nTitle: Another one\n", "`title` and `Title`"),
+], ids=["nested beyond the bound", "a second title"])  # fmt: skip
+def test_a_text_that_a_site_reads_otherwise_is_refused_by_name(
+    tmp_path: Path, old: str, new: str, said: str, processes: None
+) -> None:
+    """It is not approved, and no section of it and no merge with it is paid for."""
     harness = with_approval(tmp_path)
-    harness.write(
-        "out/one.md", harness.read("out/one.md") + "\n" + "> " * MAX_NESTING + "deep\n\nA person wrote this.\n"
-    )
+    harness.edit("out/one.md", old, new)
     with pytest.raises(InputError) as refused:
         decide(harness, "one")
-    assert [one.code for one in refused.value.diagnostics()] == ["unreadable-file"]
+    (finding,) = refused.value.diagnostics()
+    assert (finding.code, said in f"{finding.message} {finding.hint}") == ("unreadable-file", True)
     (change,) = harness.plan().changes
-    assert (change.blocked, "flatten them" in change.hint, change.submits_worst) == ("unreadable-file", True, 0)
+    assert (change.blocked, said in change.hint, change.submits_worst) == ("unreadable-file", True, 0)
     assert states(harness) == {"one": "none"}
 
 
@@ -137,17 +134,6 @@ def test_a_key_in_other_letters_is_the_same_key(key: str) -> None:
     assert f"`{key}` and `{key.lower()}`" in split(twice).problem
     once = update(f"---\n{key}: a\n---\n\nx\n", {key.lower(): "b"})
     assert once == f"---\n{key.lower()}: b\n---\n\nx\n"
-
-
-def test_a_second_title_is_named_by_plan_and_approve(tmp_path: Path, processes: None) -> None:
-    """No one approves a text under whose title a site shows another one."""
-    harness = with_approval(tmp_path)
-    harness.edit("out/one.md", "draft: true\n", "draft: true\nTitle: Another one\n")
-    with pytest.raises(InputError) as refused:
-        decide(harness, "one")
-    assert "`title` and `Title`" in refused.value.diagnostics()[0].message
-    (change,) = harness.plan().changes
-    assert (change.blocked, "`title` and `Title`" in change.hint) == ("unreadable-file", True)
 
 
 # --- what Markdown does not show as words --------------------------------------------------------------------------
@@ -171,11 +157,6 @@ def test_a_change_that_a_site_hides_is_shown(old: str, new: str, shown: str) -> 
 
 
 # --- what an approval covers ---------------------------------------------------------------------------------------
-
-
-def git(root: Path, *arguments: str) -> str:
-    """What git says."""
-    return subprocess.run(["git", "-C", str(root), *arguments], check=True, capture_output=True, text=True).stdout
 
 
 def test_a_reverted_approval_agrees_with_the_file(tmp_path: Path, processes: None) -> None:
@@ -316,16 +297,12 @@ def test_a_mark_of_provenance_is_kept_whole(tmp_path: Path, processes: None) -> 
     "hidden",
     [selectors(b"other words"), MARK[1:], "\u200b\u200c" * 5, "".join(map(chr, range(0xE0020, 0xE0030))), "\ufe01"],
 )
-def test_a_hidden_run_is_named(tmp_path: Path, hidden: str, processes: None) -> None:
+def test_a_hidden_run_is_named(hidden: str) -> None:
     """Characters that no one sees and that can say something are found by `check`, and approved by no one."""
     body = clean_body(f"One.\n\nTwo{hidden} three.\n")
     found = check_text(Checks(leftovers=Level.BLOCK), CheckedText(title="", body=body), lambda _: False)
     assert [(one.line, "no one sees" in one.message) for one in found] == [(3, True)]
-    harness = with_approval(tmp_path)
-    harness.edit("out/one.md", "Take 1.", f"Take{hidden} 1.")
-    with pytest.raises(InputError) as refused:
-        decide(harness, "one")
-    assert [one.code for one in refused.value.diagnostics()] == ["hidden-characters"]
+    assert hides_characters(body)
 
 
 @pytest.mark.parametrize("words", [f"a{selectors(b'other words')}", "- " * MAX_NESTING + "a"])

@@ -32,7 +32,7 @@ from contentops.api.calls import (
 from contentops.api.session import LARGEST, ApiEndpoint, Client, Patience
 from contentops.errors import ApiError
 from contentops.model import ApiSettings
-from tests.test_api_reading import CALLS, json_values
+from tests.test_api_outcomes import CALLS, json_values
 
 KEY = "wr-secret-0123456789"
 SUBMIT = Generate({"template": "blog", "style": "s", "mode": "standard", "inputs": {"topic": "Café"}}, "ours")
@@ -348,25 +348,16 @@ def test_an_environment_that_cannot_work_is_told(name: str, value: str, monkeypa
     assert "NO_PROXY" in raised.value.hint
 
 
-def in_process(app: Any, call: Call) -> Any:
-    """Send one call to an ASGI app."""
-
-    async def story() -> Any:
-        client = Client(ApiSettings(base_url="local", dialect="v1"), key="", transport=httpx.ASGITransport(app))
-        reply = await client.send(call)
-        await client.aclose()
-        return reply
-
-    return asyncio.run(story())
-
-
 def test_a_crash_of_the_embedded_server_is_an_outcome() -> None:
     """An error inside the app is told by its type, never raised."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         raise KeyError("x")
 
-    paid, free = in_process(app, SUBMIT), in_process(app, STATUS)
+    client = Client(ApiSettings(base_url="local", dialect="v1"), key="", transport=httpx.ASGITransport(app))
+    paid, free = (asyncio.run(client.send(call)) for call in (SUBMIT, STATUS))
+    assert isinstance(paid, Failure)
+    assert isinstance(free, Failure)
     assert (paid.kind, free.kind, "KeyError: 'x'" in paid.message) == ("ambiguous", "unavailable", True)
 
 

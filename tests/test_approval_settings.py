@@ -133,18 +133,14 @@ def said(root: Path, invoke: Run) -> list[tuple[bool | None, str, str]]:
     return found
 
 
-def test_doctor_finds_approvals_that_cannot_be_read(site: Path, invoke: Run, processes: None) -> None:
-    """With the first line that is wrong."""
+def test_doctor_counts_approvals_and_finds_those_that_cannot_be_read(site: Path, invoke: Run, processes: None) -> None:
+    """With the first line that is wrong; who owns the file is for the host to check."""
+    assert said(site, invoke) == [(True, "of 1 text by 1 reader", "")]
     with (site / approvals.FILE).open("a") as file:
         file.write("<<<<<<< ours\n")
     [(ok, message, hint)] = said(site, invoke)
     assert (ok, message) == (False, "line 3 of `contentops.approvals` is a git conflict marker")
     assert "keep the lines of both sides" in hint
-
-
-def test_doctor_counts_texts_and_readers(site: Path, invoke: Run, processes: None) -> None:
-    """Who owns the file is for the host to check."""
-    assert said(site, invoke) == [(True, "of 1 text by 1 reader", "")]
 
 
 @pytest.mark.parametrize(("text", "named"), [

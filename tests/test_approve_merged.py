@@ -122,12 +122,8 @@ def test_pages_without_an_end(merged: FakeGitHub) -> None:
 @pytest.fixture
 def desk(invoke: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, hub: FakeGitHub) -> Desk:
     """A repository with three texts that wait for approval."""
-    copy_once("drafts", tmp_path, lambda folder: void(make_drafts(invoke, folder, tmp_path_factory)), tmp_path_factory)
+    copy_once("drafts", tmp_path, lambda folder: make_drafts(invoke, folder, tmp_path_factory), tmp_path_factory)
     return Desk(World(tmp_path, invoke), hub, invoke)
-
-
-def void(_: object) -> None:
-    """Nothing."""
 
 
 def reword(item: str, words: str = "Readers") -> Callable[[Machine], None]:
@@ -135,6 +131,11 @@ def reword(item: str, words: str = "Readers") -> Callable[[Machine], None]:
     return lambda machine: machine.write(
         f"out/{item}.md", (machine.root / f"out/{item}.md").read_text("utf-8") + f"\n{words}.\n"
     )
+
+
+def edit(path: str, old: str, new: str) -> Callable[[Machine], None]:
+    """Someone edits a part of a file."""
+    return lambda machine: machine.edit(path, old, new)
 
 
 def lines(machine: Machine) -> list[tuple[str, str, str, str]]:
@@ -169,12 +170,7 @@ def test_a_merged_approval_is_recorded(desk: Desk, how: str) -> None:
 
 def test_the_words_of_a_review_are_the_note_that_an_approval_needs(desk: Desk) -> None:
     """Without words it does not count, and the run says so."""
-
-    def need_note(machine: Machine) -> None:
-        path = machine.root / "contentops.yaml"
-        path.write_text(path.read_text("utf-8").replace("approval: required", "approval: {note: required}"), "utf-8")
-
-    desk.approved(7, reword("one"), need_note)
+    desk.approved(7, reword("one"), edit("contentops.yaml", "approval: required", "approval: {note: required}"))
     runner = desk.runner()
     assert "pull request 7: no review of it has a note, which `one` needs" in desk.record(runner).stdout
     assert lines(runner) == []
@@ -229,39 +225,19 @@ def test_a_shallow_clone_looks_at_the_last_merge(desk: Desk, depth: int, recorde
     assert (lines(runner), ["fetch-depth: 0" in note for note in notes]) == (recorded, [True] * (depth == 1))
 
 
-def add_key(machine: Machine) -> None:
-    """A change of the front matter alone."""
-    machine.edit("out/one.md", "draft: true\n", "draft: true\nlayout: wide\n")
-
-
-def retitle(machine: Machine) -> None:
-    """A change of the title alone."""
-    machine.edit("out/one.md", "title: ", "title: More on ")
-
-
 def move(machine: Machine) -> None:
     """The text gets another path."""
     machine.git("mv", "out/one.md", "out/uno.md")
     machine.edit("content/blog.yaml", "id: one\n", "id: one\n    output: out/uno.md\n")
 
 
-def outline(machine: Machine) -> None:
-    """The text is a draft outline of the bundled server again."""
-    machine.edit("out/one.md", "## ", "> Draft outline, made offline.\n\n## ")
-
-
-def hide(machine: Machine) -> None:
-    """Someone writes what no one sees."""
-    machine.edit("out/one.md", "## ", "A\u202eb\n\n## ")
-
-
-@pytest.mark.parametrize(
-    ("change", "why"),
-    [(outline, "is a draft outline of the bundled server"), (hide, "has characters that no one sees")],
-)
-def test_texts_that_no_review_approves(desk: Desk, change: Callable[[Machine], None], why: str) -> None:
+@pytest.mark.parametrize(("words", "why"), [
+    ("> Draft outline, made offline.", "is a draft outline of the bundled server"),
+    ("A\u202eb", "has characters that no one sees"),
+])  # fmt: skip
+def test_texts_that_no_review_approves(desk: Desk, words: str, why: str) -> None:
     """Outlines and hidden words are named, and the others are recorded."""
-    desk.approved(7, change, reword("three"), how="merge")
+    desk.approved(7, edit("out/one.md", "## ", f"{words}\n\n## "), reword("three"), how="merge")
     runner = desk.runner()
     (note,) = desk.record(runner, "--json").json["notes"]
     assert f"pull request 7: `out/one.md` {why}" in note
@@ -269,9 +245,9 @@ def test_texts_that_no_review_approves(desk: Desk, change: Callable[[Machine], N
 
 
 @pytest.mark.parametrize(("how", "change", "note"), [
-    ("merge", add_key, "pull request 8 changed no word of `out/one.md`; approve it with `contentops approve one`"),
+    ("merge", edit("out/one.md", "draft: true\n", "draft: true\nlayout: wide\n"), "pull request 8 changed no word of `out/one.md`; approve it with `contentops approve one`"),
     ("squash", move, "pull request 8 changed no word of `out/uno.md`; approve it with `contentops approve one`"),
-    ("rebase", retitle, ""),
+    ("rebase", edit("out/one.md", "title: ", "title: More on "), ""),
 ])  # fmt: skip
 def test_only_texts_whose_words_it_changed(desk: Desk, how: str, change: Callable[[Machine], None], note: str) -> None:
     """The words of an earlier pull request that no one approved are not on the page of a later one."""
@@ -307,10 +283,7 @@ def test_an_earlier_text_that_cannot_be_read(desk: Desk, earlier: str) -> None:
 @pytest.mark.parametrize("when", ["in the merge", "after it", "on the runner"])
 def test_a_text_that_is_another_one_by_now(desk: Desk, when: str) -> None:
     """It changed on main meanwhile, or after the merge, or is edited here: no one approved these words. Others count."""
-
-    def change(machine: Machine) -> None:
-        machine.edit("out/one.md", "## Introduction", "## A start")
-
+    change = edit("out/one.md", "## Introduction", "## A start")
     desk.approved(7, reword("one"), reword("two"), how="merge", also=change if when == "in the merge" else None)
     if when == "after it":
         desk.world.other("out/one.md", "## A start", "## Introduction")
@@ -360,7 +333,7 @@ def test_a_project_below_the_root_of_the_repository(desk: Desk, invoke: Run) -> 
 
     desk.propose(7, move)
     desk.merge(7)
-    desk.approved(8, lambda machine: machine.edit("site/out/one.md", "## Introduction", "## A start"))
+    desk.approved(8, edit("site/out/one.md", "## Introduction", "## A start"))
     runner = desk.runner()
     ended = invoke("-C", "site", "approve", "--merged", "--json", cwd=runner.root, env=desk.job(runner))
     assert [item["id"] for item in ended.json["items"]] == ["one"], ended.stderr
@@ -377,7 +350,7 @@ def test_texts_for_another_environment(desk: Desk) -> None:
     machine.git("push", "--quiet")
     machine.apply("--env", "staging")
     machine.commit("--env", "staging")
-    desk.approved(7, lambda author: author.edit("staging/one.md", "> Draft outline", "> A start"))
+    desk.approved(7, edit("staging/one.md", "> Draft outline", "> A start"))
     runner = desk.runner()
     assert "nothing to record" in desk.record(runner, "--env", "staging").stdout
     found = desk.record(runner, "--env", "prod", "--json").json

@@ -102,19 +102,33 @@ def test_what_cannot_be_read_stays_and_costs_nothing(root: Path, what: str, *, k
     assert harness.plan().empty
 
 
-@pytest.mark.parametrize("what", ["binary", "latin-1", "pointer", "folder"])
+@pytest.mark.parametrize(
+    "what", ["binary", "latin-1", "pointer", "folder", "a file for its folder", "a link for its folder"]
+)
 def test_what_comes_while_a_text_is_paid_for_stays(root: Path, what: str) -> None:
-    """The text is kept as paid for and written for nothing once its place is free."""
-    make, words = IN_THE_WAY[what]
-    harness, path = _harness(root), root / "out/one.md"
-    path.parent.mkdir()
-    run = harness.apply(emit=before("write", lambda: make(path), "one"))
-    assert (results(run)["one"] in ("blocked", "failed"), results(run)["two"]) == (True, "done")
-    assert "`out/one.md`" in _errors(run)
+    """Nothing outside is touched; the text is kept as paid for and written for nothing once its place is free."""
+    harness, folder, outside = _harness(root / "p"), root / "p/sub", root / "outside"
+    outside.mkdir()
+    harness.edit("content/blog.yaml", "  - id: one\n", "  - id: one\n    output: sub/one.md\n")
+    make, words = IN_THE_WAY.get(what, (None, ""))
+
+    def obstruct() -> None:
+        if what == "a link for its folder":
+            folder.symlink_to(outside)
+        elif make is None:
+            folder.write_text("a file\n")
+        else:
+            folder.mkdir()
+            make(folder / "one.md")
+
+    run = harness.ran(emit=before("write", obstruct, "one"))
+    ends = results(run)
+    assert (ends.pop("one") in ("blocked", "failed"), ends, exit_code_of(run)) == (True, {"two": "done"}, 3)
+    assert ("`sub" in _errors(run), list(outside.iterdir())) == (True, [])
     assert harness.open_job("one").state is JobState.PAID
     (change,) = harness.plan().changes
-    assert (change.action, change.credits, words in change.hint) == ("blocked", 0, True)
-    path.rmdir() if path.is_dir() else path.unlink()
+    assert (change.credits, make is None or words in change.hint) == (0, True)
+    shutil.rmtree(folder) if folder.is_dir() and not folder.is_symlink() else folder.unlink()
     assert (results(harness.apply()), harness.api.credits) == ({"one": "done"}, 8)
 
 

@@ -24,7 +24,7 @@ from contentops.model import NO_CHECKS, Checks, Finding, FrontMatterSchema, Grou
 from contentops.pages.badges import CHECKS
 from contentops.reporting.diagnostics import RULES, UNAPPROVED
 from contentops.schema_files import load_schema
-from tests.desired import PROJECT, desired, findings, lines
+from tests.desired import PROJECT, declared, desired, findings, lines
 from tests.running import Build, Clock
 
 SCHEMA = '{"properties":{"tags":{"maxItems":2,"type":"array"},"title":{"pattern":"^[A-Z]"}},"required":["tags"]}'
@@ -71,33 +71,29 @@ def test_words_are_counted_in_every_script(body: str, count: int) -> None:
     assert count_words(body) == count
 
 
-def test_a_body_is_neither_too_short_nor_too_long() -> None:
-    """Both limits hold, each with the number that was found."""
-    assert said("one two", words=WordLimits(min=3)) == [(0, "2 words, fewer than 3")]
-    assert said("one two", words=WordLimits(max=1)) == [(0, "2 words, more than 1")]
-    assert said("one two", words=WordLimits(min=2, max=2)) == []
+FAQ = "a\n\n## FAQ\nclick HERE\n"
 
 
-def test_what_must_be_said_is_in_title_or_body() -> None:
-    """Capitals count, line breaks between the words do not."""
-    assert said("we at Acme\nCorp", contains=listed("Acme Corp")) == []
-    assert said("nothing", title="Acme", contains=listed("Acme")) == []
-    assert said("acme", contains=listed("Acme", "acme")) == [(0, "does not say `Acme`")]
-
-
-def test_what_must_not_be_said_is_found_at_its_line() -> None:
-    """The first place, and how many there are."""
-    assert said("a\n\ncheap\ncheap", excludes=listed("cheap")) == [(12, "says `cheap` (2 times)")]
-    assert said("fine", title="cheap", excludes=listed("cheap")) == [(0, "says `cheap` in its title")]
-    assert said("fine", excludes=listed("cheap")) == []
-
-
-def test_patterns_are_searched_line_by_line() -> None:
-    """`^` and `$` are the ends of a line, and both ways are told."""
-    body = "a\n\n## FAQ\nclick HERE\n"
-    assert said(body, matches=listed("^## FAQ$", "^FAQ")) == [(0, "no text matches `^FAQ`")]
-    assert said(body, not_matches=listed("(?i)click here", "^x")) == [(13, "some text matches `(?i)click here`")]
-    assert said(body, not_matches=listed("^a$")) == [(10, "some text matches `^a$`")]
+@pytest.mark.parametrize(("body", "title", "checks", "found"), [
+    # Both limits hold, each with the number that was found.
+    ("one two", "", {"words": WordLimits(min=3)}, [(0, "2 words, fewer than 3")]),
+    ("one two", "", {"words": WordLimits(max=1)}, [(0, "2 words, more than 1")]),
+    ("one two", "", {"words": WordLimits(min=2, max=2)}, []),
+    # Title and body are searched; capitals count, line breaks between the words do not.
+    ("we at Acme\nCorp", "", {"contains": listed("Acme Corp")}, []), ("", "Acme", {"contains": listed("Acme")}, []),
+    ("acme", "", {"contains": listed("Acme", "acme")}, [(0, "does not say `Acme`")]),
+    # The first place, and how many there are.
+    ("a\n\ncheap\ncheap", "", {"excludes": listed("cheap")}, [(12, "says `cheap` (2 times)")]),
+    ("fine", "cheap", {"excludes": listed("cheap")}, [(0, "says `cheap` in its title")]),
+    ("fine", "", {"excludes": listed("cheap")}, []),
+    # `^` and `$` are the ends of a line.
+    (FAQ, "", {"matches": listed("^## FAQ$", "^FAQ")}, [(0, "no text matches `^FAQ`")]),
+    (FAQ, "", {"not_matches": listed("(?i)click here", "^x")}, [(13, "some text matches `(?i)click here`")]),
+    (FAQ, "", {"not_matches": listed("^a$")}, [(10, "some text matches `^a$`")]),
+])  # fmt: skip
+def test_what_a_text_must_say(body: str, title: str, checks: dict[str, Any], found: list[tuple[int, str]]) -> None:
+    """How long it is, what it has to say and must not say, at the line where it says so."""
+    assert said(body, title=title, **checks) == found
 
 
 def test_headings_are_those_of_markdown() -> None:
@@ -347,28 +343,19 @@ def test_checks_come_in_layers(project: Build) -> None:
 ])  # fmt: skip
 def test_checks_that_cannot_be_used_are_refused(project: Build, checks: str, expected: str) -> None:
     """Each once, at its place."""
-    root = project(
-        {
-            "contentops.yaml": PROJECT,
-            "content/a.yaml": f"items: [{{id: one, inputs: {{topic: x}}, checks: {checks}}}]\n",
-            "text.json": "no JSON",
-            "far.json": '{"properties": {"a": {"$ref": "https://example.org/s.json"}}}',
-            "wrong.json": '{"properties": {"a": {"pattern": "("}}}',
-        }
-    )
+    schemas: dict[str, str | bytes] = {
+        "text.json": "no JSON", "far.json": '{"properties": {"a": {"$ref": "https://example.org/s.json"}}}',
+        "wrong.json": '{"properties": {"a": {"pattern": "("}}}',
+    }  # fmt: skip
+    root = declared(project, f"items: [{{id: one, inputs: {{topic: x}}, checks: {checks}}}]\n", schemas)
     (line,) = lines(findings(root))
     assert line.startswith(expected), line
 
 
-@pytest.mark.parametrize(("command", "code"), [
-    ("'vale {{ item.id }}'", "bad-command"),
-    ("'vale {% raw %}'", "bad-command"),
-    ("'vale \"x'", "bad-command"),
-    ("'  '", "bad-command"),
-])  # fmt: skip
-def test_a_command_is_a_program_and_its_arguments(project: Build, command: str, code: str) -> None:
+@pytest.mark.parametrize("command", ["'vale {{ item.id }}'", "'vale {% raw %}'", "'vale \"x'", "'  '"])
+def test_a_command_is_a_program_and_its_arguments(project: Build, command: str) -> None:
     """No variable of a manifest can become part of it."""
     for form in (f"commands: [{command}]", f"commands: {{values: [{command}], level: warn}}"):
         root = project({"contentops.yaml": SETTINGS.replace("CHECKS", form), "content/a.yaml": "items: []\n"})
         (line,) = lines(findings(root))
-        assert line.startswith(f"error[{code}] contentops.yaml:4:")
+        assert line.startswith("error[bad-command] contentops.yaml:4:")

@@ -101,7 +101,9 @@ def test_a_text_that_is_nested_too_deeply_is_kept_and_not_written(root: Path, ch
     """Also where the item has no checks: in its file it would block the item, and no command would show it."""
     harness = _harness(root, checks, good=1)
     _nest(harness, ">" * 50_000)
-    assert results(harness.apply()) == {"one": "blocked", "two": "done"}
+    run = harness.ran()
+    assert results(run) == {"one": "blocked", "two": "done"}
+    assert "has lists or quotations that are nested too deeply to be checked" in _end(run).error
     change = _one(harness)
     assert (change.blocked, set(harness.tree()), harness.open_job("one").state) == (
         "checks-failed", {"out/two.md"}, JobState.PAID,
@@ -288,18 +290,9 @@ def test_a_stop_anywhere_in_a_retry_pays_no_more(
 
 def test_a_retry_whose_job_fails_is_tried_once_more(root: Path) -> None:
     """As any other job; it counts as the same retry."""
-
-    class Failing(Writing):
-        def _submit(self, seen: Any) -> Any:
-            answer = super()._submit(seen)
-            if len(self.generations) == 2:
-                self.generations[1].error = "model overloaded"
-            return answer
-
     harness = _harness(root, "checks: {excludes: [Draft outline], retries: 1}", "one", good=3)
-    harness.api.__class__ = Failing
-    run = harness.apply()
-    assert (results(run), harness.api.credits) == ({"one": "failed"}, 4)
+    harness.api.habits.fails = lambda _: "model overloaded" if len(harness.api.generations) == 1 else ""
+    assert (results(harness.apply()), harness.api.credits) == ({"one": "failed"}, 4)
     change = _one(harness)
     assert (change.action, change.credits, change.credits_worst) == (Action.CREATE, 4, 4)
     assert (results(harness.apply()), harness.api.credits) == ({"one": "done"}, 8)
@@ -386,13 +379,8 @@ needs_shell = pytest.mark.skipif(os.name == "nt", reason="the command is a shell
 
 def _with_command(root: Path, **kwargs: Any) -> Harness:
     """A project whose settings name a command that finds fault with drafts, and counts how often it ran."""
-    harness = _harness(
-        root, "save: true", extra="defaults: {checks: {commands: [bin/lint]}, template: t, style: s}", **kwargs
-    )
-    settings = harness.read("contentops.yaml").replace("defaults: {template: blog_article_generator", "defaults: {#")
-    lines = [line for line in settings.splitlines() if "{#" not in line]
-    text = "\n".join(lines).replace("template: t, style: s", "template: blog_article_generator, style: general_blog")
-    harness.write("contentops.yaml", text + "\n")
+    harness = _harness(root, "save: true", **kwargs)
+    harness.edit("contentops.yaml", "general_blog}", "general_blog, checks: {commands: [bin/lint]}}")
     lint = harness.write(
         "bin/lint",
         """\

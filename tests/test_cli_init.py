@@ -1,13 +1,12 @@
 """`contentops init`."""
 
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from contentops.errors import OutputError, Refused
 from contentops.operations.init import project_files
+from tests.processes import Scripted
 from tests.running import Run
 
 FILES = [
@@ -79,12 +78,11 @@ def test_init_refuses_names_that_break_the_file(name: str, tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-def test_init_makes_a_name_of_the_folder(invoke: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("folder", "name"), [("My Blog!", "My-Blog"), ("漢字", "content")])
+def test_init_makes_a_name_of_the_folder(invoke: Run, tmp_path: Path, folder: str, name: str) -> None:
     """Characters that a name cannot have become dashes; a folder without any gives a plain word."""
-    assert invoke("init", "My Blog!").code == 0
-    assert 'project: "My-Blog"\n' in (tmp_path / "My Blog!" / "contentops.yaml").read_text()
-    assert invoke("init", "漢字").code == 0
-    assert 'project: "content"\n' in (tmp_path / "漢字" / "contentops.yaml").read_text()
+    assert invoke("init", folder).code == 0
+    assert f'project: "{name}"\n' in (tmp_path / folder / "contentops.yaml").read_text()
 
 
 def test_a_disk_that_refuses_is_a_clear_error(tmp_path: Path) -> None:
@@ -106,25 +104,10 @@ MODELS = b'{"object": "list", "data": [{"id": "nomic-embed-text"}, {"id": "llama
 ], ids=["models", "none", "hostile", "another server", "another shape", "deep"])  # fmt: skip
 def test_init_finds_the_model_that_runs_here(invoke: Run, tmp_path: Path, answer: bytes, took: str) -> None:
     """The first one that writes; it says which, and where none answers, nothing is written."""
-    asked: list[tuple[str, str]] = []
-
-    class Models(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append((self.path, str(self.headers["authorization"])))
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Models)
-    threading.Thread(target=server.serve_forever, args=(0.005,), daemon=True).start()
-    env = {"OPENAI_BASE_URL": f"http://127.0.0.1:{server.server_port}/v1", "OPENAI_API_KEY": "secret"}
-    ended = invoke("init", "blog", "--model", env=env)
-    server.shutdown()
-    server.server_close()
-    assert asked == [("/v1/models", "None")]
+    with Scripted(lambda *_: (200, {}, answer)) as server:
+        env = {"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "secret"}
+        ended = invoke("init", "blog", "--model", env=env)
+    assert [(path, "secret" in str(headers)) for _, path, headers, _ in server.seen] == [("/v1/models", False)]
     if took:
         assert f"the model `{took}` writes its texts" in ended.stdout
         assert f'model: "{took}"' in (tmp_path / "blog/contentops.yaml").read_text()

@@ -6,8 +6,8 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 import jsonschema
@@ -16,7 +16,7 @@ import pytest
 from contentops.__main__ import main
 from contentops.cli.entry import COMMANDS, cli
 from contentops.schema_files import SCHEMA_NAMES, load_schema
-from tests.running import Build, Completed, Run
+from tests.running import Build, Completed, Run, unmeasured
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -36,11 +36,19 @@ def test_the_command_of_the_action_is_not_listed(invoke: Run) -> None:
     assert invoke("find-plan", "--help").stdout.startswith("Usage: contentops find-plan")
 
 
+def _shell(
+    script: str, folder: Path, env: Mapping[str, str] = os.environ, **more: str
+) -> subprocess.CompletedProcess[str]:
+    """A script in which `$PROGRAM` is the command line."""
+    given = {**env, "PROGRAM": f"{sys.executable} -m contentops", **more}
+    command = ["/bin/sh", "-c", script]
+    return subprocess.run(command, cwd=folder, env=given, capture_output=True, text=True, check=False)
+
+
 def _in_a_gone_folder(tmp_path: Path, command: str) -> subprocess.CompletedProcess[str]:
     """A command that is started in a folder that was removed meanwhile."""
     (tmp_path / "gone").mkdir()
-    script = f"rmdir ../gone && exec {sys.executable} -m contentops {command}"
-    return subprocess.run(["/bin/sh", "-c", script], cwd=tmp_path / "gone", capture_output=True, text=True, check=False)
+    return _shell(f"rmdir ../gone && exec $PROGRAM {command}", tmp_path / "gone")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a folder in use cannot be removed there")
@@ -122,23 +130,13 @@ def test_completion_answers(run: Run) -> None:
     assert run(env=env).stdout == "plain,plan\n"
 
 
-def _ended(root: Path, command: str, **streams: Any) -> subprocess.CompletedProcess[str]:
-    """A command as a process of its own, with these streams."""
-    words = [sys.executable, "-m", "contentops", *command.split()]
-    given: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": os.environ, **streams}
-    return subprocess.run(words, cwd=root, text=True, check=False, **given)
-
-
 def test_a_closed_pipe_is_no_crash(tmp_path: Path, processes: None) -> None:
     """A reader that leaves early gets no traceback."""
-    ended = _ended(tmp_path, "schema manifest", stdout=_closed_pipe())
-    assert (ended.returncode, ended.stderr) == (1, "")
-
-
-def _closed_pipe() -> int:
     reader, writer = os.pipe()
     os.close(reader)
-    return writer
+    words = [sys.executable, "-m", "contentops", "schema", "manifest"]
+    ended = subprocess.run(words, cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (1, "")
 
 
 ACME_BLOG = {
@@ -157,8 +155,7 @@ ACME_BLOG = {
 def test_a_full_disk_under_stdout_is_one_line(project: Build, command: str, unbuffered: str, processes: None) -> None:
     """It is an error that says why, and where nothing was paid yet, nothing is."""
     root = project(ACME_BLOG)
-    with Path("/dev/full").open("w") as full:
-        ended = _ended(root, command, stdout=full, env={**os.environ, "PYTHONUNBUFFERED": unbuffered})
+    ended = _shell(f"$PROGRAM {command} > /dev/full", root, PYTHONUNBUFFERED=unbuffered)
     assert (ended.returncode, ended.stderr) == (1, "error[output]: stdout cannot be written: No space left on device\n")
     assert not (root / "out").exists()
 
@@ -167,18 +164,9 @@ def test_a_full_disk_under_stdout_is_one_line(project: Build, command: str, unbu
 @pytest.mark.skipif(os.name == "nt", reason="limits the size of files")
 def test_a_disk_that_fills_up_under_stdout_is_told(tmp_path: Path, unbuffered: str, processes: None) -> None:
     """What is cut short never looks like the whole."""
-    script = f"ulimit -f 4; exec {sys.executable} -m contentops schema manifest > cut"
-    # What measures coverage has files of its own to write.
-    env = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
-    ended = subprocess.run(
-        ["/bin/sh", "-c", script],
-        cwd=tmp_path,
-        # A compiled module that is cut short would break every later run.
-        env={**env, "PYTHONUNBUFFERED": unbuffered, "PYTHONDONTWRITEBYTECODE": "1"},
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
+    # What measures coverage has files of its own to write; a compiled module that is cut short would break later runs.
+    alone = {**unmeasured(), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": unbuffered}
+    ended = _shell("ulimit -f 4; exec $PROGRAM schema manifest > cut", tmp_path, alone)
     assert (ended.returncode, ended.stderr) == (1, "error[output]: stdout cannot be written: File too large\n")
 
 
@@ -189,20 +177,15 @@ def test_a_disk_that_fills_up_under_stdout_is_told(tmp_path: Path, unbuffered: s
 )
 def test_closed_streams_are_empty_ones(project: Build, redirected: str, code: int, processes: None) -> None:
     """No one is there to ask or to read, which is no mistake."""
-    script = f"{sys.executable} -m contentops {redirected}"
-    ended = subprocess.run(
-        ["/bin/sh", "-c", script], cwd=project(ACME_BLOG), capture_output=True, text=True, check=False
-    )
-    assert ended.returncode == code
-    assert "bug" not in ended.stderr
+    ended = _shell(f"$PROGRAM {redirected}", project(ACME_BLOG))
+    assert (ended.returncode, "bug" in ended.stderr) == (code, False)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
 @pytest.mark.parametrize(("command", "code"), [("apply --yes", 0), ("plan --env x", 64)])
 def test_messages_that_no_one_can_get_stop_nothing(project: Build, command: str, code: int, processes: None) -> None:
     """A command goes on where its log cannot be written, and ends with its own code."""
-    with Path("/dev/full").open("w") as full:
-        ended = _ended(project(ACME_BLOG), command, stderr=full, env={**os.environ, "PYTHONUNBUFFERED": ""})
+    ended = _shell(f"$PROGRAM {command} 2> /dev/full", project(ACME_BLOG), PYTHONUNBUFFERED="")
     assert (ended.returncode, "Apply: 1 done" in ended.stdout) == (code, not code)
 
 

@@ -2,9 +2,6 @@
 
 import contextlib
 import json
-import socket
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +22,7 @@ from contentops.server import contents
 from contentops.server.store import Store
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness
+from tests.processes import Answer, Scripted
 from tests.running import Build, Run
 from tests.serving import served
 
@@ -221,21 +219,17 @@ LOCK: dict[str, Any] = {
     "servers": {
         "http://127.0.0.1:9": {
             "templates": [
-                {
-                    "slug": "post",
-                    "inputs": [
-                        {"name": "b", "kind": "select", "options": ["x", 1, True], "default": "x\u001b[31m"},
-                        {"name": "a", "kind": "text", "required": True, "description": "evil \u001b]0;x\u0007 text"},
-                    ],
-                },
-                {"slug": "quiet", "inputs": None},
-                {"slug": "bare", "inputs": []},
+                {"slug": "post", "inputs": [
+                    {"name": "b", "kind": "select", "options": ["x", 1, True], "default": "x\u001b[31m"},
+                    {"name": "a", "kind": "text", "required": True, "description": "evil \u001b]0;x\u0007 text"},
+                ]},
+                {"slug": "quiet", "inputs": None}, {"slug": "bare", "inputs": []},
             ],
             "styles": [{"slug": "post", "tone": "calm"}],
             "verticals": None,
-        }
+        },
     },
-}
+}  # fmt: skip
 
 
 def test_the_file_is_shown_harmless(project: Build, invoke: Run) -> None:
@@ -287,54 +281,16 @@ def test_no_file(project: Build, invoke: Run) -> None:
     assert "run `contentops catalog pull`" in ended.stderr
 
 
-@contextlib.contextmanager
-def answering(data: bytes) -> Iterator[str]:
-    """A server on this machine that answers every connection with these bytes; its address."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(10)
-
-        def serve() -> None:
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                with connection, contextlib.suppress(OSError):
-                    connection.recv(65536)
-                    if not data:
-                        continue
-                    connection.sendall(data)
-                    connection.shutdown(socket.SHUT_WR)
-                    connection.recv(65536)
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            with contextlib.suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)
-            listener.close()
-            thread.join(5)
-
-
-def http(status: str, body: bytes | str, *headers: str, media: str = "application/json") -> bytes:
-    """A whole answer."""
-    raw = body if isinstance(body, bytes) else body.encode()
-    lines = [f"HTTP/1.1 {status}", f"Content-Type: {media}", f"Content-Length: {len(raw)}", "Connection: close"]
-    return "\r\n".join([*lines, *headers, "", ""]).encode() + raw
-
-
-PAGE = "<!doctype html><title>Sign in to Airport WiFi</title>"
-SERVERS: dict[str, tuple[bytes, list[str]]] = {
-    "wrong key": (http("401 X", '{"error": {"message": "Invalid API key"}}'), ["(401)", "Invalid API key", "KEY"]),
-    "no api access": (http("403 X", '{"detail": "Plan has no API"}'), ["(403)", "Plan has no API", "account's plan"]),
-    "no credits": (http("402 X", '{"detail": "Pay"}'), ["(402)", "no credits"]),
-    "no user": (http("422 X", '{"detail": [{"loc": ["header", "x-user-id"], "msg": "Field required"}]}'), ["USER_ID"]),
-    "page": (http("200 OK", PAGE, media="text/html"), ["(200)", "HTML page", "api.base_url"]),
-    "portal": (http("511 X", PAGE, media="text/html"), ["(511)", "login"]),
-    "redirect": (http("302 X", "", "Location: https://portal.example/?t=s3cret"), ["(302)", "portal.example"]),
-    "large": (http("200 OK", b" " * 50_000_000), ["(200)", "larger than 20 MiB"]),
+PAGE = {"Content-Type": "text/html"}, b"<!doctype html><title>Sign in to Airport WiFi</title>"
+SERVERS: dict[str, tuple[Answer, list[str]]] = {
+    "wrong key": ((401, {}, b'{"error": {"message": "Invalid API key"}}'), ["(401)", "Invalid API key", "KEY"]),
+    "no api access": ((403, {}, b'{"detail": "Plan has no API"}'), ["(403)", "Plan has no API", "account's plan"]),
+    "no credits": ((402, {}, b'{"detail": "Pay"}'), ["(402)", "no credits"]),
+    "no user": ((422, {}, b'{"detail": [{"loc": ["header", "x-user-id"], "msg": "Field required"}]}'), ["USER_ID"]),
+    "page": ((200, *PAGE), ["(200)", "HTML page", "api.base_url"]),
+    "portal": ((511, *PAGE), ["(511)", "login"]),
+    "redirect": ((302, {"Location": "https://portal.example/?t=s3cret"}, b""), ["(302)", "portal.example"]),
+    "large": ((200, {}, b" " * 50_000_000), ["(200)", "larger than 20 MiB"]),
 }
 COMMANDS = [("catalog", "pull"), ("content", "list"), ("content", "get", "cnt_1")]
 
@@ -345,12 +301,12 @@ COMMANDS = [("catalog", "pull"), ("content", "list"), ("content", "get", "cnt_1"
 def test_a_server_gone_wrong(name: str, command: tuple[str, ...], project: Build, invoke: Run) -> None:
     """One clear error: the endpoint, the status, the words, and what to do; exit 1, no key, no traceback, no file."""
     answer, words = SERVERS[name]
-    with answering(answer) as address:
-        root = set_up(project, f"{address}/v1")
+    with Scripted(lambda *_: answer) as server:
+        root = set_up(project, server.base_url)
         ended = invoke(*command, env={"WRITERZROOM_API_KEY": "sekret-123456"})
         as_json = invoke(*command, "--json") if name == "wrong key" else None
     assert (ended.code, ended.stdout, ended.stderr.count("error[api]")) == (1, "", 1)
-    assert [word for word in ("\nhint: ", f"`GET {address}/v1/", *words) if word not in ended.stderr] == []
+    assert [word for word in ("\nhint: ", f"`GET {server.base_url}/", *words) if word not in ended.stderr] == []
     assert [word for word in ("Traceback", "sekret", "s3cret") if word in ended.stderr] == []
     if as_json is not None:
         assert (as_json.code, as_json.json["diagnostics"][0]["code"]) == (1, "api")

@@ -77,14 +77,10 @@ _CONTEXT = click.Context(click.Command("apply"))
 
 
 def test_tables_stand_straight_whatever_they_hold() -> None:
-    """Wide characters count double, hostile ones are shown, and no line ends in spaces."""
+    """Wide characters count double, hostile ones are shown, and no line ends in spaces; what says nothing if cut is whole."""
     assert table(("A", "B"), [("漢字", "x"), ("a\x1b", ""), ("abcdef", "y")]) == (
         "A       B\n漢字    x\na\\x1b\nabcdef  y"
     )
-
-
-def test_a_column_that_says_nothing_when_cut_stays_whole() -> None:
-    """A narrow terminal cuts the others."""
     rows = [("a", "x" * 30, "2026-03-01T10:00Z")]
     assert table(("ID", "PATH", "TIME"), rows, width=34, whole=("TIME",)).split("\n")[1] == (
         f"a   {'x' * 10}…  2026-03-01T10:00Z"
@@ -429,7 +425,7 @@ def test_the_line_says_what_runs_how_long_and_what_it_cost() -> None:
 
 
 def test_events_are_recorded_one_a_line(tmp_path: Path) -> None:
-    """The file has every event at once, also those the display does not show."""
+    """The file has every event at once, also those the display does not show; a folder is no file for events."""
     path = tmp_path / "events.ndjson"
     with watching(io.StringIO()) as display, recorded(display.show, str(path)) as show:
         display.start()
@@ -438,10 +434,6 @@ def test_events_are_recorded_one_a_line(tmp_path: Path) -> None:
         assert (json.loads(line)["data"], line.count("\n")) == ({"on": "x\u2028"}, 1)
         show(make_event("note", message="y"))
     assert [json.loads(line)["kind"] for line in path.read_text().splitlines()] == ["waiting", "note"]
-
-
-def test_an_events_file_that_can_not_be_opened_is_told_before_anything_begins(tmp_path: Path) -> None:
-    """A folder is no file for events."""
     with pytest.raises(OutputError, match="cannot be written"), recorded(print, str(tmp_path)):
         pass
 
@@ -459,19 +451,12 @@ def test_a_full_disk_ends_the_events_not_the_run(capsys: pytest.CaptureFixture[s
 
 def test_a_status_in_a_narrow_terminal_keeps_the_ids() -> None:
     """The time and the file go first; a wide one has every column."""
+    at = "2026-12-02T16:45:00Z"
     items = [
-        ItemStatus(
-            id=ItemId(f"newsletter/2027-0{number}"),
-            state="as generated",
-            output=f"content/newsletter/2027-0{number}.md",
-            generated_at="2026-12-02T16:45:00Z",
-        )
-        for number in (1, 2)
+        ItemStatus(id=ItemId(name), state="as generated", output=f"content/{name}.md", generated_at=at)
+        for name in ("newsletter/2027-01", "newsletter/2027-02")
     ]
     heads = {width: unpainted(status_text(items, width=width)).split("\n")[0].split() for width in (0, 70, 40)}
-    assert heads == {
-        0: ["ITEM", "STATE", "OUTPUT", "GENERATED"],
-        70: ["ITEM", "STATE", "OUTPUT"],
-        40: ["ITEM", "STATE"],
-    }
+    columns = ["ITEM", "STATE", "OUTPUT", "GENERATED"]
+    assert heads == {0: columns, 70: columns[:3], 40: columns[:2]}
     assert "newsletter/2027-02  as generated" in status_text(items, width=40)

@@ -7,7 +7,7 @@ import pytest
 
 from contentops.errors import UsageError
 from contentops.model import ItemId
-from contentops.operations.adopt import Adoption, import_contents
+from contentops.operations.adopt import import_contents
 from contentops.operations.state import resolve
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog, results
@@ -18,7 +18,6 @@ environments:
   staging: {output: "staging/{{ item.id }}.md"}
   prod: {output: "live/{{ item.id }}.md"}
 """
-STRICT = ", defaults: {checks: {words: {min: 900}}}"
 WORDS = "## Words of one environment"
 
 
@@ -71,7 +70,9 @@ def test_one_item_goes_and_two_ask_for_its_request(tmp_path: Path, auto_save: bo
 
 def test_a_content_of_an_open_submit_is_not_taken(tmp_path: Path) -> None:
     """Another environment's text is paid for and held back by its checks: the content is still its own."""
-    strict = SAME_SERVER.replace('md"}\n', 'md", defaults: {checks: {words: {min: 900}}}}\n').replace(STRICT, "", 1)
+    strict = SAME_SERVER.replace(
+        'live/{{ item.id }}.md"', 'live/{{ item.id }}.md", defaults: {checks: {words: {min: 900}}}'
+    )
     prod = Room(tmp_path, "prod", FakeApi(duration=30), extra=strict)
     staging = Room(tmp_path, "staging", prod.api, extra=strict)
     staging.timeline = prod.timeline
@@ -137,10 +138,6 @@ def _projects(root: Path, api: FakeApi) -> tuple[Harness, Harness]:
     return ours, theirs
 
 
-def _yes(_: Adoption) -> bool:
-    return True
-
-
 def test_an_equal_text_of_two_projects_is_two_contents(tmp_path: Path) -> None:
     """A content names the project that saved it, and no other one takes it for its own."""
     ours, theirs = _projects(tmp_path, Replacing())
@@ -192,7 +189,7 @@ def test_a_content_of_another_project_is_not_imported(tmp_path: Path) -> None:
     """The finding says whose it is, and what to do instead."""
     ours, theirs = _projects(tmp_path, FakeApi())
     mine = ours.record("pages/imprint").content_id
-    imported = import_contents(theirs.project, [mine], confirm=_yes, runtime=theirs.runtime())
+    imported = import_contents(theirs.project, [mine], confirm=lambda _: True, runtime=theirs.runtime())
     assert not imported.taken
     (finding,) = imported.findings
     assert "belongs to another project" in finding.message

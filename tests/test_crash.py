@@ -26,6 +26,16 @@ def _comparable(harness: Harness) -> dict[str, str]:
     return {path: re.sub(r"generated_at: .*|Take \d+\.", "", text).strip() for path, text in harness.tree().items()}
 
 
+def _ends_alike(harness: Harness, expected: Harness, where: str) -> None:
+    """Run again, a stopped harness has the same files, charges and contents as one that no one stopped."""
+    left = harness.settle()
+    assert left.empty, (where, left.changes)
+    assert _comparable(harness) == _comparable(expected), where
+    assert [harness.api.charged(f"All about {item} in 2026") for item in ITEMS] == [1, 1], where
+    assert harness.api.credits == expected.api.credits, where
+    assert len(harness.api.contents) == len(expected.api.contents), where
+
+
 def _stopped(
     each_kill: EachKill, root: Path, habits: dict[str, Any], ledger: HarnessLedger | None = None, every: int = 1
 ) -> tuple[Harness, dict[str, Harness]]:
@@ -57,12 +67,7 @@ def test_a_stop_at_every_step_costs_nothing_and_loses_nothing(
     for where, harness in stops.items():
         if clean:
             shutil.rmtree(harness.root / ".contentops", ignore_errors=True)
-        left = harness.settle()
-        assert left.empty, (where, left.changes)
-        assert _comparable(harness) == _comparable(expected), where
-        assert [harness.api.charged(f"All about {item} in 2026") for item in ITEMS] == [1, 1], where
-        assert harness.api.credits == expected.api.credits, where
-        assert len(harness.api.contents) == len(expected.api.contents), where
+        _ends_alike(harness, expected, where)
 
 
 def test_a_stop_at_every_step_with_a_ledger(root: Path, database: str, each_kill: EachKill) -> None:
@@ -76,11 +81,7 @@ def test_a_stop_at_every_step_with_a_ledger(root: Path, database: str, each_kill
                     shutil.rmtree(harness.root / name, ignore_errors=True)
                 for name in ("contentops.lock", "contentops.jobs"):
                     (harness.root / name).unlink(missing_ok=True)
-            left = harness.settle()
-            assert left.empty, (where, left.changes)
-            assert _comparable(harness) == _comparable(expected), where
-            assert harness.api.credits == expected.api.credits, where
-            assert len(harness.api.contents) == len(expected.api.contents), where
+            _ends_alike(harness, expected, where)
 
 
 ASKED = "inputs: {topic: All about one in 2026, target_audience: readers}"

@@ -1,6 +1,7 @@
 """JSON of others that is nested without end is refused by name wherever it is read, and nothing is paid."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,6 +88,11 @@ FILES = {
 ITEM = "{id: one, template: blog_article_generator, style: general_blog, inputs: {topic: T, target_audience: r}"
 
 
+def _site(project: Build, *, manifest: str = f"items: [{ITEM}}}]\n", server: str = "local", **files: str) -> Path:
+    settings = f"version: 1\nproject: acme\napi: {{base_url: '{server}'}}\n"
+    return project({"contentops.yaml": settings, "content/a.yaml": manifest, **files})
+
+
 @pytest.mark.parametrize("depth", DEPTHS[::3])
 @pytest.mark.parametrize(("path", "text"), FILES.values(), ids=FILES)
 def test_files(project: Build, invoke: Run, path: str, text: Any, depth: int) -> None:
@@ -97,13 +103,8 @@ def test_files(project: Build, invoke: Run, path: str, text: Any, depth: int) ->
         "rows.jsonl": ", for_each: rows.jsonl",
     }
     server = "https://a.example/v1" if path == "catalog.lock.json" else "local"  # which has a catalog of its own
-    root = project(
-        {
-            "contentops.yaml": f"version: 1\nproject: acme\napi: {{base_url: '{server}'}}\n",
-            "content/a.yaml": f"items: [{ITEM}{more.get(path, '')}}}]\n",
-            path: text(_maps(depth)),
-        }
-    )
+    manifest = f"items: [{ITEM}{more.get(path, '')}}}]\n"
+    root = _site(project, manifest=manifest, server=server, **{path: text(_maps(depth))})
     for command in (("plan",), ("apply", "--yes")):
         ended = invoke(*command, cwd=root)
         assert ended.code == 1, ended.stderr
@@ -117,13 +118,7 @@ def test_files(project: Build, invoke: Run, path: str, text: Any, depth: int) ->
 @pytest.mark.parametrize("depth", DEPTHS[::3])
 def test_a_plan_file(project: Build, invoke: Run, depth: int) -> None:
     """It is refused as any file that is no plan, by whatever reads it."""
-    root = project(
-        {
-            "contentops.yaml": "version: 1\nproject: acme\napi: {base_url: local}\n",
-            "content/a.yaml": f"items: [{ITEM}}}]\n",
-            "plan.json": f'{{"format_version":"1.0","changes":{_lists(depth)}}}',
-        }
-    )
+    root = _site(project, **{"plan.json": f'{{"format_version":"1.0","changes":{_lists(depth)}}}'})
     for command in (("apply", "plan.json"), ("show", "plan.json"), ("plan", "--check", "plan.json")):
         ended = invoke(*command, cwd=root)
         assert (ended.code, "`plan.json` is nested too deeply" in ended.stderr) == (1, True), ended.stderr
@@ -134,12 +129,7 @@ def test_what_a_manifest_may_nest_is_read_again(project: Build, invoke: Run) -> 
     """Lists as deep as YAML may be, with a value in them that is as deep as a template may give."""
     deep = "[" * 95 + "'{{ rows }}'" + "]" * 95
     item = ITEM.replace("topic: T", f"topic: T, key_points: {deep}")
-    root = project(
-        {
-            "contentops.yaml": "version: 1\nproject: acme\napi: {base_url: local}\n",
-            "content/a.yaml": f"vars: {{rows: {_lists(97)}}}\nitems: [{item}}}]\n",
-        }
-    )
+    root = _site(project, manifest=f"vars: {{rows: {_lists(97)}}}\nitems: [{item}}}]\n")
     assert invoke("plan", "--out", "plan.json", cwd=root).code == 0
     for command in (("show", "plan.json"), ("plan", "--check", "plan.json"), ("show", "one", "--json")):
         assert invoke(*command, cwd=root).code == 0

@@ -1,6 +1,6 @@
 """The fingerprint that decides whether money is spent: pinned, and blind to everything that is not meaning."""
 
-import random
+import json
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +44,6 @@ JSON = st.recursive(
 )
 
 
-def _shuffled(value: Any, dice: random.Random) -> Any:
-    """The same JSON value with every mapping in another order."""
-    if isinstance(value, dict):
-        items = list(value.items())
-        dice.shuffle(items)
-        return {key: _shuffled(inner, dice) for key, inner in items}
-    if isinstance(value, list):
-        return [_shuffled(inner, dice) for inner in value]
-    return value
-
-
 @pytest.mark.parametrize(("request_", "golden"), GOLDEN.values(), ids=GOLDEN)
 def test_golden_digests(request_: Request, golden: str) -> None:
     """A changed digest would pay for every text again: raise DIGEST_VERSION before these are touched."""
@@ -66,10 +55,11 @@ def test_every_field_has_a_meaning() -> None:
     assert len({request.digest for request, _ in GOLDEN.values()}) == len(GOLDEN)
 
 
-@given(value=st.dictionaries(st.text(), JSON, max_size=5), seed=st.integers())
-def test_key_order_means_nothing(value: dict[str, Any], seed: int) -> None:
-    """The same mapping in any order, at any depth, has the same digest."""
-    assert digest_json(_shuffled(value, random.Random(seed))) == digest_json(value)
+@given(value=st.dictionaries(st.text(), JSON, max_size=5))
+def test_key_order_means_nothing(value: dict[str, Any]) -> None:
+    """The same mapping in another order, at any depth, has the same digest."""
+    turned = json.loads(json.dumps(value), object_pairs_hook=lambda pairs: dict(reversed(pairs)))
+    assert digest_json(turned) == digest_json(value)
 
 
 @given(one=JSON, other=JSON)

@@ -1,27 +1,23 @@
 """Texts that were paid for once are there again for nothing: by a manifest that is put back, and by hand."""
 
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from contentops.digest import Digest, digest_text
+from contentops.digest import digest_text
 from contentops.documents.front_matter import split
 from contentops.errors import LockHeld, OutputError, Refused, StateError, UsageError
 from contentops.model import OnEdit
 from contentops.model.run import PaidText
 from contentops.operations import texts as restoring
-from contentops.operations import workspace
 from contentops.operations.spend import texts_of
 from contentops.operations.state import move_record
 from contentops.operations.workspace import hold_lock
-from contentops.planning.sides import Choice
-from tests.clones import NOBODY
 from tests.fakes.api import FakeApi
-from tests.fakes.harness import Harness, blog, results
+from tests.fakes.harness import Harness, blog
 from tests.repositories import cloned, in_git
 from tests.running import Run
 
@@ -37,22 +33,6 @@ def rewrite(harness: Harness, year: int, **choice: object) -> None:
     """Puts another year into the manifest of `a`, and applies."""
     harness.write("content/blog.yaml", blog("a", year=year))
     harness.apply(**choice)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("request_ids", ["replay", "overwrite", "reject"])
-def test_what_the_server_knows_by_its_id_is_not_paid_for_again(tmp_path: Path, request_ids: str) -> None:
-    """On a machine without the cache too: the jobs know it, and the server has it."""
-    harness = Harness(tmp_path, FakeApi(duration=30, request_ids=request_ids))
-    rewrite(harness, 2026)
-    first = harness.read(OUT)
-    rewrite(harness, 2027)
-    shutil.rmtree(harness.root / ".contentops")
-    harness.write("content/blog.yaml", blog("a", year=2026))
-    assert harness.plan().credits == 0
-    harness.apply()
-    assert len(harness.api.generations) == 2
-    assert harness.read(OUT).partition("---\n\n")[2] == first.partition("---\n\n")[2]
-    assert harness.plan().empty
 
 
 def test_a_text_whose_content_is_gone_is_saved_again(tmp_path: Path) -> None:
@@ -76,8 +56,7 @@ def test_a_text_whose_content_is_gone_is_saved_again(tmp_path: Path) -> None:
 
 
 def _write(harness: Harness, item: str, year: int, moved: str = "") -> None:
-    inputs = f"{{topic: 'All about it in {year}', target_audience: readers}}"
-    harness.write("content/blog.yaml", f"{moved}items:\n  - {{id: {item}, inputs: {inputs}}}\n")
+    harness.write("content/blog.yaml", moved + blog(item, year=year).replace(f"about {item}", "about it"))
 
 
 def _by_moved(harness: Harness, old: str, new: str) -> None:
@@ -125,41 +104,6 @@ def test_an_earlier_request_is_answered_by_the_text_that_was_paid_for_it(
     harness.apply()
     assert (len(harness.api.generations), "in 2026" in split(harness.read("out/c.md")).body) == (2, True)
     assert harness.plan().empty
-
-
-@pytest.mark.parametrize("moved", ["", "moved: [{from: a, to: b}]\n"], ids=["unsaid", "moved"])
-def test_what_another_branch_paid_for_under_the_old_id_is_not_paid_for_again(tmp_path: Path, moved: str) -> None:
-    """One branch renames the item and applies, another one pays for another request of it; then they are merged."""
-    renamed = Harness(tmp_path / "renamed", FakeApi(duration=30, request_ids="ignore"))
-    renamed.write(".gitattributes", "contentops*.lock merge=union\n")
-    _write(renamed, "a", 2026)
-    in_git(renamed, "a")
-    paying = cloned(renamed, tmp_path / "paying")
-    _write(paying, "a", 2027)
-    paying.apply()
-    in_git(paying, "2027")
-    _write(renamed, "b", 2026, moved)
-    renamed.apply()
-    in_git(renamed, "b")
-    pull = ["pull", "--quiet", "--no-edit", "--no-rebase", "--strategy-option=ours", f"file://{paying.root}"]
-    subprocess.run(["git", *NOBODY, *pull], cwd=renamed.root, check=True, capture_output=True)
-    _write(renamed, "b", 2027, moved)
-    assert (results(renamed.apply()), len(renamed.api.generations)) == ({"b": "done"}, 2)
-    assert "in 2027" in renamed.read("out/b.md")
-    assert renamed.plan().empty
-
-
-def texts(harness: Harness, *digests: Digest) -> list[str | None]:
-    """What a plan finds by these digests."""
-    with workspace.open_workspace(harness.project) as opened:
-        inputs = opened.plan_inputs(Choice())
-        return [inputs.text(digest) for digest in digests]
-
-
-def hint(harness: Harness) -> str:
-    """What a plan says where a text is missing."""
-    with workspace.open_workspace(harness.project) as opened:
-        return opened.plan_inputs(Choice()).why_no_text()
 
 
 @pytest.mark.parametrize("request_ids", ["replay", "ignore"])

@@ -1,7 +1,5 @@
 """Files: what the plan saw is what is written over, moves in any constellation, and runs that change nothing."""
 
-import contextlib
-import itertools
 import os
 import shutil
 from pathlib import Path
@@ -12,9 +10,9 @@ import pytest
 from contentops.model import ItemId, JobState, OnEdit
 from contentops.planning.guards import Overrides
 from contentops.reporting.run import exit_code_of
-from tests.fakes.api import FakeApi, Killed
+from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, before, blog, results
-from tests.fakes.kills import Death
+from tests.fakes.kills import EachKill
 
 
 def _harness(root: Path, *items: str, extra: str = "", **habits: Any) -> Harness:
@@ -57,24 +55,18 @@ def test_a_file_that_holds_the_text_already_is_only_recorded(root: Path) -> None
     assert (harness.plan().empty, harness.api.credits) == (True, 8)
 
 
-def test_an_edit_of_a_text_that_a_lost_run_had_written(root: Path, takes_seconds: None) -> None:
+def test_an_edit_of_a_text_that_a_lost_run_had_written(root: Path, each_kill: EachKill) -> None:
     """Killed right after the write, without cache, and edited: the words stay, the item is blocked, nothing is paid."""
-    harness, last, at = _harness(root / "at-0", duration=100), "", 0
-    while last != "after link":
-        at += 1
-        harness = _harness(root / f"at-{at}", duration=100)
-        harness.death = Death(at)
-        with contextlib.suppress(Killed):
-            harness.apply()
-        last, harness.death = harness.death.last, None
-        assert last, "the write was never reached"
-    assert harness.open_job("one").state is JobState.PAID
-    shutil.rmtree(harness.root / ".contentops")
-    harness.edit("out/one.md", "Closing", "My words")
-    assert results(harness.apply()) == {"one": "blocked"}
+    harness = _harness(root / "whole", duration=100)
+    stops = each_kill(harness, root, harness.apply)
+    (stopped,) = [stop for where, stop in stops.items() if where.endswith("after link")]
+    assert stopped.open_job("one").state is JobState.PAID
+    shutil.rmtree(stopped.root / ".contentops")
+    stopped.edit("out/one.md", "Closing", "My words")
+    assert results(stopped.apply()) == {"one": "blocked"}
     for _ in range(2):
-        harness.apply()
-    assert ("My words" in harness.read("out/one.md"), harness.api.credits) == (True, 4)
+        stopped.apply()
+    assert ("My words" in stopped.read("out/one.md"), stopped.api.credits) == (True, 4)
 
 
 def test_an_edit_before_an_update_of_the_front_matter(root: Path) -> None:
@@ -118,36 +110,6 @@ def test_prune_removes_file_and_record_but_nothing_remote(root: Path) -> None:
     assert (len(harness.api.contents), harness.plan().empty) == (2, True)
 
 
-# --- isolated failures -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("obstacle", ["a file", "a link out", "a folder"])
-def test_a_path_that_can_not_be_written_stops_no_one(root: Path, obstacle: str) -> None:
-    """One item fails, the others are done, nothing outside is touched, and its text is kept for the next apply."""
-    outside = root / "outside"
-    outside.mkdir()
-    harness = _harness(root / "project", "one", "two", "three")
-    harness.edit("content/blog.yaml", "  - id: two\n", "  - id: two\n    output: sub/two.md\n")
-    folder, target = harness.root / "sub", harness.root / "sub/two.md"
-
-    def obstruct() -> None:
-        if obstacle == "a folder":
-            target.mkdir(parents=True)
-        elif obstacle == "a file":
-            folder.write_text("a file\n")
-        else:
-            folder.symlink_to(outside)
-
-    run = harness.ran(emit=before("write", obstruct, "two"))
-    ends = results(run)
-    assert ends.pop("two") in {"failed", "blocked"}
-    assert (ends, exit_code_of(run)) == ({"one": "done", "three": "done"}, 3)
-    assert harness.open_job("two").state is JobState.PAID
-    assert not list(outside.iterdir())
-    target.rmdir() if obstacle == "a folder" else folder.unlink()
-    assert (results(harness.apply()), harness.api.credits) == ({"two": "done"}, 12)
-
-
 # --- moves -------------------------------------------------------------------------------------------------------
 
 
@@ -179,41 +141,20 @@ def _bodies(harness: Harness) -> dict[str, str]:
     return {path: text.split("All about ")[1].split(" ")[0] for path, text in harness.tree("out", "new").items()}
 
 
-def _wanted(outputs: dict[str, str]) -> dict[str, str]:
-    return {output: item for item, output in outputs.items()}
-
-
 @pytest.mark.parametrize("outputs", MOVES.values(), ids=MOVES)
-def test_moves_killed_anywhere_end_in_the_same_tree(root: Path, outputs: dict[str, str], takes_seconds: None) -> None:
+def test_moves_killed_anywhere_end_in_the_same_tree(root: Path, outputs: dict[str, str], each_kill: EachKill) -> None:
     """Killed at every single step of the moves and run again: the same tree, no text lost, nothing paid."""
-    harness = _placed(root / "first", a="out/a.md", b="out/b.md", c="out/c.md")
+    harness = _placed(root / "whole", a="out/a.md", b="out/b.md", c="out/c.md")
     harness.edit("out/a.md", "Closing", "Edited closing")
     harness.apply()
-    for at in itertools.count(1):
-        copy = _copy(harness, root / f"at-{at}")
-        _place(copy, **outputs)
-        copy.death = Death(at)
-        try:
-            copy.apply()
-        except Killed:
-            where = f"died at {at}, {copy.death.last}"
-            copy.death = None
-            assert copy.settle().empty, where
-            assert _bodies(copy) == _wanted(outputs), where
-            shutil.rmtree(copy.root)
-        else:
-            assert at > 5
-            assert (_bodies(copy), copy.plan().empty) == (_wanted(outputs), True)
-            assert "Edited closing" in copy.read(outputs["a"])
-            break
-    assert harness.api.credits == 12
-
-
-def _copy(harness: Harness, root: Path) -> Harness:
-    shutil.copytree(harness.root, root)
-    copy = Harness(root, harness.api, timeline=harness.timeline)
-    copy.write("contentops.yaml", harness.read("contentops.yaml"))
-    return copy
+    _place(harness, **outputs)
+    stops = each_kill(harness, root, harness.apply)
+    assert len(stops) > 5
+    for where, stop in {**stops, "never": harness}.items():
+        assert stop.settle().empty, where
+        assert _bodies(stop) == {output: item for item, output in outputs.items()}, where
+        assert "Edited closing" in stop.read(outputs["a"]), where
+        assert stop.api.credits == 12, where
 
 
 def test_a_move_onto_a_file_that_appeared(root: Path) -> None:
@@ -236,21 +177,14 @@ def test_an_edit_between_plan_and_move(root: Path) -> None:
     assert "My words" in harness.read("new/a.md")
 
 
-def test_a_new_id_for_an_equal_request_is_a_rename(root: Path, takes_seconds: None) -> None:
+def test_a_new_id_for_an_equal_request_is_a_rename(root: Path, each_kill: EachKill) -> None:
     """An item that only got another id takes its text along, killed anywhere or not."""
-    harness = _done(root / "first", "a", "b")
-    for at in (*range(1, 30, 2), 10**9):
-        copy = _copy(harness, root / f"at-{at}")
-        copy.edit("content/blog.yaml", "id: a\n", "id: z\n")
-        copy.death = Death(at)
-        with contextlib.suppress(Killed):
-            copy.apply()
-        copy.death = None
-        assert copy.settle().empty, at
-        assert set(copy.tree()) == {"out/b.md", "out/z.md"}, at
-        assert "item: z" in copy.read("out/z.md")
-        shutil.rmtree(copy.root)
-    assert harness.api.credits == 8
+    harness = _done(root / "whole", "a", "b")
+    harness.edit("content/blog.yaml", "id: a\n", "id: z\n")
+    for where, stop in {**each_kill(harness, root, harness.apply), "never": harness}.items():
+        assert stop.settle().empty, where
+        assert set(stop.tree()) == {"out/b.md", "out/z.md"}, where
+        assert ("item: z" in stop.read("out/z.md"), stop.api.credits) == (True, 8), where
 
 
 # --- runs that change nothing -------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Servers that change what they store: every later save goes on, and no one's edit is taken for the server's doing."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,9 @@ import pytest
 from contentops.digest import NOTHING, Digest
 from contentops.execution.run_context import ServerCapabilities
 from contentops.model import Saved, State
+from contentops.reporting.run import run_text
 from contentops.state.cache import Cache
-from tests.fakes.api import on
+from tests.fakes.api import FakeApi, Generation, on
 from tests.fakes.harness import Harness, blog, results
 from tests.fakes.kills import EachKill
 from tests.fakes.tidy import TidyApi, curl, keep, rewrite, strip
@@ -89,17 +91,6 @@ def test_a_server_that_keeps_texts_is_looked_at_once(root: Path) -> None:
 # --- later saves --------------------------------------------------------------------------------------------
 
 
-@ANY
-def test_edits_by_hand_are_saved_again_and_again(root: Path, tidy: Callable[[str], str]) -> None:
-    """Whatever the server makes of a text, the next edit of the file is saved over it."""
-    harness = _done(root, TidyApi(tidy))
-    for words in ("By hand...", 'Once "more"  ', "And it's again -- example.com"):
-        _by_hand(harness, words)
-        assert (results(harness.apply()), tidy(words.strip()) in _stored(harness)) == ({"one": "done"}, True)
-        assert harness.plan().empty
-    assert len(harness.api.contents) == 1
-
-
 def test_a_new_text_the_server_stored_itself_gets_our_title(root: Path) -> None:
     """The manifest's title goes over the content that the server made of a new text, long after the last save."""
     harness = Harness(root, TidyApi(auto_save=True))
@@ -168,36 +159,28 @@ def test_a_server_that_changes_some_texts_alone_is_in_no_ones_way(
 # --- a person's edit there ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("tidy", "dates", "cache"), [(keep, True, False), (strip, False, True), (curl, False, False), (rewrite, True, True)]
-)
+@pytest.mark.parametrize(("field", "tidy", "dates", "cache"), [
+    ("body", keep, True, False), ("body", strip, False, True), ("body", curl, False, False),
+    ("body", rewrite, True, True), ("title", keep, True, True), ("title", curl, True, True), ("title", rewrite, True, True),
+])  # fmt: skip
 def test_an_edit_there_is_never_overwritten(
-    root: Path, tidy: Callable[[str], str], *, dates: bool, cache: bool
+    root: Path, field: str, tidy: Callable[[str], str], *, dates: bool, cache: bool
 ) -> None:
     """A word changed in WriterzRoom blocks the save, on every kind of server; hand edits and new texts alike."""
     harness = _done(root, TidyApi(tidy, dates=dates))
-    content = harness.record("one").content_id
-    theirs = _stored(harness).replace("that", "this")
-    assert theirs != _stored(harness)
-    harness.api.edit(content, theirs)
+    stored = harness.api.contents[harness.record("one").content_id]
+    if field == "title":
+        harness.api.edit(stored.id, stored.body, title="A better one")
+    else:
+        harness.api.edit(stored.id, stored.body.replace("that", "this"))
+    theirs = (stored.title, stored.body)
     if not cache:
         shutil.rmtree(harness.root / ".contentops")
     _by_hand(harness, "By hand...")
-    assert (results(harness.apply()), harness.api.contents[content].body) == ({"one": "blocked"}, theirs)
+    assert (results(harness.apply()), (stored.title, stored.body)) == ({"one": "blocked"}, theirs)
     harness.edit("content/blog.yaml", "in 2026", "in 2027")
     harness.apply(on_edit="overwrite")
-    assert (harness.api.contents[content].body, len(harness.api.contents)) == (theirs, 1)
-
-
-@ANY
-def test_a_title_given_there_is_never_overwritten(root: Path, tidy: Callable[[str], str]) -> None:
-    """The same for a title."""
-    harness = _done(root, TidyApi(tidy))
-    content = harness.record("one").content_id
-    harness.api.edit(content, _stored(harness), title="A better one")
-    _by_hand(harness, "By hand...")
-    assert results(harness.apply()) == {"one": "blocked"}
-    assert harness.api.contents[content].title == "A better one"
+    assert ((stored.title, stored.body), list(harness.api.contents)) == (theirs, [stored.id])
 
 
 @ANY
@@ -280,7 +263,14 @@ def test_killed_between_a_save_and_the_look_after_it(root: Path, tidy: Callable[
 
 @pytest.mark.parametrize(
     ("tidy", "fault", "create_only"),
-    [(strip, "reset", True), (curl, "500-after", True), (rewrite, "truncated", True), (rewrite, "reset", False)],
+    [
+        (strip, "reset", True),
+        (curl, "500-after", True),
+        (rewrite, "truncated", True),
+        (rewrite, "reset", False),
+        (keep, "drop", True),
+        (keep, 503, False),
+    ],
 )
 def test_lost_answers_store_nothing_twice(
     root: Path, tidy: Callable[[str], str], fault: Any, *, create_only: bool
@@ -355,3 +345,69 @@ def test_a_missing_file_comes_back_as_the_server_has_it(
     assert results(harness.apply()) == {"one": "done"}
     assert tidy("It's by hand...") in harness.read("out/one.md")
     assert (harness.api.credits, harness.plan().empty) == (4, True)
+
+
+# --- texts with front matter of their own ---
+
+
+class Fronted(FakeApi):
+    """A server whose texts carry front matter in the store as well."""
+
+    def _written(self, job: Generation) -> tuple[str, str]:
+        return job.title, f'---\ntitle: "{job.title}"\ndescription: "d"\n---\n\n{job.text}'
+
+
+def _body_of(harness: Harness) -> str:
+    text = harness.read("out/one.md")
+    assert len(re.findall("^---$", text, re.MULTILINE)) == 2
+    return text.split("---\n", 2)[2]
+
+
+@pytest.mark.parametrize(("status", "named"), [("text", True), ("text", False), ("empty", True)])
+def test_texts_with_front_matter_are_written_once_and_saved_over(root: Path, status: Any, *, named: bool) -> None:
+    """Fetched or told, named or not: one block of front matter in the file, one content, and later saves go on."""
+    harness = Harness(root, Fronted(duration=30, status_body=status, names_content=named)).declared("one")
+    assert results(harness.apply()) == {"one": "done"}
+    assert "description" not in _body_of(harness)
+    assert (len(harness.api.contents), harness.api.count("save")) == (1, 0)
+    harness.edit("out/one.md", "## Closing", "## By hand")
+    assert results(harness.apply()) == {"one": "done"}
+    (stored,) = harness.api.contents.values()
+    assert "By hand" in stored.body
+    assert "description" not in stored.body
+    assert harness.plan().empty
+
+
+@pytest.mark.parametrize("front", ['description: "Tea: all of it"', "description: Tea: all of it"])
+@pytest.mark.parametrize("status", ["text", "empty"])
+def test_what_front_matter_of_a_text_said_is_told(root: Path, status: Any, front: str) -> None:
+    """Its description is in no file: the run says so, unless the manifest states one of its own."""
+
+    class Told(FakeApi):
+        def _written(self, job: Generation) -> tuple[str, str]:
+            return job.title, f"---\ntitle: x\n{front}\n---\n\n{job.text}"
+
+    harness = Harness(root, Told(duration=30, status_body=status))
+    stated = blog("two").removeprefix("items:\n") + "    metadata: {description: mine}\n"
+    harness.write("content/blog.yaml", blog("one") + stated)
+    run = harness.ran()
+    assert {outcome.id: outcome.left_out for outcome in run.outcomes} == {
+        "one": {"description": "Tea: all of it"},
+        "two": {},
+    }
+    assert "Tea: all of it" not in harness.read("out/one.md")
+    assert '  front matter that came with the text was left out: description: "Tea: all of it"' in run_text(run)
+    assert harness.plan().empty
+
+
+def test_a_body_of_a_persons_that_looks_like_front_matter(root: Path) -> None:
+    """What the file says below its own front matter is saved as it is, and known for ours again."""
+    harness = Harness(root, FakeApi(duration=30, auto_save=False)).applied("one")
+    harness.edit("out/one.md", "## Introduction", "---\nnote: mine\n---\n\n## Introduction")
+    for words in ("First", "Second"):
+        harness.write("out/one.md", harness.read("out/one.md") + f"\n{words}\n")
+        assert results(harness.apply()) == {"one": "done"}
+        (stored,) = harness.api.contents.values()
+        assert "note: mine" in stored.body
+        assert words in stored.body
+    assert "note: mine" in harness.read("out/one.md")
