@@ -1,5 +1,6 @@
 """The lock in git: what real merges, pulls, checkouts and reverts make of it is read, and nothing paid is lost."""
 
+import errno
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -7,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from contentops.atomic_io import Disk
+from contentops.atomic_io import Disk, refused
 from contentops.digest import Digest
 from contentops.errors import StateError
 from contentops.model import Job, JobState, Record, State
 from contentops.state import jobs, lock
 from contentops.state.codec import add_rule, line_of
-from contentops.state.state_dir import is_tracked
+from contentops.state.state_dir import is_tracked, repository_of
 from contentops.state.store import StateStore
 from tests import state_facts as facts
 from tests.clones import NOBODY
@@ -241,3 +242,16 @@ def test_a_folder_from_a_branch_is_refused_by_every_command(project: Build, invo
     git(root, "rm", "-r", "-q", "--cached", ".contentops")
     shutil.rmtree(root / ".contentops")
     assert invoke("plan", cwd=root).code == 0
+
+
+def test_an_unreadable_git_folder_is_refused(tmp_path: Path) -> None:
+    """It may list paid jobs: the project must not go on as one without git."""
+
+    class Unreadable(Disk):
+        def read(self, path: Path) -> bytes | None:
+            raise refused("read", path, PermissionError(errno.EACCES, "Permission denied"))
+
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git/HEAD").touch()
+    with pytest.raises(StateError, match="cannot read `HEAD`: permission denied"):
+        repository_of(tmp_path, Unreadable())

@@ -53,14 +53,14 @@ def repository_of(root: Path, disk: Disk) -> Repository | None:
         git = folder / ".git"
         below = top.relative_to(folder).as_posix()
         project = "" if below == "." else below
-        if (git / "HEAD").exists():
+        if _text(git / "HEAD", disk):
             return Repository(git, project)
         if git.is_file():
             own = (folder / _text(git, disk).partition("gitdir:")[2].strip()).resolve()
             # A submodule has no `commondir`: its own directory is the only one.
             common = (own / _text(own / "commondir", disk).strip()).resolve()
             # A file in an archive may name any folder: one that is not git's gets nothing written into it.
-            if (common / "HEAD").exists():
+            if _text(common / "HEAD", disk):
                 return Repository(common, project)
     return None
 
