@@ -58,6 +58,14 @@ TITLED = {"metadata": {"title": "Blog Article Generator"}}
 """The name that a server puts there is the template's: whatever the text says of itself comes first."""
 
 
+LISTED = [
+    {"id": "c1", "title": "T", "status": "draft", "createdAt": "a", "updatedAt": "b"},
+    {"id": "c2", "created_at": "c", "updated_at": "d", "title": None},
+    {"id": "bad id"},
+    "rubbish",
+]
+
+
 def at_once(job: str = "", **fields: Any) -> Accepted:
     """A submit that was answered with its text."""
     return Accepted(job, False, JobStatus("completed", body="B", **fields))
@@ -83,25 +91,8 @@ SHAPES: list[tuple[str, Call, Any, Reply]] = [
     ("status beyond", STATUS, {"status": "queued", "progress": 10**400}, JobStatus("running", 1.0)),
     ("status yes", STATUS, {"status": "queued", "progress": True, "stage": 3}, JobStatus("running")),
     ("status step", STATUS, {"status": "anything", "current_step": "seo"}, JobStatus("running", None, "seo")),
-    (
-        "completed documented",
-        STATUS,
-        {
-            "request_id": "job",
-            "status": "completed",
-            "content": {"id": "cnt_1", "title": "T", "body": "B", "word_count": 1, "created_at": "t"},
-        },
-        JobStatus("completed", None, "", "T", "B", "cnt_1"),
-    ),
-    (
-        "completed server",
-        STATUS,
-        {
-            "success": True,
-            "data": {"status": "completed", "progress": 1.0, "content": FRONT, "metadata": {"title": "Blog Article"}},
-        },
-        JobStatus("completed", 1.0, "", "AI: adoption", "## Intro\n\nText.\n", front={"description": "d"}),
-    ),
+    ("completed documented", STATUS, {"request_id": "job", "status": "completed", "content": {"id": "cnt_1", "title": "T", "body": "B", "word_count": 1, "created_at": "t"}}, JobStatus("completed", None, "", "T", "B", "cnt_1")),
+    ("completed server", STATUS, {"success": True, "data": {"status": "completed", "progress": 1.0, "content": FRONT, "metadata": {"title": "Blog Article"}}}, JobStatus("completed", 1.0, "", "AI: adoption", "## Intro\n\nText.\n", front={"description": "d"})),
     ("completed vendor", STATUS, {"success": True, "data": {"status": "completed", "content": "B", "title": "T", "content_id": "c9"}}, JobStatus("completed", None, "", "T", "B", "c9")),
     ("completed metadata title", STATUS, {"status": "COMPLETED", "content": "B", "metadata": {"title": "M", "content_id": "c8"}}, JobStatus("completed", None, "", "M", "B", "c8")),
     ("completed rules", STATUS, {"status": "completed", "content": RULES}, JobStatus("completed", title="Only a heading", body=RULES)),
@@ -121,22 +112,7 @@ SHAPES: list[tuple[str, Call, Any, Reply]] = [
     ("failed", STATUS, {"status": "failed", "error": "no input"}, JobStatus("failed", error="no input")),
     ("error", STATUS, {"success": True, "data": {"status": "error", "progress": 0, "error": {"message": "boom"}}}, JobStatus("failed", 0.0, error="boom")),
     ("cancelled", STATUS, {"status": "cancelled"}, JobStatus("failed", error="the job finished as `cancelled`")),
-    (
-        "content list",
-        ListContent(),
-        {
-            "content": [
-                {"id": "c1", "title": "T", "status": "draft", "createdAt": "a", "updatedAt": "b"},
-                {"id": "c2", "created_at": "c", "updated_at": "d", "title": None},
-                {"id": "bad id"},
-                "rubbish",
-            ],
-            "stats": {},
-        },
-        ContentList(
-            (ContentEntry("c1", "T", "draft", "a", "b"), ContentEntry("c2", "", "", "c", "d")), (ContentEntry(""),)
-        ),
-    ),
+    ("content list", ListContent(), {"content": LISTED, "stats": {}}, ContentList((ContentEntry("c1", "T", "draft", "a", "b"), ContentEntry("c2", "", "", "c", "d")), (ContentEntry(""),))),
     ("content list bare", ListContent(), [{"id": "c1"}], ContentList((ContentEntry("c1"),))),
     ("content list data", ListContent(), {"success": True, "data": [{"id": "c1"}]}, ContentList((ContentEntry("c1"),))),
     ("content list page", ListContent(), {"content": [{"id": "c1"}], "page": 1, "limit": 1}, ContentList((ContentEntry("c1"),), limit=1)),

@@ -372,40 +372,33 @@ def test_a_file_that_can_not_be_used(data: str | bytes, code: str, words: str) -
     assert first.location.file == FILE
 
 
+def offered(**inputs: tuple[TemplateInput, ...] | None) -> dict[str, Template]:
+    """Templates with these inputs; None: a server that does not tell them."""
+    return {
+        slug: Template(slug=slug, inputs=found or (), inputs_known=found is not None) for slug, found in inputs.items()
+    }
+
+
 BEFORE = Catalog(
-    templates={
-        "gone": Template(slug="gone", inputs_known=False),
-        "same": Template(slug="same", name="Old name", inputs=(TemplateInput(name="a"),)),
-        "other": Template(
-            slug="other",
-            inputs=(
-                TemplateInput(name="a"),
-                TemplateInput(name="b", kind="select", options=("x",)),
-                TemplateInput(name="c", required=True),
-                TemplateInput(name="d", default=1),
-            ),
+    templates=offered(
+        gone=None, told=None, silent=(),
+        other=(
+            TemplateInput(name="a"), TemplateInput(name="b", kind="select", options=("x",)),
+            TemplateInput(name="c", required=True), TemplateInput(name="d", default=1),
         ),
-        "told": Template(slug="told", inputs_known=False),
-        "silent": Template(slug="silent", inputs=()),
-    },
+    ) | {"same": Template(slug="same", name="Old name", inputs=(TemplateInput(name="a"),))},
     styles={"s1": CatalogEntry(slug="s1"), "s2": CatalogEntry(slug="s2")},
     verticals={"v1": CatalogEntry(slug="v1")},
-)
+)  # fmt: skip
 AFTER = Catalog(
-    templates={
-        "new": Template(slug="new", inputs_known=False),
-        "same": Template(slug="same", name="New name", inputs=(TemplateInput(name="a"),)),
-        "other": Template(
-            slug="other",
-            inputs=(
-                TemplateInput(name="a", kind="text", required=True),
-                TemplateInput(name="b", kind="select", options=("y",)), TemplateInput(name="c"),
-                TemplateInput(name="d", default=2), TemplateInput(name="e", required=True), TemplateInput(name="f"),
-            ),
+    templates=offered(
+        new=None, told=(), silent=None,
+        other=(
+            TemplateInput(name="a", kind="text", required=True),
+            TemplateInput(name="b", kind="select", options=("y",)), TemplateInput(name="c"),
+            TemplateInput(name="d", default=2), TemplateInput(name="e", required=True), TemplateInput(name="f"),
         ),
-        "told": Template(slug="told", inputs=()),
-        "silent": Template(slug="silent", inputs_known=False),
-    },
+    ) | {"same": Template(slug="same", name="New name", inputs=(TemplateInput(name="a"),))},
     styles={"s2": CatalogEntry(slug="s2", tone="loud"), "s3": CatalogEntry(slug="s3")},
     verticals={},
 )  # fmt: skip

@@ -69,27 +69,21 @@ def test_a_program_that_is_not_there_is_a_failed_check(tmp_path: Path) -> None:
     assert "there is no such program" in run_commands(Listed(values=("lint",)), tmp_path, "a.md")[0].message
 
 
-@pytest.fixture
-def secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Variables that no linter has a use for."""
+@pytest.mark.parametrize(("named", "known"), [
+    ("", []), ("AWS_SECRET, MY_KEY WRITERZROOM_API_KEY CONTENTOPS_LEDGER", ["AWS_SECRET"]),
+], ids=["nothing", "some"])  # fmt: skip
+def test_a_command_gets_what_a_person_names(
+    tmp_path: Path, named: str, known: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a token nor a password otherwise; the key by any name and the address of the ledger go to no one."""
     for name in ("WRITERZROOM_API_KEY", "MY_KEY", "GITHUB_TOKEN", "CONTENTOPS_LEDGER", "PGPASSWORD", "AWS_SECRET"):
         monkeypatch.setenv(name, "secret-value")
     monkeypatch.setenv("CONTENTOPS_KEY_VARIABLES", "MY_KEY")
-
-
-def test_a_command_knows_no_secret(tmp_path: Path, secrets: None) -> None:
-    """Neither the key by any name, nor the token of the workflow, nor the password of the ledger or of other tools."""
-    code = "import os, sys; sys.exit('secret-value' in os.environ.values() or 'PATH' not in os.environ)"
-    assert run(tmp_path, code) == []
-
-
-def test_a_command_gets_what_a_person_names(tmp_path: Path, secrets: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever sets the environment says so there; the key and the address of the ledger go to no one."""
-    monkeypatch.setenv("CONTENTOPS_CHECK_VARIABLES", "AWS_SECRET, MY_KEY WRITERZROOM_API_KEY CONTENTOPS_LEDGER")
+    monkeypatch.setenv("CONTENTOPS_CHECK_VARIABLES", named)
     monkeypatch.setenv("LC_TIME", "C")
     code = (
-        "import os, sys; named = sorted(name for name, value in os.environ.items() if value == 'secret-value')\n"
-        "sys.exit(named != ['AWS_SECRET'] or os.environ['LC_TIME'] != 'C')"
+        "import os, sys; known = sorted(name for name, value in os.environ.items() if value == 'secret-value')\n"
+        f"sys.exit(known != {known} or os.environ['LC_TIME'] != 'C' or 'PATH' not in os.environ)"
     )
     assert run(tmp_path, code) == []
 

@@ -218,6 +218,8 @@ HOSTILE_SCHEMAS = {
     "nested without a reference": NESTED,
     "the front matter itself": '{"$defs":{"a":{"additionalProperties":{"allOf":[{"$ref":"#/$defs/a"},'
     '{"$ref":"#/$defs/a"}]}}},"$ref":"#/$defs/a"}',
+    "a pattern for keys": '{"propertyNames":{"pattern":"(a+)+$"}}',
+    "a pattern for some keys": '{"propertyNames":{"pattern":"(a|a)+$"},"additionalProperties":false}',
     "lists without equal parts": '{"properties":{"list":{"uniqueItems":true}}}',
     "a long list": '{"properties":{"list":{"items":{"enum":[' + ",".join(f"[{n}]" for n in range(4_000)) + "]}}}}",
 }
@@ -226,27 +228,16 @@ DEEP: Any = json.loads('{"a":' * 30 + "{}" + "}" * 30)
 
 @pytest.mark.parametrize("schema", HOSTILE_SCHEMAS.values(), ids=HOSTILE_SCHEMAS)
 def test_a_schema_is_given_up_after_some_steps(schema: str, processor_time: Clock) -> None:
-    """Two kilobytes of it would keep a processor busy for years."""
+    """Two kilobytes of it would keep a processor busy for years; the keys come from the same stranger as a pattern."""
     assert schema_problem(schema) == ""
-    text = CheckedText(title="", body="", front={"deep": DEEP, "list": [[9_999 + n] for n in range(4_000)]})
+    front = {"deep": DEEP, "list": [[9_999 + n] for n in range(4_000)], "a" * 5_000 + "b": 1}
+    text = CheckedText(title="", body="", front=front)
     before = processor_time()
     findings = check_text(Checks(front_matter=FrontMatterSchema(path="s.json", text=schema)), text, bool)
     assert processor_time() - before < 20
-    assert re.search("^the schema is too slow|^[0-9,]+ more places", findings[-1].message)
+    given_up = "^the schema is too slow|^[0-9,]+ more places|takes more than 0.01 s"
+    assert [one for one in findings if re.search(given_up, one.message)]
     assert len(findings) < 100
-
-
-@pytest.mark.parametrize("schema", [
-    '{"propertyNames":{"pattern":"(a+)+$"}}', '{"propertyNames":{"pattern":"(a|a)+$"},"additionalProperties":false}',
-])  # fmt: skip
-def test_a_pattern_for_keys_is_given_up_too(schema: str, processor_time: Clock) -> None:
-    """The keys come from the same stranger as the pattern."""
-    text = CheckedText(title="", body="", front={"a" * 5_000 + "b": 1})
-    before = processor_time()
-    findings = check_text(Checks(front_matter=FrontMatterSchema(path="s.json", text=schema)), text, bool)
-    assert processor_time() - before < 5
-    assert findings
-    assert any("takes more than 0.01 s" in each.message for each in findings)
 
 
 def test_a_schema_may_refer_to_its_parts_often() -> None:

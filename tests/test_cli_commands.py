@@ -53,21 +53,16 @@ def test_the_command_that_goes_on_pays_nothing_again(given: dict[str, Any], expe
     assert sorted(going_on("x", ("y=1",), every | given)(run).split()) == sorted(expected.split())
 
 
-def test_a_plan_file_that_can_not_be_written_is_an_error(invoke: Run, demo: Path) -> None:
-    """The plan is not shown as if all had gone well."""
-    ended = invoke("plan", "--out", "no/such/folder.json", cwd=demo)
-    assert (ended.code, ended.stdout) == (1, "")
-    assert "error[output]: `no/such/folder.json` cannot be written" in ended.stderr
-
-
 def test_a_plan_that_fails_leaves_no_older_one_in_its_place(invoke: Run, demo: Path) -> None:
-    """What comes next in a script would take that for today's; anything but a plan stays."""
+    """What comes next in a script would take that for today's; anything but a plan stays. No plan is shown as if all were well."""
+    unwritten = invoke("plan", "--out", "no/such/folder.json", cwd=demo)
+    assert (unwritten.code, unwritten.stdout) == (1, "")
+    assert "error[output]: `no/such/folder.json` cannot be written" in unwritten.stderr
     assert invoke("plan", "--out", "plan.json", cwd=demo).code == 0
     (demo / "content/broken.yaml").write_text("items: [")
-    assert invoke("plan", "--out", "plan.json", cwd=demo).code == 1
-    assert not (demo / "plan.json").exists()
-    assert invoke("plan", "--out", "content/broken.yaml", cwd=demo).code == 1
-    assert (demo / "content/broken.yaml").exists()
+    for name, stays in (("plan.json", False), ("content/broken.yaml", True)):
+        assert invoke("plan", "--out", name, cwd=demo).code == 1
+        assert (demo / name).exists() is stays
 
 
 def test_outside_a_project_every_command_says_how_to_begin(invoke: Run) -> None:
@@ -141,19 +136,16 @@ def test_apply_without_yes_and_without_a_terminal_is_refused(invoke: Run, demo: 
     assert not (demo / "out").exists()
 
 
-def test_a_no_changes_nothing(demo: Path, processes: None) -> None:
-    """Declined on a terminal: exit code 4, nothing written."""
-    seen = on_a_terminal("import sys; from contentops.__main__ import main; print(main(['apply']))", b"no\n", cwd=demo)
-    assert "error[not-confirmed]" in seen
-    assert seen.endswith("\n4\n")
-    assert not (demo / "out").exists()
-
-
-def test_a_yes_on_a_terminal_applies(demo: Path, processes: None) -> None:
-    """The moving display leaves the terminal as it was, and the report comes last."""
-    seen = on_a_terminal("import sys; from contentops.__main__ import main; print(main(['apply']))", b"yes\n", cwd=demo)
-    assert re.search(r"4 of 4 done, \ds\r\x1b\[2K\x1b\[1mApply: 4 done\.", seen)
-    assert seen.endswith("\n0\n")
+@pytest.mark.parametrize(("typed", "code", "shown"), [
+    (b"no\n", 4, r"error\[not-confirmed\]"),
+    # The moving display leaves the terminal as it was, and the report comes last.
+    (b"yes\n", 0, r"4 of 4 done, \ds\r\x1b\[2K\x1b\[1mApply: 4 done\."),
+], ids=["no", "yes"])  # fmt: skip
+def test_a_person_on_a_terminal_decides(demo: Path, typed: bytes, code: int, shown: str, processes: None) -> None:
+    """Declined: exit code 4, nothing written."""
+    seen = on_a_terminal("import sys; from contentops.__main__ import main; print(main(['apply']))", typed, cwd=demo)
+    assert re.search(shown, seen)
+    assert (seen.endswith(f"\n{code}\n"), (demo / "out").exists()) == (True, code == 0)
 
 
 def test_apply_does_the_plan_and_then_there_is_none(invoke: Run, demo: Path) -> None:

@@ -254,19 +254,20 @@ def _stopped(numbers: list[signal.Signals]) -> tuple[int, str, str]:
         return child.returncode, out + rest, err + more
 
 
-def test_the_first_signal_stops_gently(processes: None) -> None:
-    """It asks once, says so, and the old handlers come back."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        code, out, err = _stopped([number])
-        assert (code, out) == (0, "ready\nasked 1\nrestored True\n")
-        assert err == ("\nstopping: nothing new is submitted, progress is kept; press Ctrl-C again to exit at once\n")
+GENTLY = "\nstopping: nothing new is submitted, progress is kept; press Ctrl-C again to exit at once\n"
+AT_ONCE = "\nexit at once; `contentops apply` continues what is running\n"
 
 
-def test_the_second_signal_exits_at_once(processes: None) -> None:
-    """Whatever the first one began, the second ends it with 130."""
-    code, out, err = _stopped([signal.SIGINT, signal.SIGTERM])
-    assert (code, out) == (130, "ready\n")
-    assert err.endswith("\nexit at once; `contentops apply` continues what is running\n")
+@pytest.mark.parametrize(("signals", "code", "said", "told"), [
+    ([signal.SIGINT], 0, "ready\nasked 1\nrestored True\n", GENTLY),
+    ([signal.SIGTERM], 0, "ready\nasked 1\nrestored True\n", GENTLY),
+    ([signal.SIGINT, signal.SIGTERM], 130, "ready\n", GENTLY + AT_ONCE),
+])  # fmt: skip
+def test_a_signal_stops_gently_and_a_second_one_at_once(
+    signals: list[signal.Signals], code: int, said: str, told: str, processes: None
+) -> None:
+    """The first asks once, says so, and the old handlers come back; the second ends whatever the first one began."""
+    assert _stopped(signals) == (code, said, told)
 
 
 _IMPATIENT = """

@@ -175,29 +175,17 @@ def test_decisions_are_numbered_and_listed() -> None:
     assert listed == [(page.name[:4], page.name) for page in pages]
 
 
-@pytest.mark.parametrize(
-    ("schema", "lines"), [("jobs", ["job"]), ("lock", ["record", "saved"]), ("approvals", ["approval", "comment"])]
-)
-def test_every_key_of_a_state_file_is_explained(schema: str, lines: list[str]) -> None:
-    """By the type that reads and writes the line; the schema and the table of the page have it from there."""
-    for line in lines:
-        keys = load_schema(schema)["definitions"][line]["properties"]
-        assert [name for name, one in keys.items() if "description" not in one and name != "verdict"] == []
-
-
-@pytest.mark.parametrize("schema", ["plan", "report", "event"])
+@pytest.mark.parametrize("schema", ["plan", "report", "event", "jobs", "lock", "approvals"])
 def test_every_key_of_a_format_is_explained_in_its_schema(schema: str) -> None:
-    """By a description of its own, or by that of what it refers to."""
+    """By a description of its own, or by that of what it refers to; the pages of state files have it from there."""
     document = load_schema(schema)
-    described = set(document.get("definitions", {})) & {
-        name for name, one in document.get("definitions", {}).items() if "description" in one
-    }
+    described = {name for name, one in document.get("definitions", {}).items() if "description" in one}
     missing = [
         name
         for name, one in _keys(document)
         if "description" not in one and str(one.get("$ref", "")).rpartition("/")[2] not in described
     ]
-    assert missing == []
+    assert missing == (["verdict"] if schema == "approvals" else [])  # its values say it
 
 
 def _keys(schema: Any) -> Iterator[tuple[str, Any]]:

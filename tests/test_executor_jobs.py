@@ -42,14 +42,6 @@ def test_a_failed_poll_is_no_failed_job(root: Path, fault: Any) -> None:
     assert (results(run), harness.api.credits, harness.plan().empty) == ({"one": "done"}, 4, True)
 
 
-def _restarting(harness: Harness) -> Any:
-    def answer() -> httpx.Response:
-        harness.api.restart()
-        return httpx.Response(503, json={"detail": "restarting"})
-
-    return answer
-
-
 def test_a_job_that_takes_too_long_is_late_and_polled_by_the_next_apply(root: Path) -> None:
     """After `job_timeout` the item is late (exit 3), the others are done, and the next apply finishes it for free."""
     harness = _harness(root, "a", "b", duration=lambda number: 5000 if number == 2 else 60)
@@ -292,7 +284,12 @@ def test_a_collected_job_that_the_server_forgot_is_told(root: Path, *, gone: boo
 def test_a_job_the_server_forgot_names_the_way_out(root: Path) -> None:
     """Late with 404: the hint says how to give the job up, and that this may pay twice."""
     harness = _harness(root, duration=300, auto_save=False)
-    harness.api.fault(on("status", 6), _restarting(harness))
+
+    def restarting() -> httpx.Response:
+        harness.api.restart()
+        return httpx.Response(503, json={"detail": "restarting"})
+
+    harness.api.fault(on("status", 6), restarting)
     run = harness.ran()
     assert results(run) == {"one": "late"}
     words = (

@@ -71,15 +71,6 @@ def test_an_edit_there_blocks_the_save_of_a_new_text_but_not_its_file(root: Path
     assert harness.api.credits == 8
 
 
-def test_the_same_edit_on_both_sides_is_no_conflict(root: Path) -> None:
-    """Where the content there already says what the file says, it is saved."""
-    harness = _done(root)
-    _by_hand(harness)
-    body = harness.read("out/one.md").split("---\n", 2)[2]
-    harness.api.edit(harness.record("one").content_id, body)
-    assert (results(harness.apply()), harness.plan().empty) == ({"one": "done"}, True)
-
-
 @pytest.mark.parametrize(("status", "deleted"), [(404, True), (403, False), (500, False), (503, False)])
 def test_only_a_404_about_a_content_means_deleted(root: Path, status: int, *, deleted: bool) -> None:
     """Then the text is saved as new, the old id listed; any other answer fails the save, and the next apply saves."""
