@@ -277,7 +277,7 @@ async def look_up(ctx: Context, item: Item, item_state: ItemState, job: Job) -> 
     found = await resolve(ctx, item, lost_earlier(ctx, job))
     if found is not None:
         return found
-    if ctx.run.stopped or not await item.slot.enter(asks=False):
+    if not await item.slot.enter(asks=False):
         raise Ended(Result.PENDING)
     is_same = job.digest == step.digest
     return await _start(ctx, item, item_state, job if is_same else new_job(ctx, item, step))
@@ -323,7 +323,7 @@ async def _start(ctx: Context, item: Item, item_state: ItemState, job: Job) -> S
     """
     why = ""
     for resends in range(RESENDS + 1):
-        if resends and (ctx.run.stopped or not await item.slot.enter(asks=False)):
+        if resends and not await item.slot.enter(asks=False):
             raise Ended(Result.PENDING)
         sent = await _send(ctx, item, item_state, job)
         if isinstance(sent, SentJob):

@@ -299,7 +299,7 @@ class JobSlot:
         """
         if not self._taken:
             self._taken = await self._admit(asks)
-        return self._taken
+        return self._taken and not self._admission.closed
 
     def take(self) -> None:
         """Take the slot without waiting, because the server already has the item's job, or may have it."""

@@ -97,8 +97,8 @@ async def save(ctx: Context, item: Item, item_state: ItemState, step: Save) -> I
     """Save the title and body of the item's file as the item's content on the server. Raises Ended."""
     item_state = ctx.index.owners.take_content(item, item_state)
     text, draft = item_state.text, _draft(ctx, item, item_state, step.path)
-    stored = text is not None and bool(text.content_id) and not text.from_earlier_run
-    if text is not None and stored and (draft.title, draft.digest) == (text.title, body_digest(text.body)):
+    is_unchanged = text is not None and (draft.title, draft.digest) == (text.title, body_digest(text.body))
+    if text is not None and text.content_id and not text.from_earlier_run and is_unchanged:
         given = _saved(draft, CREATED)
         if text.verbatim:
             given = structs.replace(given, server_title=given.title, server_body=given.body)

@@ -203,8 +203,8 @@ def write(ctx: Context, item: Item, item_state: ItemState, step: Write) -> ItemS
     seen = ctx.outputs.observe(step.target)
     item_state = merged(ctx, item, item_state, step, seen)
     title, digest = coming_title(ctx, item, item_state, step, seen), body_digest(item_state.body)
-    is_written = seen.exists and not seen.problem and seen.body == digest
-    if seen.file != step.expects and not is_written:
+    is_written, is_as_planned = seen.exists and not seen.problem and seen.body == digest, seen.file == step.expects
+    if not (is_as_planned or is_written):
         raise _changed(step.target)
     if _edited_since(ctx, item, item_state, step, seen, digest):
         raise Ended(
@@ -213,7 +213,7 @@ def write(ctx: Context, item: Item, item_state: ItemState, step: Write) -> ItemS
             "run `contentops plan` to see what to do",
         )
     copy = ""
-    if is_written and seen.file != step.expects:
+    if not is_as_planned:
         title = seen.title or title
     else:
         may_lose = seen.exists and _may_be_a_persons(ctx, item, item_state.record, step, seen, is_written=is_written)

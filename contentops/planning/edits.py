@@ -81,13 +81,13 @@ def edit_choice(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None
     reasons = (*why, *edit(item))
     if choice is OnEdit.OVERWRITE:
         return None
-    if choice is OnEdit.KEEP and item.file.exists and record is not None:
-        return Answer(action=Action.KEEP, steps=(Acknowledge(accepts=True),), reasons=reasons)
     if record is None:
         return block("foreign-file", occupied_hint(item, path), reasons=reasons, job=job)
     if not item.file.exists:
         hint = f"`{path}` is gone and its text was not saved; `--on-edit overwrite` generates the new one"
         return block("missing", hint, reasons=reasons, job=job)
+    if choice is OnEdit.KEEP:
+        return Answer(action=Action.KEEP, steps=(Acknowledge(accepts=True),), reasons=reasons)
     if choice is OnEdit.MERGE:
         return merging(item, reasons, job)
     hint = f"`{path}` was edited by hand; `--on-edit keep`, `merge` or `overwrite`, or `on_edit` in the manifest"
@@ -400,13 +400,13 @@ def renewed(item: ItemSides, mode: MergeEdit, new: str) -> Renewed | None:
     return take_new(item.inputs.text(mode.base) or "", item.inputs.read(item.file.path), new)
 
 
-def merge_trouble(item: ItemSides, words: Answer, job: Job) -> Answer | None:
+def merge_trouble(item: ItemSides, edits: Answer, job: Job) -> Answer | None:
     """Block the item if a job's text cannot be merged with the edits. Return None if the merge may be tried."""
-    mode = words.mode
+    mode = edits.mode
     if not isinstance(mode, MergeEdit) or (text := item.inputs.text(job.body)) is None:
         return None
     trouble = why_not_merged(item.spec.id, renewed(item, mode, text), strict=mode.strict)
-    return None if trouble is None else block(*trouble, reasons=words.reasons, job=job)
+    return None if trouble is None else block(*trouble, reasons=edits.reasons, job=job)
 
 
 def saved_records(inputs: PlanInputs) -> Iterator[Record]:

@@ -143,6 +143,7 @@ def _chosen_changes(inputs: PlanInputs, chosen: Sequence[Candidate]) -> list[Cha
     if choice.only_front:
         changes = [alone for each in changes if (alone := front_alone(each)) is not None]
     if choice.only_promoted:
+        # What becomes of an item that waits is decided below.
         changes = [change for change in changes if change.waits or is_about_promotion(change)]
     changes = free_targets(inputs, changes)
     if not choice.only_front:
@@ -339,12 +340,15 @@ def _gone(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
                 record=record,
                 made_by=inputs.state.made_by(record) if record is not None else None,
                 file=file,
-                is_edited=_is_edited(inputs, record, file),
+                is_edited=_is_edited_since(inputs, record, file),
             )
 
 
-def _is_edited(inputs: PlanInputs, record: Record | None, file: Observed | None) -> bool:
-    """Return whether a person changed the body of a file after the text was generated, promoted or adopted."""
+def _is_edited_since(inputs: PlanInputs, record: Record | None, file: Observed | None) -> bool:
+    """Return whether a person changed the body of a file after the text was generated, promoted or adopted.
+
+    `ItemSides.is_edited` counts edits before a promotion or adoption too.
+    """
     if record is None or file is None:
         return False
     known = {record.adopted, record.promoted if record.is_promoted else NOTHING} - {NOTHING}
@@ -422,7 +426,7 @@ def _candidate(item: ItemSides) -> tuple[Candidate, tuple[Note, ...]]:
         stale=rule is not None and (not item.waits or rule is OnSourceChange.NOTE),
         keeps=rule is OnSourceChange.NOTE,
         waits=item.waits,
-        is_edited=_is_edited(inputs, item.record, item.file),
+        is_edited=_is_edited_since(inputs, item.record, item.file),
         is_edited_there=item.is_edited_on_server,
     )
     return made, notes

@@ -177,11 +177,11 @@ def to_check(
 _AS_IT_IS = Answer()
 
 
-def failed_checks(item: ItemSides, job: Job | None = None, words: Answer = _AS_IT_IS) -> tuple[Reason, ...]:
+def failed_checks(item: ItemSides, job: Job | None = None, edits: Answer = _AS_IT_IS) -> tuple[Reason, ...]:
     """Return the checks that a paid text fails, or nothing if it passes all of them.
 
     The text is that of `job`, otherwise that of the finished job for the request. If it is not on this machine, what
-    the job records about these checks counts. `words` says how the text comes into the file: a merge is checked with
+    the job records about these checks counts. `edits` says how the text comes into the file: a merge is checked with
     the edits that stay. Texts are not compared and commands are not run here; an apply does that.
     """
     if job is None or not job.body:
@@ -196,8 +196,8 @@ def failed_checks(item: ItemSides, job: Job | None = None, words: Answer = _AS_I
     if job.section:
         new_text = taken_section(item, job)
         body = new_text[0] if isinstance(new_text, tuple) else body
-    elif isinstance(words.mode, MergeEdit):
-        merged = renewed(item, words.mode, body)
+    elif isinstance(edits.mode, MergeEdit):
+        merged = renewed(item, edits.mode, body)
         body = merged.body if merged is not None else body
     answer = Answer(steps=(Fetch(),))
     return reasons_of(_findings(item, answer, Brought(job.title, body, bool(job.section))))
@@ -281,17 +281,17 @@ def promoted(item: ItemSides) -> Answer | None:
     if theirs.is_outline:
         detail += ", a draft outline"
     why = (*why, Reason(kind=PROMOTED, detail=detail))
-    words = Answer(reasons=why)
+    edits = Answer(reasons=why)
     if _has_other_words(item, theirs):
-        edits_answer = protect_edits(item, why)
-        if edits_answer is not None:
-            kept = _as_promotion(edits_answer, item, theirs, why)
+        protected = protect_edits(item, why)
+        if protected is not None:
+            kept = _as_promotion(protected, item, theirs, why)
             declined = theirs.file.body  # so that it is not asked about again
             steps = (
                 structs.replace(one, declined=declined) if isinstance(one, Acknowledge) else one for one in kept.steps
             )
             return structs.replace(kept, steps=tuple(steps))
-        words = overwriting(item, why)
+        edits = overwriting(item, why)
     step = Promote(
         environment=theirs.environment,
         path=theirs.file.path,
@@ -303,7 +303,7 @@ def promoted(item: ItemSides) -> Answer | None:
         outline=theirs.is_outline,
         model=theirs.made_by.model if theirs.made_by is not None else "",
     )
-    answer = structs.replace(words, action=Action.PROMOTE, steps=(step,))
+    answer = structs.replace(edits, action=Action.PROMOTE, steps=(step,))
     if failed := failed_promotion(item, answer, theirs.file):
         hint = failed_promotion_hint(theirs.file.path, item.inputs.project.environment)
         return block(FAILED, hint, reasons=(*answer.reasons, *failed))

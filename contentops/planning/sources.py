@@ -268,10 +268,11 @@ def settle_waits(chosen: Sequence[Candidate], changes: Sequence[Change]) -> list
     order = {id_: number for number, id_ in enumerate(in_order({id_: _waited(by_id[id_]) for id_ in by_id}))}
     items = [item for item in chosen if item.id in by_id or (item.spec is not None and item.spec.readings)]
     items.sort(key=lambda item: order.get(item.id, len(order)))
+    # A text comes only if all texts come that it waits for, so this is repeated until it finds no more.
     bringing: dict[ItemId, Stage] = {}
-    known: Coming | None = None
-    while bringing != known:
-        known = {**bringing}
+    before: Coming | None = None
+    while bringing != before:
+        before = {**bringing}
         for item in items:
             change = _following(item, by_id.get(item.id), bringing, restored)
             if change is None:

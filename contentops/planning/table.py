@@ -108,8 +108,9 @@ from contentops.planning.sources import (
 
 def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
     """Return the change of a declared item, and the notes about it. The change is None if there is nothing to do."""
-    is_refused = item.spec.id in item.inputs.choice.replace
-    if item.waits and not (item.keeps_text or item.is_protected or item.under_way or is_refused):
+    # `replacement_refused` says that a text that waits cannot be replaced.
+    is_replaced = item.spec.id in item.inputs.choice.replace
+    if item.waits and not (item.keeps_text or item.is_protected or item.under_way or is_replaced):
         return waiting_change(item), ()
     body = which_body(item)
     if item.waits and body.action is Action.PROMOTE:
@@ -446,11 +447,11 @@ def _section(item: ItemSides) -> Answer | None:
     is_saved = item.inputs.saved_body(record) == item.file.body and not is_other
     if not record.content_id or not is_saved:
         return block("not-saved", f"the text of `{item.file.path}` is not saved on the server; apply first")
-    words = section_edits(item, heading) or Answer()
-    if words.is_final:
-        return words
-    words = structs.replace(words, reasons=(section_reason(item, heading), *words.reasons))
-    return _generate(item, Action.REGENERATE, words, heading)
+    edits = section_edits(item, heading) or Answer()
+    if edits.is_final:
+        return edits
+    edits = structs.replace(edits, reasons=(section_reason(item, heading), *edits.reasons))
+    return _generate(item, Action.REGENERATE, edits, heading)
 
 
 def _replace(item: ItemSides) -> Answer | None:
@@ -492,20 +493,20 @@ def _open(item: ItemSides) -> Answer | None:
 
 def _finish(item: ItemSides, job: Job) -> Answer:
     """Return the steps that write the text of an open job, or the reason why the text cannot be written."""
-    words = _check_edits(item, job)
-    if words.is_final:
-        return words
-    why, has_job = words.reasons, job.state not in UNDECIDED
+    edits = _check_edits(item, job)
+    if edits.is_final:
+        return edits
+    why, has_job = edits.reasons, job.state not in UNDECIDED
     # Each clone has its own bundled server, so that this one may never have had the job.
     may_be_gone = item.inputs.server == "local" and not (job.body and item.inputs.text(job.body) is not None)
     if not has_job or may_be_gone:
-        return _look_up(item, job, words, has_job=has_job)
+        return _look_up(item, job, edits, has_job=has_job)
     paid = job.state is JobState.PAID
     bring = Fetch(job=job) if paid else Poll(job=job)
     retry = _retry(item, job.retry, job.section)
-    if failed := failed_checks(item, job, words) if paid else ():
+    if failed := failed_checks(item, job, edits) if paid else ():
         # If only the words of a person fail the checks, another text does not help.
-        fails_alone = not isinstance(words.mode, MergeEdit) or failed_checks(item, job)
+        fails_alone = not isinstance(edits.mode, MergeEdit) or failed_checks(item, job)
         if not retry or not fails_alone:
             hint = failed_hint(item.spec, job, keeps_text=item.keeps_text)
             return block(FAILED, hint, reasons=(*why, *failed), job=job)
@@ -521,7 +522,7 @@ def _finish(item: ItemSides, job: Job) -> Answer:
         else ""
     )
     steps, reasons = (bring, *retry), (*why, reason, *failed, *found)
-    return structs.replace(words, action=Action.FINISH, steps=steps, reasons=reasons, job=job, hint=hint)
+    return structs.replace(edits, action=Action.FINISH, steps=steps, reasons=reasons, job=job, hint=hint)
 
 
 def _check_edits(item: ItemSides, job: Job) -> Answer:
@@ -538,15 +539,13 @@ def _check_edits(item: ItemSides, job: Job) -> Answer:
     # What `--replace` asks for in this command is written even over an edited file.
     is_replacement = item.record is not None and job.attempt > item.answered
     is_asked_for = is_replacement and item.spec.id in item.inputs.choice.replace
-    if not is_asked_for and (words := protect_edits(item, why, job)) is not None:
-        return merge_trouble(item, words, job) or words
+    if not is_asked_for and (edits := protect_edits(item, why, job)) is not None:
+        return merge_trouble(item, edits, job) or edits
     return overwriting(item, why)
 
 
 def _is_text_of(item: ItemSides, job: Job) -> bool:
-    """Return whether the item's file already has the text of the job.
-
-    This happens if a run ended before it wrote the record.
+    """Return whether the item's file already has the text of the job, because a run ended before it wrote the record.
 
     The provenance block decides only if that text is no longer known, since a person may have edited the body.
     """
@@ -557,7 +556,7 @@ def _is_text_of(item: ItemSides, job: Job) -> bool:
     return is_of_job and is_ours(item.inputs, item.spec, item.file)
 
 
-def _look_up(item: ItemSides, job: Job, words: Answer, *, has_job: bool) -> Answer:
+def _look_up(item: ItemSides, job: Job, edits: Answer, *, has_job: bool) -> Answer:
     detail = f"job `{job.job_id}` is open" if has_job else job.error or "the answer to its submit was lost"
     reason = Reason(kind="open-job" if has_job else "unknown-outcome", detail=detail)
     is_asked = bool(job.section) or job.digest == item.spec.digest
@@ -568,10 +567,10 @@ def _look_up(item: ItemSides, job: Job, words: Answer, *, has_job: bool) -> Answ
         steps = (Poll(), *_retry(item, job.retry, job.section))
         hint = f"if it cannot be found: `contentops state resolve {item.spec.id}`"
     return structs.replace(
-        words,
+        edits,
         action=Action.FINISH if has_job else Action.RESOLVE,
         steps=(LookUp(job=job), *steps),
-        reasons=(*words.reasons, reason),
+        reasons=(*edits.reasons, reason),
         job=job,
         hint="" if has_job else hint,
     )
@@ -644,16 +643,16 @@ def _stored(item: ItemSides) -> Answer | None:
         return None
     if generation_refused(item, why_changed(item)) is not None:
         return None  # no one has reviewed it
-    words = structs.replace(_check_edits(item, job), job=None)
-    if words.is_final:
-        return words
-    if failed := failed_checks(item, job, words):
+    edits = structs.replace(_check_edits(item, job), job=None)
+    if edits.is_final:
+        return edits
+    if failed := failed_checks(item, job, edits):
         if any(order.retry for order in failed_attempts(item.open_jobs, item.spec.digest)):
             return None  # it is paid for again already, and that job failed
-        return block(FAILED, failed_hint(item.spec, None, keeps_text=False), reasons=(*words.reasons, *failed))
+        return block(FAILED, failed_hint(item.spec, None, keeps_text=False), reasons=(*edits.reasons, *failed))
     reason = Reason(kind="stored", detail="a finished text for this request is paid for already")
-    reasons = (*words.reasons, reason)
-    return structs.replace(words, action=Action.FINISH, steps=(Fetch(job=job),), reasons=reasons)
+    reasons = (*edits.reasons, reason)
+    return structs.replace(edits, action=Action.FINISH, steps=(Fetch(job=job),), reasons=reasons)
 
 
 def _elsewhere(item: ItemSides) -> Answer | None:
@@ -691,27 +690,27 @@ def _changed(item: ItemSides) -> Answer | None:
     has_text = item.file.exists or (record.generated and item.inputs.saved_body(record) == record.generated)
     if has_text and not item.is_edited and not item.is_edited_on_server:
         return _generate(item, Action.REGENERATE, Answer(reasons=why))
-    words = protect_edits(item, why)
-    if words is None:
+    edits = protect_edits(item, why)
+    if edits is None:
         return _generate(item, Action.OVERWRITE, overwriting(item, why))
-    return words if words.is_final else _generate(item, Action.MERGE, words)
+    return edits if edits.is_final else _generate(item, Action.MERGE, edits)
 
 
-def _generate(item: ItemSides, action: Action, words: Answer, section: str = "") -> Answer:
-    """Return the steps that generate a text or one section.
+def _generate(item: ItemSides, action: Action, edits: Answer, section: str = "") -> Answer:
+    """Return the steps that generate a text or one section, or the reason why the item is blocked if a rule forbids it.
 
-    If a rule forbids that, return the reason why the item is blocked.
+    `edits` is the decision about a person's edits.
     """
     is_asked_for = bool(section) or item.spec.id in item.inputs.choice.replace
-    if not is_asked_for and (blocked := generation_refused(item, words.reasons)) is not None:
+    if not is_asked_for and (blocked := generation_refused(item, edits.reasons)) is not None:
         return blocked
     if too_long := beyond_context(item.spec, item.inputs.project):
-        return block("context", too_long, reasons=words.reasons)
+        return block("context", too_long, reasons=edits.reasons)
     failed = failed_attempts(item.open_jobs, item.spec.digest)
     retry = 0 if is_asked_for else max((job.retry for job in failed), default=0)
     steps = _generation(item, next_attempt(item), section, retry)
-    reasons = (*words.reasons, *(Reason(kind="failed-before", detail=job.error) for job in failed))
-    return structs.replace(words, action=action, steps=steps, reasons=reasons)
+    reasons = (*edits.reasons, *(Reason(kind="failed-before", detail=job.error) for job in failed))
+    return structs.replace(edits, action=action, steps=steps, reasons=reasons)
 
 
 def _generation(item: ItemSides, attempt: int, section: str, retry: int) -> tuple[Step, ...]:

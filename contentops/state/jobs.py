@@ -58,11 +58,9 @@ class JobsHeader(FileHeader, frozen=True, kw_only=True):
 def read(data: bytes, path: str, *, torn: bool = False) -> tuple[str, dict[str, Job]]:
     """Return the lineage (the project's UUID) in a file of jobs, and each job by the text of its line.
 
-    The lineage is empty without a header.
-
-    `path` names the file in messages. `torn` means that the file is only appended to: a last line without its end is
-    ignored, and the header may be missing. Raises StateError (DamagedState with every damaged line) if the file cannot
-    be used.
+    The lineage is empty without a header. `path` names the file in messages. `torn` means that the file is only
+    appended to: a last line without its end is ignored, and the header may be missing. Raises StateError (DamagedState
+    with every damaged line) if the file cannot be used.
     """
     lineage, found = read_lines(data, path, FORMAT, _parse, torn=torn)
     lines: dict[str, Job] = {}
@@ -135,9 +133,7 @@ class KnownJobs:
     def _replace(self, request_id: RequestId, orders: Sequence[Job], texts: Mapping[int, str]) -> None:
         """Replace all known orders of one request with `orders`.
 
-        An order that was known already keeps the text of its line.
-
-        `texts` has the lines of new orders, by `id`.
+        An order that was known already keeps the text of its line. `texts` has the lines of new orders, by `id`.
         """
         before = self._orders.get(request_id, {})  # keeps the lines, and so their ids, until the end
         kept = {id(line): self._texts.pop(key) for key, line in before.items() if key in self._texts}
@@ -361,9 +357,7 @@ class JobsStore:
     def flush(self, *, settled: bool = True) -> None:
         """Write all new lines to the file of jobs in the git folder.
 
-        Without `settled`, leave out jobs whose text is in a file.
-
-        Raises StateError; the next flush tries again.
+        Without `settled`, leave out jobs whose text is in a file. Raises StateError; the next flush tries again.
         """
         waiting = [*self.known.waiting, *(self.known.settled if settled else ())]
         if not settled and not waiting:

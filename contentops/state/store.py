@@ -340,13 +340,10 @@ class StateStore:
         self._changed(self.jobs.known.note(facts))
 
     def flush(self) -> None:
-        """Write the collected changes, so that they survive a crash.
+        """Write the collected changes, so that they survive a crash: to a shared ledger, the jobs and the journal.
 
-        They go to the ledger if it is shared, then to the jobs and the journal.
-
-        Raises StateError if the disk refuses, and the errors of the ledger. The next flush tries again.
-
-        After NotShared, changes are recorded only on this machine.
+        Raises StateError if the disk refuses, and the errors of the ledger. The next flush tries again. After
+        NotShared, changes are recorded only on this machine.
         """
         self._must_write()
         try:
