@@ -100,6 +100,7 @@ def case(id_: str, specs: Any, records: Any, files: Any, *expected: Any, **optio
         open_jobs=[LOST],
         jobs=[a_finished(OTHER)],
     ),
+    case("new, with a text that is paid for", [Y], [], [], "finish", ("fetch", "write", "save"), 0, **TEXT_OF_Y),
     case("in the cache", [Y], [OLD], [MADE], "finish", ("fetch", "write", "save"), 0, **TEXT_OF_Y),
     case("in the cache, edited", [Y], [OLD], [HAND], "edited", (), **TEXT_OF_Y),
     case("in the cache: keep", [Y], [OLD], [HAND], "keep", ("record", "save"), on_edit=OnEdit.KEEP, **TEXT_OF_Y),
