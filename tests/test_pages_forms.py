@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from contentops.model import ItemId, text_digest
+from contentops.model import ApiSettings, Checks, ItemId, JobState, WordLimits, text_digest
+from contentops.operations.apply import form_digest
 from contentops.operations.opening import HERE
 from contentops.operations.review import ReviewState
 from contentops.operations.workspace import hold_lock
+from contentops.tokens import TokenPrice
 from tests.clones import git
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
+from tests.fakes.sides import PROJECT, a_job, a_spec, plan_of
 from tests.pages import Browser, make_demo
 from tests.running import Run
 
@@ -334,6 +337,28 @@ def test_a_form_spends_what_its_page_showed(tmp_path: Path) -> None:
     assert "this was done already, or the project changed" in again.text
     assert "Spend 8 credits" in again.text
     assert not harness.api.generations
+
+
+def test_a_form_is_about_the_cost_that_its_page_showed() -> None:
+    """Another price of tokens, or one more retry, is another form, though the plan has the same id."""
+    project = structs.replace(PROJECT, api=ApiSettings(base_url="local", engine="openai", model="m", max_tokens=9_000))
+    costs = [(price, retries) for price in (None, 1, 2) for retries in (1, 2)]
+    plans = [
+        plan_of(
+            [a_spec(checks=Checks(words=WordLimits(min=1), retries=retries))],
+            project=structs.replace(project, price=price and TokenPrice(input=price, output=price, currency="USD")),
+        )
+        for price, retries in costs
+    ]
+    assert (len({plan.id for plan in plans}), len(set(map(form_digest, plans)))) == (1, len(costs))
+
+
+def test_a_form_is_about_the_submit_that_its_page_showed() -> None:
+    """If the reply is lost again, the plan stays the same, but the form that paid for it is over."""
+    times = ("2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z")
+    lost = [a_job(a_spec(), JobState.UNKNOWN, submitted_at=at) for at in times]
+    plans = [plan_of([a_spec()], open_jobs=[job]) for job in lost]
+    assert (len({plan.id for plan in plans}), len(set(map(form_digest, plans)))) == (1, len(times))
 
 
 @pytest.mark.parametrize("action", [

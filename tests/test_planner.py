@@ -9,7 +9,7 @@ from msgspec import structs
 
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest
-from contentops.errors import Severity, UsageError
+from contentops.errors import Diagnostic, Severity, UsageError
 from contentops.model import (
     Action,
     ApiSettings,
@@ -54,6 +54,7 @@ LOCAL = structs.replace(PROJECT, api=ApiSettings(base_url="local"))
 BROKEN = Observed(path="out/a.md", problem="`out/a.md` is not UTF-8; save it as UTF-8")
 MOVED = a_spec(topic="x", output="out/new.md")
 OTHER = a_spec("b")
+WRONG = a_spec(topic="x", trouble=(Diagnostic(code="wrong-value", message="`inputs.topic` is too long"),))
 TEXT_OF_X = {"jobs": [a_finished(X)]}
 TEXT_OF_Y = {"jobs": [a_finished(Y, "Earlier.\n")]}
 FAILED_TWICE = [a_job(X, JobState.FAILED, attempt=attempt) for attempt in (1, 2)]
@@ -76,6 +77,7 @@ def case(id_: str, specs: Any, records: Any, files: Any, *expected: Any, **optio
     case("new, at a file written for this request", [X], [], [OURS], "keep", ("record", "save"), 0),
     case("new, and failed once", [X], [], [], "create", GENERATE, 4, 2, open_jobs=FAILED_TWICE[:1]),
     case("new, and failed twice", [X], [], [], "failed-twice", (), 0, open_jobs=FAILED_TWICE),
+    case("failed twice, and running elsewhere", *([X], [], [], "finish", ("poll", "write", "save"), 0), open_jobs=FAILED_TWICE, jobs=[a_job(X, attempt=3)]),
     case("asked for after two failures", [X], [], [], "create", GENERATE, 4, 3, open_jobs=FAILED_TWICE, replace=("a",)),
     case("changed, missing, saved", [Y], [OLD], [], "regenerate", GENERATE),
     case("changed, missing, not saved", [Y], [a_record(X, saved=None)], [], "missing", ()),
@@ -102,6 +104,7 @@ def case(id_: str, specs: Any, records: Any, files: Any, *expected: Any, **optio
     ),
     case("new, with a text that is paid for", [Y], [], [], "finish", ("fetch", "write", "save"), 0, **TEXT_OF_Y),
     case("in the cache", [Y], [OLD], [MADE], "finish", ("fetch", "write", "save"), 0, **TEXT_OF_Y),
+    case("in the cache, and lost elsewhere", *([Y], [OLD], [MADE], "finish", ("fetch", "write", "save"), 0), jobs=[a_finished(Y, "Earlier.\n"), LOST]),
     case("in the cache, edited", [Y], [OLD], [HAND], "edited", (), **TEXT_OF_Y),
     case("in the cache: keep", [Y], [OLD], [HAND], "keep", ("record", "save"), on_edit=OnEdit.KEEP, **TEXT_OF_Y),
     case("in the cache: overwrite", *([Y], [OLD], [HAND], "finish", ("fetch", "write", "save"), 0), on_edit=OnEdit.OVERWRITE, **TEXT_OF_Y),
@@ -117,6 +120,8 @@ def case(id_: str, specs: Any, records: Any, files: Any, *expected: Any, **optio
     case("protected now", [PROTECTED], [OLD], [MADE], "update", ("record",)),
     case("unreadable", [X], [OLD], [BROKEN], "unreadable-file", ()),
     case("of another environment", [X], [], [], "owned-elsewhere", (), claimed_paths=STAGING),
+    case("of another environment, with a wrong request", [WRONG], [], [], "owned-elsewhere", (), claimed_paths=STAGING),
+    case("with a wrong request", [WRONG], [OLD], [MADE], "wrong-reference", ()),
     case("moved", [MOVED], [OLD], [MADE], "move", ("move",), 0),
     case("moved and edited", [MOVED], [SAVED_BY_HAND], [HAND], "move", ("move",), 0),
     case("moved onto a file of no one", *([MOVED], [OLD], [MADE, a_file("out/new.md", body="Other.\n")], "foreign-file", ())),

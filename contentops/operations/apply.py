@@ -598,7 +598,7 @@ def plan_part(project: Project, part: PlanPart, *, runtime: Runtime = HERE) -> P
     return plan(project, _with_heading(project, part).choice(), runtime=runtime)
 
 
-def state_of(plan: Plan) -> Digest:
+def form_digest(plan: Plan) -> Digest:
     """Return a digest of a plan and its cost, which shows whether a form was sent twice.
 
     It differs after each run. The plan's id alone would stay the same if the reply to a submit is lost again, or if the
@@ -614,12 +614,12 @@ def apply_part(
 ) -> tuple[Plan, Run | None]:
     """Apply a part of a plan if the plan is still the one that was shown to the person.
 
-    `shown` is `state_of` that plan, so that a form that is sent twice pays only once. Raises Refused (`plan-changed`)
-    if the plan is another one now, and what `apply` and `plan_part` raise.
+    `shown` is the `form_digest` of that plan, so that a form that is sent twice pays only once. Raises Refused
+    (`plan-changed`) if the plan is another one now, and what `apply` and `plan_part` raise.
     """
 
     def confirm(planned: Plan) -> bool:
-        if state_of(planned) != shown:
+        if form_digest(planned) != shown:
             message = "nothing was done: this was done already, or the project changed"
             raise Refused(message, code="plan-changed", hint="look at the price again")
         return True

@@ -16,7 +16,7 @@
 | `/send` | `tree`, `how` (`pull-request`, `push`, `commit`) | `contentops commit --edits --no-skip-ci` |
 | `/stop` | | Ctrl-C in the terminal of an apply that a page started |
 
-`plan` is the `state_of` the plan that was shown.
+`plan` is the `form_digest` of the plan that was shown.
 `GET /confirm?action=...&id=...&heading=...` is the page with the price; its button posts to `/apply`.
 A form is a `<form method="post">` with `{{ secret }}` in it.
 """
@@ -36,7 +36,7 @@ from contentops.digest import Digest
 from contentops.errors import ContentopsError, Diagnostic, FileChanged, Refused, UsageError, plural
 from contentops.execution.primitives import Stop
 from contentops.model import ItemId, Plan, Verdict
-from contentops.operations.apply import PartAction, PlanPart, apply_part, part_of, plan_part, state_of
+from contentops.operations.apply import PartAction, PlanPart, apply_part, form_digest, part_of, plan_part
 from contentops.operations.approving import Decision, comment_on, decide_texts, write_notes
 from contentops.operations.commit import commit as commit_results
 from contentops.operations.commit import pull_request_page
@@ -245,7 +245,7 @@ def confirm(site: Site, query: Mapping[str, str], problem: Sequence[Diagnostic] 
     part = _part(site, query)
     plan = plan_part(site.project(), part, runtime=site.runtime)
     title = site.review.snapshot().item(part.item).title if part.item and not part.is_of_many else ""
-    view = Confirm(part=part, plan=plan, state=state_of(plan), problem=problem)
+    view = Confirm(part=part, plan=plan, state=form_digest(plan), problem=problem)
     return PageContent(template="confirm.html", title=title, tab="items", model=view, status=409 if problem else 200)
 
 
