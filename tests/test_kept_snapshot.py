@@ -8,10 +8,12 @@ import pytest
 from msgspec import structs
 
 from contentops.atomic_io import Disk
-from contentops.model import Approval, ItemId, Verdict, text_digest
+from contentops.model import Approval, Approvals, ItemId, Verdict, text_digest
 from contentops.operations.opening import HERE, open_project
 from contentops.operations.review import Review, Snapshot
+from contentops.planning.plan import plan_with_items, still_unchanged
 from contentops.state import approvals
+from tests.fakes.sides import TEXT, a_file, a_record, a_situation, a_spec
 from tests.running import Build, Run
 
 SETTINGS = """\
@@ -103,3 +105,22 @@ def test_a_page_that_knows_the_last_snapshot_shows_what_a_new_one_shows(root: Pa
         )
         desk.snapshot = shown
         desk.act()
+
+
+def test_a_verdict_on_a_text_is_one_on_other_items_with_the_same_words() -> None:
+    """Only an item with other words is not planned again."""
+    specs = [a_spec(id_, topic=id_) for id_ in "abc"]
+    files = [a_file(spec.output, body="Other.\n" if spec.id == "c" else TEXT) for spec in specs]
+    records = [
+        a_record(spec, body=body, saved=body) for spec, body in zip(specs, (TEXT, TEXT, "Other.\n"), strict=True)
+    ]
+    before = a_situation(specs, records, files)
+    line = Approval(
+        item=ItemId("a"),
+        text=text_digest("T", files[0].body),
+        verdict=Verdict.APPROVED,
+        by="An Editor",
+        at="2026-11-20",
+    )
+    now = structs.replace(before, approvals=Approvals(lines=(line,)))
+    assert [*still_unchanged(plan_with_items(before)[1], before, now)] == ["c"]
