@@ -6,11 +6,14 @@ from typing import Any
 import pytest
 
 from contentops.errors import UsageError
+from contentops.execution.contents import ContentOwners
+from contentops.execution.primitives import Item, ItemState, Text
 from contentops.model import ItemId
 from contentops.operations.adopt import import_contents
 from contentops.operations.state import resolve
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog, results
+from tests.fakes.sides import TEXT, a_job, a_spec, only_change
 from tests.test_promote import Room
 
 SAME_SERVER = """\
@@ -222,3 +225,14 @@ def test_metadata_that_others_put_on_a_content_stays(tmp_path: Path, habits: dic
     assert now["contentops_lineage"] == harness.state.lineage
     assert now["contentops_body"] not in ("", before)
     assert "contentops_environment" not in now
+
+
+def test_the_content_of_an_open_job_is_only_for_its_text() -> None:
+    """The server stored the job's text by itself; another item with the same words does not take it."""
+    jobs = [a_job(a_spec("a")), a_job(a_spec("b"))]
+    owners = ContentOwners()
+    owners.give_job("cnt_1", jobs[0])
+    given: dict[str, Any] = {"change": only_change([a_spec("b")]), "slot": None}
+    texts = [*(Text.of(job, TEXT, {}) for job in jobs), None]
+    states = [ItemState(record=None, path="", text=text) for text in texts]
+    assert [owners.is_free("cnt_1", Item(**given), state) for state in states] == [True, False, False]

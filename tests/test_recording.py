@@ -105,6 +105,16 @@ def test_a_full_disk_under_the_copy_of_the_jobs_is_found_first(root: Path) -> No
     assert harness.api.credits == 0
 
 
+def test_a_text_that_the_cache_cannot_keep_is_not_paid_for(root: Path) -> None:
+    """A paid text that is nowhere would be paid for again."""
+    harness = Harness(root)
+    harness.write("content/blog.yaml", blog("one"))
+    (root / ".contentops/cache/cache.db").mkdir(parents=True)
+    with pytest.raises(StateError) as caught:
+        harness.apply()
+    assert (caught.value.code, harness.api.generations) == ("text-not-kept", [])
+
+
 def test_a_report_that_cannot_be_kept_is_no_reason_to_fail(root: Path) -> None:
     """What was done is in lock and files: the run ends as it did, and says that its report is not kept."""
     harness = Harness(root, FakeApi(duration=30)).declared("one")

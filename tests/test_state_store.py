@@ -80,6 +80,13 @@ def test_a_first_apply_leaves_lock_and_jobs_and_an_empty_journal(tmp_path: Path)
 
 
 @posix
+def test_jobs_without_a_lock_keep_the_lineage(tmp_path: Path) -> None:
+    """It is part of every request id: under another one, what the jobs paid for would be ordered again."""
+    (tmp_path / "contentops.jobs").write_bytes(jobs.join(facts.LINEAGE, [line_of(facts.job())]))
+    store = StateStore(tmp_path, environment="", lineage=lambda: facts.LINEAGE[::-1], write=False)
+    assert (store.lineage, store.is_first) == (facts.LINEAGE, False)
+
+
 def test_only_the_owner_can_read_what_is_not_committed(tmp_path: Path) -> None:
     """The folder and the journal are private; the lock has the mode of any file of the project."""
     store = opened(tmp_path)
@@ -521,6 +528,26 @@ def test_a_full_disk_keeps_what_was_noted(tmp_path: Path, noted: Callable[[str],
 
     assert opened(tmp_path, write=False).state == store.state
     assert len(store.state.open_jobs) + len(store.state.records) == 3
+
+
+class NoJournal(Disk):
+    """A disk on which the system refuses to write the journal."""
+
+    def append(self, path: Path, data: bytes, at: int) -> None:
+        if path.name == "journal.jsonl":
+            message = "killed"
+            raise StateError(message)
+        super().append(path, data, at)
+
+
+def test_a_text_is_recorded_before_the_file_that_has_it(tmp_path: Path) -> None:
+    """After a kill between them, the text is paid for and in no file; its file would otherwise be no one's."""
+    store = opened(tmp_path, disk=NoJournal())
+    store.note("write", *facts.written())
+    with pytest.raises(StateError, match="killed"):
+        store.flush()
+    state = opened(tmp_path, write=False).state
+    assert ([job.state for job in state.jobs], state.records) == ([JobState.PAID], {})
 
 
 LOCK, JOURNAL, FOLDER = "contentops.lock", ".contentops/journal.jsonl", ".contentops"
