@@ -5,11 +5,9 @@ does not hold is marked there: `⟪n:12⟫` a number, `⟪u:a.example⟫` an add
 check was written.
 
     python -m tests.grounded_set            prints precision and recall by kind
-    python -m tests.grounded_set tuned      also what is wrong in the tuned texts
 """
 
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -91,20 +89,7 @@ def _print(title: str, some: list[Case]) -> None:
         print(f"  {kind:8} precision {score.precision:.2f}  recall {score.recall:.2f}  {score}")  # noqa: T201
 
 
-def _print_wrong(case: Case) -> None:
-    found = claims_without_source(Grounded(brief=case.brief), "", case.body)
-    lines = case.body.splitlines()
-    for line, kind in sorted(case.wanted ^ {(one.line, one.kind) for one in found}):
-        words = [one.words for one in found if (one.line, one.kind) == (line, kind)]
-        print(f"{case.name}:{line} {kind} {'wrong' if words else 'missed'} {words}: {lines[line - 1]}")  # noqa: T201
-
-
 if __name__ == "__main__":
     everything = list(cases())
-    if "tuned" in sys.argv:
-        for each in everything:
-            if not each.held_out:
-                _print_wrong(each)
     _print("tuned", [each for each in everything if not each.held_out])
-    if "tuned" not in sys.argv:
-        _print("held out", [each for each in everything if each.held_out])
+    _print("held out", [each for each in everything if each.held_out])

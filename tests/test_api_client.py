@@ -361,23 +361,16 @@ def test_a_crash_of_the_embedded_server_is_an_outcome() -> None:
     assert (paid.kind, free.kind, "KeyError: 'x'" in paid.message) == ("ambiguous", "unavailable", True)
 
 
-class Fixed(httpx.AsyncBaseTransport):
-    """Answers every request alike, or raises."""
-
-    def __init__(self, outcome: httpx.Response | Exception) -> None:
-        self.outcome = outcome
-        self.requests: list[httpx.Request] = []
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self.requests.append(request)
-        if isinstance(self.outcome, Exception):
-            raise self.outcome
-        return self.outcome
-
-
 def send(call: Call, outcome: httpx.Response | Exception, settings: ApiSettings | None = None) -> Any:
     """One call against a transport that does as told."""
-    client = a_client(settings or ApiSettings(), user="u-1", transport=Fixed(outcome), wall=lambda: 0.0)
+
+    def answered(_: httpx.Request) -> httpx.Response:
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    transport = httpx.MockTransport(answered)
+    client = a_client(settings or ApiSettings(), user="u-1", transport=transport, wall=lambda: 0.0)
     return asyncio.run(client.send(call))
 
 
@@ -416,13 +409,12 @@ def test_transport_errors(error: Exception, paid: str, free: str) -> None:
 
 def test_what_can_not_be_sent_is_a_failure() -> None:
     """A call that is no JSON, or that the settings forbid, fails without a request."""
-    transport = Fixed(httpx.Response(200))
+    transport = httpx.MockTransport(lambda _: pytest.fail("it was sent"))
     client = a_client(ApiSettings(send_mode=False), transport=transport)
     premium = Generate({"template": "t", "style": "s", "mode": "premium", "inputs": {}}, "r")
     for call in (premium, GetStatus(""), Generate({"template": "t", "style": "s", "inputs": {"x": object()}}, "r")):
         failure: Any = asyncio.run(client.send(call))
         assert failure.kind is FailureKind.REJECTED
-    assert transport.requests == []
 
 
 BAD_SETTINGS: list[tuple[dict[str, Any], str, str, str, str]] = [

@@ -21,6 +21,8 @@ from contentops.state import approvals
 from contentops.state.approvals import FILE, FORMAT, load, parse, record, render
 from contentops.state.codec import line_of
 from tests.clones import commit, git
+from tests.fakes.api import FakeApi, Killed
+from tests.fakes.kills import Death
 
 HEADER = '{"contentops_approvals":1}'
 ANN, BEN = "Ann <ann@example.com>", "Ben <ben@example.com>"
@@ -227,28 +229,7 @@ def test_two_branches_merge(tmp_path: Path, ours: str, before: list[Approval], p
     assert len(healed) == len(set(healed)) == 5 + len(before)
 
 
-class Killed(BaseException):
-    """The process is gone."""
-
-
-class DyingDisk(Disk):
-    """A disk whose process is killed before or after one of its writes."""
-
-    def __init__(self, last: int) -> None:
-        self._left = last
-
-    def replace(self, path: Path, data: bytes, mode: int) -> None:
-        self._step()
-        super().replace(path, data, mode)
-        self._step()
-
-    def _step(self) -> None:
-        self._left -= 1
-        if self._left < 0:
-            raise Killed
-
-
-@pytest.mark.parametrize("at", range(4))
+@pytest.mark.parametrize("at", range(1, 5))
 @pytest.mark.parametrize("before", [[], [said(by=BEN)]], ids=["first", "later"])
 def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path: Path, at: int, before: list[Approval]) -> None:
     """Recorded again, it ends like an undisturbed run; the file is never there without its merge line."""
@@ -256,7 +237,7 @@ def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path: Path, at: int, befo
     if before:
         (tmp_path / ".gitattributes").unlink()
     with pytest.raises(Killed):
-        record(tmp_path, DyingDisk(at), [said()])
+        record(tmp_path, Death(at).edges(FakeApi())["disk"], [said()])
 
     left = load(tmp_path, Disk())
     assert set(left.lines) in (set(before), {said(), *before})

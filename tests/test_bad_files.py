@@ -3,22 +3,19 @@
 import errno
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from msgspec import structs
 
-from contentops.atomic_io import Disk, refused
-from contentops.documents.files import System
+from contentops.atomic_io import refused
 from contentops.errors import ContentopsError
 from contentops.model import Event, JobState, OnEdit, Run
 from contentops.operations import plan as looking
-from contentops.operations.opening import Runtime
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, Generation
 from tests.fakes.harness import Harness, before, blog, results
+from tests.fakes.kills import Death
 from tests.running import Clock
 from tests.running import Run as Invoke
 
@@ -157,68 +154,29 @@ def test_a_file_saved_on_windows_is_no_edit_and_stays_so(root: Path) -> None:
     assert (harness.plan().empty, harness.api.count("save")) == (True, 0)
 
 
-class Full:
-    """A disk with no room at the n-th call that needs some, once or from then on."""
+class Full(Death):
+    """A disk with no room at the n-th write of outputs, or (`state`) from the n-th write of lock and journal on."""
 
-    def __init__(self, at: int, *, once: bool = False) -> None:
-        self.at, self.once, self.calls = at, once, 0
+    def __init__(self, at: int, *, state: bool) -> None:
+        super().__init__(at)
+        self.state = state
 
-    def need(self) -> None:
-        """One call that needs room."""
-        self.calls += 1
-        if self.calls == self.at or (self.calls > self.at and not self.once):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    def around(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        """A system call that needs room."""
-
-        def limited(*args: Any, **kwargs: Any) -> Any:
-            self.need()
-            return call(*args, **kwargs)
-
-        return limited
-
-    def system(self) -> System:
-        """What writes outputs on it."""
-        return System(write=self.around(os.write), link=self.around(os.link), replace=self.around(os.replace))
+    def step(self, what: str) -> None:
+        """One thing done; raises what the system or the disk does where it needs room and there is none."""
+        when, name, *path = what.split(" ")
+        if when != "before" or name not in {"append", "link", "replace", "write"} or bool(path) is not self.state:
+            return
+        self.steps += 1
+        if self.steps == self.at or (self.steps > self.at and self.state):
+            error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise refused("write", Path(*path), error) if self.state else error
 
 
-class FullDisk(Disk):
-    """Lock and journal lie on it."""
-
-    def __init__(self, full: Full) -> None:
-        self._full = full
-
-    def _need(self, path: Path) -> None:
-        try:
-            self._full.need()
-        except OSError as error:
-            raise refused("write", path, error) from error
-
-    def append(self, path: Path, data: bytes, at: int) -> None:
-        self._need(path)
-        super().append(path, data, at)
-
-    def replace(self, path: Path, data: bytes, mode: int) -> None:
-        self._need(path)
-        super().replace(path, data, mode)
-
-
-class OnFull(Harness):
-    """A harness some of whose writes find no room."""
-
-    edges: Mapping[str, Any] = {}
-
-    def runtime(self) -> Runtime:
-        return structs.replace(super().runtime(), **self.edges)
-
-
-def _on_full(root: Path, edges: Mapping[str, Any]) -> OnFull:
+def _on_full(root: Path, full: Full) -> Harness:
     """Two new items and one whose text changes, in a project whose disk is full at times."""
-    harness = OnFull(root, FakeApi(duration=30, auto_save=False))
-    harness.applied("old")
+    harness = Harness(root, FakeApi(duration=30, auto_save=False)).applied("old")
     harness.write("content/blog.yaml", blog("old", "one", "two", year=2027))
-    harness.edges = edges
+    harness.death = full
     return harness
 
 
@@ -236,11 +194,11 @@ def test_an_output_that_finds_no_room_stops_no_one(root: Path) -> None:
     at, whole = 0, None
     while True:
         at += 1
-        full = Full(at, once=True)
-        harness = _on_full(root / str(at), {"system": full.system()})
+        full = Full(at, state=False)
+        harness = _on_full(root / str(at), full)
         before = harness.read("out/old.md")
         run = harness.apply()
-        if full.calls < at:
+        if full.steps < at:
             break
         assert sorted(results(run).values()) == ["done", "done", "failed"], at
         assert "cannot be written: no space is left" in _errors(run)
@@ -260,15 +218,15 @@ def test_a_state_that_finds_no_room_ends_the_run_and_pays_once(root: Path, takes
     at, held = 0, 0
     while True:
         at += 1
-        full = Full(at)
-        harness = _on_full(root / str(at), {"disk": FullDisk(full)})
+        full = Full(at, state=True)
+        harness = _on_full(root / str(at), full)
         words = harness.read("out/old.md")
         if _is_refused(harness.apply):
             held += 1
-        if full.calls < at:
+        if full.steps < at:
             break
         assert harness.read("out/old.md") == words or "2027" in harness.read("out/old.md")
-        harness.edges = {}
+        harness.death = None
         harness.apply()
         assert harness.plan().empty, at
         assert set(harness.tree()) == {"out/old.md", "out/one.md", "out/two.md"}

@@ -14,7 +14,7 @@ from msgspec import structs
 
 from contentops.api.outcomes import RETRY
 from contentops.api.reading import catalog_entry, inputs_of, manner_of, slug_of, template
-from contentops.errors import ApiError, Check, InputError
+from contentops.errors import ApiError, InputError
 from contentops.manifests.catalog_lock import FILE, changes_between, encode, parse
 from contentops.model import Catalog, CatalogEntry, Request, Template, TemplateInput
 from contentops.operations import catalog as catalogs
@@ -221,11 +221,6 @@ def test_broken_manifests_do_not_stop_a_pull(tmp_path: Path) -> None:
     assert "manifests have errors" in pulled.notes[-1]
 
 
-def checks(harness: Harness) -> dict[str, Check]:
-    """What `doctor` finds, by name."""
-    return {one.name: one for one in doctor_operation.doctor(harness.project, harness.runtime())}
-
-
 @pytest.mark.parametrize(("text", "ok", "words"), [
     ("{", False, "catalog.lock.json: the file is cut off or is not JSON"),
     (encode({"https://other.example:443": Catalog()}), None, "was made for `https://other.example:443`"),
@@ -235,7 +230,7 @@ def test_doctor_looks_at_the_file(text: str, ok: bool | None, words: str, tmp_pa
     """Broken, foreign and empty files are told apart."""
     harness = harness_of(tmp_path, Shop())
     harness.write(FILE, text)
-    found = checks(harness)["catalog"]
+    found = next(one for one in doctor_operation.doctor(harness.project, harness.runtime()) if one.name == "catalog")
     assert found.ok is ok
     assert words in found.message
     if ok is None:

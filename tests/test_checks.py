@@ -279,26 +279,20 @@ def test_a_pattern_says_what_is_wrong_with_it() -> None:
 SETTINGS = PROJECT.replace("general}", "general, checks: {CHECKS}}")
 
 
-def checks_of(project: Build, settings: str, manifest: str, **files: str) -> dict[str, Checks]:
-    """The checks of each item of a project."""
-    text = SETTINGS.replace("CHECKS", settings)
-    root = project({"contentops.yaml": text, "content/a.yaml": manifest, **files})
-    return {spec.id: spec.checks for spec in desired(root).specs}
-
-
 def test_checks_come_in_layers(project: Build) -> None:
     """Maps merge, lists replace, a null takes away; both forms of a list mean the same."""
-    checks = checks_of(
-        project,
-        "words: {min: 100}, links: warn, contains: [Acme], commands: ['vale --output=line']",
+    settings = "words: {min: 100}, links: warn, contains: [Acme], commands: ['vale --output=line']"
+    manifest = (
         "defaults: {checks: {words: {max: 900}, leftovers: block}}\n"
         "vars: {brand: Acme}\n"
         "items:\n"
         "  - {id: one, inputs: {topic: one}}\n"
         "  - {id: two, inputs: {topic: two}, checks: {words: {level: warn}, links: null, retries: 2, "
         "contains: {values: ['{{ brand }} Inc'], level: warn}}}\n"
-        "  - {id: none, inputs: {topic: x}, checks: null}\n",
+        "  - {id: none, inputs: {topic: x}, checks: null}\n"
     )
+    root = project({"contentops.yaml": SETTINGS.replace("CHECKS", settings), "content/a.yaml": manifest})
+    checks = {spec.id: spec.checks for spec in desired(root).specs}
     assert checks["one"] == Checks(
         words=WordLimits(min=100, max=900), contains=listed("Acme"), leftovers=Level.BLOCK, links=Level.WARN,
         commands=listed("vale --output=line"),

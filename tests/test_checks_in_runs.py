@@ -46,19 +46,19 @@ class Writing(FakeApi):
 NO_DRAFTS = "checks: {excludes: [Draft outline]}"
 
 
-def _harness(root: Path, checks: str = NO_DRAFTS, *items: str, good: int = 99, **kwargs: Any) -> Harness:
+class Drafting(Harness):
+    """A harness on such a server."""
+
+    api: Writing
+
+
+def _harness(root: Path, checks: str = NO_DRAFTS, *items: str, good: int = 99, **kwargs: Any) -> Drafting:
     """Items with these checks; the text of `one` is a draft until its `good` take."""
     api = Writing(duration=30, **kwargs.pop("habits", {}))
     api.good = good
-    harness = Harness(root, api, **kwargs)
+    harness = Drafting(root, api, **kwargs)
     harness.write("content/blog.yaml", f"defaults: {{{checks}}}\n{blog(*(items or ('one', 'two')))}")
     return harness
-
-
-def _from_take(harness: Harness, take: int) -> None:
-    """From now on the texts of `one` are good from that take on."""
-    assert isinstance(harness.api, Writing)
-    harness.api.good = take
 
 
 def _loosen(harness: Harness, checks: str = "", was: str = NO_DRAFTS) -> None:
@@ -100,7 +100,7 @@ def test_a_text_that_fails_is_kept_and_never_paid_again(root: Path) -> None:
 def test_a_text_that_is_nested_too_deeply_is_kept_and_not_written(root: Path, checks: str) -> None:
     """Also where the item has no checks: in its file it would block the item, and no command would show it."""
     harness = _harness(root, checks, good=1)
-    _nest(harness, ">" * 50_000)
+    harness.api.quoted = ">" * 50_000
     run = harness.ran()
     assert results(run) == {"one": "blocked", "two": "done"}
     assert "has lists or quotations that are nested too deeply to be checked" in _end(run).error
@@ -110,15 +110,9 @@ def test_a_text_that_is_nested_too_deeply_is_kept_and_not_written(root: Path, ch
     )  # fmt: skip
     assert ("loosen" in change.hint, "`--replace one`" in change.hint) == (bool(checks), True)
     assert (results(harness.apply()), harness.api.credits) == ({"one": "blocked"}, 8)
-    _nest(harness, "")
+    harness.api.quoted = ""
     assert results(harness.apply(replace=("one",))) == {"one": "done"}
     assert (harness.plan().empty, harness.api.credits) == (True, 12)
-
-
-def _nest(harness: Harness, quoted: str) -> None:
-    """From now on the texts of `one` begin with these signs."""
-    assert isinstance(harness.api, Writing)
-    harness.api.quoted = quoted
 
 
 @pytest.mark.parametrize("loosened", [False, True])
@@ -126,10 +120,10 @@ def test_a_take_that_was_given_up_does_not_come_back(root: Path, *, loosened: bo
     """Another request and back: the text that was written before is brought, and nothing is paid for."""
     harness = _harness(root, NO_DRAFTS, "one", good=1)
     harness.apply()
-    _from_take(harness, 99)
+    harness.api.good = 99
     assert results(harness.apply(replace=("one",))) == {"one": "blocked"}
     resolve(harness.project, "one", request=harness.open_job("one").short, forget=True)
-    _from_take(harness, 1)
+    harness.api.good = 1
     harness.edit("content/blog.yaml", "in 2026", "in 2027")
     harness.apply()
     paid = harness.api.credits
@@ -148,7 +142,7 @@ def test_a_first_take_that_was_given_up_is_paid_for_again_as_another_one(root: P
     resolve(harness.project, "one", request=first.short, forget=True)
     change = _one(harness)
     assert (change.action, change.credits, change.attempt) == (Action.CREATE, 4, 2)
-    _from_take(harness, 2)
+    harness.api.good = 2
     assert (results(harness.apply()), "Take 2." in harness.read("out/one.md")) == ({"one": "done"}, True)
     assert first.body in {text.job.body for text in history(harness.project, "one").texts}
 
@@ -248,7 +242,7 @@ def test_no_more_is_paid_than_stated(root: Path) -> None:
         plan_document(read_back(plan_document(harness.plan())))["changes"] == plan_document(harness.plan())["changes"]
     )
     assert "checks-failed" in {reason.kind for reason in change.reasons}
-    _from_take(harness, 4)
+    harness.api.good = 4
     assert (results(harness.apply()), harness.api.credits) == ({"one": "done"}, 16)
 
 
@@ -321,19 +315,19 @@ def test_a_plan_file_covers_its_retries_and_no_more(root: Path) -> None:
     with pytest.raises(Refused, match="up to 20"):
         check_ceiling(harness.plan(), harness.project.guards, wide)
     _loosen(harness, RETRIES, RETRIES.replace("2", "4"))
-    _from_take(harness, 99)
+    harness.api.good = 99
     for _ in range(2):
         assert (results(apply_file(harness, document)), harness.api.credits) == ({"one": "blocked"}, 12)
     check_ceiling(harness.plan(), harness.project.guards, wide)
 
 
-def _merging(root: Path, old: str, new: str, *, good: int) -> Harness:
+def _merging(root: Path, old: str, new: str, *, good: int) -> Drafting:
     """A text in which a person put `new` for `old`, and whose request changed since; from then on it is checked."""
     harness = _harness(root, "on_edit: merge", "one")
     harness.apply()
     harness.edit("out/one.md", old, new)
     harness.apply()
-    _from_take(harness, good)
+    harness.api.good = good
     harness.edit("content/blog.yaml", "in 2026", "in 2027")
     _loosen(harness, f"on_edit: merge, {RETRIES}", "on_edit: merge")
     return harness
@@ -377,7 +371,7 @@ def test_hostile_words_in_findings_do_no_harm(root: Path) -> None:
 needs_shell = pytest.mark.skipif(os.name == "nt", reason="the command is a shell script")
 
 
-def _with_command(root: Path, **kwargs: Any) -> Harness:
+def _with_command(root: Path, **kwargs: Any) -> Drafting:
     """A project whose settings name a command that finds fault with drafts, and counts how often it ran."""
     harness = _harness(root, "save: true", **kwargs)
     harness.edit("contentops.yaml", "general_blog}", "general_blog, checks: {commands: [bin/lint]}}")

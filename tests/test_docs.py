@@ -16,7 +16,7 @@ import pytest
 from contentops.pages.app import ROUTES
 from contentops.schema_files import load_schema
 from tests import warm
-from tests.console import Block, blocks, run_page
+from tests.console import blocks, run_page
 from tests.models import Model, whole
 from tests.postgres import Cluster, binaries
 from tests.processes import Served
@@ -31,12 +31,10 @@ def _name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def _has_commands(page: Path) -> bool:
-    return any(block.runs for block in blocks(page.read_text("utf-8")))
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="the sessions are written for a POSIX shell")
-@pytest.mark.parametrize("page", [page for page in PAGES if _has_commands(page)], ids=_name)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if any(block.runs for block in blocks(page.read_text("utf-8")))], ids=_name
+)
 def test_sessions_do_what_the_page_shows(page: Path, tmp_path: Path) -> None:
     """Whoever types what a page shows sees what it shows."""
     work = tmp_path / "work"
@@ -89,11 +87,8 @@ def test_a_session_that_is_not_run_says_why() -> None:
     """A block is left out of the test for a reason that stands before it."""
     for page in PAGES:
         skipped = [block for block in blocks(page.read_text("utf-8")) if block.is_session and not block.runs]
-        assert [f"line {block.line}" for block in skipped if not _gives_a_reason(block)] == [], page
-
-
-def _gives_a_reason(block: Block) -> bool:
-    return re.fullmatch(r"<!-- not run: .{3,} -->", block.before) is not None
+        reasons = [re.fullmatch(r"<!-- not run: .{3,} -->", block.before) for block in skipped]
+        assert [f"line {block.line}" for block, why in zip(skipped, reasons, strict=True) if why is None] == [], page
 
 
 def test_relative_links_lead_somewhere() -> None:

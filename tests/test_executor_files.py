@@ -144,16 +144,6 @@ def test_moves_killed_anywhere_end_in_the_same_tree(root: Path, outputs: dict[st
         assert stop.api.credits == 12, where
 
 
-def test_a_move_onto_a_file_that_appeared(root: Path) -> None:
-    """A move never covers a file that no one planned for; the item is blocked, both files stay."""
-    harness = _placed(root, a="out/a.md", b="out/b.md")
-    _place(harness, a="new/a.md", b="out/b2.md")
-
-    run = harness.apply(emit=before("", lambda: harness.write("new/a.md", "Mine\n")))
-    assert (results(run), harness.read("new/a.md")) == ({"a": "blocked", "b": "done"}, "Mine\n")
-    assert "All about a" in harness.read("out/a.md")
-
-
 def test_an_edit_between_plan_and_move(root: Path) -> None:
     """A file that changed after the plan is not moved either; the next apply moves it with the edit."""
     harness = _placed(root, a="out/a.md", b="out/b.md")

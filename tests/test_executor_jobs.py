@@ -10,7 +10,7 @@ import pytest
 from contentops.model import JobState, OnEdit
 from contentops.operations import state as mending
 from contentops.reporting.run import exit_code_of, run_text
-from tests.fakes.api import FakeApi, Stored, on
+from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog, results
 
 
@@ -56,37 +56,11 @@ def test_a_job_that_takes_too_long_is_late_and_polled_by_the_next_apply(root: Pa
 # --- no one answers ------------------------------------------------------------------------------------------
 
 
-def _polling(root: Path, rpm: int, items: int = 20) -> Harness:
-    """Many jobs of one kind that is learned, all about to be polled."""
-    harness = _harness(root, "zero", rpm=rpm, duration=60, auto_save=False)
-    harness.apply()
-    harness.write("content/blog.yaml", blog("zero", *[f"i{turn:02}" for turn in range(items)]))
-    return harness
-
-
 DOWN: dict[str, tuple[Any, str]] = {
     "no connection": ("refuse", "Connection refused"), "500": (500, "(500): fault 500"),
     "a gateway's page": (_answer(502, html="<h1>Bad gateway</h1>"), "(502): the server answered 502 Bad Gateway"),
     "silence": ("slow", "no answer from `api.example.test` within 30 s"), "half an answer": ("truncated", "(200): "),
 }  # fmt: skip
-
-
-def _stopped(fault: Any) -> str:
-    """The word for the end of a run in which every request ends like this."""
-    return "no-connection" if fault in ("refuse", "slow") else "refused-submits"
-
-
-def _tried(harness: Harness, since: float, fault: Any = "refuse") -> list[float]:
-    """When requests met no one: they are none that the server saw, so a fault notes them."""
-    times: list[float] = []
-
-    def refused(_name: str, _n: int) -> bool:
-        if (now := harness.timeline.now) >= since:
-            times.append(now)
-        return now >= since
-
-    harness.api.fault(refused, fault)
-    return times
 
 
 @pytest.mark.parametrize(
@@ -96,12 +70,22 @@ def _tried(harness: Harness, since: float, fault: Any = "refuse") -> list[float]
 )
 def test_a_server_that_dies_while_jobs_are_polled(root: Path, what: Any, words: str, rpm: int) -> None:
     """Few questions, a true word about the wait, and an end after a minute that keeps every job."""
-    harness = _polling(root, rpm, items=4 if rpm == 10 else 20)
-    died = harness.timeline.now + 50
-    times = _tried(harness, died, fault=what)
+    harness = _harness(root, "zero", rpm=rpm, auto_save=False)
+    harness.apply()  # from here on the duration of such jobs is known
+    harness.write("content/blog.yaml", blog("zero", *[f"i{turn:02}" for turn in range(4 if rpm == 10 else 20)]))
+    died, times = harness.timeline.now + 50, list[float]()
+
+    def unanswered(_name: str, _n: int) -> bool:
+        """No request that meets no one is seen by the server: their times are noted here."""
+        if harness.timeline.now >= died:
+            times.append(harness.timeline.now)
+        return harness.timeline.now >= died
+
+    harness.api.fault(unanswered, what)
     harness.events.clear()
     run = harness.ran()
-    assert (run.stopped, exit_code_of(run), set(results(run).values())) == (_stopped(what), 3, {"pending"})
+    stopped = "no-connection" if what in ("refuse", "slow") else "refused-submits"
+    assert (run.stopped, exit_code_of(run), set(results(run).values())) == (stopped, 3, {"pending"})
     assert words in run.message
     assert "api.base_url" in run.hint
     assert "running jobs are kept" in run.hint
@@ -401,21 +385,9 @@ def test_a_submit_that_never_arrived_is_sent_again_soon(tmp_path: Path) -> None:
 # --- jobs that complete without a text of their own, and what is looked for in the store instead --------------------
 
 
-class _Deleting(FakeApi):
-    """Never uses an id of a content again."""
-
-    made = 0
-
-    def _create(self, title: str, body: str, metadata: dict[str, Any], *, at: float) -> Stored:
-        self.made += 1
-        stored = Stored(f"cnt_{self.made}", title, body, at, at, metadata)
-        self.contents[stored.id] = stored
-        return stored
-
-
 def test_a_collected_job_whose_content_is_gone_ends(tmp_path: Path) -> None:
     """No one waits for a text that someone deleted."""
-    harness = Harness(tmp_path, _Deleting(duration=40, status_body="absent"))
+    harness = Harness(tmp_path, FakeApi(duration=40, status_body="absent"))
     harness.write("content/first.yaml", blog("first"))
     harness.apply()
     harness.write("content/blog.yaml", blog("one"))

@@ -353,8 +353,10 @@ def test_a_missing_file_comes_back_as_the_server_has_it(
 class Fronted(FakeApi):
     """A server whose texts carry front matter in the store as well."""
 
+    front = 'description: "d"'
+
     def _written(self, job: Generation) -> tuple[str, str]:
-        return job.title, f'---\ntitle: "{job.title}"\ndescription: "d"\n---\n\n{job.text}'
+        return job.title, f'---\ntitle: "{job.title}"\n{self.front}\n---\n\n{job.text}'
 
 
 def _body_of(harness: Harness) -> str:
@@ -382,12 +384,9 @@ def test_texts_with_front_matter_are_written_once_and_saved_over(root: Path, sta
 @pytest.mark.parametrize("status", ["text", "empty"])
 def test_what_front_matter_of_a_text_said_is_told(root: Path, status: Any, front: str) -> None:
     """Its description is in no file: the run says so, unless the manifest states one of its own."""
-
-    class Told(FakeApi):
-        def _written(self, job: Generation) -> tuple[str, str]:
-            return job.title, f"---\ntitle: x\n{front}\n---\n\n{job.text}"
-
-    harness = Harness(root, Told(duration=30, status_body=status))
+    api = Fronted(duration=30, status_body=status)
+    api.front = front
+    harness = Harness(root, api)
     stated = blog("two").removeprefix("items:\n") + "    metadata: {description: mine}\n"
     harness.write("content/blog.yaml", blog("one") + stated)
     run = harness.ran()
