@@ -292,7 +292,7 @@ def test_checks_come_in_layers(project: Build) -> None:
         "  - {id: none, inputs: {topic: x}, checks: null}\n"
     )
     root = project({"contentops.yaml": SETTINGS.replace("CHECKS", settings), "content/a.yaml": manifest})
-    checks = {spec.id: spec.checks for spec in desired(root).specs}
+    checks = {str(spec.id): spec.checks for spec in desired(root).specs}
     assert checks["one"] == Checks(
         words=WordLimits(min=100, max=900), contains=listed("Acme"), leftovers=Level.BLOCK, links=Level.WARN,
         commands=listed("vale --output=line"),
