@@ -42,6 +42,17 @@ def test_a_file_edited_between_plan_and_write(root: Path) -> None:
     assert (harness.api.credits, harness.plan().empty) == (8, True)
 
 
+def test_a_file_that_holds_the_text_already_is_only_recorded(root: Path) -> None:
+    """A write whose record was lost is not an edit."""
+    harness = _done(root)
+    text = harness.read("out/one.md")
+    harness.edit("content/blog.yaml", "in 2026", "in 2027")
+    harness.apply()
+    harness.edit("content/blog.yaml", "in 2027", "in 2026")
+    assert results(harness.apply(emit=before("write", lambda: harness.write("out/one.md", text)))) == {"one": "done"}
+    assert ("2026" in harness.read("out/one.md"), harness.plan().empty, harness.api.credits) == (True, True, 8)
+
+
 def test_an_edit_of_a_text_that_a_lost_run_had_written(root: Path, each_kill: EachKill) -> None:
     """Killed right after the write, without cache, and edited: the words stay, the item is blocked, nothing is paid."""
     harness = _harness(root / "whole", duration=100)
