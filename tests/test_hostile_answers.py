@@ -152,13 +152,13 @@ def test_nothing_is_submitted_to_a_stranger(root: Path, bad: Callable[[], httpx.
 
 
 def test_a_key_that_is_refused(root: Path) -> None:
-    """One list and one look-up, nothing submitted, and the name of the variable to look at."""
+    """One look-up, nothing submitted, and the name of the variable to look at."""
     bad, words = KEY
     api = Spoilt(bad)
     harness = harness_of(root, api)
     run = harness.ran()
     text = said(run)
-    assert (run.stopped, exit_code_of(run), len(api.requests)) == ("unauthorized", 3, 2)
+    assert (run.stopped, exit_code_of(run), len(api.requests)) == ("unauthorized", 3, 1)
     assert f"`GET {API}/generate/status/" in text
     assert [word for word in [*words, "`WRITERZROOM_API_KEY`"] if word not in text] == []
     finished(harness, api)
