@@ -1,4 +1,4 @@
-"""`report --provenance`: where each text comes from; and what approved texts have cost."""
+"""`report --provenance`: where each text comes from."""
 
 import re
 import shutil
@@ -195,22 +195,6 @@ def test_the_history_of_an_item_shows_what_people_said(harness: Harness, invoke:
     found = invoke("report", "--runs", "--select", "z", "--json", cwd=harness.root).json["verdicts"]
     assert [(one["item"], one["verdict"]) for one in found] == [("z", "sent-back"), ("c", "approved")]
     assert invoke("report", "--runs", "--json", cwd=harness.root).json["verdicts"] == []
-
-
-def test_the_report_says_what_approved_texts_have_cost(harness: Harness, invoke: Run) -> None:
-    """Rejected attempts included; texts that no one approved, or that changed since, are not counted."""
-    assert "approved" not in invoke("report", "--json", cwd=harness.root).json
-    approve(harness, "a")
-    approve(harness, "b")
-    found = invoke("report", "--json", cwd=harness.root).json["approved"]
-    assert found == {"items": 2, "texts": 3, "credits": 12, "average": 6.0}
-    told = "Approved now: 2 texts. With every attempt, they have cost 12 credits in all, 6.0 credits on average."
-    assert invoke("report", cwd=harness.root).stdout.splitlines()[-1] == told
-    harness.edit("out/b.md", "Closing", "By hand")
-    assert invoke("report", "--json", cwd=harness.root).json["approved"]["credits"] == 8
-    approve(harness, "a", BEN, Verdict.SENT_BACK)
-    found = invoke("report", "--json", cwd=harness.root).json["approved"]
-    assert found == {"items": 0, "texts": 0, "credits": 0, "average": None}
 
 
 @pytest.mark.parametrize(("before", "after", "share"), [

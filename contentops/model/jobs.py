@@ -28,7 +28,7 @@ from contentops.model.records import (
     seconds_of,
 )
 from contentops.model.settings import CountedMonth
-from contentops.tokens import TokenPrice, TokenSum, add_money, add_sums, exact_money
+from contentops.tokens import TokenPrice, TokenSum, add_money, exact_money
 
 # ---- How lines of jobs become one list, and which of these jobs are open.
 
@@ -396,23 +396,3 @@ class Provenances(Struct, frozen=True, kw_only=True):
     """Files that cannot be used, each with the reason."""
     gaps: tuple[str, ...] = ()
     """Why credits or commits may be missing, each a sentence."""
-
-
-class ApprovedCost(Struct, frozen=True, kw_only=True):
-    """The cost of all items whose present texts are approved. It includes all their attempts."""
-
-    items: int
-    texts: int
-    """The number of texts that were paid for."""
-    credits: int
-    tokens: TokenSum = TokenSum()
-
-
-def approved_cost(attempts: Sequence[PaidAttempts]) -> ApprovedCost:
-    """Add up what approved items cost, with all their attempts."""
-    return ApprovedCost(
-        items=len(attempts),
-        texts=sum(one.number for one in attempts),
-        credits=sum(one.credits for one in attempts),
-        tokens=add_sums(one.tokens for one in attempts),
-    )

@@ -48,7 +48,7 @@ from contentops.model import (
     Verdict,
     text_digest,
 )
-from contentops.model.jobs import ApprovedCost, PaidAttempts, approved_cost, money_words
+from contentops.model.jobs import PaidAttempts, money_words
 from contentops.operations.check import KeptValues, checked_items
 from contentops.operations.commit import CommitReport, pull_request_page
 from contentops.operations.opening import HERE, Runtime
@@ -176,14 +176,6 @@ class Snapshot(Struct, frozen=True, kw_only=True, dict=True):
         if id_ not in self.by_id:
             raise no_item(id_, self.by_id)
         return self.by_id[id_]
-
-    @property
-    def cost_of_approved(self) -> ApprovedCost | None:
-        """Return the cost of all items whose current text is approved, or None if no decision is recorded."""
-        if not self.known.approvals.lines:
-            return None
-        approved = (each for each in self.items if each.approval is ApprovalState.APPROVED)
-        return approved_cost([item.cost for item in approved if item.record and item.text])
 
     @functools.cached_property
     def to_read(self) -> tuple[ReviewItem, ...]:

@@ -22,7 +22,6 @@ from contentops.model import (
     NO_APPROVALS,
     Approval,
     Approvals,
-    ApprovalState,
     ItemId,
     Job,
     JobState,
@@ -32,11 +31,9 @@ from contentops.model import (
     text_digest,
 )
 from contentops.model.jobs import (
-    ApprovedCost,
     PaidAttempts,
     Provenances,
     TextProvenance,
-    approved_cost,
     assigned,
     jobs_of_items,
 )
@@ -197,25 +194,6 @@ def _with_history(
         yield structs.replace(row, changed=changed, commit=commits.get(row.output, ""))
 
 
-def cost_of_approved(projects: Sequence[Project], *, runtime: Runtime = HERE) -> ApprovedCost | None:
-    """Return the cost of all items whose current text is approved, or None if no decision is recorded.
-
-    `projects` are environments of one project. A text that several of them have counts once. Raises StateError.
-    """
-    if not approvals.load(Path(projects[0].root), runtime.disk).lines:
-        return None
-    approved: list[TextProvenance] = []
-    for project in projects:
-        with open_workspace(project, runtime, keep_stamps=False) as workspace:
-            inputs, _ = gathered_or_recorded(workspace, Choice())
-            paid = PaidEnvironments(workspace.project, workspace.state, inputs.records)
-        items = plan_with_items(inputs)[1]
-        rows = [_text(item, inputs, paid)[0] for item in items if _has_text(item)]
-        counted = {row.text for row in approved}
-        approved += [row for row in rows if row.approval is ApprovalState.APPROVED and row.text not in counted]
-    return approved_cost([row.attempts for row in approved])
-
-
 # ---- Sum what the texts of a project have cost, in one environment or in all of them.
 
 
@@ -223,8 +201,6 @@ class Spending(Struct, frozen=True, kw_only=True):
     """The cost of texts, in one environment or in several."""
 
     spend: Spend
-    approved: ApprovedCost | None = None
-    """What the texts that are approved now have cost; None: no text has a verdict."""
     findings: tuple[Diagnostic, ...] = ()
     """Why the manifests cannot be used."""
 
@@ -251,11 +227,7 @@ def spending(projects: Sequence[Project], *, since: datetime | None = None) -> S
         findings.update(dict.fromkeys(found))
         jobs = jobs_by_environment(project, read_state(project))[project.environment]
         spends[project.environment or BASE] = count_spend(jobs, desired, since=since)
-    return Spending(
-        spend=add_spends(spends),
-        approved=cost_of_approved(projects),
-        findings=tuple(findings),
-    )
+    return Spending(spend=add_spends(spends), findings=tuple(findings))
 
 
 # ---- List runs and generations: sums over the jobs of the project, and the reports of this machine's runs.

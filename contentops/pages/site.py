@@ -32,7 +32,7 @@ from contentops.reporting import spend, summary
 from contentops.reporting.next_change import next_change, value_diff
 from contentops.reporting.plan_text import note_line
 from contentops.reporting.run import LiveRun
-from contentops.reporting.spend import approved_text, last_months, sure_text
+from contentops.reporting.spend import last_months, sure_text
 from contentops.reporting.summary import cause_groups, command
 from contentops.sanitize import one_line, visible
 
@@ -313,7 +313,6 @@ FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     "cause_groups": cause_groups,
     "kinds_of_checks": kinds_of_checks,
     "last_months": last_months,
-    "approved_text": approved_text,
     "sure_text": sure_text,
 }
 """The filters of the templates."""

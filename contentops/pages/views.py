@@ -572,7 +572,7 @@ def spend(site: Site, _query: Mapping[str, str]) -> PageContent:
         found = spending(projects)
     else:
         # The snapshot has counted this environment, and there is no other one.
-        found = Spending(spend=snapshot.spend, approved=snapshot.cost_of_approved)
+        found = Spending(spend=snapshot.spend)
     view = SpendView(found, project.budget, spent_this_month(project, site.runtime))
     return PageContent(template="spend.html", title=f"Spend of {project.name}", tab="spend", model=view)
 

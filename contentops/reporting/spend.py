@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 from contentops.errors import plural
 from contentops.model import Approval, Desired, Job, JobState, Json
 from contentops.model.approval import NOTE_LIMIT
-from contentops.model.jobs import ApprovedCost, Provenances, TextProvenance, money_words, spent_words
+from contentops.model.jobs import Provenances, TextProvenance, money_words, spent_words
 from contentops.model.records import seconds_of
 from contentops.model.run import History, KeptReport, PaidText
 from contentops.reporting import FORMAT_VERSION
@@ -270,7 +270,7 @@ def in_no_file(number: int) -> Iterator[str]:
         yield f"{number:,} of these {'is' if number == 1 else 'are'} in no known file: {why}; {where}."
 
 
-# ---- The origins of texts, as a table and JSON; and what approved texts have cost.
+# ---- The origins of texts, as a table and JSON.
 
 _SHORT: Final = 8
 
@@ -349,28 +349,6 @@ def _people(verdicts: Sequence[Approval]) -> str:
         return ""
     *others, last = verdicts
     return f"{last.name} and {plural(len(others), 'other')}" if others else last.name
-
-
-# --- what approved texts have cost -------------------------------------------------------------------------
-
-
-def approved_json(cost: ApprovedCost | None) -> dict[str, Json]:
-    """Return a JSON object that has the cost of approved texts under `approved`, or is empty if the cost is None."""
-    if cost is None:
-        return {}
-    average = round(cost.credits / cost.items, 2) if cost.items else None
-    counts = {"items": cost.items, "texts": cost.texts, "credits": cost.credits}
-    return {"approved": {**counts, "average": average, **sum_json(cost.tokens)}}
-
-
-def approved_text(cost: ApprovedCost | None) -> Sequence[str]:
-    """Return a sentence about the cost of approved texts. Return nothing if there are none."""
-    if cost is None or not cost.items:
-        return ()
-    average = f"{cost.credits / cost.items:,.1f} credits on average"
-    spent = f"{plural(cost.credits, 'credit')} in all, {average}"
-    spent += f", and {money_words(cost.tokens.money)}" if cost.tokens.money else ""
-    return (f"Approved now: {plural(cost.items, 'text')}. With every attempt, they have cost {spent}.",)
 
 
 # ---- The history of runs and texts, as text and JSON.

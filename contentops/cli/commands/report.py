@@ -14,8 +14,6 @@ from contentops.cli.session import Session
 from contentops.errors import UsageError
 from contentops.operations import spend as operation
 from contentops.reporting.spend import (
-    approved_json,
-    approved_text,
     history_json,
     history_text,
     provenance_json,
@@ -50,8 +48,8 @@ def report(
 ) -> None:
     """Show what all generated texts cost, by environment, month, template, style, manifest and tag.
 
-    Adds up the jobs in `contentops.jobs` of all environments, or of one environment with `--env`. In a project with
-    approvals, the last line shows the cost of approved texts, with every attempt. Needs no network and changes nothing.
+    Adds up the jobs in `contentops.jobs` of all environments, or of one environment with `--env`. Needs no network and
+    changes nothing.
 
     `--runs` lists the runs of this machine and every generation, newest first. `--select ITEM` lists one item, also
     under its earlier ids, with its texts and approvals.
@@ -92,9 +90,8 @@ def _spend(session: Session, since: str) -> None:
     projects = operation.in_all_environments(chosen) if session.environment is None else [chosen]
     found = operation.spending(projects, since=start)
     shown = "" if start is None else start.strftime("%Y-%m-%dT%H:%M:%SZ")
-    text = "\n".join([spend_text(found.spend, since=shown), *approved_text(found.approved)])
-    document = {**spend_json(found.spend, since=shown), **approved_json(found.approved)}
-    session.answer(document, text, findings=found.findings)
+    text = spend_text(found.spend, since=shown)
+    session.answer(spend_json(found.spend, since=shown), text, findings=found.findings)
 
 
 def _runs(session: Session, item: str) -> None:
