@@ -69,8 +69,6 @@ class DurableRun:
         self._admissions: deque[tuple[asyncio.Future[bool], bool]] = deque()
         self._polled = 0
         """The number of jobs that are polled."""
-        self._sleeping: dict[asyncio.Future[None], tuple[float, bool]] = {}
-        """Until when each item sleeps, and whether its job is polled then."""
         self._waiting: set[asyncio.Future[Any]] = set()
         """All waits that a stop ends."""
         self._programs: Iterator[Coroutine[Any, Any, None]] | None = None
@@ -148,14 +146,14 @@ class DurableRun:
                 per_minute=self._limiter.limit,
                 running=self._polled,
             )
-            await self._sleep(min(due, until) if now < until else due, polls=True)
+            await self._sleep(min(due, until) if now < until else due)
             return await self.send(call, Priority.POLL)
         finally:
             self._polled -= 1
 
     async def sleep(self, seconds: float) -> None:
         """Wait for the given number of seconds."""
-        await self._sleep(self.now() + seconds, polls=False)
+        await self._sleep(self.now() + seconds)
 
     async def last_look(self) -> None:
         """Wait until no other item can continue; then all items that wait in this function continue together."""
@@ -207,17 +205,15 @@ class DurableRun:
         finally:
             self._waiting.discard(future)
 
-    async def _sleep(self, until: float, *, polls: bool) -> None:
+    async def _sleep(self, until: float) -> None:
         if until <= self.now():
             return
         future: asyncio.Future[None] = self._loop.create_future()
         timer = self._loop.call_at(until + TICK, _done, future)
-        self._sleeping[future] = until, polls
         try:
             await self._until(future)
         finally:
             timer.cancel()
-            del self._sleeping[future]
 
     async def _admit(self, asks: bool) -> bool:
         if not self._admissions and not self._admission.closed and self._admission.open(asks=asks):
@@ -295,15 +291,9 @@ class DurableRun:
     def waiting_for(self) -> tuple[str, float]:
         """Return one word for what the run waits for, and when the wait ends (0 if unknown).
 
-        The word is limit, answer, retry, first-job or jobs, or it is empty. The time is that of the event loop.
+        The word is limit or retry, or it is empty. The time is that of the event loop.
         """
-        reason, until = self._outbox.waiting_for(self.now())
-        if reason or not self._sleeping:
-            return reason, until
-        until, polls = min(self._sleeping.values())
-        if not polls:
-            return "retry", until
-        return ("first-job" if self._admissions and not self._admission.proven else "jobs"), until
+        return self._outbox.waiting_for(self.now())
 
     # --- all items ---------------------------------------------------------------------------------------
 
@@ -544,13 +534,13 @@ class Outbox:
     def waiting_for(self, now: float) -> tuple[str, float]:
         """Return one word for what the calls wait for, and when the wait ends (0 if unknown).
 
-        The word is limit, answer or retry, or it is empty. The time is that of the event loop.
+        The word is limit or retry, or it is empty. The time is that of the event loop.
         """
-        if self._outage.failures and (self._queue or self._flying):
+        if self._outage.failures:
             return "retry", self._outage.ask_at if self._outage.ask_at > now else 0.0
         if self._queue and self._room() > 0:
             return "limit", self._limiter.ready_at(now)
-        return "answer" if self._flying else "", 0.0
+        return "", 0.0
 
     # --- the end -----------------------------------------------------------------------------------------
 

@@ -361,7 +361,6 @@ HEARTBEAT = 30.0
 _EVENT_WORDS = 200
 _WAITS = {
     "limit": "the rate limit",
-    "answer": "an answer",
     "retry": "the next try",
     "first-job": "the first job",
     "turn": "its turn",
