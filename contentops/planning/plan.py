@@ -274,7 +274,6 @@ def _candidates(inputs: PlanInputs, notes: list[Note], known: Mapping[ItemId, Ca
         candidate, more = made[spec.id]
         notes += more
         yield candidate
-    notes += _leftover_files(inputs, {collision_key(item.file.path) for item in sides} if inputs.written else set())
     yield from _gone(inputs, notes)
 
 
@@ -430,18 +429,6 @@ def _candidate(item: ItemSides) -> tuple[Candidate, tuple[Note, ...]]:
         is_edited_there=item.is_edited_on_server,
     )
     return made, notes
-
-
-def _leftover_files(inputs: PlanInputs, item_paths: set[str]) -> Iterator[Note]:
-    """Yield a note about each file that an interrupted run wrote and that belongs to no item now."""
-    for job in itertools.chain.from_iterable(inputs.written.values()):
-        file = inputs.observe(job.output)
-        is_its_file = (job.body and file.body == job.body) or file.provenance.get("digest") == job.digest
-        if is_its_file and collision_key(job.output) not in item_paths:
-            spec = inputs.specs.get(job.item)
-            keep = f"copy what you need to `{spec.output}`, then remove it" if spec else "remove it, or keep it"
-            message = f"`{job.output}` was written for an earlier request of `{job.item}`; it belongs to no item now"
-            yield Note(kind="left-behind", id=job.item, message=message, hint=keep)
 
 
 # --- moves -------------------------------------------------------------------------------------------------
