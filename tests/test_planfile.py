@@ -422,6 +422,15 @@ def test_a_replacement_is_paid_for_once_although_git_takes_it_back(harness: Harn
     assert harness.api.credits == 12
 
 
+def test_a_section_is_not_the_replacement_that_was_reviewed(harness: Harness) -> None:
+    """Although it has the same number: the file is not said to be applied."""
+    reviewed = review(harness, replace=("a",))
+    harness.apply(sections={"a": "Closing"}, select=("a",))
+    before = harness.api.credits
+    assert "`a`: it would be submitted again" in refusal(harness, reviewed)
+    assert (harness.made_by("a").section, harness.api.credits) == ("Closing", before)
+
+
 def test_a_replacement_of_another_request_is_not_the_reviewed_one(harness: Harness) -> None:
     """Although it has the same number."""
     reviewed = review(harness, replace=("a",))

@@ -213,10 +213,15 @@ def _compare(inputs: PlanInputs, reviewed: PlanFile) -> tuple[Plan, list[Change]
 
 
 def _is_made(inputs: PlanInputs, reviewed: ReviewedChange) -> bool:
-    """Return whether the record has the text that a reviewed change orders, or a later text for that request."""
+    """Return whether the record has the text that a reviewed change orders, or a later text for that request.
+
+    A text of which only a section was generated again is neither: a section takes the next number too.
+    """
     record = inputs.records.get(reviewed.id)
     job = inputs.state.made_by(record) if record is not None else None
-    return job is not None and job.digest == reviewed.digest and job.attempt >= reviewed.attempt
+    if job is None or job.section:
+        return False
+    return job.digest == reviewed.digest and job.attempt >= reviewed.attempt
 
 
 def _difference(inputs: PlanInputs, reviewed: ReviewedChange, change: Change | None) -> str:
