@@ -1,5 +1,6 @@
 """Every row of the table, the other three questions, and what must hold for all situations."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -7,27 +8,41 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from contentops.digest import NOTHING
+from contentops.digest import NOTHING, digest_text
 from contentops.documents.clean import body_digest
 from contentops.errors import Diagnostic, Severity, UsageError
 from contentops.model import (
     Action,
     ApiSettings,
+    Approval,
+    ApprovalRule,
+    Approvals,
     Budget,
+    Desired,
+    Disclosure,
     ItemId,
     JobState,
+    Json,
     Observed,
     OnEdit,
     Record,
     Remote,
     Save,
     Spec,
+    State,
+    Verdict,
+    text_digest,
 )
 from contentops.model.records import OPEN
+from contentops.planning.approval import coming_front
+from contentops.planning.edits import Answer
 from contentops.planning.plan import make_plan
+from contentops.planning.sides import ItemSides, PlanInputs
+from contentops.planning.table import decide
 from tests.fakes.sides import (
     PROJECT,
     SERVER,
+    TEXT,
     a_file,
     a_finished,
     a_job,
@@ -166,13 +181,6 @@ def test_which_file_left_behind_is_an_items_does_not_hang_on_the_order_of_entrie
     assert (one.changes, one.changes[0].source) == (other.changes, "out/one.md")
 
 
-def test_replace_of_an_unknown_item_is_a_usage_error() -> None:
-    """`--replace` names the nearest item."""
-    with pytest.raises(UsageError) as caught:
-        plan_of([a_spec("hello")], replace=("helo",))
-    assert "`hello`" in caught.value.hint
-
-
 def test_a_new_item_at_the_path_of_an_orphan_is_told_what_frees_it() -> None:
     """`--prune` forgets the orphan and leaves the file, so it is not offered as a way to be rid of that."""
     orphan, new = a_spec("a", output="out/x.md"), a_spec("b", topic="y", output="out/x.md")
@@ -264,13 +272,12 @@ def test_front_matter(
 def test_a_job_that_no_item_wants_is_collected() -> None:
     """Its item is gone, and who declares its request has a text for it, or is protected."""
     old, one = a_spec("a"), a_spec("b")
-    answered = plan_of([one], [a_record(one)], [a_file(one.output)], open_jobs=[a_job(old)])
-    assert [(change.id, change.action) for change in answered.changes] == [("b", Action.DRAIN)]
-    kept = a_record(a_spec("b", topic="earlier"), protected=True)
-    held = plan_of([one], [kept], [a_file(one.output)], open_jobs=[a_job(old)])
-    assert [(change.id, change.action) for change in held.changes] == [("b", Action.DRAIN)]
-    gone = plan_of([], open_jobs=[a_job(old)])
-    assert [(change.id, change.action) for change in gone.changes] == [("a", Action.DRAIN)]
+    protected = a_record(a_spec("b", topic="earlier"), protected=True)
+    for record in (a_record(one), protected):
+        change = only_change([one], [record], [a_file(one.output)], open_jobs=[a_job(old)])
+        assert (change.id, change.action) == ("b", Action.DRAIN)
+    gone = only_change([], open_jobs=[a_job(old)])
+    assert (gone.id, gone.action) == ("a", Action.DRAIN)
 
 
 @pytest.mark.parametrize("record", ["changed", "draft of the new", "draft of the old"])
@@ -357,13 +364,6 @@ def test_a_pattern_that_fits_nothing_names_what_is_near(option: str, pattern: st
         assert caught.value.hint == hint.replace("OPTION", option)
 
 
-def test_tags_in_front_matter_are_no_tags_of_items() -> None:
-    """`metadata: {tags: [...]}` is for the site: the hint says which tags `tag:` selects by."""
-    with pytest.raises(UsageError) as caught:
-        plan_of([a_spec("one", metadata={"tags": ["launch"]})], select=("tag:launch",))
-    assert caught.value.hint == "no item has `tags`; those in `metadata` are front matter"
-
-
 @pytest.mark.parametrize(
     ("old", "records", "said"),
     [
@@ -385,11 +385,14 @@ def test_a_moved_pair_that_misses_an_orphan_is_a_warning(old: str, records: dict
     assert found == ([("moved-from-nothing", Severity.WARNING, hint)] if said else [])
 
 
-@pytest.mark.parametrize(("bad", "hint"), [("tga:x", "tag:"), ("state:nwe", "state:new")])
-def test_bad_selectors_name_the_nearest(bad: str, hint: str) -> None:
-    """A selector that cannot mean anything is a usage error."""
+@pytest.mark.parametrize(("choice", "bad", "hint"), [
+    ("select", "tga:x", "tag:"), ("select", "state:nwe", "state:new"), ("replace", "helo", "`hello`"),
+    ("select", "tag:launch", "no item has `tags`; those in `metadata` are front matter"),
+])  # fmt: skip
+def test_what_names_no_item_is_refused_with_the_nearest_name(choice: str, bad: str, hint: str) -> None:
+    """A selector that cannot mean anything, an unknown item, and tags of `metadata`, which are for the site."""
     with pytest.raises(UsageError) as caught:
-        plan_of([a_spec()], select=(bad,))
+        plan_of([a_spec("hello", metadata={"tags": ["launch"]})], **{choice: (bad,)})
     assert hint in caught.value.hint
 
 
@@ -464,3 +467,63 @@ def test_an_edit_there_is_saved_over_only_by_choice(s: object) -> None:
         edited = not remote.deleted and (remote.body != saved.body or remote.title != "T")
         assert save.replaces == (remote.body if edited else NOTHING)
         assert not edited or change.spec is None or change.spec.on_edit is OnEdit.OVERWRITE
+
+
+# --- what the manifest states is there already -------------------------------------------------------------
+
+VERDICTS = st.lists(
+    st.builds(
+        Approval,
+        item=st.just(ItemId("a")),
+        text=st.sampled_from([text_digest("T", body_digest(TEXT)), text_digest("T", digest_text("other"))]),
+        verdict=st.sampled_from(Verdict),
+        by=st.sampled_from(["Ann <a@example.com>", "Ben <b@example.com>"]),
+        at=st.just("2026-03-01T10:00:00Z"),
+    ),
+    max_size=2,
+)
+
+
+def _approved(
+    approval: ApprovalRule, verdicts: list[Approval], *, disclosed: bool, written: Mapping[str, Json] | None = None
+) -> ItemSides:
+    """An item that was made and saved, with front matter that was `written`, and these verdicts on its text."""
+    spec = a_spec(approval=approval)
+    record = structs.replace(a_record(a_spec()), metadata=written or {})
+    file = Observed(
+        path=spec.output, file=digest_text("file"), title="T", body=body_digest(TEXT), front=written or {},
+        provenance={"job": "job_1"},
+    )  # fmt: skip
+    inputs = PlanInputs(
+        project=structs.replace(PROJECT, disclosure=Disclosure()) if disclosed else PROJECT,
+        desired=Desired(specs=(spec,)),
+        state=State(lineage="x", records={record.id: record}),
+        observed={file.path: file},
+        approvals=Approvals(lines=tuple(verdicts)),
+    )
+    return ItemSides(inputs=inputs, spec=spec, record=record, file=file)
+
+
+def _computed(item: ItemSides) -> Mapping[str, Json]:
+    return coming_front(item, Answer(), None).keys
+
+
+@given(
+    approval=st.sampled_from([ApprovalRule(), ApprovalRule(required=True)]),
+    disclosed=st.booleans(),
+    before=VERDICTS,
+    after=VERDICTS,
+)
+def test_a_text_with_the_front_matter_of_its_approval_is_up_to_date(
+    approval: ApprovalRule, *, disclosed: bool, before: list[Approval], after: list[Approval]
+) -> None:
+    """Until another verdict asks for other keys: then exactly those are written."""
+    keys = _computed(_approved(approval, before, disclosed=disclosed))
+    assert decide(_approved(approval, before, disclosed=disclosed, written=keys)) == (None, ())
+    item = _approved(approval, after, disclosed=disclosed, written=keys)
+    wanted = _computed(item)
+    change, notes = decide(item)
+    assert notes == ()
+    assert ({} if change is None else change.front) == {
+        key: wanted.get(key) for key in keys.keys() | wanted.keys() if keys.get(key) != wanted.get(key)
+    }

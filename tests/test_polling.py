@@ -89,13 +89,9 @@ def test_never_more_than_the_limit_in_any_window(per_minute: int, pauses: list[f
     assert _most_in(sent, WINDOW) <= per_minute
     if per_minute > WINDOW:
         assert _most_in(sent, 1.0) <= math.ceil(per_minute / WINDOW)
-
-
-@given(per_minute=st.integers(1, 60))
-def test_the_limit_is_used_up(per_minute: int) -> None:
-    """A greedy sender gets its N a minute: nothing is held back that the account allows."""
-    sent = _greedy(Limiter(per_minute), 3 * per_minute)
-    assert sent[-1] <= 2 * (WINDOW + MARGIN) + 1e-6
+    else:
+        sent = _greedy(Limiter(per_minute), 3 * per_minute)
+        assert sent[-1] <= 2 * (WINDOW + MARGIN) + 1e-6, "nothing is held back that the account allows"
 
 
 @pytest.mark.parametrize("per_minute", [0, 10], ids=["no limit", "limit"])
@@ -110,20 +106,14 @@ def test_a_429_gates_new_sends(per_minute: int) -> None:
 
 
 def test_a_429_that_was_not_foreseen_shrinks_the_window_once() -> None:
-    """Others use the account too: less is sent, and many 429s within one window shrinks it only once."""
+    """Others use the account too: less is sent; minutes without a 429 give it back, and never more than the limit."""
     limiter = Limiter(10)
     for now in (100.0, 101.0, 102.0, 159.0):
         limiter.throttled(now, 1.0)
     assert limiter.allowed == 7
     limiter.throttled(161.0, 1.0)
     assert limiter.allowed == 4
-
-
-def test_a_shrunk_window_grows_back() -> None:
-    """Minutes without a 429 give the account back, one send at a time and never more than the limit."""
-    limiter = Limiter(10)
-    limiter.throttled(0.0, 0.0)
-    _greedy(limiter, 200, start=1.0)
+    _greedy(limiter, 200, start=162.0)
     assert limiter.allowed == 10
 
 

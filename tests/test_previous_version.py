@@ -71,20 +71,16 @@ def files_of(root: Path) -> dict[str, bytes]:
     *("regenerate assam --section Intro", "adopt out/other.md"),
 ])  # fmt: skip
 def test_every_command_that_reads_the_state_refuses(old: Path, invoke: Run, command: str) -> None:
-    """With the one command that helps; nothing is written."""
+    """With the one command that helps, which `doctor` names too; nothing is written."""
     (old / "out/other.md").write_text("A text.\n", encoding="utf-8")
     before = files_of(old)
     ended = invoke(*command.split(), cwd=old)
     words = ended.stdout + ended.stderr
     assert (ended.code, "old-state" in words, "contentops state upgrade" in words) == (1, True, True)
     assert files_of(old) == before
-
-
-def test_doctor_names_the_upgrade(old: Path, invoke: Run) -> None:
-    """As a finding beside its others."""
-    ended = invoke("doctor", cwd=old)
-    assert "failed  state: `contentops.lock` was written before there was `contentops.jobs`" in ended.stdout
-    assert "hint: run `contentops state upgrade`" in ended.stdout
+    shown = invoke("doctor", cwd=old).stdout
+    assert "failed  state: `contentops.lock` was written before there was `contentops.jobs`" in shown
+    assert "hint: run `contentops state upgrade`" in shown
 
 
 def test_every_fact_is_kept(old: Path) -> None:

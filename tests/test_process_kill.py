@@ -22,31 +22,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield served
 
 
-def _project(build: Build, server: Served, name: str) -> Path:
-    return build(
-        {
-            "contentops.yaml": PROJECT.format(base_url=server.base_url, extra=""),
-            "content/blog.yaml": blog(*ITEMS, topic=f"All about {{}} ({name})"),
-        },
-        at=name,
-    )
+def _project(build: Build, base_url: str, name: str, manifest: str = "") -> Path:
+    manifest = manifest or blog(*ITEMS, topic=f"All about {{}} ({name})")
+    files = {"contentops.yaml": PROJECT.format(base_url=base_url, extra=""), "content/blog.yaml": manifest}
+    return build(files, at=f"{name}-local" if base_url == "local" else name)
+
+
+def _undisturbed(build: Build, invoke: Run, name: str, manifest: str = "") -> dict[str, str]:
+    """The tree of a run that no one killed, made by the server inside the process: the texts are the same."""
+    root = _project(build, "local", name, manifest)
+    assert invoke("apply", "--yes", cwd=root).code == 0
+    return tree(root)
 
 
 def _expected(name: str) -> list[str]:
     return sorted(f"All about {item} ({name})" for item in ITEMS)
-
-
-def _undisturbed(build: Build, invoke: Run, name: str) -> dict[str, str]:
-    """The tree of a run that no one killed, made by the server inside the process: the texts are the same."""
-    root = build(
-        {
-            "contentops.yaml": PROJECT.format(base_url="local", extra=""),
-            "content/blog.yaml": blog(*ITEMS, topic=f"All about {{}} ({name})"),
-        },
-        at=f"{name}-undisturbed",
-    )
-    assert invoke("apply", "--yes", cwd=root).code == 0
-    return tree(root)
 
 
 def _finish(invoke: Run, root: Path) -> None:
@@ -77,7 +67,7 @@ def test_killed_again_and_again(project: Build, invoke: Run, server: Served, *, 
     """Killed at random moments, and also robbed of `.contentops` each time: one charge and one content per item."""
     name = "robbed" if clean else "killed"
     expected = _undisturbed(project, invoke, name)
-    root = _project(project, server, name)
+    root = _project(project, server.base_url, name)
     assert _kill_again_and_again(root, name, clean=clean) > 2
     _finish(invoke, root)
     assert (tree(root), server.charges(f"({name})")) == (expected, _expected(name))
@@ -94,16 +84,11 @@ def test_killed_between_and_inside_waves(project: Build, invoke: Run, server: Se
         f'  - {{id: {one}, inputs: {{topic: "{one} ({name}) {topic}", target_audience: readers}}}}\n'
         for one, topic in topics.items()
     )
-    undisturbed, root = (
-        project(
-            {"contentops.yaml": PROJECT.format(base_url=url, extra=""), "content/blog.yaml": manifest}, at=f"{name}{at}"
-        )
-        for at, url in enumerate(("local", server.base_url))
-    )
-    assert invoke("apply", "--yes", cwd=undisturbed).code == 0
+    expected = _undisturbed(project, invoke, name, manifest)
+    root = _project(project, server.base_url, name, manifest)
     assert _kill_again_and_again(root, name) > 1
     _finish(invoke, root)
-    assert tree(root) == tree(undisturbed)
+    assert tree(root) == expected
     charges = server.charges(f"({name})")
     assert [each.partition(" ")[0] for each in charges] == sorted(topics)
     assert not any("⟨" in each for each in charges)
@@ -111,36 +96,27 @@ def test_killed_between_and_inside_waves(project: Build, invoke: Run, server: Se
     assert [each.partition(" ")[0] for each in server.contents(f"({name})")] == sorted(topics)
 
 
-def test_the_server_dies_in_the_middle(project: Build, invoke: Run, tmp_path: Path) -> None:
-    """Killed and started again on the same port and store, the server ends with one charge and content per item."""
-    name = "server"
+@pytest.mark.parametrize("both", [False, True], ids=["server", "both"])
+def test_the_server_dies_in_the_middle(project: Build, invoke: Run, tmp_path: Path, *, both: bool) -> None:
+    """Alone, or with the apply as when the machine loses power: each goes on from what is on disk, on the same port."""
+    name = "both" if both else "server"
     expected = _undisturbed(project, invoke, name)
     with Served(tmp_path / "store.db", stage_seconds=0.03) as server:
-        root = _project(project, server, name)
-        with applying(root) as apply:
-            for moment, away in ((3, 0.3), (9, 0.01)):
-                apply.next(moment)
-                server.kill()
-                apply.runs_for(away)
-                server.start()
-            ended = apply.end()
-        assert ended.code in {0, 3}, ended.stderr
-        assert "Traceback" not in ended.stderr
-        _finish(invoke, root)
-        assert (tree(root), server.charges()) == (expected, _expected(name))
-        assert server.contents() == _expected(name)
-
-
-def test_server_and_apply_die_together(project: Build, invoke: Run, tmp_path: Path) -> None:
-    """Both are killed at once, as when the machine loses power; both go on from what is on disk."""
-    name = "together"
-    expected = _undisturbed(project, invoke, name)
-    with Served(tmp_path / "store.db", stage_seconds=0.03) as server:
-        root = _project(project, server, name)
-        for moment in (6, 10):
+        root = _project(project, server.base_url, name)
+        for moment in (6, 10) if both else ():
             assert killed(root, count=moment)
             server.kill()
             server.start()
+        if not both:
+            with applying(root) as apply:
+                for moment, away in ((3, 0.3), (9, 0.01)):
+                    apply.next(moment)
+                    server.kill()
+                    apply.runs_for(away)
+                    server.start()
+                ended = apply.end()
+            assert ended.code in {0, 3}, ended.stderr
+            assert "Traceback" not in ended.stderr
         _finish(invoke, root)
         assert (tree(root), server.charges()) == (expected, _expected(name))
         assert server.contents() == _expected(name)

@@ -27,6 +27,9 @@ environments:
 """
 
 
+ONE_SERVER = ENVIRONMENTS.replace(', api: {base_url: "https://live.example.test/v1"}', "")
+
+
 class Room(Harness):
     """A harness under one environment; rooms on one folder share the files, and each has its own server."""
 
@@ -174,24 +177,15 @@ def test_without_a_text_there_nothing_is_paid_here(tmp_path: Path) -> None:
     (lambda path: path.unlink(), "`staging/a.md`, the text that `staging` has, does not exist"),
     (lambda path: path.write_bytes(b"\xff\xfe"), "`staging/a.md` is not UTF-8 at byte 0"),
     (lambda path: path.write_text("x\n<<<<<<< ours\na\n=======\nb\n>>>>>>> theirs\n"), "`staging/a.md` contains git conflict markers from line 2"),
-], ids=["missing", "not UTF-8", "conflict markers"])  # fmt: skip
+    (lambda path: path.write_text(path.read_text().rsplit("---\n", 1)[0] + "---\n\n"), "`staging/a.md`, the text that `staging` has, is empty now"),
+], ids=["missing", "not UTF-8", "conflict markers", "emptied"])  # fmt: skip
 def test_a_file_that_cannot_be_used_is_not_promoted(tmp_path: Path, spoil: Any, words: str) -> None:
-    """And the hint says which, and why."""
-    _, prod = rooms(tmp_path, "a")
+    """The hint says which, and why; prod waits, also on the machine whose cache has the text."""
+    _, prod = rooms(tmp_path, "a", extra=ONE_SERVER)
     spoil(prod.root / "staging/a.md")
     change = only(prod.plan())
     assert change.blocked == "not-promoted"
     assert words in change.hint
-
-
-def test_a_text_that_was_not_reviewed_is_not_taken_from_the_cache(tmp_path: Path) -> None:
-    """On the machine that generated it as on any other: where staging lost its file, prod waits."""
-    one_server = ENVIRONMENTS.replace(', api: {base_url: "https://live.example.test/v1"}', "")
-    _, prod = rooms(tmp_path, "a", extra=one_server)
-    (prod.root / "staging/a.md").unlink()
-    change = only(prod.plan())
-    assert change.blocked == "not-promoted"
-    assert change.hint.endswith("apply there first (`contentops apply --env staging`)")
 
 
 def test_another_take_is_asked_for_where_texts_come_from(tmp_path: Path) -> None:
@@ -291,17 +285,20 @@ def test_plan_files_hold_the_text_that_was_reviewed(tmp_path: Path) -> None:
     assert prod.plan().empty
 
 
-def test_a_file_that_changes_while_it_runs_is_not_taken(tmp_path: Path) -> None:
-    """What was planned is read again directly before it is used."""
-    _, prod = rooms(tmp_path, "a")
+@pytest.mark.parametrize("path", ["staging/a.md", "live/a.md"])
+def test_a_file_that_changes_while_it_runs_blocks_its_promotion(tmp_path: Path, path: str) -> None:
+    """Both files are looked at again directly before the text is taken and written."""
+    staging, prod = rooms(tmp_path, "a")
+    prod.apply()
+    staging.edit("staging/a.md", "Closing", "Reviewed")
 
     def meanwhile(event: Any) -> None:
         if event.kind == "item-started":
-            prod.edit("staging/a.md", "Closing", "The end")
+            prod.edit(path, "Introduction", "Ours")
 
-    run = prod.apply(emit=meanwhile)
-    assert results(run) == {"a": "blocked"}
-    assert not (prod.root / "live/a.md").exists()
+    assert results(prod.apply(emit=meanwhile)) == {"a": "blocked"}
+    assert ("Ours" in prod.read("live/a.md"), "Reviewed" in prod.read("live/a.md")) == (path == "live/a.md", False)
+    assert only(prod.plan()).blocked == ("edited" if path == "live/a.md" else "")
 
 
 def test_fresh_clone_needs_what_is_in_git_alone(tmp_path: Path, processes: None) -> None:

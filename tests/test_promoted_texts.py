@@ -1,6 +1,5 @@
 """What becomes of a promoted text afterwards: gone from disk, under the checks of its environment, told from others."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ from msgspec import structs
 from contentops.documents.files import ENGINE, has_label
 from contentops.documents.front_matter import split
 from contentops.errors import ExitCode
-from contentops.model import Event, OnEdit, Project
+from contentops.model import OnEdit, Project
 from contentops.operations import plan as plan_operation
 from contentops.operations import texts
 from contentops.planning.front_matter import provenance_of
@@ -23,7 +22,8 @@ from tests.fakes.api import LABEL, FakeApi
 from tests.fakes.harness import blog, quick_folder, results
 from tests.fakes.kills import EachKill
 from tests.repositories import in_git
-from tests.test_promote import ENVIRONMENTS, Room, body, only, rooms
+from tests.test_promote import ENVIRONMENTS, ONE_SERVER, Room, body, only, rooms
+from tests.test_references import items
 
 BY_HAND = (
     ENVIRONMENTS.replace("promote_from: staging, ", "")
@@ -290,9 +290,8 @@ def stands(room: Room) -> tuple[str, str, str]:
 
 def test_no_stop_makes_one_content_of_two_environments(tmp_path: Path, each_kill: EachKill) -> None:
     """On one server prod saves as new, also where an earlier save of it may have arrived; staging's stays staging's."""
-    extra = ENVIRONMENTS.replace(', api: {base_url: "https://live.example.test/v1"}', "")
     with quick_folder() as folder:
-        staging, prod = rooms(folder / "whole", "a", extra=extra)
+        staging, prod = rooms(folder / "whole", "a", extra=ONE_SERVER)
         prod.api = staging.api
         theirs = staging.record("a").content_id
         for where, harness in each_kill(prod, folder, prod.apply).items():
@@ -303,40 +302,13 @@ def test_no_stop_makes_one_content_of_two_environments(tmp_path: Path, each_kill
             assert harness.plan().empty, where
 
 
-def test_a_file_that_was_emptied_is_not_promoted(tmp_path: Path) -> None:
-    """An editor or a full disk left nothing of it: that is no text for anyone to publish."""
-    staging, prod = rooms(tmp_path, "a", "b")
-    prod.apply(select=("a",))
-    for id_ in ("a", "b"):
-        head = staging.read(f"staging/{id_}.md").rsplit("---\n", 1)[0]
-        staging.write(f"staging/{id_}.md", f"{head}---\n\n")
-    assert [(one.id, one.blocked) for one in prod.plan().changes] == [("b", "not-promoted")]
-    assert "`staging/b.md`, the text that `staging` has, is empty now" in only(prod.plan()).hint
-    before = prod.read("live/a.md")
-    prod.apply()
-    assert prod.read("live/a.md") == before
-
-
-def test_an_edit_made_while_it_runs_is_not_promoted_over(tmp_path: Path) -> None:
-    """The file is looked at again directly before it is written."""
-    staging, prod = rooms(tmp_path, "a")
-    prod.apply()
-    staging.edit("staging/a.md", "Closing", "Reviewed")
-
-    def meanwhile(event: Event) -> None:
-        if event.kind == "item-started":
-            prod.edit("live/a.md", "Introduction", "Ours")
-
-    assert results(prod.apply(emit=meanwhile)) == {"a": "blocked"}
-    assert "Ours" in prod.read("live/a.md")
-    assert only(prod.plan()).blocked == "edited"
-
-
 def test_what_was_promoted_stays_when_its_source_is_gone(tmp_path: Path) -> None:
-    """Its lock and files, or the environment itself: nothing is taken away or paid for, and a lost file comes back."""
+    """Its text, its files, or the environment: nothing is taken away or paid for, and a lost file comes back."""
     _, prod = rooms(tmp_path, "a")
     prod.apply()
     promoted = prod.read("live/a.md")
+    prod.write("staging/a.md", "---\ntitle: T\n---\n\n")
+    assert prod.plan().empty
     shutil.rmtree(prod.root / "staging")
     (prod.root / "contentops.staging.lock").unlink()
     assert prod.plan().empty
@@ -395,16 +367,8 @@ def test_all_layers_of_texts_are_promoted_at_once(tmp_path: Path) -> None:
     """What is made from a promoted text is promoted in the same run; what waits for another text is left alone."""
     staging, prod = Room(tmp_path, "staging", extra=BY_HAND), ByHand(tmp_path, "prod", extra=BY_HAND)
     prod.timeline = staging.timeline
-    topics = {
-        "a": "x",
-        "b": "on {{ ref('a').title }}",
-        "c": "on {{ ref('b').title }}",
-        "d": "new",
-        "e": "{{ ref('d').title }}",
-    }
-    staging.write("content/b.yaml", json.dumps({"items": [
-        {"id": id_, "inputs": {"topic": topic, "target_audience": "readers"}} for id_, topic in topics.items()
-    ]}))  # fmt: skip
+    topics = {"a": "x", "b": "on {{ ref('a').title }}", "c": "on {{ ref('b').title }}"}
+    staging.write("content/b.yaml", items({**topics, "d": "new", "e": "{{ ref('d').title }}"}))
     staging.apply(select=("c", "b", "a"))
     assert prod.promote() == {"a": "done", "b": "done", "c": "done", "d": "blocked"}
     assert prod.promote() == {"d": "blocked"}

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from contentops.manifests.compiled import Compiled, Macros
 from contentops.manifests.templates import TextTemplate
 from contentops.manifests.values import MISSING, Lazy, TemplateError, as_json, is_template, slug_of
+from contentops.manifests.words import _DAYS, _MONTHS
 from tests.desired import PROJECT, declared, desired, findings, lines
 from tests.running import Build
 
@@ -19,6 +20,7 @@ NAMES: dict[str, Any] = {
     "place": {"city": "Oslo", "items": "two", "size": {"km": 4}},
     "each": {"city": "Bergen", "words": " 900 ", "note": "", "Long Name": "x"},
     "item": ITEM,
+    "markdown": "# Hi\n\nsome **bold** `code`\nand a [link](/x)\n\n- one\n- two\n\n| a | b |\n|---|---|\n| 1 | 2 |\n",
     "rows": [{"n": 1, "kind": "a"}, {"n": 2, "kind": "b"}, {"n": 3, "kind": "a"}],
 }  # fmt: skip
 
@@ -88,12 +90,43 @@ def failure(source: str) -> TemplateError:
     ("{{ [1, 2] | batch(linecount=1) | list }}", [[1], [2]]),
     ("{{ 'a\nb' | indent(width='> ', first=true) }}", "> a\n> b"),
     ("{{ people | select('in', ['Bo']) | list }}", ["Bo"]),
+    ("{{ date('2026-03-01') }}", "2026-03-01"),
+    ("on {{ date('2026-03-01T09:30:00') }}", "on 2026-03-01"),
+    ("{{ date('01.03.2026', '%d.%m.%Y') }}", "2026-03-01"),
+    ("{{ date('3/1/2026', '%m/%d/%Y') | format('%Y-%m-%d') }}", "2026-03-01"),
+    ("{{ date('2026-03-01') | format('%d %B %Y', 'de') }}", "01 März 2026"),
+    ("{{ date('2026-03-01') | format('%A, %-d %b %y: %-m %%') }}", "Sunday, 1 Mar 26: 3 %"),
+    ("{{ date('2026-03-02') | format('%A %-d de %B', 'es') }}", "lunes 2 de marzo"),
+    ("{{ date('2026-03-01') | format(form='%B', language='pt') }}", "março"),
+    ("{{ date('2026-03-01') < date('2026-11-01') }}", True),
+    ("{{ date(date('2024-02-29')).day + date('2024-02-29').month + date('2024-02-29').year }}", 2055),
+    ("{{ [date('2026-03-02'), date('2026-03-01')] | sort | first }}", "2026-03-01"),
+    ("{{ '%s' | format('x') }}", "x"),
+    ("{{ ['city', 'day', 'box', 'City', 'API', 'landing page', 'series'] | map('plural') | join(' ') }}", "cities days boxes Cities APIs landing pages series"),
+    ("{{ 'child' | plural(0) }} {{ 'Person' | plural(1.5) }} {{ 'wife' | plural(1) }}", "children People wife"),
+    ("{{ 'Stadt' | plural(1, 'Städte') }} {{ 'Stadt' | plural(2, many='Städte') }} {{ 'Ö' | plural }}", "Stadt Städte Ö"),
+    ("{{ ' a  b\nc d ' | truncate_words(3) }}", "a b c…"),
+    ("{{ 'a b' | truncate_words(2) }}{{ 'a' | truncate_words(0, end='') }}", "a b"),
+    ("{{ markdown | markdown_text }}", "Hi\n\nsome bold code and a link\n\none\n\ntwo\n\na\tb\n\n1\t2"),
+    ("{{ '<b>x</b> &amp; {{ y' | markdown_text }}", "<b>x</b> & {{ y"),
+    ("{{ 'Łódź!' | slug }}", "lodz"),
 ])  # fmt: skip
 def test_what_a_template_gives(source: str, expected: object) -> None:
     """A whole expression keeps its JSON type; anything around it makes a text."""
     given_back = render(source)
     assert given_back == expected
     assert type(given_back) is type(expected)
+
+
+def test_a_variable_hides_the_function_of_its_name() -> None:
+    """No function that is added later changes what a template gives."""
+    assert TextTemplate("{{ date }}").render({"date": "mine"}.__getitem__) == "mine"
+
+
+def test_each_language_has_every_name() -> None:
+    """Twelve months and seven days."""
+    assert {name: len(months.split()) for name, months in _MONTHS.items()} == dict.fromkeys(_DAYS, 12)
+    assert {len(days.split()) for days in _DAYS.values()} == {7}
 
 
 @pytest.mark.parametrize(("source", "code", "words", "hint"), [
@@ -180,6 +213,30 @@ def test_what_a_template_gives(source: str, expected: object) -> None:
     ("{{ company | dictsort }}", "template-value", "`dictsort` does not accept this value: a text", ""),
     ("{{ company | truncate(2) }}", "template-value", "`truncate` does not accept this value: expected length >= 3, got 2", ""),
     ("{{ company | truncate(9, leeway=-1) }}", "template-value", "expected leeway >= 0, got -1", ""),
+    ("{{ date('2026-02-30') }}", "template-value", "`2026-02-30` is not a date", ""),
+    ("{{ date('0000-01-01') }}", "template-value", "is not a date", ""),
+    ("{{ date('1.3.2026') }}", "template-value", "`1.3.2026` is not a date", ""),
+    ("{{ date('2026-03-01x') }}", "template-value", "is not a date", ""),
+    ("{{ date('') }}", "template-value", "an empty text is not a date", ""),
+    ("{{ date(none) }}", "template-value", "null cannot be part of a text", ""),
+    ("{{ date(gone) }}", "undefined-variable", "`gone` is not defined", ""),
+    ("{{ date('x', '%d') }}", "template-value", "the form of a date has `%Y`, `%m` and `%d`", ""),
+    ("{{ date('x', '(%d|%m|%Y)+%d') }}", "template-value", "the form of a date has", ""),
+    ("{{ date() }}", "template-error", "missing", ""),
+    ("{{ date }}", "template-value", "gives a function", ""),
+    ("{{ date('2026-03-01') | format('%H') }}", "template-value", "dates have no `%H` here", ""),
+    ("{{ date('2026-03-01') | format('%b', 'de') }}", "template-value", "dates have no `%b` here", ""),
+    ("{{ date('2026-03-01') | format('%d', 'xx') }}", "template-value", "dates have no language `xx`", ""),
+    ("{{ date('2026-03-01') | format('%B' * 300000) }}", "template-limit", "makes a text or list longer", ""),
+    ("{{ date('2026-03-01') + 1 }}", "template-value", "cannot add a text and a whole number", ""),
+    ("{{ date('2026-03-01').today }}", "undefined-variable", "has no `today` here", ""),
+    ("{{ 'day' | plural('3') }}", "template-value", "`plural` takes a number, not a text", ""),
+    ("{{ 'day' | plural(true) }}", "template-value", "takes a number, not a bool", ""),
+    ("{{ none | plural }}", "template-value", "null cannot be part of a text", ""),
+    ("{{ 'a b' | truncate_words('2') }}", "template-error", "a text", ""),
+    ("{{ [1] | truncate_words(2) }}", "template-value", "cannot be part of a text", ""),
+    ("{{ ('*a_' * 300000) | markdown_text }}", "template-limit", "needs too many steps", ""),
+    ("{{ 'x' | markdown_text(1) }}", "template-error", "argument", ""),
 ])  # fmt: skip
 def test_template_errors(source: str, code: str, words: str, hint: str) -> None:
     """Each mistake has a code, a sentence about what is wrong, and a hint where there is one."""

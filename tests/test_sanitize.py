@@ -47,6 +47,16 @@ def test_short_is_short_and_harmless(value: object, width: int) -> None:
     assert not _OBEYED & set(line)
 
 
+def test_what_is_no_json_is_no_crash_and_no_json() -> None:
+    """A value too deep for the encoder ends in an ellipsis, not in an exception; NaN is refused."""
+    deep: object = "x"
+    for _ in range(20_000):
+        deep = [deep]
+    assert short(deep, 100_000).endswith("…")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        json_text(float("nan"))
+
+
 def test_a_pair_shows_where_two_long_values_differ() -> None:
     """Texts, lists and maps; what is short or of two kinds is shown from its start."""
     begun = "a roof terrace, a kitchen for all, five minutes to the river"
@@ -58,26 +68,12 @@ def test_a_pair_shows_where_two_long_values_differ() -> None:
     assert short_pair(begun * 2, [1], 20)[0] == short(begun * 2, 20)
 
 
-def test_short_stops_at_nesting_no_one_can_follow() -> None:
-    """A value too deep for the encoder ends in an ellipsis, not in an exception."""
-    deep: object = "x"
-    for _ in range(20_000):
-        deep = [deep]
-    assert short(deep, 100_000).endswith("…")
-
-
 @given(_JSON)
 def test_json_text_reads_back_and_is_harmless(value: object) -> None:
     """The document is the same value, and no terminal obeys anything in it."""
     text = json_text(value)
     assert json.loads(text) == value
     assert not (_OBEYED - {"\n"}) & set(text)
-
-
-def test_json_text_refuses_what_json_has_not() -> None:
-    """NaN is no JSON."""
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        json_text(float("nan"))
 
 
 def test_bounded_values_are_cut_with_a_count_and_have_no_secret() -> None:

@@ -4,7 +4,6 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-import hypothesis
 import jsonschema
 import pytest
 from hypothesis import given
@@ -17,6 +16,7 @@ from contentops.manifests.values import RESERVED
 from contentops.schema_files import SCHEMA_NAMES, load_schema, schema_path
 from contentops.yaml.positions import Source, YamlDocument
 from contentops.yaml.read import MAX_FINDINGS, read_yaml
+from tests.test_read import underlined
 
 MANIFEST, PROJECT = "manifest", "project"
 
@@ -32,13 +32,6 @@ def only(text: str, schema: str = MANIFEST) -> Diagnostic:
     """The one finding of a text."""
     (problem,) = findings_of(text, schema)
     return problem
-
-
-def underlined(problem: Diagnostic) -> str:
-    """The part of the source line that the caret line underlines."""
-    assert problem.location is not None
-    start = problem.location.column - 1
-    return problem.excerpt[start : start + problem.width]
 
 
 def parts_of(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -218,34 +211,6 @@ def test_flood_of_problems_is_capped() -> None:
     assert len(findings_of(keys)) == MAX_FINDINGS
 
 
-NAMES = [
-    "id", "items", "template", "mode", "tags", "vars", "moved", "api", "project", "x", "from", "to", "matrix",
-    "for_each", "each", "a-b", "base_url", "save",
-]  # fmt: skip
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-2, 3)
-    | st.floats(-1, 2)
-    | st.sampled_from(["", "x", "quick", "{{ y }}", "local", "15m", "auto", "A_B"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=5),
-    max_leaves=12,
-)
-
-
-@hypothesis.given(json_values, st.sampled_from([MANIFEST, PROJECT]))
-def test_what_does_not_fit_has_findings(value: Any, schema: str) -> None:
-    """A value has findings exactly if it does not fit, whatever it is, and each is a proper sentence."""
-    hypothesis.assume(value is not None)
-    problems = check_schema(YamlDocument(Source("a.yaml", ""), value), schema)
-    assert bool(problems) == (not jsonschema.Draft7Validator(load_schema(schema)).is_valid(value))
-    for entry in problems:
-        assert entry.location is not None
-        assert entry.message == entry.message.strip()
-        assert entry.code
-        assert "None" not in entry.message.replace("`None`", "")
-
-
 @pytest.mark.parametrize("name", ["manifest", "project"])
 def test_editors_say_what_a_key_means_and_what_is_wrong_with_it(name: str) -> None:
     """An editor shows the words of the schema it found last, so every key has a description and nothing inside it.
@@ -290,10 +255,18 @@ def _values(schema: Any, definitions: dict[str, Any], depth: int = 0) -> st.Sear
 @pytest.mark.parametrize("name", FITTING)
 @given(data=st.data())
 def test_it_is_what_jsonschema_says(name: str, data: st.DataObject, takes_seconds: None) -> None:
-    """Of values that fit, nearly fit, and do not."""
+    """Of values that fit, nearly fit, and do not: these have findings, and each is a proper sentence."""
     schema = load_schema(name)
     value = data.draw(_values(schema, schema.get("definitions", {})))
-    assert fits_schema(value, name) == Draft7Validator(schema).is_valid(value)
+    is_valid = Draft7Validator(schema).is_valid(value)
+    assert fits_schema(value, name) == is_valid
+    problems = check_schema(YamlDocument(Source("a.yaml", ""), value), name) if value is not None else []
+    assert bool(problems) == (not is_valid and value is not None)
+    for entry in problems:
+        assert entry.location is not None
+        assert entry.message == entry.message.strip()
+        assert entry.code
+        assert "None" not in entry.message.replace("`None`", "")
 
 
 def test_rendered_fields_are_the_written_ones_without_templates() -> None:

@@ -58,11 +58,6 @@ def test_a_plan_file_of_a_canary_is_applied_once(harness: Harness, invoke: Run) 
     assert [outcome.id for outcome in run.outcomes] == ["a", "b"]
     ended = invoke("plan", "--check", "plan.json", cwd=harness.root)
     assert (ended.code, "`0a`" in ended.stderr) == (4, True)
-
-
-def test_a_plan_file_takes_no_canary(harness: Harness, invoke: Run) -> None:
-    """It says by itself what is chosen."""
-    invoke("plan", "--out", "plan.json", cwd=harness.root)
     ended = invoke("apply", "plan.json", "--canary", "1", cwd=harness.root)
     assert (ended.code, "error[plan-file-and-flags]" in ended.stderr) == (64, True)
 
@@ -82,17 +77,13 @@ def failed(harness: Harness) -> Harness:
 
 @pytest.mark.parametrize("selector", ["result:failed", "state:failed"])
 def test_failed_items_can_be_selected(failed: Harness, invoke: Run, selector: str) -> None:
-    """By the last job for the request they have now; `status` selects alike."""
+    """By the last job for the request they have now; `status` selects alike, and a misspelt selector is no answer."""
     assert set(failed.actions(select=(selector,))) == {"b", "d"}
     listed = invoke("status", "--select", selector, "--json", cwd=failed.root).json["items"]
     assert [item["id"] for item in listed] == ["b", "d"]
     failed.edit("content/blog.yaml", "about b in 2026", "about b in 2027")
     assert set(failed.actions(select=(selector,))) == {"d"}
-
-
-def test_status_refuses_a_selector_there_is_none_of(harness: Harness, invoke: Run) -> None:
-    """Like `plan`: a misspelt one is no empty answer."""
-    ended = invoke("status", "--select", "reslut:failed", cwd=harness.root)
+    ended = invoke("status", "--select", "reslut:failed", cwd=failed.root)
     assert (ended.code, "did you mean `result:`?" in ended.stderr) == (64, True)
 
 
@@ -102,26 +93,20 @@ def priced(project: Build) -> Path:
     return project({"contentops.yaml": PRICED, "content/blog.yaml": blog("a", "b")})
 
 
-def test_a_plan_over_the_limit_exits_with_4(priced: Path, invoke: Run) -> None:
-    """It is shown whole, with the refusal and no advice to approve an apply that nothing refuses."""
-    ended = invoke("plan", "--max-credits", "7", "--detailed-exitcode", cwd=priced)
+@pytest.mark.parametrize(("form", "words"), [
+    ("text", ["Plan: 2 to create", "this review refuses: the plan costs 8 credits; `--max-credits` is 7 (", "Next: `contentops apply plan.json`"]),
+    ("json", ["the plan costs 8 credits; `--max-credits` is 7"]),
+    ("markdown", ["this review refuses", "the plan costs 8 credits"]),
+])  # fmt: skip
+def test_a_plan_over_the_limit_exits_with_4(priced: Path, invoke: Run, form: str, words: list[str]) -> None:
+    """It is shown whole, with the refusal and no advice to approve an apply that nothing refuses, in every form."""
+    flags = ("--max-credits", "7", "--detailed-exitcode", "--format", form, "--out", "plan.json")
+    ended = invoke("plan", *flags, cwd=priced)
     assert ended.code == ExitCode.REFUSED
-    assert "Plan: 2 to create" in ended.stdout
-    assert "this review refuses: the plan costs 8 credits; `--max-credits` is 7 (" in ended.stdout
-    assert "Next: `contentops apply`" in ended.stdout
-
-
-@pytest.mark.parametrize("form", ["json", "markdown"])
-def test_every_form_says_so(priced: Path, invoke: Run, form: str) -> None:
-    """A comment or a machine sees the same refusal."""
-    ended = invoke("plan", "--max-credits", "7", "--format", form, "--out", "plan.json", cwd=priced)
-    assert ended.code == ExitCode.REFUSED
-    assert "the plan costs 8 credits" in ended.stdout.replace("\\", "")
+    assert [word for word in words if word not in ended.stdout.replace("\\", "")] == []
+    assert "Next, if all of it is meant" not in ended.stdout
     document = json.loads((priced / "plan.json").read_text("utf-8"))
     assert [one["guard"] for one in document["refusals"]] == ["review-credits"]
-    if form == "markdown":
-        assert "this review refuses" in ended.stdout
-        assert "Next, if all of it is meant" not in ended.stdout
 
 
 IDS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20), max_size=30, unique=True)
@@ -158,20 +143,11 @@ def test_a_shard_that_cannot_be_is_refused(value: str) -> None:
         check_selectors([f"shard:{value}"])
     assert refused.value.message == f"`shard:{value}`: no such shard"
     assert "`shard:K/N`, where K is from 1 to N, and N at most 10,000" in refused.value.hint
+    for selector in ("+shard:1/2", "shard:1/2+"):  # two machines would make the same items
+        with pytest.raises(UsageError, match="takes no `\\+`"):
+            check_selectors([selector])
 
 
-@pytest.mark.parametrize("selector", ["+shard:1/2", "shard:1/2+"])
-def test_a_shard_takes_no_sources_and_no_dependants(selector: str) -> None:
-    """Two machines would make the same items."""
-    with pytest.raises(UsageError, match="takes no `\\+`"):
-        check_selectors([selector])
-
-
-SETTINGS = """\
-project: x
-api: {base_url: local}
-defaults: {template: blog_article_generator, style: general_blog}
-"""
 ITEMS = dict.fromkeys(("same", "typed", "asked", "front", "gone", "moved", "left"), "")
 LATER = {
     **dict.fromkeys(("same", "typed", "gone", "new"), ""),
@@ -192,7 +168,7 @@ def _manifest(items: dict[str, str]) -> str:
 
 def test_each_state_that_is_shown_selects_its_items(project: Build, invoke: Run) -> None:
     """As it is shown, and with a hyphen; no other item that is shown in this state is left out."""
-    root = project({"contentops.yaml": SETTINGS, "content/a.yaml": _manifest(ITEMS)})
+    root = project({"contentops.yaml": LOCAL, "content/a.yaml": _manifest(ITEMS)})
     assert invoke("apply", "--yes", cwd=root).code == 0
     (root / "out/gone.md").unlink()
     typed = root / "out/typed.md"
@@ -200,6 +176,7 @@ def test_each_state_that_is_shown_selects_its_items(project: Build, invoke: Run)
     (root / "content/a.yaml").write_text(_manifest(LATER), "utf-8")
     shown = _states(invoke("status", "--json", cwd=root).json)
     assert shown == SHOWN
+    assert {state.replace(" ", "-") for state in (*StatusWord, "failed")} <= {*STATES}
     for word in set(shown.values()):
         alike = {id_: state for id_, state in shown.items() if state == word}
         for value in {word, word.replace(" ", "-")}:
@@ -209,12 +186,6 @@ def test_each_state_that_is_shown_selects_its_items(project: Build, invoke: Run)
 
 def _states(answer: dict[str, list[dict[str, str]]]) -> dict[str, str]:
     return {item["id"]: item["state"] for item in answer["items"]}
-
-
-@pytest.mark.parametrize("state", [*StatusWord, "failed"])
-def test_every_state_is_a_selector(state: str) -> None:
-    """Also those that an item is seldom in, and the value that was one before."""
-    assert state.replace(" ", "-") in STATES
 
 
 MANY = tuple(

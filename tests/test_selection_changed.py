@@ -1,5 +1,6 @@
 """`--changed-from`: what differs from a commit, whatever file it was written in."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -123,21 +124,17 @@ def test_only_what_differs_is_planned(made: Path, path: str, old: str, new: str,
 
 
 def test_nothing_differs_from_what_was_applied(root: Path, invoke: Run) -> None:
-    """The note says so; what was not applied by then is new, whatever was declared."""
+    """The note says so; what was not applied by then is new, and `--prune` takes what the range took out."""
     assert chosen(root) == ALL
     applied(root, invoke)
     assert chosen(root, "HEAD~1") == set()
     found = plan(open_project(str(root), "", ()), Choice(changed_from="HEAD"))
     (note,) = [note for note in found.notes if note.kind == "changed-from"]
     assert note.message.startswith("0 items differ from `contentops.lock` at `HEAD` (")
-
-
-def test_items_that_went_count_too(made: Path) -> None:
-    """`--prune` of what the range took out, and of nothing that was gone before."""
-    edit(made, "content/blog.yaml", BLOG[BLOG.index("  - id: story") :], "")
-    (made / "content/cities.yaml").unlink()
-    assert chosen(made, prune=True) == {"story", "city-rome", "city-lyon"}
-    assert chosen(made, "HEAD~1", prune=True) == set()
+    edit(root, "content/blog.yaml", BLOG[BLOG.index("  - id: story") :], "")
+    (root / "content/cities.yaml").unlink()
+    assert chosen(root, prune=True) == {"story", "city-rome", "city-lyon"}
+    assert chosen(root, "HEAD~1", prune=True) == set()
 
 
 def test_dots_compare_with_where_the_branch_left(root: Path, invoke: Run) -> None:
@@ -183,40 +180,30 @@ def test_an_unknown_ref_is_an_error(root: Path, ref: str) -> None:
     assert caught.value.code == "unknown-ref"
 
 
-def test_unrelated_histories_have_no_common_commit(root: Path) -> None:
-    """Nothing to compare with is an error, not an empty selection."""
+def test_where_there_is_nothing_to_compare_with_nothing_is_planned(root: Path, invoke: Run) -> None:
+    """Unrelated histories, and no repository: an error, and not an empty selection."""
     git(root, "checkout", "--quiet", "--orphan", "other")
     commit(root, "Another beginning")
     with pytest.raises(UsageError, match="no common commit"):
         chosen(root, "main...")
-
-
-def test_outside_a_repository(project: Build, invoke: Run) -> None:
-    """The message says so; nothing is planned."""
-    root = project({"contentops.yaml": PROJECT, "content/blog.yaml": BLOG})
+    shutil.rmtree(root / ".git")
     ended = invoke("plan", "--changed-from", "main", cwd=root, env={"GIT_CEILING_DIRECTORIES": str(root.parent)})
-    assert ended.code == 64
-    assert "error[no-repository]" in ended.stderr
-    assert ended.stdout == ""
+    assert (ended.code, "error[no-repository]" in ended.stderr, ended.stdout) == (64, True, "")
 
 
-def test_a_lock_git_lacks_is_an_error(made: Path) -> None:
-    """A partial clone is not asked for more over the network; an incomplete answer is never taken for no lock."""
+def test_a_lock_that_git_has_damaged_or_not_at_all_is_an_error(made: Path) -> None:
+    """Nothing is guessed or asked for over the network; an incomplete answer is never taken for no lock."""
+    whole = (made / "contentops.lock").read_text("utf-8")
+    for text in ("{", whole):
+        (made / "contentops.lock").write_text(text, encoding="utf-8")
+        commit(made)
+    with pytest.raises(StateError, match="in commit"):
+        chosen(made, "HEAD~1")
     oid = git(made, "rev-parse", "HEAD:contentops.lock")
     path = made / ".git" / "objects" / oid[:2] / oid[2:]
     path.chmod(0o600)
     path.unlink()
     with pytest.raises(GitFailed, match="does not have a file"):
-        chosen(made)
-
-
-def test_a_lock_that_was_committed_damaged_is_an_error(made: Path) -> None:
-    """Nothing is guessed; the message names the commit."""
-    whole = (made / "contentops.lock").read_text("utf-8")
-    (made / "contentops.lock").write_text("{", encoding="utf-8")
-    commit(made)
-    (made / "contentops.lock").write_text(whole, encoding="utf-8")
-    with pytest.raises(StateError, match="in commit"):
         chosen(made)
 
 
@@ -343,6 +330,16 @@ def test_what_changes_is_named(invoke: Run, pull: Any) -> None:
     assert "**settings:**" not in invoke("plan", "--format", "markdown", cwd=root).stdout
 
 
+def test_the_servers_are_not_lost_among_many_settings(invoke: Run, pull: Any) -> None:
+    """Of each part ten are listed, those of `api` first."""
+    many = ", ".join(f"a{number}: 1" for number in range(30))
+    prod = f"{{vars: {{{many}}}, api: {{base_url: 'https://elsewhere.example/v1'}}}}"
+    root = pull(BASE, f"{BASE.rpartition('environments')[0]}environments: {{prod: {prod}}}\n")
+    found = told(invoke("plan", "--json", cwd=root, env=GITHUB).json)
+    assert (len(found), "`environments` changes 21 more settings" in found) == (11, True)
+    assert any("`environments.prod.api.base_url`" in line for line in found)
+
+
 UNREAD = "`contentops.yaml` was not compared with the base: "
 
 
@@ -369,17 +366,6 @@ def test_a_checkout_without_the_base(invoke: Run, project: Build) -> None:
     (line,) = told(invoke("plan", "--json", cwd=root, env=GITHUB).json)
     assert "was not compared with the base" in line
     assert "(check out the base too" in invoke("plan", cwd=root, env=GITHUB).stdout.splitlines()[1]
-
-
-def test_the_servers_are_not_lost_among_many_settings(invoke: Run, pull: Any) -> None:
-    """Of each part ten are listed, those of `api` first."""
-    many = ", ".join(f"a{number}: 1" for number in range(30))
-    more = f"environments: {{prod: {{vars: {{{many}}}, api: {{base_url: 'https://elsewhere.example/v1'}}}}}}\n"
-    root = pull(BASE, BASE.rpartition("environments")[0] + more)
-    found = told(invoke("plan", "--json", cwd=root, env=GITHUB).json)
-    assert len(found) == 11
-    assert any("`environments.prod.api.base_url`" in line for line in found)
-    assert "`environments` changes 21 more settings" in found
 
 
 @pytest.mark.parametrize(("budget", "words"), [

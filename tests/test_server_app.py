@@ -316,26 +316,22 @@ def test_catalog_in_the_server_shapes(server: InProcess) -> None:
     assert "verticals" in server.get("/api/verticals").json
 
 
-def test_an_unusable_store_is_a_passing_failure(server: InProcess) -> None:
-    """When the store fails, a request is answered 503 and health says so, without a traceback."""
-    server.store.close()
-    reply = server.get("/v1/content")
-    assert (reply.status, reply.json["error"]["code"]) == (503, "unavailable")
-    health = server.get("/health")
-    assert (health.status, health.json["status"]) == (503, "unhealthy")
-
-
 def test_a_damaged_store_is_named(bundled: Bundled, tmp_path: Path) -> None:
-    """A file whose pages are no longer those of a database is no passing failure: the reply says what to do."""
+    """The reply says what to do; a store that only fails is a passing failure, and health says so."""
     store = Store(tmp_path / "local.db")
     store.rows("PRAGMA wal_checkpoint(TRUNCATE)")
     data = (tmp_path / "local.db").read_bytes()
     (tmp_path / "local.db").write_bytes(data[:4096] + b"\xff" * (len(data) - 4096))
     store.rows("PRAGMA shrink_memory")
-    reply = bundled(store).get("/v1/content")
+    server = bundled(store)
+    reply = server.get("/v1/content")
     assert reply.status == 500
     assert "`local.db` is damaged" in reply.json["error"]["message"]
     assert "move the file away" in reply.json["error"]["message"]
+    store.close()
+    reply, health = server.get("/v1/content"), server.get("/health")
+    assert (reply.status, reply.json["error"]["code"]) == (503, "unavailable")
+    assert (health.status, health.json["status"]) == (503, "unhealthy")
 
 
 def test_a_key_guards_every_endpoint_but_health(bundled: Bundled) -> None:

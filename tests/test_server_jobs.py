@@ -66,12 +66,6 @@ class Scripted:
         return str(self.act())
 
 
-async def turns() -> None:
-    """Let every ready task run."""
-    for _ in range(60):
-        await asyncio.sleep(0)
-
-
 def stored(store: Store) -> StoredJob:
     """The job `r`."""
     job = jobs.find(store, "r")
@@ -154,6 +148,17 @@ def test_a_failing_engine_fails_the_job(bundled: Bundled, act: Any, error: str) 
     assert (server.finished("r")["error"], server.get("/v1/credits/usage").json["used"]) == (error, 0)
 
 
+def test_a_busy_store_puts_a_job_aside(bundled: Bundled, tmp_path: Path) -> None:
+    """While the runner cannot announce itself, a job is put aside; the next status request starts it again."""
+    (tmp_path / "db.runners").write_text("a file where the folder of runners should be")
+    server = bundled(Store(tmp_path / "db"))
+    server.submit({**BODY, "request_id": "r"})
+    server.turns()
+    assert server.get("/v1/generate/status/r").json["status"] == "pending"
+    (tmp_path / "db.runners").unlink()
+    assert server.finished("r")["status"] == "completed"
+
+
 def test_a_section_that_vanished_fails_the_job(bundled: Bundled) -> None:
     """If the section or the content is gone when the text is ready, nothing is overwritten."""
     server = bundled(engine=Scripted(lambda: "new"))
@@ -167,18 +172,6 @@ def test_a_section_that_vanished_fails_the_job(bundled: Bundled) -> None:
         server.run(changed({"content_id": saved, "section": "A", "request_id": f"s{number}"}, method))
         assert server.finished(f"s{number}")["error"] == f"content `{saved}` has no section `A` any more"
         server.post("/v1/content/save", {"id": saved, "content": "## A\n\nold"})
-
-
-def test_a_busy_store_puts_a_job_aside(bundled: Bundled, tmp_path: Path) -> None:
-    """While the runner cannot announce itself, a job is put aside; the next status request starts it again."""
-    in_the_way = tmp_path / "db.runners"
-    in_the_way.write_text("a file where the folder of runners should be")
-    server = bundled(Store(tmp_path / "db"))
-    server.submit({**BODY, "request_id": "r"})
-    server.turns()
-    assert server.get("/v1/generate/status/r").json["status"] == "pending"
-    in_the_way.unlink()
-    assert server.finished("r")["status"] == "completed"
 
 
 def test_a_store_that_fails_while_a_text_is_written_leaves_the_job_open(bundled: Bundled, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import re
 import signal
@@ -13,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from contentops.server.engines import named
@@ -43,19 +43,10 @@ async def http(
     headers: dict[str, str] | None = None,
 ) -> tuple[int, Any]:
     """One request over a socket; gives status and decoded body."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    data = b"" if body is None else json.dumps(body).encode()
-    lines = {
-        "Host": host or f"127.0.0.1:{port}", "Connection": "close", "Content-Length": str(len(data)),
-        **({"Content-Type": "application/json"} if data else {}), **(headers or {}),
-    }  # fmt: skip
-    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-    writer.write(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + data)
-    raw = await reader.read()
-    writer.close()
-    await writer.wait_closed()
-    top, _, rest = raw.partition(b"\r\n\r\n")
-    return int(top.split()[1]), json.loads(rest)
+    headers = {"Host": host or f"127.0.0.1:{port}", **(headers or {})}
+    async with httpx.AsyncClient(verify=False) as client:  # noqa: S501 - it is plain HTTP, and certificates take long
+        reply = await client.request(method, f"http://127.0.0.1:{port}{path}", json=body, headers=headers)
+    return reply.status_code, reply.json()
 
 
 @contextlib.asynccontextmanager

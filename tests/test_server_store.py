@@ -36,45 +36,33 @@ def test_store_files_are_the_owners_alone(tmp_path: Path) -> None:
 
 
 def test_unusable_paths_say_what_to_do(tmp_path: Path) -> None:
-    """A folder, a file in the way and a file that is no database are refused by name."""
+    """A folder, a file in the way, a file that is no database and a pipe are refused by name, and keep their modes."""
     (tmp_path / "file").write_text("no database, but long enough to be read as the header of one" * 4)
     (tmp_path / "file").chmod(0o644)
-    for path in (tmp_path, tmp_path / "file" / "db", tmp_path / "file"):
-        with pytest.raises(StoreError, match="choose another path") as caught:
-            Store(path)
-        assert str(path) in str(caught.value)
+    os.mkfifo(tmp_path / "pipe", 0o644)
+    for name, words in {
+        "": "choose another path", "file/db": "choose another path", "file": "choose another path",
+        "pipe": "is not a regular file",
+    }.items():  # fmt: skip
+        with pytest.raises(StoreError, match=words) as caught:
+            Store(tmp_path / name)
+        assert str(tmp_path / name) in str(caught.value)
         assert isinstance(caught.value, EmbeddedServerError)
-    assert _mode(tmp_path / "file") == 0o644
+    assert (_mode(tmp_path / "file"), _mode(tmp_path / "pipe")) == (0o644, 0o644)
 
 
-def test_a_device_is_no_store_and_stays_as_it_is(tmp_path: Path) -> None:
-    """Its mode would be changed for everyone; a pipe stands for one here."""
-    path = tmp_path / "pipe"
-    os.mkfifo(path, 0o644)
-    with pytest.raises(StoreError, match="is not a regular file"):
-        Store(path)
-    assert _mode(path) == 0o644
-
-
-def test_another_programs_database_is_left_as_it_is(tmp_path: Path) -> None:
-    """A database that is not ours is refused and not one byte of it changes."""
-    path = tmp_path / "other.db"
-    db = sqlite3.connect(path)
-    db.execute("CREATE TABLE theirs (x)")
-    db.commit()
-    db.close()
-    before = path.read_bytes()
-    with pytest.raises(StoreError, match="another program"):
-        Store(path)
-    assert path.read_bytes() == before
-
-
-@pytest.mark.parametrize(("version", "words"), [(99, "newer release; upgrade"), (3, "earlier commit; move it away")])
-def test_a_store_of_another_format_is_refused(tmp_path: Path, version: int, words: str) -> None:
-    """Of a later one, or of one that no release had: it is not touched, and the message says what to do."""
+@pytest.mark.parametrize(("is_ours", "statement", "words"), [
+    (False, "CREATE TABLE theirs (x)", "another program"),
+    (True, "PRAGMA user_version = 99", "newer release; upgrade"),
+    (True, "PRAGMA user_version = 3", "earlier commit; move it away"),
+])  # fmt: skip
+def test_a_store_of_another_format_is_refused(tmp_path: Path, statement: str, words: str, *, is_ours: bool) -> None:
+    """Of another program, of a later format, or of one that no release had: not one byte of it changes."""
     path = tmp_path / "db"
-    with Store(path) as store:
-        store.run(f"PRAGMA user_version = {version}")
+    if is_ours:
+        Store(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute(statement)
     before = path.read_bytes()
     with pytest.raises(StoreError, match=words):
         Store(path)
@@ -158,24 +146,13 @@ def test_each_mode_has_its_price() -> None:
         assert jobs.counts(store) == {"total": 4, "completed": 3, "failed": 1, "in_progress": 0}
 
 
-class Hand:
-    """A clock that is moved by hand."""
-
-    def __init__(self) -> None:
-        self.at = 1_780_000_000.0
-
-    def now(self) -> float:
-        """The time it shows."""
-        return self.at
-
-
 def test_the_eleventh_request_in_a_minute_is_refused_in_both_shapes(bundled: Bundled) -> None:
     """A limit says how long to wait; a minute later it goes on. Health is not counted, nor is a wrong key."""
-    hand = Hand()
-    server = bundled(key="k-1", requests_per_minute=10, clock=Clock(now=hand.now))
+    at = [1_780_000_000.0]
+    server = bundled(key="k-1", requests_per_minute=10, clock=Clock(now=lambda: at[0]))
     headers = {"Authorization": "Bearer k-1"}
     for number in range(10):
-        hand.at += 1
+        at[0] += 1
         assert server.get("/v1/content", headers).status == 200, number
     refused = server.get("/v1/content", headers)
     assert (refused.status, refused.headers["retry-after"]) == (429, "51")
@@ -184,7 +161,7 @@ def test_the_eleventh_request_in_a_minute_is_refused_in_both_shapes(bundled: Bun
     assert server.get("/api/content", headers).json == {"error": message}
     assert server.get("/v1/health", headers).status == 200
     assert server.get("/v1/content", {"Authorization": "Bearer wrong"}).status == 401
-    hand.at += 51
+    at[0] += 51
     assert server.get("/v1/content", headers).status == 200
     assert server.get("/v1/content", headers).status == 429
 

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
-from contentops.errors import Diagnostic, Location, Severity
-from contentops.model import Action, JobState, Note, Plan, Reason, Refusal
+from contentops.model import Plan
 from contentops.reporting.layout import unpainted
 from contentops.reporting.plan_text import plan_text
 from contentops.sanitize import json_text
-from tests.plans import make_change, make_job, make_plan, plan_document, plan_inputs, read_back, sealed
+from tests.plans import make_change, plan_document, plan_inputs, read_back, sealed
 from tests.running import Build, Run
+from tests.test_report_plan import FULL
 
 SETTINGS = "version: 1\nproject: site\napi: {base_url: local}\nvars: {year: 2026}\n"
 MANIFEST = """\
@@ -60,33 +61,13 @@ def test_it_shows_what_plan_showed_in_any_folder(invoke: Run, site: Path, tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["plan 1.json", "site"]
 
 
-def everything() -> Plan:
-    """A plan with all that a plan can say."""
-    long = "x" * 200
-    return make_plan(
-        make_change("a", reasons=(Reason(kind="changed", field="inputs.topic", before=long, after=f"{long}y"),)),
-        make_change("b", Action.FINISH, steps=("poll",), job=make_job(job_id="job-1", error="slow")),
-        make_change("c", Action.DRAIN, steps=("drain",), drains=(make_job(state=JobState.UNKNOWN),)),
-        make_change("d", Action.MOVE, source="out/old.md", steps=("move",), renamed_from="old"),
-        make_change("e", Action.BLOCKED, blocked="edited-by-hand", hint="use `--on-edit`"),
-        *(make_change(f"n{number:02}") for number in range(12)),
-        environment="staging",
-        unchanged=3,
-        notes=(Note(kind="orphan", message="`gone` is declared no more", id=None, hint="`--prune`"),),
-        refusals=(Refusal(guard="budget-credits", message="it costs 52 credits", flag="--approve-credits 52"),),
-        findings=(
-            Diagnostic(
-                code="unused-variable", message="`x` is used nowhere", severity=Severity.WARNING,
-                location=Location("contentops.yaml", 4, 8), excerpt="vars: {x: 1}", width=1,
-            ),
-        ),
-    )  # fmt: skip
+EVERYTHING = structs.replace(FULL, changes=(*FULL.changes, *(make_change(f"n{number:02}") for number in range(12))))
 
 
 @pytest.mark.parametrize("verbose", [True, False])
 def test_nothing_of_a_plan_is_lost_in_the_file(verbose: bool) -> None:
     """Read back, it says the same: reasons, open jobs, moves, notes, refusals and warnings."""
-    plan = everything()
+    plan = EVERYTHING
     again = read_back(document_of(plan))
     assert unpainted(plan_text(again, verbose=verbose)) == unpainted(plan_text(plan, verbose=verbose))
     assert again.findings == plan.findings
@@ -140,10 +121,13 @@ def _sealed(**fields: Any) -> Change:
 
 BUDGET = {"credits_per_apply": None, "items_per_apply": None}
 SPENT = {"month": "2026-12", "credits": 0, "money": {"EUR": "1E+999999999"}, "ahead": 0, "gaps": []}
+READS = "and this version of contentops reads format 1.0\nhint: make a new plan with `contentops plan --out FILE`"
 REFUSED: dict[str, tuple[Change, str, int]] = {
     "edited": (_document(lambda found: found | {"project": "other"}), "edited-plan", 4),
     "no checksum": (_document(lambda found: found | {"checksum": ""}), "edited-plan", 4),
     "newer": (_sealed(format_version="2.0"), "newer-plan-file", 1),
+    "a bit newer": (_sealed(format_version="1.1"), "newer-plan-file", 1),
+    "older": (_sealed(format_version="0.9"), "newer-plan-file", 1),
     "newer and edited": (_document(lambda found: found | {"format_version": "2.0"}), "newer-plan-file", 1),
     "torn": (lambda data: data[:-200], "no-plan-file", 1),
     "empty": (_bytes(b""), "no-plan-file", 1),
@@ -161,11 +145,7 @@ REFUSED: dict[str, tuple[Change, str, int]] = {
     "a negative price": (_first(credits=-4), "no-plan-file", 1),
     "a price without end": (_first(credits=9 * 10**4000), "no-plan-file", 1),
     "a currency of words": (_first(money_worst={"<img src=x> @everyone\n# H\x1b[2J": "1.00"}), "no-plan-file", 1),
-    "a budget in words": (
-        _sealed(budget=BUDGET | {"money_per_apply": "1.00", "currency": "\x1b[2J"}),
-        "no-plan-file",
-        1,
-    ),
+    "a budget in words": (_sealed(budget=BUDGET | {"money_per_apply": "1.00", "currency": "\x1b"}), "no-plan-file", 1),
     "money without end": (_sealed(spent=SPENT), "no-plan-file", 1),
     "no inputs": (_sealed(inputs={}), "no-plan-file", 1),
     "inputs of another kind": (_sealed(inputs=INPUTS | {"select": 3}), "no-plan-file", 1),
@@ -182,6 +162,7 @@ def test_a_file_that_is_no_plan_is_refused_alike(invoke: Run, site: Path, comman
         ended = invoke(*command, "plan.json", cwd=site)
         assert (ended.code, ended.stdout) == (exit_code, ""), case
         assert f"error[{code}]: `plan.json` " in ended.stderr, case
+        assert (READS in ended.stderr) == (code == "newer-plan-file"), case
         assert "Traceback" not in ended.stderr, case
     assert not (site / "out").exists()
 
@@ -208,7 +189,7 @@ UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\ud800-\udfff]")
 def hostile() -> dict[str, Any]:
     """A plan file whose every text is hostile that may be any; sealed, for the seal is no signature."""
     reason = {"kind": "odd", "field": HOSTILE, "before": HOSTILE, "after": [HOSTILE], "cause": HOSTILE}
-    document = document_of(everything())
+    document = document_of(EVERYTHING)
     for change in document["changes"]:
         change |= {"id": HOSTILE + change["id"], "target": HOSTILE, "hint": HOSTILE, "blocked": HOSTILE}
         change["publish_on"] = HOSTILE

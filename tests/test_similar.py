@@ -20,6 +20,7 @@ from tests.desired import declared, findings
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, results
 from tests.running import Build, Run
+from tests.test_references import items
 
 PAGE = (
     "## Coworking in {city}\n\nAcme has desks and rooms in {city} for {audience}. Each desk has fast fibre, light from a "
@@ -221,22 +222,10 @@ def test_rows_that_say_what_is_different_have_a_brief_each(tmp_path: Path) -> No
     assert not _notes(harness)
 
 
-def _items(*, revision: int = 0, **topics: str) -> str:
-    listed = [{"id": id_, "inputs": {"topic": topic, "target_audience": "all"}} for id_, topic in topics.items()]
-    if revision:
-        listed[-1]["revision"] = revision  # type: ignore[assignment]
-    return json.dumps({"items": listed})
-
-
-@pytest.fixture
-def harness(tmp_path: Path) -> Harness:
-    """No item yet."""
-    return Harness(tmp_path, FakeApi(duration=30))
-
-
-def test_equal_requests_are_an_error_with_a_way_out(harness: Harness, invoke: Run) -> None:
+def test_equal_requests_are_an_error_with_a_way_out(tmp_path: Path, invoke: Run) -> None:
     """Nothing is paid for; a revision of its own makes it another request."""
-    harness.write("content/a.yaml", _items(may="News", june="News", july="Other"))
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    harness.write("content/a.yaml", items({"may": "News", "june": "News", "july": "Other"}))
     ended = invoke("validate", cwd=harness.root)
     assert ended.code == 1
     assert "error[same-request]: item `june` requests exactly the same text as `may` (content/a.yaml" in ended.stderr
@@ -244,6 +233,7 @@ def test_equal_requests_are_an_error_with_a_way_out(harness: Harness, invoke: Ru
     with pytest.raises(InputError):
         harness.apply()
     assert harness.api.credits == 0
-    harness.write("content/a.yaml", _items(july="Other", may="News", june="News", revision=2))
+    harness.write("content/a.yaml", items({"july": "Other", "may": "News"}))
+    harness.write("content/b.yaml", items({"june": "News"}, revision=2))
     assert results(harness.apply()) == {"july": "done", "june": "done", "may": "done"}
     assert harness.api.credits == 12

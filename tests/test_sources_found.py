@@ -46,12 +46,6 @@ def found(template: str, steps: int = MAX_STEPS, **known: Any) -> set[str]:
     return {f"{name}.{part}" if part else name for name, parts in read.items() for part in parts or {""}}
 
 
-def branches(*tests: str) -> str:
-    """A chain of branches, each of which reads a text."""
-    made = (f"{{% {'el' if n else ''}if {test} %}}{{{{ ref('{n}').id }}}}" for n, test in enumerate(tests))
-    return "".join(made) + "{% else %}{{ ref('z').id }}{% endif %}"
-
-
 @pytest.mark.parametrize(
     ("template", "read"),
     [

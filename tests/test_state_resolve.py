@@ -22,20 +22,6 @@ def _submits(harness: Harness) -> list[Job]:
     return sorted(harness.state.open_jobs.values(), key=lambda job: job.submitted_at)
 
 
-def _with_a_forgotten_job(root: Path) -> Harness:
-    """Two jobs of one item are open; the server has forgotten that of the earlier request."""
-    harness = Harness(root, FakeApi(duration=600, auto_save=False))
-    harness.write("content/first.yaml", blog("first"))
-    harness.apply()
-    harness.write("content/blog.yaml", blog("one"))
-    harness.apply(deadline=100)
-    harness.api.restart()
-    harness.timeline.now += 4000
-    harness.edit("content/blog.yaml", "All about one", "More about one")
-    harness.apply(deadline=100)
-    return harness
-
-
 def _with_two_lost_submits(root: Path) -> Harness:
     """The answers to two submits of one item were lost: each the first attempt at its request."""
     harness = Harness(root, FakeApi(duration=60, auto_save=False, request_ids="ignore"))
@@ -52,8 +38,16 @@ def _with_two_lost_submits(root: Path) -> Harness:
 
 
 def test_a_forgotten_job_is_given_up_by_its_request(tmp_path: Path) -> None:
-    """The job of an earlier request is given up; that of today's is not paid again."""
-    harness = _with_a_forgotten_job(tmp_path)
+    """Of two jobs of one item, that of the earlier request is given up; that of today's is not paid again."""
+    harness = Harness(tmp_path, FakeApi(duration=600, auto_save=False))
+    harness.write("content/first.yaml", blog("first"))
+    harness.apply()
+    harness.write("content/blog.yaml", blog("one"))
+    harness.apply(deadline=100)
+    harness.api.restart()
+    harness.timeline.now += 4000
+    harness.edit("content/blog.yaml", "All about one", "More about one")
+    harness.apply(deadline=100)
     first, second = _submits(harness)
     with pytest.raises(UsageError, match="has 2 open submits"):
         resolve(harness.project, "one", forget=True)
@@ -75,27 +69,12 @@ def test_a_word_that_may_mean_either_of_two_submits_is_refused(tmp_path: Path, w
         resolve(harness.project, "one", **word)  # type: ignore[arg-type] # one of three
     assert first.request_id[:8] in refused.value.hint
     assert second.request_id[:8] in refused.value.hint
+    with pytest.raises(UsageError, match="begins with `zzz`"):
+        resolve(harness.project, "one", request="zzz", **word)  # type: ignore[arg-type] # as above
     assert harness.state.open_jobs == before
     resolve(harness.project, "one", request=second.request_id[:8], **word)  # type: ignore[arg-type] # as above
     assert harness.state.open_jobs[first.request_id] == first
     assert harness.state.open_jobs.get(second.request_id) != second
-
-
-def test_the_text_of_the_second_submit_is_not_taken_for_the_first(tmp_path: Path) -> None:
-    """A person gives the job to the submit it came from: today's request gets today's text, for nothing more."""
-    harness = _with_two_lost_submits(tmp_path)
-    _, second = _submits(harness)
-    resolve(harness.project, "one", request=second.request_id[:8], job=harness.api.generations[2].job_id)
-    assert results(harness.apply()) == {"one": "done"}
-    assert "in 2027" in harness.read("out/one.md")
-    assert (harness.record("one").digest, harness.api.credits) == (second.digest, 12)
-
-
-def test_a_request_that_is_not_open(tmp_path: Path) -> None:
-    """A mistyped beginning names nothing, and says so."""
-    harness = _with_two_lost_submits(tmp_path)
-    with pytest.raises(UsageError, match="begins with `zzz`"):
-        resolve(harness.project, "one", request="zzz", forget=True)
 
 
 def test_a_content_named_for_another_take_is_not_the_take_before(tmp_path: Path) -> None:
@@ -127,7 +106,7 @@ def test_a_job_of_another_submit_is_no_answer(tmp_path: Path) -> None:
 
 
 def test_a_job_that_the_server_does_not_know_is_refused(tmp_path: Path) -> None:
-    """The server is asked once, for free; nothing is recorded, and the job it does know is accepted."""
+    """The server is asked once, for free; nothing is recorded, and the job it does know gives its text to this submit."""
     harness = _with_two_lost_submits(tmp_path)
     first, second = _submits(harness)
     asked = len(harness.api.requests)
@@ -139,6 +118,7 @@ def test_a_job_that_the_server_does_not_know_is_refused(tmp_path: Path) -> None:
     said = resolve(harness.project, "one", request=second.short, job=job, runtime=harness.runtime())
     assert said == f"the submit of `one` became job `{job}`; the next apply finishes it"
     assert (results(harness.apply()), harness.api.credits) == ({"one": "done"}, 12)
+    assert ("in 2027" in harness.read("out/one.md"), harness.record("one").digest) == (True, second.digest)
 
 
 @pytest.mark.parametrize("fault", ["refuse", 503])
@@ -227,31 +207,25 @@ def site(project: Build, invoke: Run) -> Path:
     return root
 
 
-@pytest.mark.parametrize(("new", "why"), [
-    ("", "the new id is empty"), ("../x", "`../x` starts with `.`"), ("x\ny", "contains the character U+000A"),
-    ("x" * 3000, "is longer than 200 characters"), ("a//b", "has an empty"),
+@pytest.mark.parametrize(("what", "new", "code", "why"), [
+    (["a"], "", "bad-id", "the new id is empty"),
+    (["a"], "../x", "bad-id", "`../x` starts with `.`"),
+    (["a"], "x\ny", "bad-id", "contains the character U+000A"),
+    (["a"], "x" * 3000, "bad-id", "is longer than 200 characters"),
+    (["a"], "a//b", "bad-id", "has an empty"),
+    (["--server", "local"], "", "bad-url", ""),
+    (["--server", "local"], "https://user:secret@example.test", "bad-url", ""),
+    (["--server", "local"], "http://example.test", "insecure-url", ""),
 ])  # fmt: skip
-def test_an_id_no_manifest_could_declare_is_refused(invoke: Run, site: Path, new: str, why: str) -> None:
-    """And the lock stays as it was."""
+def test_a_name_that_no_project_could_have_is_refused(
+    invoke: Run, site: Path, what: list[str], new: str, code: str, why: str
+) -> None:
+    """An id and a server: the lock stays as it was, and no word of a password is said."""
     before = (site / "contentops.lock").read_bytes()
-    result = invoke("state", "mv", "a", new, cwd=site)
-    assert (result.code, "error[bad-id]" in result.stderr, why in result.stderr) == (64, True, True), result.stderr
-    assert ((site / "contentops.lock").read_bytes(), invoke("plan", cwd=site).code) == (before, 0)
-
-
-@pytest.mark.parametrize(("new", "code"), [
-    ("", "bad-url"), ("example.test", "bad-url"), ("ftp://example.test", "bad-url"),
-    ("https://user:secret@example.test", "bad-url"), ("https://example.test/?key=1", "bad-url"),
-    ("https://exa mple.test", "bad-url"), ("https://example.test:99999", "bad-url"),
-    ("http://example.test", "insecure-url"),
-])  # fmt: skip
-def test_a_server_no_project_could_name_is_refused(invoke: Run, site: Path, new: str, code: str) -> None:
-    """Without a word of a password in it."""
-    before = (site / "contentops.lock").read_bytes()
-    result = invoke("state", "mv", "--server", "local", new, cwd=site)
-    assert (result.code, f"error[{code}]" in result.stderr) == (64, True), result.stderr
+    result = invoke("state", "mv", *what, new, cwd=site)
+    assert (result.code, f"error[{code}]" in result.stderr, why in result.stderr) == (64, True, True), result.stderr
     assert "secret" not in result.stderr
-    assert (site / "contentops.lock").read_bytes() == before
+    assert ((site / "contentops.lock").read_bytes(), invoke("plan", cwd=site).code) == (before, 0)
 
 
 @pytest.mark.parametrize("fact", [record(id=ItemId("")), job(request_id="")], ids=["record", "entry"])

@@ -22,6 +22,7 @@ from contentops.state import jobs, lock, state_dir
 from contentops.state.codec import Drop, Fact, Forget, add_rule, line_of
 from contentops.state.store import StateStore
 from tests import state_facts as facts
+from tests.fakes.api import Killed
 
 A, B = ItemId("a"), ItemId("b")
 posix = pytest.mark.skipif(os.name == "nt", reason="owners, modes and links of POSIX")
@@ -117,13 +118,17 @@ def test_nothing_happened_nothing_is_touched(tmp_path: Path) -> None:
 
 
 def test_reading_makes_nothing(tmp_path: Path) -> None:
-    """A store for reading never writes, and refuses to be told anything."""
+    """A store for reading never writes; no environment has the name of another place, and no folder is made for one."""
     store = opened(tmp_path, write=False)
-
     for act in (store.flush, store.checkpoint, lambda: store.note("x", facts.record())):
         with pytest.raises(RuntimeError, match="for reading only"):
             act()
     store.close()
+    for name in ("../x", "a/b", ".", "-x", "a\nb", "x" * 101):
+        with pytest.raises(StateError, match="is not a valid name for an environment"):
+            opened(tmp_path, environment=name)
+    with pytest.raises(StateError, match="no such file or directory"):
+        state_dir.make(tmp_path / "gone")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -143,13 +148,6 @@ def test_the_revision_counts_checkpoints_not_steps(tmp_path: Path) -> None:
 
     again.note("move", structs.replace(again.state.records[A], output="y.md"))
     assert again.state.records[A].rev == 6
-
-
-@pytest.mark.parametrize("name", ["../x", "a/b", ".", "-x", "a\nb", "x" * 101])
-def test_an_environment_can_not_name_another_place(tmp_path: Path, name: str) -> None:
-    """The name of an environment is part of file names, so only a name will do."""
-    with pytest.raises(StateError, match="is not a valid name for an environment"):
-        opened(tmp_path, environment=name)
 
 
 def test_a_fact_that_can_not_be_written_is_refused_before_it_is_taken_in(tmp_path: Path) -> None:
@@ -320,10 +318,6 @@ def test_a_checkpoint_handles_only_what_changed(tmp_path: Path, count: int) -> N
 # --- kills -------------------------------------------------------------------------------------------------
 
 
-class Killed(BaseException):
-    """The process is gone."""
-
-
 class Ram(Disk):
     """A disk in memory that dies at its `last` write, having done `cut` bytes of it, or all of it and no more."""
 
@@ -370,6 +364,14 @@ acts = st.lists(
 )
 
 
+def act_on(store: StateStore, act: list[Fact] | str) -> None:
+    """Does what a run does: notes facts, flushes or makes a checkpoint."""
+    if isinstance(act, list):
+        store.note("step", *act)
+    else:
+        store.flush() if act == "flush" else store.checkpoint()
+
+
 def has(state: State, jobs: Sequence[Job]) -> bool:
     """Whether a state knows these jobs, as they were or further."""
     known = {(job.request_id, job.submitted_at): job for job in state.jobs}
@@ -388,12 +390,8 @@ def test_a_kill_anywhere_leaves_a_state_that_was(root: Path, acts: list[list[Fac
     allowed = [store.state]
     try:
         for act in acts:
-            if isinstance(act, list):
-                store.note("step", *act)
-                allowed.append(store.state)
-            else:
-                store.flush() if act == "flush" else store.checkpoint()
-                allowed = allowed[-1:]
+            act_on(store, act)
+            allowed = [*allowed, store.state] if isinstance(act, list) else allowed[-1:]
         store.close()
         allowed = allowed[-1:]
     except Killed:
@@ -424,18 +422,13 @@ def test_a_run_that_loses_its_lock_loses_nothing_paid(
     pulled.note("pulled", facts.record("z"))
     pulled.checkpoint()
     store = opened(root, disk=disk)
-
-    def act(acts: list[list[Fact] | str]) -> None:
-        for act in acts:
-            if isinstance(act, list):
-                store.note("step", *act)
-            else:
-                store.flush() if act == "flush" else store.checkpoint()
-
-    act(before)
+    for act in before:
+        act_on(store, act)
     disk.files[store.lock_path] = other.files[store.lock_path]
+    later: list[list[Fact] | str] = [*after, [facts.record("y")], "checkpoint"]
     with contextlib.suppress(StateError):
-        act([*after, [facts.record("y")], "checkpoint"])
+        for act in later:
+            act_on(store, act)
     store.close()
 
     read_state = opened(root, write=False, disk=disk).state
@@ -592,22 +585,18 @@ def test_the_folder_of_another_user_is_refused(tmp_path: Path) -> None:
 
 @posix
 @pytest.mark.parametrize("target", ["mine", "nowhere"])
-def test_the_file_that_keeps_git_out_is_written_through_no_link(tmp_path: Path, target: str) -> None:
-    """A file takes the place of the link, and nothing is written where it leads."""
+def test_files_for_git_are_written_through_no_link(tmp_path: Path, target: str) -> None:
+    """A file takes the place of a link that would let git in; linked attributes, which git passes over, are left."""
     (tmp_path / "mine").write_text("words\n")
     (tmp_path / ".contentops").mkdir()
     (tmp_path / ".contentops/.gitignore").symlink_to(tmp_path / target)
+    (tmp_path / ".gitattributes").symlink_to(tmp_path / target)
+    add_rule(tmp_path, Disk(), lock.FORMAT)
     state_dir.make(tmp_path)
     ignore = tmp_path / ".contentops/.gitignore"
     assert (ignore.is_symlink(), ignore.read_text()) == (False, "*\n")
     assert (tmp_path / "mine").read_text() == "words\n"
     assert not (tmp_path / "nowhere").exists()
-
-
-def test_a_folder_that_can_not_be_made_is_an_error_in_words(tmp_path: Path) -> None:
-    """A project root that is gone gives a sentence, not a traceback."""
-    with pytest.raises(StateError, match="no such file or directory"):
-        state_dir.make(tmp_path / "gone")
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nothing is denied to root")
@@ -617,16 +606,6 @@ def test_a_folder_that_takes_no_files_is_named(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="cannot write in") as caught:
         state_dir.make(tmp_path)
     assert str(tmp_path / ".contentops") in str(caught.value.hint)
-
-
-@posix
-def test_linked_attributes_are_left_alone(tmp_path: Path) -> None:
-    """Git does not follow such a link, and what it points to may be anywhere."""
-    (tmp_path / "other").write_text("")
-    (tmp_path / ".gitattributes").symlink_to(tmp_path / "other")
-    add_rule(tmp_path, Disk(), lock.FORMAT)
-
-    assert (tmp_path / "other").read_text() == ""
 
 
 @posix

@@ -205,20 +205,15 @@ def test_a_no_is_a_refusal(remote: Project, home: dict[str, str], stated: dict[s
     ("", f"servers:\n  - {ELSEWHERE}\n"),
     ("# mine\nkey_variables: [A]", f"# mine\nkey_variables: [A]\nservers:\n  - {ELSEWHERE}\n"),
     ("servers:\n  - https://a.example # ours\n", f"servers:\n  - {ELSEWHERE}\n  - https://a.example # ours\n"),
+    *((text, "") for text in ("servers: [https://a.example]\n", "{}\n", "servers:\n- https://a.example\n", "\tx")),
 ])  # fmt: skip
 def test_what_is_remembered_leaves_the_rest_as_it_is(
     tmp_path: Path, home: dict[str, str], before: str, after: str
 ) -> None:
-    """Comments too."""
+    """Comments too; a file that cannot be added to (no `after`) is left to the person."""
     path = config(tmp_path, before)
-    assert (trust.remember(ELSEWHERE, home), path.read_text("utf-8")) == (str(path), after)
-
-
-@pytest.mark.parametrize("before", ["servers: [https://a.example]\n", "{}\n", "servers:\n- https://a.example\n", "\tx"])
-def test_a_file_that_can_not_be_added_to_is_left_alone(tmp_path: Path, home: dict[str, str], before: str) -> None:
-    """The person has to do it; nothing of theirs is lost."""
-    path = config(tmp_path, before)
-    assert (trust.remember(ELSEWHERE, home), path.read_text("utf-8")) == ("", before)
+    written = trust.remember(ELSEWHERE, home)
+    assert (written, path.read_text("utf-8")) == (str(path) if after else "", after or before)
     assert trust.remember(ELSEWHERE, {}) == ""
 
 

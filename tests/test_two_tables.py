@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from contentops.errors import ContentopsError, InputError
-from contentops.model import ItemId, Job, JobState, OnEdit, Project, Record
+from contentops.model import Job, JobState, OnEdit, Project
 from contentops.model.jobs import count_month, fold_jobs
 from contentops.model.records import UNDECIDED
 from contentops.operations import opening, state
@@ -126,10 +126,6 @@ class Clone(Harness):
     def known(self) -> list[Job]:
         """Every order that this clone knows."""
         return fold_jobs(self.lines())
-
-    def records(self) -> dict[ItemId, Record]:
-        """The records of its environment."""
-        return dict(self.state.records)
 
     def words(self) -> set[str]:
         """The words of people in its files, and in the copies that were kept."""

@@ -129,15 +129,20 @@ def _tick(root: Path) -> None:
 # --- edits -------------------------------------------------------------------------------------------------
 
 
-def _rewrite(name: str, old: str, new: str, *, keep_time: bool = False) -> Callable[[Path], None]:
+def _rewrite(
+    name: str, old: str, new: str, *, keep_time: bool = False, is_replaced: bool = False
+) -> Callable[[Path], None]:
+    """Other words in a file, or (`is_replaced`) in another file that takes its place."""
+
     def edit(root: Path) -> None:
         path = root / name
         if not path.exists():
             return
-        before = path.stat()
-        path.write_text(path.read_text("utf-8").replace(old, new), "utf-8")
+        before, written = path.stat(), path.with_name("other.tmp") if is_replaced else path
+        written.write_text(path.read_text("utf-8").replace(old, new), "utf-8")
         if keep_time:
-            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+            os.utime(written, ns=(before.st_atime_ns, before.st_mtime_ns))
+        written.replace(path)
 
     return edit
 
@@ -154,22 +159,6 @@ def _write(name: str, text: str) -> Callable[[Path], None]:
 
 def _remove(name: str) -> Callable[[Path], None]:
     return lambda root: (root / name).unlink(missing_ok=True)
-
-
-def _replace(name: str, old: str, new: str) -> Callable[[Path], None]:
-    """Another file takes its place, with the time of the first."""
-
-    def edit(root: Path) -> None:
-        path = root / name
-        if not path.exists():
-            return
-        other = path.with_name("other.tmp")
-        other.write_text(path.read_text("utf-8").replace(old, new), "utf-8")
-        before = path.stat()
-        os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
-        other.replace(path)
-
-    return edit
 
 
 def _state(item: str, more: str) -> Callable[[Path], None]:
@@ -209,27 +198,27 @@ def _copy_lock(root: Path) -> None:
         shutil.copy(root / "contentops.lock", root / "contentops.draft.lock")
 
 
-def _damage(at: int) -> Callable[[Path], None]:
+def _image(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    """Other bytes in what is remembered."""
+
     def edit(root: Path) -> None:
         for image in (root / ".contentops" / "cache").glob("*.image"):
-            data = bytearray(image.read_bytes())
-            if data:
-                data[at % len(data)] ^= 1
-            image.write_bytes(data)
+            image.write_bytes(change(image.read_bytes()))
 
     return edit
 
 
-def _cut(root: Path) -> None:
-    for image in (root / ".contentops" / "cache").glob("*.image"):
-        image.write_bytes(image.read_bytes()[:-7])
+def _damaged(data: bytes, at: int) -> bytes:
+    at %= len(data) or 1
+    return data[:at] + bytes(byte ^ 1 for byte in data[at : at + 1]) + data[at + 1 :]
 
 
+REPLACED = {"keep_time": True, "is_replaced": True}
 EDITS: Mapping[str, Callable[[Path], None]] = {
     "nothing": lambda _root: None,
     "a topic": _rewrite("content/a.yaml", "One of", "All of"),
     "a topic of the same length, with its old time": _rewrite("content/a.yaml", "One of", "Two of", keep_time=True),
-    "a manifest replaced, with its old time": _replace("content/a.yaml", "readers", "writers"),
+    "a manifest replaced, with its old time": _rewrite("content/a.yaml", "readers", "writers", **REPLACED),
     "a manifest touched": _rewrite("content/a.yaml", "", ""),
     "an item more": _rewrite("content/a.yaml", "items:\n", "items:\n  - {id: more, inputs: {topic: M}}\n"),
     "an id twice": _rewrite("content/a.yaml", "id: two", "id: one"),
@@ -276,7 +265,7 @@ EDITS: Mapping[str, Callable[[Path], None]] = {
     "a title": _rewrite("out/two.md", "title: ", "title: My "),
     "no output": _remove("out/two.md"),
     "a merge in an output": _rewrite("out/one.md", "\n## ", "\n<<<<<<< a\n=======\n>>>>>>> b\n## "),
-    "an output replaced": _replace("cities/bern.md", "Introduction", "Beginning"),
+    "an output replaced": _rewrite("cities/bern.md", "Introduction", "Beginning", **REPLACED),
     "a folder of outputs": _swap_folder,
     "a file no one knows": _write("out/mine.md", "Mine.\n"),
     "a lock without a line": _lock_lines(lambda lines: [*lines[:1], *lines[2:]]),
@@ -286,9 +275,9 @@ EDITS: Mapping[str, Callable[[Path], None]] = {
     "a lock of another environment": _copy_lock,
     "a journal": _write(".contentops/journal.jsonl", '{"drop":"x","base":"","step":"drop"}\n'),
     "rules of git": _write(".gitattributes", "*.lock filter=lfs\n"),
-    "a damaged image": _damage(3000),
-    "a damaged first line": _damage(90),
-    "a cut image": _cut,
+    "a damaged image": _image(lambda data: _damaged(data, 3000)),
+    "a damaged first line": _image(lambda data: _damaged(data, 90)),
+    "a cut image": _image(lambda data: data[:-7]),
 }
 """What may happen to a project between two plans."""
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -64,33 +65,28 @@ def test_doctor_lets_a_server_on_this_machine_do_without_a_key(
     assert "answers with" in checks["server"]["message"]
 
 
+CACHE = "        hint: move `.contentops/cache` away: texts are then searched in git and on the server\n"
+TROUBLES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "cache/cache.db": (lambda path: path.write_bytes(b"no database" * 99), f"cache: file is not a database\n{CACHE}"),
+    "cache": (lambda path: shutil.move(path, path.with_name("away")), f"cache: `cache` is not a folder\n{CACHE}"),
+    "../out/welcome.md": (lambda path: path.chmod(0o444), "outputs: `out/welcome.md` is marked read-only\n"),
+}
+"""What is done to a path below `.contentops`, and what a failed check says of it."""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="permissions are those of POSIX")
-def test_doctor_looks_whether_outputs_can_be_written(invoke: Run, site: Path) -> None:
-    """What no apply could write is a failed check."""
-    (site / "out").mkdir()
-    (site / "out" / "welcome.md").write_text("mine")
-    (site / "out" / "welcome.md").chmod(0o444)
-    ended = invoke("doctor", cwd=site)
-    assert ended.code == 1
-    assert "failed  outputs: `out/welcome.md` is marked read-only\n" in ended.stdout
-    (site / "out" / "welcome.md").chmod(0o644)
-    assert "ok      outputs: can be written\n" in invoke("doctor", cwd=site).stdout
-
-
-def test_doctor_says_what_to_do_about_a_cache(invoke: Run, site: Path) -> None:
-    """In words, and with a way on that helps: what stands in the way of an apply fails here too."""
+@pytest.mark.parametrize("path", TROUBLES)
+def test_doctor_fails_where_an_apply_would(invoke: Run, site: Path, path: str) -> None:
+    """In words, and with a way on that helps."""
     assert invoke("apply", "--yes", cwd=site).code == 0
-    cache = site / ".contentops/cache"
-    (cache / "cache.db").write_bytes(b"no database" * 99)
+    before = invoke("doctor", cwd=site)
+    assert (before.code, "ok      outputs: can be written\n" in before.stdout) == (0, True)
+    spoil, words = TROUBLES[path]
+    spoil(site / ".contentops" / path)
+    if path == "cache":
+        (site / ".contentops/cache").touch()
     ended = invoke("doctor", cwd=site)
-    hint = "        hint: move `.contentops/cache` away: texts are then searched in git and on the server\n"
-    assert (ended.code, f"failed  cache: file is not a database\n{hint}" in ended.stdout) == (1, True)
-    shutil.rmtree(cache)
-    cache.write_text("x")
-    ended = invoke("doctor", cwd=site)
-    assert (ended.code, f"failed  cache: `cache` is not a folder\n{hint}" in ended.stdout) == (1, True)
-    cache.rename(site / "away")
-    assert invoke("doctor", cwd=site).code == 0
+    assert (ended.code, f"failed  {words}" in ended.stdout) == (1, True), ended.stdout
 
 
 def test_doctor_tells_of_a_lock_that_git_ignores(invoke: Run, site: Path, processes: None) -> None:
