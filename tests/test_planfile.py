@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from contentops.errors import Refused
-from contentops.model import OnEdit, Run
+from contentops.model import JobState, OnEdit, Run
 from contentops.model.plan_file import plan_file
 from contentops.planning.guards import Overrides
 from contentops.planning.review import check_ceiling
@@ -151,16 +151,6 @@ def test_an_earlier_text_is_not_saved_in_place_of_the_reviewed_words(harness: Ha
     assert "`a`: `out/a.md` has changed since" in refusal(harness, reviewed)
 
 
-def test_a_text_that_was_pulled_with_its_title_is_done(harness: Harness) -> None:
-    """The record keeps the title that contentops wrote."""
-    harness.api.edit(harness.record("a").content_id, "## Closing\n\nThere.\n", title="New there")
-    declare(A, B2)(harness)
-    reviewed = review(harness, refresh=True)
-    apply_file(harness, reviewed)
-    with pytest.raises(Refused, match="already applied"):
-        apply_file(harness, reviewed)
-
-
 def test_a_reviewed_record_does_not_allow_an_update(harness: Harness) -> None:
     """A file that is kept without its front matter keeps none when the plan file is applied again."""
     declare(item("a", "A", "metadata: {k: v}"), B)(harness)
@@ -177,12 +167,20 @@ def test_a_reviewed_record_does_not_allow_an_update(harness: Harness) -> None:
 
 
 def test_what_another_apply_did_is_done(harness: Harness) -> None:
-    """All of it, front matter and title included."""
+    """All of it, front matter and title included; a record of a text that was pulled keeps the title we wrote."""
     declare(item("a", "A2", "metadata: {k: v, title: '  Another '}"), B2)(harness)
     reviewed = review(harness)
     harness.apply()
     assert check_file(harness, reviewed).empty
     assert refusal(harness, reviewed).startswith("already-applied")
+    declare(A, B)(harness)
+    harness.apply()
+    harness.api.edit(harness.record("a").content_id, "## Closing\n\nThere.\n", title="New there")
+    declare(A, item("b", "B3"))(harness)
+    reviewed = review(harness, refresh=True)
+    apply_file(harness, reviewed)
+    with pytest.raises(Refused, match="already applied"):
+        apply_file(harness, reviewed)
 
 
 def test_a_moved_item_that_was_not_generated_is_not_done(harness: Harness) -> None:
@@ -332,23 +330,17 @@ def test_more_than_was_reviewed_is_refused_whatever_brought_it_about(
     assert refusal(harness, sealed(reviewed)) == f"stale-plan: the plan is stale: `a`: {why}"
 
 
-def _stop(harness: Harness, reviewed: dict[str, Any], *, after: str) -> None:
-    """Ends a run of the plan file at the first journal write after a request."""
+def test_an_edit_after_the_submit_is_not_overwritten(harness: Harness) -> None:
+    """`--on-edit overwrite` was said of the file as it was; then no one had edited it."""
+    declare(A2, B2)(harness)
+    reviewed = review(harness, on_edit=OnEdit.OVERWRITE)
     for at in range(1, 200):
         harness.death = Death(at)
         with contextlib.suppress(Killed):
             apply_file(harness, reviewed)
         harness.death = None
-        if any(str(job.state) == after for job in harness.state.open_jobs.values()):
-            return
-    raise AssertionError(after)
-
-
-def test_an_edit_after_the_submit_is_not_overwritten(harness: Harness) -> None:
-    """`--on-edit overwrite` was said of the file as it was; then no one had edited it."""
-    declare(A2, B2)(harness)
-    reviewed = review(harness, on_edit=OnEdit.OVERWRITE)
-    _stop(harness, reviewed, after="running")
+        if any(job.state is JobState.RUNNING for job in harness.state.open_jobs.values()):
+            break
     edit(harness)
     assert "`a`: `out/a.md` has changed since" in refusal(harness, reviewed)
     assert WORDS in harness.read("out/a.md")

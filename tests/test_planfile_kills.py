@@ -13,80 +13,32 @@ from tests.fakes.api import FakeApi, Killed
 from tests.fakes.harness import Harness, quick_folder
 from tests.fakes.kills import Death, EachKill
 from tests.reviewing import apply_file, review
+from tests.test_planfile import A2, B2, A, B, Meanwhile, apply, both, change, declare, item
 
 EDITED = ("Closing", "The end")
-
-
-def _item(id_: str, topic: str, more: str = "") -> str:
-    return f"  - id: {id_}\n    inputs: {{topic: '{topic}', target_audience: readers}}\n{more}"
-
-
-def _declare(harness: Harness, *items: str, head: str = "") -> None:
-    harness.write("content/b.yaml", f"{head}items:\n{''.join(items)}")
-
-
-BESIDES = _item("b", "B", "    metadata: {k: b}\n")
-"""Another item with something to do, so that a file holds more than one change; where it is paid for, there are more stops."""
-
-
-def _made(harness: Harness) -> None:
-    _declare(harness, _item("a", "A"), _item("b", "B"))
-    harness.apply()
-
-
-def _stopped(harness: Harness, at: int) -> None:
-    """An earlier apply, of other content, that did not come to its end."""
-    _declare(harness, _item("w", "W"))
-    harness.apply()
-    _declare(harness, _item("w", "W"), _item("a", "A"), _item("b", "B"))
-    _die(harness, at)
-
+W, BESIDES = item("w", "W"), item("b", "B", "metadata: {k: b}")
+"""An item that is there before, so that what the server does with ids is known; and one beside `a` with something to do."""
 
 Kind = Callable[[Harness], dict[str, Any]]
 """Prepares a project; returns what is chosen on the command line."""
 
 
-def _kind(
-    *items: str,
-    made: bool = True,
-    edits: Iterable[tuple[str, str]] = (),
-    gone: bool = False,
-    head: str = "",
-    **choice: Any,
-) -> Kind:
-    """Two items as they were, if `made`; then `a` is edited or gone, and `items`, if any, are declared in their place."""
-
-    def prepare(harness: Harness) -> dict[str, Any]:
-        if made:
-            _made(harness)
-        for old, new in edits:
-            harness.edit("out/a.md", old, new)
-        if gone:
-            (harness.root / "out/a.md").unlink()
-        if items:
-            _declare(harness, *items, head=head)
-        return choice
-
-    return prepare
+def _applied(*items: str) -> Meanwhile:
+    """What declares and applies these items."""
+    return both(declare(*items), apply)
 
 
-def replace_edited_and_saved(harness: Harness) -> dict[str, Any]:
-    """The same requests once more, in place of a person's words, which the server has."""
-    _made(harness)
-    harness.edit("out/a.md", *EDITED)
-    harness.apply()
-    return {"replace": ("a", "b")}
+made = _applied(A, B)
 
 
-def finish(harness: Harness) -> dict[str, Any]:
-    """A job of an earlier plan."""
-    _stopped(harness, 12)
-    return {}
+def _stopped(at: int) -> Meanwhile:
+    """An apply of `a` and `b`, after one of another item, that does not come to its end."""
+    return both(_applied(W), declare(W, A, B), lambda harness: _die(harness, at))
 
 
-def finish_paid(harness: Harness) -> dict[str, Any]:
+def finish_paid(harness: Harness) -> None:
     """A text that an earlier plan has paid for, and that a file in its way kept from being written."""
-    _stopped(harness, 1)
+    _stopped(1)(harness)
 
     def meanwhile(event: Event) -> None:
         if (event.kind, event.item, event.step) == ("step-done", "a", "submit"):
@@ -94,71 +46,58 @@ def finish_paid(harness: Harness) -> dict[str, Any]:
 
     harness.apply(emit=meanwhile)
     (harness.root / "out/a.md").unlink()
-    _declare(harness, _item("w", "W"), _item("a", "A"), _item("b", "B2"))
-    return {}
 
 
-def drain(harness: Harness) -> dict[str, Any]:
-    """A job for a request no one wants any more."""
-    _stopped(harness, 12)
-    _declare(harness, _item("w", "W"), _item("a", "A2"), _item("b", "B"))
-    return {}
-
-
-def made_from_another(harness: Harness) -> dict[str, Any]:
-    """A new item waits for the text of another one; what the server does with ids is known."""
-    _declare(harness, _item("w", "W"))
-    harness.apply()
-    _declare(harness, _item("w", "W"), _item("a", "A"), _item("b", 'On {{ ref("a").title }}'))
-    return {}
-
-
-def front_matter_follows(harness: Harness) -> dict[str, Any]:
-    """The front matter of an item uses a text that is generated again."""
-    follows = _item("b", "B", "    metadata: {k: '{{ ref(\"a\").title }}', j: J}\n")
-    _declare(harness, _item("a", "A"), follows)
-    harness.apply()
-    _declare(harness, _item("a", "A2"), follows)
-    return {}
-
-
-def front_matter_follows_an_update(harness: Harness) -> dict[str, Any]:
-    """Another key changes at once, and one follows."""
-    front_matter_follows(harness)
-    _declare(harness, _item("a", "A2"), _item("b", "B", "    metadata: {k: '{{ ref(\"a\").title }}', j: K}\n"))
-    return {}
-
-
-def written_there(harness: Harness) -> dict[str, Any]:
+def written_there(harness: Harness) -> None:
     """Words in WriterzRoom that a person read in the plan, and replaces."""
-    _made(harness)
+    made(harness)
     harness.api.edit(harness.record("a").content_id, "## Closing\n\nThere.\n")
-    _declare(harness, _item("a", "A2"), _item("b", "B2"))
-    return {"refresh": True, "on_edit": OnEdit.OVERWRITE}
 
 
-A, A2, B, B2 = _item("a", "A"), _item("a", "A2"), _item("b", "B"), _item("b", "B2")
-MOVED = "    output: out/x/a.md\n"
+def _kind(
+    *items: str,
+    first: Meanwhile = made,
+    edits: Iterable[tuple[str, str]] = (),
+    gone: bool = False,
+    moved: str = "",
+    **choice: Any,
+) -> Kind:
+    """What is done `first`; then `a` is edited or gone, and `items`, if any, are declared in place of those before."""
+
+    def prepare(harness: Harness) -> dict[str, Any]:
+        first(harness)
+        for old, new in edits:
+            harness.edit("out/a.md", old, new)
+        if gone:
+            (harness.root / "out/a.md").unlink()
+        if items:
+            declare(*items)(harness)
+            harness.write("content/b.yaml", moved + harness.read("content/b.yaml"))
+        return choice
+
+    return prepare
+
+
+MOVED = "output: out/x/a.md"
 TITLED = ("title: ", "title: Mine, not ")
 PAIR = "moved: [{from: a, to: z}]\n"
+FOLLOWS = "metadata: {{k: '{{{{ ref(\"a\").title }}}}', j: {}}}".format
 
 KINDS: dict[str, Kind] = {
-    "create": _kind(A, B, made=False),
+    "create": _kind(A, B, first=both()),
     "regenerate": _kind(A2, B2),
-    "move": _kind(_item("a", "A", MOVED), B2),
-    "move_and_regenerate": _kind(_item("a", "A2", MOVED), BESIDES),
-    "update": _kind(_item("a", "A", "    metadata: {k: v, title: Another}\n"), BESIDES),
-    "update_edited": _kind(_item("a", "A", "    metadata: {k: v}\n"), BESIDES, edits=[EDITED]),
+    "move": _kind(item("a", "A", MOVED), B2),
+    "move_and_regenerate": _kind(item("a", "A2", MOVED), BESIDES),
+    "update": _kind(item("a", "A", "metadata: {k: v, title: Another}"), BESIDES),
+    "update_edited": _kind(item("a", "A", "metadata: {k: v}"), BESIDES, edits=[EDITED]),
     # All that can be done to an edited file at once, but for its text.
-    "move_and_update_edited": _kind(
-        _item("a", "A", f"{MOVED}    metadata: {{k: v, title: Other}}\n"), BESIDES, edits=[EDITED]
-    ),
+    "move_and_update_edited": _kind(item("a", "A", MOVED, "metadata: {k: v, title: Other}"), BESIDES, edits=[EDITED]),
     "save": _kind(A, BESIDES, edits=[EDITED]),
     "save_title": _kind(A, BESIDES, edits=[TITLED]),
     "prune": _kind(B2, prune=True),
-    "rename": _kind(_item("z", "A"), BESIDES),
-    "moved_pair": _kind(_item("z", "A"), BESIDES, head=PAIR),
-    "moved_pair_that_changed": _kind(_item("z", "A2"), BESIDES, head=PAIR),
+    "rename": _kind(item("z", "A"), BESIDES),
+    "moved_pair": _kind(item("z", "A"), BESIDES, moved=PAIR),
+    "moved_pair_that_changed": _kind(item("z", "A2"), BESIDES, moved=PAIR),
     "restore": _kind(A, BESIDES, gone=True),
     "keep": _kind(A2, BESIDES, edits=[EDITED], on_edit=OnEdit.KEEP),
     "merge": _kind(A2, BESIDES, edits=[EDITED], on_edit=OnEdit.MERGE),
@@ -167,21 +106,28 @@ KINDS: dict[str, Kind] = {
     "select_edited": _kind(A2, B2, edits=[EDITED], on_edit=OnEdit.OVERWRITE, select=("state:edited",)),
     "replace": _kind(replace=("a", "b")),
     "replace_edited": _kind(edits=[EDITED], replace=("a", "b")),
+    # The same requests once more, in place of a person's words, which the server has.
+    "replace_edited_and_saved": _kind(first=both(made, change(*EDITED), apply), replace=("a", "b")),
     # The first new text of one fails its checks.
-    "create_retried": _kind(_item("a", "A", "    checks: {excludes: [Take 1.], retries: 1}\n"), B, made=False),
-    "replace_retried": _kind(_item("a", "A", "    checks: {excludes: [Take 2.], retries: 2}\n"), B, replace=("a", "b")),
-    "protected": _kind(_item("a", "A2", "    protected: true\n    metadata: {k: v}\n"), BESIDES),
-    "restore_with_metadata": _kind(_item("a", "A", "    metadata: {k: v}\n"), BESIDES, gone=True),
+    "create_retried": _kind(item("a", "A", "checks: {excludes: [Take 1.], retries: 1}"), B, first=both()),
+    "replace_retried": _kind(item("a", "A", "checks: {excludes: [Take 2.], retries: 2}"), B, replace=("a", "b")),
+    "protected": _kind(item("a", "A2", "protected: true", "metadata: {k: v}"), BESIDES),
+    "restore_with_metadata": _kind(item("a", "A", "metadata: {k: v}"), BESIDES, gone=True),
     "regenerate_retitled": _kind(A2, BESIDES, edits=[TITLED]),
     "overwrite_retitled": _kind(A2, BESIDES, edits=[EDITED, TITLED], on_edit=OnEdit.OVERWRITE),
     "merge_retitled": _kind(A2, BESIDES, edits=[EDITED, TITLED], on_edit=OnEdit.MERGE),
-    **{
-        kind.__name__: kind
-        for kind in (
-            *(replace_edited_and_saved, finish, finish_paid, drain, made_from_another, front_matter_follows),
-            *(front_matter_follows_an_update, written_there),
-        )
-    },
+    # A job of an earlier plan; a text that it paid for; and a job for a request no one wants any more.
+    "finish": _kind(first=_stopped(12)),
+    "finish_paid": _kind(W, A, B2, first=finish_paid),
+    "drain": _kind(W, A2, B, first=_stopped(12)),
+    # A new item waits for the text of another one.
+    "made_from_another": _kind(W, A, item("b", 'On {{ ref("a").title }}'), first=_applied(W)),
+    # The front matter of an item uses a text that is generated again; another key changes at once.
+    "front_matter_follows": _kind(A2, item("b", "B", FOLLOWS("J")), first=_applied(A, item("b", "B", FOLLOWS("J")))),
+    "front_matter_follows_an_update": _kind(
+        A2, item("b", "B", FOLLOWS("K")), first=_applied(A, item("b", "B", FOLLOWS("J")))
+    ),
+    "written_there": _kind(A2, B2, first=written_there, refresh=True, on_edit=OnEdit.OVERWRITE),
 }
 GENERATED = (
     "create", "regenerate", "merge", "replace_edited_and_saved", "finish", "finish_paid", "drain", "replace_retried",

@@ -18,6 +18,7 @@ from contentops.model import (
     ApprovalRule,
     Approvals,
     Budget,
+    Change,
     Desired,
     Disclosure,
     ItemId,
@@ -80,7 +81,7 @@ STAGING = {"out/a.md": "contentops.staging.lock"}
 
 
 def case(id_: str, specs: Any, records: Any, files: Any, *expected: Any, **options: Any) -> Any:
-    """One row: the sides, then the action (or what blocks), the steps, and the credits and attempt if they matter."""
+    """One row: the sides, the action (or what blocks), the steps, and if they matter credits, attempt and a hint."""
     return pytest.param({"specs": specs, "records": records, "files": files, **options}, expected, id=id_)
 
 
@@ -91,7 +92,7 @@ def case(id_: str, specs: Any, records: Any, files: Any, *expected: Any, **optio
     case("new, at a file of no one: overwrite", *([X], [], [MADE], "overwrite", GENERATE), on_edit=OnEdit.OVERWRITE),
     case("new, at a file written for this request", [X], [], [OURS], "keep", ("record", "save"), 0),
     case("new, and failed once", [X], [], [], "create", GENERATE, 4, 2, open_jobs=FAILED_TWICE[:1]),
-    case("new, and failed twice", [X], [], [], "failed-twice", (), 0, open_jobs=FAILED_TWICE),
+    case("new, and failed twice", [X], [], [], "failed-twice", (), 0, open_jobs=FAILED_TWICE, hint="--replace a"),
     case("failed twice, and running elsewhere", *([X], [], [], "finish", ("poll", "write", "save"), 0), open_jobs=FAILED_TWICE, jobs=[a_job(X, attempt=3)]),
     case("asked for after two failures", [X], [], [], "create", GENERATE, 4, 3, open_jobs=FAILED_TWICE, replace=("a",)),
     case("changed, missing, saved", [Y], [OLD], [], "regenerate", GENERATE),
@@ -127,14 +128,14 @@ def case(id_: str, specs: Any, records: Any, files: Any, *expected: Any, **optio
     case("missing, in the cache", [X], [OLD], [], "restore", ("fetch", "write"), 0, **TEXT_OF_X),
     case("missing, never saved", *([X], [a_record(X, saved=None)], [], "restore", ("fetch", "write", "save")), **TEXT_OF_X),
     case("missing, saved under another title", *([X], [structs.replace(OLD, title="Another")], [], "restore", ("fetch", "write", "save"))),
-    case("missing, and its text is nowhere", [X], [NOWHERE], [], "text-lost", ()),
+    case("missing, and its text is nowhere", [X], [NOWHERE], [], "text-lost", (), hint="--replace a"),
     case("gone: prune", [], [OLD], [MADE], "remove", ("remove",), prune=True),
     case("gone and edited: prune", [], [OLD], [HAND], "edited", (), prune=True),
     case("gone and given another title: prune", [], [OLD], [structs.replace(MADE, title="Mine")], "edited", (), prune=True),
     case("gone with an open job", [], [], [], "drain", ("drain",), open_jobs=[a_job(X)]),
     case("protected now", [PROTECTED], [OLD], [MADE], "update", ("record",)),
-    case("unreadable", [X], [OLD], [BROKEN], "unreadable-file", ()),
-    case("of another environment", [X], [], [], "owned-elsewhere", (), claimed_paths=STAGING),
+    case("unreadable", [X], [OLD], [BROKEN], "unreadable-file", (), hint=BROKEN.problem),
+    case("of another environment", *([X], [], [], "owned-elsewhere", ()), claimed_paths=STAGING, hint="contentops.staging.lock"),
     case("of another environment, with a wrong request", [WRONG], [], [], "owned-elsewhere", (), claimed_paths=STAGING),
     case("with a wrong request", [WRONG], [OLD], [MADE], "wrong-reference", ()),
     case("moved", [MOVED], [OLD], [MADE], "move", ("move",), 0),
@@ -144,20 +145,11 @@ def case(id_: str, specs: Any, records: Any, files: Any, *expected: Any, **optio
 ])  # fmt: skip
 def test_a_row_of_the_table(sides: dict[str, Any], expected: tuple[Any, ...]) -> None:
     """What is done to an item, or what blocks it, in which steps and at which price."""
-    change = only_change(**sides)
+    hint = sides.get("hint", "")
+    change = only_change(**{key: value for key, value in sides.items() if key != "hint"})
     actual = (change.blocked or str(change.action), change.names, change.credits, change.attempt)
     assert actual[: len(expected)] == expected
-
-
-@pytest.mark.parametrize(("sides", "hint"), [
-    ({"specs": [X], "claimed_paths": STAGING}, "contentops.staging.lock"),
-    ({"specs": [X], "records": [OLD], "files": [BROKEN]}, BROKEN.problem),
-    ({"specs": [X], "records": [NOWHERE]}, "--replace a"),
-    ({"specs": [X], "open_jobs": FAILED_TWICE}, "--replace a"),
-], ids=["another environment", "unreadable", "text lost", "failed twice"])  # fmt: skip
-def test_hints_name_the_way_out(sides: dict[str, Any], hint: str) -> None:
-    """Whose path it is, what is wrong with the file, and what goes on."""
-    assert hint in only_change(**sides).hint
+    assert hint in change.hint
 
 
 @pytest.mark.parametrize(("sides", "actions", "notes"), [
@@ -432,7 +424,7 @@ def situations(draw: st.DrawFn) -> object:
 
 @given(situations())
 def test_every_situation_has_one_plan(s: object) -> None:
-    """Planning never fails, is deterministic, sorted, and pays only for submits."""
+    """Planning never fails, is deterministic, sorted, pays only for submits, and writes over edits only by choice."""
     plan = make_plan(s)  # type: ignore[arg-type]
     assert plan == make_plan(s)  # type: ignore[arg-type]
     assert [change.id for change in plan.changes] == sorted(change.id for change in plan.changes)
@@ -440,33 +432,31 @@ def test_every_situation_has_one_plan(s: object) -> None:
         assert change.names or change.blocked
         assert (change.credits > 0) == ("submit" in change.names)
         assert not change.blocked or set(change.names) <= {"drain"}
+        _writes_over_edits_only_by_choice(change, s)
+        _saves_over_edits_only_by_choice(change)
 
 
-@given(situations())
-def test_edited_files_are_overwritten_only_by_choice(s: object) -> None:
+def _writes_over_edits_only_by_choice(change: Change, s: object) -> None:
     """No step writes over a body that is not the last generated one, unless `on_edit` says overwrite."""
-    for change in make_plan(s).changes:  # type: ignore[arg-type]
-        if "write" not in change.names or change.spec is None or not change.source:
-            continue
-        file = s.observe(change.source)  # type: ignore[attr-defined]
-        generated = change.record.generated if change.record else NOTHING
-        if file.body != generated and change.spec.on_edit is not OnEdit.OVERWRITE:
-            assert change.job is not None
-            assert change.job.body == file.body
+    if "write" not in change.names or change.spec is None or not change.source:
+        return
+    file = s.observe(change.source)  # type: ignore[attr-defined]
+    generated = change.record.generated if change.record else NOTHING
+    if file.body != generated and change.spec.on_edit is not OnEdit.OVERWRITE:
+        assert change.job is not None
+        assert change.job.body == file.body
 
 
-@given(situations())
-def test_an_edit_there_is_saved_over_only_by_choice(s: object) -> None:
+def _saves_over_edits_only_by_choice(change: Change) -> None:
     """A text that is neither what was saved nor what the file has is replaced by `overwrite` alone, and by name."""
-    for change in make_plan(s).changes:  # type: ignore[arg-type]
-        remote, saved = change.remote, change.record.saved if change.record else None
-        if "save" not in change.names or remote is None or saved is None:
-            continue
-        assert not remote.problem
-        save = next(step for step in change.steps if isinstance(step, Save))
-        edited = not remote.deleted and (remote.body != saved.body or remote.title != "T")
-        assert save.replaces == (remote.body if edited else NOTHING)
-        assert not edited or change.spec is None or change.spec.on_edit is OnEdit.OVERWRITE
+    remote, saved = change.remote, change.record.saved if change.record else None
+    if "save" not in change.names or remote is None or saved is None:
+        return
+    assert not remote.problem
+    save = next(step for step in change.steps if isinstance(step, Save))
+    edited = not remote.deleted and (remote.body != saved.body or remote.title != "T")
+    assert save.replaces == (remote.body if edited else NOTHING)
+    assert not edited or change.spec is None or change.spec.on_edit is OnEdit.OVERWRITE
 
 
 # --- what the manifest states is there already -------------------------------------------------------------

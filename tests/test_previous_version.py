@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from msgspec import structs
 from contentops.atomic_io import Disk
 from contentops.digest import digest_text
 from contentops.errors import StateError
-from contentops.model import JobState
-from contentops.operations.opening import HERE, open_project
+from contentops.model import ItemId, JobState
+from contentops.operations.opening import HERE, open_project, read_state
 from contentops.operations.plan import plan
 from contentops.operations.state import Upgraded, upgrade
 from contentops.planning.sides import Choice
@@ -215,12 +216,8 @@ def test_lines_of_both_formats_after_a_merge(old: Path) -> None:
         assert states == dict.fromkeys(DONE, JobState.SETTLED) | {"oolong": JobState.FAILED, "sencha": JobState.PAID}
 
 
-def _cut(data: bytes) -> bytes:
-    return data.replace(b'"state":"paid"', b'"state":"pa')
-
-
-DAMAGE = {
-    "cut": (LOCK, _cut, "damaged-lock", "line 7 of `contentops.lock` is incomplete or invalid JSON"),
+DAMAGE: dict[str, tuple[str, Callable[[bytes], bytes], str, str]] = {
+    "cut": (LOCK, lambda data: data.replace(b'"state":"paid"', b'"state":"pa'), "damaged-lock", "line 7 of `contentops.lock` is incomplete or invalid JSON"),
     "no JSON": (LOCK, lambda data: data + b"{\n", "damaged-lock", "line 8 of `contentops.lock` is incomplete or invalid JSON"),
     "no UTF-8": (LOCK, lambda data: data + b"\xff\n", "damaged-lock", "`contentops.lock` is not UTF-8"),
     "deep": (LOCK, lambda data: data + b"[" * 99_999 + b"\n", "damaged-lock", "line 8 of"),
@@ -314,17 +311,11 @@ def test_a_shallow_clone_is_refused(clone: Path, tmp_path: Path, invoke: Run) ->
 def test_a_kept_text_answers_the_request_it_was_made_for(clone: Path) -> None:
     """`on_edit: keep` gave the record another request; its job, which staging ordered, keeps its own."""
     upgraded(clone)
-    states = {name: _state(clone, name) for name in ("", "staging")}
+    states = {name: read_state(open_project(str(clone), name, ())) for name in ("", "staging")}
     (job,) = [job for job in states["staging"].jobs if job.item == "three"]
-    record = states[""].records["drei"]
+    record = states[""].records[ItemId("drei")]
     assert (job.request_id, job.body) == (record.request_id, record.generated)
-    assert job.digest == states["staging"].records["three"].digest != record.digest
-
-
-def _state(root: Path, environment: str) -> Any:
-    from contentops.operations.opening import read_state
-
-    return read_state(open_project(str(root), environment, ()))
+    assert job.digest == states["staging"].records[ItemId("three")].digest != record.digest
 
 
 def test_commit_asks_for_the_upgrade_to_be_committed(clone: Path, invoke: Run) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.fakes.harness import know_server
-from tests.processes import KEY, PROJECT, Answer, Scripted, Served, applying, blog
+from tests.processes import KEY, PROJECT, Scripted, Served, applying, blog
 from tests.running import Build, Run
 
 ENV = {"WRITERZROOM_API_KEY": KEY}
@@ -73,14 +73,10 @@ def test_the_first_signal_stops_gently(project: Build, invoke: Run, slow: Served
     assert slow.jobs(f"({name})") == [f"one ({name})"]
 
 
-def _never_answers_a_submit(method: str, _path: str, _body: bytes) -> Answer | None:
-    return None if method == "POST" else (404, {}, b'{"detail": "Not found"}')
-
-
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 def test_the_second_signal_exits_at_once(project: Build, invoke: Run, number: signal.Signals) -> None:
     """A stop that waits for an answer is not waited for; what was known is kept all the same."""
-    with Scripted(_never_answers_a_submit) as server:
+    with Scripted(lambda method, _path, _body: None if method == "POST" else (404, {}, b"{}")) as server:
         root = project(
             {"contentops.yaml": PROJECT.format(base_url=server.base_url, extra=""), "content/blog.yaml": blog("one")}
         )

@@ -188,18 +188,12 @@ def test_a_file_that_cannot_be_used_is_not_promoted(tmp_path: Path, spoil: Any, 
     assert words in change.hint
 
 
-def test_another_take_is_asked_for_where_texts_come_from(tmp_path: Path) -> None:
-    """Paid for here, the next plan would put the other one in its place."""
+def test_a_missing_file_comes_from_there(tmp_path: Path) -> None:
+    """The text needs no server; one with words of prod's own comes from prod's. Another text is asked for there, too."""
     _, prod = rooms(tmp_path, "a")
     prod.apply()
     change = only(prod.plan(replace=("a",)))
     assert (change.blocked, change.hint) == ("promoted", "its text comes from `staging`: use `--replace` there")
-
-
-def test_a_missing_file_comes_from_there(tmp_path: Path) -> None:
-    """The text needs no server; one with words of prod's own comes from prod's."""
-    _, prod = rooms(tmp_path, "a")
-    prod.apply()
     (prod.root / "live/a.md").unlink()
     assert only(prod.plan()).action == "promote"
     prod.apply()

@@ -42,7 +42,7 @@ def rows(invoke: Run, harness: Harness, *arguments: str) -> dict[str, dict[str, 
 @pytest.fixture
 def harness(tmp_path: Path) -> Harness:
     """Three items in git, the first of them generated twice."""
-    made = Harness(tmp_path / "site", FakeApi(duration=30))
+    made = Harness(tmp_path / "site", FakeApi(duration=30), extra="disclosure: true")
     git_init(made.root)
     made.applied("a", "b", "c")
     commit(made.root, "Three texts")
@@ -77,6 +77,7 @@ def test_each_text_says_where_it_comes_from(harness: Harness, invoke: Run) -> No
     assert [one["approval"] for one in found.values()] == ["approved", "none", "sent-back"]
     assert [(line["by"], line["from"]) for line in found["a"]["verdicts"]] == [(ANN, "terminal"), (BEN, "terminal")]
     assert found["c"]["verdicts"][0]["note"] == "Too long."
+    assert {one["disclosure"]["ai_disclosure"] for one in found.values()} == {"ai-autonomous"}
     assert found["a"]["changed"] == found["c"]["changed"] == 0
     assert 0 < found["b"]["changed"] < 0.2
     head, before = git(harness.root, "log", "--format=%H").split()
@@ -84,6 +85,8 @@ def test_each_text_says_where_it_comes_from(harness: Harness, invoke: Run) -> No
     assert [one["commit"] for one in found.values()] == [head, "", before]
     commit(harness.root, "By hand")
     assert rows(invoke, harness, "--select", "b")["b"]["commit"] == git(harness.root, "rev-parse", "HEAD")
+    harness.apply(select=("b",))
+    assert rows(invoke, harness, "--select", "b")["b"]["disclosure"]["ai_disclosure"] == "ai-assisted"
 
 
 @pytest.mark.parametrize("arguments", [("--select", "a"), ("--provenance", "--since", "30d")])

@@ -67,10 +67,19 @@ def refused(harness: Harness) -> list[str]:
 
 
 def test_a_plan_shows_what_waits_and_its_price_and_apply_makes_it_in_waves(harness: Harness, invoke: Run) -> None:
-    """Each text is sent with that of its source; the total was shown before; then there is nothing to do."""
+    """Each text is sent with that of its source; the total was shown, and guarded, before; then there is nothing to do."""
     plan = harness.plan()
     assert waiting(plan) == {"news": ["`guide` has no text yet"], "teaser": ["`news` has no text yet"]}
     assert (plan.credits, plan.credits_at_most, plan.credits_worst) == (12, True, 12)
+    settings = harness.read("contentops.yaml")
+    for budget, guard, said in (
+        ("credits_per_apply: 8", "budget-credits", "it costs at most 12 credits; `budget.credits_per_apply` is 8"),
+        ("items_per_apply: 2", "budget-items", ""),
+    ):
+        harness.write("contentops.yaml", f"{settings}\nbudget: {{{budget}}}\n")
+        (refusal,) = harness.plan().refusals
+        assert (refusal.guard, said in refusal.message) == (guard, True)
+    harness.write("contentops.yaml", settings)
     text = invoke("plan", "--out", "p.json", cwd=harness.root).stdout
     assert "Plan: 1 to create, 2 waiting, 0 unchanged. At most 12 credits." in text
     document = json.loads(harness.read("p.json"))
@@ -85,15 +94,6 @@ def test_a_plan_shows_what_waits_and_its_price_and_apply_makes_it_in_waves(harne
     assert (topics[2], harness.plan().empty) == ("All about News of On Guide. Take 1.", True)
 
 
-def test_the_budget_counts_what_waits(harness: Harness) -> None:
-    """A plan over its budget is refused before the first wave."""
-    harness.edit("contentops.yaml", "version: 1", "version: 1\nbudget: {credits_per_apply: 8}")
-    (refusal,) = harness.plan().refusals
-    assert refusal.message == "it costs at most 12 credits; `budget.credits_per_apply` is 8"
-    harness.edit("contentops.yaml", "{credits_per_apply: 8}", "{items_per_apply: 2}")
-    assert [one.guard for one in harness.plan().refusals] == ["budget-items"]
-
-
 def test_a_run_does_what_was_confirmed_whatever_the_manifests_say_meanwhile(harness: Harness) -> None:
     """A dearer or another request is for the next plan."""
 
@@ -105,16 +105,6 @@ def test_a_run_does_what_was_confirmed_whatever_the_manifests_say_meanwhile(harn
     assert (run.stopped, run.credits, set(results(run).values())) == ("", 12, {"done"})
     assert [each.topic for each in harness.api.generations][:2] == ["Guide", "News of On Guide"]
     assert "news" in waiting(harness.plan())
-
-
-def test_an_item_waits_for_a_text_that_the_same_plan_replaces(harness: Harness) -> None:
-    """So it is not paid for with a text that is gone a minute later."""
-    harness.apply()
-    harness.write("content/a.yaml", items({**CHAIN, "guide": "Handbook", "news": f"{NEWS}!"}))
-    plan = harness.plan()
-    assert waiting(plan)["news"][-1] == "`guide` is to change first", "a choice or a title may be all that comes"
-    harness.apply()
-    assert [each.topic for each in harness.api.generations][3:] == ["Handbook", "News of On Handbook!"]
 
 
 def carried_out(harness: Harness, **options: Any) -> Run_:
@@ -208,16 +198,22 @@ def test_an_edit_makes_exactly_its_quoters_stale(harness: Harness, invoke: Run) 
     assert not [one for one in harness.plan().notes if one.kind == "stale-source"]
 
 
-def test_regenerate_follows_a_change_through_the_chain(harness: Harness) -> None:
-    """The plan names the whole price beforehand, although the later texts are not known."""
-    harness.write("content/a.yaml", items(CHAIN, on_source_change="regenerate"))
+@pytest.mark.parametrize(
+    ("keys", "news", "credits_"), [({"on_source_change": "regenerate"}, NEWS, 12), ({}, f"{NEWS}!", 8)]
+)
+def test_an_item_waits_for_a_text_that_the_same_plan_replaces(
+    harness: Harness, keys: dict[str, str], news: str, credits_: int
+) -> None:
+    """It follows through the chain, or has another request, and is not paid for with a text that is gone a minute later."""
+    harness.write("content/a.yaml", items(CHAIN, **keys))
     harness.apply()
-    harness.write("content/a.yaml", items({**CHAIN, "guide": "Handbook"}, on_source_change="regenerate"))
+    harness.write("content/a.yaml", items({**CHAIN, "guide": "Handbook", "news": news}, **keys))
     plan = harness.plan()
-    assert (plan.credits, sorted(waiting(plan))) == (12, ["news", "teaser"])
+    assert (plan.credits, waiting(plan)["news"][-1]) == (credits_, "`guide` is to change first")
     harness.apply()
-    assert [each.topic for each in harness.api.generations][3:5] == ["Handbook", "News of On Handbook"]
-    assert (len(harness.api.generations), harness.plan().empty) == (6, True)
+    topics = [each.topic for each in harness.api.generations]
+    assert topics[3:5] == ["Handbook", news.replace("{{ ref('guide').title }}", "On Handbook")]
+    assert (len(topics), harness.plan().empty) == (3 + credits_ // 4, True)
 
 
 @pytest.mark.parametrize("rule", ["regenerate", "note"])
@@ -245,17 +241,6 @@ def test_a_column_that_a_text_does_not_use_hides_no_change_of_its_source(harness
     assert [note.kind for note in harness.plan().notes] == ([] if expected else ["stale-source"])
 
 
-def test_block_holds_a_stale_item(harness: Harness) -> None:
-    """Until a person says what to do."""
-    harness.write("content/a.yaml", items(CHAIN, on_source_change="block"))
-    harness.apply()
-    harness.edit("out/guide.md", "title: On Guide", "title: On Guides")
-    change = change_of(harness.plan(), "news")
-    assert (change.action, change.blocked) == (Action.BLOCKED, "stale-source")
-    assert "`guide` was edited by hand" in [reason.detail for reason in change.reasons]
-    assert not [one for one in harness.plan(on_source_change=OnSourceChange.NOTE).changes if one.id == "news"]
-
-
 @pytest.mark.parametrize("rule", ["note", "block", "regenerate"])
 def test_a_stale_text_is_kept_for_free(harness: Harness, rule: str) -> None:
     """Its record then answers the present words: no plan names it, until they change again; an edit of it stays."""
@@ -264,6 +249,15 @@ def test_a_stale_text_is_kept_for_free(harness: Harness, rule: str) -> None:
     harness.edit("out/guide.md", "title: On Guide", "title: On Guides")
     harness.edit("out/news.md", "News", "Our news")
     made, before = len(harness.api.generations), (harness.root / "out/news.md").read_text()
+    if rule == "block":
+        change = change_of(harness.plan(), "news")
+        assert (change.action, change.blocked) == (Action.BLOCKED, "stale-source")
+        assert "`guide` was edited by hand" in [reason.detail for reason in change.reasons]
+        assert not [
+            one
+            for one in harness.plan(on_source_change=OnSourceChange.NOTE).changes
+            if one.id == "news" and one.blocked
+        ]
     plan = harness.plan(on_source_change=OnSourceChange.KEEP)
     assert [(one.id, one.action, one.credits) for one in plan.changes if one.id == "news"] == [("news", Action.KEEP, 0)]
     harness.apply(select=("news",), on_source_change=OnSourceChange.KEEP)
@@ -311,6 +305,11 @@ def test_references_that_cannot_be_are_refused(harness: Harness, topics: Mapping
     """By name, before anything is paid for."""
     harness.write("content/a.yaml", items({"b": "B", **topics} if "b" not in topics else topics))
     assert any(said in line for line in refused(harness)), refused(harness)
+    for key in ("id", "mode", "template"):  # these and prices do not depend on what a model writes
+        made = json.loads(items({"guide": GUIDE, "news": "x"}))
+        made["items"][1][key] = "{{ ref('guide').title }}"
+        harness.write("content/a.yaml", json.dumps(made))
+        assert any("reference-not-here: item" in line and f"`{key}`" in line for line in refused(harness))
 
 
 def test_a_missing_section_blocks_its_item_alone(harness: Harness, invoke: Run) -> None:
@@ -322,15 +321,6 @@ def test_a_missing_section_blocks_its_item_alone(harness: Harness, invoke: Run) 
     assert (change.blocked, change_of(plan, "b").submits) == ("wrong-reference", 1)
     assert "`guide` has no section `None`; its headings: `Introduction`, `Closing`" in change.hint
     assert "unknown-section" in invoke("validate", cwd=harness.root).stderr
-
-
-@pytest.mark.parametrize("key", ["id", "mode", "template"])
-def test_what_has_to_be_known_uses_no_texts(harness: Harness, key: str) -> None:
-    """Ids and prices do not depend on what a model writes."""
-    made = json.loads(items({"guide": GUIDE, "news": "x"}))
-    made["items"][1][key] = "{{ ref('guide').title }}"
-    harness.write("content/a.yaml", json.dumps(made))
-    assert any("reference-not-here: item" in line and f"`{key}`" in line for line in refused(harness))
 
 
 def test_an_approved_text_alone_counts_where_that_is_asked_for(harness: Harness) -> None:

@@ -71,6 +71,10 @@ def test_an_edit_there_is_a_note_and_nothing_else(tmp_path: Path) -> None:
     assert harness.plan(refresh=True).empty
     harness.apply(refresh=True)
     assert (harness.bytes(), harness.api.contents[harness.record("one").content_id].body) == (before, THEIRS)
+    # `on_edit` of a manifest is about new texts: a file that no one changed is not saved over an edit.
+    harness.write("content/blog.yaml", f"defaults: {{on_edit: overwrite}}\n{blog('one', 'two')}")
+    harness.apply(refresh=True)
+    assert (harness.api.contents[harness.record("one").content_id].body, _drift(harness)) == (THEIRS, ["one"])
 
 
 def _one(run: Run | None, item: str = "one") -> Outcome:
@@ -149,46 +153,6 @@ def test_one_content_that_cannot_be_read_is_a_note_and_the_others_go_on(tmp_path
     assert plan.credits == 0
 
 
-def test_words_of_two_people_wait_and_the_others_go_on(tmp_path: Path) -> None:
-    """Edited here and there: nothing is written, nothing is saved, and both are named."""
-    harness = _harness(tmp_path)
-    harness.edit("out/one.md", "Closing", "MINE")
-    _edit(harness, "one")
-    harness.edit("out/two.md", "Closing", "MINE")
-    run = harness.apply(refresh=True)
-    assert results(run) == {"one": "blocked", "two": "done"}
-    error = _one(run).error
-    assert "`out/one.md`" in error
-    assert "`contentops diff one --remote`" in error
-    assert harness.record("one").content_id in error
-    assert "MINE" in harness.read("out/one.md")
-    assert harness.api.contents[harness.record("one").content_id].body == THEIRS
-    assert "MINE" in harness.api.contents[harness.record("two").content_id].body
-
-
-@pytest.mark.parametrize("edited", [False, True], ids=["as generated", "edited too"])
-def test_overwrite_saves_the_file_over_the_edit_and_a_copy_stays(tmp_path: Path, *, edited: bool) -> None:
-    """The choice on the command line, also where the file is as it was saved; nothing is paid for."""
-    harness = _harness(tmp_path, "one")
-    _edit(harness, "one")
-    if edited:
-        harness.edit("out/one.md", "Closing", "MINE")
-    before, paid = harness.read("out/one.md"), harness.api.credits
-    run = harness.apply(refresh=True, on_edit=OnEdit.OVERWRITE)
-    assert (results(run), harness.api.credits, harness.read("out/one.md")) == ({"one": "done"}, paid, before)
-    assert harness.api.contents[harness.record("one").content_id].body in before
-    assert (harness.read(_one(run).copy), _drift(harness)) == (THEIRS, [])
-
-
-def test_the_edit_of_a_manifest_that_says_overwrite_stays(tmp_path: Path) -> None:
-    """`on_edit` of a manifest is about new texts: a file that no one changed is not saved over an edit."""
-    harness = _harness(tmp_path, "one")
-    _edit(harness, "one")
-    harness.write("content/blog.yaml", f"defaults: {{on_edit: overwrite}}\n{blog('one')}")
-    harness.apply(refresh=True)
-    assert (harness.api.contents[harness.record("one").content_id].body, _drift(harness)) == (THEIRS, ["one"])
-
-
 def test_a_file_that_is_gone_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     """Deleted here, edited there: the file is restored, the edit stays, and `pull` brings it then."""
     harness = _harness(tmp_path)
@@ -218,40 +182,29 @@ def test_keep_records_a_changed_request_and_leaves_both_sides(tmp_path: Path, *,
     assert harness.actions(refresh=True) == {"two": "regenerate", **({"one": "blocked"} if edited else {})}
 
 
-def test_an_edit_after_the_plan_is_not_overwritten(tmp_path: Path) -> None:
-    """What was chosen to be replaced is that text, and no other that has come since."""
+@pytest.mark.parametrize("lost", [False, True], ids=["edited again", "not in the cache"])
+def test_what_was_not_looked_at_or_cannot_be_copied_is_not_saved_over(tmp_path: Path, *, lost: bool) -> None:
+    """Later words, or words that the cache has lost: they stay where they are, and the new text waits in the file."""
     harness = _harness(tmp_path, auto_save=False)
     _edit(harness, "one")
     harness.write("content/blog.yaml", blog("one", "two", year=2027))
+    theirs = THEIRS if lost else "Later words.\n"
 
-    def later(event: Event) -> None:
-        if event.kind == "run-started":
-            _edit(harness, "one", "Later words.\n")
-
-    run = harness.apply(refresh=True, select=("one",), on_edit=OnEdit.OVERWRITE, emit=later)
-    assert results(run) == {"one": "blocked"}
-    assert "--refresh" in _one(run).hint
-    assert harness.api.contents[harness.record("one").content_id].body == "Later words.\n"
-
-
-def test_what_cannot_be_copied_is_not_saved_over(tmp_path: Path) -> None:
-    """The cache lost the text that was looked at: it stays where it is, and the new one waits in the file."""
-    harness = _harness(tmp_path, auto_save=False)
-    _edit(harness, "one")
-    harness.write("content/blog.yaml", blog("one", "two", year=2027))
-
-    def lost(event: Event) -> None:
-        if event.kind == "run-started":
+    def meanwhile(event: Event) -> None:
+        if event.kind == "run-started" and not lost:
+            _edit(harness, "one", theirs)
+        elif event.kind == "run-started":
             with contextlib.closing(sqlite3.connect(tmp_path / ".contentops/cache/cache.db")) as cache, cache:
                 cache.execute("DELETE FROM Cache WHERE key LIKE 'body %'")
 
-    run = harness.apply(refresh=True, select=("one",), on_edit=OnEdit.OVERWRITE, emit=lost)
-    assert results(run) == {"one": "blocked"}
-    assert harness.api.contents[harness.record("one").content_id].body == THEIRS
+    choice: dict[str, Any] = {"refresh": True, "select": ("one",), "on_edit": OnEdit.OVERWRITE}
+    run = harness.apply(emit=meanwhile, **choice)
+    assert (results(run), "--refresh" in _one(run).hint) == ({"one": "blocked"}, True)
+    assert harness.api.contents[harness.record("one").content_id].body == theirs
     paid = harness.api.credits
-    run = harness.apply(refresh=True, select=("one",), on_edit=OnEdit.OVERWRITE)
+    run = harness.apply(**choice)
     assert (results(run), harness.api.credits) == ({"one": "done"}, paid)
-    assert harness.read(_one(run).copy) == THEIRS
+    assert harness.read(_one(run).copy) == theirs
 
 
 def test_what_was_seen_before_a_save_is_no_edit_after_it(tmp_path: Path) -> None:
@@ -268,7 +221,7 @@ def test_what_was_seen_before_a_save_is_no_edit_after_it(tmp_path: Path) -> None
 
 
 def test_a_plan_file_names_the_edit_that_it_replaces(tmp_path: Path) -> None:
-    """What was reviewed is replaced; a text that was edited again since is refused by name."""
+    """What was reviewed is replaced for nothing, and a copy stays; a text that was edited again is refused by name."""
     harness = _harness(tmp_path)
     _edit(harness, "one")
     plan = review(harness, refresh=True, on_edit=OnEdit.OVERWRITE)
@@ -276,9 +229,11 @@ def test_a_plan_file_names_the_edit_that_it_replaces(tmp_path: Path) -> None:
     _edit(harness, "one", "Later words.\n")
     with pytest.raises(Refused, match="has changed since"):
         apply_file(harness, plan)
-    plan = review(harness, refresh=True, on_edit=OnEdit.OVERWRITE)
+    plan, before, paid = review(harness, refresh=True, on_edit=OnEdit.OVERWRITE), harness.bytes(), harness.api.credits
     run = apply_file(harness, plan)
     assert (results(run), harness.read(_one(run).copy)) == ({"one": "done"}, "Later words.\n")
+    assert harness.api.contents[harness.record("one").content_id].body in harness.read("out/one.md")
+    assert (harness.bytes()["out/one.md"], harness.api.credits, _drift(harness)) == (before["out/one.md"], paid, [])
 
 
 @pytest.mark.parametrize("year", [2026, 2027], ids=["same request", "changed request"])
@@ -422,7 +377,12 @@ def test_a_file_that_was_changed_too_is_left_alone_by_name(tmp_path: Path) -> No
     assert {path: text for path, text in harness.tree("out").items() if "three" not in path} == {
         path: text for path, text in before.items() if "three" not in path
     }
-    assert harness.actions(refresh=True) == {"one": "blocked", "two": "blocked"}
+    run = harness.apply(refresh=True)
+    assert results(run) == {"one": "blocked", "two": "blocked"}
+    content = harness.record("one").content_id
+    said = ("`out/one.md`", "`contentops diff one --remote`", content)
+    assert [words for words in said if words not in _one(run).error] == []
+    assert (harness.api.contents[content].body, "MINE" in harness.read("out/one.md")) == (THEIRS, True)
 
 
 def test_words_that_were_saved_before_are_kept_as_a_copy(tmp_path: Path) -> None:

@@ -547,7 +547,7 @@ def with_macros(source: str) -> Compiled:
     ("{% for who in people %}{{ greet(who) }} {% endfor %}", "Dear Ada of Acme! Dear Bo of Acme! ", ("company", "greet", "people")),
     ("{{ row() | upper }}", "BERGEN", ("each.city", "row")),
     ("{% macro greet(who) %}Yo {{ who }}{% endmacro %}{{ greet(company) }}", "Yo Acme", ("company",)),
-    ("{{ company }}", "Acme", ("company",)),
+    ("{{ company }}", "Acme", ("company",)), ("{{ place.city }} or {{ each.city }}", "Oslo or Bergen", ("each.city", "place")),
     ("{{ greet is defined }}", True, ("company", "greet")),
 ])  # fmt: skip
 def test_shared_macros(source: str, expected: object, names: tuple[str, ...]) -> None:

@@ -151,18 +151,13 @@ def test_a_plan_tells_what_why_and_how_much() -> None:
     )
 
 
-def test_changes_alike_are_folded_unless_verbose() -> None:
-    """Of many changes for the same reason a few are shown, and the rest is counted with its price."""
+def test_many_changes_notes_and_causes_are_counted_unless_verbose() -> None:
+    """Of many changes for the same reason a few are shown, and the rest with its price; so notes and causes beyond ten."""
     plan = make_plan(*[_regenerate(number) for number in range(20)], make_change("z"))
     folded = _text(plan)
     assert "  ~ … 17 more to regenerate for the same reasons, 68 credits (`--verbose` lists them)\n  + z" in folded
-    assert "city-02" in folded
-    assert "city-03" not in folded
+    assert ("city-02" in folded, "city-03" in folded) == (True, False)
     assert all(f"city-{number:02}" in _text(plan, verbose=True) for number in range(20))
-
-
-def test_many_notes_and_causes_are_counted() -> None:
-    """Notes of one kind and causes beyond ten are folded."""
     notes = [Note(kind="orphan", message=f"note {number}") for number in range(15)]
     changes = [
         make_change(

@@ -153,7 +153,12 @@ def _finding(**fields: Any) -> Diagnostic:
 
 
 def test_a_finding_shows_its_place_and_the_way_out() -> None:
-    """Severity, code, message, place, source line, caret and hint, as the design has it."""
+    """Severity, code, message, place, line, caret and hint; a flood is cut, errors first, and the count is that of all."""
+    flood = [_finding(severity=Severity.WARNING, message=f"w{number}") for number in range(3)]
+    assert unpainted(diagnostics_text([*flood, _finding(message="the error")], limit=2)) == (
+        "error[some-code]: the error\n\nwarning[some-code]: w0\n\n… and 2 more; `--json` lists them all\n\n"
+        "1 error, 3 warnings"
+    )
     finding = Diagnostic(
         code="unknown-input",
         message="item `ai-adoption-guide` sets `audiance`, which template `blog_article_generator` does not take",
@@ -170,16 +175,6 @@ def test_a_finding_shows_its_place_and_the_way_out() -> None:
         ' 9 |           audiance: "{{ persona }}"\n'
         "   |           ^^^^^^^^\n"
         "hint: did you mean `target_audience`?"
-    )
-
-
-def test_beyond_the_limit_errors_come_first() -> None:
-    """A flood is cut, its errors last, and the count is that of all."""
-    findings = [_finding(severity=Severity.WARNING, message=f"w{number}") for number in range(3)]
-    text = unpainted(diagnostics_text([*findings, _finding(message="the error")], limit=2))
-    assert text == (
-        "error[some-code]: the error\n\nwarning[some-code]: w0\n\n… and 2 more; `--json` lists them all\n\n"
-        "1 error, 3 warnings"
     )
 
 

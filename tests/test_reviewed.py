@@ -98,7 +98,7 @@ MORE = "items: [{id: b, template: x, style: y, inputs: {topic: T}}]\n"
 
 
 def test_a_check_says_what_an_apply_would_refuse(project: Build, invoke: Run) -> None:
-    """As `plan` does, in words and as JSON, and with its exit code."""
+    """As `plan` does, in words and as JSON, and with its exit code; it prices the tree, and not the file."""
     root = project(SITE)
     assert invoke("plan", "--out", "plan.json", cwd=root).code == 0
     (root / "contentops.yaml").write_text(SITE["contentops.yaml"] + "budget: {credits_per_apply: 1}\n")
@@ -111,18 +111,14 @@ def test_a_check_says_what_an_apply_would_refuse(project: Build, invoke: Run) ->
     ]
     (refusal,) = invoke("plan", "--check", "plan.json", "--json", cwd=root).json["refusals"]
     assert (refusal["guard"], refusal["flag"]) == ("budget-credits", "--approve-credits 4")
-
-
-def test_a_check_prices_the_tree(project: Build, invoke: Run) -> None:
-    """Not the file: what is applied already costs nothing, and what the project allows costs as much as the rest."""
-    root = project(SITE)
-    assert invoke("plan", "--out", "plan.json", cwd=root).code == 0
-    assert invoke("plan", "--check", "plan.json", "--max-credits", "4", cwd=root).code == 0
+    limit = ("plan", "--check", "plan.json", "--max-credits", "4")
+    (root / "contentops.yaml").write_text(SITE["contentops.yaml"])
+    assert invoke(*limit, cwd=root).code == 0
     (root / "content/b.yaml").write_text(MORE)
-    ended = invoke("plan", "--check", "plan.json", "--max-credits", "4", cwd=root)
+    ended = invoke(*limit, cwd=root)
     assert (ended.code, "error[unreviewed]" in ended.stderr) == (4, True)
     (root / "contentops.yaml").write_text(SITE["contentops.yaml"] + "guards: {unreviewed: allow}\n")
-    ended = invoke("plan", "--check", "plan.json", "--max-credits", "4", cwd=root)
+    ended = invoke(*limit, cwd=root)
     assert (ended.code, "the plan costs 8 credits" in ended.stderr) == (4, True)
     assert invoke("plan", "--check", "plan.json", "--json", cwd=root).json["credits"] == 8
 

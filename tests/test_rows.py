@@ -169,14 +169,6 @@ def test_rows_have_the_number_that_excel_shows() -> None:
     assert rows_of(book(["name"])) == []
 
 
-def test_a_sheet_is_named_where_there_are_several() -> None:
-    """By what is behind `#`; the message lists them."""
-    data = book(["k"], ["a"], Prices=["k", "price"])
-    assert (rows_of(data, "Cities")[0].value, rows_of(data, "Prices")) == ({"k": "a"}, [])
-    assert "has 2 sheets: `Cities`, `Prices`" in refused(data).message
-    assert refused(data, "cities").hint == "did you mean `Cities`?"
-
-
 FORMULA = book(["k", "n"], ["a", "=1+1"])
 UNREADABLE: list[tuple[bytes, str, tuple[int, int], str]] = [
     (FORMULA, "bad-cell", (2, 2), "cell B2 of the sheet `Cities` has a formula without a stored value"),
@@ -230,6 +222,10 @@ def test_items_come_from_a_sheet(project: Build) -> None:
     [line] = lines(findings(declared(project, ITEM.format(path="data/b.xlsx"))))
     assert "error[unknown-sheet] data/b.xlsx:1:1" in line
     assert "name one: `data/b.xlsx#Cities`" in line
+    data = book(["k"], ["a"], Prices=["k", "price"])
+    assert (rows_of(data, "Cities")[0].value, rows_of(data, "Prices")) == ({"k": "a"}, [])
+    assert "has 2 sheets: `Cities`, `Prices`" in refused(data).message
+    assert refused(data, "cities").hint == "did you mean `Cities`?"
 
 
 def test_a_row_far_below_is_refused(takes_seconds: None) -> None:

@@ -64,6 +64,7 @@ def test_a_pair_shows_where_two_long_values_differ() -> None:
     assert (old[0], "189 euros" in old, "195 euros" in new, len(old) <= 40) == ("…", True, True, True)
     old, new = short_pair({"a": begun, "b": 1}, {"a": begun, "b": 2}, 40)
     assert (old[-7:], new[-7:]) == ('"b": 1}', '"b": 2}')
+    assert short_pair(begun, f"{begun}, at last", 40)[1].endswith('river, at last"')
     assert short_pair(["a"], ["b"]) == ('["a"]', '["b"]')
     assert short_pair(begun * 2, [1], 20)[0] == short(begun * 2, 20)
 

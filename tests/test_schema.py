@@ -48,17 +48,11 @@ def named(part: dict[str, Any], schema: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("name", ["project", "manifest"])
-def test_shipped_schema_is_a_valid_draft_07_schema(name: str) -> None:
-    """Editors know the schemas by it."""
-    schema = load_schema(name)
-    assert schema["$schema"] == "http://json-schema.org/draft-07/schema#"
-    jsonschema.Draft7Validator.check_schema(schema)
-
-
-@pytest.mark.parametrize("name", ["project", "manifest"])
 def test_examples_and_defaults_fit_their_own_schema(name: str) -> None:
-    """What the schema shows as an example is allowed by it."""
+    """What the schema shows as an example is allowed by it; it is a valid draft 07, by which editors know it."""
     root = load_schema(name)
+    assert root["$schema"] == "http://json-schema.org/draft-07/schema#"
+    jsonschema.Draft7Validator.check_schema(root)
     for _, part in parts_of({key: root[key] for key in ("properties", "definitions")}):
         examples = [part[key] for key in ("default",) if key in part] + list(part.get("examples", []))
         validator = jsonschema.Draft7Validator({**part, "definitions": root["definitions"]})
@@ -66,8 +60,12 @@ def test_examples_and_defaults_fit_their_own_schema(name: str) -> None:
 
 
 def test_both_schemas_agree_on_defaults_and_vars() -> None:
-    """Defaults and variables mean the same in `contentops.yaml` and in a manifest."""
+    """They mean the same in `contentops.yaml` and in a manifest; all that an item takes can be a default, if sensible."""
     manifest, project = load_schema(MANIFEST), load_schema(PROJECT)
+    for schema in (manifest, project):  # no variable has a name that means something else in every template
+        assert set(schema["definitions"]["vars"]["propertyNames"]["not"]["enum"]) >= RESERVED
+    defaults = set(manifest["definitions"]["defaults"]["properties"])
+    assert set(manifest["definitions"]["item"]["properties"]) - defaults == {"id", "for_each", "matrix", "uses", "vars"}
     shared = set(manifest["definitions"]) & set(project["definitions"])
     assert {"defaults", "vars", "mode", "on_edit"} <= shared
     for name in shared:
@@ -76,19 +74,6 @@ def test_both_schemas_agree_on_defaults_and_vars() -> None:
             named = {key: each for key, each in theirs["properties"].items() if key != "commands"}
             theirs = {**theirs, "properties": named}
         assert ours == theirs
-
-
-def test_defaults_take_the_item_keys_that_make_sense_for_many() -> None:
-    """Everything an item takes can be a default, but for what makes it that item."""
-    definitions = load_schema(MANIFEST)["definitions"]
-    item = set(definitions["item"]["properties"])
-    assert item - set(definitions["defaults"]["properties"]) == {"id", "for_each", "matrix", "uses", "vars"}
-
-
-@pytest.mark.parametrize("name", [MANIFEST, PROJECT])
-def test_no_variable_has_a_name_that_templates_use(name: str) -> None:
-    """What means something else in every template is refused where variables are declared."""
-    assert set(load_schema(name)["definitions"]["vars"]["propertyNames"]["not"]["enum"]) >= RESERVED
 
 
 def test_schema_files_are_found_by_name() -> None:

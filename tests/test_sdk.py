@@ -63,13 +63,6 @@ def test_the_examples_of_its_readme_run_as_printed(
     assert int(second.split()[0]) > 50
 
 
-def test_a_failed_job_is_an_error_with_the_servers_words(client: WriterzRoomClient) -> None:
-    """What the template misses reaches the caller of the SDK."""
-    request_id = client.generate(template="blog_article_generator", style_profile="general_blog")
-    with pytest.raises(APIError, match="Missing required input fields: topic, audience"):
-        client.wait_for_completion(request_id, poll_interval=0.01, timeout=30)
-
-
 def test_lists(client: WriterzRoomClient) -> None:
     """Templates, styles and verticals come as the SDK reads them."""
     assert "blog_article_generator" in {entry["id"] for entry in client.list_templates()}
@@ -79,17 +72,16 @@ def test_lists(client: WriterzRoomClient) -> None:
     assert len(verticals) == 8
 
 
-def test_a_wrong_key_is_an_authentication_error(address: str) -> None:
-    """401."""
-    with WriterzRoomClient(api_key="wrong", user_id="ann", base_url=address) as client:
+def test_errors_are_those_of_the_sdk_with_their_status(client: WriterzRoomClient, address: str) -> None:
+    """A wrong key, what the template misses, an unknown job (404), template (500) and mode (400)."""
+    with WriterzRoomClient(api_key="wrong", user_id="ann", base_url=address) as other:
         with pytest.raises(AuthenticationError):
-            client.list_templates()
+            other.list_templates()
         with pytest.raises(AuthenticationError):
-            client.generate(template="press_release", style_profile="general_blog")
-
-
-def test_everything_else_is_an_api_error_with_its_status(client: WriterzRoomClient) -> None:
-    """404 for an unknown job, 500 for an unknown template, 400 for an unknown mode."""
+            other.generate(template="press_release", style_profile="general_blog")
+    request_id = client.generate(template="blog_article_generator", style_profile="general_blog")
+    with pytest.raises(APIError, match="Missing required input fields: topic, audience"):
+        client.wait_for_completion(request_id, poll_interval=0.01, timeout=30)
     with pytest.raises(APIError, match="not found") as lost:
         client.get_status("nothing")
     assert lost.value.status_code == 404

@@ -1,8 +1,8 @@
 """What a run is about: canaries, shards, states, and the names that are near."""
 
 import json
+import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -32,11 +32,6 @@ def harness(tmp_path: Path) -> Harness:
     return Harness(tmp_path, FakeApi(duration=30)).declared("a", "b", "c", "d")
 
 
-def _canary(harness: Harness, **choice: Any) -> str:
-    (note,) = [note for note in harness.plan(**choice).notes if note.kind == "canary"]
-    return note.message
-
-
 def test_a_target_that_another_change_frees_is_not_free(harness: Harness) -> None:
     """An item that needs a waiting move is passed over, not blocked and not written over a file."""
     harness.apply(select=("d",))
@@ -44,7 +39,8 @@ def test_a_target_that_another_change_frees_is_not_free(harness: Harness) -> Non
     harness.edit("content/blog.yaml", "  - id: a\n", "  - id: a\n    output: out/d.md\n")
     assert harness.actions() == {"a": "create", "b": "create", "c": "create", "d": "move"}
     assert harness.actions(canary=1) == {"b": "create"}
-    assert _canary(harness, canary=1) == "canary: 1 of 3 generations; 2 wait, and so does 1 other change"
+    (note,) = [note for note in harness.plan(canary=1).notes if note.kind == "canary"]
+    assert note.message == "canary: 1 of 3 generations; 2 wait, and so does 1 other change"
 
 
 def test_a_plan_file_of_a_canary_is_applied_once(harness: Harness, invoke: Run) -> None:
@@ -62,15 +58,10 @@ def test_a_plan_file_of_a_canary_is_applied_once(harness: Harness, invoke: Run) 
     assert (ended.code, "error[plan-file-and-flags]" in ended.stderr) == (64, True)
 
 
-def _failing(*topics: str) -> Any:
-    """A server whose jobs about these topics fail."""
-    return lambda inputs: "the model gave up" if any(each in inputs["topic"] for each in topics) else ""
-
-
 @pytest.fixture
 def failed(harness: Harness) -> Harness:
     """The same four, of which `b` and `d` failed once."""
-    harness.api.habits.fails = _failing("about b", "about d")
+    harness.api.habits.fails = lambda inputs: "it gave up" if re.search("about [bd]", inputs["topic"]) else ""
     harness.apply()
     return harness
 
@@ -118,20 +109,16 @@ def in_shard(ids: list[str], select: str) -> list[str]:
     return [str(item.id) for item in selected(Choice(select=(select,)), items)]
 
 
-@given(IDS, st.integers(min_value=1, max_value=40))
-def test_each_item_is_in_one_shard(ids: list[str], count: int) -> None:
-    """However many there are; a shard without an item is no mistake."""
-    shards = [in_shard(ids, f"shard:{number}/{count}") for number in range(1, count + 1)]
-    assert sorted(id_ for shard in shards for id_ in shard) == sorted(ids)
-
-
 @pytest.mark.parametrize(
     ("item", "count", "expected"),
     [("a", 4, 3), ("blog/guide", 4, 3), ("cities/røros", 4, 3), ("東京", 7, 6), ("a", 1, 1), ("a", MOST_SHARDS, 2251)],
 )
-def test_a_shard_is_the_same_on_every_machine(item: str, count: int, expected: int) -> None:
-    """These values never change, so that machines of two releases share no item."""
+@given(IDS, st.integers(min_value=1, max_value=40))
+def test_each_item_is_in_one_shard(item: str, count: int, expected: int, ids: list[str], shards: int) -> None:
+    """However many there are. These values never change, so that machines of two releases share no item."""
     assert shard_of(ItemId(item), count) == expected
+    found = [id_ for number in range(shards) for id_ in in_shard(ids, f"shard:{number + 1}/{shards}")]
+    assert sorted(found) == sorted(ids)
 
 
 @pytest.mark.parametrize(

@@ -207,18 +207,13 @@ def test_a_lock_that_git_has_damaged_or_not_at_all_is_an_error(made: Path) -> No
         chosen(made)
 
 
-def test_the_next_command_makes_a_plan_file(root: Path, invoke: Run) -> None:
-    """`apply` has no `--changed-from`: it carries out the file of a plan that has."""
-    edit(root, "contentops.yaml", "style: general_blog", "style: content_marketing")
-    ended = invoke("plan", "--changed-from", "HEAD", "--canary", "2", cwd=root)
+def test_a_plan_file_names_its_items(made: Path, invoke: Run) -> None:
+    """`apply` has no `--changed-from`: the next command makes a file, which does not ask what the ref names by then."""
+    edit(made, "data/cities.csv", "Lyon", "Lyons")
+    ended = invoke("plan", "--changed-from", "HEAD", "--canary", "2", cwd=made)
     line = "contentops plan --changed-from HEAD --canary 2 --out plan.json && contentops apply plan.json"
     assert f"Next: `{line}`" in ended.stdout
-    assert invoke("apply", "--changed-from", "HEAD", cwd=root).code == 64
-
-
-def test_a_plan_file_names_its_items(made: Path, invoke: Run) -> None:
-    """The ref may name another commit by the time the plan is applied; the file does not ask again."""
-    edit(made, "data/cities.csv", "Lyon", "Lyons")
+    assert invoke("apply", "--changed-from", "HEAD", cwd=made).code == 64
     invoke("plan", "--changed-from", "HEAD", "--out", "plan.json", cwd=made)
     commit(made)
     ended = invoke("apply", "plan.json", "--json", cwd=made)

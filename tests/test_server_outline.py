@@ -97,12 +97,8 @@ def test_each_template_makes_a_proper_text_of_its_required_inputs(slug: str, mod
     ({"b": 1, "a": [1, 2]}, "a: 1, 2 and b: 1"), ([[[[[["deep"]]]]]], "…"), ("\ud800", "?"), ("", ""),
 ])  # fmt: skip
 def test_values_in_a_sentence(value: Any, shown: str) -> None:
-    """Markup is literal, lists read as text, invisible characters are gone."""
+    """Markup is literal, lists read as text, invisible characters are gone; points are one per thing, and bounded."""
     assert inline(value) == shown
-
-
-def test_points_are_one_per_thing_and_bounded() -> None:
-    """Lists, maps and lines become points; what is too much is counted, not shown."""
     assert points("one\n\ntwo") == ["one", "two"]
     assert (points({"b": 1, "a*": "x"}), points(7)) == (["**a\\***: x", "**b**: 1"], ["7"])
     assert (points(list(range(43)))[-2:], points("x\n" * 100)[-1]) == (["39", "and 3 more"], "and 60 more")

@@ -97,23 +97,8 @@ def test_a_job_over_a_socket_and_after_a_restart(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_only_loopback_names_are_answered(tmp_path: Path) -> None:
-    """A web page whose name was pointed at this machine gets nothing, whatever it asks."""
-
-    async def main() -> None:
-        async with listening(tmp_path / "db") as (port, _):
-            for host in ("localhost", f"LOCALHOST:{port}", "127.0.0.1", "[::1]:80"):
-                status, _ = await http(port, "GET", "/v1/content", host=host)
-                assert status == 200, host
-            for host in ("evil.example", "localhost.evil.example", "[2001:db8::1]", "10.0.0.1:80"):
-                status, reply = await http(port, "GET", "/v1/content", host=host)
-                assert (status, reply["error"]["code"]) == (403, "forbidden"), host
-
-    asyncio.run(main())
-
-
-def test_other_hosts_need_a_key(tmp_path: Path) -> None:
-    """A server that other machines can reach does not start without a key, and makes no store."""
+def test_only_loopback_names_are_answered_and_other_hosts_need_a_key(tmp_path: Path) -> None:
+    """A name that was pointed at this machine gets nothing; a server that others can reach has a key, or no store."""
     path = tmp_path / "db"
 
     async def main() -> None:
@@ -128,6 +113,13 @@ def test_other_hosts_need_a_key(tmp_path: Path) -> None:
             assert (await http(port, "GET", "/v1/content", host="any.example", headers=allowed))[0] == 200
         async with listening(path, key="k-1") as (port, _):
             assert (await http(port, "GET", "/v1/content"))[0] == 401
+        async with listening(path) as (port, _):
+            for host in ("localhost", f"LOCALHOST:{port}", "127.0.0.1", "[::1]:80"):
+                status, _ = await http(port, "GET", "/v1/content", host=host)
+                assert status == 200, host
+            for host in ("evil.example", "localhost.evil.example", "[2001:db8::1]", "10.0.0.1:80"):
+                status, reply = await http(port, "GET", "/v1/content", host=host)
+                assert (status, reply["error"]["code"]) == (403, "forbidden"), host
 
     asyncio.run(main())
 

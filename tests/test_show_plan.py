@@ -75,16 +75,12 @@ def test_nothing_of_a_plan_is_lost_in_the_file(verbose: bool) -> None:
 
 @pytest.mark.parametrize("folder", ["site", "."])
 def test_neither_file_nor_item(invoke: Run, site: Path, folder: str) -> None:
-    """In a project and outside of one, what ends like a file is missed as one."""
+    """In a project and outside of one, what ends like a file is missed as one; mistakes in manifests are not why."""
     ended = invoke("-C", folder, "show", "plan.jsn.json", cwd=site.parent)
     assert ended.code == 1
     assert "error[no-plan-file]: there is not a plan file `plan.jsn.json` and no item of this name" in ended.stderr
     at = "" if folder == "." else f"-C {folder} "
     assert f"`contentops {at}plan --out FILE`" in ended.stderr
-
-
-def test_mistakes_in_the_manifests_are_shown_as_such(invoke: Run, site: Path) -> None:
-    """They are not the reason why a file is missing."""
     (site / "content/a.yaml").write_text("items: [{id: 3}]\n", encoding="utf-8")
     assert "no-plan-file" not in invoke("show", "x.json", cwd=site).stderr
 

@@ -130,7 +130,7 @@ def _found(invoke: Run, root: Path, *arguments: str) -> list[tuple[str, str]]:
 
 
 def test_check_finds_the_nearest_text_and_counts_the_others(cities: Path, invoke: Run) -> None:
-    """Again and again, in every format; an edit ends it."""
+    """Again and again, in every format; an edit ends it, and outlines, which are alike by nature, are not compared."""
     found = _found(invoke, cities)
     assert len(found) == 5
     assert found[0] == ("warning", "item `c0`: is too similar to `c1` and 3 more texts: 1.00, at most 0.8")
@@ -141,13 +141,7 @@ def test_check_finds_the_nearest_text_and_counts_the_others(cities: Path, invoke
     assert [message[:9] for _, message in _found(invoke, cities)] == [
         "item `c1`", "item `c2`", "item `c3`", "item `c4`",
     ]  # fmt: skip
-
-
-def test_outlines_are_not_compared(cities: Path, invoke: Run) -> None:
-    """They are alike by nature; the texts that people wrote still are."""
-    for name in ("c0", "c1"):
-        page = (cities / f"out/{name}.md").read_text("utf-8")
-        (cities / f"out/{name}.md").write_text(f"> Draft outline, made offline.\n\n{page}", encoding="utf-8")
+    (cities / "out/c1.md").write_text(f"> Draft outline, made offline.\n\n{PAGE}", encoding="utf-8")
     assert [message[:9] for _, message in _found(invoke, cities)] == ["item `c2`", "item `c3`", "item `c4`"]
 
 
@@ -183,7 +177,7 @@ def _notes(harness: Harness) -> list[Note]:
 
 
 def test_the_plan_names_rows_with_one_brief(tmp_path: Path, invoke: Run) -> None:
-    """In text, Markdown and JSON, with their price and line; never where nothing is compared."""
+    """In text, Markdown and JSON, with line and price, which is that of new rows; not where nothing is compared or made."""
     harness = make(tmp_path)
     said = "`aarhus`, `bergen` and `cork` have one brief, and differ only in values of their rows (content/a.yaml:2)"
     text = invoke("plan", "--out", "plan.json", cwd=harness.root).stdout
@@ -198,15 +192,11 @@ def test_the_plan_names_rows_with_one_brief(tmp_path: Path, invoke: Run) -> None
     assert (note["kind"], note["items"], note["credits"]) == ("one-brief", ["aarhus", "bergen", "cork"], 12)
     harness.write("content/a.yaml", manifest(*NAMES, similar="null"))
     assert not _notes(harness)
-
-
-def test_a_new_row_beside_texts_with_the_same_brief(tmp_path: Path) -> None:
-    """It alone is paid for; a plan without generations has no note."""
-    harness = make(tmp_path, similar='{"level": "warn"}')
+    harness.write("content/a.yaml", manifest(*NAMES))
     harness.apply()
     assert not _notes(harness)
-    harness.write("content/a.yaml", manifest(*NAMES, "Delft", similar='{"level": "warn"}'))
-    (note,) = _notes(harness)
+    harness.write("content/a.yaml", manifest(*NAMES, "Delft"))
+    (note,) = harness.plan().notes
     assert note.message.startswith("`aarhus`, `bergen` and 2 more have one brief")
     assert note.message.endswith(": 1 generation, 4 credits")
 

@@ -124,10 +124,7 @@ def test_what_depends_on_a_text_is_refused_with_a_hint(template: str) -> None:
     with pytest.raises(TemplateError) as caught:
         found(template, no=False)
     assert (caught.value.code, caught.value.hint) == ("reference-unclear", "name the items: `uses: [ID, ...]`")
-
-
-def test_ways_through_a_template_are_bounded() -> None:
-    """A template of many tests is refused, not run many times."""
+    # A template of many tests is refused, not run many times.
     with pytest.raises(TemplateError, match="too many steps"):
         found("{% if ref('a').title %}{% endif %}" * 100, 2_000)
 

@@ -55,22 +55,14 @@ def noted_line(text: str) -> str:
     return store.journal_line(text, step="write", base=())
 
 
-def test_a_group_stands_or_falls_as_a_whole() -> None:
-    """A kill while one step is written, as of a rename, leaves none of its facts."""
-    first, second = noted_line(line_of(OLD)), noted_line(line_of(facts.record("b")))
-    data = f"{first}\n[{second},{noted_line(line_of(Forget(A)))}]\n".encode()
-
-    assert [noted.fact for noted in store.parse(data, NAME)[1]] == [OLD, facts.record("b"), Forget(A)]
-    for cut in range(len(first) + 1, len(data)):
-        assert [noted.fact for noted in store.parse(data[:cut], NAME)[1]] == [OLD]
-
-
 def test_a_torn_last_line_never_happened() -> None:
-    """Also in the middle of a character, and also where only its newline is missing."""
+    """Cut anywhere, also in a character or before its newline; a group of facts, as of a rename, counts as a whole."""
     whole = noted_line(line_of(OLD)).encode() + b"\n"
-    torn = noted_line(line_of(structs.replace(NEW, title="ä"))).encode()
+    group = [structs.replace(NEW, title="ä"), facts.record("b"), Forget(A)]
+    torn = f"[{','.join(noted_line(line_of(fact)) for fact in group)}]".encode()
 
-    for cut in (torn[:30], torn[: torn.index("ä".encode()) + 1], torn, b"\0\0\0"):
+    assert [noted.fact for noted in store.parse(whole + torn + b"\n", NAME)[1]] == [OLD, *group]
+    for cut in (*(torn[:at] for at in range(len(torn) + 1)), b"\0\0\0"):
         assert [noted.fact for noted in store.parse(whole + cut, NAME)[1]] == [OLD]
 
 

@@ -156,6 +156,10 @@ def test_a_content_that_says_whose_it_is_answers_no_other_item(tmp_path: Path) -
 
 def test_what_the_summary_says_to_run_next_works_as_it_stands(tmp_path: Path, invoke: Run) -> None:
     """It shows what is unknown, for which request, and each command that can be typed; those work as well."""
+    Harness(tmp_path)
+    shown = invoke("state", "resolve")
+    assert (shown.code, shown.stdout) == (0, "No submit has an unknown outcome.\n")
+    assert invoke("state", "resolve", "--resubmit").code == 64
     harness = _with_two_lost_submits(tmp_path)
     run = harness.ran()
     typed = [words for words in re.findall(r"`contentops ([^`]+)`", run_text(run)) if words.startswith("state")]
@@ -180,14 +184,6 @@ def test_what_the_summary_says_to_run_next_works_as_it_stands(tmp_path: Path, in
         *shlex.split(next(words for words in offered if "--forget" in words).replace("--forget", "--resubmit"))
     )
     assert (forgotten.code, list(harness.state.open_jobs)) == (0, [second.request_id])
-
-
-def test_nothing_is_unknown(tmp_path: Path, invoke: Run) -> None:
-    """Asked without an item, that is an answer."""
-    Harness(tmp_path)
-    shown = invoke("state", "resolve")
-    assert (shown.code, shown.stdout) == (0, "No submit has an unknown outcome.\n")
-    assert invoke("state", "resolve", "--resubmit").code == 64
 
 
 SITE = {

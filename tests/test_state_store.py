@@ -53,7 +53,7 @@ def tree(root: Path) -> dict[str, tuple[bytes, int]]:
 
 
 def test_a_first_apply_leaves_lock_and_jobs_and_an_empty_journal(tmp_path: Path) -> None:
-    """From nothing to the checkpoint: lock, jobs, attributes for merging, and a private folder git does not see."""
+    """Lock, jobs, attributes for merging, and a folder that git does not see and its owner alone can read."""
     store = opened(tmp_path)
     assert (store.was_interrupted, store.lineage) == (False, facts.LINEAGE)
 
@@ -73,6 +73,11 @@ def test_a_first_apply_leaves_lock_and_jobs_and_an_empty_journal(tmp_path: Path)
     ]
     assert (tmp_path / ".contentops/.gitignore").read_text() == "*\n"
     assert (tmp_path / ".contentops/journal.jsonl").read_bytes() == b""
+    if os.name != "nt":
+        (tmp_path / "plain").write_text("")
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")}
+        assert (modes[".contentops"], modes["journal.jsonl"], modes["jobs.jsonl"]) == (0o700, 0o600, 0o600)
+        assert modes["contentops.lock"] == modes["contentops.jobs"] == modes["plain"]
     assert opened(tmp_path, write=False).state == store.state
     assert (store.state.records, store.state.open_jobs) == ({"a": facts.record(rev=1)}, {})
     assert [(job.state, job.body, job.job_id) for job in store.state.jobs] == [
@@ -80,25 +85,11 @@ def test_a_first_apply_leaves_lock_and_jobs_and_an_empty_journal(tmp_path: Path)
     ]
 
 
-@posix
 def test_jobs_without_a_lock_keep_the_lineage(tmp_path: Path) -> None:
     """It is part of every request id: under another one, what the jobs paid for would be ordered again."""
     (tmp_path / "contentops.jobs").write_bytes(jobs.join(facts.LINEAGE, [line_of(facts.job())]))
     store = StateStore(tmp_path, environment="", lineage=lambda: facts.LINEAGE[::-1], write=False)
     assert (store.lineage, store.is_first) == (facts.LINEAGE, False)
-
-
-def test_only_the_owner_can_read_what_is_not_committed(tmp_path: Path) -> None:
-    """The folder and the journal are private; the lock has the mode of any file of the project."""
-    store = opened(tmp_path)
-    store.note("write", facts.job(), facts.record())
-    store.checkpoint()
-
-    (tmp_path / "plain").write_text("")
-    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")}
-    assert modes[".contentops"] == 0o700
-    assert modes["journal.jsonl"] == modes["jobs.jsonl"] == 0o600
-    assert modes["contentops.lock"] == modes["contentops.jobs"] == modes["plain"]
 
 
 def test_nothing_happened_nothing_is_touched(tmp_path: Path) -> None:
@@ -148,6 +139,16 @@ def test_the_revision_counts_checkpoints_not_steps(tmp_path: Path) -> None:
 
     again.note("move", structs.replace(again.state.records[A], output="y.md"))
     assert again.state.records[A].rev == 6
+
+
+def test_a_new_submit_gives_up_the_lost_one_of_its_request(tmp_path: Path) -> None:
+    """It was perhaps paid for, and is on a line of its own."""
+    store = opened(tmp_path)
+    store.note("submit", facts.job(state=JobState.UNKNOWN))
+    store.note("submit", facts.job(state=JobState.SUBMITTING, submitted_at="2026-01-02T00:00:00Z"))
+    assert [(job.state, job.submitted_at[:10]) for job in store.state.jobs] == [
+        (JobState.GIVEN_UP, "2026-01-01"), (JobState.SUBMITTING, "2026-01-02"),
+    ]  # fmt: skip
 
 
 def test_a_fact_that_can_not_be_written_is_refused_before_it_is_taken_in(tmp_path: Path) -> None:

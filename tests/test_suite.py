@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import grimp
@@ -47,36 +48,20 @@ def test_a_quick_test_starts_no_process() -> None:
         split.pytest_runtest_teardown()
 
 
-class _Options:
-    """Stands for the options of pytest, and for its hooks."""
-
-    def __init__(self, *chosen: str) -> None:
-        self.hook = self
-        self._chosen = chosen
-
-    def getoption(self, name: str) -> bool:
-        return name in self._chosen
-
-    def pytest_deselected(self, items: list[Any]) -> None:
-        assert items or self._chosen
-
-
 def test_each_test_is_in_one_part(request: pytest.FixtureRequest) -> None:
-    """`--quick` and `--long` together run what runs without them."""
+    """`--quick` and `--long` together run what runs without them, and each file that is listed as long is there."""
+    assert {path.stem for path in (ROOT / "tests").glob("test_*.py")} >= split.LONG_FILES
+    hook = SimpleNamespace(pytest_deselected=dict)
     parts = []
-    for chosen in (("quick",), ("long",), ()):
+    for chosen in ("quick", "long", ""):
         items = list(request.session.items)
-        split.pytest_collection_modifyitems(_Options(*chosen), items)  # type: ignore[arg-type]
+        config: Any = SimpleNamespace(hook=hook, getoption=chosen.__eq__)
+        split.pytest_collection_modifyitems(config, items)
         parts.append({item.nodeid for item in items})
     quick, long, both = parts
     assert not quick & long
     assert quick | long == both
     assert request.node.nodeid in quick
-
-
-def test_every_long_file_is_there() -> None:
-    """A file that went or has another name is not listed."""
-    assert {path.stem for path in (ROOT / "tests").glob("test_*.py")} >= split.LONG_FILES
 
 
 def test_the_closing_line_counts_both_parts(processes: None) -> None:

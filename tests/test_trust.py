@@ -181,24 +181,17 @@ def answering(asked: list[str], *, yes: bool) -> Callable[[str], bool]:
 
 
 def test_a_person_is_asked_once(remote: Project, home: dict[str, str]) -> None:
-    """A yes is kept in the person's own settings, for this server alone."""
+    """A no is a refusal, a yes is kept for this server alone; where the environment has a list, no one is asked."""
     asked: list[str] = []
+    for environ in (home, {**home, "CONTENTOPS_SERVERS": VENDOR}):
+        with pytest.raises(Refused, match="must not be sent"):
+            read_credentials(remote.api, Runtime(environ=environ, ask=answering(asked, yes=False)))
+        assert (len(asked), trust.own_config(home).servers) == (1, ())
     runtime = Runtime(environ=home, ask=answering(asked, yes=True))
     for _ in range(2):
         assert read_credentials(remote.api, runtime).key == KEY
-    assert (len(asked), ELSEWHERE in asked[0], KEY in asked[0]) == (1, True, False)
+    assert (len(asked), ELSEWHERE in asked[1], KEY in asked[1]) == (2, True, False)
     assert trust.own_config(home).servers == (ELSEWHERE,)
-
-
-@pytest.mark.parametrize("stated", [{}, {"CONTENTOPS_SERVERS": VENDOR}])
-def test_a_no_is_a_refusal(remote: Project, home: dict[str, str], stated: dict[str, str]) -> None:
-    """And where the environment has a list, no one is asked."""
-    asked: list[str] = []
-    runtime = Runtime(environ={**home, **stated}, ask=answering(asked, yes=False))
-    with pytest.raises(Refused, match="must not be sent"):
-        read_credentials(remote.api, runtime)
-    assert len(asked) == (0 if stated else 1)
-    assert trust.own_config(home).servers == ()
 
 
 @pytest.mark.parametrize(("before", "after"), [
