@@ -65,9 +65,9 @@ class Strict(HTMLParser):
     handle_pi = unknown_decl = handle_comment
 
 
-def html(old: str, new: str, *, fold: bool = True) -> str:
+def html(old: str, new: str) -> str:
     """A difference as HTML, checked."""
-    parts = prose(word_diff(clean_body(old), clean_body(new)), fold=fold)
+    parts = prose(word_diff(clean_body(old), clean_body(new)))
     for part in parts:
         checked(part.html)
     return "".join(part.html for part in parts)
@@ -123,7 +123,7 @@ def test_nothing_leads_astray(text: str, shown: str) -> None:
     assert html(text, text) == f'<p dir="auto">{shown}</p>\n'
 
 
-def test_blocks_as_before_are_folded() -> None:
+def test_blocks_as_before_are_folded_and_words_are_marked() -> None:
     """Blocks that are as before are folded and named, but for those with a finding; without a change, none are."""
     old = "# Start\n\nOne.\n\n## What people look for\n\nTwo.\n\nThree is here.\n\n- x\n\nFour.\n"
     new = old.replace("is here", "was here")
@@ -139,17 +139,11 @@ def test_blocks_as_before_are_folded() -> None:
     parts = prose(word_diff(old, new), notes=notes)
     assert [part.fold for part in parts] == [folded, "", "1 paragraph as before"]
     assert parts[1].html.endswith('<p dir="auto">x</p>\n<p>note</p></li></ul>')
-
-
-def test_words_are_marked() -> None:
-    """What a check refuses is marked, whatever its style; what is gone is not."""
-    pattern = re.compile(r"click\s++here")
-    diff = word_diff("Never click here.\n", "Do *click* here. Never.\n")
-    [part] = prose(diff, marks=[pattern])
+    # What a check refuses is marked, whatever its style; what is gone is not.
+    marks = [re.compile(r"click\s++here")]
+    [part] = prose(word_diff("Never click here.\n", "Do *click* here. Never.\n"), marks=marks)
     assert part.html.count("<mark>") == 1
-    assert (
-        "<mark><em>click</em> here</mark>" in prose(word_diff("*click* here", "*click* here"), marks=[pattern])[0].html
-    )
+    assert "<mark><em>click</em> here</mark>" in prose(word_diff("*click* here", "*click* here"), marks=marks)[0].html
 
 
 def test_a_long_line_is_cut_into_boxes(takes_seconds: None) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from contentops.operations.opening import HERE, open_project, read_state
 from contentops.operations.plan import plan
 from contentops.operations.state import Upgraded, upgrade
 from contentops.planning.sides import Choice
+from tests.clones import commit, git
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, results
 from tests.running import Run
@@ -260,11 +260,7 @@ def test_the_torn_end_of_a_journal_is_ignored(old: Path) -> None:
 def clone(tmp_path: Path, processes: None) -> Path:
     """A repository of the version before, two environments, and the folder of a run that was killed."""
     root = tmp_path / "clone"
-    subprocess.run(
-        ["git", "clone", "--quiet", "--branch=main", REPOSITORY / "repository.bundle", root],
-        check=True,
-        capture_output=True,
-    )
+    git(tmp_path, "clone", "--quiet", "--branch=main", str(REPOSITORY / "repository.bundle"), str(root))
     shutil.copytree(REPOSITORY / "state", root / ".contentops")
     shutil.copytree(REPOSITORY / "out", root / "out", dirs_exist_ok=True)
     return root
@@ -301,8 +297,7 @@ def test_what_git_knows_is_read_once(clone: Path, invoke: Run) -> None:
 def test_a_shallow_clone_is_refused(clone: Path, tmp_path: Path, invoke: Run) -> None:
     """It lacks what earlier locks say was paid for."""
     shallow = tmp_path / "shallow"
-    command = ("git", "clone", "--quiet", "--depth=1", clone.as_uri(), str(shallow))
-    subprocess.run(command, check=True, capture_output=True)
+    git(tmp_path, "clone", "--quiet", "--depth=1", clone.as_uri(), str(shallow))
     before = files_of(shallow)
     ended = invoke("state", "upgrade", cwd=shallow)
     assert (ended.code, "`git fetch --unshallow`" in ended.stderr, files_of(shallow)) == (1, True, before)
@@ -324,7 +319,5 @@ def test_commit_asks_for_the_upgrade_to_be_committed(clone: Path, invoke: Run) -
     ended = invoke("commit", "--no-push", cwd=clone)
     assert (ended.code, "error[old-state]" in ended.stderr) == (1, True)
     assert "`git add contentops*.jobs contentops*.lock .gitattributes` and `git commit`" in ended.stderr
-    identity = ("-c", "user.name=Author", "-c", "user.email=author@example.com", "-c", "commit.gpgsign=false")
-    for command in (("add", "--all"), ("commit", "--quiet", "--message=Upgrade")):
-        subprocess.run(["git", *identity, *command], cwd=clone, check=True)
+    commit(clone, "Upgrade")
     assert invoke("commit", "--no-push", cwd=clone).code == 0

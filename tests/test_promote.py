@@ -1,21 +1,20 @@
 """Texts go from one environment to another for nothing, edits included, from what is in git."""
 
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from contentops.documents.front_matter import split
 from contentops.errors import InputError, Refused
 from contentops.model import Change, JobState, OnEdit, Plan, Project
 from contentops.operations import opening, texts
-from tests.clones import NOBODY
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, quick_folder, results
 from tests.fakes.kills import EachKill
-from tests.repositories import in_git
+from tests.repositories import cloned, in_git
 from tests.reviewing import apply_file, review
 from tests.running import Build, Run
 
@@ -44,12 +43,8 @@ class Room(Harness):
 
     def runtime(self) -> Any:
         """The outside, in which either server may have the key."""
-        servers = "https://api.example.test https://live.example.test"
-        known = super().runtime()
-        environ = {**known.environ, "CONTENTOPS_SERVERS": servers}
-        return opening.Runtime(
-            **{name: getattr(known, name) for name in known.__struct_fields__} | {"environ": environ}
-        )
+        known, servers = super().runtime(), "https://api.example.test https://live.example.test"
+        return structs.replace(known, environ={**known.environ, "CONTENTOPS_SERVERS": servers})
 
     @property
     def submits(self) -> int:
@@ -303,14 +298,8 @@ def test_fresh_clone_needs_what_is_in_git_alone(tmp_path: Path, processes: None)
     dev.apply()
     dev.edit("dev/a.md", "## Conclusion", "## The end")
     dev.apply()
-    for arguments in (
-        ("init", "--quiet"),
-        ("add", "--all"),
-        (*NOBODY, "commit", "--quiet", "--message=Texts"),
-        ("clone", "--quiet", ".", str(tmp_path / "second")),
-    ):
-        subprocess.run(["git", *arguments], cwd=tmp_path / "first", check=True)
-    assert not (tmp_path / "second/.contentops").exists()
+    in_git(dev, "Texts")
+    cloned(dev, tmp_path / "second")
     prod = Room(tmp_path / "second", "prod", extra=extra)
     assert (results(prod.apply(drafts=True)), prod.submits) == ({"a": "done", "b": "done"}, 0)
     assert "## The end" in prod.read("live/a.md")

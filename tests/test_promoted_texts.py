@@ -1,7 +1,6 @@
 """What becomes of a promoted text afterwards: gone from disk, under the checks of its environment, told from others."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,43 +63,28 @@ def by_hand(root: Path) -> tuple[Room, ByHand]:
     return staging, prod
 
 
-def _keeps_its_file(staging: Room) -> None:
-    shutil.rmtree(staging.root / ".contentops/cache")
-
-
-def _keeps_its_history(staging: Room) -> None:
-    in_git(staging, "Promoted")
-    shutil.rmtree(staging.root / ".contentops/cache")
-    staging.edit("staging/a.md", "Reviewed", "Another")
-
-
-@pytest.mark.parametrize("lose", [lambda _: None, _keeps_its_file, _keeps_its_history], ids=["cache", "file", "git"])
-def test_a_promoted_text_that_is_gone_comes_back_as_it_was(
-    tmp_path: Path, lose: Callable[[Room], None], processes: None
-) -> None:
-    """Not as it was generated: that is the text which people changed before it was taken."""
+@pytest.mark.parametrize("known", ["cache", "file", "git", "nowhere"])
+def test_a_promoted_text_that_is_gone_comes_back_as_it_was(tmp_path: Path, known: str, processes: None) -> None:
+    """Not as it was generated: that is the text which people changed before it was taken. No other one replaces it."""
     staging, prod = by_hand(tmp_path)
     promoted = body(prod, "live/a.md")
     assert "Reviewed" in promoted
-    lose(staging)
+    if known == "git":
+        in_git(staging, "Promoted")
+    if known != "cache":
+        shutil.rmtree(staging.root / ".contentops/cache")
+    if known in ("git", "nowhere"):
+        staging.edit("staging/a.md", "Reviewed", "Another" if known == "git" else "Closing")
     (prod.root / "live/a.md").unlink()
-    assert only(prod.plan()).action == "restore"
+    change = only(prod.plan())
+    if known == "nowhere":
+        assert (change.blocked, change.steps, "`contentops promote`" in change.hint) == ("text-lost", (), True)
+        assert (results(prod.apply()), (prod.root / "live/a.md").exists()) == ({"a": "blocked"}, False)
+        return
+    assert change.action == "restore"
     assert texts.to_planned(prod.project, "a").after == promoted.lstrip("\n")
     assert (results(prod.apply()), body(prod, "live/a.md")) == ({"a": "done"}, promoted)
     assert prod.plan().empty
-
-
-def test_a_promoted_text_that_no_one_has_is_replaced_by_no_other(tmp_path: Path, processes: None) -> None:
-    """The generated one is there, and is not what was published."""
-    staging, prod = by_hand(tmp_path)
-    shutil.rmtree(prod.root / ".contentops/cache")
-    staging.edit("staging/a.md", "Reviewed", "Closing")
-    (prod.root / "live/a.md").unlink()
-    change = only(prod.plan())
-    assert (change.blocked, change.steps) == ("text-lost", ())
-    assert "`contentops promote`" in change.hint
-    assert results(prod.apply()) == {"a": "blocked"}
-    assert not (prod.root / "live/a.md").exists()
 
 
 def test_words_there_that_a_promotion_would_replace_are_named_as_such(tmp_path: Path) -> None:

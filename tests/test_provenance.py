@@ -43,18 +43,13 @@ def rows(invoke: Run, harness: Harness, *arguments: str) -> dict[str, dict[str, 
 def harness(tmp_path: Path) -> Harness:
     """Three items in git, the first of them generated twice."""
     made = Harness(tmp_path / "site", FakeApi(duration=30), extra="disclosure: true")
-    git_init(made.root)
+    git(made.root, "init", "--quiet", "--initial-branch", "main")
     made.applied("a", "b", "c")
     commit(made.root, "Three texts")
     made.edit("content/blog.yaml", "about a in 2026", "about a in 2027")
     made.apply()
     commit(made.root, "One again")
     return made
-
-
-def git_init(root: Path) -> None:
-    """A repository at `root`."""
-    git(root, "init", "--quiet", "--initial-branch", "main")
 
 
 def test_each_text_says_where_it_comes_from(harness: Harness, invoke: Run) -> None:
@@ -65,8 +60,12 @@ def test_each_text_says_where_it_comes_from(harness: Harness, invoke: Run) -> No
     approve(harness, "c", verdict=Verdict.SENT_BACK, note="Too long.")
     harness.write("content/more.yaml", blog("new"))
 
-    found = rows(invoke, harness)
-
+    document = invoke("report", "--provenance", "--json", cwd=harness.root).json
+    assert document["format_version"].startswith("1.")
+    shown = invoke("report", "--provenance", cwd=harness.root).stdout.splitlines()
+    header = ["ITEM", "SERVER", "JOB", "MADE", "AT", "CREDITS", "CHANGED", "APPROVAL", "BY", "COMMIT"]
+    assert (shown[0].split(), shown[-1]) == (header, "3 texts.")
+    found = {one["item"]: one for one in document["texts"]}
     assert list(found) == ["a", "b", "c"]
     record = harness.record("a")
     assert {name: found["a"][name] for name in ("output", "server", "job_id", "request", "generated_at")} == {
@@ -85,6 +84,7 @@ def test_each_text_says_where_it_comes_from(harness: Harness, invoke: Run) -> No
     assert [one["commit"] for one in found.values()] == [head, "", before]
     commit(harness.root, "By hand")
     assert rows(invoke, harness, "--select", "b")["b"]["commit"] == git(harness.root, "rev-parse", "HEAD")
+    approve(harness, "b")
     harness.apply(select=("b",))
     assert rows(invoke, harness, "--select", "b")["b"]["disclosure"]["ai_disclosure"] == "ai-assisted"
 
@@ -98,26 +98,11 @@ def test_options_that_do_not_fit_are_refused(harness: Harness, invoke: Run, argu
     assert (ended.code, "texts" in ended.json) == (64, False)
 
 
-def test_the_text_and_the_formats(harness: Harness, invoke: Run) -> None:
-    """The same rows as a table and as JSON."""
-    approve(harness, "a")
-    shown = invoke("report", "--provenance", cwd=harness.root)
-    assert shown.stdout.splitlines()[0].split() == [
-        *("ITEM", "SERVER", "JOB", "MADE", "AT", "CREDITS", "CHANGED", "APPROVAL", "BY", "COMMIT")
-    ]
-    assert shown.stdout.splitlines()[-1] == "3 texts."
-    document = invoke("report", "--provenance", "--json", cwd=harness.root).json
-    assert document["format_version"].startswith("1.")
-    first = document["texts"][0]
-    assert [one["item"] for one in document["texts"]] == ["a", "b", "c"]
-    assert (first["verdicts"][0]["by"], first["credits"], first["changed"]) == (ANN, 8, 0)
-
-
 def test_a_promoted_text_is_paid_for_where_it_was_made(tmp_path: Path, invoke: Run) -> None:
     """Its job and its cost are those of the environment that it comes from, also after that one has another text."""
     extra = "environments: {staging: {output: 'staging/{{ item.id }}.md'}, prod: {promote_from: staging}}"
     staging = Room(tmp_path, "staging", FakeApi(duration=30), extra=extra)
-    git_init(tmp_path)
+    git(tmp_path, "init", "--quiet", "--initial-branch", "main")
     for year in (2026, 2027):
         staging.applied("a", year=year)
         commit(tmp_path)
@@ -137,7 +122,7 @@ def test_texts_that_failed_their_checks_count(tmp_path: Path, invoke: Run) -> No
     """Those of a retry and the one that was held back: they were paid for."""
     extra = "  checks: {words: {min: 100000}, retries: 1}"
     harness = Harness(tmp_path, FakeApi(duration=30))
-    git_init(tmp_path)
+    git(tmp_path, "init", "--quiet", "--initial-branch", "main")
     harness.applied("a")
     commit(tmp_path)
     harness.write("content/blog.yaml", blog("a", year=2027) + "defaults:\n" + extra)
@@ -212,7 +197,7 @@ def test_the_share_of_changed_words(before: str, after: str, share: float) -> No
 
 def test_commits_of_many_files_are_those_that_git_names(tmp_path: Path) -> None:
     """One by one: in a subfolder, with odd names, deleted and made again, merged by hand, changed and not committed."""
-    git_init(tmp_path)
+    git(tmp_path, "init", "--quiet", "--initial-branch", "main")
     root = tmp_path / "site"
     names = [
         "out/a b.md", "out/ü.md", "out/-x.md", "out/*.md", "top.md", "out/deep/gone.md", "out/both.md", "out/now.md",

@@ -1,18 +1,18 @@
 """What goes wrong around texts that others use: bad files, foreign locks, renames, guards, and errors between waves."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from contentops.model import OnSourceChange, Plan, Project
 from contentops.operations import opening
+from tests.clones import git
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness
 from tests.repositories import in_git
 from tests.running import Run
-from tests.test_references import CHAIN, GUIDE, change_of, items, refused, waiting
+from tests.test_references import CHAIN, GUIDE, applied, change_of, items, refused, waiting
 
 
 @pytest.fixture
@@ -56,8 +56,7 @@ def with_body(harness: Harness, path: str, body: str | bytes) -> None:
 )
 def test_a_lock_from_elsewhere_makes_no_other_file_readable(harness: Harness, path: str) -> None:
     """A pull request may change the lock: no path outside the root, hidden, linked or not of an item is read."""
-    harness.write("content/a.yaml", items({"guide": GUIDE, "news": "{{ ref('guide').body }}"}))
-    harness.apply(select=("guide",))
+    applied(harness, items({"guide": GUIDE, "news": "{{ ref('guide').body }}"}), select=("guide",))
     for name in ("../outside.md", ".env", ".git/config", "secret.txt", "../folder/a.md"):
         harness.write(name, "SECRET of version: 1\n")
     (harness.root / "link.md").symlink_to("../outside.md")
@@ -72,27 +71,22 @@ def test_a_lock_from_elsewhere_makes_no_other_file_readable(harness: Harness, pa
     ("\n\n \n", "has an empty text"),
     (b"caf\xe9\n", "has a file that cannot be read"),
     ("<<<<<<< ours\na\n=======\nb\n>>>>>>> theirs\n", "has a file that cannot be read"),
+    (None, "has no title, which is used"),
 ])  # fmt: skip
-def test_a_source_that_cannot_be_used_is_waited_for(harness: Harness, body: str | bytes, why: str) -> None:
-    """Nothing is sent with an empty text; other items go on."""
-    harness.write("content/a.yaml", items({"guide": GUIDE, "news": "{{ ref('guide').excerpt(9) }}", "other": "O"}))
-    harness.apply(select=("guide",))
-    with_body(harness, "out/guide.md", body)
-    plan = harness.plan()
-    assert (waiting(plan), sent(plan)) == ({"news": [f"`guide` {why}"]}, ["O"])
-
-
-def test_a_title_that_is_missing_is_waited_for(harness: Harness) -> None:
-    """The hint says what to do; a title that only metadata uses is left out."""
-    made = json.loads(items({"guide": GUIDE, "news": "{{ ref('guide').title }}", "other": "O"}))
+def test_a_source_that_cannot_be_used_is_waited_for(harness: Harness, body: str | bytes | None, why: str) -> None:
+    """Nothing is sent with an empty text or without its title, which metadata leave out; other items go on."""
+    part = "title" if body is None else "excerpt(9)"
+    made = json.loads(items({"guide": GUIDE, "news": f"{{{{ ref('guide').{part} }}}}", "other": "O"}))
     made["items"][2]["metadata"] = {"see": "{{ ref('guide').title }}", "kept": "yes"}
     harness.write("content/a.yaml", json.dumps(made))
     harness.apply(select=("guide",))
-    head, rest = harness.read("out/guide.md").split("title:", 1)
-    harness.write("out/guide.md", head + rest.partition("\n")[2])
+    if body is None:
+        harness.edit("out/guide.md", "title: On Guide\n", "")
+    else:
+        with_body(harness, "out/guide.md", body)
     plan = harness.plan()
-    assert (waiting(plan), sent(plan)) == ({"news": ["`guide` has no title, which is used"]}, ["O"])
-    assert "use another part of `guide`" in change_of(plan, "news").hint
+    assert (waiting(plan), sent(plan)) == ({"news": [f"`guide` {why}"]}, ["O"])
+    assert body is not None or "use another part of `guide`" in change_of(plan, "news").hint
 
 
 @pytest.mark.parametrize(("part", "words"), [
@@ -101,8 +95,7 @@ def test_a_title_that_is_missing_is_waited_for(harness: Harness) -> None:
 ])  # fmt: skip
 def test_an_empty_part_of_a_text_blocks_its_dependant(harness: Harness, part: str, words: str) -> None:
     """Nothing is made with a hole; other items go on."""
-    harness.write("content/a.yaml", items({"guide": GUIDE, "news": f"{{{{ ref('guide').{part} }}}}", "other": "O"}))
-    harness.apply(select=("guide",))
+    applied(harness, items({"guide": GUIDE, "news": f"{{{{ ref('guide').{part} }}}}", "other": "O"}), select=("guide",))
     with_body(harness, "out/guide.md", "## One\n\n## Two\n\n```\nonly code\n```\n")
     plan = harness.plan()
     assert (sent(plan), words in change_of(plan, "news").hint) == (["O"], True)
@@ -149,8 +142,7 @@ def test_a_ring_over_files_and_environments_is_named_whole(harness: Harness) -> 
 
 def test_an_edited_source_that_a_lost_lock_no_longer_names_is_recorded_first(harness: Harness) -> None:
     """It has its text, so that what is made from it waits only for its record, and one apply ends with an empty plan."""
-    harness.write("content/a.yaml", items({"guide": GUIDE, "news": "{{ ref('guide').title }}"}))
-    harness.apply()
+    applied(harness, items({"guide": GUIDE, "news": "{{ ref('guide').title }}"}))
     ordered = len(harness.api.generations)
     (harness.root / "out/guide.md").write_text(harness.read("out/guide.md") + "\nA line of mine.\n")
     (harness.root / "contentops.lock").unlink()
@@ -175,11 +167,10 @@ def test_an_item_with_a_text_keeps_it_while_its_source_cannot_be_used(harness: H
 
 def test_an_approval_that_is_gone_leaves_the_texts_made_from_it(harness: Harness, invoke: Run, processes: None) -> None:
     """The plan says that the source is not approved any more; with `regenerate` the item waits for the approval."""
-    harness.write("content/a.yaml", items({"guide": GUIDE, "news": "Of {{ ref('guide', approved=true).title }}"}))
-    harness.apply()
+    applied(harness, items({"guide": GUIDE, "news": "Of {{ ref('guide', approved=true).title }}"}))
     in_git(harness, "first")
     for name in ("user.name", "user.email"):
-        subprocess.run(["git", "config", name, "reader@example.com"], cwd=harness.root, check=True)
+        git(harness.root, "config", name, "reader@example.com")
     assert invoke("approve", "guide", cwd=harness.root).code == 0
     harness.apply()
     assert [each.topic for each in harness.api.generations] == ["Guide", "Of On Guide"]
@@ -207,8 +198,7 @@ def test_texts_that_are_adopted_together_are_up_to_date(harness: Harness, invoke
 
 def test_a_plan_of_what_a_branch_changed_has_what_its_edits_make_stale(harness: Harness, processes: None) -> None:
     """Although the request that such an item keeps is the one of the branch before."""
-    harness.write("content/a.yaml", items({**CHAIN, "other": "Other"}))
-    harness.apply()
+    applied(harness, items({**CHAIN, "other": "Other"}))
     in_git(harness, "first")
     assert not harness.plan(changed_from="HEAD").unchanged
     harness.edit("out/guide.md", "title: On Guide", "title: On Guides")

@@ -42,6 +42,12 @@ def harness(tmp_path: Path) -> Harness:
     return made
 
 
+def applied(harness: Harness, manifest: str, **choice: Any) -> None:
+    """Declares items and applies them."""
+    harness.write("content/a.yaml", manifest)
+    harness.apply(**choice)
+
+
 def waiting(plan: Plan) -> dict[str, list[str]]:
     """The items that wait, and why."""
     return {
@@ -178,8 +184,7 @@ def test_a_kill_at_any_step_of_any_wave_pays_once(harness: Harness, tmp_path: Pa
 
 def test_an_edit_makes_exactly_its_quoters_stale(harness: Harness, invoke: Run) -> None:
     """By default nothing is paid; plan and status say it with the cause and the price."""
-    harness.write("content/a.yaml", items({**CHAIN, "other": "{{ ref('guide').body }}", "alone": "Alone"}))
-    harness.apply()
+    applied(harness, items({**CHAIN, "other": "{{ ref('guide').body }}", "alone": "Alone"}))
     harness.edit("out/guide.md", "Guide", "Guides")
     harness.edit("out/guide.md", "title: On Guides", "title: On Guide")
     plan = harness.plan()
@@ -205,8 +210,7 @@ def test_an_item_waits_for_a_text_that_the_same_plan_replaces(
     harness: Harness, keys: dict[str, str], news: str, credits_: int
 ) -> None:
     """It follows through the chain, or has another request, and is not paid for with a text that is gone a minute later."""
-    harness.write("content/a.yaml", items(CHAIN, **keys))
-    harness.apply()
+    applied(harness, items(CHAIN, **keys))
     harness.write("content/a.yaml", items({**CHAIN, "guide": "Handbook", "news": news}, **keys))
     plan = harness.plan()
     assert (plan.credits, waiting(plan)["news"][-1]) == (credits_, "`guide` is to change first")
@@ -244,8 +248,7 @@ def test_a_column_that_a_text_does_not_use_hides_no_change_of_its_source(harness
 @pytest.mark.parametrize("rule", ["note", "block", "regenerate"])
 def test_a_stale_text_is_kept_for_free(harness: Harness, rule: str) -> None:
     """Its record then answers the present words: no plan names it, until they change again; an edit of it stays."""
-    harness.write("content/a.yaml", items(CHAIN, on_source_change=rule))
-    harness.apply()
+    applied(harness, items(CHAIN, on_source_change=rule))
     harness.edit("out/guide.md", "title: On Guide", "title: On Guides")
     harness.edit("out/news.md", "News", "Our news")
     made, before = len(harness.api.generations), (harness.root / "out/news.md").read_text()
@@ -282,8 +285,7 @@ def test_a_stale_text_is_kept_for_free(harness: Harness, rule: str) -> None:
 ])  # fmt: skip
 def test_the_parts_of_a_text(harness: Harness, template: str, value: str) -> None:
     """They are data: Jinja in a text is never rendered."""
-    harness.write("content/a.yaml", items({"guide": GUIDE}))
-    harness.apply()
+    applied(harness, items({"guide": GUIDE}))
     head = harness.read("out/guide.md").partition("---\n\n")[0]
     head = head.replace("title:", "lang: de\ntitle:", 1)
     harness.write("out/guide.md", f"{head}---\n\n## One\n\nFirst words **of** all.\n\n## Two\n\nSecond {{{{ x }}}}.\n")
@@ -335,8 +337,7 @@ def test_an_approved_text_alone_counts_where_that_is_asked_for(harness: Harness)
 
 def test_a_long_text_is_never_cut_and_hostile_ones_are_data(harness: Harness) -> None:
     """Control characters and front matter inside the body; what is too long blocks the item."""
-    harness.write("content/a.yaml", items({"guide": GUIDE, "news": "{{ ref('guide').body }}"}))
-    harness.apply(select=("guide",))
+    applied(harness, items({"guide": GUIDE, "news": "{{ ref('guide').body }}"}), select=("guide",))
     head = harness.read("out/guide.md").partition("---\n\n")[0]
     words = "\x00{% raw %}\n---\ntitle: x\n---\n" + "word " * 100_000
     harness.write("out/guide.md", f"{head}---\n\n{words}\n")
@@ -368,18 +369,9 @@ def test_an_output_follows_the_text_that_names_it_in_one_apply(harness: Harness)
     assert refused(harness)[-1] == f"{said}give `news` an `output` that uses no text, or use another part of it"
 
 
-def test_a_source_and_its_dependant_get_new_ids_at_once(harness: Harness) -> None:
-    """Without `moved` too: the record names its source as that is called now, so nothing is left to record."""
-    harness.ran()
-    harness.write("content/a.yaml", items({"book": GUIDE, "story": NEWS.replace("guide", "book")}))
-    assert results(harness.ran()) == {"book": "done", "story": "done"}
-    assert (set(harness.record("story").sources), harness.plan().changes, harness.api.credits) == ({"book"}, (), 12)
-
-
 def test_an_item_that_waits_is_renamed_as_a_part_of_a_chain(harness: Harness) -> None:
     """Its id was another item's before this run: it replaces its own text, and the other item keeps its one."""
-    harness.write("content/a.yaml", items({"guide": GUIDE, "a": NEWS, "b": "Other"}))
-    harness.apply()
+    applied(harness, items({"guide": GUIDE, "a": NEWS, "b": "Other"}))
     made = json.loads(items({"guide": "Book", "b": NEWS, "c": "Other"}, on_source_change="regenerate"))
     made["moved"] = [{"from": "a", "to": "b"}, {"from": "b", "to": "c"}]
     harness.write("content/a.yaml", json.dumps(made))
@@ -387,3 +379,6 @@ def test_an_item_that_waits_is_renamed_as_a_part_of_a_chain(harness: Harness) ->
     topics = [each.topic for each in harness.api.generations]
     assert (topics[3:], harness.plan().changes) == (["Book", "News of On Book"], ())
     assert sorted(harness.tree()) == ["out/b.md", "out/c.md", "out/guide.md"]
+    # A source and its dependant get new ids at once, without `moved` too: the record names its source as it is called now.
+    applied(harness, items({"book": "Book", "story": NEWS.replace("guide", "book"), "c": "Other"}))
+    assert (set(harness.record("story").sources), harness.plan().changes, harness.api.credits) == ({"book"}, (), 20)

@@ -267,10 +267,6 @@ def _tokens(markdown: str) -> list[tuple[str, str]]:
     return found
 
 
-def _kinds(markdown: str) -> list[str]:
-    return [kind for kind, _ in _tokens(markdown)]
-
-
 def test_a_small_plan() -> None:
     """Marker, counts, what stands in the way, causes, notes, table, and the reasons folded away."""
     plan = make_plan(
@@ -416,7 +412,7 @@ def test_a_comment_never_exceeds_its_limit(limit: int, number: int) -> None:
     rows = markdown.count("\n| `+` |")
     hidden = re.search(r"([\d,]+) more items? hidden", markdown)
     assert rows + (int(hidden[1].replace(",", "")) if hidden else 0) == number
-    assert _kinds(markdown).count("fence") == ("```diff" in markdown)
+    assert [kind for kind, _ in _tokens(markdown)].count("fence") == ("```diff" in markdown)
     assert markdown.count("<details>") == markdown.count("</details>")
 
 

@@ -264,19 +264,15 @@ def _state(records: dict[Any, Record], *jobs: Job) -> State:
 def test_what_was_made(
     before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]], expected: dict[str, tuple[str, ...]]
 ) -> None:
-    """Each record is counted once, as what happened to it."""
+    """Each record is counted once, as what happened to it, and so are the credits of each job."""
 
     def records(stated: dict[str, dict[str, Any]]) -> dict[Any, Record]:
         return {name: make_record(name, **fields) for name, fields in stated.items()}
 
     assert summarize(_state(records(before)), _state(records(after))).items == expected
-
-
-def test_credits_count_once() -> None:
-    """A job that was committed while it ran is not paid again when its text comes."""
+    # A job that was committed while it ran is not paid again when its text comes.
     entry = make_job(credits=4)
-    running = _state({}, entry)
-    settled = structs.replace(entry, state=JobState.SETTLED)
+    running, settled = _state({}, entry), structs.replace(entry, state=JobState.SETTLED)
     done = _state({"guide": make_record(request_id=entry.request_id)}, settled)
     assert (summarize(_state({}), running).credits, summarize(running, done).credits) == (4, 0)
     assert summarize(_state({}), done).credits == 4

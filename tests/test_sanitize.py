@@ -30,21 +30,14 @@ def test_what_a_terminal_would_obey_is_shown(text: str, shown: str) -> None:
     assert visible(text) == shown
 
 
-@given(st.text())
-def test_visible_text_is_one_harmless_line(text: str) -> None:
-    """Nothing that is obeyed gets through, and a second pass changes nothing."""
-    shown = visible(text)
-    assert not _OBEYED & set(shown)
-    assert visible(shown) == shown
+@given(_JSON, st.text(), st.integers(6, 80))
+def test_whatever_is_shown_is_harmless(value: object, text: str, width: int) -> None:
+    """A text on one line; any value as a line of at most the width; a document that reads back as the same value."""
+    shown, line, document = visible(text), short(value, width), json_text(value)
+    assert not _OBEYED & {*shown, *line}
+    assert not (_OBEYED - {"\n"}) & set(document)
+    assert (visible(shown), len(line) <= width, json.loads(document)) == (shown, True, value)
     shown.encode()
-
-
-@given(_JSON, st.integers(6, 80))
-def test_short_is_short_and_harmless(value: object, width: int) -> None:
-    """Any value becomes a line of at most the width."""
-    line = short(value, width)
-    assert len(line) <= width
-    assert not _OBEYED & set(line)
 
 
 def test_what_is_no_json_is_no_crash_and_no_json() -> None:
@@ -67,14 +60,6 @@ def test_a_pair_shows_where_two_long_values_differ() -> None:
     assert short_pair(begun, f"{begun}, at last", 40)[1].endswith('river, at last"')
     assert short_pair(["a"], ["b"]) == ('["a"]', '["b"]')
     assert short_pair(begun * 2, [1], 20)[0] == short(begun * 2, 20)
-
-
-@given(_JSON)
-def test_json_text_reads_back_and_is_harmless(value: object) -> None:
-    """The document is the same value, and no terminal obeys anything in it."""
-    text = json_text(value)
-    assert json.loads(text) == value
-    assert not (_OBEYED - {"\n"}) & set(text)
 
 
 def test_bounded_values_are_cut_with_a_count_and_have_no_secret() -> None:

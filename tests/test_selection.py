@@ -16,13 +16,8 @@ from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
 from tests.reviewing import apply_file
 from tests.running import Build, Run
+from tests.test_refresh import LOCAL
 
-LOCAL = """\
-version: 1
-project: acme
-api: {base_url: local}
-defaults: {template: blog_article_generator, style: general_blog}
-"""
 PRICED = LOCAL.replace("{base_url: local}", '{base_url: "https://api.example.test/v1"}')
 
 

@@ -73,10 +73,9 @@ def edit(root: Path, path: str, old: str, new: str) -> None:
     (root / path).write_text(text.replace(old, new), encoding="utf-8")
 
 
-def chosen(root: Path, ref: str = "HEAD", environment: str = "", **choice: Any) -> set[str]:
+def chosen(root: Path, ref: str = "HEAD", **choice: Any) -> set[str]:
     """The ids in the plan of what differs from `ref`."""
-    project = open_project(str(root), environment, ())
-    return {change.id for change in plan(project, Choice(changed_from=ref, **choice)).changes}
+    return {change.id for change in plan(open_project(str(root), "", ()), Choice(changed_from=ref, **choice)).changes}
 
 
 def applied(root: Path, invoke: Run) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,28 +24,12 @@ BODY = {
 
 
 @dataclass
-class Gate:
-    """A clock whose sleeps past the first `free` ones never end, as if the process were killed there."""
-
-    free: int
-    slept: list[float] = field(default_factory=list)
-
-    async def sleep(self, seconds: float) -> None:
-        """Let the first ones pass."""
-        self.slept.append(seconds)
-        if len(self.slept) > self.free:
-            await asyncio.Event().wait()
-        await asyncio.sleep(0)
-
-
-@dataclass
 class Scripted:
     """An engine that does what it is told, after reporting every stage."""
 
     act: Any
     name: str = "scripted"
     model: str = ""
-    reported: list[str] = field(default_factory=list)
 
     async def probe(self) -> None:
         """There is no model."""
@@ -54,7 +38,6 @@ class Scripted:
         """Report and act."""
         for stage in task.stages:
             await report(stage)
-            self.reported.append(stage)
         result = self.act()
         assert isinstance(result, WrittenText)
         return result
@@ -76,13 +59,19 @@ def stored(store: Store) -> StoredJob:
 def test_a_job_goes_on_where_it_was_after_a_restart(bundled: Bundled, tmp_path: Path) -> None:
     """A closed and reopened store finishes the job; stages done before are not waited for again."""
     location = tmp_path / "store" / "db.sqlite3"
-    gate, ticks = Gate(free=3), Ticks()
-    before = bundled(Store(location), clock=Clock(sleep=gate.sleep), stage_seconds=5.0)
+    slept, ticks = list[float](), Ticks()
+
+    async def sleep(seconds: float) -> None:
+        """The fourth one never ends, as if the process were killed there."""
+        slept.append(seconds)
+        await (asyncio.sleep(0) if len(slept) < 4 else asyncio.Event().wait())
+
+    before = bundled(Store(location), clock=Clock(sleep=sleep), stage_seconds=5.0)
     before.submit({**BODY, "request_id": "r"})
     before.turns()
     status = before.get("/v1/generate/status/r").json
     assert (status["status"], status["stage"], status["progress"]) == ("processing", "writer", 44)
-    assert gate.slept == [5.0] * 4
+    assert slept == [5.0] * 4
     before.run(before.app.state.close())
     before.run(before.app.state.close())
     after = bundled(Store(location), clock=Clock(ticks.now, ticks.sleep), stage_seconds=5.0)

@@ -17,13 +17,9 @@ import pytest
 
 from contentops.server.engines import named
 from contentops.server.serve import ServeError, ServeOptions, run, serve
+from tests.test_server_jobs import BODY
 
-BODY = {
-    "template_id": "blog_article_generator",
-    "style_profile_id": "general_blog",
-    "inputs": {"topic": "Tides", "audience": "sailors"},
-    "request_id": "r-1",
-}
+SUBMIT = {**BODY, "request_id": "r-1"}
 
 
 def here(
@@ -34,13 +30,7 @@ def here(
 
 
 async def http(
-    port: int,
-    method: str,
-    path: str,
-    body: Any = None,
-    *,
-    host: str | None = None,
-    headers: dict[str, str] | None = None,
+    port: int, method: str, path: str, body: Any = None, *, host: str = "", headers: dict[str, str] | None = None
 ) -> tuple[int, Any]:
     """One request over a socket; gives status and decoded body."""
     headers = {"Host": host or f"127.0.0.1:{port}", **(headers or {})}
@@ -86,7 +76,7 @@ def test_a_job_over_a_socket_and_after_a_restart(tmp_path: Path) -> None:
     async def main() -> None:
         async with listening(path) as (port, lines):
             assert lines == [f"listening on http://127.0.0.1:{port}/v1 (and http://127.0.0.1:{port}/api)"]
-            status, reply = await http(port, "POST", "/v1/generate", BODY)
+            status, reply = await http(port, "POST", "/v1/generate", SUBMIT)
             assert (status, reply["request_id"]) == (202, "r-1")
             done = await finished(port, "r-1")
         async with listening(path) as (port, _):
@@ -133,7 +123,7 @@ def test_requests_are_logged_without_secrets(tmp_path: Path) -> None:
         async with listening(tmp_path / "db", log_request=logged.append, key=secret) as (port, lines):
             allowed = {"Authorization": f"Bearer {secret}"}
             await http(port, "GET", "/v1/templates", headers=allowed)
-            await http(port, "POST", "/v1/generate", BODY, headers=allowed)
+            await http(port, "POST", "/v1/generate", SUBMIT, headers=allowed)
             await http(port, "GET", f"/v1/content/{secret}?key={secret}&page=1", headers=allowed)
             await http(port, "GET", "/v1/content/a%1b%5B2Jb%0Ac", headers=allowed)
             await http(port, "GET", "/v1/content", host="evil.example")
@@ -182,7 +172,7 @@ def test_a_signal_ends_the_process_cleanly(tmp_path: Path, number: signal.Signal
     assert process.stdout is not None
     line = process.stdout.readline()
     port = int(line.split("/v1")[0].rsplit(":", 1)[1])
-    status, _ = asyncio.run(http(port, "POST", "/v1/generate", BODY))
+    status, _ = asyncio.run(http(port, "POST", "/v1/generate", SUBMIT))
     assert status == 202
     os.kill(process.pid, number)
     out, err = process.communicate()

@@ -134,15 +134,9 @@ def test_each_mode_has_its_price() -> None:
                         jobs.fail(store, job, "no", 2.0)
                     else:
                         jobs.complete(store, job, contents.ContentChange, 2.0 + number)
-        assert jobs.usage(store) == {
-            "used": 10,
-            "generations": 3,
-            "by_mode": {
-                "premium": {"generations": 1, "credits": 5},
-                "quick": {"generations": 1, "credits": 1},
-                "standard": {"generations": 1, "credits": 4},
-            },
-        }
+        prices = {"premium": 5, "quick": 1, "standard": 4}
+        by_mode = {mode: {"generations": 1, "credits": credits_} for mode, credits_ in prices.items()}
+        assert jobs.usage(store) == {"used": 10, "generations": 3, "by_mode": by_mode}
         assert jobs.counts(store) == {"total": 4, "completed": 3, "failed": 1, "in_progress": 0}
 
 

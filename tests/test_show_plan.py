@@ -35,12 +35,6 @@ def document_of(plan: Plan, **inputs: Any) -> dict[str, Any]:
     return found
 
 
-def write(path: Path, document: Any) -> str:
-    """A plan file."""
-    path.write_text(json_text(document), encoding="utf-8")
-    return path.name
-
-
 @pytest.fixture
 def site(project: Build) -> Path:
     """Two items, one of them with a name like a file's."""
@@ -212,8 +206,8 @@ def test_no_text_of_a_plan_file_reaches_the_terminal_as_it_is(
     invoke: Run, tmp_path: Path, flags: list[str], runner: dict[str, str]
 ) -> None:
     """No control character, no order to a runner, no line of its own."""
-    name = write(tmp_path / "plan.json", hostile())
-    ended = invoke("show", name, *flags, env=runner)
+    (tmp_path / "plan.json").write_text(json_text(hostile()), encoding="utf-8")
+    ended = invoke("show", "plan.json", *flags, env=runner)
     assert ended.code == 0, ended.stderr
     said = re.sub(r"\x1b\[[0-9;]*m", "", ended.stdout + ended.stderr) if "FORCE_COLOR" in runner else ""
     said = said or ended.stdout + ended.stderr

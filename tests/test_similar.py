@@ -82,16 +82,11 @@ def item(similar: str, more: str = "") -> str:
     return f'items: [{{id: "{{{{ each.slug }}}}", {ROWS}, inputs: {{topic: "{{{{ each.slug }}}}"}}, checks: {{similar: {similar}}}{more}}}]'
 
 
-def test_a_tag_that_no_other_item_has_is_a_warning(project: Build) -> None:
-    """Once for each tag, with the tag that was meant."""
-    root = declared(project, item("{within: tag:citys}", ", tags: [cities]"))
-    (problem,) = findings(root)
+def test_a_group_of_one_or_of_more_than_a_thousand_is_a_finding(project: Build) -> None:
+    """With the tag that was meant, once; or with the size of the group, whatever its kind, and what to do."""
+    (problem,) = findings(declared(project, item("{within: tag:citys}", ", tags: [cities]")))
     message = "`checks.similar` of item `oslo` compares within `tag:citys`, but no other item has this tag"
     assert (str(problem.severity), problem.message, problem.hint) == ("warning", message, "did you mean `cities`?")
-
-
-def test_a_group_of_more_than_a_thousand_is_refused(project: Build) -> None:
-    """Of each kind; the message has the size, and the hint what to do."""
     for within, name in (("for_each", "its `for_each`"), ("all", "`all`"), ("'tag:x'", "`tag:x`")):
         cities = "".join(f"c{number}\n" for number in range(1_001))
         manifest = (

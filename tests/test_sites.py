@@ -36,9 +36,8 @@ HOSTILE = {
 }  # fmt: skip
 """What a topic, a reader and a point may hold, by the item it is in."""
 SEEN = {
-    "liquid": "{% raw %} {{ page.secret }} {% endraw %}", "unclosed": "{% for x in {{ y",
-    "shortcode": "{{< youtube x >}} {{% y %}}", "html": "<script>alert(1)</script> <b>bold", "comment": "&lt; &amp;",
-    "jsx": "<Foo bar={1}> {1 + }", "tilde": "~one~ ~~two~~ ~~~", "punctuation": "???", "math": "$$x^2$$",
+    **{name: HOSTILE[name] for name in ("liquid", "unclosed", "html", "tilde", "punctuation")}, "math": "$$x^2$$",
+    "shortcode": "{{< youtube x >}} {{% y %}}", "comment": "&lt; &amp;", "jsx": "<Foo bar={1}> {1 + }",
     "engines": "#{z} ${w}",
 }  # fmt: skip
 """What a reader of the page sees of it: all but what typography changes."""

@@ -12,7 +12,7 @@ from contentops.reporting.run import exit_code_of
 from tests.fakes.api import Killed, on
 from tests.fakes.harness import Harness, results
 from tests.test_made_from_texts import manifest
-from tests.test_references import GUIDE, NEWS, change_of, items
+from tests.test_references import GUIDE, NEWS, applied, change_of, items
 
 PLACED = "{{% if ref('guide').title %}}{}{{% endif %}}"
 
@@ -53,8 +53,7 @@ def test_a_text_names_no_file_of_the_project_and_of_no_other_item(harness: Harne
 
 def test_a_text_that_waits_is_not_replaced(harness: Harness) -> None:
     """It would be made from the old words of its source, which is made again in the same run."""
-    harness.write("content/a.yaml", items({"guide": GUIDE, "news": NEWS}))
-    harness.apply()
+    applied(harness, items({"guide": GUIDE, "news": NEWS}))
     harness.write("content/a.yaml", items({"guide": "Guide2", "news": NEWS}))
     run = harness.apply(replace=frozenset(["news"]))
     assert results(run) == {"guide": "done", "news": "blocked"}
@@ -64,8 +63,7 @@ def test_a_text_that_waits_is_not_replaced(harness: Harness) -> None:
 @pytest.mark.parametrize("change", ["edited", "deleted"])
 def test_a_source_that_changes_after_the_plan_is_not_paid_for(harness: Harness, change: str) -> None:
     """The text would be made from words that are not there any more."""
-    harness.write("content/a.yaml", items({"guide": GUIDE, "news": NEWS}))
-    harness.apply(select=("guide",))
+    applied(harness, items({"guide": GUIDE, "news": NEWS}), select=("guide",))
 
     def meanwhile(event: Any) -> None:
         if event.kind != "run-started":
@@ -85,8 +83,7 @@ def test_a_source_that_changes_after_the_plan_is_not_paid_for(harness: Harness, 
 @pytest.mark.parametrize("lost", [True, False])
 def test_a_job_under_way_is_not_paid_for_again(harness: Harness, *, lost: bool) -> None:
     """Its item got another id, and its source other words, while the job ran or the answer to its submit was lost."""
-    harness.write("content/a.yaml", items({"guide": GUIDE, "news": NEWS}))
-    harness.apply(select=("guide",))
+    applied(harness, items({"guide": GUIDE, "news": NEWS}), select=("guide",))
     if lost:
         harness.api.fault(on("submit"), "kill-after")
     with contextlib.suppress(Killed):
@@ -114,8 +111,7 @@ def test_texts_that_turn_out_to_be_one_are_blocked(harness: Harness) -> None:
 def test_an_edit_on_the_server_of_a_text_that_waits_is_found_before_payment(harness: Harness, rule: str) -> None:
     """As that of every text that is made again."""
     keys = {"on_source_change": rule} if rule == "regenerate" else {}
-    harness.write("content/a.yaml", manifest({"guide": GUIDE, "news": NEWS}, news=keys))
-    harness.apply()
+    applied(harness, manifest({"guide": GUIDE, "news": NEWS}, news=keys))
     harness.api.edit(harness.record("news").content_id, "Words on the server.\n")
     mode = {} if rule == "regenerate" else {"mode": "premium"}
     harness.write("content/a.yaml", manifest({"guide": "Guide2", "news": NEWS}, news={**keys, **mode}))
@@ -139,11 +135,8 @@ def test_front_matter_that_follows_a_text_comes_before_what_is_made_from_it(
     assert _topics(harness)[-1] == made
     harness.write("content/a.yaml", manifest({**texts, "guide": "Guide2"}, **keys))
     plan = harness.plan()
-    assert {change.id: (str(change.action), change.credits_worst) for change in plan.changes} == {
-        "b": ("wait", 0),
-        "c": ("wait", 4),
-        "guide": ("regenerate", 4),
-    }
+    expected = {"b": ("wait", 0), "c": ("wait", 4), "guide": ("regenerate", 4)}
+    assert {change.id: (str(change.action), change.credits_worst) for change in plan.changes} == expected
     harness.apply()
     assert (_topics(harness)[-1], harness.plan().empty) == (f"{made}2", True)
 
@@ -151,8 +144,7 @@ def test_front_matter_that_follows_a_text_comes_before_what_is_made_from_it(
 def test_a_lost_order_is_not_sent_again_where_the_text_answers_the_request(harness: Harness) -> None:
     """The source got its words back, so that nothing is to be paid for."""
     keys = {"news": {"on_source_change": "regenerate"}}
-    harness.write("content/a.yaml", manifest({"guide": GUIDE, "news": NEWS}, **keys))
-    harness.apply()
+    applied(harness, manifest({"guide": GUIDE, "news": NEWS}, **keys))
     before = harness.read("out/guide.md")
     harness.edit("out/guide.md", "title: On Guide", "title: On Guides")
     harness.api.fault(on("submit"), "kill")

@@ -56,11 +56,8 @@ def test_every_group_counts_texts_and_credits() -> None:
     assert rows(spend, "month") == [("2026-02", 2, 8), ("2026-03", 2, 6)]
     assert rows(spend, "template") == [("blog", 2, 9), ("press", 2, 5)]
     assert rows(spend, "style") == [("plain", 3, 9), ("warm", 1, 5)]
-    assert rows(spend, "manifest") == [
-        ("content/blog.yaml", 2, 9),
-        ("content/press.yaml", 1, 4),
-        ("(in no manifest)", 1, 1),
-    ]
+    manifests = [("content/blog.yaml", 2, 9), ("content/press.yaml", 1, 4), ("(in no manifest)", 1, 1)]
+    assert rows(spend, "manifest") == manifests
     assert rows(spend, "tag") == [("seo", 2, 9), ("launch", 1, 5), ("(no tag)", 1, 4), ("(in no manifest)", 1, 1)]
     assert rows(spend, "server") == [("local", 3, 13), ("https://api.example.test:443", 1, 1)]
 
@@ -95,11 +92,8 @@ def test_open_jobs_stand_apart() -> None:
     ]
     spend = count_spend(jobs, Desired(), since=MARCH)
     assert (spend.texts, spend.credits, spend.credits_sure, spend.credits_at_most) == (0, 0, 4, 16)
-    assert {row.name: row.credits for row in spend.open} == {
-        "with a lost answer, perhaps paid": 8,
-        "given up, perhaps paid": 4,
-        "running": 4,
-    }
+    expected = {"with a lost answer, perhaps paid": 8, "given up, perhaps paid": 4, "running": 4}
+    assert {row.name: row.credits for row in spend.open} == expected
 
 
 def test_hostile_text_is_shown_and_not_obeyed() -> None:
@@ -137,13 +131,8 @@ def test_groups_add_up(found: list[tuple[str, int, str, str]]) -> None:
 
 def test_text_tells_all_there_is() -> None:
     """One server needs no table; open jobs and undated texts have lines of their own."""
-    jobs = [
-        *(job("a"), job("b", submitted_at="?")),
-        *(
-            job(str(each), state=each, submitted_at="2026-03-02T00:00:00Z")
-            for each in (JobState.RUNNING, JobState.UNKNOWN)
-        ),
-    ]
+    running, lost = (job(str(each), state=each) for each in (JobState.RUNNING, JobState.UNKNOWN))
+    jobs = [job("a"), job("b", submitted_at="?"), running, lost]
     spend = count_spend(jobs, Desired(), since=MARCH)
     text = unpainted(spend_text(spend, since="2026-03-01"))
     assert text.splitlines()[:2] == ["MONTH      TEXTS    CREDITS", "2026-03        1          4"]

@@ -13,7 +13,7 @@ import pytest
 
 from contentops.errors import ExitCode, LockHeld, StateError
 from contentops.state.state_dir import apply_lock
-from tests.clones import NOBODY
+from tests.clones import git
 from tests.pages import FILES
 from tests.running import Build, Run
 
@@ -83,12 +83,9 @@ def test_work_trees_wait_for_each_other_and_other_projects_do_not(tmp_path: Path
     """They share the list of jobs in the git folder; two folders of one repository are two projects."""
     top, tree = tmp_path / "top", tmp_path / "tree"
     top.mkdir()
-    for words in (
-        ("init", "--quiet"),
-        ("commit", "--quiet", "--allow-empty", "--message=Start"),
-        ("worktree", "add", "--quiet", str(tree)),
-    ):
-        subprocess.run(["git", *NOBODY, *words], cwd=top, check=True, capture_output=True)
+    git(top, "init", "--quiet")
+    git(top, "commit", "--quiet", "--allow-empty", "--message=Start")
+    git(top, "worktree", "add", "--quiet", str(tree))
     (top / "site").mkdir()
     with held_lock(top), held_lock(top / "site"), pytest.raises(LockHeld) as caught:
         held_lock(tree).__enter__()

@@ -10,7 +10,7 @@ from contentops.errors import StateError
 from contentops.model import ItemId, Record
 from contentops.state import lock, store
 from contentops.state.codec import Forget, Header, line_of
-from contentops.state.store import Base, JournalFact, WorkingState
+from contentops.state.store import JournalFact, WorkingState
 from tests import state_facts as facts
 
 NAME = ".contentops/journal.jsonl"
@@ -24,11 +24,6 @@ def locked(*values: Record) -> lock.Lock:
     return lock.read("\n".join((HEADER, *lines)), "contentops.lock")
 
 
-def base(*values: Record) -> Base:
-    """The base of a fact that started from these lines."""
-    return tuple(digest_text(line_of(value)) for value in values)
-
-
 def fold(where: lock.Lock, *noted: JournalFact) -> dict[ItemId, Record]:
     """The fold of a lock with these facts."""
     return store.fold(where, noted)
@@ -37,7 +32,7 @@ def fold(where: lock.Lock, *noted: JournalFact) -> dict[ItemId, Record]:
 OLD = facts.record(generation=1, rev=1)
 NEW = facts.record(generation=2, rev=2)
 THEIRS = facts.record(generation=3, rev=2)
-NEW_IN = JournalFact(fact=NEW, base=base(OLD))
+NEW_IN = JournalFact(fact=NEW, base=(digest_text(line_of(OLD)),))
 
 
 @pytest.mark.parametrize("where", [
@@ -89,11 +84,6 @@ notes = st.lists(st.lists(facts.changes, min_size=1, max_size=3), max_size=8)
 starts = st.lists(st.builds(facts.record, facts.names, facts.generations), max_size=4)
 
 
-def read(lines: list[str]) -> list[JournalFact]:
-    """The facts of these lines of a journal."""
-    return store.parse("".join(f"{line}\n" for line in lines).encode(), NAME)[1]
-
-
 @given(starts, st.lists(notes, min_size=2, max_size=3))
 def test_the_working_state_is_what_the_files_fold_to(
     start: list[Record], rounds: list[list[list[Record | Forget]]]
@@ -104,7 +94,8 @@ def test_the_working_state_is_what_the_files_fold_to(
     for noted in rounds:
         for group in noted:
             working.note("step", group)
-        assert fold(where, *read(working.waiting)) == working.records
+        noted_facts = store.parse("".join(f"{line}\n" for line in working.waiting).encode(), NAME)[1]
+        assert fold(where, *noted_facts) == working.records
         where = lock.read(working.lock_bytes().decode(), "contentops.lock")
         working.locked()
         working.waiting.clear()

@@ -11,15 +11,16 @@ import pytest
 from contentops.atomic_io import Disk, refused
 from contentops.digest import Digest
 from contentops.errors import StateError
-from contentops.model import Job, JobState, Record, State
+from contentops.model import Job, JobState, Record
 from contentops.state import jobs, lock
-from contentops.state.codec import add_rule, line_of
+from contentops.state.codec import add_rule
 from contentops.state.state_dir import is_tracked, repository_of
 from contentops.state.store import StateStore
 from tests import state_facts as facts
 from tests.clones import NOBODY, git
 from tests.processes import blog
 from tests.running import Build, Run
+from tests.test_state_store import written
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 
@@ -48,14 +49,10 @@ class Repository:
         self.git("add", "--all")
         self.git("commit", "--quiet", "--allow-empty", "-m", message)
 
-    def write(self, *values: Record | Job, project: str = "acme") -> None:
+    def write(self, *values: Record | Job) -> None:
         """Commit a lock of these records, these jobs if there are any, and the bodies the records name."""
-        lineage = lock.lineage_of(project)
-        state = State(lineage=lineage, records={value.id: value for value in values if isinstance(value, Record)})
-        (self.root / "contentops.lock").write_bytes(facts.rendered(state))
-        if lines := sorted(line_of(value) for value in values if isinstance(value, Job)):
-            (self.root / "contentops.jobs").write_bytes(jobs.join(lineage, lines))
-        for record in state.records.values():
+        written(self.root, *values)
+        for record in (value for value in values if isinstance(value, Record)):
             (self.root / record.output).parent.mkdir(exist_ok=True)
             (self.root / record.output).write_text(record.generated)
         self.commit()
@@ -69,15 +66,13 @@ class Repository:
         self.git("checkout", "--quiet", ours)
         self.git("merge", "--quiet", "-X", "ours", "--no-edit", theirs, fine=False)
 
-    def open(self, *, write: bool = False) -> StateStore:
+    def open(self) -> StateStore:
         """The state in the working tree, told which bodies are on disk."""
 
         def body(path: str) -> Digest:
             return Digest(self.root.joinpath(path).read_text())
 
-        return StateStore(
-            self.root, environment="", lineage=lambda: lock.lineage_of("acme"), write=write, body_on_disk=body
-        )
+        return StateStore(self.root, environment="", lineage=lambda: facts.LINEAGE, write=False, body_on_disk=body)
 
     @property
     def lines(self) -> list[str]:

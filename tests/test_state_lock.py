@@ -33,11 +33,6 @@ def on_disk(**bodies: Digest) -> Callable[[str], Digest]:
     return lambda path: bodies.get(path.removeprefix("out/").removesuffix(".md"), NOTHING)
 
 
-def ids(read: lock.Lock) -> dict[str, list[Record]]:
-    """The records of each id, in the order of their lines."""
-    return {id_: [line.value for line in lines] for id_, lines in read.records.items()}
-
-
 @given(st.lists(facts.records, max_size=4), st.randoms())
 def test_rendered_states_round_trip(records: list[Record], random: Random) -> None:
     """Reading what was rendered, with its lines in any order, gives the state back, and it renders to the same bytes."""
@@ -63,7 +58,8 @@ def test_rendered_states_round_trip(records: list[Record], random: Random) -> No
 ])  # fmt: skip
 def test_what_editors_and_merges_do_to_a_file_is_tolerated(text: str) -> None:
     """Line ends, blank lines, order and repetition carry no meaning."""
-    assert ids(lock.read(text, NAME)) == {"a": [facts.record()]}
+    records = lock.read(text, NAME).records
+    assert {id_: [line.value for line in lines] for id_, lines in records.items()} == {"a": [facts.record()]}
 
 
 RECORD = line_of(facts.record())

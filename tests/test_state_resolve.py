@@ -16,6 +16,7 @@ from tests.fakes.api import FakeApi, Fault, on
 from tests.fakes.harness import Harness, blog, results
 from tests.running import Build, Run
 from tests.state_facts import LINEAGE, job, record
+from tests.test_apply_files import SITE
 
 
 def _submits(harness: Harness) -> list[Job]:
@@ -184,15 +185,6 @@ def test_what_the_summary_says_to_run_next_works_as_it_stands(tmp_path: Path, in
         *shlex.split(next(words for words in offered if "--forget" in words).replace("--forget", "--resubmit"))
     )
     assert (forgotten.code, list(harness.state.open_jobs)) == (0, [second.request_id])
-
-
-SITE = {
-    "contentops.yaml": "version: 1\nproject: x\napi: {base_url: local}\n",
-    "content/a.yaml": (
-        "defaults: {template: blog_article_generator, style: general_blog}\n"
-        "items: [{id: a, inputs: {topic: T, target_audience: readers}}]\n"
-    ),
-}
 
 
 @pytest.fixture

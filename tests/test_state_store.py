@@ -234,27 +234,6 @@ def test_a_lock_that_changed_under_a_run_is_left_as_it_is(tmp_path: Path, data: 
     assert opened(tmp_path, write=False).state == store.state
 
 
-def test_a_revert_of_our_own_checkpoint_keeps_what_was_paid(tmp_path: Path) -> None:
-    """`git checkout` of lock and jobs in the middle of a run takes neither texts nor running jobs away."""
-    written(tmp_path, facts.record("a"), facts.job("d"))
-    store = opened(tmp_path)
-    store.note("submit", facts.job("a", generation=2), facts.job("b"), facts.job("d"))
-    store.note("write", *facts.written("a", generation=2))
-    store.checkpoint()
-    written(tmp_path, facts.record("a"), facts.job("d"))
-    store.note("submit", facts.job("c"))
-    with pytest.raises(StateError, match="was changed"):
-        store.checkpoint()
-    store.close()
-
-    again = opened(tmp_path)
-    assert again.state.records == {"a": facts.record("a")}
-    assert {job.job_id: job.state for job in again.state.jobs} == {
-        "job-a-2": JobState.SETTLED,
-        **{f"job-{name}-1": JobState.RUNNING for name in "bcd"},
-    }
-
-
 # --- lines that no one changed -----------------------------------------------------------------------------
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -107,28 +106,6 @@ def test_a_prompt_that_never_arrived_has_no_tokens() -> None:
     assert TokenCount().tokens is None
 
 
-def job(reply: Callable[[Any, int], Raw], surface: str = "/v1", *, section: bool = False) -> tuple[Any, FakeChat]:
-    """The last status of a job of the bundled server over that model, and what the model was asked."""
-    submit = {"template_id": "blog_article_generator", "style_profile_id": "general_blog", "generation_mode": "quick"}
-    inputs = {"topic": "Tides", "target_audience": "sailors"}
-    named = "user_input" if surface == "/api" else "inputs"
-
-    async def main() -> tuple[Any, FakeChat]:
-        async with chatting(reply) as fake:
-            app = create_app(Store(), engine=OpenAIEngine(chat(fake)), clock=Clock(now=Ticks().now))
-            await call(app, "POST", f"{surface}/generate", {**submit, named: inputs, "request_id": "r-1"})
-            found = await ended(app, "r-1", surface)
-            if section:
-                wanted = {"content_id": found["content"]["id"], "section": "Introduction", "generation_mode": "quick"}
-                fake.asked.clear()
-                await call(app, "POST", f"{surface}/content/regenerate-section", {**wanted, "request_id": "s-1"})
-                found = await ended(app, "s-1", surface)
-            await app.state.close()
-            return found, fake
-
-    return asyncio.run(main())
-
-
 def told(_body: Any, number: int) -> Raw:
     """An answer that says its tokens."""
     return said(f"{WORDS} {number}.", usage=usage(100, 10))
@@ -137,8 +114,19 @@ def told(_body: Any, number: int) -> Raw:
 @pytest.mark.parametrize("surface", ["/v1", "/api"])
 def test_the_reply_of_a_job_has_the_tokens_of_all_its_calls(surface: str) -> None:
     """Beside the engine, on both surfaces."""
-    found, fake = job(told, surface)
-    calls = len(fake.asked)
+    submit = {"template_id": "blog_article_generator", "style_profile_id": "general_blog", "generation_mode": "quick"}
+    inputs = {"topic": "Tides", "target_audience": "sailors"}
+    body = {**submit, "user_input" if surface == "/api" else "inputs": inputs, "request_id": "r-1"}
+
+    async def main() -> tuple[Any, int]:
+        async with chatting(told) as fake:
+            app = create_app(Store(), engine=OpenAIEngine(chat(fake)), clock=Clock(now=Ticks().now))
+            await call(app, "POST", f"{surface}/generate", body)
+            found = await ended(app, "r-1", surface)
+            await app.state.close()
+            return found, len(fake.asked)
+
+    found, calls = asyncio.run(main())
     assert found["metadata"]["engine"] == "openai"
     assert found["metadata"]["tokens"] == {"input": 100 * calls, "output": 10 * calls}
 

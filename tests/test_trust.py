@@ -151,13 +151,8 @@ def test_own_settings_that_can_not_be_used(
     ended = invoke("stats", cwd=site(project, f"base_url: '{ELSEWHERE}'"), env=home)
     assert (ended.code, words in ended.stderr, str(path) in ended.stderr) == (1, True, True)
     assert trust.secret_variables(home) == {"WRITERZROOM_API_KEY"}
-
-
-def test_own_settings_that_are_no_file(tmp_path: Path, home: dict[str, str]) -> None:
-    """A folder in their place is an error; an empty file, or none, allows what is allowed anyway."""
-    assert trust.own_config(home) == trust.OwnConfig()
-    path = config(tmp_path, "")
-    assert trust.own_config(home) == trust.OwnConfig()
+    path.write_text("")  # as if there were none
+    assert trust.own_config(home) == trust.own_config({}) == trust.OwnConfig()
     path.unlink()
     path.mkdir()
     with pytest.raises(InputError):

@@ -16,6 +16,7 @@ import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -501,12 +502,12 @@ class Histories(RuleBasedStateMachine):
         jobs = fold_jobs(lines)
         self._check_lines(jobs)
         first = datetime.fromtimestamp(EPOCH, UTC)
-        for number in range(12):
-            year, month = divmod(first.month - 1 + number, 12)
-            now = datetime(first.year + year, month + 1, 15, tzinfo=UTC)
-            bill = sum(4 for job in self.api.charges if _month(EPOCH + job.started) == (now.year, now.month))
-            start = now.replace(day=1)
-            within = [job for job in jobs if datetime.fromisoformat(job.since) < _next(start)]
+        months = (divmod(first.month - 1 + number, 12) for number in range(13))
+        starts = (datetime(first.year + years, month + 1, 1, tzinfo=UTC) for years, month in months)
+        for start, end in pairwise(starts):
+            bill = sum(4 for job in self.api.charges if start.timestamp() <= EPOCH + job.started < end.timestamp())
+            within = [job for job in jobs if datetime.fromisoformat(job.since) < end]
+            now = start.replace(day=15)
             most = count_month(within, now, JOB_TIMEOUT, None).credits
             sure = count_month([job for job in within if not job.may_be_paid], now, JOB_TIMEOUT, None).credits
             # A month counts what seems to come later, too: no clock of another machine frees a budget.
@@ -527,15 +528,6 @@ def _mended(items: dict[str, str], moved: dict[str, str]) -> tuple[dict[str, str
         if new in kept and old not in kept and old not in pairs.values():
             pairs[new] = old
     return kept or {"a": "1"}, pairs
-
-
-def _month(wall: float) -> tuple[int, int]:
-    when = datetime.fromtimestamp(wall, UTC)
-    return when.year, when.month
-
-
-def _next(start: datetime) -> datetime:
-    return start.replace(year=start.year + start.month // 12, month=start.month % 12 + 1)
 
 
 TestHistories = pytest.mark.timeout(max(300, 10 * HISTORIES))(Histories.TestCase)

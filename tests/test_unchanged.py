@@ -366,17 +366,12 @@ def test_a_plan_is_not_remembered_while_the_file_of_jobs_lacks_some(applied: Pat
     assert (root / "contentops.jobs").read_bytes() == jobs
 
 
-def _newest(root: Path) -> int:
-    """When anything but our own folder last changed."""
-    return max(path.stat().st_ctime_ns for path in (root, *root.rglob("*")) if ".contentops" not in path.parts)
-
-
 def test_a_file_that_changed_just_now_is_not_trusted(applied: Path, tmp_path: Path) -> None:
     """A write within the clock's grain of the look could leave its stamp as it is: git calls such a file racily clean."""
     root = _copy(applied, tmp_path / "site")
     assert not _plan(root, _last(root, later=0)).changes
     assert not [*root.rglob("*.image")]
-    newest = _newest(root)
+    newest = max(path.stat().st_ctime_ns for path in (root, *root.rglob("*")) if ".contentops" not in path.parts)
     last = last_plan(str(root), Asked(), started=newest + TRUSTED_AFTER)
     assert not _plan(root, last).changes
     assert not [*root.rglob("*.image")]

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from contentops.operations.init import WORKFLOWS, action_from, installed_action, workflows
-from tests.clones import Machine, World, manifest, posix
+from tests.clones import Machine, World, git, manifest, posix
 from tests.fakes.github import TOKEN, FakeGitHub
 from tests.hubs import SHA
 from tests.merges import Desk, make_drafts
@@ -440,9 +440,8 @@ def test_the_reviewed_plan_is_that_of_the_environment(hub: FakeGitHub, invoke: R
 
 def test_init_applies_the_default_branch(invoke: Run, tmp_path: Path) -> None:
     """Not the one someone stands on to add the workflows; a name that YAML would read as a number stays one."""
-    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
-    subprocess.run(["git", "init", "--quiet", "--initial-branch=add-contentops", str(tmp_path)], check=True)
-    subprocess.run([*git, "symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/1.10"], check=True)
+    git(tmp_path, "init", "--quiet", "--initial-branch=add-contentops")
+    git(tmp_path, "symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/1.10")
     ended = invoke("init", "--ci", "github", "--action", f"acme/contentops@{SHA}")
     edit = "to change the branch, edit contentops-apply.yml and contentops-manual.yml."
     assert f"Every push to `1.10` is applied; {edit}" in " ".join(ended.stdout.split())
