@@ -147,6 +147,14 @@ def test_a_row_of_the_table(sides: dict[str, Any], expected: tuple[Any, ...]) ->
     assert hint in change.hint
 
 
+@pytest.mark.parametrize(("words", "blocked"), [("By hand.\n", "text-in-git"), (TEXT, "")])
+def test_a_missing_file_is_not_restored_over_words_that_git_has(words: str, blocked: str) -> None:
+    """An earlier text would replace what a person wrote and committed."""
+    inputs = structs.replace(a_situation([X], [OLD]), committed=lambda _: body_digest(words))
+    (change,) = make_plan(inputs).changes
+    assert (change.blocked, bool(change.steps)) == (blocked, not blocked)
+
+
 @pytest.mark.parametrize(("sides", "actions", "notes"), [
     ({"specs": [X], "open_jobs": [LOST]}, ["create"], ["unknown-outcome"]),
     ({"specs": [], "records": [OLD], "files": [MADE]}, [], ["orphan"]),

@@ -6,8 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from contentops.errors import ExitCode
+from contentops.model import Action
+from contentops.operations.apply import Following
+from contentops.operations.opening import open_outputs
+from contentops.operations.plan import gathered
+from contentops.operations.workspace import open_workspace
+from contentops.planning.plan import make_plan
+from contentops.planning.sides import Choice
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import Killed, on
 from tests.fakes.harness import Harness, results
@@ -155,3 +163,19 @@ def test_a_lost_order_is_not_sent_again_where_the_text_answers_the_request(harne
     assert harness.plan().credits_worst == 0
     harness.settle()
     assert _topics(harness) == ["Guide", "News of On Guide"]
+
+
+def test_a_text_that_costs_more_than_was_confirmed_waits_again(harness: Harness) -> None:
+    """Its price is known once its source has a text; what a person confirmed is the most that is paid."""
+    harness.write("content/a.yaml", items({"guide": GUIDE, "news": NEWS}))
+    confirmed = change_of(harness.plan(), "news")
+    cheap = structs.replace(
+        confirmed, pays_later=tuple(structs.replace(one, credits=3) for one in confirmed.pays_later)
+    )
+    harness.apply(select=("guide",))
+    with open_workspace(harness.project, harness.runtime(), write=True) as workspace:
+        inputs = gathered(workspace, Choice())
+        outputs = open_outputs(harness.project, workspace.store.lineage, harness.runtime())
+        following = Following(workspace, inputs, make_plan(inputs), outputs)
+        changes = [following.change(each, {}) for each in (confirmed, cheap)]
+    assert [(one.action, one.credits) for one in changes if one] == [(Action.CREATE, 4), (Action.WAIT, 0)]
