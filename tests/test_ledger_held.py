@@ -11,7 +11,7 @@ from msgspec import structs
 from contentops.ledger.jobs import LedgerScope, Runner
 from contentops.ledger.project import JobWriter
 from contentops.ledger.session import LedgerSession
-from contentops.model import Action, ItemId, Job, JobState, Plan, RequestId, Spec, request_id
+from contentops.model import Action, Event, ItemId, Job, JobState, Plan, RequestId, Spec, request_id
 from contentops.operations.apply import ApplyOptions, apply
 from contentops.planning.plan import make_plan
 from contentops.planning.sides import Choice
@@ -22,6 +22,7 @@ from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog, results
 from tests.fakes.sides import a_file, a_job, a_record, a_situation, a_spec
 from tests.ledger_rows import write
+from tests.test_references import GUIDE, NEWS, items
 
 
 def _held(request: str, holder: str = "apply on build-3") -> dict[RequestId, str]:
@@ -113,6 +114,25 @@ def test_apply_leaves_alone_what_another_process_holds_and_does_the_rest(tmp_pat
         assert results(run) == {"a": "done", "b": "pending", "c": "done"}
         assert (harness.actions(), len(api.charges)) == ({"b": "pending"}, 2)
     assert harness.actions() == {"b": "finish"}
+
+
+def test_a_text_that_waited_for_its_source_is_left_to_who_began_it(tmp_path: Path, database: str) -> None:
+    """Its request is known, and claimed, only once the source has its text."""
+    alone, harness = Harness(tmp_path / "alone"), Harness(tmp_path / "shared", extra=f"ledger: '{database}'")
+    for each in (alone, harness):
+        each.write("content/a.yaml", items({"guide": GUIDE, "news": NEWS}))
+    alone.apply(select=("guide",))
+    job = job_of(alone, "news")
+    with _other(database) as other:
+        writer = JobWriter(other, LedgerScope(lineage=alone.state.lineage, environment="", server=job.server))
+
+        def meanwhile(event: Event) -> None:
+            if event.kind == "run-started":
+                assert writer.claim([(job.server, job.request_id)]) == frozenset()
+
+        run = harness.ran(emit=meanwhile)
+        assert (results(run), run.stopped) == ({"guide": "done", "news": "pending"}, "")
+    assert (results(harness.apply()), len(harness.api.charges)) == ({"news": "done"}, 2)
 
 
 def test_what_others_begin_while_a_person_is_asked_is_left_to_them(tmp_path: Path, database: str) -> None:
