@@ -59,13 +59,18 @@ def applied(invoke: Run, root: Path) -> None:
 
 
 def test_a_generated_text_has_the_day_of_its_job(site: Path, invoke: Run) -> None:
-    """From the recorded time, so that every clone says the same, and no commit changes it."""
+    """From the recorded time, so that every clone says the same, and no commit changes it; a restored file has it too."""
     applied(invoke, site)
     jobs = [json.loads(line) for line in (site / "contentops.jobs").read_text().splitlines()]
     days = {job["item"]: job["done"][:10] for job in jobs if "done" in job}
     assert (day_of(site), day_of(site, "two")) == (days["one"], days["two"])
     committed(site, "2027-01-02")
     assert invoke("plan", "--no-cache", "--detailed-exitcode", cwd=site).code == 0
+    file = site / "out/one.md"
+    before = file.read_bytes()
+    file.unlink()
+    applied(invoke, site)
+    assert file.read_bytes() == before
 
 
 def test_an_edit_has_the_day_of_its_commit(site: Path, invoke: Run, tmp_path: Path) -> None:
@@ -102,17 +107,6 @@ def test_an_edit_has_the_day_of_its_commit(site: Path, invoke: Run, tmp_path: Pa
     page.write_text(page.read_text().replace(f"lastmod: {day_of(site)}", "lastmod: 2020-01-01"))
     assert invoke("apply", "--yes", "--replace", "one", cwd=site).code == 0
     assert day_of(site) == "2020-01-01"
-
-
-def test_a_restored_file_has_its_day_at_once(site: Path, invoke: Run) -> None:
-    """The day is in the record, and no second apply adds it."""
-    applied(invoke, site)
-    committed(site, "2027-02-03")
-    file = site / "out/one.md"
-    before = file.read_bytes()
-    file.unlink()
-    applied(invoke, site)
-    assert file.read_bytes() == before
 
 
 def test_what_is_merged_counts_from_the_merge(site: Path, invoke: Run) -> None:

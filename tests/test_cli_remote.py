@@ -63,14 +63,6 @@ def test_contents_are_listed_and_printed(local: Path, invoke: Run) -> None:
     assert got["body"].strip() in (local / "out/tea.md").read_text()
 
 
-def test_an_unknown_content(local: Path, invoke: Run) -> None:
-    """It is named, with the endpoint, the status and where to look."""
-    ended = invoke("content", "get", "cnt_nothing")
-    assert ended.code == 1
-    assert "there is no content `cnt_nothing`: `GET http://local/v1/content/cnt_nothing` (404)" in ended.stderr
-    assert "`contentops content list` lists them" in ended.stderr
-
-
 def test_deleting_asks_and_says_whose_it_is(local: Path, invoke: Run) -> None:
     """No one to ask: nothing is deleted. What an item is saved as is named; its file and record stay as they are."""
     (one,) = invoke("content", "list", "--json").json["contents"]
@@ -92,10 +84,9 @@ def test_deleting_asks_and_says_whose_it_is(local: Path, invoke: Run) -> None:
     assert (new["item"], new["id"] == one["id"]) == ("tea", False)
 
 
-def test_deleting_nothing_or_what_is_not_there(local: Path, invoke: Run) -> None:
-    """An id is needed; an unknown one deletes nothing of the others."""
+def test_deleting_what_is_not_there(local: Path, invoke: Run) -> None:
+    """An unknown id deletes nothing of the others."""
     (one,) = invoke("content", "list", "--json").json["contents"]
-    assert invoke("content", "delete", "--yes").code == 64
     ended = invoke("content", "delete", one["id"], "cnt_none", "--yes")
     assert (ended.code, "unknown-content" in ended.stderr) == (64, True)
     assert len(invoke("content", "list", "--json").json["contents"]) == 1
@@ -160,18 +151,6 @@ def test_the_built_in_catalog(project: Build, invoke: Run) -> None:
     assert pulled.stdout.startswith("local: 13 templates, 72 styles, ")
     assert pulled.stdout.endswith("; built in.\n")
     assert pulled.stderr == "note: the catalog of the bundled server is built in\n"
-
-
-@pytest.mark.parametrize(("slug", "hint"), [("blog_artcle", "blog_article_generator"), ("zzzz", "catalog list")])
-def test_an_unknown_slug(slug: str, hint: str, project: Build, invoke: Run) -> None:
-    """A typo is answered with the nearest name."""
-    set_up(project, "local")
-    ended = invoke("catalog", "show", slug)
-    assert ended.code == 64
-    assert ended.stderr.startswith(
-        f"error[unknown-slug]: `local` has no template, style, vertical or brand voice `{slug}`"
-    )
-    assert hint in ended.stderr
 
 
 def test_the_whole_way_against_a_served_room(tmp_path: Path, project: Build, invoke: Run, processes: None) -> None:
@@ -272,13 +251,23 @@ def test_what_a_pull_says() -> None:
     ]  # fmt: skip
 
 
-def test_no_file(project: Build, invoke: Run) -> None:
-    """What is missing is named, with the command that fetches it."""
-    set_up(project, "http://127.0.0.1:9/v1")
-    ended = invoke("catalog", "list")
-    assert ended.code == 1
-    assert ended.stderr.startswith("error[no-catalog]: there is no catalog of `http://127.0.0.1:9`")
-    assert "run `contentops catalog pull`" in ended.stderr
+UNKNOWN = "error[unknown-slug]: `local` has no template, style, vertical or brand voice `{}`"
+
+
+@pytest.mark.parametrize(("server", "command", "code", "words"), [
+    ("local", "content get cnt_none", 1, ["there is no content `cnt_none`: `GET http://local/v1/content/cnt_none` (404)", "`contentops content list` lists them"]),
+    ("local", "content delete --yes", 64, ["error[usage]"]),
+    ("local", "catalog show blog_artcle", 64, [UNKNOWN.format("blog_artcle"), "blog_article_generator"]),
+    ("local", "catalog show zzzz", 64, [UNKNOWN.format("zzzz"), "catalog list"]),
+    ("http://127.0.0.1:9/v1", "catalog list", 1, ["error[no-catalog]: there is no catalog of `http://127.0.0.1:9`", "run `contentops catalog pull`"]),
+])  # fmt: skip
+def test_what_is_not_there_is_named(
+    project: Build, invoke: Run, server: str, command: str, code: int, words: list[str]
+) -> None:
+    """With where to look, or the nearest name."""
+    set_up(project, server)
+    ended = invoke(*command.split())
+    assert (ended.code, [each for each in words if each not in ended.stderr]) == (code, [])
 
 
 PAGE = {"Content-Type": "text/html"}, b"<!doctype html><title>Sign in to Airport WiFi</title>"
