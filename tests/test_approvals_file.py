@@ -175,31 +175,33 @@ def test_what_is_no_file_is_refused(tmp_path: Path, make: Callable[[Path], None]
     assert caught.value.code == "not-a-file"
 
 
-def test_a_line_of_a_megabyte_is_read_and_none_is_recorded(tmp_path: Path) -> None:
-    """What someone wrote into the file by hand is no reason to stop; a command refuses the note."""
+def test_a_line_of_a_megabyte_is_read() -> None:
+    """What someone wrote into the file by hand is no reason to stop."""
     long = said(note="x" * (1 << 20))
     assert parse(render(Approvals(lines=(long,))).decode()).lines == (long,)
-    with pytest.raises(UsageError, match="1,048,576 characters, and 2,000 are kept"):
-        record(tmp_path, Disk(), [long])
-    assert not (tmp_path / FILE).exists()
-    record(tmp_path, Disk(), [said(note="x" * NOTE_LIMIT)])
 
 
 def test_what_could_deceive_a_reader_of_the_file_is_not_recorded(tmp_path: Path) -> None:
     """Marks of direction, controls and bytes that are no text are taken out of names and notes."""
     record(tmp_path, Disk(), [said(by="Ann\u202e\udcff <ann@example.com>\x1b[0m", note="\u202eyes\x1b\n\tno\udcff ")])
-
     (line,) = load(tmp_path, Disk()).lines
     assert (line.by, line.note) == ("Ann <ann@example.com>[0m", "yes\n\tno\ufffd")
-    with pytest.raises(UsageError, match="no visible character"):
-        record(tmp_path, Disk(), [said(by="\u202e\u200b")])
 
 
-def test_a_time_that_is_none_is_not_recorded(tmp_path: Path) -> None:
-    """A host may report anything; a line that no one can read would make the file unusable."""
-    with pytest.raises(StateError, match="cannot be dated `2026-13-01T10:00:00Z`"):
-        record(tmp_path, Disk(), [said(), said(item="b", at="2026-13-01T10:00:00Z")])
+@pytest.mark.parametrize(("line", "error", "message"), [
+    (said(by="\u202e\u200b"), UsageError, "no visible character"),
+    (said(note="x" * (NOTE_LIMIT + 1)), UsageError, "2,001 characters, and 2,000 are kept"),
+    # A host may report anything.
+    (said(item="b", at="2026-13-01T10:00:00Z"), StateError, "cannot be dated `2026-13-01T10:00:00Z`"),
+], ids=["no name", "a long note", "no time"])  # fmt: skip
+def test_a_line_that_would_make_the_file_unusable_is_not_recorded(
+    tmp_path: Path, line: Approval, error: type[Exception], message: str
+) -> None:
+    """Nothing is written then, also of the others."""
+    with pytest.raises(error, match=message):
+        record(tmp_path, Disk(), [said(), line])
     assert list(tmp_path.iterdir()) == []
+    record(tmp_path, Disk(), [said(note="x" * NOTE_LIMIT)])
 
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
