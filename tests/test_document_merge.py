@@ -144,13 +144,6 @@ PLAIN = st.lists(st.sampled_from("abcdef"), max_size=6).map("\n\n".join)
 BODIES = (TIDY | WILD | PLAIN).map(clean_body)
 
 
-def test_what_strict_looks_at() -> None:
-    """KeptSection sections for which the new text says something else than the one before did."""
-    edited = WAS.replace("Ten.", "Eleven.").replace("Here.", "Right here.") + "\n## More\n\nMine.\n"
-    assert [each.key.heading for each in renewed_from(WAS, edited, NEW).overruled] == ["Prices", "Places"]
-    assert renewed_from(WAS, edited, WAS + "\n## Other\n\nNew.\n").overruled == ()
-
-
 @st.composite
 def edits(draw: st.DrawFn, number: int) -> tuple[str, ...]:
     """A text, and others that were made of it by taking lines away, putting in others and moving sections."""

@@ -8,7 +8,7 @@ import pytest
 from msgspec import structs
 
 from contentops.documents.clean import body_digest
-from contentops.model import Action, Change, Fetch, JobState, MergeEdit, MergeRule, OnEdit, Write
+from contentops.model import Change, OnEdit
 from contentops.planning.plan import make_plan
 from contentops.reporting.run import run_json, run_text
 from tests.fakes.api import FakeApi
@@ -23,7 +23,7 @@ NEW = "## Introduction\n\nAll about y.\n\n## Closing\n\nSee you.\n"
 
 def change_of(*, generated: str = WAS, texts_here: tuple[str, ...] = (WAS,), **given: Any) -> Change:
     """The change of an edited item whose topic became another one, with the texts that are at hand."""
-    spec = a_spec(topic="y", on_edit=OnEdit.MERGE, merge=given.pop("merge", MergeRule.LENIENT))
+    spec = a_spec(topic="y", on_edit=OnEdit.MERGE)
     record = a_record(a_spec(topic="x"), body=generated)
     if "job" in given:
         given["open_jobs"] = [a_job(spec, **given.pop("job"))]
@@ -36,11 +36,6 @@ def change_of(*, generated: str = WAS, texts_here: tuple[str, ...] = (WAS,), **g
     return change
 
 
-def written(change: Change) -> Write:
-    """The step that writes."""
-    return next(step for step in change.steps if isinstance(step, Write))
-
-
 def test_without_the_text_that_was_edited_nothing_is_merged() -> None:
     """No one can tell then what a person changed; and an adopted text was never generated."""
     change = change_of(texts_here=())
@@ -49,24 +44,13 @@ def test_without_the_text_that_was_edited_nothing_is_merged() -> None:
     assert "adopted" in change_of(generated="").hint
 
 
-@pytest.mark.parametrize("given", [{"job": {"state": JobState.PAID, "body": body_digest(NEW)}}, {"stored": True}])
-def test_strict_holds_back_what_overrules_a_new_text(given: dict[str, Any]) -> None:
-    """Until a person asks for the merge by hand, having looked."""
-    change = change_of(**given, texts_here=(WAS, NEW), merge=MergeRule.STRICT)
-    assert (change.blocked, "`## Closing`" in change.hint) == ("kept-sections", True)
-    change = change_of(**given, texts_here=(WAS, NEW), merge=MergeRule.STRICT, on_edit=OnEdit.MERGE)
-    assert (change.action, change.has(Fetch)) == (Action.FINISH, True)
-    assert written(change).mode == MergeEdit(base=body_digest(WAS))
-    assert written(change_of(merge=MergeRule.STRICT)).mode == MergeEdit(base=body_digest(WAS), strict=True)
-
-
 # --- carried out -----------------------------------------------------------------------------------------------
 
 
-def edited_harness(root: Path, *, merge: str = "lenient", **habits: Any) -> Harness:
+def edited_harness(root: Path, **habits: Any) -> Harness:
     """One item, generated, with a section of a person's in its file, and another request in its manifest."""
     harness = Harness(root, FakeApi(duration=30, **habits))
-    harness.edit("contentops.yaml", "style: general_blog", f"style: general_blog, on_edit: merge, merge: {merge}")
+    harness.edit("contentops.yaml", "style: general_blog", "style: general_blog, on_edit: merge")
     harness.applied("one")
     harness.edit("out/one.md", "Take 1.", "My own words.")
     harness.write("content/blog.yaml", blog("one", year=2027))
@@ -123,20 +107,6 @@ def test_line_endings_and_front_matter_of_the_file_stay(tmp_path: Path) -> None:
     assert b"mine: 1\r\n" in data
     assert b"My own words." in data
     assert b"in 2027" in data
-    assert harness.plan().empty
-
-
-def test_strict_pays_once_and_waits_for_a_person(tmp_path: Path) -> None:
-    """The text is kept as paid; the next plan says why it waits, and what goes on costs nothing."""
-    harness = edited_harness(tmp_path, merge="strict")
-    harness.edit("out/one.md", "All about All about one in 2026.", "All of it.")
-    before = harness.read("out/one.md")
-    assert (results(harness.apply()), harness.read("out/one.md")) == ({"one": "blocked"}, before)
-    assert harness.open_job("one").state is JobState.PAID
-    (change,) = harness.plan().changes
-    assert (change.blocked, results(harness.apply())) == ("kept-sections", {"one": "blocked"})
-    assert (results(harness.apply(on_edit=OnEdit.MERGE)), harness.api.credits) == ({"one": "done"}, 8)
-    assert "All of it." in harness.read("out/one.md")
     assert harness.plan().empty
 
 

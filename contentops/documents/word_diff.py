@@ -378,8 +378,6 @@ class KeptSection(Struct, frozen=True, kw_only=True):
     """A section that keeps a person's edit. It also has the new text that is not used for it."""
 
     key: Key
-    base: str = ""
-    """The section as it was generated; empty if a person added it."""
     new: str = ""
     """The section in the new text; empty if the new text does not have it."""
 
@@ -390,11 +388,6 @@ class Renewed(Struct, frozen=True, kw_only=True):
     body: str
     kept: tuple[KeptSection, ...] = ()
     """The sections of the person in the order of the file, then the sections that the person removed."""
-
-    @property
-    def overruled(self) -> tuple[KeptSection, ...]:
-        """Return the kept sections whose generated text has changed."""
-        return tuple(section for section in self.kept if section.new.strip() != section.base.strip())
 
 
 def take_new(base: str, edited: str, new: str) -> Renewed | None:
@@ -409,8 +402,8 @@ def take_new(base: str, edited: str, new: str) -> Renewed | None:
         return Renewed(body=new)
     was, now, generated = _sections(base), _sections(edited), _sections(new)
     persons, put, removed = _of_a_person(was, now)
-    kept = [KeptSection(key=key, base=was.get(key, ""), new=generated.get(key, "")) for key in now if key in persons]
-    kept += [KeptSection(key=key, base=was[key], new=generated[key]) for key in removed if key in generated]
+    kept = [KeptSection(key=key, new=generated.get(key, "")) for key in now if key in persons]
+    kept += [KeptSection(key=key, new=generated[key]) for key in removed if key in generated]
     if clean_body(new) == clean_body(base):
         return Renewed(body=edited, kept=tuple(kept))
     before, after = _counted(was), _counted(now)

@@ -49,7 +49,7 @@ from contentops.model import (
     Write,
 )
 from contentops.planning.approval import Brought, written_title
-from contentops.planning.edits import as_saved, heading_of, why_not_merged
+from contentops.planning.edits import UNMERGEABLE, as_saved, heading_of
 from contentops.planning.front_matter import provenance_of
 from contentops.planning.promote import known_texts, unusable_hint, unusable_words
 from contentops.planning.sides import is_protected
@@ -79,9 +79,8 @@ def merged(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: O
         hint = "run `contentops plan` to see how to get it"
         raise Ended(Result.BLOCKED, "the text before the edits is missing; the new text is kept", hint)
     renewed = take_new(base, edited, text.body)
-    trouble = why_not_merged(item.id, renewed, strict=mode.strict)
-    if renewed is None or trouble is not None:
-        raise Ended(Result.BLOCKED, "not merged; the new text is kept", trouble[1] if trouble is not None else "")
+    if renewed is None:
+        raise Ended(Result.BLOCKED, "not merged; the new text is kept", UNMERGEABLE)
     kept_words = tuple(KeptWords(heading=heading_of(each.key), new=each.new) for each in renewed.kept)
     return structs.replace(item_state, merged=MergedBody(renewed.body, kept_words))
 

@@ -42,7 +42,6 @@ from contentops.model import (
     Disclosure,
     ItemId,
     Json,
-    MergeRule,
     OnEdit,
     OnSourceChange,
     Request,
@@ -182,7 +181,6 @@ def _spec(rendered: Rendered, values: Mapping[str, Any], checks: Checks, approva
 _OTHERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "tags": tuple,
     "on_edit": OnEdit,
-    "merge": MergeRule,
     "on_source_change": OnSourceChange,
     "protected": bool,
     "save": bool,

@@ -23,7 +23,6 @@ from contentops.model.desired import (
     Catalog,
     CatalogEntry,
     Desired,
-    MergeRule,
     Moved,
     OnEdit,
     OnSourceChange,

@@ -258,13 +258,6 @@ class OnEdit(enum.StrEnum):
     OVERWRITE = "overwrite"
 
 
-class MergeRule(enum.StrEnum):
-    """Says whether a merge is written if the new text changes a section that a person edited."""
-
-    LENIENT = "lenient"
-    STRICT = "strict"
-
-
 class Request(Struct, frozen=True, kw_only=True, gc=False):
     """The request for a text, after rendering. It has all values that shape the text, and is the same in every dialect.
 
@@ -323,7 +316,6 @@ class Spec(Struct, frozen=True, kw_only=True, gc=False):
     metadata: Mapping[str, Json] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     on_edit: OnEdit = OnEdit.BLOCK
-    merge: MergeRule = MergeRule.LENIENT
     protected: bool = False
     save: bool = True
     checks: Checks = NO_CHECKS

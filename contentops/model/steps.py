@@ -129,8 +129,6 @@ class MergeEdit(Struct, frozen=True, kw_only=True, tag="merge edit"):
 
     base: Digest
     """Body digest of the generated text that was edited."""
-    strict: bool = False
-    """Nothing is written if the new text changes a section that the person edited."""
 
 
 Mode = Replace | Restore | MergeEdit

@@ -277,7 +277,7 @@ def _draft(workspace: Workspace, into: str, texts: Sequence[Existing], head: str
 
 
 def _meaning(spec: Spec) -> tuple[object, ...]:
-    return spec.digest, spec.output, spec.metadata, spec.tags, spec.on_edit, spec.merge, spec.protected, spec.save
+    return spec.digest, spec.output, spec.metadata, spec.tags, spec.on_edit, spec.protected, spec.save
 
 
 def _default_manifest(project: Project, stem: str) -> str:

@@ -14,10 +14,8 @@ from contentops.documents.word_diff import Renewed, take_new, touched
 from contentops.model import (
     Acknowledge,
     Action,
-    ItemId,
     Job,
     MergeEdit,
-    MergeRule,
     Mode,
     Note,
     OnEdit,
@@ -130,27 +128,14 @@ def merging(item: ItemSides, reasons: tuple[Reason, ...], job: Job | None) -> An
     if not {section.key for section in cut(edited) if section.text.strip()} - {*keys}:
         detail = f"every section {detail}; the new text adds only sections with other headings, if it has any"
     reason = Reason(kind="kept-sections", after=names, detail=detail)
-    # `--on-edit merge` on the command line drops new words where it must.
-    is_strict = item.spec.merge is MergeRule.STRICT and item.inputs.choice.on_edit is None
-    mode = MergeEdit(base=record.generated, strict=is_strict)
-    return Answer(reasons=(*reasons, reason), mode=mode)
+    return Answer(reasons=(*reasons, reason), mode=MergeEdit(base=record.generated))
 
 
-def why_not_merged(id_: ItemId, merged: Renewed | None, *, strict: bool) -> tuple[str, str] | None:
-    """Return the kind of the problem and a hint if a merged text cannot be written, otherwise None."""
-    if merged is None:
-        return "unmergeable", (
-            "its sections cannot be merged, because a code block or comment in one of them is not closed; "
-            "close it, or use `--on-edit keep` or `overwrite`"
-        )
-    if not strict or not merged.overruled:
-        return None
-    names = listed([heading_of(each.key) for each in merged.overruled])
-    shown = f"`contentops diff {id_} --section HEADING` shows both"
-    return "kept-sections", (
-        f"`merge: strict`, and the new text changes sections that you edited: {names}; {shown}; "
-        "`--on-edit merge` keeps your sections; `keep` or `overwrite` chooses one text"
-    )
+UNMERGEABLE = (
+    "its sections cannot be merged, because a code block or comment in one of them is not closed; "
+    "close it, or use `--on-edit keep` or `overwrite`"
+)
+"""The hint if a new text and a person's edits cannot be merged."""
 
 
 def heading_of(key: Key) -> str:
@@ -405,8 +390,9 @@ def merge_trouble(item: ItemSides, edits: Answer, job: Job) -> Answer | None:
     mode = edits.mode
     if not isinstance(mode, MergeEdit) or (text := item.inputs.text(job.body)) is None:
         return None
-    trouble = why_not_merged(item.spec.id, renewed(item, mode, text), strict=mode.strict)
-    return None if trouble is None else block(*trouble, reasons=edits.reasons, job=job)
+    if renewed(item, mode, text) is not None:
+        return None
+    return block("unmergeable", UNMERGEABLE, reasons=edits.reasons, job=job)
 
 
 def saved_records(inputs: PlanInputs) -> Iterator[Record]:
