@@ -228,8 +228,6 @@ class Admission:
     asking: int = 0
     strangers: int = 0
     """Ids in a row that the server did not know."""
-    running: int = 0
-    """Jobs the server has accepted and not ended."""
     progress_at: float = -math.inf
     """Loop time at which a job was last accepted or ended."""
 
@@ -308,21 +306,17 @@ class JobSlot:
             self._admission.enter(asks=False)
 
     def begin(self) -> None:
-        """Count the job as running, because the server is known to have it."""
+        """Record that the server has the item's job."""
         if not self._running:
             self._running = True
-            self._count(1)
+            self._admission.progress_at = self._now()
 
     def leave(self) -> None:
         """Free the slot."""
         if self._running:
             self._running = False
-            self._count(-1)
+            self._admission.progress_at = self._now()
         if self._taken:
             self._taken = False
             self._admission.in_flight -= 1
             self._freed()
-
-    def _count(self, jobs: int) -> None:
-        self._admission.running += jobs
-        self._admission.progress_at = self._now()

@@ -267,8 +267,6 @@ class Context(Edges):
     async def pause(self, failure: Failure, seconds: float) -> None:
         """Wait until a failed call may be sent again."""
         self.trouble(f"{failure.full_message}; trying again")
-        if not self.admission.running:
-            self.event("waiting", on="retry", seconds=round(seconds, 1), why=failure.full_message)
         await self.run.sleep(seconds)
 
     def stop_with_others(self, reason: str, until: float) -> None:
