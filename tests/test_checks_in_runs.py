@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from jsonschema import Draft7Validator
 
@@ -289,6 +290,14 @@ def test_a_retry_whose_job_fails_is_tried_once_more(root: Path) -> None:
     assert (results(harness.apply()), harness.api.credits) == ({"one": "failed"}, 4)
     change = _one(harness)
     assert (change.action, change.credits, change.credits_worst) == (Action.CREATE, 4, 4)
+    assert (results(harness.apply()), harness.api.credits) == ({"one": "done"}, 8)
+
+
+def test_a_retry_that_is_refused_is_made_by_the_next_apply(root: Path) -> None:
+    """The failed text stays open until the job that replaces it is recorded."""
+    harness = _harness(root, RETRIES, "one", good=2)
+    harness.api.fault(on("submit", 2), lambda: httpx.Response(402, json={"detail": "no credits"}))
+    assert (results(harness.apply()), harness.api.credits) == ({"one": "pending"}, 4)
     assert (results(harness.apply()), harness.api.credits) == ({"one": "done"}, 8)
 
 
