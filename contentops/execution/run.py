@@ -93,6 +93,7 @@ async def follow(ctx: Context, item: Item, item_state: ItemState, stages: Stages
         stages.unfinished.add(item.id)
     names: Iterable[str] = change.updates_later if is_fine else ()
     if is_fine and change.waits and spec is not None:
+        # The plan could not know what else follows from the texts that it waited for.
         names = [name for name in spec.readings if stage_of(name) is not Stage.TEXT]
     for stage in (Stage.TEXT, Stage.HEAD, Stage.FRONT):
         asked = [name for name in names if stage_of(name) is stage]

@@ -52,7 +52,7 @@ from contentops.planning.approval import Brought, written_title
 from contentops.planning.edits import UNMERGEABLE, as_saved, heading_of
 from contentops.planning.front_matter import provenance_of
 from contentops.planning.promote import known_texts, unusable_hint, unusable_words
-from contentops.planning.sides import is_protected
+from contentops.planning.sides import is_edited, is_protected
 from contentops.state.codec import Drop, Forget
 
 # ---- The body that is written with a person's words in it: a new text and an edit, merged.
@@ -294,8 +294,7 @@ def _edited_since(ctx: Context, item: Item, item_state: ItemState, step: Write, 
     if job is None or job.body or isinstance(step.mode, MergeEdit):
         return False
     ours = seen.owner == item.id and seen.provenance.get("digest") == item.spec.digest
-    generated = item_state.record.generated if item_state.record is not None else NOTHING
-    return ours and seen.body != generated and seen.body not in ctx.made
+    return ours and is_edited(seen, item_state.record, ctx.made)
 
 
 def _is_over_edit(step: Write) -> bool:

@@ -38,6 +38,7 @@ from contentops.model import (
     JobState,
     Json,
     LookUp,
+    Move,
     Observed,
     OnEdit,
     OnSourceChange,
@@ -66,7 +67,7 @@ from contentops.operations.runs import keep_report, keeping_events
 from contentops.operations.unchanged import AskedInputs, LastPlan, forget_plan
 from contentops.operations.workspace import Workspace, hold_lock, open_workspace, spending
 from contentops.planning.guards import Overrides, check_guards, overridden
-from contentops.planning.plan import block_same, change_alone, declared_requests, submit_id, with_claims
+from contentops.planning.plan import FRONT, block_same, change_alone, declared_requests, submit_id, with_claims
 from contentops.planning.review import beyond, check_ceiling
 from contentops.planning.select import shard_in
 from contentops.planning.sides import Choice, PlanInputs, paths
@@ -138,7 +139,7 @@ class Following:
             return same
         if not planned.pays_later:
             # Its front matter alone follows: with its path and the server's copy, that is free.
-            if not {"move", "update", "record", "save", "publish"}.issuperset(change.names):
+            if not all(isinstance(step, (*FRONT, Move)) for step in change.steps):
                 return None
         elif problem := beyond(change, planned):
             reasons, hint = (Reason(kind="waits", detail=problem),), _NEW_PRICE
@@ -279,6 +280,7 @@ def apply(
         if planned.empty and not planned.refusals:
             workspace.store.checkpoint()
             if options.last is not None and options.reviewed is None:
+                # With the refusals that only the options of this command override.
                 options.last.remember(plan, workspace, watched)
             return planned, None
         if show is not None:

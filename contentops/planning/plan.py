@@ -154,6 +154,10 @@ def _chosen_changes(inputs: PlanInputs, chosen: Sequence[Candidate]) -> list[Cha
     return sorted((block_same(inputs, change, declared) for change in changes), key=lambda change: change.id)
 
 
+FRONT = (Update, Acknowledge, Save, Publish)
+"""The kinds of steps that write no new text."""
+
+
 def front_alone(change: Change) -> Change | None:
     """Return a change with only its front matter steps, or None if it has no such steps or also writes a new text.
 
@@ -167,7 +171,7 @@ def front_alone(change: Change) -> Change | None:
 
 def is_about_front(change: Change) -> bool:
     """Return whether a change writes no new text, but only updates front matter or the record, or saves the file."""
-    return bool(change.steps) and all(isinstance(step, Update | Acknowledge | Save | Publish) for step in change.steps)
+    return bool(change.steps) and all(isinstance(step, FRONT) for step in change.steps)
 
 
 def plan_id(plan: Plan) -> str:
@@ -422,6 +426,7 @@ def _candidate(item: ItemSides) -> tuple[Candidate, tuple[Note, ...]]:
         made_by=inputs.state.made_by(item.record) if item.record is not None else None,
         file=item.file if item.record is not None else None,
         approval=approval,
+        # What waits to be made again is not stale, but waiting.
         stale=rule is not None and (not item.waits or rule is OnSourceChange.NOTE),
         keeps=rule is OnSourceChange.NOTE,
         waits=item.waits,

@@ -426,12 +426,13 @@ def is_ours(inputs: PlanInputs, spec: Spec, file: Observed) -> bool:
     return (owner == spec.id or gone) and file.provenance.get("digest") == spec.digest
 
 
-def is_edited(file: Observed, record: Record, made: Container[Digest], *known: Digest) -> bool:
+def is_edited(file: Observed, record: Record | None, made: Container[Digest], *known: Digest) -> bool:
     """Return whether a person changed the body of a file.
 
     Its body is then not the last generated text of the item, not a text that a known job `made`, and not in `known`.
     """
-    return file.exists and file.body not in (record.generated, *known) and file.body not in made
+    generated = record.generated if record is not None else NOTHING
+    return file.exists and file.body not in (generated, *known) and file.body not in made
 
 
 def is_edited_on_server(remote: Remote, record: Record) -> bool:
