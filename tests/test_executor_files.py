@@ -162,6 +162,19 @@ def test_an_edit_between_plan_and_move(root: Path) -> None:
     assert "My words" in harness.read("new/a.md")
 
 
+def test_another_file_at_the_target_of_a_move_is_not_taken_for_the_moved_one(root: Path) -> None:
+    """Its own file is gone since the plan; the words of another one are not written over."""
+    harness = _done(root)
+    harness.edit("content/blog.yaml", "id: one", "id: one\n    output: out/new.md")
+
+    def swap() -> None:
+        (root / "out/one.md").rename(root / "elsewhere.md")
+        harness.write("out/new.md", "My words.\n")
+
+    assert results(harness.ran(emit=before("", swap))) == {"one": "blocked"}
+    assert (harness.read("out/new.md"), harness.record("one").output) == ("My words.\n", "out/one.md")
+
+
 def test_a_new_id_for_an_equal_request_is_a_rename(root: Path, each_kill: EachKill) -> None:
     """An item that only got another id takes its text along, killed anywhere or not."""
     harness = _done(root / "whole", "a", "b")
