@@ -163,13 +163,10 @@ def test_a_reverted_approval_agrees_with_the_file(tmp_path: Path, processes: Non
     """Union merge keeps the line and the file is a draft again: plan, status and check say both, until someone decides."""
     harness = with_approval(tmp_path, ids=("one", "two"))
     decide(harness, "one")
-    harness.timeline.now += 60
     decide(harness, "one", verdict=Verdict.WITHDRAWN)
     commit(tmp_path)
-    harness.timeline.now += 60
     decide(harness, "one")
     commit(tmp_path)
-    harness.timeline.now += 60
     decide(harness, "two")  # in the line after the reverted approval
     commit(tmp_path)
     git(tmp_path, "revert", "--no-edit", "HEAD~1")
@@ -183,10 +180,8 @@ def test_a_reverted_approval_agrees_with_the_file(tmp_path: Path, processes: Non
     assert [(one.code, str(one.severity)) for file in checked.files for one in file.findings] == [
         ("approved-draft", "warning")
     ]
-    harness.timeline.now += 60
     decide(harness, "one", verdict=Verdict.SENT_BACK)
     assert (states(harness)["one"], harness.plan().notes) == ("sent-back", ())
-    harness.timeline.now += 60
     harness.edit("out/one.md", "draft: true\n", "")
     decide(harness, "one")
     assert (front(harness), harness.plan().empty, harness.plan().notes) == ({}, True, ())
@@ -244,7 +239,6 @@ def test_an_outline_is_approved_by_its_name_alone(tmp_path: Path, processes: Non
     assert [(one.code, "`one`" in one.message) for one in refused.value.diagnostics()] == [("draft-outline", True)]
     assert states(harness) == {"one": "waiting", "two": "waiting"}
     assert decide(harness, "*", verdict=Verdict.SENT_BACK).lines
-    harness.timeline.now += 60
     assert [line.item for line in decide(harness, "one").lines] == ["one"]
 
 

@@ -43,6 +43,7 @@ def with_approval(root: Path, rule: str = REQUIRED, *, extra: str = "", ids: tup
 
 def decide(harness: Harness, *ids: str, verdict: Verdict = Verdict.APPROVED, note: str = "", **more: Any) -> Decided:
     """What `approve` and `send-back` do."""
+    harness.timeline.now += 60  # the last word counts
     decision = Decision(verdict=verdict, note=note or ("no" if verdict is Verdict.SENT_BACK else ""), **more)
     return decide_texts(harness.project, Choice(select=ids), decision, runtime=harness.runtime())
 
@@ -114,14 +115,12 @@ def test_what_was_said_is_withdrawn_and_the_text_is_a_draft_again(tmp_path: Path
     calls = len(harness.api.requests)
     if who != "the same person":
         in_git(tmp_path, "Ben Other", "ben@example.test")
-    harness.timeline.now += 2
     decided = decide(harness, "one", verdict=Verdict.WITHDRAWN)
     assert [line.verdict for line in decided.lines] == [Verdict.WITHDRAWN]
     assert (states(harness), front(harness)["draft"], harness.plan().empty) == ({"one": "waiting"}, True, True)
     lines = parse((tmp_path / FILE).read_bytes()).lines
     assert sorted(line.verdict for line in lines) == sorted({Verdict.WITHDRAWN, said})
     assert len(harness.api.requests) == calls
-    harness.timeline.now += 2
     decide(harness, "one")
     assert (states(harness), "draft" in front(harness)) == ({"one": "approved"}, False)
 
@@ -137,7 +136,6 @@ def test_a_verdict_is_given_again_after_another_person_said_something_else(
     decide(harness, "one", verdict=Verdict.SENT_BACK, note="first")
     for person, verdict in (("Kim", said), ("Ben", other), ("Kim", said)):
         in_git(tmp_path, person, f"{person.lower()}@example.test")
-        harness.timeline.now += 2
         assert decide(harness, "one", verdict=verdict).lines
     assert not decide(harness, "one", verdict=said).lines
     wanted = {Verdict.APPROVED: "approved", Verdict.SENT_BACK: "sent-back", Verdict.WITHDRAWN: "waiting"}
@@ -214,12 +212,13 @@ def test_an_approval_is_about_words_alone(tmp_path: Path) -> None:
 
 
 def test_a_text_that_is_sent_back_stays_a_draft(tmp_path: Path) -> None:
-    """It is selected by its state, the person who sent it back may approve it, and no one else overrules that."""
+    """It is selected by its state, until someone approves it later: what is said in the same second does not count."""
     harness = with_approval(tmp_path, ids=("one", "two"))
     decide(harness, "one", verdict=Verdict.SENT_BACK, note="The sum is missing.")
     assert states(harness) == {"one": "sent-back", "two": "waiting"}
     assert list(states(harness, "approval:sent-back")) == ["one"]
     in_git(tmp_path, "Ada Other", "ada@example.test")
+    harness.timeline.now -= 60
     decide(harness, "one")
     assert states(harness)["one"] == "sent-back"
     assert front(harness)["draft"] is True
