@@ -562,40 +562,24 @@ def test_depth_of_values_is_bounded() -> None:
         as_json(value)
 
 
-@pytest.mark.parametrize(("macros", "item", "expected"), [
-    (
-        MACROS,
-        "inputs: {topic: '{{ broken(1) }}', points: ['{{ broken(2) }}']}",
-        [
-            f"error[undefined-variable] templates/macros.j2:9:17 <nowhere> item `one` has a problem in `inputs.{name}`"
-            for name in ("points", "topic")
-        ],
-    ),
-    (MACROS, "inputs: {topic: '{{ gret(1) }}'}", ["error[undefined-variable] content/a.yaml:1:39 <gret(1)> item `one` has a problem in `inputs.topic`: `gret`"]),
-    (
-        "{% macro company() %}{% endmacro %}",
-        "inputs: {topic: '{{ company }}'}",
-        [
-            "error[bad-name] templates/macros.j2:1:4 <macro> the file of macros has an error: the macro `company` has the name"
-        ],
-    ),
-    (
-        "{% macro a() %}\n{{ a() }}{% endmacro %}",
-        "inputs: {topic: '{{ a() }}{{ company }}'}",
-        [
-            "error[template-limit] templates/macros.j2:2:4 <a()> item `one` has a problem in `inputs.topic`: is too d"
-        ],
-    ),
+@pytest.mark.parametrize(("macros", "topic", "expected"), [
+    (MACROS, "{{ broken(1) }}", "error[undefined-variable] templates/macros.j2:9:17 <nowhere> item `one` has a problem in `inputs.topic`"),
+    (MACROS, "{{ gret(1) }}", "error[undefined-variable] content/a.yaml:1:39 <gret(1)> item `one` has a problem in `inputs.topic`: `gret`"),
+    ("{% macro company() %}{% endmacro %}", "{{ company }}", "error[bad-name] templates/macros.j2:1:4 <macro> the file of macros has an error: the macro `company` has the name"),
+    ("{% macro a() %}\n{{ a() }}{% endmacro %}", "{{ a() }}{{ company }}", "error[template-limit] templates/macros.j2:2:4 <a()> item `one` has a problem in `inputs.topic`: is too d"),
 ], ids=["inside", "misspelt", "variable", "endless"])  # fmt: skip
-def test_problems_with_macros(project: Build, macros: str, item: str, expected: list[str]) -> None:
-    """Each names the file, line and column a person has to change."""
+def test_problems_with_macros(project: Build, macros: str, topic: str, expected: str) -> None:
+    """Each names the file, line and column a person has to change; one inside a macro is found for each call of it."""
     files = {
         "contentops.yaml": PROJECT + "macros: templates/macros.j2\nvars: {company: Acme}\n",
         "templates/macros.j2": macros,
-        "content/a.yaml": f"items: [{{id: one, {item}}}]\n",
+        "content/a.yaml": f"items: [{{id: one, inputs: {{topic: '{topic}'}}}}]\n",
     }
-    problems = lines(findings(project(files)))
-    assert [line[: len(words)] for line, words in zip(problems, expected, strict=True)] == expected
+    [line] = lines(findings(project(files)))
+    assert line.startswith(expected)
+    if topic.startswith("{{ broken"):
+        project({"content/a.yaml": f"items: [{{id: one, inputs: {{topic: '{topic}', points: ['{topic}']}}}}]\n"})
+        assert [line.count(expected[:80]) for line in lines(findings(project({})))] == [1, 1]
 
 
 @pytest.mark.parametrize(("path", "expected"), [

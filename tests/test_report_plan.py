@@ -87,26 +87,18 @@ def test_a_plan_tells_what_why_and_how_much() -> None:
         _regenerate(2),
         make_change("free", steps=GENERATE, credits=0, attempt=2),
         make_change(
-            "lost",
-            Action.RESOLVE,
-            steps=("look up",),
+            "lost", Action.RESOLVE, steps=("look up",),
             job=make_job(state=JobState.UNKNOWN, submitted_at="2026-03-01T10:00:00Z", error="reset"),
         ),
+        make_change("moved", Action.MOVE, steps=("move",), source="out/old.md", target="out/new.md", renamed_from="old"),
         make_change(
-            "moved", Action.MOVE, steps=("move",), source="out/old.md", target="out/new.md", renamed_from=ItemId("old")
-        ),
-        make_change(
-            "tags",
-            Action.UPDATE,
-            steps=("update",),
-            drains=(make_job(job_id="job-9"),),
+            "tags", Action.UPDATE, steps=("update",), drains=(make_job(job_id="job-9"),),
             reasons=(
                 Reason(kind="front-matter", field="metadata.tags", before=["a"], after=["a", "b"]),
                 Reason(kind="occupied", field="output", detail="a detail"),
             ),
         ),
-        environment="staging",
-        unchanged=7,
+        environment="staging", unchanged=7,
         notes=(
             Note(kind="orphan", id=ItemId("gone"), message="`gone` is in no manifest", hint="`--prune` removes it"),
             Note(kind="other", id=ItemId("x"), message="about something"),
@@ -271,14 +263,8 @@ def test_a_small_plan() -> None:
     """Marker, counts, what stands in the way, causes, notes, table, and the reasons folded away."""
     plan = make_plan(
         make_change(
-            "a",
-            Action.REGENERATE,
-            steps=("submit",),
-            credits=4,
-            source="out/was.md",
-            reasons=(
-                Reason(kind="changed", field="inputs.topic", before="x", after="y", cause="var `v` in a.yaml:1:2"),
-            ),
+            "a", Action.REGENERATE, steps=("submit",), credits=4, source="out/was.md",
+            reasons=(Reason(kind="changed", field="inputs.topic", before="x", after="y", cause="var `v` in a.yaml:1:2"),),
         ),
         make_change(
             "b", Action.BLOCKED, blocked="edited", hint="decide, or run `contentops discard b`",
@@ -286,8 +272,7 @@ def test_a_small_plan() -> None:
         ),
         make_change("c", Action.SAVE, steps=("save",)),
         make_change("d", Action.CREATE, steps=("submit",), credits=0, reasons=()),
-        environment="staging",
-        unchanged=2,
+        environment="staging", unchanged=2,
         notes=(Note(kind="orphan", id=ItemId("o"), message="`o` is in no manifest", hint="run `contentops apply`"),),
         refusals=(Refusal(guard="g", message="too dear", flag="--approve-credits 4"),),
     )  # fmt: skip

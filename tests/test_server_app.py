@@ -41,15 +41,9 @@ def test_submit_poll_and_content_in_the_documented_shapes(bundled: Bundled) -> N
     assert set(content) == {"id", "title", "body", "word_count", "created_at"}
     assert (content["title"], content["word_count"]) == ("AI adoption", len(content["body"].split()))
     assert server.get(f"/v1/content/{content['id']}").json == {
-        "id": content["id"],
-        "title": content["title"],
-        "content": content["body"],
-        "contentHtml": None,
-        "status": "completed",
-        "type": "blog_article",
-        "createdAt": content["created_at"],
-        "updatedAt": content["created_at"],
-        "version": 1,
+        "id": content["id"], "title": content["title"], "content": content["body"], "contentHtml": None,
+        "status": "completed", "type": "blog_article", "version": 1,
+        "createdAt": content["created_at"], "updatedAt": content["created_at"],
         "metadata": {
             "request_id": job, "template": "blog_article_generator", "style_profile": "general_blog",
             "generation_mode": "standard", "engine": "outline", "word_count": content["word_count"],
