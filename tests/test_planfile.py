@@ -94,6 +94,12 @@ def harness(tmp_path: Path) -> Harness:
     return harness
 
 
+def review_of(harness: Harness, *items: str, **choice: Any) -> dict[str, Any]:
+    """The plan file of these items."""
+    declare(*items)(harness)
+    return review(harness, **choice)
+
+
 def refusal(harness: Harness, reviewed: Mapping[str, Any]) -> str:
     """Why a plan file is refused, before a single request; `plan --check` refuses what is stale, too."""
     before = len(harness.api.requests)
@@ -125,8 +131,7 @@ HOLDS: dict[str, tuple[Meanwhile, dict[str, str]]] = {
 def test_what_holds(harness: Harness, case: str) -> None:
     """Also where less is left to do or to pay; the rest is applied, and the second time there is nothing left."""
     meanwhile, left = HOLDS[case]
-    declare(item("a", "A2", "tags: [hot]"), item("b", "B2", "tags: [hot]"))(harness)
-    reviewed = review(harness, select=("tag:hot",))
+    reviewed = review_of(harness, item("a", "A2", "tags: [hot]"), item("b", "B2", "tags: [hot]"), select=("tag:hot",))
     meanwhile(harness)
     before = harness.api.credits
     plan = what_is_left(harness, reviewed)
@@ -168,16 +173,14 @@ def test_a_reviewed_record_does_not_allow_an_update(harness: Harness) -> None:
 
 def test_what_another_apply_did_is_done(harness: Harness) -> None:
     """All of it, front matter and title included; a record of a text that was pulled keeps the title we wrote."""
-    declare(item("a", "A2", "metadata: {k: v, title: '  Another '}"), B2)(harness)
-    reviewed = review(harness)
+    reviewed = review_of(harness, item("a", "A2", "metadata: {k: v, title: '  Another '}"), B2)
     harness.apply()
     assert check_file(harness, reviewed).empty
     assert refusal(harness, reviewed).startswith("already-applied")
     declare(A, B)(harness)
     harness.apply()
     harness.api.edit(harness.record("a").content_id, "## Closing\n\nThere.\n", title="New there")
-    declare(A, item("b", "B3"))(harness)
-    reviewed = review(harness, refresh=True)
+    reviewed = review_of(harness, A, item("b", "B3"), refresh=True)
     apply_file(harness, reviewed)
     with pytest.raises(Refused, match="already applied"):
         apply_file(harness, reviewed)
@@ -185,8 +188,7 @@ def test_what_another_apply_did_is_done(harness: Harness) -> None:
 
 def test_a_moved_item_that_was_not_generated_is_not_done(harness: Harness) -> None:
     """The move has written the plan's id into the record; the submit is still to come."""
-    declare(item("a", "A2", "output: out/x/a.md"), B2)(harness)
-    reviewed = review(harness)
+    reviewed = review_of(harness, item("a", "A2", "output: out/x/a.md"), B2)
     harness.api.fault(on("submit", 3), 402)
     assert "pending" in results(apply_file(harness, reviewed)).values()
     assert set(results(apply_file(harness, reviewed)).values()) == {"done"}
@@ -197,8 +199,7 @@ def test_a_moved_item_that_was_not_generated_is_not_done(harness: Harness) -> No
 def test_what_was_blocked_stays_blocked_or_is_done(harness: Harness) -> None:
     """Nothing was to be done, so nothing is missed; but nothing more is done either."""
     edit(harness)
-    declare(A2, B2)(harness)
-    reviewed = review(harness)
+    reviewed = review_of(harness, A2, B2)
     assert {change["id"]: change["blocked"] for change in reviewed["changes"]} == {"a": "edited", "b": ""}
     harness.edit("out/a.md", WORDS, "Other words")
     assert results(apply_file(harness, reviewed)) == {"a": "blocked", "b": "done"}
@@ -209,8 +210,7 @@ def test_what_was_blocked_stays_blocked_or_is_done(harness: Harness) -> None:
 def test_a_job_that_fails_holds_up_no_one_else(harness: Harness) -> None:
     """An item whose requests this very plan saw fail is told as held back, run for run."""
     harness.api.habits.fails = lambda inputs: "boom" if inputs.get("topic") == "A2" else ""
-    declare(A2, B2, C)(harness)
-    reviewed = review(harness)
+    reviewed = review_of(harness, A2, B2, C)
     for number in (5, 7):
         harness.api.fault(on("submit", number), 402)
     ends = [results(apply_file(harness, reviewed)) for _ in range(4)]
@@ -302,8 +302,7 @@ def test_what_is_stale(harness: Harness, kind: str, meanwhile: Meanwhile, why: s
 def test_a_target_that_is_taken_meanwhile_blocks_its_item_alone(harness: Harness) -> None:
     """Where another item would free it, but that move is not in the file, too."""
     moved = item("a", "A", "output: out/b2.md")
-    declare(moved, B, C)(harness)
-    reviewed = review(harness)
+    reviewed = review_of(harness, moved, B, C)
     harness.write("out/b2.md", "Mine.\n")
     assert results(apply_file(harness, reviewed)) == {"a": "blocked", "c": "done"}
     assert harness.read("out/b2.md") == "Mine.\n"
@@ -324,16 +323,14 @@ def test_more_than_was_reviewed_is_refused_whatever_brought_it_about(
     harness: Harness, stated: dict[str, Any], why: str
 ) -> None:
     """Price, number of the submit, target and steps are each compared with the file."""
-    declare(A2, B)(harness)
-    reviewed = review(harness)
+    reviewed = review_of(harness, A2, B)
     reviewed["changes"][0] |= stated
     assert refusal(harness, sealed(reviewed)) == f"stale-plan: the plan is stale: `a`: {why}"
 
 
 def test_an_edit_after_the_submit_is_not_overwritten(harness: Harness) -> None:
     """`--on-edit overwrite` was said of the file as it was; then no one had edited it."""
-    declare(A2, B2)(harness)
-    reviewed = review(harness, on_edit=OnEdit.OVERWRITE)
+    reviewed = review_of(harness, A2, B2, on_edit=OnEdit.OVERWRITE)
     for at in range(1, 200):
         harness.death = Death(at)
         with contextlib.suppress(Killed):
@@ -349,8 +346,7 @@ def test_an_edit_after_the_submit_is_not_overwritten(harness: Harness) -> None:
 def test_an_edit_of_what_the_plan_wrote_is_not_saved(tmp_path: Path) -> None:
     """The text is in the file; its save is still to come, or was done, and a person was quicker."""
     harness = Harness(tmp_path, FakeApi(duration=30, auto_save=False))
-    declare(A)(harness)
-    reviewed = review(harness)
+    reviewed = review_of(harness, A)
     harness.api.fault(on("save", 1), "kill")
     with contextlib.suppress(Killed):
         apply_file(harness, reviewed)
@@ -380,8 +376,7 @@ def test_a_replacement_is_paid_for_once_and_is_not_tried_for_ever(harness: Harne
 @pytest.mark.parametrize("is_ceiling", [False, True])
 def test_a_replacement_is_paid_for_once_although_git_takes_it_back(harness: Harness, *, is_ceiling: bool) -> None:
     """The generations that its checks allow are no other replacements."""
-    declare(item("a", "A", "checks: {excludes: [Nothing], retries: 2}"), B)(harness)
-    reviewed = review(harness, replace=("a",))
+    reviewed = review_of(harness, item("a", "A", "checks: {excludes: [Nothing], retries: 2}"), B, replace=("a",))
     before = {path: harness.read(path) for path in ("contentops.lock", "out/a.md")}
 
     def again() -> Run | None:
@@ -419,8 +414,7 @@ def test_a_replacement_of_another_request_is_not_the_reviewed_one(harness: Harne
 def test_a_ceiling_allows_each_attempt_once(harness: Harness) -> None:
     """A job that failed for nothing is tried again, and a text that came is not paid for once more."""
     guards = harness.project.guards
-    declare(A2, B2)(harness)
-    reviewed = review(harness)
+    reviewed = review_of(harness, A2, B2)
     harness.api.habits.fails = lambda _: "boom"
     harness.apply()
     check_ceiling(harness.plan(), guards, plan_file(reviewed))
@@ -436,8 +430,7 @@ def test_a_ceiling_allows_each_attempt_once(harness: Harness) -> None:
 @pytest.mark.parametrize("approved", [0, 7])
 def test_approved_credits_bind_a_plan_file(harness: Harness, approved: int) -> None:
     """Without a budget too."""
-    declare(A2, B2)(harness)
-    reviewed = review(harness)
+    reviewed = review_of(harness, A2, B2)
     with pytest.raises(Refused) as caught:
         apply_file(harness, reviewed, Overrides(credits=approved))
     assert caught.value.code == "approved-credits"
