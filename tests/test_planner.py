@@ -19,7 +19,6 @@ from contentops.model import (
     Approvals,
     Budget,
     Change,
-    Desired,
     Disclosure,
     ItemId,
     JobState,
@@ -30,7 +29,6 @@ from contentops.model import (
     Remote,
     Save,
     Spec,
-    State,
     Verdict,
     text_digest,
 )
@@ -38,7 +36,7 @@ from contentops.model.records import OPEN
 from contentops.planning.approval import coming_front
 from contentops.planning.edits import Answer
 from contentops.planning.plan import make_plan
-from contentops.planning.sides import ItemSides, PlanInputs
+from contentops.planning.sides import ItemSides
 from contentops.planning.table import decide
 from tests.fakes.sides import (
     PROJECT,
@@ -468,17 +466,10 @@ def _approved(
     """An item that was made and saved, with front matter that was `written`, and these verdicts on its text."""
     spec = a_spec(approval=approval)
     record = structs.replace(a_record(a_spec()), metadata=written or {})
-    file = Observed(
-        path=spec.output, file=digest_text("file"), title="T", body=body_digest(TEXT), front=written or {},
-        provenance={"job": "job_1"},
-    )  # fmt: skip
-    inputs = PlanInputs(
-        project=structs.replace(PROJECT, disclosure=Disclosure()) if disclosed else PROJECT,
-        desired=Desired(specs=(spec,)),
-        state=State(lineage="x", records={record.id: record}),
-        observed={file.path: file},
-        approvals=Approvals(lines=tuple(verdicts)),
-    )
+    file = a_file(spec.output, front=written or {})
+    project = structs.replace(PROJECT, disclosure=Disclosure()) if disclosed else PROJECT
+    sides = a_situation([spec], [record], [file], project=project)
+    inputs = structs.replace(sides, approvals=Approvals(lines=tuple(verdicts)))
     return ItemSides(inputs=inputs, spec=spec, record=record, file=file)
 
 
