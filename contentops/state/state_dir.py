@@ -53,7 +53,7 @@ def repository_of(root: Path, disk: Disk) -> Repository | None:
         git = folder / ".git"
         below = top.relative_to(folder).as_posix()
         project = "" if below == "." else below
-        if _text(git / "HEAD", disk):
+        if git.is_dir() and _text(git / "HEAD", disk):
             return Repository(git, project)
         if git.is_file():
             own = (folder / _text(git, disk).partition("gitdir:")[2].strip()).resolve()
