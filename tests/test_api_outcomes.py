@@ -376,7 +376,8 @@ TABLE: list[tuple[Call, int, Any, str]] = [
     (SUBMIT, 202, {"success": False, "error": "no", "request_id": "ours"}, "ambiguous"),
     (SUBMIT, 202, {"success": False}, "ambiguous"), (SUBMIT, 202, {"request_id": "../x"}, "ambiguous"),
     (SUBMIT, 202, b'{"request_id": "ou', "ambiguous"), (SUBMIT, 301, DETAIL, "unusable"),
-    (SUBMIT, 303, DETAIL, "ambiguous"), (SUBMIT, 407, DETAIL, "unusable"), (SUBMIT, 511, DETAIL, "unusable"),
+    (SUBMIT, 302, DETAIL, "ambiguous"), (SUBMIT, 303, DETAIL, "ambiguous"),
+    (SUBMIT, 407, DETAIL, "unusable"), (SUBMIT, 511, DETAIL, "unusable"),
     (SUBMIT, 199, DETAIL, "ambiguous"), (SUBMIT, 999, DETAIL, "ambiguous"), (SECTION, 500, DETAIL, "ambiguous"),
     (SECTION, 404, {"detail": "Not Found"}, "not-found"), (STATUS, 401, DETAIL, "unauthorized"),
     (STATUS, 403, DETAIL, "forbidden"), (STATUS, 404, {"detail": "Generation request not found."}, "not-found"),
@@ -456,7 +457,7 @@ def test_a_plain_404_is_no_proof_that_a_job_is_unknown() -> None:
 ])  # fmt: skip
 def test_redirects_name_their_target(location: str, shown: str) -> None:
     """A redirect is not followed; its host is told, its path and query are not."""
-    failure = failed(SUBMIT, 302, b"", {"location": location})
+    failure = failed(SUBMIT, 301, b"", {"location": location})
     assert (failure.kind, shown in failure.message) == ("unusable", True)
     assert "abc" not in failure.message
 

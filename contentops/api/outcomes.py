@@ -270,8 +270,9 @@ def _by_status(case: _Case) -> Failure:
 
 
 def _redirected(case: _Case) -> Failure:
-    # 303 means that the POST was carried out and its result is at another address.
-    kind = _if_repeatable(case.call, Kind.UNUSABLE) if case.answer.status == HTTPStatus.SEE_OTHER else Kind.UNUSABLE
+    # 303, and in practice 302, may mean that the POST was carried out and that its result is at another address.
+    done = case.answer.status in (HTTPStatus.SEE_OTHER, HTTPStatus.FOUND)
+    kind = _if_repeatable(case.call, Kind.UNUSABLE) if done else Kind.UNUSABLE
     target = _origin(case.clean(case.answer.headers.get("location", "")))
     where = f" to `{target}`" if target else ""
     return case.failure(
