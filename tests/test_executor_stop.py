@@ -40,7 +40,7 @@ def _stopped_at(harness: Harness, turn: int) -> tuple[Run | None, bool]:
     [({}, 1, 4), ({"auto_save": False}, 1, 3), ({"request_ids": "ignore", "auto_save": False}, 3, 4)],
     ids=["kind", "stores nothing itself", "ignores ids"],
 )
-def test_an_interrupt_at_any_moment_loses_nothing(
+def test_an_interrupt_loses_nothing(
     root: Path, habits: dict[str, Any], first: int, every: int, takes_seconds: None
 ) -> None:
     """Interrupted at each event in turn: exit 130, what is reported is true, and the next apply finishes the rest."""

@@ -1,9 +1,13 @@
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn
 
 import pytest
+from msgspec import structs
 
 from contentops.errors import Location
+from contentops.model import Origin
 from tests.desired import declared, desired, findings, lines
+from tests.fakes.sides import a_file, a_record, a_spec, plan_of
 from tests.running import Build
 
 LAYERED = """
@@ -280,3 +284,23 @@ def test_moved(project: Build, moved: str, expected: list[str]) -> None:
     assert sorted(entry.message for entry in findings(root)) == expected
     if not expected:
         assert all(entry.location is not None for entry in desired(root).moved)
+
+
+class Unasked(Mapping[str, Origin]):
+    """Origins that no one may look up: for 10,000 items it takes seconds."""
+
+    def __getitem__(self, name: str) -> NoReturn:
+        raise AssertionError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        raise AssertionError
+
+    def __len__(self) -> int:
+        raise AssertionError
+
+
+def test_an_unchanged_item_asks_for_no_origin() -> None:
+    """Its record, its file and its request agree, so that nothing has to be explained."""
+    spec = structs.replace(a_spec(), origins=Unasked())
+    plan = plan_of([spec], [a_record(spec)], [a_file(spec.output)])
+    assert (plan.changes, plan.unchanged) == ((), 1)

@@ -22,6 +22,7 @@ from tests.fakes.github import TOKEN, FakeGitHub
 from tests.running import Run
 
 pytestmark = posix
+BOT = "github-actions[bot]"
 
 
 def own_branches(world: World) -> list[str]:
@@ -119,44 +120,37 @@ def test_a_pull_request_is_opened_for_a_protected_branch(world: World, first: Ma
         (pull,) = hub.pulls
     assert f"Pull request: {pull['html_url']}" in ended.stdout
     assert (pull["head"]["label"], pull["base"]["ref"]) == (f"acme:{own_branches(world)[0]}", "main")
-    assert pull["title"] == "content: 3 created"
-    assert "Merge it before the next apply" in pull["body"]
+    assert (pull["title"], "Merge it before the next apply" in pull["body"]) == ("content: 3 created", True)
 
 
-def test_a_pull_request_that_is_not_allowed(world: World, first: Machine) -> None:
-    """The results are on the branch all the same, and a person is told how to go on."""
+PROXY = "check `HTTPS_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR`"
+
+
+@pytest.mark.parametrize(("env", "said"), [
+    ({}, "warning[github]: no pull request was made"), ({"SSL_CERT_FILE": "nowhere://x"}, PROXY),
+    ({"HTTPS_PROXY": "nowhere://x"}, PROXY),
+], ids=["not allowed", "no certificates", "no proxy"])  # fmt: skip
+def test_without_a_pull_request_a_person_is_told(world: World, first: Machine, env: dict[str, str], said: str) -> None:
+    """It is not permitted, or there is no way to GitHub: the results are on the branch all the same."""
     world.hook("pre-receive", PROTECTED)
     with FakeGitHub() as hub:
         hub.faults.append(("POST", lambda: (403, {"message": f"may not create pull requests {TOKEN}"}, {})))
-        ended = first.commit(runner=hub.env(GITHUB_RUN_ID="77"))
-    assert "warning[github]: no pull request was made" in ended.stderr
+        ended = first.commit(runner=hub.env(GITHUB_RUN_ID="77", **env))
+    assert said in " ".join(ended.stderr.split())
     assert f"`gh pr create --base main --head {own_branches(world)[0]} --fill`" in ended.stdout
     assert TOKEN not in ended.stderr + ended.stdout
 
 
-@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "HTTPS_PROXY"])
-def test_a_pull_request_without_a_way_to_github(world: World, first: Machine, name: str) -> None:
-    """Certificates that are not there, or a proxy that is none: the results are pushed, and no traceback is shown."""
-    world.hook("pre-receive", PROTECTED)
-    with FakeGitHub() as hub:
-        ended = first.commit(runner=hub.env(**{"GITHUB_RUN_ID": "78", name: "nowhere://x"}))
-    assert "check `HTTPS_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR`" in " ".join(ended.stderr.split())
-    assert "gh pr create" in ended.stdout
-
-
-@pytest.mark.parametrize("given", [{}, {"GIT_AUTHOR_NAME": "Ann"}], ids=["no one", "half an identity"])
-def test_a_runner_without_an_identity_commits_as_the_bot(first: Machine, given: dict[str, str]) -> None:
+@pytest.mark.parametrize(("given", "author", "committer"), [
+    ({}, BOT, BOT), ({"GIT_AUTHOR_NAME": "Ann"}, "Ann", BOT), (WHO, WHO["GIT_AUTHOR_NAME"], WHO["GIT_COMMITTER_NAME"]),
+], ids=["no one", "half an identity", "whoever git says"])  # fmt: skip
+def test_a_runner_without_an_identity_commits_as_the_bot(
+    first: Machine, given: dict[str, str], author: str, committer: str
+) -> None:
     """GitHub's own bot, only there, and only where no one is set."""
     ended = first._invoke("commit", "--no-push", cwd=first.root, env={"GITHUB_ACTIONS": "true", **given})
     assert ended.code == 0, ended.stderr
-    author = given.get("GIT_AUTHOR_NAME", "github-actions[bot]")
-    assert first.git("log", "-1", "--format=%an, %cn").strip() == f"{author}, github-actions[bot]"
-
-
-def test_a_runner_with_an_identity_keeps_it(first: Machine) -> None:
-    """Whoever git says."""
-    first.commit("--no-push", GITHUB_ACTIONS="true")
-    assert first.git("log", "-1", "--format=%an").strip() == WHO["GIT_AUTHOR_NAME"]
+    assert first.git("log", "-1", "--format=%an, %cn").strip() == f"{author}, {committer}"
 
 
 @pytest.mark.parametrize(("address", "server", "given"), [
@@ -172,8 +166,7 @@ def test_the_token_goes_to_its_server_alone(address: str, server: str, *, given:
     found = git_credentials(address, {"GITHUB_TOKEN": "t0ken", "GITHUB_SERVER_URL": server, "GIT_CONFIG_COUNT": "1"})
     assert bool(found) is given
     if given:
-        assert found["GIT_CONFIG_COUNT"] == "4"
-        assert found["GIT_CONFIG_KEY_3"] == f"http.{server}/.followRedirects"
+        assert (found["GIT_CONFIG_COUNT"], found["GIT_CONFIG_KEY_3"]) == ("4", f"http.{server}/.followRedirects")
         assert "t0ken" not in json.dumps(found)
 
 
@@ -186,8 +179,7 @@ def test_git_over_http_gets_the_token(first: Machine) -> None:
         with pytest.raises(ContentopsError) as failed:
             commit(project, CommitOptions(direct=True), runtime=outside, pause=lambda _seconds: None)
         assert server.tokens == {"basic " + base64.b64encode(f"x-access-token:{TOKEN}".encode()).decode()}
-    assert failed.value.code == "not-published"
-    assert TOKEN not in failed.value.message
+    assert (failed.value.code, TOKEN in failed.value.message) == ("not-published", False)
     files = [path for path in (first.root / ".git").rglob("*") if path.is_file()]
     assert [path for path in files if TOKEN.encode() in path.read_bytes()] == []
 
@@ -317,8 +309,7 @@ def test_verdicts_are_results(world: World, first: Machine) -> None:
     """They come with the results, with their rule for merges, and the message counts them; afterwards nothing is left."""
     say(first, line("one"), line("two", sent_back=True))
     first.commit()
-    assert first.files("HEAD~1") == [".gitattributes", "contentops.jobs"]
-    assert FILE in first.files()
+    assert (first.files("HEAD~1"), FILE in first.files()) == ([".gitattributes", "contentops.jobs"], True)
     assert first.git("log", "-1", "--format=%s") == "content: 3 created, 1 approved, 1 sent back\n"
     assert world.content(".gitattributes") == RULES
     say(first, line("three"))

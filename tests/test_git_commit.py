@@ -99,8 +99,7 @@ def test_the_first_commit_of_a_repository(first: Machine, world: World) -> None:
     first.git("rm", "--quiet", "--cached", "-r", ".")
     assert "error[unpushed-commits]: this clone has no commits" in first.commit("--branch=main", code=4).stderr
     first.commit("--no-push")
-    assert first.files() == MADE
-    assert first.git("log", "--format=%s").splitlines() == ["content: 3 created", JOBS]
+    assert (first.files(), first.git("log", "--format=%s").splitlines()) == (MADE, ["content: 3 created", JOBS])
 
 
 def test_moved_and_removed_files_go_along(world: World, done: Machine) -> None:
@@ -126,11 +125,8 @@ def test_an_environment_commits_its_own(world: World, first: Machine) -> None:
     """Lock and outputs of one environment, its name in the message; the other, which ordered its texts, comes later."""
     first.apply("--env", "staging")
     first.commit("--env", "staging")
-    assert first.files() == [
-        ".gitattributes",
-        "contentops.staging.lock",
-        *(f"staging/{name}.md" for name in ("one", "three", "two")),
-    ]
+    texts = [f"staging/{name}.md" for name in ("one", "three", "two")]
+    assert first.files() == [".gitattributes", "contentops.staging.lock", *texts]
     assert "Environment: staging" in first.git("log", "-1", "--format=%B")
     first.commit()
     assert world.subjects() == ["content: 3 created", JOBS, "content: 3 created", "Three articles"]
@@ -222,16 +218,14 @@ def test_an_edit_that_an_apply_took_is_a_result(world: World, first: Machine) ->
     first.edit("content/blog.yaml", "id: one\n", "id: one\n    output: out/uno.md\n    metadata: {author: me}\n")
     first.apply()
     assert first.commit("--json").json["edited"] == []
-    assert "out/one.md" not in world.paths()
-    assert MINE in world.content("out/uno.md")
+    assert ("out/one.md" in world.paths(), MINE in world.content("out/uno.md")) == (False, True)
 
 
 def test_other_rules_of_git(world: World, first: Machine) -> None:
     """`.gitattributes` goes along where our lines alone are new; a person's own change stays here."""
     first.commit()
-    assert sorted(world.content(".gitattributes").splitlines()) == [
-        f"contentops*.{kind} text eol=lf merge=union" for kind in ("jobs", "lock")
-    ]
+    rules = [f"contentops*.{kind} text eol=lf merge=union" for kind in ("jobs", "lock")]
+    assert sorted(world.content(".gitattributes").splitlines()) == rules
     second = world.clone("second")
     second.write(".gitattributes", "*.jpg binary\n")
     second.edit("content/blog.yaml", "topic: two", "topic: two, again")
@@ -241,27 +235,23 @@ def test_other_rules_of_git(world: World, first: Machine) -> None:
     assert "*.jpg binary" in (second.root / ".gitattributes").read_text()
 
 
-def merging(machine: Machine) -> None:
-    """Stops half-way between a branch `side` and main, which differ in `notes.md`, and resolves it."""
+def stopped(machine: Machine, *words: str) -> None:
+    """Stops half-way between a branch `side` and main, which differ in `notes.md`."""
     for branch in ("side", "main"):
         machine.git("checkout", "--quiet", "-B", branch, "origin/main")
         machine.write("notes.md", branch)
         machine.git("add", "notes.md")
         machine.git("commit", "--quiet", f"--message={branch}")
-    command = ["git", "merge", "side"]
+    command = ["git", *words, "side"]
     ended = subprocess.run(command, cwd=machine.root, env={**os.environ, **WHO}, capture_output=True, check=False)
     assert ended.returncode
+
+
+def merging(machine: Machine) -> None:
+    """A merge that is resolved, and not committed."""
+    stopped(machine, "merge")
     machine.write("notes.md", "resolved")
     machine.git("add", "notes.md")
-
-
-def rebasing(machine: Machine) -> None:
-    """Stops half-way through a rebase, during which no branch is checked out."""
-    merging(machine)
-    machine.git("merge", "--abort")
-    command = ["git", "rebase", "side"]
-    ended = subprocess.run(command, cwd=machine.root, env={**os.environ, **WHO}, capture_output=True, check=False)
-    assert ended.returncode
 
 
 def unmerged(machine: Machine) -> None:
@@ -280,17 +270,12 @@ def stage(machine: Machine) -> None:
     machine.git("add", "notes.md", "out/one.md")
 
 
-def work(machine: Machine) -> None:
-    """Someone has committed and not pushed."""
-    machine.git("commit", "--quiet", "--allow-empty", "--message=Work in progress")
-
-
 @pytest.mark.parametrize(("begin", "arguments", "expected"), [
     (merging, (), (4, "unmerged", "`git merge --abort`")),
-    (rebasing, (), (4, "unmerged", "`git rebase --abort`")),
+    (lambda machine: stopped(machine, "rebase"), (), (4, "unmerged", "`git rebase --abort`")),
     (unmerged, (), (4, "unmerged", "merged `content/blog.yaml`")),
     (stage, (), (4, "staged-changes", "`notes.md` and 1 more")),
-    (work, (), (4, "unpushed-commits", "`git push origin HEAD:main`")),
+    (lambda machine: machine.git("commit", "-q", "--allow-empty", "-m", "Work"), (), (4, "unpushed-commits", "`git push origin HEAD:main`")),
     (lambda machine: machine.git("checkout", "-qb", "topic"), (), (1, "not-published", "`git push origin HEAD:t")),
     (lambda machine: machine.git("checkout", "-q", "--detach"), (), (64, "no-branch", "`BRANCH_NAME`")),
     (lambda machine: machine.write(".gitignore", "*.lock\n"), (), (4, "ignored-lock", "`!contentops.lock`")),
@@ -313,8 +298,7 @@ def test_what_is_refused_and_touches_nothing(
     begin(first)
     before, tip, (code, name, hint) = standing(first), world.tip(), expected
     ended = first.commit(*arguments, code=code)
-    assert f"error[{name}]: " in ended.stderr
-    assert hint in ended.stderr
+    assert (f"error[{name}]: " in ended.stderr, hint in ended.stderr) == (True, True)
     assert (standing(first), world.tip(), world.branches()) == (before, tip, ["main"])
     assert not list(first.root.rglob("pwned"))
 
@@ -335,9 +319,8 @@ def test_a_lock_in_lfs_is_refused_before_anything_is_made(world: World, invoke: 
     ended = invoke("apply", "--yes", cwd=machine.root)
     assert (ended.code, "error[lock-in-lfs]" in ended.stderr, f"`{OUT_OF_LFS}`" in ended.stderr) == (4, True, True)
     assert not (machine.root / "out").exists()
-    assert f"failed  state: `.gitattributes` gives `contentops.lock` to Git LFS\n        hint: put `{OUT_OF_LFS}`" in (
-        invoke("doctor", cwd=machine.root).stdout
-    )
+    told = f"failed  state: `.gitattributes` gives `contentops.lock` to Git LFS\n        hint: put `{OUT_OF_LFS}`"
+    assert told in invoke("doctor", cwd=machine.root).stdout
     machine.write(".gitattributes", f"{LFS}{OUT_OF_LFS}\n")
     machine.apply()
     machine.commit()
@@ -358,11 +341,8 @@ def test_a_branch_by_its_full_name_and_none_checked_out(world: World, first: Mac
     assert first.git("rev-parse", "HEAD").strip() == world.tip()
     first.edit("content/blog.yaml", "topic: two", "topic: two, again")
     first.apply()
-    assert first.commit("--json", "--branch=refs/heads/main").json["files"] == [
-        "contentops.jobs",
-        "contentops.lock",
-        "out/two.md",
-    ]
+    found = first.commit("--json", "--branch=refs/heads/main").json
+    assert found["files"] == ["contentops.jobs", "contentops.lock", "out/two.md"]
 
 
 @posix
@@ -371,8 +351,7 @@ def test_a_clone_that_can_not_sign(world: World, first: Machine) -> None:
     first.git("config", "gpg.program", str(world.remote / "no-gpg"))
     first.git("config", "commit.gpgsign", "true")
     before = standing(first)
-    assert "`git commit-tree` failed: " in first.commit(code=1).stderr
-    assert standing(first) == before
+    assert ("`git commit-tree` failed: " in first.commit(code=1).stderr, standing(first)) == (True, before)
     first.git("config", "commit.gpgsign", "false")
     first.commit()
     assert world.subjects() == ["content: 3 created", JOBS, "Three articles"]
@@ -411,8 +390,7 @@ def test_a_person_edits_the_text_at_the_remote_meanwhile(world: World, done: Mac
     tip, before = world.tip(), standing(done)
     found = done.commit("--json").json
     assert found["why"] == "`main` moved, and others changed the same files: `out/one.md`"
-    assert (world.tip(), standing(done)) == (tip, before)
-    assert MINE in world.content("out/one.md")
+    assert (world.tip(), standing(done), MINE in world.content("out/one.md")) == (tip, before, True)
     assert "one, again" in world.content("out/one.md", found["branch"])
     # The person reads both, and decides.
     theirs.git("pull", "--quiet", "--no-rebase", "--no-edit", "-X", "ours", "origin", found["branch"])
@@ -433,8 +411,7 @@ def test_a_clone_that_cannot_follow_yet(world: World, first: Machine, path: str)
     (first.root / path).touch()
     assert first.commit("--json").json["stays"] is True
     (first.root / path).unlink()
-    assert standing(first) == before
-    assert "`main` has these results already" in first.commit().stdout
+    assert (standing(first), "`main` has these results already" in first.commit().stdout) == (before, True)
     assert (first.root / "README.md").read_text() == "hello"
     assert (first.git("rev-parse", "HEAD").strip(), first.git("status", "--porcelain")) == (world.tip(), "")
 
@@ -445,25 +422,19 @@ def rewrite_one(machine: Machine) -> None:
     machine.apply("--select", "one")
 
 
-def file_for_folder(machine: Machine) -> None:
-    """A file where the other machine has a folder."""
-    machine.git("rm", "--quiet", "-r", "out")
-    machine.write("out", "a file")
-    machine.git("add", "out")
-
-
-def damage_lock(machine: Machine) -> None:
-    """A lock that cannot be merged."""
-    machine.write("contentops.lock", "{")
-    machine.git("add", "contentops.lock")
+def committed(machine: Machine, path: str, text: str) -> None:
+    """A file that git is about to commit, also in place of a folder."""
+    machine.git("rm", "--quiet", "-r", path)
+    machine.write(path, text)
+    machine.git("add", path)
 
 
 @pytest.mark.parametrize(("theirs", "words"), [
     (rewrite_one, "others changed the same files: `out/one.md`"),
-    (file_for_folder, "others changed the same files: `out"),
-    (damage_lock, "the merge cannot be used: `contentops.lock` in commit"),
+    (lambda machine: committed(machine, "out", "a file"), "others changed the same files: `out"),
+    (lambda machine: committed(machine, "contentops.lock", "{"), "the merge cannot be used: `contentops.lock` in commit"),
 ], ids=["the same item", "a file for a folder", "a damaged lock"])  # fmt: skip
-def test_what_can_not_stand_beside_what_others_pushed_waits(
+def test_what_others_contradict_waits(
     world: World, done: Machine, theirs: Callable[[Machine], object], words: str
 ) -> None:
     """None is overwritten, and nothing is repaired by guessing."""
@@ -517,10 +488,9 @@ def test_what_was_taken_off_a_branch_stays_off(world: World) -> None:
     machine.apply()
     second.git("push", "--quiet", "--force", "origin", f"{innocent}:main")
     ended = machine.commit(code=4)
-    assert "error[unpushed-commits]" in ended.stderr
-    assert "`git fetch origin main` and `git reset --keep FETCH_HEAD` remove them here" in " ".join(
-        ended.stderr.split()
-    )
+    said = " ".join(ended.stderr.split())
+    hint = "`git fetch origin main` and `git reset --keep FETCH_HEAD` remove them here"
+    assert ("error[unpushed-commits]" in said, hint in said) == (True, True)
     assert (world.tip(), world.branches()) == (innocent, ["main"])
     machine.git("fetch", "--quiet", "origin", "main")
     machine.git("reset", "--quiet", "--keep", "FETCH_HEAD")

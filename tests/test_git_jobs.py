@@ -53,11 +53,7 @@ def test_a_revert_of_results_forgets_no_payment(made: Harness, tmp_path: Path, *
     assert (clone.state.records, orders(clone)) == ({}, SETTLED)
     if not keeps:
         clone.api.jobs.clear()
-    plan = clone.plan()
-    assert ({change.id: change.action for change in plan.changes}, plan.credits_worst) == (
-        {"one": "finish", "two": "finish"},
-        0,
-    )
+    assert (clone.actions(), clone.plan().credits_worst) == ({"one": "finish", "two": "finish"}, 0)
     assert results(clone.apply()) == {"one": "done", "two": "done"}
     assert clone.read("out/one.md").partition("\n---\n")[2] == before
     assert (len(clone.api.generations), clone.plan().empty, orders(clone)) == (2, True, SETTLED)

@@ -70,7 +70,7 @@ def test_a_plan_that_was_overtaken_is_not_posted(hub: FakeGitHub, invoke: Run, t
     (lambda document: sealed(document | {"changes": [{"id": "x"}]}), "no-plan-file"),
     (lambda document: sealed(document | {"summary": []}), "no-plan-file"),
 ], ids=["edited", "another shape", "no summary"])  # fmt: skip
-def test_a_plan_file_that_is_none(
+def test_what_is_no_plan_is_said(
     hub: FakeGitHub, invoke: Run, tmp_path: Path, change: Callable[[Any], Any], code: str
 ) -> None:
     """Whatever an artifact holds, nothing is posted but a plan; an older price does not stand there as today's."""
@@ -101,8 +101,7 @@ def test_a_plan_that_failed_takes_the_place_of_the_older_ones(hub: FakeGitHub, i
         assert "[The run says why](https://github.example/acme/blog/actions/runs/5)." in body
         assert "credits" not in body
     assert invoke("comment", "--plan", str(plan_file(tmp_path, make_plan(make_change()))), env=env).code == 0
-    assert "to create" in hub.comments[1]["body"]
-    assert len(hub.comments) == 3
+    assert ("to create" in hub.comments[1]["body"], len(hub.comments)) == (True, 3)
 
 
 @pytest.mark.parametrize(("env", "code"), [
@@ -116,8 +115,7 @@ def test_what_is_missing_is_said(hub: FakeGitHub, invoke: Run, tmp_path: Path, e
     """Token, repository and address are checked before anything is sent."""
     path = plan_file(tmp_path, make_plan(make_change()))
     ended = invoke("comment", "--plan", str(path), "--pr", "7", env=hub.env(**env))
-    assert (ended.code, hub.asked) == (64, [])
-    assert f"error[{code}]" in ended.stderr
+    assert (ended.code, hub.asked, f"error[{code}]" in ended.stderr) == (64, [], True)
 
 
 @pytest.mark.parametrize("event", [

@@ -1,8 +1,11 @@
 """What a runner of CI reads out of our log: annotations of ours, and no order of anyone else."""
 
+import io
 import json
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from tests.plans import make_change, make_outcome, make_plan, make_run
 from tests.running import Run
 
 RUNNER = {"GITHUB_ACTIONS": "true"}
+SETTINGS = "version: 1\nproject: x\napi: {base_url: local}\n"
 ORDER = "::error title=x::planted"
 
 
@@ -69,8 +73,7 @@ def test_json_says_the_same(value: dict[str, str]) -> None:
 
 def test_what_we_print_goes_through_it(capfd: pytest.CaptureFixture[str], invoke: Run) -> None:
     """Results, messages, JSON and progress; without a runner nothing is changed."""
-    assert terminal.for_log(ORDER, {}) == ORDER
-    assert terminal.for_log(ORDER, RUNNER) == r"\x3a:error title=x::planted"
+    assert (terminal.for_log(ORDER, {}), terminal.for_log(ORDER, RUNNER)) == (ORDER, r"\x3a:error title=x::planted")
     del capfd
     ended = invoke(f"{ORDER}\n{ORDER}", env=RUNNER)
     assert (ended.code, obeyed(ended.stdout)) == (64, [])
@@ -83,35 +86,23 @@ def test_what_we_print_goes_through_it(capfd: pytest.CaptureFixture[str], invoke
 )
 def test_progress_gives_no_order(monkeypatch: pytest.MonkeyPatch, system: dict[str, str]) -> None:
     """The words of a server come at the start of no line as an order, whichever CI reads them."""
-    import io
-
     for name, value in system.items():
         monkeypatch.setenv(name, value)
     stream = io.StringIO()
     plain = Plain(stream)
     for item in ("::error::x", "##[error]y", "##vso[a]b", "##teamcity[a]", "section_start:1:a"):
-        plain.show(
-            Event(
-                kind="item-done",
-                at="2026-01-01T00:00:00Z",
-                item=item,
-                data={"result": "failed", "error": "a\n::error::b"},
-            )
-        )
-        plain.show(Event(kind="step-done", at="2026-01-01T00:00:00Z", item=item, step="submit"))
+        at, failed = "2026-01-01T00:00:00Z", {"result": "failed", "error": "a\n::error::b"}
+        plain.show(Event(kind="item-done", at=at, item=item, data=failed))
+        plain.show(Event(kind="step-done", at=at, item=item, step="submit"))
     assert stream.getvalue()
     assert obeyed(stream.getvalue()) == []
 
 
 def test_a_file_gets_the_text_as_it_is(run: Run, project: Any, tmp_path: Path) -> None:
     """Redirected into a file, stdout is data that no one obeys."""
-    root = project({"contentops.yaml": "version: 1\nproject: x\napi: {base_url: local}\n", "content/a.yaml": MANIFEST})
+    root = project({"contentops.yaml": SETTINGS, "content/a.yaml": MANIFEST})
     seen = run("show", "a", cwd=root, env=RUNNER)
-    assert obeyed(seen.stdout) == []
-    assert r"\x3a:error::planted" in seen.stdout
-    import os
-    import sys
-
+    assert (obeyed(seen.stdout), r"\x3a:error::planted" in seen.stdout) == ([], True)
     with (tmp_path / "out").open("wb") as file:
         command = [sys.executable, "-m", "contentops", "show", "a"]
         subprocess.run(command, cwd=root, stdout=file, check=True, env={**os.environ, **RUNNER})
@@ -159,12 +150,7 @@ def test_findings_are_marked_in_the_pull_request(invoke: Run, project: Any) -> N
     """Of a dozen mistakes, the first ten."""
     items = "".join(f"  - {{id: i{number}, inputs: {{wrong: 1}}}}\n" for number in range(12))
     head = "defaults: {template: blog_article_generator, style: general_blog}\nitems:\n"
-    root = project(
-        {
-            "site/contentops.yaml": "version: 1\nproject: x\napi: {base_url: local}\n",
-            "site/content/ä.yaml": f"{head}{items}",
-        }
-    )
+    root = project({"site/contentops.yaml": SETTINGS, "site/content/ä.yaml": f"{head}{items}"})
     env = {**RUNNER, "GITHUB_WORKSPACE": str(root)}
     for arguments in (("-C", "site", "validate"), ("-Csite", "plan", "--json")):
         ended = invoke(*arguments, cwd=root, env=env)
@@ -197,9 +183,7 @@ def test_a_run_can_not_leave_its_block() -> None:
 
 def test_plan_and_apply_fill_the_page_of_the_job(invoke: Run, project: Any, tmp_path: Path) -> None:
     """What is to be done, then what was done; an unwritable page is a warning."""
-    root = project(
-        {"contentops.yaml": "version: 1\nproject: x\napi: {base_url: local}\n", "content/a.yaml": MANIFEST}, at="p"
-    )
+    root = project({"contentops.yaml": SETTINGS, "content/a.yaml": MANIFEST}, at="p")
     page, output = tmp_path / "page.md", tmp_path / "output"
     env = {**RUNNER, "GITHUB_STEP_SUMMARY": str(page), "GITHUB_OUTPUT": str(output)}
     assert invoke("plan", cwd=root, env=env).code == 0

@@ -46,9 +46,7 @@ def harness(tmp_path: Path) -> Harness:
         (["state:new+"], ["+tag:al?+"], []),
     ],
 )
-def test_selectors_with_sources_and_dependants(
-    harness: Harness, select: list[str], exclude: list[str], found: list[str]
-) -> None:
+def test_selectors_follow_sources(harness: Harness, select: list[str], exclude: list[str], found: list[str]) -> None:
     """`+` before and after a pattern; an exact id wins."""
     plan = harness.plan(select=tuple(select), exclude=tuple(exclude))
     assert [change.id for change in plan.changes] == found

@@ -4,11 +4,13 @@ import base64
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+import yaml
 
 from tests.fakes.harness import know_server
 from tests.processes import KEY, PROJECT, Answer, Scripted, blog
@@ -45,8 +47,7 @@ def _refused(build: Build, invoke: Run, files: dict[str, str | bytes]) -> Comple
     before = _survey(root.parent)
     ended = invoke("apply", "--yes", cwd=root)
     assert ended.code == 1, ended.stdout + ended.stderr
-    assert "error[" in ended.stderr
-    assert "error[bug]" not in ended.stderr
+    assert ("error[" in ended.stderr, "error[bug]" in ended.stderr) == (True, False)
     assert not CONTROLS.search(ended.stdout + ended.stderr)
     assert len(ended.stderr) < 100_000
     after = {path: seen for path, seen in _survey(root.parent).items() if "/.contentops/" not in path}
@@ -106,8 +107,7 @@ def test_something_else_is_in_the_way(project: Build, invoke: Run, occupied: str
     ended = invoke("apply", "--yes", cwd=root)
     assert ended.code == code, ended.stdout + ended.stderr
     assert occupied.rstrip("/") in ended.stdout + ended.stderr
-    assert "Traceback" not in ended.stderr
-    assert "submitted" not in ended.stderr
+    assert ("Traceback" in ended.stderr, "submitted" in ended.stderr) == (False, False)
 
 
 ENV = {"WRITERZROOM_API_KEY": KEY}
@@ -153,22 +153,20 @@ def _project(build: Build, server: Scripted) -> Path:
     return root
 
 
-def _clean(root: Path, ended: Completed) -> None:
-    """Nothing of a traceback, of terminal commands or of the key anywhere, and nothing outside the project."""
+def _applied(build: Build, invoke: Run, server: Scripted, env: Mapping[str, str] = ENV) -> tuple[Path, Completed]:
+    """Applies to a server: no traceback, terminal command or key anywhere, and nothing outside the project."""
+    root = _project(build, server)
+    ended = invoke("apply", "--yes", cwd=root, env=env)
     said = ended.stdout + ended.stderr
-    assert "Traceback" not in said
-    assert "error[bug]" not in said
+    assert [words for words in ("Traceback", "error[bug]") if words in said] == []
     assert not CONTROLS.search(said)
     assert sorted(path.name for path in root.parent.iterdir()) == ["outside.txt", "project"]
     assert (root.parent / "outside.txt").read_text() == "not ours\n"
-    _holds_no_key(root, said)
-
-
-def _holds_no_key(root: Path, said: str) -> None:
     for form in forms(KEY):
         assert form not in said
         for path in root.rglob("*"):
             assert not path.is_file() or form.encode() not in path.read_bytes(), path
+    return root, ended
 
 
 TITLES = {
@@ -181,55 +179,36 @@ BODIES = {
 }  # fmt: skip
 
 
-def _hostile_text(build: Build, invoke: Run, script: Hostile) -> tuple[Path, str]:
-    """Applies, twice; gives the root and the file."""
-    with Scripted(script) as server:
-        root = _project(build, server)
-        ended = invoke("apply", "--yes", cwd=root, env=ENV)
-        _clean(root, ended)
+TEXTS = {
+    **{f"title, {name}": {"title": title} for name, title in TITLES.items()},
+    **{f"body, {name}": {"body": body} for name, body in BODIES.items()},
+}
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_hostile_texts(project: Build, invoke: Run, text: dict[str, str]) -> None:
+    """The front matter stays ours, one line for its title; the text survives; the second apply has nothing to do."""
+    with Scripted(Hostile(**text)) as server:
+        root, ended = _applied(project, invoke, server)
         assert ended.code == 0, ended.stdout + ended.stderr
         sent = len(server.seen)
         again = invoke("apply", "--yes", cwd=root, env=ENV)
-        assert (again.code, len(server.seen)) == (0, sent), again.stdout
-        assert "No changes" in again.stdout
+        assert (again.code, len(server.seen), "No changes" in again.stdout) == (0, sent, True), again.stdout
     assert [path.name for path in (root / "out").iterdir()] == ["one.md"]
-    text = (root / "out" / "one.md").read_bytes().decode()
-    assert not CONTROLS.search(text)
-    assert text.endswith("\n")
-    return root, text
-
-
-@pytest.mark.parametrize("title", TITLES.values(), ids=TITLES)
-def test_hostile_titles(project: Build, invoke: Run, title: str) -> None:
-    """One line of front matter, whatever the title holds; the second apply finds nothing to do."""
-    import yaml
-
-    _, text = _hostile_text(project, invoke, Hostile(title=title))
-    head, _, body = text.removeprefix("---\n").partition("\n---\n")
+    written = (root / "out" / "one.md").read_bytes().decode()
+    assert not CONTROLS.search(written)
+    head, _, body = written.removeprefix("---\n").partition("\n---\n")
     front = yaml.safe_load(head)
-    assert front["contentops"]["item"] == "one"
-    assert "\n" not in str(front.get("title", ""))
-    assert body.strip() == "Text."
-
-
-@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-def test_hostile_bodies(project: Build, invoke: Run, body: str) -> None:
-    """The front matter stays ours, the text survives, and the second apply finds nothing to do."""
-    import yaml
-
-    _, text = _hostile_text(project, invoke, Hostile(body=body))
-    head = text.removeprefix("---\n").partition("\n---\n")[0]
-    assert yaml.safe_load(head)["contentops"]["item"] == "one"
-    assert "\r" not in text
+    assert (front["contentops"]["item"], "\n" in str(front.get("title", ""))) == ("one", False)
+    assert ("\r" in body, body.endswith("\n")) == (False, True)
+    assert "body" in text or body.strip() == "Text."
 
 
 @pytest.mark.parametrize("job", ["../../admin", "x\r\nX-Evil: 1", "\x1b[2J", "?a=1#b"], ids=repr)
 def test_hostile_job_ids(project: Build, invoke: Run, job: str) -> None:
     """No such id becomes an address: the submit is looked up by our own id, and never sent again unasked."""
     with Scripted(Hostile(job=job)) as server:
-        root = _project(project, server)
-        ended = invoke("apply", "--yes", cwd=root, env=ENV)
-        _clean(root, ended)
+        _, ended = _applied(project, invoke, server)
         assert ended.code == 3, ended.stdout
         assert sum(seen[0] == "POST" for seen in server.seen) == 1
         assert all(
@@ -259,12 +238,9 @@ def test_refused_submits(project: Build, invoke: Run, answer: Answer, code: int,
         return answer if method == "POST" else _reply({"detail": "Not found"}, 404)
 
     with Scripted(script) as server:
-        root = _project(project, server)
-        ended = invoke("apply", "--yes", cwd=root, env=ENV)
+        root, ended = _applied(project, invoke, server)
         assert sum(seen[0] == "POST" for seen in server.seen) == 1
-    assert ended.code == code, ended.stdout + ended.stderr
-    assert says in ended.stdout
-    _clean(root, ended)
+    assert (ended.code, says in ended.stdout) == (code, True), ended.stdout + ended.stderr
     assert not (root / "out").exists()
 
 
@@ -276,22 +252,15 @@ def test_no_redirect_takes_the_key_elsewhere(project: Build, invoke: Run) -> Non
             return 307, {"Location": f"{other.base_url}{path.removeprefix('/v1')}?key={KEY}"}, b""
 
         with Scripted(script) as server:
-            root = _project(project, server)
-            ended = invoke("apply", "--yes", cwd=root, env=ENV)
+            _, ended = _applied(project, invoke, server)
             assert server.seen
-    assert other.seen == []
-    assert ended.code == 3, ended.stdout
-    assert "redirect" in ended.stdout
-    _clean(root, ended)
+    assert (other.seen, ended.code, "redirect" in ended.stdout) == ([], 3, True), ended.stdout
 
 
 @pytest.mark.parametrize("key", ["wrk\nlive", "wrk\x1b[2J", "wrk\u00e9"], ids=repr)
 def test_a_key_no_header_can_carry(project: Build, invoke: Run, key: str) -> None:
     """It is refused before anything is sent, by the name of its variable alone."""
     with Scripted(Hostile()) as server:
-        root = _project(project, server)
-        ended = invoke("apply", "--yes", cwd=root, env={"WRITERZROOM_API_KEY": key})
+        _, ended = _applied(project, invoke, server, {"WRITERZROOM_API_KEY": key})
         assert server.seen == []
-    assert ended.code == 1, ended.stdout
-    assert "WRITERZROOM_API_KEY" in ended.stderr
-    assert key not in ended.stdout + ended.stderr
+    assert (ended.code, "WRITERZROOM_API_KEY" in ended.stderr, key in ended.stdout + ended.stderr) == (1, True, False)

@@ -60,7 +60,7 @@ def _files(root: Path) -> dict[str, bytes | None]:
     ({"pelicanconf.py": "import os\nPATH = 'text'\n"}, "pelican", f"text/{ITEM}"),
     ({"pelicanconf.py": "PATH = os.path.join('a', 'b')\n"}, "pelican", f"content/{ITEM}"),
 ])  # fmt: skip
-def test_a_site_is_found_by_its_settings(
+def test_a_site_is_found_by_a_file(
     invoke: Run, project: Build, files: dict[str, str], preset: str, output: str
 ) -> None:
     """Texts go where it reads them, manifests do not, and both can be planned at once."""

@@ -223,7 +223,7 @@ def line(**changes: object) -> str:
 
 
 OTHER = lock.lineage_of("other")
-HOSTILE = {
+HOSTILE: dict[str, tuple[str | bytes, str, str]] = {
     "no JSON": ("nonsense", "damaged-jobs", "line 3 of `contentops.jobs` is incomplete or invalid JSON"),
     "torn": (line()[:40], "damaged-jobs", "line 3 of `contentops.jobs` is incomplete or invalid JSON"),
     "list": ("[1]", "damaged-jobs", "line 3 of `contentops.jobs` cannot be used: expected `object`"),
@@ -242,7 +242,13 @@ HOSTILE = {
     "another lineage": (line_of(jobs.JobsHeader(lineage=OTHER)), "mixed-lineages", "has lines of different projects"),
     "newer": ('{"contentops_jobs":2,"lineage":"new"}', "newer-state", "`contentops.jobs` was written by a newer"),
     "no lineage": ('{"contentops_jobs":1,"lineage":"x"}', "damaged-jobs", "`lineage` is not a UUID"),
-}
+} | {
+    "empty": (b"", "damaged-jobs", "has no header line"),
+    "not text": (b"\xff\xfe", "damaged-jobs", "is not UTF-8"),
+    "pointer": (f"version https://git-lfs.github.com/spec/v1\noid sha256:{'1a' * 32}\nsize 12345\n".encode(), "lock-in-lfs", "is a Git LFS pointer"),
+    "of another project": (f"{line_of(jobs.JobsHeader(lineage=OTHER))}\n".encode(), "mixed-lineages", f"belongs to another project (lineage `{OTHER}`)"),
+}  # fmt: skip
+"""What is wrong: a line at the end, as text, or the whole file, as bytes."""
 
 
 @pytest.fixture(scope="module")
@@ -252,15 +258,14 @@ def paid(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return harness.root
 
 
-@pytest.mark.parametrize(("text", "code", "words"), HOSTILE.values(), ids=HOSTILE)
-def test_a_damaged_line_is_named_and_nothing_is_paid(
-    tmp_path: Path, paid: Path, text: str, code: str, words: str
-) -> None:
+@pytest.mark.parametrize(("damage", "code", "words"), HOSTILE.values(), ids=HOSTILE)
+def test_damage_is_named_and_unpaid(tmp_path: Path, paid: Path, damage: str | bytes, code: str, words: str) -> None:
     """An apply orders nothing before the file can be read: what it says might be that all is paid for."""
     harness = _copied(paid, tmp_path)
     path = harness.root / NAME
-    path.write_bytes(path.read_bytes() + text.encode("utf-8", "surrogatepass") + b"\n")
-    before = path.read_bytes()
+    good = path.read_bytes()
+    before = damage if isinstance(damage, bytes) else good + damage.encode("utf-8", "surrogatepass") + b"\n"
+    path.write_bytes(before)
     harness.write("content/more.yaml", blog("two"))
     for act in (harness.plan, harness.apply):
         with pytest.raises(StateError) as caught:
@@ -273,28 +278,6 @@ def test_a_damaged_line_is_named_and_nothing_is_paid(
 def _copied(paid: Path, root: Path) -> Harness:
     shutil.copytree(paid, root, dirs_exist_ok=True)
     return Harness(root)
-
-
-WHOLE = {
-    "empty": (b"", "damaged-jobs", "has no header line"),
-    "not text": (b"\xff\xfe", "damaged-jobs", "is not UTF-8"),
-    "pointer": (f"version https://git-lfs.github.com/spec/v1\noid sha256:{'1a' * 32}\nsize 12345\n".encode(), "lock-in-lfs", "is a Git LFS pointer"),
-    "of another project": (f"{line_of(jobs.JobsHeader(lineage=OTHER))}\n".encode(), "mixed-lineages", f"belongs to another project (lineage `{OTHER}`)"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("data", "code", "words"), WHOLE.values(), ids=WHOLE)
-def test_a_file_that_is_no_list_of_jobs_stops_an_apply(
-    tmp_path: Path, paid: Path, data: bytes, code: str, words: str
-) -> None:
-    """Nothing is written in its place."""
-    harness = _copied(paid, tmp_path)
-    (harness.root / NAME).write_bytes(data)
-    harness.write("content/more.yaml", blog("two"))
-    with pytest.raises(StateError) as caught:
-        harness.apply()
-    assert (caught.value.code, words in str(caught.value)) == (code, True), str(caught.value)
-    assert (harness.api.generations, (harness.root / NAME).read_bytes()) == ([], data)
 
 
 def test_damage_in_the_file_of_the_checkout_is_named_and_can_be_taken_out(tmp_path: Path, paid: Path) -> None:
@@ -448,9 +431,7 @@ def test_another_branch_forgets_nothing_that_an_apply_has_read(tmp_path: Path, p
 
 
 @pytest.mark.parametrize("commits", [False, True], ids=["nothing committed", "manifests committed"])
-def test_a_clean_before_the_first_commit_of_results_forgets_no_payment(
-    tmp_path: Path, processes: None, *, commits: bool
-) -> None:
+def test_a_clean_before_the_first_results_forgets_no_payment(tmp_path: Path, processes: None, *, commits: bool) -> None:
     """`git clean -xfd` takes lock, jobs and `.contentops` away; the list in the git folder stays."""
     harness = Harness(tmp_path / "site", FakeApi(duration=30))
     git(harness.root, "init", "--quiet")
@@ -484,9 +465,7 @@ def test_work_trees_share_what_was_ordered(tmp_path: Path, processes: None) -> N
     assert (len(harness.api.generations), tree.read("out/one.md")) == (1, harness.read("out/one.md"))
 
 
-def test_a_clone_has_what_was_committed_and_a_project_without_git_its_private_folder(
-    tmp_path: Path, processes: None
-) -> None:
+def test_a_clone_has_what_was_committed_and_git_init_loses_nothing(tmp_path: Path, processes: None) -> None:
     """Where the file of the checkout lies, and that `git init` between two runs loses nothing of it."""
     harness = Harness(tmp_path / "site", FakeApi(duration=30)).declared("one", "two")
     harness.api.fault(on("submit", 2), "kill-after")
@@ -513,13 +492,17 @@ def test_two_projects_of_one_name_in_one_repository_share_nothing(tmp_path: Path
     assert all(len(site.state.jobs) == 1 for site in sites)
 
 
-def test_a_link_in_the_git_folder_is_not_followed(tmp_path: Path, processes: None) -> None:
-    """A repository that came in an archive could lead out of it."""
+@pytest.mark.parametrize(("link", "said"), [(True, "is a symbolic link"), (False, "is not a folder")])
+def test_a_git_folder_that_takes_no_files_stops_an_apply(
+    tmp_path: Path, processes: None, *, link: bool, said: str
+) -> None:
+    """Before it pays: what was ordered could not be written down. A link, as of an archive, could lead out of it."""
     harness = Harness(tmp_path / "site").declared("one")
     git(harness.root, "init", "--quiet")
     (tmp_path / "outside").mkdir()
-    (harness.root / ".git/contentops").symlink_to(tmp_path / "outside")
-    with pytest.raises(StateError, match="is a symbolic link"):
+    kept = harness.root / ".git/contentops"
+    kept.symlink_to(tmp_path / "outside") if link else kept.write_text("in the way")
+    with pytest.raises(StateError, match=said):
         harness.apply()
     assert (harness.api.generations, [*(tmp_path / "outside").iterdir()]) == ([], [])
 
@@ -532,16 +515,6 @@ def test_a_file_that_names_a_folder_which_is_not_git_s_is_not_believed(tmp_path:
     harness.apply()
     assert [*(tmp_path / "outside").iterdir()] == []
     assert (harness.root / ".contentops/jobs.jsonl").exists()
-
-
-def test_a_git_folder_that_takes_no_files_stops_an_apply_before_it_pays(tmp_path: Path, processes: None) -> None:
-    """What was ordered could not be written down."""
-    harness = Harness(tmp_path / "site").declared("one")
-    git(harness.root, "init", "--quiet")
-    (harness.root / ".git/contentops").write_text("in the way")
-    with pytest.raises(StateError, match="is not a folder"):
-        harness.apply()
-    assert harness.api.generations == []
 
 
 def test_open_jobs_wait_for_an_earlier_attempt_no_more() -> None:
@@ -574,15 +547,11 @@ def test_the_list_is_shown_with_what_it_cost(invoke: Run, tmp_path: Path) -> Non
     assert told.stdout.splitlines()[0].split() == ["ORDERED", "ITEM", "ATTEMPT", "STATE", "CREDITS", "JOB", "SERVER"]
     assert told.stdout.endswith("\n\n3 jobs, 8 credits, at most 12.\n")
     document = invoke("state", "list", "--jobs", "--json", cwd=tmp_path).json
-    assert [(each["item"], each["state"]) for each in document["jobs"]] == [
-        ("three", "unknown"),
-        ("one", "settled"),
-        ("two", "settled"),
-    ]
+    states = [("three", "unknown"), ("one", "settled"), ("two", "settled")]
+    assert [(each["item"], each["state"]) for each in document["jobs"]] == states
     mending.move_record(harness.project, "one", "uno")
     shown = invoke("state", "show", "uno", cwd=tmp_path).stdout
-    assert "\n\nORDERED" in shown
-    assert " one " in shown.splitlines()[-1]
+    assert ("\n\nORDERED" in shown, " one " in shown.splitlines()[-1]) == (True, True)
     assert [each["item"] for each in invoke("state", "show", "uno", "--json", cwd=tmp_path).json["jobs"]] == ["one"]
     assert invoke("state", "show", "three", cwd=tmp_path).stdout.startswith("open ")
 

@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 
 from contentops.digest import digest_text
 from contentops.execution.primitives import iso
-from contentops.model import Desired, ItemId, Job, JobState, RequestId
+from contentops.model import Desired, ItemId, Job, JobState, MonthSpend, RequestId
 from contentops.model.jobs import assigned, count_month, fold_jobs
 from contentops.operations.plan import spent_this_month
 from contentops.reporting.spend import add_spends, count_spend
@@ -116,9 +116,7 @@ def test_each_order_counts_once(found: list[Order], data: st.DataObject) -> None
 
 
 @given(orders(), st.data())
-def test_the_bill_of_a_month_is_between_what_is_sure_and_what_is_counted(
-    found: list[Order], data: st.DataObject
-) -> None:
+def test_the_bill_of_a_month_is_between_its_sums(found: list[Order], data: st.DataObject) -> None:
     """At the end of each month, from what is ordered by then."""
     for begin, end in zip(MONTHS, [*MONTHS[1:], MONTHS[-1] + 30 * 86400], strict=True):
         known = [order for order in found if max(_sent(order), order.accepted) < end]
@@ -150,6 +148,19 @@ def _commit(harness: Harness) -> None:
 def _text(harness: Harness, *items: str, year: int = 2026) -> None:
     harness.write("content/blog.yaml", blog(*items, year=year))
     assert set(results(harness.apply()).values()) == {"done"}
+
+
+def _site(root: Path, **server: Any) -> Harness:
+    """A project in a repository, with a budget of the month."""
+    harness = Harness(root, FakeApi(duration=30, **server), extra=MONTH)
+    git(root, "init", "--quiet", "--initial-branch", "main")
+    return harness
+
+
+def _spent(harness: Harness) -> MonthSpend:
+    found = spent_this_month(harness.project, harness.runtime())
+    assert found is not None
+    return found
 
 
 def _on_a_branch(harness: Harness) -> None:
@@ -189,35 +200,28 @@ def _reverted(harness: Harness) -> None:
 
 @pytest.mark.parametrize("flags", [(), ("--depth", "1")], ids=["whole", "shallow"])
 @pytest.mark.parametrize("story", [_squashed, _rebased, _reverted], ids=lambda story: story.__name__.strip("_"))
-def test_a_month_is_the_same_in_every_clone_that_has_the_file(
+def test_every_clone_has_the_same_month(
     tmp_path: Path, story: Callable[[Harness], None], flags: tuple[str, ...], processes: None
 ) -> None:
     """It is what the server has charged, whatever git's history says."""
-    harness = Harness(tmp_path / "site", FakeApi(duration=30), extra=MONTH)
-    git(harness.root, "init", "--quiet", "--initial-branch", "main")
+    harness = _site(tmp_path / "site")
     _text(harness, "a")
     _commit(harness)
     story(harness)
     clone = cloned(harness, tmp_path / "clone", *flags)
     for one in (harness, clone):
-        spent = spent_this_month(one.project, one.runtime())
-        assert spent is not None
+        spent = _spent(one)
         assert (spent.credits, spent.credits_unsure, spent.gaps) == (harness.api.credits, 0, ())
     # No journal, no cache and no git: the file says it all.
     for folder in (".git", ".contentops"):
         shutil.rmtree(clone.root / folder, ignore_errors=True)
-    spent = spent_this_month(clone.project, clone.runtime())
-    assert spent is not None
-    assert spent.credits == harness.api.credits
+    assert _spent(clone).credits == harness.api.credits
 
 
 @pytest.mark.parametrize(("request_ids", "charges"), [("replay", 1), ("ignore", 2)])
-def test_two_clones_that_make_the_same_item_and_then_merge(
-    tmp_path: Path, request_ids: str, charges: int, processes: None
-) -> None:
+def test_two_clones_make_the_same_and_merge(tmp_path: Path, request_ids: str, charges: int, processes: None) -> None:
     """A server that ignores our ids charges twice, and both count; one that honours them has one job for both."""
-    harness = Harness(tmp_path / "site", FakeApi(duration=30, request_ids=request_ids), extra=MONTH)
-    git(harness.root, "init", "--quiet", "--initial-branch", "main")
+    harness = _site(tmp_path / "site", request_ids=request_ids)
     harness.applied("other")
     _commit(harness)
     clone = cloned(harness, tmp_path / "clone")
@@ -228,17 +232,14 @@ def test_two_clones_that_make_the_same_item_and_then_merge(
     pull = ("pull", "--quiet", "--no-rebase", "--no-edit", "--strategy-option=ours", str(clone.root))
     git(harness.root, *pull)
     assert len(harness.api.generations) == 1 + charges
-    spent = spent_this_month(harness.project, harness.runtime())
-    assert spent is not None
-    assert (spent.credits, spent.credits_unsure) == (4 + 4 * charges, 0)
+    assert (_spent(harness).credits, _spent(harness).credits_unsure) == (4 + 4 * charges, 0)
     harness.apply()
     assert (harness.plan().empty, len(harness.api.generations)) == (True, 1 + charges)
 
 
 def test_a_lost_answer_that_another_clone_found_counts_once(tmp_path: Path, processes: None) -> None:
     """At most both orders, until the merge shows that one job answers both."""
-    harness = Harness(tmp_path / "site", FakeApi(duration=30), extra=MONTH)
-    git(harness.root, "init", "--quiet", "--initial-branch", "main")
+    harness = _site(tmp_path / "site")
     harness.applied("other")
     _commit(harness)
     clone = cloned(harness, tmp_path / "clone")
@@ -252,8 +253,7 @@ def test_a_lost_answer_that_another_clone_found_counts_once(tmp_path: Path, proc
     _text(clone, "a", "other")
     _commit(clone)
     git(clone.root, "pull", "--quiet", "--no-rebase", "--no-edit", "--strategy-option=ours", str(harness.root))
-    spent = spent_this_month(clone.project, clone.runtime())
-    assert spent is not None
+    spent = _spent(clone)
     assert spent.credits - spent.credits_unsure <= harness.api.credits <= spent.credits
 
 
@@ -266,9 +266,7 @@ def test_an_environment_that_is_declared_no_more_still_counts(tmp_path: Path) ->
     staging.apply()
     harness.write("contentops.yaml", settings)
     shutil.rmtree(tmp_path / ".contentops")
-    spent = spent_this_month(harness.project, harness.runtime())
-    assert spent is not None
-    assert spent.credits == harness.api.credits == 4
+    assert _spent(harness).credits == harness.api.credits == 4
     assert not harness.plan().submits
 
 
@@ -282,9 +280,7 @@ def test_times_are_those_of_the_server(tmp_path: Path) -> None:
     assert '"accepted":"2026-03-01T00:0' in jobs
     harness.write("contentops.jobs", jobs.replace('"accepted":"2026-03-01T00:0', '"accepted":"2026-02-28T23:5'))
     shutil.rmtree(tmp_path / ".contentops")
-    spent = spent_this_month(harness.project, harness.runtime())
-    assert spent is not None
-    assert (spent.month, spent.credits) == ("2026-03", 0)
+    assert (_spent(harness).month, _spent(harness).credits) == ("2026-03", 0)
 
 
 # --- models of one's own ---------------------------------------------------------------------------------------

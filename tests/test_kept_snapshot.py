@@ -96,8 +96,7 @@ def test_a_page_that_knows_the_last_snapshot_shows_what_a_new_one_shows(root: Pa
     kept, desk = review_of(root), Desk(root, invoke, number)
     for _ in range(12):
         shown, fresh = kept.snapshot(), review_of(root).snapshot()
-        assert shown.items == fresh.items
-        assert shown.plan == fresh.plan
+        assert (shown.items, shown.plan) == (fresh.items, fresh.plan)
         assert (shown.spend, shown.known.approvals, shown.findings) == (
             fresh.spend,
             fresh.known.approvals,

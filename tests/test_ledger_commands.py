@@ -93,7 +93,7 @@ def test_a_command_needs_an_address(invoke: Run, site: Path) -> None:
     assert (wrong.code, "declares no environment `nosuch`" in wrong.stderr) == (64, True)
 
 
-def test_status_shows_what_is_open_and_who_applies(
+def test_status_shows_who_applies_and_what_is_open(
     session: LedgerSession, invoke: Run, site: Path, database: str
 ) -> None:
     """As text, as JSON and in `doctor`, harmless whatever the rows say."""
@@ -111,9 +111,7 @@ def test_status_shows_what_is_open_and_who_applies(
     assert _checked(invoke, site, database)[1].endswith("applying now: no one")
 
 
-def test_a_database_that_takes_no_writes_is_named(
-    session: LedgerSession, invoke: Run, site: Path, cluster: Cluster
-) -> None:
+def test_a_read_only_database_is_named(session: LedgerSession, invoke: Run, site: Path, cluster: Cluster) -> None:
     """By a setting, or as a real standby."""
     database = session.run("SELECT current_database()")[0][0]
     session.run(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
@@ -137,13 +135,6 @@ def test_a_pooler_is_refused(invoke: Run, database: str) -> None:
 
 
 API = ApiSettings(base_url="https://api.example.com/v1", account="acme")
-
-
-def test_who_only_looks_is_counted(tmp_path: Path, session: LedgerSession) -> None:
-    """Its requests are counted with those of all others of the account."""
-    harness = Harness(tmp_path / "branch", FakeApi(), rpm=600, extra=f"ledger: '{session.url}'")
-    contents(harness.project, runtime=harness.runtime())
-    assert _counted(session) == len(harness.api.requests)
 
 
 def test_doctor_and_the_search_for_the_api_wait_for_their_turns(tmp_path: Path, session: LedgerSession) -> None:
@@ -196,9 +187,7 @@ def _asked(api: FakeApi, harness: Harness) -> int:
     return asked
 
 
-def test_an_account_that_is_new_to_the_ledger_asks_and_one_that_is_known_does_not(
-    tmp_path: Path, database: str
-) -> None:
+def test_an_account_that_is_new_to_the_ledger_asks_for_its_ids(tmp_path: Path, database: str) -> None:
     """The first run asks for five ids, as without a ledger; the next one, wherever it stands, asks for none."""
     api = FakeApi(duration=9)
     assert _asked(api, _harness(tmp_path / "one", api, database, *IDS)) == 5

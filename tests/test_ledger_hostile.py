@@ -83,7 +83,7 @@ def test_rows_of_submits(checkout: Checkout, invoke: Run, served: Served, databa
 
 
 @pytest.mark.parametrize("name", SHARED)
-def test_rows_that_all_share(
+def test_rows_of_all_stop_no_one(
     checkout: Checkout, invoke: Run, served: Served, database: str, env: dict[str, str], name: str
 ) -> None:
     """The same: nothing in them stops anyone."""
@@ -95,7 +95,7 @@ def test_rows_that_all_share(
     assert list(tree(root)) == ["out/a.md", "out/b.md"]
 
 
-def test_who_applies_has_a_strange_name(
+def test_a_strange_name_is_harmless(
     checkout: Checkout, invoke: Run, served: Served, database: str, env: dict[str, str]
 ) -> None:
     """The words of another machine are made harmless."""

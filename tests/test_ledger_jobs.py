@@ -226,19 +226,6 @@ def test_an_order_of_an_id_that_another_one_ordered_is_not_recorded(database: st
         assert _states(first) == [("a", "paid")]
 
 
-def test_the_order_of_one_that_is_gone_is_not_taken_for_ones_own(database: str) -> None:
-    """Both ordered the same in the same second, so that their rows have one name: the second one looks it up first."""
-    with LedgerSession(database) as first, LedgerSession(database) as second:
-        schema.migrate(first)
-        quick = JobWriter(Runner(first), SCOPE)
-        write(quick, a_job("a", JobState.SUBMITTING))
-        quick.close()
-        slow = JobWriter(Runner(second), SCOPE)
-        slow.note([a_job("a", JobState.SUBMITTING)])
-        with pytest.raises(WorkTaken):
-            slow.flush()
-
-
 def test_what_never_arrived_may_be_ordered_again(database: str) -> None:
     """Under its own id, by whoever knows that: both orders have a row."""
     with LedgerSession(database) as session:
@@ -284,9 +271,7 @@ def test_ledger_and_checkout_get_what_the_other_one_lacks(session: LedgerSession
 
 
 @pytest.mark.parametrize("state", [None, *JobState])
-def test_what_a_live_runner_has_claimed_is_left_to_it_until_it_is_done(
-    database: str, session: LedgerSession, state: JobState | None
-) -> None:
+def test_what_a_live_runner_has_is_left_to_it(database: str, session: LedgerSession, state: JobState | None) -> None:
     """A claim says who works on it, also before anything was sent; a text that was paid for is free for anyone."""
     with LedgerSession(database) as other:
         runner = Runner(other, who="ann@build-7")

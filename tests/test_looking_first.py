@@ -51,18 +51,25 @@ def _since(harness: Harness, before: dict[str, int]) -> tuple[int, ...]:
 # --- before it is paid for -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("reviewed", [False, True], ids=["", "a plan file"])
 @pytest.mark.parametrize("habits", [{}, {"auto_save": True}, {"create_only": True}], ids=str)
-def test_nothing_is_paid_for_over_words_written_there(tmp_path: Path, habits: dict[str, Any]) -> None:
-    """The request changed and the text was edited there: that item is blocked by name, the other goes on."""
+def test_nothing_is_paid_for_over_words_written_there(
+    tmp_path: Path, habits: dict[str, Any], *, reviewed: bool
+) -> None:
+    """The request changed and the text was edited there: that item is blocked by name, the other goes on.
+
+    Also where it was reviewed before the edit.
+    """
     harness = _harness(tmp_path, **habits)
-    content = _edit(harness, "one")
     _next_year(harness)
+    plan = review(harness) if reviewed else ""
+    content = _edit(harness, "one")
     before = _asked(harness)
-    run = harness.apply()
-    assert results(run) == {"one": "blocked", "two": "done"}
-    assert content in _outcome(run).error
+    run = apply_file(harness, plan) if reviewed else harness.apply()
+    assert (results(run), content in _outcome(run).error) == ({"one": "blocked", "two": "done"}, True)
     assert (harness.api.contents[content].body, harness.record("one").content_id) == (THEIRS, content)
-    assert (_since(harness, before)[2], harness.actions()) == (1, {"one": "blocked"})
+    assert (_since(harness, before)[2], harness.api.charged("All about one in 2027")) == (1, 0)
+    assert harness.actions() == {"one": "blocked"}
 
 
 @pytest.mark.parametrize(
@@ -109,10 +116,8 @@ def test_what_cannot_be_looked_at_is_not_paid_for(tmp_path: Path, fault: Any) ->
     harness.write("content/blog.yaml", blog("one", year=2027) + blog("two", "three").removeprefix("items:\n"))
     harness.api.fault(on("list content"), fault)
     run = harness.apply()
-    assert results(run)["one"] == "blocked"
-    assert "contentops apply" in _outcome(run).error
-    assert harness.api.charged("All about one in 2027") == 0
-    assert harness.api.charged("All about three in 2026") == 1
+    assert (results(run)["one"], "contentops apply" in _outcome(run).error) == ("blocked", True)
+    assert (harness.api.charged("All about one in 2027"), harness.api.charged("All about three in 2026")) == (0, 1)
     harness.api.heal()
     assert results(harness.apply())["one"] == "done"
 
@@ -120,22 +125,8 @@ def test_what_cannot_be_looked_at_is_not_paid_for(tmp_path: Path, fault: Any) ->
 # --- plan files ------------------------------------------------------------------------------------------------
 
 
-def test_a_plan_file_leaves_out_what_was_edited_there_since(tmp_path: Path) -> None:
-    """Reviewed without a look: the item is blocked by name, what else was reviewed is done, and the words stay."""
-    harness = _harness(tmp_path)
-    _next_year(harness)
-    plan = review(harness)
-    content = _edit(harness, "one")
-    run = apply_file(harness, plan)
-    assert results(run) == {"one": "blocked", "two": "done"}
-    assert content in _outcome(run).error
-    assert (harness.api.charged("All about one in 2027"), harness.api.contents[content].body) == (0, THEIRS)
-
-
 @pytest.mark.parametrize("choice", [None, OnEdit.OVERWRITE])
-def test_a_content_that_was_stored_again_without_an_edit_is_as_it_was_reviewed(
-    tmp_path: Path, choice: OnEdit | None
-) -> None:
+def test_a_content_that_is_only_stored_again_is_as_it_was_reviewed(tmp_path: Path, choice: OnEdit | None) -> None:
     """Its stamp alone is another one."""
     harness = _harness(tmp_path)
     _next_year(harness)
@@ -207,8 +198,7 @@ def test_a_reverted_pull_is_no_new_edit(tmp_path: Path, title: str, *, cache: bo
     (change,) = harness.plan(refresh=True).changes
     assert (change.action, "recorded-before" in {reason.kind for reason in change.reasons}) == ("save", True)
     assert (results(harness.apply(refresh=True)), harness.read("out/one.md")) == ({"one": "done"}, before)
-    assert "All about one" in harness.api.contents[content].body
-    assert _noted(harness, refresh=True) == []
+    assert ("All about one" in harness.api.contents[content].body, _noted(harness, refresh=True)) == (True, [])
     assert harness.pull() == ()
     _edit(harness, "one", "New words.\n")
     assert _noted(harness, refresh=True) == ["one"]

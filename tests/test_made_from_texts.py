@@ -257,8 +257,7 @@ def test_a_protected_item_and_one_that_refers_in_metadata_alone_never_wait(harne
     plan = harness.plan()
     assert [change.id for change in plan.changes if change.action is Action.WAIT and change.waits] == []
     harness.apply()
-    assert "title: B after On Handbook" in harness.read("out/b.md")
-    assert harness.plan().changes == ()
+    assert ("title: B after On Handbook" in harness.read("out/b.md"), harness.plan().changes) == (True, ())
 
 
 def test_dependants_are_promoted_where_words_and_frame_agree(harness: Harness) -> None:
@@ -273,8 +272,7 @@ def test_dependants_are_promoted_where_words_and_frame_agree(harness: Harness) -
     harness.edit("staging/guide.md", "title: On Guide", "title: On Guides")
     first.apply()
     last.settle()
-    assert len(harness.api.generations) == 2
-    assert "title: On Guides" in harness.read("prod/guide.md")
+    assert (len(harness.api.generations), "title: On Guides" in harness.read("prod/guide.md")) == (2, True)
     assert "On On Guide" in harness.read("prod/news.md")
     assert last.plan().empty
 
@@ -283,11 +281,7 @@ def site(ids: Sequence[str], part: str = "url", **more: Any) -> str:
     """A guide and its translations, each with links to all of them."""
     links = {"hreflang": {id_: f"{{{{ ref('{id_}').{part} }}}}" for id_ in ids}, **more}
     topics = {id_: id_ + ": {{ ref('en').body }}" if id_ != "en" else "Guide" for id_ in ids}
-    made = [
-        {"id": id_, "inputs": {"topic": topic, "target_audience": "all"}, "metadata": links}
-        for id_, topic in topics.items()
-    ]
-    return json.dumps({"items": made})
+    return manifest(topics, **{id_: {"metadata": links} for id_ in ids})
 
 
 @pytest.fixture
@@ -356,26 +350,16 @@ def test_a_kill_at_any_step_ends_the_same(guides: Harness, tmp_path: Path, each_
 ])  # fmt: skip
 def test_a_ring_of_values_that_would_never_settle_is_refused(guides: Harness, key: str, value: str) -> None:
     """Titles, addresses and metadata that are made from one another."""
-    made = [
-        {
-            "id": id_,
-            "inputs": {"topic": id_, "target_audience": "all"},
-            "metadata": {key: value.replace("OTHER", other)},
-        }
-        for id_, other in (("a", "b"), ("b", "a"))
-    ]
-    guides.write("manifests/a.yaml", json.dumps({"items": made}))
+    of = {id_: {"metadata": {key: value.replace("OTHER", other)}} for id_, other in (("a", "b"), ("b", "a"))}
+    guides.write("manifests/a.yaml", manifest({"a": "a", "b": "b"}, **of))
     assert any("reference-ring" in line for line in refused(guides))
 
 
 def test_the_graph_shows_mentions_apart(guides: Harness, invoke: Run) -> None:
     """They are no sources: a selector does not follow them."""
     shown = invoke("graph", "--json", cwd=guides.root).json["items"]
-    assert [(one["id"], one["sources"], one["mentions"]) for one in shown] == [
-        ("en", [], ["de", "fr"]),
-        ("de", ["en"], ["fr"]),
-        ("fr", ["en"], ["de"]),
-    ]
+    links = [("en", [], ["de", "fr"]), ("de", ["en"], ["fr"]), ("fr", ["en"], ["de"])]
+    assert [(one["id"], one["sources"], one["mentions"]) for one in shown] == links
     assert [change.id for change in guides.plan(select=("+de",)).changes] == ["de", "en"]
     assert "MADE FROM  MENTIONS" in invoke("graph", cwd=guides.root).stdout
     assert invoke("show", "de", "--json", cwd=guides.root).json["mentions"] == ["fr"]

@@ -18,6 +18,8 @@ from tests.running import Run
 from tests.workflows import ROOT, Ended, Runner, read, steps_of
 
 SHA = "1234567890abcdef1234567890abcdef12345678"
+ITEMS = ("one", "two", "three")
+FOUR = manifest("four")
 QUEUE = ROOT / "examples/ci/merge-queue.yml"
 PLAN = ROOT / "examples/ci/plan.yml"
 posix = pytest.mark.skipif(sys.platform == "win32", reason="the shim is a POSIX script")
@@ -121,8 +123,7 @@ def test_a_push_names_the_pull_request_whose_merge_it_is(hub: FakeGitHub, invoke
     merged = "f" * 40
     assert about(SHA) == (None, None)  # pushed, and not merged
     hub.merge(7, merged)
-    assert about(merged) == (7, 55)
-    assert about(merged, "refs/heads/next") == (None, None)
+    assert (about(merged), about(merged, "refs/heads/next")) == ((7, 55), (None, None))
     assert about(SHA) == (None, None)
     hub.faults.append(("commits/", lambda: (200, [{"merged_at": 1, "merge_commit_sha": merged}], {})))
     assert about(merged) == (None, None)
@@ -176,13 +177,12 @@ class Queue:
         self._hub.comments.clear()
         self._hub.show(55, SHA, json.loads(file.read_bytes())["checksum"])
 
-    def run(self, *failing: str) -> Ended:
+    def run(self, *failing: str, workflow: Path = QUEUE) -> Ended:
         """The workflow of the queue, step by step."""
         (self._folder / "event.json").write_text(json.dumps(merge_group()))
         env = self._hub.env(GITHUB_TOKEN="", GITHUB_EVENT_PATH=str(self._folder / "event.json"))
-        contexts = {"github.token": "ghs_token"}
-        runner = Runner(self._folder / "queue", self.machine.root, env, contexts)
-        return runner.job(QUEUE, failing=failing)
+        runner = Runner(self._folder / "queue", self.machine.root, env, {"github.token": "ghs_token"})
+        return runner.job(workflow, failing=failing)
 
 
 @pytest.fixture
@@ -211,47 +211,19 @@ def test_a_plan_that_was_not_shown_stops_it(queue: Queue, hub: FakeGitHub) -> No
     hub.comments.clear()
     hub.show(55, SHA)
     ended = queue.run()
-    assert ended.codes == {"reviewed": 0, "check": 4}
-    assert "error[not-shown]" in ended.printed
-
-
-def another_topic(machine: Machine) -> None:
-    """Another merge changes an item that was reviewed."""
-    machine.write("content/blog.yaml", manifest("one", "two", "three", topic="More about {}"))
-
-
-def another_item(machine: Machine) -> None:
-    """Another merge brings an item, which is not applied yet."""
-    machine.write("content/more.yaml", manifest("four"))
-
-
-def another_item_allowed(machine: Machine) -> None:
-    """The same, and the project lets it through."""
-    another_item(machine)
-    machine.edit("contentops.yaml", "max_changed_ratio: 1", "unreviewed: allow")
-
-
-def another_item_applied(machine: Machine) -> None:
-    """The same, and it is applied."""
-    another_item(machine)
-    machine.apply("--select", "four")
-
-
-def all_applied(machine: Machine) -> None:
-    """What the pull request planned was waiting on the branch already, and has been applied since."""
-    machine.apply()
+    assert (ended.codes, "error[not-shown]" in ended.printed) == ({"reviewed": 0, "check": 4}, True)
 
 
 @posix
 @pytest.mark.parametrize(("meanwhile", "code", "words"), [
-    (another_topic, 4, ["error[stale-plan]", "`one`: its request has changed"]),
-    (another_item, 4, ["error[unreviewed]", "`four`: create, which is not in it"]),
-    (another_item_allowed, 0, ["The plan is still valid: 4 changes"]),
-    (another_item_applied, 0, ["The plan is still valid: 3 changes"]),
-    (all_applied, 0, ["Nothing to do: the plan is already applied."]),
-])  # fmt: skip
-def test_what_came_between_review_and_merge(
-    queue: Queue, meanwhile: Callable[[Machine], None], code: int, words: list[str]
+    (lambda machine: machine.write("content/blog.yaml", manifest(*ITEMS, topic="More about {}")), 4, ["error[stale-plan]", "`one`: its request has changed"]),
+    (lambda machine: machine.write("content/more.yaml", FOUR), 4, ["error[unreviewed]", "`four`: create, which is not in it"]),
+    (lambda machine: (machine.write("content/more.yaml", FOUR), machine.edit("contentops.yaml", "max_changed_ratio: 1", "unreviewed: allow")), 0, ["The plan is still valid: 4 changes"]),
+    (lambda machine: (machine.write("content/more.yaml", FOUR), machine.apply("--select", "four")), 0, ["The plan is still valid: 3 changes"]),
+    (lambda machine: machine.apply(), 0, ["Nothing to do: the plan is already applied."]),
+], ids=["another topic", "another item", "another item, allowed", "another item, applied", "all applied"])  # fmt: skip
+def test_what_came_between_is_said(
+    queue: Queue, meanwhile: Callable[[Machine], object], code: int, words: list[str]
 ) -> None:
     """It stops what is otherwise now or not reviewed, by name, and nothing is planned in its place."""
     meanwhile(queue.machine)
@@ -280,10 +252,5 @@ def test_a_plan_anew_has_a_limit(queue: Queue, tmp_path: Path) -> None:
     limited = tmp_path / "merge-queue.yml"
     limited.write_text(text.replace('# max-credits: "100"', 'max-credits: "0"'), encoding="utf-8")
     queue.machine.edit("contentops.yaml", "base_url: local", 'base_url: "http://127.0.0.1:1/v1"')
-    (tmp_path / "event.json").write_text(json.dumps(merge_group()))
-    env = {**queue._hub.env(), "GITHUB_EVENT_PATH": str(tmp_path / "event.json")}
-    contexts = {"github.token": "ghs_token"}
-    runner = Runner(tmp_path / "queue", queue.machine.root, env, contexts)
-    ended = runner.job(limited, failing=["artifact"])
-    assert ended.codes == {"reviewed": 0, "plan": 4}
-    assert "12 credits" in ended.printed
+    ended = queue.run("artifact", workflow=limited)
+    assert (ended.codes, "12 credits" in ended.printed) == ({"reviewed": 0, "plan": 4}, True)

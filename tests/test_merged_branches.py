@@ -46,6 +46,14 @@ def branches(tmp_path: Path) -> tuple[Harness, Harness]:
     return one, cloned(one, tmp_path / "two")
 
 
+def renamed(tmp_path: Path) -> tuple[Harness, Harness]:
+    """Two clones that gave the item another id each, `b` and `c`."""
+    for harness, new in zip(both := branches(tmp_path), "bc", strict=True):
+        declare(harness, (new, 2026), moved=f"a{new}")
+        harness.apply()
+    return both
+
+
 def merge(one: Harness, two: Harness, *items: tuple[str, int], files: str = "HEAD", moved: str = "") -> None:
     """Merge what `two` has into `one`, where both have applied; the manifest settles on these items."""
     for harness in (one, two):
@@ -67,10 +75,7 @@ def contents(harness: Harness) -> list[str]:
 @pytest.mark.parametrize("edited", ["", "b", "c"])
 def test_of_two_renames_of_an_item_one_keeps_the_content(tmp_path: Path, edited: str) -> None:
     """That of the later save, which is what the server has; the other text is saved as a content of its own."""
-    one, two = branches(tmp_path)
-    for harness, new in ((one, "b"), (two, "c")):
-        declare(harness, (new, 2026), moved=f"a{new}")
-        harness.apply()
+    one, two = renamed(tmp_path)
     declare(two, ("c", 2027))
     two.apply()
     for harness, new in ((one, "b"), (two, "c")):
@@ -92,10 +97,7 @@ def test_of_two_renames_of_an_item_one_keeps_the_content(tmp_path: Path, edited:
 
 def test_a_rename_that_no_manifest_declares_any_more_is_an_orphan(tmp_path: Path) -> None:
     """Its record keeps the content, which no other record has; the declared item is saved as a content of its own."""
-    one, two = branches(tmp_path)
-    for harness, new in ((one, "b"), (two, "c")):
-        declare(harness, (new, 2026), moved=f"a{new}")
-        harness.apply()
+    one, two = renamed(tmp_path)
     (content,) = contents(one)
     merge(one, two, ("c", 2026))
     assert (one.actions(), one.plan().credits_worst) == ({"c": "save"}, 0)
@@ -130,8 +132,7 @@ def test_a_text_that_was_paid_for_under_an_id_that_was_renamed_is_not_lost(tmp_p
     _left_with(two, where)
     plan = two.plan()
     assert (two.actions(), plan.credits_worst, results(two.apply())) == ({"b": "finish"}, 0, {"b": "done"})
-    assert "It in 2027" in two.read("out/b.md")
-    assert (len(two.api.generations), two.plan().empty) == (2, True)
+    assert ("It in 2027" in two.read("out/b.md"), len(two.api.generations), two.plan().empty) == (True, 2, True)
     # The branch that did not rename it has a text of `a`: no manifest declares that any more.
     assert two.actions(prune=True) == {"a": "remove"}
 
@@ -139,9 +140,7 @@ def test_a_text_that_was_paid_for_under_an_id_that_was_renamed_is_not_lost(tmp_p
 @pytest.mark.parametrize("settled", [2027, 2028])
 @pytest.mark.parametrize("files", ["HEAD", "FETCH_HEAD"])
 @pytest.mark.parametrize("where", ["job", "git"])
-def test_of_two_requests_of_an_item_the_one_that_is_declared_keeps_its_text(
-    tmp_path: Path, where: str, settled: int, files: str
-) -> None:
+def test_of_two_requests_the_declared_one_keeps_its_text(tmp_path: Path, where: str, settled: int, files: str) -> None:
     """Whichever of the two files the merge kept."""
     one, two = branches(tmp_path)
     for harness, year in ((one, 2027), (two, 2028)):

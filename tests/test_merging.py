@@ -39,8 +39,7 @@ def change_of(*, generated: str = WAS, texts_here: tuple[str, ...] = (WAS,), **g
 def test_without_the_text_that_was_edited_nothing_is_merged() -> None:
     """No one can tell then what a person changed; and an adopted text was never generated."""
     change = change_of(texts_here=())
-    assert (change.blocked, change.steps) == ("no-merge-base", ())
-    assert "--on-edit keep" in change.hint
+    assert (change.blocked, change.steps, "--on-edit keep" in change.hint) == ("no-merge-base", (), True)
     assert "adopted" in change_of(generated="").hint
 
 
@@ -65,8 +64,7 @@ def test_a_merge_is_written_and_saved(tmp_path: Path, *, stores: bool) -> None:
     run = harness.ran()
     assert results(run) == {"one": "done"}
     text = harness.read("out/one.md")
-    assert "All about All about one in 2027." in text
-    assert "My own words." in text
+    assert ("All about All about one in 2027." in text, "My own words." in text) == (True, True)
     assert "Take 1." not in text
     assert harness.api.credits == 8
     record = harness.record("one")
@@ -103,10 +101,8 @@ def test_line_endings_and_front_matter_of_the_file_stay(tmp_path: Path) -> None:
     (tmp_path / "out/one.md").write_bytes(text.encode())
     assert results(harness.apply()) == {"one": "done"}
     data = (tmp_path / "out/one.md").read_bytes()
-    assert data.count(b"\n") == data.count(b"\r\n")
-    assert b"mine: 1\r\n" in data
-    assert b"My own words." in data
-    assert b"in 2027" in data
+    assert (data.count(b"\n"), b"mine: 1\r\n" in data) == (data.count(b"\r\n"), True)
+    assert (b"My own words." in data, b"in 2027" in data) == (True, True)
     assert harness.plan().empty
 
 
@@ -119,9 +115,7 @@ def test_a_base_that_is_nowhere_blocks(tmp_path: Path, processes: None) -> None:
 
 
 @pytest.mark.parametrize("provenance", [True, False], ids=["with the block", "without it"])
-def test_a_merge_that_is_stopped_anywhere_is_merged_once(
-    root: Path, *, provenance: bool, processes: None, each_kill: EachKill
-) -> None:
+def test_a_stopped_merge_is_merged_once(root: Path, *, provenance: bool, processes: None, each_kill: EachKill) -> None:
     """Run again, it ends in the same file and is paid once, also where the file was written and not recorded."""
     harness = edited_harness(root / "undisturbed")
     if not provenance:

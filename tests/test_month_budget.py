@@ -39,11 +39,6 @@ def site(folder: Path, limit: int = 8, *, extra: str = "", at: float = 0, **serv
     return harness
 
 
-def declare(harness: Harness, *items: str, year: int = 2026) -> None:
-    """These items."""
-    harness.write("content/blog.yaml", blog(*items, year=year))
-
-
 def commit(folder: Path) -> None:
     """Commits everything, though it may be nothing."""
     git(folder, "add", "--all")
@@ -71,16 +66,15 @@ def month_message(plan: Plan) -> str:
 def test_two_applies_share_the_budget_of_a_month(tmp_path: Path, *, committed: bool) -> None:
     """With a commit between them or without one; an approved price is more than the budget."""
     harness = site(tmp_path)
-    declare(harness, "a")
-    harness.apply()
+    harness.applied("a")
     if committed:
         commit(tmp_path)
-    declare(harness, "a", "b")
+    harness.declared("a", "b")
     plan = harness.plan()
     assert plan.spent is not None
     assert (plan.spent.month, plan.spent.credits, guards(plan)) == ("2026-02", 4, [])
     harness.apply()
-    declare(harness, "a", "b", "c")
+    harness.declared("a", "b", "c")
     plan = harness.plan()
     assert [(one.guard, one.flag) for one in plan.refusals] == [("budget-month", "--approve-credits 4")]
     assert month_message(plan) == (
@@ -96,8 +90,7 @@ def test_two_applies_share_the_budget_of_a_month(tmp_path: Path, *, committed: b
 def test_a_plan_that_costs_nothing_asks_nothing(tmp_path: Path) -> None:
     """Whatever was spent, and where the git directory is gone."""
     harness = site(tmp_path, 4)
-    declare(harness, "a")
-    harness.apply()
+    harness.applied("a")
     harness.edit("contentops.yaml", "credits_per_month: 4", "credits_per_month: 0")
     shutil.rmtree(tmp_path / ".git")
     plan = harness.plan()
@@ -109,11 +102,9 @@ def test_a_plan_that_costs_nothing_asks_nothing(tmp_path: Path) -> None:
 def test_a_month_begins_anew(tmp_path: Path) -> None:
     """In UTC; a text that was ordered in the old month counts there, though it was made in the new one."""
     harness = site(tmp_path, 8, at=MARCH - 100)
-    declare(harness, "a")
-    harness.apply()
+    harness.applied("a")
     harness.timeline.now = MARCH - 10
-    declare(harness, "a", "b")
-    harness.apply()
+    harness.applied("a", "b")
     assert harness.made_by("b").generated_at.startswith("2026-03-01T00:00")
     commit(tmp_path)
     assert (spent(harness).month, spent(harness).credits) == ("2026-03", 0)
@@ -127,12 +118,11 @@ def test_a_month_begins_anew(tmp_path: Path) -> None:
 def test_a_clock_that_is_behind_is_named(tmp_path: Path, invoke: Run) -> None:
     """The texts of later months count, so that nothing is spent twice; the plan says why."""
     harness = site(tmp_path, 8)
-    declare(harness, "a")
-    harness.apply()
+    harness.applied("a")
     jobs = harness.read("contentops.jobs")
     harness.write("contentops.jobs", jobs.replace(':"2026-', ':"2099-'))
     shutil.rmtree(tmp_path / ".git" / "contentops")
-    declare(harness, "a", "b")
+    harness.declared("a", "b")
     told = invoke("status", cwd=tmp_path).stdout
     assert "Spent: 4 of 8 credits of this month" in told
     assert "1 text of later months is included: check the clock of this machine." in told
@@ -146,41 +136,33 @@ def _rename(harness: Harness) -> None:
     harness.apply()
 
 
-def _remove(harness: Harness) -> None:
-    harness.write("content/blog.yaml", blog("other"))
-    harness.apply(prune=True)
-
-
-def _replace(harness: Harness) -> None:
-    harness.apply(replace=("a",))
-
-
 def _branch(harness: Harness) -> None:
     commit(harness.root)
     git(harness.root, "switch", "--quiet", "--create", "other")
-    declare(harness, "a", year=2027)
-    harness.apply()
+    harness.applied("a", year=2027)
     commit(harness.root)
     git(harness.root, "switch", "--quiet", "main")
 
 
 def _reset(harness: Harness) -> None:
     commit(harness.root)
-    declare(harness, "a", year=2027)
-    harness.apply()
+    harness.applied("a", year=2027)
     commit(harness.root)
     git(harness.root, "reset", "--quiet", "--hard", "HEAD~1")
 
 
+STORIES: dict[str, Callable[[Harness], object]] = {
+    "rename": _rename, "remove": lambda harness: harness.declared("other").apply(prune=True),
+    "replace": lambda harness: harness.apply(replace=("a",)), "branch": _branch, "reset": _reset,
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("forgets", [False, True])
-@pytest.mark.parametrize(
-    "story", [_rename, _remove, _replace, _branch, _reset], ids=lambda story: story.__name__.strip("_")
-)
-def test_every_generation_counts_once(tmp_path: Path, story: Callable[[Harness], None], *, forgets: bool) -> None:
+@pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
+def test_every_generation_counts_once(tmp_path: Path, story: Callable[[Harness], object], *, forgets: bool) -> None:
     """Whatever became of its text since, and where only git is left to tell."""
     harness = site(tmp_path, 100)
-    declare(harness, "a")
-    harness.apply()
+    harness.applied("a")
     if forgets:
         commit(tmp_path)
     story(harness)
@@ -193,8 +175,7 @@ def test_every_generation_counts_once(tmp_path: Path, story: Callable[[Harness],
 def test_environments_share_the_budget(tmp_path: Path) -> None:
     """A text that one takes from another counts once; the settings of each may say what it allows."""
     harness = site(tmp_path, 8, extra=STAGING)
-    declare(harness, "a")
-    harness.apply()
+    harness.applied("a")
     staging = Room(tmp_path, "staging", harness.api, extra=f"budget: {{credits_per_month: 8}}\n{STAGING}")
     staging.timeline = harness.timeline
     staging.apply()
@@ -225,7 +206,7 @@ def test_a_lost_answer_counts_where_it_may_have_been_accepted(tmp_path: Path, in
     """Five minutes before its intent and the timeout of a job after it, by the server's clock: at most, not for sure."""
     harness = site(tmp_path, 8, at=MARCH - 200, request_ids="ignore", auto_save=False)
     harness.api.fault(on("submit", 1), "504")
-    declare(harness, "a")
+    harness.declared("a")
     assert results(harness.apply()) == {"a": "unknown"}
     for at, credits_ in ((MARCH - 100, 4), (MARCH + 100, 4), (MARCH + 40 * 86400, 0)):
         harness.timeline.now = at
@@ -240,7 +221,7 @@ def test_a_lost_answer_counts_where_it_may_have_been_accepted(tmp_path: Path, in
 def test_a_lost_answer_is_priced_once(tmp_path: Path) -> None:
     """Wherever an apply is killed: as a submit that was sent, or as one to send again, not as both."""
     harness = site(tmp_path, 4)
-    declare(harness, "a")
+    harness.declared("a")
     for number in range(1, 60, 7):
         copied = harness.copied(tmp_path.parent / f"{tmp_path.name}-{number}")
         copied.death = Death(number)

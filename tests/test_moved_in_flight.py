@@ -19,9 +19,7 @@ def _items(**topics: str) -> str:
 
 
 @pytest.mark.parametrize("moved", ["moved: [{from: a, to: b}]\n", ""])
-def test_a_replacement_that_was_killed_and_renamed_is_done_in_one_apply(
-    tmp_path: Path, moved: str, each_kill: EachKill
-) -> None:
+def test_a_replacement_that_was_renamed_is_done_in_one_apply(tmp_path: Path, moved: str, each_kill: EachKill) -> None:
     """Whenever it was killed, the next apply leaves nothing to do, and pays for no third text."""
     harness = Harness(tmp_path / "project", FakeApi(duration=30))
     harness.write("content/a.yaml", _items(a="apples"))

@@ -1,7 +1,6 @@
 """A section made again: taken out of whatever a server answers, and no one's other words changed by it."""
 
 import contextlib
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -114,9 +113,16 @@ def _harness(root: Path, **habits: object) -> Harness:
 
 
 def _again(harness: Harness, heading: str = "Closing", on_edit: OnEdit | None = None) -> Outcome:
-    run = harness.ran(select=("one",), sections={"one": heading}, on_edit=on_edit)
-    (outcome,) = run.outcomes
+    (outcome,) = harness.ran(select=("one",), sections={"one": heading}, on_edit=on_edit).outcomes
     return outcome
+
+
+def _killed(harness: Harness) -> None:
+    """The same, in which the process dies once the section was requested."""
+    harness.api.fault(on("section"), "kill-after")
+    with contextlib.suppress(Killed):
+        _again(harness)
+    harness.api.heal()
 
 
 def _asked(harness: Harness, heading: str = "Closing", on_edit: OnEdit | None = None) -> Change:
@@ -152,8 +158,7 @@ def test_what_is_no_section_is_kept_as_paid(tmp_path: Path, answer: str, said: s
     harness = _harness(tmp_path, section_answer=answer)
     before = harness.bytes()["out/one.md"]
     outcome = _again(harness)
-    assert (outcome.result, outcome.error) == ("blocked", said)
-    assert "it is kept and not written" in outcome.hint
+    assert (outcome.result, outcome.error, "it is kept and not written" in outcome.hint) == ("blocked", said, True)
     assert harness.open_job("one").state is JobState.PAID
     for refresh in (False, True):
         (change,) = harness.plan(refresh=refresh).changes
@@ -237,10 +242,8 @@ def test_words_in_the_section_are_asked_about_before_it_is_paid_for(tmp_path: Pa
     change = _asked(harness, on_edit=choice)
     assert (change.blocked, change.credits) == ("edited", 0)
     assert "`--on-edit overwrite` generates it again anyway" in change.hint
-    asked = _asked(harness, on_edit=OnEdit.OVERWRITE)
-    assert "`Closing` of `out/one.md` was edited by hand, and that text is replaced" in [
-        r.detail for r in asked.reasons
-    ]
+    details = [reason.detail for reason in _asked(harness, on_edit=OnEdit.OVERWRITE).reasons]
+    assert "`Closing` of `out/one.md` was edited by hand, and that text is replaced" in details
     outcome = _again(harness, on_edit=OnEdit.OVERWRITE)
     assert outcome.result == "done"
     assert "MINE." in (harness.root / outcome.copy).read_text("utf-8")
@@ -253,17 +256,11 @@ def test_words_in_the_section_are_asked_about_before_it_is_paid_for(tmp_path: Pa
 def test_an_edit_made_while_the_section_was_written_stays(tmp_path: Path) -> None:
     """Of another section it stays; of this one it is asked about."""
     harness = _harness(tmp_path)
-    harness.api.fault(on("section"), "kill-after")
-    with contextlib.suppress(Killed):
-        _again(harness)
-    harness.api.heal()
+    _killed(harness)
     harness.edit("out/one.md", "All about", "MINE about")
     assert results(harness.apply()) == {"one": "done"}
     assert ("MINE about" in harness.read("out/one.md"), "Section 2." in harness.read("out/one.md")) == (True, True)
-    harness.api.fault(on("section"), "kill-after")
-    with contextlib.suppress(Killed):
-        _again(harness)
-    harness.api.heal()
+    _killed(harness)
     harness.edit("out/one.md", "Section 2.", "MINE.")
     assert harness.plan().changes[0].blocked == "edited"
     assert (results(harness.apply(on_edit=OnEdit.OVERWRITE)), harness.api.credits) == ({"one": "done"}, 12)
@@ -298,23 +295,17 @@ def test_a_section_of_ours_is_no_edit_there(tmp_path: Path, name: str) -> None:
     assert ("2027" in harness.read("out/one.md"), harness.plan(refresh=True).empty) == (True, True)
 
 
-def test_an_edit_there_beside_the_section_waits(tmp_path: Path) -> None:
-    """What a person changed in WriterzRoom since is not written over, and the section is not lost."""
+@pytest.mark.parametrize(("gone", "blocked"), [(False, "edited-on-server"), (True, "missing")], ids=["edit", "file"])
+def test_a_section_that_can_not_be_written_waits(tmp_path: Path, *, gone: bool, blocked: str) -> None:
+    """What a person changed in WriterzRoom since is not written over; a section alone makes no file. It was paid for."""
     harness = _harness(tmp_path, section_answer="headless")
     _again(harness)
-    harness.api.edit(harness.record("one").content_id, "## Closing\n\nTHEIRS.\n")
-    (change,) = harness.plan(refresh=True).changes
-    assert change.blocked == "edited-on-server"
-    assert harness.open_job("one").state is JobState.PAID
-
-
-def test_a_section_whose_file_is_gone_waits(tmp_path: Path) -> None:
-    """It was paid for, and a section alone makes no file."""
-    harness = _harness(tmp_path, section_answer="headless")
-    _again(harness)
-    (harness.root / "out/one.md").unlink()
-    (change,) = harness.plan().changes
-    assert (change.blocked, "restore the file, or `contentops state resolve" in change.hint) == ("missing", True)
+    if gone:
+        (harness.root / "out/one.md").unlink()
+    else:
+        harness.api.edit(harness.record("one").content_id, "## Closing\n\nTHEIRS.\n")
+    (change,) = harness.plan(refresh=not gone).changes
+    assert (change.blocked, "restore the file, or `contentops state resolve" in change.hint) == (blocked, gone)
     assert harness.open_job("one").state is JobState.PAID
 
 
@@ -327,10 +318,9 @@ def test_the_bundled_server_and_an_edit(invoke: Run, tmp_path: Path) -> None:
         "out/one.md", "## Introduction\n", "Opening\n=======\n\nMINE.\n\nIntroduction\n---\n\n``` x ``` begins this\n"
     )
     assert invoke("apply", "--yes", cwd=root).code == 0
-    result = invoke("regenerate", "one", "--section", "Opening", "--yes", cwd=root)
-    assert (result.code, "`--on-edit overwrite`" in result.stdout) == (3, True)
-    result = invoke("regenerate", "one", "--section", "Introduction", "--yes", cwd=root)
-    assert result.code == 3, result.stdout
+    for heading in ("Opening", "Introduction"):
+        result = invoke("regenerate", "one", "--section", heading, "--yes", cwd=root)
+        assert (result.code, "`--on-edit overwrite`" in result.stdout) == (3, True)
     before = harness.read("out/one.md")
     result = invoke("regenerate", "one", "--section", "Conclusion", "--yes", cwd=root)
     assert (result.code, "replaced" in result.stdout + result.stderr) == (0, False)
@@ -340,9 +330,8 @@ def test_the_bundled_server_and_an_edit(invoke: Run, tmp_path: Path) -> None:
     result = invoke("regenerate", "one", "--section", "Introduction", "--on-edit", "overwrite", "--yes", cwd=root)
     assert (result.code, "MINE." in harness.read("out/one.md")) == (0, True), result.stdout
     harness.edit("content/blog.yaml", "2026", "2027")
-    result = invoke("plan", cwd=root)
-    assert "was edited by hand" in result.stdout
-    assert "1 blocked" in result.stdout
+    planned = invoke("plan", cwd=root).stdout
+    assert ("was edited by hand" in planned, "1 blocked" in planned) == (True, True)
 
 
 HEADING = "What to know"
@@ -404,32 +393,6 @@ def test_a_section_needs_the_text_the_server_has(case: str) -> None:
     assert change.submits == 0
 
 
-def _with_texts(root: Path) -> Harness:
-    return Harness(root, base_url="local").applied("one", "two")
-
-
-def _jobs(harness: Harness) -> int:
-    with contextlib.closing(sqlite3.connect(harness.root / ".contentops" / "local.db")) as store:
-        (count,) = store.execute("SELECT count(*) FROM jobs").fetchone()
-        return int(count)
-
-
-def test_a_stop_anywhere_pays_for_one_section(tmp_path: Path, each_kill: EachKill) -> None:
-    """Killed at every durable step and run again: one more job, the same tree, an empty plan."""
-    whole = _with_texts(tmp_path / "whole")
-    stops = each_kill(whole, tmp_path, lambda: whole.apply(select=("one",), sections={"one": HEADING}), 2)
-    assert len(stops) > 5
-    for where, harness in stops.items():
-        if harness.plan().empty:
-            # Nothing had begun, or all was done: requested again, it is done once.
-            if _jobs(harness) == 2:
-                harness.apply(select=("one",), sections={"one": HEADING})
-        else:
-            harness.apply()
-        assert _jobs(harness) == 3, where
-        assert harness.plan().empty, where
-
-
 @pytest.mark.parametrize("stored", ["over", "beside", "not"])
 def test_a_stop_before_the_save_leaves_a_save(tmp_path: Path, stored: str, each_kill: EachKill) -> None:
     """Killed anywhere after the order: requested again, no section in an unsaved text is paid for; then it is saved."""
@@ -448,25 +411,22 @@ def test_a_stop_before_the_save_leaves_a_save(tmp_path: Path, stored: str, each_
 
 def test_a_section_whose_id_is_taken_is_looked_for(tmp_path: Path) -> None:
     """A 409 tells that the request may run already: it is sent again only once the server proves that it does not."""
-    harness = Harness(tmp_path, FakeApi(duration=30)).applied("one")
+    harness = _harness(tmp_path)
     harness.api.fault(on("section", 1), 409)
-    run = harness.apply(select=("one",), sections={"one": "Closing"})
-    assert (results(run), harness.api.count("section")) == ({"one": "done"}, 2)
+    assert (_again(harness).result, harness.api.count("section")) == ("done", 2)
     assert (harness.api.credits, harness.state.open_jobs) == (8, {})
 
 
 def test_the_command_names_the_nearest_heading(invoke: Run, tmp_path: Path) -> None:
     """A typo is told before anything is planned; the right name is planned, asked for and applied."""
-    harness = _with_texts(tmp_path)
-    result = invoke("regenerate", "one", "--section", "What to kno", "--yes", cwd=harness.root)
-    assert (result.code, f"did you mean `{HEADING}`?" in result.stderr) == (64, True)
-    result = invoke("regenerate", "on", "--section", HEADING, "--yes", cwd=harness.root)
-    assert (result.code, "did you mean `one`?" in result.stderr) == (64, True)
-    result = invoke("regenerate", "one", "--section", HEADING, cwd=harness.root)
-    assert result.code == 4
-    result = invoke("regenerate", "one", "--section", f"## {HEADING.lower()}", "--yes", cwd=harness.root)
-    assert result.code == 0
-    assert "is generated again" in result.stdout
+    harness = Harness(tmp_path, base_url="local").applied("one", "two")
+    for item, heading, code, words in (
+        ("one", "What to kno", 64, f"did you mean `{HEADING}`?"), ("on", HEADING, 64, "did you mean `one`?"),
+        ("one", f"## {HEADING.lower()}", 0, "is generated again"),
+    ):  # fmt: skip
+        result = invoke("regenerate", item, "--section", heading, "--yes", cwd=harness.root)
+        assert (result.code, words in result.stdout + result.stderr) == (code, True)
+    assert invoke("regenerate", "one", "--section", HEADING, cwd=harness.root).code == 4
 
 
 @pytest.mark.parametrize("named", ["named", "nameless"])
@@ -474,9 +434,7 @@ def test_the_command_names_the_nearest_heading(invoke: Run, tmp_path: Path) -> N
 def test_a_server_may_answer_at_once(tmp_path: Path, named: str, envelope: bool) -> None:
     """A submit that is answered with its text is done: nothing is asked for, and nothing is paid for again."""
     harness = Harness(tmp_path, FakeApi(at_once=named, envelope=envelope))
-    assert results(harness.declared("one").apply()) == {"one": "done"}
-    run = harness.apply(select=("one",), sections={"one": "Closing"})
-    assert results(run) == {"one": "done"}
+    assert (results(harness.declared("one").apply()), _again(harness).result) == ({"one": "done"}, "done")
     assert "Section 2." in harness.read("out/one.md")
     # Each submit asked first whether its id is known; none was polled.
     assert (harness.api.count("status"), harness.api.credits, harness.state.open_jobs) == (2, 8, {})

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from msgspec import structs
 
+from contentops import sections
 from contentops.server import catalog
 from contentops.server.app import create_app
 from contentops.server.engines import named, openai
@@ -32,12 +33,11 @@ from contentops.server.engines.protocol import (
     SectionTask,
     TextRequest,
     WritingTask,
-    WrittenText,
 )
 from contentops.server.store import Clock, Store
 from tests.fakes.asgi import Ticks, call, ended
 from tests.fakes.chat import FakeChat, Raw, chatting, refused, said, unreported
-from tests.models import shop
+from tests.models import Model, shop
 from tests.running import Build, Run
 from tests.serving import served
 
@@ -46,6 +46,8 @@ TEMPLATE = next(entry for entry in KNOWN["templates"] if entry["slug"] == "blog_
 STYLE = next(entry for entry in KNOWN["styles"] if entry["slug"] == "general_blog")
 HEADINGS = [section["heading"] for section in TEMPLATE["sections"]]
 SECRET = "sk-very-secret-12345"
+Reply = Callable[[Any, int], Raw]
+"""How the endpoint answers a body, by its number from 0."""
 QUESTION = Prompt(system="s", user="u", tokens=50, temperature=0.5, seed=1)
 
 
@@ -64,74 +66,55 @@ def writer(body: Any, number: int) -> Raw:
     return said(f"Paragraph {number} about tides, long enough to be an edit of the one before it.")
 
 
-def engine(fake: FakeChat, *, key: str = SECRET, max_tokens: int = 0) -> OpenAIEngine:
+def engine(fake: FakeChat) -> OpenAIEngine:
     """The engine over the fake, on a clock that waits for nothing."""
-    chat = ChatClient(ModelEndpoint(base_url=fake.url, model="m-1", key=key), sleep=Ticks().sleep, seconds=5.0)
-    return OpenAIEngine(chat, max_tokens=max_tokens)
+    where = ModelEndpoint(base_url=fake.url, model="m-1", key=SECRET)
+    return OpenAIEngine(ChatClient(where, sleep=Ticks().sleep, seconds=5.0))
+
+
+def met(
+    reply: Reply, act: Callable[[ChatClient], Awaitable[Any]], *, key: str = SECRET, seconds: float = 5.0
+) -> tuple[Any, FakeChat, list[float]]:
+    """What is made with a client, or its error; what the endpoint saw; and the waits."""
+    ticks = Ticks()
+
+    async def main() -> tuple[Any, FakeChat, list[float]]:
+        async with chatting(reply) as fake:
+            where = ModelEndpoint(base_url=fake.url, model="m-1", key=key)
+            chat = ChatClient(where, sleep=ticks.sleep, seconds=seconds)
+            assert SECRET not in repr(chat)
+            try:
+                return await act(chat), fake, ticks.slept
+            except EngineError as error:
+                return error, fake, ticks.slept
+
+    return asyncio.run(main())
 
 
 def written(
-    reply: Callable[[Any, int], Raw], task: WritingTask, report: ReportStage = unreported, **options: Any
-) -> tuple[WrittenText | EngineError, FakeChat]:
-    """What the engine makes of a task, the text or the error, and what the endpoint saw."""
-
-    async def main() -> tuple[WrittenText | EngineError, FakeChat]:
-        async with chatting(reply) as fake:
-            try:
-                return await engine(fake, **options).write(task, report), fake
-            except EngineError as error:
-                return error, fake
-
-    return asyncio.run(main())
+    reply: Reply, task: WritingTask, report: ReportStage = unreported, *, key: str = SECRET, **options: Any
+) -> tuple[Any, FakeChat, list[float]]:
+    """What the engine makes of a task."""
+    return met(reply, lambda chat: OpenAIEngine(chat, **options).write(task, report), key=key)
 
 
-def rewritten(
-    reply: Callable[[Any, int], Raw], section: SectionTask, *, context: int = 0
-) -> tuple[str | EngineError, FakeChat]:
-    """What the engine makes of a section, the text or the error, and what the endpoint saw."""
+def rewritten(reply: Reply, section: SectionTask, **options: Any) -> tuple[Any, FakeChat, list[float]]:
+    """What the engine makes of a section."""
+    return met(reply, lambda chat: OpenAIEngine(chat, **options).rewrite(job(), section, unreported))
 
-    async def main() -> tuple[str | EngineError, FakeChat]:
-        async with chatting(reply) as fake:
-            chat = ChatClient(ModelEndpoint(base_url=fake.url, model="m-1"))
-            try:
-                return await OpenAIEngine(chat, context=context).rewrite(job(), section, unreported), fake
-            except EngineError as error:
-                return error, fake
 
-    return asyncio.run(main())
+def ask(reply: Reply, *, seconds: float = 5.0) -> tuple[Any, FakeChat, list[float]]:
+    """What one question comes to."""
+    return met(reply, lambda chat: chat.ask(QUESTION), seconds=seconds)
 
 
 def test_a_section_that_the_model_cannot_hold_is_not_asked_for() -> None:
     """The message has the numbers; a context that is large enough changes nothing."""
     section = SectionTask(heading="H", text="word " * 800, document="d")
-    found, fake = rewritten(lambda _body, _number: said("Words of the tides."), section, context=4_000)
+    found, fake, _ = rewritten(lambda _body, _number: said("Words of the tides."), section, context=4_000)
     assert re.search(r"the prompt has up to [\d,]+ tokens and its answer [\d,]+; `api.context` says", str(found))
     assert fake.asked == []
     assert isinstance(rewritten(lambda _body, _number: said("Words of the tides."), section, context=32_000)[0], str)
-
-
-def body_of(draft: WrittenText | EngineError) -> str:
-    """The body of what was written."""
-    assert isinstance(draft, WrittenText), draft
-    return draft.body
-
-
-def ask(reply: Callable[[Any, int], Raw], *, seconds: float = 5.0) -> tuple[str | EngineError, FakeChat, list[float]]:
-    """What one question comes to: the text or the error, what the endpoint saw, and the waits."""
-    ticks = Ticks()
-
-    async def main() -> tuple[str | EngineError, FakeChat]:
-        async with chatting(reply) as fake:
-            where = ModelEndpoint(base_url=fake.url, model="m-1", key=SECRET)
-            chat = ChatClient(where, sleep=ticks.sleep, seconds=seconds)
-            assert SECRET not in repr(chat)
-            try:
-                return await chat.ask(QUESTION), fake
-            except EngineError as error:
-                return error, fake
-
-    found, fake = asyncio.run(main())
-    return found, fake, ticks.slept
 
 
 @pytest.mark.parametrize(("mode", "stages", "calls", "budget"), [
@@ -146,11 +129,10 @@ def test_stages_and_calls_by_mode(mode: str, stages: list[str], calls: int, budg
     async def report(stage: str) -> None:
         reported.append(stage)
 
-    draft, fake = written(writer, job(mode), report)
+    draft, fake, _ = written(writer, job(mode), report)
     tokens = [body["max_tokens"] for body in fake.asked]
     assert (len(tokens), len(set(tokens))) == (1 + calls * len(HEADINGS), 1)
     assert sum(tokens) <= budget
-    assert isinstance(draft, WrittenText)
     assert draft.title == "The Pull of the Moon"
     assert re.findall(r"^## (.*)$", draft.body, re.MULTILINE) == HEADINGS
     assert draft.body.endswith(".\n")
@@ -161,7 +143,7 @@ def test_prompts_hold_the_sections_the_tone_and_the_inputs() -> None:
     """Template, style, field, plan and the text so far reach the model; the same job asks with the same seed."""
     task = job("quick", key_points=["ebb", "flood"], word_count_target=800)
     task = structs.replace(task, request=structs.replace(task.request, brand_voice="bv_1"))
-    _, fake = written(writer, task)
+    _, fake, _ = written(writer, task)
     asked = fake.asked
     assert f"authorization: bearer {SECRET}" in fake.heads[0].lower()
     assert fake.heads[0].startswith("POST /v1/chat/completions ")
@@ -215,19 +197,17 @@ def test_a_torn_plan_or_edit_costs_no_text() -> None:
             return said(f"Section {number} " + "word " * 20)
         return said("Looks good.") if number % 2 else said("Half", finish="length")
 
-    draft, _ = written(reply, job("premium"))
-    assert isinstance(draft, WrittenText)
+    draft, _, _ = written(reply, job("premium"))
     assert (draft.title, draft.body.count("Section ")) == ("Tides", len(HEADINGS))
-    assert "Looks good" not in draft.body
-    assert "Half" not in draft.body
+    assert ("Looks good" in draft.body, "Half" in draft.body) == (False, False)
 
 
 def test_an_empty_section_is_asked_for_again_then_fails() -> None:
     """Nothing is no text: after three tries the job fails and names the section."""
-    error, fake = written(lambda _body, _number: said("  \n"), job())
+    error, fake, _ = written(lambda _body, _number: said("  \n"), job())
     assert (str(error), len(fake.asked)) == (f"the model wrote nothing for the section `{HEADINGS[0]}`", 4)
     bare = WritingTask(id="r", request=TextRequest(), template={"slug": "", "name": "Text"}, style={})
-    error, fake = written(lambda _body, _number: said(""), bare, key="")
+    error, fake, _ = written(lambda _body, _number: said(""), bare, key="")
     assert str(error) == "the model wrote nothing for the text"
     assert "authorization" not in fake.heads[0].lower()
 
@@ -254,16 +234,15 @@ SAME = "The tide comes in twice on most days, and each time a little later than 
 ])  # fmt: skip
 def test_what_is_no_article_is_refused(answer: str, what: str) -> None:
     """It is requested again, and after three tries the job fails and says what is wrong; an edit of that kind is lost."""
-    error, fake = written(lambda body, number: writer(body, number) if number == 0 else said(answer), job())
+    error, fake, _ = written(lambda body, number: writer(body, number) if number == 0 else said(answer), job())
     assert f"the model {what} in the section `{HEADINGS[0]}`" in str(error)
     assert len(fake.asked) == 4
 
     def edits(body: Any, number: int) -> Raw:
         return said(answer) if "Text to edit" in body["messages"][1]["content"] else writer(body, number)
 
-    body = body_of(written(edits, job())[0])
-    assert "Paragraph 1 about tides" in body
-    assert answer.split("\n", 1)[0] not in body
+    body = written(edits, job())[0].body
+    assert ("Paragraph 1 about tides" in body, answer.split("\n", 1)[0] in body) == (True, False)
 
 
 @pytest.mark.parametrize("text", [
@@ -363,6 +342,7 @@ BAD = [
     pytest.param(Raw(body=b"[" * 100_000), "not a JSON object", id="deep"),
     pytest.param(Raw(body=b"\xff\xfe"), "not a JSON object", id="not-text"),
     pytest.param(Raw(body=b"[]"), "not a JSON object", id="list"),
+    pytest.param(Raw(body=b'data: {"choices":[{"delta":{"content":"Ti', headers={"content-type": "text/event-stream"}), "is not a JSON object", id="events"),
     pytest.param(Raw(body=b"{}"), "gave no text", id="nothing"),
     pytest.param(Raw(body=b'{"choices": {}}'), "gave no text", id="choices-map"),
     pytest.param(Raw(body=b'{"choices": [3]}'), "gave no text", id="choice-number"),
@@ -392,9 +372,7 @@ def test_answers_that_are_no_text(answer: Raw, message: str) -> None:
     """Each is a clear error after one request, with the server's name where it is at fault, and never with the key."""
     found, fake, slept = ask(lambda _body, _number: answer)
     assert isinstance(found, EngineError)
-    assert message in str(found)
-    assert SECRET not in str(found)
-    assert "\n" not in str(found)
+    assert (message in str(found), SECRET in str(found), "\n" in str(found)) == (True, False, False)
     assert (len(fake.asked), slept) == (1, [])
 
 
@@ -405,6 +383,7 @@ def test_answers_that_are_no_text(answer: Raw, message: str) -> None:
     pytest.param(refused(503, "x", **{"retry-after": "86400"}), [60.0] * 3, id="long-retry-after"),
     pytest.param(refused(503, "x", **{"retry-after": "soon"}), [1.0, 2.0, 4.0], id="odd-retry-after"),
     pytest.param(Raw(cut=True), [1.0, 2.0, 4.0], id="cut"),
+    pytest.param(Raw(body=said("Half").body[:40], headers={"content-length": "9999"}), [1.0, 2.0, 4.0], id="broken-off"),
     pytest.param(Raw(200, b'{"error": {"code": 502, "message": "Provider returned error"}}'), [1.0, 2.0, 4.0], id="200"),
 ])  # fmt: skip
 def test_passing_failures_are_tried_again_four_times_in_all(answer: Raw, waits: list[float]) -> None:
@@ -456,17 +435,14 @@ def test_parameters_a_server_does_not_take_are_learned_once() -> None:
                 return refused(422 if name == "seed" else 400, f"`{name}` is not supported")
         return said("x")
 
-    async def main() -> None:
-        async with chatting(picky) as fake:
-            chat = ChatClient(ModelEndpoint(base_url=fake.url, model="m"))
-            assert ([await chat.ask(QUESTION) for _ in range(2)], len(fake.asked)) == (["x", "x"], 5)
-            assert set(fake.asked[-1]) == {"model", "messages", "stream", "max_completion_tokens"}
-        async with chatting(lambda _body, _number: refused(400, "temperature seed max_completion_tokens")) as fake:
-            with pytest.raises(EngineError, match="answered 400"):
-                await ChatClient(ModelEndpoint(base_url=fake.url, model="m")).ask(QUESTION)
-            assert len(fake.asked) == 4
+    async def ask_twice(chat: ChatClient) -> list[str]:
+        return [await chat.ask(QUESTION) for _ in range(2)]
 
-    asyncio.run(main())
+    found, fake, _ = met(picky, ask_twice)
+    assert (found, len(fake.asked)) == (["x", "x"], 5)
+    assert set(fake.asked[-1]) == {"model", "messages", "stream", "max_completion_tokens"}
+    found, fake, _ = ask(lambda _body, _number: refused(400, "temperature seed max_completion_tokens"))
+    assert ("answered 400" in str(found), len(fake.asked)) == (True, 4)
 
 
 @pytest.mark.parametrize("path", ["Hush0123", "hush%2F0123"])
@@ -552,22 +528,19 @@ def test_a_prompt_is_never_cut() -> None:
     told = openai.rewriting(job(), section, 100)
     assert ("last" in told, "done" in told) == (True, True)
     longer = structs.replace(section, text="word " * 10_000)
-    found, fake = rewritten(lambda _body, _number: said("x"), longer)
+    found, fake, _ = rewritten(lambda _body, _number: said("x"), longer)
     assert str(found).startswith("the section `H` has up to 25,000 tokens, and at most 16,000 are written again")
     assert fake.asked == []
 
 
-SCRIPTS = [
+@pytest.mark.parametrize("word", [
     pytest.param("می\u200cخواهم", id="persian-zwnj"),
     pytest.param("ന്\u200dനന്\u200cമ", id="malayalam-joiners"),
     pytest.param("👨\u200d👩\u200d👧\u200d👦", id="family-zwj"),
     pytest.param("🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f", id="flag-tags"),
     pytest.param("សួ\u200bស្តី", id="khmer-zwsp"),
     pytest.param("\U0002ebf0\U000323b0\U0003347f", id="han-newer-than-the-tables"),
-]
-
-
-@pytest.mark.parametrize("word", SCRIPTS)
+])  # fmt: skip
 def test_every_script_reaches_the_model_and_comes_back_whole(word: str) -> None:
     """Joiners, tags, and letters that this interpreter does not know yet are text: only controls are dropped."""
 
@@ -576,14 +549,12 @@ def test_every_script_reaches_the_model_and_comes_back_whole(word: str) -> None:
             return said(f"Title: {word} a\n1. {word} b")
         return said(f"\x07{word} c {number}")
 
-    draft, fake = written(reply, job("quick", topic=f"{word}\x1b", article_tone=word))
+    draft, fake, _ = written(reply, job("quick", topic=f"{word}\x1b", article_tone=word))
     system, task = (message["content"] for message in fake.asked[1]["messages"])
     assert f"Tone: {word}." in system
     for words in (f"Topic: {word}\n", f"on this topic: {word}.", f"The point it makes: {word} b"):
         assert words in task
-    assert isinstance(draft, WrittenText)
-    assert draft.title == f"{word} a"
-    assert f"\n\n{word} c 1\n\n" in draft.body
+    assert (draft.title, f"\n\n{word} c 1\n\n" in draft.body) == (f"{word} a", True)
     assert asyncio.run(named("outline").write(job(topic=word), unreported)).title == word
 
 
@@ -640,6 +611,144 @@ def test_no_html_of_an_answer_hides_a_section(text: str) -> None:
     body = openai.assembled(HEADINGS, [openai.tidy(text, heading, 2) for heading in HEADINGS])
     page.feed(MarkdownIt("commonmark").render(body))
     assert page.found == len(HEADINGS)
+
+
+# --- one call or stages -----------------------------------------------------------------------------------------
+
+
+GERMAN = ["Ebbe und Flut", "Was der Mond tut", "Ein Tag im Hafen", "Häufige Fehler", "Zum Schluss"]
+WORDS = "Das Wasser kommt und geht zweimal am Tag, und der Hafen richtet sich danach, so gut er kann."
+
+
+def article(headings: list[str], title: str = "# Die Gezeiten\n\n") -> str:
+    """A whole text of a model, with these headings."""
+    parts = [f"## {head}\n\n" + "\n\n".join(f"{head} {n}: {WORDS}" for n in range(4)) for head in headings]
+    return title + "\n\n".join(parts)
+
+
+@pytest.mark.parametrize("mode", ["quick", "standard", "premium"])
+def test_one_pass_is_one_call_with_the_models_title_and_headings(mode: str) -> None:
+    """Sections stay sections, whatever level the model gives them; the prompt has the language and the contents."""
+    loud = article(GERMAN).replace("## ", "# ").replace("# Die", "# Die", 1)
+    draft, fake, _ = written(
+        lambda _body, _number: said(loud), job(mode, language="German", word_count_target=300), passes="one"
+    )
+    assert (len(fake.asked), draft.title) == (1, "Die Gezeiten")
+    assert [span.heading for head in GERMAN for span in sections.spans(draft.body, head)] == GERMAN
+    assert re.findall(r"^(#+) ", draft.body, re.MULTILINE) == ["##"] * len(GERMAN)
+    system, prompt = (message["content"] for message in fake.asked[0]["messages"])
+    assert ("Write Markdown, all of it in German." in system, "no heading" in system) == (True, False)
+    assert "about 300 words" in prompt
+    assert not any(heading in prompt for heading in HEADINGS)
+    assert all(section["holds"] in prompt for section in TEMPLATE["sections"])
+
+
+@pytest.mark.parametrize(("answer", "title"), [
+    (article(GERMAN, "Title: **Die Gezeiten**\n\n"), "Die Gezeiten"),
+    (article(GERMAN, ""), "Tides"),
+    ("```markdown\n" + article(GERMAN) + "\n```", "Die Gezeiten"),
+    ("<think>\nHm.\n</think>\n" + article(GERMAN), "Die Gezeiten"),
+    (article([], "# Die Gezeiten\n\n") + "\n\n".join(f"{n} {WORDS}" for n in range(20)), "Die Gezeiten"),
+], ids=["labelled", "untitled", "fenced", "thoughts", "no headings"])  # fmt: skip
+def test_a_whole_text_in_any_form(answer: str, title: str) -> None:
+    """The title is found, and is no part of the body."""
+    draft, _, _ = written(lambda _body, _number: said(answer), job("quick"), passes="one")
+    assert (draft.title, "Die Gezeiten" in draft.body, "```" in draft.body) == (title, False, False)
+
+
+def planner(lines: list[str]) -> Callable[[Any, int], Raw]:
+    """A model whose plan has these lines, and that then writes."""
+
+    def reply(body: Any, number: int) -> Raw:
+        if body["messages"][1]["content"].startswith("Plan"):
+            return said("Title: Die Gezeiten\n" + "\n".join(lines))
+        return said(f"Absatz {number}: {WORDS}")
+
+    return reply
+
+
+@pytest.mark.parametrize(("lines", "headings"), [
+    ([f"{n}. **{head}** | Es geht um {n}." for n, head in enumerate(GERMAN, 1)], GERMAN),
+    (["1. Ebbe | a", "2. Ebbe | b", "4. | c", "5. Nur ein Satz."], ["Ebbe", *HEADINGS[1:]]),
+    ([f"1. {HEADINGS[1]} | a", "2. b"], HEADINGS),
+    (["1. [x](javascript:y) <b> | a"], [None, *HEADINGS[1:]]),
+    ([], HEADINGS),
+], ids=["all", "some", "one of the template's", "hostile", "none"])  # fmt: skip
+def test_the_plan_gives_the_headings(lines: list[str], headings: list[str | None]) -> None:
+    """Where it has none that is its section's alone, the template's stays, so that each section can be found."""
+    draft, fake, _ = written(planner(lines), job("quick", language="German"))
+    found = list(sections.headings(draft.body))
+    assert [head for head, wanted in zip(found, headings, strict=True) if wanted is not None] == [
+        head for head in headings if head is not None
+    ]
+    assert len({sections.bare(head) for head in found}) == len(HEADINGS)
+    assert "<b>" not in draft.body
+    assert "Write title, headings and points in German." in fake.asked[0]["messages"][1]["content"]
+    assert f"They are the part `{GERMAN[0]}`" in fake.asked[1]["messages"][1]["content"] or found[0] != GERMAN[0]
+
+
+def test_every_template_takes_a_language_and_outlines_change_only_with_it() -> None:
+    """The outline names it, and everything else is the same."""
+    for template in KNOWN["templates"]:
+        assert [spec["name"] for spec in template["inputs"]].count("language") == 1
+        assert not next(spec for spec in template["inputs"] if spec["name"] == "language")["required"]
+
+    async def outline(**inputs: Any) -> str:
+        return (await named("outline").write(job("quick", **inputs), unreported)).body
+
+    bare, german = asyncio.run(outline()), asyncio.run(outline(language="German"))
+    assert german.replace(" The language is German.", "") == bare != german
+
+
+SORRY = [
+    "I'm sorry, but I can't assist with that request.",
+    "I apologize, but I am unable to create an article that promotes tides.",
+    "Unfortunately, I cannot help you with this topic. Please try another one.",
+    "I cannot generate content about tides.",
+]
+NO_TEXT: dict[str, tuple[Raw, str]] = {
+    **{f"refusal-{n}": (said(text), r"the model (refuses|speaks as an assistant) in ") for n, text in enumerate(SORRY)},
+    "json": (said('{"title": "Tides", "body": "' + WORDS * 20 + '"}'), "the model answers with JSON in "),
+    "fenced-json": (said('```json\n{"title": "Tides"}\n```'), "the model answers with JSON in "),
+    "cut-off": (said(article(GERMAN), finish="length"), r"cut off at the token limit; raise it with `--max-tokens`"),
+    "megabyte": (said("x " * 500_000), "sent 1,000,000 characters where"),
+    "empty": (said("   "), "the model wrote nothing "),
+    "limited": (refused(429, "slow down", **{"retry-after": "7"}), "answered 429: slow down, 4 times in a row"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("passes", ["one", "staged"])
+@pytest.mark.parametrize(("answer", "message"), NO_TEXT.values(), ids=NO_TEXT)
+def test_what_is_no_text_is_never_stored(answer: Raw, message: str, passes: str) -> None:
+    """The first section or the whole text fails, and the error says what to do."""
+
+    def reply(body: Any, _number: int) -> Raw:
+        return said("Title: T") if body["messages"][1]["content"].startswith("Plan") else answer
+
+    found, _, slept = written(reply, job("quick"), passes=passes)
+    assert isinstance(found, EngineError)
+    assert re.search(message, str(found)), str(found)
+    assert len(str(found)) < 400
+    if answer.status == 429:
+        assert slept == [7.0] * 3
+
+
+@pytest.mark.parametrize("name", ["refusal-0", "json", "cut-off", "megabyte"])
+def test_a_bad_answer_on_the_command_line(project: Build, invoke: Run, name: str) -> None:
+    """Nothing is written, the item says why, and the next apply with a better model finishes."""
+    root = shop(project, extra="passes: one")
+    answer, message = NO_TEXT[name]
+    with Model(lambda _body, _number: answer) as model:
+        found = invoke("apply", "--yes", cwd=root, env=model.env)
+        assert found.code == 3
+        assert re.search(message.replace("--max-tokens", "api.max_tokens"), found.stdout + found.stderr)
+    assert not (root / "out").exists()
+    with Model(lambda _body, _number: said(article(GERMAN))) as model:
+        assert (invoke("apply", "--yes", cwd=root, env=model.env).code, len(model.prompts)) == (0, 1)
+    assert "# Ebbe und Flut" in (root / "out/one.md").read_text(encoding="utf-8")
+
+
+# --- a real model ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.model

@@ -45,22 +45,17 @@ def tree(root: Path) -> dict[str, bytes | None]:
     }
 
 
-def breaking(number: int) -> Callable[..., Any]:
-    """A system call that fails."""
+def breaking(error: BaseException | int) -> Callable[..., Any]:
+    """A system call that fails, with an error or its number."""
 
     def call(*_args: object, **_kwargs: object) -> Any:
-        raise OSError(number, os.strerror(number))
+        raise OSError(error, os.strerror(error)) if isinstance(error, int) else error
 
     return call
 
 
 class Killed(BaseException):
     """Stands for the end of the process at some instant."""
-
-
-def killed(*_args: object, **_kwargs: object) -> Any:
-    """A system call during which the process dies."""
-    raise Killed
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems may have none")
@@ -90,8 +85,7 @@ def test_observe_bad_files(outputs: Outputs, tmp_path: Path, data: bytes, proble
     (tmp_path / "a.md").write_bytes(data)
     observed = outputs.observe("a.md")
     assert observed.problem.startswith(problem)
-    assert "; " in observed.problem
-    assert observed.file == (digest_bytes(data) if has_digest else NOTHING)
+    assert ("; " in observed.problem, observed.file) == (True, digest_bytes(data) if has_digest else NOTHING)
     assert observed.exists
     assert (observed.title, observed.body, observed.front, observed.owner) == ("", NOTHING, {}, "")
 
@@ -129,7 +123,7 @@ def test_write_again_does_nothing(outputs: Outputs, tmp_path: Path) -> None:
     pytest.param("new", NOTHING, "changed since it was planned", id="appeared"),
     pytest.param(None, digest_text("seen"), "no longer exists", id="vanished"),
 ])  # fmt: skip
-def test_write_refuses_another_file(
+def test_write_keeps_another(
     outputs: Outputs, tmp_path: Path, existing: str | None, expect: Digest, words: str
 ) -> None:
     """A file that is not what the plan saw is left as it is."""
@@ -144,18 +138,22 @@ def test_write_refuses_another_file(
         assert tree(tmp_path) == before
 
 
+def made_meanwhile(tmp_path: Path, handles: bool, name: str, text: str, **calls: Any) -> Outputs:
+    """Outputs under which a file appears after the text was brought to disk, before the rename."""
+
+    def appear(handle: int) -> None:
+        os.fsync(handle)
+        (tmp_path / name).write_text(text)
+
+    return Outputs(tmp_path, handles=handles, system=System(sync=appear, **calls))
+
+
 @pytest.mark.parametrize("existing", ["seen", None], ids=["over a file", "new file"])
 def test_write_sees_an_edit_made_while_writing(tmp_path: Path, handles: bool, existing: str | None) -> None:
-    """An edit made after the text was brought to disk, before the rename, is kept."""
-    file = tmp_path / "a.md"
+    """It is kept."""
     if existing is not None:
-        file.write_text(existing)
-
-    def edit(handle: int) -> None:
-        os.fsync(handle)
-        file.write_text("a person's words")
-
-    outputs = Outputs(tmp_path, handles=handles, system=System(sync=edit))
+        (tmp_path / "a.md").write_text(existing)
+    outputs = made_meanwhile(tmp_path, handles, "a.md", "a person's words")
     with pytest.raises(FileChanged, match="changed since it was planned"):
         outputs.write("a.md", "ours", expect=digest_text(existing) if existing else NOTHING)
     assert tree(tmp_path) == {"a.md": b"a person's words"}
@@ -163,12 +161,7 @@ def test_write_sees_an_edit_made_while_writing(tmp_path: Path, handles: bool, ex
 
 def test_write_finds_its_own_text_made_while_writing(tmp_path: Path, handles: bool) -> None:
     """If the very text appears in the meantime, the step is done."""
-
-    def appear(handle: int) -> None:
-        os.fsync(handle)
-        (tmp_path / "a.md").write_text("ours")
-
-    outputs = Outputs(tmp_path, handles=handles, system=System(sync=appear))
+    outputs = made_meanwhile(tmp_path, handles, "a.md", "ours")
     assert outputs.write("a.md", "ours", expect=NOTHING) == digest_text("ours")
     assert tree(tmp_path) == {"a.md": b"ours"}
 
@@ -180,7 +173,7 @@ def test_kill_leaves_old_or_new(tmp_path: Path, handles: bool, call: str, existi
     if existing is not None:
         (tmp_path / "a.md").write_text(existing)
     expect = digest_text(existing) if existing else NOTHING
-    outputs = Outputs(tmp_path, handles=handles, system=System(**{call: killed}))
+    outputs = Outputs(tmp_path, handles=handles, system=System(**{call: breaking(Killed())}))
     try:
         outputs.write("a.md", "ours", expect=expect)
     except Killed:
@@ -235,12 +228,7 @@ def test_write_without_hard_links(tmp_path: Path, handles: bool) -> None:
     outputs = Outputs(tmp_path, handles=handles, system=System(link=breaking(errno.EPERM)))
     outputs.write("a.md", "ours", expect=NOTHING)
     assert tree(tmp_path) == {"a.md": b"ours"}
-
-    def appear(handle: int) -> None:
-        os.fsync(handle)
-        (tmp_path / "b.md").write_text("theirs")
-
-    outputs = Outputs(tmp_path, handles=handles, system=System(link=breaking(errno.EOPNOTSUPP), sync=appear))
+    outputs = made_meanwhile(tmp_path, handles, "b.md", "theirs", link=breaking(errno.EOPNOTSUPP))
     with pytest.raises(FileChanged):
         outputs.write("b.md", "ours", expect=NOTHING)
     assert tree(tmp_path) == {"a.md": b"ours", "b.md": b"theirs"}
@@ -288,26 +276,15 @@ def link_out(path: Path) -> None:
     path.symlink_to(path.parent.parent / "outside.md")
 
 
-def link_in(path: Path) -> None:
-    """A link to a file inside the root."""
-    (path.parent / "inside.md").write_text("inside")
-    path.symlink_to("inside.md")
-
-
-def link_nowhere(path: Path) -> None:
-    """A link to nothing."""
-    path.symlink_to("nowhere.md")
-
-
 @needs_links
 @pytest.mark.parametrize(("make", "problem"), [
     pytest.param(lambda path: path.mkdir(), "is a folder", id="folder"),
     pytest.param(pipe, "is not a regular file", id="pipe"),
     pytest.param(link_out, "is a symbolic link", id="link out"),
-    pytest.param(link_in, "is a symbolic link", id="link in"),
-    pytest.param(link_nowhere, "is a symbolic link", id="dangling link"),
+    pytest.param(lambda path: (path.with_name("inside.md").write_text("inside"), path.symlink_to("inside.md")), "is a symbolic link", id="link in"),
+    pytest.param(lambda path: path.symlink_to("nowhere.md"), "is a symbolic link", id="dangling link"),
 ])  # fmt: skip
-def test_only_files_are_touched(tmp_path: Path, handles: bool, make: Callable[[Path], None], problem: str) -> None:
+def test_only_files_are_touched(tmp_path: Path, handles: bool, make: Callable[[Path], object], problem: str) -> None:
     """Whatever else stands at a path is a finding, and stays."""
     root = tmp_path / "root"
     root.mkdir()

@@ -15,7 +15,7 @@ from contentops.digest import digest_bytes
 from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
 from contentops.errors import Refused
-from contentops.model import Action, Change, JobState, OnEdit
+from contentops.model import Action, JobState, OnEdit
 from contentops.operations.plan import spent_this_month
 from contentops.operations.state import move_server
 from contentops.operations.texts import restore
@@ -29,11 +29,21 @@ from tests.running import Build, Run
 from tests.test_promote import Room
 
 HAND = "By hand.\n"
+ONE = "items: [{id: a, inputs: {topic: A, target_audience: readers}}]\n"
 REPLACED = "`out/a.md` was edited by hand, and that text is replaced"
 
 
-def _told(change: Change) -> list[str]:
-    return [reason.detail for reason in change.reasons if reason.kind == "edited"]
+@pytest.fixture
+def made(tmp_path: Path) -> Harness:
+    """A project with one text."""
+    return _made(tmp_path)
+
+
+def _made(root: Path, manifest: str = ONE, *, extra: str = "") -> Harness:
+    harness = Harness(root, FakeApi(duration=30), extra=extra)
+    harness.write("content/b.yaml", manifest)
+    harness.apply()
+    return harness
 
 
 # --- a replacement that was cut short ----------------------------------------------------------------------
@@ -46,7 +56,7 @@ def test_a_replacement_of_an_edited_file_is_finished_by_the_same_command(state: 
     record, file, job = a_record(spec), a_file(spec.output, body=HAND), a_job(spec, state, attempt=2)
     again = only_change([spec], [record], [file], open_jobs=[job], replace=("a",))
     assert again.action in (Action.FINISH, Action.RESOLVE)
-    assert (again.attempt, _told(again)) == (2, [REPLACED])
+    assert (again.attempt, [reason.detail for reason in again.reasons if reason.kind == "edited"]) == (2, [REPLACED])
     held = only_change([spec], [record], [file], open_jobs=[job])
     assert (held.action, held.blocked) == (Action.BLOCKED, "edited")
     assert "`--replace a` replaces it by the text being generated, `--on-edit keep` keeps the file" in held.hint
@@ -55,11 +65,8 @@ def test_a_replacement_of_an_edited_file_is_finished_by_the_same_command(state: 
 # --- words that are nowhere else ----------------------------------------------------------------------------
 
 
-ONE = "items: [{id: a, inputs: {topic: A, target_audience: readers}}]\n"
-
-
 @pytest.mark.parametrize("deleted", ["here", "in git"])
-def test_no_machines_text_replaces_a_deleted_file_whose_words_git_has(
+def test_no_text_replaces_deleted_words_that_git_has(
     project: Build, invoke: Run, processes: None, deleted: str
 ) -> None:
     """Nothing was saved, so an apply would restore the generated text; its hint brings the words back."""
@@ -83,26 +90,21 @@ def test_no_machines_text_replaces_a_deleted_file_whose_words_git_has(
 
 
 @pytest.mark.parametrize("changed", [False, True], ids=["replace", "overwrite"])
-def test_words_that_are_saved_nowhere_are_copied_before_they_are_replaced(tmp_path: Path, *, changed: bool) -> None:
+def test_words_that_are_saved_nowhere_are_copied_before_they_are_replaced(made: Harness, *, changed: bool) -> None:
     """To the byte, for their owner alone; the run says where."""
-    harness = Harness(tmp_path, FakeApi(duration=30))
-    harness.write("content/b.yaml", ONE)
-    harness.apply()
-    harness.edit("out/a.md", "Closing", "MINE")
-    mine = (tmp_path / "out/a.md").read_bytes()
+    made.edit("out/a.md", "Closing", "MINE")
+    mine = (made.root / "out/a.md").read_bytes()
     if changed:
-        harness.edit("content/b.yaml", "topic: A", "topic: B")
-        run = harness.ran(on_edit=OnEdit.OVERWRITE)
-    else:
-        run = harness.ran(replace=("a",))
+        made.edit("content/b.yaml", "topic: A", "topic: B")
+    run = made.ran(on_edit=OnEdit.OVERWRITE) if changed else made.ran(replace=("a",))
     (outcome,) = run.outcomes
-    copy = tmp_path / outcome.copy
+    copy = made.root / outcome.copy
     assert outcome.copy == f".contentops/replaced/{digest_bytes(mine)[7:19]}/out/a.md"
     assert copy.read_bytes() == mine
     assert sys.platform == "win32" or stat.S_IMODE(copy.stat().st_mode) == 0o600
     assert f"a copy of the file is `{outcome.copy}`" in run_text(run)
-    assert "MINE" not in harness.read("out/a.md")
-    assert harness.plan().empty
+    assert "MINE" not in made.read("out/a.md")
+    assert made.plan().empty
 
 
 def test_a_file_that_no_record_owns_is_copied_before_it_is_replaced(tmp_path: Path) -> None:
@@ -114,26 +116,17 @@ def test_a_file_that_no_record_owns_is_copied_before_it_is_replaced(tmp_path: Pa
     assert harness.read(run.outcomes[0].copy) == "Mine.\n"
 
 
-def test_words_that_the_server_has_are_copied_too(tmp_path: Path) -> None:
+def test_words_that_the_server_has_are_copied_too(made: Harness) -> None:
     """The new text is saved over them there; a generated text is not copied."""
-    harness = Harness(tmp_path, FakeApi(duration=30))
-    harness.write("content/b.yaml", ONE)
-    harness.apply()
-    copies = []
-    for _ in range(2):
-        run = harness.ran(replace=("a",))
-        copies += [outcome.copy for outcome in run.outcomes]
-        harness.edit("out/a.md", "Closing", "MINE")
-        harness.apply()
-    assert copies[0] == ""
-    assert "MINE" in harness.read(copies[1])
+    assert made.ran(replace=("a",)).outcomes[0].copy == ""
+    made.edit("out/a.md", "Closing", "MINE")
+    made.apply()
+    assert "MINE" in made.read(made.ran(replace=("a",)).outcomes[0].copy)
 
 
 def test_a_stop_at_any_step_of_a_replacement_leaves_the_words_somewhere(tmp_path: Path, each_kill: EachKill) -> None:
     """In the file, or in its copy."""
-    whole = Harness(tmp_path / "whole", FakeApi(duration=30))
-    whole.write("content/b.yaml", ONE)
-    whole.apply()
+    whole = _made(tmp_path / "whole")
     whole.edit("out/a.md", "Closing", "MINE")
     stops = each_kill(whole, tmp_path, lambda: whole.apply(replace=("a",)))
     assert len(stops) > 10
@@ -166,19 +159,13 @@ def test_front_matter_of_a_file_that_was_not_recorded_is_kept(tmp_path: Path, ea
 
 def test_regenerate_names_its_item_so_only_its_price_is_guarded(project: Build, invoke: Run) -> None:
     """The share of items that change says nothing about one that a person names; what is approved is a limit."""
-    remote = "api: {base_url: 'http://127.0.0.1:9/v1'}"
-    site = {
-        "contentops.yaml": "version: 1\nproject: x\napi: {base_url: local}\n",
-        "content/a.yaml": (
-            "defaults: {template: blog_article_generator, style: general_blog}\n"
-            "items: [{id: a, inputs: {topic: T, target_audience: readers}}]\n"
-        ),
-    }
-    root = project(site)
+    settings = "version: 1\nproject: x\napi: {base_url: local}\n"
+    manifest = f"defaults: {{template: blog_article_generator, style: general_blog}}\n{ONE}"
+    root = project({"contentops.yaml": settings, "content/a.yaml": manifest})
     assert invoke("apply", "--yes", cwd=root).code == 0
     assert invoke("state", "mv", "--server", "local", "http://127.0.0.1:9", cwd=root).code == 0
-    guarded = site["contentops.yaml"].replace("api: {base_url: local}", remote)
-    (root / "contentops.yaml").write_text(f"{guarded}guards: {{max_changed_ratio: 0, from_items: 1}}\n")
+    remote = settings.replace("local", "'http://127.0.0.1:9/v1'")
+    (root / "contentops.yaml").write_text(f"{remote}guards: {{max_changed_ratio: 0, from_items: 1}}\n")
     heading = next(line[3:] for line in (root / "out/a.md").read_text("utf-8").splitlines() if line.startswith("## "))
     ended = invoke("regenerate", "a", "--section", heading, "--yes", "--approve-credits", "0", cwd=root)
     assert (ended.code, "error[approved-credits]" in ended.stderr, "changed-ratio" in ended.stderr) == (4, True, False)
@@ -192,14 +179,10 @@ MONTH = "budget: {credits_per_month: 100}\n"
 def test_no_clean_takes_replaced_words_away(tmp_path: Path, folder: str) -> None:
     """Not even before the first commit; the path that the run names leads to them from the project's folder."""
     git(tmp_path, "init", "--quiet", "--initial-branch", "main")
-    harness = Harness(tmp_path / folder, FakeApi(duration=30))
-    harness.write("content/b.yaml", ONE)
-    harness.apply()
+    harness = _made(tmp_path / folder)
     harness.edit("out/a.md", "Closing", "MINE")
     mine = harness.read("out/a.md")
-    harness.edit("content/b.yaml", "topic: A", "topic: B")
-    run = harness.ran(on_edit=OnEdit.OVERWRITE)
-    (outcome,) = run.outcomes
+    (outcome,) = harness.ran(replace=("a",)).outcomes
     git(tmp_path, "clean", "-xfd", "--quiet")
     harness.root.joinpath("out").mkdir(parents=True, exist_ok=True)
     copy = harness.root / outcome.copy
@@ -211,13 +194,11 @@ def test_no_clean_takes_replaced_words_away(tmp_path: Path, folder: str) -> None
 def test_a_restore_keeps_them_too(tmp_path: Path) -> None:
     """`restore --on-edit overwrite` replaces words as well."""
     git(tmp_path, "init", "--quiet", "--initial-branch", "main")
-    harness = Harness(tmp_path, FakeApi(duration=30))
-    harness.write("content/b.yaml", ONE)
-    harness.apply()
-    made = harness.record("a").generated
+    harness = _made(tmp_path)
+    generated = harness.record("a").generated
     harness.edit("out/a.md", "Closing", "MINE")
     mine = harness.read("out/a.md")
-    restored = restore(harness.project, "a", made, overwrite=True, runtime=harness.runtime())
+    restored = restore(harness.project, "a", generated, overwrite=True, runtime=harness.runtime())
     assert "MINE" not in harness.read("out/a.md")
     git(tmp_path, "clean", "-xfd", "--quiet")
     assert (tmp_path / restored.copy).read_text() == mine
@@ -246,29 +227,16 @@ def test_a_branch_that_does_not_declare_an_environment_knows_its_payments(tmp_pa
 @pytest.mark.usefixtures("processes")
 def test_jobs_of_another_project_do_not_count(tmp_path: Path) -> None:
     """A file that was copied under the name of an environment that no one declares."""
-    ours, theirs = (Harness(tmp_path / name, FakeApi(duration=30), extra=MONTH) for name in ("ours", "theirs"))
-    for harness, first in ((ours, "A"), (theirs, "B")):
-        git(harness.root, "init", "--quiet", "--initial-branch", "main")
-        harness.write("content/b.yaml", ONE.replace("topic: A", f"topic: {first}"))
-        git(harness.root, "add", "--all")
-        git(harness.root, "commit", "--quiet", "--message", f"Begin {first}")
-        harness.apply()
+    for name in ("ours", "theirs"):
+        (tmp_path / name).mkdir()
+        git(tmp_path / name, "init", "--quiet", "--initial-branch", "main")
+        git(tmp_path / name, "commit", "--quiet", "--allow-empty", "--message", f"Begin {name}")
+    ours = _made(tmp_path / "ours", extra=MONTH)
+    theirs = _made(tmp_path / "theirs", ONE.replace("topic: A", "topic: B"), extra=MONTH)
     ours.write("contentops.copied.jobs", theirs.read("contentops.jobs"))
     spent = spent_this_month(ours.project, ours.runtime())
     assert spent is not None
     assert spent.credits == ours.api.credits == 4
-
-
-NONE = "items: [{id: b, inputs: {topic: B, target_audience: readers}}]\n"
-
-
-@pytest.fixture
-def made(tmp_path: Path) -> Harness:
-    """A project with one text."""
-    harness = Harness(tmp_path, FakeApi(duration=30))
-    harness.write("content/b.yaml", ONE)
-    harness.apply()
-    return harness
 
 
 @pytest.mark.parametrize("removed", [False, True], ids=["replaced", "removed"])
@@ -280,7 +248,7 @@ def test_words_that_the_lock_calls_generated_are_kept(made: Harness, *, removed:
     forged = json.loads(line) | {"generated": body_digest(split(mine).body)}
     made.write("contentops.lock", f"{header}\n{json.dumps(forged, separators=(',', ':'), sort_keys=True)}\n")
     if removed:
-        made.write("content/b.yaml", NONE)
+        made.write("content/b.yaml", ONE.replace("id: a", "id: b").replace("topic: A", "topic: B"))
         made.apply(prune=True)
         assert not (made.root / "out/a.md").exists()
     else:
@@ -301,8 +269,7 @@ def test_without_a_lock_the_jobs_know_their_server(made: Harness) -> None:
     with pytest.raises(Refused):
         made.apply()
     move_server(made.project, old, new)
-    assert made.plan().refusals == ()
-    assert made.plan().submits == 0
+    assert (made.plan().refusals, made.plan().submits) == ((), 0)
 
 
 # --- a text that one side lost ----------------------------------------------------------------------------------
@@ -363,8 +330,7 @@ THEIRS = "## Introduction\n\nWords that a person wrote in WriterzRoom.\n"
 @pytest.mark.parametrize("status_body", ["text", "absent"])
 def test_words_of_a_stored_content_count_as_an_edit(tmp_path: Path, status_body: str) -> None:
     """Where the cache is gone, they are fetched in place of what the job made: no later text replaces them unasked."""
-    harness = Harness(tmp_path, FakeApi(duration=60, auto_save=True, status_body=status_body))
-    harness.write("content/blog.yaml", blog("one"))
+    harness = Harness(tmp_path, FakeApi(duration=60, auto_save=True, status_body=status_body)).declared("one")
     harness.apply(deadline=30)
     harness.write("out/one.md", "---\ntitle: Own\n---\nA file in the way.\n")
     assert results(harness.apply()) == {"one": "blocked"}
@@ -386,6 +352,4 @@ def test_words_of_a_stored_content_count_as_an_edit(tmp_path: Path, status_body:
     (change,) = harness.plan().changes
     assert (change.action, change.blocked) == ("blocked", "edited")
     assert results(harness.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
-    assert any(
-        THEIRS in path.read_text("utf-8") for path in tmp_path.rglob("*") if path.is_file() and path.suffix == ".md"
-    )
+    assert any(THEIRS in path.read_text("utf-8") for path in tmp_path.rglob("*.md"))

@@ -15,6 +15,7 @@ from contentops.operations.workspace import hold_lock
 from tests.clones import git
 from tests.pages import Browser, make_demo
 from tests.running import Run
+from tests.test_pages_lists import missing
 
 ITEM = "welcome"
 GUIDE = Path(__file__).parents[1] / "docs/how-to/review-texts.md"
@@ -25,6 +26,12 @@ PERSON = "Ann Editor <ann@example.com>"
 def shop(invoke: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project in git whose four texts are written and have to be approved."""
     return make_demo(invoke, tmp_path, tmp_path_factory, "  approval: required\n", person=PERSON)
+
+
+@pytest.fixture
+def browser(shop: Path) -> Browser:
+    """Her browser."""
+    return Browser(shop, person=PERSON)
 
 
 def file_of(root: Path, item: str = ITEM) -> Path:
@@ -51,33 +58,34 @@ def history(browser: Browser) -> list[str]:
     return re.findall(r"<tr><td>.*?</tr>", page[page.index('id="history"') :], re.DOTALL)
 
 
+def restores(browser: Browser) -> list[str]:
+    """The pages that restore the copies in the history, the latest first."""
+    rows = [row for row in history(browser) if "a copy" in row]
+    links = [link for row in rows for link in re.findall(r'href="(/restore[^"]+)"', row)]
+    return [browser.get(unescape(link)).text for link in links]
+
+
 # --- versions ------------------------------------------------------------------------------------------------
 
 
-def test_each_saved_version_stays_in_the_history_and_comes_back(shop: Path) -> None:
+def test_each_saved_version_stays_in_the_history_and_comes_back(shop: Path, browser: Browser) -> None:
     """With its title, after its difference was shown; whoever replaced it, and though no commit has it."""
-    browser = Browser(shop, person=PERSON)
     save(browser, title="One", body="First words.\n")
     save(browser, title="Two", body="Second words.\n")
     git(shop, "checkout", "--", "out")
     git(shop, "clean", "-xfdq")
-    copies = [row for row in history(browser) if "a copy on this machine" in row]
-    assert len(copies) == 2
-    pages = [browser.get(unescape(re.search(r'href="(/restore[^"]+)"', row)[1])).text for row in copies]  # type: ignore[index]
-    page = next(each for each in pages if "Second" in each)
-    assert "Restore the text of today" in page
-    assert "Two" in page
+    page, other = sorted(restores(browser), key=lambda each: "Second" not in each)
+    assert "First" in other
+    assert missing(page, "Restore the text of today", "Two") == []
     done = browser.follow(browser.post("/restore", **fields_of(page))).text
-    assert "nothing was paid" in done
-    assert "The text before it stays in the history." in done
+    assert missing(done, "nothing was paid", "The text before it stays in the history.") == []
     text = file_of(shop).read_text("utf-8")
     assert 'title: "Two"\n' in text or "title: Two\n" in text
     assert text.endswith("Second words.\n")
 
 
-def test_what_a_restore_replaces_can_be_restored(shop: Path) -> None:
+def test_what_a_restore_replaces_can_be_restored(shop: Path, browser: Browser) -> None:
     """Words of another editor, which no one saved on the page, are in the history afterwards."""
-    browser = Browser(shop, person=PERSON)
     file = file_of(shop)
     made, edited = file.read_text("utf-8"), file.read_text("utf-8") + "\nOf another editor.\n"
     file.write_text(edited, "utf-8")
@@ -87,45 +95,27 @@ def test_what_a_restore_replaces_can_be_restored(shop: Path) -> None:
     assert "Of another editor." in page
     assert browser.post("/restore", **fields_of(page)).status_code == 303
     assert file.read_text("utf-8") == made
-    (link,) = re.findall(r'href="(/restore[^"]+)"', next(row for row in history(browser) if "a copy" in row))
-    assert browser.post("/restore", **fields_of(browser.get(unescape(link)).text)).status_code == 303
+    (page,) = restores(browser)
+    assert browser.post("/restore", **fields_of(page)).status_code == 303
     assert file.read_text("utf-8") == edited
 
 
-def test_a_restore_replaces_only_the_text_that_was_shown(shop: Path) -> None:
+def test_a_restore_replaces_only_the_text_that_was_shown(shop: Path, browser: Browser) -> None:
     """Words that came meanwhile are shown first, and stay until the button is pressed again."""
-    browser = Browser(shop, person=PERSON)
     save(browser, body="First words.\n")
     save(browser, body="Second words.\n")
-    link = next(found[1] for row in history(browser) if (found := re.search(r'href="(/restore[^"]+)"', row)))
-    page = browser.get(unescape(link)).text
+    page = restores(browser)[0]
     assert file_of(shop).read_text("utf-8").endswith("Second words.\n")
     file_of(shop).write_text(file_of(shop).read_text("utf-8") + "\nMeanwhile.\n", "utf-8")
     late = browser.post("/restore", **fields_of(page))
-    assert late.status_code == 409
-    assert "changed meanwhile" in late.text
-    assert "Meanwhile." in late.text
+    assert (late.status_code, missing(late.text, "changed meanwhile", "Meanwhile.")) == (409, [])
     assert file_of(shop).read_text("utf-8").endswith("Meanwhile.\n")
     assert browser.post("/restore", **fields_of(late.text)).status_code == 303
     assert "Meanwhile." not in file_of(shop).read_text("utf-8")
 
 
-def test_the_command_line_restores_a_kept_version(shop: Path, invoke: Run) -> None:
-    """By the digest that the page shows."""
-    browser = Browser(shop, person=PERSON)
-    save(browser, title="One", body="First words.\n")
-    git(shop, "checkout", "--", "out")
-    link = next(
-        found[1] for row in history(browser) if "a copy" in row and (found := re.search(r"to=(sha256[^&\"]+)", row))
-    )
-    done = invoke("restore", ITEM, "--to", unescape(link).replace("%3A", ":")[:19], "--json", cwd=shop)
-    assert (done.code, done.json["source"], done.json["text"]["title"]) == (0, "copy", "One")
-    assert file_of(shop).read_text("utf-8").endswith("First words.\n")
-
-
-def test_the_command_line_lists_what_people_wrote(shop: Path, invoke: Run) -> None:
+def test_the_command_line_lists_what_people_wrote(shop: Path, browser: Browser, invoke: Run) -> None:
     """Each text with a digest that restores it, whether git or only a copy has it."""
-    browser = Browser(shop, person=PERSON)
     save(browser, title="One", body="First words.\n")
     git(shop, "commit", "-qam", "edited", "--date=2026-01-01T00:00:00Z")
     save(browser, title="Two", body="Second words.\n")
@@ -134,16 +124,16 @@ def test_the_command_line_lists_what_people_wrote(shop: Path, invoke: Run) -> No
     assert [one["where"] for one in listed] == ["copy of the file", "in git"]
     assert listed[0]["text"] in invoke("restore", ITEM, cwd=shop).stdout
     for one, words in zip(listed, ("Second", "First"), strict=True):
-        assert invoke("restore", ITEM, "--to", one["text"], "--on-edit", "overwrite", cwd=shop).code == 0
+        done = invoke("restore", ITEM, "--to", one["text"][:19], "--on-edit", "overwrite", "--json", cwd=shop)
+        assert (done.code, done.json["source"]) == (0, "copy" if words == "Second" else "git")
         assert file_of(shop).read_text("utf-8").endswith(f"{words} words.\n")
 
 
 # --- the list that she works through -------------------------------------------------------------------------
 
 
-def test_the_time_of_a_form_can_not_be_forged(shop: Path) -> None:
+def test_the_time_of_a_form_can_not_be_forged(shop: Path, browser: Browser) -> None:
     """A decision needs the time that this server wrote, for this very text; without it nothing is recorded."""
-    browser = Browser(shop, person=PERSON)
     items = browser.site.review.snapshot().by_id
     text, other = items[ItemId(ITEM)].text, items[ItemId("getting-started")].text
     now = browser.site.runtime.wall()
@@ -161,9 +151,8 @@ def test_the_time_of_a_form_can_not_be_forged(shop: Path) -> None:
     assert browser.post("/approve", id=ITEM, text=text, shown=good).status_code == 303
 
 
-def test_the_last_text_of_a_list_leads_to_the_day(shop: Path) -> None:
+def test_the_last_text_of_a_list_leads_to_the_day(browser: Browser) -> None:
     """What was approved, sent back, edited and spent, and what waits; each verdict can be withdrawn there."""
-    browser = Browser(shop, person=PERSON)
     assert "Nothing decided yet today" in browser.get("/today").text
     save(browser, body="Edited words.\n")
     page = browser.get("/today").text
@@ -178,17 +167,13 @@ def test_the_last_text_of_a_list_leads_to_the_day(shop: Path) -> None:
         assert f"{at + 1} done, {len(texts) - at - 1} left." in said
         assert done.headers["location"].startswith("/today?") is (each == texts[-1])
     page = " ".join(browser.get("/today").text.split())
-    assert f"You decided about {len(texts)} texts today" in page
-    assert f"<dt>Approved</dt><dd>{len(texts) - 1}</dd>" in page
-    assert "<dt>Sent back</dt><dd>1</dd>" in page
+    counts = (f"<dt>Approved</dt><dd>{len(texts) - 1}</dd>", "<dt>Sent back</dt><dd>1</dd>", "0 credits", "“Shorter.”")
+    assert missing(page, f"You decided about {len(texts)} texts today", *counts) == []
     edited = page[page.index("<dt>Edited</dt>") : page.index("<dt>Spent</dt>")]
-    assert f"id={ITEM}" in edited
-    assert edited.count("<a ") == 1
-    assert "0 credits" in page
-    assert "“Shorter.”" in page
+    assert (f"id={ITEM}" in edited, edited.count("<a ")) == (True, 1)
     assert page.count('action="/withdraw"') >= len(texts)
-    gone = browser.post("/withdraw", id=ITEM, text=browser.site.review.snapshot().item(ITEM).text)
-    assert gone.status_code == 303
+    text = browser.site.review.snapshot().item(ITEM).text
+    assert browser.post("/withdraw", id=ITEM, text=text).status_code == 303
     assert f"<dt>Approved</dt><dd>{len(texts) - 2}</dd>" in browser.get("/today").text
 
 
@@ -211,9 +196,8 @@ def test_an_edit_that_was_left_comes_back(shop: Path) -> None:
     again = Browser(shop, person=PERSON)
     assert "your draft of today" in again.get(f"/item?id={ITEM}").text
     page = again.get(f"/edit?id={ITEM}").text
-    assert "is back, not saved yet" in page
-    assert 'value="Typed &lt;title&gt;"' in page
-    assert "\nTyped words.\n</textarea>" in page
+    typed = ('value="Typed &lt;title&gt;"', "\nTyped words.\n</textarea>")
+    assert missing(page, "is back, not saved yet", *typed) == []
     assert again.post("/edit", **{**form, **fields_of(page)}).status_code == 303
     assert file_of(shop).read_text("utf-8").endswith("Typed words.\n")
     assert draft_files(shop) == []
@@ -223,9 +207,8 @@ def test_an_edit_that_was_left_comes_back(shop: Path) -> None:
     assert draft_files(shop) == []
 
 
-def test_a_draft_is_found_after_its_item_was_renamed(shop: Path, invoke: Run) -> None:
+def test_a_draft_is_found_after_its_item_was_renamed(shop: Path, browser: Browser, invoke: Run) -> None:
     """With its new id; once it is discarded, no file of it is left."""
-    browser = Browser(shop, person=PERSON)
     form = fields_of(browser.get(f"/edit?id={ITEM}").text)
     browser.post("/draft", **{**form, "body": "Typed words.\n"}, kind="edit")
     manifest = shop / "content" / "articles.yaml"
@@ -241,32 +224,27 @@ def test_a_draft_is_found_after_its_item_was_renamed(shop: Path, invoke: Run) ->
     assert draft_files(shop) == []
 
 
-def test_a_draft_of_an_edit_meets_another_text(shop: Path) -> None:
+def test_a_draft_of_an_edit_meets_another_text(shop: Path, browser: Browser) -> None:
     """Both are shown, with what changed in each, and saving over the file is her choice."""
-    browser = Browser(shop, person=PERSON)
     form = fields_of(browser.get(f"/edit?id={ITEM}").text)
     browser.post("/draft", **{**form, "body": form["body"] + "\nMine.\n"}, kind="edit")
     file_of(shop).write_text(file_of(shop).read_text("utf-8") + "\nTheirs.\n", "utf-8")
     page = browser.get(f"/edit?id={ITEM}")
-    assert page.status_code == 200
-    assert "changed after this draft" in page.text
-    assert "Mine." in page.text
-    assert "Theirs." in page.text
-    fields = fields_of(page.text)
-    assert browser.post("/edit", **fields).status_code == 303
+    assert (page.status_code, missing(page.text, "changed after this draft", "Mine.", "Theirs.")) == (200, [])
+    assert browser.post("/edit", **fields_of(page.text)).status_code == 303
     assert file_of(shop).read_text("utf-8").endswith("Mine.\n")
-    assert any(
-        "Theirs." in path.read_text("utf-8") for path in shop.glob(".git/contentops/*/replaced/*/out/welcome.md")
-    )
+    copies = shop.glob(".git/contentops/*/replaced/*/out/welcome.md")
+    assert any("Theirs." in path.read_text("utf-8") for path in copies)
 
 
 @pytest.mark.parametrize(("kind", "path", "typed"), [
     ("note", "/send-back", {"note": "Shorter, & <b>kinder</b>."}),
     ("comment", "/comment", {"quote": "words that are here", "note": "Say more."}),
 ])  # fmt: skip
-def test_notes_are_kept_while_she_looks_elsewhere(shop: Path, kind: str, path: str, typed: dict[str, str]) -> None:
+def test_notes_are_kept_while_she_looks_elsewhere(
+    shop: Path, browser: Browser, kind: str, path: str, typed: dict[str, str]
+) -> None:
     """They are in the form of the page again, until they are recorded."""
-    browser = Browser(shop, person=PERSON)
     save(browser, body="Some words that are here.\n")
     text = browser.site.review.snapshot().by_id[ItemId(ITEM)].text
     said = browser.follow(browser.post("/draft", id=ITEM, text=text, kind=kind, **typed)).text
@@ -275,13 +253,11 @@ def test_notes_are_kept_while_she_looks_elsewhere(shop: Path, kind: str, path: s
     assert typed.items() <= {**fields, **({"note": fields["note"] or "Say more."} if kind == "comment" else {})}.items()
     done = browser.post(path, id=ITEM, text=text, **typed)
     assert done.status_code == 303, done.text
-    assert draft_files(shop) == []
-    assert not (shop / ".contentops" / "drafts").exists()
+    assert (draft_files(shop), (shop / ".contentops" / "drafts").exists()) == ([], False)
 
 
-def test_a_draft_is_kept_while_an_apply_works_and_only_of_an_item(shop: Path) -> None:
+def test_a_draft_is_kept_while_an_apply_works_and_only_of_an_item(shop: Path, browser: Browser) -> None:
     """It needs no lock, and a form that names something else keeps nothing."""
-    browser = Browser(shop, person=PERSON)
     with hold_lock(browser.site.project(), HERE):
         assert browser.post("/draft", id=ITEM, kind="note", note="Words.").status_code == 303
     assert len(draft_files(shop)) == 1
@@ -318,9 +294,7 @@ def test_the_work_is_shown_before_it_is_pushed(shop: Path, origin: Path) -> None
     """Verdicts and edits, and no other file, in the person's name; then there is nothing to send."""
     browser = a_day(shop)
     page = browser.get("/send").text
-    assert "<dt>Approved</dt><dd>1</dd>" in page
-    assert "out/welcome.md" in page
-    assert "1 other changed file" in page
+    assert missing(page, "<dt>Approved</dt><dd>1</dd>", "out/welcome.md", "1 other changed file") == []
     done = browser.follow(browser.post("/send", **fields_of(page), how="push")).text
     assert re.search(r"Sent: \d files as <code>\w{9}</code>, on <code>main</code>\.", done), done
     assert git(origin, "show", "-s", "--format=%an", "main") == "Ann Editor"
@@ -335,8 +309,6 @@ def test_for_a_pull_request_it_goes_to_a_branch(shop: Path, origin: Path) -> Non
     """The branch of the project stays as it is; the page leads to the host, if that is GitHub."""
     browser, before = a_day(shop), git(origin, "rev-parse", "main")
     page = browser.get("/send").text
-    git(shop, "remote", "set-url", "--push", "origin", str(origin))
-    git(shop, "remote", "set-url", "origin", str(origin))
     done = browser.follow(browser.post("/send", **fields_of(page), how="pull-request")).text
     (branch,) = re.findall(r"<code>(contentops-results/[^<]+)</code>", done)
     assert git(origin, "rev-parse", "main") == before
@@ -367,14 +339,12 @@ def test_without_a_remote_it_is_committed(shop: Path) -> None:
     """And the page says that others do not see it; what is staged is a person's, and stops it."""
     browser = a_day(shop)
     page = browser.get("/send").text
-    assert "no remote" in page
-    assert 'value="push"' not in page
+    assert missing(page, "no remote", 'value="push"') == ['value="push"']
     git(shop, "add", "notes.txt")
     assert "you have staged changes" in browser.post("/send", **fields_of(page), how="commit").text
     git(shop, "restore", "--staged", ".")
     done = browser.follow(browser.post("/send", **fields_of(page), how="commit")).text
-    assert "Committed on this machine alone" in done
-    assert "Undo" not in done
+    assert missing(done, "Committed on this machine alone", "Undo") == ["Undo"]
     assert "Edited words." in git(shop, "show", f"HEAD:out/{ITEM}.md")
 
 
@@ -420,8 +390,7 @@ def test_a_program_that_fails_loses_nothing(shop: Path, code: str, said: str) ->
             file.write("# changed\n")
     browser = a_day(shop)
     done = browser.follow(browser.post("/send", **fields_of(browser.get("/send").text), how="commit")).text
-    assert "this machine alone" in done
-    assert said in done
+    assert missing(done, "this machine alone", said) == []
     assert not (shop / "told").exists()
     assert "approved" in git(shop, "show", "HEAD:contentops.approvals")
 
@@ -429,9 +398,8 @@ def test_a_program_that_fails_loses_nothing(shop: Path, code: str, said: str) ->
 # --- generating again with the notes -------------------------------------------------------------------------
 
 
-def test_a_text_is_generated_again_with_the_notes_on_it(shop: Path) -> None:
+def test_a_text_is_generated_again_with_the_notes_on_it(shop: Path, browser: Browser) -> None:
     """They become the input that the settings name, in the manifest; the plan says the price, and a button pays it."""
-    browser = Browser(shop, person=PERSON)
     text = browser.site.review.snapshot().by_id[ItemId(ITEM)].text
     assert "Generate again with" not in browser.get(f"/item?id={ITEM}").text
     with (shop / "contentops.yaml").open("a", encoding="utf-8") as file:
@@ -439,14 +407,12 @@ def test_a_text_is_generated_again_with_the_notes_on_it(shop: Path) -> None:
     quote = re.findall(r"(?m)^[A-Z][^\n#*`]{20,60}", file_of(shop).read_text("utf-8").rpartition("---\n")[2])[0]
     assert browser.post("/comment", id=ITEM, text=text, quote=quote, note="Say more.").status_code == 303
     page = browser.get(f"/item?id={ITEM}").text
-    assert 'formaction="/revise"' in page
-    assert "Generate again with these notes" in page
+    assert missing(page, 'formaction="/revise"', "Generate again with these notes") == []
     manifest = shop / "content" / "articles.yaml"
     before = manifest.read_text("utf-8")
     done = browser.post("/revise", id=ITEM, text=text, note="Kinder, please.")
     asked = browser.follow(done).text
-    assert "Your notes are in <code>content/articles.yaml</code>" in asked
-    assert "for free" in asked
+    assert missing(asked, "Your notes are in <code>content/articles.yaml</code>", "for free") == []
     now = manifest.read_text("utf-8")
     (added,) = set(now.splitlines()) - set(before.splitlines())
     assert added.strip() == f'objective: "\u201c{quote}\u201d: Say more.\\nKinder, please."'
@@ -465,8 +431,8 @@ def test_a_text_is_generated_again_with_the_notes_on_it(shop: Path) -> None:
     assert manifest.read_text("utf-8") == now
     row = browser.site.review.snapshot().by_id[ItemId("city-berlin")]
     refused = browser.post("/revise", id=row.id, text=row.text, note="Shorter.").text
-    assert "Not written: <code>city-berlin</code> is not one entry of <code>content/articles.yaml</code>" in refused
-    assert "give the rows a column for the input <code>objective</code>" in refused
+    why = "Not written: <code>city-berlin</code> is not one entry of <code>content/articles.yaml</code>"
+    assert missing(refused, why, "give the rows a column for the input <code>objective</code>") == []
     settings = shop / "contentops.yaml"
     settings.write_text(settings.read_text("utf-8").replace("objective", "no_such"), "utf-8")
     one = browser.site.review.snapshot().by_id[ItemId("getting-started")]

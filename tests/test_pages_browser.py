@@ -158,8 +158,7 @@ def test_a_page_needs_no_script(pages: Pages, browser: Browser) -> None:
     page.goto(f"{pages.address}/items")
     page.get_by_label("Words, title or id").fill("small rooms")
     page.get_by_role("button", name="Show").click()
-    assert "q=small+rooms" in page.url
-    assert page.locator(".hits mark").first.inner_text() == "small rooms"
+    assert ("q=small+rooms" in page.url, page.locator(".hits mark").first.inner_text()) == (True, "small rooms")
     rows = page.locator("tbody tr")
     page.goto(f"{pages.address}/items")
     page.get_by_role("link", name="Words").click()
@@ -208,8 +207,7 @@ def test_pages_as_files(tmp_path: Path, browser: Browser, invoke: Run) -> None:
         pages.check(page, name)
     page.goto(f"{pages.address}/index.html")
     page.get_by_role("link", name="Why quiet rooms fill up first").first.click()
-    assert "Line 16" in page.inner_text("main")
-    assert page.locator("form, button").count() == 0
+    assert ("Line 16" in page.inner_text("main"), page.locator("form, button").count()) == (True, 0)
     pages.check(page, "/" + page.url.rpartition("/")[2])
 
 

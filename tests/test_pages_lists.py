@@ -52,6 +52,11 @@ def words(html: str) -> str:
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
 
 
+def missing(page: str, *words: str) -> list[str]:
+    """The words that a page does not have."""
+    return [each for each in words if each not in page]
+
+
 def ids(html: str) -> list[str]:
     """The ids in the rows of a list."""
     return [unescape(one) for one in re.findall(r'<(?:span|p) class="path" dir="auto">([^<]+)</', html)]
@@ -59,31 +64,30 @@ def ids(html: str) -> list[str]:
 
 def test_the_overview_says_what_waits_for_whom(root: Path) -> None:
     """The title is the answer; each card names items with the reason, and the plan has causes and a price."""
-    said = words(page(root, "/"))
-    assert "6 texts wait for a reader" in said
-    for part in (
-        "Changed since approval : Example Editor approved an earlier text",
-        "edited by hand after Example Editor sent back the last text",
-        "Blocked : this text was edited, and its brief changed",
-        "Outcome unknown : The outcome of a submit is unknown: its answer was lost",
-        "“The sum for ten people is missing. Show the break-even month.”",
-        "Words that the project excludes 1 text warns",
-        "48 credits for 12 items",
-        "New rows in data/cities.csv 6 24",
-        "Total 14 48",
-    ):
-        assert part in said
+    assert (
+        missing(
+            words(page(root, "/")),
+            "6 texts wait for a reader",
+            "Changed since approval : Example Editor approved an earlier text",
+            "edited by hand after Example Editor sent back the last text",
+            "Blocked : this text was edited, and its brief changed",
+            "Outcome unknown : The outcome of a submit is unknown: its answer was lost",
+            "“The sum for ten people is missing. Show the break-even month.”",
+            "Words that the project excludes 1 text warns",
+            "48 credits for 12 items",
+            "New rows in data/cities.csv 6 24",
+            "Total 14 48",
+        )
+        == []
+    )
 
 
 def test_the_plan_has_every_change_under_its_cause(root: Path) -> None:
     """Signs stand beside their words, and what all changes of a group share is said once."""
     html = page(root, "/plan")
-    said = words(html)
-    assert "Variable year in contentops.yaml:11:59 2 items, 4 credits" in said
-    assert "mode [gone: quick ] [new: standard ]" in said
+    causes = ("Variable year in contentops.yaml:11:59 2 items, 4 credits", "mode [gone: quick ] [new: standard ]")
+    assert missing(words(html), *causes, "+ create 4 credits", "contentops apply") == []
     assert html.count("newsletter/weekly-members") == 1
-    assert "+ create 4 credits" in said
-    assert "contentops apply" in said
 
 
 @pytest.mark.parametrize(("query", "first", "count"), [
@@ -124,8 +128,7 @@ def test_the_list_counts_what_plan_and_overview_count(root: Path) -> None:
 def test_a_query_that_names_nothing_is_ignored_and_named(root: Path, query: dict[str, str]) -> None:
     """Every item is listed, and a sentence says which value names nothing; no value comes back as markup."""
     html = page(root, "/items", **query)
-    assert len(ids(html)) == 50
-    assert "<script>" not in html
+    assert (len(ids(html)), "<script>" in html) == (50, False)
     assert ("so it is ignored" in html) == ("page" not in query)
 
 
@@ -135,10 +138,8 @@ def test_a_project_without_texts_says_how_to_begin(project: Build) -> None:
     items = "\n".join(f"  - {{id: item-{at}, inputs: {{topic: T{at}}}}}" for at in range(3))
     manifest = f"defaults: {{template: blog_article_generator, style: general_blog}}\nitems:\n{items}\n"
     root = project({**settings, "content/a.yaml": manifest})
-    said = words(page(root, "/"))
-    assert "3 items are declared in 1 manifest. None has been made" in said
-    assert "contentops apply --canary 2" in said
-    assert "12 credits" in said
+    begin = ("3 items are declared in 1 manifest. None has been made", "contentops apply --canary 2", "12 credits")
+    assert missing(words(page(root, "/")), *begin) == []
     (root / "content/a.yaml").unlink()
     assert "No items are declared." in words(page(root, "/"))
 
@@ -152,13 +153,10 @@ def test_a_plan_that_is_refused_says_how_to_get_past_it(project: Build) -> None:
     (root / "content/blog.yaml").unlink()
     html = page(root, "/plan")
     said = words(html)
-    assert "Apply would refuse: " in said
+    assert missing(said, "Apply would refuse: ", "contentops apply --approve-credits", "Notes") == []
+    assert missing(said, "`", "No guard stops this plan") == ["`", "No guard stops this plan"]
     assert re.search(r"to continue anyway: --approve-credits \d+", said)
-    assert "`" not in said
-    assert "contentops apply --approve-credits" in said
-    assert "Notes" in said
     assert re.search(r"<summary>\d+ more</summary>", html)
-    assert "No guard stops this plan" not in said
 
 
 def test_errors_in_manifests_stand_on_each_page(root: Path, project: Build) -> None:
@@ -186,11 +184,16 @@ def test_an_item_links_to_its_sources_and_dependants(tmp_path: Path) -> None:
     def page(path: str) -> str:
         return " ".join(Browser(harness.root).get(path).text.split())
 
-    waits = page("/item?id=news")
-    assert '<p class="fact">Made from <a href="/item?id=guide"><bdi>guide</bdi></a></p>' in waits
-    assert '<p class="fact">Used by <a href="/item?id=teaser"><bdi>teaser</bdi></a></p>' in waits
-    assert "The next apply writes its text after those that it uses, for at most 4 credits" in waits
-    assert "<code>guide</code> has no text yet" in waits
+    assert (
+        missing(
+            page("/item?id=news"),
+            '<p class="fact">Made from <a href="/item?id=guide"><bdi>guide</bdi></a></p>',
+            '<p class="fact">Used by <a href="/item?id=teaser"><bdi>teaser</bdi></a></p>',
+            "The next apply writes its text after those that it uses, for at most 4 credits",
+            "<code>guide</code> has no text yet",
+        )
+        == []
+    )
     assert "Waiting for other texts" in page("/plan")
     harness.apply()
     harness.edit("out/guide.md", "Introduction", "Start")
@@ -206,6 +209,12 @@ def applied(invoke: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactor
     return make_demo(invoke, tmp_path, tmp_path_factory)
 
 
+@pytest.fixture
+def browser(applied: Path) -> Browser:
+    """A browser of its pages."""
+    return Browser(applied)
+
+
 def held_lock(root: Path) -> AbstractContextManager[None]:
     """The lock of an apply in another process."""
     return apply_lock(root, environment="", who="ann@build-1", now="2026-03-01T09:00:00Z")
@@ -219,12 +228,9 @@ def end_of(root: Path, *, lines: int) -> str:
     return "".join(kept[-lines:])
 
 
-def test_a_run_of_a_terminal_is_shown_too(applied: Path) -> None:
+def test_a_run_of_a_terminal_is_shown_too(browser: Browser) -> None:
     """Its items, its end, and who started it; events are sent once, and the stream ends with the run."""
-    browser = Browser(applied)
-    run = browser.get("/run").text
-    assert "4 of 4 done" in run
-    assert "Look again" not in run
+    assert missing(browser.get("/run").text, "4 of 4 done", "Look again") == ["Look again"]
     stream = browser.get("/run/events")
     assert stream.headers["content-type"].startswith("text/event-stream")
     assert stream.text.count("data: ") == 2
@@ -232,7 +238,7 @@ def test_a_run_of_a_terminal_is_shown_too(applied: Path) -> None:
 
 
 @pytest.mark.parametrize("note", ["left", "gone"])
-def test_a_killed_run_is_not_called_running(applied: Path, note: str) -> None:
+def test_a_killed_run_is_not_called_running(applied: Path, browser: Browser, note: str) -> None:
     """It left its note, and no lock: the page says so, and how to go on; none of its items is running."""
     events = applied / ".contentops/events.jsonl"
     lines = events.read_text("utf-8").splitlines(keepends=True)
@@ -241,41 +247,32 @@ def test_a_killed_run_is_not_called_running(applied: Path, note: str) -> None:
         file.write(next(line for line in lines if "city-lisbon" in line and "step-started" in line))
     if note == "left":
         (applied / ".contentops/apply.json").write_text("{}", "utf-8")
-    browser = Browser(applied)
-    run = browser.get("/run").text
-    assert "The last run was stopped" in run
-    assert "contentops apply" in run
-    assert "stopped</span>" in run
-    assert "running" not in run
+    said = ("The last run was stopped", "contentops apply", "stopped</span>", "running")
+    assert missing(browser.get("/run").text, *said) == ["running"]
     assert "An apply is running" not in browser.get("/").text
 
 
 @pytest.mark.parametrize("path", ["/", "/plan", "/item?id=welcome"])
-def test_other_pages_say_that_an_apply_is_running(applied: Path, path: str) -> None:
+def test_other_pages_say_that_an_apply_is_running(applied: Path, browser: Browser, path: str) -> None:
     """They lead to its page, and no command to start another one is shown."""
     end_of(applied, lines=3)
     manifest = applied / "content/articles.yaml"
     manifest.write_text(manifest.read_text("utf-8").replace("Five first steps", "Six first steps"), "utf-8")
-    browser = Browser(applied)
     assert "An apply is running" not in browser.get(path).text
     with held_lock(applied):
         page = browser.get(path).text
-    assert "An apply is running: 3 of 4 done" in page
-    assert '<a href="/run">Follow it</a>' in page
-    assert "<pre><code>contentops apply" not in page
+    another = "<pre><code>contentops apply"
+    assert missing(page, "An apply is running: 3 of 4 done", '<a href="/run">Follow it</a>', another) == [another]
 
 
 @pytest.mark.parametrize("earlier", [True, False])
-def test_a_command_without_events_is_not_the_last_run(applied: Path, *, earlier: bool) -> None:
+def test_a_command_without_events_is_not_the_last_run(applied: Path, browser: Browser, *, earlier: bool) -> None:
     """An apply that plans, or a commit that pushes: the run before it is not shown as what works now."""
     if not earlier:
         (applied / ".contentops/events.jsonl").unlink()
-    browser = Browser(applied)
     with held_lock(applied):
         run, overview = (browser.get(path).text for path in ("/run", "/"))
-    assert "A command is running" in run
-    assert "4 of 4 done" not in run
-    assert "Started" not in run
+    assert missing(run, "A command is running", "4 of 4 done", "Started") == ["4 of 4 done", "Started"]
     assert "A command is running: it has begun with no item yet" in overview
     assert ("4 of 4 done" in browser.get("/run").text) is earlier
 
@@ -285,10 +282,7 @@ def test_a_run_that_goes_on_is_followed_to_its_end(applied: Path) -> None:
     events, lock = applied / ".contentops" / "events.jsonl", held_lock(applied)
     end, browser = end_of(applied, lines=3), Browser(applied)
     lock.__enter__()
-    page = browser.get("/run").text
-    assert "An apply is running" in page
-    assert "3 of 4 done" in page
-    assert "Look again" in page
+    assert missing(browser.get("/run").text, "An apply is running", "3 of 4 done", "Look again") == []
 
     async def follow() -> list[str]:
         seen = []
@@ -308,18 +302,16 @@ def test_a_run_that_goes_on_is_followed_to_its_end(applied: Path) -> None:
     assert last == "event: end\ndata: \n\n"
 
 
-def test_a_server_that_ends_lets_go_of_its_browsers(applied: Path) -> None:
+def test_a_server_that_ends_lets_go_of_its_browsers(applied: Path, browser: Browser) -> None:
     """An open stream does not keep the server from ending."""
     end_of(applied, lines=2)
-    browser = Browser(applied)
     browser.site.closing.set()
     with held_lock(applied):
         assert browser.get("/run/events").text == ""
 
 
-def test_what_an_action_came_to_is_said_where_no_other_page_said_it(applied: Path) -> None:
+def test_what_an_action_came_to_is_said_where_no_other_page_said_it(browser: Browser) -> None:
     """A slow action of the page ends while someone looks at the run."""
-    browser = Browser(applied)
     task = browser.site.runner.start(lambda _: "Done: 1 item, <4> credits.")
     assert task.is_done(10)
     assert "Done: 1 item, &lt;4&gt; credits." in browser.get("/run").text
@@ -328,7 +320,5 @@ def test_what_an_action_came_to_is_said_where_no_other_page_said_it(applied: Pat
         raise Refused("not <now>", code="refused", hint="later")
 
     assert browser.site.runner.start(refuse).is_done(10)
-    page = browser.get("/run").text
-    assert "not &lt;now&gt;" in page
-    assert "later" in page
+    assert missing(browser.get("/run").text, "not &lt;now&gt;", "later") == []
     browser.site.runner.close()
