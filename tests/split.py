@@ -25,7 +25,7 @@ LONG_FILES = frozenset(
     {
         "test_approve_merged", "test_approving", "test_check_commands", "test_crash", "test_docs",
         "test_earlier_texts", "test_executor_faults", "test_git_branches", "test_git_child", "test_git_clones",
-        "test_git_commit", "test_history", "test_review_story", "test_ledger_fault_injection", "test_lineage",
+        "test_git_commit", "test_git_jobs", "test_history", "test_review_story", "test_ledger_fault_injection",
         "test_many_machines", "test_mcp", "test_merge_queue", "test_merged_branches", "test_month_budget",
         "test_packaging", "test_pages_acting", "test_pages_browser", "test_pages_forms", "test_pages_item", "test_pages_lists",
         "test_planfile_kills", "test_process_ends", "test_process_kill", "test_provenance",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.clones import Machine
+from tests.clones import Machine, manifest
 from tests.processes import KEY, PROJECT, Served, killed
 from tests.running import Build, Run
 
@@ -66,24 +66,13 @@ class Clone(Machine):
         return [line.split('"id":"', 1)[1].split('"', 1)[0] for line in lines if '"id":"' in line]
 
 
-def manifest(topic: str, *items: str, head: str = "", **topics: str) -> str:
-    """A manifest whose items stand far enough apart for git to merge changes of neighbours."""
-    blocks = [
-        f"  - id: {item}\n    # What it is about, and for whom.\n    style: general_blog\n    inputs:\n"
-        f"      topic: {topics.get(item, f'{item} ({topic})')}\n      target_audience: readers\n"
-        f"    metadata:\n      author: The team\n    tags: [{item}]\n    # The next item.\n"
-        for item in items
-    ]
-    return f"{head}items:\n" + "\n".join(blocks)
-
-
 @pytest.fixture
 def first(project: Build, invoke: Run, served: Served, request: pytest.FixtureRequest) -> Clone:
     """A repository whose three items are applied and committed."""
     root = project(
         {
             "contentops.yaml": PROJECT.format(base_url=served.base_url, extra=""),
-            "content/blog.yaml": manifest(request.node.name, "one", "two", "three"),
+            "content/blog.yaml": manifest("one", "two", "three", topic=f"{{}} ({request.node.name})"),
         },
         at="first",
     )
@@ -103,7 +92,7 @@ def test_a_clone_plans_like_the_machine_that_applied(first: Clone) -> None:
         (clone.root / "out" / "two.md").unlink()
         clone.edit("content/blog.yaml", "topic: one ", "topic: one, again ")
         clone.edit("content/blog.yaml", "  - id: three\n", "  - id: three\n    output: out/elsewhere.md\n")
-        clone.write("content/more.yaml", manifest("more", "four"))
+        clone.write("content/more.yaml", manifest("four"))
     assert first.plan() == second.plan()
     assert second.actions() == {"four": "create", "one": "blocked", "three": "move", "two": "restore"}
 
@@ -167,7 +156,7 @@ def test_renamed_here_and_edited_there(first: Clone, served: Served) -> None:
 def test_deleted_here_and_another_applied_there(first: Clone, added: str, merged: list[str]) -> None:
     """A pruned item stays gone; where a union brings its line back, it is a note that `--prune` answers for good."""
     second = first.without_one()
-    second.write("content/other.yaml", manifest("deleted", added))
+    second.write("content/other.yaml", manifest(added))
     second.apply()
     second.save("Another")
     first.pull(second)

@@ -141,8 +141,7 @@ MONTH = "budget: {credits_per_month: 100}\n"
 
 def _commit(harness: Harness) -> None:
     git(harness.root, "add", "--all")
-    command = ["git", *NOBODY, "commit", "--quiet", "--allow-empty", "--message", "Work"]
-    subprocess.run(command, cwd=harness.root, env={**os.environ, **WHO}, check=True)
+    git(harness.root, "commit", "--quiet", "--allow-empty", "--message", "Work")
 
 
 def _text(harness: Harness, *items: str, year: int = 2026) -> None:

@@ -27,6 +27,7 @@ from tests.processes import blog as served_blog
 from tests.running import Build, Run
 
 STAGE_SECONDS = 0.03
+AWAY = "http://127.0.0.1:9/v1"
 READERS = (["plan", "--json"], ["status", "--json"], ["state", "list", "--json"], ["show", "a", "--json"])
 _FINDINGS = {"diagnostics", "warnings", "errors", "notes", "checksum"}
 
@@ -78,12 +79,7 @@ def test_who_only_reads_goes_on_with_the_lock_and_says_so(
     project: Build, invoke: Run, nowhere: str, command: list[str]
 ) -> None:
     """The same plan as without a ledger, with a warning that has a code."""
-    root = project(
-        {
-            "contentops.yaml": PROJECT.format(base_url="http://127.0.0.1:9/v1", extra=""),
-            "content/a.yaml": served_blog("a"),
-        }
-    )
+    root = project({"contentops.yaml": PROJECT.format(base_url=AWAY, extra=""), "content/a.yaml": served_blog("a")})
     alone = invoke(*command, cwd=root)
     away = invoke(*command, cwd=root, env={"CONTENTOPS_LEDGER": nowhere})
     assert (alone.code, away.code) == (0, 0)
@@ -97,12 +93,8 @@ def test_who_only_reads_goes_on_with_the_lock_and_says_so(
 
 def test_a_plan_without_the_ledger_is_not_said_again(project: Build, invoke: Run, nowhere: str, database: str) -> None:
     """A plan without changes is remembered; not one that no one could say for sure."""
-    root = project(
-        {
-            "contentops.yaml": PROJECT.format(base_url="http://127.0.0.1:9/v1", extra=f"ledger: '{nowhere}'"),
-            "content/a.yaml": "items: []\n",
-        }
-    )
+    settings = PROJECT.format(base_url=AWAY, extra=f"ledger: '{nowhere}'")
+    root = project({"contentops.yaml": settings, "content/a.yaml": "items: []\n"})
     for _ in range(2):
         said = invoke("plan", cwd=root)
         assert ("No changes" in said.stdout, "warning[ledger-away]" in said.stderr) == (True, True)
@@ -177,10 +169,8 @@ def test_work_that_another_one_took(tmp_path: Path, cluster: Cluster) -> None:
 def test_an_interrupt_ends_the_waiting(project: Build, tmp_path: Path, cluster: Cluster) -> None:
     """A real process: 130 at once, no traceback, its jobs on disk and its report too."""
     with Served(tmp_path / "store.db", stage_seconds=30) as server:
-        root = project(
-            {"contentops.yaml": PROJECT.format(base_url=server.base_url, extra=""), "content/a.yaml": served_blog("a")},
-            at="site",
-        )
+        settings = PROJECT.format(base_url=server.base_url, extra="")
+        root = project({"contentops.yaml": settings, "content/a.yaml": served_blog("a")}, at="site")
         env: dict[str, Any] = {"CONTENTOPS_LEDGER": cluster.url(), "WRITERZROOM_API_KEY": KEY}
         with applying(root, env=env) as run:
             run.until("step-done", "submit")

@@ -19,16 +19,6 @@ from tests.postgres import Cluster, until
 KIND = 7
 
 
-def _end_all(url: str, *, but: LedgerSession | None = None) -> None:
-    """End every session of a database from outside, as an operator or a failing machine does."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database()"
-            " AND pid NOT IN (pg_backend_pid(), %s)",
-            (but.run("SELECT pg_backend_pid()")[0][0] if but else 0,),
-        )
-
-
 def test_locks_die_with_their_session(database: str) -> None:
     """Held by one session at a time, and free once it is closed, not a moment later."""
     with LedgerSession(database) as other:
@@ -99,7 +89,10 @@ def test_a_lock_that_went_to_another(database: str) -> None:
     with LedgerSession(database) as first, LedgerSession(database) as other:
         assert first.lock(KIND, 1)
         assert first.lock(KIND, 2)
-        _end_all(database, but=other)
+        other.run(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
         until(lambda: other.lock(KIND, 2))
         for _ in range(2):
             with pytest.raises(WorkTaken) as told:

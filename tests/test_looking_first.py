@@ -1,7 +1,6 @@
 """Words that were written in WriterzRoom: looked at before anything is paid for in their place, and remembered."""
 
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 
 from contentops.errors import Refused
 from contentops.model import OnEdit, Outcome, Run
+from tests.clones import git
 from tests.fakes.api import FakeApi, on
 from tests.fakes.harness import Harness, blog, know_server, results
 from tests.repositories import in_git
@@ -189,8 +189,7 @@ def test_a_reverted_pull_is_no_new_edit(tmp_path: Path, title: str, *, cache: bo
     harness.api.edit(content, THEIRS, title=title)
     harness.pull()
     in_git(harness, "pulled")
-    git = ("git", "-c", "user.name=Author", "-c", "user.email=author@example.com", "-c", "commit.gpgsign=false")
-    subprocess.run([*git, "revert", "--no-edit", "HEAD"], cwd=harness.root, check=True, capture_output=True)
+    git(harness.root, "revert", "--no-edit", "HEAD")
     assert harness.read("out/one.md") == before
     if not cache:
         shutil.rmtree(tmp_path / ".contentops")

@@ -355,16 +355,11 @@ def test_without_a_section_it_says_how_to_make_the_whole_text_again(tmp_path: Pa
 
 
 def test_a_section_is_a_submit_of_its_own() -> None:
-    """It costs the tier's price, as the next attempt."""
+    """It costs the tier's price, as the next attempt; asked for twice it is paid for once."""
     spec = a_spec()
     change = only_change([spec], [a_record(spec)], [a_file(spec.output)], sections={"a": HEADING})
     assert (change.action, change.credits, change.attempt, change.section) == (Action.REGENERATE, 4, 2, HEADING)
     assert change.names == ("submit", "poll", "write", "save")
-
-
-def test_a_section_under_way_is_finished() -> None:
-    """Asking twice pays once."""
-    spec = a_spec()
     entry = a_job(spec, JobState.RUNNING, attempt=2, section=HEADING)
     change = only_change([spec], [a_record(spec)], [a_file(spec.output)], open_jobs=[entry], sections={"a": HEADING})
     assert (change.action, change.submits, change.section) == (Action.FINISH, 0, HEADING)

@@ -1,21 +1,33 @@
-"""Outputs on disk: whole or not at all, only what the plan saw, never outside the root."""
+"""Outputs on disk: whole or not at all, only what the plan saw, never outside the root.
+
+An unresolved merge, or a pointer, is no text: nothing is made of it. Texts about git are not taken for one.
+"""
 
 import errno
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from contentops.digest import NOTHING, Digest, digest_bytes, digest_text
-from contentops.documents.files import MAX_FILE, Outputs, System
-from contentops.documents.folders import HAS_HANDLES
+from contentops.documents.clean import conflict_line, is_lfs_pointer
+from contentops.documents.files import MAX_FILE, Outputs, System, observe_by_stamp
+from contentops.documents.folders import HAS_HANDLES, denial, explained, reason
+from contentops.documents.front_matter import compose
+from contentops.documents.paths import split_path
 from contentops.errors import FileChanged, OutputError
-from contentops.model import ItemId, Observed
+from contentops.model import Action, ItemId, Observed, OnEdit, Spec
+from contentops.planning.plan import make_plan
 from contentops.planning.sides import resting_place
+from tests.fakes.api import FakeApi
+from tests.fakes.harness import Harness, blog, results
+from tests.fakes.sides import a_file, a_record, a_situation, a_spec
 
 WAYS = [
     pytest.param(True, id="handles", marks=pytest.mark.skipif(not HAS_HANDLES, reason="no folder handles here")),
@@ -224,7 +236,7 @@ def test_faults_leave_nothing_behind(tmp_path: Path, handles: bool, call: str, n
 
 
 def test_write_without_hard_links(tmp_path: Path, handles: bool) -> None:
-    """Where the file system has no hard links, a new file is renamed into place, and still overwrites nothing."""
+    """Where the file system has no hard links, files are renamed into place and moved, and still overwrite nothing."""
     outputs = Outputs(tmp_path, handles=handles, system=System(link=breaking(errno.EPERM)))
     outputs.write("a.md", "ours", expect=NOTHING)
     assert tree(tmp_path) == {"a.md": b"ours"}
@@ -232,6 +244,10 @@ def test_write_without_hard_links(tmp_path: Path, handles: bool) -> None:
     with pytest.raises(FileChanged):
         outputs.write("b.md", "ours", expect=NOTHING)
     assert tree(tmp_path) == {"a.md": b"ours", "b.md": b"theirs"}
+    outputs = Outputs(tmp_path, handles=handles, system=System(link=breaking(errno.EPERM)))
+    (tmp_path / "b.md").unlink()
+    outputs.move("a.md", "out/b.md", expect=digest_text("ours"))
+    assert tree(tmp_path) == {"out": None, "out/b.md": b"ours"}
 
 
 @needs_modes
@@ -444,14 +460,6 @@ def test_move_onto_a_file_made_meanwhile(tmp_path: Path, handles: bool) -> None:
         assert tree(tmp_path) == {"a.md": b"ours", "b.md": b"theirs"}
 
 
-def test_move_without_hard_links(tmp_path: Path, handles: bool) -> None:
-    """Where the file system has no hard links, a file is moved by its name."""
-    outputs = Outputs(tmp_path, handles=handles, system=System(link=breaking(errno.EPERM)))
-    (tmp_path / "a.md").write_text("ours")
-    outputs.move("a.md", "out/b.md", expect=digest_text("ours"))
-    assert tree(tmp_path) == {"out": None, "out/b.md": b"ours"}
-
-
 def test_remove(outputs: Outputs, tmp_path: Path) -> None:
     """A removed file takes its empty folders along, never the root; removing again is done."""
     digest = outputs.write("out/deep/a.md", "ours", expect=NOTHING)
@@ -477,3 +485,275 @@ def test_sweep(outputs: Outputs, tmp_path: Path) -> None:
     assert (outputs.sweep(["out", "gone"], before=200.0), outputs.sweep([""], before=200.0)) == (1, 1)
     assert outputs.sweep(["out", ""], before=200.0) == 0
     assert all((tmp_path / path).exists() for path in [*others, f"out/{young}"])
+
+
+# --- paths ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", [
+    pytest.param("", id="empty"), pytest.param("/etc/passwd", id="absolute"), pytest.param("../a.md", id="above"),
+    pytest.param("out/../../a.md", id="above in the middle"), pytest.param("out/./a.md", id="dot"),
+    pytest.param("out//a.md", id="empty segment"), pytest.param("out/", id="trailing slash"),
+    pytest.param("out\\a.md", id="backslash"), pytest.param("C:/a.md", id="drive"),
+    pytest.param("a.md:stream", id="alternate stream"), pytest.param("out/a\x00.md", id="nul"),
+    pytest.param("out/\x1b[2J.md", id="terminal escape"), pytest.param("out/a\n.md", id="line feed"),
+    pytest.param("out/\u202egpj.md", id="direction override"), pytest.param("out/\ud800.md", id="lone surrogate"),
+    pytest.param(".git/config", id="hidden folder"), pytest.param("Git~1/config", id="short name of a hidden folder"),
+    pytest.param("out/.htaccess", id="hidden file"),
+    pytest.param("out/.contentops-0123456789abcdef.tmp", id="half-written file"),
+    pytest.param(".contentops-0123456789abcdef.moving/a", id="parked file as a folder"),
+])  # fmt: skip
+def test_unsafe_paths_are_refused(path: str) -> None:
+    """Whatever could leave the root, deceive, or hide is refused, in a message that is safe to print."""
+    with pytest.raises(OutputError, match="is not allowed") as caught:
+        split_path(path)
+    assert caught.value.code == "unsafe-path"
+    assert caught.value.message.isprintable()
+
+
+@pytest.mark.parametrize(("number", "why"), [
+    pytest.param(errno.ENOSPC, "no space is left on the disk", id="full"),
+    pytest.param(errno.EACCES, "permission is denied", id="denied"),
+    pytest.param(errno.EROFS, "the file system is read-only", id="read-only"),
+    pytest.param(errno.EIO, "input/output error", id="other"),
+    pytest.param(None, "unknown error", id="no number"),
+])  # fmt: skip
+def test_errors_are_explained(number: int | None, why: str) -> None:
+    """What the system refuses is told with the path and the reason, without a traceback's words."""
+    with pytest.raises(OutputError) as caught, explained("out/\x1ba.md", "written"):
+        raise OSError(number, "x") if number else OSError("x")
+    assert caught.value.message == f"`out/\\x1ba.md` cannot be written: {why}"
+    assert reason(OSError(errno.ENOSPC, "x"))[1]
+
+
+def test_a_read_only_file_costs_nothing(tmp_path: Path) -> None:
+    """Its item is held back with the reason, the others go on; once it is writable, it follows."""
+    harness = Harness(tmp_path, FakeApi(duration=30)).applied("one", "two")
+    (tmp_path / "out/one.md").chmod(0o444)
+    harness.write("content/blog.yaml", blog("one", "two", year=2027))
+    change = next(change for change in harness.plan().changes if change.id == "one")
+    assert (change.action, change.blocked, change.credits) == (Action.BLOCKED, "unwritable-file", 0)
+    assert "`out/one.md` is marked read-only" in change.hint
+    assert (results(harness.apply()), harness.api.credits) == ({"one": "blocked", "two": "done"}, 12)
+    (tmp_path / "out/one.md").chmod(0o644)
+    assert (results(harness.apply()), harness.plan().empty) == ({"one": "done"}, True)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nothing is denied to root")
+def test_a_folder_that_takes_no_files(tmp_path: Path) -> None:
+    """The nearest folder that is there decides."""
+    (tmp_path / "out").mkdir(mode=0o555)
+    assert denial(tmp_path)("out/deep/er/one.md") == "no file can be written in `out`"
+    assert denial(tmp_path)("other/one.md") == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows counts otherwise")
+@pytest.mark.parametrize("path", ["out/{}.md", "{}/a.md"])
+def test_a_name_that_the_file_system_can_not_have(tmp_path: Path, path: str) -> None:
+    """Some take fewer characters than a manifest may ask for."""
+    long = path.format("x" * 260)
+    assert denial(tmp_path)(long) == f"`{long}` cannot be written: the name is too long for this file system"
+
+
+@pytest.mark.parametrize(
+    ("spec", "kept"),
+    [(a_spec(topic="new"), False), (a_spec(output="out/moved.md"), False), (a_spec(), True)],
+    ids=["rewritten", "moved", "as it is"],
+)
+def test_what_would_write_is_blocked(spec: Spec, kept: bool) -> None:
+    """A rewrite, or a move; never an item that only stays."""
+    before = a_spec()
+    s = a_situation([spec], [a_record(before)], [a_file(before.output)])
+    plan = make_plan(structs.replace(s, denied=lambda path: f"`{path}` is marked read-only"))
+    held = [change.blocked for change in plan.changes if change.blocked]
+    assert held == ([] if kept else ["unwritable-file"])
+    assert not any("submit" in change.names for change in plan.changes)
+
+
+HOUR = 3_600_000_000_000
+
+
+def _write(root: Path, name: str, body: str, *, age: int = HOUR) -> None:
+    path = root / name
+    path.write_text(compose("T", {"tags": ["a"]}, {"item": name, "digest": "d"}, body), encoding="utf-8")
+    then = time.time_ns() - age
+    os.utime(path, ns=(then, then))
+
+
+class Memory(dict[str, str]):
+    """What is remembered: texts by name."""
+
+    def look(self, root: Path, *names: str, later: int = HOUR) -> list[str]:
+        """Look at files, which gives what reading them gives, and remember them; the names of the texts put."""
+        outputs = Outputs(root)
+        before, now = self.copy(), time.time_ns() + later
+        assert observe_by_stamp(Outputs(root), names, self.get, self.update, now=now) == {
+            name: outputs.observe(name) for name in names
+        }
+        return [name for name in self if self[name] != before.get(name)]
+
+
+def test_a_folder_that_is_a_link_is_seen(tmp_path: Path) -> None:
+    """Its files are the same by their stamps, but are no outputs any more."""
+    (tmp_path / "out" / "deep").mkdir(parents=True)
+    _write(tmp_path, "out/deep/a.md", "One.\n")
+    memory = Memory()
+    memory.look(tmp_path, "out/deep/a.md")
+    assert not memory.look(tmp_path, "out/deep/a.md")
+    (tmp_path / "out").rename(tmp_path / "elsewhere")
+    (tmp_path / "out").symlink_to("elsewhere")
+    memory.look(tmp_path, "out/deep/a.md")
+
+
+def test_a_fresh_file_is_not_trusted(tmp_path: Path) -> None:
+    """A stamp taken within the clock's grain of a write proves nothing."""
+    _write(tmp_path, "a.md", "One.\n", age=0)
+    memory = Memory()
+    assert not memory.look(tmp_path, "a.md", later=0)
+
+
+# --- what git left in place of a text ------------------------------------------------------------------------------
+
+CONFLICT = "<<<<<<< HEAD\nours\n=======\ntheirs\n>>>>>>> 1a2b3c4 (Fix: thing)\n"
+POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'1a' * 32}\nsize 12345\n"
+FRONT = "---\ntitle: T\n---\n"
+
+
+@pytest.mark.parametrize(("text", "line"), [
+    pytest.param(CONFLICT, 1, id="at once"),
+    pytest.param(f"{FRONT}\nText.\n\n{CONFLICT}", 7, id="in the body"),
+    pytest.param(f"{FRONT}\nText.\n\n{CONFLICT}".replace("\n", "\r\n"), 7, id="with CRLF"),
+    pytest.param(f"---\ntitle: T\n{CONFLICT}---\nText.\n", 3, id="in the front matter"),
+    pytest.param(f"\ufeff---\nx: |\n  ```\n---\n{CONFLICT}", 5, id="a fence in the front matter is none"),
+    pytest.param(f"---\nx: |\n  ```\n...\n{CONFLICT}", 5, id="front matter closed by dots"),
+    pytest.param("<<<<<<< a\nx\n||||||| base\nb\n=======\ny\n>>>>>>> c", 1, id="three sides, no newline"),
+    pytest.param(f"```\ncode\n```\n{CONFLICT}", 4, id="after a code block"),
+    pytest.param(f"~~~~\n```\n~~~\n~~~~ \n{CONFLICT}", 5, id="after a code block of tildes"),
+    pytest.param(f"    ```\n{CONFLICT}", 2, id="a fence indented by four is text"),
+    pytest.param(f"``` a ` b\n{CONFLICT}", 2, id="backticks in one line are no fence"),
+    pytest.param("<<<<<<< a\n```python\n=======\n```py\n>>>>>>> b\nx\n```\n", 1, id="a fence on each side"),
+    pytest.param(f"<<<<<<< a\nnever closed\n{CONFLICT}", 1, id="the first of two starts"),
+])  # fmt: skip
+def test_conflicts_are_found(text: str, line: int) -> None:
+    """The line where the first one starts, outside of code blocks."""
+    assert conflict_line(text) == line
+
+
+@pytest.mark.parametrize("text", [
+    pytest.param("", id="nothing"),
+    pytest.param(f"```\n{CONFLICT}```\n", id="code block"),
+    pytest.param(f"  ~~~ text\n{CONFLICT}~~~\n", id="code block of tildes"),
+    pytest.param(f"````\n```\n{CONFLICT}````\n", id="a shorter fence closes nothing"),
+    pytest.param(f"```\n``` x\n{CONFLICT}```\n", id="a fence with words closes nothing"),
+    pytest.param(f"```\n{CONFLICT}", id="code block to the end"),
+    pytest.param("".join(f"    {line}" for line in CONFLICT.splitlines(keepends=True)), id="indented code"),
+    pytest.param("".join(f"> {line}" for line in CONFLICT.splitlines(keepends=True)), id="quoted"),
+    pytest.param(">>>>>>> b\n=======\n<<<<<<< a\n", id="another order"),
+    pytest.param("<<<<<<< a\n>>>>>>> b\n", id="no middle"),
+    pytest.param("<<<<<<< a\n======= \n>>>>>>> b\n", id="a space after the middle"),
+    pytest.param("<<<<<<< a\n========\n>>>>>>> b\n", id="eight signs in the middle"),
+    pytest.param("<<<<<<<< a\n=======\n>>>>>>>> b\n", id="eight signs"),
+    pytest.param("<<<<<< a\n=======\n>>>>>> b\n", id="six signs"),
+    pytest.param("<<<<<<<\n=======\n>>>>>>>\n", id="no label"),
+    pytest.param("<<<<<<<a\n=======\n>>>>>>>b\n", id="no space"),
+    pytest.param("Write `<<<<<<< a`, then\n=======\n`>>>>>>> b`\n", id="in a sentence"),
+])  # fmt: skip
+def test_what_only_looks_like_a_conflict(text: str) -> None:
+    """Only git's three lines in git's order count, each from the start of its line to the end of its form."""
+    assert conflict_line(text) == 0
+
+
+@pytest.mark.parametrize(("text", "is_pointer"), [
+    (POINTER, True), (POINTER.replace("\n", "\r\n"), True),
+    (POINTER.replace("oid", f"ext-0-foo sha256:{'2b' * 32}\noid"), True), (f"{FRONT}\n{POINTER}", False),
+    (f"{POINTER}\nThat is a pointer.\n", False), (POINTER.splitlines()[0] + "\n", False),
+    ("version https://git-lfs.github.com/spec/v1 is the first line of a pointer.\n", False),
+], ids=["v1", "CRLF", "with an extension", "front matter", "more text", "one line", "a sentence"])  # fmt: skip
+def test_pointers_of_lfs(text: str, *, is_pointer: bool) -> None:
+    """A whole file of such lines; a text that tells of one is none."""
+    assert is_lfs_pointer(text) is is_pointer
+
+
+@pytest.mark.parametrize("front", [FRONT, "", "---\ntitle: [\n---\n"], ids=["front", "none", "broken front"])
+def test_a_conflict_is_a_problem(root: Path, front: str) -> None:
+    """It is told by its line; nothing else of the file is taken for true, nor remembered for the next look."""
+    data = f"{front}{CONFLICT}".encode()
+    (root / "a.md").write_bytes(data)
+    line = front.count("\n") + 1
+    expected = Observed(
+        path="a.md",
+        file=digest_bytes(data),
+        problem=f"`a.md` contains git conflict markers from line {line}; resolve the merge first",
+        problem_line=line,
+    )
+    assert Outputs(root).observe("a.md") == expected
+    store: dict[str, str] = {}
+    seen = observe_by_stamp(Outputs(root), ["a.md"], store.get, store.update, now=2**63)
+    assert seen == {"a.md": expected}
+    assert not store
+
+
+def test_whether_such_a_text_is_whole_is_asked_each_time(root: Path) -> None:
+    """The lock says it, which may be put back without a touch of the file: its stamp alone does not."""
+    (root / "a.md").write_text(f"{FRONT}\n{CONFLICT}")
+    store: dict[str, str] = {}
+    for whole in ([digest_text(CONFLICT)], []):
+        seen = observe_by_stamp(Outputs(root, whole=whole), ["a.md"], store.get, store.update, now=2**63)
+        assert bool(seen["a.md"].problem) is not bool(whole)
+
+
+CHANGES = {
+    "nothing": ("", ""),
+    "request": ("topic: 'All about one", "topic: 'New: one"),
+    "path": ("id: one", "id: one\n    output: out/new.md"),
+}
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [{}, {"replace": ("one",)}, {"on_edit": OnEdit.OVERWRITE}, {"on_edit": OnEdit.KEEP}],
+    ids=["apply", "replace", "overwrite", "keep"],
+)
+@pytest.mark.parametrize("change", CHANGES)
+def test_nothing_is_saved_or_overwritten_while_a_merge_is_open(root: Path, choice: dict[str, Any], change: str) -> None:
+    """Whatever else is asked for, the file and the server's text stay, and nothing is paid for."""
+    harness = _merging(root)
+    text, stored = harness.read("out/one.md"), [content.body for content in harness.api.contents.values()]
+    harness.edit("content/blog.yaml", *CHANGES[change])
+    assert results(harness.apply(**choice))["one"] == "blocked"
+    assert harness.tree() == {"out/one.md": text, "out/two.md": harness.read("out/two.md")}
+    assert [content.body for content in harness.api.contents.values()] == stored
+    assert len(harness.api.generations) == 2
+
+
+@pytest.mark.parametrize("choice", [{}, {"replace": ("one",)}, {"on_edit": OnEdit.OVERWRITE}], ids=str)
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_pointer_of_lfs_is_no_edit(root: Path, choice: dict[str, Any], change: str) -> None:
+    """It is neither saved nor paid for nor replaced; once its text is fetched all goes on."""
+    harness = Harness(root, FakeApi(duration=30, auto_save=False)).applied("one", "two")
+    text, stored = harness.read("out/one.md"), [content.body for content in harness.api.contents.values()]
+    harness.write("out/one.md", POINTER)
+    harness.edit("content/blog.yaml", *CHANGES[change])
+    run = harness.ran(**choice)
+    assert results(run)["one"] == "blocked"
+    assert "`out/one.md` is a Git LFS pointer; fetch its text with `git lfs pull` first" in str(run.outcomes)
+    assert (harness.read("out/one.md"), len(harness.api.generations)) == (POINTER, 2)
+    assert [content.body for content in harness.api.contents.values()] == stored
+    harness.write("out/one.md", text)
+    harness.apply()
+    assert harness.plan().empty
+
+
+def test_an_unresolved_merge_is_not_pruned(root: Path) -> None:
+    """Not even where its item is gone and removal is asked for."""
+    harness = _merging(root)
+    text = harness.read("out/one.md")
+    harness.write("content/blog.yaml", blog("two"))
+    assert (results(harness.apply(prune=True)), harness.read("out/one.md")) == ({"one": "blocked"}, text)
+
+
+def _merging(root: Path) -> Harness:
+    """Two items, of which `one` was changed on two branches."""
+    harness = Harness(root, FakeApi(duration=30, auto_save=False)).applied("one", "two")
+    harness.edit("out/one.md", "Take 1.", f"Take 1.\n\n{CONFLICT}")
+    return harness

@@ -67,7 +67,10 @@ def contentops(installed: Path, tmp_path: Path) -> Callable[..., Completed]:
 
 
 def test_the_wheel_holds_every_data_file(wheel: Path) -> None:
-    """Schemas, the built-in catalog, the starter project and the marker of types are inside; tests are not."""
+    """Schemas, the built-in catalog, the starter project and the marker of types are inside; tests are not.
+
+    The metadata say name, version, licence, the Python it needs, and the command.
+    """
     names = set(zipfile.ZipFile(wheel).namelist())
     data = {
         path.relative_to(ROOT).as_posix()
@@ -78,12 +81,7 @@ def test_the_wheel_holds_every_data_file(wheel: Path) -> None:
     assert (data | schemas) - names == set()
     assert {"contentops/py.typed", "contentops/server/catalog/templates.json"} <= names
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"contentops"}
-
-
-def test_metadata_says_what_the_project_is(wheel: Path) -> None:
-    """Name, version, licence, the Python it needs, and the command."""
     with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
         metadata = archive.read(next(name for name in names if name.endswith("/METADATA"))).decode()
         scripts = archive.read(next(name for name in names if name.endswith("/entry_points.txt"))).decode()
     assert ("\nName: contentops\n" in metadata, "\nLicense-Expression: MIT\n" in metadata) == (True, True)
@@ -131,21 +129,16 @@ EXCUSES = {
 }
 
 
-def _excuses(kind: str) -> list[str]:
-    """Every line of the package that asks a check to look away, with its place."""
-    return [
+@pytest.mark.parametrize("kind", EXCUSES)
+def test_excuses_are_counted(kind: str) -> None:
+    """Looking away is a decision: pyproject.toml holds how often each kind is allowed, exactly."""
+    allowed = PYPROJECT["tool"]["contentops"]["excuses"][kind]
+    found = [
         f"{path.relative_to(ROOT).as_posix()}:{number}: {line.strip()}"
         for path in sorted((ROOT / "contentops").rglob("*.py"))
         for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1)
         if EXCUSES[kind].search(line)
     ]
-
-
-@pytest.mark.parametrize("kind", EXCUSES)
-def test_excuses_are_counted(kind: str) -> None:
-    """Looking away is a decision: pyproject.toml holds how often each kind is allowed, exactly."""
-    allowed = PYPROJECT["tool"]["contentops"]["excuses"][kind]
-    found = _excuses(kind)
     assert len(found) == allowed, "\n".join(["set the number in pyproject.toml, or do without:", *found])
 
 

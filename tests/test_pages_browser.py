@@ -4,7 +4,6 @@ import contextlib
 import json
 import re
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from contentops.operations.plan import plan
 from contentops.pages.security import Keys, private_file
 from contentops.planning.sides import Choice
 from tests import review_project
+from tests.clones import commit, git
 from tests.running import Run
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -353,23 +353,18 @@ def morning(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "content").mkdir(parents=True)
     (root / "contentops.yaml").write_text(SETTINGS)
     declare(root)
-    git = ("git", "-c", "gc.auto=0", "-C", str(root))
-    for words in (
-        ("init", "-q", "-b", "main"),
-        ("config", "user.name", "Example Editor"),
-        ("config", "user.email", "editor@example.com"),
-    ):
-        subprocess.run([*git, *words], check=True)
+    git(root, "init", "-q", "-b", "main")
+    git(root, "config", "user.name", "Example Editor")
+    git(root, "config", "user.email", "editor@example.com")
     project = open_project(str(root), "", ())
     beside(lambda: apply(project, Choice(), ApplyOptions(), confirm=lambda _: True, emit=lambda _: None))
-    subprocess.run([*git, "add", "--all"], check=True)
-    subprocess.run([*git, "commit", "-qm", "All"], check=True)
+    commit(root, "All")
     for name, added in (("prices", "A price of ours."), ("words", "Now click here."), ("guide", "A third door.")):
         file = root / "out" / f"{name}.md"
         file.write_text(file.read_text("utf-8") + f"\n{added}\n", "utf-8")
     declare(root, prices="{inputs: {topic: What a desk costs}}", **{"new-one": "{inputs: {topic: New}}"})
-    subprocess.run([*git, "commit", "-qam", "Edits"], check=True)
-    subprocess.run(["git", "clone", "-q", "--bare", str(root), str(root.parent / "origin.git")], check=True)
+    commit(root, "Edits")
+    git(root.parent, "clone", "-q", "--bare", str(root), "origin.git")
     return root.parent
 
 
@@ -455,7 +450,7 @@ def test_an_editors_day(way: str, morning: Path, browser: Browser, tmp_path: Pat
     """She reads, edits, comments, approves, decides, applies and sends, and never opens a terminal."""
     shutil.copytree(morning, tmp_path / "day")
     root, origin = tmp_path / "day/acme", tmp_path / "day/origin.git"
-    subprocess.run(["git", "-C", str(root), "remote", "add", "origin", str(origin)], check=True)
+    git(root, "remote", "add", "origin", str(origin))
     clock = [time.time()]
     with served(root, wall=lambda: clock[0]) as pages:
         page = pages.opened(browser, java_script_enabled=way != "no script")
@@ -547,7 +542,6 @@ def test_an_editors_day(way: str, morning: Path, browser: Browser, tmp_path: Pat
         hand.press("Push to main", "button")
         hand.said("Sent")
         assert pages.problems == []
-    show = ["git", "-C", str(origin), "show", "main:contentops.approvals"]
-    sent = subprocess.run(show, check=True, capture_output=True).stdout
-    assert [sent.count(word) for word in (b'"approved"', b'"sent-back"', b'"quote"')] == [5, 1, 1]
+    sent = git(origin, "show", "main:contentops.approvals")
+    assert [sent.count(word) for word in ('"approved"', '"sent-back"', '"quote"')] == [5, 1, 1]
     assert beside(lambda: plan(open_project(str(root), "", ()), Choice())).empty
