@@ -284,8 +284,7 @@ def test_a_key_that_is_revoked_leaves_the_jobs_open(root: Path) -> None:
     asked = harness.api.count("status")
     harness.api.fault(lambda name, n: name == "status" and n > asked + 4, 401)
     harness.api.habits.duration = 300
-    run = harness.ran()
-    assert run.stopped == "unauthorized"
+    assert harness.ran().stopped == "unauthorized"
     assert {job.state for job in harness.state.open_jobs.values()} == {JobState.RUNNING}
     harness.api.heal()
     assert (set(results(harness.apply()).values()), harness.api.credits) == ({"done"}, 12)
@@ -307,8 +306,7 @@ def test_without_an_answer_to_the_question_nothing_is_submitted(root: Path) -> N
     """A server that does not say whether it knows our id might run the job already: the item waits."""
     harness = _harness(root, "one", request_ids="overwrite")
     harness.api.fault(on("status"), 503)
-    run = harness.apply()
-    assert (results(run), harness.api.count("submit")) == ({"one": "pending"}, 0)
+    assert (results(harness.apply()), harness.api.count("submit")) == ({"one": "pending"}, 0)
     harness.api.heal()
     assert results(harness.apply()) == {"one": "done"}
 
@@ -478,8 +476,7 @@ def test_a_deadline_before_a_long_429_pauses_at_once(root: Path) -> None:
 
     harness = _harness(root, *ITEMS)
     harness.api.fault(on("submit"), lambda: httpx.Response(429, json={"error": "x"}, headers={"Retry-After": "600"}))
-    run = harness.ran(deadline=300)
-    assert run.stopped
+    assert harness.ran(deadline=300).stopped
     assert harness.timeline.now < 30
 
 

@@ -5,7 +5,7 @@ import pytest
 from msgspec import structs
 
 from contentops.errors import Location
-from contentops.model import Origin
+from contentops.model import OnEdit, Origin
 from tests.desired import declared, desired, findings, lines
 from tests.fakes.sides import a_file, a_record, a_spec, plan_of
 from tests.running import Build
@@ -19,6 +19,7 @@ defaults:
   style: general
   mode: quick
   vertical: legal
+  on_edit: keep
   inputs: {topic: project, tone: dry, anything: {a: 1, b: {c: 1, d: 1}}}
   metadata: {from: project, list: [1, 2]}
   tags: [project]
@@ -26,7 +27,7 @@ vars: {who: project, only: project}
 environments:
   staging:
     output: "staging/{{ item.id }}.md"
-    defaults: {mode: premium, inputs: {tone: warm, anything: {b: {d: 3}}}}
+    defaults: {mode: premium, inputs: {tone: warm, anything: {b: {d: 3}}}, on_edit: overwrite}
     vars: {who: staging}
   plain: {}
 """
@@ -49,6 +50,7 @@ items:
     vars: {who: item}
     inputs: {topic: "{{ who }} {{ only }}", tone: null, words: null, anything: {b: null, e: 5}}
     metadata: {from: null, list: []}
+    on_edit: merge
 """
 
 
@@ -77,6 +79,7 @@ def test_layers_without_an_environment(project: Build, environment: str) -> None
         "inputs": {"topic": "item project", "anything": {"a": 1, "e": 5}},
     }
     assert (two.output, two.metadata, two.tags) == ("two.md", {"list": []}, ())
+    assert (one.on_edit, two.on_edit) == (OnEdit.KEEP, OnEdit.MERGE)
 
 
 def test_origins_say_which_layer_and_line(project: Build) -> None:
@@ -85,12 +88,12 @@ def test_origins_say_which_layer_and_line(project: Build) -> None:
     origin = {name: (found.layer, str(found.location)) for name, found in one.origins.items()}
     assert origin["template"] == ("project", "contentops.yaml:6:13")
     assert origin["style"] == ("manifest", "content/a.yaml:3:10")
-    assert origin["mode"] == ("environment", "contentops.yaml:17:22")
-    assert origin["output"] == ("environment", "contentops.yaml:16:13")
+    assert origin["mode"] == ("environment", "contentops.yaml:18:22")
+    assert origin["output"] == ("environment", "contentops.yaml:17:13")
     assert origin["inputs.topic"] == ("item", "content/a.yaml:11:21")
     assert origin["inputs.anything.b.c"] == ("manifest", "content/a.yaml:5:57")
-    assert origin["inputs.anything.b.d"] == ("environment", "contentops.yaml:17:70")
-    assert one.variables["who"].location == Location("contentops.yaml", 18, 17)
+    assert origin["inputs.anything.b.d"] == ("environment", "contentops.yaml:18:70")
+    assert (one.variables["who"].location, one.on_edit) == (Location("contentops.yaml", 19, 17), OnEdit.OVERWRITE)
     assert (two.variables["who"].layer, two.variables["only"].layer) == ("item", "project")
     assert two.location == Location("content/a.yaml", 12, 5)
 

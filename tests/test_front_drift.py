@@ -22,7 +22,6 @@ from tests.fakes.kills import EachKill
 from tests.running import examples
 
 ITEM = """\
-defaults: {{}}
 items:
   - id: one
     inputs: {{topic: All about one, target_audience: readers}}
@@ -83,38 +82,13 @@ def test_what_a_person_changed_is_noted_and_set_right_by_choice(tmp_path: Path, 
     assert sorted(harness.read("out/one.md").split("\n")) == sorted(before.split("\n"))
 
 
-@pytest.mark.parametrize("where", ["item", "manifest", "project", "environment"])
-def test_on_edit_says_so_for_good_at_every_level(tmp_path: Path, where: str) -> None:
-    """`keep` keeps it without a note, `overwrite` sets it right: in the item, and in the defaults of each level."""
+def test_on_edit_says_so_for_good(tmp_path: Path) -> None:
+    """In a manifest, `keep` keeps it without a note, `overwrite` sets it right."""
     harness = _harness(tmp_path)
     harness.edit("out/one.md", "black", "green")
-    for choice in ("keep", "overwrite"):
-        stated = f"on_edit: {choice}"
-        harness.write("content/blog.yaml", ITEM.format(more=stated if where == "item" else ""))
-        if where == "manifest":
-            harness.edit("content/blog.yaml", "defaults: {}", f"defaults: {{{stated}}}")
-        environments = ""
-        if where == "environment":
-            environments = f"environments: {{live: {{defaults: {{{stated}}}}}}}"
-        settings = harness.read("contentops.yaml").split("environments:")[0].replace(", on_edit: keep", "").rstrip()
-        if where == "project":
-            settings = settings.replace("style: general_blog", f"style: general_blog, {stated}")
-        harness.write("contentops.yaml", f"{settings}\n{environments}\n")
-        plan = _plan(harness, "live" if where == "environment" else "")
-        assert plan == ([] if choice == "keep" else ["update"], ())
-
-
-def _plan(harness: Harness, environment: str) -> tuple[list[str], tuple[object, ...]]:
-    from contentops.operations import opening, plan
-
-    if environment:
-        (harness.root / "contentops.live.lock").write_bytes((harness.root / "contentops.lock").read_bytes())
-        (harness.root / "contentops.lock").unlink(missing_ok=True)
-    found = plan.plan(opening.open_project(str(harness.root), environment, ()), Choice())
-    if environment:
-        (harness.root / "contentops.lock").write_bytes((harness.root / "contentops.live.lock").read_bytes())
-        (harness.root / "contentops.live.lock").unlink()
-    return [str(change.action) for change in found.changes], found.notes
+    for choice, actions in (("keep", {}), ("overwrite", {"one": "update"})):
+        harness.write("content/blog.yaml", ITEM.format(more=f"on_edit: {choice}"))
+        assert (harness.actions(), harness.plan().notes) == (actions, ())
 
 
 def test_keys_that_a_person_added_are_no_drift(tmp_path: Path) -> None:
@@ -162,8 +136,7 @@ def test_one_apply_restores_a_file_with_another_title(tmp_path: Path, lost: tupl
     ours = harness.record("one").title
     harness.edit("out/one.md", f"title: {ours}", "title: Mine")
     harness.apply()
-    content = harness.record("one").content_id
-    assert harness.api.contents[content].title == "Mine"
+    assert harness.api.contents[harness.record("one").content_id].title == "Mine"
     if "contents" in lost:
         harness.api.contents.clear()
     if "cache" in lost:

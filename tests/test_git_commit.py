@@ -444,8 +444,7 @@ def test_what_others_contradict_waits(
     rewrite_one(done)
     done.write("content/more.yaml", manifest("alpha"))
     done.apply()
-    ended = done.commit()
-    assert f"`main` moved, and {words}" in ended.stdout
+    assert f"`main` moved, and {words}" in done.commit().stdout
     assert "one, by first" in world.content("out/one.md", next(name for name in world.branches() if name != "main"))
     assert world.tip() == tip
 
@@ -484,8 +483,7 @@ def test_what_was_taken_off_a_branch_stays_off(world: World) -> None:
     machine = world.clone("machine", "--depth=1")
     machine.apply()
     second.git("push", "--quiet", "--force", "origin", f"{innocent}:main")
-    ended = machine.commit(code=4)
-    said = " ".join(ended.stderr.split())
+    said = " ".join(machine.commit(code=4).stderr.split())
     hint = "`git fetch origin main` and `git reset --keep FETCH_HEAD` remove them here"
     assert ("error[unpushed-commits]" in said, hint in said) == (True, True)
     assert (world.tip(), world.branches()) == (innocent, ["main"])

@@ -25,8 +25,8 @@ JOBS, LOCK = "contentops.jobs", "contentops.lock"
 @pytest.fixture(params=["replay"])
 def made(request: pytest.FixtureRequest, tmp_path: Path, processes: None) -> Harness:
     """A repository with the results of one apply, as `contentops commit` commits them."""
-    harness = Harness(tmp_path / "made", FakeApi(duration=30, auto_save=False, request_ids=request.param))
-    harness.write("content/blog.yaml", blog("one", "two"))
+    api = FakeApi(duration=30, auto_save=False, request_ids=request.param)
+    harness = Harness(tmp_path / "made", api).declared("one", "two")
     in_git(harness, "Two articles")
     harness.apply()
     committed(harness)
@@ -69,8 +69,7 @@ def test_no_commit_takes_an_order_out(made: Harness, tmp_path: Path, how: str) -
     """In a fresh clone, whose git directory knows no jobs: what the last commit has is written again."""
     clone = cloned(made, tmp_path / "clone")
     path = clone.root / JOBS
-    before = path.read_bytes()
-    header, *lines = before.splitlines(keepends=True)
+    header, *lines = path.read_bytes().splitlines(keepends=True)
     if how == "deleted":
         path.unlink()
     else:

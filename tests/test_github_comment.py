@@ -77,8 +77,7 @@ def test_what_is_no_plan_is_said(
     hub.comment(f"{marker(make_plan())}\n**1 to create. 4 credits.**")
     path = plan_file(tmp_path, make_plan(make_change()))
     path.write_text(json.dumps(change(json.loads(path.read_text("utf-8")))), encoding="utf-8")
-    ended = invoke("comment", "--plan", str(path), "--pr", "7", env=hub.env())
-    assert f"error[{code}]" in ended.stderr
+    assert f"error[{code}]" in invoke("comment", "--plan", str(path), "--pr", "7", env=hub.env()).stderr
     assert [comment["body"].splitlines()[0] for comment in hub.comments] == [marker(make_plan())]
     assert ("There is no plan" in hub.comments[0]["body"], "4 credits" in hub.comments[0]["body"]) == (True, False)
 

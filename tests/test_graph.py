@@ -85,8 +85,7 @@ def test_a_huge_graph_is_cut_with_a_statement_and_a_ring_of_records_has_an_order
     text = graph_text(_graph({f"i{at:04}": [f"i{at - 1:04}"] * (at > 0) for at in range(1_000)}))
     assert len(text.splitlines()) == 204
     assert text.endswith("\n800 more: `--select` shows a part, `--json` all of them.")
-    many = _graph({"z": [f"s{at}" for at in range(9)]})
-    assert "s0, s1, s2, s3, s4 and 4 more" in graph_text(many)
+    assert "s0, s1, s2, s3, s4 and 4 more" in graph_text(_graph({"z": [f"s{at}" for at in range(9)]}))
     ring = {ItemId("b"): [ItemId("a")], ItemId("a"): [ItemId("b")], ItemId("c"): []}
     assert in_order(ring) == ["c", "a", "b"]
 

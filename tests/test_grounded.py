@@ -208,8 +208,7 @@ def test_check_reports_it_like_every_other_check(project: Build, invoke: Run) ->
     results = invoke("check", "--format", "sarif", cwd=root).json["runs"][0]["results"]
     starts = [one["locations"][0]["physicalLocation"]["region"]["startLine"] for one in results]
     assert ([one["ruleId"] for one in results], starts) == (["grounded", "grounded"], [2, 7])
-    checks = invoke("show", "lisbon", "--json", cwd=root).json["checks"]
-    assert checks == {"grounded": {}}
+    assert invoke("show", "lisbon", "--json", cwd=root).json["checks"] == {"grounded": {}}
     (root / "cities.csv").write_text("city,desks\nlisbon,555\n")  # the brief is part of what is remembered
     assert "the number `120`" in invoke("check", cwd=root).stdout
 

@@ -146,8 +146,7 @@ class Hostile:
 def _project(build: Build, server: Scripted) -> Path:
     # A server that lists nothing: the dialect is stated.
     told = PROJECT.format(base_url=server.base_url, extra="").replace("api: {", "api: {dialect: v1, ")
-    files = {"contentops.yaml": told, "content/blog.yaml": blog("one")}
-    root = build(files, at="outer/project")
+    root = build({"contentops.yaml": told, "content/blog.yaml": blog("one")}, at="outer/project")
     know_server(root, server.base_url)
     (root.parent / "outside.txt").write_text("not ours\n")
     return root

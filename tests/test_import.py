@@ -42,8 +42,7 @@ def _import(harness: Harness, *ids: str, **options: Any) -> Adoption:
 
 def _refreshed(harness: Harness) -> Plan:
     with open_workspace(harness.project, harness.runtime(), write=True) as workspace:
-        found = refresh(workspace, workspace.plan_inputs(Choice()))
-        return make_plan(found)
+        return make_plan(refresh(workspace, workspace.plan_inputs(Choice())))
 
 
 def _names(found: Adoption) -> dict[str, str]:

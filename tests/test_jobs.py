@@ -248,8 +248,7 @@ HOSTILE: dict[str, tuple[str | bytes, str, str]] = {
 @pytest.fixture(scope="module")
 def paid(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with one text that was paid for."""
-    harness = Harness(tmp_path_factory.mktemp("paid")).applied("one")
-    return harness.root
+    return Harness(tmp_path_factory.mktemp("paid")).applied("one").root
 
 
 @pytest.mark.parametrize(("damage", "code", "words"), HOSTILE.values(), ids=HOSTILE)
@@ -471,8 +470,7 @@ def test_a_clone_has_what_was_committed_and_git_init_loses_nothing(tmp_path: Pat
     (kept,) = (harness.root / ".git/contentops").glob("*/jobs.jsonl")
     assert {each.item for each in read(kept.read_text().splitlines()[1:])} == {"one", "two"}
     in_git(harness, "Results")
-    clone = cloned(harness, tmp_path / "clone")
-    assert clone.state.jobs == harness.state.jobs
+    assert cloned(harness, tmp_path / "clone").state.jobs == harness.state.jobs
 
 
 def test_two_projects_of_one_name_in_one_repository_share_nothing(tmp_path: Path, processes: None) -> None:

@@ -261,8 +261,7 @@ def test_an_environment_that_is_declared_no_more_still_counts(tmp_path: Path) ->
     harness = Harness(tmp_path, FakeApi(duration=30), extra=MONTH)
     settings = harness.read("contentops.yaml")
     harness.write("content/blog.yaml", blog("a"))
-    staging = Room(tmp_path, "staging", harness.api)
-    staging.apply()
+    Room(tmp_path, "staging", harness.api).apply()
     harness.write("contentops.yaml", settings)
     shutil.rmtree(tmp_path / ".contentops")
     assert _spent(harness).credits == harness.api.credits == 4

@@ -153,8 +153,7 @@ def test_it_stays_away(tmp_path: Path, cluster: Cluster) -> None:
 
 def test_work_that_another_one_took(tmp_path: Path, cluster: Cluster) -> None:
     """The same end: what came in is here, and the other one goes on."""
-    api = FakeApi(duration=90)
-    harness = _harness(tmp_path, api, cluster.url(), "first", "a", "b")
+    harness = _harness(tmp_path, FakeApi(duration=90), cluster.url(), "first", "a", "b")
     harness.apply(select=("first",))
 
     def take() -> None:

@@ -164,8 +164,7 @@ def test_an_account_is_of_one_server() -> None:
     one, two = account_of(API, "wrk_one"), account_of(API, "wrk_two")
     assert one == two
     other = account_of(ApiSettings(base_url="https://other.example.com/v1", account="acme"), "wrk_one")
-    unnamed = account_of(structs.replace(API, account=""), "wrk_one")
-    assert len({one, other, unnamed}) == 3
+    assert len({one, other, account_of(structs.replace(API, account=""), "wrk_one")}) == 3
 
 
 def _counted(session: LedgerSession) -> int:
@@ -201,8 +200,7 @@ def test_what_another_machine_paid_for_proves_the_server(tmp_path: Path, databas
     """A checkout without a record submits all at once: the server has shown to others that it completes jobs."""
     api = FakeApi(duration=90)
     _harness(tmp_path / "one", api, database, "a").apply()
-    two = _harness(tmp_path / "two", api, database, "b", "c", year=2027)
-    two.apply()
+    _harness(tmp_path / "two", api, database, "b", "c", year=2027).apply()
     first, second = api.generations[1:]
     assert second.started - first.started < 1
 
@@ -342,5 +340,4 @@ def test_a_strange_name_is_harmless(
     scope = LedgerScope(lineage=lineage_of("acme-blog"), environment="", server=served.base_url)
     with LedgerSession(database) as session:
         lock_apply(Runner(session, who=ESC, page=ESC), scope)
-        ended = _harmless(invoke("apply", "--yes", cwd=root, env=env))
-        assert ended.code == 4
+        assert _harmless(invoke("apply", "--yes", cwd=root, env=env)).code == 4

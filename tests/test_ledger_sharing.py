@@ -167,8 +167,7 @@ def _write_at(event: Event, harness: Harness) -> None:
 
 def test_no_person_changes_what_a_live_process_works_on(tmp_path: Path, database: str) -> None:
     """Refused by name, and nothing was changed; reading commands show it."""
-    api = _proven(tmp_path, database, duration=90)
-    harness = _harness(tmp_path / "one", api, database, "a")
+    harness = _harness(tmp_path / "one", _proven(tmp_path, database, duration=90), database, "a")
     job = job_of(harness, "a", JobState.UNKNOWN)
     with LedgerSession(database) as session:
         work_on(Runner(session, who="ops@build-3"), harness, job)
@@ -188,8 +187,7 @@ def test_no_person_changes_what_a_live_process_works_on(tmp_path: Path, database
 
 def test_a_persons_word_waits_for_an_apply_elsewhere(tmp_path: Path, database: str) -> None:
     """The right to apply is everyone's: exit 4, with who."""
-    api = FakeApi(duration=9)
-    one, two = _two(tmp_path, database, "a", api=api)
+    one, two = _two(tmp_path, database, "a", api=FakeApi(duration=9))
     caught: list[LockHeld] = []
 
     def meanwhile(event: Event) -> None:
@@ -315,8 +313,7 @@ def job_of(harness: Harness, item: str, state: JobState = JobState.RUNNING) -> J
 def work_on(runner: Runner, harness: Harness, job: Job) -> None:
     """Another process claims a job and records it."""
     state = harness.state
-    scope = LedgerScope(lineage=state.lineage, environment="", server=job.server)
-    writer = JobWriter(runner, scope)
+    writer = JobWriter(runner, LedgerScope(lineage=state.lineage, environment="", server=job.server))
     assert writer.claim([(job.server, job.request_id)]) == frozenset()
     write(writer, job)
 
@@ -328,8 +325,7 @@ def test_apply_leaves_alone_what_another_process_holds_and_does_the_rest(tmp_pat
     with LedgerSession(database) as session:
         work_on(Runner(session, who="ops@build-3"), harness, job_of(harness, "b"))
         assert harness.actions() == {"a": "create", "b": "pending", "c": "create"}
-        run = harness.apply()
-        assert results(run) == {"a": "done", "b": "pending", "c": "done"}
+        assert results(harness.apply()) == {"a": "done", "b": "pending", "c": "done"}
         assert (harness.actions(), len(api.charges)) == ({"b": "pending"}, 2)
     assert harness.actions() == {"b": "finish"}
 

@@ -197,8 +197,7 @@ def test_what_git_left_is_named(project: Build, path: str, text: str, line: int)
     """A merge that is not resolved is one error at its first marker, whatever else it breaks."""
     data = path if path.startswith("rows") else "rows.csv"
     item = f"items: [{{id: '{{{{ each.value or each.k }}}}', for_each: {data}, inputs: {{topic: x}}}}]\n"
-    root = declared(project, item, {"rows.csv": "k\none\n", path: text.encode()})
-    [problem] = findings(root)
+    [problem] = findings(declared(project, item, {"rows.csv": "k\none\n", path: text.encode()}))
     assert (problem.code, problem.hint) == ("conflict-markers", "resolve the merge, then run the command again")
     assert problem.location == Location(path, line, 1)
     assert problem.excerpt[:1] in set("<|=>")

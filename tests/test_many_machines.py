@@ -104,7 +104,10 @@ def test_the_api_of_kubernetes_takes_the_job() -> None:
 
 
 def test_a_pod_may_do_no_more_than_it_needs() -> None:
-    """No root, no rights, no token of the cluster, nothing but its own volumes to write in, a bound for its memory."""
+    """No root, no rights, no token of the cluster, nothing but its own volumes to write in, a bound for its memory.
+
+    Every part has a pod.
+    """
     (container,) = pod()["containers"]
     assert pod()["securityContext"]["runAsNonRoot"]
     assert pod()["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -120,11 +123,6 @@ def test_a_pod_may_do_no_more_than_it_needs() -> None:
     secret = {"CONTENTOPS_LEDGER", "WRITERZROOM_API_KEY", "REPOSITORY"}
     for variable in container["env"]:
         assert ("value" in variable) == (variable["name"] not in secret)
-
-
-def test_every_part_has_a_pod() -> None:
-    """The number of parts is that of the pods."""
-    (container,) = pod()["containers"]
     (shards,) = (variable["value"] for variable in container["env"] if variable["name"] == "SHARDS")
     spec = job()["spec"]
     assert spec["completionMode"] == "Indexed"

@@ -61,8 +61,7 @@ def test_another_engine_or_model_generates_nothing(project: Build, invoke: Run) 
     assert "1 text of the bundled server is a draft outline" in invoke("plan", cwd=root).stdout
     # Under another server the text of the model counts as any server's; the outline is generated again.
     (root / "contentops.yaml").write_text(MODEL_PROJECT.replace("base_url: local, engine: openai, model: small", ""))
-    moved = invoke("plan", cwd=root).stdout
-    assert "the records belong to server `local`" in moved
+    assert "the records belong to server `local`" in invoke("plan", cwd=root).stdout
 
 
 def test_an_outline_answers_its_request_where_no_model_writes(project: Build, invoke: Run) -> None:
@@ -257,8 +256,7 @@ def test_an_environment_may_have_a_model_of_its_own(project: Build, invoke: Run)
         assert invoke("apply", "--yes", "--env", "real", cwd=root, env=model.env).code == 0
     assert "model: big" in (root / "real/one.md").read_text()
     assert invoke("apply", "--yes", "--env", "live", cwd=root).code == 0
-    live = root / "live/one.md"
-    assert "model: big" in live.read_text()
+    assert "model: big" in (root / "live/one.md").read_text()
     (root / "real/one.md").unlink()
     assert (
         invoke("apply", "--yes", "--env", "real", cwd=root, env={"OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}).code == 0

@@ -162,8 +162,7 @@ def test_a_plan_says_what_such_texts_cost_so_far(project: Build, invoke: Run) ->
     text = " ".join(unpainted(invoke("plan", cwd=root).stdout).split())
     assert f"3 texts: {spent * 3 / 2:.6f}"[:16] in text, text
     assert " USD by the average of 2 such texts so far" in text
-    most = Decimal(planned(invoke, root)["summary"]["money_at_most"]["USD"])
-    assert spent * 3 / 2 < most
+    assert spent * 3 / 2 < Decimal(planned(invoke, root)["summary"]["money_at_most"]["USD"])
 
 
 def test_an_item_that_waits_for_a_text_has_its_bound(project: Build, invoke: Run) -> None:
@@ -189,8 +188,7 @@ def test_an_item_that_waits_for_a_text_has_its_bound(project: Build, invoke: Run
 
 def test_the_pages_say_the_money(project: Build, processes: None) -> None:
     """The plan by cause, what a button spends, and the price of another text."""
-    root = shop(project)
-    browser = Browser(root)
+    browser = Browser(shop(project))
     page = browser.get("/plan").text
     assert '<th scope="col" class="number">Cost</th>' in page
     assert page.count("at most 0.0375 USD") >= 2
@@ -445,8 +443,7 @@ def test_money_of_another_currency_is_named_and_not_added(project: Build, invoke
     root = with_budget(project, "money_per_month: 5", "one")
     with Model(metered) as model:
         assert invoke("apply", "--yes", cwd=root, env=model.env).code == 0
-    settings = (root / "contentops.yaml").read_text()
-    (root / "contentops.yaml").write_text(settings.replace("USD", "EUR"))
+    (root / "contentops.yaml").write_text((root / "contentops.yaml").read_text().replace("USD", "EUR"))
     sentence = invoke("status", cwd=root).stdout.splitlines()[-1]
     assert sentence.startswith("Spent: 0.00 EUR of 5.00 EUR of this month (")
     assert " USD, which this budget does not count." in sentence
@@ -477,8 +474,7 @@ def test_tokens_that_no_one_counted_cost_what_the_text_may_cost(project: Build, 
 ])  # fmt: skip
 def test_a_budget_in_money_needs_a_price_and_a_number(project: Build, invoke: Run, settings: str, code: str) -> None:
     """By name, at its line."""
-    root = project({"contentops.yaml": f"{MODEL_PROJECT}{settings}\n"})
-    ended = invoke("plan", cwd=root)
+    ended = invoke("plan", cwd=project({"contentops.yaml": f"{MODEL_PROJECT}{settings}\n"}))
     assert (ended.code, "contentops.yaml:" in ended.stderr, f"error[{code}" in ended.stderr) == (1, True, True)
     if code == "missing-key":
         assert "needs a price of tokens" in ended.stderr

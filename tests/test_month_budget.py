@@ -119,8 +119,7 @@ def test_a_clock_that_is_behind_is_named(tmp_path: Path, invoke: Run) -> None:
     """The texts of later months count, so that nothing is spent twice; the plan says why."""
     harness = site(tmp_path, 8)
     harness.applied("a")
-    jobs = harness.read("contentops.jobs")
-    harness.write("contentops.jobs", jobs.replace(':"2026-', ':"2099-'))
+    harness.write("contentops.jobs", harness.read("contentops.jobs").replace(':"2026-', ':"2099-'))
     shutil.rmtree(tmp_path / ".git" / "contentops")
     harness.declared("a", "b")
     told = invoke("status", cwd=tmp_path).stdout
@@ -249,8 +248,7 @@ def test_plan_and_status_say_what_is_left(project: Build, invoke: Run) -> None:
     git(root, "init", "--quiet")
     assert "budget 1,000,000,000 credits a month" in invoke("plan", cwd=root).stdout
     assert invoke("apply", "--yes", cwd=root).code == 0
-    status = invoke("status", cwd=root)
-    assert "Spent: 0 of 1,000,000,000 credits of this month (20" in status.stdout
+    assert "Spent: 0 of 1,000,000,000 credits of this month (20" in invoke("status", cwd=root).stdout
     found = invoke("status", "--json", cwd=root).json
     assert found["budget"]["credits_per_month"] == 1_000_000_000
     assert (found["spent"]["credits"], found["spent"]["gaps"]) == (0, [])

@@ -98,8 +98,7 @@ def test_no_other_section_is_touched(text: str, words: str, with_deeper: bool) -
     body = put_section(text, NewSection("B", words, with_deeper))
     if body is None:
         return
-    names = [section.key.heading for section in cut(text)]
-    at = names.index("B")
+    at = [section.key.heading for section in cut(text)].index("B")
     assert cut(body)[:at] == cut(text)[:at]
     rest = [
         section for section in cut(text)[at + 1 :] if not with_deeper or section.key.level <= cut(text)[at].key.level

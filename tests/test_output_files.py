@@ -608,8 +608,7 @@ def test_a_folder_that_is_a_link_is_seen(tmp_path: Path) -> None:
 def test_a_fresh_file_is_not_trusted(tmp_path: Path) -> None:
     """A stamp taken within the clock's grain of a write proves nothing."""
     _write(tmp_path, "a.md", "One.\n", age=0)
-    memory = Memory()
-    assert not memory.look(tmp_path, "a.md", later=0)
+    assert not Memory().look(tmp_path, "a.md", later=0)
 
 
 # --- what git left in place of a text ------------------------------------------------------------------------------

@@ -112,8 +112,7 @@ def test_a_file_that_no_record_owns_is_copied_before_it_is_replaced(tmp_path: Pa
     harness = Harness(tmp_path, FakeApi(duration=30))
     harness.write("content/b.yaml", ONE)
     harness.write("out/a.md", "Mine.\n")
-    run = harness.ran(on_edit=OnEdit.OVERWRITE)
-    assert harness.read(run.outcomes[0].copy) == "Mine.\n"
+    assert harness.read(harness.ran(on_edit=OnEdit.OVERWRITE).outcomes[0].copy) == "Mine.\n"
 
 
 def test_words_that_the_server_has_are_copied_too(made: Harness) -> None:
@@ -283,8 +282,7 @@ MORE = "\n## More\n\nWords.\n"
 def written() -> Iterator[Harness]:
     """An item with a file and a content, to be copied."""
     with quick_folder() as root:
-        harness = Harness(root, FakeApi(duration=30)).applied("one")
-        yield harness
+        yield Harness(root, FakeApi(duration=30)).applied("one")
 
 
 def _emptied(harness: Harness, here: str, there: str, year: int) -> Harness:

@@ -34,8 +34,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `contentops` command of a fresh environment that holds the wheel, and borrows its dependencies offline."""
-    home = tmp_path_factory.mktemp("env")
-    python = _make_environment(home)
+    python = _make_environment(tmp_path_factory.mktemp("env"))
     install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps", "--no-index", str(wheel)]
     done = subprocess.run(install, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -156,8 +155,7 @@ def test_the_changelog_knows_this_version() -> None:
     """A released version has its section; what is not yet released has one too."""
     from contentops import __version__
 
-    text = (ROOT / "CHANGELOG.md").read_text("utf-8")
-    headings = re.findall(r"^## (\S+)", text, flags=re.MULTILINE)
+    headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text("utf-8"), flags=re.MULTILINE)
     assert headings[0] == "Unreleased" or headings[0] == __version__
 
 

@@ -163,8 +163,7 @@ def test_the_last_text_of_a_list_leads_to_the_day(browser: Browser) -> None:
         path, note = ("/send-back", "Shorter.") if at == 1 else ("/approve", "")
         done = browser.post(path, id=each, text=text, note=note, count=count)
         count = str(at + 1)
-        said = browser.follow(done).text
-        assert f"{at + 1} done, {len(texts) - at - 1} left." in said
+        assert f"{at + 1} done, {len(texts) - at - 1} left." in browser.follow(done).text
         assert done.headers["location"].startswith("/today?") is (each == texts[-1])
     page = " ".join(browser.get("/today").text.split())
     counts = (f"<dt>Approved</dt><dd>{len(texts) - 1}</dd>", "<dt>Sent back</dt><dd>1</dd>", "0 credits", "“Shorter.”")
@@ -410,8 +409,7 @@ def test_a_text_is_generated_again_with_the_notes_on_it(shop: Path, browser: Bro
     assert missing(page, 'formaction="/revise"', "Generate again with these notes") == []
     manifest = shop / "content" / "articles.yaml"
     before = manifest.read_text("utf-8")
-    done = browser.post("/revise", id=ITEM, text=text, note="Kinder, please.")
-    asked = browser.follow(done).text
+    asked = browser.follow(browser.post("/revise", id=ITEM, text=text, note="Kinder, please.")).text
     assert missing(asked, "Your notes are in <code>content/articles.yaml</code>", "for free") == []
     now = manifest.read_text("utf-8")
     (added,) = set(now.splitlines()) - set(before.splitlines())

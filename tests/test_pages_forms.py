@@ -126,15 +126,13 @@ def test_a_decision_is_undone_for_a_moment_and_withdrawn_later(in_git: Path, pat
     assert ("Generate again: free" in other) is (path == "/send-back")
     clock[0] += 11
     assert "Undo" not in browser.get(answer.headers["location"]).text
-    item = browser.get(f"/item?id={ITEM}").text
-    assert "Withdraw this" in item
+    assert "Withdraw this" in browser.get(f"/item?id={ITEM}").text
     again = browser.follow(browser.post("/withdraw", id=ITEM, text=text)).text
     assert "Withdrawn: no verdict on" in again
     assert ("Withdraw this" in again, "Withdrawn by" in again, ">Approve</button>" in again) == (False, True, True)
     assert browser.site.review.snapshot().by_id[ItemId(ITEM)].state is ReviewState.WAITING
     assert "draft: true" in (in_git / "out" / f"{ITEM}.md").read_text("utf-8")
-    said = browser.follow(browser.post("/withdraw", id=ITEM, text=text)).text
-    assert "has no verdict." in said
+    assert "has no verdict." in browser.follow(browser.post("/withdraw", id=ITEM, text=text)).text
     stale = browser.post("/withdraw", id=ITEM, text="sha256:" + "0" * 64)
     assert (stale.status_code, "its text has changed" in stale.text) == (409, True)
 
@@ -319,8 +317,7 @@ def test_a_form_is_about_the_submit_that_its_page_showed() -> None:
 ], ids=lambda action: action["action"])  # fmt: skip
 def test_a_form_that_is_sent_again_pays_once(tmp_path: Path, action: dict[str, str]) -> None:
     """A page that is loaded again sends its form again: long after the run, it is refused."""
-    harness = Harness(tmp_path)
-    harness.write("content/blog.yaml", blog("one", "two", "three", "four"))
+    harness = Harness(tmp_path).declared("one", "two", "three", "four")
     if action["action"] != "first":
         harness.apply(select=("one",))
     if action["action"] == "take":
@@ -349,18 +346,15 @@ def test_one_apply_at_a_time(applied: Path) -> None:
 @pytest.mark.parametrize("way", ["looked up", "job"])
 def test_an_unknown_outcome_is_settled_as_a_person_says(tmp_path: Path, way: str) -> None:
     """Looked up for nothing, or found by its job."""
-    harness = Harness(tmp_path, FakeApi(request_ids="ignore", auto_save=False))
-    harness.write("content/blog.yaml", blog("one", "two"))
+    harness = Harness(tmp_path, FakeApi(request_ids="ignore", auto_save=False)).declared("one", "two")
     harness.apply(select=("two",))
     harness.api.fault(lambda name, count: name == "submit" and count == 2, "reset")
     harness.apply()
     browser = Browser(tmp_path, runtime=harness.runtime())
-    snapshot = browser.site.review.snapshot()
-    assert snapshot.by_id[ItemId("one")].state is ReviewState.UNKNOWN
+    assert browser.site.review.snapshot().by_id[ItemId("one")].state is ReviewState.UNKNOWN
     before = len(harness.api.generations)
     if way == "looked up":
-        said = browser.follow(browser.press(action="apply", id="one")).text
-        assert "Not done: " in said
+        assert "Not done: " in browser.follow(browser.press(action="apply", id="one")).text
     else:
         job = next(job for job in harness.api.jobs if job not in {order.job_id for order in harness.state.jobs})
         assert "Recorded: " in browser.follow(browser.post("/resolve", id="one", job=job)).text
@@ -371,9 +365,7 @@ def test_an_unknown_outcome_is_settled_as_a_person_says(tmp_path: Path, way: str
 
 def test_a_renamed_item_keeps_its_verdicts_and_comments_on_its_page(tmp_path: Path) -> None:
     """Under the id of then: a person sees which words were approved, and what was noted beside the present ones."""
-    harness = Harness(tmp_path)
-    harness.write("content/blog.yaml", blog("one"))
-    harness.apply()
+    harness = Harness(tmp_path).applied("one")
     git(tmp_path, "init", "--quiet")
     git(tmp_path, "config", "user.name", "Ann Editor")
     git(tmp_path, "config", "user.email", "ann@example.com")
@@ -384,8 +376,7 @@ def test_a_renamed_item_keeps_its_verdicts_and_comments_on_its_page(tmp_path: Pa
     harness.edit("out/two.md", "All about", "Nearly all about")
     noted = browser.post("/comment", id="two", text=text_of(browser, "two"), quote="Nearly all", note="Why not all?")
     assert noted.status_code == 303
-    page = browser.get("/item?id=two").text
-    assert "Ann Editor approved an earlier text" in page
+    assert "Ann Editor approved an earlier text" in browser.get("/item?id=two").text
     harness.write(
         "content/blog.yaml", "moved: [{from: two, to: three}]\n" + blog("one").replace("id: one", "id: three")
     )
@@ -407,9 +398,7 @@ def buttons(page: str) -> dict[str, str]:
 @pytest.fixture
 def harness(tmp_path: Path) -> Harness:
     """Four texts, of which two get another brief, one moves, and a fifth is new."""
-    made = Harness(tmp_path)
-    made.write("content/blog.yaml", blog("one", "two", "three", "four"))
-    made.apply()
+    made = Harness(tmp_path).applied("one", "two", "three", "four")
     made.write("content/blog.yaml", blog("one", "two", year=2027))
     made.write(
         "content/more.yaml", blog("three", "five").replace("id: three\n", "id: three\n    output: out/moved.md\n")
@@ -421,8 +410,7 @@ def harness(tmp_path: Path) -> Harness:
 def test_a_plan_says_its_price_and_is_carried_out(harness: Harness, tmp_path: Path) -> None:
     """The whole of it, with its ceiling on the button; a form that is sent again pays nothing."""
     browser, before = Browser(tmp_path, runtime=harness.runtime()), len(harness.api.generations)
-    page = browser.get("/plan").text
-    said = buttons(page)
+    said = buttons(browser.get("/plan").text)
     assert said["Spend 12 credits on 3 texts"] == "/confirm?action=plan"
     assert said["Do 1 change, for free"] == "/confirm?action=free"
     assert buttons(browser.get("/").text).items() <= said.items()
@@ -431,8 +419,7 @@ def test_a_plan_says_its_price_and_is_carried_out(harness: Harness, tmp_path: Pa
     title = "<h1>Spend 12 credits on 3 texts?</h1>"
     assert missing(asked, title, button, "Same as <code>contentops apply</code>") == []
     form = browser.form(action="plan")
-    done = browser.post("/apply", **form)
-    assert "Done: 4 items, 12 credits." in browser.follow(done).text
+    assert "Done: 4 items, 12 credits." in browser.follow(browser.post("/apply", **form)).text
     assert len(harness.api.generations) - before == 3
     assert harness.plan().empty
     browser.post("/apply", **form)
@@ -476,8 +463,7 @@ def test_a_plan_that_is_another_one_by_now_spends_nothing(harness: Harness, tmp_
 
 def test_what_a_guard_stops_has_no_button(tmp_path: Path) -> None:
     """The page names the option of the terminal that passes it; one cause of the plan, or what is free, may be less."""
-    harness = Harness(tmp_path, extra="budget: {credits_per_apply: 4}")
-    harness.write("content/blog.yaml", blog("one", "two"))
+    harness = Harness(tmp_path, extra="budget: {credits_per_apply: 4}").declared("one", "two")
     browser = Browser(tmp_path, runtime=harness.runtime())
     assert not buttons(browser.get("/plan").text)
     asked = browser.get("/confirm?action=first").text
@@ -497,10 +483,8 @@ def test_a_run_of_the_page_is_stopped_there(harness: Harness, tmp_path: Path) ->
         return "stopped"
 
     task = browser.site.runner.start(work)
-    page = browser.get("/run").text
-    assert 'action="/stop"' in page
-    said = browser.follow(browser.post("/stop")).text
-    assert "nothing more is submitted" in said
+    assert 'action="/stop"' in browser.get("/run").text
+    assert "nothing more is submitted" in browser.follow(browser.post("/stop")).text
     assert task.stop.requested
     asked.set()
     assert task.is_done(10)

@@ -134,8 +134,7 @@ def test_history_tells_who_did_what(shop: Path, invoke: Run) -> None:
     assert invoke("send-back", ITEM, "--note", "Too <b>short</b>", cwd=shop).code == 0
     put(shop, BODY.replace("eight", "seven"))
     page = shown(shop, ITEM)
-    history = page[page.index('id="history"') :]
-    rows = re.findall(r"<tr><td>.*?</tr>", history)
+    rows = re.findall(r"<tr><td>.*?</tr>", page[page.index('id="history"') :])
     words = [re.sub(r"<[^>]+>", "", row) for row in rows]
     assert [next(word for word in ("not committed", "Edited", "Generated") if word in row) for row in words] == [
         "not committed", "Edited", "Generated",
@@ -229,8 +228,7 @@ def test_an_edit_writes_the_file_as_an_editor_would(shop: Path, browser: Browser
     file_of(shop).write_bytes(text.replace("\n", "\r\n").encode())
     fields = fields_of(browser.get(f"/edit?id={ITEM}").text)
     done = browser.post("/edit", **{**fields, "title": 'A "new" title', "body": "One.\r\n\r\n<b>Two</b>"})
-    page = browser.follow(done).text
-    assert "Saved: out/welcome.md has your text." in page
+    assert "Saved: out/welcome.md has your text." in browser.follow(done).text
     data = file_of(shop).read_bytes().decode()
     assert missing(data, "# a comment\r\nown:   'kept'\r\n", 'title: "A \\"new\\" title"\r\n') == []
     assert data.endswith("---\r\n\r\nOne.\r\n\r\n<b>Two</b>\r\n")

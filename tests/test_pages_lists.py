@@ -29,8 +29,7 @@ from tests.test_references import items
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project in every state."""
     folder: Path = tmp_path_factory.mktemp("review")
-    project = review_project.build(folder, 60)
-    review_project.disturb(project)
+    review_project.disturb(review_project.build(folder, 60))
     return folder
 
 
@@ -312,8 +311,7 @@ def test_a_server_that_ends_lets_go_of_its_browsers(applied: Path, browser: Brow
 
 def test_what_an_action_came_to_is_said_where_no_other_page_said_it(browser: Browser) -> None:
     """A slow action of the page ends while someone looks at the run."""
-    task = browser.site.runner.start(lambda _: "Done: 1 item, <4> credits.")
-    assert task.is_done(10)
+    assert browser.site.runner.start(lambda _: "Done: 1 item, <4> credits.").is_done(10)
     assert "Done: 1 item, &lt;4&gt; credits." in browser.get("/run").text
 
     def refuse(_: Stop) -> str:
