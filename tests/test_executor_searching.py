@@ -15,7 +15,6 @@ from tests.fakes.api import FakeApi, Generation, Killed, Stored, on
 from tests.fakes.harness import Harness, blog, results
 
 ITEMS = tuple(f"item-{n:02}" for n in range(12))
-LOST = ["reset", "504", "500-after", "truncated", "slow"]
 
 
 class OneTitle(FakeApi):
@@ -239,7 +238,7 @@ def test_adopted_texts_are_saved_after_one_look_at_what_is_stored(root: Path, pa
     assert len(harness.api.contents) == 124
 
 
-@pytest.mark.parametrize("fault", LOST)
+@pytest.mark.parametrize("fault", ["reset", "504", "500-after", "truncated", "slow"])
 def test_adopted_texts_whose_answers_are_lost_are_stored_once(root: Path, fault: Any) -> None:
     """A lost answer is reason to look again, in this run and in the next."""
     harness = Harness(root, FakeApi(auto_save=False))

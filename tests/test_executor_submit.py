@@ -214,16 +214,14 @@ def test_an_unknown_submit_of_an_earlier_spec_holds_no_one(root: Path) -> None:
 def test_a_refused_connection_is_tried_again_for_a_minute(root: Path) -> None:
     """No connection means that nothing was sent: then the item gives up, and nothing is open and nothing unknown."""
     harness = _proven(root, "one")
+    harness.api.fault(lambda name, n: name == "submit" and 1 < n < 5, "refuse")
+    assert (results(harness.apply()), harness.api.credits) == ({"one": "done"}, 8)
+    harness.declared("zero", "one", "two").api.heal()
     harness.api.fault(on("submit"), "refuse")
     before = harness.timeline.now
-    assert results(harness.apply()) == {"one": "failed"}
+    assert results(harness.apply()) == {"two": "failed"}
     assert 60 <= harness.timeline.now - before <= 130
     assert not harness.state.open_jobs
-    seen = harness.api.count("submit")
-    harness.api.heal()
-    harness.api.fault(lambda name, _: name == "submit" and harness.timeline.now < before + 160, "refuse")
-    assert (results(harness.apply()), harness.api.credits) == ({"one": "done"}, 8)
-    assert harness.api.count("submit") == seen + 1
 
 
 # --- when the run stops -------------------------------------------------------------------------------------

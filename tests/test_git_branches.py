@@ -184,9 +184,6 @@ def test_git_over_http_gets_the_token(first: Machine) -> None:
     assert [path for path in files if TOKEN.encode() in path.read_bytes()] == []
 
 
-THREE = ["out/one.md", "out/three.md", "out/two.md"]
-
-
 def propose(machine: Machine, hub: FakeGitHub | None = None) -> Mapping[str, object]:
     """`commit`, and what it says of itself."""
     found: Mapping[str, object] = machine.propose("--json", runner=hub.env() if hub else None).json
@@ -258,7 +255,7 @@ def test_more_texts_have_a_branch_of_their_own(world: World, first: Machine) -> 
         later = str(propose(first, hub)["branch"])
         assert len(hub.pulls) == 2
     assert (later != name, world.tip(name)) == (True, tip)
-    assert {"out/four.md", *THREE} <= set(world.paths(later))
+    assert {"out/four.md", *["out/one.md", "out/three.md", "out/two.md"]} <= set(world.paths(later))
 
 
 def test_what_is_no_new_text_goes_to_the_branch(world: World, first: Machine) -> None:

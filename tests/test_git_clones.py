@@ -10,8 +10,6 @@ from tests.clones import Machine, manifest
 from tests.processes import KEY, PROJECT, Served, killed
 from tests.running import Build, Run
 
-ENV = {"WRITERZROOM_API_KEY": KEY}
-
 
 class Clone(Machine):
     """A working copy on a machine of its own."""
@@ -47,7 +45,7 @@ class Clone(Machine):
 
     def apply(self, *arguments: str) -> None:
         """Applies; has to end well."""
-        ended = self._invoke("apply", "--yes", *arguments, cwd=self.root, env=ENV)
+        ended = self._invoke("apply", "--yes", *arguments, cwd=self.root, env={"WRITERZROOM_API_KEY": KEY})
         assert ended.code == 0, ended.stdout + ended.stderr
 
     def plan(self) -> Any:

@@ -13,7 +13,6 @@ DATED = "{{ item.metadata.date[:10] }}-{{ item.id }}.md"
 HUGO = "baseURL = 'https://example.test/'\n"
 
 
-ROOT = Path(__file__).parents[1]
 PLACES = ("README.md", "contentops/cli/commands/init.py", "docs/how-to/start-in-a-site.md", "docs/index.md")
 """The pages that list the generators, below the root of the repository."""
 
@@ -21,7 +20,7 @@ PLACES = ("README.md", "contentops/cli/commands/init.py", "docs/how-to/start-in-
 @pytest.mark.parametrize("place", PLACES)
 def test_each_list_of_generators_is_complete(place: str) -> None:
     """Also that of the help text."""
-    page = (ROOT / place).read_text("utf-8")
+    page = ((Path(__file__).parents[1]) / place).read_text("utf-8")
     assert [one.title for one in GENERATORS.values() if one.title not in page] == []
 
 

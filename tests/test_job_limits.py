@@ -27,7 +27,6 @@ from tests.running import examples
 
 KNOWN = catalog.load()
 TEMPLATES = {entry["slug"]: entry for entry in KNOWN["templates"]}
-MODES = ("quick", "standard", "premium")
 
 
 def task_of(request: Request) -> WritingTask:
@@ -94,7 +93,7 @@ REQUESTS = st.builds(
     Request,
     template=st.sampled_from(sorted(TEMPLATES)),
     style=st.just("general_blog"),
-    mode=st.sampled_from(MODES),
+    mode=st.sampled_from(("quick", "standard", "premium")),
     vertical=st.none() | st.text(max_size=400),
     brand_voice=st.none() | st.text(max_size=400),
     inputs=st.dictionaries(

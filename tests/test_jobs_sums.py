@@ -32,7 +32,6 @@ from tests.test_promote import Room
 
 MONTHS = [datetime(2026, month, 1, tzinfo=UTC).timestamp() for month in (1, 2, 3, 4)]
 TIMEOUT = 900.0
-BEFORE = 300
 ENVIRONMENTS = ("", "prod", "staging")
 PRICE = 4
 _LOST = (JobState.SUBMITTING, JobState.UNKNOWN, JobState.GIVEN_UP)
@@ -63,7 +62,7 @@ def orders(draw: st.DrawFn) -> list[Order]:
         name = f"request {draw(st.integers(0, 3))}, a name that is long enough"
         lost = draw(st.booleans())
         is_charged = state in _PAID or (state is JobState.FAILED and lost) or (state in _LOST and draw(st.booleans()))
-        at = sent + draw(st.integers(-BEFORE, int(TIMEOUT))) if is_charged else sent
+        at = sent + draw(st.integers(-300, int(TIMEOUT))) if is_charged else sent
         job = (
             "" if state in (*_LOST, JobState.NEVER) else name if server != "https://ignores.test:443" else f"j{number}"
         )

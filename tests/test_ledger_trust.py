@@ -216,7 +216,6 @@ def test_what_a_person_states_counts_more(asking: Asking, monkeypatch: pytest.Mo
 
 
 HIDDEN = "pg_9f3A+b/7Q=planted~Pass@word"
-PLANTED = forms(HIDDEN) | forms(KEY)
 READING: tuple[tuple[str, ...], ...] = (
     ("plan",), ("plan", "--json"), ("plan", "--format", "markdown"), ("status",), ("status", "--json"),
     ("state", "list", "--json"), ("state", "resolve"), ("report", "--runs", "--json"), ("doctor",),
@@ -225,7 +224,7 @@ READING: tuple[tuple[str, ...], ...] = (
 
 
 def _found(text: str) -> list[str]:
-    return sorted(form for form in PLANTED if form in text)
+    return sorted(form for form in (forms(HIDDEN) | forms(KEY)) if form in text)
 
 
 def _with_password(database: str, **changed: str) -> str:

@@ -24,7 +24,6 @@ from tests.processes import KEY, PATIENCE, Served, blog
 from tests.running import unmeasured
 
 EXAMPLE = Path(__file__).parents[1] / "examples/many-machines"
-KUBERNETES = EXAMPLE / "kubernetes.yaml"
 PREFECT = "prefect==3.9.1"
 ITEMS, PER_MINUTE = 200, 400
 """They ask a little more often than the limit allows in a minute, so that it holds them up once."""
@@ -89,7 +88,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 def job() -> Any:
     """The Job of Kubernetes."""
-    return yaml.safe_load(KUBERNETES.read_text("utf-8"))
+    return yaml.safe_load((EXAMPLE / "kubernetes.yaml").read_text("utf-8"))
 
 
 def pod() -> Any:

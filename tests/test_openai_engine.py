@@ -212,7 +212,6 @@ def test_an_empty_section_is_asked_for_again_then_fails() -> None:
     assert "authorization" not in fake.heads[0].lower()
 
 
-LOOP = "The answer is this:\n\nTides.\n\n" * 5
 SAME = "The tide comes in twice on most days, and each time a little later than before."
 
 
@@ -230,7 +229,7 @@ SAME = "The tide comes in twice on most days, and each time a little later than 
     pytest.param("Text to edit:\n\nThe tide turns.", "repeats the brief", id="text-to-edit"),
     pytest.param("Tides.\n\nLet me know if you'd like me to add more!", "speaks as an assistant", id="let-me"),
     pytest.param(f"{SAME}\n\nMore.\n\n{SAME.upper()}\n", "says one paragraph twice", id="twice"),
-    pytest.param(LOOP, "only repeats itself", id="loop"),
+    pytest.param(("The answer is this:\n\nTides.\n\n" * 5), "only repeats itself", id="loop"),
 ])  # fmt: skip
 def test_what_is_no_article_is_refused(answer: str, what: str) -> None:
     """It is requested again, and after three tries the job fails and says what is wrong; an edit of that kind is lost."""
