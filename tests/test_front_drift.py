@@ -9,16 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contentops.documents.blocks import address_of
 from contentops.documents.clean import clean_title
 from contentops.documents.front_matter import split
-from contentops.documents.preset import PRESETS, redirects_key
 from contentops.model import OnEdit
 from contentops.operations import plan as looking
 from contentops.planning.sides import Choice
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, quick_folder, results
-from tests.fakes.kills import EachKill
 from tests.running import examples
 
 ITEM = """\
@@ -191,107 +188,3 @@ def test_what_a_person_changed_in_a_protected_file_is_accepted_by_keep(tmp_path:
     assert (plan.empty, plan.notes) == (True, ())
     harness.apply()
     assert harness.read("out/one.md") == before
-
-
-# --- a page that moves keeps its old address -----------------------------------------------------------------------
-
-
-def _page(output: str, more: str = "", id_: str = "a") -> str:
-    return f"  - id: {id_}\n    inputs: {{topic: A, target_audience: readers}}\n    output: {output}\n{more}"
-
-
-def _pages(harness: Harness, *items: str, head: str = "") -> None:
-    harness.write("content-items/b.yaml", f"{head}items:\n{''.join(items)}")
-
-
-def _site(root: Path, preset: str = "hugo", extra: str = "") -> Harness:
-    harness = Harness(root, FakeApi(duration=30), extra=f"preset: {preset}\nmanifests: [content-items/*.yaml]\n{extra}")
-    _pages(harness, _page("content/posts/Old-Name.md"))
-    harness.apply()
-    return harness
-
-
-def front(harness: Harness, path: str) -> dict[str, Any]:
-    """The front matter of a file."""
-    return dict(split(harness.read(path)).front)
-
-
-@pytest.mark.parametrize(("preset", "output", "stated", "address"), [
-    ("hugo", "content/posts/My-Post.md", {}, "/posts/my-post/"),
-    ("hugo", "site/content/posts/a/index.md", {}, "/posts/a/"), ("hugo", "content/posts/_index.md", {}, "/posts/"),
-    ("hugo", "content/_index.markdown", {}, "/"), ("hugo", "content/a.md", {"slug": "b"}, "/b/"),
-    ("hugo", "content/posts/a/index.md", {"slug": "b"}, "/posts/b/"),
-    ("hugo", "content/a.md", {"url": "/x/y/"}, "/x/y/"), ("hugo", "content/a.md", {"url": "/:year/x"}, None),
-    ("hugo", "content/a.fr.md", {}, None), ("hugo", "content/a b.md", {}, None), ("hugo", "content/a.html", {}, None),
-    ("hugo", "out/a.md", {}, None), ("jekyll", "_posts/2026-01-02-a.md", {}, None),
-    ("jekyll", "a.md", {"permalink": "/a/"}, "/a/"), ("jekyll", "a.md", {"permalink": "/:title/"}, None),
-    *((preset, "content/a.md", {}, None) for preset in ("", *PRESETS) if not redirects_key(preset)),
-])  # fmt: skip
-def test_addresses_follow_the_preset(preset: str, output: str, stated: dict[str, str], address: str | None) -> None:
-    """None where settings of the site could make it another one."""
-    assert address_of(preset, output, stated) == address
-
-
-def test_hugo_keeps_the_old_address_of_a_moved_output(tmp_path: Path) -> None:
-    """Once; back and forth it never names its own, and the plan is empty each time."""
-    harness = _site(tmp_path)
-    _pages(harness, _page("content/guides/new.md"))
-    (change,) = harness.plan().changes
-    assert (change.action, change.names, change.credits) == ("move", ("move", "update"), 0)
-    harness.apply()
-    assert front(harness, "content/guides/new.md")["aliases"] == ["/posts/old-name/"]
-    assert harness.plan().empty
-    _pages(harness, _page("content/third.md"))
-    harness.apply()
-    assert front(harness, "content/third.md")["aliases"] == ["/posts/old-name/", "/guides/new/"]
-    assert harness.plan().empty
-    _pages(harness, _page("content/posts/old-name.md"))
-    harness.apply()
-    assert front(harness, "content/posts/old-name.md")["aliases"] == ["/guides/new/", "/third/"]
-    assert (harness.plan().empty, len(harness.api.generations)) == (True, 1)
-
-
-def test_what_people_wrote_stays(tmp_path: Path) -> None:
-    """Addresses of the manifest and of the file, each once; one that was taken out of the manifest goes."""
-    harness = _site(tmp_path)
-    _pages(harness, _page("content/posts/Old-Name.md", "    metadata: {redirects: [/m/, /n/]}\n"))
-    harness.apply()
-    harness.edit("content/posts/Old-Name.md", "aliases:\n", "aliases:\n  - /mine/\n")
-    _pages(harness, _page("content/new.md", "    metadata: {redirects: [/m/, /n/]}\n"))
-    harness.apply()
-    assert front(harness, "content/new.md")["aliases"] == ["/m/", "/n/", "/mine/", "/posts/old-name/"]
-    assert (harness.plan().empty, harness.plan().notes) == (True, ())
-    _pages(harness, _page("content/new.md", "    metadata: {redirects: [/n/]}\n"))
-    harness.apply()
-    assert front(harness, "content/new.md")["aliases"] == ["/n/", "/mine/", "/posts/old-name/"]
-    assert harness.plan().empty
-
-
-def test_jekyll_says_that_the_old_address_is_not_known(tmp_path: Path) -> None:
-    """Its settings make the address, and no one reads them here."""
-    harness = _site(tmp_path, "jekyll")
-    _pages(harness, _page("content/new.md"))
-    plan = harness.plan()
-    assert [note.kind for note in plan.notes] == ["old-address"]
-    assert "it is missing from `redirect_from`" in plan.notes[0].message
-    harness.apply()
-    assert ("redirect_from" in front(harness, "content/new.md"), harness.plan().notes) == (False, ())
-    _pages(harness, _page("content/new.md", "    metadata: {tags: [x]}\n"))
-    assert (harness.plan().empty, harness.plan().notes) == (False, ())
-
-
-def test_a_stop_at_every_step_of_a_move_loses_no_address(each_kill: EachKill) -> None:
-    """Also where a person wrote one beside it."""
-    with quick_folder() as folder:
-        harness = _site(folder / "whole")
-        harness.edit("content/posts/Old-Name.md", "title: ", "aliases: [/mine/]\ntitle: ")
-        harness.apply()
-        _pages(harness, _page("content/new.md"))
-        stops = each_kill(harness, folder, harness.apply)
-        assert len(stops) > 3
-        assert front(harness, "content/new.md")["aliases"] == ["/mine/", "/posts/old-name/"]
-        for where, left in stops.items():
-            left.apply()
-            assert left.tree("content") == harness.tree("content"), where
-            assert left.record("a").addresses == harness.record("a").addresses, where
-            assert left.plan().empty, where
