@@ -42,6 +42,7 @@ from tests.processes import blog as served_blog
 from tests.repositories import cloned, in_git
 from tests.running import Build, Run
 from tests.test_promote import Room
+from tests.test_references import GUIDE, NEWS, items
 
 
 def _harness(root: Path, api: FakeApi, database: str, *ids: str, year: int = 2026) -> Harness:
@@ -328,6 +329,26 @@ def test_apply_leaves_alone_what_another_process_holds_and_does_the_rest(tmp_pat
         assert results(harness.apply()) == {"a": "done", "b": "pending", "c": "done"}
         assert (harness.actions(), len(api.charges)) == ({"b": "pending"}, 2)
     assert harness.actions() == {"b": "finish"}
+
+
+def test_a_text_that_waited_for_its_source_is_left_to_who_began_it(tmp_path: Path, database: str) -> None:
+    """Its request is known, and claimed, only once the source has its text."""
+    alone, harness = Harness(tmp_path / "alone"), Harness(tmp_path / "shared", extra=f"ledger: '{database}'")
+    for each in (alone, harness):
+        each.write("content/a.yaml", items({"guide": GUIDE, "news": NEWS}))
+    alone.apply(select=("guide",))
+    job = job_of(alone, "news")
+    with LedgerSession(database) as session:
+        scope = LedgerScope(lineage=alone.state.lineage, environment="", server=job.server)
+        writer = JobWriter(Runner(session, who="ops@build-3"), scope)
+
+        def meanwhile(event: Event) -> None:
+            if event.kind == "run-started":
+                assert writer.claim([(job.server, job.request_id)]) == frozenset()
+
+        run = harness.ran(emit=meanwhile)
+        assert (results(run), run.stopped) == ({"guide": "done", "news": "pending"}, "")
+    assert (results(harness.apply()), len(harness.api.charges)) == ({"news": "done"}, 2)
 
 
 def test_what_others_begin_while_a_person_is_asked_is_left_to_them(tmp_path: Path, database: str) -> None:

@@ -210,13 +210,13 @@ def test_a_text_is_sent_back_with_a_note(in_git: Path, browser: Browser) -> None
     assert line["note"] == "Shorter.\nAnd <b>kinder</b>."
 
 
-def test_a_text_whose_approval_needs_a_note_has_a_field_for_it(in_git: Path, browser: Browser) -> None:
+def test_a_text_whose_approval_needs_a_note_has_a_field_for_it(in_git: Path) -> None:
     """Without one nothing is recorded."""
-    browser = Browser(in_git)
-    assert "What you checked" not in browser.get(f"/item?id={ITEM}").text
+    assert "What you checked" not in Browser(in_git).get(f"/item?id={ITEM}").text
     manifest = in_git / "content/articles.yaml"
     noted = "approval: {note: required}"
     manifest.write_text(manifest.read_text("utf-8").replace("# approval: required", noted), "utf-8")
+    browser = Browser(in_git, person=PERSON)
     assert "What you checked" in browser.get(f"/item?id={ITEM}").text
     assert "its approval needs a note" in browser.post("/approve", id=ITEM, text=text_of(browser)).text
     done = browser.post("/approve", id=ITEM, text=text_of(browser), note="Figures")
