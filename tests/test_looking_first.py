@@ -62,7 +62,7 @@ def test_nothing_is_paid_for_over_words_written_there(
     """
     harness = _harness(tmp_path, **habits)
     _next_year(harness)
-    plan = review(harness) if reviewed else ""
+    plan = review(harness) if reviewed else {}
     content = _edit(harness, "one")
     before = _asked(harness)
     run = apply_file(harness, plan) if reviewed else harness.apply()
