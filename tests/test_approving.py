@@ -195,6 +195,17 @@ def test_the_rule_can_come_later(tmp_path: Path) -> None:
     assert "draft" not in front(harness, "two")
 
 
+def test_an_approved_text_that_is_written_again_is_no_draft(tmp_path: Path) -> None:
+    """Also where no record is left, as in another environment: the next plan is empty."""
+    harness = with_approval(tmp_path)
+    decide(harness, "one")
+    for path in ("contentops.lock", "out/one.md", *tmp_path.glob(".contentops/*journal*")):
+        (tmp_path / path).unlink()
+    assert harness.actions() == {"one": "finish"}
+    harness.apply()
+    assert ("draft" in front(harness), harness.plan().empty) == (False, True)
+
+
 def test_an_approval_is_about_words_alone(tmp_path: Path) -> None:
     """A rename, a move, other front matter, other line ends and another clone change nothing; a title does."""
     harness = with_approval(tmp_path, f"{REQUIRED}, metadata: {{weight: 1}}")

@@ -187,10 +187,11 @@ def _coming_texts(item: ItemSides, body: Answer, title: str | None) -> Iterator[
         yield titled(source.file.title), promotion.body
     elif isinstance(mode, Restore) and own is not None:
         yield from ((titled(own.title), digest) for digest in own.restorable)
-    elif (stored := _stored(body)) is not None and stored.title and own is not None:
-        is_retitled = item.file.exists and item.file.title not in ("", own.title)
+    elif (stored := _stored(body)) is not None and stored.title:
+        is_retitled = item.file.title != own.title if own is not None else item.file.body == stored.body
+        keeps_title = item.file.exists and bool(item.file.title) and is_retitled
         made = title_for(item.inputs.project.preset, stored.title)
-        yield title or (item.file.title if is_retitled else made), stored.body
+        yield title or (item.file.title if keeps_title else made), stored.body
 
 
 def _stored(body: Answer) -> Job | None:
