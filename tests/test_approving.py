@@ -199,8 +199,8 @@ def test_an_approved_text_that_is_written_again_is_no_draft(tmp_path: Path) -> N
     """Also where no record is left, as in another environment: the next plan is empty."""
     harness = with_approval(tmp_path)
     decide(harness, "one")
-    for path in ("contentops.lock", "out/one.md", *tmp_path.glob(".contentops/*journal*")):
-        (tmp_path / path).unlink()
+    for path in (tmp_path / "contentops.lock", tmp_path / "out/one.md", *tmp_path.glob(".contentops/*journal*")):
+        path.unlink()
     assert harness.actions() == {"one": "finish"}
     harness.apply()
     assert ("draft" in front(harness), harness.plan().empty) == (False, True)
