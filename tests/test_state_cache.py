@@ -14,6 +14,7 @@ import pytest
 from contentops.digest import Digest
 from contentops.documents.clean import body_digest
 from contentops.errors import StateError
+from contentops.model import text_digest
 from contentops.state.cache import Cache
 
 BODY, OTHER = "# Body\n\n\u00e4 \U0001f600 \0 \x1b[31m\n", "other\n"
@@ -70,6 +71,18 @@ def test_texts_come_back_as_they_were(folder: Path) -> None:
         assert (cache.front(ONE), cache.front(TWO)) == (FRONT, {})
     with closing(sqlite3.connect(folder / "cache.db")) as connection:
         assert connection.execute("SELECT count(*) FROM Cache WHERE value LIKE '%other%'").fetchone() == (1,)
+
+
+def test_words_that_someone_changed_in_the_cache_are_no_text(folder: Path) -> None:
+    """A row counts only if its words have the digest by which it is asked for: no other words reach a file."""
+    decided = text_digest("Title", ONE)
+    with Cache(folder) as cache:
+        keep(cache)
+        cache.keep_decided("Title", BODY)
+        assert (cache.body(ONE), cache.decided(decided)) == (BODY, ("Title", BODY))
+    change(folder, "UPDATE Cache SET value = replace(value, 'Body', 'Lies')")
+    with Cache(folder) as cache:
+        assert (cache.body(ONE), cache.decided(decided)) == (None, None)
 
 
 @posix
