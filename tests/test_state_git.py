@@ -12,7 +12,7 @@ from contentops.atomic_io import Disk, refused
 from contentops.digest import Digest
 from contentops.errors import StateError
 from contentops.model import Job, JobState, Record
-from contentops.state import jobs, lock
+from contentops.state import jobs, lock, state_dir
 from contentops.state.codec import add_rule
 from contentops.state.state_dir import is_tracked, repository_of
 from contentops.state.store import StateStore
@@ -244,3 +244,17 @@ def test_an_unreadable_git_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / ".git/HEAD").touch()
     with pytest.raises(StateError, match="cannot read `HEAD`: permission denied"):
         repository_of(tmp_path, Unreadable())
+
+
+def test_a_git_file_names_the_repository_of_a_work_tree(tmp_path: Path) -> None:
+    """One that names no folder, or has a zero byte, is that of no repository."""
+    tree, own = tmp_path / "tree", tmp_path / "main/.git/worktrees/tree"
+    tree.mkdir()
+    own.mkdir(parents=True)
+    (tmp_path / "main/.git/HEAD").write_text("ref: refs/heads/main\n")
+    (own / "commondir").write_text("../..\n")
+    (tree / ".git").write_text(f"gitdir: {own}\n")
+    assert repository_of(tree, Disk()) == state_dir.Repository(tmp_path / "main/.git", "")
+    for text in ("gitdir: nowhere\n", "gitdir: a\0b\n"):
+        (tree / ".git").write_text(text)
+        assert (repository_of(tree, Disk()), is_tracked(str(tree), ".contentops")) == (None, False)

@@ -66,7 +66,7 @@ def repository_of(root: Path, disk: Disk) -> Repository | None:
 
 
 def _text(path: Path, disk: Disk) -> str:
-    return (disk.read(path) or b"").decode("utf-8", "surrogateescape")
+    return (disk.read(path) or b"").replace(b"\0", b"").decode("utf-8", "surrogateescape")
 
 
 # ---- Whether git tracks the folder `.contentops`: then a branch brought its files, and none of them is used.
@@ -104,7 +104,8 @@ def _index(folder: str) -> str:
         return ""
     if not is_file:
         return f"{git}/index"
-    target = read_file(git, _ROOM).decode("utf-8", "surrogateescape").partition("gitdir:")[2].strip()
+    text = read_file(git, _ROOM).replace(b"\0", b"")
+    target = text.decode("utf-8", "surrogateescape").partition("gitdir:")[2].strip()
     is_absolute = target.startswith("/") or target[1:2] == ":"
     return f"{target}/index" if is_absolute else f"{folder}/{target}/index"
 
