@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from contentops.errors import ExitCode
+from contentops.ledger.limiter import SLOW
 from contentops.ledger.session import LedgerSession
 from tests.fakes.rough import Rough
 from tests.ledger_fault_injection import Applies, FaultPlan, check, checkout, contentops, inject_faults, look, states
@@ -179,15 +180,18 @@ def _freeze_between_record_and_bytes(
         "CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON contentops.job FOR EACH ROW EXECUTE FUNCTION contentops.slow()"
     )
     here = "FROM pg_stat_activity WHERE datname = current_database()"
-    waits = f"SELECT count(*) {here} AND wait_event_type = 'Lock' AND (wait_event = 'advisory') = %s"
+    locked = f"SELECT count(*) {here} AND wait_event_type = 'Lock'"
+    # Only a record that took longer than `SLOW` is stamped again.
+    records = f"{locked} AND wait_event = 'advisory' AND clock_timestamp() - query_start > %s * interval '1 second'"
+    stamps = f"{locked} AND wait_event <> 'advisory'"
     with look(database) as holder:
         holder.execute("SELECT pg_advisory_lock(1)")
         child = applies.start(root)
-        until(lambda: _one(rows, waits, True))
+        until(lambda: _one(rows, records, 5 * SLOW))
         with holder.transaction():
             holder.execute("SELECT 1 FROM contentops.limiter FOR UPDATE")
             holder.execute("SELECT pg_advisory_unlock(1)")
-            until(lambda: states(database)["submitting"] and _one(rows, waits, False))
+            until(lambda: states(database)["submitting"] and _one(rows, stamps))
             child.send_signal(signal.SIGSTOP)
     rows.execute(f"SELECT pg_terminate_backend(pid, 5000) {here} AND application_name = 'contentops apply'")
     rows.execute("DROP FUNCTION contentops.slow() CASCADE")
