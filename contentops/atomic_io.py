@@ -199,7 +199,7 @@ class Disk:
 
 
 def refused(verb: str, path: Path, error: OSError) -> StateError:
-    """Return a StateError with a hint for an OSError; `verb` is `read` or `write`."""
+    """Return a StateError with a hint for an OSError. `verb` is what failed, such as `read` or `write`."""
     if isinstance(error, NotAFile):
         message = f"`{path.name}` is not a file"
         return StateError(message, code="not-a-file", hint=f"move {path} away and run again")

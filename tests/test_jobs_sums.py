@@ -97,9 +97,12 @@ def files(found: list[Order], draw: st.DataObject) -> dict[str, list[Job]]:
 
 @given(orders(), st.data())
 def test_each_order_counts_once(found: list[Order], data: st.DataObject) -> None:
-    """However many files and lines have it, and in one environment alone."""
-    jobs = assigned({name: fold_jobs(lines) for name, lines in files(found, data).items()})
+    """However many files and lines have it, and in one environment alone: the first by name that has it."""
+    known = {name: fold_jobs(lines) for name, lines in files(found, data).items()}
+    jobs = assigned(known)
     every = [job for each in jobs.values() for job in each]
+    having = {(job.request_id, job.submitted_at): name for name in sorted(known)[::-1] for job in known[name]}
+    assert all(having[job.request_id, job.submitted_at] == name for name, each in jobs.items() for job in each)
     # A server that honours ids has one job for all orders of one id that it answered.
     merged = {order.lines[-1][1].job_id for order in found if order.lines[-1][1].server == "https://honours.test:443"}
     answered = [order for order in found if order.lines[-1][1].server == "https://honours.test:443" and order.job]

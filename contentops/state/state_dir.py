@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from contentops.atomic_io import PRIVATE, Disk, read_file, replace
+from contentops.atomic_io import PRIVATE, Disk, read_file, refused, replace
 from contentops.digest import canonical, digest_text
 from contentops.errors import LockHeld, StateError
 from contentops.json_reader import load_json
@@ -202,9 +202,7 @@ def make(root: Path) -> Path:
         if ignore.is_symlink() or not ignore.exists():  # git does not follow a link
             replace(ignore, b"*\n")
     except OSError as error:
-        verb, where = ("make", root) if info is None else ("write in", folder)
-        message = f"cannot {verb} `{FOLDER}`: {(error.strerror or str(error)).lower()}"
-        raise StateError(message, hint=f"check who may write in {where}") from error
+        raise refused("make" if info is None else "write in", folder, error) from error
     return folder
 
 
@@ -298,8 +296,7 @@ def _make_in_git(folder: Path) -> None:
     try:
         make_folder(folder)
     except OSError as error:
-        message = f"cannot make `{folder}`: {(error.strerror or str(error)).lower()}"
-        raise StateError(message, hint=f"check who may write in {folder.parent}") from error
+        raise refused("make", folder, error) from error
 
 
 def user_at_host() -> str:
