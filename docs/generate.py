@@ -64,7 +64,7 @@ if TYPE_CHECKING:
 
 REFERENCE: Final = ROOT / "docs" / "reference"
 SCHEMAS: Final = ROOT / "schemas"
-NOTICE: Final = "<!-- Made by docs/generate.py; edit the source it is made from, then run `make docs`. -->"
+NOTICE: Final = "<!-- Made by docs/generate.py. Edit its source, then run `make docs`. -->"
 
 
 class SitePage(NamedTuple):

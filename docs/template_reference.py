@@ -25,25 +25,25 @@ NAMES: Final[Mapping[str, object]] = {
 
 FILTERS: Final[Mapping[str, tuple[str, str]]] = {
     "e, escape": ("the text with `<`, `>`, `&` and quotes escaped for HTML", "{{ 'a < b' | e }}"),
-    "float": ("the number in a text; if there is none, the default or an error", "{{ '1.5' | float }}"),
+    "float": ("the number in a text. If there is none, the given default or an error", "{{ '1.5' | float }}"),
     "format": (
-        "a text with its `%` placeholders replaced; for dates, see above",
+        "a text with values instead of its `%` placeholders. For dates, see above",
         "{{ '%s: %d' | format(company, 3) }}",
     ),
-    "int": ("the whole number in a text; if there is none, the default or an error", "{{ words | int }}"),
+    "int": ("the whole number in a text. If there is none, the given default or an error", "{{ words | int }}"),
     "join": ("a list as one text", "{{ cities | join(', ') }}"),
     "markdown_text": ("a Markdown text as plain text", "{{ '# Hi\\n**a** [b](/c)' | markdown_text }}"),
     "plural": (
-        "the plural of an English word, or the given plural; the singular for the number 1",
+        "the plural of an English word, or the given plural. For the number 1, the singular",
         "{{ ['city' | plural, 'city' | plural(1), 'Stadt' | plural(3, 'Städte')] }}",
     ),
     "replace": ("a text with a phrase replaced", "{{ company | replace('A', 'a') }}"),
-    "slug, slugify": ("a text in lower case with dashes; see above", "{{ 'Łódź: 50% off!' | slug }}"),
+    "slug, slugify": ("a text in lower case with dashes ([rules](#slugify))", "{{ 'Łódź: 50% off!' | slug }}"),
     "string": ("a number or bool as text", "{{ 5 | string }}"),
     "sum": ("the sum of numbers", "{{ rows | sum(attribute='size') }}"),
     "tojson": ("JSON on one line, keys sorted", "{{ rows | first | tojson }}"),
     "truncate_words": (
-        "the first words of a text; if words are left out, the given end follows",
+        "the first words of a text. If words are left out, the given ending follows",
         "{{ 'some long text' | truncate_words(2, ' ...') }}",
     ),
 }
