@@ -1,1 +1,1 @@
-"""Handles texts and their files: cleans titles and bodies, edits front matter, and reads and writes outputs."""
+"""Handles texts and their files: cleans titles and bodies, edits front matter, and reads and writes output files."""

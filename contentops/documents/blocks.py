@@ -344,7 +344,7 @@ def _words_of(text: str) -> list[str]:
 
 
 def _unlike(before: str, was: Span, answer: str, now: Span) -> Unusable:
-    """Return the reason why a server's reply is unusable, with the other sections that it changed."""
+    """Return why a server's reply is unusable, and which other sections it changed."""
     ours, theirs = (_texts(text[: span.start] + text[span.end :]) for text, span in ((before, was), (answer, now)))
     headed = {key for key in ours if key.level}
     if headed and not headed & theirs.keys():

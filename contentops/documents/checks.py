@@ -525,7 +525,7 @@ def _grounded(check: Grounded, text: CheckedText) -> Iterator[Hit]:
 
 
 def _each(look: Callable[[Sequence[str], CheckedText], Iterator[Hit]]) -> Look:
-    """Return a check function that calls `look` with the values that a person listed and with the text."""
+    """Return a check function that passes a person's list of values and the text to `look`."""
     return lambda listed, text, _: look(listed.values, text)
 
 

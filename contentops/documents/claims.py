@@ -144,7 +144,7 @@ def _phone(match: re.Match[str]) -> Figure:
 
 
 def _number(match: re.Match[str]) -> Figure | None:
-    """Return the number that a match of `_RUN` contains, or None if it is part of a word or name."""
+    """Return the number that the pattern `_RUN` found, or None if it is part of a word or name."""
     text, start, words = match.string, match.start(), match[0]
     before = text[max(start - _LOOK, 0) : start]
     if words[0].isdigit() and before[-1:].isalpha() and _is_cased(before[-1]) and not _CODE_BEFORE.search(before):

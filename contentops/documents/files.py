@@ -183,7 +183,7 @@ class Outputs:
         return observation
 
     def observe_all(self, paths: Iterable[str]) -> Iterator[tuple[Observed, Stamp | None]]:
-        """Yield the result of `observe` for each path, and a stamp that shows later whether the file changed.
+        """Yield for each path the result of `observe`, and a stamp that later shows whether the file changed.
 
         The stamp is None if no file was read, or if the result depends on `whole`.
         """
@@ -529,7 +529,7 @@ def observe_by_stamp(
 
 
 def _encodable(row: _Row) -> dict[str, _Row]:
-    """Return a dictionary that maps a row's path to the row.
+    """Return a dictionary that has one row, under the path of its file.
 
     It is empty if the row has text that UTF-8 cannot encode.
     """
@@ -541,7 +541,7 @@ def _encodable(row: _Row) -> dict[str, _Row]:
 
 
 def _rows(text: str | None) -> dict[str, _Row]:
-    """Return the rows about files from an earlier call, by path.
+    """Read the rows that an earlier call stored as text, and return them by file path.
 
     There are none if the text is damaged or from another version.
     """

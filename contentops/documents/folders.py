@@ -66,7 +66,7 @@ class Folder(Struct, frozen=True):
     fd: int | None
 
     def name(self, name: str) -> str:
-        """Return the name of a file for a system call. It is the whole path if the folder has no handle."""
+        """Return the name by which system calls find a file. It is the whole path if the folder has no handle."""
         return name if self.fd is not None else os.path.join(self.path, name)  # noqa: PTH118 - a hot path
 
     def stat(self, name: str) -> os.stat_result | None:
@@ -168,7 +168,7 @@ class Tree:
 
     @contextlib.contextmanager
     def entries(self) -> Iterator[Callable[[Sequence[str]], DirEntry | None]]:
-        """Yield a function that opens the folder of a path and returns the file's entry.
+        """Yield a function that takes a file's path, opens its folder and returns the file's entry.
 
         The function returns None if the folder is missing. If the system has handles, a folder stays open while the
         following paths are in it. Raises the errors of `folder`.
@@ -313,7 +313,7 @@ def _others(name: str) -> list[str]:
 
 
 def denial(root: Path) -> Callable[[str], str]:
-    """Return a function that says why an output at a path cannot be written. Its result is empty if it can be.
+    """Return a function that says why an output file at a path cannot be written. Its result is empty if it can be.
 
     It is called before anything is paid for; the write itself notices later changes.
     """
@@ -373,7 +373,7 @@ def temporary_name() -> str:
 
 @contextlib.contextmanager
 def explained(path: str, verb: str) -> Iterator[None]:
-    """Turn an OSError in the block into an OutputError. Its message says what failed for `path`, and why."""
+    """Turn an OSError in the `with` block into an OutputError. Its message says what failed for `path`, and why."""
     try:
         yield
     except OSError as error:

@@ -239,7 +239,7 @@ def _read(text: str, first_line: int) -> tuple[Block, str, int]:
 
 
 def _title_key(values: Collection[str]) -> str:
-    """Return the title's key as it is written. Like Hugo, this ignores upper and lower case."""
+    """Return the title's key as the front matter writes it, such as `Title`. Like Hugo, ignore upper and lower case."""
     return TITLE_KEY if TITLE_KEY in values else next((key for key in values if key.casefold() == TITLE_KEY), TITLE_KEY)
 
 

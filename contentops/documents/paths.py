@@ -94,7 +94,7 @@ def _check_portable(segment: str) -> str | None:
 
 
 def collision_key(path: str) -> str:
-    """Return a key for a path, which is equal for two paths that some file system treats as the same."""
+    """Return a key that is equal for two paths if some file system treats them as the same path."""
     if path.isascii():
         return path.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())

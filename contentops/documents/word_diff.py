@@ -35,9 +35,9 @@ T = TypeVar("T")
 
 
 def matched(base: tuple[T, ...], side: tuple[T, ...]) -> dict[int, int]:
-    """Return the elements that two sequences have in common, as indexes of `base` and `side`.
+    """Return a map from the indexes of common elements in `base` to their indexes in `side`.
 
-    These are the elements that are unique in both, and equal neighbours of these.
+    Common elements are those that are unique in both sequences, and equal neighbours of these.
     """
     once = [{each for each, count in Counter(sequence).items() if count == 1} for sequence in (base, side)]
     both = once[0] & once[1]
@@ -170,7 +170,7 @@ def word_diff(old: str, new: str) -> TextDiff:
 
 
 def equal_pairs(old: tuple[T, ...], new: tuple[T, ...]) -> list[tuple[int, int]]:
-    """Return the indexes of equal elements in two sequences, as pairs in the order of both."""
+    """Return the pairs of indexes of equal elements in two sequences, in ascending order."""
     found, gaps = {-1: -1, len(old): len(new)}, [(-1, -1, len(old), len(new))]
     for _ in range(_ROUNDS):
         again: list[tuple[int, int, int, int]] = []
@@ -240,7 +240,10 @@ Run = tuple[int, int, int]
 
 
 def phrases(old: tuple[Word, ...], new: tuple[Word, ...]) -> Iterator[Phrase]:
-    """Yield the words of the old and the new text as phrases. Changes close to each other are one phrase."""
+    """Split the words of two texts into phrases, each from only the old text, only the new text, or both.
+
+    Changes close to each other are one phrase.
+    """
     names: dict[Word, int] = {}
     ids = [tuple(names.setdefault(word, len(names)) for word in side) for side in (old, new)]
     equal = equal_pairs(*ids)

@@ -47,7 +47,7 @@ from contentops.sections import main_heading
 
 
 class Brought(NamedTuple):
-    """A text that is to be written into a file. Its title may be empty."""
+    """A text that will be written into an item's file. Its title may be empty."""
 
     title: str
     body: str
@@ -56,7 +56,7 @@ class Brought(NamedTuple):
     is_known: bool = False
     """It was in this file, in another environment's file or on the server before: no job has just made it."""
     front: Mapping[str, Json] = MappingProxyType({})
-    """Front matter that comes with it."""
+    """The front matter that comes with the text."""
 
 
 def written_title(
@@ -68,9 +68,10 @@ def written_title(
     item: ItemId,
     preset: str,
 ) -> str:
-    """Return the title to write. It comes from the manifest, a person, the text, its first heading, or the item's id.
+    """Return the title that is written into the item's file.
 
-    The title is empty if a known text had none.
+    It comes from the manifest, a person, the text, the text's first heading, or the item's id. It is empty if a known
+    text had no title.
     """
     if stated is not None:
         return clean_title(stated)
@@ -116,13 +117,16 @@ def _words_of(file: Observed) -> Digest:
 
 
 class ComputedFront(Struct, frozen=True, kw_only=True):
-    """The front matter keys that follow from an approval state. A key with the value None is removed."""
+    """The front matter keys that are computed from an approval state. A key with the value None is removed."""
 
     keys: Mapping[str, Json] = field(default_factory=dict)
     state: ApprovalState = ApprovalState.NONE
 
     def why(self, key: str, preset: str) -> str:
-        """Return in words why a front matter key is written or removed, or an empty text if not for the approval."""
+        """Return the approval state as the reason to change a front matter key, such as `approval: waiting`.
+
+        Return an empty text for a key that does not depend on the approval.
+        """
         is_ours = key in self.keys or key in draft_mark(preset)
         return f"approval: {self.state.words}" if is_ours and self.state.words else ""
 
@@ -298,7 +302,7 @@ def new_drafts(changes: Iterable[Change], preset: str) -> Iterator[Note]:
 
 
 def noted_approvals(items: Iterable[Candidate]) -> Iterator[Note]:
-    """Yield a plan note about texts that people can approve only with a note of their own."""
+    """Yield a plan note about texts that can be approved only with `--note`."""
     waiting = [item for item in items if item.approval in _UNAPPROVED and item.spec and item.spec.approval.note]
     if waiting:
         ids = tuple(item.id for item in waiting)[:_NAMED]

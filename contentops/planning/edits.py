@@ -37,7 +37,10 @@ _SHOWN = 5
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """The planner's decision about an item's text, path, front matter or save: steps, or why the item is blocked."""
+    """A decision of the planner about an item: the item's next steps, or why the item is blocked.
+
+    It is about the item's text, path, front matter or save.
+    """
 
     action: Action = Action.NONE
     steps: tuple[Step, ...] = ()
@@ -67,7 +70,7 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 def edit_choice(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None) -> Answer | None:
-    """Decide by `on_edit` what to do with an edited file. Return None if it may be overwritten."""
+    """Decide what to do with an edited file, by the item's `on_edit` rule. Return None if it may be overwritten."""
     record, path = item.record, item.file.path
     if record is not None and item.file.exists and not item.is_edited:
         return None
@@ -161,7 +164,7 @@ def on_edit(item: ItemSides) -> OnEdit:
 
 
 def occupied_hint(item: ItemSides, path: str) -> str:
-    """Return a hint about a file at `path` that belongs to another item or to none."""
+    """Return a hint about a file at `path` that belongs to another item or to no item."""
     owner = item.inputs.owners.get(collision_key(path))
     if owner in item.inputs.specs:
         return f"`{path}` belongs to `{owner}`, which moves to another path; apply that first"
@@ -189,7 +192,7 @@ def why_changed(item: ItemSides) -> tuple[Reason, ...]:
 
 
 def block(kind: str, hint: str, *, reasons: tuple[Reason, ...] = (), job: Job | None = None) -> Answer:
-    """Return the answer that the item is blocked until a person decides.
+    """Return the decision that an item is blocked until a person resolves the problem.
 
     `kind` is in kebab case, and is part of the plan's format.
     """
@@ -253,7 +256,7 @@ def known_on_server(item: ItemSides, body: Answer) -> Saved | None:
 
 
 def as_saved(record: Record, remote: Remote) -> Saved:
-    """Return the `saved` entry of a record for the server's text, as if contentops had saved that text."""
+    """Return a `saved` entry of a record that describes the server's text as saved by contentops."""
     before = record.saved or Saved()
     stored = title_digest(remote.title) if remote.title else before.title
     title = before.title if stored in before.titles else stored  # the server may have changed the title that we sent
@@ -268,7 +271,7 @@ def as_saved(record: Record, remote: Remote) -> Saved:
 
 
 def _acknowledged(body: Answer) -> Remote | None:
-    """Return the server's text if this change records that it equals the item's file, otherwise None."""
+    """Return the server's text if this change records it as equal to the item's file, otherwise None."""
     return next((step.remote for step in body.steps if isinstance(step, Acknowledge)), None)
 
 
@@ -301,7 +304,7 @@ def save_over(item: ItemSides, body: Answer) -> Answer:
 
 
 def is_open_edit(item: ItemSides, body: Answer) -> bool:
-    """Return whether the server's text has a person's edit that this plan does not record."""
+    """Return whether the server's text has a person's edit that this plan does not note in the record."""
     return item.is_edited_on_server and _acknowledged(body) is None
 
 
@@ -319,7 +322,7 @@ def remote_notes(item: ItemSides) -> Iterator[Note]:
 
 
 def edit_notes(item: ItemSides, body: Answer) -> Iterator[Note]:
-    """Yield a note if the server's text has a person's edit that this plan does not record."""
+    """Yield a note if the server's text has a person's edit that this plan does not note in the record."""
     if is_open_edit(item, body):
         message = f"`{item.spec.id}`: {_where(item)} was edited in WriterzRoom"
         yield Note(kind=EDITED, id=item.spec.id, message=message, hint=_way(item))

@@ -268,7 +268,7 @@ def _of_new_file(item: ItemSides, body: Answer, wanted: Mapping[str, Json], titl
 
 
 def which_addresses(item: ItemSides, wanted: Mapping[str, Json]) -> tuple[tuple[str, ...], list[Note]]:
-    """Return the old addresses that must redirect to the page, and a note if an address is unknown.
+    """Return the old addresses that must redirect to the item's page, and a note if an address is unknown.
 
     Addresses that the manifest states are left out. When the page moves, those that a person added in the file are
     included.
@@ -294,7 +294,7 @@ def which_addresses(item: ItemSides, wanted: Mapping[str, Json]) -> tuple[tuple[
 
 
 def _merged_key(item: ItemSides, record: Record, addresses: tuple[str, ...]) -> str:
-    """Return the front matter key for redirects if it must get new addresses, or an empty text."""
+    """Return the front matter key for redirects if its addresses must be written, otherwise an empty text."""
     key = redirects_key(item.inputs.project.preset)
     if addresses == record.addresses == ():
         return ""
@@ -309,7 +309,10 @@ def _no_address(item: ItemSides, key: str) -> Note:
 
 
 def _promoted_title(item: ItemSides, body: Answer) -> str | None:
-    """Return the title that a promoted text has in its own file, or None if no text is promoted."""
+    """Return the title of the text to promote, from its file in the other environment.
+
+    Return None if the item's file does not have this text and does not get it.
+    """
     source_text = item.source_text
     if source_text is None or (body.action is not Action.PROMOTE and item.file.body != source_text.file.body):
         return None
@@ -317,7 +320,7 @@ def _promoted_title(item: ItemSides, body: Answer) -> str | None:
 
 
 def _drift(item: ItemSides, record: Record, title: str | None) -> list[DriftedKey]:
-    """Return the front matter keys that a person changed, as far as the plan reports them.
+    """Return the front matter keys that a person changed and that the plan reports.
 
     The title is left out if it is compared as a part of the text.
     """

@@ -110,9 +110,9 @@ def _state(inputs: PlanInputs) -> Iterator[Refusal]:
 
 
 def _counts(record: Record) -> bool:
-    """Return whether the guards count the text of a record.
+    """Return whether the guards count a record among the texts that they protect.
 
-    Of the bundled server's texts, only those that a model wrote count.
+    They count the texts of other servers, and those of the bundled server that a model wrote.
     """
     return record.server != "local" or (bool(record.generated) and not record.outline)
 
@@ -131,7 +131,7 @@ def _budget(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
 
 
 def _limit(name: str, number: int, changes: Sequence[Change]) -> str:
-    """Return in words what a limit of the budget is, such as `budget.items_per_apply` and its number.
+    """Return a limit of the budget in words, with its name and number.
 
     If every text costs more than the limit, the words also name the cost of the cheapest text.
     """
@@ -228,7 +228,7 @@ _ANY_TEXTS = {f"text {number}": "\uffff" * 4_000 for number in range(4)}
 
 
 def tokens_at_most(spec: Spec, project: Project, section: str = "", *, waits: bool = False) -> PaidTokens | None:
-    """Return the highest number of tokens that one request can use, with the configured price.
+    """Return the highest number of tokens that one request can use, and their price.
 
     The request is for the whole text or one section. `waits`: it uses texts that are not known yet. Return None if the
     settings have no model, or the item has no template.

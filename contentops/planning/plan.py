@@ -159,9 +159,9 @@ FRONT = (Update, Acknowledge, Save, Publish)
 
 
 def front_alone(change: Change) -> Change | None:
-    """Return a change with only its front matter steps, or None if it has no such steps or also writes a new text.
+    """Return a change without its steps that save to the server, if it is about front matter and not a new text.
 
-    Steps that save to the server are left out. A change that has no other steps gives None.
+    Return None for other changes, and for a change that only saves to the server.
     """
     steps = tuple(step for step in change.steps if not isinstance(step, Save | Publish))
     if not steps or not is_about_front(change):
@@ -170,7 +170,7 @@ def front_alone(change: Change) -> Change | None:
 
 
 def is_about_front(change: Change) -> bool:
-    """Return whether a change writes no new text, but only updates front matter or the record, or saves the file."""
+    """Return whether all steps of a change update front matter or the record, or save the file."""
     return bool(change.steps) and all(isinstance(step, FRONT) for step in change.steps)
 
 
@@ -399,7 +399,7 @@ def _sources_first(specs: Sequence[Spec]) -> Sequence[Spec]:
 
 
 def waiting_for(item: ItemSides, waits: tuple[Reference, ...]) -> ItemSides:
-    """Add to an item the texts that it waits for. If its path depends on them, it keeps the recorded path."""
+    """Return the item with the texts that it waits for. If its path depends on these, it keeps the recorded path."""
     spec, record = item.spec, item.record
     if not waits:
         return item

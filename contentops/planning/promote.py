@@ -122,7 +122,7 @@ def taken_section(item: ItemSides, job: Job) -> tuple[str, NewSection] | Unusabl
 
 
 def known_texts(record: Record | None, answer: Digest, text: Callable[[Digest], str | None]) -> tuple[str, ...]:
-    """Return those texts that the server had earlier for the item, as far as this machine has them.
+    """Return the texts that the server had earlier for the item, if this machine has copies of them.
 
     The server may have put the new section into one of them. `answer` is the digest of the server's reply, which is
     left out.
@@ -220,7 +220,7 @@ def _findings(item: ItemSides, answer: Answer, text: Brought) -> tuple[Finding, 
 
 
 def reasons_of(findings: Iterable[Finding]) -> tuple[Reason, ...]:
-    """Return the findings that block the item as reasons."""
+    """Convert the findings that block the item into reasons."""
     return tuple(
         Reason(kind=FAILED, field=each.check, detail=each.words) for each in findings if each.level is Level.BLOCK
     )
@@ -311,7 +311,7 @@ def promoted(item: ItemSides) -> Answer | None:
 
 
 def _as_promotion(answer: Answer, item: ItemSides, theirs: SourceText, why: tuple[Reason, ...]) -> Answer:
-    """Return the decision about a person's edits, with a hint that fits a promotion."""
+    """Return a decision about a person's edits, with its hint reworded for a promotion."""
     ours, path = item.file.path, theirs.file.path
     if answer.blocked == "missing":
         hint = f"`{ours}` is gone, and its saved text differs from the one promoted from `{theirs.name}`; "
@@ -367,7 +367,7 @@ def _has_other_words(item: ItemSides, theirs: SourceText) -> bool:
 
 
 def replacement_refused(item: ItemSides) -> Answer | None:
-    """Refuse `--replace` or a new section for a waiting or promoted text. Return None if it is allowed."""
+    """Refuse to generate a text or section again if the item waits or its text is promoted. Return None if allowed."""
     choice, theirs = item.inputs.choice, item.source_text
     if not (item.spec.id in choice.replace or item.spec.id in choice.sections):
         return None

@@ -47,10 +47,10 @@ _ANOTHER_REQUEST = "its request has changed"
 
 
 def beyond(change: Change, confirmed: AnyChange | None) -> str:
-    """Return in words what a change does beyond the version that a person confirmed, or an empty text.
+    """Return in words what a change does that a person has not confirmed, or an empty text.
 
-    `confirmed` is the change that a person confirmed, if any. A change that does less does not go further. A free fetch
-    of a paid text does not either, nor does a free change of a confirmed item, except its removal.
+    `confirmed` is the change that a person confirmed, if any. A change may do less than that. A free fetch of a paid
+    text needs no confirmation. A free change of a confirmed item needs none either, except its removal.
     """
     is_free = not (change.submits_worst or change.money_worst)
     does_nothing = not (change.steps or change.pays_later)
@@ -90,7 +90,7 @@ def _again(change: Change, confirmed: AnyChange) -> str:
 
 
 def _dearer(change: Change, confirmed: AnyChange) -> str:
-    """Return in words that a change costs more than a person confirmed, or an empty text if it does not."""
+    """Return a sentence if a change costs more than a person confirmed, or an empty text."""
     known = confirmed.money_worst
     if change.credits_worst > confirmed.credits_worst:
         return f"it costs {cost_words([change])} now, not {confirmed.credits_worst}"
@@ -242,7 +242,7 @@ def _difference(inputs: PlanInputs, reviewed: ReviewedChange, change: Change | N
 
 
 def _other_work(change: Change, reviewed: ReviewedChange) -> str:
-    """Return in words what a change would do that was not reviewed, or an empty text."""
+    """Return in words which work of a change was not reviewed, or an empty text."""
     # A new text comes with all of its front matter; an update writes what is left.
     if other := _other_front(change, reviewed, is_whole="write" in change.names):
         return other
@@ -282,7 +282,7 @@ def _other_request(spec: Spec | None, reviewed: ReviewedChange) -> str:
 
 
 def _other_sides(inputs: PlanInputs, change: Change, reviewed: ReviewedChange) -> str:
-    """Return in words whether the item's file, stored content or text to promote changed since the review."""
+    """Return a sentence if the item's file, stored content or text to promote has changed since the review."""
     remote, promotion, text = change.remote, change.promotion, reviewed.promotion
     if not _is_known(inputs, change, reviewed):
         return f"`{change.source or change.target}` has changed since"

@@ -50,7 +50,7 @@ def dependants_of(sources: Sources) -> dict[ItemId, list[ItemId]]:
 
 
 def reached(start: Iterable[ItemId], steps: Sources) -> set[ItemId]:
-    """Return the items of `start`, and all items that can be reached from them through the links `steps`."""
+    """Return the items of `start`, and all items that can be reached from them by the links in `steps`."""
     seen = set(start)
     todo = list(seen)
     while todo:
@@ -252,7 +252,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     def texts(self, method: str) -> tuple[str, ...]:
         """Return the item's values with which a selector is compared, such as its tags for the method `tag`.
 
-        Without a method it is the id.
+        Without a method, the value is the item's id.
         """
         spec = self.spec
         match method:
@@ -287,7 +287,7 @@ class Selector(Struct, frozen=True):
         return self.around(self.named)
 
     def around(self, named: str) -> str:
-        """Return this selector as text, with `named` in place of its own name."""
+        """Return this selector as text, with its name replaced by `named`."""
         return f"{'+' * self.sources}{named}{'+' * self.dependants}"
 
 
@@ -307,7 +307,7 @@ _AHEAD = re.compile(r"\+(\d{1,4})d")
 
 
 def dated(selectors: Iterable[str], today: dt.date) -> tuple[str, ...]:
-    """Replace `today` and days such as `+7d` in selectors by dates."""
+    """Replace `today` and days such as `+7d` in `due` selectors by dates."""
 
     def day(match: re.Match[str]) -> str:
         named, ahead = match[3], _AHEAD.fullmatch(match[3])

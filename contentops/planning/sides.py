@@ -1,4 +1,4 @@
-"""Defines the data that a plan compares for each item, and facts that several planning modules need.
+"""Defines the data that a plan compares for each item, and functions that several planning modules use.
 
 The data are manifests, records, jobs, files, contents on the server, texts of another environment and options.
 """
@@ -227,7 +227,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         return written
 
     def earlier_id(self, id_: ItemId) -> ItemId | None:
-        """Return the earlier id under which the item's record is stored, or None if it has its present id."""
+        """Return the earlier id under which an item's record is stored, or None if it is under the present id."""
         return self.moved.get(id_) or self.taken.get(id_)
 
     @property
@@ -238,7 +238,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
             yield from self.source.paths(self.desired)
 
     def observe(self, path: str) -> Observed:
-        """Return what was read of the file at `path`. A file that was not read counts as missing."""
+        """Return the file at `path` as it was read. A file that was not read counts as missing."""
         return self.observed.get(path) or Observed(path=path)
 
     def file_of(self, spec: Spec) -> Observed:
@@ -374,7 +374,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def under_way(self) -> list[Job]:
-        """Return the open jobs that may bring a newer text for the declared request."""
+        """Return the open jobs that may produce a newer text for the item."""
         own, newest = self.record, self.answered
         return [
             job
@@ -410,7 +410,7 @@ def is_protected(spec: Spec, record: Record | None) -> bool:
 
 
 def is_draft(record: Record, server: str) -> bool:
-    """Return whether a record's text is a draft outline of the bundled server, and `server` is another server."""
+    """Return whether a record has a draft outline of the bundled server, and `server` is not the bundled server."""
     return record.server == "local" != server and bool(record.generated) and record.outline
 
 
@@ -420,7 +420,10 @@ def has_text_for(record: Record | None, digest: Digest, server: str) -> bool:
 
 
 def is_ours(inputs: PlanInputs, spec: Spec, file: Observed) -> bool:
-    """Return whether a file without a record was written for the item's request, for this item or a removed item."""
+    """Return whether contentops wrote a file without a record for the item's request.
+
+    The file names this item or a removed item.
+    """
     owner = ItemId(file.owner)
     gone = bool(owner) and owner not in inputs.specs and owner not in inputs.records
     return (owner == spec.id or gone) and file.provenance.get("digest") == spec.digest
@@ -706,7 +709,10 @@ def moved_ids(desired: Desired, records: Mapping[ItemId, Record]) -> dict[ItemId
 
 
 def missed(inputs: PlanInputs) -> Iterator[Diagnostic]:
-    """Yield a warning for each `moved` pair with unknown ids, if a removed item has a similar id."""
+    """Yield a warning for each `moved` pair whose old id is probably misspelt.
+
+    Both ids of the pair are unknown, and a removed item has an id similar to the old one.
+    """
     known_ids = inputs.records.keys() | {job.item for job in inputs.state.open_jobs.values()}
     pairs = [pair for pair in inputs.desired.moved if known_ids.isdisjoint((pair.old, pair.new))]
     if not pairs:

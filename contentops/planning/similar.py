@@ -41,7 +41,7 @@ DIFFERENT = 25
 
 
 def same_briefs(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Note]:
-    """Yield a note about items of a `checks.similar` group whose requests differ only in the values of their rows.
+    """Yield a note about items of a `checks.similar` group whose requests differ only in values of data rows.
 
     This is known before anything is paid for. The check itself compares the texts later.
     """
@@ -83,7 +83,7 @@ def _row(spec: Spec | None) -> bool:
 
 
 def _brief(spec: Spec) -> bytes:
-    """Return the words of an item's request without the values of its table row.
+    """Return the words of an item's request without the values of its data row.
 
     The result is empty if the row adds more than `DIFFERENT` different words.
     """

@@ -1,7 +1,7 @@
-"""Plans items that use the texts of other items: when they wait, when they are out of date, and how a plan shows it.
+"""Plans items that use the texts of other items: when they wait, and when they are out of date.
 
 It also finds the job for a request, and stops draft outlines of the bundled server from being saved elsewhere. A text
-is an outline while it has the outline's label; a person who writes the text removes that line.
+is a draft outline while it has the label line of draft outlines. A person who writes the text removes that line.
 """
 
 from __future__ import annotations
@@ -99,9 +99,9 @@ _METADATA: Final = "metadata."
 
 
 def stage_coming(change: Change | None) -> Stage | None:
-    """Return the first stage of an item that a change may replace: its text, its title or its front matter.
+    """Return the earliest stage (text, title or front matter) of an item that a change may replace.
 
-    Return None if all of them stay. A file that only moves keeps its words.
+    Return None if all of them stay unchanged. A file that only moves keeps its words.
     """
     if change is None:
         return None
@@ -234,7 +234,7 @@ def stale_reasons(item: ItemSides) -> tuple[Reason, ...]:
 
 
 def refers_differently(item: ItemSides) -> bool:
-    """Return whether the recorded request differs only in its templates or in the ids of its sources.
+    """Return whether the recorded and the declared request differ only in their templates or source ids.
 
     Such a record is updated. Otherwise a later change of a source's text would look like a change of the manifest.
     """
@@ -325,7 +325,7 @@ def _following(item: Candidate, change: Change | None, bringing: Coming, restore
 
 
 def named(ids: Sequence[ItemId]) -> str:
-    """Join the first ids in words, and add how many more there are."""
+    """Join the first ids with commas, and add how many more there are."""
     shown = [f"`{id_}`" for id_ in ids[:NAMED]]
     if len(ids) > NAMED:
         return f"{', '.join(shown[:-1])} and {len(ids) - NAMED + 1:,} more"

@@ -235,7 +235,7 @@ def which_path(item: ItemSides) -> Answer:
 
 
 def find_file(inputs: PlanInputs, spec: Spec, record: Record | None) -> Observed:
-    """Return what is known of an item's file: at the recorded path, or where an interrupted run wrote or moved it."""
+    """Return an item's file, from the recorded path or from where an interrupted run wrote or moved it."""
     if record is None:
         file = inputs.observe(spec.output)
         return file if file.exists else _written(inputs, spec) or file
@@ -337,7 +337,7 @@ def _on_disk(item: ItemSides, body: Answer, path: Answer, front: FrontAnswer) ->
 
 
 def _with_output(step: Step, target: str) -> Step:
-    """Return the step, whose open job (if any) gets `target` as its output path."""
+    """Return the step, with `target` as the output path of the step's open job, if there is one."""
     if isinstance(step, LookUp | Poll | Fetch) and step.job is not None:
         return structs.replace(step, job=structs.replace(step.job, output=target))
     return step
@@ -399,7 +399,7 @@ def _protection_notes(item: ItemSides) -> Iterator[Note]:
 
 
 def which_body(item: ItemSides) -> Answer:
-    """Decide which body the item's file gets: the first row of the decision table that applies decides."""
+    """Decide which body the item's file gets. The first row of the decision table that returns a decision wins."""
     for row in _TABLE:
         if (answer := row(item)) is not None:
             return answer
@@ -580,7 +580,7 @@ def _look_up(item: ItemSides, job: Job, edits: Answer, *, has_job: bool) -> Answ
 
 
 def _edited_on_server(item: ItemSides) -> Answer | None:
-    """Decide what to do about an edit in WriterzRoom if the item keeps its text; otherwise return None."""
+    """Decide what to do about an edit in WriterzRoom. Return None if the item does not keep its text."""
     return edited_on_server(item, ()) if item.keeps_text else None
 
 
@@ -697,7 +697,7 @@ def _changed(item: ItemSides) -> Answer | None:
 
 
 def _generate(item: ItemSides, action: Action, edits: Answer, section: str = "") -> Answer:
-    """Return the steps that generate a text or one section, or the reason why the item is blocked if a rule forbids it.
+    """Return the steps that generate a text or one section, or the reason why the item is blocked.
 
     `edits` is the decision about a person's edits.
     """

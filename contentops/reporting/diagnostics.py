@@ -61,7 +61,7 @@ def _counted(findings: tuple[Diagnostic, ...]) -> Findings:
 
 
 def _hinted_once(findings: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
-    """Yield the findings. Drop a long hint from a finding if the finding before it has the same hint."""
+    """Yield the findings, and drop a long hint that the finding before also has."""
     before = ""
     for finding in findings:
         repeated = finding.hint == before and len(finding.hint) > _ROOM

@@ -43,7 +43,7 @@ class Part(NamedTuple):
 
 
 def fields(name: str, pairs: Mapping[str, tuple[Json, Json]]) -> Part:
-    """Return a comparison of the old and new values of some keys. Each version has a line for each of its keys."""
+    """Return the old and the new values of some keys for a comparison, with one line for each key."""
     sides = ([f"{key}: {_value(pair[at])}" for key, pair in pairs.items() if pair[at] is not None] for at in (0, 1))
     before, after = map("\n".join, sides)
     return Part(name, before, after)
@@ -71,7 +71,7 @@ def _lines(parts: Sequence[Part], old: str, new: str, show: Callable[[Sequence[P
 
 
 def _hunks(before: list[str], after: list[str]) -> Iterator[tuple[str, list[list[Passage]]]]:
-    """Yield each range of lines in which two texts differ: a heading and the lines."""
+    """Yield a heading and the lines for each range of lines in which two texts differ."""
     for group in _Comparison(before, after).get_grouped_opcodes():
         (_, first, _, other_start, _), (_, _, last, _, end) = group[0], group[-1]
         lines: list[list[Passage]] = []

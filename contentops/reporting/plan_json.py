@@ -99,7 +99,7 @@ def month_json(spent: MonthSpend) -> dict[str, Json]:
 
 
 def written(part: Struct) -> dict[str, Json]:
-    """Return a struct of a document as JSON, with the keys of the schema. Values that the struct omits are left out."""
+    """Return a struct as JSON, with the keys of the schema. Values that the struct omits are left out."""
     found: dict[str, Json] = plain(to_builtins(part))
     return found
 

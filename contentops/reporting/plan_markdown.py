@@ -106,7 +106,7 @@ class _Page:
         return 0
 
     def fill_block(self, head: str, blocks: Iterable[str], tail: str, room: int | None = None) -> int:
-        """Add to the comment a head, as many blocks as fit, and a tail. Return the number of added blocks.
+        """Add as many blocks to the comment as fit, between a head and a tail. Return the number of added blocks.
 
         If no block fits, add nothing.
         """
@@ -124,7 +124,7 @@ class _Page:
 
 
 def fence(blocks: Iterable[str]) -> str:
-    """Return a fence for a code block that is longer than any fence inside the block."""
+    """Return a Markdown code fence that is longer than any row of backticks in the given texts."""
     return "`" * max(3, 1 + max((len(run) for block in blocks for run in re.findall("`+", block)), default=0))
 
 

@@ -279,7 +279,7 @@ def _with_footnotes(text: Markup) -> Markup:
 
 
 def _boxes(runs: Iterable[Run]) -> list[list[Run]]:
-    """Split words into groups of limited size, because browsers are slow with a very long box of text."""
+    """Split words into groups of limited size, because browsers are slow with a very long HTML element."""
     boxes: list[list[Run]] = [[]]
     room = _BOX
     for side, is_marked, words in runs:

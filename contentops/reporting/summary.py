@@ -1,4 +1,4 @@
-"""Makes what a plan shows in its text, Markdown and JSON alike: signs, counts, causes and the next command."""
+"""Makes the parts of a plan that all its formats show: signs, counts, causes and the next command."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def month_sentence(spent: MonthSpend | None, budget: Budget) -> str:
 
 
 def _sure(spent: MonthSpend, budget: Budget) -> str:
-    """Return a sentence with the certain part of the spending, or an empty text if all of the spending is certain."""
+    """Return a sentence with the spending that is certain, or an empty text if all spending is certain."""
     money, unsure = (counted_money(each).get(budget.currency, 0) for each in (spent.money, spent.money_unsure))
     parts = []
     if budget.credits_per_month is not None and spent.credits_unsure:
@@ -287,9 +287,9 @@ def who_refuses(refusal: Refusal) -> str:
 
 
 def way_on(refusal: Refusal) -> str:
-    """Return in words how to pass a guard: by an option, or by a command to run first.
+    """Return in words how to override a guard: by an option, or by a command to run first.
 
-    The text is empty if nothing helps.
+    The text is empty if there is no such option or command.
     """
     if not refusal.flag:
         return ""
@@ -384,7 +384,7 @@ def _title(change: AnyChange) -> str:
 
 
 def _origin(change: AnyChange) -> str:
-    """Return in words where a new item was declared: in a data file, otherwise in a manifest."""
+    """Return in words which data file or manifest declares a new item."""
     spec = change.spec if isinstance(change, Change) else None
     files = () if spec is None else (one.location for one in spec.variables.values() if one.layer == "data")
     for location in filter(None, files):

@@ -261,7 +261,10 @@ def finding(
 
 
 def _follow(document: YamlDocument, pointer: Sequence[str | int], *, key: bool) -> tuple[Mark, Any, bool]:
-    """Follow a pointer as far as values exist. Return the position and value there, and whether it is a key."""
+    """Find the value at a pointer, or the last value on the way to it that exists.
+
+    Return a position, the value there, and whether the position is that of a key.
+    """
     node = document.root
     place = document.source.places.root if isinstance(node, dict | list) else None
     if place is None:
@@ -298,9 +301,9 @@ def _width(line: str, start: int, node: Any, *, key: bool) -> int:
 
 
 def _inside(source: Source, at: Mark, text: str, offset: int) -> tuple[Mark, int]:
-    """Find where the file has the character at index `offset` of a text.
+    """Find the position in the file of one character of a value.
 
-    Return its position, and how many characters to underline.
+    The character has the index `offset` in `text`, the value. Also return how many characters to underline.
 
     Escapes, folding and indentation make the written form differ from the value. Therefore the n-th occurrence of the
     word in the value is taken to be its n-th occurrence in the file, counted from `at`.

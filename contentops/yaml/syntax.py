@@ -159,7 +159,7 @@ def _mark(source: Source, mark: Any) -> Mark | None:
 
 
 def _still_open(source: Source, previous: Any, at: Mark, begun: Mark) -> _Answer | None:
-    """Return the error for an opening quote that only a quote in a later line closes."""
+    """Return the error for a quoted text that lacks its closing quote and ends at a quote in a later line."""
     style = getattr(previous, "style", None)
     if style not in {"'", '"'} or previous.start_mark.line == previous.end_mark.line:
         return None

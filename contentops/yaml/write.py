@@ -48,7 +48,7 @@ def write_pair(key: str, value: Any, *, dates: bool = False) -> list[str]:
 
 
 def write_value(value: Any, *, dates: bool = False) -> tuple[list[str], bool]:
-    """Return the YAML lines of a value, and whether they go below its key. Lines below a key are already indented.
+    """Return the YAML lines of a value, and whether they start below its key. Lines below a key are already indented.
 
     Raises like `write_pair`.
     """
