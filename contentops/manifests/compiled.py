@@ -195,7 +195,7 @@ class Compiled:
     def _placed(
         self, error: TemplateError, trace: TracebackType | None, word: str = "", *, passed: bool = False
     ) -> TemplateError:
-        """Return the error with the position of the character to change.
+        """Return the error, with the position of the character that a person must change.
 
         This is the position of `word` in the innermost tag that contains the word. If a missing value was `passed` to
         a macro, only the tags of the template are searched, not those of the macros.

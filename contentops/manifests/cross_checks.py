@@ -140,9 +140,9 @@ class OutputPaths:
 
 
 def _conflict(spec: Spec, other: Spec | str | None, *, is_folder: bool = False) -> str:
-    """Return words that say how an output path conflicts with `other`, or an empty text.
+    """Return words that say how an output path conflicts with an item or an input file, or an empty text.
 
-    `is_folder`: `other` is in a folder of this name.
+    `other` is the item or the input file. With `is_folder`, it is in a folder whose name is the output path.
     """
     if isinstance(other, str):
         conflict = f"but that is also the folder of `{other}`, which" if is_folder else f"but `{other}`"
@@ -257,7 +257,7 @@ def _rings(graph: dict[_Node, set[_Node]]) -> Iterator[list[_Node]]:
 
 
 def _check_days(specs: Sequence[Spec], sources: Sources) -> Iterator[Diagnostic]:
-    """Yield a warning for each item whose `publish_on` is before that of an item it uses."""
+    """Yield a warning for each item whose `publish_on` is before the `publish_on` of an item that it uses."""
     days_of = {spec.id: spec.publish_on for spec in specs}
     for spec in specs:
         days = ((one.id, days_of[one.id]) for one in spec.references if one.id in days_of)
@@ -313,7 +313,7 @@ def _check_moved(results: Sequence[FileResult], sources: Sources) -> Iterator[Di
 
 
 def _hint_to_nothing(new: str, declared: Sequence[str]) -> str:
-    """Return a hint for an entry of `moved` whose new id no item has. `declared` has the ids without an entry."""
+    """Return a hint for an entry of `moved` whose new id is not declared. `declared` has the ids without an entry."""
     if close := nearest(new, declared):
         cost = f"as written, this pair has no effect, and `{close}` is generated as a new item"
         return f"did you mean `{close}`? {cost}, for its price; remove the pair if the item was removed"

@@ -195,9 +195,10 @@ class _Entry:
         return not self.text.spec or self.unfit is not None
 
     def omit_cause(self, name: str, key: str, finding: Diagnostic) -> bool:
-        """Leave out what caused a finding in the entry: the field `name`, or the key `key` inside that field.
+        """Leave out the metadata key or the fields that caused a finding in the entry.
 
-        Return False if it must stay.
+        The finding is about the field `name`, and about `key` inside it if `key` is not empty. If the field is not
+        `metadata`, the text is declared as an item without a template. Return False if the field must stay.
         """
         if name == "metadata":
             return self._leave_out({key} if key else {*self._file_values()} - self.omitted)
@@ -227,7 +228,7 @@ class _Entry:
         return bool(new)
 
     def lines(self) -> Iterator[tuple[str, str, str]]:
-        """Yield each line of the entry, with the names of its field and of the key inside that field."""
+        """Yield each line of the entry, with the field and the inner key that the line belongs to."""
         for name, value in self._fields().items():
             nested = value if isinstance(value, dict) and name in ("metadata", "inputs") else {}
             yield from ((line, name, "") for line in ([f"{name}:"] if nested else write_pair(name, value)))

@@ -206,7 +206,7 @@ def expand(
 def with_misspelt(
     declared: Iterable[Declared], document: YamlDocument, schema: Mapping[str, Any]
 ) -> Iterator[Declared]:
-    """Yield each item, with a list of the fields that its misspelt keys were probably meant to set.
+    """Yield each item with the fields that its misspelt keys were probably meant to set.
 
     This is for a manifest that violates its schema.
     """
@@ -246,7 +246,7 @@ class _Sources:
         """A `for_each` that is a map."""
 
     def written(self) -> dict[str, Written]:
-        """Return the written value of `for_each` (with the key `_ROWS`), and the value of each axis of `matrix`."""
+        """Return the written values of `for_each` and of each `matrix` axis. The key of `for_each` is `_ROWS`."""
         sources: dict[str, Written] = {}
         if "for_each" in self.item.value:
             sources[_ROWS] = self.item.below("for_each")

@@ -250,7 +250,7 @@ class Loader:
 
 
 class _Later:
-    """Renders the items that use the texts of other items, with the texts that exist now."""
+    """Renders the items that use other items' texts, from the texts that exist now."""
 
     def __init__(self, results: Sequence[FileResult], project: Project) -> None:
         self._results = results
@@ -280,9 +280,9 @@ class _Later:
         return self._placed(structs.replace(spec, trouble=(*problems.done(), *spec.trouble)), texts)
 
     def _placed(self, spec: Spec, texts: DeclaredTexts) -> Spec:
-        """Return the item with an output path that is free.
+        """Return the item after a check that its output path is free.
 
-        If its own path is not free, the item keeps the path of its text, and gets an error.
+        If the path is not free, the item keeps the path of its present text, and gets an error.
         """
         if self._rendered[spec.id].output or not spec.output or (found := self._outputs.take(spec)) is None:
             return spec

@@ -203,7 +203,10 @@ def source_of(project: Project, name: str) -> str:
 
 
 class _Layer(msgspec.Struct, frozen=True):
-    """The settings of the project or of one environment, as written (`own`) and merged with the project's."""
+    """The settings of the project or of one environment.
+
+    `own` has them as written. `merged` has them merged with the settings of the project.
+    """
 
     pointer: tuple[str, ...]
     own: Mapping[str, Any]

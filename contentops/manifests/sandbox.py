@@ -331,7 +331,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return list(numbers)
 
     def _bounded(self, value: Any) -> Any:
-        """Return the entries that a loop runs over, after counting them against the allowance."""
+        """Return the entries that a loop runs over, and subtract them from the template's remaining steps."""
         if value is UNKNOWN:
             return [value] if value else []
         if isinstance(value, str):
@@ -390,7 +390,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
 
 def _narrow(width: object) -> int:
-    """Return a width or count, or the length of a text that is used as padding. Raises TemplateError if too large."""
+    """Return the width or count that a filter's argument means. For a text, this is its length.
+
+    Raises TemplateError if it is too large.
+    """
     count = len(width) if isinstance(width, str) else width
     if not isinstance(count, int) or abs(count) > MAX_WIDTH:
         raise TemplateError("template-limit", f"uses a width or count above {MAX_WIDTH}")

@@ -215,7 +215,7 @@ class Scope:
         rows: Callable[[str], list[Json]] = lambda _path: [],
         cli: Mapping[str, Json] = MappingProxyType({}),
     ) -> None:
-        """Create the scope of some variables. `variables` are already merged.
+        """Create a scope with the given variables. `variables` are already merged.
 
         Those from the command line (`cli`) are not rendered as templates.
         """
@@ -311,9 +311,9 @@ class Uses:
         """The functions that read texts, and the variables and fields that may use one, with dots."""
 
     def known(self, each: Each | None) -> Iterator[str]:
-        """Yield the names that the fields use and that have a value for one data row.
+        """Yield the names that the item's fields use, without the columns that a data row lacks.
 
-        Names that use texts or rows are left out.
+        Names that use texts or rows are left out too.
         """
         for name in self.names:
             root, _, part = name.partition(".")

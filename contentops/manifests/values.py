@@ -103,7 +103,7 @@ class TemplateError(Exception):
 
 
 class SourceError(TemplateError):
-    """The error for a template that reads another item's text in a way that is wrong for every text."""
+    """The error for a template that uses another item's text wrongly, whatever that text contains."""
 
 
 def unclear() -> SourceError:
@@ -491,7 +491,7 @@ class DataRow(Struct, frozen=True):
 
 
 class Each(Struct, frozen=True, gc=False):
-    """One combination of `for_each` and `matrix`: the values of `each`, and their locations."""
+    """The values of `each` for one combination of `for_each` and `matrix`, with their locations."""
 
     values: Mapping[str, Json]
     label: str
@@ -514,7 +514,7 @@ def misspelt(value: Any, allowed: Iterable[str]) -> frozenset[str]:
 
 
 class Problems:
-    """Collects findings, and counts how often an equal finding was added. `done` returns them in order."""
+    """Collects findings, and counts repeated findings. `done` returns them in order."""
 
     def __init__(self) -> None:
         self._groups: dict[object, list[Diagnostic]] = {}
