@@ -23,7 +23,7 @@ _SHORT: Final = 20
 
 
 def lines(program: click.Command) -> Iterator[str]:
-    """Yield the lines of the page: first the options that many commands have, then a section for each command."""
+    """Yield the lines of the page: first the options of many commands, then a section for each command."""
     found = list(_sections(program, "contentops", 2))
     counted = Counter(row for _, command, _ in found for row in _rows(command))
     shared = [row for row, count in counted.items() if count >= _MANY and len(row[1]) > _SHORT]

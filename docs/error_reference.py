@@ -28,7 +28,7 @@ TABLES: Final = {
 
 
 def lines(groups: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
-    """Yield the lines of the page, with a section for each group.
+    """Yield the lines of the page of error codes, with a section for each group of codes.
 
     A group in `TABLES` becomes a table. In other groups, each code has a heading.
     """

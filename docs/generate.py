@@ -68,7 +68,7 @@ NOTICE: Final = "<!-- Made by docs/generate.py. Edit its source, then run `make 
 
 
 class SitePage(NamedTuple):
-    """A page that only the site has. On the site, a link to the page's source file leads to the page."""
+    """A page that only the website has. There, a link to the page's source file leads to the page."""
 
     source: Path
     path: str
@@ -474,7 +474,7 @@ class _Seen:
     shapes: set[str]
 
     def from_page(self, page: str) -> _Seen:
-        """Return a copy whose links work from another page."""
+        """Return a copy of what a page explained, with links that work from another page."""
         links = {row: link.replace("(#", f"({page}#") for row, link in self.rows.items()}
         top = f"[The first table of manifests]({page})"
         links = {row: top if link == _TOP else link for row, link in links.items()}

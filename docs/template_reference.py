@@ -67,7 +67,7 @@ def filters_of_jinja() -> list[str]:
 
 
 def lines() -> Iterator[str]:
-    """Yield the lines of the page's generated part."""
+    """Yield the lines of the generated part of the page about templates."""
     yield "The examples use these names:"
     yield ""
     yield "```yaml"
