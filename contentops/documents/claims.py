@@ -391,7 +391,7 @@ class Unsourced(NamedTuple):
 
 
 def claims_without_source(check: Grounded, title: str, body: str) -> list[Unsourced]:
-    """Return the numbers and addresses in a text that its brief does not contain.
+    """Return the numbers and addresses in a text that the text's brief does not contain.
 
     Each comes once, and they are sorted by line. It never raises.
     """
@@ -422,9 +422,9 @@ class _Brief:
         self.known = Known(figures(without_addresses(brief).replace("_", " ")))
 
     def has_address(self, claim: Claim) -> bool:
-        """Return whether a text may contain an address.
+        """Return whether the brief or its `allow` list permits an address in the text.
 
-        The brief has it, or the `allow` list has it or one above it.
+        The `allow` list permits an address if it has the address or one of its parents.
         """
         return claim.normal in self._addresses or not self._above.isdisjoint(parents(claim.normal))
 

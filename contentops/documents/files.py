@@ -154,7 +154,7 @@ class Outputs:
         handles: bool = HAS_HANDLES,
         system: System | None = None,
     ) -> None:
-        """Open the files below a root.
+        """Prepare to read and change the files below a root.
 
         `whole` has the known bodies, which never count as conflicts (see `known_bodies`).
 

@@ -64,7 +64,7 @@ def section_reason(item: ItemSides, heading: str) -> Reason:
 
 
 def section_edits(item: ItemSides, heading: str, job: Job | None = None) -> Answer | None:
-    """Decide by `on_edit` what to do with edits in a section. Return None if there are no edits.
+    """Decide what to do with edits in a section, by the item's `on_edit` rule. Return None if there are no edits.
 
     If the generated text is missing, an edit anywhere in the file counts. If the edits may be overwritten, the answer
     has only a reason.

@@ -131,7 +131,7 @@ def compare_file(inputs: PlanInputs, reviewed: PlanFile) -> Plan:
 
 
 def check_file(inputs: PlanInputs, reviewed: PlanFile) -> Plan:
-    """Check the current plan of all items against a reviewed plan, and return the current one.
+    """Check the current plan of all items against a reviewed plan, and return the current plan.
 
     `inputs` are as for `compare_file`. Raises Refused, naming every change that is not as reviewed. A change that was
     not reviewed is refused too, unless the project allows it.

@@ -1,4 +1,4 @@
-"""Decides about a declared item: which body, path and front matter its file gets, and whether the file is saved.
+"""Decides which body, path and front matter a declared item's file gets, and whether it is saved to the server.
 
 These are four questions. The change has the steps of all four answers. `plan` handles the items that no manifest
 declares any more.

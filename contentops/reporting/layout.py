@@ -168,7 +168,7 @@ def _fit(line: str, width: int) -> str:
 
 
 def _pieces(line: str, width: int) -> Iterator[tuple[int, int]]:
-    """Yield the start and the end of each piece of a line that must stay on one line."""
+    """Yield the start and the end of each piece of a line that must not be split."""
     for piece in _PIECES.finditer(line):
         if _columns(piece[0]) <= width:
             yield piece.span()

@@ -146,7 +146,7 @@ def _grouped(named: Callable[[str], Iterable[tuple[str, Row]]]) -> dict[str, tup
 
 
 def _added(named: Iterable[tuple[str, Row]]) -> tuple[Row, ...]:
-    """Combine the rows with the same name into one row with their sums; return the most expensive first."""
+    """Combine rows that have the same name into one row with their sums. Return the most expensive row first."""
     by_name: dict[str, list[Row]] = defaultdict(list)
     for name, row in named:
         by_name[name].append(row)

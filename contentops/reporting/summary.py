@@ -234,7 +234,7 @@ def empty_sentence(plan: AnyPlan) -> str:
 
 
 def reason_words(reason: Reason) -> str:
-    """Return a reason in words, for a reason that is not about a changed field."""
+    """Return in words a reason that is not about a changed field."""
     words = visible(words_of(reason.kind))
     return f"{words}: {visible(reason.detail)}" if reason.detail else words
 
