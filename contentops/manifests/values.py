@@ -59,7 +59,7 @@ def texts_in(value: Json) -> Iterator[str]:
 
 
 def templates_in(value: Json) -> Iterator[str]:
-    """Return every text inside a value that contains Jinja."""
+    """Return every text with Jinja inside a value, at any depth."""
     return filter(is_template, texts_in(value))
 
 
