@@ -49,7 +49,7 @@ class Known:
             self._numbers.update(each.values, each.parts if each.is_dated or not each.values else ())
 
     def has(self, figure: Figure) -> bool:
-        """Return whether the set of known numbers contains the numbers of a figure."""
+        """Return whether the numbers that a figure states are known."""
         if not self._numbers.isdisjoint(figure.values):
             return True
         known = [part in self._numbers for part in figure.parts]
@@ -70,7 +70,7 @@ _UNSEEN: Final = re.compile("[\u00ad\u061c\u200b-\u200f\u2060\u2066-\u2069\ufeff
 
 
 def plain_digits(text: str) -> str:
-    """Return a text in which the digits of all scripts are 0 to 9, without invisible characters."""
+    """Return a text with the digits of all scripts replaced by 0 to 9, and without invisible characters."""
     if text.isascii():
         return text
     return _OTHER_DIGIT.sub(lambda match: str(unicodedata.decimal(match[0])), _UNSEEN.sub("", text))

@@ -1,4 +1,4 @@
-"""Translates the keys of `metadata` into the front matter of a site generator, by a preset.
+"""Translates the keys of `metadata` into the front matter of a site generator, with the rules of a preset.
 
 A key for which a preset has no rule is passed through unchanged. The form of a value matters. Jekyll splits a text of
 tags at its spaces, and Docusaurus refuses such a text, so tags become a list. Jekyll publishes a page whose `published`

@@ -102,7 +102,7 @@ class Phrase(Struct, frozen=True):
 
     @property
     def count(self) -> int:
-        """Return the number of words that a reader counts."""
+        """Return how many words of the phrase a reader would count."""
         return sum(word.counts for word in self.words)
 
 
@@ -446,9 +446,9 @@ def _counted(sections: Iterable[Key]) -> Counter[tuple[int, str]]:
 
 
 def _placed(frame: list[Key], now: Iterable[Key], persons: Iterable[Key]) -> list[Key]:
-    """Return the order of the sections, with a person's missing sections inserted.
+    """Return the sections of `frame`, and between them the person's sections that it lacks.
 
-    Each of them is put after the section that it follows in `now`.
+    Each of the person's sections is put after the section that it follows in `now`.
     """
     placed, wanted, edited = set(frame), set(persons), set(now)
     behind: dict[Key | None, list[Key]] = defaultdict(list)

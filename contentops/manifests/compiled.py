@@ -248,7 +248,7 @@ class _Context(Context):
 
 
 class _Checked(NodeTransformer):
-    """Refuses Jinja syntax that manifests may not use, and adds filters that count the work of a template."""
+    """Refuses Jinja syntax that is not allowed in manifests, and adds filters that count the work of a template."""
 
     def visit(self, node: nodes.Node, *_: Any, **__: Any) -> Any:
         """Check a node of the template's syntax tree. Return the node, or a filter around it that counts its work.
@@ -446,7 +446,10 @@ def _tag_offset(source: str, at: int = 0) -> int:
 
 
 def _word_offset(source: str, at: int, word: str) -> int | None:
-    """Return the offset of a name in a template, or None. The tag around offset `at` is searched first."""
+    """Return the offset of a name in a template, or None if the name is not found.
+
+    The tag around the offset `at` is searched first.
+    """
     name = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)")
     end = next((tag.start() for tag in JINJA.finditer(source) if tag.start() > at), len(source))
     match = name.search(source, _tag_offset(source, at), end) or name.search(source, _tag_offset(source))

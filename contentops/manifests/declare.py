@@ -254,7 +254,10 @@ class _Entry:
 
 
 def _is_ambiguous(value: Json) -> bool:
-    """Return whether some YAML programs read this front matter value differently. It is then not declared."""
+    """Return whether some YAML programs read this front matter value differently from others.
+
+    Such a value is not declared.
+    """
     if isinstance(value, str):
         return value.lower() in _BOOLEANS
     if isinstance(value, dict):

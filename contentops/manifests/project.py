@@ -161,7 +161,10 @@ def _merged(settings: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, An
 
 
 def _environment(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return the settings of an environment, or an empty map if `name` is empty. Raises UsageError if it is undeclared."""
+    """Return the settings of an environment, or an empty map if `name` is empty.
+
+    Raises UsageError if the environment is not declared.
+    """
     if not name:
         return {}
     declared = _map(settings, "environments")

@@ -116,7 +116,7 @@ class Allowance:
             raise TemplateError("template-limit", "needs too many steps", hint=hint)
 
     def charge(self, value: Any) -> Any:
-        """Subtract the steps for handling a value of this size. Return the value."""
+        """Subtract the steps that handling a value costs, by its size. Return the value."""
         self.spend(1 + (_size(value, (self.left + 1) << 4) >> 4))
         return value
 
@@ -424,7 +424,7 @@ def _listed(value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    """Return a value as it is written inside a text. An undefined value raises Jinja's error."""
+    """Return the text that a template writes for a value. An undefined value raises Jinja's error."""
     return str(value) if isinstance(value, Undefined) else text_of(value)
 
 

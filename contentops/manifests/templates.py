@@ -81,7 +81,7 @@ class TextTemplate:
         return self.compiled.render(lookup) if value is MISSING else value
 
     def gap(self, lookup: Lookup) -> str:
-        """Return the first inserted name whose value is blank, or an empty text if there is none."""
+        """Return the first name in the template whose value is blank, or an empty text if there is none."""
         for path in self._paths:
             value = _follow(path, lookup)
             if isinstance(value, str) and not value.strip() and any(map(str.strip, self._literals)):

@@ -1,4 +1,4 @@
-"""Rules for values in templates: which are allowed, how a text shows them, and how layers of values merge.
+"""Rules for values in templates: which values are allowed, how they become text, and how layers of values merge.
 
 The layers are, from low to high: defaults of the project, of the manifest and of the environment, and the item itself.
 A higher layer wins: maps merge key by key, lists are replaced as a whole, and a null removes what lower layers set.
@@ -389,7 +389,10 @@ OWN_KEYS: Final = frozenset({"vars", "for_each", "matrix"})
 
 
 def merged(entries: Mapping[str, Json], below: Mapping[str, Json]) -> dict[str, Json]:
-    """Return the fields of a layer merged over the layers below it. Only the maps in MERGED are merged."""
+    """Return the fields of one layer of settings, merged over the fields of the layers below it.
+
+    Only the maps in MERGED are merged.
+    """
     if not OWN_KEYS.isdisjoint(entries):
         entries = {key: value for key, value in entries.items() if key not in OWN_KEYS}
     if (rule := entries.get(APPROVAL)) is not None:

@@ -287,10 +287,10 @@ def collecting(project: Project, jobs: Iterable[Job]) -> tuple[Collect, ...]:
 
 
 def usual_cost(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Note]:
-    """Yield a note with the average cost of earlier texts of the same kind. The price in a plan is an upper bound.
+    """Yield a note that estimates the cost of the plan's texts from the average cost of earlier texts.
 
-    Texts of the same kind have the same model and template, and sections are compared with sections. Today's price
-    counts.
+    The price in a plan is an upper bound. The average is that of texts with the same model and template. Sections are
+    compared with sections. Today's price counts.
     """
     api, price_ = inputs.project.api, inputs.project.price
     steps = [step for each in changes for step in (*each.steps, *each.pays_later) if isinstance(step, Submit)]

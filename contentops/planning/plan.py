@@ -159,9 +159,9 @@ FRONT = (Update, Acknowledge, Save, Publish)
 
 
 def front_alone(change: Change) -> Change | None:
-    """Return a change without its steps that save to the server, if it is about front matter and not a new text.
+    """Return a change of front matter or the record, without its steps that save to the server.
 
-    Return None for other changes, and for a change that only saves to the server.
+    Return None for all other changes, and for a change that only saves to the server.
     """
     steps = tuple(step for step in change.steps if not isinstance(step, Save | Publish))
     if not steps or not is_about_front(change):
@@ -599,7 +599,7 @@ def declared_requests(specs: Iterable[Spec]) -> dict[Digest, list[ItemId]]:
 
 
 def block_same(inputs: PlanInputs, change: Change, declared: Mapping[Digest, Sequence[ItemId]]) -> Change:
-    """Return the change, blocked if several items would pay for the same request.
+    """Return the change, or block it if several items would pay for the same request.
 
     Equal requests in manifests are an error before. These became equal when the texts of their sources were known.
     """

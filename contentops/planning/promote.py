@@ -220,7 +220,7 @@ def _findings(item: ItemSides, answer: Answer, text: Brought) -> tuple[Finding, 
 
 
 def reasons_of(findings: Iterable[Finding]) -> tuple[Reason, ...]:
-    """Convert the findings that block the item into reasons."""
+    """Return a reason for each finding that blocks the item."""
     return tuple(
         Reason(kind=FAILED, field=each.check, detail=each.words) for each in findings if each.level is Level.BLOCK
     )
@@ -379,7 +379,7 @@ def replacement_refused(item: ItemSides) -> Answer | None:
 
 
 def generation_refused(item: ItemSides, why: tuple[Reason, ...]) -> Answer | None:
-    """Block a generation in an environment that promotes its texts. Return None if it is allowed."""
+    """Block the generation of a text in an environment that gets its texts by promotion. Return None in others."""
     source, spec = item.inputs.source, item.spec
     if source is None:
         return None

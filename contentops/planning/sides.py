@@ -204,7 +204,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def made(self) -> frozenset[Digest]:
-        """Return the body digests of all whole texts that known jobs made. No person wrote these texts."""
+        """Return the body digests of all complete texts that known jobs made. No person wrote these texts."""
         return made_texts(self.state)
 
     def jobs_of(self, digest: Digest) -> Sequence[Job]:
@@ -420,7 +420,7 @@ def has_text_for(record: Record | None, digest: Digest, server: str) -> bool:
 
 
 def is_ours(inputs: PlanInputs, spec: Spec, file: Observed) -> bool:
-    """Return whether contentops wrote a file without a record for the item's request.
+    """Return whether a file that has no record was written for the item's request.
 
     The file names this item or a removed item.
     """
@@ -550,7 +550,7 @@ def explain(spec: Spec, record: Record) -> tuple[Reason, ...]:
 
 
 def cause(name: str, spec: Spec, record: Record) -> str:
-    """Return in words which variable, source or default changed a field.
+    """Return in words which variable, source or default changed a field of the request.
 
     The text is empty if the item's own declaration changed.
     """

@@ -19,7 +19,7 @@ GroupKey = Location | str
 
 
 def group_of(spec: Spec) -> GroupKey | None:
-    """Return the group in which an item's text is compared, or None if it is not compared."""
+    """Return the group of texts with which an item's text is compared, or None if there is none."""
     similar = spec.checks.similar
     if similar is None:
         return None
@@ -111,7 +111,7 @@ _SHARED = "write what is true only of this item; the values of its row are maske
 
 
 def similar_texts(inputs: PlanInputs, specs: Iterable[Spec]) -> Mapping[ItemId, Finding]:
-    """Compare each item's file with its whole group, and return the findings of `checks.similar`."""
+    """Compare each item's file with the files of its group, and return the findings of `checks.similar`."""
     asked: defaultdict[GroupKey, list[Spec]] = defaultdict(list)
     for spec in specs:
         if (key := group_of(spec)) is not None:

@@ -432,7 +432,7 @@ DRAFT_OUTLINE = "draft-outline"
 
 
 def not_saved_elsewhere(item: ItemSides, body: Answer) -> str:
-    """Return a hint if a draft outline would be saved to another server, or an empty text."""
+    """Return a hint if a draft outline would be saved outside the bundled server, or an empty text."""
     own, inputs = item.record, item.inputs
     if own is None or body.writes or inputs.choice.drafts or own.server == inputs.server:
         return ""

@@ -208,7 +208,7 @@ def _blocked(item: ItemSides, body: Answer, collected: Iterable[Job]) -> Change:
 
 
 def block_change(change: Change, kind: str, hint: str, *why: Reason) -> Change:
-    """Return the change as a blocked change, with only the steps that collect open jobs."""
+    """Block the change, and keep only its steps that collect open jobs."""
     return structs.replace(
         change,
         action=Action.BLOCKED,
@@ -595,7 +595,7 @@ def _recorded(item: ItemSides) -> Answer | None:
 
 
 def _missing(item: ItemSides) -> Answer:
-    """Restore a file that is gone. The item is blocked if its text cannot be found."""
+    """Decide how to restore the item's missing file. The item is blocked if its text cannot be found."""
     record, inputs = item.record, item.inputs
     assert record is not None
     if item.spec.output != record.output and inputs.observe(item.spec.output).exists:

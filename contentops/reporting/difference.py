@@ -84,7 +84,7 @@ def _hunks(before: list[str], after: list[str]) -> Iterator[tuple[str, list[list
 
 
 class _Comparison(difflib.SequenceMatcher[str]):
-    """A faster `SequenceMatcher`: difflib takes minutes for a long text with many edits."""
+    """A faster `SequenceMatcher`, because difflib's own takes minutes for a long text with many edits."""
 
     def __init__(self, before: list[str], after: list[str]) -> None:
         super().__init__()

@@ -166,7 +166,7 @@ def _cost(job: Job, texts: int = 1) -> Row:
 
 
 def last_months(rows: Sequence[Row], now: float, number: int = 6) -> list[Row]:
-    """Return a row for each of the last months with its short name, the current month last."""
+    """Return a row for each of the last months, named after the month. The current month is last."""
     by_name = {row.name: row for row in rows}
     today = datetime.fromtimestamp(now, UTC)
     months = []

@@ -21,7 +21,7 @@ MAX_ALIASED: Final = 100_000
 
 
 class YamlProblem(ValueError):
-    """The error for a text that cannot be read as front matter; `line` is the line in the file."""
+    """The error for a text that cannot be read as front matter. `line` is the line of the problem in the file."""
 
     def __init__(self, message: str, line: int) -> None:
         super().__init__(message)

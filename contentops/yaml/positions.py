@@ -301,9 +301,10 @@ def _width(line: str, start: int, node: Any, *, key: bool) -> int:
 
 
 def _inside(source: Source, at: Mark, text: str, offset: int) -> tuple[Mark, int]:
-    """Find the position in the file of one character of a value.
+    """Find where the file has one character of a value.
 
-    The character has the index `offset` in `text`, the value. Also return how many characters to underline.
+    The character has the index `offset` in `text`, the value. Return its position, and how many characters to
+    underline.
 
     Escapes, folding and indentation make the written form differ from the value. Therefore the n-th occurrence of the
     word in the value is taken to be its n-th occurrence in the file, counted from `at`.

@@ -452,7 +452,7 @@ class Builder:
         return value
 
     def _tagged(self, event: Any) -> Any:
-        """Return the text of a scalar that is quoted, a block, or has a tag."""
+        """Return the text of a scalar that is quoted, is a block scalar or has a tag."""
         # Characters that only an escape can write.
         if event.style == '"' and not self._lenient and (problem := unwanted(event.value)):
             self._report("control-character", problem[0], _at(event), hint=problem[1])
