@@ -210,7 +210,8 @@ class _Entry:
     def corrected(self, spec: Spec, preset: str) -> bool:
         """Leave out the metadata keys whose values would differ from those in the text's file.
 
-        Return whether the entry changed.
+        If the pattern for output paths gives a wrong path, the entry only gets its own path instead. Return whether the
+        entry changed.
         """
         if self.by_pattern and spec.output != self.text.output:
             self.by_pattern = False

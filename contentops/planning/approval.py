@@ -175,7 +175,7 @@ def _source_type(generated: Digest, bodies: Iterable[Digest]) -> str:
 
 
 def _coming_texts(item: ItemSides, body: Answer, title: str | None) -> Iterator[tuple[str, Digest]]:
-    """Yield each pair of a title and a body digest that the item's file may have after the change.
+    """Yield the title and the body digest of each text that the item's file may have after the change.
 
     Yields nothing if they are not known yet.
     """

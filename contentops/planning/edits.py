@@ -304,7 +304,7 @@ def save_over(item: ItemSides, body: Answer) -> Answer:
 
 
 def is_open_edit(item: ItemSides, body: Answer) -> bool:
-    """Return whether the server's text has a person's edit that this plan does not note in the record."""
+    """Return whether the server's text has a person's edit that this plan does not put into the record."""
     return item.is_edited_on_server and _acknowledged(body) is None
 
 
@@ -322,7 +322,7 @@ def remote_notes(item: ItemSides) -> Iterator[Note]:
 
 
 def edit_notes(item: ItemSides, body: Answer) -> Iterator[Note]:
-    """Yield a note if the server's text has a person's edit that this plan does not note in the record."""
+    """Yield a note if the server's text has a person's edit that this plan does not put into the record."""
     if is_open_edit(item, body):
         message = f"`{item.spec.id}`: {_where(item)} was edited in WriterzRoom"
         yield Note(kind=EDITED, id=item.spec.id, message=message, hint=_way(item))

@@ -331,7 +331,7 @@ def _is_known(inputs: PlanInputs, change: Change, reviewed: ReviewedChange) -> b
 
 
 def _replaces_front(change: Change) -> bool:
-    """Return whether a change overwrites a front matter value that only the file has."""
+    """Return whether a change overwrites a front matter value that exists only in the item's file."""
     file, written = change.file, change.record.metadata if change.record is not None else {}
     return any(
         not (is_same_json(file.front.get(key), value) or is_same_json(file.front.get(key), written.get(key)))
