@@ -25,16 +25,16 @@ NAMES: Final[Mapping[str, object]] = {
 
 FILTERS: Final[Mapping[str, tuple[str, str]]] = {
     "e, escape": ("the text with `<`, `>`, `&` and quotes escaped for HTML", "{{ 'a < b' | e }}"),
-    "float": ("the number in a text. If there is none, the given default or an error", "{{ '1.5' | float }}"),
+    "float": ("the number in a text; a text without a number gives the default or an error", "{{ '1.5' | float }}"),
     "format": (
         "a text with values instead of its `%` placeholders. For dates, see above",
         "{{ '%s: %d' | format(company, 3) }}",
     ),
-    "int": ("the whole number in a text. If there is none, the given default or an error", "{{ words | int }}"),
+    "int": ("the whole number in a text; a text without a number gives the default or an error", "{{ words | int }}"),
     "join": ("a list as one text", "{{ cities | join(', ') }}"),
     "markdown_text": ("a Markdown text as plain text", "{{ '# Hi\\n**a** [b](/c)' | markdown_text }}"),
     "plural": (
-        "the plural of an English word, or the given plural. For the number 1, the singular",
+        "the plural of an English word, or the given plural; the number 1 gives the singular",
         "{{ ['city' | plural, 'city' | plural(1), 'Stadt' | plural(3, 'Städte')] }}",
     ),
     "replace": ("a text with a phrase replaced", "{{ company | replace('A', 'a') }}"),
@@ -43,7 +43,7 @@ FILTERS: Final[Mapping[str, tuple[str, str]]] = {
     "sum": ("the sum of numbers", "{{ rows | sum(attribute='size') }}"),
     "tojson": ("JSON on one line, keys sorted", "{{ rows | first | tojson }}"),
     "truncate_words": (
-        "the first words of a text. If words are left out, the given ending follows",
+        "the first words of a text, followed by the given ending if words are left out",
         "{{ 'some long text' | truncate_words(2, ' ...') }}",
     ),
 }
