@@ -57,6 +57,8 @@ class Brought(NamedTuple):
     """It was in this file, in another environment's file or on the server before: no job has just made it."""
     front: Mapping[str, Json] = MappingProxyType({})
     """The front matter that comes with the text."""
+    digest: Digest = NOTHING
+    """The digest of the body, if the body itself is not read."""
 
 
 def written_title(
@@ -83,7 +85,7 @@ def written_title(
         return clean_title(text.title) if is_saved else record.title
     if text.of_section and seen.title:
         return seen.title
-    edited = seen.title != record.title if record is not None else seen.body == body_digest(text.body)
+    edited = seen.title != record.title if record is not None else seen.body == (text.digest or body_digest(text.body))
     if seen.exists and seen.title and edited:
         return seen.title
     return title_for(preset, text.title or clean_title(main_heading(text.body)) or str(item))
@@ -181,21 +183,18 @@ def _coming_texts(item: ItemSides, body: Answer, title: str | None) -> Iterator[
     """
     own, mode, source = item.record, body.mode, item.source_text
 
-    def titled(brought: str) -> str:
-        text = Brought(brought, "", of_section=False, is_known=True)
+    def titled(text: Brought) -> str:
         return written_title(title, item.file, own, text, item=item.spec.id, preset=item.inputs.project.preset)
 
     if not body.writes:
         yield title or item.file.title, _words_of(item.file)
     elif (promotion := _promotion(body)) is not None and source is not None:
-        yield titled(source.file.title), promotion.body
+        yield titled(Brought(source.file.title, "", of_section=False, is_known=True)), promotion.body
     elif isinstance(mode, Restore) and own is not None:
-        yield from ((titled(own.title), digest) for digest in own.restorable)
+        known = Brought(own.title, "", of_section=False, is_known=True)
+        yield from ((titled(known), digest) for digest in own.restorable)
     elif (stored := _stored(body)) is not None and stored.title:
-        is_retitled = item.file.title != own.title if own is not None else item.file.body == stored.body
-        keeps_title = item.file.exists and bool(item.file.title) and is_retitled
-        made = title_for(item.inputs.project.preset, stored.title)
-        yield title or (item.file.title if keeps_title else made), stored.body
+        yield titled(Brought(stored.title, "", bool(stored.section), digest=stored.body)), stored.body
 
 
 def _stored(body: Answer) -> Job | None:
