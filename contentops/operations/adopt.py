@@ -1,4 +1,4 @@
-"""`adopt` and `import` make items from existing files and from texts that the server stores.
+"""`adopt` makes items from existing files; `import` makes items from texts that the server stores.
 
 Nothing is generated or saved, and no byte of an existing file changes. `import` writes files first, then the manifest,
 then the records. After a stop in between, the same command finds its own files and entries, and finishes.
@@ -109,7 +109,7 @@ class _Text(Struct, frozen=True, kw_only=True):
 
 
 class _Texts(Struct, frozen=True, kw_only=True):
-    """The texts that were examined so far: those of new items, those of existing items, and refused texts."""
+    """The texts examined so far: texts of new items, texts of existing items, and refused texts."""
 
     new: list[_Text] = field(default_factory=list)
     known: list[Taken] = field(default_factory=list)
@@ -179,7 +179,10 @@ def _planned(
 
 
 def _slug(text: str) -> str:
-    """Return a text with only the characters that ids may have. It is empty if none of them is left."""
+    """Return an item id made from a text, with `-` in place of characters that ids cannot have.
+
+    The id is empty if no other character is left.
+    """
     allowed = "".join(
         char if char.isalnum() or char in "_./@+-" or unicodedata.category(char).startswith("M") else "-"
         for char in unicodedata.normalize("NFC", text)
@@ -191,7 +194,7 @@ def _slug(text: str) -> str:
 def _record(
     workspace: Workspace, items: _Items, made: ManifestDraft | None, outputs: Outputs, command: str, started: str = ""
 ) -> None:
-    """Write the manifest, then records for the texts whose files exist.
+    """Write the manifest, then record each new item with the text in its file.
 
     `started` is the time at which the server was asked. Raises StateError and OutputError.
     """
@@ -215,7 +218,7 @@ def _record(
 
 
 def _record_of(project: Project, spec: Spec, text: _Text, file: Observed, started: str) -> Record:
-    """Return a new record for the adopted text in `file`, which no known job made."""
+    """Return the first record of an item that was adopted or imported with the text in `file`."""
     front = apply_preset(project.preset, spec.metadata)
     front.pop(TITLE_KEY, None)
     record = Record(
@@ -281,7 +284,7 @@ def _meaning(spec: Spec) -> tuple[object, ...]:
 
 
 def _default_manifest(project: Project, stem: str) -> str:
-    """Return the path of a manifest with this name in the first folder that the project searches."""
+    """Return the path of a new manifest named `stem`, in the first folder where the project looks for manifests."""
     for pattern in project.manifests:
         parts = pattern.removeprefix("./").split("/")
         fixed = parts[: next((at for at, part in enumerate(parts[:-1]) if WILD.search(part)), len(parts) - 1)]
@@ -298,7 +301,7 @@ MARKDOWN: Final = (".md", ".markdown", ".mdx")
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """The options that say how files become items, and where the values of the items' requests come from."""
+    """The options that say how files become items, and where the values for these items come from."""
 
     into: str = ""
     """The manifest that gets the items; empty: `adopted.yaml` where the project looks for manifests."""
@@ -327,7 +330,7 @@ class Options(Struct, frozen=True, kw_only=True):
 
 
 def read_map(path: Path) -> Options:
-    """Read a mapping file.
+    """Read the mapping file of `--map`, which names the front matter keys that have an item's values.
 
     Raises InputError if it is invalid, and OutputError if it cannot be read.
     """
@@ -578,7 +581,10 @@ def _read(workspace: Workspace, content_ids: Sequence[str], texts: _Texts) -> li
 
 
 class _Names:
-    """Makes ids for new items from their titles, with the stored content's id added if an id is in use."""
+    """Makes ids for new items from the titles of their texts.
+
+    If an id is in use, the id of the stored content is added to it.
+    """
 
     def __init__(self, workspace: Workspace, specs: Mapping[str, Spec], outputs: Outputs) -> None:
         self._outputs = outputs
@@ -638,12 +644,12 @@ class _Names:
         return ""
 
     def _is_its_text(self, spec: Spec, content: Content, text: Observed) -> bool:
-        """Return whether a stored content has the text of `spec`, a declared item without a record."""
+        """Return whether a stored content has the text of a declared item that has no record yet."""
         file = self._outputs.observe(spec.output)
         return file.body == text.body if file.exists else content.metadata.get(SPEC_KEY) == spec.digest
 
     def _request_of(self, content: Content) -> dict[str, Json]:
-        """Return the manifest keys of the request that a stored text was made for.
+        """Return the request for which a stored text was made, as the keys of a manifest.
 
         The result is empty if no lock has the request.
         """

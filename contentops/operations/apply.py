@@ -1,4 +1,4 @@
-"""`apply` plans, shows the plan, asks for confirmation, and carries the plan out."""
+"""`apply` makes a plan, shows it, asks for confirmation, and carries it out."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def claim(shared: ProjectLedger, plan: Plan) -> Plan:
 
 
 class Following:
-    """The items of a plan whose text or front matter is made from other items' texts."""
+    """The planned items whose text or front matter is made from other items' texts."""
 
     def __init__(self, workspace: Workspace, inputs: PlanInputs, plan: Plan, outputs: Outputs) -> None:
         self._workspace = workspace
@@ -306,9 +306,10 @@ AWAY = 15.0
 
 
 def _asking_to_stop(stop: Stop, notify: Callable[[str], None]) -> Callable[[], bool]:
-    """Return the function that is called repeatedly while the ledger cannot be reached.
+    """Return a function that reports that the ledger cannot be reached, and returns whether to stop the run.
 
-    It reports this to people from time to time, and returns whether they asked to stop the run.
+    The function is called again and again until the ledger can be reached. It reports from time to time. Its result is
+    true if a person asked to stop the run.
     """
     last_notice = -AWAY
 
@@ -332,7 +333,10 @@ def _sweep(workspace: Workspace) -> None:
 
 
 def _is_refused(project: Project, options: ApplyOptions, plan: Plan) -> bool:
-    """Return whether a guard or a review refuses a plan, so that the server need not be asked."""
+    """Return whether a guard refuses a plan, or the plan goes beyond the reviewed plan.
+
+    The server need not be asked about a refused plan.
+    """
     try:
         _check_refusals(project, options, overridden(plan, options.overrides))
     except Refused:
@@ -347,7 +351,7 @@ def _check_refusals(project: Project, options: ApplyOptions, plan: Plan) -> None
 
 
 def check_allowed(project: Project, plan: Plan, options: ApplyOptions, runtime: Runtime) -> None:
-    """Raise Refused if a guard, a review or Git LFS forbids the plan.
+    """Raise Refused if a guard or Git LFS forbids the plan, or if the plan goes beyond the reviewed plan.
 
     Also raises what `check_waiting` raises.
     """
@@ -521,7 +525,7 @@ class PlanPart(Struct, frozen=True, kw_only=True):
     """The items of an action that is about several items; None means `item`, or all items."""
 
     def choice(self) -> Choice:
-        """Return the options for a plan that contains only this part."""
+        """Return the options that limit a plan to this part."""
         if self.action is PartAction.FIRST:
             return Choice(canary=FIRST)
         if self.is_of_many:
@@ -541,7 +545,7 @@ class PlanPart(Struct, frozen=True, kw_only=True):
         return self.action in (PartAction.PLAN, PartAction.CAUSE, PartAction.FREE)
 
     def command(self, option: str, flags: tuple[str, ...] = ()) -> str:
-        """Return the command line that applies the same part of the plan. It is empty if it would be too long.
+        """Return the command line that applies this part of the plan. It is empty if it would be too long.
 
         `option` is as in `Plan.option`, and `flags` has the variables.
         """
@@ -585,7 +589,7 @@ _ON_EDIT = {PartAction.KEEP: OnEdit.KEEP, PartAction.MERGE: OnEdit.MERGE, PartAc
 
 
 def part_of(action: str, item: str, heading: str = "") -> PlanPart:
-    """Return the part of a plan that a form describes. Raises UsageError if the action is unknown."""
+    """Return the part of a plan that a form on a review page describes. Raises UsageError if the action is unknown."""
     try:
         return PlanPart(action=PartAction(action), item=item, heading=heading)
     except ValueError:
@@ -601,7 +605,7 @@ def plan_part(project: Project, part: PlanPart, *, runtime: Runtime = HERE) -> P
 
 
 def form_digest(plan: Plan) -> Digest:
-    """Return a digest of a plan and its cost, which shows whether a form was sent twice.
+    """Return a digest of a plan and its cost, by which a form that was sent twice is recognised.
 
     It differs after each run. The plan's id alone would stay the same if the reply to a submit is lost again, or if the
     settings have another price or model.

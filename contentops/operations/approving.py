@@ -218,7 +218,10 @@ def _left_for_later(inputs: PlanInputs, items: Iterable[Candidate], run: Run | N
 
 
 def _refuse_past(line: Approval, before: Approvals) -> None:
-    """Raise Refused if an earlier decision on the text has a later date, because `line` would then not count."""
+    """Raise Refused if an earlier decision on the text has a later date than `line`.
+
+    The decision with the later date would count, and `line` would have no effect.
+    """
     if late := [one for one in before.of_text(line.text) if one.at > line.at]:
         last = late[-1]
         message = f"`{line.item}`: the last verdict on this text, by `{last.person}`, is dated {last.at}"
@@ -228,7 +231,10 @@ def _refuse_past(line: Approval, before: Approvals) -> None:
 
 
 def _keep_words(project: Project, items: Iterable[Candidate]) -> None:
-    """Store the texts in the cache, so that later changes can be shown even if no commit has the text."""
+    """Store the texts of these items in the cache, so that later changes to the texts can be shown.
+
+    Possibly no commit has these texts.
+    """
     outputs = Outputs(project.root)
     with open_cache(project, write=True) as cache:
         for document in (split(outputs.read(item.file.path)) for item in items if item.file is not None):

@@ -1,4 +1,4 @@
-"""Reads the catalog of a server for `catalog.lock.json`, and checks before a submit that the server saves texts.
+"""Reads a server's catalog for `catalog.lock.json`, and checks that the server saves texts before a run pays.
 
 Servers have pages of any size, and some do not state it. A list is complete once a page has nothing new, or once it has
 as many entries as the server says. Later pages are requested in the size of the first one. The file changes only if
@@ -58,7 +58,7 @@ MOST_PAGES = 50
 
 
 class ReadList(Struct, frozen=True):
-    """The entries of a catalog list by slug, and how many entries had no usable slug.
+    """The entries of a catalog list, each with its slug as the key, and the number of entries without a usable slug.
 
     `total` is the server's count, or None if it is unknown.
     """
@@ -236,7 +236,7 @@ class _Fetch(Struct, frozen=True):
     async def _entries(
         self, caller: Caller, call: type[ListTemplates | ListStyles], kind: str
     ) -> Mapping[str, Mapping[str, Json]]:
-        """Fetch the entries of a catalog list, by slug.
+        """Fetch the entries of a catalog list, each with its slug as the key.
 
         Raises ApiError if the list is empty, because every server has such entries.
         """

@@ -187,7 +187,7 @@ def contents(project: Project, options: CommitOptions, *, runtime: Runtime = HER
 
 
 class _Committable(NamedTuple):
-    """The results in a clone: the committed state, the current state, and new decisions on texts."""
+    """The results of runs to commit, the state before and after them, and new decisions on texts."""
 
     results: ResultTree
     report: CommitReport
@@ -221,7 +221,7 @@ def _commit(
     run: str,
     pause: Callable[[float], None],
 ) -> CommitReport:
-    """Commit the results, and push them.
+    """Commit the results of runs, and push the commit.
 
     Without a `target`, nothing is pushed. `run` is the address of the page of the CI run.
     """
@@ -277,7 +277,7 @@ _GITHUB: Final = re.compile(r"(?:https://|ssh://git@|git@)github\.com[:/]([\w.-]
 
 
 def pull_request_page(project: Project, done: CommitReport) -> str:
-    """Return the address of the GitHub page that opens a pull request for a separate branch.
+    """Return the address of the GitHub page where a person can open a pull request for pushed results.
 
     It is empty if the remote is not on GitHub.
     """
@@ -286,7 +286,7 @@ def pull_request_page(project: Project, done: CommitReport) -> str:
 
 
 def check_waiting(project: Project, options: CommitOptions, *, runtime: Runtime = HERE) -> None:
-    """Raise an error if the results of an earlier run still wait on a separate branch.
+    """Raise an error if a separate branch has results of an earlier run that are not merged yet.
 
     It is the error of `look_ahead`. Raises UsageError if no branch is known.
     """

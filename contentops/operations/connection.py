@@ -193,9 +193,9 @@ async def _embedded(project: Project, engine: OpenAIEngine | None) -> AsyncItera
 
 
 def content_owners(project: Project, state: State) -> ContentOwners:
-    """Return the object that finds the owner of a stored content, from all locks and the content's metadata.
+    """Return an object that knows which item owns each stored content.
 
-    `state` is that of the project's environment.
+    It uses all locks, and the metadata of the contents. `state` is that of the project's environment.
     """
     return ContentOwners(recorded_owners(project, state), lineage=state.lineage, environment=project.environment)
 
@@ -380,7 +380,7 @@ def converse(
     cache: Cache | None = None,
     limiter: AccountLimiter | None = None,
 ) -> T:
-    """Connect with the project's server, let `story` send its calls, and return the result of `story`.
+    """Connect with the project's server, let `story` send calls to it, and return the result of `story`.
 
     `limiter` is the account's, if it is known already.
     """

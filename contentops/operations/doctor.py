@@ -65,7 +65,7 @@ def _server_checks(project: Project, runtime: Runtime, *, online: bool) -> Itera
 
 
 def _tried(name: str, checks: Iterator[Check]) -> Iterator[Check]:
-    """Yield the results of checks. An error ends the checks and is yielded as a failed check called `name`."""
+    """Run checks and yield their results. An error ends the checks and is yielded as a failed check called `name`."""
     try:
         yield from checks
     except ContentopsError as error:
@@ -171,7 +171,7 @@ def _server_check(project: Project, credentials: Credentials, runtime: Runtime) 
 
 
 def _reply_in_words(endpoint: ApiEndpoint, answer: CatalogReply, client: Client) -> str:
-    """Return a sentence that describes the server's reply: its address, form and dialect."""
+    """Return a sentence that says at which address, in which form and in which dialect the server replied."""
     shape = "inside `{success, data}`" if endpoint.enveloped else "bare"
     inputs = " and ".join(f"`{name}`" for name in client.input_names)
     return (

@@ -555,9 +555,9 @@ def workflows(
 
 
 def holder(environment: str) -> str:
-    """Return the name of the GitHub environment that has the key.
+    """Return the name of the GitHub environment that stores the API key.
 
-    There is one for each environment of the project.
+    Each environment of the project has its own GitHub environment.
     """
     return f"{_NAME}-{environment}" if environment else _NAME
 
@@ -576,7 +576,7 @@ def _word(text: str) -> str:
 
 
 def _repository(folder: Path) -> tuple[Path, str]:
-    """Return the root folder of the clone and the branch whose changes are applied.
+    """Return the root folder of the clone, and the branch whose changes CI applies.
 
     It is the remote's default branch, else the current branch, else `main`.
     """

@@ -170,7 +170,7 @@ def _opened(address: str) -> Iterator[LedgerSession]:
 
 
 def ledger_check(project: Project, runtime: Runtime) -> Check:
-    """Return whether a project's ledger can be reached and written, and whether this program knows its tables."""
+    """Check that a project's ledger can be reached and written, and that this program can use its tables."""
     try:
         url = address(project, runtime)
         overview = overview_of(url)

@@ -110,7 +110,7 @@ def has_ledger(project: Project, environ: Mapping[str, str]) -> bool:
 
 
 def read_state(project: Project) -> State:
-    """Read lock, jobs and journal without writing anything."""
+    """Read the recorded state (lock, jobs and journal) without writing anything."""
     with open_store(project, write=False) as store:
         return store.state
 
@@ -129,9 +129,9 @@ def open_store(project: Project, runtime: Runtime = HERE, *, write: bool) -> Sta
 
 
 def open_outputs(project: Project, lineage: str, runtime: Runtime, whole: Iterable[Digest] = ()) -> Outputs:
-    """Return the object that writes outputs and copies replaced texts.
+    """Return an object that writes output files and keeps copies of replaced texts.
 
-    The copies are where no branch, `git clean` or reset deletes them.
+    A change of branch, `git clean` or `git reset` does not delete the copies.
     """
     root = Path(project.root)
 
@@ -184,9 +184,9 @@ def first_lineage(project: Project) -> str:
 
 
 def check_lineage(project: Project) -> None:
-    """Raise Refused if this clone cannot know the project's identifier, so that it would pay again.
+    """Raise Refused if this clone cannot find out the project's identifier.
 
-    Other clones would have another lineage.
+    Otherwise this clone would use another identifier than other clones, and would pay again for the same texts.
     """
     if project.api.base_url == "local" or _others(project) or not is_shallow(project.root):
         return

@@ -58,9 +58,10 @@ from contentops.state.state_dir import who_runs
 
 
 def gathered(workspace: Workspace, choice: Choice) -> PlanInputs:
-    """Return the inputs of a plan, with the stored texts that this or an earlier command read from the server.
+    """Return the inputs of a plan, including the stored texts that contentops has read from the server.
 
-    Raises what `refresh` raises.
+    This command reads them with `--refresh`; otherwise, the texts that an earlier command read are used. Raises what
+    `refresh` raises.
     """
     spent = functools.cache(functools.partial(month_spend, workspace))
     inputs = structs.replace(workspace.plan_inputs(choice), spent=spent)
@@ -130,7 +131,7 @@ _DRIFT = frozenset(
 
 
 class ItemStatus(Struct, frozen=True, kw_only=True):
-    """The state of an item: one word and a note."""
+    """The state of an item as `status` shows it: one word, a note, and details."""
 
     id: ItemId
     state: str
@@ -194,9 +195,9 @@ def running(project: Project) -> tuple[Diagnostic, ...]:
 
 
 def gathered_or_recorded(workspace: Workspace, choice: Choice) -> tuple[PlanInputs, InputError | None]:
-    """Return the inputs of a plan; if manifests have errors, its items are those of the records.
+    """Return the inputs of a plan, and the error if manifests have errors.
 
-    In that case the error is returned too.
+    In that case the inputs have the items of the records.
     """
     try:
         return gathered(workspace, choice), None
@@ -209,7 +210,7 @@ def gathered_or_recorded(workspace: Workspace, choice: Choice) -> tuple[PlanInpu
 
 
 def _as_recorded(record: Record) -> Spec:
-    """Return an item rebuilt from its record, as its manifest declared it then, as far as that is known."""
+    """Return an item made from its record, with the values that the record has."""
     said = {name: str(record.request.get(name) or "") for name in ("template", "style", "mode")}
     return Spec(
         id=record.id,
@@ -241,7 +242,10 @@ def _status(item: Candidate, drift: str) -> ItemStatus:
 
 
 def _checks(checks: Checks) -> Json:
-    """Return an item's checks in the form of a manifest, without the full text of its schema and its brief."""
+    """Return an item's checks in the form of a manifest.
+
+    The text of the front matter schema and the text of the brief are left out.
+    """
     stated: dict[str, Json] = to_builtins(checks)
     if checks.front_matter is not None:
         del stated["front_matter"]["text"]
@@ -295,7 +299,7 @@ def show(project: Project, item: str, runtime: Runtime = HERE) -> tuple[dict[str
 
 
 def mentions_of(spec: Spec | None) -> tuple[ItemId, ...]:
-    """Return the other items that are used only in the front matter of this item."""
+    """Return the items that this item uses in its front matter, but not in its text."""
     if spec is None:
         return ()
     sources = {spec.id, *(one.id for one in spec.references)}

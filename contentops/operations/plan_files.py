@@ -16,9 +16,10 @@ LARGEST = 256 << 20
 
 
 def read_plan(path: Path, checksum: str = "") -> PlanFile:
-    """Read and check the plan file at `path`; its checksum must be `checksum`, if that is given.
+    """Read a plan file, and check that its format and its checksum are right.
 
-    Raises InputError if the file is no plan or has another format, and Refused for an edited or another plan.
+    If `checksum` is given, the plan file must have this checksum. Raises InputError if the file is no plan or has
+    another format, and Refused for an edited or another plan.
     """
     plan = plan_file(read_document(path), str(path))
     if checksum and plan.checksum != checksum:

@@ -45,9 +45,9 @@ from contentops.state.cache import Cache
 
 
 def mark_recorded(inputs: PlanInputs, remote: Mapping[ItemId, Remote]) -> dict[ItemId, Remote]:
-    """Mark the texts on the server that are earlier texts of this project, and return all texts.
+    """Return the items' texts on the server, with a mark on each earlier text of this project.
 
-    Such a text is no new edit. Git is asked only if that is necessary.
+    A marked text is no new edit. Git is asked only if that is necessary.
     """
     records = inputs.records
     marked = {
@@ -223,10 +223,11 @@ def plan_after_looks(
     reviewed: PlanFile | None,
     refused: Callable[[Plan], object],
 ) -> tuple[PlanInputs, Plan]:
-    """Return the plan of an apply, made again after reading the stored texts that it would pay for or replace.
+    """Return the inputs and the plan of an apply, after reading the stored texts that the plan affects.
 
-    `reviewed` is a plan file, or None. The server is asked only if there are such texts and the plan is not `refused`;
-    edits that the plan file contains are always read. Items whose content cannot be read are blocked.
+    The plan affects a stored text if it would pay for a new text, replace the stored text, or use an edit of it. The
+    server is asked only if there are such texts and the plan is not `refused`; edits that the plan file contains are
+    always read. Items whose content cannot be read are blocked. `reviewed` is a plan file, or None.
 
     Raises what planning raises, ApiError if the key is missing or a reviewed edit cannot be read, and Refused if the
     key may not be sent to the server.
@@ -252,7 +253,10 @@ def plan_after_looks(
 
 
 class _Look:
-    """The requests for stored contents that one plan makes. `trouble` says why the last one failed."""
+    """Reads stored contents from the server while one plan is made.
+
+    `trouble` says why the last request failed.
+    """
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -289,7 +293,7 @@ class _Look:
 
 
 def _in_question(inputs: PlanInputs, plan: Plan) -> AbstractSet[ItemId]:
-    """Return the items whose text would be paid for or replaced, or that an edit on the server affects."""
+    """Return the items whose text the plan pays for or replaces, or that were edited on the server."""
     ids = {_record_id(change) for change in plan.changes if _touches(change)}
     return {record.id for record in saved_records(inputs) if record.id in ids} if ids else ids
 

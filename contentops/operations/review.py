@@ -318,7 +318,7 @@ class _KeptReading(Generic[T]):
         return value if is_same else None
 
     def keep(self, project: Project, named: Callable[[], list[str]], value: T, *, before: int) -> None:
-        """Cache a value that was read from files, if the files' time stamps will show every later change."""
+        """Cache a value made from files, if later changes of the files will show in their time stamps."""
         names = named()
         stamps = stamps_of(project.root, names)
         self._kept = (project, named, names, stamps, value) if are_trusted(stamps, before=before) else None
@@ -352,7 +352,7 @@ class _KeptParts:
         self._shown = inputs, [item for item in items if item.id not in noted], {view.id: view for view in views}
 
     def keep(self, workspace: Workspace, *, error: InputError | None, before: int) -> None:
-        """Cache the manifests and the state for the next snapshot, as far as that is safe.
+        """Cache the manifests and the state for the next snapshot, if they can be used again.
 
         Manifests are not kept if they have errors, or if an item is made from other items' texts. The state is not kept
         if a ledger adds to it, or if it depends on the texts on disk.

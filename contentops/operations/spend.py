@@ -174,7 +174,7 @@ def _with_history(
     read: Callable[[str], str],
     gaps: list[str],
 ) -> Iterator[TextProvenance]:
-    """Yield the texts with the last commits of their files and the share of words that people changed."""
+    """Yield the texts, each with the last commit of its file and the share of words that people changed."""
     commits: Mapping[str, str] = {}
     try:
         commits = last_commits(project.root, [row.output for row, _ in rows])

@@ -83,7 +83,7 @@ def forget_record(project: Project, item: str) -> None:
 
 
 def move_server(project: Project, old: str, new: str) -> str:
-    """Record that the server `old` now has the address `new`; return the name under which records know it now.
+    """Record that the server `old` now has the address `new`, and return the server's new name in records.
 
     Only scheme, host and port of an address count. Raises UsageError if no text was ordered from `old`, or if `new` is
     not an address.
@@ -256,7 +256,7 @@ def _is_undecided(job: Job) -> bool:
 
 
 def _note(workspace: Workspace, step: str, *facts: Fact) -> None:
-    """Record facts, unless another process works on their jobs.
+    """Record changes of the state, unless another process works on the same jobs.
 
     Raises Refused, and records nothing, in that case.
     """
@@ -458,9 +458,9 @@ def _read(project: Project, disk: Disk) -> _Old:
 
 
 def _parse(text: str) -> _Line | _OldHeader:
-    """Return the decoded content of a line; a line of an open job becomes a job.
+    """Return the decoded content of one line of a lock or journal.
 
-    Raises ValueError with a message for people.
+    If the line describes an open job, return this job. Raises ValueError with a message for people.
     """
     keys = parse_as(text, dict[str, Any])
     kinds: dict[str, type[Any]] = {"id": _OldRecord, "forget": Forget, "drop": _OldDrop, "checkpoint": _OldDrop}

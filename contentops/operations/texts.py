@@ -110,9 +110,10 @@ def _new_body(inputs: PlanInputs, change: Change) -> str | None:
 
 
 class Difference(Struct, frozen=True, kw_only=True):
-    """Two versions of an item with their texts; if a version has no text, its text is None.
+    """Two versions of an item, with their texts and their differences.
 
-    `front` and `request` have the keys that differ, each with the values before and after. A missing value is None.
+    `before` and `after` are the texts; a version without a text has None. `front` and `request` have the keys that
+    differ, each with the values before and after. A missing value is None.
     """
 
     old: str
@@ -173,9 +174,10 @@ def from_remote(project: Project, item: str, *, runtime: Runtime = HERE) -> Diff
 
 
 def to_planned(project: Project, item: str) -> Difference:
-    """Compare an item's file with the text (if known), front matter and request that it will have after the plan.
+    """Compare an item's file with the text, front matter and request that the item will have after the plan.
 
-    Raises UsageError if the id is unknown, InputError if manifests have errors, OutputError if the file cannot be read.
+    The text is compared only if it is known. Raises UsageError if the id is unknown, InputError if manifests have
+    errors, OutputError if the file cannot be read.
     """
     with open_workspace(project, keep_stamps=False) as workspace:
         inputs = workspace.plan_inputs(Choice())

@@ -222,7 +222,7 @@ def _is_of_files(workspace: Workspace, watched: AskedInputs) -> bool:
 
 
 def looked_at(workspace: Workspace, inputs: PlanInputs) -> Iterator[str]:
-    """Yield every path that a plan was made from, relative to the root."""
+    """Yield the path of every file that a plan was made from, relative to the project's root."""
     from contentops.manifests.catalog_lock import FILE
     from contentops.state.approvals import FILE as APPROVALS
 

@@ -136,7 +136,7 @@ class Workspace:
 
     @functools.cached_property
     def limiter(self) -> AccountLimiter:
-        """Return the request limiter of this command, or the shared one if a ledger is used."""
+        """Return the request limiter that the ledger shares, or a limiter for this command if no ledger is used."""
         api = self.project.api
         if self.ledger is None:
             return Limiter(api.requests_per_minute)
