@@ -65,7 +65,7 @@ def check_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def git_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment variables for git, including those for the login to its server."""
+    """Return the environment variables for git, including those with which git logs in to its server."""
     return _allowed(environ, _EVERY | _GIT, _GIT_BEGINNINGS, GIT_VARIABLES)
 
 

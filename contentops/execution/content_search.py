@@ -23,12 +23,14 @@ STRANGERS = 200
 async def find(
     ctx: Context, draft: Draft, *, titled: bool = False, beside: Sequence[str] = (), again: bool = True
 ) -> StoredContent | None:
-    """Return a stored content that has the draft's body and no other owner, and make the draft's item its owner.
+    """Return a stored content that has the draft's body, and make the draft's item its owner.
 
-    If there is none, return one with an earlier text of the draft's request, otherwise None. `titled`: only a content
-    with the draft's title. `beside`: contents to leave out. Without `again`, this run has sent nothing that could be
-    it. Raises Ended if that cannot be decided: the server did not reply, or there are too many contents, or some have
-    an unusable id.
+    Contents that another item owns are left out. If none has the body, return a content with an earlier text of the
+    draft's request, otherwise None.
+
+    `titled`: only a content with the draft's title. `beside`: contents to leave out. Without `again`, this run has sent
+    nothing that could be it. Raises Ended if that cannot be decided: the server did not reply, or there are too many
+    contents, or some have an unusable id.
     """
     index = ctx.index
     listed = await _listed(ctx, draft, again=again)
@@ -57,7 +59,7 @@ async def find(
 
 
 async def _listed(ctx: Context, draft: Draft, *, again: bool) -> ContentList | Failure:
-    """Return the server's list of stored contents, among which the draft's text may be.
+    """Return the server's list of stored contents; one of them may have the draft's text.
 
     A text that no job made can only have been saved by an earlier run, so one list serves all such texts.
     """

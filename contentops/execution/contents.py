@@ -76,21 +76,29 @@ class StoredContent(Struct, frozen=True, kw_only=True):
         )
 
     def is_of(self, draft: Draft) -> bool:
-        """Return whether this content was saved with the body of `draft`, even if the server has changed it since.
+        """Return whether this content was saved with the body of `draft`.
 
-        In that case its metadata must name the draft's item, or the request of the draft's text.
+        The server may have changed the body since the save. In that case the content's metadata must name the draft's
+        item, or the request of the draft's text.
         """
         is_ours = self.item == draft.item.id or self.is_from(draft)
         return draft.digest in self.bodies or (is_ours and self.sent_body == draft.digest)
 
     def stamp_of(self, draft: Draft) -> str:
-        """Return the content's version stamp, or an empty string if it may have been changed since its save."""
+        """Return the version stamp of this content, if the content has the body and the title of `draft`.
+
+        Otherwise return `CREATED` for a content that has not changed since it was created, and an empty string for
+        others.
+        """
         if draft.digest in self.bodies and self.title in ("", clean_title(draft.title)):
             return self.stamp
         return CREATED if self.is_as_created else ""
 
     def is_from(self, draft: Draft) -> bool:
-        """Return whether this content was stored for the draft's request, even if its text was edited since."""
+        """Return whether this content was stored for the request of `draft`.
+
+        The text of the content may have been edited since then.
+        """
         request = draft.item_state.recorded.request_id
         return bool(request) and self.request == request
 
@@ -193,7 +201,10 @@ class ContentOwners:
         self._owners.update(dict.fromkeys(superseded, Owner(item=item, superseded=True)))
 
     def give_job(self, content_id: str, job: Job) -> None:
-        """Make an open job the owner of the stored content with the job's text, if the content has no owner yet."""
+        """Make an open job the owner of a stored content, if the content has no owner yet.
+
+        The content has the text of the job.
+        """
         self._owners.setdefault(content_id, Owner(item=job.item, request=job.request_id))
 
     def is_free(self, content_id: str, item: Item, item_state: ItemState) -> bool:
@@ -223,7 +234,7 @@ class ContentOwners:
         return item_state
 
     def superseded(self, content_ids: Iterable[str]) -> tuple[str, ...]:
-        """Return the given content ids, without duplicates and without those of other environments and projects."""
+        """Return each of the given content ids once, without the contents of other environments and projects."""
         owners = ((content_id, self.owner(content_id)) for content_id in dict.fromkeys(content_ids) if content_id)
         return tuple(content_id for content_id, owner in owners if owner is None or not owner.is_of_others)
 
@@ -253,14 +264,14 @@ class ContentIndex:
     """This run could not find out whether the server changes what is saved."""
 
     def knows(self, entry: ContentEntry) -> bool:
-        """Return whether this run has fetched a stored content since the content's last change.
+        """Return whether this run has fetched a stored content in its current version.
 
-        The list of contents shows when it was changed.
+        The list of contents shows when a content was last changed.
         """
         return entry.id in self.seen and self.seen[entry.id][0] == entry.updated_at
 
     def known(self, entry: ContentEntry) -> StoredContent | None:
-        """Return the stored content if this run has read it since its last change, otherwise None."""
+        """Return the stored content if this run has fetched its current version, otherwise None."""
         return self.seen[entry.id][1] if self.knows(entry) else None
 
     def note(self, entry: ContentEntry, content: Content | None) -> StoredContent | None:

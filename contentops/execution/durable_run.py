@@ -156,7 +156,10 @@ class DurableRun:
         await self._sleep(self.now() + seconds)
 
     async def last_look(self) -> None:
-        """Wait until no other item can continue; then all items that wait in this function continue together."""
+        """Wait until no other item of the run can continue.
+
+        Then all items that wait in this function continue together.
+        """
         future: asyncio.Future[None] = self._loop.create_future()
         self._parked[future] = None
         self._active -= 1
@@ -169,7 +172,10 @@ class DurableRun:
                 self._active += 1
 
     async def others(self, ends: Iterable[asyncio.Future[bool]]) -> list[bool]:
-        """Wait for other items; during the wait, this item does not count as active."""
+        """Wait for other items of the run.
+
+        During the wait, this item does not count as active.
+        """
         self._active -= 1
         self._feed()
         try:
@@ -178,7 +184,10 @@ class DurableRun:
             self._active += 1
 
     def slot(self) -> JobSlot:
-        """Return a new slot for an unfinished job; the item must wait until the slot is free."""
+        """Return a new slot; an item needs a slot to have an unfinished job.
+
+        The slot is not taken yet.
+        """
         return JobSlot(self._admission, self._admit, self.now, self.wake)
 
     def stop(self, reason: str, message: str, hint: str = "", *, at_once: bool) -> None:
@@ -227,7 +236,7 @@ class DurableRun:
     # --- one turn of the loop ----------------------------------------------------------------------------
 
     def wake(self) -> None:
-        """Schedule the next pass over the run's waiting calls, after all callbacks that are ready now."""
+        """Schedule the next pass over the waiting calls; it starts after all callbacks that are ready now."""
         if self._next is None:
             self._next = self._loop.call_soon(self._guarded, self._turn)
 
@@ -462,7 +471,10 @@ class Outbox:
         return self._next_look(now)
 
     def _choose(self, now: float) -> list[Turn]:
-        """Take from the queue the calls that need only the permission of the request limit to be sent."""
+        """Take the calls that may be sent now from the queue.
+
+        Only the request limiter can still delay them.
+        """
         chosen: list[Turn] = []
         room = self._room()
         while self._queue and len(chosen) < room and self._ready_at(now) <= now:

@@ -203,7 +203,10 @@ async def by_content(
 
 
 async def _first_of(ctx: Context, near: Sequence[ContentEntry], ours: set[str]) -> Content | None:
-    """Fetch stored contents, up to a limit, until one names a request id in `ours`."""
+    """Return the first stored content that names a request id from the set `ours`, or None.
+
+    Contents are fetched until one of them fits, or until a limit is reached.
+    """
     index = ctx.index
     for entry in near:
         if index.knows(entry) and ((known := index.known(entry)) is None or known.request not in ours):
@@ -317,7 +320,7 @@ async def _runs_already(ctx: Context, job: Job) -> bool:
 
 
 async def _start(ctx: Context, item: Item, item_state: ItemState, job: Job) -> SentJob | Text:
-    """Send a submit request, repeatedly if necessary, until there is a job.
+    """Send a submit request, and send it again if it did not arrive, until there is a job.
 
     A request that never arrived is sent again under the same id. Raises Ended if there is no job afterwards.
     """
@@ -482,7 +485,7 @@ async def _until_done(ctx: Context, item: Item, sent_job: SentJob) -> JobStatus 
 
 
 def _late(item: Item, job: Job, error: str, failure: Failure | None) -> Ended:
-    """Return the exception that ends an item whose job stays open.
+    """Return the exception that ends the work on an item in this run although its job stays open.
 
     The job takes too long, or its server no longer knows it.
     """
@@ -508,7 +511,7 @@ def _started(ctx: Context, sent_job: SentJob) -> float:
 
 
 def _check_failure(ctx: Context, sent_job: SentJob, failure: Failure) -> None:
-    """Raise Ended if it is useless to ask again for the job's status.
+    """Raise Ended if it is useless to ask again for the status of the job.
 
     A failed poll does not mean that the job failed.
     """
@@ -619,7 +622,7 @@ def _local_text(ctx: Context, record: Record, wanted: Digest) -> Text | None:
 
 
 def with_body(answers: Sequence[Content | JobStatus | Failure], wanted: Digest) -> Text | None:
-    """Return the text of the first reply whose body has the digest `wanted`."""
+    """Return the text of the first server reply that has a body with the digest `wanted`."""
     for answer in answers:
         if isinstance(answer, Failure):
             continue

@@ -21,7 +21,7 @@ from contentops.api.outcomes import RETRY
 
 @dataclass(slots=True)
 class Outage:
-    """Allows one request at a time while every call fails, to find out when the server replies again.
+    """Allows one request at a time during an outage, to find out when the server replies again.
 
     Times are loop times. A call fails if no server was reached, or if the server had an error or did not reply. Any
     other reply is an answer.

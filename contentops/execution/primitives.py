@@ -45,9 +45,9 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, lt=1e6)]
 
 @dataclass(slots=True)
 class Durations:
-    """Knows how long recent jobs took on one server, by kind: template and mode.
+    """Knows how long recent jobs took on one server, for each kind of job.
 
-    This knowledge is kept between runs.
+    The kind is the template and the mode. This knowledge is kept between runs.
     """
 
     seen: dict[str, list[Seconds]] = dataclasses.field(default_factory=dict)
@@ -69,9 +69,9 @@ class Durations:
         return cls(known, quickest=0.01) if is_here else cls(known)
 
     def learn(self, kind: str, *, after: float, by: float) -> None:
-        """Remember how long a job took: it was running after `after` seconds and done after `by` seconds.
+        """Remember how long a job took: it ended between `after` and `by` seconds after it was submitted.
 
-        `after` is 0 if it was never seen running.
+        `after` is 0 if the job was never seen running.
         """
         values = self.seen.setdefault(kind, [])
         if values and not after:
@@ -82,13 +82,13 @@ class Durations:
         del values[:-KEEP]
 
     def median(self, kind: str, *, unfinished: float = 0.0) -> float:
-        """Return the usual total duration, in seconds, of jobs that take longer than `unfinished` seconds."""
+        """Return how many seconds a job usually takes in total, if it has already run for `unfinished` seconds."""
         known = self.seen.get(kind) or [one for values in self.seen.values() for one in values]
         return median([one for one in known or [USUAL] if one > unfinished] or [unfinished * LONGER])
 
 
 def kind_of(spec: Spec | None) -> str:
-    """Return the kind of a job, by which usual durations are remembered.
+    """Return the kind of a job; usual durations are remembered for each kind.
 
     It is the template and the mode. All jobs that no item waits for are of one kind.
     """
@@ -165,7 +165,7 @@ class Ended(Exception):
 
 
 class Item(Struct, frozen=True, kw_only=True):
-    """An item of a run: one change of the plan, its slot, and the open jobs for its request."""
+    """An item of a run, with its change in the plan, its slot, and the open jobs for its request."""
 
     change: Change
     slot: JobSlot

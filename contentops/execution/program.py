@@ -152,7 +152,7 @@ async def retry(ctx: Context, item: Item, step: RetryText, item_state: ItemState
 
 
 def _is_a_persons_fault(ctx: Context, item: Item, item_state: ItemState, write: Write) -> bool:
-    """Return whether only words that a person wrote fail the checks, so that a new text would not help.
+    """Return whether a new text would fail the checks too, because a person's words cause the findings.
 
     Findings of commands count as caused by a person's words.
     """
@@ -187,7 +187,7 @@ def begin(ctx: Context, change: Change) -> ItemAtState:
 
 
 def move_files(ctx: Context, begun: Iterable[ItemAtState], outcomes: dict[ItemId, Outcome]) -> list[ItemAtState]:
-    """Move the files of all items, in such an order that no file is moved to a path still in use.
+    """Move the files of all items; a file is moved only after its new path has become free.
 
     Each move is durable before the next one.
     """
@@ -375,7 +375,7 @@ def _stopped(ctx: Context, item: Item) -> Ended:
 
 
 def _left_out(item: Item, item_state: ItemState) -> dict[str, Json]:
-    """Return the front matter that came with a text from the server, without the keys that the manifest sets."""
+    """Return the front matter that the server sent with a text, without the keys that the manifest sets."""
     if item_state.text is None or not item_state.fresh:
         return {}
     return {key: value for key, value in item_state.text.front.items() if key not in item.spec.metadata}

@@ -177,10 +177,10 @@ def keep_text(
 
 
 def note_new_section(ctx: Context, item: Item, item_state: ItemState, brought: Text | None = None) -> ItemState:
-    """Record that the server may have stored a new section, so that it is not taken for a person's edit.
+    """Record that the server may have stored a new section by itself.
 
-    `brought` is the text, or None for that of `item_state`. Until the file's text is saved, the record says that the
-    server does not have it.
+    Otherwise the section would be taken for a person's edit. `brought` is the text, or None for that of `item_state`.
+    Until the file's text is saved, the record says that the server does not have it.
     """
     record, text = item_state.record, brought or item_state.text
     job = text.job if text is not None else None
@@ -240,7 +240,10 @@ def base_record(ctx: Context, item: Item, item_state: ItemState) -> Record:
 
 
 def _stamped(record: Record, remote: Remote | None) -> Record:
-    """Return the record with its stored content's current version stamp, unless the content's text was changed."""
+    """Return the record with the current version stamp of its stored content.
+
+    The record stays unchanged if the text of the content was changed, or if there is no stamp.
+    """
     saved = record.saved
     if saved is None or remote is None or not remote.stamp or remote.content_id != record.content_id:
         return record
@@ -250,7 +253,7 @@ def _stamped(record: Record, remote: Remote | None) -> Record:
 
 
 def note(ctx: Context, item: Item, step: str, record: Record, *drops: Drop) -> Record:
-    """Store the item's new record, together with the name of the step that made it, and return the record."""
+    """Store the new record of an item with the name of the step that made the record, and return the record."""
     old = item.change.renamed_from
     facts: list[Record | Drop | Forget] = [*drops]
     if old is not None and ctx.store.record(old) is not None:

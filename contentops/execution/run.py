@@ -61,18 +61,21 @@ class Stages:
                     end.set_result(True)
 
     def reach(self, item: ItemId, stage: Stage, *, done: bool) -> None:
-        """Record that an item has reached a stage, and all stages before it."""
+        """Record that an item has reached a stage.
+
+        Then it has also reached all stages before that one.
+        """
         for each in Stage:
             end = self._ends.get((item, each))
             if end is not None and each <= stage and not end.done():
                 end.set_result(done)
 
     def of(self, readings: Iterable[tuple[ItemId, Stage]]) -> list[asyncio.Future[bool]]:
-        """Return a future for each stage that an item waits for; it is done when that stage is reached."""
+        """Return a future for each stage that an item waits for; the future is done once the stage is reached."""
         return [self._ends[each] for each in dict.fromkeys(readings) if each in self._ends]
 
     def coming(self, spec: Spec) -> dict[ItemId, Stage]:
-        """Return the unfinished items whose text or values `spec` uses, each with the first stage not reached yet."""
+        """Return the unfinished items that `spec` uses, each with the first stage that the item has not reached."""
         ids = {one.id for one in (*spec.references, *spec.mentions)}
         ends = ((id_, stage, self._ends.get((id_, stage))) for id_ in ids for stage in reversed(Stage))
         return {id_: stage for id_, stage, end in ends if end is not None and not (end.done() and end.result())}
@@ -164,7 +167,7 @@ async def _carried_out(ctx: Context, change: Change) -> Outcome:
 
 
 def _read(spec: Spec, names: Iterable[str]) -> Iterator[tuple[ItemId, Stage]]:
-    """Yield the items that the named values of `spec` are made from, each with the stage that it must reach first."""
+    """Yield the items from which the named values of `spec` are made, each with the stage to wait for."""
     without = {one.id for one in (*spec.references, *spec.mentions) if one.wait is not None}
     for name in names:
         for one in spec.readings[name]:
@@ -385,7 +388,7 @@ def _turn(item: Item, order: Mapping[ItemId, int]) -> tuple[int, int]:
 
 
 def _is_proven(state: State, plan: Plan, dialect: str, *, has_model: bool) -> bool:
-    """Return whether this server has completed a job before, with this dialect and kind of model."""
+    """Return whether the server of this plan has completed a job with this dialect and kind of model."""
     return (plan.server == "local" and not has_model) or any(
         job.server == plan.server and job.dialect == dialect and job.has_text and (job.model or not has_model)
         for job in state.jobs
@@ -403,7 +406,10 @@ def _write_renamed_ids(ctx: Context, renamed: Mapping[ItemId, ItemId]) -> None:
 
 
 def _write_targets(ctx: Context) -> None:
-    """Record the target paths of running jobs, so that their files are known before a record names them."""
+    """Record the target paths of running jobs in the file of jobs.
+
+    The files are then known before a record names them.
+    """
     under_way = [change.job for change in ctx.plan.changes if change.has(Write)]
     ours = [job for job in under_way if job is not None and job.output]
     ctx.store.note("target", *(job for job in ours if ctx.store.open_job(job.request_id) not in (None, job)))

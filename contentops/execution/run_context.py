@@ -211,7 +211,7 @@ class Context(Edges):
         return self.store.jobs.known.made_by(record) or self.state.made_by(record)
 
     def iso(self) -> str:
-        """Return the current time as an ISO time, which is the form in records."""
+        """Return the current time in ISO format, as records contain it."""
         return iso(self.wall())
 
     def event(self, kind: str, item: str = "", step: str = "", **data: Json) -> None:
@@ -305,7 +305,7 @@ class Context(Edges):
         return answer
 
     def trouble(self, message: str) -> None:
-        """Report why the run cannot continue at the moment, at most once a minute."""
+        """Report what delays the run, at most once a minute."""
         if self.run.now() - self._noted_at >= NOTE_AGAIN:
             self._noted_at = self.run.now()
             self.event("note", message=message)

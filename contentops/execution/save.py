@@ -179,7 +179,7 @@ async def publish(ctx: Context, item: Item, item_state: ItemState, step: Publish
 
 
 async def _may_overwrite(ctx: Context, draft: Draft, content_id: str, replaces: Digest) -> Draft | None:
-    """Return the draft if its text may replace the text of the stored content.
+    """Return the draft if its text may overwrite the text of the stored content.
 
     Returns None if the content is gone or belongs to another item. Raises Ended if a person edited it in WriterzRoom.
     """
@@ -247,7 +247,7 @@ def _edited_there(ctx: Context, draft: Draft, content: Content) -> Ended:
 
 
 def _with_its_content(ctx: Context, draft: Draft, content: Content) -> Record:
-    """Return the item's record, with the id of this stored content if the record lacks the id.
+    """Return the item's record, after adding this content's id if the record has no content id.
 
     A refresh then sees the edit. It counts as an edit of the text that the job made: what was saved there since,
     perhaps by another clone, has words that may exist nowhere else.
@@ -341,7 +341,7 @@ async def _put(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[
 
 
 def _about_to_send(ctx: Context, draft: Draft, content_id: str) -> Draft:
-    """Record that the server may have the draft's body from now on, because the body is about to be saved."""
+    """Record, before the draft's body is saved, that the server may have this body from now on."""
     record = draft.item_state.recorded
     if not content_id or record.saved is None or record.saved.sent == draft.digest:
         return draft
@@ -367,9 +367,9 @@ def _record_reply(
 async def _find_saved(
     ctx: Context, draft: Draft, content_id: str, beside: Sequence[str], *, again: bool
 ) -> StoredContent | None:
-    """Return the stored content that an earlier attempt to save this text created or changed, or None.
+    """Return the stored content in which an earlier attempt has saved this text, or None.
 
-    If a save on this server always creates a content, it has another id.
+    If every save on this server creates a new content, the result has another id than `content_id`.
     """
     if not content_id:
         content = await find(ctx, draft, beside=beside, again=again)

@@ -59,7 +59,7 @@ from contentops.state.codec import Drop, Forget
 
 
 def merged(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> ItemState:
-    """Return the item's state, with a person's words merged into the new body if the words must stay.
+    """Return the item's state; a person's words that must stay are merged into the new body.
 
     Raises Ended if they cannot be merged.
     """
@@ -172,7 +172,7 @@ def promote(ctx: Context, step: Promote) -> Text:
 
 
 def with_day(ctx: Context, item: Item, item_state: ItemState, step: Write) -> Write:
-    """Return the step with the new text's date as the value of front matter keys that use `changed_at`.
+    """Return the step with the day of the new text in the front matter keys that use `changed_at`.
 
     If a person wrote the words, their day is that of their commit, and the next plan writes it. A value that a person
     changed stays.
@@ -281,9 +281,10 @@ def coming_title(ctx: Context, item: Item, item_state: ItemState, step: Write, s
 
 
 def _edited_since(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed, digest: Digest) -> bool:
-    """Return whether a killed run already wrote this text into the file, and a person has edited the file since.
+    """Return whether a person has edited the file after a killed run wrote this text into the file.
 
-    If neither the cache nor the job has the text, the plan cannot know it: it relies on the provenance block.
+    The plan cannot notice this if neither the cache nor the job has the text. In that case the provenance block of the
+    file decides.
     """
     text, job = item_state.text, item.change.job
     if seen.body == digest or _is_over_edit(step):
@@ -304,7 +305,7 @@ def _is_over_edit(step: Write) -> bool:
 def _may_be_a_persons(
     ctx: Context, item: Item, record: Record | None, step: Write, seen: Observed, *, is_written: bool
 ) -> bool:
-    """Return whether a write could replace a person's words in the body or the front matter.
+    """Return whether a write could replace words of a person, in the body or in the front matter.
 
     The record is not used here: a merge or another program may have changed it.
     """
@@ -334,7 +335,7 @@ def _changed(target: str) -> Ended:
 
 
 def _record_of_text(ctx: Context, item: Item, item_state: ItemState, record: Record, text: Text) -> Record:
-    """Return the record of a text that a job made, here or in another environment."""
+    """Return the new record of an item whose text a job made in this or in another environment."""
     before, job, step = item_state.record, text.job, item.change.promotion
     record = structs.replace(
         record,
@@ -374,7 +375,7 @@ def _record_of_text(ctx: Context, item: Item, item_state: ItemState, record: Rec
 
 
 def _asked(item: Item, text: Text) -> dict[str, Any]:
-    """Return the fields of a record that describe the request for its text.
+    """Return the fields of a record that say which request its text was made for.
 
     A new section belongs to the request of the whole text. If the text was made before its sources changed, the fields
     describe their words at that time.
@@ -485,7 +486,7 @@ def remove(ctx: Context, item: Item, step: Remove) -> None:
 
 
 def _front_after(step: Write | Acknowledge, record: Record | None, *, existed: bool) -> dict[str, Json]:
-    """Return the front matter values to record as written by contentops."""
+    """Return the front matter values that contentops has now written, to be recorded."""
     before = record.metadata if record is not None and existed else {}
     front = {**before, **step.front}
     return {key: value for key, value in front.items() if key != PROVENANCE_KEY and value is not None}
