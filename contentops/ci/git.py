@@ -98,7 +98,7 @@ def _no_repository(root: Path | str) -> UsageError:
 
 
 def read_blobs(root: Path | str, names: Iterable[str], extra: Mapping[str, str] = LOOK) -> dict[str, bytes]:
-    """Return the data of files that git stores, by the names in `names`.
+    """Return the contents of files that git stores, each with its name from `names` as the key.
 
     A name is an object id, or `COMMIT:./PATH` with a path below `root`. Missing files are left out. `extra` is added to
     git's environment. Raises GitFailed.
@@ -122,7 +122,10 @@ def read_blobs(root: Path | str, names: Iterable[str], extra: Mapping[str, str] 
 
 
 def each_blob(root: Path | str, names: Iterable[str], extra: Mapping[str, str] = LOOK) -> Iterator[tuple[str, bytes]]:
-    """Yield the names and data of files in git, a few at a time to save memory (see `read_blobs`). Raises GitFailed."""
+    """Yield the names and contents of files that git stores, a few at a time to save memory.
+
+    See `read_blobs` for the names.
+    """
     asked = list(names)
     for start in range(0, len(asked), _AT_ONCE):
         yield from read_blobs(root, asked[start : start + _AT_ONCE], extra).items()
@@ -151,7 +154,7 @@ def try_git(
     extra: Mapping[str, str] | None = None,
     timeout: float | None = None,
 ) -> GitResult:
-    """Run a git command and return its result, even if it fails.
+    """Run a git command, and return its exit code and output even if the command fails.
 
     `extra` is added to git's environment. The command may take `timeout` seconds. Raises GitFailed if git cannot be
     started.
@@ -198,7 +201,7 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
 
 
 def masked(text: str) -> str:
-    """Return a text in which user names, passwords and tokens are masked, so that it can be shown."""
+    """Return a text in which user names, passwords and tokens are masked, so that people may see the text."""
     for token in filter(None, map(os.environ.get, _TOKENS)):
         text = redact(text, token, "***")
     return _USER.sub("://***@", text)
@@ -232,10 +235,10 @@ def is_shallow(root: Path | str) -> bool:
 
 
 def first_commit(root: Path | str) -> str:
-    """Return the first commit of the current branch, found along the first parents of its commits.
+    """Return the first commit of the current branch.
 
-    Every complete clone gives the same commit. The result is empty if there is no git, if there is no
-    commit, or if the clone is shallow.
+    The first parent of each commit is followed. Every complete clone gives the same commit. The result is empty if
+    there is no git, if there is no commit, or if the clone is shallow.
     """
     asked = ("--no-replace-objects", "rev-list", "--first-parent", "--max-parents=0", "HEAD")
     with contextlib.suppress(GitFailed):
@@ -261,7 +264,7 @@ class Clone(Struct, frozen=True, kw_only=True):
 
     @property
     def source(self) -> str:
-        """Return the name or address of the remote repository, for fetches and pushes."""
+        """Return the name or the address of the remote repository for fetches and pushes."""
         return self.address or REMOTE
 
     def run(self, *arguments: str, stdin: bytes = b"") -> str:
@@ -277,7 +280,7 @@ class Clone(Struct, frozen=True, kw_only=True):
         return [name for name in self.read(*arguments).split("\0") if name]
 
     def attempt(self, *arguments: str, stdin: bytes = b"", timeout: float | None = None) -> GitResult:
-        """Run a git command and return its result, even if it fails."""
+        """Run a git command, and return its exit code and output even if the command fails."""
         return try_git(self.root, *arguments, stdin=stdin, extra=self.extra, timeout=timeout)
 
     def reach(self, *arguments: str) -> GitResult:

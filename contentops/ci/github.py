@@ -1,4 +1,4 @@
-"""Calls GitHub's API for comments, pull requests, approvals, and the CI runs that store plans.
+"""Calls GitHub's API for comments, pull requests and approvals, and to find the CI runs that store plans.
 
 Redirects are not followed, so the token goes only to its own server. Replies are not trusted.
 """
@@ -196,7 +196,7 @@ class Posted(NamedTuple):
 
 
 def is_newest(github: GitHub, origin: PlanOrigin) -> bool:
-    """Return whether a plan is for the last commit of its pull request.
+    """Return whether a plan was made for the newest commit of its pull request.
 
     It is also True if the plan's commit is unknown.
     """
@@ -205,12 +205,15 @@ def is_newest(github: GitHub, origin: PlanOrigin) -> bool:
 
 
 def head_of(pull: Any) -> str:
-    """Return the last commit of a pull request. It is empty if the branch was deleted."""
+    """Return the newest commit of a pull request. It is empty if the branch was deleted."""
     return as_text(as_map(as_map(pull).get("head")).get("sha"))
 
 
 def myself(github: GitHub) -> str:
-    """Return the account name under which this token writes comments. It is empty if GitHub does not name the bot."""
+    """Return the account name that GitHub shows as the author of comments written with this token.
+
+    It is empty if GitHub does not name the bot.
+    """
     # Only GraphQL names the owner of the tokens of workflows and apps.
     try:
         answer = as_map(github.call("POST", github.graphql, {"query": "query { viewer { login } }"}))
@@ -302,7 +305,7 @@ def post_comment(github: GitHub, number: int, marker: str, body: str, *, instead
 
 
 def our_marks(github: GitHub, number: int, lead: str) -> list[str]:
-    """Return those first lines of contentops' comments on a pull request that begin with `lead`. Raises HostError."""
+    """Return the first lines of contentops' comments on a pull request, if they begin with `lead`. Raises HostError."""
     return [first for first, _ in _ours(github, number, myself(github)) if first.startswith(lead)]
 
 
@@ -318,11 +321,12 @@ def _ours(github: GitHub, number: int, author: str) -> Iterator[tuple[str, Mappi
 
 
 def reviewed_plan(github: GitHub, number: int, artifact: str, lead: str) -> tuple[Shown, int]:
-    """Return the plan shown in contentops' comment for a pull request's last commit, and the newest CI run with a plan.
+    """Return the plan that a pull request's comment shows, and the newest CI run that stores a plan.
 
-    The plan is empty if its artifact was deleted. The newest run that stores such an artifact may not be shown; 0 means
-    that there is none. Any workflow can upload an artifact of this name, so only a plan in our comment counts. The
-    function waits for a missing comment. `lead` is the beginning of our comments. Raises HostError.
+    The comment must be from contentops, and the plan must be for the last commit of the pull request. The plan is empty
+    if its artifact was deleted. The newest run can be another run than that of the plan, and is 0 if there is none. Any
+    workflow can upload an artifact of this name, so only a plan in our comment counts. The function waits for a missing
+    comment. `lead` is the beginning of our comments. Raises HostError.
     """
     commit = head_of(github.call("GET", f"pulls/{number}"))
     kept = _runs_with(github, commit, artifact) if commit else []
@@ -369,7 +373,7 @@ _COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 class MergedPull(Struct, frozen=True, kw_only=True):
-    """A merged pull request, and the people who approved its last commit."""
+    """A merged pull request, with the people who approved its newest commit."""
 
     number: int
     address: str
@@ -406,7 +410,7 @@ def merged_pulls(github: GitHub, server: str, branch: str, commits: Sequence[str
 
 
 def merge_base(github: GitHub, base: str, head: str) -> str:
-    """Return the last commit of the base branch that a pull request's branch contains."""
+    """Return the newest commit that a pull request's branch and the base branch have in common."""
     path = f"compare/{base}...{quote(head, safe='')}"
     found = as_text(as_map(as_map(github.call("GET", f"{path}?per_page=1")).get("merge_base_commit")).get("sha"))
     if not _COMMIT.fullmatch(found):

@@ -43,7 +43,7 @@ _FILE_LOG = ("--full-history", f"--max-count={VERSIONS}", "--raw", "--no-abbrev"
 
 
 class Version(NamedTuple):
-    """A version of a file, with the first commit that has it, its time and its author.
+    """A version of a file, with the first commit that has this version, the commit's time and its author.
 
     A version from before the commits that are read has `C^` as its commit, and no time and author.
     """
@@ -56,9 +56,9 @@ class Version(NamedTuple):
 
 
 def versions(root: str, path: str) -> Iterator[Version]:
-    """Yield a file's versions in git, the newest first. Versions under earlier names count too.
+    """Yield the versions of a file in git, the newest first.
 
-    There are none if git fails.
+    Versions under earlier names of the file count too. There are none if git fails.
 
     Git follows one name at a time. Past a rename on one branch, it misses the versions that another branch had at this
     path.
@@ -116,13 +116,16 @@ def changed_on(root: str, path: str, body: Digest) -> str:
 
 
 def had_text(root: str, path: str, body: Digest, title: str) -> bool:
-    """Return whether git has a version of a file with this body and title. An empty title fits every version."""
+    """Return whether any version of a file in git has this body and title. An empty title fits every version."""
     past = (split(one.data.decode()) for one in versions(root, path) if digest_of_body(one.data) == body)
     return any(title in ("", document.title) for document in past)
 
 
 def no_history(root: str) -> str:
-    """Return the reason why this clone may lack earlier texts, with a hint. It is empty if its history is complete."""
+    """Return a reason, with a hint, why this clone may lack earlier texts.
+
+    The reason is empty if the clone's history is complete.
+    """
     try:
         require_repository(root)
     except (UsageError, GitFailed):
@@ -192,7 +195,7 @@ def _prefix(root: str) -> str:
 
 
 def _below(paths: Iterable[str]) -> tuple[str, ...]:
-    """Return the folders of the given paths, as arguments for a git command."""
+    """Return the folders that contain the given paths, as arguments for a git command."""
     folders = sorted({str(PurePosixPath(path).parent) for path in paths})
     return ("--", *(folders if len(folders) <= _FOLDERS else ["."]))
 

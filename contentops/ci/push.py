@@ -269,7 +269,7 @@ def _edited(clone: Clone, known: RecordedOutputs, lock: Lock, paths: list[str], 
 
 
 class ResultTree(Struct, frozen=True, kw_only=True):
-    """The commit that is checked out, and the git tree that results if the results of runs are added."""
+    """The commit that is checked out, and the git tree that it would have with the results of runs."""
 
     head: str
     """Empty before the first commit."""
@@ -294,12 +294,12 @@ class ResultTree(Struct, frozen=True, kw_only=True):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Return the paths of the results, relative to the project."""
+        """Return the paths of the changed files, relative to the project's folder."""
         return tuple(sorted(path.removeprefix(self.folder) for path in self.changes))
 
 
 def result_tree(clone: Clone, environment: str, paths: Collection[str]) -> ResultTree:
-    """Return the git tree of HEAD, with the files at `paths` replaced by those on disk. Raises GitFailed."""
+    """Return the git tree of HEAD in which the files at `paths` are replaced by those on disk. Raises GitFailed."""
     head, base = clone.head(), clone.base()
     tree = _tree(clone, base, paths)
     name = jobs_name(environment)
@@ -337,7 +337,7 @@ def apart(clone: Clone, base: str) -> Iterator[Clone]:
 
 
 def make_commit(clone: Clone, tree: str, parent: str, message: str) -> str:
-    """Make a commit without adding it to a branch. It is signed if this clone signs commits. Raises GitFailed."""
+    """Make a commit that belongs to no branch yet. It is signed if this clone signs commits. Raises GitFailed."""
     signs = clone.attempt("config", "--type=bool", "--get", "commit.gpgsign").text == "true"
     options = [*(["-S"] if signs else []), *(["-p", parent] if parent else [])]
     return clone.run("commit-tree", tree, *options, "-F", "-", stdin=message.encode("utf-8", "replace"))
@@ -381,7 +381,7 @@ def follow(clone: Clone, results: ResultTree, commit: str) -> bool:
 def uncommitted(
     clone: Clone, known: RecordedOutputs, tree: str, edited: Iterable[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the recorded output files that a commit lacks: first those on disk, then those not on disk.
+    """Return the recorded output files that a git tree lacks: first those on disk, then those not on disk.
 
     The outputs in `edited` are left out.
     """
@@ -413,7 +413,7 @@ class NotPublished(ContentopsError):
 
 
 class Target(Struct, frozen=True, kw_only=True):
-    """The branch to push to, and the values from which the name of a separate branch is made."""
+    """The branch to push to, and the parts of the name of a separate branch."""
 
     branch: str
     project: str
@@ -425,7 +425,7 @@ class Target(Struct, frozen=True, kw_only=True):
 
     @property
     def folder(self) -> str:
-        """Return the common beginning of the names of separate branches for this project and environment."""
+        """Return how the names of all separate branches for this project and environment begin."""
         return "/".join((FOLDER, *(plain_name(name) for name in (self.project, self.environment) if name)))
 
     def own(self, tree: str) -> str:
@@ -513,7 +513,7 @@ def _pushed(clone: Clone, target: Target, results: ResultTree, messages: Message
 
 
 def _merged(clone: Clone, results: ResultTree, ours: str, tip: str) -> tuple[str, str]:
-    """Return the git tree that results from merging the results into the remote branch.
+    """Merge the results into the remote branch, and return the git tree of the merge.
 
     If git cannot merge, return the reason.
 
@@ -543,7 +543,10 @@ def _push(clone: Clone, commit: str, branch: str, tip: str) -> GitResult:
 
 
 def _fetch(clone: Clone, branch: str) -> tuple[str, GitResult]:
-    """Fetch a remote branch; return its last commit, or an empty text if it does not exist, and git's result."""
+    """Fetch a remote branch, and return its last commit and git's result.
+
+    The commit is empty if the branch does not exist.
+    """
     ref = f"refs/heads/{branch}"
     ended = clone.reach("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--", clone.source, ref)
     if "couldn't find remote ref" in ended.errors:
@@ -562,7 +565,7 @@ def _rejection(ended: GitResult) -> str:
 
 
 def _give_up(ended: GitResult, *, last: bool) -> None:
-    """Raise NotPublished after the last attempt, or if the remote did not answer."""
+    """Raise NotPublished if this was the last attempt to push, or if the remote did not answer."""
     if last or ended.late:
         hint = "nothing is lost; the results are still in this folder: run `contentops commit` again"
         raise NotPublished(f"the results could not be pushed: {reason_of(ended)}", hint=hint)
@@ -668,9 +671,9 @@ def _unanswered(clone: Clone, verb: str, ended: GitResult) -> ContentopsError:
 
 
 def _is_known(clone: Clone, target: Target, tip: str, known: frozenset[RequestId]) -> bool:
-    """Return whether this checkout has all results of a commit.
+    """Return whether this checkout has all results that a commit contains.
 
-    HEAD contains the commit, or the commit has no request that is unknown here.
+    It has them if HEAD contains the commit, or if this checkout knows every request of the commit.
     """
     if _is_part(clone, tip, "HEAD"):
         return True

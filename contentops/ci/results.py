@@ -60,7 +60,7 @@ T = TypeVar("T")
 
 
 class RecordedOutputs(Struct, frozen=True, kw_only=True):
-    """The output files named by the records of a lock.
+    """The output files that the records of a lock name, with the recorded digests of their bodies.
 
     Paths are relative to the project, and two Unicode forms (NFC and NFD) of a path count as the same.
     """
@@ -71,7 +71,7 @@ class RecordedOutputs(Struct, frozen=True, kw_only=True):
     """The paths of these records and of earlier records."""
 
     def is_recorded(self, path: str, body: Digest) -> bool:
-        """Return whether this body is recorded for the path: a job made it, or the server accepted it."""
+        """Return whether a record of this path has the body, because a job made it or the server accepted it."""
         return body in self.bodies.get(nfc(path), frozenset())
 
 
@@ -96,7 +96,7 @@ def recorded_outputs(now: Lock, before: Lock, jobs: Iterable[Job] = ()) -> Recor
 
 
 def _is_plain(path: str) -> bool:
-    """Return whether a path has no hidden and no empty part."""
+    """Return whether no part of a path is hidden or empty."""
     return bool(path) and not any(part.startswith(".") or not part for part in path.split("/"))
 
 
@@ -182,7 +182,7 @@ def state_at(root: str, commit: str, environment: str, extra: Mapping[str, str] 
 
 
 def requests_of(state: State) -> frozenset[RequestId]:
-    """Return the ids of all requests that were submitted, according to a state."""
+    """Return the ids of all submitted requests that a state contains."""
     return frozenset(
         {*(record.request_id for record in state.records.values()), *(job.request_id for job in state.jobs)} - {""}
     )
@@ -236,7 +236,7 @@ def narrowed(project: Project, desired: Desired, choice: Choice) -> Choice:
 
 
 def _differs(spec: Spec | None, record: Record | None, preset: str) -> bool:
-    """Return whether an item was added or removed, or its request, path or front matter was changed."""
+    """Return whether an item is new or removed, or differs from its record in request, path or front matter."""
     if spec is None or record is None or (spec.digest, spec.output) != (record.digest, record.output):
         return True
     front = with_addresses(preset, apply_preset(preset, spec.metadata), record.addresses)

@@ -134,7 +134,7 @@ def as_number(value: Any) -> int:
 
 
 def has_base(environ: Mapping[str, str]) -> bool:
-    """Return whether this CI job (on GitHub or GitLab) is for a pull request, which has a base to compare with."""
+    """Return whether this CI job on GitHub or GitLab has a base commit, because it is for a pull request."""
     return bool(environ.get("GITHUB_BASE_REF") or environ.get("CI_MERGE_REQUEST_DIFF_BASE_SHA"))
 
 
@@ -146,7 +146,10 @@ def run_page(environ: Mapping[str, str]) -> str:
 
 
 def run_name(environ: Mapping[str, str]) -> str:
-    """Return a name made of the workflow run's number and attempt. It is empty outside of a workflow."""
+    """Return a name for the workflow run, made of its number and its attempt.
+
+    The name is empty outside of a workflow.
+    """
     run, attempt = environ.get("GITHUB_RUN_ID", ""), environ.get("GITHUB_RUN_ATTEMPT", "1")
     plain = all(number.isascii() and number.isdecimal() for number in (run, attempt))
     return f"{run}-{attempt}" if plain else ""
@@ -161,7 +164,7 @@ def token_of(environ: Mapping[str, str]) -> str:
 
 
 def is_safe(address: str) -> bool:
-    """Return whether a token may be sent to an address. The connection must be encrypted or to this machine."""
+    """Return whether it is safe to send a token to an address. The connection must be encrypted or to this machine."""
     try:
         from urllib.parse import urlsplit  # start-up: most commands run where there is no runner
 
@@ -172,7 +175,7 @@ def is_safe(address: str) -> bool:
 
 
 def git_credentials(address: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return environment variables that give git the token for one server.
+    """Return environment variables through which git logs in to one server with the token.
 
     The token is then in no argument and no file.
     """

@@ -136,7 +136,7 @@ def stage_of(job: Job) -> JobStage:
 
 
 def read(session: LedgerSession, scope: LedgerScope, known: Mapping[JobKey, JobStage], *, but: int = 0) -> Read:
-    """Read the jobs and claims of a project, and find the jobs that are missing or older in the checkout.
+    """Read a project's jobs and claims, and find the jobs that the checkout lacks or knows in an earlier stage.
 
     `known` is the progress of the jobs in the checkout. Claims of the runner `but` are left out. A database without
     tables gives nothing. A row that cannot be read counts as a submit of another process. Raises StateError.
@@ -162,7 +162,7 @@ def read(session: LedgerSession, scope: LedgerScope, known: Mapping[JobKey, JobS
 
 
 def is_further(key: JobKey, reached: JobStage, known: Mapping[JobKey, JobStage]) -> bool:
-    """Return whether `known` does not have a job, or has it in an earlier stage."""
+    """Return whether a job is missing in `known`, or is there in an earlier stage than `reached`."""
     return key not in known or reached > known[key]
 
 
@@ -187,7 +187,7 @@ def fill(
 
 
 def row_of(job: Job, environment: str) -> dict[str, object]:
-    """Return a job as a row of the ledger, without the project."""
+    """Return a job as a row of the ledger; the column for the project is left out."""
     number, rev = stage_of(job)
     about = {"environment": environment, "state": job.state, "stage": number, "rev": rev}
     return {**key_of(job)._asdict(), **about, "line": line_of(job)}
@@ -250,7 +250,7 @@ def overview(session: LedgerSession) -> Overview:
 
 
 def awake() -> float:
-    """Return the time in seconds of a clock that does not stop when the process stops or the machine sleeps."""
+    """Return seconds from a clock that also counts the time when the process stops or the machine sleeps."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 

@@ -162,7 +162,7 @@ class JobWriter:
         self._runner.session.run("UPDATE contentops.claim SET runner = NULL WHERE runner = %s", (number,))
 
     def _write(self, cursor: psycopg.Cursor[Row]) -> set[Claim]:
-        """Write all collected jobs. Return the requests that had to be claimed first.
+        """Write all collected jobs, and return the requests that had to be claimed first.
 
         Raises WorkTaken if another runner has a claim.
         """
@@ -179,7 +179,7 @@ class JobWriter:
         return fresh
 
     def _claim(self, cursor: psycopg.Cursor[Row], wanted: set[Claim]) -> set[Claim]:
-        """Claim requests within a transaction. Return those that this run must not submit.
+        """Claim requests within a transaction, and return those that this run must not submit.
 
         Another live runner has claimed these, or their job has reached a later stage.
         """
@@ -195,7 +195,7 @@ class JobWriter:
         return fresh - claimed | went_on
 
     def _held(self, cursor: psycopg.Cursor[Row], requests: Iterable[Claim]) -> set[Claim]:
-        """Return which of these requests this runner has claimed. They stay locked until the transaction ends."""
+        """Return which of these requests are claimed by this runner. They stay locked until the transaction ends."""
         cursor.execute(_HELD, self._values(requests))
         return {(server, request_id) for server, request_id in cursor.fetchall()}
 
@@ -268,8 +268,8 @@ class ProjectLedger(JobWriter, ReadLedger):
         JobWriter.__init__(self, runner, scope, self._known | lacked)
 
     def fill(self, known: Mapping[str, Sequence[Job]]) -> None:
-        """Store the checkout's jobs (by environment) that the ledger does not have or has in an earlier stage.
+        """Store the checkout's jobs in the ledger, unless the ledger has the same or a later stage of a job.
 
-        Raises StateError.
+        `known` has the jobs of each environment. Raises StateError.
         """
         fill(self._session, self._scope, self._rows, known)

@@ -63,7 +63,7 @@ def remote_servers(url: str) -> tuple[str, ...]:
 
 
 def with_safe_password(url: str) -> str:
-    """Add `require_auth` to an address, so that a password is sent only in a safe form.
+    """Add `require_auth` to the address of a ledger, so that a password is sent only in a safe form.
 
     Nothing is added if libpq does not know the setting, or if it is set already. Raises psycopg.ProgrammingError if the
     text is no address.
@@ -85,7 +85,7 @@ def shown(url: str) -> str:
 
 
 def misread(url: str) -> bool:
-    """Return whether a part of the password is read as host, port or database.
+    """Return whether PostgreSQL would read a part of the password as host, port or database.
 
     This happens if the password has an unescaped `@` or `/`.
     """
@@ -96,7 +96,7 @@ def misread(url: str) -> bool:
 
 
 def no_address(url: str) -> StateError:
-    """Return the error for a text that is no ledger address, or would be read as another address."""
+    """Return the error for an address of a ledger that is invalid or would be misread."""
     base, _, _ = url.rpartition("?")
     if base and shown(base) != _UNREADABLE:
         hint = "after `?`, a name is not a parameter of PostgreSQL such as `sslmode`, or it has no value"
@@ -319,7 +319,7 @@ class LedgerSession:
             self.run("SELECT pg_advisory_unlock(%s, %s)", (kind, number))
 
     def _tried(self, once: Callable[[psycopg.Connection[Row]], T]) -> T:
-        """Call `once` with the connection, and return its result.
+        """Call `once` with the connection to the database, and return its result.
 
         If the connection breaks, reconnect and call it again.
         """
@@ -394,7 +394,10 @@ class LedgerSession:
         return connection, row[:2]
 
     def _bear(self, began: float, error: psycopg.Error, *, is_lost: bool) -> None:
-        """Raise LedgerAway if the session may not try again. `is_lost` says that another try cannot help."""
+        """Raise LedgerAway if the session must not try to reach the ledger again.
+
+        `is_lost` says that another try cannot help.
+        """
         now = time.monotonic()
         is_over = now - began > self._patience or now > self._until or self._closed.is_set()
         if is_lost or is_over or self.stopped():

@@ -30,13 +30,13 @@ _HEADER_KEY: Final = "contentops_approvals"
 
 
 class ApprovalsHeader(FileHeader, frozen=True, kw_only=True):
-    """The first line of the file of approvals."""
+    """The first line of `contentops.approvals`."""
 
     version: Count = field(default=1, name=_HEADER_KEY)
 
 
 def parse(data: bytes | str) -> Approvals:
-    """Return all approvals, send-backs and comments in the file.
+    """Return all approvals, send-backs and comments in `contentops.approvals`.
 
     Raises StateError (DamagedState with every damaged line).
     """
@@ -55,18 +55,18 @@ def load(root: Path, disk: Disk) -> Approvals:
 
 
 def render(approvals: Approvals) -> bytes:
-    """Return the content of the file of approvals as bytes: a header, and each verdict and comment once."""
+    """Return the content of `contentops.approvals` as bytes: a header, then each decision and comment once."""
     said = dict.fromkeys((*approvals.lines, *approvals.comments))
     lines = sorted((line.item, line.text, line.by, line_of(line)) for line in said)
     return "\n".join((line_of(ApprovalsHeader()), *(line[-1] for line in lines), "")).encode()
 
 
 def record(root: Path, disk: Disk, new: Iterable[Approval | Comment]) -> Approvals:
-    """Add approvals, send-backs and comments to the file. Earlier lines stay; they show who said what, and when.
+    """Add approvals, send-backs and comments to `contentops.approvals`.
 
-    Of two verdicts of one person on one text in the same second, the new one stays. Also adds the merge line to
-    `.gitattributes`. The caller has the lock of the project.
-    Raises StateError, and UsageError for a note that is too long or a name without a visible character.
+    Earlier lines stay; they show who said what, and when. Of two verdicts of one person on one text in the same second,
+    the new one stays. Also adds the merge line to `.gitattributes`. The caller has the lock of the project. Raises
+    StateError, and UsageError for a note that is too long or a name without a visible character.
     """
     said = [*map(_checked, new)]
     added = {_key(line): line for line in said if isinstance(line, Approval)}
@@ -116,7 +116,10 @@ _parse_keys = parser(_KINDS)
 
 
 def _parse(line: str) -> Approval | Comment | ApprovalsHeader:
-    """Return the approval, comment or header that one line contains. Raises ValueError with a message for people."""
+    """Return the approval, send-back, comment or header that one line contains.
+
+    Raises ValueError with a message for people.
+    """
     value = _parse_keys(line)
     if isinstance(value, ApprovalsHeader):
         return value

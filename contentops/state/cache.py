@@ -138,7 +138,7 @@ class Cache:
         self.close()
 
     def _use(self, work: Callable[[diskcache.Cache], _T], *, make: bool = False) -> _T | None:
-        """Call a function with the open cache library, and return its result.
+        """Open the cache library if necessary, call a function with it, and return the function's result.
 
         If that fails, return None and set `problem`.
         """

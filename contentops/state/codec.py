@@ -65,7 +65,7 @@ class Forget(Struct, frozen=True):
 
 
 class Drop(Struct, frozen=True):
-    """A change of the state that closes a job although no record has its text.
+    """A change of the state that closes a job although no item got the text of the job.
 
     `lost`: the text cannot be fetched, or a person gave it up, so it answers no request any more. `never`: the server
     never received the order, whose reply was lost.
@@ -125,12 +125,15 @@ def _filled(value: Struct) -> dict[str, Any]:
 
 @functools.cache
 def _keys(kind: type[Struct]) -> tuple[tuple[str, str, bool], ...]:
-    """Return the fields of a type. Each has its name, its key in a line, and whether it is required."""
+    """Return the fields of a type of lines in state files.
+
+    Each has its name, its key in a line, and whether it is required.
+    """
     return tuple((each.name, each.encode_name, each.required) for each in structs.fields(kind))
 
 
 def parser(kinds: Mapping[str, type[_L]]) -> Callable[[str], _L]:
-    """Return a function that reads one line of a file, without its newline.
+    """Return a function that reads one line of a state file, without its newline.
 
     The first key of `kinds` that a line has determines its type; most lines have the first. A line that was read
     before, also in another file, gives the same value. The function raises ValueError with a message for people.
@@ -182,7 +185,7 @@ parse_line = parser(KINDS)
 
 
 class Format(Struct, frozen=True, kw_only=True):
-    """One kind of state file, with its merge rule in git and the error code for its damaged lines."""
+    """One kind of state file, for example the files of jobs."""
 
     pattern: str
     """The names of the files, in `.gitattributes`."""
@@ -218,10 +221,11 @@ class DamagedState(StateError):
 def read_lines(
     data: bytes | str, path: str, form: Format, parse: Callable[[str], _T | FileHeader], *, torn: bool = False
 ) -> tuple[str, list[tuple[str, _T]]]:
-    """Return the lineage (the project's UUID) in a file, and the text and value of each line. `path` is for messages.
+    """Return the lineage (the project's UUID) in a state file, and the text and value of each line.
 
-    `parse` returns the value of a line. `torn` means that the file is only appended to: a last line without its end is
-    ignored, and the header may be missing. Raises StateError (DamagedState with every damaged line).
+    `path` is for messages. `parse` returns the value of a line. `torn` means that the file is only appended to: a last
+    line without its end is ignored, and the header may be missing. Raises StateError (DamagedState with every damaged
+    line).
     """
     restore = f"delete the line from `{path}`" if torn else f"restore it with `git checkout -- {path}`"
     headers: list[FileHeader] = []

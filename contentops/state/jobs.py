@@ -49,14 +49,14 @@ _HEADER_KEY: Final = "contentops_jobs"
 
 
 class JobsHeader(FileHeader, frozen=True, kw_only=True):
-    """The first line of the file of jobs."""
+    """The first line of `contentops.jobs`."""
 
     lineage: Lineage
     version: Count = field(default=1, name=_HEADER_KEY)
 
 
 def read(data: bytes, path: str, *, torn: bool = False) -> tuple[str, dict[str, Job]]:
-    """Return the lineage (the project's UUID) in a file of jobs, and each job by the text of its line.
+    """Return the lineage (the project's UUID) in a file of jobs, and the jobs, each with its line as the key.
 
     The lineage is empty without a header. `path` names the file in messages. `torn` means that the file is only
     appended to: a last line without its end is ignored, and the header may be missing. Raises StateError (DamagedState
@@ -120,7 +120,10 @@ class KnownJobs:
         return [job for request_id in ids for job in self._jobs[request_id]]
 
     def see(self, lines: Mapping[str, Job]) -> None:
-        """Add jobs that were read from a file to the known jobs. A line that does not change keeps its bytes."""
+        """Add jobs that were read from a file.
+
+        A line that does not change keeps its bytes.
+        """
         by_id: dict[RequestId, list[Job]] = {}
         for line in lines.values():
             by_id.setdefault(line.request_id, []).append(line)
@@ -147,7 +150,7 @@ class KnownJobs:
             self._attempts.setdefault(_request(line), {})[request_id] = None
 
     def _reopen(self, ids: Iterable[RequestId]) -> None:
-        """Find out again which jobs of these requests are open. All attempts of a request count."""
+        """Work out again which jobs of these requests are open. All attempts of a request count."""
         requests = {_request(line): None for id_ in ids for line in self._orders[id_].values()}
         attempts = {id_: None for request in requests for id_ in self._attempts[request]}
         for id_ in attempts:
@@ -182,7 +185,7 @@ class KnownJobs:
         return self._changed
 
     def move(self, old: str, new: str) -> list[Job]:
-        """Replace the old address of a server by its new one in every job. Return the jobs that changed."""
+        """Give each job of the server `old` the server's new address. Return the jobs that changed."""
         moved = [
             structs.replace(job, server=new, former_servers=(*job.former_servers, old))
             for orders in self._orders.values()
@@ -195,7 +198,10 @@ class KnownJobs:
         return moved
 
     def put(self, job: Job) -> None:
-        """Add a job's new line to the lines to write, unless the job is unchanged or its known state is later."""
+        """Record the new state of a job, unless this state or a later one is known already.
+
+        The job gets a new line in the file of jobs.
+        """
         orders = self._orders.get(job.request_id, {})
         job = _revised(job, orders)
         lines = fold_orders((*orders.values(), job))
@@ -208,7 +214,7 @@ class KnownJobs:
         self._reopen([job.request_id])
 
     def _line_for(self, job: Job) -> Job | None:
-        """Return the known job to which the report `job` belongs.
+        """Return the known order whose new state `job` reports.
 
         It is the one with the same server job, otherwise the open one, otherwise the last submit.
         """
@@ -266,7 +272,7 @@ class KnownJobs:
 
 
 def _revised(job: Job, orders: Mapping[_Key, Job]) -> Job:
-    """Return a job with the current address of its server and the next revision number of its line."""
+    """Return a job with the current address of its server and with its next revision number."""
     for line in orders.values():
         same = (line.submitted_at, line.store) == (job.submitted_at, job.store)
         if same and job.server in line.former_servers:
@@ -343,7 +349,7 @@ class JobsStore:
 
     @property
     def is_committed(self) -> bool:
-        """Return whether the committed file of jobs has the lines of all jobs.
+        """Return whether the committed file of jobs has all jobs.
 
         The next apply adds those that are missing.
         """
@@ -398,7 +404,7 @@ class JobsStore:
         return True
 
     def rehearse(self, room: int) -> None:
-        """Test that both files of jobs can be written and that `room` bytes are free on disk. Raises StateError."""
+        """Test that both files of jobs can be written, and that the disk has `room` free bytes. Raises StateError."""
         state_dir.make_kept(self._root, self.kept.parent)
         self._disk.try_room(self.kept, room)
         if self._size <= self._disk.size(self.kept):
@@ -407,7 +413,7 @@ class JobsStore:
             self._disk.replace(self.path, self._data, PUBLIC)
 
     def _missing(self) -> list[str]:
-        """Return the lines that are missing in this checkout's file.
+        """Return the lines that this checkout's own file of jobs lacks.
 
         Another branch's committed file may lack them too.
         """

@@ -23,7 +23,7 @@ _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://contentops.invalid/lineage"
 
 
 class LockLine(Struct, frozen=True, gc=False):
-    """One record in the lock, with the text of its line."""
+    """One record in the lock, with the line that contains it."""
 
     value: Record
     text: str
@@ -35,9 +35,9 @@ class LockLine(Struct, frozen=True, gc=False):
 
 
 class Lock(Struct, frozen=True, kw_only=True):
-    """The content of a lock file. An id has more than one line if a union merge left it more than once.
+    """The content of a lock file: the project's lineage and the records.
 
-    `lineage` is empty only if there is no lock.
+    An id has more than one line if a union merge left it more than once. `lineage` is empty only if there is no lock.
     """
 
     lineage: str = ""
@@ -112,11 +112,11 @@ def join(lineage: str, records: Iterable[str]) -> bytes:
 
 
 def with_one_owner(records: Mapping[ItemId, Record]) -> dict[ItemId, Record]:
-    """Return the records that must change so that each stored content belongs to one item only.
+    """Return the records to change if several items have the same stored content.
 
-    The record that was saved last keeps the content, since the server has its text. Otherwise it is the record with the
-    higher `rev`, and then the first by id. The other records count as never saved. A content that one record owns is
-    removed from the superseded contents of the others.
+    After the change, each stored content belongs to one item. The record that was saved last keeps the content, since
+    the server has its text. Otherwise it is the record with the higher `rev`, and then the first by id. The other
+    records count as never saved. A content that one record owns is removed from the superseded contents of the others.
     """
     owners: dict[tuple[str, str], Record] = {}
     changed: dict[ItemId, Record] = {}

@@ -80,7 +80,10 @@ _FOLDED: Final = sys.platform in ("darwin", "win32")
 
 
 def is_tracked(root: str, folder: str) -> bool:
-    """Return whether git tracks `folder` in `root`, or anything inside it. Outside of a repository it is False."""
+    """Return whether git tracks `folder` in `root`, or any file inside `folder`.
+
+    Outside of a repository it is False.
+    """
     top, below = os.path.realpath(root), ""
     while True:
         try:
@@ -319,7 +322,7 @@ _SHOWN = 200
 
 @contextlib.contextmanager
 def apply_lock(root: Path, *, environment: str, who: str, now: str, where: str = "") -> Iterator[None]:
-    """Prevent every other apply of the project while the block runs, in all environments and work trees.
+    """Prevent every other apply of the project while the `with` block runs, in all environments and work trees.
 
     All environments share the list of jobs, so each apply has to see the orders of the others. `who` is user@host,
     `now` an ISO time, `where` the address of the CI run, if any. Raises LockHeld with the holder if another process (or
@@ -359,7 +362,10 @@ def _lock_path(root: Path) -> Path:
 
 
 def _running(root: Path) -> str:
-    """Return a message about the command that has the lock. Its note may say who runs it, where, and since when."""
+    """Return a message that another command is running, and who runs it.
+
+    The note in the lock's folder may say who runs the command, where, and since when.
+    """
     about = _read_note(root)
     words = (("who", " by {}"), ("pid", ", process {}"), ("where", ", at {}"), ("since", ", since {}"))
     holder = "".join(text.format(about[key]) for key, text in words if about.get(key))
@@ -416,7 +422,7 @@ def acquire(path: Path, timeout: float = 0.0) -> BaseFileLock | None:
 
 
 def _read_note(root: Path) -> dict[str, str]:
-    """Return the note about the command that has the lock. Its values are safe to show.
+    """Return what the command that has the lock has noted about itself. Its values are safe to show.
 
     It is empty if it cannot be read.
     """

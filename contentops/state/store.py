@@ -56,14 +56,17 @@ Base = tuple[Digest, ...]
 
 
 class JournalFact(Struct, frozen=True, kw_only=True):
-    """One change in the journal. `base` has the digests of the lock lines that it started from."""
+    """One change in the journal: a new record, or a record that was deleted.
+
+    `base` has the digests of the lock lines that it started from.
+    """
 
     fact: Record | Forget
     base: Base = ()
 
 
 class _Extra(Struct, frozen=True):
-    """The additional key that a journal line has and a line of the lock does not."""
+    """The key that only the lines of a journal have, and the lines of a lock do not have."""
 
     base: str = ""
 
@@ -84,7 +87,10 @@ def parse(data: bytes, path: str) -> tuple[str, list[JournalFact]]:
 
 
 def nothing_on_disk(_path: str) -> Digest:
-    """Return an empty digest. Use it as `body_on_disk` if no output file should decide between two records."""
+    """Return an empty digest for every path.
+
+    Use it as `body_on_disk` if no output file should decide between two records.
+    """
     return NOTHING
 
 
@@ -110,9 +116,9 @@ def fold(
 
 
 def _is_unchanged(lines: tuple[LockLine, ...] | None, base: Base) -> bool:
-    """Return whether the lock still has the line from which a change in the journal was made.
+    """Return whether the lock still has the line on which a change in the journal is based.
 
-    A change without such a line needs a lock without lines of that id.
+    A change that is based on no line needs a lock without lines of that id.
     """
     if lines is None:
         return not base
@@ -120,7 +126,10 @@ def _is_unchanged(lines: tuple[LockLine, ...] | None, base: Base) -> bool:
 
 
 def _parse(text: str) -> tuple[JournalFact, ...] | Header:
-    """Return the changes in one line of the journal, or the header. Raises ValueError with a message for people."""
+    """Return the changes in one line of the journal, or the header if the line is the header.
+
+    Raises ValueError with a message for people.
+    """
     if text.startswith("["):
         return tuple(_fact(bytes(part).decode()) for part in parse_as(text, list[Raw]))
     if kind_of(text, {**_FACTS, **KINDS}) is Header:
@@ -181,7 +190,7 @@ class WorkingState:
         return locks.join(self.lineage, map(self._texts.__getitem__, sorted(self.records)))
 
     def locked(self) -> None:
-        """Remember that the lock file on disk has the content that `lock_bytes` returned."""
+        """Remember that the lock file on disk now has the result of `lock_bytes`."""
         self._locked = {id_: (LockLine(record, self._texts[id_]),) for id_, record in self.records.items()}
 
     def _apply(self, fact: Record | Forget, text: str) -> tuple[str, Base] | None:
@@ -221,7 +230,7 @@ class SharedJobs(Protocol):
     """
 
     def note(self, jobs: Sequence[Job]) -> None:
-        """Collect changed jobs, which `flush` will write."""
+        """Collect changed jobs, so that `flush` writes them."""
 
     def flush(self) -> None:
         """Write the collected jobs to the ledger, for all checkouts. Raises StateError."""
@@ -316,7 +325,7 @@ class StateStore:
         self._snapshot = None
 
     def move_server(self, old: str, new: str) -> None:
-        """Replace the address of a server by its new one in every job."""
+        """Give each job of the server `old` the server's new address."""
         self._must_write()
         self._changed(self.jobs.known.move(old, new))
 
@@ -340,7 +349,7 @@ class StateStore:
         self._changed(self.jobs.known.note(facts))
 
     def flush(self) -> None:
-        """Write the collected changes, so that they survive a crash: to a shared ledger, the jobs and the journal.
+        """Write the collected changes to the ledger, the jobs and the journal, so that they survive a crash.
 
         Raises StateError if the disk refuses, and the errors of the ledger. The next flush tries again. After
         NotShared, changes are recorded only on this machine.

@@ -33,17 +33,17 @@ _SETTINGS = {"eviction_policy": "none", "disk_min_file_size": _IN_ROWS, "sqlite_
 
 
 class _PlainText:
-    """The part of the cache's `Disk` class that returns only text.
+    """A part of the cache library's `Disk` class that returns only text.
 
     Rows with other values may be an attack, and count as missing.
     """
 
     def get(self, key: object, raw: object) -> str:
-        """Return the key of a row. It is empty if the key is not text."""
+        """Return the key of a row of the cache. It is empty if the key is not text."""
         return key if raw and isinstance(key, str) else ""
 
     def fetch(self, mode: object, filename: object, value: object, read: object) -> str:
-        """Return the value of a row if it is text.
+        """Return the value of a row of the cache if the value is text.
 
         Otherwise raise OSError, which the library treats as a missing row.
         """
