@@ -342,7 +342,7 @@ def reviewed_plan(github: GitHub, number: int, artifact: str, lead: str) -> tupl
 
 
 def _runs_with(github: GitHub, commit: str, artifact: str) -> list[int]:
-    """Return the CI runs for a commit that still have an artifact with this name."""
+    """Return the CI runs for a commit; runs without an artifact of this name are left out."""
     query = f"event=pull_request&head_sha={quote(commit, safe='')}&per_page={PAGE}"
     runs = _entries(github.call("GET", f"actions/runs?{query}"), "workflow_runs")
     # Whatever the answer holds, it is about this commit and this event.
@@ -394,9 +394,9 @@ class MergedPull(Struct, frozen=True, kw_only=True):
 
 
 def merged_pulls(github: GitHub, server: str, branch: str, commits: Sequence[str]) -> tuple[MergedPull, ...]:
-    """Return the pull requests that were merged into a branch by these commits, in order. Raises HostError.
+    """Return the pull requests that were merged into a branch by `commits`, in the order of the commits.
 
-    `server` is the address of GitHub's pages.
+    `server` is the address of GitHub's pages. Raises HostError.
     """
     found: dict[int, MergedPull] = {}
     for commit in commits:

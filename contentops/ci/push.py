@@ -241,7 +241,10 @@ def _adds_rules(clone: Clone) -> bool:
 
 
 def added_rules(before: bytes, after: bytes) -> tuple[str, ...]:
-    """Return the merge rules that `after` adds at the end of `before`. There are none if it changes anything else."""
+    """Compare two versions of `.gitattributes`, and return the merge rules that were added at the end.
+
+    There are none if anything else was changed.
+    """
     old, new = before.splitlines(), after.splitlines()
     added = tuple(line.decode("utf-8", "replace") for line in new[len(old) :])
     return added if new[: len(old)] == old and MERGE_RULES.keys() >= set(added) else ()
@@ -446,7 +449,7 @@ class Messages(NamedTuple):
 
 
 class Pushed(NamedTuple):
-    """The result of a push: the commit, its branch, the reason if that is a separate branch, and the attempts made."""
+    """The result of a push: the commit, its branch, why a separate branch was used, and the number of attempts."""
 
     commit: str
     branch: str
@@ -601,7 +604,7 @@ def _refuse_unpushed(clone: Clone, branch: str, head: str, tip: str) -> None:
 
 
 def _own_branch(clone: Clone, target: Target, results: ResultTree, commit: str, why: str) -> Pushed:
-    """Push the results as a commit to a separate branch, unless such a branch has them already."""
+    """Push the results as a commit to a separate branch, unless a separate branch already has these results."""
     for name, known in _heads(clone.reach(*_LIST, clone.source, _PATTERN)).items():
         if target.is_own(name) and name.endswith(results.tree[:12]):
             return Pushed(known, name, why, new=False)

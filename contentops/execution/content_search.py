@@ -136,7 +136,7 @@ def _since(ctx: Context, item_state: ItemState) -> float | None:
 
 
 def not_saved(ctx: Context, failure: Failure) -> Ended:
-    """Return the exception that ends an item whose text could not be saved.
+    """Return the exception that ends the work on an item whose text could not be saved.
 
     The save failed, or the search before it.
     """

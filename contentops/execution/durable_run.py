@@ -335,7 +335,7 @@ class DurableRun:
     def _feed(self) -> None:
         """Start the coroutines of as many items as the limit allows.
 
-        If no item can continue, those that wait for the last look do. If no item is left, the run is finished.
+        If no item can continue, those that wait in `last_look` continue. If no item is left, the run is finished.
         """
         while self._active < self._most and self._programs is not None:
             try:

@@ -126,7 +126,7 @@ def undecided(ctx: Context, item: Item, lost: Lost, candidates: str = "") -> End
 
 
 def never_arrived(why: str) -> Ended:
-    """Return the exception that ends an item whose submit request did not arrive at the server.
+    """Return the exception that ends the work on an item whose submit request did not arrive at the server.
 
     The request is not repeated in this run. `why` is the server's reply.
     """
@@ -136,9 +136,10 @@ def never_arrived(why: str) -> Ended:
 async def _look(ctx: Context, item: Item, lost: Lost, *, last: bool) -> tuple[SentJob | Text | Drop | None, str]:
     """Ask the server for the job of a submit request, by its request id.
 
-    Without a clear reply, search the stored contents for one that has this id. Returns the job or text that was found,
-    or the proof that the submit never arrived, or None with a text that names contents that may be its text. Only the
-    `last` look waits for more than a few seconds until the server's silence counts as proof.
+    Without a clear reply, search the stored contents for one that has this id. Returns the job or the text that was
+    found, or the proof that the request never arrived. If there is none of these, returns None, and a part of a message
+    that names contents that may have the text. Only the `last` look waits for more than a few seconds until the
+    server's silence counts as proof.
     """
     if ctx.capabilities.honours_ids is not False:
         found = await _by_id(ctx, item, lost)
@@ -251,7 +252,7 @@ def _keep_stored(ctx: Context, item: Item, sent_job: SentJob, content: Content, 
 
 
 def _near(ctx: Context, item: Item, entries: tuple[ContentEntry, ...], sent: float) -> list[ContentEntry]:
-    """Return the stored contents without an owner that this job may have made.
+    """Return the stored contents that this job may have made and that have no owner.
 
     Those nearest to its expected end come first. The server's clock may be wrong: only the id that a content names
     proves that it is from this job.
@@ -303,7 +304,7 @@ async def submit(ctx: Context, item: Item, item_state: ItemState, step: Submit) 
 
 
 async def _runs_already(ctx: Context, job: Job) -> bool:
-    """Return whether another machine has started a job under the same request id. Raises Ended if unknown."""
+    """Return whether another machine has started a job with the request id of `job`. Raises Ended if unknown."""
     answer = await ctx.ask(GetStatus(job.request_id))
     if isinstance(answer, JobStatus):
         ctx.admission.answered(known=True)

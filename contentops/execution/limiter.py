@@ -86,7 +86,7 @@ class AccountLimiter(Protocol):
         """Count the requests that may be sent now, at most `most`, and return their number."""
 
     def leaving(self, count: int, now: float) -> None:
-        """Set the time of the last `count` requests to `now`, because they are sent only now."""
+        """Set the time of the last `count` requests to `now`; they were counted earlier but are sent now."""
 
     def throttled(self, now: float, retry_after: float | None) -> None:
         """Lower the request rate after a 429 reply."""
@@ -154,7 +154,7 @@ class Limiter:
         return taken
 
     def leaving(self, count: int, now: float, *, taken: float = math.inf) -> None:
-        """Set the time of `count` requests to `now`, because they are sent only now.
+        """Set the time of `count` requests to `now`; they were counted earlier but are sent now.
 
         They are the last ones that were counted until the time `taken`.
         """
@@ -211,10 +211,10 @@ REFUSALS = 5
 
 @dataclass(slots=True)
 class Admission:
-    """A limit for unfinished jobs. It is one until the server has completed a job.
+    """A limit for unfinished jobs. Until the server has completed a job, only one job may be unfinished.
 
-    While `ask_first` is true, a submit first asks the server for its id. No more submits ask at the same time than are
-    needed to stop asking.
+    While `ask_first` is true, the server is asked for a request id before the request is sent. No more requests ask at
+    the same time than are needed to stop asking.
     """
 
     max_in_flight: int

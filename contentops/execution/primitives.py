@@ -1,4 +1,4 @@
-"""The values that the steps of an item pass to each other, and the ways in which an item ends.
+"""The values that the steps of an item pass to each other, and the ways in which the work on an item ends.
 
 An item is a plain async function that waits, sends and records only through `DurableRun`.
 """

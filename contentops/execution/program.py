@@ -342,7 +342,7 @@ async def _collected(
 
 
 def _end_of_steps(ctx: Context, item: Item, failures: list[tuple[Job, Ended]]) -> Ended:
-    """Return how an item ends after all its steps were carried out."""
+    """Return how the work on an item ends after all its steps were carried out."""
     change = item.change
     if change.claimed_by:
         return Ended(Result.PENDING, "", f"{change.claimed_by} is working on it; the next apply finishes it")
@@ -359,7 +359,7 @@ def _end_of_steps(ctx: Context, item: Item, failures: list[tuple[Job, Ended]]) -
 
 
 def _stopped(ctx: Context, item: Item) -> Ended:
-    """Return how a waiting item ends when the run stops."""
+    """Return how the work on a waiting item ends when the run stops."""
     planned = item.change.job
     request = ctx.latest.get(item.id, planned.request_id if planned is not None else None)
     job = ctx.store.open_job(request) if request is not None else None

@@ -114,7 +114,7 @@ def failed(ctx: Context, item: Item, sent_job: SentJob, error: str) -> Ended:
 
 
 def turned_down(ctx: Context, failure: Failure) -> Ended:
-    """Return the exception that ends an item whose submit request was refused.
+    """Return the exception that ends the work on an item whose submit request was refused.
 
     If other requests would be refused too, the run stops.
     """
@@ -127,7 +127,7 @@ def turned_down(ctx: Context, failure: Failure) -> Ended:
 
 
 def textless(ctx: Context, item: Item, job: Job, candidates: str) -> Ended:
-    """Return the exception that ends an item whose job was completed without a text.
+    """Return the exception that ends the work on an item whose job was completed without a text.
 
     The job was charged, so no other one is paid for unless a person asks.
     """

@@ -82,7 +82,7 @@ class Stages:
 
 
 async def follow(ctx: Context, item: Item, item_state: ItemState, stages: Stages) -> Outcome:
-    """Carry out an item to its end, stage by stage.
+    """Carry out all work on an item, stage by stage.
 
     A waiting item continues as soon as the texts that it reads exist.
     """
@@ -396,7 +396,7 @@ def _is_proven(state: State, plan: Plan, dialect: str, *, has_model: bool) -> bo
 
 
 def _write_renamed_ids(ctx: Context, renamed: Mapping[ItemId, ItemId]) -> None:
-    """Record all new item ids from `moved` in one step, because recording only some would mix up items."""
+    """Record the new ids of all renamed items in one step, because recording only some would mix up items."""
     if not renamed:
         return
     moved = [structs.replace(ctx.state.records[old], id=new) for new, old in renamed.items()]

@@ -171,7 +171,7 @@ class Edges:
 
 @dataclass(slots=True, kw_only=True)
 class Context(Edges):
-    """Everything that a step needs: plan, primitives, disk and network, and knowledge of the server."""
+    """Everything that the steps of a run need: the plan, disk and network, and knowledge about the server."""
 
     project: Project
     plan: Plan

@@ -1,7 +1,7 @@
 """Limits the requests of all processes of an account together. A row of the ledger keeps the state.
 
-Every decision is one transaction that locks the row and uses the clock of the database. It is on disk before a request
-is sent, so that a crash of the database forgets no request.
+Every decision is one transaction that locks the row and uses the clock of the database. The decision is on disk before
+a request is sent, so that a crash of the database forgets no request.
 """
 
 from __future__ import annotations

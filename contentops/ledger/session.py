@@ -46,7 +46,7 @@ def _parts(url: str) -> dict[str, Any]:
 
 
 def beyond_plain(url: str) -> tuple[str, ...]:
-    """Return the settings of an address that a file of the repository must not contain."""
+    """Return those settings in an address that must not be in a file of the repository."""
     parts = _parts(url)
     # The strictest `sslmode` weakens none of this machine.
     strict = {"sslmode"} if parts.get("sslmode") == STRICT else set()

@@ -299,8 +299,8 @@ async def look_at_server(
 ) -> None:
     """Find out the server's dialect if it is unknown, and check the user id.
 
-    If the server does not reply, the submit fails later and says why. Raises ApiError if the server speaks another
-    dialect, or needs a user id to save texts and none is set.
+    If the server does not reply, the submit request fails later and says why. Raises ApiError if the server speaks
+    another dialect, or needs a user id to save texts and none is set.
     """
     if not (plan.submits_worst or client.dialect == "auto"):
         return

@@ -411,7 +411,7 @@ class Owned(Owner, frozen=True, kw_only=True):
 
 
 def contents(project: Project, *, runtime: Runtime = HERE) -> tuple[Owned, ...]:
-    """List everything the account has stored, in the server's order, with its owners. Raises ApiError."""
+    """List all contents that the account has stored, in the server's order, each with its owner. Raises ApiError."""
     owners = recorded_owners(project, read_state(project))
     listed = converse(project, runtime, Caller.listed)
     return tuple(Owned(entry=entry, **structs.asdict(owners.get(entry.id, Owner()))) for entry in listed.entries)

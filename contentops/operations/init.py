@@ -135,7 +135,7 @@ def _filled(path: str, marks: Mapping[str, str]) -> str:
 
 
 def free_folder(top: Path, *first: str, taken: str = "") -> str:
-    """Return a name for the folder of manifests; no folder has this name yet, if possible.
+    """Return a name for the folder of manifests; if possible, a name that no folder has yet.
 
     So no existing YAML file is read as a manifest. The names in `first` are tried before the usual ones; the name
     `taken` is never used.

@@ -80,7 +80,7 @@ if TYPE_CHECKING:
 
 
 def _planned_body(inputs: PlanInputs, change: Change, before: str | None) -> str | None:
-    """Return the body that the change would write in place of `before`, or None if this machine lacks the text."""
+    """Return the body that a planned change would write in place of `before`, or None if this machine lacks it."""
     text = _new_body(inputs, change)
     if text is None or before is None:
         return text
@@ -94,7 +94,7 @@ def _planned_body(inputs: PlanInputs, change: Change, before: str | None) -> str
 
 
 def _new_body(inputs: PlanInputs, change: Change) -> str | None:
-    """Return the generated, promoted or fetched text that the change will write, or None if this machine lacks it."""
+    """Return the text that a planned change will write, or None if this machine lacks the text."""
     digest = change.job.body if change.job is not None else NOTHING
     for step in change.steps:
         if isinstance(step, Promote):
@@ -218,7 +218,7 @@ def _planned(inputs: PlanInputs, change: Change) -> Difference:
 
 
 def _usable(file: Observed) -> Observed:
-    """Return the given file, or raise OutputError if it cannot be read or is not a usable text."""
+    """Return `file`, or raise OutputError if the file cannot be read or has no usable text."""
     if file.problem:
         raise OutputError(file.problem, code="unreadable-file")
     return file
@@ -635,7 +635,7 @@ def text_of_file(project: Project, path: str) -> TextVersion | None:
 
 
 def _copies(project: Project, path: str, jobs: Iterable[Job], state: State) -> Iterator[TextVersion]:
-    """Yield the texts in the copies kept of an item's replaced files, including copies under earlier paths."""
+    """Yield the texts of an item's replaced files from the kept copies, including copies under earlier paths."""
     folder = kept_folder(Path(project.root), state.lineage, Disk())
     paths, outputs = sorted({path, *(job.output for job in jobs)} - {""}), Outputs(folder)
     for each in sorted((folder / REPLACED).glob("*")):

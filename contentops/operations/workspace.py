@@ -405,7 +405,7 @@ def write_manifest(project: Project, path: str, text: str, expect: str, runtime:
 
 
 def _check_path(project: Project, path: str) -> None:
-    """Raise OutputError if no manifest below the root can have this path."""
+    """Raise OutputError if a manifest below the root cannot have this path."""
     split_path(path)
     if problem := check_output(path):
         raise _refused(path, f"it {problem}")

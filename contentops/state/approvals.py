@@ -85,7 +85,7 @@ def _key(line: Approval) -> tuple[str, ...]:
 
 
 def _checked(line: _S) -> _S:
-    """Return a new line for the file, without characters that could deceive a reader.
+    """Return a new line for `contentops.approvals`, without characters that could deceive a reader.
 
     Raises UsageError if the note is too long or the name is empty.
     """

@@ -292,7 +292,7 @@ def _request(job: Job) -> tuple[str, Digest, str]:
 
 
 def _after(before: str, at: str) -> str:
-    """Return a time for a new order that is later than the time of the order before.
+    """Return a time for a new order that is later than the time `before` of the previous order.
 
     Each submit of a request id needs a different time. Both times are whole seconds, so that they compare as texts.
     """
@@ -430,7 +430,7 @@ class JobsStore:
         self._written.update(lines)
 
     def _rewrite(self) -> None:
-        """Write the file of this checkout again, with one line for each order."""
+        """Write this checkout's own file of jobs again, with one line for each order."""
         lines = self.known.texts()
         data = join(self._lineage, lines)
         state_dir.make_kept(self._root, self.kept.parent)
