@@ -124,7 +124,7 @@ def read_blobs(root: Path | str, names: Iterable[str], extra: Mapping[str, str] 
 def each_blob(root: Path | str, names: Iterable[str], extra: Mapping[str, str] = LOOK) -> Iterator[tuple[str, bytes]]:
     """Yield the names and contents of files that git stores, a few at a time to save memory.
 
-    See `read_blobs` for the names.
+    See `read_blobs` for the names. Raises GitFailed.
     """
     asked = list(names)
     for start in range(0, len(asked), _AT_ONCE):

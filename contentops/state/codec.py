@@ -185,7 +185,7 @@ parse_line = parser(KINDS)
 
 
 class Format(Struct, frozen=True, kw_only=True):
-    """One kind of state file, for example the files of jobs."""
+    """One kind of state file, with git's merge rule for such files and the error code for damaged lines."""
 
     pattern: str
     """The names of the files, in `.gitattributes`."""
