@@ -89,7 +89,7 @@ def replace(path: Path, data: bytes, *, temporary: Path | None = None, mode: int
 
 
 class NotAFile(OSError):
-    """The path is not a regular file but a folder, a pipe or a device."""
+    """The error for a path that is not a regular file: for example, a folder, a pipe or a device."""
 
 
 @contextlib.contextmanager
@@ -187,7 +187,10 @@ class Disk:
             raise refused("write", path, error) from error
 
     def try_room(self, path: Path, size: int) -> None:
-        """Check that `path` can be replaced: write a file of `size` bytes next to it, and remove that file."""
+        """Check that the file at `path` can be replaced.
+
+        The check writes a file of `size` bytes next to it, and removes that file.
+        """
         temporary = _temporary(path)
         try:
             _write(temporary, bytes(size), PRIVATE)
@@ -199,7 +202,7 @@ class Disk:
 
 
 def refused(verb: str, path: Path, error: OSError) -> StateError:
-    """Return a StateError with a hint for an OSError. `verb` is what failed, such as `read` or `write`."""
+    """Turn an OSError into a StateError with a hint. `verb` is what failed, such as `read` or `write`."""
     if isinstance(error, NotAFile):
         message = f"`{path.name}` is not a file"
         return StateError(message, code="not-a-file", hint=f"move {path} away and run again")

@@ -63,7 +63,7 @@ def is_same_json(first: object, second: object) -> bool:
 
 
 def _are_alike(first: object, second: object) -> bool:
-    """Return True if it is certain that two equal values have the same JSON, otherwise False."""
+    """Return True if two equal values certainly have the same JSON. Otherwise return False."""
     try:
         return _write(first) == _write(second)
     except (TypeError, ValueError, OverflowError):

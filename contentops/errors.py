@@ -100,12 +100,12 @@ def plural(number: int, word: str) -> str:
 
 
 def first_of(names: Sequence[str]) -> str:
-    """Return the first name, and the number of other names if there are any: `a` and 2 more."""
+    """Return the first name, and how many more names there are, such as `a` and 2 more."""
     return f"`{names[0]}`{f' and {len(names) - 1:,} more' if names[1:] else ''}"
 
 
 def price(least: int, most: int, retries: int = 0, *, at_most: bool = False) -> str:
-    """Return a price in words: `4 credits`, or `4 credits, up to 12 with 2 retries` if retries pay again.
+    """Return a price in words: `4 credits`, or `4 credits, up to 12 with 2 retries` if retries may pay again.
 
     `at_most`: both numbers are upper bounds, because the price depends on the length of the text: `at most 12 credits`.
     """
@@ -217,9 +217,10 @@ def near(word: str, names: Iterable[str], count: int) -> list[str]:
 
 
 def _alike(word: str, names: tuple[str, ...]) -> set[str]:
-    """Return the names beside a word if all are sorted by their first letters, and if all are sorted by their last.
+    """Return the names that may be similar to a word: those with nearly the same beginning or end.
 
-    Only these names are compared in full, because comparing all names takes too long.
+    These names are next to the word in the sorted list of names, or in a list sorted from the last letters.
+    Comparing all names in full takes too long.
     """
     forward, backward = _sorted(names)
     begin, end = bisect.bisect(forward, word), bisect.bisect(backward, word[::-1])

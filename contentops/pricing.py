@@ -23,7 +23,7 @@ PAGE_INPUTS = ("page_count", "pages", "target_page_count", "target_pages")
 
 
 class Price(NamedTuple):
-    """The price of one generation in credits; with `at_most`, the generation may cost less."""
+    """The price of one generation in credits. If `at_most` is set, the generation may cost less."""
 
     credits: int
     at_most: bool = False

@@ -191,7 +191,7 @@ def without_bom(text: str) -> str:
 
 
 def hidden_runs(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the start and length of each run of invisible characters that may hide a message.
+    """Yield the start and length of each sequence of invisible characters that may hide a message.
 
     A provenance mark is not yielded. No emoji and no flag has eight such characters in a row, and no Latin letter has
     variants that a variation selector could choose.
@@ -206,7 +206,7 @@ def hidden_runs(text: str) -> Iterator[tuple[int, int]]:
 
 
 def one_line(text: str) -> str:
-    """Return `text` as one line, with a single space instead of each run of white space."""
+    """Return `text` as one line, in which every sequence of white space is a single space."""
     return " ".join(text.split())
 
 
@@ -269,7 +269,7 @@ def short(value: Json, width: int = 60) -> str:
 
 
 def short_pair(before: Json, after: Json, width: int = 60) -> tuple[str, str]:
-    """Return two values as short lines, cut in such a way that their first difference is visible."""
+    """Return two values as short lines. Long values are cut so that their first difference stays visible."""
     if isinstance(before, str) and isinstance(after, str):
         start = _start(before, after, width)
         return short(ELLIPSIS * bool(start) + before[start:], width), short(
@@ -287,7 +287,7 @@ _COMPARED: Final = 10_000
 
 
 def _start(before: str, after: str, width: int) -> int:
-    """Return the offset at which the shown parts of two long texts begin, so that their first difference is visible."""
+    """Return the offset from which two long texts are shown, so that their first difference is visible."""
     if max(len(before), len(after)) + 2 <= width:
         return 0
     pairs = enumerate(zip(before, after, strict=False))
@@ -304,7 +304,7 @@ def _encoder() -> JSONEncoder:
 
 
 def _literal(value: Json, room: int) -> str:
-    """Encode `value` as JSON, but stop after about `room` characters, because a value can be large."""
+    """Encode a value as JSON, but stop after about `room` characters, because the value can be large."""
     if isinstance(value, str):
         literal = _encoder().encode(value[:room])
         return literal if len(value) <= room else literal[:-1]

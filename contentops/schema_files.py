@@ -27,7 +27,7 @@ def schema_path(name: str) -> Path:
 
 @functools.cache
 def load_schema(name: str) -> dict[str, Any]:
-    """Return a schema as parsed JSON; do not change it, because all callers get the same object.
+    """Return a schema as parsed JSON. All callers get the same object, so do not change it.
 
     Raises KeyError if the name is not in SCHEMA_NAMES, and OSError if the installation is incomplete.
     """

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Key(NamedTuple):
-    """The key of a section, by which the section is found in another version of the text.
+    """The key of a section. The key finds the section in another version of the text.
 
     Level 0 is the text before the first heading.
     """
@@ -169,7 +169,7 @@ _MAY_NEST: Final = re.compile(
 
 
 def nests_too_deep(body: str) -> bool:
-    """Return whether a body has lists and quotations that are nested deeper than the parser reads."""
+    """Return whether lists or quotations in a body are nested more deeply than the Markdown parser can read."""
     return _MAY_NEST.search(body) is not None and any(
         token.level >= MAX_NESTING - 2 for token in parse_blocks(body) if token.type != "inline"
     )

@@ -81,7 +81,7 @@ class TokenPrice(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
 
 
 class PaidTokens(Tokens, frozen=True, kw_only=True, gc=False):
-    """The tokens of a paid text, and the price in the settings at that time, if there was one."""
+    """The tokens of a paid text, and their price in the settings when the text was made, if any."""
 
     price: Annotated[
         TokenPrice | None,
@@ -130,7 +130,7 @@ class TokenCounts(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class WrittenSum(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The keys of JSON documents for the tokens and cost of several texts."""
+    """The tokens and the cost of several texts, as keys of JSON documents."""
 
     tokens: Annotated[
         TokenCounts | None,
@@ -198,7 +198,7 @@ def exact_money(money: Mapping[str, int]) -> dict[str, str]:
 
 
 def counted(amount: str) -> int:
-    """Convert a decimal number to an amount of money, without digits below the smallest unit.
+    """Convert a decimal number to an amount of money. Digits below the smallest unit are dropped.
 
     This reverses `exact`.
     """
@@ -259,7 +259,7 @@ def section_words(mode: str, inputs: Mapping[str, Any], sections: int) -> int:
 
 
 def calls_of(mode: str, sections: int) -> int:
-    """Return the number of model calls for a text if none is repeated: those for plan, sections and edits."""
+    """Return the number of model calls for a text: for its plan, sections and edits. Repeated calls do not count."""
     return 1 + sections * (1 + EDITS[mode])
 
 
@@ -287,7 +287,7 @@ def text_limit(
     passes: str = "staged",
     sections: int = SECTIONS,
 ) -> Tokens:
-    """Return the most tokens that a text can cost, in all calls and repeated calls.
+    """Return the most tokens that a text can cost. All calls count, and their repetitions too.
 
     `fields` are the fields of the request that the model gets, such as the vertical. `max_tokens` is the limit of one
     answer in the settings, or 0 without a limit. `passes` is `one` for a whole text in one call, or `staged`.
@@ -322,18 +322,18 @@ def largest_call(
 
 
 def estimate(text: str) -> int:
-    """Return a high estimate of a text's tokens: 1/2 for each ASCII byte, and 2/3 for each other byte."""
+    """Return a high estimate of a text's tokens: 1/2 token for an ASCII byte, 2/3 for any other byte."""
     ascii_bytes = sum(char < "\x80" for char in text)
     return ascii_bytes // 2 + 2 * (len(text.encode("utf-8", "replace")) - ascii_bytes) // 3
 
 
 def ending(text: str, tokens: int) -> str:
-    """Return the end of a text, with at most `tokens` estimated tokens."""
+    """Return the end of a text: at most `tokens` tokens, as `estimate` counts them."""
     return _fitting(text[: -2 * tokens - 1 : -1], tokens)[::-1]
 
 
 def beginning(text: str, tokens: int) -> str:
-    """Return the beginning of a text, with at most `tokens` estimated tokens."""
+    """Return the beginning of a text: at most `tokens` tokens, as `estimate` counts them."""
     return _fitting(text[: 2 * tokens], tokens)
 
 
@@ -351,7 +351,7 @@ def _limit(read: int, wrote: int) -> Tokens:
 
 
 def _prompt(fields: Mapping[str, Any], inputs: Mapping[str, Any]) -> int:
-    """Return the highest number of tokens of a prompt that contains no text written by an earlier call."""
+    """Return the most tokens of a prompt. Text from earlier model calls is not counted."""
     stated = (*fields.values(), inputs.get("article_tone", ""))
     role = _ROLE + sum(estimate(_text(value)) for value in stated)
     brief = sum(estimate(_text(value)) + _LABEL + len(name) for name, value in inputs.items())

@@ -20,7 +20,7 @@ JobState = Literal["running", "completed", "failed"]
 
 
 class Accepted(Struct, frozen=True):
-    """The server's reply that it has accepted a request for a text.
+    """The server's reply to a request for a text that it has accepted.
 
     `echoed`: the job has the request id we sent. `done`: the job, if it is finished.
     """
@@ -94,9 +94,9 @@ class ContentList(Struct, frozen=True):
         return ListContent(call.page + 1, self.limit) if 0 < self.limit <= self.size else None
 
     def joined(self, page: ContentList) -> ContentList:
-        """Return the entries of two pages as one list, each entry once.
+        """Return the entries of two pages as one list without duplicates.
 
-        An entry can be in both if the list changes between two calls.
+        An entry can be on both pages if the server's list changes between two calls.
         """
         ids = {entry.id for entry in self.entries}
         new = tuple(entry for entry in page.entries if entry.id not in ids)
@@ -104,7 +104,7 @@ class ContentList(Struct, frozen=True):
 
 
 class Content(Struct, frozen=True):
-    """One stored text. `body` has no front matter. `reading.stamp_in` explains `stamp`."""
+    """A text that the server stores. `body` has no front matter. `reading.stamp_in` explains `stamp`."""
 
     id: str
     title: str = ""
@@ -120,9 +120,9 @@ class Content(Struct, frozen=True):
 
 
 class SavedReply(Struct, frozen=True):
-    """The id of stored content that was saved, changed or deleted, and the time of its last change (its stamp).
+    """The server's reply to a call that saved, changed or deleted stored content.
 
-    The stamp is empty if the server gave none (see `reading.stamp_in`).
+    `stamp` is the time of the last change. It is empty if the server gave none (see `reading.stamp_in`).
     """
 
     content_id: str
@@ -204,7 +204,7 @@ class Failure(Struct, frozen=True):
     def server_failed(self) -> bool:
         """Return whether the server was unreachable, had an error, or did not answer.
 
-        In these cases it did not refuse the call.
+        In these cases the server did not refuse the call.
         """
         if self.kind is FailureKind.AMBIGUOUS:
             return self.status is None or self.status >= _SERVER_ERROR or self.status == _TIMED_OUT
@@ -212,9 +212,9 @@ class Failure(Struct, frozen=True):
 
     @property
     def is_inconclusive(self) -> bool:
-        """Return whether the server may know the job although the request for its status failed.
+        """Return whether the server may still know a job after a request for the job's status failed.
 
-        For example, a success that cannot be read may be about a running job.
+        For example, a successful reply that cannot be read may describe a running job.
         """
         passing = self.kind in (FailureKind.NOT_SENT, FailureKind.UNAVAILABLE)
         return self.not_from_api or (passing and (self.status in _DOWN or self.status in range(200, 300)))

@@ -1,4 +1,4 @@
-"""Describes each version of the API as data, and recognises the version of a server.
+"""Describes the known versions of the API, and recognises the version of a server.
 
 Pure. A version is called a dialect. It has its own addresses, headers and field names. The dialect decides only what is
 sent; replies of every dialect are read in the same way (see `reading`).
@@ -59,7 +59,7 @@ def needs_key(settings: ApiSettings) -> bool:
 
 
 def no_key(settings: ApiSettings) -> ApiError:
-    """Return the error that says that the server needs an API key and none is set."""
+    """Return the error for a server that needs an API key when no key is set."""
     hint = f"export {settings.key_env}=..., with a key from Settings, API Access; the bundled server needs none"
     return ApiError(f"`{settings.key_env}` is not set: {settings.server} needs an API key", code="no-key", hint=hint)
 
@@ -127,7 +127,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """Whether a remote server refuses calls without `X-User-ID`."""
 
     def names_of(self, field_name: str) -> tuple[str, ...]:
-        """Return the names under which a request for a text sends one of its fields."""
+        """Return the names of a field in a request for a text. A request can send one field under several names."""
         return self.names.get(field_name, _NAMES.get(field_name, (field_name,)))
 
 
@@ -189,14 +189,14 @@ def dialect_named(name: str) -> Dialect:
 
 
 def detected_dialect(stated: Dialect, *, enveloped: bool) -> Dialect:
-    """Return the API dialect from the settings, or for `auto` the dialect that fits the form of the server's lists."""
+    """Return the API dialect from the settings. For `auto`, the form of the server's lists decides."""
     return _DETECTED[enveloped] if stated.name == AUTO else stated
 
 
 def contradiction(stated: Dialect, *, enveloped: bool) -> str:
-    """Return the reason why the server cannot use the API dialect from the settings.
+    """Return why the server cannot use the API dialect from the settings, or an empty text if it can.
 
-    The form of the server's lists shows it. The text is empty if the server can use the dialect.
+    The form of the server's lists shows which dialect the server uses.
     """
     if stated.enveloped in (None, enveloped):
         return ""
@@ -210,9 +210,9 @@ def contradiction(stated: Dialect, *, enveloped: bool) -> str:
 
 
 def names_blamed(dialect: Dialect, text: str) -> bool:
-    """Return whether the server's error text contains the alternative name of a field.
+    """Return whether the server's error text contains the second name of a field.
 
-    A submit sends some fields under two names.
+    A request for a text sends some fields under two names.
     """
     return any(name in text for names in dialect.names.values() for name in names[1:])
 

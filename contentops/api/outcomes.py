@@ -1,4 +1,4 @@
-"""Turns an HTTP response, or the lack of one, into a reply or a `Failure`. Pure.
+"""Turns an HTTP response, or its absence, into a reply or a `Failure`. Pure.
 
 Only this module decides whether a paid call may be sent again. A call that pays or creates is `AMBIGUOUS` unless it
 certainly never arrived or was refused.
@@ -58,7 +58,7 @@ class Retry(Struct, frozen=True, kw_only=True):
         return max(drawn, min(retry_after or 0.0, self.total))
 
     def goes_on(self, began: float, now: float) -> bool:
-        """Return whether a call that first failed at `began` may be repeated at `now`."""
+        """Return whether a call may be repeated at the time `now` if it first failed at the time `began`."""
         return now - began <= self.total
 
 
@@ -73,7 +73,9 @@ _PLAIN = re.compile(r"[+-]?\d{1,400}(\.\d{1,30})?")
 
 
 def retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
-    """Return the seconds to wait from the `Retry-After` header, from 0 to `LONGEST`. None means missing or unreadable.
+    """Return the seconds to wait that the `Retry-After` header asks for, at most `LONGEST`.
+
+    None means that the header is missing or cannot be read.
 
     `headers` have lower-case names. `wall` is the time now, in seconds since 1970. A date in the header is compared
     with the server's own `Date`, so that a wrong clock of this machine does no harm.
@@ -111,7 +113,7 @@ CHECK_ADDRESS = "check `api.base_url` and `api.dialect`"
 
 
 class Damage(enum.StrEnum):
-    """The reason why the body of an HTTP response is incomplete although its status arrived."""
+    """The reason why the body of an HTTP response cannot be used."""
 
     NONE = ""
     CUT = "the connection broke before the answer was complete"
@@ -351,7 +353,7 @@ def lost(call: Call) -> FailureKind:
 
 
 def _if_repeatable(call: Call, kind: FailureKind) -> FailureKind:
-    """Return `kind` for a call that may be sent twice, and AMBIGUOUS for every other call."""
+    """Return `kind` if the call may be sent twice. Otherwise return AMBIGUOUS."""
     return kind if call.repeatable else Kind.AMBIGUOUS
 
 
@@ -420,7 +422,10 @@ def ends_search(failure: Failure) -> bool:
 
 
 def no_api(tried: Sequence[tuple[str, Failure]]) -> Failure:
-    """Return the failure that best explains why no address has the API. `tried` has at least one address."""
+    """Return the failure that best explains why the API was found at no address.
+
+    `tried` has at least one address.
+    """
     last = tried[-1][1]
     if ends_search(last):
         return last

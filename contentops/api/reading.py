@@ -145,9 +145,9 @@ CREATED = "created"
 
 
 def stamp_in(value: Mapping[str, Json], updated_at: str) -> str:
-    """Return the stamp of the stored content in a reply, which is the time of its last change.
+    """Return the stamp of stored content: the time of its last change, as a reply states it.
 
-    It is empty if the reply has no such time.
+    The stamp is empty if the reply has no such time. A version number in the reply is added to the time.
 
     A version alone is not a stamp: it could be the version of a format.
     """
@@ -159,7 +159,7 @@ def stamp_in(value: Mapping[str, Json], updated_at: str) -> str:
 
 
 def has_stamp(content: Content | ContentEntry, stamp: str) -> bool:
-    """Return whether stored content still has this stamp, which means that it has not changed.
+    """Return whether stored content still has a recorded stamp. If so, the content has not changed.
 
     An empty stamp matches no content.
     """
@@ -230,7 +230,10 @@ def is_enveloped(data: bytes) -> bool:
 
 
 def safe_id(value: Json) -> str:
-    """Return an id if it is safe in paths, files and messages. For every other value, return an empty text."""
+    """Return the value as text if it is an id that is safe in paths, files and messages.
+
+    For every other value, return an empty text.
+    """
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**18:
         return str(value)
     return value if isinstance(value, str) and _ID.fullmatch(value) else ""
@@ -286,7 +289,7 @@ def _done(value: Json) -> JobStatus | None:
 
 
 def _section(call: calls.RegenerateSection, value: Json) -> JobStatus | None:
-    """Return a finished job if the reply contains the stored text with its new section.
+    """Return a finished job if the reply contains a stored text with the section that was written again.
 
     Otherwise return None. No documentation describes this form of the reply.
     """
@@ -424,7 +427,7 @@ def _content_list(value: Json) -> ContentList:
 
 
 def _page_limit(value: Json) -> int:
-    """Return the number of entries that a page can have. 0 means that the reply is the complete list."""
+    """Return the highest number of entries on one page. 0 means that the reply is the complete list."""
     limit = value.get("limit") if isinstance(value, dict) and value.get("page") else None
     return limit if isinstance(limit, int) and not isinstance(limit, bool) and limit > 0 else 0
 
@@ -546,7 +549,9 @@ _INPUTS = ("parameters", "inputs", "input_fields", "required_inputs")
 
 
 def slug_of(entry: Mapping[str, Json]) -> str:
-    """Return the slug of a catalog entry for requests and manifests, or an empty text if it has no safe slug.
+    """Return the slug by which requests and manifests name a catalog entry.
+
+    The slug is empty if the entry has none that is safe.
 
     The server looks templates up by `id`, which for some differs from their `slug`.
     """
@@ -590,9 +595,10 @@ def catalog_entry(entry: Mapping[str, Json]) -> CatalogEntry:
 
 
 def manner_of(described: Mapping[str, Json]) -> str:
-    """Return a short digest of a description's fields that affect how the server writes a text (see `MANNER`).
+    """Return a short digest of those fields of a catalog entry that affect how the server writes a text.
 
-    It is empty if there are none. The order of keys, spaces at the ends of texts and empty values do not count.
+    `MANNER` lists the fields. The digest is empty if the entry has none of them. The order of keys, spaces at the ends
+    of texts and empty values do not count.
     """
     manner = {key: value for key in MANNER if not _is_empty(value := _trimmed(described.get(key)))}
     # As ASCII, so that a lone surrogate has a digest too.
@@ -610,7 +616,10 @@ def _trimmed(value: Json) -> Json:
 
 
 def inputs_of(described: Mapping[str, Json]) -> tuple[TemplateInput, ...] | None:
-    """Return a template's inputs from its description, sorted by name, or None if no list of inputs can be read."""
+    """Return the inputs in the description of a template, sorted by name.
+
+    None means that the description has no list of inputs that can be read.
+    """
     inputs: dict[str, TemplateInput] = {}
     given = {key: described[key] for key in _INPUTS if isinstance(described.get(key), dict | list)}
     for key, specs in given.items():

@@ -171,7 +171,7 @@ Send = Callable[["Call", MayLeave], Awaitable["Reply | Failure"]]
 
 
 def always() -> bool:
-    """Return True, so that a call may be sent at any time."""
+    """Return True: a call may be sent at any time."""
     return True
 
 
@@ -242,7 +242,7 @@ class ApiEndpoint(Struct, frozen=True, kw_only=True):
 
 
 class Patience(Struct, frozen=True, kw_only=True):
-    """The longest waits for the server, in seconds.
+    """The time limits for waiting for the server, in seconds.
 
     `submit` is longer than the time limit of common gateways, so that the gateway's response comes first.
     """
@@ -328,7 +328,7 @@ class Client:
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """Return the names that a request for a text uses for the template inputs."""
+        """Return the names under which a request for a text sends the template's inputs."""
         return self._spoken.names_of("inputs")
 
     @property
@@ -361,7 +361,7 @@ class Client:
 
     @property
     def is_found(self) -> bool:
-        """Return whether the search for the API has a final result, so that `find` sends no request."""
+        """Return whether the search for the API has a final result. Then `find` sends no request."""
         return isinstance(self._api, ApiEndpoint) or (self._api is not None and _is_final(self._api))
 
     async def find(self, *, again: bool = False, turn: Turn | None = None) -> ApiEndpoint | Failure:
@@ -508,15 +508,18 @@ _CERTIFICATE = f"; {CHECK_ADDRESS} and this machine's clock, and set `SSL_CERT_F
 
 
 def _is_final(failure: Failure) -> bool:
-    """Return whether another search for the API would fail too. A web page in place of a list may be temporary."""
+    """Return whether a new search for the API would fail again.
+
+    A web page in place of a list may be temporary.
+    """
     is_page = failure.not_from_api and failure.status is not None and failure.status < _REDIRECT
     return failure.kind in _FINAL and not is_page
 
 
 def _with_hint(failure: Failure, dialect: Dialect) -> Failure:
-    """Return the failure, with a hint if the server refused the alternative name of a field.
+    """Return the failure. If the server refused the second name of a field, the failure gets a hint.
 
-    A submit sends some fields under two names.
+    A request for a text sends some fields under two names.
     """
     if failure.kind is not FailureKind.REJECTED or not names_blamed(dialect, failure.message):
         return failure

@@ -1,4 +1,4 @@
-"""The trusted lists of a person: servers that may get the key, and variables whose values may be sent.
+"""The trusted lists of a person: which servers may get the key, and which variables' values may be sent.
 
 A repository cannot change these lists, because anyone who may change `contentops.yaml` may name any server in it. So
 the lists are in the environment, or in a person's own `config.yaml`.
@@ -140,7 +140,10 @@ def may_have_key(server: str, environ: Mapping[str, str], *, vendor: str = VENDO
 
 
 def is_stated(environ: Mapping[str, str]) -> bool:
-    """Return whether the environment variable `SERVERS` lists trusted servers. This list replaces all others."""
+    """Return whether an environment variable lists trusted servers. This list replaces all others.
+
+    `SERVERS` is the name of the variable.
+    """
     return bool(environ.get(SERVERS, "").strip())
 
 
@@ -157,7 +160,7 @@ def unlisted(server: str, environ: Mapping[str, str], setting: str = "api.base_u
 
 
 def may_use_ledger(server: str, environ: Mapping[str, str]) -> bool:
-    """Return whether a person's `config.yaml` lists the server of a ledger.
+    """Return whether a person's `config.yaml` trusts the server of a ledger.
 
     The server has the form `postgresql://HOST:PORT`.
     """

@@ -49,7 +49,7 @@ def carry_out(
     verbose: bool = False,
     events: str = "",
 ) -> int:
-    """Make a plan, show it, ask the person, and carry it out. Return the exit code.
+    """Make a plan, show it, ask the person to confirm it, and carry it out. Return the exit code.
 
     `again` returns the command that continues a run.
     """
@@ -107,7 +107,7 @@ _BEGINNING = 500
 
 
 def _first_text(session: Session, project: Project, run: Run) -> str:
-    """Return the beginning of the one text that a run wrote, and the path of the text's file."""
+    """Return the beginning of the first text, and the path of its file. The run wrote only this text."""
     (outcome,) = run.outcomes
     text = text_of_file(project, outcome.output)
     words = "" if text is None else "\n\n".join(filter(None, (text.title, text.body)))
@@ -119,7 +119,10 @@ def _first_text(session: Session, project: Project, run: Run) -> str:
 
 
 def _begin(signals: contextlib.ExitStack, display: Plain, stop: Stop) -> None:
-    """Let the first Ctrl-C stop the run gently from now on. Before, it ends the program, because nothing was done."""
+    """From now on, let the first Ctrl-C stop the run gently.
+
+    Before this call, Ctrl-C ends the program, because nothing was done yet.
+    """
     signals.enter_context(stopping(stop.request))
     display.start()
 
@@ -179,14 +182,14 @@ class Plain:
         self._progress = Progress()
 
     def start(self) -> None:
-        """Start to draw the progress. Nothing else writes to the terminal from now on."""
+        """Begin the display. From now on, nothing else writes to the terminal."""
 
     def show(self, event: Event) -> None:
         """Print the lines that describe an event."""
         self._write("".join(f"{for_log(line)}\n" for line in self._progress.take(event)))
 
     def close(self) -> None:
-        """Restore the terminal."""
+        """End the display, so that other code can write to the terminal."""
 
     def _write(self, text: str) -> None:
         """Write lines to the stream. A closed stream does not end the run."""

@@ -65,7 +65,10 @@ class Confirmation:
         return not self.declined
 
     def go_on(self, begun: str, others: int) -> bool:
-        """Show the beginning of the first text, and ask whether to write the `others` too. Return the answer."""
+        """Show the beginning of the first text, and ask whether to write the other texts too.
+
+        `others` is the number of the other texts. Return the answer.
+        """
         terminal.report(begun)
         return terminal.confirmed(f"Write the other {plural(others, 'text') if others > 1 else 'text'}? (yes/no) ")
 

@@ -44,7 +44,7 @@ def project_folder(directory: str) -> str:
 
 
 def changed_by_review(project: Project) -> tuple[tuple[Note, ...], frozenset[str]]:
-    """Return notes on settings that a pull request changes, and the paths of the texts that it changes."""
+    """Return notes on the settings that a pull request changes, and the paths of the texts that it changes."""
     if not has_base(os.environ):
         return (), frozenset()
     from contentops.ci import history

@@ -55,7 +55,7 @@ def check_events_file(path: Path) -> None:
 def request_log(name: str) -> Callable[[Exchange], None]:
     """Return a function that adds a line for each request to the log `name`.
 
-    Raises OutputError if that would overwrite another file or the disk refuses. Later failures are ignored.
+    Raises OutputError if the log would overwrite another file or cannot be written. Later failures are ignored.
     """
     path = Path(name)
     _check_file(path, "CONTENTOPS_DEBUG", "log of requests", _LOG)

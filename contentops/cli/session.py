@@ -43,7 +43,10 @@ class Session(Struct, frozen=True, kw_only=True):
         return Path(self.directory) / name
 
     def project(self) -> Project:
-        """Open the project that `-C`, `--env` and `--var` name. Raises InputError, UsageError or OutputError."""
+        """Open the project with the folder, environment and variables from the command line.
+
+        Raises InputError, UsageError or OutputError.
+        """
         from contentops.operations.opening import open_project
 
         return open_project(self.directory, self.chosen(), self.variables)
@@ -65,7 +68,7 @@ class Session(Struct, frozen=True, kw_only=True):
         return NO_ENVIRONMENT if overrides_default else self.chosen()
 
     def last_plan(self) -> LastPlan:
-        """Return the last plan that had no changes. With `--no-cache`, nothing is remembered."""
+        """Return the remembered last plan that had no changes. With `--no-cache`, nothing is remembered."""
         from contentops.operations.unchanged import Asked, LastPlan, last_plan
 
         if self.no_cache:

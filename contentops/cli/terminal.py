@@ -42,7 +42,10 @@ def can_animate(stream: TextIO, environ: Mapping[str, str] | None = None) -> boo
 
 
 def width(stream: TextIO | None = None) -> int:
-    """Return the width of the terminal behind a stream (default: stdout), or 0 if no person reads the stream."""
+    """Return the width of the terminal to which a stream writes, or 0 if no person reads the stream.
+
+    The default is stdout.
+    """
     if in_ci() or not (stream or sys.stdout).isatty():
         return 0
     import shutil

@@ -152,24 +152,27 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
         return tuple(sorted(self._of_texts.get(text, {}).values(), key=_ORDER))
 
     def of_items(self, ids: Collection[ItemId]) -> tuple[Approval, ...]:
-        """Return each person's last approval or send-back of each text of an item, which has had the ids `ids`."""
+        """Return each person's last approval or send-back of each text of one item.
+
+        `ids` are the present and earlier ids of the item.
+        """
         texts = {text for id_ in ids for text in self._of_items.get(id_, ())}
         return tuple(sorted((line for text in texts for line in self.of_text(text)), key=_ORDER))
 
     def comments_on(self, text: Digest, ids: Collection[ItemId] = ()) -> tuple[Comment, ...]:
-        """Return the comments on a text, and those on all texts of the items `ids`, the oldest first."""
+        """Return the comments on a text, the oldest first. With `ids`, add the comments on all texts of these items."""
         said = (one for one in self.comments if one.text == text or one.item in ids)
         return tuple(sorted(said, key=lambda one: (one.at, one.note)))
 
     def last(self, text: Digest) -> Verdict | None:
-        """Return any person's latest verdict on a text, or None if there is no verdict or it was withdrawn."""
+        """Return the latest verdict on a text, from any person. None means no verdict, or a withdrawn one."""
         said = self.of_text(text)
         return said[-1].verdict if said and said[-1].verdict is not Verdict.WITHDRAWN else None
 
     def has(self, line: Approval) -> bool:
-        """Return whether the same approval or send-back is recorded already.
+        """Return whether an equal approval or send-back is recorded already.
 
-        Then the new line would change nothing: the verdict counts already, and the line adds no new note.
+        If so, the new line would change nothing: its verdict counts already, and it adds no new note.
         """
         counts = self.last(line.text)
         if counts is None or counts is not line.verdict:
@@ -178,7 +181,7 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
         return any(line.note in ("", one.note) for one in said)
 
     def is_approved(self, text: Digest) -> bool:
-        """Return whether the text's latest verdict is an approval, and not a send-back."""
+        """Return whether the latest verdict on a text is an approval, and not a send-back."""
         return self.last(text) is Verdict.APPROVED
 
     def state(self, text: Digest, rule: ApprovalRule, ids: Collection[ItemId]) -> ApprovalState:

@@ -66,7 +66,7 @@ _WORDS = {
 
 
 class Stage(enum.IntEnum):
-    """The stages in which an item becomes final: first its text, then title and address, then other front matter."""
+    """The stages of an item: first its text is final, then title and address, then the other front matter."""
 
     TEXT = 1
     HEAD = 2
@@ -80,7 +80,7 @@ _READ_AT: Final = {"title": Stage.HEAD, "url": Stage.HEAD, "metadata": Stage.FRO
 
 
 def stage_of(name: str) -> Stage:
-    """Return the stage in which a field becomes final. `name` is such as `inputs.topic` or `metadata.title`."""
+    """Return the stage in which a field becomes final. A `name` is, for example, `inputs.topic`."""
     if not name.startswith("metadata."):
         return Stage.TEXT
     return Stage.HEAD if ".".join(name.split(".")[:2]) in _HEAD else Stage.FRONT
@@ -97,7 +97,10 @@ class Reading(Struct, frozen=True, gc=False):
 
     @property
     def stage(self) -> Stage | None:
-        """Return the stage after which the read field stays unchanged, or None if a new text does not change it."""
+        """Return the stage after which the field that is read does not change any more.
+
+        None means that a new text does not change the field at all.
+        """
         return None if self.part in _FIXED else _READ_AT.get(self.part, Stage.TEXT)
 
 
@@ -115,7 +118,7 @@ class Reference(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False)
 
 
 class AcceptedTexts(Struct, frozen=True, kw_only=True):
-    """The items' texts that templates can use. Lock, files and approvals decide which these are."""
+    """The texts that templates can use. Lock, files and approvals decide which texts these are."""
 
     paths: Mapping[ItemId, str] = field(default_factory=dict)
     approvals: Approvals = NO_APPROVALS
@@ -351,7 +354,7 @@ class Spec(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def frames(self) -> frozenset[Digest]:
-        """Return the item's frames: digests of its request without the words of its sources.
+        """Return the item's frames: digests of its request without the texts of its sources.
 
         One is made with the present ids of its sources, one with their earlier ids. Without sources there is none.
         """
@@ -409,7 +412,10 @@ class GraphItem(Struct, frozen=True, kw_only=True):
 
 
 class ItemGraph(Struct, frozen=True, kw_only=True):
-    """The selected items in the order in which their texts are made. Their sources need not be selected."""
+    """The selected items, in the order in which their texts are made.
+
+    The sources of an item need not be selected.
+    """
 
     items: tuple[GraphItem, ...]
     alone: int = 0

@@ -41,7 +41,7 @@ UNIQUE_ID = 16
 
 
 def stage(job: Job) -> tuple[int, bool]:
-    """Return the progress of a job as a value, so that the progress of two jobs can be compared."""
+    """Return a value that shows the progress of a job. A job with more progress has a higher value."""
     # If a person named a text that no one has seen yet, it may belong to another job.
     state = JobState.RUNNING if job.state is JobState.PAID and not job.body else job.state
     return _RANK[state], job.lost
@@ -90,7 +90,7 @@ def _by_server(lines: Iterable[Job]) -> Iterator[list[Job]]:
 
 
 def fold_jobs(lines: Iterable[Job]) -> list[Job]:
-    """Return every job in these lines once, so that sums count it once. The earliest comes first.
+    """Combine lines about the same job, so that sums count each job once. The earliest job comes first.
 
     Lines that name the same server job for the same request are one job, even if they belong to several orders. The
     bundled server of each clone has its own jobs, with the same ids.
@@ -110,10 +110,9 @@ def fold_jobs(lines: Iterable[Job]) -> list[Job]:
 
 
 def _dated(lines: list[Job]) -> Job:
-    """Return that line of a job that has the job's latest state.
+    """Combine the lines of a job: return the line with the latest state, and with the first time of acceptance.
 
-    It gets the time at which the server first accepted the job. An order that has no such time may have found a job
-    that an earlier order had started.
+    An order that has no such time may have found a job that an earlier order had started.
     """
     furthest = _furthest(lines)
     first = min(lines, key=lambda line: (not line.accepted, line.since, *BY_TIME(line)))
@@ -121,9 +120,9 @@ def _dated(lines: list[Job]) -> Job:
 
 
 def _furthest(lines: list[Job]) -> Job:
-    """Return that line of a job that has the job's latest state. Of several such lines, the last written one counts.
+    """Return that line of a job that has the job's latest state.
 
-    Of lines that were written equally often, the earliest order counts.
+    Of several such lines, the one that was written most often counts; then, the one with the earliest order.
     """
     if len(lines) == 1:
         return lines[0]
@@ -294,7 +293,10 @@ def _sum(jobs: Iterable[Job], price: TokenPrice | None) -> dict[str, str]:
 
 
 def _is_of_month(job: Job, start: float, end: float, timeout: float) -> bool:
-    """Return whether a job was or may have been accepted in a month. An unreadable or later time counts too."""
+    """Return whether a job was accepted in a month, or may have been.
+
+    A job with a later time, or with one that cannot be read, counts too.
+    """
     if job.state is JobState.NEVER:
         return False
     when = seconds_of(job.since)
@@ -304,7 +306,7 @@ def _is_of_month(job: Job, start: float, end: float, timeout: float) -> bool:
 
 
 def _money(job: Job, price: TokenPrice | None) -> dict[str, int]:
-    """Return what the tokens of a job cost, or may cost at most, by currency.
+    """Return what the tokens of a job cost by currency. If they are not known, return the most they may cost.
 
     `price` is used if the job has no price.
     """
@@ -348,9 +350,9 @@ def jobs_of_items(jobs: Iterable[Job], records: Iterable[Record]) -> dict[ItemId
 
 
 class PaidAttempts(Struct, frozen=True):
-    """The number and cost of all texts that were paid for until the item's present text was made.
+    """The number and cost of all texts that were paid for, up to the item's present text.
 
-    They were used, rejected, or failed.
+    These texts were used or rejected, or their jobs failed.
     """
 
     number: int = 0
@@ -389,7 +391,7 @@ class TextProvenance(Struct, frozen=True, kw_only=True):
 
 
 class Provenances(Struct, frozen=True, kw_only=True):
-    """The origins of texts, sorted by item, and the reasons why some origins may be incomplete."""
+    """The origins of texts, sorted by item. `gaps` has the reasons why some origins may be incomplete."""
 
     texts: tuple[TextProvenance, ...]
     unread: tuple[str, ...] = ()

@@ -164,7 +164,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def tokens(self) -> PaidTokens | None:
-        """Return the highest number of tokens of one generation with their price, or None if it is not known."""
+        """Return the most tokens that one generation may use, and their price, or None if not known."""
         own = [order.tokens for order in (*self._paid, *self._retries)]
         return next(iter(own or filter(None, (step.tokens for step in self._collects))), None)
 
@@ -204,7 +204,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def collected_jobs(self) -> tuple[Job, ...]:
-        """Return the open jobs whose texts this change stores in the cache, but does not write to a file."""
+        """Return the open jobs whose texts this change stores only in the cache, and not in a file."""
         return tuple(step.job for step in self._collects)
 
     @property
@@ -250,9 +250,9 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def frame(self) -> Digest:
-        """Return the frame of an item that waits: the digest of its request without the texts that it waits for.
+        """Return the frame of a waiting item: the digest of its request without the texts that the item waits for.
 
-        It is empty for other items.
+        The frame is empty for an item that does not wait.
         """
         return self.spec.frame if self.spec is not None and self.waits else NOTHING
 
@@ -297,7 +297,10 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def _paid(self) -> list[Submit]:
-        """Return the submit steps that the change certainly pays for, at once or when its sources have their texts."""
+        """Return the submit steps that the change certainly pays for.
+
+        Some of these steps wait until the item's sources have their texts.
+        """
         retries = (step.again for step in self._retry_steps if step.certain)
         return [*(step for step in (*self.steps, *self.pays_later) if isinstance(step, Submit)), *retries]
 
@@ -485,7 +488,7 @@ class Writer(Struct, frozen=True, kw_only=True):
 
 
 class PlanFacts(Struct, frozen=True, kw_only=True):
-    """The data that a plan and a plan file have in common, with sums over all changes."""
+    """The data that both a plan and a plan file have, and the sums over all changes."""
 
     project: Annotated[str, Meta(description="The project's name.")]
     environment: Annotated[str, Meta(description="The environment, or empty.")]
@@ -521,7 +524,7 @@ class PlanFacts(Struct, frozen=True, kw_only=True):
 
     @property
     def credits_at_most(self) -> bool:
-        """Return whether the price in credits is only an upper limit, as it is for at least one change."""
+        """Return whether the price of at least one change in credits is only an upper limit."""
         return any(change.credits_at_most for change in self.changes)
 
     @property

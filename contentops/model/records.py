@@ -43,7 +43,7 @@ FormatVersion = Annotated[
 
 
 class Saved(Struct, frozen=True, kw_only=True, gc=False):
-    """Digests of the title and body that the server last accepted and last returned for an item."""
+    """Digests of an item's title and body, as the server last accepted them and as it last returned them."""
 
     title: Annotated[Digest, Meta(description="Digest of the title that the server last accepted.")] = NOTHING
     body: Annotated[Digest, Meta(description="Digest of the body that the server last accepted.")] = NOTHING
@@ -146,7 +146,7 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def restorable(self) -> tuple[Digest, ...]:
-        """Return the digests of the bodies from which a missing file can be restored, the preferred one first.
+        """Return the digests of the bodies that can restore a missing file, the preferred body first.
 
         A promoted text is never restored from the generated one, which may have been edited before the promotion.
         """
@@ -287,7 +287,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def order(self) -> Order:
-        """Return the key of this order: its request id and the request's time. An id may be sent more than once."""
+        """Return the key of this order: the id and the time of its request. An id may be sent more than once."""
         return self.request_id, self.submitted_at
 
     @property
@@ -324,7 +324,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def cost(self) -> int:
-        """Return the credits that the job may cost. They are 0 if it never arrived or failed."""
+        """Return the credits that the job may cost. A job that never arrived or that failed costs 0."""
         is_free = self.state is JobState.NEVER or (self.state is JobState.FAILED and not self.lost)
         return 0 if is_free else self.credits
 
@@ -345,7 +345,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def has_text(self) -> bool:
-        """Return whether the job has a text, which is paid for."""
+        """Return whether the job has a text. Such a text is paid for."""
         return self.state in {JobState.PAID, JobState.SETTLED}
 
 
@@ -371,7 +371,7 @@ class State(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def _by_order(self) -> Mapping[tuple[str, str], list[Job]]:
-        """Return jobs by server and request id, and also by the digests of their requests and texts."""
+        """Return all jobs in a map, under two keys: server and request id, and the digests of request and text."""
         found: dict[tuple[str, str], list[Job]] = {}
         for job in (*self.jobs, *self.open_jobs.values()):
             found.setdefault((job.server, job.request_id), []).append(job)
@@ -392,7 +392,7 @@ class State(Struct, frozen=True, kw_only=True, dict=True):
         return self._by_request.get((server, digest), ())
 
     def made_by(self, record: Record) -> Job | None:
-        """Return the job that made the text of a record, or None if no known job made it, as for an adopted text.
+        """Return the job that made the text of a record, or None if no job is known, as for an adopted text.
 
         A promoted text was made in another environment.
         """
@@ -401,7 +401,10 @@ class State(Struct, frozen=True, kw_only=True, dict=True):
 
 
 def made_by(record: Record, jobs: Iterable[Job]) -> Job | None:
-    """Return the job whose text is in the record. If there is none, return the latest job that has a text."""
+    """Return the job whose text is in the record.
+
+    If there is none, return the latest job that has a text, or else the latest job.
+    """
     return max(jobs, key=lambda job: (job.body == record.generated, job.has_text, job.submitted_at), default=None)
 
 

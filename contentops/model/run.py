@@ -71,7 +71,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 def _both(first: Outcome | None, later: Outcome) -> Outcome:
-    """Return the later of two outcomes of an item, with the costs of both."""
+    """Return the later of two outcomes of an item. Its costs are the costs of both outcomes."""
     if first is None:
         return later
     tokens = add_sums((first.tokens, later.tokens))
@@ -132,7 +132,7 @@ class Run(Struct, frozen=True, kw_only=True):
 
     @property
     def credits_unknown(self) -> int:
-        """Return the credits of requests whose replies were lost. They are spent if the server got the requests."""
+        """Return the credits of requests whose replies were lost. If the server got a request, they are spent."""
         return sum(outcome.credits_unknown for outcome in self.outcomes)
 
 
@@ -242,7 +242,7 @@ class KeptOutcome(Struct, frozen=True):
 
 
 class KeptRun(Struct, frozen=True, kw_only=True):
-    """A recorded earlier run on this machine."""
+    """The record of an earlier run on this machine."""
 
     id: str
     started_at: str
@@ -263,7 +263,7 @@ class KeptReport(Struct, frozen=True, kw_only=True):
 
 
 class PaidText(Struct, frozen=True, kw_only=True):
-    """A text that a job made for an item, and the places from which the text can be restored."""
+    """A text that a job made for an item, and the sources from which the text can be restored."""
 
     item: str
     """The item's present id."""

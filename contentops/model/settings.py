@@ -203,7 +203,7 @@ class Similar(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Grounded(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Says which numbers and addresses a text may contain: those in its brief, and those in `allow`."""
+    """The setting that limits the numbers and web addresses in a text to those in its brief and in `allow`."""
 
     numbers: bool = True
     urls: bool = True
@@ -214,7 +214,7 @@ class Grounded(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def level_of(check: object) -> Level | None:
-    """Return the level of a check, such as `block`, from its setting. Return None for settings of other things."""
+    """Return the level of a check, such as `block`, from its setting. Return None if the setting has no level."""
     level = getattr(check, "level", check)
     return level if isinstance(level, Level) else None
 
@@ -348,7 +348,7 @@ NO_BUDGET = Budget(credits_per_apply=None, items_per_apply=None)
 
 
 class MonthSpend(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The most that all environments of a project can have spent in a month. Unknown costs count in full.
+    """The spending of all environments of a project in a month, as an upper limit. Unknown costs count in full.
 
     If answers were lost or tokens are not known, the true sum may be lower.
     """

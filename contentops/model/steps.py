@@ -17,7 +17,7 @@ from contentops.tokens import PaidTokens
 
 
 class Collect(Struct, frozen=True, kw_only=True, tag="drain"):
-    """Fetch the text of an open job into the cache. No change waits for it, and no file is written."""
+    """Fetch the text of an open job into the cache. No change waits for this text, and no file is written."""
 
     job: Job
     tokens: PaidTokens | None = None
@@ -52,7 +52,7 @@ class Submit(Struct, frozen=True, kw_only=True, tag="submit"):
 
 
 class RetryText(Struct, frozen=True, kw_only=True, tag="retry"):
-    """Generate the text again, and pay again, if it fails its checks. This is done at most `times` times."""
+    """If a text fails its checks, generate it again and pay again, at most `times` times."""
 
     again: Submit
     """The step that is paid for each time. The attempt number follows from the text before it."""
@@ -68,16 +68,16 @@ class Poll(Struct, frozen=True, kw_only=True, tag="poll"):
 
 
 class Fetch(Struct, frozen=True, kw_only=True, tag="fetch"):
-    """Fetch a text that exists already: the text of `job`, or an earlier text of the item if its file is restored.
+    """Fetch a text that exists already, from the cache, a file, git or the server.
 
-    The text is in the cache, a file or git of this machine, or on the server.
+    It is the text of `job`. Without a job, it is an earlier text of the item, whose file is restored.
     """
 
     job: Job | None = None
 
 
 class ReviewedText(Struct, frozen=True, kw_only=True):
-    """The fields of a `Promote` step in a plan file, which identify the text in another environment's file."""
+    """The fields of a `Promote` step in a plan file. They identify a text of another environment."""
 
     environment: Annotated[
         str, Meta(description="The environment of the text; empty: the project without an environment.")
@@ -96,7 +96,7 @@ class ReviewedText(Struct, frozen=True, kw_only=True):
 
 
 class Promote(ReviewedText, frozen=True, kw_only=True, tag="promote"):
-    """Copy the text of the same request from another environment's file at `path`."""
+    """Copy a text from another environment, from its file at `path`. Both items have the same request."""
 
     outline: bool = False
     """It is a draft outline, promoted with `--drafts`."""
@@ -121,7 +121,7 @@ class Replace(Struct, frozen=True, kw_only=True, tag="replace"):
 
 
 class Restore(Struct, frozen=True, kw_only=True, tag="restore"):
-    """The mode in which the item's file gets back an earlier text."""
+    """The mode in which an earlier text of the item is restored into its file."""
 
 
 class MergeEdit(Struct, frozen=True, kw_only=True, tag="merge edit"):
@@ -149,7 +149,7 @@ class Write(Struct, frozen=True, kw_only=True, tag="write"):
 
     @property
     def is_new(self) -> bool:
-        """Return whether the text to write is new for the file, and not an earlier text that is restored."""
+        """Return whether the step writes a new text, and does not restore an earlier one."""
         return isinstance(self.mode, Replace | MergeEdit)
 
 
@@ -178,7 +178,7 @@ class Acknowledge(Struct, frozen=True, kw_only=True, tag="record"):
 
 
 class Save(Struct, frozen=True, kw_only=True, tag="save"):
-    """Save to the server the title and body that the file at `path` has after all earlier steps."""
+    """Save title and body to the server, as they are in the file at `path` after all earlier steps."""
 
     path: str
     replaces: Digest = NOTHING

@@ -68,9 +68,9 @@ def _served(request: Request) -> Response:
 
 
 def _picture(site: Site, query: Mapping[str, str]) -> Response:
-    """Return the response with an image file that the text of an item shows.
+    """Return the response with an image file that an item's text shows.
 
-    A browser that opens the address directly downloads the file.
+    If a browser opens the image's own address, it downloads the file.
     """
     project, address = site.project(), query.get("name", "")
     try:
@@ -112,9 +112,9 @@ def _posted(site: Site, form: Form) -> Callable[[Request], Awaitable[Response]]:
 
 
 def _answer(site: Site, view: Form, fields: Mapping[str, str], words: Sequence[str] = ()) -> Response:
-    """Call a page or a form, and return its page or a redirect.
+    """Call a view function or a form function, and return its page or a redirect as a response.
 
-    `words` are the words that the person typed; an error page shows them.
+    `words` are the words that the person typed into the form. An error page shows them.
     """
     try:
         done = view(site, fields)

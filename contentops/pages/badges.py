@@ -65,7 +65,7 @@ CHECKS: Final[Mapping[str, str]] = {
 
 
 class CheckKind(Struct, frozen=True):
-    """A kind of check that has findings, with the number of texts that have them."""
+    """A kind of check, and the number of texts in which this kind of check has findings."""
 
     key: str
     words: str
@@ -84,7 +84,7 @@ def kinds_of_checks(items: Iterable[ReviewItem]) -> list[CheckKind]:
 
 
 def badges(item: ReviewItem) -> tuple[Badge, ...]:
-    """Return the badges of an item: first its state, then its approval, its checks, and other marks."""
+    """Return the badges of an item: its state, its approval, the result of its checks, and other marks."""
     checks = {Severity.ERROR: (FAILS,), Severity.WARNING: (WARNS,), None: ()}[item.severity]
     also = (*(_EDITED,) * item.edited, *(_STALE,) * (item.word == "stale"), *(_PROTECTED,) * item.protected)
     # A text that is blocked waits for approval too, and plan and status count it there.

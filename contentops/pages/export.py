@@ -1,4 +1,4 @@
-"""Writes the pages of `contentops review` as files, with one stylesheet and without scripts or forms."""
+"""Writes the pages of `contentops review` as HTML files, which have no scripts and no forms."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SLUG: Final = 60
 
 
 class FileLinks(Links):
-    """Makes relative addresses for pages that are files in one folder, and remembers all linked pages."""
+    """Makes relative addresses for exported pages in one folder, and remembers which pages are linked."""
 
     overview = INDEX
     items = "items.html"
@@ -44,7 +44,7 @@ class FileLinks(Links):
         """The view path and the query of each file, in the order in which they were linked to."""
 
     def to(self, path: str, **query: str) -> str:
-        """Return the file name of a page; query fields that do not matter in an export are left out."""
+        """Return the file name of an exported page. Query fields that do not matter in an export are left out."""
         said = {name: query[name] for name in _KEPT.get(path, ()) if query.get(name)}
         if path == "/items" and said.get("page") == "1":
             del said["page"]
@@ -121,7 +121,7 @@ def _rendered(links: FileLinks, site: Site, name: str) -> str:
 
 
 def plan_document(plan: Plan, name: str, flags: Sequence[str], runtime: Runtime) -> str:
-    """Return the page of a plan as a single HTML file; `flags` are the options that the plan was made with."""
+    """Return the page of a plan as a single HTML file. The plan was made with the options `flags`."""
 
     def unopened() -> Project:
         raise AssertionError(name)

@@ -63,7 +63,7 @@ QUICK = 2.0
 
 
 class FormResult(Struct, frozen=True, kw_only=True):
-    """The result of a form: the address of the next page, and a sentence to show there.
+    """The result of a form: the address of the next page, and a sentence that this page shows.
 
     If the address is empty, the browser stays on the page.
     """
@@ -75,7 +75,7 @@ class FormResult(Struct, frozen=True, kw_only=True):
 
 
 def has_token(site: Site, form: Mapping[str, str]) -> bool:
-    """Return whether a form has the secret token of this server, so that it comes from one of its pages."""
+    """Return whether a form has the secret token of this server. Only pages of this server have the token."""
     return bool(site.form_token) and hmac.compare_digest(form.get("form_token", "").encode(), site.form_token.encode())
 
 
@@ -83,9 +83,9 @@ def has_token(site: Site, form: Mapping[str, str]) -> bool:
 
 
 def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult | PageContent:
-    """Record that the person approves a text or sends it back, and return the next text's address.
+    """Record that the person approves a text or sends it back, and return the address of the next text.
 
-    If the verdict cannot be recorded, the page of the item shows why, and keeps the note.
+    If the decision cannot be recorded, the page of the item shows why, and keeps the note.
     """
     item, text, done = _named(form, "id"), Digest(_named(form, "text")), verdict.value.replace("-", " ").capitalize()
     before, project = site.review.snapshot(), site.project()
@@ -183,7 +183,7 @@ def restore(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
 
 
 def save(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
-    """Write an edited text into its file, or show the form again with the typed words."""
+    """Write an edited text into its file. If that fails, show the form again with the typed words."""
     item, edit = _named(form, "id"), edit_of(form)
     try:
         project = site.project()
@@ -220,7 +220,7 @@ def _ids(site: Site, item: str) -> Sequence[str]:
 
 
 def resolve(site: Site, form: Mapping[str, str]) -> FormResult:
-    """Record which job belongs to a submit whose reply was lost; its text can then be fetched at no cost."""
+    """Record which job belongs to a submit whose reply was lost. Then the job's text can be fetched for free."""
     item = _named(form, "id")
     said = resolve_submit(site.project(), item, job=_named(form, "job"), runtime=site.runtime)
     return FormResult(to=site.links.item(item), said=f"Recorded: {said}.")
@@ -230,7 +230,7 @@ def resolve(site: Site, form: Mapping[str, str]) -> FormResult:
 
 
 class Confirm(Struct, frozen=True, kw_only=True):
-    """The plan for a button's action, which shows what the action would do and cost."""
+    """The data of the page that asks for confirmation: a button's action, and its plan with the price."""
 
     part: PlanPart
     plan: Plan
@@ -250,7 +250,7 @@ def confirm(site: Site, query: Mapping[str, str], problem: Sequence[Diagnostic] 
 
 
 def apply(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
-    """Start the apply that a button asks for, and return its result or the page of the run."""
+    """Start the apply that a button asks for. Return its result, or the address of the run's page."""
     part, shown = _part(site, form), _named(form, "plan")
 
     def work(stop: Stop) -> str:
@@ -274,13 +274,13 @@ def apply(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
 
 
 def stop(site: Site, _form: Mapping[str, str]) -> FormResult:
-    """Stop the apply that a page started, so that it submits nothing more."""
+    """Stop the apply that a page started. The apply then submits nothing more."""
     site.runner.stop()
     return FormResult(to=site.links.run, said="Asked to stop: nothing more is submitted, and what runs is collected.")
 
 
 def send(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
-    """Commit the changes that the person saw, and push them if the button says so."""
+    """Commit the changes that the page showed, and push them if the person chose a button that pushes."""
     how, project = _named(form, "how"), site.project()
     options = structs.replace(
         SENDING, shown=_named(form, "tree"), push=how != "commit", direct=how == "push", apart=how == "pull-request"
@@ -306,7 +306,10 @@ def send(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
 
 
 def _part(site: Site, form: Mapping[str, str]) -> PlanPart:
-    """Return the part of the plan that a form names, with the ids of the items now in this part. Raises UsageError."""
+    """Return the part of the plan that a form names, such as all free changes, and the ids of its items.
+
+    Raises UsageError.
+    """
     part = part_of(form.get("action", ""), form.get("id", ""), form.get("heading", ""))
     if part.action not in (PartAction.CAUSE, PartAction.FREE):
         return part

@@ -1,4 +1,4 @@
-"""Makes the list of items; the query in its address sets search, filters, order and page."""
+"""Makes the list of items. The query in the list's address sets search, filters, order and page."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Sentence(NamedTuple):
 
 
 class Hit(NamedTuple):
-    """An item whose text contains the searched words, with the first sentences that contain them."""
+    """An item whose text contains the searched words, and the first sentences that contain these words."""
 
     item: ReviewItem
     sentences: Sequence[Sentence]
@@ -174,7 +174,7 @@ def _sentence(markdown: str, needle: str) -> Sentence:
 
 
 def _found(narrowed: Iterable[tuple[ReviewItem, Sequence[Badge]]], asked: ItemsQuery) -> list[ReviewItem]:
-    """Return the items that have the state in the query, in the order of the list."""
+    """Return the items whose state is the one in the query, in the order of the list."""
     wanted = _STATES.get(asked.state, BADGES.keys())
     # What is blocked is read after a choice, though it waits for approval as well.
     last = 1 if asked.state == "to-read" else None
@@ -205,7 +205,7 @@ def whose(site: Site, open_: Sequence[ReviewItem]) -> Sequence[Chip]:
 
 
 def queue(site: Site, snapshot: Snapshot, listed: str) -> Sequence[ReviewItem]:
-    """Return the items that a person reads one after another, from the list that the query `listed` gives.
+    """Return the items that a person reads one after another, from the list with the query `listed`.
 
     These are the listed items that wait for a reader, or all listed items if none waits. Without a query, they are all
     items that wait for a reader.
@@ -235,7 +235,7 @@ def _number(text: str) -> int:
 
 
 def _names(site: Site, snapshot: Snapshot) -> Mapping[str, Sequence[str]]:
-    """Return the filter values of each query field, the most frequent first."""
+    """Return the values by which each query field can filter the items, the most frequent value first."""
     return {
         "template": _common(item.template for item in snapshot.items),
         "tag": _common(tag for item in snapshot.items for tag in item.tags),
@@ -252,7 +252,7 @@ def _folders(path: str) -> Iterator[str]:
 
 
 def _common(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the distinct names without the empty one, the most frequent first."""
+    """Return the distinct names, the most frequent first. An empty name is left out."""
     counts = Counter(names)
     return tuple(sorted(filter(None, counts), key=lambda name: (-counts[name], name)))
 

@@ -98,7 +98,7 @@ class Guard:
         self._app, self._hosts, self._keys = app, hosts, keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass an allowed request to the application, and answer all other requests here."""
+        """Pass an allowed request to the application. The guard itself answers all other requests."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -112,7 +112,10 @@ class Guard:
         await (answer or self._app)(scope, receive, sent)
 
     async def _answer(self, request: Request) -> Response | None:
-        """Return the response to the one-time link or to a refused request; None if the application may answer."""
+        """Return the response to the one-time link or to a refused request.
+
+        None means that the application may answer the request.
+        """
         if _host_of(request.headers) not in self._hosts:
             return refusal(400, "This is another address", "The page is served to this machine only.")
         if request.url.path == LINK:
@@ -173,7 +176,7 @@ async def body_of(request: Request) -> bytes | None:
 
 
 def parsed(data: bytes) -> Mapping[str, str]:
-    """Return the fields of a form with LF line ends, or no fields if the form cannot be read."""
+    """Return the fields of a form, with LF as line end. If the form cannot be read, return no fields."""
     try:
         pairs = parse_qsl(data.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_FIELDS)
     except ValueError:

@@ -55,7 +55,7 @@ _LANGUAGE: Final = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 
 class Links:
-    """The addresses of the pages on the server; the query names the item, so no id can change the path."""
+    """The addresses of the pages on the server. The query names the item, so an item's id cannot change the path."""
 
     overview = "/"
     items = "/items"
@@ -70,7 +70,7 @@ class Links:
         return self.to("/item", id=item, **query)
 
     def of_items(self, query: Mapping[str, str], **changed: str) -> str:
-        """Return the address of a list of items; `changed` replaces values of `query`, or removes empty ones."""
+        """Return the address of a list of items. `changed` replaces values of `query`; an empty value removes one."""
         return self.to("/items", **{**query, **changed})
 
     def to(self, path: str, **query: str) -> str:
@@ -80,7 +80,7 @@ class Links:
 
 
 class NoLinks(Links):
-    """The addresses in a page that is a single file; they are empty, because it links to no other page."""
+    """The addresses in a page that is a single file. They are empty, because such a page has no links to others."""
 
     overview = items = plan = spend = run = today = style = ""
 
@@ -90,7 +90,7 @@ class NoLinks(Links):
 
 
 class Recent(Generic[T]):
-    """A small store in memory that keeps the latest values, each under a key."""
+    """A small store in memory. It keeps the latest values, each under a key."""
 
     def __init__(self) -> None:
         self._values: dict[str, T] = {}
@@ -180,7 +180,7 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
         return at if hmac.compare_digest(stamp.encode(), self.stamp(text, at).encode()) else None
 
     def undoable(self, said: str) -> LastDecision | None:
-        """Return the last decision if it is recent enough to undo, and if the page reports it."""
+        """Return the last decision if the page reports it and a person can still undo it. Otherwise return None."""
         last = self.decided.get("last")
         return last if last and last.said == said and 0 <= self.runtime.wall() - last.at < UNDO else None
 
@@ -217,7 +217,7 @@ def explained(error: ContentopsError) -> tuple[Diagnostic, ...]:
 
 
 def render(site: Site, page: PageContent, said: str = "", *, block: str = "") -> str:
-    """Return a page as HTML, or one block of its template.
+    """Return a page as HTML. With `block`, return only this block of the page's template.
 
     `said` is the sentence that reports what the last form did.
     """
@@ -266,7 +266,7 @@ def owner(site: Site, item: ReviewItem) -> str:
 
 
 def _stated(item: ReviewItem, *keys: str) -> Iterator[str]:
-    """Yield the values of keys in a text's front matter, then in the metadata of its manifest."""
+    """Yield the values of some keys: first from a text's front matter, then from the item's metadata."""
     for front in (item.file.front, item.spec.metadata if item.spec is not None else {}):
         for value in filter(None, map(front.get, keys)):
             yield value if isinstance(value, str) else ", ".join(map(str, value)) if isinstance(value, list) else ""

@@ -1,4 +1,4 @@
-"""Makes the pages of an item, the overview, the plan, the spending, a person's day and a run."""
+"""Makes most pages: an item, the overview, the plan, the spending, a person's day and a run."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ TitleAndBody = tuple[str, str]
 
 
 class TextView(Struct, frozen=True, kw_only=True):
-    """A text as a page shows it, either alone or with its differences from another text."""
+    """A text as a page shows it: without a comparison, or with its differences from another text."""
 
     parts: Sequence[ProsePart] = ()
     top: Sequence[Diagnostic] = ()
@@ -89,9 +89,9 @@ def compared(old: TitleAndBody, new: TitleAndBody, notes: Notes = lambda _: (), 
 
 
 def sides_of(one: ReviewItem, texts: ItemTexts, now: float) -> list[tuple[str, str]]:
-    """Return the texts that an item's text can be compared with, each as its name in addresses and its label.
+    """Return the other texts with which an item's text can be compared, the default first.
 
-    The first one is the default.
+    Each is a pair: the text's name in page addresses, and its label.
     """
     sides: list[tuple[str, str]] = []
     if texts.approved is not None and (before := one.approved_before) is not None:
@@ -133,7 +133,7 @@ def on_site(project: Project, one: ReviewItem) -> str:
 
 
 def beside_source(snapshot: Snapshot, one: ReviewItem, source: ReviewItem) -> TextView:
-    """Return a text next to its source, and mark what has changed in the source since the text was made."""
+    """Return a text side by side with its source. Marks show what changed in the source later."""
     made_from = one.record.sources if one.record is not None else {}
     then = next((made_from[id_] for id_ in source.ids if id_ in made_from), NOTHING)
     texts = item_texts(snapshot.project, source.id, source.file.path, None, snapshot.known)
@@ -179,9 +179,9 @@ def _other(site: Site, one: ReviewItem, texts: ItemTexts, against: str) -> TextV
 
 
 class _Notes:
-    """Places each finding below the block with its line, and each comment below the block with its words.
+    """Places findings and comments below the blocks of a text that they are about.
 
-    The other findings are shown above the text, and the other comments below it.
+    A finding that belongs to no block is shown above the text, and such a comment below the text.
     """
 
     def __init__(self, one: ReviewItem, first_line: int, comments: Sequence[Comment] = ()) -> None:
@@ -251,12 +251,12 @@ def preview(site: Site, form: Mapping[str, str]) -> PageContent:
 
 
 def edit_of(form: Mapping[str, str]) -> TextEdit:
-    """Return the edit that a form contains: title, body, and the file's digest when the form was shown."""
+    """Return the edit that a form contains: title, body, and the digest that the file had before the edit."""
     return TextEdit(title=form.get("title", ""), body=form.get("body", ""), expect=Digest(form.get("file", "")))
 
 
 def not_saved(site: Site, form: Mapping[str, str], error: ContentopsError, kept: str = "") -> PageContent:
-    """Return the edit form with the typed words and the error; it also shows the file if that has changed."""
+    """Return the edit form with the typed words and the error. It also shows the text of a changed file."""
     one, typed = site.review.snapshot().item(form.get("id", "")), edit_of(form)
     was = form.get("was_title", ""), form.get("was", "")
     view = EditView(item=one, typed=typed, was=was, kept=kept, problem=explained(error))
@@ -367,7 +367,7 @@ class ItemView(Struct, frozen=True, kw_only=True):
 
 
 def not_decided(site: Site, form: Mapping[str, str], said: str, error: ContentopsError) -> PageContent:
-    """Return the item's page with the typed note, and the reason why nothing was recorded."""
+    """Return an item's page that shows why a decision was not recorded. The page keeps the typed note."""
     seen = site.seen.get(form.get("text", ""))
     page = item(site, {name: form.get(name, "") for name in ("id", "list", "count")})
     assert isinstance(page.model, ItemView)
@@ -455,7 +455,7 @@ def after(items: Sequence[ReviewItem], id_: str) -> tuple[ReviewItem, ...]:
 
 
 def _beside(site: Site, snapshot: Snapshot, one: ReviewItem, listed: str) -> tuple[str, ReviewItem, ReviewItem]:
-    """Return the position of an item in the list that the person reads, and the items before and after it."""
+    """Return an item's position in the list that the person reads, and the items before and after this item."""
     for items, name in (
         (queue(site, snapshot, listed) if listed else (), "Text {:,} of {:,} in the list"),
         (snapshot.to_read, "Text {:,} of {:,} to read"),
@@ -468,7 +468,7 @@ def _beside(site: Site, snapshot: Snapshot, one: ReviewItem, listed: str) -> tup
 
 
 def _is_stale(one: ReviewItem, made_from: Sequence[ReviewItem]) -> bool:
-    """Return whether a text is older than a change of its source, and stays older after the next apply."""
+    """Return whether a text is outdated after a change of its source, and the next apply does not update it."""
     is_known = one.word == "stale" and one.spec is not None and not any(each.wait for each in one.spec.references)
     return is_known and all(stage_coming(each.change) is None for each in (one, *made_from))
 
@@ -538,7 +538,7 @@ def overview(site: Site, _query: Mapping[str, str]) -> PageContent:
 
 
 class PlanView(Struct, frozen=True):
-    """A plan and the findings in manifests; the plan is None if the manifests have errors."""
+    """A plan, and the findings in the manifests. If the manifests have errors, there is no plan."""
 
     plan: Plan | None
     findings: tuple[Diagnostic, ...]
@@ -581,14 +581,14 @@ def spend(site: Site, _query: Mapping[str, str]) -> PageContent:
 
 
 class DayView(Struct, frozen=True, kw_only=True):
-    """The data of the page of a person's day: today's decisions, and what is left to do."""
+    """The data of the page *Today*: the person's decisions of this day, and what is left to do."""
 
     day: ReviewDay
     snapshot: Snapshot
 
 
 def today(site: Site, _query: Mapping[str, str]) -> PageContent:
-    """Return the page of the person's day; it is also shown after the last text of a list."""
+    """Return the page *Today* with the person's decisions. The page also follows the last text of a list."""
     snapshot = site.review.snapshot()
     day = review_day(snapshot, site.person, site.runtime)
     count = len(day.verdicts)
@@ -624,7 +624,7 @@ ALIVE = 15.0
 
 
 class RunPage(Struct, frozen=True, kw_only=True):
-    """The running or last run, its items, and the result of the last task that a page started."""
+    """The data of the run page: a running or finished run, and the result of the last task from a page."""
 
     run: LiveRun | None = None
     known: Mapping[str, ReviewItem] = {}
@@ -670,7 +670,7 @@ async def events(site: Site, _: Request) -> StreamingResponse:
 
 
 async def stream(site: Site) -> AsyncIterator[str]:
-    """Yield server-sent events: the HTML of the changing part of the run page as JSON, and at last `end`."""
+    """Yield server-sent events with the HTML of the changing part of the run page. The last event is `end`."""
     sent, quiet = "", 0.0
     while not site.closing.is_set():
         html, working = await run_in_threadpool(_moving_part, site)

@@ -45,7 +45,7 @@ def create_app(
     stage_seconds: float = 0.0,
     on_request: bool = False,
 ) -> Starlette:
-    """Return the app of the bundled server for an open store; `await app.state.close()` also closes the store.
+    """Return the bundled server's app for an open store. `await app.state.close()` also closes the store.
 
     With an empty `key`, requests need no key. With 0 `requests_per_minute`, there is no limit. `stage_seconds` is the
     duration of each stage of a job; with 0, a job is done almost at once. With `on_request`, an unfinished job is
@@ -95,7 +95,7 @@ class RequestWindow:
         self._taken: deque[float] = deque()
 
     def take(self, most: int) -> None:
-        """Count one request, unless the limit is reached.
+        """Count one request, unless the limit of requests is reached.
 
         Raises HTTPException (429) and counts nothing if the last minute already had `most` requests.
         """
@@ -128,7 +128,7 @@ _KINDS = (
 
 
 class _Api(Struct, frozen=True):
-    """The endpoints of the server; each one gets an allowed request, and returns JSON or raises HTTPException.
+    """The endpoints of the server. Each endpoint gets an allowed request, and returns JSON or raises HTTPException.
 
     An `X-User-ID` header, which the SDK sends, changes nothing.
     """
@@ -175,7 +175,10 @@ class _Api(Struct, frozen=True):
         return respond
 
     def _admit(self, request: Request) -> None:
-        """Check the key of a request and count it. Raises HTTPException: 401 for the key, 429 for the limit."""
+        """Check the key of a request, and count the request.
+
+        Raises HTTPException: 401 for a wrong key, 429 if the limit of requests is reached.
+        """
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         has_key = scheme.lower() == "bearer" and secrets.compare_digest(token.strip().encode(), self.key)
         if self.key and not has_key:
@@ -269,7 +272,7 @@ class _Api(Struct, frozen=True):
         return wire.content(self._content(request.path_params["id"]))
 
     async def save_content(self, request: Request) -> Json:
-        """Store new content, or update the stored content that the request names; an unknown id gives 404."""
+        """Store new content, or update stored content. An unknown content id gives status 404."""
         saved = self._save(wire.read_change(await wire.read_body(request)))
         return {"success": True, "contentId": saved.id, **wire.stamp(saved)}
 
@@ -296,7 +299,7 @@ class _Api(Struct, frozen=True):
     # --- catalog -------------------------------------------------------------------------------------------
 
     async def list_entries(self, kind: _Kind, request: Request) -> Json:
-        """Return all entries of one kind, such as templates; under `/api`, some kinds are divided into pages."""
+        """Return all catalog entries of one kind, such as templates. Under `/api`, some lists have several pages."""
         surface = _surface(request)
         entries = [kind.entry(entry, surface) for entry in self.catalog[kind.name].values()]
         if surface is Surface.V1 or not kind.paged:

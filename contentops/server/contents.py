@@ -37,7 +37,7 @@ def body(text: str, section: Span) -> str:
 
 
 def replace_section(text: str, section: Span, new: str) -> str:
-    """Return `text` with a new text under a section's heading; everything else stays the same."""
+    """Return the text with a new section text under a section's heading. The rest of the text stays the same."""
     head, words, after = text[: section.text], new.strip("\n"), text[section.end :]
     head = head if head.endswith("\n") else f"{head}\n"
     # The end of the text keeps its single newline.
@@ -45,7 +45,9 @@ def replace_section(text: str, section: Span, new: str) -> str:
 
 
 def nested(text: str, level: int) -> str:
-    """Return `text` changed to fit under a heading of `level`: with deeper headings and closed code blocks.
+    """Return a text in a form that fits under a heading: with deeper headings and closed code blocks.
+
+    `level` is the level of the heading above.
 
     Headings keep their relative depth. A heading that would be too deep becomes a bold line.
     """
@@ -69,7 +71,7 @@ def nested(text: str, level: int) -> str:
 
 
 def _deeper(heading: Heading, level: int, before: list[str], after: list[str]) -> list[str]:
-    """Return the lines of a heading at another level, or a bold line if the level is too deep.
+    """Return the lines of a heading, moved to another level. If the level is too deep, return a bold line.
 
     The bold line gets blank lines around it, so that it is a paragraph.
     """
@@ -83,7 +85,7 @@ def _deeper(heading: Heading, level: int, before: list[str], after: list[str]) -
 
 
 def _closed(text: str) -> str:
-    """Return `text` with its code block closed, so that the following text is not in the block."""
+    """Return a text whose last code block is closed, so that text after it is not part of the block."""
     marks = sorted(_FENCE.findall(text), key=len, reverse=True)
     fences = [next((mark for mark in marks if mark[0] == kind), "") for kind in "`~"]
     ends = [f"\n{mark}" for mark in fences if mark]
@@ -91,7 +93,7 @@ def _closed(text: str) -> str:
 
 
 def _ends(text: str) -> bool:
-    """Return whether `text` closes its code blocks and HTML, so that a following heading stays a heading."""
+    """Return whether a text closes its code blocks and HTML. If so, a heading after the text stays a heading."""
     whole = f"{text}\n\n# End"
     return any(heading.first == whole.count("\n") for heading in parse_headings(whole))
 

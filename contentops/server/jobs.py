@@ -114,7 +114,7 @@ class StoredJob(Struct, frozen=True, kw_only=True):
 
 
 class JobConflictError(Exception):
-    """The request id was already used for a different request; the message names the id."""
+    """The request id was already used for a different request. The message names the id."""
 
 
 class JobLostError(Exception):
@@ -139,7 +139,7 @@ def unfinished(store: Store) -> list[int]:
 
 
 def submit(store: Store, new: StoredJob) -> tuple[StoredJob, bool]:
-    """Store a new job, or return the stored job with the same id; the second value says whether the job is new.
+    """Store a new job, or find the stored job with the same id. The second value says whether the job is new.
 
     Raises JobConflictError if the id was used for a different request.
     """
@@ -184,7 +184,7 @@ def advance(store: Store, job: StoredJob, stage: str, progress: int) -> None:
 
 
 def fail(store: Store, job: StoredJob, error: str, at: float) -> None:
-    """Mark a job as failed; it has no text and costs nothing. Raises JobLostError as `advance` does."""
+    """Mark a job as failed. A failed job has no text and costs nothing. Raises JobLostError as `advance` does."""
     _finish(store, job, at, status="failed", error=error, body="")
 
 
@@ -223,7 +223,7 @@ def _change(store: Store, job: StoredJob, **values: Any) -> None:
 
 
 def counts(store: Store) -> dict[str, int]:
-    """Return the number of all generations, of completed ones, of failed ones, and of unfinished ones."""
+    """Return how many generations there are in total, and how many are completed, failed and unfinished."""
     by_status = {status: int(number) for status, number in store.rows("SELECT status, count(*) FROM jobs GROUP BY 1")}
     ended = {status: by_status.pop(status, 0) for status in ("completed", "failed")}
     under_way = sum(by_status.values())
@@ -307,7 +307,7 @@ class JobRunner:
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     def wake(self) -> None:
-        """Resume unfinished jobs, at the first call in each event loop; later calls do nothing.
+        """Resume unfinished jobs. Only the first call in each event loop does this; later calls do nothing.
 
         Must be called in a running event loop.
         """
@@ -365,7 +365,10 @@ class JobRunner:
                         release(self._store, number, job.runner)
 
     async def _finished(self, job: StoredJob, engine: Engine) -> bool:
-        """Work on a job to its end, and return True; False if it paused, after the model's answers are stored."""
+        """Work on a job until it is finished or paused, and return whether it is finished.
+
+        If the job is paused, the model's answers are stored.
+        """
         kept, count = _kept_answers(job), TokenCount()
 
         def keep(tokens: Tokens | None = None) -> None:
@@ -408,7 +411,7 @@ class JobRunner:
         return True
 
     async def _write(self, job: StoredJob, engine: Engine, task: WritingTask) -> Callable[[], contents.ContentChange]:
-        """Let the engine write the text, and return a function that returns the content to store."""
+        """Let the engine write the text. Return a function that makes the content to store."""
         request, report = job.request, self._reporting(job, task.stages, is_slow=bool(engine.model))
         await report(task.stages[0])
         if request.kind == "section":

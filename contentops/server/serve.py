@@ -33,7 +33,7 @@ KEY_VARIABLE = "CONTENTOPS_SERVE_KEY"
 
 
 class ServeError(EmbeddedServerError):
-    """The server cannot start; the message says why and what to do."""
+    """The server cannot start. The message says why and what to do."""
 
 
 @contextlib.asynccontextmanager
@@ -51,7 +51,7 @@ async def running(path: Path, engine: Engine | None) -> AsyncIterator[Any]:
 
 
 class ServeOptions(Struct, frozen=True, kw_only=True):
-    """The settings of a server on a port; port 0 means any free port.
+    """The settings of a server that listens on a port. Port 0 means any free port.
 
     `log` gets the address when the server listens. If `key` is empty, requests need no key. `log_request` gets a line
     without the key for each request; with None, requests are not logged.
@@ -110,7 +110,7 @@ def _server(app: ASGIApp, started: Callable[[], object]) -> uvicorn.Server:
     import uvicorn
 
     class Server(uvicorn.Server):
-        """A uvicorn server that calls `started` when it listens, and does not raise a signal again at its end."""
+        """A uvicorn server that calls `started` when it listens. It does not raise a signal again at its end."""
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets=sockets)

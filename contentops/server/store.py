@@ -59,7 +59,7 @@ BUSY_SECONDS = 10.0
 
 
 class StoreError(EmbeddedServerError):
-    """The store cannot be opened; the message says which store, why, and what to do."""
+    """The store cannot be opened. The message says which store, why, and what to do."""
 
 
 class Clock(Struct, frozen=True):
@@ -70,12 +70,15 @@ class Clock(Struct, frozen=True):
 
 
 def iso(at: float) -> str:
-    """Return a time in ISO 8601 and UTC, as the API writes it; microseconds keep the order of saves."""
+    """Return a time in ISO 8601 and UTC, as the API writes it, with microseconds.
+
+    The microseconds show the order of saves within a second.
+    """
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class Store(contextlib.AbstractContextManager["Store"]):
-    """An open store, for one thread at a time; close it, or use it as a context manager.
+    """An open store, for one thread at a time. Close it after use, or use it as a context manager.
 
     With `path` None, the store is in memory. A new folder and a new file are private to their owner. Raises StoreError.
     """
@@ -118,7 +121,10 @@ class Store(contextlib.AbstractContextManager["Store"]):
             self.run("PRAGMA synchronous = NORMAL")
 
     def _has_tables(self) -> bool:
-        """Return whether the file has the tables; an empty file has none. Raises StoreError for another format."""
+        """Return whether the file has the store's tables. An empty file has none.
+
+        Raises StoreError for another format.
+        """
         [(application,)], [(version,)] = self.rows("PRAGMA application_id"), self.rows("PRAGMA user_version")
         ours = bool(application == APPLICATION)
         if ours and version != FORMAT:
@@ -132,7 +138,7 @@ class Store(contextlib.AbstractContextManager["Store"]):
 
     @contextlib.contextmanager
     def write(self) -> Iterator[None]:
-        """Run the block in a write transaction, which locks the whole file; an exception rolls it back."""
+        """Run the block in a write transaction, which locks the whole file. An exception rolls the transaction back."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -156,7 +162,7 @@ class Store(contextlib.AbstractContextManager["Store"]):
         return next(iter(self.rows(statement, values)), None)
 
     def runner_lock(self) -> RunnerLock:
-        """Return a new runner lock that is not acquired yet; its file is in a folder next to the store."""
+        """Return a new runner lock, which is not acquired yet. Its file is in a folder next to the store."""
         return RunnerLock(self.path)
 
     def close(self) -> None:
@@ -183,7 +189,7 @@ def _prepare(path: Path) -> None:
 
 
 class RunnerLock:
-    """A lock file that shows other processes that a runner is alive; the end of its process releases it.
+    """A lock file that shows other processes that a runner is alive. When its process ends, the lock is released.
 
     A store in memory has only its own runner, so it needs no file.
     """

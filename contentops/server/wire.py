@@ -66,12 +66,12 @@ class Surface(enum.Enum):
 
     @classmethod
     def of(cls, path: str) -> Surface:
-        """Return the API that a path belongs to; a path outside both counts as `/v1`."""
+        """Return the API that a path belongs to. A path outside both APIs counts as `/v1`."""
         return cls.API if path == "/api" or path.startswith("/api/") else cls.V1
 
 
 class Page(Struct, frozen=True):
-    """One page of a list: its number, from 1, and the number of entries on each page."""
+    """A page of a list: the number of the page, from 1, and the most entries of a page."""
 
     page: int = 1
     limit: int = 100
@@ -151,14 +151,17 @@ async def read_body(request: Request) -> BodyFields:
 
 
 class BodyFields:
-    """Reads the fields of a request body, each by any of its names; `done` raises an error with all problems."""
+    """Reads the fields of a request body. A field can have several names.
+
+    `done` raises an error with all problems.
+    """
 
     def __init__(self, body: Json) -> None:
         self._body = body
         self._problems: list[Json] = []
 
     def _value(self, names: tuple[str, ...], kind: type[T], *, required: bool) -> T | None:
-        """Return the value of a field with several names; if several names have values, the values must be equal."""
+        """Return the value of a field that can have several names. If several names have values, they must be equal."""
         given = [name for name in names if self._body.get(name) is not None]
         value = self._body[given[0]] if given else None
         if required and not given:
@@ -221,7 +224,7 @@ def read_page(request: Request, limit: int = 100) -> Page:
 def read_generation(
     fields: BodyFields, surface: Surface, catalog: Mapping[str, Mapping[str, Any]]
 ) -> tuple[GenerationRequest, str | None]:
-    """Return the generation request in a body, and the client's request id. Raises HTTPException.
+    """Return the generation request in a request body, and the client's request id. Raises HTTPException.
 
     `catalog` has the entries by kind and slug. The body must have inputs. If a required input is missing, the request
     is accepted and its job fails later, as on the service; under `/api` it fails only if there is no topic. Unknown
@@ -246,7 +249,7 @@ def read_generation(
 
 
 def read_section(fields: BodyFields) -> tuple[GenerationRequest, str | None]:
-    """Return the request to rewrite a section in a body, and the client's request id. Raises HTTPException.
+    """Return the request for a new text of one section, and the client's request id. Raises HTTPException.
 
     The service does not document this call. This server reads `content_id`, `section` (the text of the heading),
     `instructions` and `generation_mode`.
@@ -285,7 +288,7 @@ def read_change(fields: BodyFields, content_id: str = "") -> ContentChange:
 
 
 def accepted(job: StoredJob, surface: Surface) -> Json:
-    """Return the reply to the submit of a job; a repeated submit gets the same reply."""
+    """Return the reply to a request that submits a job. A repeated request gets the same reply."""
     more = {"message": "Generation started", "links": {"status": f"/api/generate/status/{job.id}"}}
     answer = {"request_id": job.id, "status": "pending", "created_at": iso(job.created_at)}
     return answer if surface is Surface.V1 else {**answer, **more}
@@ -379,7 +382,7 @@ def content(row: ContentRow) -> Json:
 
 
 def stamp(row: ContentRow) -> Json:
-    """Return the time and version of stored content, by which a client sees whether it has changed."""
+    """Return the time and version of stored content. They show a client whether the content has changed."""
     return {"updatedAt": iso(row.updated_at), "version": row.version}
 
 
@@ -390,7 +393,7 @@ _UNSTATED = {"default": None, "description": "", "placeholder": "", "options": N
 
 
 def paged(items: list[Json], page: Page) -> Json:
-    """Return one page of a list in the form of `/api`, with the total number of entries as `count`."""
+    """Return one page of a list in the form of `/api`. `count` is the number of entries on all pages."""
     data = {"items": items[page.skip : page.skip + page.limit], "count": len(items), **asdict(page)}
     return {"success": True, "data": data}
 

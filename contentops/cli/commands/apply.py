@@ -131,7 +131,10 @@ def _carry_out_file(
 
 
 def _ceiling(session: Session, reviewed: str) -> PlanFile | None:
-    """Return the plan that `--reviewed` names. Return None if its file does not exist; then nothing is allowed."""
+    """Return the reviewed plan from the file that `--reviewed` names.
+
+    Return None if the file does not exist. Then the apply may do nothing.
+    """
     from contentops.cli.named_files import pinned
 
     name, checksum = pinned(reviewed)
@@ -147,8 +150,8 @@ def _ceiling(session: Session, reviewed: str) -> PlanFile | None:
 def going_on(environment: str, variables: tuple[str, ...], given: Mapping[str, Any]) -> NextCommand:
     """Return a function that makes the shell command with which a person continues a run.
 
-    It is the command as it was typed, but it never pays twice: after a canary it selects the unfinished items, and it
-    replaces only items whose new text was not written.
+    The command has the options of the first run, but never pays twice: after a canary it selects the unfinished items,
+    and it replaces only items whose new text was not written.
     """
 
     def again(run: Run) -> str:

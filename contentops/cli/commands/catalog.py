@@ -122,7 +122,7 @@ def _listing(kind: str, snapshot: Catalog) -> str:
 
 
 def _about(one: Entry) -> str:
-    """Return the required inputs of a template, or the tone or description of another entry."""
+    """Return the required inputs of a template. For other catalog entries, return the tone or description."""
     inputs: tuple[TemplateInput, ...] | None = getattr(one, "inputs", None)
     if inputs is None:
         return getattr(one, "tone", "") or one.description

@@ -79,7 +79,10 @@ def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], 
 
 
 def _environments(chosen: str, environments: Sequence[str]) -> str:
-    """Return a line that names the shown environment and the others. It is empty without environments."""
+    """Return a line that names the shown environment and the project's other environments.
+
+    The line is empty if the project has no environments.
+    """
     if not environments:
         return ""
     shown = f"environment `{chosen}`" if chosen else "the project without an environment"
@@ -142,7 +145,7 @@ def show(session: Session, what: str) -> None:
 
 
 def _show_plan(session: Session, path: str) -> None:
-    """Show a plan file as `plan --verbose` shows a plan. The next command that it suggests names the file."""
+    """Show a plan file in the same form as `plan --verbose`. The suggested next command names the file."""
     document = read_document(session.path(path))
     made = plan_file(document, str(session.path(path)))
     if session.as_json:
@@ -173,7 +176,10 @@ def _show_item(session: Session, item: str) -> None:
 
 
 def _origin(origin: Mapping[str, Any]) -> str:
-    """Return one line that says where a value came from: its layer, its location, and the variables it uses."""
+    """Return one line about the origin of a value, such as the manifest and line that set it.
+
+    The line also names the variables that the value uses.
+    """
     variables = ", ".join(f"`{name}`" for name in origin["variables"])
     parts = [origin["layer"], origin["place"], f"uses {variables}" if variables else ""]
     return ", ".join(part for part in parts if part)

@@ -107,7 +107,7 @@ def command(
 
 
 def _say_paths(session: Session, chosen: Mapping[str, Any]) -> int:
-    """Print each output whose words changed since the commit that `--changed-from` names."""
+    """Print the path of each output whose words changed since a commit. `--changed-from` names the commit."""
     from contentops.operations.plan import changed_outputs
 
     if not chosen["changed_from"]:

@@ -81,14 +81,17 @@ def command(session: Session, out: str, port: int) -> int:
 
 
 def _open_browser(session: Session, link: str, ending: contextlib.ExitStack) -> None:
-    """Open the link in a browser, through a temporary file. If that fails, a person can use the printed link."""
+    """Open the link to the review pages in a browser. A temporary file leads to the link.
+
+    If no browser can be opened, a person can use the printed link.
+    """
     with contextlib.suppress(OSError, ContentopsError):
         folder = state_dir.make(Path(session.project().root))
         webbrowser.open(ending.enter_context(private_file(folder, link)))
 
 
 def _export(session: Session, out: str) -> ExitCode:
-    """Write the pages as files. If manifests have errors, the pages show them, and the exit code is 1."""
+    """Write the review pages as files. If manifests have errors, the pages show them, and the exit code is 1."""
     site = _site(session, FileLinks())
     snapshot = site.review.snapshot()
     pages = export(site, session.path(out))
@@ -108,7 +111,7 @@ def _person(project: Project) -> str:
 
 
 def _site(session: Session, links: Links, *, form_token: str = "") -> Site:
-    """Return what all review pages share, such as the project. A mistake in its settings is reported now."""
+    """Return what all review pages share, such as the project. A mistake in the settings is reported now."""
     project = session.project()
     return Site(
         person=_person(project),

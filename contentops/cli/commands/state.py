@@ -50,7 +50,7 @@ def list_records(session: Session, *, jobs: bool) -> None:
 
 
 def listing(state: State) -> str:
-    """Return tables of the records and of the open jobs, and their numbers."""
+    """Return tables of the records and of the open jobs, and how many of each there are."""
     blocks = []
     if state.records:
         rows = [(one.id, one.output, one.request_id[:8], one.server) for one in state.records.values()]
@@ -63,7 +63,7 @@ def listing(state: State) -> str:
 
 
 def job_list(jobs: Sequence[Job]) -> str:
-    """Return a table of jobs, their number, and what they cost."""
+    """Return a table of jobs, the number of jobs, and their cost."""
     counted = fold_jobs(jobs)
     sure, most = sum(job.cost for job in counted if job.is_sure), sum(job.cost for job in counted)
     cost = plural(sure, "credit") + (f", at most {most:,}" if most > sure else "")
@@ -164,7 +164,7 @@ def resolve(
     *,
     forget: bool,
 ) -> ExitCode:
-    """Record the outcome of a submit of ITEM if the server's reply was lost: a job, a content, or nothing.
+    """Record the result of a submit of ITEM whose reply was lost: a job, stored content, or nothing.
 
     Without an option, show the submits of ITEM, or all with an unknown outcome, and what is known about them.
     """

@@ -19,7 +19,7 @@ def named(
     passes: str = "staged",
     call_seconds: float = CALL_SECONDS,
 ) -> Engine:
-    """Return the engine with a name; all other parameters are for engines that call a model.
+    """Return the engine with this name. The other parameters are only for engines that call a model.
 
     Raises EngineError for an unknown name, and for settings that cannot work.
     """

@@ -60,7 +60,7 @@ _THOUGHT = re.compile(r"(?<!`)<(/?)(think|thinking|reasoning)>(?!`)", re.IGNOREC
 
 
 class SettingNames(Struct, frozen=True):
-    """The names of a model's settings as messages show them: variables, options or keys of a file."""
+    """The names by which messages refer to a model's settings, such as variables or command-line options."""
 
     address: str = "OPENAI_BASE_URL"
     key: str = "OPENAI_API_KEY"
@@ -74,7 +74,7 @@ OPTIONS = SettingNames()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEndpoint:
-    """A model and the address of its server, without `/chat/completions`; an empty `key` is not sent."""
+    """A model, the address of its server without `/chat/completions`, and the key. An empty key is not sent."""
 
     base_url: str
     model: str
@@ -152,7 +152,10 @@ class Prompt(Struct, frozen=True, kw_only=True):
 
 
 class TruncatedError(EngineError):
-    """The model's answer was cut off; `text` is its beginning, and `reason` is empty at the token limit."""
+    """The model's answer was cut off. `text` is the beginning of the answer.
+
+    `reason` is the server's word for the cause, or empty if the token limit was reached.
+    """
 
     def __init__(self, text: str, reason: str = "", setting: str = OPTIONS.max_tokens) -> None:
         at_limit = f"at the token limit; raise it with `{setting}`"
@@ -200,7 +203,7 @@ class ChatClient:
         self._left_out: set[str] = set()
 
     async def ask(self, prompt: Prompt, count: TokenCount | None = None, *, attempts: int = ATTEMPTS) -> str:
-        """Send a prompt, and return the model's text without its thoughts; `count` adds up the tokens.
+        """Send a prompt, and return the model's text without its reasoning. `count` adds up the tokens.
 
         The prompt is sent again after a failure that may go away. Raises EngineError, PausedError if the server answers
         no prompt now, and TruncatedError if the text was cut off.
@@ -242,7 +245,7 @@ class ChatClient:
                 return self._read(prompt, status, headers, answer)
 
     def _body(self, prompt: Prompt) -> dict[str, Any]:
-        """Return the body of the request, without parameters that the server has refused before."""
+        """Return the body of a request to the model. Parameters that the server has refused before are left out."""
         body = {
             "model": self.model,
             "messages": [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}],
@@ -374,7 +377,7 @@ def _complaint(value: Any) -> str:
 
 
 def _stated(status: int, body: bytes) -> int:
-    """Return the status of a response; if a gateway reports an error with HTTP 200, the body has the status."""
+    """Return the real status of a response. Some gateways send status 200, and the error's status in the body."""
     code = _map(_map(_json(body)).get("error")).get("code")
     return code if status < 300 and type(code) is int and code in {401, 402, *_PASSING} else status
 
@@ -419,9 +422,9 @@ def _tokens(status: int, body: bytes) -> Tokens | None:
 
 
 def _without_thoughts(text: str) -> str | None:
-    """Return a message without the model's thoughts at its start, or None if the thoughts have no end tag.
+    """Return a message without the model's reasoning at its start, or None if the reasoning has no end tag.
 
-    Some prompt templates open the thoughts, so the message has only the closing tag. Tags inside the text are kept.
+    Some prompt templates contain the start tag, so the message has only the end tag. Tags inside the text are kept.
     """
     start = 0
     while tag := _THOUGHT.search(text, start):
@@ -438,7 +441,7 @@ def _without_thoughts(text: str) -> str | None:
 
 
 def _refusal(message: Mapping[str, Any]) -> str:
-    """Return the text with which the model refuses to answer, or an empty text."""
+    """Return the text with which the model refuses to answer, or an empty text if it does not refuse."""
     content = message.get("content")
     parts = content if isinstance(content, list) else []
     refusals = [message.get("refusal"), *(part.get("refusal") for part in parts if isinstance(part, dict))]

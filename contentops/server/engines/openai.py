@@ -126,7 +126,7 @@ class OpenAIEngine:
         return WrittenText(title=title(task, plan), body=assembled([part.heading for part in parts], texts))
 
     async def _whole(self, task: WritingTask, length: int, report: ReportStage) -> WrittenText:
-        """Write a text of about `length` words in one call; the model chooses the title and the headings."""
+        """Write a text of about `length` words in one call. The model chooses the title and the headings."""
         room = whole_answer(task.request.mode, length, self._max_tokens)
         await report("writer")
         failure = EngineError("the model wrote nothing for the text")
@@ -203,7 +203,7 @@ class OpenAIEngine:
         raise failure
 
     async def _edited(self, task: WritingTask, text: str, heading: str, level: int, room: int) -> str:
-        """Let the model edit a text as often as the mode says; an edit that is incomplete is ignored."""
+        """Let the model edit a text as often as the mode says. An incomplete edit is ignored."""
         for edit in _EDITS[: EDITS[task.request.mode]]:
             prompt = "\n\n".join([f"{edit} Answer with the edited text alone.", brief(task), f"Text to edit:\n{text}"])
             try:
@@ -254,7 +254,7 @@ _NUMBERED = re.compile(r"(?m)^[ \t#*_>-]*(\d{1,3})[.):](.*)$")
 
 
 class PlannedPart(NamedTuple):
-    """A section to write: its heading, what belongs in it, and the main point that the plan gives for it, if any."""
+    """A section to write: its heading, a description of its content, and its main point in the plan, if any."""
 
     heading: str
     holds: str
@@ -262,7 +262,7 @@ class PlannedPart(NamedTuple):
 
 
 def parts_of(task: WritingTask) -> list[tuple[str, str]]:
-    """Return the template's sections, each as its heading and what belongs in it.
+    """Return the template's sections. Each is a pair: the heading, and a description of the section's content.
 
     A template without sections gives one section with an empty heading.
     """
@@ -346,7 +346,10 @@ def title(task: WritingTask, plan: str) -> str:
 
 
 def planned(task: WritingTask, plan: str) -> list[PlannedPart]:
-    """Return the sections with the headings and points of the plan; a missing heading comes from the template."""
+    """Return the sections with their headings and main points from the plan.
+
+    If the plan has no heading for a section, the heading comes from the template.
+    """
     lines = {int(match[1]): match[2].strip(" \t*_") for match in _NUMBERED.finditer(plan)}
     parts: list[PlannedPart] = []
     usual_names = {sections.bare(heading) for heading, _ in parts_of(task)}
@@ -378,7 +381,7 @@ def composing(task: WritingTask, length: int) -> str:
 
 
 def writing(task: WritingTask, parts: Sequence[PlannedPart], number: int, before: str, length: int) -> str:
-    """Return the prompt for one section, with its point in the plan and the end of the text before it."""
+    """Return the prompt for one section. It contains the section's main point and the end of the text before."""
     heading, holds, point = parts[number - 1]
     about = title_of(task)
     if heading:
@@ -418,7 +421,7 @@ _WRAPPED = re.compile(
 
 
 def size(text: str) -> int:
-    """Return the number of words in a text; in scripts without spaces, it is estimated from the characters."""
+    """Return the number of words in a text. For scripts without spaces, the number is estimated."""
     return max(len(text.split()), len(text) // _LETTERS)
 
 
@@ -428,7 +431,7 @@ def _unwrapped(text: str) -> str:
 
 
 def whole(text: str) -> tuple[str, str]:
-    """Split a model's text into title and body; the title is empty if the text has none."""
+    """Split a model's text into title and body. The title is empty if the text has no title."""
     inner = _unwrapped(text)
     first = next(sections.parse_headings(inner), None)
     title, named = "", _TITLED.match(inner)
@@ -524,7 +527,7 @@ def _is_json(text: str) -> bool:
 
 
 def _paragraphs(text: str) -> list[str]:
-    """Return the long paragraphs of a text in a normal form, in which repeated paragraphs are equal.
+    """Return the long paragraphs of a text, normalized so that repeated paragraphs are equal.
 
     White space and case do not matter. Tables, lists, headings and code are left out, because they may be repeated.
     """

@@ -39,7 +39,7 @@ def without_controls(text: str) -> str:
 
 
 def plain(value: str, limit: int) -> str:
-    """Return a text as one line of at most `limit` characters, without control characters and direction marks.
+    """Return a text as one line of at most `limit` characters. Control characters and direction marks are removed.
 
     Repeated spaces become one. The result is empty if no character is visible.
     """
@@ -135,7 +135,7 @@ _CHECKLIST = (
 
 
 class OutlineEngine:
-    """An engine that writes outlines without a model; they depend only on the request."""
+    """An engine that writes outlines without a model. An outline depends only on the request."""
 
     name = "outline"
     model = ""
@@ -194,7 +194,7 @@ def _patterns(task: WritingTask) -> list[str]:
 
 
 def title_of(task: WritingTask) -> str:
-    """Return a title, made from the inputs and the template's title patterns; it is never empty."""
+    """Return a title, made from the inputs and the template's title patterns. The title is never empty."""
     values = inputs_of(task)
     for pattern in (*_patterns(task), *(f"{{{name}}}" for name in _TITLES)):
         if all(name in values for name in _SLOT.findall(pattern)):

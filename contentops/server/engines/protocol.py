@@ -22,11 +22,11 @@ QUICK_STAGES = ("planner", "writer", "formatter")
 
 
 class EngineError(EmbeddedServerError):
-    """The engine cannot write the text; the message goes to the client, so it contains no secret."""
+    """The engine cannot write the text. The client sees the message, so it contains no secret."""
 
 
 class PausedError(EngineError):
-    """The model server answers no prompt now, because of an outage, a limit, a wrong key or the account."""
+    """The model server answers no prompt at the moment: an outage, a limit, a wrong key or an empty account."""
 
 
 class SpentError(EngineError):
@@ -51,7 +51,7 @@ class TokenCount:
         self._known = 0
 
     def keep_to(self, limit: Tokens) -> None:
-        """Set the token limit of all calls together; the limit of a job can only become lower."""
+        """Set the token limit of all calls of a job together. A later limit can only be lower."""
         low = self.limit or limit
         self.limit = Tokens(input=min(low.input, limit.input), output=min(low.output, limit.output))
 
@@ -65,7 +65,7 @@ class TokenCount:
             self._sum, self._known = tokens, 1
 
     def begin(self, most: Tokens = NO_TOKENS) -> None:
-        """Count a call before it is sent, with the most tokens that it can use; `add` corrects the count later.
+        """Count the most tokens that a call can use, before the call is sent. `add` corrects the count later.
 
         Raises SpentError if the call could exceed the limit.
         """
@@ -77,7 +77,7 @@ class TokenCount:
         self._begun += 1
 
     def add(self, tokens: Tokens | None, estimate: Tokens = NO_TOKENS) -> None:
-        """Add the tokens of the last call; if they are None, the estimate counts for the limit."""
+        """Add the tokens of the last call. If they are None, the estimate counts towards the limit."""
         self.used = self._before + (tokens or estimate)
         if tokens is not None:
             self._sum += tokens
@@ -106,7 +106,7 @@ class TextRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def context(self) -> dict[str, Any]:
-        """Return the fields with a value, other than template, style, mode and inputs."""
+        """Return all fields that have a value, except template, style, mode and inputs."""
         names = [name for name in TextRequest.__struct_fields__ if name not in {"template", "style", "mode", "inputs"}]
         return {name: value for name in names if (value := getattr(self, name))}
 
@@ -126,7 +126,7 @@ class WritingTask(Struct, frozen=True, kw_only=True):
     """Stores these answers durably."""
 
     def keep_to(self, limit: Tokens) -> None:
-        """Limit the tokens of all calls of the job; the limit remains after a restart with other settings."""
+        """Limit the tokens of all calls of the job. A restart with other settings does not change the limit."""
         self.count.keep_to(limit)
         if self.keep is not None:
             self.keep()
