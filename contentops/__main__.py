@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line and return the exit code; the default is the command line of the process."""
+    """Run a command line, by default the one of this process, and return the exit code."""
     args = list(sys.argv[1:] if arguments is None else arguments)
     if args == ["--version"] and _print_version():
         return 0

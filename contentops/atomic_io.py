@@ -94,7 +94,7 @@ class NotAFile(OSError):
 
 @contextlib.contextmanager
 def opened(path: Path | str, *, follow: bool = True) -> Iterator[BinaryIO]:
-    """Open a regular file for reading; symbolic links are followed only with `follow`.
+    """Open a regular file for reading. Symbolic links are followed only if `follow` is set.
 
     Raises NotAFile at once if it is not a regular file, and OSError if it cannot be read.
     """
@@ -133,7 +133,7 @@ def _write(path: Path, data: bytes, mode: int) -> None:
 
 
 class Disk:
-    """Reads state files, and writes them durably; tests use a subclass that fails.
+    """Reads state files, and writes them durably. Tests use a subclass that fails.
 
     A state file must be a regular file. Methods raise StateError with the name of the file and the system's reason.
     """
@@ -155,9 +155,9 @@ class Disk:
             return 0
 
     def append(self, path: Path, data: bytes, at: int) -> None:
-        """Write `data` at byte `at`, and cut off all bytes after it. A new file is readable only by its owner.
+        """Write `data` into a file at the offset `at`, and cut off all bytes after the data.
 
-        Bytes after `at` are a half-written line and are removed. After a failure the file ends at `at`, if possible.
+        A new file is readable only by its owner. Bytes after `at` are a half-written line and are removed. After a failure the file ends at `at`, if possible.
         """
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | _NOFOLLOW | _BINARY | _NONBLOCK, PRIVATE)

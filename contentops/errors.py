@@ -31,7 +31,7 @@ _LONGEST = 300
 
 
 class ExitCode(enum.IntEnum):
-    """The exit codes of the process; `worst` chooses one of several."""
+    """The exit codes of contentops. `worst` chooses one of several."""
 
     DONE = 0
     ERROR = 1
@@ -133,12 +133,12 @@ class ContentopsError(Exception):
 
 
 class InputError(ContentopsError):
-    """Files of the project are invalid; `findings` has all their problems."""
+    """The project's files have errors. `findings` lists all problems of these files."""
 
     code = "invalid-input"
 
     def __init__(self, findings: Iterable[Diagnostic], looked_at: Iterable[str] = ()) -> None:
-        """Create the error; `looked_at` has the paths of the files that were read or searched, relative to the root."""
+        """Create the error. `looked_at` has the paths of the files that were read or searched, relative to the root."""
         self.findings = tuple(findings)
         self.looked_at = tuple(looked_at)
         errors = sum(finding.severity is Severity.ERROR for finding in self.findings)

@@ -87,7 +87,7 @@ class Policy(enum.Enum):
 
 
 def sanitize(text: str, policy: Policy) -> str:
-    """Return `text` with all characters that `policy` does not allow replaced or removed."""
+    """Return `text`, in which each character that `policy` does not allow is replaced or removed."""
     if policy is Policy.BODY:
         return _without_controls(text)
     if policy is Policy.MESSAGE:
@@ -243,7 +243,7 @@ def json_text(value: Json, *, indent: int | None = 2) -> str:
 
 
 def bounded(value: Json, secrets: Collection[str] = (), *, most: int, longest: int) -> Json:
-    """Return a safe copy of a JSON value: without secrets, and with long lists and texts cut.
+    """Return a safe copy of a JSON value: secrets are removed, and long lists and texts are cut.
 
     `most` is the most entries of a list, and `longest` the most characters of a text. What is cut says its full length.
     """

@@ -20,7 +20,7 @@ JobState = Literal["running", "completed", "failed"]
 
 
 class Accepted(Struct, frozen=True):
-    """The server's reply to a request for a text that it has accepted.
+    """The server's reply that it has accepted our request for a text.
 
     `echoed`: the job has the request id we sent. `done`: the job, if it is finished.
     """

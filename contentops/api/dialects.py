@@ -189,7 +189,7 @@ def dialect_named(name: str) -> Dialect:
 
 
 def detected_dialect(stated: Dialect, *, enveloped: bool) -> Dialect:
-    """Return the API dialect from the settings. For `auto`, the form of the server's lists decides."""
+    """Return the API dialect that the settings state, or for `auto` the one that the server's lists show."""
     return _DETECTED[enveloped] if stated.name == AUTO else stated
 
 
@@ -210,7 +210,7 @@ def contradiction(stated: Dialect, *, enveloped: bool) -> str:
 
 
 def names_blamed(dialect: Dialect, text: str) -> bool:
-    """Return whether the server's error text contains the second name of a field.
+    """Return whether an error text of the server names a field that was sent under a second name.
 
     A request for a text sends some fields under two names.
     """

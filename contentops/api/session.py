@@ -517,7 +517,7 @@ def _is_final(failure: Failure) -> bool:
 
 
 def _with_hint(failure: Failure, dialect: Dialect) -> Failure:
-    """Return the failure. If the server refused the second name of a field, the failure gets a hint.
+    """Return the failure, and add a hint to its message if the server refused the second name of a field.
 
     A request for a text sends some fields under two names.
     """

@@ -137,7 +137,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextlib.contextmanager
 def stopping(request: Callable[[], None]) -> Iterator[None]:
-    """Handle signals while the block runs: the first calls `request`, the second ends the process with exit code 130.
+    """While the block runs, let the first signal call `request`, and the second one end the process.
+
+    The exit code is then 130.
 
     Messages are written directly to the file descriptor, because a handler may run in the middle of a buffered write.
     """

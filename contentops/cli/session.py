@@ -52,7 +52,10 @@ class Session(Struct, frozen=True, kw_only=True):
         return open_project(self.directory, self.chosen(), self.variables)
 
     def chosen(self) -> str:
-        """Return the environment that `--env` or else the settings choose. An empty text means no environment."""
+        """Return the environment that `--env` names, or else the default environment of the settings.
+
+        An empty text means no environment.
+        """
         if self.environment is not None:
             return self.environment
         from contentops.manifests.root import default_environment

@@ -262,7 +262,9 @@ class OnEdit(enum.StrEnum):
 
 
 class Request(Struct, frozen=True, kw_only=True, gc=False):
-    """The request for a text, after rendering. It has all values that shape the text, and is the same in every dialect.
+    """The request for a text, in which all templates are rendered.
+
+    It has all values that shape the text, and is the same in every dialect.
 
     Digest, lock, submits, templates, `adopt` and `import` use its fields. A new field is None by default, so that the
     digests of items without it stay the same.
@@ -400,7 +402,7 @@ class Desired(Struct, frozen=True, kw_only=True):
 
 
 class GraphItem(Struct, frozen=True, kw_only=True):
-    """An item of the graph, with the items whose texts it uses, sorted."""
+    """An item of the graph, and a sorted list of the items whose texts it uses."""
 
     id: ItemId
     state: str

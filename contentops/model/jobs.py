@@ -306,7 +306,7 @@ def _is_of_month(job: Job, start: float, end: float, timeout: float) -> bool:
 
 
 def _money(job: Job, price: TokenPrice | None) -> dict[str, int]:
-    """Return what the tokens of a job cost by currency. If they are not known, return the most they may cost.
+    """Return the cost of a job's tokens by currency. If the tokens are not known, return the most they may cost.
 
     `price` is used if the job has no price.
     """

@@ -371,7 +371,7 @@ class State(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def _by_order(self) -> Mapping[tuple[str, str], list[Job]]:
-        """Return all jobs in a map, under two keys: server and request id, and the digests of request and text."""
+        """Return a map that finds a job by two keys: server and request id, or the digests of request and text."""
         found: dict[tuple[str, str], list[Job]] = {}
         for job in (*self.jobs, *self.open_jobs.values()):
             found.setdefault((job.server, job.request_id), []).append(job)

@@ -122,7 +122,7 @@ class Run(Struct, frozen=True, kw_only=True):
 
     @property
     def tokens(self) -> TokenSum:
-        """Return the tokens of all texts from models that arrived in this run."""
+        """Return the tokens of all texts that models wrote and that arrived in this run."""
         return add_sums(outcome.tokens for outcome in self.outcomes)
 
     @property

@@ -71,7 +71,7 @@ class ItemsQuery(Struct, frozen=True, kw_only=True):
 
     @property
     def said(self) -> dict[str, str]:
-        """Return the query fields for an address, without empty fields and the default order."""
+        """Return the query fields for an address. Empty fields and the default order are left out."""
         fields = structs.asdict(self)
         return {name: value for name, value in fields.items() if value and (name, value) != ("sort", "state")}
 

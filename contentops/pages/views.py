@@ -1,4 +1,4 @@
-"""Makes most pages: an item, the overview, the plan, the spending, a person's day and a run."""
+"""Makes most review pages: an item, the overview, the plan, the spending, a person's day and a run."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def changes_view(
 
 
 def _other(site: Site, one: ReviewItem, texts: ItemTexts, against: str) -> TextVersion:
-    """Return the text that an item's text is compared with. Raises ContentopsError if it is not available."""
+    """Return the other text, with which an item's text is compared. Raises ContentopsError if it is not available."""
     if against == "approved" and texts.approved is not None:
         return texts.approved
     if against == "server":
@@ -179,7 +179,7 @@ def _other(site: Site, one: ReviewItem, texts: ItemTexts, against: str) -> TextV
 
 
 class _Notes:
-    """Places findings and comments below the blocks of a text that they are about.
+    """Places each finding and each comment below the block of the text that it is about.
 
     A finding that belongs to no block is shown above the text, and such a comment below the text.
     """

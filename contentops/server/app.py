@@ -204,7 +204,7 @@ class _Api(Struct, frozen=True):
     # --- generations ---------------------------------------------------------------------------------------
 
     async def submit(self, request: Request) -> Json:
-        """Accept a job; a request with a known request id gets the same reply as the first one."""
+        """Accept a job. A request with a known request id gets the same reply as the first request with this id."""
         fields = await wire.read_body(request)
         return self._submit(request, *wire.read_generation(fields, _surface(request), self.catalog))
 
@@ -262,7 +262,7 @@ class _Api(Struct, frozen=True):
         return content
 
     async def list_content(self, request: Request) -> Json:
-        """Return one page of the list of contents, newest first and without their texts."""
+        """Return one page of the list of stored content, the newest first, without the texts."""
         page = wire.read_page(request, limit=1000)
         rows = contents.entries(self.store, skip=page.skip, limit=page.limit)
         return wire.content_list(rows, contents.counts(self.store), page)
@@ -319,7 +319,7 @@ class _Api(Struct, frozen=True):
     # --- numbers -------------------------------------------------------------------------------------------
 
     async def dashboard_stats(self, _: Request) -> Json:
-        """Return the number of contents, the number of generations, and the credits that they cost."""
+        """Return how many stored texts and generations there are, and how many credits the generations cost."""
         stats = contents.counts(self.store)
         named = {"total_content": stats["total"], "drafts": stats["drafts"], "published": stats["published"]}
         return {**named, "generations": jobs.counts(self.store), "credits": jobs.usage(self.store)}

@@ -27,7 +27,7 @@ _NEVER_OPEN = {
 
 
 def find_section(text: str, heading: str) -> Span | None:
-    """Return the first section with a heading, or None. `## Why now` and `why  now` are the same heading."""
+    """Return the first section that has this heading, or None. `## Why now` and `why  now` are the same heading."""
     return next(iter(spans(text, heading)), None)
 
 

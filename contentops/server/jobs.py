@@ -158,7 +158,7 @@ def submit(store: Store, new: StoredJob) -> tuple[StoredJob, bool]:
 
 
 def claim(store: Store, number: int, lock: RunnerLock) -> StoredJob | None:
-    """Claim an open job for the runner of `lock`, and return it.
+    """Claim an open job for the runner that has `lock`, and return the job.
 
     Return None if the job is finished or another live runner has it. Raises msgspec.MsgspecError as `find` does.
     """

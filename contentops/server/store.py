@@ -211,7 +211,7 @@ class RunnerLock:
             self._own.acquire()
 
     def alive(self, runner: str) -> bool:
-        """Return whether the runner with an id is alive."""
+        """Return whether the runner with this id is alive."""
         lock = self._lock_of(runner)
         if runner == self.id or lock is None:
             return runner == self.id

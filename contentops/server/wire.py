@@ -437,5 +437,5 @@ def style(source: Mapping[str, Any], surface: Surface) -> Json:
 
 
 def vertical(source: Mapping[str, Any], _surface: Surface) -> Json:
-    """Return a vertical as JSON, with the same fields in a list and in its details."""
+    """Return a vertical as JSON. Its fields are the same in a list and in its details."""
     return {"id": source["slug"], "name": source["name"], "description": source["description"]}

@@ -22,7 +22,7 @@ from contentops.sanitize import visible
 
 @click.group("content")
 def content() -> None:
-    """List, print and delete the contents of your account on the server. Costs no credits; records and files stay."""
+    """List, print and delete the stored texts of your account on the server. Costs no credits; records and files stay."""
 
 
 @content.command("list", short_help="List stored contents and the items they belong to.")
@@ -154,7 +154,7 @@ def stats(session: Session) -> None:
 
 
 def _counted(values: Mapping[str, Json]) -> dict[str, Json]:
-    """Return the statistics, with each list replaced by its length."""
+    """Return the account's statistics. Each list is replaced by its length."""
     return {name: _one(value) for name, value in values.items()}
 
 

@@ -242,9 +242,9 @@ def ledger() -> None:
 
 
 def _address(session: Session) -> str:
-    """Return the ledger's address from the environment or else from the project, or an empty text.
+    """Return the ledger's address from the environment variable, or else from the project's settings.
 
-    Raises as `Session.project` does; without `--env` it needs no project.
+    The address is empty if there is no ledger. Raises as `Session.project` does; without `--env` it needs no project.
     """
     from contentops.operations import ledger
 

@@ -39,7 +39,7 @@ _LANGUAGE = {
 
 
 def value_of(spec: Mapping[str, Any], inputs: Mapping[str, Any]) -> Any:
-    """Return the value of an input, or else its default, or None if it has neither.
+    """Return the value of an input, or else the input's default. None means that there is neither.
 
     The value is found by the name of the input or by an alias. Empty texts, lists and maps count as absent.
     """

@@ -183,7 +183,7 @@ class OpenAIEngine:
         heading: str,
         level: int,
     ) -> str:
-        """Write a complete section that does not repeat the text `before` it.
+        """Write a complete section that does not repeat the text in `before`.
 
         `ask` makes the prompt for a number of words; each further attempt asks for fewer words.
         """
