@@ -157,7 +157,8 @@ class Disk:
     def append(self, path: Path, data: bytes, at: int) -> None:
         """Write `data` into a file at the offset `at`, and cut off all bytes after the data.
 
-        A new file is readable only by its owner. Bytes after `at` are a half-written line and are removed. After a failure the file ends at `at`, if possible.
+        A new file is readable only by its owner. Old bytes after `at` are a half-written line. After a failure the file
+        ends at `at`, if possible.
         """
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | _NOFOLLOW | _BINARY | _NONBLOCK, PRIVATE)

@@ -22,7 +22,10 @@ from contentops.sanitize import visible
 
 @click.group("content")
 def content() -> None:
-    """List, print and delete the stored texts of your account on the server. Costs no credits; records and files stay."""
+    """List, print and delete the stored texts of your account on the server.
+
+    Costs no credits; records and files stay.
+    """
 
 
 @content.command("list", short_help="List stored contents and the items they belong to.")
