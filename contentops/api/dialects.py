@@ -189,7 +189,7 @@ def dialect_named(name: str) -> Dialect:
 
 
 def detected_dialect(stated: Dialect, *, enveloped: bool) -> Dialect:
-    """Return the API dialect that the settings state, or for `auto` the one that the server's lists show."""
+    """Return the API dialect of the settings. If it is `auto`, the form of the server's lists shows the dialect."""
     return _DETECTED[enveloped] if stated.name == AUTO else stated
 
 

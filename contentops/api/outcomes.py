@@ -353,7 +353,7 @@ def lost(call: Call) -> FailureKind:
 
 
 def _if_repeatable(call: Call, kind: FailureKind) -> FailureKind:
-    """Return `kind` if the call may be sent twice. Otherwise return AMBIGUOUS."""
+    """Return `kind` for a call that may be sent twice, otherwise AMBIGUOUS."""
     return kind if call.repeatable else Kind.AMBIGUOUS
 
 

@@ -152,7 +152,7 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
         return tuple(sorted(self._of_texts.get(text, {}).values(), key=_ORDER))
 
     def of_items(self, ids: Collection[ItemId]) -> tuple[Approval, ...]:
-        """Return each person's last approval or send-back of each text of one item.
+        """Return the last approval or send-back by each person for each text of an item.
 
         `ids` are the present and earlier ids of the item.
         """

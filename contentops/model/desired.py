@@ -97,7 +97,7 @@ class Reading(Struct, frozen=True, gc=False):
 
     @property
     def stage(self) -> Stage | None:
-        """Return the stage after which the field that is read does not change any more.
+        """Return the stage after which the field that is read stays the same.
 
         None means that a new text does not change the field at all.
         """

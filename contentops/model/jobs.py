@@ -120,7 +120,7 @@ def _dated(lines: list[Job]) -> Job:
 
 
 def _furthest(lines: list[Job]) -> Job:
-    """Return that line of a job that has the job's latest state.
+    """Return the line that shows the latest state of a job.
 
     Of several such lines, the one that was written most often counts; then, the one with the earliest order.
     """
@@ -141,9 +141,9 @@ _CLOSED = {
 
 
 def closed(job: Job, *, lost: bool = False) -> Job:
-    """Close a job although no record has its text. With `lost`, its text is used for no request from then on.
+    """Return the job as closed, although no record has the job's text.
 
-    The job keeps its cost, unless the server itself reported it as failed.
+    With `lost`, its text is used for no request from then on. The job keeps its cost, unless the server itself reported it as failed.
     """
     state = _CLOSED.get(job.state, job.state)
     is_lost = state is JobState.FAILED or (lost and state is JobState.SETTLED)
@@ -295,7 +295,7 @@ def _sum(jobs: Iterable[Job], price: TokenPrice | None) -> dict[str, str]:
 def _is_of_month(job: Job, start: float, end: float, timeout: float) -> bool:
     """Return whether a job was accepted in a month, or may have been.
 
-    A job with a later time, or with one that cannot be read, counts too.
+    An accepted job with a later time counts too, and so does a job whose time cannot be read.
     """
     if job.state is JobState.NEVER:
         return False

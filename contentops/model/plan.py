@@ -143,7 +143,10 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def credits_at_most(self) -> bool:
-        """Return whether the price in credits is only an upper limit, because it depends on the text's length."""
+        """Return whether the price in credits is only an upper limit.
+
+        The price can depend on the length of a text, or on source texts that are not known yet.
+        """
         orders = (*self._paid, *self._retries)
         return any(order.at_most or (self.pays_later and order.credits) for order in orders)
 

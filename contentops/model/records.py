@@ -324,7 +324,10 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def cost(self) -> int:
-        """Return the credits that the job may cost. A job that never arrived or that failed costs 0."""
+        """Return the credits that the job may cost.
+
+        A job costs 0 if it never arrived, or if it failed and the server did not lose its text.
+        """
         is_free = self.state is JobState.NEVER or (self.state is JobState.FAILED and not self.lost)
         return 0 if is_free else self.credits
 

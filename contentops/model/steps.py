@@ -163,7 +163,7 @@ class Update(Struct, frozen=True, kw_only=True, tag="update"):
 
 
 class Acknowledge(Struct, frozen=True, kw_only=True, tag="record"):
-    """Update only the record. The file stays the same.
+    """Update only the record of the item. The file stays the same.
 
     With `accepts`, the file counts as the text of the declared request. `remote` is the content on the server, if it
     has the same text as the file. `declined` is the body digest of a text that was not promoted, or empty. `front` and

@@ -261,7 +261,7 @@ def language(item: ReviewItem) -> str:
 
 
 def owner(site: Site, item: ReviewItem) -> str:
-    """Return the owner of a text from its front matter, its manifest or `CODEOWNERS`, or an empty text."""
+    """Return a text's owner from front matter, manifest or `CODEOWNERS`. Without an owner, return an empty text."""
     return next(_stated(item, "owner"), "") or site.code_owner(item.output)
 
 
