@@ -143,7 +143,8 @@ _CLOSED = {
 def closed(job: Job, *, lost: bool = False) -> Job:
     """Return the job as closed, although no record has the job's text.
 
-    With `lost`, its text is used for no request from then on. The job keeps its cost, unless the server itself reported it as failed.
+    With `lost`, its text is used for no request from then on. The job keeps its cost, unless the server
+    itself reported it as failed.
     """
     state = _CLOSED.get(job.state, job.state)
     is_lost = state is JobState.FAILED or (lost and state is JobState.SETTLED)
