@@ -32,7 +32,7 @@ PUBLIC = 0o666
 
 
 def sync(handle: int) -> None:
-    """Write the data of an open file to disk; if the system can, also flush the cache of the drive."""
+    """Write the data of an open file to disk. If the system can, also flush the cache of the drive."""
     try:
         import fcntl
     except ImportError:
@@ -122,7 +122,7 @@ def _temporary(path: Path) -> Path:
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:
-    """Write and sync a new file at `path`; a file that already exists there is removed first."""
+    """Write and sync a new file at `path`. A file that already exists there is removed first."""
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _BINARY, mode)

@@ -56,7 +56,7 @@ def canonical(value: object) -> str:
 
 
 def is_same_json(first: object, second: object) -> bool:
-    """Return whether two values have the same canonical JSON; `1`, `1.0` and `true` are different."""
+    """Return whether two values have the same canonical JSON. `1`, `1.0` and `true` are different."""
     if type(first) is str and type(second) is str:
         return first == second
     return (first == second and _are_alike(first, second)) or canonical(first) == canonical(second)

@@ -71,7 +71,7 @@ class Location(Struct, frozen=True, order=True, gc=False):
 
 
 class Severity(enum.StrEnum):
-    """How serious a finding is; only an error stops a command."""
+    """How serious a finding is. Only an error stops a command."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -176,7 +176,7 @@ class LockHeld(StateError):
 
 
 class Refused(ContentopsError):
-    """A guard, a stale plan or a missing confirmation stopped the command; nothing was done."""
+    """A guard, a stale plan or a missing confirmation stopped the command. Nothing was done."""
 
     code = "refused"
     exit_code = ExitCode.REFUSED
@@ -249,7 +249,7 @@ def suggest(name: str, valid: tuple[str, ...]) -> str:
 
 
 class Check(Struct, frozen=True, kw_only=True):
-    """One finding of `contentops doctor`; if `ok` is None, the finding is only information."""
+    """One finding of `contentops doctor`. If `ok` is None, the finding is only information."""
 
     name: str
     ok: bool | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether `host` is `localhost` or a loopback address; no DNS request is sent."""
+    """Return whether `host` is `localhost` or a loopback address. No DNS request is sent."""
     import ipaddress
 
     try:

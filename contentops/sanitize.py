@@ -211,12 +211,12 @@ def one_line(text: str) -> str:
 
 
 def clip(text: str, width: int) -> str:
-    """Cut `text` to `width` characters (at least 1); an ellipsis replaces the rest."""
+    """Cut `text` to `width` characters (at least 1). An ellipsis replaces the rest."""
     return text if len(text) <= width else text[: width - 1] + ELLIPSIS
 
 
 def columns(text: str) -> int:
-    """Return the width of `text` in terminal columns; a wide character has two, and a combining one has none."""
+    """Return the width of `text` in terminal columns. A wide character has two, and a combining one has none."""
     if text.isascii():
         return len(text)
     return sum(_width(character) for character in text)
@@ -262,7 +262,7 @@ def bounded(value: Json, secrets: Collection[str] = (), *, most: int, longest: i
 
 
 def short(value: Json, width: int = 60) -> str:
-    """Return a JSON value as one safe line of at most `width` characters; null becomes `(none)`."""
+    """Return a JSON value as one safe line of at most `width` characters. `null` becomes `(none)`."""
     if value is None:
         return "(none)"
     return clip(visible(_literal(value, width + 1)), width)

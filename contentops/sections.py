@@ -101,7 +101,7 @@ def _offsets(body: str) -> list[int]:
 
 
 def headings(body: str) -> tuple[str, ...]:
-    """Return the texts of all headings in order; empty headings are left out."""
+    """Return the texts of all headings in order. Empty headings are left out."""
     return tuple(each.text for each in parse_headings(body) if each.text)
 
 

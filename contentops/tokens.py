@@ -101,7 +101,7 @@ class PaidTokens(Tokens, frozen=True, kw_only=True, gc=False):
 
     @property
     def money(self) -> dict[str, int]:
-        """Return the cost of the tokens by currency; the map is empty if there is no price."""
+        """Return the cost of the tokens by currency. The map is empty if there is no price."""
         return {} if self.price is None else {self.price.currency: self.price.of(self)}
 
 
@@ -304,7 +304,7 @@ def text_limit(
 
 
 def section_limit(mode: str, fields: Mapping[str, Any], inputs: Mapping[str, Any], max_tokens: int = 0) -> Tokens:
-    """Return the most tokens that rewriting one section can cost; the parameters are those of `text_limit`."""
+    """Return the most tokens that rewriting one section can cost. The parameters are those of `text_limit`."""
     answer, most = max_tokens or SECTION, 1 + EDITS[mode] + 2
     prompt = _prompt(fields, inputs) + _INSTRUCTIONS + 2 * CONTEXT + SECTION
     return _limit(most * prompt + 2 * EDITS[mode] * answer, most * answer)
@@ -313,7 +313,7 @@ def section_limit(mode: str, fields: Mapping[str, Any], inputs: Mapping[str, Any
 def largest_call(
     mode: str, fields: Mapping[str, Any], inputs: Mapping[str, Any], max_tokens: int = 0, *, passes: str = "staged"
 ) -> Tokens:
-    """Return an upper bound for the tokens of one call for a whole text; the parameters are those of `text_limit`."""
+    """Return an upper bound for the tokens of one call for a whole text. The parameters are those of `text_limit`."""
     prompt, length = _prompt(fields, inputs), section_words(mode, inputs, SECTIONS)
     if passes == "one":
         return _limit(prompt, whole_answer(mode, SECTIONS * length, max_tokens))

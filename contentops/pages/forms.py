@@ -123,7 +123,7 @@ def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult 
 
 
 def comment(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
-    """Record a comment on some words of a text; a comment neither approves the text nor sends it back."""
+    """Record a comment on some words of a text. A comment neither approves the text nor sends it back."""
     item, text, project = _named(form, "id"), Digest(_named(form, "text")), site.project()
     one = site.review.snapshot().item(item)
     said = form.get("quote", ""), form.get("note", "")

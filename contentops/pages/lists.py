@@ -123,7 +123,7 @@ class ItemsView(Struct, frozen=True, kw_only=True):
 
 
 def items(site: Site, query: Mapping[str, str]) -> PageContent:
-    """Return one page of the list of items; the page of a search also shows sentences with the searched words."""
+    """Return one page of the list of items. The page of a search also shows sentences with the searched words."""
     snapshot = site.review.snapshot()
     names = _names(site, snapshot)
     asked, ignored = read_query(query, names)

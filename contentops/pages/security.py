@@ -152,7 +152,7 @@ def _opened(request: Request, keys: Keys) -> Response:
 
 @contextlib.contextmanager
 def private_file(folder: Path, link: str) -> Iterator[str]:
-    """Write a private HTML file that leads to the link, and yield its address; the file is deleted at the end.
+    """Write a private HTML file that leads to the link, and yield the file's address. At the end, delete the file.
 
     The link is not an argument of the browser, because every user of the machine can read these. Raises OSError.
     """

@@ -66,7 +66,7 @@ class Links:
     style = "/style.css"
 
     def item(self, item: str, **query: str) -> str:
-        """Return the address of an item's page; other arguments, such as `view="changes"`, go into its query."""
+        """Return the address of an item's page. Other arguments, such as `view="changes"`, go into its query."""
         return self.to("/item", id=item, **query)
 
     def of_items(self, query: Mapping[str, str], **changed: str) -> str:
@@ -74,7 +74,7 @@ class Links:
         return self.to("/items", **{**query, **changed})
 
     def to(self, path: str, **query: str) -> str:
-        """Return an address with a query; empty values are left out."""
+        """Return an address with a query. Empty values are left out."""
         said = {name: value for name, value in query.items() if value}
         return f"{path}?{urlencode(said)}" if said else path
 
@@ -97,7 +97,7 @@ class Recent(Generic[T]):
         self._lock = threading.Lock()
 
     def keep(self, key: str, value: T) -> None:
-        """Store a value under a key; if the store is full, the oldest value is removed."""
+        """Store a value under a key. If the store is full, the oldest value is removed."""
         with self._lock:
             self._values.pop(key, None)
             self._values[key] = value
@@ -153,7 +153,7 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
     """The titles and bodies that were shown, by digest; a reader may decide about a text that has changed since."""
 
     def command(self, verb: str, *words: str) -> str:
-        """Return a shell command for this environment that a person can copy; `words` are quoted for the shell."""
+        """Return a shell command for this environment that a person can copy. `words` are quoted for the shell."""
         return command(verb, self.option, (*map(shlex.quote, words), *self.flags))
 
     @functools.cached_property
@@ -242,7 +242,7 @@ def macro(name: str, *values: object) -> Markup:
 
 
 def coded(message: str) -> Markup:
-    """Return a message as HTML, with code for text in backticks; a message that is already HTML is not changed."""
+    """Return a message as HTML. Text in backticks becomes code. A message that is already HTML is not changed."""
     if isinstance(message, Markup):
         return message
     parts = visible(message).split("`")
@@ -327,7 +327,7 @@ def inline_style() -> tuple[str, str]:
 
 @functools.cache
 def templates() -> jinja2.Environment:
-    """Return the Jinja environment of the pages; it raises an error if a view model lacks a name."""
+    """Return the Jinja environment of the pages. It raises an error if a view model lacks a name."""
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER / "templates"),
         autoescape=True,

@@ -243,7 +243,7 @@ def edit(site: Site, query: Mapping[str, str]) -> PageContent:
 
 
 def preview(site: Site, form: Mapping[str, str]) -> PageContent:
-    """Return the edit form with the typed words and their preview; nothing is saved."""
+    """Return the edit form with the typed words and their preview. Nothing is saved."""
     one, typed = site.review.snapshot().item(form.get("id", "")), edit_of(form)
     was, kept = (form.get("was_title", ""), form.get("was", "")), draft_of(site.project(), one.ids, DraftKind.EDIT).at
     shown = as_readers_see(site, one, typed.body)
@@ -382,7 +382,7 @@ def not_decided(site: Site, form: Mapping[str, str], said: str, error: Contentop
 
 
 def item(site: Site, query: Mapping[str, str]) -> PageContent:
-    """Return an item's page; the query fields `view`, `against` and `unfold` choose how its text is shown."""
+    """Return an item's page. The query fields `view`, `against` and `unfold` choose how its text is shown."""
     snapshot = site.review.snapshot()
     project, one = snapshot.project, snapshot.item(query.get("id", ""))
     texts = item_texts(project, one.id, one.file.path, one.approved_before, snapshot.known)

@@ -277,7 +277,7 @@ class _Api(Struct, frozen=True):
         return {"success": True, "contentId": saved.id, **wire.stamp(saved)}
 
     async def put_content(self, request: Request) -> Json:
-        """Change fields of stored content; the type cannot be changed."""
+        """Change fields of stored content. The type cannot be changed."""
         content = self._content(request.path_params["id"])
         saved = self._save(wire.read_change(await wire.read_body(request), content.id))
         entry = {"id": saved.id, "title": saved.title, "status": saved.status, **wire.stamp(saved)}
@@ -329,7 +329,7 @@ class _Api(Struct, frozen=True):
         return jobs.usage(self.store)
 
     async def health(self, _: Request) -> JSONResponse:
-        """Report whether the store can be read; this request needs no key."""
+        """Report whether the store can be read. This request needs no key."""
         try:
             self.store.row("SELECT 1 FROM jobs LIMIT 1")
             state = "healthy"

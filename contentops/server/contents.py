@@ -135,7 +135,7 @@ def _leaves_open(text: str) -> bool:
 
 
 class ContentChange(Struct, frozen=True, kw_only=True):
-    """The fields of content to store; None keeps the old value, or sets the default if the content is new.
+    """The fields of content to store. None keeps the old value, or sets the default if the content is new.
 
     An empty `id` creates new content. A new body without html removes the earlier html.
     """

@@ -334,7 +334,7 @@ class JobRunner:
         return self._paused.pop(number, "")
 
     async def close(self) -> None:
-        """Stop working on all jobs; the next runner resumes the unfinished ones."""
+        """Stop working on all jobs. The next runner resumes the unfinished jobs."""
         self._engine = None
         if self._loop is asyncio.get_running_loop():
             for task in self._tasks.values():

@@ -166,7 +166,7 @@ class Store(contextlib.AbstractContextManager["Store"]):
         return RunnerLock(self.path)
 
     def close(self) -> None:
-        """Close the store; further calls of this method do nothing."""
+        """Close the store. Further calls of this method do nothing."""
         self._db.close()
 
     def __exit__(self, *_: object) -> None:
@@ -205,7 +205,7 @@ class RunnerLock:
         return FileLock(self._folder / runner, mode=0o600, thread_local=False, blocking=False)
 
     def acquire(self) -> None:
-        """Take the lock, so that this runner counts as alive; if it has the lock already, do nothing."""
+        """Take the lock, so that this runner counts as alive. If the runner has the lock already, do nothing."""
         if self._own is not None and not self._own.is_locked:
             Path(self._own.lock_file).parent.mkdir(mode=0o700, exist_ok=True)
             self._own.acquire()
@@ -225,7 +225,7 @@ class RunnerLock:
         return False
 
     def release(self) -> None:
-        """Release the lock, so that this runner no longer counts as alive; further calls do nothing."""
+        """Release the lock, so that this runner no longer counts as alive. Further calls do nothing."""
         if self._own is not None and self._own.is_locked:
             _free(self._own)
 

@@ -91,7 +91,7 @@ def problem(message: str, *location: str, kind: str = "value_error") -> Json:
 
 
 class BodyRefused(HTTPException):
-    """The request is invalid; `problems` has all its problems."""
+    """The request is invalid. `problems` has all its problems."""
 
     def __init__(self, *problems: Json) -> None:
         super().__init__(400, "; ".join(each["msg"] for each in problems))
@@ -184,7 +184,7 @@ class BodyFields:
         return self._value(names, dict, required=required)
 
     def mode(self) -> str:
-        """Return the generation mode; the default is `standard`."""
+        """Return the generation mode. The default is `standard`."""
         mode = self.text("generation_mode")
         if mode is not None and mode not in CREDITS:
             self._problem("generation_mode", f"`generation_mode` must be one of {', '.join(CREDITS)}", "enum")
@@ -267,7 +267,7 @@ def read_section(fields: BodyFields) -> tuple[GenerationRequest, str | None]:
 
 
 def read_change(fields: BodyFields, content_id: str = "") -> ContentChange:
-    """Return the content in a request body; it updates stored content if the body or `content_id` has an id.
+    """Return the content in a request body. It updates stored content if the body or `content_id` has an id.
 
     Raises HTTPException.
     """
@@ -295,7 +295,7 @@ def accepted(job: StoredJob, surface: Surface) -> Json:
 
 
 def status(job: StoredJob, surface: Surface) -> Json:
-    """Return the status of a job; a completed job includes its text."""
+    """Return the status of a job. A completed job includes its text."""
     return {"success": True, "data": _status_api(job)} if surface is Surface.API else _status_v1(job)
 
 

@@ -89,7 +89,7 @@ class ModelEndpoint:
 
 
 def endpoint(environ: Mapping[str, str], model: str = "", names: SettingNames = OPTIONS) -> ModelEndpoint:
-    """Return the endpoint that the environment variables describe; `model` overrides `OPENAI_MODEL`.
+    """Return the endpoint that the environment variables describe. `model` overrides `OPENAI_MODEL`.
 
     Raises EngineError for settings that cannot work.
     """
@@ -358,7 +358,7 @@ class ChatClient:
         return _clean(text)
 
     def _quoted(self, text: str) -> str:
-        """Return a server's text without secrets, to append to a message; an empty text stays empty."""
+        """Return a server's text without secrets, to append to a message. An empty text stays empty."""
         for secret in self._secrets:
             text = text.replace(secret, "***")
         quoted = plain(_SECRETS.sub("***", text[:2000]), 200)
