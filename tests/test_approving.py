@@ -206,6 +206,19 @@ def test_an_approved_text_that_is_written_again_is_no_draft(tmp_path: Path) -> N
     assert ("draft" in front(harness), harness.plan().empty) == (False, True)
 
 
+def test_an_approved_text_that_comes_back_is_no_draft(tmp_path: Path) -> None:
+    """The text that was paid for is known, so that its approval is known when it is written."""
+    harness = with_approval(tmp_path)
+    decide(harness, "one")
+    harness.edit("content/blog.yaml", "2026", "2027")
+    harness.apply()
+    assert front(harness)["draft"] is True
+    harness.edit("content/blog.yaml", "2027", "2026")
+    assert harness.actions() == {"one": "finish"}
+    harness.apply()
+    assert ("draft" in front(harness), harness.plan().empty) == (False, True)
+
+
 def test_an_approval_is_about_words_alone(tmp_path: Path) -> None:
     """A rename, a move, other front matter, other line ends and another clone change nothing; a title does."""
     harness = with_approval(tmp_path, f"{REQUIRED}, metadata: {{weight: 1}}")

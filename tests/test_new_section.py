@@ -207,6 +207,23 @@ def test_an_edit_elsewhere_stays_a_persons(tmp_path: Path) -> None:
     assert ("MINE about" in text, "Section 2." in text, "Take 1." in text) == (True, False, True)
 
 
+def test_an_adopted_text_stays_one_around_a_new_section(tmp_path: Path) -> None:
+    """No job made it: a changed request still waits for a person's word."""
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    harness.write("out/one.md", "---\ntitle: One\n---\n\n## Introduction\n\nOurs.\n\n## Closing\n\nOurs too.\n")
+    harness.adopt("out", template="blog_article_generator", inputs={"topic": "x", "target_audience": "all"})
+    harness.apply()
+    item = "out/one"
+    adopted = harness.record(item).adopted
+    (outcome,) = harness.ran(select=(item,), sections={item: "Closing"}, on_edit=OnEdit.OVERWRITE).outcomes
+    assert (outcome.result, harness.record(item).adopted == adopted != "") == ("done", True)
+    assert "Ours.\n" in harness.read("out/one.md")
+    assert "Ours too." not in harness.read("out/one.md")
+    harness.edit("content/adopted.yaml", "topic: x", "topic: y")
+    (change,) = harness.plan().changes
+    assert (change.blocked, change.credits) == ("edited", 0)
+
+
 def test_a_lost_generated_text_leaves_the_file_edited(tmp_path: Path, processes: None) -> None:
     """Where no one knows what was generated, all of an edited file counts as a person's."""
     harness = _harness(tmp_path)

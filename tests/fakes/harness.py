@@ -165,9 +165,10 @@ class Harness:
         assert old in text, f"{old!r} is not in {path}"
         self.write(path, text.replace(old, new))
 
-    def adopt(self, path: str) -> adoption.Adoption:
-        """Takes over the files at a path, and lets the next apply save them."""
-        taken = adoption.adopt(self.project, [path], adoption.Options(), confirm=lambda _: True, runtime=self.runtime())
+    def adopt(self, path: str, **values: Any) -> adoption.Adoption:
+        """Takes over the files at a path, with these values for their items, and lets the next apply save them."""
+        options = adoption.Options(values=values)
+        taken = adoption.adopt(self.project, [path], options, confirm=lambda _: True, runtime=self.runtime())
         self.edit(taken.manifest, "    save: false\n", "")
         return taken
 
