@@ -1,7 +1,9 @@
 """What a person wrote goes only where it was said to go, the plan says so, and a stop on the way changes nothing."""
 
+import contextlib
 import itertools
 import json
+import math
 import re
 import shutil
 import stat
@@ -21,7 +23,7 @@ from contentops.operations.state import move_server
 from contentops.operations.texts import restore
 from contentops.reporting.run import run_text
 from tests.clones import git
-from tests.fakes.api import FakeApi
+from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.harness import Harness, blog, quick_folder, results
 from tests.fakes.kills import EachKill
 from tests.fakes.sides import a_file, a_job, a_record, a_spec, only_change
@@ -351,3 +353,42 @@ def test_words_of_a_stored_content_count_as_an_edit(tmp_path: Path, status_body:
     assert (change.action, change.blocked) == ("blocked", "edited")
     assert results(harness.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
     assert any(THEIRS in path.read_text("utf-8") for path in tmp_path.rglob("*.md"))
+
+
+@pytest.mark.parametrize("title", ["", "Their title"], ids=["body", "title"])
+@pytest.mark.parametrize("way", ["killed", "lost"])
+def test_an_edit_made_before_a_job_is_collected_is_not_the_servers_own(tmp_path: Path, way: str, title: str) -> None:
+    """The run that collects it has not seen the job end: another text under its content may be a person's."""
+    harness = Harness(tmp_path, FakeApi(duration=30)).declared("one")
+    if way == "killed":
+        harness.api.fault(on("submit"), "kill-after")
+        with contextlib.suppress(Killed):
+            harness.apply()
+        harness.api.heal()
+        harness.timeline.now += 60
+        harness.api._settle(math.inf)
+    else:
+        harness.apply()
+        (tmp_path / "contentops.lock").unlink()
+        shutil.rmtree(tmp_path / ".contentops")
+    ((id_, stored),) = harness.api.contents.items()
+    harness.api.edit(id_, stored.body if title else "Theirs.\n", title=title)
+    theirs = stored.title, stored.body
+    harness.apply()
+    harness.write("out/one.md", harness.read("out/one.md") + "\nBy hand.\n")
+    assert [change.blocked for change in harness.plan(refresh=True).changes] == ["edited-on-server"]
+    assert results(harness.apply()) == {"one": "blocked"}
+    assert (stored.title, stored.body) == theirs
+    assert len(harness.api.generations) == 1
+
+
+def test_a_copy_has_the_title_that_is_replaced(made: Harness) -> None:
+    """On the server by the file's, and in the file by the server's; the bodies are equal."""
+    id_ = made.record("a").content_id
+    stored, ours = made.api.contents[id_], split(made.read("out/a.md")).title
+    made.api.edit(id_, stored.body, title="Theirs")
+    (outcome,) = made.ran(refresh=True, on_edit=OnEdit.OVERWRITE).outcomes
+    assert (stored.title, split(made.read(outcome.copy)).title) == (ours, "Theirs")
+    made.api.edit(id_, stored.body, title="Theirs again")
+    (pulled,) = made.pull()
+    assert [split(made.read(path)).title for path in ("out/a.md", pulled.copy)] == ["Theirs again", ours]

@@ -558,7 +558,10 @@ async def fetch_paid(ctx: Context, item: Item, job: Job) -> Text:
         elif job.state is JobState.SETTLED and body_digest(clean_body(content.body)) != job.body:
             why = f"content `{content.id}` has another text by now"
         elif clean_body(content.body):
-            return keep_text(ctx, SentJob(job=job), content, verbatim=True)
+            # Someone may have changed the title since: what the job gave is known.
+            is_as_made = not job.title or title_digest(content.title) == title_digest(job.title)
+            made = content if is_as_made else structs.replace(content, title=job.title)
+            return keep_text(ctx, SentJob(job=job), made, verbatim=is_as_made)
         else:
             why = f"content `{job.content_id}` has no text"
     if not job.job_id:

@@ -20,7 +20,7 @@ from contentops.api.outcomes import is_absent
 from contentops.api.reading import CREATED, has_stamp
 from contentops.digest import NOTHING, Digest
 from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
-from contentops.documents.front_matter import split
+from contentops.documents.front_matter import compose, split
 from contentops.execution.content_search import find, not_saved
 from contentops.execution.contents import StoredContent, metadata_of
 from contentops.execution.primitives import Draft, Ended, Item, ItemState, Priority, Stopped, iso_exact
@@ -34,11 +34,14 @@ SOON = 10.0
 """Seconds after a save within which a different text is the server's own change."""
 
 
-async def verify(ctx: Context, draft: Draft) -> ItemState:
-    """Fetch the stored content that was just saved, and record any change that the server made to it.
+async def verify(ctx: Context, draft: Draft, *, stored_now: bool = True) -> ItemState:
+    """Fetch the content of a saved text, and record any change that the server made to the text.
 
-    Its stamp is recorded too. If a server keeps texts unchanged and stamps them, this is done only once. The save is
-    recorded already, and nothing here makes it fail.
+    The content's stamp is recorded too. If a server keeps texts unchanged and stamps them, this is done only once. The
+    save is recorded already, and nothing here makes it fail.
+
+    If the text was not `stored_now`, a person may have edited it already. Then only the stamp proves that a change is
+    the server's own.
     """
     capabilities, saved_at = ctx.capabilities, ctx.run.now()
     saved = draft.item_state.recorded.saved
@@ -47,15 +50,15 @@ async def verify(ctx: Context, draft: Draft) -> ItemState:
             # Others that save at the same time wait for this answer instead of asking themselves.
             async with ctx.index.verifying:
                 if ctx.capabilities.alters_texts is None and not ctx.index.unverifiable:
-                    return await _look(ctx, draft, saved_at)
+                    return await _look(ctx, draft, saved_at, stored_now=stored_now)
         stamped = saved is not None and bool(saved.stamp)
         needed = capabilities.alters_texts or not (stamped or ctx.index.unverifiable)
-        return await _look(ctx, draft, saved_at) if needed else draft.item_state
+        return await _look(ctx, draft, saved_at, stored_now=stored_now) if needed else draft.item_state
     except Stopped:
         return draft.item_state
 
 
-async def _look(ctx: Context, draft: Draft, saved_at: float) -> ItemState:
+async def _look(ctx: Context, draft: Draft, saved_at: float, *, stored_now: bool) -> ItemState:
     item_state, record = draft.item_state, draft.item_state.recorded
     first, saved = ctx.capabilities.alters_texts is None, record.saved
     assert saved is not None
@@ -71,7 +74,7 @@ async def _look(ctx: Context, draft: Draft, saved_at: float) -> ItemState:
         if first:
             learn(ctx, alters=False)
         now = structs.replace(now, server_title=saved.title, server_body=draft.digest)
-    elif (proven or saved.stamp in ("", CREATED)) and ctx.run.now() - saved_at <= SOON:
+    elif (proven or (stored_now and saved.stamp in ("", CREATED))) and ctx.run.now() - saved_at <= SOON:
         learn(ctx, alters=True)
         server_title = title_digest(stored.title) if stored.title else NOTHING
         now = structs.replace(now, server_title=server_title, server_body=stored.body)
@@ -103,13 +106,15 @@ async def save(ctx: Context, item: Item, item_state: ItemState, step: Save) -> I
         if text.verbatim:
             given = structs.replace(given, server_title=given.title, server_body=given.body)
         done = _record_save(ctx, draft, text.content_id, given)
-        return done.item_state if text.verbatim else await verify(ctx, done)
+        return done.item_state if text.verbatim else await verify(ctx, done, stored_now=text.paid_now)
     if step.replaces:
         their_text = ctx.cache.body(step.replaces)
         if their_text is None:
             error = "this machine has no copy of the text in WriterzRoom that this save would replace"
             raise Ended(Result.BLOCKED, error, "run `contentops apply --refresh` again")
-        copy = ctx.outputs.set_aside(step.path, their_text)
+        remote = item.change.remote
+        title = remote.title if remote is not None and title_digest(remote.title) not in _our_digests(draft)[0] else ""
+        copy = ctx.outputs.set_aside(step.path, compose(title, {}, None, their_text))
         item_state = structs.replace(item_state, copy=item_state.copy or copy)
         draft = structs.replace(draft, item_state=item_state)
     content_ids = [item_state.recorded.content_id]

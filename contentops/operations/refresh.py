@@ -360,10 +360,12 @@ def _pulled(workspace: Workspace, outputs: Outputs, item: ItemSides, runtime: Ru
     if not has_server_text(item, remote):  # else a pull was stopped after the write
         try:
             before = outputs.read(file.path)
+            is_retitled = saved.title != title_digest(item.title)
             # Words of a person that were saved before are in no job.
-            copy = outputs.set_aside(file.path, before) if file.body not in item.inputs.made else ""
+            if is_retitled or file.body not in item.inputs.made:
+                copy = outputs.set_aside(file.path, before)
             made = replace_body(before, body)
-            if saved.title != title_digest(item.title):
+            if is_retitled:
                 made = update(made, {TITLE_KEY: remote.title})
             outputs.write(file.path, made, expect=file.file)
         except OutputError as error:

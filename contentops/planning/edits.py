@@ -221,7 +221,7 @@ def edited_on_server(item: ItemSides, why: tuple[Reason, ...], job: Job | None =
     if item.keeps_text or choice is OnEdit.OVERWRITE:
         return None
     reasons = (*why, *edit(item), _server_edit(item))
-    if choice is OnEdit.KEEP:
+    if choice is OnEdit.KEEP and item.file.exists:
         return Answer(action=Action.KEEP, steps=(Acknowledge(accepts=True),), reasons=reasons)
     return block(EDITED, _way(item), reasons=reasons, job=job)
 
@@ -297,7 +297,8 @@ def save_over(item: ItemSides, body: Answer) -> Answer:
         return Answer(steps=(Save(path=path),))
     is_replaced = item.spec.id in item.inputs.choice.replace
     if not is_replaced and not has_server_text(item, remote) and on_edit(item) is not OnEdit.OVERWRITE:
-        return block(EDITED, _way(item), reasons=(*body.reasons, _server_edit(item)))
+        others = (reason for reason in body.reasons if reason.kind != EDITED)
+        return block(EDITED, _way(item), reasons=(*others, _server_edit(item)))
     is_reported = any(reason.kind == EDITED for reason in body.reasons)
     why = () if is_reported else _replaced_on_server(item)
     return Answer(steps=(Save(path=path, replaces=remote.body),), reasons=why)
@@ -351,6 +352,9 @@ def _way(item: ItemSides) -> str:
     id_, edited = item.spec.id, f"{_where(item)} was edited in WriterzRoom"
     way = f"`contentops pull {id_}` writes it into the file"
     kept = "leaves both as they are and generates nothing"
+    if not (item.file.exists or item.keeps_text):
+        gone = f"`{item.file.path}` is gone, and {edited}"
+        return f"{gone}; `contentops diff {id_} --remote` shows it; `--on-edit overwrite` generates over it"
     if item.file.exists and not is_saved(item):
         kept = "generates nothing, and blocks the next save until `overwrite` saves the file over it"
         edited, way = f"`{item.file.path}` was changed, and {edited}", "put what you need into the file"
