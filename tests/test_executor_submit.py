@@ -455,6 +455,21 @@ def test_an_interrupt_brings_the_answer_of_a_submit_home(root: Path) -> None:
     assert harness.state.open_jobs[next(iter(harness.state.open_jobs))].job_id
 
 
+def test_an_interrupt_during_the_look_for_a_lost_submit_has_a_reason(root: Path) -> None:
+    """The item is unknown, and says why."""
+    harness, stop = _proven(root, "one"), Stop()
+
+    def look() -> httpx.Response:
+        stop.request()
+        return httpx.Response(503)
+
+    submits = harness.api.count("submit") + 1
+    harness.api.fault(on("submit", submits), "reset")
+    harness.api.fault(lambda name, _: name == "status" and harness.api.count("submit") == submits, look)
+    run = harness.ran(stop=stop)
+    assert [(one.result, one.error) for one in run.outcomes] == [("unknown", "the answer to its submit was lost")]
+
+
 def test_a_deadline_pauses(root: Path) -> None:
     """At `--deadline` the run checkpoints, says how to go on, and exits 5; jobs go on at the server."""
     harness = _harness(root, *ITEMS)

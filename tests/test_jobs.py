@@ -21,7 +21,7 @@ from contentops.model.jobs import fold_jobs, fold_orders, open_jobs
 from contentops.operations import state as mending
 from contentops.schema_files import load_schema
 from contentops.state import jobs, lock
-from contentops.state.codec import Drop, Fact, add_rule, line_of
+from contentops.state.codec import Drop, Fact, add_rules, line_of
 from contentops.state.jobs import KnownJobs, kept_file
 from contentops.state.store import StateStore
 from tests import state_facts as facts
@@ -382,7 +382,7 @@ def _repository(root: Path, *before: Job) -> None:
     with _opened(root) as store:
         store.note("submit", *before)
         store.checkpoint()
-    add_rule(root, Disk(), jobs.FORMAT)
+    add_rules(root, Disk(), (jobs.FORMAT,))
     git(root, "add", "--all")
     git(root, "commit", "--quiet", "--message=start")
 

@@ -13,7 +13,7 @@ from contentops.digest import Digest
 from contentops.errors import StateError
 from contentops.model import Job, JobState, Record
 from contentops.state import jobs, lock, state_dir
-from contentops.state.codec import add_rule
+from contentops.state.codec import add_rules
 from contentops.state.state_dir import is_tracked, repository_of
 from contentops.state.store import StateStore
 from tests import state_facts as facts
@@ -32,8 +32,7 @@ class Repository:
         self.root = root
         self.git("init", "--quiet", "--initial-branch=main")
         if union:
-            add_rule(root, Disk(), lock.FORMAT)
-            add_rule(root, Disk(), jobs.FORMAT)
+            add_rules(root, Disk(), jobs.RULED)
             (root / ".gitignore").write_text(".contentops/\n")
         (root / "readme").write_text("")
         self.commit("start")
@@ -136,7 +135,7 @@ def test_without_the_attribute_a_merge_stops_and_says_how_to_go_on(tmp_path: Pat
     assert "git merge --abort" in caught.value.hint
     if way == "merge again":
         repository.git("merge", "--abort")
-        add_rule(tmp_path, Disk(), lock.FORMAT)
+        add_rules(tmp_path, Disk(), (lock.FORMAT,))
         repository.commit()
         repository.merge("two", "one")
     else:
@@ -258,3 +257,16 @@ def test_a_git_file_names_the_repository_of_a_work_tree(tmp_path: Path) -> None:
     for text in ("gitdir: nowhere\n", "gitdir: a\0b\n"):
         (tree / ".git").write_text(text)
         assert (repository_of(tree, Disk()), is_tracked(str(tree), ".contentops")) == (None, False)
+
+
+@pytest.mark.parametrize("first", ["lock", "jobs"])
+def test_first_applies_on_two_branches_add_the_same_rules(tmp_path: Path, first: str) -> None:
+    """Whichever file is written first, so that git has nothing to merge in `.gitattributes`."""
+    with StateStore(tmp_path, environment="", lineage=lambda: facts.LINEAGE, write=True) as store:
+        if first == "lock":
+            store.begin()
+        else:
+            store.jobs.known.put(facts.job("a"))
+            store.jobs.checkpoint()
+    lines = (tmp_path / ".gitattributes").read_text().splitlines()
+    assert lines == [lock.FORMAT.rule, jobs.FORMAT.rule]

@@ -19,7 +19,7 @@ from contentops.errors import StateError
 from contentops.model import ItemId, Job, JobState, Record, RequestId, State
 from contentops.model.jobs import stage
 from contentops.state import jobs, lock, state_dir
-from contentops.state.codec import Drop, Fact, Forget, add_rule, line_of
+from contentops.state.codec import Drop, Fact, Forget, add_rules, line_of
 from contentops.state.store import StateStore
 from tests import state_facts as facts
 from tests.fakes.api import Killed
@@ -571,7 +571,7 @@ def test_files_for_git_are_written_through_no_link(tmp_path: Path, target: str) 
     (tmp_path / ".contentops").mkdir()
     (tmp_path / ".contentops/.gitignore").symlink_to(tmp_path / target)
     (tmp_path / ".gitattributes").symlink_to(tmp_path / target)
-    add_rule(tmp_path, Disk(), lock.FORMAT)
+    add_rules(tmp_path, Disk(), (lock.FORMAT,))
     state_dir.make(tmp_path)
     ignore = tmp_path / ".contentops/.gitignore"
     assert (ignore.is_symlink(), ignore.read_text()) == (False, "*\n")

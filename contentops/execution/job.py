@@ -64,12 +64,11 @@ GRAIN = 0.01
 
 def lost_earlier(ctx: Context, job: Job) -> Lost:
     """Return the submit request that an earlier process sent for `job` without receiving the server's reply."""
-    why = job.error or "the answer to its submit was lost"
     now, submitted = ctx.run.now(), seconds_of(job.submitted_at)
     # The recorded time has no fraction of a second; a clock that was set back since makes it look like the future.
     sent = now - (UNSEEN if submitted is None else max(0.0, ctx.wall() - submitted - 1))
     # The answer was lost at the latest when the process gave up, or now.
-    return Lost(job=job, why=why, sent=sent, lost=min(now, sent + LONGEST), ours=False)
+    return Lost(job=job, why=job.why_unknown, sent=sent, lost=min(now, sent + LONGEST), ours=False)
 
 
 async def collect_lost(ctx: Context, item: Item, job: Job) -> SentJob | Text:

@@ -368,7 +368,7 @@ def _stopped(ctx: Context, item: Item) -> Ended:
     lost = job.state is JobState.SUBMITTING and job != planned
     if job.state is JobState.UNKNOWN or lost:
         hint = f"`contentops state resolve {item.id}`, or run `contentops apply` again"
-        return Ended(Result.UNKNOWN, job.error, hint)
+        return Ended(Result.UNKNOWN, job.why_unknown, hint)
     if job.state is JobState.RUNNING:
         return Ended(Result.PENDING, "", "its job is still running; the next apply polls it")
     return Ended(Result.PENDING)

@@ -332,6 +332,11 @@ class Job(Struct, frozen=True, kw_only=True):
         return 0 if is_free else self.credits
 
     @property
+    def why_unknown(self) -> str:
+        """Return why it is unknown whether the submit request of this job arrived."""
+        return self.error or "the answer to its submit was lost"
+
+    @property
     def may_be_paid(self) -> bool:
         """Return whether the job may have been paid for, although the server's reply to the request was lost."""
         return not self.is_sure and self.state is not JobState.NEVER

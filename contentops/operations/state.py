@@ -44,7 +44,7 @@ from contentops.state import jobs as files
 from contentops.state import lock as locks
 from contentops.state import state_dir
 from contentops.state import store as journals
-from contentops.state.codec import ONE_PROJECT, Drop, Fact, Forget, Header, add_rule, line_of, parse_as, read_lines
+from contentops.state.codec import ONE_PROJECT, Drop, Fact, Forget, Header, add_rules, line_of, parse_as, read_lines
 from contentops.state.state_dir import jobs_name, lock_name
 from contentops.tokens import PaidTokens
 
@@ -555,7 +555,7 @@ def _write(project: Project, old: _Old, jobs: Iterable[Job], disk: Disk) -> Upgr
             at = job.submitted_at if before is None else before.submitted_at
             store.known.put(structs.replace(job, submitted_at=at))
     store.checkpoint()
-    add_rule(root, disk, locks.FORMAT)
+    add_rules(root, disk, files.RULED)
     lines = (line_of(_of_today(record)) for _, record in sorted(old.records.items()))
     disk.replace(path, locks.join(old.lineage, lines), PUBLIC)
     journal.unlink(missing_ok=True)

@@ -557,7 +557,7 @@ def _is_text_of(item: ItemSides, job: Job) -> bool:
 
 
 def _look_up(item: ItemSides, job: Job, edits: Answer, *, has_job: bool) -> Answer:
-    detail = f"job `{job.job_id}` is open" if has_job else job.error or "the answer to its submit was lost"
+    detail = f"job `{job.job_id}` is open" if has_job else job.why_unknown
     reason = Reason(kind="open-job" if has_job else "unknown-outcome", detail=detail)
     is_asked = bool(job.section) or job.digest == item.spec.digest
     attempt = job.attempt if is_asked else next_attempt(item)

@@ -20,7 +20,7 @@ from contentops.errors import StateError, UsageError
 from contentops.model import NO_APPROVALS, Approval, Approvals, Count
 from contentops.model.approval import NOTE_LIMIT, Comment, SaidOfText
 from contentops.sanitize import Policy, sanitize
-from contentops.state.codec import FileHeader, Format, add_rule, line_of, parser, read_lines
+from contentops.state.codec import FileHeader, Format, add_rules, line_of, parser, read_lines
 
 FILE: Final = "contentops.approvals"
 FORMAT: Final = Format(pattern=FILE, code="damaged-approvals")
@@ -75,7 +75,7 @@ def record(root: Path, disk: Disk, new: Iterable[Approval | Comment]) -> Approva
     kept = (line for line in before.lines if _key(line) not in added)
     after = Approvals(lines=(*kept, *added.values()), comments=(*before.comments, *noted))
     if said and (target := render(after)) != disk.read(root / FILE):
-        add_rule(root, disk, FORMAT)
+        add_rules(root, disk, (FORMAT,))
         disk.replace(root / FILE, target, PUBLIC)
     return after
 

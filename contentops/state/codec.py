@@ -301,17 +301,19 @@ def refuse_others(headers: Iterable[FileHeader], path: str) -> None:
             raise StateError(message, code="newer-state", hint="upgrade contentops", location=Location(path))
 
 
-def add_rule(root: Path, disk: Disk, form: Format) -> None:
-    """Add the merge rule for a kind of file to `.gitattributes`, unless there is a rule for it already.
+def add_rules(root: Path, disk: Disk, forms: Iterable[Format]) -> None:
+    """Add the merge rules for kinds of files to `.gitattributes`, except for those that have a rule already.
 
-    A symbolic link stays unchanged, as git does not follow it. Raises StateError if the file cannot be read or written.
+    The rules of one call have a fixed order, so that two branches that add them do not conflict. A symbolic link stays
+    unchanged, as git does not follow it. Raises StateError if the file cannot be read or written.
     """
     path = root / ".gitattributes"
     if path.is_symlink():
         return
     data = disk.read(path) or b""
-    if any(line.split(maxsplit=1)[:1] == [form.pattern.encode()] for line in data.splitlines()):
-        return
+    known = {pattern for line in data.splitlines() for pattern in line.split(maxsplit=1)[:1]}
     newline = b"\r\n" if b"\r\n" in data else b"\n"
     gap = newline if data and not data.endswith(b"\n") else b""
-    disk.replace(path, data + gap + form.rule.encode() + newline, PUBLIC)
+    rules = [form.rule.encode() + newline for form in forms if form.pattern.encode() not in known]
+    if rules:
+        disk.replace(path, data + gap + b"".join(rules), PUBLIC)

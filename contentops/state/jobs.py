@@ -28,7 +28,7 @@ from contentops.errors import Location, StateError
 from contentops.model import Count, Job, JobState, Record, RequestId
 from contentops.model.jobs import BY_TIME, closed, fold_jobs, fold_orders, open_jobs, stage
 from contentops.model.records import UNDECIDED, made_by
-from contentops.state import state_dir
+from contentops.state import lock, state_dir
 from contentops.state.codec import (
     ONE_PROJECT,
     Drop,
@@ -36,7 +36,7 @@ from contentops.state.codec import (
     FileHeader,
     Format,
     Lineage,
-    add_rule,
+    add_rules,
     line_of,
     parser,
     read_lines,
@@ -45,6 +45,8 @@ from contentops.state.codec import (
 # ---- Reads and writes `contentops.jobs`, the committed list of everything that was ordered and paid for.
 
 FORMAT: Final = Format(pattern="contentops*.jobs", code="damaged-jobs")
+RULED: Final = (lock.FORMAT, FORMAT)
+"""The files of every apply, in the order of their rules in `.gitattributes`."""
 _HEADER_KEY: Final = "contentops_jobs"
 
 
@@ -398,7 +400,7 @@ class JobsStore:
         target = join(self._lineage, lines)
         if target == data:
             return False
-        add_rule(self._root, self._disk, FORMAT)
+        add_rules(self._root, self._disk, RULED)
         self._disk.replace(self.path, target, PUBLIC)
         self._data = target
         return True

@@ -39,7 +39,7 @@ from contentops.state.codec import (
     Forget,
     Format,
     Header,
-    add_rule,
+    add_rules,
     checked_line,
     kind_of,
     line_of,
@@ -391,7 +391,7 @@ class StateStore:
             return wrote  # what was noted is in the lock already
         target = self._working.lock_bytes()
         if target != data:
-            add_rule(self._root, self._disk, locks.FORMAT)
+            add_rules(self._root, self._disk, jobs.RULED)
             self._disk.replace(self.lock_path, target, PUBLIC)
             self._seen = digest_bytes(target)
         self._working.locked()
@@ -407,7 +407,7 @@ class StateStore:
         self._must_write()
         if not self.is_first:
             return
-        add_rule(self._root, self._disk, locks.FORMAT)
+        add_rules(self._root, self._disk, jobs.RULED)
         target = self._working.lock_bytes()
         self._disk.replace(self.lock_path, target, PUBLIC)
         self._seen, self.is_first = digest_bytes(target), False
@@ -423,7 +423,7 @@ class StateStore:
             self.try_room(submits)
             self._disk.append(self.journal_path, b"", len(self._image))
             self.jobs.rehearse(min(_ROOM * submits, _MOST))
-            add_rule(self._root, self._disk, locks.FORMAT)
+            add_rules(self._root, self._disk, jobs.RULED)
             data = self._disk.read(self.lock_path)
             if data is not None and _fingerprint(data) == self._seen:
                 # Only a try shows that a file that is mounted or open elsewhere cannot be replaced.
