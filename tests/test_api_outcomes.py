@@ -175,7 +175,7 @@ def test_unknown_shapes_are_told(call: Call, value: Any, words: str) -> None:
 
 
 @pytest.mark.parametrize(("data", "words"), [
-    (b"", "incomplete or invalid JSON"), (b'{"status": "comp', "incomplete or invalid JSON"),
+    (b"", "the answer is empty"), (b'{"status": "comp', "incomplete or invalid JSON"),
     (b'{"a": 1} trailing', "incomplete or invalid JSON"), (b'{"a": NaN}', "NaN is not a JSON number"),
     (b'{"a": -Infinity}', "not a JSON number"), (b'{"a": 1e999}', "too large"),
     (b'{"a": ' + b"9" * 5000 + b"}", "not JSON"), (b'{"a": 1, "a": 2}', "`a` appears twice"),

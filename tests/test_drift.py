@@ -127,6 +127,7 @@ CASES: dict[str, Case] = {
     "request changed, deleted on the server": Case(spec=CHANGED, remote=GONE, action="regenerate", steps=GENERATE, why="changed deleted-there", credits=4),
     "request changed, unreadable on the server": Case(spec=CHANGED, remote=a_remote(body="", problem="403"), blocked="unreadable-there"),
     "replaced, edited on the server": Case(remote=THERE, choice={"replace": ("a",)}, action="regenerate", steps=GENERATE, why="edited-on-server", credits=4),
+    "section asked for, edited on the server": Case(remote=THERE, choice={"sections": {"a": "Introduction"}}, blocked="edited-on-server"),
     "job running, edited on the server": Case(spec=CHANGED, remote=THERE, open_jobs=(a_job(CHANGED),), blocked="edited-on-server", steps="drain"),
     "request changed, the server has an earlier recorded text": Case(spec=CHANGED, remote=a_remote(body=OLD, recorded=True), action="regenerate", steps=GENERATE, why="changed recorded-before", credits=4),
     # --- front matter ------------------------------------------------------------------------------------------

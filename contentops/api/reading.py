@@ -72,6 +72,8 @@ def decode(data: bytes) -> Json:
     except DeepJson as error:
         raise Garbled(f"the answer {error}") from error
     except json.JSONDecodeError as error:
+        if not data:
+            raise Garbled("the answer is empty") from error
         raise Garbled(
             f"the answer is incomplete or invalid JSON ({error.msg} at byte {error.pos} of {len(data)})"
         ) from error

@@ -223,7 +223,7 @@ def edited_on_server(item: ItemSides, why: tuple[Reason, ...], job: Job | None =
     reasons = (*why, *edit(item), _server_edit(item))
     if choice is OnEdit.KEEP and item.file.exists:
         return Answer(action=Action.KEEP, steps=(Acknowledge(accepts=True),), reasons=reasons)
-    return block(EDITED, _way(item), reasons=reasons, job=job)
+    return block(EDITED, server_edit_hint(item), reasons=reasons, job=job)
 
 
 def protect_edits(item: ItemSides, why: tuple[Reason, ...], job: Job | None = None) -> Answer | None:
@@ -298,7 +298,7 @@ def save_over(item: ItemSides, body: Answer) -> Answer:
     is_replaced = item.spec.id in item.inputs.choice.replace
     if not is_replaced and not has_server_text(item, remote) and on_edit(item) is not OnEdit.OVERWRITE:
         others = (reason for reason in body.reasons if reason.kind != EDITED)
-        return block(EDITED, _way(item), reasons=(*others, _server_edit(item)))
+        return block(EDITED, server_edit_hint(item), reasons=(*others, _server_edit(item)))
     is_reported = any(reason.kind == EDITED for reason in body.reasons)
     why = () if is_reported else _replaced_on_server(item)
     return Answer(steps=(Save(path=path, replaces=remote.body),), reasons=why)
@@ -326,7 +326,7 @@ def edit_notes(item: ItemSides, body: Answer) -> Iterator[Note]:
     """Yield a note if the server's text has a person's edit that this plan does not put into the record."""
     if is_open_edit(item, body):
         message = f"`{item.spec.id}`: {_where(item)} was edited in WriterzRoom"
-        yield Note(kind=EDITED, id=item.spec.id, message=message, hint=_way(item))
+        yield Note(kind=EDITED, id=item.spec.id, message=message, hint=server_edit_hint(item))
 
 
 # --- facts about an edit -----------------------------------------------------------------------------------
@@ -347,7 +347,7 @@ def _where(item: ItemSides) -> str:
     return f"content `{_remote(item).content_id}`"
 
 
-def _way(item: ItemSides) -> str:
+def server_edit_hint(item: ItemSides) -> str:
     """Return a hint about an edit in WriterzRoom."""
     id_, edited = item.spec.id, f"{_where(item)} was edited in WriterzRoom"
     way = f"`contentops pull {id_}` writes it into the file"

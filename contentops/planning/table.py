@@ -46,6 +46,7 @@ from contentops.model import (
 from contentops.model.records import UNDECIDED
 from contentops.planning.approval import waiting_notes, which_status
 from contentops.planning.edits import (
+    EDITED,
     Answer,
     block,
     edit_notes,
@@ -60,6 +61,7 @@ from contentops.planning.edits import (
     protect_edits,
     remote_notes,
     save_over,
+    server_edit_hint,
     why_changed,
 )
 from contentops.planning.front_matter import FrontAnswer, dated, differs, is_block_of, marked, which_front_matter
@@ -443,7 +445,9 @@ def _section(item: ItemSides) -> Answer | None:
         return block("no-text", hint)
     if item.is_protected:
         return block("protected", "it is protected; apply `protected: false` first")
-    is_other = item.is_edited_on_server or (item.remote is not None and item.remote.recorded)
+    if item.is_edited_on_server:
+        return block(EDITED, server_edit_hint(item))
+    is_other = item.remote is not None and item.remote.recorded
     is_saved = item.inputs.saved_body(record) == item.file.body and not is_other
     if not record.content_id or not is_saved:
         return block("not-saved", f"the text of `{item.file.path}` is not saved on the server; apply first")
