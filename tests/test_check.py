@@ -48,6 +48,7 @@ def test_accepted_paths_stay_inside(path: str) -> None:
     ("x.md", "X.MD", "item `two` writes `X.MD`, which is `x.md` of item `one` if case and accents are ignored"),
     ("é.md", "e\u0301.md", "if case and accents are ignored"),
     ("straße.md", "STRASSE.md", "if case and accents are ignored"),
+    ("x.md", "Content/B.YAML", "would then be read as a manifest: `manifests` names `content/**/*.yaml`"),
     ("x", "x/y.md", "item `two` writes `x/y.md`, but its folder `x` is the output of item `one`"),
     ("a/X/b/c", "A/x", "item `two` writes `A/x`, but that is also the folder of `a/X/b/c`, the output of item `one`"),
 ])  # fmt: skip

@@ -105,7 +105,7 @@ class OutputPaths:
 
     def __init__(self, results: Sequence[FileResult], patterns: Sequence[str]) -> None:
         self._sources = {result.source.path: result.source for result in results}
-        self._patterns = [(pattern, glob_matcher(pattern.removeprefix("./"))) for pattern in patterns]
+        self._patterns = [(pattern, glob_matcher(collision_key(pattern.removeprefix("./")))) for pattern in patterns]
         self._taken: dict[str, Spec | str] = {collision_key(path): path for path in inputs_of(results)}
         """The item that writes a path, or the input file at the path, by the path."""
         self._above = {folder: path for key, path in self._taken.items() for folder in folders(key)}
@@ -123,7 +123,7 @@ class OutputPaths:
         conflict = _conflict(spec, holder) or _conflict(spec, self._above.get(key), is_folder=True)
         if not conflict and any(is_own(each) for each in (key, *above) if each.endswith(OWN_ENDINGS)):
             conflict = "a name contentops keeps for its own files"
-        elif not conflict and (named := next((name for name, matches in self._patterns if matches(spec.output)), "")):
+        elif not conflict and (named := next((name for name, matches in self._patterns if matches(key)), "")):
             conflict = f"which would then be read as a manifest: `manifests` names `{named}`"
         if conflict:
             stated = _stated(spec)
