@@ -227,7 +227,7 @@ class WorkTaken(NotShared):
 
 
 class LedgerSession:
-    """A connection to a ledger with its advisory locks, for one thread. A regular ping keeps it alive.
+    """One thread's connection to a ledger, and the locks that the connection holds. A regular ping keeps it alive.
 
     A broken connection is made again with the same locks, at the next ping or use. A fault that may pass is waited for,
     up to `patience` seconds, but not beyond `until` and not once `stopped` is true.

@@ -1,4 +1,4 @@
-"""Reads a server's catalog for `catalog.lock.json`, and checks that the server saves texts before a run pays.
+"""Reads a server's catalog for `catalog.lock.json`. Before a run pays, checks that the server saves texts.
 
 Servers have pages of any size, and some do not state it. A list is complete once a page has nothing new, or once it has
 as many entries as the server says. Later pages are requested in the size of the first one. The file changes only if

@@ -57,7 +57,7 @@ class Answer(Struct, frozen=True, kw_only=True):
 
     @property
     def is_final(self) -> bool:
-        """Return whether this decision has steps or blocks the item.
+        """Return whether this decision blocks the item or has at least one step.
 
         Then no later row of the table decides.
         """

@@ -322,7 +322,7 @@ class CauseGroup(Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def has_no_price(self) -> bool:
-        """Return whether a model writes texts of these changes and the settings have no price for tokens."""
+        """Return whether a model writes at least one of these texts although the settings have no price."""
         return any(change.has_no_price for change in self.changes)
 
     @property

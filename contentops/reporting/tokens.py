@@ -17,9 +17,10 @@ def tokens_json(tokens: PaidTokens | None) -> dict[str, Json]:
 
 
 def sum_json(total: TokenSum) -> dict[str, Json]:
-    """Return the JSON keys for a sum: `tokens`, `money`, and the number of texts without token counts or a price.
+    """Return the JSON keys for a sum of tokens.
 
-    Money is in exact decimals by currency.
+    `tokens` and `money` are the sums, with money in exact decimals by currency. Other keys count the texts whose tokens
+    or price are unknown.
     """
     found = WrittenSum(
         tokens=TokenCounts(input=total.input, output=total.output) if total.is_known else None,
