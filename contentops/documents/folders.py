@@ -256,7 +256,7 @@ def _check_folder(status: os.stat_result | None, walked: Sequence[str]) -> None:
 
 
 class Spelling:
-    """Checks that a file's name on disk is spelled as in the file's path. `names` is a function that lists a folder."""
+    """Checks that a path spells each name exactly as the disk does. `names` is a function that lists a folder."""
 
     def __init__(self, names: Callable[[Folder], list[str]]) -> None:
         self._names = names

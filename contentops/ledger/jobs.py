@@ -1,4 +1,4 @@
-"""Reads and writes the jobs of a project in a ledger: the lines of `contentops.jobs`, of all environments."""
+"""Reads and writes a project's jobs in a ledger, for all environments. Each job is a line as in `contentops.jobs`."""
 
 from __future__ import annotations
 

@@ -228,7 +228,7 @@ def text_of(value: Any) -> str:
 
 
 def shown(text: str) -> str:
-    """Return the beginning of a text in backticks, for quoting in a message."""
+    """Return the beginning of a text, put between backticks so that a message can quote it."""
     return f"`{text[:40]}`" if text.strip() else "an empty text"
 
 

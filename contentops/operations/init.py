@@ -500,7 +500,7 @@ _ESCAPED = r"\\\g<0>"
 
 
 def workflow_files(folder: Path, action: str, *, project: str, environments: Sequence[str]) -> NewFiles:
-    """Return the GitHub workflows for the project in `folder`, which may not exist yet.
+    """Return the GitHub workflows for the project in `folder`. The folder need not exist yet.
 
     `action` is `OWNER/REPO@COMMIT` or empty. Raises UsageError if the action is not pinned by a commit, and Refused if
     a workflow exists already.

@@ -755,7 +755,7 @@ def find_rings(moves: Mapping[ItemId, Move]) -> Iterator[list[ItemId]]:
 
 
 def _blockers(moves: Mapping[ItemId, Move]) -> dict[ItemId, list[ItemId]]:
-    """Map each item whose file moves to the other items whose files occupy its new path."""
+    """For each item whose file moves, return the other items whose files occupy its new path."""
     at: defaultdict[str, list[ItemId]] = defaultdict(list)
     below: defaultdict[str, list[ItemId]] = defaultdict(list)
     for item, move in sorted(moves.items()):

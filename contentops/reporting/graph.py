@@ -41,7 +41,7 @@ def _some(ids: Sequence[ItemId]) -> str:
 
 
 def graph_json(graph: ItemGraph) -> dict[str, Json]:
-    """Return as JSON the items with their sources, and the number of items without sources and dependants."""
+    """Return as JSON the items with their sources, and the number of items that neither have nor are sources."""
     items = [
         {
             "id": item.id,

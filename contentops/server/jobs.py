@@ -376,7 +376,7 @@ class JobRunner:
             _change(self._store, job, body=msgspec.json.encode(now).decode())
 
         def used(**by: str) -> StoredJob:
-            """Return the job with the tokens of its calls, and with the engine and the model in `by`."""
+            """Return the job with the number of tokens that its calls used. `by` has the engine and the model."""
             return replace(job, request=replace(job.request, tokens=count.tokens, **by))
 
         if job.stage:
