@@ -123,7 +123,6 @@ CASES: dict[str, Case] = {
     "request changed, edited on both sides, merge": Case(spec=CHANGED, file=EDITED, remote=THERE, on="merge", blocked="edited-on-server"),
     "request changed, edited on both sides, overwrite": Case(spec=CHANGED, file=EDITED, remote=THERE, on="overwrite", action="overwrite", steps=GENERATE, why="edited edited-on-server", credits=4),
     "request changed, file deleted, edited on the server": Case(spec=CHANGED, file=None, remote=THERE, blocked="edited-on-server"),
-    "request changed, file deleted, edited on the server, keep": Case(spec=CHANGED, file=None, remote=THERE, on="keep", blocked="edited-on-server"),
     "request changed, deleted on the server": Case(spec=CHANGED, remote=GONE, action="regenerate", steps=GENERATE, why="changed deleted-there", credits=4),
     "request changed, unreadable on the server": Case(spec=CHANGED, remote=a_remote(body="", problem="403"), blocked="unreadable-there"),
     "replaced, edited on the server": Case(remote=THERE, choice={"replace": ("a",)}, action="regenerate", steps=GENERATE, why="edited-on-server", credits=4),

@@ -13,7 +13,7 @@ from contentops.execution.run_context import ServerCapabilities
 from contentops.model import Saved, State
 from contentops.reporting.run import run_text
 from contentops.state.cache import Cache
-from tests.fakes.api import FakeApi, Generation, on
+from tests.fakes.api import FakeApi, Generation, Stored, on
 from tests.fakes.harness import Harness, blog, results
 from tests.fakes.kills import EachKill
 from tests.fakes.tidy import TidyApi, curl, keep, rewrite, strip
@@ -237,6 +237,26 @@ def test_a_look_that_comes_late_does_not_take_an_edit_for_the_servers_doing(
 
 
 # --- cut off ---------------------------------------------------------------------------------------------------
+
+
+class Skewed(TidyApi):
+    """A server on which no content is ever as it was created."""
+
+    def _create(self, title: str, body: str, metadata: dict[str, Any], *, at: float) -> Stored:
+        stored = super()._create(title, body, metadata, at=at)
+        stored.created -= 1
+        return stored
+
+
+@pytest.mark.parametrize("tidy", [strip, curl])
+def test_a_run_that_saw_the_job_running_knows_the_servers_doing(root: Path, tidy: Callable[[str], str]) -> None:
+    """Nothing dates an edit there; but a person has had no time for one, whichever run submitted the job."""
+    harness = Harness(root, Skewed(tidy, auto_save=True, duration=90)).declared("one")
+    assert results(harness.ran(deadline=10)) == {"one": "pending"}
+    assert results(harness.apply()) == {"one": "done"}
+    assert harness.plan(refresh=True).empty
+    _by_hand(harness, "By hand")
+    assert results(harness.apply()) == {"one": "done"}
 
 
 @EDITED

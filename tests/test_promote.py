@@ -110,34 +110,14 @@ def test_a_title_that_came_from_the_server_stays_under_a_promoted_text(tmp_path:
     content = prod.api.contents[prod.record("a").content_id]
     prod.api.edit(content.id, content.body, title="Theirs")
     staging.edit("staging/a.md", "Introduction", "Reviewed")
-    assert [change.blocked for change in prod.plan(refresh=True).changes] == ["edited-on-server"]
+    plan = prod.plan(refresh=True)
+    assert (plan.empty, [note.kind for note in plan.notes]) == (True, ["edited-on-server"])
     prod.pull()
     assert prod.actions(refresh=True) == {"a": "promote"}
     prod.apply(refresh=True)
     assert prod.plan(refresh=True).empty
     assert "title: Theirs" in prod.read("live/a.md")
     assert "Reviewed" in prod.read("live/a.md")
-
-
-def test_an_edit_on_the_server_is_replaced_by_a_promoted_text_only_by_choice(tmp_path: Path) -> None:
-    """It blocks the promotion by name. By choice, one apply promotes, keeps a copy, and leaves nothing to do."""
-    staging, prod = rooms(tmp_path, "a")
-    prod.apply()
-    content = prod.api.contents[prod.record("a").content_id]
-    prod.api.edit(content.id, "Theirs.\n")
-    staging.edit("staging/a.md", "Introduction", "Reviewed")
-    (change,) = prod.plan(refresh=True).changes
-    assert [change.blocked, *(reason.kind for reason in change.reasons)] == [
-        "edited-on-server",
-        "promoted",
-        "edited-on-server",
-    ]
-    assert (results(prod.apply()), content.body) == ({"a": "blocked"}, "Theirs.\n")
-    (outcome,) = prod.ran(on_edit=OnEdit.OVERWRITE).outcomes
-    assert (outcome.result, "Theirs." in prod.read(outcome.copy)) == ("done", True)
-    assert "Reviewed" in content.body
-    assert "Reviewed" in prod.read("live/a.md")
-    assert prod.plan(refresh=True).empty
 
 
 def test_words_of_two_people_conflict(tmp_path: Path) -> None:

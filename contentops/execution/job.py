@@ -19,6 +19,7 @@ from contentops.api.calls import (
     RegenerateSection,
 )
 from contentops.api.outcomes import RETRY
+from contentops.api.reading import is_as_created
 from contentops.digest import Digest
 from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
 from contentops.execution.content_search import SLACK
@@ -404,7 +405,10 @@ async def poll(ctx: Context, item: Item, sent_job: SentJob) -> Text:
     """Wait until the job is done, and store its text in the cache. Raises Ended if it failed or takes too long."""
     item.slot.take()
     item.slot.begin()
-    status = sent_job.done or await _until_done(ctx, item, sent_job)
+    status: JobStatus | Text | None = sent_job.done
+    was_running = True
+    if status is None:
+        status, was_running = await _until_done(ctx, item, sent_job)
     if isinstance(status, Text):
         return status
     sent_job = _with_tokens(ctx, item, sent_job, status)
@@ -425,7 +429,8 @@ async def poll(ctx: Context, item: Item, sent_job: SentJob) -> Text:
         item.slot.leave()
         return text
     item.slot.leave()
-    return keep_text(ctx, sent_job, found, engine=status.engine, model=status.model, verbatim=fetched)
+    text = keep_text(ctx, sent_job, found, engine=status.engine, model=status.model, verbatim=fetched)
+    return structs.replace(text, made_now=was_running or sent_job.sent is not None)
 
 
 def _with_tokens(ctx: Context, item: Item, sent_job: SentJob, status: JobStatus) -> SentJob:
@@ -443,10 +448,10 @@ def _with_tokens(ctx: Context, item: Item, sent_job: SentJob, status: JobStatus)
     return structs.replace(sent_job, job=structs.replace(sent_job.job, tokens=tokens, bound=bound))
 
 
-async def _until_done(ctx: Context, item: Item, sent_job: SentJob) -> JobStatus | Text:
-    """Poll a job until it is done, and return its final status. Raises Ended.
+async def _until_done(ctx: Context, item: Item, sent_job: SentJob) -> tuple[JobStatus | Text, bool]:
+    """Poll a job until it is done. Return its final status, and whether a poll saw it running. Raises Ended.
 
-    If the server has forgotten the job, return its stored text.
+    If the server has forgotten the job, return its stored text instead of the status.
     """
     job, timeout = sent_job.job, ctx.project.api.job_timeout
     started = _started(ctx, sent_job)
@@ -470,7 +475,7 @@ async def _until_done(ctx: Context, item: Item, sent_job: SentJob) -> JobStatus 
             if answer.state != "running":
                 if answer.state == "completed" and sent_job.sent is not None:
                     ctx.durations.learn(item.kind, after=unfinished, by=elapsed)
-                return answer
+                return answer, unfinished > 0
             unfinished, said = elapsed, "the job is not done"
             ctx.event("progress", job.item, "poll", stage=answer.stage, progress=answer.progress)
         if elapsed > timeout:
@@ -479,7 +484,7 @@ async def _until_done(ctx: Context, item: Item, sent_job: SentJob) -> JobStatus 
             if failure is not None and failure.kind is FailureKind.NOT_FOUND:
                 text, candidates = await by_content(ctx, item, sent_job, forgotten=True)
                 if text is not None:
-                    return text
+                    return text, unfinished > 0
                 said += candidates
             raise _late(item, job, f"after {timeout:.0f} s: {said}", failure)
 
@@ -558,7 +563,8 @@ async def fetch_paid(ctx: Context, item: Item, job: Job) -> Text:
             why = f"content `{content.id}` has another text by now"
         elif clean_body(content.body):
             # Someone may have changed the title since: what the job gave is known.
-            is_as_made = not job.title or title_digest(content.title) == title_digest(job.title)
+            is_same = not job.title or title_digest(content.title) == title_digest(job.title)
+            is_as_made = is_same or is_as_created(content)
             made = content if is_as_made else structs.replace(content, title=job.title)
             return keep_text(ctx, SentJob(job=job), made, verbatim=is_as_made)
         else:

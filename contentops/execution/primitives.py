@@ -240,6 +240,8 @@ class Text(Struct, frozen=True, kw_only=True):
     """The job that made it, which is closed once the text is written; None: it is promoted, or restored."""
     paid_now: bool = False
     """Whether this run submitted the job: then no earlier save of its text can be lost."""
+    made_now: bool = False
+    """Whether this run submitted the job, or saw it running: then no one has had time to edit the stored text."""
     entries: tuple[WrittenEntry, ...] = ()
     """Front matter from another environment's file, as it is written there."""
     verbatim: bool = False

@@ -80,7 +80,7 @@ async def _look(ctx: Context, draft: Draft, saved_at: float, *, stored_now: bool
         now = structs.replace(now, server_title=server_title, server_body=stored.body)
     else:
         # Someone may have edited it already.
-        ctx.index.unverifiable |= first
+        ctx.index.unverifiable |= first and stored_now
         return item_state
     return structs.replace(item_state, record=note(ctx, draft.item, "given back", structs.replace(record, saved=now)))
 
@@ -106,7 +106,7 @@ async def save(ctx: Context, item: Item, item_state: ItemState, step: Save) -> I
         if text.verbatim:
             given = structs.replace(given, server_title=given.title, server_body=given.body)
         done = _record_save(ctx, draft, text.content_id, given)
-        return done.item_state if text.verbatim else await verify(ctx, done, stored_now=text.paid_now)
+        return done.item_state if text.verbatim else await verify(ctx, done, stored_now=text.made_now)
     if step.replaces:
         their_text = ctx.cache.body(step.replaces)
         if their_text is None:

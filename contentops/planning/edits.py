@@ -221,7 +221,7 @@ def edited_on_server(item: ItemSides, why: tuple[Reason, ...], job: Job | None =
     if item.keeps_text or choice is OnEdit.OVERWRITE:
         return None
     reasons = (*why, *edit(item), _server_edit(item))
-    if choice is OnEdit.KEEP and item.file.exists:
+    if choice is OnEdit.KEEP:
         return Answer(action=Action.KEEP, steps=(Acknowledge(accepts=True),), reasons=reasons)
     return block(EDITED, server_edit_hint(item), reasons=reasons, job=job)
 
@@ -352,9 +352,6 @@ def server_edit_hint(item: ItemSides) -> str:
     id_, edited = item.spec.id, f"{_where(item)} was edited in WriterzRoom"
     way = f"`contentops pull {id_}` writes it into the file"
     kept = "leaves both as they are and generates nothing"
-    if not (item.file.exists or item.keeps_text):
-        gone = f"`{item.file.path}` is gone, and {edited}"
-        return f"{gone}; `contentops diff {id_} --remote` shows it; `--on-edit overwrite` generates over it"
     if item.file.exists and not is_saved(item):
         kept = "generates nothing, and blocks the next save until `overwrite` saves the file over it"
         edited, way = f"`{item.file.path}` was changed, and {edited}", "put what you need into the file"

@@ -343,6 +343,8 @@ def _is_new(item: ItemSides, theirs: SourceText) -> bool:
     """
     own, body = item.record, theirs.file.body
     assert own is not None
+    if item.is_edited_on_server:
+        return False  # a person decides about the edit first
     if body == own.declined and item.file.exists:
         return False
     if item.file.exists:
